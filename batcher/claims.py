@@ -1,0 +1,224 @@
+"""Claims: which open submission is taken up next.
+
+Stands between the ledger, which knows what is open, and the workers. First comes what was put off and is
+due, then what was never tried, in the order of the manifests; what may have been sent already comes after
+all others. One run holds a ledger, so a claim needs no mark in it and a crash leaves none behind.
+
+Within a run, waiting is kept on the monotonic clock; the wall time in the ledger is read once, at opening,
+and never makes anything wait longer than the largest backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from batcher.model import Claim, SubmissionId
+
+PAGE = 200
+"""Open submissions fetched at once."""
+
+
+class OpenWork(Protocol):
+    """What claims need of the ledger."""
+
+    async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
+        """Open submissions that wait for nothing, in order."""
+
+    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[Claim]:
+        """Open submissions whose answer was lost before, in order."""
+
+    async def delayed(self) -> list[tuple[datetime, Claim]]:
+        """Open submissions that an earlier run put off."""
+
+
+class _Delayed(NamedTuple):
+    due: float
+    order: int
+    claim: Claim
+    counted: bool
+    """It was taken up in this run already, and so counts no more towards the limit."""
+
+
+class Claims:
+    """Hands out open submissions, each to one worker at a time.
+
+    Args:
+        ledger: where the open ones are found.
+        limit: how many submissions may be taken up at all; None for no limit.
+        longest_delay_s: what no earlier run's delay may exceed.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: OpenWork,
+        *,
+        limit: int | None,
+        longest_delay_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._left = limit
+        self._longest_delay_s = longest_delay_s
+        self._clock = clock
+        self._delayed: list[_Delayed] = []
+        self._order = itertools.count()
+        self._page: deque[Claim] = deque()
+        self._fresh_after = 0
+        self._fresh_ended = False
+        self._doubtful_after: tuple[int, int] | None = None
+        self._doubtful_ended = False
+        self._held: set[SubmissionId] = set()
+        """Claimed, or waiting in memory: not to be taken from the ledger a second time."""
+        self._out = 0
+        self._loading = False
+        self._closed = False
+        self._changed = asyncio.Event()
+        self._fetching = asyncio.Lock()
+
+    async def open(self, *, loading: bool) -> None:
+        """Read what an earlier run has put off.
+
+        Args:
+            loading: more may be added until :meth:`loading_ended` is called.
+        """
+        self._loading = loading
+        now, today = self._clock(), datetime.now(UTC)
+        for not_before, claim in await self._ledger.delayed():
+            delay_s = min(max((not_before - today).total_seconds(), 0.0), self._longest_delay_s)
+            self._delay(claim, now + delay_s, counted=False)
+
+    async def next(self) -> Claim | None:
+        """The next submission to take up; waits for one. None when nothing is left, or after a close."""
+        while not self._closed:
+            claim = self._take()
+            if claim is not None:
+                self._held.add(claim.id)
+                self._out += 1
+                return claim
+            self._changed.clear()
+            if not await self._fetch():
+                if self._finished():
+                    self.close()
+                else:
+                    await self._wait()
+        return None
+
+    def put_back(self, claim: Claim, delay_s: float) -> None:
+        """A claimed submission is open again and due after a delay."""
+        self._out -= 1
+        if claim.tries.doubt and self._doubtful_after is None:
+            self._held.discard(claim.id)  # found again in the ledger, after all others
+        else:
+            self._delay(claim, self._clock() + delay_s, counted=True)
+        self._changed.set()
+
+    def done(self, claim: Claim) -> None:
+        """A claimed submission is open no more."""
+        self._out -= 1
+        self._held.discard(claim.id)
+        self._changed.set()
+
+    def added(self) -> None:
+        """The ledger has got new submissions."""
+        self._fresh_ended = False
+        self._changed.set()
+
+    def loading_ended(self) -> None:
+        """Nothing more will be added."""
+        self._loading = False
+        self.added()
+
+    def close(self) -> None:
+        """Hand out nothing any more."""
+        self._closed = True
+        self._changed.set()
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether as many submissions were taken up as may be."""
+        return self._left == 0
+
+    def _delay(self, claim: Claim, due: float, *, counted: bool) -> None:
+        self._held.add(claim.id)
+        heapq.heappush(self._delayed, _Delayed(due, next(self._order), claim, counted))
+
+    def _take(self) -> Claim | None:
+        if self._delayed and self._delayed[0].due <= self._clock():
+            _, _, claim, counted = heapq.heappop(self._delayed)
+            if not counted:
+                self._count()
+            return claim
+        if not self._page or self.limit_reached:
+            return None
+        claim = self._page.popleft()
+        self._count()
+        return claim
+
+    def _count(self) -> None:
+        """One more submission is taken up; at the limit, those not taken up yet stay in the ledger."""
+        if self._left is None:
+            return
+        self._left -= 1
+        if self.limit_reached:
+            self._page.clear()
+            self._delayed = [waiting for waiting in self._delayed if waiting.counted]
+            heapq.heapify(self._delayed)
+
+    async def _fetch(self) -> bool:
+        """Fill the page from the ledger; False when there was nothing to fill it with."""
+        async with self._fetching:
+            if self.limit_reached or self._closed:
+                return False
+            if self._page:
+                return True
+            if not self._fresh_ended:
+                return await self._fetch_fresh()
+            # In doubt: after all others, so not while any of those is sent, put off or still to be read.
+            if self._doubtful_after is not None or not (self._out or self._delayed or self._loading):
+                return await self._fetch_doubtful()
+            return False
+
+    async def _fetch_fresh(self) -> bool:
+        self._fresh_ended = True  # before the query, so that what is added meanwhile is not missed
+        claims = await self._ledger.fresh(after_id=self._fresh_after, limit=PAGE)
+        if claims:
+            self._fresh_after = claims[-1].id
+            self._fresh_ended = False
+        return self._fill(claims)
+
+    async def _fetch_doubtful(self) -> bool:
+        if self._doubtful_ended:
+            return False
+        claims = await self._ledger.doubtful(after=self._doubtful_after or (0, 0), limit=PAGE)
+        self._doubtful_after = (claims[-1].tries.doubt, claims[-1].id) if claims else (0, 0)
+        self._doubtful_ended = not claims
+        return self._fill(claims)
+
+    def _fill(self, claims: list[Claim]) -> bool:
+        """Put what is not held already on the page; False when there was nothing at all."""
+        self._page.extend(claim for claim in claims if claim.id not in self._held)
+        self._changed.set()
+        return bool(claims)
+
+    def _finished(self) -> bool:
+        if self._out or self._delayed:
+            return False
+        if self.limit_reached:
+            return True
+        return self._fresh_ended and self._doubtful_ended and not self._loading
+
+    async def _wait(self) -> None:
+        """Until something changes or the next delayed one is due."""
+        due_in_s = self._delayed[0].due - self._clock() if self._delayed else None
+        try:
+            async with asyncio.timeout(due_in_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,188 @@
+"""What we do about an outcome: the table of the service's answers, applied by a pure function.
+
+Stands between the client, which says what came back, and the ledger, which keeps what was decided.
+What a code *means* stands in :mod:`batcher.zego.codes`; here stands what happens next. No I/O, no clock,
+no random of its own.
+
+Source: ZEGO server API, "Start a snapshot task", return codes; "Accessing server APIs", global return codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+
+from batcher.model import (
+    Answer,
+    Claim,
+    Decision,
+    Disposition,
+    HttpRefusal,
+    InDoubtPolicy,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    State,
+    Tries,
+)
+
+BUSY_TRIES = 5
+UNKNOWN_TRIES = 3
+DOUBT_SENDS = 5
+
+FIRST_BACKOFF_S = 1.0
+LARGEST_BACKOFF_S = 60.0
+"""Nothing but the service's own ``Retry-After`` makes a submission wait for longer."""
+
+Jitter = Callable[[float], float]
+"""A number drawn evenly between zero and its argument."""
+
+
+class Kind(Enum):
+    """What a code makes us do, whatever came before."""
+
+    SUBMITTED = "records the task id"
+    REJECT = "rejects the submission"
+    HALT = "halts: every further call would fail alike; the submission stays pending"
+    SLOW_DOWN = "slows down and sends again; uses up no tries"
+    BUSY = f"sends again, {BUSY_TRIES} tries; then the submission has failed"
+    UNKNOWN = f"sends again, {UNKNOWN_TRIES} tries; then rejects the submission"
+    CREDENTIALS = (
+        "halts before the run's first success; after one, pauses and asks with one harmless call "
+        "whether it was the credentials (halts) or the rate (slows down)"
+    )
+    CLOCK = "learns how far this machine's clock is off and sends again; halts when that did not help"
+
+
+KINDS: dict[int, Kind] = {
+    0: Kind.SUBMITTED,
+    1: Kind.BUSY,
+    2: Kind.REJECT,
+    3: Kind.HALT,
+    4: Kind.REJECT,
+    5: Kind.HALT,
+    6: Kind.SLOW_DOWN,
+    7: Kind.CREDENTIALS,
+    1000: Kind.UNKNOWN,
+    41003: Kind.REJECT,
+    100000004: Kind.CLOCK,
+    100000012: Kind.BUSY,
+    100000015: Kind.BUSY,
+    **dict.fromkeys((206, 207, 1010, 5007, 30002), Kind.SLOW_DOWN),
+    **dict.fromkeys((*range(100000000, 100000004), *range(100000005, 100000012)), Kind.HALT),
+    **dict.fromkeys((100000013, 100000014, 100000016, 100000017), Kind.HALT),
+}
+
+
+def kind_of(code: int) -> Kind:
+    """What a code makes us do; a code that the documentation does not name is unknown."""
+    return KINDS.get(code, Kind.UNKNOWN)
+
+
+def decide(
+    outcome: Outcome, claim: Claim, *, policy: InDoubtPolicy, proven: bool, jitter: Jitter
+) -> Disposition:
+    """Judge one attempt.
+
+    Args:
+        outcome: what came back.
+        claim: the submission it was for, with the tries it has used before this attempt.
+        policy: what becomes of a submission whose answer is missing.
+        proven: the credentials have had a success earlier in this run.
+        jitter: draws the backoff.
+    """
+    match outcome:
+        case NotSent():
+            return _again(claim, claim.tries, jitter(FIRST_BACKOFF_S))
+        case ReplyLost():
+            return _in_doubt(claim, policy, jitter)
+        case HttpRefusal(http_status=429 | 503):
+            return _slow_down(claim, outcome.retry_after_s, jitter)
+        case HttpRefusal():
+            return _unknown(claim, jitter)
+        case Answer(code=0, task_id=None):
+            # Accepted, but under no name we can read: another request would surely be a second task.
+            return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
+        case Answer():
+            return _decide_code(outcome, replace(claim, code=outcome.code), proven, jitter)
+
+
+def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> Disposition:
+    match kind_of(answer.code):
+        case Kind.SUBMITTED:
+            return _ended(claim, Decision.SUBMITTED, State.SUBMITTED)
+        case Kind.REJECT:
+            return _ended(claim, Decision.REJECTED, State.REJECTED)
+        case Kind.HALT:
+            return _stays(claim, Decision.HALT)
+        case Kind.SLOW_DOWN:
+            return _slow_down(claim, answer.retry_after_s, jitter)
+        case Kind.BUSY:
+            return _busy(claim, jitter)
+        case Kind.UNKNOWN:
+            return _unknown(claim, jitter)
+        case Kind.CREDENTIALS:
+            return _stays(claim, Decision.PROBE if proven else Decision.HALT)
+        case Kind.CLOCK:
+            return _again(claim, claim.tries, 0.0) if answer.clock_corrected else _stays(claim, Decision.HALT)
+
+
+def _busy(claim: Claim, jitter: Jitter) -> Disposition:
+    tries = replace(claim.tries, busy=claim.tries.busy + 1)
+    if tries.busy < BUSY_TRIES:
+        return _again(claim, tries, _backoff_s(tries.busy, jitter))
+    if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
+        return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries)
+    return _ended(claim, Decision.FAILED, State.FAILED, tries)
+
+
+def _unknown(claim: Claim, jitter: Jitter) -> Disposition:
+    tries = replace(claim.tries, unknown=claim.tries.unknown + 1)
+    if tries.unknown < UNKNOWN_TRIES:
+        return _again(claim, tries, _backoff_s(tries.unknown, jitter))
+    return _ended(claim, Decision.REJECTED, State.REJECTED, tries)
+
+
+def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Disposition:
+    tries = replace(claim.tries, doubt=claim.tries.doubt + 1)
+    if policy is InDoubtPolicy.HOLD or tries.doubt >= DOUBT_SENDS:
+        return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries, doubted=True)
+    return Disposition(
+        Decision.IN_DOUBT,
+        State.PENDING,
+        tries,
+        delay_s=_backoff_s(tries.doubt, jitter),
+        doubted=True,
+        code=claim.code,
+    )
+
+
+def _slow_down(claim: Claim, retry_after_s: float | None, jitter: Jitter) -> Disposition:
+    delay_s = jitter(FIRST_BACKOFF_S) if retry_after_s is None else retry_after_s
+    return replace(_again(claim, claim.tries, delay_s), decision=Decision.SLOW_DOWN)
+
+
+def _again(claim: Claim, tries: Tries, delay_s: float) -> Disposition:
+    return Disposition(
+        Decision.AGAIN, State.PENDING, tries, delay_s=delay_s, doubted=claim.doubted, code=claim.code
+    )
+
+
+def _stays(claim: Claim, decision: Decision) -> Disposition:
+    return Disposition(
+        decision, State.PENDING, claim.tries, delay_s=0.0, doubted=claim.doubted, code=claim.code
+    )
+
+
+def _ended(
+    claim: Claim, decision: Decision, state: State, tries: Tries | None = None, *, doubted: bool = False
+) -> Disposition:
+    return Disposition(
+        decision, state, tries or claim.tries, doubted=claim.doubted or doubted, code=claim.code
+    )
+
+
+def _backoff_s(tries: int, jitter: Jitter) -> float:
+    """Exponential backoff with full jitter: the more tries were used, the longer it may be."""
+    return jitter(min(LARGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (tries - 1)))

@@ -1,0 +1,55 @@
+"""What can go wrong, cut by what the caller may do next.
+
+::
+
+    BatcherError
+    ├── SettingsError        a flag, a variable or a file of settings is wrong: correct it, run again
+    ├── ManifestError        a manifest cannot be used (as a whole; a bad row is a value, not an error)
+    ├── BindingError         the ledger belongs to another AppId or kind of endpoint
+    ├── LedgerBusy           another run holds the ledger: wait for it
+    └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
+        ├── LedgerMissing    there is none at that place
+        ├── NotALedger       the file there is something else
+        └── LedgerTooNew     a newer batcher has written it
+
+What the service or the network answers to a request is no error here but a value, an
+``Outcome`` of :mod:`batcher.model`: every one of them is expected, recorded and judged.
+"""
+
+from __future__ import annotations
+
+
+class BatcherError(Exception):
+    """Root of everything batcher raises on purpose; its text says what, where and what to do."""
+
+
+class SettingsError(BatcherError):
+    """One or more settings are wrong; all of them are named in the text."""
+
+
+class ManifestError(BatcherError):
+    """A manifest cannot be used at all, or not any further."""
+
+
+class BindingError(BatcherError):
+    """The ledger is bound to another AppId or another kind of endpoint."""
+
+
+class LedgerBusy(BatcherError):
+    """Another process holds the ledger's lock."""
+
+
+class LedgerError(BatcherError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerMissing(LedgerError):
+    """There is no ledger at the place named."""
+
+
+class NotALedger(LedgerError):
+    """The file exists and is not one of our ledgers."""
+
+
+class LedgerTooNew(LedgerError):
+    """The ledger's schema is newer than this program knows."""

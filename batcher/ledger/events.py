@@ -1,0 +1,387 @@
+"""What the writer does within its transaction: one function per business event, for items of its kind.
+
+Every statement that moves a submission names the state it moves from, and the tallies change with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from batcher.errors import LedgerError
+from batcher.ledger.tables import (
+    NO_CODE,
+    NO_RUN,
+    attempts,
+    binding,
+    invalid_rows,
+    loads,
+    parameters,
+    runs,
+    submissions,
+    tallies,
+)
+from batcher.model import (
+    MOVES,
+    Answer,
+    Claim,
+    InvalidRow,
+    LoadId,
+    NotSent,
+    Parameters,
+    Place,
+    ReplyLost,
+    Row,
+    RunId,
+    Settlement,
+    State,
+)
+
+_CONTENT_CHARS = 200
+
+_Key = tuple[State, int | None, int | None]
+"""What a tally counts by: state, last definite code, run that last settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a batch of a manifest's rows brought."""
+
+    new: int = 0
+    duplicates: int = 0
+    invalid: int = 0
+
+    def __add__(self, other: Added) -> Added:
+        return Added(self.new + other.new, self.duplicates + other.duplicates, self.invalid + other.invalid)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """An attempt that begins."""
+
+    claim: Claim
+    run_id: RunId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """An attempt that has ended."""
+
+    settlement: Settlement
+    run_id: RunId
+    not_before_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a manifest, and under which ids the parameters of theirs are kept."""
+
+    load_id: LoadId
+    file_name: str
+    rows: Sequence[Row]
+    invalid: Sequence[InvalidRow]
+    parameter_ids: Mapping[Parameters, int]
+
+
+_BEGIN = (
+    update(submissions)
+    .where(submissions.c.id.in_(bindparam("ids", expanding=True)), submissions.c.state == State.PENDING)
+    .values(state=State.SENDING, attempts=submissions.c.attempts + 1, not_before_ms=None)
+    .returning(submissions.c.id)
+)
+
+_SETTLE_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.submission_id == bindparam("submission"), attempts.c.number == bindparam("attempt"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "sent_at_ms",
+                "answered_at_ms",
+                "outcome",
+                "decision",
+                "http_status",
+                "code",
+                "task_id",
+                "request_id",
+                "vendor_request_id",
+                "message",
+            )
+        }
+    )
+)
+
+_SETTLE_SUBMISSION = (
+    update(submissions)
+    .where(submissions.c.id == bindparam("submission"), submissions.c.state == State.SENDING)
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "state",
+                "code",
+                "run_id",
+                "tries_busy",
+                "tries_unknown",
+                "tries_doubt",
+                "doubted",
+                "not_before_ms",
+            )
+        }
+    )
+)
+
+_INSERT_SUBMISSIONS = text(
+    "INSERT INTO submissions (file_id, parameters_id, load_id, line, extra) "
+    "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), :load, "
+    "json_extract(value, '$[2]'), json_extract(value, '$[3]') FROM json_each(:rows) WHERE true "
+    "ON CONFLICT (file_id, parameters_id) DO NOTHING"
+)
+"""SQLite's way to take thousands of rows in one statement; other databases get one of their own."""
+
+_INSERT_INVALID = upsert(invalid_rows).on_conflict_do_nothing()
+
+_TALLY = upsert(tallies)
+_TALLY = _TALLY.on_conflict_do_update(
+    index_elements=["state", "code", "run_id"], set_={"n": tallies.c.n + _TALLY.excluded.n}
+)
+
+
+async def _tally(connection: AsyncConnection, changes: Counter[_Key]) -> None:
+    rows = [
+        {
+            "state": state,
+            "code": NO_CODE if code is None else code,
+            "run_id": NO_RUN if run is None else run,
+            "n": n,
+        }
+        for (state, code, run), n in changes.items()
+        if n
+    ]
+    if rows:
+        # What is gained goes first, so that no tally is below zero in between.
+        await connection.execute(_TALLY, sorted(rows, key=lambda row: -int(str(row["n"]))))
+
+
+async def bind(connection: AsyncConnection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
+    """Bind the ledger where it is not bound yet; returns what it is bound to."""
+    for app_id, place in items:
+        row = {"id": 1, "app_id": app_id, "place": place}
+        await connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
+    bound = (await connection.execute(select(binding.c.app_id, binding.c.place))).one()
+    return [(bound.app_id, Place(bound.place))] * len(items)
+
+
+async def insert_run(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[int]:
+    """Keep new runs; returns their ids."""
+    return [
+        (await connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one()
+        for row in items
+    ]
+
+
+async def update_run(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[None]:
+    """Keep how runs ended; ``told`` ones have told of every invalid row so far."""
+    for item in items:
+        row = {name: item[name] for name in ("ended_at_ms", "exit_code", "reason")}
+        if item["told"]:
+            row["invalid_rows_seen"] = select(func.coalesce(func.max(invalid_rows.c.id), 0)).scalar_subquery()
+        await connection.execute(update(runs).where(runs.c.id == item["run"]).values(row))
+    return [None] * len(items)
+
+
+async def insert_load(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[int]:
+    """Keep new loads; returns their ids."""
+    return [
+        (await connection.execute(insert(loads).values(row).returning(loads.c.id))).scalar_one()
+        for row in items
+    ]
+
+
+async def update_load(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[None]:
+    """Keep how loads ended."""
+    for item in items:
+        row = {name: item[name] for name in ("ended_at_ms", "error")}
+        await connection.execute(update(loads).where(loads.c.id == item["load"]).values(row))
+    return [None] * len(items)
+
+
+async def parameter_ids(
+    connection: AsyncConnection, items: Sequence[Sequence[Parameters]]
+) -> list[dict[Parameters, int]]:
+    """Keep parameters that are new; returns under which id each is kept."""
+    return [{asked: await _parameter_id(connection, asked) for asked in wanted} for wanted in items]
+
+
+async def _parameter_id(connection: AsyncConnection, asked: Parameters) -> int:
+    row = {
+        "vendor": asked.vendor,
+        "type": asked.type,
+        "definition": asked.definition,
+        "interval": asked.interval,
+        "offsets": ";".join(asked.offsets),
+    }
+    await connection.execute(upsert(parameters).values(row).on_conflict_do_nothing())
+    return int((await connection.execute(select(parameters.c.id).filter_by(**row))).scalar_one())
+
+
+async def add(connection: AsyncConnection, batches: Sequence[Batch]) -> list[Added]:
+    """Keep rows of manifests; what is asked for already stays as it is."""
+    return [await _add_one(connection, batch) for batch in batches]
+
+
+async def _add_one(connection: AsyncConnection, batch: Batch) -> Added:
+    rows = [[row.file_id, batch.parameter_ids[row.parameters], row.line, row.extra] for row in batch.rows]
+    result = await connection.execute(
+        _INSERT_SUBMISSIONS,
+        {"load": batch.load_id, "rows": json.dumps(rows, ensure_ascii=False, separators=(",", ":"))},
+    )
+    new = result.rowcount
+    await _tally(connection, Counter({(State.PENDING, None, None): new}))
+    if batch.invalid:
+        await connection.execute(_INSERT_INVALID, [_invalid(batch, row) for row in batch.invalid])
+    added = Added(new, len(batch.rows) - new, len(batch.invalid))
+    await connection.execute(
+        update(loads)
+        .where(loads.c.id == batch.load_id)
+        .values(
+            rows=loads.c.rows + len(batch.rows) + len(batch.invalid),
+            new=loads.c.new + added.new,
+            duplicates=loads.c.duplicates + added.duplicates,
+            invalid=loads.c.invalid + added.invalid,
+        )
+    )
+    return added
+
+
+async def begin(connection: AsyncConnection, items: Sequence[Begin]) -> list[bool]:
+    """Begin attempts of submissions that are open; returns which were."""
+    result = await connection.execute(_BEGIN, {"ids": [item.claim.id for item in items]})
+    open_ids = set(result.scalars())
+    begun = [item for item in items if item.claim.id in open_ids]
+    if begun:
+        await connection.execute(
+            insert(attempts),
+            [
+                {
+                    "submission_id": item.claim.id,
+                    "number": item.claim.number,
+                    "run_id": item.run_id,
+                    "begun_at_ms": item.at_ms,
+                }
+                for item in begun
+            ],
+        )
+        changes: Counter[_Key] = Counter()
+        for item in begun:
+            changes[State.PENDING, item.claim.code, item.claim.run_id] -= 1
+            changes[State.SENDING, item.claim.code, item.claim.run_id] += 1
+        await _tally(connection, changes)
+    return [item.claim.id in open_ids for item in items]
+
+
+async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[None]:
+    """Settle attempts and move their submissions on."""
+    await connection.execute(_SETTLE_ATTEMPT, [_attempt_values(item) for item in items])
+    result = await connection.execute(_SETTLE_SUBMISSION, [_submission_values(item) for item in items])
+    if result.rowcount != len(items):
+        raise LedgerError(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
+    changes: Counter[_Key] = Counter()
+    for item in items:
+        claim, disposition = item.settlement.claim, item.settlement.disposition
+        if disposition.state not in MOVES[State.SENDING]:
+            raise LedgerError(f"a submission cannot move from sending to {disposition.state}")
+        changes[State.SENDING, claim.code, claim.run_id] -= 1
+        changes[disposition.state, disposition.code, item.run_id] += 1
+    await _tally(connection, changes)
+    return [None] * len(items)
+
+
+async def move_all(connection: AsyncConnection, items: Sequence[tuple[Any, dict[str, Any]]]) -> list[int]:
+    """Move all submissions that a condition chooses; the states it chooses must allow the move."""
+    moved = []
+    for chosen, values in items:
+        counted = await connection.execute(
+            select(submissions.c.state, submissions.c.code, submissions.c.run_id, func.count())
+            .where(chosen)
+            .group_by(submissions.c.state, submissions.c.code, submissions.c.run_id)
+        )
+        changes: Counter[_Key] = Counter()
+        for state, code, run_id, n in counted:
+            if values["state"] not in MOVES[State(state)]:
+                raise LedgerError(f"a submission cannot move from {state} to {values['state']}")
+            changes[State(state), code, run_id] -= n
+            changes[values["state"], code, values.get("run_id", run_id)] += n
+        await _tally(connection, changes)
+        moved.append((await connection.execute(update(submissions).where(chosen).values(values))).rowcount)
+    return moved
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def _attempt_values(item: Settle) -> dict[str, Any]:
+    claim, outcome = item.settlement.claim, item.settlement.outcome
+    values: dict[str, Any] = {
+        "submission": claim.id,
+        "attempt": claim.number,
+        "sent_at_ms": _ms(item.settlement.sent_at),
+        "answered_at_ms": _ms(item.settlement.answered_at),
+        "decision": item.settlement.disposition.decision,
+        "http_status": None if isinstance(outcome, NotSent) else outcome.http_status,
+        "code": None,
+        "task_id": None,
+        "request_id": None,
+        "vendor_request_id": None,
+    }
+    if isinstance(outcome, Answer):
+        return values | {
+            "outcome": "answer",
+            "code": outcome.code,
+            "task_id": outcome.task_id,
+            "request_id": outcome.request_id,
+            "vendor_request_id": outcome.vendor_request_id,
+            "message": outcome.message,
+        }
+    kind = {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal")
+    return values | {"outcome": kind, "message": outcome.detail}
+
+
+def _submission_values(item: Settle) -> dict[str, Any]:
+    disposition = item.settlement.disposition
+    return {
+        "submission": item.settlement.claim.id,
+        "state": disposition.state,
+        "code": disposition.code,
+        "run_id": item.run_id,
+        "tries_busy": disposition.tries.busy,
+        "tries_unknown": disposition.tries.unknown,
+        "tries_doubt": disposition.tries.doubt,
+        "doubted": disposition.doubted,
+        "not_before_ms": item.not_before_ms,
+    }
+
+
+def _invalid(batch: Batch, row: InvalidRow) -> dict[str, Any]:
+    content = "\x1f".join(row.cells)
+    return {
+        "load_id": batch.load_id,
+        "file_name": batch.file_name,
+        "digest": hashlib.blake2b(content.encode(errors="replace"), digest_size=16).hexdigest(),
+        "line": row.line,
+        "column": row.column,
+        "reason": row.reason,
+        "content": content.replace("\x1f", ",")[:_CONTENT_CHARS],
+    }

@@ -1,0 +1,216 @@
+"""Opening a ledger: is it one, is it ours to write, is its schema today's.
+
+Stands between a path and the connections that the ledger's readers and its writer use. It sets what
+every connection must have (journal, durability, foreign keys, how transactions begin), creates and
+upgrades the schema, and says in plain words what is wrong with a file that cannot be used. It never
+looks at the contents beyond the schema's version.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from batcher.bundled import bundled
+from batcher.errors import LedgerBusy, LedgerError, LedgerMissing, LedgerTooNew, NotALedger, SettingsError
+from batcher.ledger.tables import REVISIONS
+
+BUSY_TIMEOUT_S = 10
+"""How long a statement waits for a lock that another program holds on the file."""
+
+_MAGIC = b"SQLite format 3\0"
+
+_REMEDIES = {
+    "SQLITE_FULL": "the disk is full; free some space, then run again",
+    "SQLITE_READONLY": "it is read-only; make the file and its folder writable, then run again",
+    "SQLITE_BUSY": "another program has locked the file; close it, then run again",
+    "SQLITE_LOCKED": "another program has locked the file; close it, then run again",
+    "SQLITE_CANTOPEN": "it cannot be opened; check that its folder exists and is writable",
+    "SQLITE_PERM": "it cannot be opened; check its permissions",
+    "SQLITE_IOERR": "the disk reports an input/output error; check the disk, then run again",
+    "SQLITE_CORRUPT": "the file is damaged; restore a backup, or name another --ledger",
+}
+
+
+def ledger_path(ledger: str) -> Path:
+    """The file that a path or a SQLAlchemy URL names.
+
+    Raises:
+        SettingsError: the URL cannot be read, or names a database that is not an SQLite file.
+    """
+    if "://" not in ledger:
+        return Path(ledger)
+    try:
+        url = make_url(ledger)
+    except ArgumentError as exc:
+        raise SettingsError(f"--ledger {ledger}: not a database URL; give a path to a file") from exc
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise SettingsError(
+            f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "
+            "or sqlite:///PATH as a URL"
+        )
+    return Path(url.database)
+
+
+def take_lock(path: Path) -> FileLock:
+    """The operating system's lock on this ledger, held until released or until the process ends.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        LedgerError: the lock file cannot be made.
+    """
+    lock = FileLock(f"{path.resolve()}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as exc:
+        raise LedgerBusy(f"{path}: another run holds this ledger; wait until it has ended") from exc
+    except (OSError, NotImplementedError) as exc:
+        raise _unusable(path, str(exc)) from exc
+    return lock
+
+
+def create_or_check_file(path: Path) -> None:
+    """Make the ledger's file, readable by its owner alone, or check the one that is there."""
+    if path.exists() and (path.is_dir() or path.stat().st_size):
+        return check_file(path)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as exc:
+        raise _unusable(path, exc.strerror or str(exc)) from exc
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be a ledger before a database library touches it.
+
+    Raises:
+        LedgerMissing: there is none, or it is empty.
+        NotALedger: it is a folder or some other kind of file.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except FileNotFoundError as exc:
+        raise LedgerMissing(
+            f"{path}: there is no ledger here; `batcher load` or `batcher run` makes one, "
+            "--ledger names another place"
+        ) from exc
+    except IsADirectoryError as exc:
+        raise NotALedger(f"{path}: this is a folder; --ledger takes the path of a file") from exc
+    except OSError as exc:
+        raise _unusable(path, exc.strerror or str(exc)) from exc
+    if not magic:
+        raise LedgerMissing(f"{path}: the file is empty; `batcher load` or `batcher run` makes it a ledger")
+    if magic != _MAGIC:
+        raise NotALedger(f"{path}: this is not a ledger; --ledger names the ledger, manifests stand alone")
+
+
+def connect(path: Path, *, writing: bool) -> AsyncEngine:
+    """An engine on the file: transactions begin ``IMMEDIATE`` when writing, cannot write otherwise."""
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+    pragmas = [
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA journal_mode = WAL" if writing else "PRAGMA query_only = ON",
+    ]
+    if sys.platform == "darwin":
+        pragmas.append("PRAGMA fullfsync = ON")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _set_up(connection: DBAPIConnection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin when we say so, not when the driver thinks
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A read that turns into a write fails at once when locked, whatever the timeout: begin as a writer.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+async def bring_up_to_date(engine: AsyncEngine, path: Path) -> None:
+    """Create the schema in an empty file, or upgrade an older one, in one transaction."""
+    with translated(path):
+        async with engine.connect() as connection:
+            revision = await connection.run_sync(_revision)
+        if revision != REVISIONS[-1]:
+            _check_revision(revision, path, may_be_empty=True)
+            async with engine.begin() as connection:
+                await connection.run_sync(_upgrade)
+
+
+async def is_up_to_date(engine: AsyncEngine, path: Path) -> bool:
+    """Whether the schema is today's; an older one needs a writer's upgrade first."""
+    with translated(path):
+        async with engine.connect() as connection:
+            revision = await connection.run_sync(_revision)
+    _check_revision(revision, path, may_be_empty=False)
+    return revision == REVISIONS[-1]
+
+
+def _revision(connection: Connection) -> str | None:
+    """The schema's version; empty text for a database of something else, None for one without tables."""
+    names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    if not names:
+        return None
+    if not {"alembic_version", "submissions", "attempts"} <= names:
+        return ""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+
+
+def _check_revision(revision: str | None, path: Path, *, may_be_empty: bool) -> None:
+    if revision == "" or (revision is None and not may_be_empty):
+        raise NotALedger(f"{path}: this is a database, but not a ledger; choose another --ledger")
+    if revision is not None and revision not in REVISIONS:
+        raise LedgerTooNew(
+            f"{path}: a newer batcher has written this ledger (schema {revision}, this program knows "
+            f"{REVISIONS[-1]}); upgrade batcher"
+        )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # a third of a second to import, and needed once per ledger
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(bundled("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the database library's exceptions into a :class:`LedgerError` that says what to do."""
+    try:
+        yield
+    except DBAPIError as exc:
+        raise _from_driver(path, exc.orig) from exc
+    except sqlite3.Error as exc:
+        raise _from_driver(path, exc) from exc
+
+
+def _from_driver(path: Path, error: BaseException | None) -> LedgerError:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    if name == "SQLITE_NOTADB":
+        return NotALedger(f"{path}: this is not a ledger; choose another --ledger")
+    base = "_".join(name.split("_")[:2])
+    return _unusable(path, _REMEDIES.get(base) or f"{type(error).__name__}: {error}")
+
+
+def _unusable(path: Path, why: str) -> LedgerError:
+    return LedgerError(f"{path}: the ledger cannot be used: {why}")

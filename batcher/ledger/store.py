@@ -1,0 +1,189 @@
+"""The ledger: the only truth about what was asked and what came back.
+
+One method per business event. Each is a short transaction that the writer may group with others; when
+the method returns, the event is on disk. The legal moves of a submission are checked in the statement
+that makes them, and the tallies move with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from batcher.errors import BindingError
+from batcher.ledger import events, opening
+from batcher.ledger.events import Added
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.tables import submissions
+from batcher.ledger.writer import Writer
+from batcher.model import MOVES, Claim, InvalidRow, LoadId, Parameters, Place, Row, RunId, Settlement, State
+
+_KNOWN_PARAMETERS = 10_000
+
+
+class Ledger(LedgerReader):
+    """A ledger opened for writing: it holds the ledger's lock. Opened by :func:`open_for_writing`."""
+
+    def __init__(
+        self,
+        path: Path,
+        lock: FileLock,
+        reading: AsyncEngine,
+        writing: AsyncEngine,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(reading, path)
+        self._lock = lock
+        self._writing = writing
+        self._writer = Writer(writing, path)
+        self._clock = clock
+        self._parameters: dict[Parameters, int] = {}
+
+    async def start(self) -> None:
+        """Start the writer."""
+        await self._writer.start()
+
+    async def close(self) -> None:
+        """Write what waits, let go of the file and of the lock."""
+        await self._writer.close()
+        await super().close()
+        await self._writing.dispose()
+        self._lock.release()
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    async def bind(self, app_id: int, place: Place) -> None:
+        """Make the ledger belong to an AppId and a kind of endpoint, or confirm that it does.
+
+        Raises:
+            BindingError: it belongs to others.
+        """
+        bound = await self._writer.record(events.bind, (app_id, place))
+        if bound != (app_id, place):
+            raise BindingError(
+                f"{self.path}: this ledger belongs to AppId {bound[0]} at a {bound[1]} endpoint, this run is "
+                f"for AppId {app_id} at a {place} one; rehearsed submissions must not count as real. Choose "
+                "another --ledger, or the AppId and endpoint it belongs to"
+            )
+
+    async def start_run(self, rate_per_s: float, version: str) -> RunId:
+        """Record that a run begins."""
+        row = {
+            "started_at_ms": self._now_ms(),
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "version": version,
+            "rate_per_s": rate_per_s,
+        }
+        return RunId(await self._writer.record(events.insert_run, row))
+
+    async def end_run(self, run_id: RunId, exit_code: int, reason: str) -> None:
+        """Record that a run ended, and, when it could tell all, the newest invalid row it has told of."""
+        row = {
+            "run": run_id,
+            "ended_at_ms": self._now_ms(),
+            "exit_code": exit_code,
+            "reason": reason,
+            "told": exit_code in (0, 1),
+        }
+        await self._writer.record(events.update_run, row)
+
+    # -- submissions -----------------------------------------------------------------------------
+
+    async def begin(self, claim: Claim, run_id: RunId) -> bool:
+        """Record that an attempt begins; from here a crash means in doubt.
+
+        Returns:
+            False when the submission is no longer open, and nothing may be sent.
+        """
+        return await self._writer.record(events.begin, events.Begin(claim, run_id, self._now_ms()))
+
+    async def settle(self, settlement: Settlement, run_id: RunId) -> None:
+        """Record what came back for an attempt and what was decided about its submission."""
+        delay_s = settlement.disposition.delay_s
+        due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
+        await self._writer.record(events.settle, events.Settle(settlement, run_id, due))
+
+    async def hold_doubtful(self, run_id: RunId) -> int:
+        """Take open submissions whose answer was lost before out of the queue; returns how many."""
+        chosen = and_(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
+        moved = {"state": State.IN_DOUBT, "run_id": run_id, "not_before_ms": None}
+        return await self._writer.record(events.move_all, (chosen, moved))
+
+    async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
+        """Put settled submissions back in the queue with fresh budgets; returns how many."""
+        allowed = [state for state in states if State.PENDING in MOVES[state]]
+        chosen: ColumnElement[bool] = submissions.c.state.in_(allowed)
+        if codes:
+            chosen = and_(chosen, submissions.c.code.in_(codes))
+        moved = {"state": State.PENDING, "tries_busy": 0, "tries_unknown": 0, "tries_doubt": 0}
+        return await self._writer.record(events.move_all, (chosen, moved))
+
+    # -- loads -----------------------------------------------------------------------------------
+
+    async def start_load(self, source: str, path: str, columns: Sequence[str]) -> LoadId:
+        """Record that a manifest is being read."""
+        row = {
+            "source": source,
+            "path": path,
+            "columns": json.dumps(list(columns), ensure_ascii=False),
+            "started_at_ms": self._now_ms(),
+        }
+        return LoadId(await self._writer.record(events.insert_load, row))
+
+    async def add(
+        self, load_id: LoadId, source: str, rows: Sequence[Row], invalid: Sequence[InvalidRow]
+    ) -> Added:
+        """Keep a batch of a manifest's rows: what is asked for already stays as it is."""
+        ids = await self._parameter_ids({row.parameters for row in rows})
+        batch = events.Batch(load_id, Path(source).name, rows, invalid, ids)
+        return await self._writer.record(events.add, batch)
+
+    async def end_load(self, load_id: LoadId, error: str | None = None) -> None:
+        """Record that a manifest was read to its end, or why not."""
+        row = {"load": load_id, "ended_at_ms": None if error else self._now_ms(), "error": error}
+        await self._writer.record(events.update_load, row)
+
+    async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
+        """Ids of parameters; cached only once they are committed."""
+        missing = [asked for asked in wanted if asked not in self._parameters]
+        if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:
+            self._parameters, missing = {}, list(wanted)
+        if missing:
+            self._parameters |= await self._writer.record(events.parameter_ids, missing)
+        return self._parameters
+
+
+async def open_for_writing(path: Path) -> Ledger:
+    """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        LedgerError: it cannot be made or written, is something else, or is from a newer version.
+    """
+    lock = opening.take_lock(path)
+    try:
+        opening.create_or_check_file(path)
+        writing, reading = opening.connect(path, writing=True), opening.connect(path, writing=False)
+        ledger = Ledger(path, lock, reading, writing)
+        try:
+            await opening.bring_up_to_date(writing, path)
+            await ledger.start()
+        except BaseException:
+            await ledger.close()
+            raise
+    except BaseException:
+        lock.release()
+        raise
+    return ledger

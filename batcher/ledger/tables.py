@@ -1,0 +1,228 @@
+"""The ledger's tables. Only declarations: who reads and writes them stands in the neighbouring modules.
+
+A *submission* is one row per thing asked for: the unique key is the recording and the parameters
+asked of it. Parameters have a table of their own, since an archive of millions is asked for under a
+handful of them. An *attempt* is one row per request, clustered by submission. *Tallies* count the
+submissions by state, code and run and change in the same transaction as the submissions do, so that
+nothing ever has to count millions of rows. Times are Unix milliseconds, UTC.
+
+States, decisions and outcomes are plain text with a check, for people with a database shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from batcher.model import Decision, Place, SnapshotType, State, Vendor
+
+REVISIONS = ("0001",)
+"""Every schema this program knows, oldest first; the last is the one declared here."""
+
+NO_CODE = -1
+"""In tallies: no definite code has come yet."""
+NO_RUN = 0
+"""In tallies: no run has settled an attempt yet."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app_id", BigInteger, nullable=False),
+    Column("place", Text, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+    _one_of("place", Place),
+)
+"""The AppId and the kind of endpoint this ledger belongs to: one row, or none before the first run."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Column("exit_code", Integer),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("rate_per_s", Float, nullable=False),
+    Column("reason", Text),
+    Column("invalid_rows_seen", Integer),
+    sqlite_autoincrement=True,
+)
+"""One row per run. ``ended_at_ms`` stays empty when a run was killed; ``invalid_rows_seen`` is the newest
+invalid row that a run ending with 0 or 1 has told of."""
+
+loads = Table(
+    "loads",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("columns", Text, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Column("rows", Integer, nullable=False, server_default=text("0")),
+    Column("new", Integer, nullable=False, server_default=text("0")),
+    Column("duplicates", Integer, nullable=False, server_default=text("0")),
+    Column("invalid", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
+    Index(None, "path"),
+)
+"""One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
+``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream)."""
+
+parameters = Table(
+    "parameters",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("vendor", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("offsets", Text, nullable=False),
+    UniqueConstraint("vendor", "type", "definition", "interval", "offsets"),
+    _one_of("vendor", Vendor),
+    _one_of("type", SnapshotType),
+)
+"""What can be asked of a recording: numbers as canonical text, offsets joined by ``;``, empty where
+without effect."""
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("file_id", Text, nullable=False),
+    Column("parameters_id", Integer, ForeignKey("parameters.id"), nullable=False),
+    Column("state", Text, nullable=False, server_default=State.PENDING.value),
+    Column("code", Integer),
+    Column("run_id", Integer, ForeignKey("runs.id")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("tries_busy", Integer, nullable=False, server_default=text("0")),
+    Column("tries_unknown", Integer, nullable=False, server_default=text("0")),
+    Column("tries_doubt", Integer, nullable=False, server_default=text("0")),
+    Column("doubted", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("not_before_ms", BigInteger),
+    Column("load_id", Integer, ForeignKey("loads.id"), nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("extra", Text),
+    UniqueConstraint("file_id", "parameters_id"),
+    CheckConstraint("file_id <> ''", name="file_id_given"),
+    CheckConstraint("not_before_ms IS NULL OR state = 'pending'", name="not_before_is_pending"),
+    _one_of("state", State),
+    Index(
+        "submissions_open",
+        "tries_doubt",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "submissions_delayed",
+        "not_before_ms",
+        sqlite_where=text("not_before_ms IS NOT NULL"),
+        postgresql_where=text("not_before_ms IS NOT NULL"),
+    ),
+    Index(
+        "submissions_sending",
+        "id",
+        sqlite_where=text("state = 'sending'"),
+        postgresql_where=text("state = 'sending'"),
+    ),
+    Index(
+        "submissions_troubled",
+        "state",
+        "code",
+        sqlite_where=text("state IN ('rejected', 'failed', 'in_doubt')"),
+        postgresql_where=text("state IN ('rejected', 'failed', 'in_doubt')"),
+    ),
+)
+"""``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the
+number begun, ``tries_…`` what is used of each budget, ``doubted`` whether any attempt may have arrived
+(for good)."""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("submission_id", Integer, ForeignKey("submissions.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("begun_at_ms", BigInteger, nullable=False),
+    Column("sent_at_ms", BigInteger),
+    Column("answered_at_ms", BigInteger),
+    Column("outcome", Text),
+    Column("decision", Text),
+    Column("http_status", Integer),
+    Column("code", Integer),
+    Column("task_id", Text),
+    Column("request_id", Text),
+    Column("vendor_request_id", Text),
+    Column("message", Text),
+    CheckConstraint("(outcome IS NULL) = (decision IS NULL)", name="settled_whole"),
+    CheckConstraint("(decision = 'submitted') = (task_id IS NOT NULL)", name="submitted_has_task_id"),
+    _one_of("outcome", ("answer", "http_refusal", "reply_lost", "not_sent")),
+    _one_of("decision", Decision),
+    sqlite_with_rowid=False,
+)
+"""One row per request, written before it is sent; ``outcome`` is what came back and ``decision`` what we made
+of it. Both are empty while it may be on the wire, or when its run was killed."""
+
+invalid_rows = Table(
+    "invalid_rows",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("load_id", Integer, ForeignKey("loads.id"), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("column", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    UniqueConstraint("file_name", "digest", "reason"),
+    sqlite_autoincrement=True,
+)
+"""Rows of manifests that cannot be sent, once per file name, content and reason."""
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("state", Text, primary_key=True),
+    Column("code", Integer, primary_key=True),
+    Column("run_id", Integer, primary_key=True),
+    Column("n", Integer, nullable=False),
+    CheckConstraint("n >= 0", name="n_not_negative"),
+    sqlite_with_rowid=False,
+)
+"""How many submissions stand in each state, by last definite code and by the run that last settled them."""

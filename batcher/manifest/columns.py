@@ -1,0 +1,131 @@
+"""What a manifest's header says: which cell of a row is what.
+
+Used once per manifest, before its first row. Never looks at a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batcher.errors import ManifestError
+from batcher.manifest.display import shown
+
+BLANKS = " \t\u00a0\u3000"
+"""What may surround a value without belonging to it. A line end may not: it is part of what was written."""
+
+
+class Known(StrEnum):
+    """The columns that mean something to us."""
+
+    FILE_ID = "file_id"
+    VENDOR = "vendor"
+    TYPE = "type"
+    DEFINITION = "definition"
+    INTERVAL = "interval"
+    OFFSETS = "offsets"
+
+
+PARAMETERS = (Known.VENDOR, Known.TYPE, Known.DEFINITION, Known.INTERVAL, Known.OFFSETS)
+"""The known columns that say what is asked for, in the order in which they are handed on."""
+
+_NAMES = {
+    "fileid": Known.FILE_ID,
+    "obsobject": Known.FILE_ID,
+    "key": Known.FILE_ID,
+    "vendor": Known.VENDOR,
+    "cdn": Known.VENDOR,
+    "type": Known.TYPE,
+    "definition": Known.DEFINITION,
+    "template": Known.DEFINITION,
+    "interval": Known.INTERVAL,
+    "offsets": Known.OFFSETS,
+    "exttimeoffsetset": Known.OFFSETS,
+    "exttimeoffsetset[]": Known.OFFSETS,
+}
+_IGNORED = str.maketrans("", "", " \t\u00a0\u3000\r\n_-\"'=\ufeff")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where in a row everything is."""
+
+    names: tuple[str, ...]
+    """Every column as the header names it; unnamed and repeated ones told apart."""
+    known: dict[Known, int]
+    """Positions of the columns that mean something; ``file_id`` is always there."""
+    own: tuple[int, ...]
+    """Positions of all others, in the order of the header."""
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of the columns that are the manifest's own."""
+        return tuple(self.names[position] for position in self.own)
+
+    def name(self, known: Known) -> str:
+        """What the header calls a column; our own name for it when the manifest has none."""
+        position = self.known.get(known)
+        return known.value if position is None else self.names[position]
+
+
+def meaning(cell: str) -> Known | None:
+    """What a cell of the header stands for; None when it is a column of the manifest's own."""
+    return _NAMES.get(cell.translate(_IGNORED).lower())
+
+
+def names_file_id(cells: Sequence[str]) -> bool:
+    """Whether a row can be a header."""
+    return any(meaning(cell) is Known.FILE_ID for cell in cells)
+
+
+def read_columns(manifest: str, line: int, cells: Sequence[str]) -> Columns:
+    """Understand a header.
+
+    Raises:
+        ManifestError: it has no column for the file id, or two for the same thing.
+    """
+    where = f"{manifest} line {line}"
+    names = _told_apart([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
+    known: dict[Known, int] = {}
+    for position, cell in enumerate(cells):
+        what = meaning(cell)
+        if what is None:
+            continue
+        if what in known:
+            first = names[known[what]]
+            raise ManifestError(
+                f"{where}: the columns {shown(first)!r} and {shown(names[position])!r} both mean {what}. "
+                "Rename or remove one of them"
+            )
+        known[what] = position
+    if Known.FILE_ID not in known:
+        raise ManifestError(f"{where}: {_no_file_id(names)}")
+    return Columns(names, known, tuple(i for i in range(len(names)) if i not in known.values()))
+
+
+def _no_file_id(names: Sequence[str]) -> str:
+    """Why these cells are no header, and what to do."""
+    listed = ", ".join(shown(name, limit=30) for name in names[:8]) + (", …" if len(names) > 8 else "")
+    if any(name.strip("='\"").isdigit() or name.startswith("/") for name in names):
+        return (
+            f"there is no header; the file begins with {listed}. "
+            "Put a first line that names the columns, file_id among them"
+        )
+    return f"no column is named file_id; there are {listed}. Name the one that holds the file ids file_id"
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Name the unnamed by their position and number the repeated: ``note``, ``note_2``."""
+    named = [name or f"column_{position}" for position, name in enumerate(names, 1)]
+    taken = set(named)
+    seen: set[str] = set()
+    apart = []
+    for name in named:
+        unique, number = name, 1
+        while unique in seen or (number > 1 and unique in taken):
+            number += 1
+            unique = f"{name}_{number}"
+        seen.add(unique)
+        apart.append(unique)
+    return tuple(apart)

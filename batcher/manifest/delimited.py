@@ -1,0 +1,191 @@
+"""Comma, semicolon and tab separated text: lines in, a header and records of cells out.
+
+One format of manifest; another brings its own module with the same two things, a header and
+numbered records, and shares everything behind them. Knows no rule about what a cell may hold.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple, Protocol
+
+from batcher.errors import ManifestError
+from batcher.manifest.columns import names_file_id
+from batcher.manifest.text import MAX_LINE
+
+DELIMITERS = (",", ";", "\t")
+
+_NOTHING = ' \t\r\n,;"\u00a0\u3000\ufeff'
+"""A line of nothing else holds nothing."""
+
+Record = tuple[int, list[str], str]
+"""The line on which it begins, its cells, and what is wrong with its quotes (empty: nothing)."""
+
+
+class _Reader(Protocol):
+    """What ``csv.reader`` gives."""
+
+    @property
+    def line_num(self) -> int:
+        """How many lines it has taken."""
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+class Header(NamedTuple):
+    """The row that names the columns."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+class _Trial(NamedTuple):
+    """A header as it reads under one delimiter."""
+
+    delimiter: str
+    cells: tuple[str, ...]
+    lines: int
+    """How many lines it takes up."""
+    cut_off: bool
+    """A quote is still open where the lines at hand end."""
+
+
+class Delimited:
+    """A table in delimited text, read once.
+
+    Lines are kept until the record they belong to is complete: when a stray quote has swallowed
+    the lines after it, only the line with the quote is lost and the others are read again.
+    """
+
+    def __init__(self, name: str, blocks: Iterator[list[str]]) -> None:
+        """Read up to the end of the header.
+
+        Raises:
+            ManifestError: there is no text, or its first row cannot be read.
+        """
+        self._name = name
+        self._blocks = blocks
+        self._kept: deque[tuple[int, list[str]]] = deque()
+        self._next_line = 1
+        self._line = 1
+        self._ended = False
+        # The limit is one for the whole process, and lower at first than what a line may hold.
+        csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE))
+        trial = self._read_header()
+        self.delimiter = trial.delimiter
+        self.header = Header(self._line, trial.cells)
+        self._line += trial.lines
+
+    def records(self) -> Iterator[Record]:
+        """All records after the header. A blank line is a record without cells.
+
+        Raises:
+            ManifestError: a quote never closes, or what the lines themselves raise.
+        """
+        reader, before = self._reader(), self._line - 1
+        while True:
+            try:
+                for cells in reader:
+                    yield self._line, cells, ""
+                    self._line = before + reader.line_num + 1
+                return
+            except csv.Error as exc:
+                if self._ended:
+                    raise self._never_closes() from exc
+            begun, last = self._line, before + reader.line_num
+            cells = self._line_kept(begun).rstrip("\r\n").split(self.delimiter)
+            yield begun, cells, _quote_fault(begun, last)
+            self._line = begun + 1
+            if last > begun:
+                reader, before = self._reader(), begun
+
+    def _reader(self) -> _Reader:
+        """A reader of everything from the present line on, beginning with what was kept."""
+        lines = chain.from_iterable(self._batches(self._lines_kept()))
+        return csv.reader(lines, delimiter=self.delimiter, strict=True)
+
+    def _batches(self, first: list[str]) -> Iterator[list[str]]:
+        yield first
+        while (block := self._pull()) is not None:
+            yield block
+
+    def _pull(self) -> list[str] | None:
+        """The next lines, kept from now on; lets go of those before the present record."""
+        while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self._line:
+            self._kept.popleft()
+        if sum(map(len, self._lines_kept())) > MAX_LINE:
+            raise self._never_closes()
+        block = next(self._blocks, None)
+        if block is None:
+            self._ended = True
+            return None
+        self._kept.append((self._next_line, block))
+        self._next_line += len(block)
+        return block
+
+    def _lines_kept(self) -> list[str]:
+        """The lines at hand from the present one on."""
+        return [line for first, block in self._kept for line in block[max(0, self._line - first) :]]
+
+    def _line_kept(self, number: int) -> str:
+        return next(block[number - first] for first, block in self._kept if number < first + len(block))
+
+    def _never_closes(self) -> ManifestError:
+        """What to raise for an open quote; it opens on the last line with an odd number of quotes."""
+        lines = self._lines_kept()
+        odd = [number for number, line in enumerate(lines, self._line) if line.count('"') % 2]
+        line = odd[-1] if odd else self._line
+        return ManifestError(
+            f'{self._name} line {line}: a quote (") opens here and never closes, so the rows after it '
+            "cannot be told apart. Close it, or write it twice inside a quoted value"
+        )
+
+    # -- the header ----------------------------------------------------------------------------
+
+    def _read_header(self) -> _Trial:
+        """The first row that holds anything, under the delimiter that makes a header of it."""
+        self._skip_to_content()
+        while True:
+            lines = self._lines_kept()
+            trials = [_try(lines, delimiter) for delimiter in DELIMITERS]
+            if not any(trial.cut_off for trial in trials) or self._pull() is None:
+                break
+        found = [trial for trial in trials if names_file_id(trial.cells)]
+        best = max(found or trials, key=lambda trial: len(trial.cells))  # the first of equals: comma
+        if not best.cells:
+            if best.cut_off:
+                raise self._never_closes()
+            where = f"{self._name} line {self._line}"
+            raise ManifestError(f"{where}: the quotes of the header do not match. Correct them")
+        return best
+
+    def _skip_to_content(self) -> None:
+        """Go to the first line that is not blank."""
+        while True:
+            for line in self._lines_kept():
+                if line.strip(_NOTHING):
+                    return
+                self._line += 1
+            if self._pull() is None:
+                raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
+
+
+def _try(lines: Sequence[str], delimiter: str) -> _Trial:
+    """Read the first record of ``lines``; no cells when its quotes do not match."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        return _Trial(delimiter, tuple(next(reader)), reader.line_num, cut_off=False)
+    except csv.Error:
+        return _Trial(delimiter, (), 0, cut_off=reader.line_num == len(lines))
+
+
+def _quote_fault(begun: int, last: int) -> str:
+    """Why the reader gave up on a record."""
+    where = "" if last == begun else f" on line {last}"
+    return (
+        f"its quotes do not match: text follows the closing quote{where}. "
+        "Inside a quoted value a quote is written twice"
+    )

@@ -1,0 +1,207 @@
+"""Which encoding a manifest's bytes are in, whether all of them are, and what to say when they are not.
+
+Nothing is guessed: text is UTF-8, or UTF-16 with a byte-order mark, or what ``--encoding``
+names. A wrongly read path would be a wrong FileId, so other readings are shown to a person
+and never taken.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from batcher.errors import ManifestError
+from batcher.manifest.display import shown
+from batcher.manifest.source import Source
+
+CHINESE = "gb18030"
+"""What Chinese spreadsheets write when they say CSV; a superset of GBK and GB2312."""
+OFFENDING_LINES = 3
+LONGEST_BYTES = 1 << 22
+"""Where a line without an end is cut when looking for what to show of it."""
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+_NOT_TEXT = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook (.xlsx)"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"BZh9", "compressed with bzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"PAR1\x15", "a Parquet file"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How bytes become text."""
+
+    codec: str
+    """Python's name for it, of the kind that looks for no byte-order mark where there is a choice."""
+    label: str
+    """What messages call it."""
+    mark_length: int = 0
+    """Bytes of byte-order mark at the very beginning, not part of the text."""
+
+    def decoder(self) -> codecs.IncrementalDecoder:
+        """A strict decoder for blocks of bytes."""
+        return codecs.getincrementaldecoder(self.codec)("strict")
+
+
+def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
+    """The encoding of a manifest that begins with ``head``.
+
+    Raises:
+        ManifestError: the encoding wanted is not known, or the bytes are known to be no text.
+    """
+    for magic, what in _NOT_TEXT:
+        if head.startswith(magic):
+            raise ManifestError(f"{name}: this is {what}, not text. Export or unpack it as CSV")
+    mark, marked = next(((m, codec) for m, codec in _MARKS if head.startswith(m)), (b"", ""))
+    if wanted is None:
+        codec = marked or "utf-8"
+        return Encoding(codec, "UTF-16" if codec.startswith("utf-16") else "UTF-8", len(mark))
+    codec = _codec(name, wanted)
+    if codec == "utf-8-sig":
+        codec = "utf-8"
+    elif codec == "utf-16":
+        codec = marked if marked.startswith("utf-16") else "utf-16-le"
+    return Encoding(codec, wanted, len(mark) if codec == marked else 0)
+
+
+def _codec(name: str, wanted: str) -> str:
+    """Python's name for an encoding of text."""
+    try:
+        b"".decode(wanted)
+        return codecs.lookup(wanted).name
+    except (LookupError, ValueError) as exc:
+        raise ManifestError(
+            f"{name}: --encoding {shown(wanted)!r} is not known. "
+            "Usual ones are utf-8, utf-16, gb18030, big5 and cp1252"
+        ) from exc
+
+
+def check_text(source: Source, encoding: Encoding) -> None:
+    """Read a whole file once and make sure that all of it is text.
+
+    Raises:
+        ManifestError: it is not; says on which lines, and which ``--encoding`` would accept it.
+    """
+    if _accepts(source.all_blocks(), encoding):
+        return
+    offending: list[str] = []
+    if not encoding.codec.startswith(("utf-16", "utf-32")):
+        for number, raw in _byte_lines(source.all_blocks()):
+            if b"\0" in raw:
+                raise nul_fault(source.name, number, block=next(source.all_blocks(), b""))
+            position = _undecodable_at(raw, encoding)
+            if position is not None:
+                offending.append(f"  line {number}: {_as_chinese(raw, position)}")
+            if len(offending) == OFFENDING_LINES:
+                break
+    raise ManifestError(_not_text(source, encoding, offending))
+
+
+def _not_text(source: Source, encoding: Encoding, offending: list[str]) -> str:
+    """The message for a file that is not of its encoding."""
+    what = f"{source.name}: this is not {encoding.label} text"
+    if not offending:
+        return f"{what} from its first to its last byte. Save it as UTF-8"
+    lines = "\n".join(offending)
+    if encoding.codec != "utf-8" and _accepts(source.all_blocks(), Encoding("utf-8", "UTF-8")):
+        return f"{what}:\n{lines}\nIt is UTF-8: leave --encoding out"
+    head = f"{what}. The first lines at fault, as {CHINESE.upper()} reads them:\n{lines}\n"
+    if encoding.codec != CHINESE and _accepts(source.all_blocks(), Encoding(CHINESE, CHINESE)):
+        return f"{head}If that reads well, use --encoding {CHINESE}; otherwise save the file as UTF-8"
+    return f"{head}Not all of it can be read that way either: save the file as UTF-8"
+
+
+def stream_fault(
+    name: str, line: int, before: str, *, encoding: Encoding, fault: UnicodeDecodeError
+) -> ManifestError:
+    """What to raise when ``line`` of something that is read once is not of its encoding.
+
+    ``before`` is what could be read of that line.
+    """
+    where = f"{name} line {line}: not {encoding.label} text"
+    if encoding.codec.startswith(("utf-16", "utf-32")):
+        return ManifestError(f"{where}, after {shown(before, around=len(before))!r}. Save it as UTF-8")
+    end = fault.object.find(b"\n", fault.start)
+    rest = fault.object[fault.start : end if end >= 0 else None][:LONGEST_BYTES]
+    raw = before.encode(encoding.codec, "replace") + rest
+    return ManifestError(
+        f"{where}. As {CHINESE.upper()} reads it:\n  {_as_chinese(raw, len(raw) - len(rest))}\n"
+        f"If that reads well, use --encoding {CHINESE}; otherwise save it as UTF-8"
+    )
+
+
+def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> ManifestError:  # noqa: ARG001
+    """What to raise for a NUL on ``line``; ``block`` is how the file begins, to tell UTF-16 by."""
+    even, odd = block[::2].count(0), block[1::2].count(0)
+    codec = "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else None
+    hint = (
+        f"If it is UTF-16, use --encoding {codec}; otherwise e"
+        if codec and odd + even > len(block) // 8
+        else "E"
+    )
+    return ManifestError(
+        f"{name} line {line}: holds a NUL byte, so this is binary, or UTF-16 without a byte-order mark. "
+        f"{hint}xport it as CSV in UTF-8"
+    )
+
+
+def _accepts(blocks: Iterable[bytes], encoding: Encoding) -> bool:
+    """Whether all bytes are text of this encoding, without a NUL."""
+    decoder = encoding.decoder()
+    plain = encoding.codec == "utf-8"  # then ASCII needs no decoding, unless a character is half read
+    try:
+        for number, block in enumerate(blocks):
+            if plain and block.isascii() and not decoder.getstate()[0]:
+                if b"\0" in block:
+                    return False
+            elif "\0" in decoder.decode(block[encoding.mark_length :] if number == 0 else block):
+                return False
+        decoder.decode(b"", True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _byte_lines(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines of bytes; a line without an end is cut where it becomes too long to show."""
+    number, tail = 1, b""
+    for block in blocks:
+        lines = (tail + block).splitlines(keepends=True)
+        tail = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        for line in lines:
+            yield number, line
+            number += 1
+        if len(tail) > LONGEST_BYTES and not tail.endswith(b"\r"):
+            yield number, tail
+            tail = b""
+    if tail:
+        yield number, tail
+
+
+def _undecodable_at(raw: bytes, encoding: Encoding) -> int | None:
+    """Where a line stops being text of this encoding; None when all of it is."""
+    if encoding.codec == "utf-8" and raw.isascii():
+        return None
+    try:
+        raw.decode(encoding.codec)
+    except UnicodeDecodeError as exc:
+        return exc.start
+    return None
+
+
+def _as_chinese(raw: bytes, position: int) -> str:
+    """A line as GB18030 reads it, or with its bytes escaped when that cannot."""
+    raw = raw.rstrip(b"\r\n")
+    try:
+        text = raw.decode(CHINESE)
+    except UnicodeDecodeError:
+        return shown(raw.decode("ascii", "backslashreplace"), around=position)
+    return shown(text, around=position)

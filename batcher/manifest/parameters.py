@@ -1,0 +1,210 @@
+"""What is asked of a recording, from the texts of a row and the defaults: the rules of parameters.
+
+Pure. Texts come in as a manifest or a flag holds them; values of the model go out, or a reason
+why not. A parameter without effect is dropped before it is looked at.
+
+Source: service documentation, "MediaThumbnails", request parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
+
+from batcher.manifest.columns import BLANKS, Known
+from batcher.manifest.display import shown
+from batcher.model import Parameters, SnapshotType, Vendor
+
+T = TypeVar("T")
+
+MAX_DIGITS = 15
+"""As many as every program on the way keeps exactly."""
+
+_VENDORS = {"tencent": Vendor.TENCENT, "huawei": Vendor.HUAWEI, "hw": Vendor.HUAWEI}
+_TYPES = {kind.lower(): kind for kind in SnapshotType}
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_SEPARATORS = re.compile(rf"[;|\r\n{BLANKS}]+")
+
+
+class Given(NamedTuple):
+    """The parameters as texts, without surrounding blanks; an empty one was left out."""
+
+    vendor: str = ""
+    type: str = ""
+    definition: str = ""
+    interval: str = ""
+    offsets: str = ""
+
+
+class Unusable(ValueError):
+    """A row's parameters cannot be sent: which column is at fault, and why."""
+
+    def __init__(self, column: Known, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What fills in where a row leaves a value out.
+
+    Raises:
+        ValueError: a default is wrong; the text names its option. A bad default is no bad row.
+    """
+
+    vendor: str | None = None
+    type: str | None = None
+    definition: str | None = None
+    interval: str | None = None
+    offsets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no row could be filled with."""
+        _refuse("--vendor", self.vendor, vendor_of)
+        _refuse("--type", self.type, type_of)
+        _refuse("--definition", self.definition, definition_of)
+        _refuse("--interval", self.interval, interval_of)
+        for offset in self.offsets:
+            _refuse("--offset", offset, offsets_of)
+
+    @property
+    def given(self) -> Given:
+        """The same as texts of a row."""
+        texts = (self.vendor, self.type, self.definition, self.interval)
+        vendor, kind, definition, interval = ((text or "").strip(BLANKS) for text in texts)
+        offsets = [value for text in self.offsets for value in offsets_of(text.strip(BLANKS))]
+        return Given(vendor, kind, definition, interval, ";".join(offsets))
+
+
+def _refuse(option: str, text: str | None, read: Callable[[str], object]) -> None:
+    """Raise for a default that cannot be read; an empty one would quietly ask for something else."""
+    if text is None:
+        return
+    if _is_empty(text):
+        raise ValueError(f"{option}: is empty")
+    try:
+        read(text.strip(BLANKS))
+    except ValueError as exc:
+        raise ValueError(f"{option}: {exc}") from exc
+
+
+def resolve(given: Given, defaults: Given) -> Parameters:
+    """Decide what is asked for.
+
+    Raises:
+        Unusable: a value with an effect is missing or wrong.
+    """
+    vendor = _column(Known.VENDOR, vendor_of, given.vendor or defaults.vendor)
+    kind = _kind(given, defaults)
+    definition = interval = ""
+    offsets: tuple[str, ...] = ()
+    if kind is SnapshotType.BY_TIME_OFFSET:
+        offsets = _column(Known.OFFSETS, offsets_of, _offsets_given(given, defaults))
+    if vendor is Vendor.TENCENT:
+        definition = _column(Known.DEFINITION, definition_of, given.definition or defaults.definition)
+    else:
+        interval = _column(Known.INTERVAL, interval_of, given.interval or defaults.interval)
+    return Parameters(vendor, kind, definition, interval, offsets)
+
+
+def _kind(given: Given, defaults: Given) -> SnapshotType:
+    """The type asked for; left out everywhere, offsets decide."""
+    text = given.type or defaults.type
+    if text:
+        return _column(Known.TYPE, type_of, text)
+    return SnapshotType.BY_TIME_OFFSET if _offsets_given(given, defaults) else SnapshotType.SAMPLE
+
+
+def _offsets_given(given: Given, defaults: Given) -> str:
+    """A row's own offsets, else the default ones. A list of none is none."""
+    return defaults.offsets if _is_empty(given.offsets) else given.offsets
+
+
+def _is_empty(text: str) -> bool:
+    """Whether a text holds nothing, or a list of nothing."""
+    return not text.strip("[];|\r\n" + BLANKS)
+
+
+def _column(column: Known, read: Callable[[str], T], text: str) -> T:
+    """Read a value that has an effect and so must be there."""
+    if not text:
+        option = "--offset" if column is Known.OFFSETS else f"--{column}"
+        raise Unusable(column, f"is missing; fill it in or give {option}")
+    try:
+        return read(text)
+    except ValueError as exc:
+        raise Unusable(column, str(exc)) from exc
+
+
+# -- single values: text in, value out, ValueError with the reason -------------------------------
+
+
+def vendor_of(text: str) -> Vendor:
+    """Read a vendor's name, in any case."""
+    vendor = _VENDORS.get(text.lower())
+    if vendor is None:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(Vendor)}")
+    return vendor
+
+
+def type_of(text: str) -> SnapshotType:
+    """Read a type's name; case, ``_``, ``-`` and spaces do not count."""
+    kind = _TYPES.get(re.sub(r"[\s_-]+", "", text).lower())
+    if kind is None:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(SnapshotType)}")
+    return kind
+
+
+def definition_of(text: str) -> str:
+    """Read the number of a template."""
+    number = number_of(text)
+    if "." in number:
+        raise ValueError(f"{shown(text)} is not a whole number")
+    return number
+
+
+def interval_of(text: str) -> str:
+    """Read an interval in seconds."""
+    number = number_of(text)
+    if number == "0":
+        raise ValueError(f"{shown(text)} is not more than 0 seconds")
+    return number
+
+
+def number_of(text: str) -> str:
+    """Read a number without sign or exponent; equal numbers give the same text."""
+    if len(text) > 4 * MAX_DIGITS or not _NUMBER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a plain number such as 10 or 2.5")
+    canonical = f"{Decimal(text):f}"
+    whole, _, fraction = canonical.partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    if len(whole) + len(fraction) > MAX_DIGITS:
+        raise ValueError(f"{shown(text)} has more than {MAX_DIGITS} digits")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+class _Literal(str):
+    """A number as JSON text holds it, so that no float comes between."""
+
+    __slots__ = ()
+
+
+def offsets_of(text: str) -> tuple[str, ...]:
+    """Read times in seconds, separated by ``;``, ``|`` or blanks, or a JSON array; order and repeats kept."""
+    if not text.startswith("["):
+        return tuple(number_of(part) for part in _SEPARATORS.split(text) if part)
+    try:
+        values = json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{shown(text)} is not a JSON array of numbers") from exc
+    if not all(isinstance(value, _Literal) for value in values):
+        raise ValueError(f"{shown(text)} is not a JSON array of numbers")
+    return tuple(number_of(value) for value in values)
+
+
+NO_DEFAULTS = Defaults()

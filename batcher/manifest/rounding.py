@@ -1,0 +1,116 @@
+"""Whether the Tencent ids of a manifest have been rounded by a program that took them for numbers.
+
+Pure; looks at the head of a manifest and says what it sees. Whether to go on is the caller's business.
+
+Rounded ids look like good ones and name other recordings, or none. A spreadsheet keeps 15 of 19
+digits and writes zeros behind them; a 64-bit float turns an id above 10^18 into a multiple of
+128 or 256; JavaScript prints such a float with two zeros at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+from batcher.manifest.display import shown
+from batcher.model import InvalidRow, Row, Vendor
+
+HEAD_ROWS = 10_000
+"""How many rows are judged."""
+ENOUGH_IDS = 20
+"""Fewer ids than this refuse no manifest."""
+REFUSED_SHARE = 0.01
+"""More than this share ending in ``0000``, where chance gives 0.0001, refuses a manifest.
+
+Honest random ids are refused with a probability of 0.2 % at 20 ids and 1 % at 99 (one such id
+is enough there), 0.005 % at 100 (it takes two), 2 in a million at 300, and practically never above.
+"""
+_EVIDENCE = 16.0
+"""How surprising a weaker sign must be, in nats.
+
+``n`` ids of which a share ``s`` shows a sign of probability ``p`` carry ``n * KL(s, p)`` nats; by
+Chernoff's bound honest ids reach 16 with a probability below e^-16, one in nine million, for each
+of the three signs and whatever ``n`` is. Four ids that all end in ``00`` reach it.
+"""
+_EXACT = 2**53
+"""Numbers up to here are never rounded."""
+
+
+class Verdict(StrEnum):
+    """What the ids of a manifest look like."""
+
+    REFUSE = "refuse"
+    """Rounded: the manifest must not be sent unless a person trusts it."""
+    WARN = "warn"
+    """Perhaps rounded."""
+    FINE = "fine"
+    """No sign of rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedIds:
+    """The verdict and why."""
+
+    verdict: Verdict
+    message: str = ""
+    """What was seen and what to do; empty when all is fine."""
+    ids: int = 0
+    """How many Tencent ids were judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    what: str
+    probability: float
+    """How often an honest id shows it by chance."""
+    count: int
+
+
+def rounded_ids(rows: Sequence[Row | InvalidRow]) -> RoundedIds:
+    """Judge the Tencent ids among the first ``HEAD_ROWS`` rows."""
+    tencent = [
+        row
+        for row in islice(rows, HEAD_ROWS)
+        if isinstance(row, Row) and row.parameters.vendor is Vendor.TENCENT
+    ]
+    ids = [row.file_id for row in tencent]
+    zeros = [row for row in tencent if row.file_id.endswith("0000")]
+    if len(ids) >= ENOUGH_IDS and len(zeros) > REFUSED_SHARE * len(ids):
+        seen = f"{_of(len(zeros), len(ids))} end in 0000"
+        first = f"first on line {zeros[0].line}: {shown(zeros[0].file_id)}"
+        return RoundedIds(Verdict.REFUSE, f"{seen} ({first}); {_CAUSE}", len(ids))
+    long = [int(text) for text in ids if len(text) < 40 and int(text) > _EXACT]
+    signs = (
+        _Sign("end in 0000", 1e-4, len(zeros)),
+        _Sign("end in 00", 1e-2, sum(number % 100 == 0 for number in long)),
+        _Sign("are multiples of 256", 1 / 256, sum(number % 256 == 0 for number in long)),
+    )
+    seen_signs = [sign for sign in signs if _surprise(sign, len(ids)) > _EVIDENCE]
+    if not seen_signs and zeros and len(ids) < ENOUGH_IDS:
+        seen_signs = [signs[0]]
+    if not seen_signs:
+        return RoundedIds(Verdict.FINE, "", len(ids))
+    strongest = max(seen_signs, key=lambda sign: _surprise(sign, len(ids)))
+    return RoundedIds(Verdict.WARN, f"{_of(strongest.count, len(ids))} {strongest.what}; {_CAUSE}", len(ids))
+
+
+_CAUSE = (
+    "a spreadsheet or another program may have rounded them, and rounded ids name other recordings. "
+    "Compare some with the original; if they are right, use --trust-ids, else export the column as text"
+)
+
+
+def _of(count: int, total: int) -> str:
+    return f"{count:,} of {total:,} Tencent ids"
+
+
+def _surprise(sign: _Sign, total: int) -> float:
+    """Nats of evidence against honest ids; 0 when the sign is no more frequent than chance."""
+    if not total or sign.count <= sign.probability * total:
+        return 0.0
+    share, chance = sign.count / total, sign.probability
+    rest = (1 - share) * math.log((1 - share) / (1 - chance)) if share < 1 else 0.0
+    return total * (share * math.log(share / chance) + rest)

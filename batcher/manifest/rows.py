@@ -1,0 +1,156 @@
+"""Cells become rows: the rules by which a row can be sent or cannot.
+
+The last step of reading, the same for every format. A row that breaks a rule becomes an
+:class:`InvalidRow` with the column and the reason; nothing here raises for a row, and nothing
+here remembers one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from json.encoder import encode_basestring
+from operator import itemgetter
+
+from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, Known
+from batcher.manifest.delimited import Record
+from batcher.manifest.display import shown
+from batcher.manifest.parameters import Defaults, Given, Unusable, resolve
+from batcher.model import InvalidRow, Parameters, Row, Vendor
+
+MAX_ID_BYTES = 1_024
+"""The longest object key of Huawei's OBS, in UTF-8. Source: OBS documentation, "Object"."""
+CACHED = 4_096
+"""How many different sets of parameters are remembered; most manifests have a handful."""
+CACHED_CHARACTERS = 1_000
+"""Longer sets are rare and are not remembered."""
+
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
+_POINT = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_QUOTED_MARK = re.compile(r'="(.*)"', re.DOTALL)
+
+_Resolved = Parameters | InvalidRow
+"""What one set of parameters comes to; the invalid row is a pattern, without its line and cells."""
+
+
+def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -> Iterator[Row | InvalidRow]:
+    """Judge every record. Blank ones are passed over."""
+    width = len(columns.names)
+    id_at = columns.known[Known.FILE_ID]
+    parameters_of = _Resolver(columns, defaults)
+    fixed = parameters_of(()) if not parameters_of.positions else None
+    key_of = _picker(parameters_of.positions)
+    cache: dict[tuple[str, ...], _Resolved] = {}
+    extra_of = _extra_writer(columns)
+    new_row: Callable[[tuple[int, str, Parameters, str | None]], Row] = partial(tuple.__new__, Row)
+    for line, cells, fault in records:
+        if fault:
+            yield InvalidRow(line, "row", fault, tuple(cells))
+            continue
+        if len(cells) != width:
+            if not any(map(_stripped, cells)):
+                continue
+            if any(map(_stripped, cells[width:])):
+                yield InvalidRow(line, "row", _too_many(len(cells), width), tuple(cells))
+                continue
+            cells += [""] * (width - len(cells))
+        file_id = cells[id_at]
+        plain = file_id.isdigit() and file_id.isascii() and len(file_id) < MAX_ID_BYTES
+        if not plain:
+            file_id = unmarked(file_id)
+            if not file_id and not any(map(_stripped, cells)):
+                continue
+        asked = fixed
+        if asked is None:
+            key = key_of(cells)
+            asked = cache.get(key)
+            if asked is None:
+                asked = parameters_of(key)
+                if len(cache) >= CACHED:
+                    cache.clear()
+                if sum(map(len, key)) <= CACHED_CHARACTERS:
+                    cache[key] = asked
+        if not plain and (reason := _id_fault(file_id, asked)):
+            yield InvalidRow(line, columns.names[id_at], reason, tuple(cells))
+        elif isinstance(asked, InvalidRow):
+            yield asked._replace(line=line, cells=tuple(cells))
+        else:
+            yield new_row((line, file_id, asked, extra_of(cells) if extra_of else None))
+
+
+class _Resolver:
+    """From the cells of the parameter columns to parameters."""
+
+    def __init__(self, columns: Columns, defaults: Defaults) -> None:
+        self._columns = columns
+        self._defaults = defaults.given
+        self._present = [known for known in PARAMETERS if known in columns.known]
+        self.positions = [columns.known[known] for known in self._present]
+
+    def __call__(self, cells: tuple[str, ...]) -> _Resolved:
+        texts = {known.value: unmarked(cell) for known, cell in zip(self._present, cells, strict=True)}
+        given = Given(**texts)
+        try:
+            return resolve(given, self._defaults)
+        except Unusable as exc:
+            return InvalidRow(0, self._columns.name(exc.column), exc.reason, ())
+
+
+def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Take the cells at ``positions``; always a tuple."""
+    if len(positions) == 1:
+        only = positions[0]
+        return lambda cells: (cells[only],)
+    return itemgetter(*positions) if positions else lambda _: ()
+
+
+def _extra_writer(columns: Columns) -> Callable[[list[str]], str] | None:
+    """Write a row's own columns as a JSON object; a template is filled faster than a dict is encoded."""
+    if not columns.own:
+        return None
+    names = (encode_basestring(name).replace("%", "%%") for name in columns.own_names)
+    template = "{" + ",".join(f"{name}:%s" for name in names) + "}"
+    pick = _picker(columns.own)
+    return lambda cells: template % tuple(map(encode_basestring, pick(cells)))
+
+
+def unmarked(cell: str) -> str:
+    """A cell of a known column without surrounding blanks and a spreadsheet's marks for text."""
+    text = cell.strip(BLANKS)
+    if marked := _QUOTED_MARK.fullmatch(text):
+        text = marked[1]
+    return text.removeprefix("'").strip(BLANKS)
+
+
+def _stripped(cell: str) -> str:
+    return cell.strip(BLANKS)
+
+
+def _id_fault(file_id: str, asked: _Resolved) -> str | None:
+    """Why an id that is not plain digits cannot be sent; None when it can."""
+    if not file_id:
+        return "is missing"
+    if _CONTROL.search(file_id):
+        return f"{shown(file_id)} holds a control character or a line end"
+    if len(file_id) > MAX_ID_BYTES or len(file_id.encode()) > MAX_ID_BYTES:
+        return f"{shown(file_id)} is longer than {MAX_ID_BYTES:,} bytes"
+    if isinstance(asked, InvalidRow) or asked.vendor is not Vendor.TENCENT:
+        return None
+    return None if file_id.isascii() and file_id.isdigit() else _not_digits(file_id)
+
+
+def _not_digits(file_id: str) -> str:
+    """Why a text is no id of Tencent's."""
+    for pattern in (_SCIENTIFIC, _POINT):
+        if pattern.fullmatch(file_id):
+            return f"{shown(file_id)} has lost its digits in a spreadsheet. Export the column as text"
+    return f"{shown(file_id)} is not a Tencent file id, which is digits only"
+
+
+def _too_many(count: int, width: int) -> str:
+    return (
+        f"has {count} cells and the header names {width}; a delimiter in a value that is not quoted "
+        "may have split it"
+    )

@@ -1,0 +1,88 @@
+"""A manifest's bytes as lines of text: decoded strictly, numbered, of bounded length.
+
+Stands between the bytes and whoever reads cells out of lines. Holds one block at a time; never
+skips, repairs or guesses anything: the first byte that is no text ends the reading.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+
+from batcher.errors import ManifestError
+from batcher.manifest.encoding import Encoding, nul_fault, stream_fault
+
+MAX_LINE = 1 << 20
+"""The most characters of one line, and of one row over several lines. Whatever is longer is no manifest."""
+
+_OTHER_BREAKS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+"""What ``str.splitlines`` takes for the end of a line and CSV does not."""
+
+_Fault = Callable[[str, int, str], ManifestError]
+"""Makes the error out of the manifest's name, the line, and what could be read of that line."""
+
+
+def line_blocks(
+    name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding
+) -> Iterator[list[str]]:
+    """Lines with their ends, block by block, from ``first`` and then from ``read`` until it returns nothing.
+
+    Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. All lines before a fault are handed over first.
+
+    Raises:
+        ManifestError: bytes that are not of this encoding, a NUL, or a line that is too long.
+    """
+    line, tail = 1, ""
+    blocks = chain((first[encoding.mark_length :],), iter(read, b""))
+    for text, fault in _decoded(blocks, encoding):
+        lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
+        tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
+        if lines:
+            _refuse_too_long(name, line, lines[0])
+            yield lines
+            line += len(lines)
+        if fault:
+            raise fault(name, line, tail)
+        _refuse_too_long(name, line, tail)
+    if tail:
+        yield [tail]
+
+
+def split_lines(text: str) -> list[str]:
+    """``text`` cut after every line end that CSV knows, ends kept."""
+    if any(mark in text for mark in _OTHER_BREAKS):
+        return io.StringIO(text, newline="").readlines()  # exact, and slower
+    return text.splitlines(keepends=True)
+
+
+def _decoded(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[tuple[str, _Fault | None]]:
+    """The text of each block; beside the last one, what is wrong with the byte that follows it."""
+    decoder = encoding.decoder()
+    for number, block in enumerate(chain(blocks, (b"",))):
+        state = decoder.getstate()
+        try:
+            text = decoder.decode(block, final=not block and number > 0)
+        except UnicodeDecodeError as exc:
+            good_bytes = max(0, exc.start - len(exc.object) + len(block))  # less what was left from before
+            decoder.setstate(state)
+            yield decoder.decode(block[:good_bytes]), partial(stream_fault, encoding=encoding, fault=exc)
+            return
+        if (nul := text.find("\0")) >= 0:
+            yield text[:nul], partial(nul_fault, block=b"" if number else block)
+            return
+        yield text, None
+
+
+def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:
+    """Take off the last line when it may go on in the next block (a ``\\r`` may be half of ``\\r\\n``)."""
+    return lines.pop() if lines and not lines[-1].endswith(ends) else ""
+
+
+def _refuse_too_long(name: str, number: int, line: str) -> None:
+    if len(line) > MAX_LINE:
+        raise ManifestError(
+            f"{name} line {number}: longer than {MAX_LINE:,} characters. This is no table of recordings, "
+            "or its line ends are lost; export it again as CSV"
+        )

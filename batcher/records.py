@@ -1,0 +1,138 @@
+"""What the ledger hands out when it is read, as plain values; reports are made of them.
+
+They stand beside the model, on the same floor: the ledger makes them, reports and the command line read them,
+and neither has to know the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batcher.model import FileId, LoadId, Parameters, RunId, State, SubmissionId, TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a return code of the service says."""
+
+    text: str
+    remedy: str
+    """What a person can do; empty when nothing needs doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many submissions stand in a state with a last definite code, last settled by a run."""
+
+    state: State
+    code: int | None
+    run_id: RunId | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One reading of a manifest."""
+
+    id: LoadId
+    source: str
+    path: str
+    columns: tuple[str, ...]
+    started_at: datetime
+    ended_at: datetime | None
+    """None when it did not reach the end of the file."""
+    rows: int
+    new: int
+    duplicates: int
+    invalid: int
+    error: str | None
+    superseded: bool
+    """A later load has read the same path to its end."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Some of the file's rows may be missing from the ledger."""
+        return self.ended_at is None and not self.superseded
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as far as it got to record itself."""
+
+    id: RunId
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    pid: int
+    host: str
+    version: str
+    rate_per_s: float
+    reason: str | None
+    invalid_rows_seen: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRowRecord:
+    """A row of a manifest that cannot be sent."""
+
+    id: int
+    source: str
+    line: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request, as recorded before and after it was sent."""
+
+    number: int
+    run_id: RunId
+    begun_at: datetime
+    sent_at: datetime | None
+    answered_at: datetime | None
+    outcome: str | None
+    """None while it may be on the wire, or when its run was killed."""
+    decision: str | None
+    http_status: int | None
+    code: int | None
+    task_id: TaskId | None
+    request_id: str | None
+    vendor_request_id: str | None
+    message: str | None
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the service may have received it."""
+        return self.outcome != "not_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything known of one submission."""
+
+    id: SubmissionId
+    file_id: FileId
+    parameters: Parameters
+    state: State
+    code: int | None
+    doubted: bool
+    not_before: datetime | None
+    source: str
+    line: int
+    extra: str | None
+    attempts: tuple[Attempt, ...] = field(default=())
+
+    @property
+    def telling(self) -> Attempt | None:
+        """The attempt that tells how it stands: the last with its code, else the last that ended."""
+        settled = [attempt for attempt in self.attempts if attempt.outcome is not None]
+        coded = [attempt for attempt in settled if attempt.code is not None and attempt.code == self.code]
+        chosen = coded or settled
+        return chosen[-1] if chosen else None
+
+    @property
+    def task_id(self) -> TaskId | None:
+        """The service's name for the work it accepted, when it gave one."""
+        return next((attempt.task_id for attempt in self.attempts if attempt.task_id), None)

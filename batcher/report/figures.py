@@ -1,0 +1,62 @@
+"""Figures of a ledger, out of its tallies: by state, by code, of one run, and what is new."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from batcher.model import TROUBLED, RunId, State
+from batcher.records import Run, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many submissions there are, in all and of which kind."""
+
+    by_state: dict[State, int]
+    """All six states, always."""
+    codes: dict[int, int]
+    """By last definite code other than 0."""
+
+    @property
+    def total(self) -> int:
+        """All submissions."""
+        return sum(self.by_state.values())
+
+    @property
+    def open(self) -> int:
+        """Still to be sent, or under way."""
+        return self.by_state[State.PENDING] + self.by_state[State.SENDING]
+
+    @property
+    def ended(self) -> int:
+        """Nothing further happens to these by itself."""
+        return self.total - self.open
+
+    @property
+    def troubled(self) -> int:
+        """Ended, and not with a task id."""
+        return sum(self.by_state[state] for state in TROUBLED)
+
+
+def figures(tallies: Iterable[Tally]) -> Figures:
+    """Add up tallies."""
+    by_state: Counter[State] = Counter()
+    codes: Counter[int] = Counter()
+    for tally in tallies:
+        by_state[tally.state] += tally.n
+        if tally.code:
+            codes[tally.code] += tally.n
+    return Figures({state: by_state[state] for state in State}, dict(sorted(codes.items())))
+
+
+def of_run(tallies: Iterable[Tally], run_id: RunId) -> Figures:
+    """Figures of what one run was the last to settle."""
+    return figures(tally for tally in tallies if tally.run_id == run_id)
+
+
+def since(tallies: Iterable[Tally], told: Run | None) -> Figures:
+    """Figures of what was settled after the last run that could tell all."""
+    last = told.id if told else 0
+    return figures(tally for tally in tallies if (tally.run_id or 0) > last)

@@ -1,0 +1,205 @@
+"""The closing summary of a run or a load: what happened, and what to do next. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batcher.model import State
+from batcher.records import InvalidRowRecord, Meaning
+from batcher.report.figures import Figures
+from batcher.report.words import count, duration, paragraph, sentence
+
+FIRST_INVALID_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRows:
+    """Rows of manifests that cannot be sent."""
+
+    total: int = 0
+    new: int = 0
+    """Not told of by an earlier run that ended with 0 or 1."""
+    first: tuple[InvalidRowRecord, ...] = ()
+    """The first of the new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a closing summary tells."""
+
+    exit_code: int
+    reason: str
+    ledger: str
+    app_id: int | None
+    run_id: int
+    sent: int
+    seconds: float
+    now: Figures
+    this_run: Figures
+    new: Figures
+    """Settled after the last run that could tell all."""
+    invalid_rows: InvalidRows
+    meanings: Mapping[int, Meaning]
+    """Of every code in the figures."""
+    manifests: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    """Manifests not read to their ends."""
+    warnings: tuple[str, ...] = field(default=())
+
+
+_LABELS = {
+    State.SUBMITTED: "submitted",
+    State.REJECTED: "rejected",
+    State.FAILED: "failed",
+    State.IN_DOUBT: "in doubt",
+    State.PENDING: "still to send",
+}
+
+
+def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -> str:
+    """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
+    problems = [*_codes(summary, width), *_in_doubt(summary, width), *_invalid(summary, width)]
+    if problems_only:
+        if summary.exit_code == 0:
+            return ""
+        return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary, width)])
+    lines = ["", sentence(summary.reason), "", *_counts(summary)]
+    lines += [paragraph("", line, width=width) for line in _effort(summary)]
+    lines += problems
+    return "\n".join([*lines, *_next(summary, width)])
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """The summary for a program."""
+    return {
+        "exit_code": summary.exit_code,
+        "reason": summary.reason,
+        "ledger": summary.ledger,
+        "app_id": summary.app_id,
+        "run": {"id": summary.run_id, "sent": summary.sent, "seconds": round(summary.seconds, 3)},
+        "submissions": {"total": summary.now.total, **_states(summary.now)},
+        "this_run": _states(summary.this_run),
+        "new": {state.value: summary.new.by_state[state] for state in _TROUBLE},
+        "codes": {str(code): n for code, n in summary.now.codes.items()},
+        "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
+        "unfinished_loads": list(summary.unfinished),
+    }
+
+
+_TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
+
+
+def _states(figures: Figures) -> dict[str, int]:
+    return {state.value: n for state, n in figures.by_state.items()}
+
+
+def _counts(summary: Summary) -> list[str]:
+    widest = len(f"{summary.now.total:,}")
+    lines = []
+    for state, label in _LABELS.items():
+        n = summary.now.open if state is State.PENDING else summary.now.by_state[state]
+        if not n and state is not State.SUBMITTED:
+            continue
+        here = summary.this_run.by_state[state]
+        of_run = f"   {here:,} in this run" if state is not State.PENDING and here != n else ""
+        lines.append(f"  {label:<14}{n:>{widest},}{of_run}")
+    if summary.invalid_rows.total:
+        lines.append(f"  {'invalid rows':<14}{summary.invalid_rows.total:>{widest},}   never sent")
+    return lines
+
+
+def _effort(summary: Summary) -> list[str]:
+    if not summary.sent:
+        return ["Nothing was sent."]
+    pace = f", {summary.sent / summary.seconds:.1f} a second" if summary.seconds >= 1 else ""
+    return [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
+
+
+def _codes(summary: Summary, width: int) -> list[str]:
+    if not summary.now.codes:
+        return []
+    lines = ["", "Codes that came back"]
+    for code, n in summary.now.codes.items():
+        what = summary.meanings[code]
+        lines.append(
+            paragraph(
+                f"code {code}", f"{n:,} × {what.text}. {sentence(what.remedy)}", width=width, label_width=15
+            )
+        )
+    return lines
+
+
+def _in_doubt(summary: Summary, width: int) -> list[str]:
+    n = summary.now.by_state[State.IN_DOUBT]
+    if not n:
+        return []
+    text = (
+        f"{count(n, 'submission')} may have been accepted without an answer that we could read. "
+        "They are not sent again by themselves; `batcher retry --state in_doubt` sends them again, "
+        "and may pay for some twice."
+    )
+    return ["", "In doubt", paragraph("", text, width=width)]
+
+
+def _invalid(summary: Summary, width: int) -> list[str]:
+    rows = summary.invalid_rows
+    if not rows.total:
+        return []
+    if not rows.new:
+        return ["", f"{count(rows.total, 'invalid row')} from earlier runs."]
+    shown = "" if rows.new <= len(rows.first) else f", the first {len(rows.first)}"
+    return [
+        "",
+        f"{count(rows.new, 'new invalid row')}{shown}",
+        *(
+            paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
+            for row in rows.first
+        ),
+    ]
+
+
+def _next(summary: Summary, width: int) -> list[str]:
+    steps = [f"batcher export{_ledger_flag(summary)}{_results(summary)}   the results, row by row"]
+    if summary.now.open or summary.unfinished:
+        names = " ".join(quoted(name) for name in summary.unfinished)
+        steps.append(
+            f"batcher run{_ledger_flag(summary)}{' ' + names if names else ''}   goes on where this ended"
+        )
+    retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
+    if retriable:
+        steps.append(
+            f"batcher retry{_ledger_flag(summary)}   puts {count(retriable, 'failed or rejected one')} back in the queue"
+        )
+    ledger = f"  ledger: {summary.ledger}"
+    return ["", "Next", *(f"  {step}" for step in steps), ledger]
+
+
+def _ledger_flag(summary: Summary) -> str:
+    return "" if summary.ledger == "batcher.db" else f" -l {quoted(summary.ledger)}"
+
+
+def _results(summary: Summary) -> str:
+    if len(summary.manifests) == 1 and summary.manifests[0] != "-":
+        return f" {quoted(summary.manifests[0])} -o results.csv"
+    return " -o results.csv"
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it."""
+    return shlex.quote(word)
+
+
+def load_text(added: Sequence[tuple[str, int, int, int]], invalid: InvalidRows, *, width: int) -> str:
+    """What loading brought: for each manifest its new, duplicate and invalid rows."""
+    lines = [
+        f"{source}: {new:,} new, {duplicates:,} in the ledger already, {bad:,} invalid"
+        for source, new, duplicates, bad in added
+    ]
+    lines += [
+        paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
+        for row in invalid.first
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,337 @@
+"""One run: everything wired together, started, watched over and stopped.
+
+The runner opens nothing that others have to close and prints nothing; it is handed a ledger, a client and
+prepared manifests, and ends with an :class:`Ending`. What the workers report is heeded here: the service
+may ask us to slow down, a fault of the account halts the run, a ledger that cannot be written stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from batcher.claims import Claims
+from batcher.disposition import LARGEST_BACKOFF_S, Kind, decide, kind_of
+from batcher.errors import LedgerError, ManifestError
+from batcher.ledger import Added, Ledger
+from batcher.loader import HowToRead, Loader, Prepared
+from batcher.model import (
+    TROUBLED,
+    Answer,
+    Decision,
+    Disposition,
+    HttpRefusal,
+    InDoubtPolicy,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    RunId,
+    Settlement,
+    State,
+)
+from batcher.pacer import Pacer
+from batcher.worker import Standing, Worker
+from batcher.zego import ZegoClient, meaning
+
+ROWS_WHILE_SENDING = 1_000
+"""Rows of a manifest in one transaction while a run goes on: the begins wait behind it."""
+
+PROBE_AFTER_S = 2.0
+"""How long to pause before asking whether it was the credentials or the rate."""
+
+METER_S = 10
+"""Over how many seconds the rate now is measured."""
+
+
+class Exit(IntEnum):
+    """Exit codes, as they are promised."""
+
+    DONE = 0
+    TROUBLE = 1
+    USAGE = 2
+    HALTED = 3
+    WORK_LEFT = 4
+    LEDGER_BUSY = 5
+    LEDGER = 6
+    SIGINT = 130
+    SIGTERM = 143
+
+
+_PRECEDENCE = (Exit.LEDGER, Exit.HALTED, Exit.SIGINT, Exit.SIGTERM, Exit.USAGE)
+"""Why a run stopped early, weightiest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a run goes."""
+
+    rate_per_s: float = 20.0
+    concurrency: int = 64
+    in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
+    limit: int | None = None
+    """How many submissions may be taken up; None for all."""
+    grace_s: float = 30.0
+    """How long what is on the wire may take to end once the run is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    exit: Exit
+    reason: str
+    """Why, in words for a person."""
+    run_id: RunId
+    sent: int
+    """Requests that may have left."""
+    seconds: float
+    unrecorded: tuple[Settlement, ...] = ()
+    """Attempts whose end could not be written to the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a run goes at this moment."""
+
+    now_per_s: float
+    """Requests sent per second, over the last ten seconds."""
+    cap_per_s: float
+    sent: int
+    seconds: float
+    """Since the run began to send."""
+
+
+class Runner:
+    """A run of a ledger's open work, and of what manifests bring.
+
+    Args:
+        ledger: opened for writing and bound; stays open.
+        client: the service; stays open.
+        settings: how the run goes.
+        prepared: the manifests to load while sending goes on.
+        how: how they are read.
+        version: of this program, for the record.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        client: ZegoClient,
+        settings: RunSettings,
+        prepared: Sequence[Prepared] = (),
+        how: HowToRead | None = None,
+        *,
+        version: str,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._settings = settings
+        self._prepared = prepared
+        self._version = version
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._pacer = Pacer(settings.rate_per_s, clock)
+        self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
+        self._loader = Loader(
+            ledger, how or HowToRead(), batch_rows=ROWS_WHILE_SENDING, added=self._note_added
+        )
+        self._standing = Standing()
+        self._stops: dict[Exit, str] = {}
+        self._probing = asyncio.Lock()
+        self._workers: list[asyncio.Task[None]] = []
+        self._loading: asyncio.Task[None] | None = None
+        self._started_at = clock()
+        self._meter: deque[tuple[int, int]] = deque(maxlen=METER_S + 1)
+        self.loaded = Added()
+        """What the manifests of this run have brought so far."""
+
+    # -- from outside ----------------------------------------------------------------------------
+
+    async def run(self) -> Ending:
+        """Carry everything open to its end, or as far as it goes.
+
+        Raises:
+            LedgerError: the run could not even be recorded as begun.
+        """
+        run_id = await self._ledger.start_run(self._settings.rate_per_s, self._version)
+        await self._recover(run_id)
+        await self._claims.open(loading=bool(self._prepared))
+        self._started_at = self._clock()
+        async with asyncio.TaskGroup() as group:
+            self._loading = group.create_task(self._load(), name="loader")
+            self._workers = [
+                group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
+                for n in range(self._settings.concurrency)
+            ]
+        ending = await self._ending(run_id)
+        if Exit.LEDGER not in self._stops:
+            await self._ledger.end_run(run_id, int(ending.exit), ending.reason)
+        return ending
+
+    def stop(self, code: Exit) -> None:
+        """Drain: claim nothing more, let what is on the wire end and be recorded. A second time: at once."""
+        if self._stops.keys() & {Exit.SIGINT, Exit.SIGTERM}:
+            self._cut_off()
+            return
+        self._stop(code, "stopped by " + code.name)
+        if self._loading is not None:
+            self._loading.cancel()
+        asyncio.get_running_loop().call_later(self._settings.grace_s, self._cut_off)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the run goes at this moment."""
+        second, seconds = int(self._clock()), self._clock() - self._started_at
+        if not self._meter or self._meter[-1][0] != second:
+            self._meter.append((second, self._standing.sent))
+        first_second, first_sent = self._meter[0]
+        span = max(self._clock() - first_second, 1.0) if len(self._meter) > 1 else max(seconds, 1.0)
+        return Pace(
+            (self._standing.sent - first_sent) / span if len(self._meter) > 1 else 0.0,
+            self._settings.rate_per_s,
+            self._standing.sent,
+            seconds,
+        )
+
+    # -- the parts -------------------------------------------------------------------------------
+
+    def _worker(self, run_id: RunId) -> Worker:
+        return Worker(
+            self._ledger,
+            self._client,
+            self._pacer,
+            self._claims,
+            self._standing,
+            self._heed,
+            run_id=run_id,
+            policy=self._settings.in_doubt,
+            jitter=self._jitter,
+        )
+
+    def _jitter(self, most: float) -> float:
+        return self._rng.uniform(0.0, most)
+
+    async def _recover(self, run_id: RunId) -> None:
+        """Settle what a killed run has left: an attempt that began and never ended is in doubt."""
+        policy = self._settings.in_doubt
+        if policy is InDoubtPolicy.HOLD:
+            await self._ledger.hold_doubtful(run_id)
+        lost = ReplyLost("its run ended before an answer was recorded")
+        settlements = [
+            Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=self._jitter))
+            for claim in await self._ledger.sending()
+        ]
+        await asyncio.gather(*(self._ledger.settle(settlement, run_id) for settlement in settlements))
+
+    async def _load(self) -> None:
+        try:
+            await self._loader.load(self._prepared)
+        except ManifestError as exc:
+            self._stop(Exit.USAGE, str(exc))
+        except LedgerError as exc:
+            self._stop(Exit.LEDGER, str(exc))
+        finally:
+            self._claims.loading_ended()
+
+    def _note_added(self, added: Added) -> None:
+        self.loaded += added
+        self._claims.added()
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """Let one worker's ledger fault stop the run in order instead of cancelling what is on the wire."""
+        try:
+            await work
+        except LedgerError as exc:
+            self._stop(Exit.LEDGER, str(exc))
+            if self._loading is not None:
+                self._loading.cancel()
+
+    def _stop(self, code: Exit, reason: str) -> None:
+        """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
+        self._stops.setdefault(code, reason)
+        self._standing.stopped = True
+        self._claims.close()
+        self._pacer.stop()
+
+    def _cut_off(self) -> None:
+        for task in (*self._workers, self._loading):
+            if task is not None:
+                task.cancel()
+
+    # -- heeding what comes back -----------------------------------------------------------------
+
+    async def _heed(self, outcome: Outcome, disposition: Disposition) -> None:
+        """React as a run to one submission's disposition."""
+        match disposition.decision, outcome:
+            case Decision.HALT, Answer():
+                self._halt(outcome)
+            case Decision.PROBE, Answer():
+                await self._probe()
+            case Decision.SLOW_DOWN, Answer() | HttpRefusal():
+                if outcome.retry_after_s:
+                    self._pacer.hold(outcome.retry_after_s)
+
+    def _halt(self, answer: Answer) -> None:
+        what = meaning(answer.code)
+        said = f" (the service says: {answer.message})" if answer.message else ""
+        self._stop(
+            Exit.HALTED, f"code {answer.code}: {what.text}{said}. {what.remedy[:1].upper()}{what.remedy[1:]}"
+        )
+
+    async def _probe(self) -> None:
+        """Find out by the harmless call what code 7 meant; meanwhile nothing else is sent."""
+        if self._probing.locked():
+            return
+        async with self._probing:
+            while not self._standing.stopped:
+                self._pacer.hold(float("inf"))
+                await asyncio.sleep(PROBE_AFTER_S)
+                match await self._client.probe():
+                    case Answer() as answer if kind_of(answer.code) in (Kind.CREDENTIALS, Kind.HALT):
+                        self._halt(answer)
+                    case Answer():
+                        break
+                    case NotSent() | ReplyLost() | HttpRefusal():
+                        continue
+            self._pacer.release()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def _ending(self, run_id: RunId) -> Ending:
+        ending = Ending(
+            Exit.DONE,
+            "nothing is left to send",
+            run_id,
+            self._standing.sent,
+            self._clock() - self._started_at,
+            tuple(self._standing.unrecorded),
+        )
+        for code in _PRECEDENCE:
+            if code in self._stops:
+                return replace(ending, exit=code, reason=self._stops[code])
+        code, reason = await self._outcome()
+        return replace(ending, exit=code, reason=reason)
+
+    async def _outcome(self) -> tuple[Exit, str]:
+        """How a run ends that nothing has stopped."""
+        tallies = await self._ledger.tallies()
+        left = sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
+        if left:
+            return Exit.WORK_LEFT, f"stopped at the limit of {self._settings.limit}, {left} left to send"
+        unfinished = [load.source for load in await self._ledger.loads() if load.unfinished]
+        if unfinished:
+            return Exit.WORK_LEFT, f"not read to the end yet: {', '.join(dict.fromkeys(unfinished))}"
+        told = await self._ledger.last_told_run()
+        since = told.id if told else 0
+        troubled = sum(t.n for t in tallies if t.state in TROUBLED and (t.run_id or 0) > since)
+        rows = await self._ledger.count_invalid_rows(after_id=(told.invalid_rows_seen or 0) if told else 0)
+        if troubled or rows:
+            return Exit.TROUBLE, "nothing is left to send, but there is something to look at"
+        return Exit.DONE, "nothing is left to send"

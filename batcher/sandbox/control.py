@@ -1,0 +1,67 @@
+"""The control page: what a person at another terminal can ask of a running sandbox, under `/_sandbox/`.
+
+Where it stands: `server` passes requests for these paths here. They are not part of the service: they are
+not in the truth log, meet no fault and no limit, and still answer during a simulated outage.
+
+    GET  /_sandbox/summary           counts, as one JSON object
+    GET  /_sandbox/log?after=100     the truth log as JSON lines, after entry number 100 (default 0)
+    POST /_sandbox/outage?on=true    begin an outage: every connection is closed without an answer
+    POST /_sandbox/outage?on=false   end it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from aiohttp import web
+
+from .truth import TruthLog
+
+PREFIX = "/_sandbox/"
+_HELP = "GET /_sandbox/summary, GET /_sandbox/log?after=NUMBER, POST /_sandbox/outage?on=true or on=false\n"
+_ENTRIES_PER_WRITE = 500
+
+
+class ControlPage:
+    """Answers the control requests of one sandbox."""
+
+    def __init__(self, log: TruthLog, set_outage: Callable[[bool], None]) -> None:
+        self._log = log
+        self._set_outage = set_outage
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one control request."""
+        match request.method, request.path.removeprefix(PREFIX):
+            case "GET", "summary":
+                return _json(self._log.summary())
+            case "GET", "log":
+                return await self._entries(request)
+            case "POST", "outage":
+                return self._outage(request.query.get("on", ""))
+            case _:
+                return web.Response(status=404, text=f"The control page knows {_HELP}")
+
+    async def _entries(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Write the log in portions, so that a long one does not hold up the requests being served."""
+        after = request.query.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            return web.Response(status=400, text="after: give the number of an entry, e.g. after=100\n")
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
+        await response.prepare(request)
+        entries = self._log.after(int(after))
+        for start in range(0, len(entries), _ENTRIES_PER_WRITE):
+            portion = entries[start : start + _ENTRIES_PER_WRITE]
+            lines = [json.dumps(entry.fields(), ensure_ascii=False) + "\n" for entry in portion]
+            await response.write("".join(lines).encode(errors="backslashreplace"))
+        return response
+
+    def _outage(self, on: str) -> web.Response:
+        if on not in ("true", "false"):
+            return web.Response(status=400, text="on: give true or false\n")
+        self._set_outage(on == "true")
+        return _json({"outage": on == "true"})
+
+
+def _json(value: dict[str, object]) -> web.Response:
+    return web.Response(text=json.dumps(value) + "\n", content_type="application/json")

@@ -1,0 +1,238 @@
+"""The sandbox itself: listens, lets each request arrive, and delivers what the service replies.
+
+Where it stands: the edge of the package. `Sandbox` is what a test or the command line holds; the judging is
+`service`, the record is `truth`. It listens on loopback addresses only unless told otherwise, and it never
+reaches out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
+from ipaddress import ip_address
+from random import Random
+
+from aiohttp import web
+
+from .answers import Delivery, Reply
+from .connections import Connections
+from .control import PREFIX, ControlPage
+from .service import Service
+from .settings import SandboxSettings
+from .truth import Entry, TruthLog
+
+# Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
+_MAX_LINE_BYTES = 65536
+_BACKLOG = 1024
+
+
+class Sandbox:
+    """A local stand-in for the service.
+
+    The truth log and its counts belong to the object: they outlive `serve` and go on if it serves again.
+    """
+
+    def __init__(self, settings: SandboxSettings | None = None) -> None:
+        self.settings = settings or SandboxSettings()
+        self.truth = TruthLog(self.settings.keep_entries)
+        self.connections_made = 0
+        self._service = Service(self.settings, self.truth, time.monotonic, time.time)
+        self._control = ControlPage(self.truth, self._set_outage)
+        # Its own source: jitter must not move the draws of faults.
+        self._jitter = Random(self.settings.seed + 1)
+        self._address: tuple[str, int] | None = None
+        self._connections: Connections | None = None
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def log(self) -> list[Entry]:
+        """Every request so far, in the order of arrival."""
+        return self.truth.entries
+
+    @property
+    def outage(self) -> bool:
+        """Whether every connection is closed without an answer; may be set while serving."""
+        return self._service.outage
+
+    @outage.setter
+    def outage(self, on: bool) -> None:
+        self._set_outage(on)
+
+    @property
+    def account_code(self) -> int | None:
+        """The `Code` of every call that passes the gateway and the limit; may be set while serving."""
+        return self._service.account_code
+
+    @account_code.setter
+    def account_code(self, code: int | None) -> None:
+        self._service.account_code = code
+
+    @property
+    def url(self) -> str:
+        """Where it serves, as `http://127.0.0.1:PORT/`.
+
+        Raises:
+            RuntimeError: it does not serve.
+        """
+        if self._address is None:
+            raise RuntimeError("the sandbox does not serve; enter `serve` first")
+        host, port = self._address
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+    @asynccontextmanager
+    async def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
+    ) -> AsyncIterator[str]:
+        """Serve while the context is entered; gives the URL. Port 0 takes a free one.
+
+        Raises:
+            ValueError: the host is not a loopback address and `allow_remote` is not set.
+            OSError: the address is taken or not this machine's, or the log file cannot be opened.
+            RuntimeError: it serves already.
+        """
+        if self._address is not None:
+            raise RuntimeError(f"the sandbox serves already, at {self.url}")
+        self._address = (_listening_host(host, allow_remote=allow_remote), port)
+        try:
+            if self.settings.log_path is not None:
+                self.truth.open(self.settings.log_path)
+            await self.start_listening()
+            yield self.url
+        finally:
+            await self.stop_listening()
+            self.truth.close()
+            self._address = None
+
+    async def start_listening(self) -> None:
+        """Listen (again), on the same port as before. Does nothing if it listens already.
+
+        Raises:
+            RuntimeError: it does not serve.
+            OSError: another program has taken the port meanwhile.
+        """
+        if self._address is None:
+            raise RuntimeError("the sandbox does not serve; enter `serve` first")
+        if self._listener is not None:
+            return
+        host, port = self._address
+        connections = Connections(
+            self._answer, self._count_connection, self.settings.keepalive_s, max_line_size=_MAX_LINE_BYTES
+        )
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(connections, host, port, backlog=_BACKLOG)
+        self._connections = connections
+        self._address = (host, self._listener.sockets[0].getsockname()[1])
+
+    async def stop_listening(self) -> None:
+        """Close the listening socket and every connection, so that new ones are refused."""
+        listener, self._listener = self._listener, None
+        connections, self._connections = self._connections, None
+        if listener is not None:
+            listener.close()
+        if connections is not None:
+            await connections.close_all()
+
+    async def wait_for(self, holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
+        """Wait until `holds` says so, asking again whenever a request is logged or answered.
+
+        Raises:
+            TimeoutError: it did not within `deadline_s` seconds.
+        """
+        await self.truth.wait_for(holds, deadline_s)
+
+    def accepted(self) -> dict[str, Entry]:
+        """Give the entry of each task, by task id."""
+        return self.truth.accepted()
+
+    def requests_for(self, file_id: str) -> list[Entry]:
+        """Give the requests for one file, in the order of their arrival."""
+        return self.truth.requests_for(file_id)
+
+    def reused_nonces(self) -> dict[str, list[Entry]]:
+        """Give the requests that share a nonce."""
+        return self.truth.reused_nonces()
+
+    def max_in_any_second(self) -> int:
+        """Give the most arrivals within any sliding second."""
+        return self.truth.max_in_any_second()
+
+    def accepted_per_s(self) -> float:
+        """Give the mean rate of acceptance between the first and the last task."""
+        return self.truth.accepted_per_s()
+
+    def throttled_share(self) -> float:
+        """Give the share of all requests that the rate limit refused."""
+        return self.truth.throttled_share()
+
+    def summary(self) -> dict[str, object]:
+        """Give the counts as JSON values, as the control page shows them."""
+        return self.truth.summary()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Let one request arrive, have it judged, and deliver the reply."""
+        if request.raw_path.startswith(PREFIX):
+            return await self._control.answer(request)
+        if self.settings.jitter_ms:
+            await asyncio.sleep(self._jitter.expovariate(1000 / self.settings.jitter_ms))
+        entry, reply = self._service.serve(request.method, request.raw_path)
+        delay_ms = self.settings.latency_ms + reply.delay_ms
+        if delay_ms:
+            await asyncio.sleep(delay_ms / 1000)
+        return await self._deliver(request, entry, reply)
+
+    async def _deliver(self, request: web.BaseRequest, entry: Entry, reply: Reply) -> web.StreamResponse:
+        """Do with the reply what its delivery says; a client that has gone is none of its concern."""
+        response = web.Response(status=reply.status, body=reply.body, headers=self._headers(reply))
+        with suppress(ConnectionError):
+            match reply.delivery:
+                case Delivery.WHOLE:
+                    await response.prepare(request)
+                    await response.write_eof()
+                    self.truth.mark_answered(entry)
+                    return response
+                case Delivery.CUT:
+                    await self._cut(request, reply)
+                case Delivery.HELD if self._connections is not None:
+                    await self._connections.lost(request)
+        request.protocol.force_close()
+        return response  # which aiohttp finds no connection for
+
+    async def _cut(self, request: web.BaseRequest, reply: Reply) -> None:
+        """Write half of the body under the length of all of it."""
+        headers = self._headers(reply) | {"Content-Length": str(len(reply.body))}
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        await response.prepare(request)
+        await response.write(reply.body[: len(reply.body) // 2])
+
+    def _headers(self, reply: Reply) -> dict[str, str]:
+        """Add what every answer carries. The date is the service's, which may be wrong on purpose."""
+        return {
+            "Content-Type": reply.content_type,
+            "Date": formatdate(self._service.clock_s(), usegmt=True),
+            "Server": "batcher-sandbox",
+            **reply.headers,
+        }
+
+    def _set_outage(self, on: bool) -> None:
+        self._service.outage = on
+
+    def _count_connection(self) -> None:
+        self.connections_made += 1
+
+
+def _listening_host(host: str, *, allow_remote: bool) -> str:
+    """Give the address to listen on, refusing what other machines could reach."""
+    address = "127.0.0.1" if host == "localhost" else host  # one address, so that port 0 is one port
+    try:
+        loopback = ip_address(address).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not allow_remote:
+        raise ValueError(
+            f"host {host!r}: the sandbox listens on loopback addresses only, e.g. 127.0.0.1. "
+            "It protects nothing; set allow_remote to open it to other machines."
+        )
+    return address

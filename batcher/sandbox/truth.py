@@ -1,0 +1,203 @@
+"""The truth log: what the sandbox saw and did, request by request. The referee of a rehearsal and of our
+tests.
+
+Where it stands: `service` adds an entry for each request before anything of the answer leaves; `server`
+marks it once the answer is written. It never holds a secret or a signature.
+
+In the file, if there is one, a request is one JSON line, flushed when it is judged and before its answer
+leaves. So a reader of the file can never miss an accepted task, whatever is killed when. The line cannot
+know whether the answer will be written, and therefore has no `answered`; memory and the control page have
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request. Everything is settled when the entry is made, except `answered`."""
+
+    number: int
+    """Counts all requests from 1, in the order of their arrival."""
+    arrived_s: float
+    """Monotonic seconds; after the simulated jitter, when the rate limit counted it."""
+    arrived_at: datetime
+    action: str
+    vendor: str
+    file_id: str
+    type: str
+    definition: str | None
+    interval: str | None
+    offsets: tuple[str, ...]
+    app_id: str
+    nonce: str
+    target: str
+    """Path and query as they came, with the value of `Signature` blotted out."""
+    code: int | None
+    """The `Code` that a client can read in the answer, if any."""
+    status: int | None
+    """The HTTP status of the answer, None if nothing is answered."""
+    fault: str | None
+    """What went wrong on purpose: a fault's text, or `outage`."""
+    accepted: bool
+    task_id: str | None
+    throttled: bool
+    answered: bool = False
+    """Whether the answer was written completely, as a client may have read it."""
+
+    def fields(self) -> dict[str, object]:
+        """Give the entry as JSON values."""
+        values: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        values["arrived_at"] = self.arrived_at.isoformat()
+        values["offsets"] = list(self.offsets)
+        return values
+
+
+class TruthLog:
+    """All entries of one sandbox, with what a referee asks about them.
+
+    The counts are kept up with each entry, so that asking costs little in the midst of a long rehearsal.
+    """
+
+    def __init__(self, keep_entries: int | None = None) -> None:
+        self.entries: list[Entry] = []
+        self.count = 0
+        self.codes: Counter[int | None] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.accepted_count = 0
+        self.throttled_count = 0
+        self._keep_entries = keep_entries
+        self._last_second: deque[float] = deque()
+        self._most_in_a_second = 0
+        self._accepted_span_s: tuple[float, float] | None = None
+        self._file: TextIO | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def open(self, path: Path) -> None:
+        """Append the entries from now on to a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A request line may hold bytes that are no UTF-8; escaped like this they are valid JSON.
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+
+    def close(self) -> None:
+        """Close the file, if there is one; the entries in memory stay."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, entry: Entry) -> None:
+        """Record a request that has been judged. Call it before any of the answer leaves."""
+        self.entries.append(entry)
+        self._count(entry)
+        if self._keep_entries and len(self.entries) > 2 * self._keep_entries:
+            del self.entries[: -self._keep_entries]
+        if self._file is not None:
+            line = entry.fields()
+            del line["answered"]
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        self._wake()
+
+    def mark_answered(self, entry: Entry) -> None:
+        """Note that the answer to a request was written completely."""
+        entry.answered = True
+        self._wake()
+
+    async def wait_for(self, holds: Callable[[], bool], deadline_s: float) -> None:
+        """Wait until `holds` says so, asking again whenever an entry is added or answered.
+
+        Raises:
+            TimeoutError: it did not within `deadline_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                while not holds():
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._waiters.append(waiter)
+                    await waiter
+        except TimeoutError:
+            summary = f"{self.count} requests, {self.accepted_count} accepted"
+            raise TimeoutError(f"the sandbox waited {deadline_s} s in vain; it has seen {summary}") from None
+
+    def accepted(self) -> dict[str, Entry]:
+        """Give the entry of each task, by task id."""
+        return {entry.task_id: entry for entry in self.entries if entry.task_id is not None}
+
+    def requests_for(self, file_id: str) -> list[Entry]:
+        """Give the requests for one file, in the order of their arrival."""
+        return [entry for entry in self.entries if entry.file_id == file_id]
+
+    def after(self, number: int) -> list[Entry]:
+        """Give the entries after entry `number` that are still kept."""
+        skipped = self.count - len(self.entries)
+        return self.entries[max(0, number - skipped) :]
+
+    def reused_nonces(self) -> dict[str, list[Entry]]:
+        """Give the requests that share a nonce: sent twice by a library, or signed carelessly."""
+        by_nonce: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.nonce:
+                by_nonce.setdefault(entry.nonce, []).append(entry)
+        return {nonce: entries for nonce, entries in by_nonce.items() if len(entries) > 1}
+
+    def max_in_any_second(self) -> int:
+        """Give the most arrivals within any sliding second, of all requests, whatever became of them."""
+        return self._most_in_a_second
+
+    def accepted_per_s(self) -> float:
+        """Give the mean rate of acceptance between the first and the last; 0 if there are fewer than two."""
+        if self._accepted_span_s is None:
+            return 0.0
+        first_s, last_s = self._accepted_span_s
+        return (self.accepted_count - 1) / (last_s - first_s) if last_s > first_s else 0.0
+
+    def throttled_share(self) -> float:
+        """Give the share of all requests that the rate limit refused."""
+        return self.throttled_count / self.count if self.count else 0.0
+
+    def summary(self) -> dict[str, object]:
+        """Give the counts as JSON values."""
+        return {
+            "requests": self.count,
+            "accepted": self.accepted_count,
+            "accepted_per_s": round(self.accepted_per_s(), 3),
+            "throttled": self.throttled_count,
+            "throttled_share": round(self.throttled_share(), 4),
+            "max_in_any_second": self.max_in_any_second(),
+            "by_code": {str(code): count for code, count in self.codes.items() if code is not None},
+            "without_code": self.codes[None],
+            "by_fault": dict(self.faults),
+        }
+
+    def _count(self, entry: Entry) -> None:
+        self.count += 1
+        self.codes[entry.code] += 1
+        self.throttled_count += entry.throttled
+        if entry.fault is not None:
+            self.faults[entry.fault] += 1
+        if entry.accepted:
+            self.accepted_count += 1
+            first_s = self._accepted_span_s[0] if self._accepted_span_s else entry.arrived_s
+            self._accepted_span_s = (first_s, entry.arrived_s)
+        recent = self._last_second
+        recent.append(entry.arrived_s)
+        while recent[0] <= entry.arrived_s - 1.0:
+            recent.popleft()
+        self._most_in_a_second = max(self._most_in_a_second, len(recent))
+
+    def _wake(self) -> None:
+        if not self._waiters:
+            return
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,254 @@
+"""Settings: flag, then environment, then ``batcher.toml``, then default; read once, at the command line.
+
+One frozen value holds all of them. Everything that is wrong is reported together, each by the name under
+which the user gave it. The ServerSecret comes from the environment or a file alone, and never shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from batcher.errors import SettingsError
+from batcher.model import InDoubtPolicy, Place
+
+DEFAULT_CONFIG = "batcher.toml"
+DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
+
+_SettingsClass = type[BaseSettings]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Field names are those of the variables without ``BATCHER_``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BATCHER_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+    _toml: ClassVar[Mapping[str, Any]] = {}
+
+    app_id: int | None = Field(None, ge=1, lt=2**32)
+    server_secret: SecretStr | None = None
+    server_secret_file: Path | None = None
+    endpoint: str = DEFAULT_ENDPOINT
+    is_test: bool | None = None
+    ledger: str = "batcher.db"
+
+    rate: float = Field(20.0, gt=0, le=1_000_000)
+    concurrency: int = Field(64, ge=1, le=10_000)
+    timeout: float = Field(30.0, gt=0)
+    in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
+    limit: int | None = Field(None, ge=1)
+    grace: float = Field(30.0, ge=0)
+
+    vendor: str | None = None
+    type: str | None = None
+    definition: str | None = None
+    interval: str | None = None
+    offset: Annotated[tuple[str, ...], NoDecode] = ()
+    encoding: str | None = None
+    trust_ids: bool = False
+    allow_resubmit: bool = False
+
+    progress: str = Field("auto", pattern="^(auto|plain|none)$")
+
+    @field_validator("timeout", "grace", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        """Seconds from ``30``, ``30s``, ``500ms``, ``10m``, ``4h``."""
+        if not isinstance(value, str):
+            return value
+        matched = _DURATION.fullmatch(value.strip())
+        if not matched:
+            raise ValueError("give seconds, or a number with ms, s, m or h")
+        return float(matched[1]) * _UNITS_S[matched[2]]
+
+    @field_validator("offset", mode="before")
+    @classmethod
+    def _offsets(cls, value: object) -> object:
+        """A list from a repeated flag or from ``1;2``."""
+        parts = [value] if isinstance(value, str | int | float) else value
+        if not isinstance(parts, list | tuple):
+            return value
+        return tuple(one for part in parts for one in re.split(r"[;|\s]+", str(part).strip()) if one)
+
+    @field_validator("vendor", "type", "definition", "interval", "encoding", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        """A number in the file of settings is as good as text; nothing is as good as left out."""
+        return (str(value).strip() or None) if isinstance(value, str | int | float) else value
+
+    @field_validator("app_id", "is_test", "limit", "server_secret", "server_secret_file", mode="before")
+    @classmethod
+    def _left_out(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("server_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        stripped = value.get_secret_value().strip()
+        if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
+            raise ValueError("the ServerSecret is 32 letters and digits, without blanks")
+        return SecretStr(stripped)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str, _info: ValidationInfo) -> str:
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError as exc:
+            raise ValueError("not a URL") from exc
+        if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+            raise ValueError("give a URL such as https://rtc-api.zego.im/")
+        if parts.username or parts.password:
+            raise ValueError("a URL without a user name")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise ValueError(
+                "plain http is taken only for this machine's own addresses, since it would show the "
+                "signature to everyone on the way; use https"
+            )
+        return parts._replace(path=parts.path or "/").geturl()
+
+    @property
+    def place(self) -> Place:
+        """What kind of endpoint this is."""
+        host = urlsplit(self.endpoint).hostname or ""
+        return Place.ZEGO if host == "zego.im" or host.endswith(".zego.im") else Place.OTHER
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: _SettingsClass,
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then ``.env``, then the file of settings."""
+        toml = InitSettingsSource(settings_cls, dict(cls._toml))
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Settings:
+    """Read all settings once.
+
+    Args:
+        flags: what was given on the command line; None stands for not given.
+        config: the file of settings; the default one may be missing.
+
+    Raises:
+        SettingsError: with everything that is wrong.
+    """
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    toml = _read_toml(config)
+    # The library takes a source's values from the class, so each reading gets a class of its own.
+    reading = type("Settings", (Settings,), {"_toml": toml, "__module__": __name__})
+    try:
+        settings: Settings = reading(**given)
+    except ValidationError as exc:
+        raise SettingsError("\n".join(_problems(exc, given, toml))) from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f".env: cannot be read: {exc}") from exc
+    return settings
+
+
+def account_of(settings: Settings) -> tuple[int, str]:
+    """The AppId and the ServerSecret.
+
+    Raises:
+        SettingsError: one of them is missing; both are named when both are.
+    """
+    problems = []
+    if settings.app_id is None:
+        problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
+    secret = settings.server_secret.get_secret_value() if settings.server_secret else None
+    if secret is None and settings.server_secret_file is not None:
+        secret, problem = _read_secret(settings.server_secret_file)
+        problems += [problem] if problem else []
+    elif secret is None:
+        problems.append(
+            "BATCHER_SERVER_SECRET: the ServerSecret is missing; set it, or BATCHER_SERVER_SECRET_FILE to a "
+            "file that holds it"
+        )
+    if problems or settings.app_id is None or secret is None:
+        raise SettingsError("\n".join(problems))
+    return settings.app_id, secret
+
+
+def _read_secret(path: Path) -> tuple[str | None, str | None]:
+    try:
+        secret = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
+        return None, f"BATCHER_SERVER_SECRET_FILE: {path}: {words}"
+    if not secret or len(secret.split()) != 1 or not secret.isprintable():
+        return None, f"BATCHER_SERVER_SECRET_FILE: {path}: one line with the ServerSecret is expected"
+    return secret, None
+
+
+def _read_toml(config: Path | None) -> dict[str, Any]:
+    path = config or Path(DEFAULT_CONFIG)
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if config is None:
+            return {}
+        raise SettingsError(f"--config {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{path}: cannot be read: {exc}") from exc
+    try:
+        values = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(f"{path}: {exc}") from exc
+    problems = [
+        f"{path}: {name}: the ServerSecret never stands in this file; set BATCHER_{name.upper()}"
+        if name == "server_secret"
+        else f"{path}: {name}: there is no such setting"
+        for name in values
+        if name not in Settings.model_fields or name == "server_secret"
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return values
+
+
+def _problems(exc: ValidationError, flags: Mapping[str, object], toml: Mapping[str, object]) -> list[str]:
+    lines = []
+    for error in exc.errors(include_url=False, include_context=False):
+        name = str(error["loc"][0])
+        given = "" if name == "server_secret" else f" {error.get('input')!s}"
+        message = error["msg"].removeprefix("Value error, ")
+        lines.append(f"{_named(name, flags, toml)}{given}: {message}")
+    return lines
+
+
+def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object]) -> str:
+    """A setting as the user gave it."""
+    if name in flags:
+        return "--" + name.replace("_", "-")
+    variable = f"BATCHER_{name.upper()}"
+    return f"{DEFAULT_CONFIG}: {name}" if name in toml and variable not in os.environ else variable

@@ -1,0 +1,181 @@
+"""Workers: each carries one submission after the other from its claim to a recorded disposition.
+
+The order is the point: stand in line, claim, begin (committed), turn, send, judge, settle. A crash while
+standing in line leaves nothing behind; from the begin on, it leaves an attempt in doubt. Workers know the
+ledger, the client and the pacer by what they use of them, and decide nothing: that is `decide`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from batcher.claims import Claims
+from batcher.disposition import Jitter, decide
+from batcher.errors import LedgerError
+from batcher.model import (
+    Answer,
+    Claim,
+    Disposition,
+    FileId,
+    HttpRefusal,
+    InDoubtPolicy,
+    NotSent,
+    Outcome,
+    Parameters,
+    ReplyLost,
+    RunId,
+    Settlement,
+    State,
+)
+from batcher.zego.client import Wire
+
+
+class Recording(Protocol):
+    """What workers need of the ledger."""
+
+    async def begin(self, claim: Claim, run_id: RunId) -> bool:
+        """Record that an attempt begins; False when the submission is no longer open."""
+
+    async def settle(self, settlement: Settlement, run_id: RunId) -> None:
+        """Record what came back and what was decided."""
+
+
+class Service(Protocol):
+    """What workers need of the client."""
+
+    async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
+        """Ask for one task: one request."""
+
+
+class Turns(Protocol):
+    """What workers need of the pacer."""
+
+    def line(self) -> AbstractAsyncContextManager[None]:
+        """Be among the next to get a turn."""
+
+    async def turn(self) -> bool:
+        """Wait for the instant to send; False when nothing may be sent after all."""
+
+
+Heed = Callable[[Outcome, Disposition], Awaitable[None]]
+"""Told of every recorded disposition, so that the run as a whole can react."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What workers share while a run goes on."""
+
+    proven: bool = False
+    """The credentials have had a success in this run."""
+    stopped: bool = False
+    """Nothing may be sent any more; what has begun but not left is taken back."""
+    sent: int = 0
+    """Requests that may have left in this run."""
+    unrecorded: list[Settlement] = field(default_factory=list)
+    """Attempts whose end could not be recorded: in doubt, unless a person keeps what is here."""
+
+
+class Worker:
+    """One of the pool. All of them share everything they are given."""
+
+    def __init__(
+        self,
+        ledger: Recording,
+        client: Service,
+        pacer: Turns,
+        claims: Claims,
+        standing: Standing,
+        heed: Heed,
+        *,
+        run_id: RunId,
+        policy: InDoubtPolicy,
+        jitter: Jitter,
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._pacer = pacer
+        self._claims = claims
+        self._standing = standing
+        self._heed = heed
+        self._run_id = run_id
+        self._policy = policy
+        self._jitter = jitter
+
+    async def work(self) -> None:
+        """Carry submissions until there are none left to claim.
+
+        Raises:
+            LedgerError: something could not be recorded.
+        """
+        while True:
+            async with self._pacer.line():
+                claim = await self._claims.next()
+                if claim is None:
+                    return
+                begun = await self._ledger.begin(claim, self._run_id)
+                may_send = begun and await self._pacer.turn() and not self._standing.stopped
+            if not begun:
+                self._claims.done(claim)
+            elif may_send:
+                await self._send(claim)
+            else:
+                await self._settle(claim, NotSent("turns were held back before it was sent"), Wire())
+
+    async def _send(self, claim: Claim) -> None:
+        on_wire = Wire()
+        try:
+            outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
+        except asyncio.CancelledError:
+            lost = ReplyLost if on_wire.sent_at else NotSent
+            await self._settle(claim, lost("the run was stopped before an answer came"), on_wire)
+            raise
+        await self._settle(claim, outcome, on_wire)
+
+    async def _settle(self, claim: Claim, outcome: Outcome, on_wire: Wire) -> None:
+        """Judge an outcome, record it, and hand the submission on."""
+        disposition = decide(
+            outcome, claim, policy=self._policy, proven=self._standing.proven, jitter=self._jitter
+        )
+        settlement = Settlement(
+            claim,
+            outcome,
+            disposition,
+            sent_at=None if on_wire.sent_at is None else datetime.fromtimestamp(on_wire.sent_at, UTC),
+            answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
+        )
+        if not isinstance(outcome, NotSent):
+            self._standing.sent += 1
+        try:
+            await self._ledger.settle(settlement, self._run_id)
+        except LedgerError:
+            self._standing.unrecorded.append(settlement)
+            raise
+        if disposition.state is State.SUBMITTED:
+            self._standing.proven = True
+        await self._heed(outcome, disposition)
+        if disposition.state is State.PENDING:
+            self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
+        else:
+            self._claims.done(claim)
+
+
+def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:
+    """The claim as the ledger would hand it out after this attempt."""
+    return replace(
+        claim,
+        number=claim.number + 1,
+        tries=disposition.tries,
+        doubted=disposition.doubted,
+        code=disposition.code,
+        run_id=run_id,
+    )
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)

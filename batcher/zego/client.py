@@ -1,0 +1,268 @@
+"""The service's client: one call, one request, one outcome.
+
+The client says what came back and, when nothing did, whether the request can have arrived; it never
+sends anything twice, never waits for a turn, and never decides what to do next. Secrets and signed URLs
+stay inside: outcomes carry class names and the operating system's words, never an exception's own text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace, TracebackType
+from typing import Self
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from yarl import URL
+
+from batcher.model import Answer, FileId, HttpRefusal, NotSent, Outcome, Parameters, ReplyLost, Vendor
+from batcher.zego import wire
+from batcher.zego.signature import SIGNATURE_VERSION, signature
+
+SIGNATURE_EXPIRED = 100000004
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_S = 4.0
+"""A connection idle for longer is not used again: the other side may be closing it just then."""
+
+_MAX_RETRY_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose calls these are."""
+
+    app_id: int
+    server_secret: str = field(repr=False)
+    is_test: bool | None = None
+    """Sent as ``IsTest``; None leaves it out."""
+
+
+class _Unanswered(Exception):
+    """A request that was written and got no answer; raised so that aiohttp does not send it again."""
+
+
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Keep aiohttp from quietly repeating a GET whose connection closed: this GET starts a paid task.
+
+    What is left alone are the errors before anything was sent, which aiohttp does not repeat either.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
+        raise _Unanswered(_words(exc)) from None
+
+
+async def _note_sent(
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _params: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    """Called just before the request's first byte is handed to the connection."""
+    context.trace_request_ctx.sent_at = context.trace_request_ctx.clock()
+
+
+@dataclass(slots=True)
+class Wire:
+    """What happened to one request on its way; filled in while it is under way."""
+
+    clock: Callable[[], float] = time.time
+    sent_at: float | None = None
+    """Unix seconds at which its first byte may have left; None while none can have."""
+
+
+class ZegoClient:
+    """Calls of one account at one endpoint, over one pool of connections.
+
+    Args:
+        endpoint: where the calls go, such as ``https://rtc-api.zego.im/``.
+        account: who signs them.
+        timeout_s: how long a call may take, connecting included.
+        connections: how many connections there may be.
+        clock: Unix seconds; what signatures are dated by.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        account: Account,
+        *,
+        timeout_s: float,
+        connections: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._endpoint = endpoint
+        self._account = account
+        self._clock = clock
+        self._clock_offset_s = 0.0
+        self._proxy = _proxy_for(URL(endpoint))
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+            middlewares=(_once,),
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,  # the proxy is looked up once, here, not in a thread for every request
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
+        """Ask for one snapshot task: one request, signed now.
+
+        Args:
+            file_id: the recording.
+            asked: what is asked of it.
+            on_wire: filled in with when the request may have left.
+
+        Source: ZEGO server API, "Start a snapshot task".
+        """
+        return await self._call(wire.media_thumbnails(file_id, asked), asked.vendor, on_wire or Wire())
+
+    async def probe(self) -> Outcome:
+        """Make the harmless call: code 2 means that credentials and endpoint are well."""
+        return await self._call(wire.harmless(), None, Wire())
+
+    async def _call(self, query: wire.Query, vendor: Vendor | None, on_wire: Wire) -> Outcome:
+        offset_s = self._clock_offset_s
+        url = URL(f"{self._endpoint}?{wire.encoded(query + self._public())}", encoded=True)
+        status: int | None = None
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, proxy=self._proxy, trace_request_ctx=on_wire
+            ) as response:
+                status = response.status
+                body = b""
+                while len(body) <= wire.MAX_BODY_BYTES and (more := await response.content.readany()):
+                    body += more
+        except (aiohttp.ClientError, _Unanswered, OSError, TimeoutError) as exc:
+            return _without_answer(exc, on_wire, status)
+        return self._answered(response, body, vendor, offset_s)
+
+    def _public(self) -> wire.Query:
+        account, nonce = self._account, secrets.token_hex(8)
+        timestamp = int(self._clock() + self._clock_offset_s)
+        query = [
+            ("AppId", str(account.app_id)),
+            ("SignatureNonce", nonce),
+            ("Timestamp", str(timestamp)),
+            ("Signature", signature(account.app_id, nonce, account.server_secret, timestamp)),
+            ("SignatureVersion", SIGNATURE_VERSION),
+        ]
+        if account.is_test is not None:
+            query.append(("IsTest", "true" if account.is_test else "false"))
+        return query
+
+    def _answered(
+        self, response: ClientResponse, body: bytes, vendor: Vendor | None, offset_s: float
+    ) -> Outcome:
+        status = response.status
+        envelope = wire.read_answer(body, vendor) if len(body) <= wire.MAX_BODY_BYTES else None
+        retry_after_s = _retry_after_s(response.headers.get("Retry-After"), self._clock)
+        if envelope is None:
+            if 400 <= status < 500 or status == 503:
+                return HttpRefusal(status, retry_after_s)
+            return ReplyLost(f"the answer (HTTP {status}, {len(body)} bytes) has no readable Code", status)
+        corrected = envelope.code == SIGNATURE_EXPIRED and self._learn_clock(response, offset_s)
+        return Answer(
+            code=envelope.code,
+            message=envelope.message,
+            request_id=envelope.request_id,
+            vendor_request_id=envelope.vendor_request_id,
+            task_id=envelope.task_id,
+            http_status=status,
+            retry_after_s=retry_after_s,
+            clock_corrected=corrected,
+        )
+
+    def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
+        """Learn how far our clock is off from the answer's ``Date``; False when there is nothing to learn.
+
+        A request that was already signed with what was learned teaches nothing more: then the clock is not
+        what is wrong.
+        """
+        if signed_with_s:
+            return False
+        if not self._clock_offset_s:
+            try:
+                server_time = parsedate_to_datetime(response.headers["Date"])
+            except (KeyError, ValueError):
+                return False
+            self._clock_offset_s = server_time.timestamp() - self._clock()
+        return True
+
+
+def _without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcome:
+    """The one place where the client library's exceptions become words: was anything sent or not."""
+    if on_wire.sent_at is None:
+        return NotSent(_words(exc))
+    if status is not None:
+        return ReplyLost(f"the answer was cut off: {_words(exc)}", status)
+    return ReplyLost(f"no answer came: {_words(exc)}")
+
+
+def _words(exc: BaseException) -> str:
+    """An exception in words that cannot hold a URL: what the system says, or its class."""
+    if isinstance(exc, _Unanswered):
+        return str(exc)
+    if isinstance(exc, TimeoutError | asyncio.TimeoutError) and not isinstance(
+        exc, aiohttp.ConnectionTimeoutError
+    ):
+        return "timed out"
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return "timed out while connecting"
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection"
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        reason = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None)
+        detail = getattr(reason, "verify_message", "") or getattr(reason, "reason", "") or ""
+        return f"TLS failed: {detail}".rstrip(": ")
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return "the host's name was not found"
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return f"the proxy refused: HTTP {exc.status}"
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed: {exc.reason}"
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    return type(exc).__name__
+
+
+def _retry_after_s(value: str | None, clock: Callable[[], float]) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or a date; None when it says nothing."""
+    if value is None:
+        return None
+    try:
+        seconds = (
+            float(value)
+            if value.strip().isdecimal()
+            else (parsedate_to_datetime(value).timestamp() - clock())
+        )
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
+
+
+def _proxy_for(endpoint: URL) -> str | None:
+    """The proxy that the environment names for this endpoint; none for this machine's own addresses."""
+    host = endpoint.host or ""
+    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
+        return None
+    return getproxies().get(endpoint.scheme)

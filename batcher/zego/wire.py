@@ -1,0 +1,102 @@
+"""Between values and the wire: a submission as query parameters, a body as an answer. No I/O.
+
+Source: ZEGO server API, "Start a snapshot task" (MediaThumbnails).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from batcher.model import FileId, Parameters, SnapshotType, TaskId, Vendor
+
+MAX_BODY_BYTES = 1 << 20
+"""An answer longer than this is not one of the service's."""
+
+Query = list[tuple[str, str]]
+
+
+def media_thumbnails(file_id: FileId, asked: Parameters) -> Query:
+    """The parameters of one MediaThumbnails call without the public ones, in the order of the documentation.
+
+    Only parameters that have an effect for the vendor and type are there; the key of the offsets carries its
+    brackets and is repeated.
+    """
+    query = [("Action", "MediaThumbnails"), ("Vendor", asked.vendor.value), ("FileId", file_id)]
+    if asked.vendor is Vendor.TENCENT:
+        query.append(("Definition", asked.definition))
+    else:
+        query.append(("Interval", asked.interval))
+    if asked.type is SnapshotType.BY_TIME_OFFSET:
+        query.extend(("ExtTimeOffsetSet[]", offset) for offset in asked.offsets)
+    query.append(("Type", asked.type.value))
+    return query
+
+
+def harmless() -> Query:
+    """A call that proves the credentials and starts no task: code 2, no FileId, means that all is well."""
+    return [("Action", "MediaThumbnails")]
+
+
+def encoded(query: Query) -> str:
+    """A query string; every byte that could mean something in a URL is escaped."""
+    return "&".join(f"{quote(name, safe='')}={quote(value, safe='/')}" for name, value in query)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an answer's body says."""
+
+    code: int
+    message: str
+    request_id: str | None
+    vendor_request_id: str | None
+    task_id: TaskId | None
+
+
+def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
+    """Read an answer's body; None when it has no readable ``Code``.
+
+    Args:
+        body: the body as it came.
+        vendor: whose part of ``Data`` holds the task id; None when no task can have been started.
+    """
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or (code := _integer(parsed.get("Code"))) is None:
+        return None
+    part = _vendor_part(parsed.get("Data"), vendor)
+    task_id = (_text(part.get("TaskId")) or _text(part.get("task_id"))) if code == 0 else None
+    return Envelope(
+        code=code,
+        message=_text(parsed.get("Message")) or "",
+        request_id=_text(parsed.get("RequestId")),
+        vendor_request_id=_text(part.get("RequestId")),
+        task_id=TaskId(task_id) if task_id else None,
+    )
+
+
+def _vendor_part(data: object, vendor: Vendor | None) -> dict[str, object]:
+    """The vendor's part of ``Data``: the example shows an object, the table says a list of objects."""
+    part = data.get(vendor.value) if isinstance(data, dict) and vendor else None
+    for candidate in part if isinstance(part, list) else [part]:
+        if isinstance(candidate, dict):
+            return candidate
+    return {}
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() or None if isinstance(value, str) else None
