@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -38,19 +38,16 @@ class HowToRead:
     allow_resubmit: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest that has passed the checks made before anything of it is kept."""
+    """An open manifest that has passed the checks made before anything of it is kept; loading closes it."""
 
-    source: str
-    columns: tuple[str, ...]
-    """Its own columns, which mean nothing to us."""
-    head: list[Row | InvalidRow]
-    warnings: list[str]
+    manifest: Manifest
     path: str
     """The absolute path of a file; ``-`` for a stream."""
-    stream: Manifest | None
-    """A stream stays open, since it can be read only once; a file is opened again."""
+    head: list[Row | InvalidRow]
+    """Its first rows, read already."""
+    warnings: list[str]
 
 
 def prepare(source: str, how: HowToRead) -> Prepared:
@@ -68,10 +65,8 @@ def prepare(source: str, how: HowToRead) -> Prepared:
         manifest.close()
         raise
     path = Path(source)
-    if source == "-" or not path.is_file():  # a named pipe can be read only once as well
-        return Prepared(source, manifest.columns, head, warnings, "-", manifest)
-    manifest.close()
-    return Prepared(source, manifest.columns, head, warnings, str(path.resolve()), None)
+    is_file = source != "-" and path.is_file()  # a named pipe is a stream as well
+    return Prepared(manifest, str(path.resolve()) if is_file else "-", head, warnings)
 
 
 async def refuse_resubmission(ledger: Ledger, prepared: Prepared) -> None:
@@ -90,8 +85,8 @@ async def refuse_resubmission(ledger: Ledger, prepared: Prepared) -> None:
         return
     example = next(iter(changed.values()))
     raise ManifestError(
-        f"{prepared.source}: {len(changed)} of the first {len(recordings)} recordings are in the ledger "
-        f"already, asked for under other parameters; sending them again would be paid again. For example "
+        f"{prepared.manifest.source}: {len(changed)} of the first {len(recordings)} recordings are in the "
+        f"ledger already, asked for under other parameters, and would be paid for again. For example "
         f"line {example.line}, {example.file_id}: now {_words(example)}. If a changed --definition, "
         "--interval, --offset or --type was not meant, undo it; if new pictures are wanted, "
         "add --allow-resubmit"
@@ -103,16 +98,12 @@ class Loader:
 
     Args:
         ledger: where the rows go.
-        how: how manifests are read.
         batch_rows: how many rows make one transaction: few while sending goes on.
         added: told after every batch.
     """
 
-    def __init__(
-        self, ledger: Ledger, how: HowToRead, *, batch_rows: int, added: Callable[[Added], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, batch_rows: int, added: Callable[[Added], None]) -> None:
         self._ledger = ledger
-        self._how = how
         self._batch_rows = batch_rows
         self._added = added
 
@@ -123,8 +114,9 @@ class Loader:
             ManifestError: one turned out unusable on the way; what was read so far is kept.
         """
         announced = [
-            (prepared, await self._ledger.start_load(prepared.source, prepared.path, prepared.columns))
+            (prepared, await self._ledger.start_load(one.source, prepared.path, one.columns))
             for prepared in manifests
+            for one in [prepared.manifest]
         ]
         for prepared, load_id in announced:
             try:
@@ -135,29 +127,20 @@ class Loader:
             await self._ledger.end_load(load_id)
 
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:
-        manifest = (
-            await _in_thread(self._reopen, prepared.source) if prepared.stream is None else prepared.stream
-        )
-        rows = iter(manifest)
-        batch: Sequence[Row | InvalidRow] = prepared.head if prepared.stream else ()
-        try:
-            while batch or (batch := await _in_thread(_next_rows, rows, self._batch_rows)):
+        rows = chain(prepared.head, prepared.manifest)
+        with prepared.manifest:
+            while batch := await _in_thread(_next_rows, rows, self._batch_rows):
                 good = [row for row in batch if isinstance(row, Row)]
                 bad = [row for row in batch if isinstance(row, InvalidRow)]
-                self._added(await self._ledger.add(load_id, prepared.source, good, bad))
-                batch = ()
-        finally:
-            manifest.close()
-
-    def _reopen(self, source: str) -> Manifest:
-        return open_manifest(source, defaults=self._how.defaults, encoding=self._how.encoding)
+                self._added(await self._ledger.add(load_id, prepared.manifest.source, good, bad))
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
     judged = rounded_ids(head)
+    said = f"{manifest.source}: {judged.message}"
     if judged.verdict is Verdict.REFUSE:
-        raise ManifestError(f"{manifest.source}: {judged.message}")
-    return [f"{manifest.source}: {judged.message}"] if judged.message else []
+        raise ManifestError(said)
+    return [said] if judged.verdict is Verdict.WARN else []
 
 
 def _next_rows(rows: Iterator[Row | InvalidRow], n: int) -> list[Row | InvalidRow]:

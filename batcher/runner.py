@@ -19,7 +19,7 @@ from batcher.claims import Claims
 from batcher.disposition import LARGEST_BACKOFF_S, Kind, decide, kind_of
 from batcher.errors import LedgerError, ManifestError
 from batcher.ledger import Added, Ledger
-from batcher.loader import HowToRead, Loader, Prepared
+from batcher.loader import Loader, Prepared
 from batcher.model import (
     TROUBLED,
     Answer,
@@ -114,7 +114,6 @@ class Runner:
         client: the service; stays open.
         settings: how the run goes.
         prepared: the manifests to load while sending goes on.
-        how: how they are read.
         version: of this program, for the record.
     """
 
@@ -124,7 +123,6 @@ class Runner:
         client: ZegoClient,
         settings: RunSettings,
         prepared: Sequence[Prepared] = (),
-        how: HowToRead | None = None,
         *,
         version: str,
         clock: Callable[[], float] = time.monotonic,
@@ -139,9 +137,7 @@ class Runner:
         self._rng = rng or random.Random()
         self._pacer = Pacer(settings.rate_per_s, clock)
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
-        self._loader = Loader(
-            ledger, how or HowToRead(), batch_rows=ROWS_WHILE_SENDING, added=self._note_added
-        )
+        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._note_added)
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
         self._probing = asyncio.Lock()

@@ -152,26 +152,34 @@ _INSERT_SUBMISSIONS = text(
 
 _INSERT_INVALID = upsert(invalid_rows).on_conflict_do_nothing()
 
-_TALLY = upsert(tallies)
-_TALLY = _TALLY.on_conflict_do_update(
-    index_elements=["state", "code", "run_id"], set_={"n": tallies.c.n + _TALLY.excluded.n}
+_GAIN = upsert(tallies)
+_GAIN = _GAIN.on_conflict_do_update(
+    index_elements=["state", "code", "run_id"], set_={"n": tallies.c.n + _GAIN.excluded.n}
+)
+_LOSE = (
+    update(tallies)
+    .where(
+        tallies.c.state == bindparam("from_state"),
+        tallies.c.code == bindparam("from_code"),
+        tallies.c.run_id == bindparam("from_run"),
+    )
+    .values(n=tallies.c.n - bindparam("lost"))
 )
 
 
 async def _tally(connection: AsyncConnection, changes: Counter[_Key]) -> None:
-    rows = [
-        {
-            "state": state,
-            "code": NO_CODE if code is None else code,
-            "run_id": NO_RUN if run is None else run,
-            "n": n,
-        }
-        for (state, code, run), n in changes.items()
-        if n
-    ]
-    if rows:
-        # What is gained goes first, so that no tally is below zero in between.
-        await connection.execute(_TALLY, sorted(rows, key=lambda row: -int(str(row["n"]))))
+    """Let the tallies follow; one that would fall below zero breaks a constraint."""
+    gained, lost = [], []
+    for (state, code, run), n in changes.items():
+        code, run = NO_CODE if code is None else code, NO_RUN if run is None else run
+        if n > 0:
+            gained.append({"state": state, "code": code, "run_id": run, "n": n})
+        elif n < 0:
+            lost.append({"from_state": state, "from_code": code, "from_run": run, "lost": -n})
+    if gained:
+        await connection.execute(_GAIN, gained)
+    if lost:
+        await connection.execute(_LOSE, lost)
 
 
 async def bind(connection: AsyncConnection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:

@@ -167,6 +167,10 @@ class LedgerReader:
         query = select(func.count()).select_from(invalid_rows).where(invalid_rows.c.id > after_id)
         return int((await self._rows(query))[0][0])
 
+    async def newest_invalid_row(self) -> int:
+        """The id of the newest row that cannot be sent; 0 when there is none."""
+        return int((await self._rows(select(func.coalesce(func.max(invalid_rows.c.id), 0))))[0][0])
+
     # -- open work -------------------------------------------------------------------------------
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:

@@ -85,13 +85,19 @@ class Writer:
             await self._task
 
     async def _run(self, connection: AsyncConnection) -> None:
-        async with connection:
+        try:
             while not (self._closing and not self._waiting):
                 await self._wake.wait()
                 self._wake.clear()
                 group, self._waiting = self._waiting, {}
                 if group:
                     await self._write(connection, group)
+        finally:
+            # Whatever ends the writer, nobody may wait for it in vain.
+            self._closing = True
+            for waiting in [one for members in self._waiting.values() for one in members]:
+                _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
+            await connection.close()
 
     async def _write(self, connection: AsyncConnection, group: _Group) -> None:
         """Record a group; when that fails, each item by itself, so that a bad one does not take the rest."""
@@ -102,9 +108,8 @@ class Writer:
         for event, waiting in singles:
             if len(singles) > 1:
                 error = await self._transact(connection, {event: [waiting]})
-            if error is not None and not waiting.done.done():
-                waiting.done.set_exception(error)
-                waiting.done.exception()  # a worker that has gone away does not make this a warning
+            if error is not None:
+                _fail(waiting, error)
 
     async def _transact(self, connection: AsyncConnection, group: _Group) -> Exception | None:
         try:
@@ -121,3 +126,9 @@ class Writer:
                 if not waiting.done.done():
                     waiting.done.set_result(value)
         return None
+
+
+def _fail(waiting: _Waiting[Any, Any], error: Exception) -> None:
+    if not waiting.done.done():
+        waiting.done.set_exception(error)
+        waiting.done.exception()  # a worker that has gone away does not make this a warning

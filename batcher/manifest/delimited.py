@@ -134,10 +134,10 @@ class Delimited:
         return next(block[number - first] for first, block in self._kept if number < first + len(block))
 
     def _never_closes(self) -> ManifestError:
-        """What to raise for an open quote; it opens on the last line with an odd number of quotes."""
-        lines = self._lines_kept()
-        odd = [number for number, line in enumerate(lines, self._line) if line.count('"') % 2]
-        line = odd[-1] if odd else self._line
+        """What to raise for an open quote: it is the last one that is not part of a pair."""
+        lines = enumerate(self._lines_kept(), self._line)
+        alone = [number for number, line in lines if '"' in line.replace('""', "")]
+        line = alone[-1] if alone else self._line
         return ManifestError(
             f'{self._name} line {line}: a quote (") opens here and never closes, so the rows after it '
             "cannot be told apart. Close it, or write it twice inside a quoted value"
@@ -151,13 +151,15 @@ class Delimited:
         while True:
             lines = self._lines_kept()
             trials = [_try(lines, delimiter) for delimiter in DELIMITERS]
-            if not any(trial.cut_off for trial in trials) or self._pull() is None:
+            if found := [trial for trial in trials if names_file_id(trial.cells)]:
+                return max(found, key=lambda trial: len(trial.cells))  # the first of equals: comma
+            cut_off = any(trial.cut_off for trial in trials)
+            if not cut_off or self._pull() is None:
                 break
-        found = [trial for trial in trials if names_file_id(trial.cells)]
-        best = max(found or trials, key=lambda trial: len(trial.cells))  # the first of equals: comma
+        if cut_off:
+            raise self._never_closes()
+        best = max(trials, key=lambda trial: len(trial.cells))
         if not best.cells:
-            if best.cut_off:
-                raise self._never_closes()
             where = f"{self._name} line {self._line}"
             raise ManifestError(f"{where}: the quotes of the header do not match. Correct them")
         return best

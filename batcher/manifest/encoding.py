@@ -75,7 +75,7 @@ def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
 def _codec(name: str, wanted: str) -> str:
     """Python's name for an encoding of text."""
     try:
-        b"".decode(wanted)
+        "a".encode(wanted)
         return codecs.lookup(wanted).name
     except (LookupError, ValueError) as exc:
         raise ManifestError(
@@ -132,10 +132,9 @@ def stream_fault(
     end = fault.object.find(b"\n", fault.start)
     rest = fault.object[fault.start : end if end >= 0 else None][:LONGEST_BYTES]
     raw = before.encode(encoding.codec, "replace") + rest
-    return ManifestError(
-        f"{where}. As {CHINESE.upper()} reads it:\n  {_as_chinese(raw, len(raw) - len(rest))}\n"
-        f"If that reads well, use --encoding {CHINESE}; otherwise save it as UTF-8"
-    )
+    reading = f"As {CHINESE.upper()} reads it:\n  {_as_chinese(raw, len(raw) - len(rest))}\n"
+    named = "" if encoding.codec == CHINESE else f"If that reads well, use --encoding {CHINESE}; otherwise "
+    return ManifestError(f"{where}. {reading}{named}{'save' if named else 'Save'} it as UTF-8")
 
 
 def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> ManifestError:  # noqa: ARG001

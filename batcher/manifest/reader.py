@@ -45,6 +45,7 @@ class Manifest:
         self.columns = columns.own_names
         self._opened = opened
         self._encoding = encoding
+        self._all_columns = columns
         self._rows = read_rows(table.records(), columns, defaults)
 
     def check(self) -> None:
@@ -63,6 +64,13 @@ class Manifest:
             ManifestError: the rest cannot be used.
         """
         return self._rows
+
+    def cells_of(self, row: InvalidRow) -> dict[str, str]:
+        """An invalid row's cells by column: known columns under our names for them, its own under theirs."""
+        names = list(self._all_columns.names)
+        for known, position in self._all_columns.known.items():
+            names[position] = known.value
+        return dict(zip(names, row.cells, strict=False))
 
     def close(self) -> None:
         """Close the file; standard input stays open."""

@@ -36,7 +36,10 @@ _Resolved = Parameters | InvalidRow
 
 
 def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -> Iterator[Row | InvalidRow]:
-    """Judge every record. Blank ones are passed over."""
+    """Judge every record. Blank ones are passed over.
+
+    One flat loop on purpose: it runs millions of times, and each call in it costs a tenth of the whole.
+    """
     width = len(columns.names)
     id_at = columns.known[Known.FILE_ID]
     parameters_of = _Resolver(columns, defaults)

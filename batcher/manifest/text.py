@@ -61,18 +61,19 @@ def _decoded(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[tuple[str,
     """The text of each block; beside the last one, what is wrong with the byte that follows it."""
     decoder = encoding.decoder()
     for number, block in enumerate(chain(blocks, (b"",))):
-        state = decoder.getstate()
+        state, fault = decoder.getstate(), None
         try:
             text = decoder.decode(block, final=not block and number > 0)
         except UnicodeDecodeError as exc:
             good_bytes = max(0, exc.start - len(exc.object) + len(block))  # less what was left from before
             decoder.setstate(state)
-            yield decoder.decode(block[:good_bytes]), partial(stream_fault, encoding=encoding, fault=exc)
-            return
+            text = decoder.decode(block[:good_bytes])
+            fault = partial(stream_fault, encoding=encoding, fault=exc)
         if (nul := text.find("\0")) >= 0:
-            yield text[:nul], partial(nul_fault, block=b"" if number else block)
+            text, fault = text[:nul], partial(nul_fault, block=b"" if number else block)
+        yield text, fault
+        if fault:
             return
-        yield text, None
 
 
 def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:

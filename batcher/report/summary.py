@@ -65,11 +65,11 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
     if problems_only:
         if summary.exit_code == 0:
             return ""
-        return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary, width)])
+        return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary)])
     lines = ["", sentence(summary.reason), "", *_counts(summary)]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += problems
-    return "\n".join([*lines, *_next(summary, width)])
+    return "\n".join([*lines, *_next(summary)])
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
@@ -161,20 +161,19 @@ def _invalid(summary: Summary, width: int) -> list[str]:
     ]
 
 
-def _next(summary: Summary, width: int) -> list[str]:
-    steps = [f"batcher export{_ledger_flag(summary)}{_results(summary)}   the results, row by row"]
+def _next(summary: Summary) -> list[str]:
+    ledger = _ledger_flag(summary)
+    steps = []
     if summary.now.open or summary.unfinished:
-        names = " ".join(quoted(name) for name in summary.unfinished)
-        steps.append(
-            f"batcher run{_ledger_flag(summary)}{' ' + names if names else ''}   goes on where this ended"
-        )
+        names = "".join(f" {quoted(name)}" for name in summary.unfinished)
+        steps.append((f"batcher run{ledger}{names}", "goes on where this ended"))
+    steps.append((f"batcher export{ledger}{_results(summary)}", "writes the results, row by row"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable:
-        steps.append(
-            f"batcher retry{_ledger_flag(summary)}   puts {count(retriable, 'failed or rejected one')} back in the queue"
-        )
-    ledger = f"  ledger: {summary.ledger}"
-    return ["", "Next", *(f"  {step}" for step in steps), ledger]
+        steps.append((f"batcher retry{ledger}", "sends what was rejected or failed once more"))
+    widest = max(len(command) for command, _ in steps)
+    lines = [f"  {command:<{widest}}   {purpose}" for command, purpose in steps]
+    return ["", f"Ledger: {summary.ledger}", "Next:", *lines]
 
 
 def _ledger_flag(summary: Summary) -> str:

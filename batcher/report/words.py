@@ -14,7 +14,7 @@ def count(n: int, one: str, many: str | None = None) -> str:
 def duration(seconds: float) -> str:
     """``4 s``, ``3 min 10 s``, ``2 h 5 min``, ``3 d 4 h``: the two largest units."""
     whole = round(seconds)
-    parts = []
+    parts: list[str] = []
     for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         n, whole = divmod(whole, size)
         if n or (name == "s" and not parts):
@@ -38,13 +38,15 @@ def paragraph(label: str, text: str, *, width: int, indent: int = 2, label_width
         text,
         width=width,
         initial_indent=head + " " if label else head,
-        subsequent_indent=" " * (len(head) + 1),
+        subsequent_indent=" " * (len(head) + bool(label)),
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
 def sentence(text: str) -> str:
-    """A text with a capital at its beginning and a full stop at its end."""
+    """A text with a capital at its beginning, unless that is a name, and a full stop at its end."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+    if text.split(" ", 1)[0].isalpha():
+        text = text[0].upper() + text[1:]
+    return text + ("" if not text or text.endswith((".", "!", "?")) else ".")

@@ -74,7 +74,7 @@ def test_each_delimiter_is_told_by_the_header(delimiter: str) -> None:
     text = f"file_id{delimiter}offsets{delimiter}room\n/a.mp4{delimiter}1|2{delimiter}x\n"
     (row,) = open_manifest("-", stdin=io.BytesIO(text.encode()), defaults=ALL_DEFAULTS)
     assert isinstance(row, Row)
-    assert ("/a.mp4", ("1", "2"), '{"room":"x"}') == (row.file_id, row.parameters.offsets, row.extra)
+    assert (row.file_id, row.parameters.offsets, row.extra) == ("/a.mp4", ("1", "2"), '{"room":"x"}')
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_a_header_that_cannot_be_used_is_refused(text: str, message: str) -> Non
 def test_a_column_without_values_may_have_no_name() -> None:
     """An unnamed column is called by its position, so that its data are kept."""
     columns = read_columns("a.csv", 1, ["file_id", "room", "", ""])
-    assert ("file_id", "room", "column_3", "column_4") == columns.names
+    assert columns.names == ("file_id", "room", "column_3", "column_4")

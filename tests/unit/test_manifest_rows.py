@@ -8,7 +8,7 @@ import json
 import pytest
 
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import InvalidRow, Parameters, Row, SnapshotType, Vendor
+from batcher.model import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT_ID = "1397757897438985123"
 BY_OFFSET = Defaults(vendor="Tencent", definition="10", offsets=("1", "2"))
@@ -37,7 +37,7 @@ def only_fault(text: str, defaults: Defaults = BY_OFFSET) -> InvalidRow:
 
 def test_a_row_takes_its_parameters_from_the_defaults() -> None:
     """What a row leaves out is filled in."""
-    assert Row(2, TENCENT_ID, ONE_TWO, None) == only_row(f"file_id\n{TENCENT_ID}\n")
+    assert Row(2, FileId(TENCENT_ID), ONE_TWO, None) == only_row(f"file_id\n{TENCENT_ID}\n")
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, r
 
 def test_an_invalid_row_keeps_its_cells() -> None:
     """What the row holds is recorded cell by cell, as it stands in the file."""
-    assert (" x ", 'say "hi"') == only_fault('file_id,note\n x ,"say ""hi"""\n').cells
+    assert only_fault('file_id,note\n x ,"say ""hi"""\n').cells == (" x ", 'say "hi"')
 
 
 def test_a_missing_column_is_called_by_our_name_for_it() -> None:
     """A value that neither the header nor the defaults know is reported under its plain name."""
-    assert "vendor" == only_fault("file_id\n123\n", Defaults()).column
+    assert only_fault("file_id\n123\n", Defaults()).column == "vendor"
 
 
 @pytest.mark.parametrize(
@@ -166,32 +166,35 @@ def test_a_path_is_kept_as_it_stands() -> None:
 @pytest.mark.parametrize("blank", ["", "  ", ",,", " , ,\t", '"",""', ",,,,,,"])
 def test_blank_lines_are_passed_over(blank: str) -> None:
     """A line of nothing but blanks and delimiters is no row, but it counts as a line."""
-    assert [4] == [row.line for row in rows_of(f"file_id,room,host\n{blank}\n{blank}\n12,a,b\n{blank}")]
+    assert [row.line for row in rows_of(f"file_id,room,host\n{blank}\n{blank}\n12,a,b\n{blank}")] == [4]
 
 
 def test_cells_missing_at_the_end_are_left_out() -> None:
     """A short row is filled up with nothing."""
     row = only_row("room,file_id,host\n4711,12\n")
-    assert ("12", '{"room":"4711","host":""}') == (row.file_id, row.extra)
+    assert (row.file_id, row.extra) == ("12", '{"room":"4711","host":""}')
 
 
 def test_blank_cells_beyond_the_header_are_ignored() -> None:
     """A spreadsheet's trailing delimiters do no harm."""
-    assert '{"room":"4711"}' == only_row("file_id,room\n12,4711,, ,\n").extra
+    assert only_row("file_id,room\n12,4711,, ,\n").extra == '{"room":"4711"}'
 
 
 def test_own_columns_are_kept_verbatim() -> None:
     """What means nothing to us is handed on as it was written, blanks, marks and line ends included."""
     row = only_row('100% of "rooms",file_id,备注,empty\n" \'x\n\u2028",12,"=""1""",\n')
     assert row.extra is not None
-    assert {'100% of "rooms"': " 'x\n\u2028", "备注": '="1"', "empty": ""} == json.loads(row.extra)
+    assert json.loads(row.extra) == {'100% of "rooms"': " 'x\n\u2028", "备注": '="1"', "empty": ""}
 
 
 def test_a_row_is_numbered_by_the_line_on_which_it_begins() -> None:
     """Line ends inside quotes count as lines."""
     text = 'file_id,note\r\n1,"a\r\nb\r\nc"\r\n\r\n2,\r\n3,"x\ny"\r\n4,\r\n'
-    assert [(2, "1"), (6, "2"), (7, "3"), (9, "4")] == [
-        (row.line, row.file_id) for row in rows_of(text) if isinstance(row, Row)
+    assert [(row.line, row.file_id) for row in rows_of(text) if isinstance(row, Row)] == [
+        (2, "1"),
+        (6, "2"),
+        (7, "3"),
+        (9, "4"),
     ]
 
 

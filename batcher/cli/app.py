@@ -1,0 +1,459 @@
+"""The commands: their options, and their help, which is documentation.
+
+Nothing heavy is imported here: what a command needs comes in when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batcher import __version__
+from batcher.cli import options as o
+from batcher.cli.console import Console
+from batcher.errors import BatcherError, LedgerBusy, LedgerError
+
+if TYPE_CHECKING:
+    from batcher.settings import Settings
+
+_MAIN, _RESULTS, _REHEARSE = "The main job", "Results", "Rehearsing"
+
+app = typer.Typer(
+    name="batcher",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Asks the ZEGO cloud for thumbnails of whole archives of recordings.
+
+Reads a manifest of recordings, submits one task for each at the pace the service allows, and keeps
+every request and its answer in a ledger: an interrupted run goes on where it ended.
+
+Try it without an account: `batcher demo`. Then `batcher run --help`.
+
+Exit codes: 0 all done; 1 done, with something to look at; 2 usage, settings or manifest; 3 halted, the
+service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be
+used; 130 and 143 stopped by a signal.""",
+)
+
+
+def main() -> None:
+    """The ``batcher`` command."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batcher {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _end(console: Console, work: Callable[[], int]) -> None:
+    """Do a command's work and end with its exit code; what is wrong is said in one message."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of stdout has what it wanted; keep the interpreter from complaining at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except BatcherError as exc:
+        console.problem("\n".join(f"batcher: {line}" for line in str(exc).splitlines()))
+        code = 5 if isinstance(exc, LedgerBusy) else 6 if isinstance(exc, LedgerError) else 2
+    raise typer.Exit(code)
+
+
+def _end_async(console: Console, work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    import asyncio
+
+    _end(console, lambda: asyncio.run(work()))
+
+
+def _settings(config: Path | None, **flags: object) -> Settings:
+    from batcher.settings import load_settings
+
+    return load_settings(flags, config)
+
+
+@app.command(rich_help_panel=_MAIN)
+def run(
+    manifests: o.Manifests = None,
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
+    rate: o.Rate = None,
+    concurrency: o.Concurrency = None,
+    timeout: o.Timeout = None,
+    in_doubt: o.InDoubt = None,
+    limit: o.Limit = None,
+    progress: o.Progress = None,
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Load manifests and submit everything that is open.
+
+    Takes from the manifests what the ledger does not have yet, and sends one request for each submission
+    that is still open, at 20 a second. Without a manifest it goes on with what is open. Stop it with
+    Ctrl-C and run it again at any time: what is on record is not sent again.
+
+    Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
+    in a .env file. Every option can be set there too: BATCHER_RATE, BATCHER_OFFSET=1;2 and so on.
+
+    Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
+    refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
+    130, 143 stopped by a signal.
+
+    Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1 --offset 2
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.running import run_manifests
+
+        settings = _settings(
+            config,
+            vendor=vendor,
+            type=type_,
+            definition=definition,
+            interval=interval,
+            offset=offset,
+            encoding=encoding,
+            trust_ids=trust_ids,
+            allow_resubmit=allow_resubmit,
+            rate=rate,
+            concurrency=concurrency,
+            timeout=timeout,
+            in_doubt=in_doubt,
+            limit=limit,
+            progress=progress,
+            ledger=ledger,
+        )
+        return await run_manifests(settings, manifests or [], console, as_json=json)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_MAIN)
+def load(
+    manifests: Annotated[list[str], typer.Argument(metavar="MANIFEST...", help="Files, or - for stdin.")],
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Load manifests into the ledger; send nothing.
+
+    Reads and checks every row and keeps what is new. Needs no credentials. `batcher run` sends it later.
+
+    Exit codes: 0 all rows can be sent; 1 some are invalid and new; 2 a manifest cannot be used;
+    5 another run holds the ledger; 6 the ledger cannot be used.
+
+    Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.running import load_manifests
+
+        settings = _settings(
+            config,
+            vendor=vendor,
+            type=type_,
+            definition=definition,
+            interval=interval,
+            offset=offset,
+            encoding=encoding,
+            trust_ids=trust_ids,
+            allow_resubmit=allow_resubmit,
+            ledger=ledger,
+        )
+        return await load_manifests(settings, manifests, console)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_RESULTS)
+def status(
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Say how many submissions stand where, what came back, and how long the rest will take.
+
+    Works while a run is going on.
+
+    Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher status --json
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.reading import say_status
+
+        return await say_status(_settings(config, ledger=ledger), console, as_json=json)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_RESULTS)
+def export(
+    manifest: Annotated[
+        str | None, typer.Argument(metavar="[MANIFEST]", help="Export this file's rows, in its order.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. [default: stdout]"
+        ),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="csv or jsonl.")] = "csv",
+    excel: Annotated[
+        bool,
+        typer.Option("--excel", help="CSV that a spreadsheet opens without damage to ids and text."),
+    ] = False,
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write the results, one row for each submission, or for each row of a manifest.
+
+    With a manifest, give the same --vendor, --definition and so on as when it was loaded: they are part
+    of what was asked for. Rows that cannot be sent and rows not loaded yet are there too, and say so.
+
+    Exit codes: 0; 2 settings or manifest; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher export archive.csv --vendor Tencent --definition 10 --offset 1 -o results.csv
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.exporting import export_results
+
+        settings = _settings(
+            config,
+            vendor=vendor,
+            type=type_,
+            definition=definition,
+            interval=interval,
+            offset=offset,
+            encoding=encoding,
+            ledger=ledger,
+        )
+        return await export_results(settings, manifest, output, console, format_=format_, excel=excel)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_RESULTS)
+def show(
+    file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="A recording.")],
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Say everything known of one recording: what was asked, every attempt, codes and RequestIds.
+
+    Exit codes: 0; 2 settings, or no such recording; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher show 1397757897438985123
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.reading import show_recording
+
+        return await show_recording(_settings(config, ledger=ledger), file_id)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_MAIN)
+def retry(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", help="failed, rejected or in_doubt; repeat for more."),
+    ] = None,
+    code: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Only those with this last code; repeat for more.")
+    ] = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Put failed and rejected submissions back in the queue, with a fresh budget of tries.
+
+    Sends nothing: the next `batcher run` does. Those in doubt are put back only when named, with
+    --state in_doubt: some may have been accepted, and would be paid for twice.
+
+    Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used.
+
+    Example:  batcher retry --code 1000
+    """
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.running import put_back
+
+        return await put_back(_settings(config, ledger=ledger), state or [], code or [], console)
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_RESULTS)
+def codes(
+    number: Annotated[int | None, typer.Argument(metavar="[N]", help="One code; all when left out.")] = None,
+) -> None:
+    """Say what a return code means and what batcher does about it.
+
+    Exit codes: 0.
+
+    Example:  batcher codes 1000
+    """
+
+    def work() -> int:
+        from batcher.cli.codes import explain
+
+        return explain(number)
+
+    _end(Console(), work)
+
+
+@app.command(rich_help_panel=_REHEARSE)
+def sandbox(
+    port: Annotated[int, typer.Option(help="0 takes a free one.", metavar="N")] = 8420,
+    rate: Annotated[float, typer.Option(help="Calls per second; 0 for no limit.", metavar="N")] = 20.0,
+    counting: Annotated[
+        str, typer.Option(help="How a second is counted: sliding, aligned or bucket.", metavar="HOW")
+    ] = "sliding",
+    count_refused: Annotated[
+        bool, typer.Option("--count-refused", help="Refused calls count towards the limit too.")
+    ] = False,
+    jitter: Annotated[
+        float, typer.Option(help="Mean delay of arrivals, in milliseconds.", metavar="MS")
+    ] = 0.0,
+    latency: Annotated[float, typer.Option(help="Delay of answers, in milliseconds.", metavar="MS")] = 0.0,
+    shape: Annotated[
+        str, typer.Option(help="The vendor's part of an answer: object or list.", metavar="SHAPE")
+    ] = "object",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=SHARE",
+            help="Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, "
+            "hang-before, http:NNN, http-after:NNN, html, cut, cut-json, empty, no-code, no-task-id, "
+            "code:N, slow:MS.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes faults and task ids repeatable.", metavar="N")
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Keep every request here, one JSON object a line.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Serve the documented API on this machine, to rehearse without an account.
+
+    It checks signatures, parameters and the rate as the documentation says, and answers with task ids of
+    both vendors' kinds. Some file ids mean something: Tencent ids that begin with 404404404 do not exist
+    (41003), 100010001 are wrong (1000), 400400400 are at the other vendor (4), 503503503 are busy twice,
+    504504504 lose their first answer, 408408408 are slow; for Huawei, folders named missing, wrong-id,
+    wrong-vendor, busy, lost-answer and slow do the same. It prints the variables to set and
+    runs until stopped; GET /_sandbox/summary and /_sandbox/log say what it has seen.
+
+    Exit codes: 0; 2 usage.
+
+    Example:  batcher sandbox --fault drop-after=0.03 --fault code:1000=0.02
+    """
+    console = Console()
+
+    async def work() -> int:
+        from batcher.cli.rehearsing import serve_sandbox
+
+        return await serve_sandbox(
+            console,
+            port=port,
+            seed=seed,
+            faults=fault or [],
+            settings={
+                "rate_per_s": rate,
+                "counting": counting,
+                "count_refused": count_refused,
+                "jitter_ms": jitter,
+                "latency_ms": latency,
+                "answer_shape": shape,
+                "log_path": log,
+            },
+        )
+
+    _end_async(console, work)
+
+
+@app.command(rich_help_panel=_REHEARSE)
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")
+    ] = Path("demo"),
+) -> None:
+    """Do the main job once, on this machine alone: sandbox, sample manifest, run, results.
+
+    Needs no account and no network. Leaves the manifest, the ledger and the results in one folder, and
+    nothing else.
+
+    Exit codes: 0.
+
+    Example:  batcher demo
+    """
+    console = Console()
+
+    async def work() -> int:
+        from batcher.cli.rehearsing import run_demo
+
+        return await run_demo(folder, console)
+
+    _end_async(console, work)

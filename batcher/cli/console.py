@@ -1,0 +1,62 @@
+"""stderr, for people, and stdout, for data: what is said survives a reader that has gone away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from enum import IntEnum
+
+MAX_WIDTH = 100
+
+
+class Volume(IntEnum):
+    """How much is said."""
+
+    QUIET = 0
+    """Problems only."""
+    NORMAL = 1
+    VERBOSE = 2
+
+
+class Console:
+    """What a command says to people."""
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self.volume = Volume.QUIET if quiet else Volume.VERBOSE if verbose else Volume.NORMAL
+
+    def problem(self, text: str) -> None:
+        """Say what is wrong; always said."""
+        _write(text)
+
+    def say(self, text: str) -> None:
+        """Say what was done, unless only problems are wanted."""
+        if self.volume > Volume.QUIET:
+            _write(text)
+
+    def detail(self, text: str) -> None:
+        """Say what only a curious person wants to know."""
+        if self.volume is Volume.VERBOSE:
+            _write(text)
+
+    @property
+    def width(self) -> int:
+        """Columns to wrap text at."""
+        return min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person may be watching stderr."""
+        try:
+            return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        except ValueError:
+            return False
+
+
+def _write(text: str) -> None:
+    if not text:
+        return
+    with contextlib.suppress(OSError, ValueError):  # a closed pipe or a vanished terminal stops nobody
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

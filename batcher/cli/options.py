@@ -1,0 +1,126 @@
+"""Options that more than one command takes, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROWS = "How rows are read"
+RUN = "How a run goes"
+EVERYWHERE = "Everywhere"
+
+Manifests = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MANIFEST]...", help="CSV, TSV or semicolons; - for stdin."),
+]
+
+Vendor = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the recordings are kept: Tencent or Huawei.", metavar="NAME", rich_help_panel=ROWS
+    ),
+]
+Type = Annotated[
+    str | None,
+    typer.Option(
+        "--type",
+        help="SnapshotByTimeOffset or SampleSnapshot; left out everywhere: the first when offsets are given.",
+        metavar="NAME",
+        rich_help_panel=ROWS,
+    ),
+]
+Definition = Annotated[
+    str | None,
+    typer.Option(help="Snapshot template (Tencent), a number.", metavar="ID", rich_help_panel=ROWS),
+]
+Interval = Annotated[
+    str | None,
+    typer.Option(help="Seconds between snapshots (Huawei).", metavar="SECONDS", rich_help_panel=ROWS),
+]
+Offset = Annotated[
+    list[str] | None,
+    typer.Option(help="A time in seconds; repeat for more.", metavar="SECONDS", rich_help_panel=ROWS),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the manifest, if not UTF-8 or marked UTF-16.", metavar="NAME", rich_help_panel=ROWS
+    ),
+]
+TrustIds = Annotated[
+    bool | None,
+    typer.Option("--trust-ids", help="Take ids that look rounded by a spreadsheet.", rich_help_panel=ROWS),
+]
+AllowResubmit = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-resubmit",
+        help="Take an archive that is in the ledger already under other parameters.",
+        rich_help_panel=ROWS,
+    ),
+]
+
+Rate = Annotated[
+    float | None,
+    typer.Option(help="Requests per second at most. [default: 20]", metavar="N", rich_help_panel=RUN),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(help="Requests under way at once at most. [default: 64]", metavar="N", rich_help_panel=RUN),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        help="How long one request may take. [default: 30s]", metavar="DURATION", rich_help_panel=RUN
+    ),
+]
+InDoubt = Annotated[
+    str | None,
+    typer.Option(
+        help="A submission whose answer is missing: retry (after all others) or hold. [default: retry]",
+        metavar="POLICY",
+        rich_help_panel=RUN,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="Take up this many submissions, then end.", metavar="N", rich_help_panel=RUN),
+]
+Progress = Annotated[
+    str | None,
+    typer.Option(
+        help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. [default: auto]",
+        metavar="HOW",
+        rich_help_panel=RUN,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object on stdout.")]
+
+Ledger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        "-l",
+        help="The ledger, a path or SQLAlchemy URL. [default: batcher.db]",
+        metavar="PATH",
+        rich_help_panel=EVERYWHERE,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of settings. [default: batcher.toml, if there]",
+        metavar="FILE",
+        rich_help_panel=EVERYWHERE,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Say more of what is done.", rich_help_panel=EVERYWHERE),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Say only what is wrong.", rich_help_panel=EVERYWHERE),
+]

@@ -1,0 +1,183 @@
+"""``status`` and ``show``: what the ledger knows, for people and programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from batcher.cli.console import Console
+from batcher.errors import BatcherError
+from batcher.ledger import LedgerReader, ledger_path, open_for_reading
+from batcher.model import FileId, State
+from batcher.records import Attempt, Load, Record, Run
+from batcher.report.figures import Figures, figures
+from batcher.report.words import count, duration, moment, paragraph
+from batcher.settings import Settings
+from batcher.zego.codes import meaning
+
+
+async def say_status(settings: Settings, console: Console, *, as_json: bool) -> int:
+    """Print where everything stands."""
+    async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
+        bound = await ledger.bound_to()
+        now = figures(await ledger.tallies())
+        loads, last_run = await ledger.loads(), await ledger.last_run()
+        invalid = await ledger.count_invalid_rows()
+    if as_json:
+        value = {
+            "ledger": str(ledger.path),
+            "app_id": bound[0] if bound else None,
+            "submissions": {
+                "total": now.total,
+                **{state.value: n for state, n in now.by_state.items()},
+            },
+            "invalid_rows": invalid,
+            "codes": {str(code): n for code, n in now.codes.items()},
+            "loads": [_load_json(load) for load in loads],
+            "last_run": _run_json(last_run),
+            "seconds_left": round(now.open / settings.rate, 1),
+        }
+        _out(json.dumps(value, ensure_ascii=False))
+        return 0
+    to = f"   AppId {bound[0]}, {bound[1].value} endpoint" if bound else "   no run yet"
+    _out(f"{ledger.path}{to}\n")
+    _out(_states_text(now))
+    if invalid:
+        _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
+    for code, n in now.codes.items():
+        _out(paragraph(f"code {code}", f"{n:,} × {meaning(code).text}", width=console.width, label_width=14))
+    _out("\nLoads" if loads else "\nNothing loaded yet")
+    for load in loads[-10:]:
+        _out(_load_text(load))
+    if last_run is not None:
+        _out(f"\nLast run   {_run_text(last_run)}")
+    if now.open:
+        rest = duration(now.open / settings.rate)
+        _out(f"\n{count(now.open, 'submission')} to send: about {rest} at {settings.rate:g} a second")
+    return 0
+
+
+async def show_recording(settings: Settings, file_id: str) -> int:
+    """Print everything known of one recording.
+
+    Raises:
+        BatcherError: the ledger does not know it.
+    """
+    async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
+        records = await ledger.records_of([FileId(file_id)])
+        if not records:
+            raise BatcherError(await _unknown(ledger, file_id))
+    for record in records:
+        _out(_record_text(record))
+    return 0
+
+
+async def _unknown(ledger: LedgerReader, file_id: str) -> str:
+    total = figures(await ledger.tallies()).total
+    return f"{file_id}: not among the {count(total, 'submission')} of {ledger.path}; load its manifest first"
+
+
+def _out(text: str) -> None:
+    print(text)  # noqa: T201 - data, on stdout
+
+
+def _states_text(now: Figures) -> str:
+    rows = [(state.value.replace("_", " "), n) for state, n in now.by_state.items()]
+    return "\n".join(f"  {label:<14}{n:>10,}" for label, n in [*rows, ("total", now.total)])
+
+
+def _load_text(load: Load) -> str:
+    if load.unfinished:
+        how = "unfinished: " + (load.error or "run it again to read the rest")
+    elif load.ended_at is None:
+        how = "was read to its end later"
+    else:
+        how = "read to its end"
+    return (
+        f"  {_minute(load.started_at)}  {load.source}: {load.new:,} new, {load.duplicates:,} known, "
+        f"{load.invalid:,} invalid; {how}"
+    )
+
+
+def _run_text(run: Run) -> str:
+    began = f"began {_minute(run.started_at)} on {run.host}"
+    if run.ended_at is None:
+        return f"{began} (process {run.pid}), has not ended: it is going on, or was killed"
+    return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _load_json(load: Load) -> dict[str, Any]:
+    return {
+        "source": load.source,
+        "started_at": moment(load.started_at),
+        "ended_at": moment(load.ended_at) or None,
+        "rows": load.rows,
+        "new": load.new,
+        "duplicates": load.duplicates,
+        "invalid": load.invalid,
+        "finished": load.ended_at is not None,
+        "unfinished": load.unfinished,
+        "error": load.error,
+    }
+
+
+def _run_json(run: Run | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "id": run.id,
+        "started_at": moment(run.started_at),
+        "ended_at": moment(run.ended_at) or None,
+        "exit_code": run.exit_code,
+        "reason": run.reason,
+        "pid": run.pid,
+        "host": run.host,
+        "version": run.version,
+        "rate_per_s": run.rate_per_s,
+    }
+
+
+def _record_text(record: Record) -> str:
+    asked = record.parameters
+    parts = [
+        f"definition {asked.definition}" if asked.definition else "",
+        f"interval {asked.interval} s" if asked.interval else "",
+        f"offsets {', '.join(asked.offsets)} s" if asked.offsets else "",
+    ]
+    state = record.state.value.replace("_", " ")
+    if record.state is State.PENDING and record.not_before:
+        state += f", not before {moment(record.not_before)}"
+    lines = [
+        f"{record.file_id}   {asked.vendor.value}, {asked.type.value}, {', '.join(p for p in parts if p)}",
+        f"  {state}" + (f", task id {record.task_id}" if record.task_id else ""),
+        f"  from {record.source} line {record.line}",
+    ]
+    if record.extra:
+        lines.append(f"  {record.extra}")
+    if record.doubted:
+        lines.append("  an attempt whose answer is missing may have been accepted as well")
+    return "\n".join([*lines, *(_attempt_text(attempt) for attempt in record.attempts), ""])
+
+
+def _attempt_text(attempt: Attempt) -> str:
+    head = f"  attempt {attempt.number}, run {attempt.run_id}, begun {moment(attempt.begun_at)}"
+    if attempt.outcome is None:
+        return head + ": under way, or its run was killed"
+    said = attempt.message or ""
+    if attempt.code is not None:
+        said = f"code {attempt.code} ({meaning(attempt.code).text})" + (f": {said}" if said else "")
+    took = ""
+    if attempt.sent_at and attempt.answered_at:
+        took = f", answered after {(attempt.answered_at - attempt.sent_at).total_seconds() * 1000:.0f} ms"
+    lines = [f"{head}{took}", f"    {said or attempt.outcome.replace('_', ' ')}"]
+    lines[1] += f" → {(attempt.decision or '').replace('_', ' ')}"
+    if attempt.request_id:
+        lines.append(f"    RequestId {attempt.request_id}")
+    if attempt.vendor_request_id:
+        lines.append(f"    RequestId {attempt.vendor_request_id} (the vendor's own, which support asks for)")
+    return "\n".join(lines)

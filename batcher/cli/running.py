@@ -1,0 +1,204 @@
+"""``run``, ``load`` and ``retry``: the commands that hold a ledger's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from batcher import __version__
+from batcher.cli.console import Console
+from batcher.cli.display import watch
+from batcher.errors import LedgerMissing, SettingsError
+from batcher.ledger import Ledger, ledger_path, open_for_writing
+from batcher.loader import HowToRead, Loader, Prepared, prepare, refuse_resubmission
+from batcher.manifest import Defaults
+from batcher.model import State
+from batcher.records import Run
+from batcher.report.figures import figures, of_run, since
+from batcher.report.summary import FIRST_INVALID_ROWS, InvalidRows, Summary, summary_json, summary_text
+from batcher.report.words import count, paragraph
+from batcher.runner import Ending, Exit, Runner, RunSettings
+from batcher.settings import Settings, account_of
+from batcher.zego import Account, ZegoClient, meaning
+
+ROWS_AT_ONCE = 10_000
+"""Rows of a manifest in one transaction when nothing is being sent."""
+
+SPARE_CONNECTIONS = 4
+
+
+def how_to_read(settings: Settings) -> HowToRead:
+    """How manifests are read, out of the settings.
+
+    Raises:
+        SettingsError: a default cannot be what it should be.
+    """
+    try:
+        defaults = Defaults(
+            settings.vendor, settings.type, settings.definition, settings.interval, settings.offset
+        )
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from exc
+    return HowToRead(defaults, settings.encoding, settings.trust_ids, settings.allow_resubmit)
+
+
+async def run_manifests(
+    settings: Settings, manifests: Sequence[str], console: Console, *, as_json: bool
+) -> int:
+    """Load and submit, show how it goes, and close with a summary."""
+    app_id, secret = account_of(settings)
+    how, path = how_to_read(settings), ledger_path(settings.ledger)
+    prepared = await _prepare(manifests, how, console)
+    if not prepared and not path.exists():
+        raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await open_for_writing(path))
+        await _check_changes(ledger, prepared, how)
+        await ledger.bind(app_id, settings.place)
+        client = await stack.enter_async_context(_client(settings, app_id, secret))
+        runner = Runner(ledger, client, _run_settings(settings), prepared, version=__version__)
+        told = await ledger.last_told_run()
+        _listen_to_signals(runner, console)
+        async with watch(runner, ledger, console, settings.progress):
+            ending = await runner.run()
+        _tell_unrecorded(ending, console)
+        summary = await _summary(ledger, ending, tuple(manifests), app_id, told)
+        text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
+        console.problem(text)
+        if as_json:
+            print(json.dumps(summary_json(summary), ensure_ascii=False))  # noqa: T201 - data, on stdout
+    return int(ending.exit)
+
+
+async def load_manifests(settings: Settings, manifests: Sequence[str], console: Console) -> int:
+    """Load only, and say what came in."""
+    how, path = how_to_read(settings), ledger_path(settings.ledger)
+    prepared = await _prepare(manifests, how, console)
+    async with await open_for_writing(path) as ledger:
+        await _check_changes(ledger, prepared, how)
+        newest = await ledger.newest_invalid_row()
+        before = {load.id for load in await ledger.loads()}
+        await Loader(ledger, batch_rows=ROWS_AT_ONCE, added=lambda _: None).load(prepared)
+        for load in await ledger.loads():
+            if load.id not in before:
+                console.say(
+                    f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "
+                    f"{load.invalid:,} invalid"
+                )
+        new = await ledger.count_invalid_rows(after_id=newest)
+        for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
+            text = f"{row.source} line {row.line}, {row.column}: {row.reason}"
+            console.problem(paragraph("", text, width=console.width))
+        left = figures(await ledger.tallies()).open
+        console.say(
+            f"{count(left, 'submission')} to send: batcher run" if left else "Nothing is left to send."
+        )
+    return int(Exit.TROUBLE if new else Exit.DONE)
+
+
+async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[int], console: Console) -> int:
+    """Put settled submissions back in the queue."""
+    allowed = {State.FAILED.value, State.REJECTED.value, State.IN_DOUBT.value}
+    if wrong := [state for state in states if state.replace("-", "_") not in allowed]:
+        raise SettingsError(f"--state {wrong[0]}: give failed, rejected or in_doubt")
+    chosen = [State(state.replace("-", "_")) for state in states] or [State.FAILED, State.REJECTED]
+    path = ledger_path(settings.ledger)
+    if not path.exists():
+        raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
+    async with await open_for_writing(path) as ledger:
+        moved = await ledger.retry(chosen, codes)
+    console.say(f"{count(moved, 'submission')} back in the queue" + (": batcher run" if moved else ""))
+    return int(Exit.DONE)
+
+
+async def _prepare(manifests: Sequence[str], how: HowToRead, console: Console) -> list[Prepared]:
+    if list(manifests).count("-") > 1:
+        raise SettingsError("-: standard input can be read only once")
+    prepared = [await asyncio.to_thread(prepare, source, how) for source in manifests]
+    for warning in (text for one in prepared for text in one.warnings):
+        console.problem(f"batcher: warning: {warning}")
+    return prepared
+
+
+async def _check_changes(ledger: Ledger, prepared: Sequence[Prepared], how: HowToRead) -> None:
+    if not how.allow_resubmit:
+        for one in prepared:
+            await refuse_resubmission(ledger, one)
+
+
+def _client(settings: Settings, app_id: int, secret: str) -> ZegoClient:
+    return ZegoClient(
+        settings.endpoint,
+        Account(app_id, secret, settings.is_test),
+        timeout_s=settings.timeout,
+        connections=settings.concurrency + SPARE_CONNECTIONS,
+    )
+
+
+def _run_settings(settings: Settings) -> RunSettings:
+    return RunSettings(
+        rate_per_s=settings.rate,
+        concurrency=settings.concurrency,
+        in_doubt=settings.in_doubt,
+        limit=settings.limit,
+        grace_s=settings.grace,
+    )
+
+
+def _listen_to_signals(runner: Runner, console: Console) -> None:
+    """The first signal drains, the second ends at once; losing the terminal stops nothing."""
+    loop = asyncio.get_running_loop()
+
+    def stop(code: Exit) -> None:
+        console.say("Stopping: waiting for what is on the wire. Once more to end at once.")
+        runner.stop(code)
+
+    loop.add_signal_handler(signal.SIGINT, stop, Exit.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, stop, Exit.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _tell_unrecorded(ending: Ending, console: Console) -> None:
+    """What the ledger could not take must not be lost with the run."""
+    for settlement in ending.unrecorded:
+        task_id = getattr(settlement.outcome, "task_id", None)
+        console.problem(
+            f"batcher: not recorded: {settlement.claim.file_id} "
+            + (f"was submitted, task id {task_id}" if task_id else f"ended {settlement.disposition.decision}")
+        )
+
+
+async def _summary(
+    ledger: Ledger, ending: Ending, manifests: tuple[str, ...], app_id: int, told: Run | None
+) -> Summary:
+    """Everything that the closing summary tells, read from the ledger.
+
+    Args:
+        told: the last run before this one that could tell all.
+    """
+    tallies = await ledger.tallies()
+    now = figures(tallies)
+    seen = (told.invalid_rows_seen or 0) if told else 0
+    return Summary(
+        exit_code=int(ending.exit),
+        reason=ending.reason,
+        ledger=str(ledger.path),
+        app_id=app_id,
+        run_id=ending.run_id,
+        sent=ending.sent,
+        seconds=ending.seconds,
+        now=now,
+        this_run=of_run(tallies, ending.run_id),
+        new=since(tallies, told),
+        invalid_rows=InvalidRows(
+            await ledger.count_invalid_rows(),
+            await ledger.count_invalid_rows(after_id=seen),
+            tuple(await ledger.invalid_rows(after_id=seen, limit=FIRST_INVALID_ROWS)),
+        ),
+        meanings={code: meaning(code) for code in now.codes},
+        manifests=manifests,
+        unfinished=tuple(dict.fromkeys(load.source for load in await ledger.loads() if load.unfinished)),
+    )

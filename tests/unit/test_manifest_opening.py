@@ -1,0 +1,137 @@
+"""Opening a manifest: what there must be, when it is read, and how much of it is held."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batcher.errors import ManifestError
+from batcher.manifest import Defaults, open_manifest
+from batcher.model import InvalidRow, Row
+
+TENCENT = Defaults(vendor="Tencent", definition="10")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.csv", "none.csv: there is no such file"),
+        ("none.csv/a.csv", "there is no such file"),
+        ("2024-*.csv", "2024-*.csv: no file matches this pattern"),
+        ("archive", "this is a directory. Name its files, or a pattern such as "),
+        ("archive/", "/archive/*.csv"),
+        ("a\0b", "cannot be read: embedded null byte"),
+        ("x" * 300, "cannot be read: File name too long"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    """The message names the file and says what to do."""
+    (tmp_path / "archive").mkdir()
+    with pytest.raises(ManifestError) as caught:
+        open_manifest(f"{tmp_path}/{name}")
+    assert message in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    """Missing permissions are named."""
+    path = tmp_path / "a.csv"
+    path.write_text("file_id\n")
+    path.chmod(0)
+    with pytest.raises(ManifestError, match="this user may not read it"):
+        open_manifest(str(path))
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\r\n  \t\n", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b",,,\n;;\n"])
+def test_an_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
+    """A file without a header is a mistake, not a night without work."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with pytest.raises(ManifestError, match=r"a\.csv: is empty"):
+        open_manifest(str(path))
+
+
+def test_a_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
+    """A night without work is no mistake."""
+    path = tmp_path / "a.csv"
+    path.write_text("file_id,room")
+    with open_manifest(str(path)) as manifest:
+        assert (manifest.source, manifest.columns, list(manifest)) == (str(path), ("room",), [])
+
+
+def test_an_error_while_reading_is_an_error_of_the_manifest() -> None:
+    """A disk that fails in the middle ends the reading after the rows before."""
+
+    class Failing(io.BytesIO):
+        def read1(self, _size: int | None = -1, /) -> bytes:
+            data = super().read1(20)
+            if not data:
+                raise OSError(5, "Input/output error")
+            return data
+
+    seen: list[Row | InvalidRow] = []
+    with pytest.raises(ManifestError, match=r"^stdin: cannot be read: Input/output error$"):
+        seen.extend(open_manifest("-", stdin=Failing(b"file_id,room\n1,a\n2,b\n"), defaults=TENCENT))
+    assert len(seen) == 2
+
+
+def test_rows_of_a_pipe_come_as_they_are_written() -> None:
+    """A row is handed over as soon as its line is complete, while the writer is still there."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stdin, open(writing, "wb", buffering=0) as writer:  # noqa: PTH123
+        writer.write(b"file_id,room,and some more\n")
+        rows: Iterator[object] = iter(open_manifest("-", stdin=stdin, defaults=TENCENT))
+        for number in range(3):
+            writer.write(f"{number},a,b\n".encode())
+            row = next(rows)
+            assert isinstance(row, Row)
+            assert row.file_id == str(number)
+
+
+def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
+    """What can be read once only is read once; checking it does nothing."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"file_id\n1\n2\n",))
+    writer.start()
+    with open_manifest(str(path), defaults=TENCENT) as manifest:
+        manifest.check()
+        assert len(list(manifest)) == 2
+    writer.join()
+
+
+def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) -> None:
+    """Who opens a thing closes it."""
+    stdin = io.BytesIO(b"file_id\n1\n")
+    open_manifest("-", stdin=stdin).close()
+    assert not stdin.closed
+    path = tmp_path / "a.csv"
+    path.write_text("file_id\n1\n")
+    manifest = open_manifest(str(path))
+    manifest.close()
+    manifest.close()
+    path.unlink()
+
+
+def test_a_large_manifest_is_never_held(tmp_path: Path) -> None:
+    """Memory does not grow with the file, neither in a check nor in reading."""
+    path = tmp_path / "a.csv"
+    line = "1397757897438985123,room-4711,2024-11-13 06:10:48,晨会\n"
+    path.write_text("file_id,room,recorded_at,note\n" + line * 300_000)
+    size = path.stat().st_size
+    with open_manifest(str(path), defaults=TENCENT) as manifest:
+        tracemalloc.start()
+        try:
+            manifest.check()
+            rows = sum(1 for row in manifest if isinstance(row, Row))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert rows == 300_000
+    assert peak < 8_000_000 < size
