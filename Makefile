@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` and `make test`. Python 3.11 or later, make and git are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help demo test lint types lock clean
+
+help:
+	@echo "make demo    do the main job once, against a sandbox on this machine"
+	@echo "make test    format, lint, types, and the whole suite"
+	@echo "make lock    write constraints.txt anew from pyproject.toml"
+	@echo "make clean   remove what the other targets made"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/batcher demo
+
+test: lint types
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+lock: $(VENV)/installed-dev
+	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo
