@@ -5,11 +5,12 @@ Nothing heavy is imported here: what a command needs comes in when it runs.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -30,22 +31,37 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Asks the ZEGO cloud for thumbnails of whole archives of recordings.
-
-Reads a manifest of recordings, submits one task for each at the pace the service allows, and keeps
-every request and its answer in a ledger: an interrupted run goes on where it ended.
-
-Try it without an account: `batcher demo`. Then `batcher run --help`.
-
-Exit codes: 0 all done; 1 done, with something to look at; 2 usage, settings or manifest; 3 halted, the
-service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be
-used; 130 and 143 stopped by a signal.""",
+    help="\n\n".join(
+        (
+            "Asks the ZEGO cloud for thumbnails of whole archives of recordings.",
+            "Reads a manifest of recordings, submits one task for each at the pace the service allows, and "
+            "keeps every request and its answer in a ledger: an interrupted run goes on where it ended.",
+            "Exit codes: 0 all done; 1 done, with new problems; 2 usage, settings, manifest; 3 halted: "
+            "the service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger "
+            "cannot be used; 130 and 143 stopped by a signal.",
+            "Example, without an account:  batcher demo",
+        )
+    ),
 )
 
 
 def main() -> None:
     """The ``batcher`` command."""
     app()
+
+
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def _command(panel: str) -> Callable[[_Function], _Function]:
+    """Make a function a command whose help is its docstring, wrapped to the terminal's width."""
+
+    def register(function: _Function) -> _Function:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
+        return app.command(help=text, rich_help_panel=panel)(function)
+
+    return register
 
 
 def _version(wanted: bool) -> None:
@@ -92,7 +108,7 @@ def _settings(config: Path | None, **flags: object) -> Settings:
     return load_settings(flags, config)
 
 
-@app.command(rich_help_panel=_MAIN)
+@_command(_MAIN)
 def run(
     manifests: o.Manifests = None,
     vendor: o.Vendor = None,
@@ -158,9 +174,9 @@ def run(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_MAIN)
+@_command(_MAIN)
 def load(
-    manifests: Annotated[list[str], typer.Argument(metavar="MANIFEST...", help="Files, or - for stdin.")],
+    manifests: Annotated[list[str], typer.Argument(metavar="MANIFEST", help="Files, or - for stdin.")],
     vendor: o.Vendor = None,
     type_: o.Type = None,
     definition: o.Definition = None,
@@ -205,7 +221,7 @@ def load(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_RESULTS)
+@_command(_RESULTS)
 def status(
     json: o.Json = False,
     ledger: o.Ledger = None,
@@ -231,15 +247,15 @@ def status(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_RESULTS)
+@_command(_RESULTS)
 def export(
     manifest: Annotated[
-        str | None, typer.Argument(metavar="[MANIFEST]", help="Export this file's rows, in its order.")
+        str | None, typer.Argument(metavar="MANIFEST", help="Export this file's rows, in its order.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. [default: stdout]"
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
         ),
     ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="csv or jsonl.")] = "csv",
@@ -287,7 +303,7 @@ def export(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_RESULTS)
+@_command(_RESULTS)
 def show(
     file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="A recording.")],
     ledger: o.Ledger = None,
@@ -311,7 +327,7 @@ def show(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_MAIN)
+@_command(_MAIN)
 def retry(
     state: Annotated[
         list[str] | None,
@@ -344,9 +360,9 @@ def retry(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_RESULTS)
+@_command(_RESULTS)
 def codes(
-    number: Annotated[int | None, typer.Argument(metavar="[N]", help="One code; all when left out.")] = None,
+    number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
 ) -> None:
     """Say what a return code means and what batcher does about it.
 
@@ -363,7 +379,7 @@ def codes(
     _end(Console(), work)
 
 
-@app.command(rich_help_panel=_REHEARSE)
+@_command(_REHEARSE)
 def sandbox(
     port: Annotated[int, typer.Option(help="0 takes a free one.", metavar="N")] = 8420,
     rate: Annotated[float, typer.Option(help="Calls per second; 0 for no limit.", metavar="N")] = 20.0,
@@ -434,7 +450,7 @@ def sandbox(
     _end_async(console, work)
 
 
-@app.command(rich_help_panel=_REHEARSE)
+@_command(_REHEARSE)
 def demo(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")

@@ -13,7 +13,7 @@ EVERYWHERE = "Everywhere"
 
 Manifests = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[MANIFEST]...", help="CSV, TSV or semicolons; - for stdin."),
+    typer.Argument(metavar="MANIFEST", help="CSV, TSV or semicolons; - for stdin."),
 ]
 
 Vendor = Annotated[
@@ -64,22 +64,22 @@ AllowResubmit = Annotated[
 
 Rate = Annotated[
     float | None,
-    typer.Option(help="Requests per second at most. [default: 20]", metavar="N", rich_help_panel=RUN),
+    typer.Option(help="Requests per second at most. (default: 20)", metavar="N", rich_help_panel=RUN),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option(help="Requests under way at once at most. [default: 64]", metavar="N", rich_help_panel=RUN),
+    typer.Option(help="Requests under way at once at most. (default: 64)", metavar="N", rich_help_panel=RUN),
 ]
 Timeout = Annotated[
     str | None,
     typer.Option(
-        help="How long one request may take. [default: 30s]", metavar="DURATION", rich_help_panel=RUN
+        help="How long one request may take. (default: 30s)", metavar="DURATION", rich_help_panel=RUN
     ),
 ]
 InDoubt = Annotated[
     str | None,
     typer.Option(
-        help="A submission whose answer is missing: retry (after all others) or hold. [default: retry]",
+        help="A submission whose answer is missing: retry (after all others) or hold. (default: retry)",
         metavar="POLICY",
         rich_help_panel=RUN,
     ),
@@ -91,7 +91,7 @@ Limit = Annotated[
 Progress = Annotated[
     str | None,
     typer.Option(
-        help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. [default: auto]",
+        help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. (default: auto)",
         metavar="HOW",
         rich_help_panel=RUN,
     ),
@@ -103,7 +103,7 @@ Ledger = Annotated[
     typer.Option(
         "--ledger",
         "-l",
-        help="The ledger, a path or SQLAlchemy URL. [default: batcher.db]",
+        help="The ledger, a path or SQLAlchemy URL. (default: batcher.db)",
         metavar="PATH",
         rich_help_panel=EVERYWHERE,
     ),
@@ -111,7 +111,7 @@ Ledger = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="A file of settings. [default: batcher.toml, if there]",
+        help="A file of settings. (default: batcher.toml, if there)",
         metavar="FILE",
         rich_help_panel=EVERYWHERE,
     ),

@@ -75,12 +75,15 @@ async def run_demo(folder: Path, console: Console) -> int:
                 "ledger": str(ledger),
             }
         )
-        console.say(f"A sandbox serves the API at {url}, 20 calls a second, with some faulty recordings.")
+        console.say(
+            f"A sandbox serves the API at {url}: 20 calls a second,\n"
+            "some recordings missing or at the wrong vendor, one answer lost.\n"
+        )
         console.say(f"$ batcher run {manifest} -l {ledger}\n")
         await run_manifests(settings, [str(manifest)], console, as_json=False)
         console.say(f"\n$ batcher export {manifest} -l {ledger} -o {results}")
         await export_results(settings, str(manifest), results, console, format_="csv", excel=False)
-    console.say(f"\nLook into {folder}/: recordings.csv went in, results.csv came out, ledger.db remembers.")
+    console.say(f"\nIn {folder}/: recordings.csv went in, results.csv came out, ledger.db remembers.")
     return 0
 
 

@@ -166,14 +166,13 @@ def _next(summary: Summary) -> list[str]:
     steps = []
     if summary.now.open or summary.unfinished:
         names = "".join(f" {quoted(name)}" for name in summary.unfinished)
-        steps.append((f"batcher run{ledger}{names}", "goes on where this ended"))
-    steps.append((f"batcher export{ledger}{_results(summary)}", "writes the results, row by row"))
+        steps.append((f"batcher run{ledger}{names}", "to go on"))
+    steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable:
-        steps.append((f"batcher retry{ledger}", "sends what was rejected or failed once more"))
-    widest = max(len(command) for command, _ in steps)
-    lines = [f"  {command:<{widest}}   {purpose}" for command, purpose in steps]
-    return ["", f"Ledger: {summary.ledger}", "Next:", *lines]
+        steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
+    lines = [f"  {purpose:<13} {command}" for command, purpose in steps]
+    return ["", f"Ledger: {summary.ledger}", "Next", *lines]
 
 
 def _ledger_flag(summary: Summary) -> str:
