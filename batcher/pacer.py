@@ -1,12 +1,18 @@
-"""The pacer: when the next request may leave.
+"""The pacer: when the next request may leave, and how it listens to the service.
 
-A token bucket (aiolimiter) that holds hardly more than one token, so that requests leave evenly spaced:
-a bucket of 20 lets 20 go at once *and* refills meanwhile, 39 in one second. The little more than one is
-what a late timer may catch up, so that lateness does not add up to a slower pace; at high rates, where
-timers are too coarse for single requests, it is a few milliseconds' worth of requests.
+Mechanism and policy stand apart. :class:`Pace` says how many requests a second are right just now; it is
+pure and knows no waiting. :class:`Pacer` makes turns of it with a token bucket (aiolimiter) that holds
+hardly more than one token, so that requests leave evenly spaced: a bucket of 20 lets 20 go at once *and*
+refills meanwhile, 39 in one second. The little more than one is what a late timer may catch up, so that
+lateness does not add up to a slower pace.
 
-A margin below the limit keeps a second of the server's from holding one request too many, however the
-server counts. The pacer knows how to wait; whether and until when is decided elsewhere.
+Why the pace ends near the limit without knowing how the service counts: a margin below the limit keeps
+evenly spaced requests within any second, sliding or aligned. Where the network bunches them all the same,
+a refusal says so, and costs two things: one turn is left out at once, so that the second which was full can
+empty (a refused call may count as well, and would hold it full), and the pace falls by little, by more
+when refusals crowd, which is how a neighbour on the same AppId shows. It is regained slowly at first, since
+what was refused just now would be refused again, and faster the longer nothing was refused, since then the
+neighbour has gone.
 """
 
 from __future__ import annotations
@@ -14,16 +20,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
 
-MARGIN = 0.01
-"""How far below the limit the pace stays: 20/s becomes 19.8/s, one request every 50.5 ms."""
+MARGIN = 0.0115
+"""How far below the limit the pace stays at most: 20/s becomes 19.77/s, one request every 50.6 ms."""
 
-CATCH_UP_S = 0.005
-"""Lateness that may be made up for. More would put 21 requests into one second at 20/s."""
+CATCH_UP_S = 0.004
+"""Lateness that may be made up for. With the margin it leaves 8 ms for requests that bunch on their way
+before 21 of them fall into one second."""
 
 AHEAD_S = 0.05
 """How long before its instant an attempt may begin, so that a slow disk does not bunch requests."""
@@ -32,24 +40,89 @@ _PATIENCE_PER_S = 50.0
 """Above this pace the wait for a turn is too short to be worth interrupting."""
 
 
+class Pace:
+    """How many requests a second are right, as the service's refusals tell.
+
+    The numbers were found by simulation against limits of 20/s that count a sliding or an aligned second,
+    with refused calls counted or not, under exponential jitter of 0, 5 and 20 ms, and with a neighbour that
+    comes and goes.
+
+    Args:
+        cap_per_s: what is never exceeded.
+        start_per_s: what an earlier run has learned; None begins at the cap.
+        now: monotonic seconds.
+    """
+
+    CUT = 0.02
+    """What one refusal takes off."""
+    CUT_EVERY_S = 0.2
+    """Refusals of one full second arrive together and are heard as one."""
+    LARGEST_CUT = 0.3
+    REGAIN = 0.001
+    """Of the cap, regained per second, each second."""
+    HASTE = 5e-7
+    """Of the cap, regained more for the square of the seconds without a refusal beyond the first twenty."""
+    CAUTIOUS_S = 20.0
+    FLOOR = 0.01
+    """Of the cap: it never gets slower, since only a request can find out that the limit is back."""
+
+    def __init__(self, cap_per_s: float, now: float, start_per_s: float | None = None) -> None:
+        self.cap_per_s = cap_per_s
+        self.refusals = 0
+        self._per_s = max(min(start_per_s or cap_per_s, cap_per_s), self.FLOOR * cap_per_s)
+        self._updated_at = now
+        self._refused_at = now - self.CAUTIOUS_S
+        self._cut_at = -math.inf
+        self._recent: deque[float] = deque()
+
+    def per_s(self, now: float) -> float:
+        """The pace at this moment; never above the cap."""
+        seconds, self._updated_at = now - self._updated_at, now
+        if self._per_s < self.cap_per_s and seconds > 0:
+            quiet_s = max(0.0, now - self._refused_at - self.CAUTIOUS_S)
+            regained = self.cap_per_s * (self.REGAIN + self.HASTE * quiet_s**2) * seconds
+            self._per_s = min(self.cap_per_s, self._per_s + regained)
+        return self._per_s
+
+    def refused(self, now: float) -> bool:
+        """The service said "too frequent"; returns whether the pace was cut for it."""
+        pace = self.per_s(now)
+        self.refusals += 1
+        self._refused_at = now
+        self._recent.append(now)
+        while self._recent[0] < now - 1.0:
+            self._recent.popleft()
+        if now - self._cut_at < self.CUT_EVERY_S:
+            return False
+        crowd = (len(self._recent) - 1) / max(pace, 1.0)
+        cut = min(self.CUT + crowd, self.LARGEST_CUT)
+        self._per_s = max(pace * (1 - cut), self.FLOOR * self.cap_per_s)
+        self._cut_at = now
+        return True
+
+
 class Pacer:
-    """Turns at an even pace.
+    """Turns at a pace.
 
     Args:
         rate_per_s: the limit; the pace stays a margin below it.
         clock: monotonic seconds.
+        start_per_s: the pace that an earlier run has learned.
     """
 
-    def __init__(self, rate_per_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rate_per_s: float, clock: Callable[[], float], start_per_s: float | None = None
+    ) -> None:
         self.rate_per_s = rate_per_s
-        self.pace_per_s = rate_per_s * (1 - MARGIN)
+        self.pace = Pace(rate_per_s * (1 - MARGIN), clock(), start_per_s)
         self._clock = clock
         self._held_until = 0.0
         self._released = asyncio.Event()
-        self._stopped = False
+        self._stopped = asyncio.Event()
+        self._left_out = 0
         self._line = asyncio.Semaphore(max(1, math.floor(rate_per_s * AHEAD_S)))
-        capacity = 1 + self.pace_per_s * CATCH_UP_S
-        self._bucket = AsyncLimiter(capacity, capacity / self.pace_per_s)
+        self._bucket_per_s = self.pace.per_s(clock())
+        self._bucket = _bucket(self._bucket_per_s)
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[None]:
@@ -69,15 +142,27 @@ class Pacer:
         Returns:
             False when turns were held back or stopped meanwhile: do not send.
         """
-        if self._bucket.has_capacity() or self.pace_per_s > _PATIENCE_PER_S:
+        await self._instant()
+        while self._left_out and not self._stopped.is_set():
+            self._left_out -= 1
+            await self._instant()
+        per_s = self.pace.per_s(self._clock())
+        if abs(per_s - self._bucket_per_s) > 0.001 * self._bucket_per_s:
+            # A new bucket for a new pace, with this turn's token taken out of it: no turn is won or lost.
+            self._bucket, self._bucket_per_s = _bucket(per_s), per_s
             await self._bucket.acquire()
-        else:
-            instant = asyncio.ensure_future(self._bucket.acquire())
-            stopped = asyncio.ensure_future(self._released.wait())
-            await asyncio.wait((instant, stopped), return_when=asyncio.FIRST_COMPLETED)
-            instant.cancel()
-            stopped.cancel()
-        return not self.held and not self._stopped
+        return not self.held and not self._stopped.is_set()
+
+    async def probe_turn(self) -> None:
+        """Wait for an instant to send a probe, which may leave while turns are held back."""
+        await self._instant()
+
+    def slow_down(self, retry_after_s: float | None = None) -> None:
+        """The service said "too frequent", and perhaps for how long it wants to hear nothing."""
+        if self.pace.refused(self._clock()):
+            self._left_out += 1
+        if retry_after_s:
+            self.hold(retry_after_s)
 
     def hold(self, seconds: float) -> None:
         """Give no turns for so long, or until released."""
@@ -91,15 +176,43 @@ class Pacer:
 
     def stop(self) -> None:
         """Give no more turns, and let nobody wait for one."""
-        self._stopped = True
+        self._stopped.set()
         self.release()
+
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait for so long, or until stopped; returns whether it was."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        return self._stopped.is_set()
 
     @property
     def held(self) -> bool:
         """Whether turns are held back at this moment."""
         return self._clock() < self._held_until
 
+    @property
+    def pace_per_s(self) -> float:
+        """The pace at this moment."""
+        return self.pace.per_s(self._clock())
+
+    async def _instant(self) -> None:
+        if self._bucket.has_capacity() or self._bucket_per_s > _PATIENCE_PER_S:
+            await self._bucket.acquire()
+            return
+        instant = asyncio.ensure_future(self._bucket.acquire())
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait((instant, stopped), return_when=asyncio.FIRST_COMPLETED)
+        instant.cancel()
+        stopped.cancel()
+
     async def _until_released(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._released.wait()
+
+
+def _bucket(per_s: float) -> AsyncLimiter:
+    """A token bucket of that pace which holds one token and what late timers may catch up."""
+    capacity = 1 + per_s * CATCH_UP_S
+    return AsyncLimiter(capacity, capacity / per_s)

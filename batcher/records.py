@@ -69,6 +69,10 @@ class Run:
     version: str
     rate_per_s: float
     reason: str | None
+    pace_per_s: float | None
+    """The pace it has, or had at its end."""
+    why_slow: str | None
+    """Why that was below the cap."""
     invalid_rows_seen: int | None
 
 

@@ -8,41 +8,30 @@ may ask us to slow down, a fault of the account halts the run, a ledger that can
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from batcher.claims import Claims
-from batcher.disposition import LARGEST_BACKOFF_S, Kind, decide, kind_of
+from batcher.disposition import LARGEST_BACKOFF_S, decide
 from batcher.errors import LedgerError, ManifestError
+from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Added, Ledger
 from batcher.loader import Loader, Prepared
-from batcher.model import (
-    TROUBLED,
-    Answer,
-    Decision,
-    Disposition,
-    HttpRefusal,
-    InDoubtPolicy,
-    NotSent,
-    Outcome,
-    ReplyLost,
-    RunId,
-    Settlement,
-    State,
-)
+from batcher.model import TROUBLED, InDoubtPolicy, ReplyLost, RunId, Settlement, State
 from batcher.pacer import Pacer
 from batcher.worker import Standing, Worker
-from batcher.zego import ZegoClient, meaning
+from batcher.zego import ZegoClient
 
 ROWS_WHILE_SENDING = 1_000
 """Rows of a manifest in one transaction while a run goes on: the begins wait behind it."""
 
-PROBE_AFTER_S = 2.0
-"""How long to pause before asking whether it was the credentials or the rate."""
+NOTE_PACE_S = 5.0
+"""How often the pace is put on record while it changes."""
 
 METER_S = 10
 """Over how many seconds the rate now is measured."""
@@ -75,6 +64,7 @@ class RunSettings:
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = None
     """How many submissions may be taken up; None for all."""
+    max_failures: MaxFailures = field(default_factory=lambda: MaxFailures(share=0.5))
     grace_s: float = 30.0
     """How long what is on the wire may take to end once the run is told to stop."""
 
@@ -100,7 +90,11 @@ class Pace:
 
     now_per_s: float
     """Requests sent per second, over the last ten seconds."""
+    pace_per_s: float
+    """What the pacer allows just now."""
     cap_per_s: float
+    why_slow: str | None
+    """Why the pace is below the cap."""
     sent: int
     seconds: float
     """Since the run began to send."""
@@ -115,6 +109,8 @@ class Runner:
         settings: how the run goes.
         prepared: the manifests to load while sending goes on.
         version: of this program, for the record.
+        learned_pace_per_s: the pace at which an earlier run ended.
+        tell: called with a line for people when something begins or ends.
     """
 
     def __init__(
@@ -125,6 +121,8 @@ class Runner:
         prepared: Sequence[Prepared] = (),
         *,
         version: str,
+        learned_pace_per_s: float | None = None,
+        tell: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -135,12 +133,19 @@ class Runner:
         self._version = version
         self._clock = clock
         self._rng = rng or random.Random()
-        self._pacer = Pacer(settings.rate_per_s, clock)
+        self._pacer = Pacer(settings.rate_per_s, clock, learned_pace_per_s)
+        self._governor = Governor(
+            self._pacer,
+            client,
+            settings.max_failures,
+            halt=lambda reason: self._stop(Exit.HALTED, reason),
+            tell=tell,
+            clock=clock,
+        )
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._note_added)
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
-        self._probing = asyncio.Lock()
         self._workers: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
         self._started_at = clock()
@@ -160,14 +165,17 @@ class Runner:
         await self._recover(run_id)
         await self._claims.open(loading=bool(self._prepared))
         self._started_at = self._clock()
+        noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
         async with asyncio.TaskGroup() as group:
             self._loading = group.create_task(self._load(), name="loader")
             self._workers = [
                 group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
                 for n in range(self._settings.concurrency)
             ]
+        noting.cancel()
         ending = await self._ending(run_id)
         if Exit.LEDGER not in self._stops:
+            await self._ledger.note_pace(run_id, self._pacer.pace_per_s, self._governor.why_slow)
             await self._ledger.end_run(run_id, int(ending.exit), ending.reason)
         return ending
 
@@ -191,7 +199,9 @@ class Runner:
         span = max(self._clock() - first_second, 1.0) if len(self._meter) > 1 else max(seconds, 1.0)
         return Pace(
             (self._standing.sent - first_sent) / span if len(self._meter) > 1 else 0.0,
+            self._pacer.pace_per_s,
             self._settings.rate_per_s,
+            self._governor.why_slow,
             self._standing.sent,
             seconds,
         )
@@ -205,7 +215,7 @@ class Runner:
             self._pacer,
             self._claims,
             self._standing,
-            self._heed,
+            self._governor.heed,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
@@ -236,6 +246,17 @@ class Runner:
         finally:
             self._claims.loading_ended()
 
+    async def _note_pace(self, run_id: RunId) -> None:
+        """Keep the pace and why it is below the cap on record, for whoever looks and for the next run."""
+        noted: tuple[float, str | None] | None = None
+        while True:
+            now = round(self._pacer.pace_per_s, 2), self._governor.why_slow
+            if now != noted:
+                with contextlib.suppress(LedgerError):  # those who must record notice it themselves
+                    await self._ledger.note_pace(run_id, *now)
+            noted = now
+            await asyncio.sleep(NOTE_PACE_S)
+
     def _note_added(self, added: Added) -> None:
         self.loaded += added
         self._claims.added()
@@ -260,43 +281,6 @@ class Runner:
         for task in (*self._workers, self._loading):
             if task is not None:
                 task.cancel()
-
-    # -- heeding what comes back -----------------------------------------------------------------
-
-    async def _heed(self, outcome: Outcome, disposition: Disposition) -> None:
-        """React as a run to one submission's disposition."""
-        match disposition.decision, outcome:
-            case Decision.HALT, Answer():
-                self._halt(outcome)
-            case Decision.PROBE, Answer():
-                await self._probe()
-            case Decision.SLOW_DOWN, Answer() | HttpRefusal():
-                if outcome.retry_after_s:
-                    self._pacer.hold(outcome.retry_after_s)
-
-    def _halt(self, answer: Answer) -> None:
-        what = meaning(answer.code)
-        said = f" (the service says: {answer.message})" if answer.message else ""
-        self._stop(
-            Exit.HALTED, f"code {answer.code}: {what.text}{said}. {what.remedy[:1].upper()}{what.remedy[1:]}"
-        )
-
-    async def _probe(self) -> None:
-        """Find out by the harmless call what code 7 meant; meanwhile nothing else is sent."""
-        if self._probing.locked():
-            return
-        async with self._probing:
-            while not self._standing.stopped:
-                self._pacer.hold(float("inf"))
-                await asyncio.sleep(PROBE_AFTER_S)
-                match await self._client.probe():
-                    case Answer() as answer if kind_of(answer.code) in (Kind.CREDENTIALS, Kind.HALT):
-                        self._halt(answer)
-                    case Answer():
-                        break
-                    case NotSent() | ReplyLost() | HttpRefusal():
-                        continue
-            self._pacer.release()
 
     # -- the end ---------------------------------------------------------------------------------
 

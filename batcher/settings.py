@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     timeout: float = Field(30.0, gt=0)
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = Field(None, ge=1)
+    max_failures: str = "50%"
     grace: float = Field(30.0, ge=0)
 
     vendor: str | None = None
@@ -93,6 +94,15 @@ class Settings(BaseSettings):
     def _text(cls, value: object) -> object:
         """A number in the file of settings is as good as text; nothing is as good as left out."""
         return (str(value).strip() or None) if isinstance(value, str | int | float) else value
+
+    @field_validator("max_failures", mode="before")
+    @classmethod
+    def _max_failures(cls, value: object) -> object:
+        """A number, a share such as ``50%``, or ``off``."""
+        text = str(value).strip().lower()
+        if not re.fullmatch(r"[1-9]\d*|([1-9]\d?|100)%|off", text):
+            raise ValueError("give a number, a share such as 50%, or off")
+        return text
 
     @field_validator("app_id", "is_test", "limit", "server_secret", "server_secret_file", mode="before")
     @classmethod

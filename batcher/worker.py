@@ -158,11 +158,11 @@ class Worker:
             raise
         if disposition.state is State.SUBMITTED:
             self._standing.proven = True
-        await self._heed(outcome, disposition)
         if disposition.state is State.PENDING:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
         else:
             self._claims.done(claim)
+        await self._heed(outcome, disposition)
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:

@@ -124,6 +124,7 @@ def run(
     timeout: o.Timeout = None,
     in_doubt: o.InDoubt = None,
     limit: o.Limit = None,
+    max_failures: o.MaxFailures = None,
     progress: o.Progress = None,
     json: o.Json = False,
     ledger: o.Ledger = None,
@@ -166,6 +167,7 @@ def run(
             timeout=timeout,
             in_doubt=in_doubt,
             limit=limit,
+            max_failures=max_failures,
             progress=progress,
             ledger=ledger,
         )

@@ -79,7 +79,10 @@ def _plain(runner: Runner, console: Console) -> _Show:
             return
         left = seconds_left(now, runner.pace, before[0])
         parts = [f"{now.ended:,} of {now.total:,}", *_states(now), f"{runner.pace.now_per_s:.1f}/s"]
-        console.say(", ".join(parts) + (f", {duration(left)} left" if left else ""))
+        slow = (
+            f"; pace {runner.pace.pace_per_s:.1f}/s: {runner.pace.why_slow}" if runner.pace.why_slow else ""
+        )
+        console.say(", ".join(parts) + (f", {duration(left)} left" if left else "") + slow)
 
     return show
 
@@ -136,7 +139,9 @@ class _Display:
             for part, style in zip(_states(now), ("green", "red", "red", "yellow"), strict=True)
         )
         speed = Text(
-            f"{pace.now_per_s:.1f}/s of {pace.cap_per_s:g}/s   "
-            + (f"{duration(left)} left" if left is not None else "")
+            f"{pace.now_per_s:.1f}/s of {pace.cap_per_s:g}/s"
+            + (f"   {duration(left)} left" if left is not None else "")
         )
+        if pace.why_slow:
+            speed.append(f"\nPace {pace.pace_per_s:.1f}/s: {pace.why_slow}", style="yellow")
         return Group(grid, where, speed)

@@ -88,6 +88,15 @@ Limit = Annotated[
     int | None,
     typer.Option(help="Take up this many submissions, then end.", metavar="N", rich_help_panel=RUN),
 ]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        help="Halt at so many rejected or failed ones in this run, at a share of the last 200 that ended "
+        "(P%), or never (off). (default: 50%)",
+        metavar="N|P%|off",
+        rich_help_panel=RUN,
+    ),
+]
 Progress = Annotated[
     str | None,
     typer.Option(

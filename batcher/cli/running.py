@@ -12,6 +12,7 @@ from batcher import __version__
 from batcher.cli.console import Console
 from batcher.cli.display import watch
 from batcher.errors import LedgerMissing, SettingsError
+from batcher.governor import MaxFailures
 from batcher.ledger import Ledger, ledger_path, open_for_writing
 from batcher.loader import HowToRead, Loader, Prepared, prepare, refuse_resubmission
 from batcher.manifest import Defaults
@@ -59,8 +60,16 @@ async def run_manifests(
         await _check_changes(ledger, prepared, how)
         await ledger.bind(app_id, settings.place)
         client = await stack.enter_async_context(_client(settings, app_id, secret))
-        runner = Runner(ledger, client, _run_settings(settings), prepared, version=__version__)
-        told = await ledger.last_told_run()
+        told, last = await ledger.last_told_run(), await ledger.last_run()
+        runner = Runner(
+            ledger,
+            client,
+            _run_settings(settings),
+            prepared,
+            version=__version__,
+            learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
+            tell=console.say,
+        )
         _listen_to_signals(runner, console)
         async with watch(runner, ledger, console, settings.progress):
             ending = await runner.run()
@@ -144,6 +153,7 @@ def _run_settings(settings: Settings) -> RunSettings:
         concurrency=settings.concurrency,
         in_doubt=settings.in_doubt,
         limit=settings.limit,
+        max_failures=MaxFailures.parse(settings.max_failures),
         grace_s=settings.grace,
     )
 

@@ -200,10 +200,10 @@ async def insert_run(connection: AsyncConnection, items: Sequence[dict[str, Any]
 
 
 async def update_run(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[None]:
-    """Keep how runs ended; ``told`` ones have told of every invalid row so far."""
+    """Keep what is new of runs; ``told`` ones have told of every invalid row so far."""
     for item in items:
-        row = {name: item[name] for name in ("ended_at_ms", "exit_code", "reason")}
-        if item["told"]:
+        row = {name: value for name, value in item.items() if name not in ("run", "told")}
+        if item.get("told"):
             row["invalid_rows_seen"] = select(func.coalesce(func.max(invalid_rows.c.id), 0)).scalar_subquery()
         await connection.execute(update(runs).where(runs.c.id == item["run"]).values(row))
     return [None] * len(items)

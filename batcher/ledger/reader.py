@@ -343,6 +343,8 @@ def _run(row: Row[Any]) -> Run:
         version=row.version,
         rate_per_s=row.rate_per_s,
         reason=row.reason,
+        pace_per_s=row.pace_per_s,
+        why_slow=row.why_slow,
         invalid_rows_seen=row.invalid_rows_seen,
     )
 

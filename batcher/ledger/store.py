@@ -99,6 +99,11 @@ class Ledger(LedgerReader):
         }
         await self._writer.record(events.update_run, row)
 
+    async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
+        """Record the pace a run has just now, and why it is below the cap."""
+        row = {"run": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
+        await self._writer.record(events.update_run, row)
+
     # -- submissions -----------------------------------------------------------------------------
 
     async def begin(self, claim: Claim, run_id: RunId) -> bool:

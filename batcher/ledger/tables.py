@@ -78,11 +78,13 @@ runs = Table(
     Column("version", Text, nullable=False),
     Column("rate_per_s", Float, nullable=False),
     Column("reason", Text),
+    Column("pace_per_s", Float),
+    Column("why_slow", Text),
     Column("invalid_rows_seen", Integer),
     sqlite_autoincrement=True,
 )
 """One row per run. ``ended_at_ms`` stays empty when a run was killed; ``invalid_rows_seen`` is the newest
-invalid row that a run ending with 0 or 1 has told of."""
+invalid row that a run ending with 0 or 1 has told of; ``pace_per_s`` is the pace it last had."""
 
 loads = Table(
     "loads",

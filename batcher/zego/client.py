@@ -29,6 +29,7 @@ from batcher.zego.signature import SIGNATURE_VERSION, signature
 SIGNATURE_EXPIRED = 100000004
 
 CONNECT_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 5.0
 KEEPALIVE_S = 4.0
 """A connection idle for longer is not used again: the other side may be closing it just then."""
 
@@ -105,11 +106,12 @@ class ZegoClient:
         self._clock = clock
         self._clock_offset_s = 0.0
         self._proxy = _proxy_for(URL(endpoint))
+        self._timeout = _timeout(timeout_s)
+        self._probe_timeout = _timeout(min(timeout_s, PROBE_TIMEOUT_S))
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             middlewares=(_once,),
             trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -138,15 +140,25 @@ class ZegoClient:
 
     async def probe(self) -> Outcome:
         """Make the harmless call: code 2 means that credentials and endpoint are well."""
-        return await self._call(wire.harmless(), None, Wire())
+        return await self._call(wire.harmless(), None, Wire(), self._probe_timeout)
 
-    async def _call(self, query: wire.Query, vendor: Vendor | None, on_wire: Wire) -> Outcome:
+    async def _call(
+        self,
+        query: wire.Query,
+        vendor: Vendor | None,
+        on_wire: Wire,
+        limits: aiohttp.ClientTimeout | None = None,
+    ) -> Outcome:
         offset_s = self._clock_offset_s
         url = URL(f"{self._endpoint}?{wire.encoded(query + self._public())}", encoded=True)
         status: int | None = None
         try:
             async with self._session.get(
-                url, allow_redirects=False, proxy=self._proxy, trace_request_ctx=on_wire
+                url,
+                allow_redirects=False,
+                proxy=self._proxy,
+                trace_request_ctx=on_wire,
+                timeout=limits or self._timeout,
             ) as response:
                 status = response.status
                 body = b""
@@ -207,6 +219,10 @@ class ZegoClient:
                 return False
             self._clock_offset_s = server_time.timestamp() - self._clock()
         return True
+
+
+def _timeout(total_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, connect=min(CONNECT_TIMEOUT_S, total_s))
 
 
 def _without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcome:

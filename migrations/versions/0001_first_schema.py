@@ -69,6 +69,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("rate_per_s", sa.Float(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("pace_per_s", sa.Float(), nullable=True),
+        sa.Column("why_slow", sa.Text(), nullable=True),
         sa.Column("invalid_rows_seen", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("runs_pkey")),
         sqlite_autoincrement=True,

@@ -1,0 +1,208 @@
+"""The governor: what a run as a whole does about what comes back.
+
+Workers judge and record one submission each; here their dispositions add up. A service that says "too
+frequent" slows the pace; one that does not answer at all is waited for; a fault of the account, or too many
+failures, halts the run. It sends nothing but the harmless probe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from batcher.disposition import Kind, kind_of
+from batcher.model import (
+    Answer,
+    Decision,
+    Disposition,
+    HttpRefusal,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    State,
+)
+from batcher.pacer import Pacer
+from batcher.zego import meaning
+
+SILENT_CALLS = 5
+"""So many calls in a row without any answer begin an outage."""
+
+FIRST_PROBE_S = 0.5
+LONGEST_PROBE_S = 60.0
+PROBE_GROWTH = 1.5
+"""An outage is found over when it has lasted half as long again at most."""
+
+SUSPECT_PAUSE_S = 2.0
+"""How long to pause before asking whether code 7 was the credentials or the rate."""
+
+JUDGED = 200
+"""A share of failures is that among the last so many submissions that ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaxFailures:
+    """How many failures halt a run: a number of this run's, or a share of the last 200 that ended."""
+
+    number: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MaxFailures:
+        """Read ``N``, ``P%`` or ``off``, as the settings have checked it."""
+        if text == "off":
+            return cls()
+        if text.endswith("%"):
+            return cls(share=int(text[:-1]) / 100)
+        return cls(number=int(text))
+
+
+class Prober(Protocol):
+    """What the governor needs of the client."""
+
+    async def probe(self) -> Outcome:
+        """Make the harmless call."""
+
+
+class Governor:
+    """Heeds every disposition of a run.
+
+    Args:
+        pacer: slowed down, held back and released here.
+        client: makes the probes.
+        max_failures: when failures halt the run.
+        halt: called once with the reason why the run must stop sending.
+        tell: called with a line for people when something begins or ends.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pacer: Pacer,
+        client: Prober,
+        max_failures: MaxFailures,
+        *,
+        halt: Callable[[str], None],
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pacer = pacer
+        self._client = client
+        self._max_failures = max_failures
+        self._halt = halt
+        self._tell = tell
+        self._clock = clock
+        self._silent = 0
+        self._probing = False
+        self._failures = 0
+        self._ended: deque[bool] = deque(maxlen=JUDGED)
+        self.waiting_for: str | None = None
+        """Why nothing is sent at this moment."""
+
+    async def heed(self, outcome: Outcome, disposition: Disposition) -> None:
+        """React to one recorded disposition; returns when the run may go on."""
+        self._count_failures(disposition)
+        silent = isinstance(outcome, NotSent) or (
+            isinstance(outcome, ReplyLost) and outcome.http_status is None
+        )
+        self._silent = self._silent + 1 if silent else 0
+        match disposition.decision, outcome:
+            case Decision.HALT, Answer():
+                self._halt(halt_reason(outcome))
+            case Decision.SLOW_DOWN, Answer() | HttpRefusal():
+                self._pacer.slow_down(outcome.retry_after_s)
+            case Decision.PROBE, _:
+                await self._suspect_credentials()
+            case _ if self._silent >= SILENT_CALLS:
+                await self._sit_out()
+
+    @property
+    def why_slow(self) -> str | None:
+        """Why the pace is below the cap; None when it is not."""
+        if self.waiting_for:
+            return self.waiting_for
+        pace = self._pacer.pace
+        if self._pacer.held:
+            return "the service asked for a pause"
+        if pace.per_s(self._clock()) < 0.995 * pace.cap_per_s:
+            if pace.refusals:
+                return f"the service said {pace.refusals} times that calls come too often"
+            return "an earlier run was told that calls come too often"
+        return None
+
+    def _count_failures(self, disposition: Disposition) -> None:
+        if disposition.state in (State.PENDING, State.SENDING):
+            return
+        failed = disposition.state in (State.REJECTED, State.FAILED)
+        self._failures += failed
+        self._ended.append(failed)
+        number, share = self._max_failures.number, self._max_failures.share
+        if not failed:
+            return
+        if number is not None and self._failures >= number:
+            self._halt(f"too many failures: {self._failures} in this run; see the codes, then run again")
+        elif share is not None and len(self._ended) == JUDGED and sum(self._ended) >= share * JUDGED:
+            self._halt(
+                f"too many failures: {sum(self._ended)} of the last {JUDGED} that ended; see the codes, "
+                "then run again, with --max-failures off if this is as it should be"
+            )
+
+    async def _suspect_credentials(self) -> None:
+        """Code 7 after successes: find out by the harmless call what it meant."""
+
+        def judge(outcome: Outcome) -> bool:
+            match outcome:
+                case Answer() if kind_of(outcome.code) in (Kind.CREDENTIALS, Kind.HALT):
+                    self._halt(halt_reason(outcome))
+                    return True
+                case Answer():
+                    self._pacer.slow_down()
+                    return True
+            return False
+
+        await self._probe(judge, SUSPECT_PAUSE_S, "the service doubts our credentials; asking it again")
+
+    async def _sit_out(self) -> None:
+        """Nobody answers: hold still and probe, at growing intervals, until somebody does."""
+        began = self._clock()
+
+        def judge(outcome: Outcome) -> bool:
+            match outcome:
+                case Answer() if kind_of(outcome.code) is Kind.HALT:
+                    self._halt(halt_reason(outcome))
+                case NotSent() | ReplyLost(http_status=None):
+                    return False
+            self._silent = 0
+            return True
+
+        if await self._probe(judge, FIRST_PROBE_S, "the endpoint does not answer; waiting for it"):
+            self._tell(f"The endpoint answers again, after {self._clock() - began:.0f} s.")
+
+    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, why: str) -> bool:
+        """Hold all turns and probe until an outcome decides; False when another probe is under way or the
+        run is stopped.
+        """
+        if self._probing:
+            return False
+        self._probing, self.waiting_for = True, why
+        self._pacer.hold(float("inf"))
+        self._tell(why[:1].upper() + why[1:] + ".")
+        try:
+            while not await self._pacer.stopped_within(pause_s):
+                await self._pacer.probe_turn()
+                if judge(await self._client.probe()):
+                    self._pacer.release()
+                    return True
+                pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
+            return False
+        finally:
+            self._probing, self.waiting_for = False, None
+
+
+def halt_reason(answer: Answer) -> str:
+    """Why an answer halts the run, and what to do."""
+    what = meaning(answer.code)
+    said = f" (the service says: {answer.message})" if answer.message else ""
+    return f"code {answer.code}: {what.text}{said}; {what.remedy}"
