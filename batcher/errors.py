@@ -10,7 +10,8 @@
     └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
         ├── LedgerMissing    there is none at that place
         ├── NotALedger       the file there is something else
-        └── LedgerTooNew     a newer batcher has written it
+        ├── LedgerTooNew     a newer batcher has written it
+        └── IllegalMove      what was to be recorded contradicts what is on record: a defect of ours
 
 What the service or the network answers to a request is no error here but a value, an
 ``Outcome`` of :mod:`batcher.model`: every one of them is expected, recorded and judged.
@@ -53,3 +54,7 @@ class NotALedger(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger's schema is newer than this program knows."""
+
+
+class IllegalMove(LedgerError):
+    """What was to be recorded contradicts what is on record; nothing of it was."""

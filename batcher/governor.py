@@ -22,6 +22,7 @@ from batcher.model import (
     NotSent,
     Outcome,
     ReplyLost,
+    Settlement,
     State,
 )
 from batcher.pacer import Pacer
@@ -75,6 +76,7 @@ class Governor:
         max_failures: when failures halt the run.
         halt: called once with the reason why the run must stop sending.
         tell: called with a line for people when something begins or ends.
+        detail: called with a line about every attempt that brought no task id.
         clock: monotonic seconds.
     """
 
@@ -86,6 +88,7 @@ class Governor:
         *,
         halt: Callable[[str], None],
         tell: Callable[[str], None],
+        detail: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pacer = pacer
@@ -93,6 +96,7 @@ class Governor:
         self._max_failures = max_failures
         self._halt = halt
         self._tell = tell
+        self._detail = detail
         self._clock = clock
         self._silent = 0
         self._probing = False
@@ -101,8 +105,11 @@ class Governor:
         self.waiting_for: str | None = None
         """Why nothing is sent at this moment."""
 
-    async def heed(self, outcome: Outcome, disposition: Disposition) -> None:
-        """React to one recorded disposition; returns when the run may go on."""
+    async def heed(self, settlement: Settlement) -> None:
+        """React to one recorded settlement; returns when the run may go on."""
+        outcome, disposition = settlement.outcome, settlement.disposition
+        if disposition.decision is not Decision.SUBMITTED:
+            self._detail(f"{settlement.claim.file_id}: {_said(outcome)} → {disposition.decision}")
         self._count_failures(disposition)
         silent = isinstance(outcome, NotSent) or (
             isinstance(outcome, ReplyLost) and outcome.http_status is None
@@ -199,6 +206,10 @@ class Governor:
             return False
         finally:
             self._probing, self.waiting_for = False, None
+
+
+def _said(outcome: Outcome) -> str:
+    return f"code {outcome.code} {outcome.message}" if isinstance(outcome, Answer) else outcome.detail
 
 
 def halt_reason(answer: Answer) -> str:

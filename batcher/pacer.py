@@ -26,12 +26,16 @@ from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
 
-MARGIN = 0.0115
-"""How far below the limit the pace stays at most: 20/s becomes 19.77/s, one request every 50.6 ms."""
+MARGIN = 0.0125
+"""How far below the limit the pace stays at most: 20/s becomes 19.75/s, one request every 50.6 ms."""
 
-CATCH_UP_S = 0.004
-"""Lateness that may be made up for. With the margin it leaves 8 ms for requests that bunch on their way
-before 21 of them fall into one second."""
+WINDOW_S = 1.009
+"""No more requests than the limit allows leave within this. Evenly spaced they never would; it binds while
+lateness is made up for, and leaves 9 ms to requests that bunch on their way before 21 arrive in one second."""
+
+CATCH_UP_TURNS = 0.5
+CATCH_UP_S = 0.005
+"""Lateness that may be made up for: half a turn, or at high rates, where timers are too coarse, this long."""
 
 AHEAD_S = 0.05
 """How long before its instant an attempt may begin, so that a slow disk does not bunch requests."""
@@ -101,6 +105,36 @@ class Pace:
         return True
 
 
+class Window:
+    """The last requests that left: as many as the limit allows in a second.
+
+    Args:
+        limit: requests per second; above a thousand timers are too coarse for it to matter.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left_at: deque[float] = deque(maxlen=limit if 1 <= limit <= 1000 else 0)
+
+    async def room(self) -> None:
+        """Wait until one more may leave."""
+        while self._left_at and len(self._left_at) == self._left_at.maxlen:
+            wait_s = self._left_at[0] + WINDOW_S - self._clock()
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
+
+    def leaves(self) -> None:
+        """One more may leave from now on."""
+        self._left_at.append(self._clock())
+
+    def left(self) -> None:
+        """The last one leaves only now."""
+        if self._left_at:
+            self._left_at[-1] = self._clock()
+
+
 class Pacer:
     """Turns at a pace.
 
@@ -121,6 +155,7 @@ class Pacer:
         self._stopped = asyncio.Event()
         self._left_out = 0
         self._line = asyncio.Semaphore(max(1, math.floor(rate_per_s * AHEAD_S)))
+        self._window = Window(math.floor(rate_per_s), clock)
         self._bucket_per_s = self.pace.per_s(clock())
         self._bucket = _bucket(self._bucket_per_s)
 
@@ -151,7 +186,13 @@ class Pacer:
             # A new bucket for a new pace, with this turn's token taken out of it: no turn is won or lost.
             self._bucket, self._bucket_per_s = _bucket(per_s), per_s
             await self._bucket.acquire()
+        await self._window.room()
+        self._window.leaves()
         return not self.held and not self._stopped.is_set()
+
+    def sent(self) -> None:
+        """The request of the last turn leaves only now, and its successors keep their distance from it."""
+        self._window.left()
 
     async def probe_turn(self) -> None:
         """Wait for an instant to send a probe, which may leave while turns are held back."""
@@ -214,5 +255,5 @@ class Pacer:
 
 def _bucket(per_s: float) -> AsyncLimiter:
     """A token bucket of that pace which holds one token and what late timers may catch up."""
-    capacity = 1 + per_s * CATCH_UP_S
+    capacity = 1 + max(CATCH_UP_TURNS, per_s * CATCH_UP_S)
     return AsyncLimiter(capacity, capacity / per_s)

@@ -111,6 +111,7 @@ class Runner:
         version: of this program, for the record.
         learned_pace_per_s: the pace at which an earlier run ended.
         tell: called with a line for people when something begins or ends.
+        detail: called with a line about every attempt that brought no task id.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Runner:
         version: str,
         learned_pace_per_s: float | None = None,
         tell: Callable[[str], None] = lambda _: None,
+        detail: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -140,6 +142,7 @@ class Runner:
             settings.max_failures,
             halt=lambda reason: self._stop(Exit.HALTED, reason),
             tell=tell,
+            detail=detail,
             clock=clock,
         )
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)

@@ -21,7 +21,6 @@ from batcher.errors import LedgerError
 from batcher.model import (
     Answer,
     Claim,
-    Disposition,
     FileId,
     HttpRefusal,
     InDoubtPolicy,
@@ -62,9 +61,12 @@ class Turns(Protocol):
     async def turn(self) -> bool:
         """Wait for the instant to send; False when nothing may be sent after all."""
 
+    def sent(self) -> None:
+        """The request of the last turn leaves now."""
 
-Heed = Callable[[Outcome, Disposition], Awaitable[None]]
-"""Told of every recorded disposition, so that the run as a whole can react."""
+
+Heed = Callable[[Settlement], Awaitable[None]]
+"""Told of every recorded settlement, so that the run as a whole can react."""
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ class Worker:
                 await self._settle(claim, NotSent("turns were held back before it was sent"), Wire())
 
     async def _send(self, claim: Claim) -> None:
-        on_wire = Wire()
+        on_wire = Wire(self._pacer.sent)
         try:
             outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
         except asyncio.CancelledError:
@@ -162,7 +164,7 @@ class Worker:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
         else:
             self._claims.done(claim)
-        await self._heed(outcome, disposition)
+        await self._heed(settlement)
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:

@@ -1,6 +1,6 @@
 """How near the limit, and how rarely over it: the pacer against servers that count in different ways.
 
-Each case is a sandbox in a process of its own and `batcher run --rate 20` over 1,200 recordings; the sandbox's
+Each case is a sandbox in a process of its own and `batcher run --rate 20` over 1,200 recordings; its
 truth log is the measure. Prints a table in Markdown.
 
     python bench/pacing.py                 all cases, four at a time: about 4 minutes
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -149,7 +149,7 @@ async def table(cases: Sequence[Case]) -> None:
 
 
 @contextlib.contextmanager
-def busy_cores() -> AsyncIterator[None]:  # type: ignore[misc] # a generator, to the decorator
+def busy_cores() -> Iterator[None]:
     """Keep every core busy."""
     command = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(command) for _ in range(os.cpu_count() or 2)]

@@ -59,6 +59,8 @@ async def run_manifests(
         ledger = await stack.enter_async_context(await open_for_writing(path))
         await _check_changes(ledger, prepared, how)
         await ledger.bind(app_id, settings.place)
+        for warning in ledger.prepare_run(figures(await ledger.tallies()).open):
+            console.problem(f"batcher: warning: {warning}")
         client = await stack.enter_async_context(_client(settings, app_id, secret))
         told, last = await ledger.last_told_run(), await ledger.last_run()
         runner = Runner(
@@ -69,6 +71,7 @@ async def run_manifests(
             version=__version__,
             learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
             tell=console.say,
+            detail=console.detail,
         )
         _listen_to_signals(runner, console)
         async with watch(runner, ledger, console, settings.progress):

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from batcher.errors import LedgerError
+from batcher.errors import IllegalMove
 from batcher.ledger.tables import (
     NO_CODE,
     NO_RUN,
@@ -304,12 +304,12 @@ async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[N
     await connection.execute(_SETTLE_ATTEMPT, [_attempt_values(item) for item in items])
     result = await connection.execute(_SETTLE_SUBMISSION, [_submission_values(item) for item in items])
     if result.rowcount != len(items):
-        raise LedgerError(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
+        raise IllegalMove(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
     changes: Counter[_Key] = Counter()
     for item in items:
         claim, disposition = item.settlement.claim, item.settlement.disposition
         if disposition.state not in MOVES[State.SENDING]:
-            raise LedgerError(f"a submission cannot move from sending to {disposition.state}")
+            raise IllegalMove(f"a submission cannot move from sending to {disposition.state}")
         changes[State.SENDING, claim.code, claim.run_id] -= 1
         changes[disposition.state, disposition.code, item.run_id] += 1
     await _tally(connection, changes)
@@ -328,7 +328,7 @@ async def move_all(connection: AsyncConnection, items: Sequence[tuple[Any, dict[
         changes: Counter[_Key] = Counter()
         for state, code, run_id, n in counted:
             if values["state"] not in MOVES[State(state)]:
-                raise LedgerError(f"a submission cannot move from {state} to {values['state']}")
+                raise IllegalMove(f"a submission cannot move from {state} to {values['state']}")
             changes[State(state), code, run_id] -= n
             changes[values["state"], code, values.get("run_id", run_id)] += n
         await _tally(connection, changes)

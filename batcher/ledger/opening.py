@@ -18,11 +18,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from batcher.bundled import bundled
-from batcher.errors import LedgerBusy, LedgerError, LedgerMissing, LedgerTooNew, NotALedger, SettingsError
+from batcher.errors import (
+    IllegalMove,
+    LedgerBusy,
+    LedgerError,
+    LedgerMissing,
+    LedgerTooNew,
+    NotALedger,
+    SettingsError,
+)
 from batcher.ledger.tables import REVISIONS
 
 BUSY_TIMEOUT_S = 10
@@ -198,6 +206,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn the database library's exceptions into a :class:`LedgerError` that says what to do."""
     try:
         yield
+    except IntegrityError as exc:
+        raise IllegalMove(f"{path}: {exc.orig}") from exc
     except DBAPIError as exc:
         raise _from_driver(path, exc.orig) from exc
     except sqlite3.Error as exc:

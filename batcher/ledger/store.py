@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
 from batcher.ledger import events, opening
+from batcher.ledger.disk import LedgerDisk, check_room, network_file_system
 from batcher.ledger.events import Added
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.tables import submissions
@@ -43,7 +44,8 @@ class Ledger(LedgerReader):
         super().__init__(reading, path)
         self._lock = lock
         self._writing = writing
-        self._writer = Writer(writing, path)
+        self._disk = LedgerDisk(path)
+        self._writer = Writer(writing, path, self._disk)
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
 
@@ -56,7 +58,23 @@ class Ledger(LedgerReader):
         await self._writer.close()
         await super().close()
         await self._writing.dispose()
+        self._disk.give_room()
         self._lock.release()
+
+    def prepare_run(self, open_submissions: int) -> list[str]:
+        """Look at the disk before a run begins and set room aside; returns what a person should know.
+
+        Raises:
+            LedgerError: there is no room.
+        """
+        warnings = [check_room(self.path, open_submissions)]
+        if kind := network_file_system(self.path):
+            warnings.append(
+                f"{self.path}: it is on a network file system ({kind}), where locks and syncs are not to be "
+                "relied on; keep the ledger on a local disk"
+            )
+        self._disk.set_room_aside()
+        return [warning for warning in warnings if warning]
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -97,12 +115,12 @@ class Ledger(LedgerReader):
             "reason": reason,
             "told": exit_code in (0, 1),
         }
-        await self._writer.record(events.update_run, row)
+        await self._writer.record(events.update_run, row, known=True)
 
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
         """Record the pace a run has just now, and why it is below the cap."""
         row = {"run": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
-        await self._writer.record(events.update_run, row)
+        await self._writer.record(events.update_run, row, known=True)
 
     # -- submissions -----------------------------------------------------------------------------
 
@@ -118,7 +136,7 @@ class Ledger(LedgerReader):
         """Record what came back for an attempt and what was decided about its submission."""
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
-        await self._writer.record(events.settle, events.Settle(settlement, run_id, due))
+        await self._writer.record(events.settle, events.Settle(settlement, run_id, due), known=True)
 
     async def hold_doubtful(self, run_id: RunId) -> int:
         """Take open submissions whose answer was lost before out of the queue; returns how many."""

@@ -4,6 +4,11 @@ Workers hand it what they want recorded and wait for the commit. While a commit 
 disk new work gathers, and all of it makes the next transaction, so the disk's sync rate is never the
 speed limit; the writer does not linger to fill a batch, since every worker waits for its own commit.
 
+When a group cannot be written because of the disk, a lock or a missing file, nothing that leads to a request
+is recorded any more: those waiting to begin are refused, now and from then on. What is already known, above
+all answers, is tried once more, out of a reserve of room if there is one. A group that fails because one of
+its items is impossible is taken apart, so that a bad item does not take its neighbours down.
+
 The writer's task is never cancelled, because cancelling a task inside a transaction leaves the shared
 connection inside it. A worker that is cancelled while it waits loses only the waiting.
 """
@@ -14,11 +19,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from batcher.errors import LedgerError
+from batcher.errors import IllegalMove, LedgerError
 from batcher.ledger.opening import translated
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -32,9 +37,21 @@ Event = Callable[[AsyncConnection, Sequence[I]], Awaitable[Sequence[R]]]
 class _Waiting(Generic[I, R]):
     item: I
     done: asyncio.Future[R]
+    known: bool
+    """It records what has happened already, and leads to no request."""
 
 
 _Group = dict[Event[Any, Any], list[_Waiting[Any, Any]]]
+
+
+class Disk(Protocol):
+    """What the writer needs of the disk under the ledger."""
+
+    def check(self) -> None:
+        """Make sure that the file is still the one that was opened; raises LedgerError when it is not."""
+
+    def give_room(self) -> None:
+        """Something could not be written: free what room was set aside."""
 
 
 class Writer:
@@ -43,14 +60,17 @@ class Writer:
     Args:
         engine: an engine whose transactions begin ``IMMEDIATE``; the writer holds one connection of it.
         path: the ledger's file, for messages.
+        disk: what is asked before, and told when something cannot be written.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path, disk: Disk) -> None:
         self._engine = engine
         self._path = path
+        self._disk = disk
         self._waiting: _Group = {}
         self._wake = asyncio.Event()
         self._closing = False
+        self._broken: LedgerError | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -63,15 +83,22 @@ class Writer:
             connection = await self._engine.connect()
         self._task = asyncio.create_task(self._run(connection), name="ledger-writer")
 
-    async def record(self, event: Event[I, R], item: I) -> R:
+    async def record(self, event: Event[I, R], item: I, *, known: bool = False) -> R:
         """Have one item recorded; returns once it is on disk.
+
+        Args:
+            event: records items of its kind.
+            item: what to record.
+            known: it has happened already; worth another try when the ledger has broken.
 
         Raises:
             LedgerError: it is not on disk.
         """
         if self._closing:
             raise LedgerError(f"{self._path}: the ledger is closed")
-        waiting: _Waiting[I, R] = _Waiting(item, asyncio.get_running_loop().create_future())
+        if self._broken and not known:
+            raise self._broken
+        waiting: _Waiting[I, R] = _Waiting(item, asyncio.get_running_loop().create_future(), known)
         self._waiting.setdefault(event, []).append(waiting)
         self._wake.set()
         # Shielded: a cancelled worker must not make the writer skip what it was told to record.
@@ -95,24 +122,47 @@ class Writer:
         finally:
             # Whatever ends the writer, nobody may wait for it in vain.
             self._closing = True
-            for waiting in [one for members in self._waiting.values() for one in members]:
+            for waiting in _members(self._waiting):
                 _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
             await connection.close()
 
     async def _write(self, connection: AsyncConnection, group: _Group) -> None:
-        """Record a group; when that fails, each item by itself, so that a bad one does not take the rest."""
+        """Record a group, or what can be recorded of it."""
         error = await self._transact(connection, group)
-        if error is None:
-            return
+        if isinstance(error, LedgerError) and not isinstance(error, IllegalMove):
+            await self._rescue(connection, group, error)
+        elif error is not None:
+            await self._take_apart(connection, group, error)
+
+    async def _rescue(self, connection: AsyncConnection, group: _Group, error: LedgerError) -> None:
+        """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
+        self._broken = self._broken or error
+        self._disk.give_room()
+        kept: _Group = {}
+        for event, members in group.items():
+            for waiting in members:
+                if waiting.known:
+                    kept.setdefault(event, []).append(waiting)
+                else:
+                    _fail(waiting, error)
+        again = await self._transact(connection, kept) if kept else None
+        for waiting in _members(kept):
+            if again is not None:
+                _fail(waiting, again)
+
+    async def _take_apart(self, connection: AsyncConnection, group: _Group, error: Exception) -> None:
+        """Something in the group is impossible: record each item by itself."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         for event, waiting in singles:
+            alone: Exception | None = error
             if len(singles) > 1:
-                error = await self._transact(connection, {event: [waiting]})
-            if error is not None:
-                _fail(waiting, error)
+                alone = await self._transact(connection, {event: [waiting]})
+            if alone is not None:
+                _fail(waiting, alone)
 
     async def _transact(self, connection: AsyncConnection, group: _Group) -> Exception | None:
         try:
+            self._disk.check()
             with translated(self._path):
                 async with connection.begin():
                     results = [
@@ -126,6 +176,10 @@ class Writer:
                 if not waiting.done.done():
                     waiting.done.set_result(value)
         return None
+
+
+def _members(group: _Group) -> list[_Waiting[Any, Any]]:
+    return [waiting for members in group.values() for waiting in members]
 
 
 def _fail(waiting: _Waiting[Any, Any], error: Exception) -> None:

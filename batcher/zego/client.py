@@ -69,16 +69,22 @@ async def _note_sent(
     _params: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     """Called just before the request's first byte is handed to the connection."""
-    context.trace_request_ctx.sent_at = context.trace_request_ctx.clock()
+    context.trace_request_ctx.leaves()
 
 
 @dataclass(slots=True)
 class Wire:
     """What happened to one request on its way; filled in while it is under way."""
 
-    clock: Callable[[], float] = time.time
+    on_sent: Callable[[], None] = lambda: None
+    """Called at that moment."""
     sent_at: float | None = None
     """Unix seconds at which its first byte may have left; None while none can have."""
+
+    def leaves(self) -> None:
+        """Its first byte is handed to the connection now."""
+        self.sent_at = time.time()
+        self.on_sent()
 
 
 class ZegoClient:

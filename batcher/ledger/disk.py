@@ -1,0 +1,127 @@
+"""The disk under a ledger: is there room, is it local, is the file still the one we opened.
+
+Also room set aside while a run goes on, and given back to the disk when that is full, so that the answers of
+requests already on the wire can still be recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from batcher.errors import LedgerError
+
+RESERVE_BYTES = 4 << 20
+"""Enough for the answers of some hundred requests, with every page they touch written twice."""
+
+LEAST_FREE_BYTES = 16 << 20
+"""With less than this, a run does not begin."""
+
+BYTES_PER_ATTEMPT = 250
+"""What one more attempt adds to a ledger."""
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "ceph", "glusterfs", "lustre"}
+
+
+class LedgerDisk:
+    """The file of an open ledger, and the room set aside beside it.
+
+    The database library would go on writing to a file that has no name any more, so the file's identity is
+    compared with the one it had when it was opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reserve = path.with_name(path.name + ".reserve")
+        self._opened = _identity(path)
+
+    def check(self) -> None:
+        """Make sure that the file is still the one that was opened.
+
+        Raises:
+            LedgerError: it was deleted or replaced.
+        """
+        if _identity(self._path) != self._opened:
+            raise LedgerError(
+                f"{self._path}: the ledger was deleted or replaced while in use; nothing more is sent. "
+                "Put the file back if it was moved, then run again"
+            )
+
+    def set_room_aside(self) -> None:
+        """Take room that is given back when the disk is full.
+
+        Raises:
+            LedgerError: there is not that much.
+        """
+        try:
+            with self._reserve.open("wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                # Written, not only allocated: some file systems promise room that they do not have.
+                file.write(os.urandom(1 << 16) * (RESERVE_BYTES >> 16))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            self.give_room()
+            raise LedgerError(
+                f"{self._reserve}: {exc.strerror}; a run needs {RESERVE_BYTES >> 20} MiB beside its ledger. "
+                "Free some space, then run again"
+            ) from exc
+
+    def give_room(self) -> None:
+        """Give the room back to the disk."""
+        with contextlib.suppress(OSError):
+            self._reserve.unlink()
+
+
+def check_room(path: Path, open_submissions: int) -> str | None:
+    """Look at the free space before a run begins; returns a warning when the work may not fit.
+
+    Raises:
+        LedgerError: there is hardly any.
+    """
+    free = shutil.disk_usage(path.resolve().parent).free
+    if free < LEAST_FREE_BYTES:
+        raise LedgerError(
+            f"{path}: only {free >> 20} MiB are free on its disk; a run needs {LEAST_FREE_BYTES >> 20} MiB. "
+            "Free some space, then run again"
+        )
+    needed = open_submissions * BYTES_PER_ATTEMPT
+    if free < needed + LEAST_FREE_BYTES:
+        return (
+            f"{path}: {free >> 20} MiB are free on its disk, and the open submissions will take about "
+            f"{needed >> 20} MiB; the run will stop when the disk is full, and go on when there is room again"
+        )
+    return None
+
+
+def network_file_system(path: Path) -> str | None:
+    """The kind of network file system a file is on; None on a local disk, or when that cannot be known."""
+    try:
+        kind = _kind(path.resolve().parent)
+    except OSError:
+        return None
+    return kind if kind in _NETWORK or "fuse." in kind else None
+
+
+def _kind(folder: Path) -> str:
+    if not sys.platform.startswith("linux"):
+        return ""
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+        fields = line.split()
+        mounted, after = fields[4].encode().decode("unicode_escape"), fields[fields.index("-") + 1]
+        inside = mounted == "/" or str(folder) == mounted or str(folder).startswith(mounted + "/")
+        if inside and len(mounted) >= len(best):
+            best, kind = mounted, after
+    return kind
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
