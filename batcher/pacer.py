@@ -31,7 +31,7 @@ MARGIN = 0.0125
 
 WINDOW_S = 1.009
 """No more requests than the limit allows leave within this. Evenly spaced they never would; it binds while
-lateness is made up for, and leaves 9 ms to requests that bunch on their way before 21 arrive in one second."""
+lateness is made up for, and leaves 9 ms to requests that bunch on their way before 21 arrive in a second."""
 
 CATCH_UP_TURNS = 0.5
 CATCH_UP_S = 0.005

@@ -21,6 +21,7 @@ from batcher.errors import LedgerError
 from batcher.model import (
     Answer,
     Claim,
+    Disposition,
     FileId,
     HttpRefusal,
     InDoubtPolicy,

@@ -81,18 +81,21 @@ def _root(
 
 def _end(console: Console, work: Callable[[], int]) -> None:
     """Do a command's work and end with its exit code; what is wrong is said in one message."""
+    code = 0
     try:
         code = work()
-        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of stdout has what it wanted; keep the interpreter from complaining at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        pass  # the reader of stdout has what it wanted
     except KeyboardInterrupt:
         code = 130
     except BatcherError as exc:
         console.problem("\n".join(f"batcher: {line}" for line in str(exc).splitlines()))
         code = 5 if isinstance(exc, LedgerBusy) else 6 if isinstance(exc, LedgerError) else 2
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # keep the interpreter from complaining at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(code)
 
 

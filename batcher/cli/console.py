@@ -40,6 +40,11 @@ class Console:
         if self.volume is Volume.VERBOSE:
             _write(text)
 
+    def data(self, text: str) -> None:
+        """Write a line of data to stdout, whose reader may have gone away."""
+        with contextlib.suppress(BrokenPipeError):
+            print(text, flush=True)  # noqa: T201 - data, on stdout
+
     @property
     def width(self) -> int:
         """Columns to wrap text at."""
@@ -49,13 +54,13 @@ class Console:
     def is_terminal(self) -> bool:
         """Whether a person may be watching stderr."""
         try:
-            return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+            return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         except ValueError:
             return False
 
 
 def _write(text: str) -> None:
-    if not text:
+    if not text or sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):  # a closed pipe or a vanished terminal stops nobody
         sys.stderr.write(text + "\n")

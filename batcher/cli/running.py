@@ -81,7 +81,7 @@ async def run_manifests(
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
         console.problem(text)
         if as_json:
-            print(json.dumps(summary_json(summary), ensure_ascii=False))  # noqa: T201 - data, on stdout
+            console.data(json.dumps(summary_json(summary), ensure_ascii=False))
     return int(ending.exit)
 
 
