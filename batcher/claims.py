@@ -74,6 +74,8 @@ class Claims:
         self._fresh_ended = False
         self._doubtful_after: tuple[int, int] | None = None
         self._doubtful_ended = False
+        self._last: list[Claim] = []
+        """With a limit: in doubt, taken up in this run, and to be sent again within it, after all others."""
         self._held: set[SubmissionId] = set()
         """Claimed, or waiting in memory: not to be taken from the ledger a second time."""
         self._out = 0
@@ -114,7 +116,10 @@ class Claims:
         """A claimed submission is open again and due after a delay."""
         self._out -= 1
         if claim.tries.doubt and self._doubtful_after is None:
-            self._held.discard(claim.id)  # found again in the ledger, after all others
+            if self._left is not None:
+                self._last.append(claim)
+            else:
+                self._held.discard(claim.id)  # found again in the ledger, after all others
         else:
             self._delay(claim, self._clock() + delay_s, counted=True)
         self._changed.set()
@@ -174,11 +179,11 @@ class Claims:
     async def _fetch(self) -> bool:
         """Fill the page from the ledger; False when there was nothing to fill it with."""
         async with self._fetching:
-            if self.limit_reached or self._closed:
+            if self._closed:
                 return False
             if self._page:
                 return True
-            if not self._fresh_ended:
+            if not self._fresh_ended and not self.limit_reached:
                 return await self._fetch_fresh()
             # In doubt: after all others, so not while any of those is sent, put off or still to be read.
             if self._doubtful_after is not None or not (self._out or self._delayed or self._loading):
@@ -194,10 +199,17 @@ class Claims:
         return self._fill(claims)
 
     async def _fetch_doubtful(self) -> bool:
-        if self._doubtful_ended:
+        self._doubtful_after = self._doubtful_after or (0, 0)
+        if self._last:
+            for claim in self._last:
+                self._delay(claim, self._clock(), counted=True)
+            self._last.clear()
+            return True
+        if self._doubtful_ended or self.limit_reached:
             return False
-        claims = await self._ledger.doubtful(after=self._doubtful_after or (0, 0), limit=PAGE)
-        self._doubtful_after = (claims[-1].tries.doubt, claims[-1].id) if claims else (0, 0)
+        claims = await self._ledger.doubtful(after=self._doubtful_after, limit=PAGE)
+        if claims:
+            self._doubtful_after = (claims[-1].tries.doubt, claims[-1].id)
         self._doubtful_ended = not claims
         return self._fill(claims)
 
@@ -208,7 +220,7 @@ class Claims:
         return bool(claims)
 
     def _finished(self) -> bool:
-        if self._out or self._delayed:
+        if self._out or self._delayed or self._last:
             return False
         if self.limit_reached:
             return True

@@ -191,7 +191,7 @@ class Governor:
         """Hold all turns and probe until an outcome decides; False when another probe is under way or the
         run is stopped.
         """
-        if self._probing:
+        if self._probing or self._pacer.stopped:
             return False
         self._probing, self.waiting_for = True, why
         self._pacer.hold(float("inf"))

@@ -37,7 +37,7 @@ CATCH_UP_TURNS = 0.5
 CATCH_UP_S = 0.005
 """Lateness that may be made up for: half a turn, or at high rates, where timers are too coarse, this long."""
 
-AHEAD_S = 0.05
+AHEAD_S = 0.02
 """How long before its instant an attempt may begin, so that a slow disk does not bunch requests."""
 
 _PATIENCE_PER_S = 50.0
@@ -178,7 +178,7 @@ class Pacer:
             False when turns were held back or stopped meanwhile: do not send.
         """
         await self._instant()
-        while self._left_out and not self._stopped.is_set():
+        while self._left_out and not self.stopped:
             self._left_out -= 1
             await self._instant()
         per_s = self.pace.per_s(self._clock())
@@ -188,7 +188,7 @@ class Pacer:
             await self._bucket.acquire()
         await self._window.room()
         self._window.leaves()
-        return not self.held and not self._stopped.is_set()
+        return not self.held and not self.stopped
 
     def sent(self) -> None:
         """The request of the last turn leaves only now, and its successors keep their distance from it."""
@@ -206,7 +206,9 @@ class Pacer:
             self.hold(retry_after_s)
 
     def hold(self, seconds: float) -> None:
-        """Give no turns for so long, or until released."""
+        """Give no turns for so long, or until released; once stopped there is nothing to hold back."""
+        if self.stopped:
+            return
         self._held_until = max(self._held_until, self._clock() + seconds)
         self._released.clear()
 
@@ -225,6 +227,11 @@ class Pacer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()
+        return self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there will be no more turns."""
         return self._stopped.is_set()
 
     @property

@@ -39,7 +39,12 @@ class Settings(BaseSettings):
     """Everything that can be set. Field names are those of the variables without ``BATCHER_``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BATCHER_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix="BATCHER_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
     )
     _toml: ClassVar[Mapping[str, Any]] = {}
 
@@ -50,13 +55,13 @@ class Settings(BaseSettings):
     is_test: bool | None = None
     ledger: str = "batcher.db"
 
-    rate: float = Field(20.0, gt=0, le=1_000_000)
+    rate: float = Field(20.0, gt=0, le=1_000_000, allow_inf_nan=False)
     concurrency: int = Field(64, ge=1, le=10_000)
-    timeout: float = Field(30.0, gt=0)
+    timeout: float = Field(30.0, gt=0, allow_inf_nan=False)
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = Field(None, ge=1)
     max_failures: str = "50%"
-    grace: float = Field(30.0, ge=0)
+    grace: float = Field(30.0, ge=0, allow_inf_nan=False)
 
     vendor: str | None = None
     type: str | None = None
@@ -180,7 +185,7 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     try:
         settings: Settings = reading(**given)
     except ValidationError as exc:
-        raise SettingsError("\n".join(_problems(exc, given, toml))) from None
+        raise SettingsError("\n".join(_problems(exc, given, toml, str(config or DEFAULT_CONFIG)))) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f".env: cannot be read: {exc}") from exc
     return settings
@@ -246,19 +251,23 @@ def _read_toml(config: Path | None) -> dict[str, Any]:
     return values
 
 
-def _problems(exc: ValidationError, flags: Mapping[str, object], toml: Mapping[str, object]) -> list[str]:
+def _problems(
+    exc: ValidationError, flags: Mapping[str, object], toml: Mapping[str, object], config: str
+) -> list[str]:
     lines = []
     for error in exc.errors(include_url=False, include_context=False):
         name = str(error["loc"][0])
-        given = "" if name == "server_secret" else f" {error.get('input')!s}"
+        given = (
+            "" if name == "server_secret" or "@" in str(error.get("input")) else f" {error.get('input')!s}"
+        )
         message = error["msg"].removeprefix("Value error, ")
-        lines.append(f"{_named(name, flags, toml)}{given}: {message}")
+        lines.append(f"{_named(name, flags, toml, config)}{given}: {message}")
     return lines
 
 
-def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object]) -> str:
+def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object], config: str) -> str:
     """A setting as the user gave it."""
     if name in flags:
         return "--" + name.replace("_", "-")
     variable = f"BATCHER_{name.upper()}"
-    return f"{DEFAULT_CONFIG}: {name}" if name in toml and variable not in os.environ else variable
+    return f"{config}: {name}" if name in toml and variable not in os.environ else variable

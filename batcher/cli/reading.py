@@ -23,7 +23,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         bound = await ledger.bound_to()
         now = figures(await ledger.tallies())
         loads, last_run = await ledger.loads(), await ledger.last_run()
-        invalid = await ledger.count_invalid_rows()
+        invalid, doubtful = await ledger.count_invalid_rows(), await ledger.count_doubtful()
     if as_json:
         value = {
             "ledger": str(ledger.path),
@@ -32,6 +32,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
                 "total": now.total,
                 **{state.value: n for state, n in now.by_state.items()},
             },
+            "doubtful": doubtful,
             "invalid_rows": invalid,
             "codes": {str(code): n for code, n in now.codes.items()},
             "loads": [_load_json(load) for load in loads],
@@ -43,6 +44,8 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
     to = f"   AppId {bound[0]}, {bound[1].value} endpoint" if bound else "   no run yet"
     _out(f"{ledger.path}{to}\n")
     _out(_states_text(now))
+    if doubtful:
+        _out(f"  {'answers lost':<14}{doubtful:>10,}   of the pending; may have been accepted already")
     if invalid:
         _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
     for code, n in now.codes.items():
@@ -102,9 +105,10 @@ def _load_text(load: Load) -> str:
 
 def _run_text(run: Run) -> str:
     began = f"began {_minute(run.started_at)} on {run.host}"
+    slow = f"; pace {run.pace_per_s:.1f}/s, since {run.why_slow}" if run.why_slow else ""
     if run.ended_at is None:
-        return f"{began} (process {run.pid}), has not ended: it is going on, or was killed"
-    return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}"
+        return f"{began} (process {run.pid}), has not ended: it is going on, or was killed{slow}"
+    return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}{slow}"
 
 
 def _minute(at: datetime) -> str:
@@ -139,6 +143,8 @@ def _run_json(run: Run | None) -> dict[str, Any] | None:
         "host": run.host,
         "version": run.version,
         "rate_per_s": run.rate_per_s,
+        "pace_per_s": run.pace_per_s,
+        "why_slow": run.why_slow,
     }
 
 

@@ -19,7 +19,15 @@ from batcher.manifest import Defaults
 from batcher.model import State
 from batcher.records import Run
 from batcher.report.figures import figures, of_run, since
-from batcher.report.summary import FIRST_INVALID_ROWS, InvalidRows, Summary, summary_json, summary_text
+from batcher.report.summary import (
+    FIRST_INVALID_ROWS,
+    InvalidRows,
+    Summary,
+    ledger_option,
+    quoted,
+    summary_json,
+    summary_text,
+)
 from batcher.report.words import count, paragraph
 from batcher.runner import Ending, Exit, Runner, RunSettings
 from batcher.settings import Settings, account_of
@@ -77,7 +85,7 @@ async def run_manifests(
         async with watch(runner, ledger, console, settings.progress):
             ending = await runner.run()
         _tell_unrecorded(ending, console)
-        summary = await _summary(ledger, ending, tuple(manifests), app_id, told)
+        summary = await _summary(ledger, ending, settings, tuple(manifests), told)
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
         console.problem(text)
         if as_json:
@@ -106,7 +114,9 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
             console.problem(paragraph("", text, width=console.width))
         left = figures(await ledger.tallies()).open
         console.say(
-            f"{count(left, 'submission')} to send: batcher run" if left else "Nothing is left to send."
+            f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"
+            if left
+            else "Nothing is left to send."
         )
     return int(Exit.TROUBLE if new else Exit.DONE)
 
@@ -122,7 +132,10 @@ async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[in
         raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
     async with await open_for_writing(path) as ledger:
         moved = await ledger.retry(chosen, codes)
-    console.say(f"{count(moved, 'submission')} back in the queue" + (": batcher run" if moved else ""))
+    console.say(
+        f"{count(moved, 'submission')} back in the queue"
+        + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
+    )
     return int(Exit.DONE)
 
 
@@ -185,7 +198,7 @@ def _tell_unrecorded(ending: Ending, console: Console) -> None:
 
 
 async def _summary(
-    ledger: Ledger, ending: Ending, manifests: tuple[str, ...], app_id: int, told: Run | None
+    ledger: Ledger, ending: Ending, settings: Settings, manifests: tuple[str, ...], told: Run | None
 ) -> Summary:
     """Everything that the closing summary tells, read from the ledger.
 
@@ -199,7 +212,7 @@ async def _summary(
         exit_code=int(ending.exit),
         reason=ending.reason,
         ledger=str(ledger.path),
-        app_id=app_id,
+        app_id=settings.app_id,
         run_id=ending.run_id,
         sent=ending.sent,
         seconds=ending.seconds,
@@ -212,6 +225,21 @@ async def _summary(
             tuple(await ledger.invalid_rows(after_id=seen, limit=FIRST_INVALID_ROWS)),
         ),
         meanings={code: meaning(code) for code in now.codes},
+        doubtful=await ledger.count_doubtful(),
         manifests=manifests,
+        row_options=_row_options(settings),
         unfinished=tuple(dict.fromkeys(load.source for load in await ledger.loads() if load.unfinished)),
     )
+
+
+def _row_options(settings: Settings) -> str:
+    """The options by which rows were read, as they stand on a command line."""
+    given = [
+        ("--vendor", settings.vendor),
+        ("--type", settings.type),
+        ("--definition", settings.definition),
+        ("--interval", settings.interval),
+        *(("--offset", offset) for offset in settings.offset),
+        ("--encoding", settings.encoding),
+    ]
+    return "".join(f" {name} {quoted(value)}" for name, value in given if value)

@@ -179,7 +179,9 @@ async def _tally(connection: AsyncConnection, changes: Counter[_Key]) -> None:
     if gained:
         await connection.execute(_GAIN, gained)
     if lost:
-        await connection.execute(_LOSE, lost)
+        result = await connection.execute(_LOSE, lost)
+        if result.rowcount != len(lost):
+            raise IllegalMove("submissions were moved from where the tallies know of none")
 
 
 async def bind(connection: AsyncConnection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
@@ -301,8 +303,10 @@ async def begin(connection: AsyncConnection, items: Sequence[Begin]) -> list[boo
 
 async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[None]:
     """Settle attempts and move their submissions on."""
-    await connection.execute(_SETTLE_ATTEMPT, [_attempt_values(item) for item in items])
+    known = await connection.execute(_SETTLE_ATTEMPT, [_attempt_values(item) for item in items])
     result = await connection.execute(_SETTLE_SUBMISSION, [_submission_values(item) for item in items])
+    if known.rowcount != len(items):
+        raise IllegalMove(f"{len(items) - known.rowcount} attempts were settled that were never begun")
     if result.rowcount != len(items):
         raise IllegalMove(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
     changes: Counter[_Key] = Counter()

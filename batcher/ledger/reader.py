@@ -212,6 +212,15 @@ class LedgerReader:
         rows = await self._rows(_CLAIM.where(submissions.c.state == State.SENDING).order_by(submissions.c.id))
         return [_claim(row, begun=True) for row in rows]
 
+    async def count_doubtful(self) -> int:
+        """How many open submissions may have been accepted already: their answer was lost before."""
+        query = (
+            select(func.count())
+            .select_from(submissions)
+            .where(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
+        )
+        return int((await self._rows(query))[0][0])
+
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
         """Under which parameters recordings are in the ledger already; unknown ones are left out."""
         known: dict[FileId, set[Parameters]] = {}

@@ -25,9 +25,23 @@ from batcher.ledger.events import Added
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.tables import submissions
 from batcher.ledger.writer import Writer
-from batcher.model import MOVES, Claim, InvalidRow, LoadId, Parameters, Place, Row, RunId, Settlement, State
+from batcher.model import (
+    MOVES,
+    SETTLED,
+    Claim,
+    InvalidRow,
+    LoadId,
+    Parameters,
+    Place,
+    Row,
+    RunId,
+    Settlement,
+    State,
+)
 
 _KNOWN_PARAMETERS = 10_000
+
+_ENDPOINTS = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
 
 
 class Ledger(LedgerReader):
@@ -90,9 +104,9 @@ class Ledger(LedgerReader):
         bound = await self._writer.record(events.bind, (app_id, place))
         if bound != (app_id, place):
             raise BindingError(
-                f"{self.path}: this ledger belongs to AppId {bound[0]} at a {bound[1]} endpoint, this run is "
-                f"for AppId {app_id} at a {place} one; rehearsed submissions must not count as real. Choose "
-                "another --ledger, or the AppId and endpoint it belongs to"
+                f"{self.path}: it belongs to AppId {bound[0]} and {_ENDPOINTS[bound[1]]}, and this run to "
+                f"AppId {app_id} and {_ENDPOINTS[place]}; rehearsed submissions must not count as real ones. "
+                "Choose another --ledger, or the AppId and endpoint it belongs to"
             )
 
     async def start_run(self, rate_per_s: float, version: str) -> RunId:
@@ -120,7 +134,7 @@ class Ledger(LedgerReader):
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
         """Record the pace a run has just now, and why it is below the cap."""
         row = {"run": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
-        await self._writer.record(events.update_run, row, known=True)
+        await self._writer.record(events.update_run, row)
 
     # -- submissions -----------------------------------------------------------------------------
 
@@ -146,7 +160,7 @@ class Ledger(LedgerReader):
 
     async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
         """Put settled submissions back in the queue with fresh budgets; returns how many."""
-        allowed = [state for state in states if State.PENDING in MOVES[state]]
+        allowed = [state for state in states if state in SETTLED and State.PENDING in MOVES[state]]
         chosen: ColumnElement[bool] = submissions.c.state.in_(allowed)
         if codes:
             chosen = and_(chosen, submissions.c.code.in_(codes))

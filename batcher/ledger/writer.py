@@ -41,6 +41,9 @@ class _Waiting(Generic[I, R]):
     """It records what has happened already, and leads to no request."""
 
 
+RESCUE_PATIENCE_MS = 500
+"""How long to wait for a foreign lock once one has not passed in the usual time."""
+
 _Group = dict[Event[Any, Any], list[_Waiting[Any, Any]]]
 
 
@@ -112,6 +115,7 @@ class Writer:
             await self._task
 
     async def _run(self, connection: AsyncConnection) -> None:
+        group: _Group = {}
         try:
             while not (self._closing and not self._waiting):
                 await self._wake.wait()
@@ -119,10 +123,11 @@ class Writer:
                 group, self._waiting = self._waiting, {}
                 if group:
                     await self._write(connection, group)
+                group = {}
         finally:
             # Whatever ends the writer, nobody may wait for it in vain.
             self._closing = True
-            for waiting in _members(self._waiting):
+            for waiting in _members(group) + _members(self._waiting):
                 _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
             await connection.close()
 
@@ -138,6 +143,9 @@ class Writer:
         """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
+        driver = (await connection.get_raw_connection()).driver_connection
+        if driver is not None:
+            await driver.execute(f"PRAGMA busy_timeout = {RESCUE_PATIENCE_MS}")
         kept: _Group = {}
         for event, members in group.items():
             for waiting in members:
@@ -161,20 +169,20 @@ class Writer:
                 _fail(waiting, alone)
 
     async def _transact(self, connection: AsyncConnection, group: _Group) -> Exception | None:
+        """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
+        results: list[tuple[_Waiting[Any, Any], Any]] = []
         try:
             self._disk.check()
             with translated(self._path):
                 async with connection.begin():
-                    results = [
-                        (members, await event(connection, [waiting.item for waiting in members]))
-                        for event, members in group.items()
-                    ]
+                    for event, members in group.items():
+                        values = await event(connection, [waiting.item for waiting in members])
+                        results.extend(zip(members, values, strict=True))
         except Exception as exc:
             return exc  # handed to those who wait for it
-        for members, values in results:
-            for waiting, value in zip(members, values, strict=True):
-                if not waiting.done.done():
-                    waiting.done.set_result(value)
+        for waiting, value in results:
+            if not waiting.done.done():
+                waiting.done.set_result(value)
         return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,11 @@ class Summary:
     invalid_rows: InvalidRows
     meanings: Mapping[int, Meaning]
     """Of every code in the figures."""
+    doubtful: int = 0
+    """Still to send, and perhaps accepted already: their answer was lost."""
     manifests: tuple[str, ...] = ()
+    row_options: str = ""
+    """The options by which rows were read, as they stand on a command line."""
     unfinished: tuple[str, ...] = ()
     """Manifests not read to their ends."""
     warnings: tuple[str, ...] = field(default=())
@@ -61,12 +66,14 @@ _LABELS = {
 
 def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -> str:
     """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
-    problems = [*_codes(summary, width), *_in_doubt(summary, width), *_invalid(summary, width)]
+    codes = summary.new.codes if problems_only else summary.now.codes
+    problems = [*_codes(summary, codes, width), *_in_doubt(summary, width), *_invalid(summary, width)]
     if problems_only:
         if summary.exit_code == 0:
             return ""
         return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary)])
-    lines = ["", sentence(summary.reason), "", *_counts(summary)]
+    reason = textwrap.fill(sentence(summary.reason), width, break_long_words=False, break_on_hyphens=False)
+    lines = ["", reason, "", *_counts(summary)]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += problems
     return "\n".join([*lines, *_next(summary)])
@@ -85,6 +92,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "new": {state.value: summary.new.by_state[state] for state in _TROUBLE},
         "codes": {str(code): n for code, n in summary.now.codes.items()},
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
+        "doubtful": summary.doubtful,
         "unfinished_loads": list(summary.unfinished),
     }
 
@@ -118,11 +126,11 @@ def _effort(summary: Summary) -> list[str]:
     return [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
 
 
-def _codes(summary: Summary, width: int) -> list[str]:
-    if not summary.now.codes:
+def _codes(summary: Summary, codes: Mapping[int, int], width: int) -> list[str]:
+    if not codes:
         return []
     lines = ["", "Codes that came back"]
-    for code, n in summary.now.codes.items():
+    for code, n in codes.items():
         what = summary.meanings[code]
         lines.append(
             paragraph(
@@ -134,14 +142,21 @@ def _codes(summary: Summary, width: int) -> list[str]:
 
 def _in_doubt(summary: Summary, width: int) -> list[str]:
     n = summary.now.by_state[State.IN_DOUBT]
+    lines = []
+    if summary.doubtful:
+        text = (
+            f"{summary.doubtful:,} of those still to send may have been accepted already: their answers were "
+            "lost. They are sent again after all others, unless --in-doubt hold is given."
+        )
+        lines = ["", "Answers lost", paragraph("", text, width=width)]
     if not n:
-        return []
+        return lines
     text = (
         f"{count(n, 'submission')} may have been accepted without an answer that we could read. "
         "They are not sent again by themselves; `batcher retry --state in_doubt` sends them again, "
         "and may pay for some twice."
     )
-    return ["", "In doubt", paragraph("", text, width=width)]
+    return [*lines, "", "In doubt", paragraph("", text, width=width)]
 
 
 def _invalid(summary: Summary, width: int) -> list[str]:
@@ -162,42 +177,31 @@ def _invalid(summary: Summary, width: int) -> list[str]:
 
 
 def _next(summary: Summary) -> list[str]:
-    ledger = _ledger_flag(summary)
+    ledger = ledger_option(summary.ledger)
     steps = []
     if summary.now.open or summary.unfinished:
         names = "".join(f" {quoted(name)}" for name in summary.unfinished)
+        names += summary.row_options if names else ""
         steps.append((f"batcher run{ledger}{names}", "to go on"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
-    if retriable:
+    if retriable and summary.exit_code != 3:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
     lines = [f"  {purpose:<13} {command}" for command, purpose in steps]
     return ["", f"Ledger: {summary.ledger}", "Next", *lines]
 
 
-def _ledger_flag(summary: Summary) -> str:
-    return "" if summary.ledger == "batcher.db" else f" -l {quoted(summary.ledger)}"
+def ledger_option(ledger: str) -> str:
+    """How a command names its ledger; nothing for the default one."""
+    return "" if ledger == "batcher.db" else f" -l {quoted(ledger)}"
 
 
 def _results(summary: Summary) -> str:
     if len(summary.manifests) == 1 and summary.manifests[0] != "-":
-        return f" {quoted(summary.manifests[0])} -o results.csv"
+        return f" {quoted(summary.manifests[0])}{summary.row_options} -o results.csv"
     return " -o results.csv"
 
 
 def quoted(word: str) -> str:
     """A word as a shell takes it."""
     return shlex.quote(word)
-
-
-def load_text(added: Sequence[tuple[str, int, int, int]], invalid: InvalidRows, *, width: int) -> str:
-    """What loading brought: for each manifest its new, duplicate and invalid rows."""
-    lines = [
-        f"{source}: {new:,} new, {duplicates:,} in the ledger already, {bad:,} invalid"
-        for source, new, duplicates, bad in added
-    ]
-    lines += [
-        paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
-        for row in invalid.first
-    ]
-    return "\n".join(lines)

@@ -8,7 +8,9 @@ stay inside: outcomes carry class names and the operating system's words, never 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -221,7 +223,7 @@ class ZegoClient:
         if not self._clock_offset_s:
             try:
                 server_time = parsedate_to_datetime(response.headers["Date"])
-            except (KeyError, ValueError):
+            except (KeyError, ValueError, OverflowError):
                 return False
             self._clock_offset_s = server_time.timestamp() - self._clock()
         return True
@@ -261,9 +263,11 @@ def _words(exc: BaseException) -> str:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return f"the proxy refused: HTTP {exc.status}"
     if isinstance(exc, ssl.SSLError):
-        return f"TLS failed: {exc.reason}"
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
+        return f"TLS failed: {exc.reason}" if getattr(exc, "reason", None) else "TLS failed"
+    if isinstance(exc, socket.gaierror):
+        return "the host's name was not found"
+    if isinstance(exc, OSError) and exc.errno:
+        return os.strerror(exc.errno)
     return type(exc).__name__
 
 
@@ -277,7 +281,7 @@ def _retry_after_s(value: str | None, clock: Callable[[], float]) -> float | Non
             if value.strip().isdecimal()
             else (parsedate_to_datetime(value).timestamp() - clock())
         )
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
 

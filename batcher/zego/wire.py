@@ -6,6 +6,7 @@ Source: ZEGO server API, "Start a snapshot task" (MediaThumbnails).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -13,6 +14,11 @@ from batcher.model import FileId, Parameters, SnapshotType, TaskId, Vendor
 
 MAX_BODY_BYTES = 1 << 20
 """An answer longer than this is not one of the service's."""
+
+MAX_TEXT_CHARS = 2000
+"""Of a message, a task id or a RequestId."""
+
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
 
 Query = list[tuple[str, str]]
 
@@ -89,14 +95,21 @@ def _vendor_part(data: object, vendor: Vendor | None) -> dict[str, object]:
 
 
 def _integer(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
-        return int(value)
+    """A whole number of at most 64 bits, which is what can be kept; a longer one is no code."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        return None
+    return value
 
 
 def _text(value: object) -> str | None:
+    """Text that can be kept: what is no Unicode is replaced, what is endless is cut."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() or None if isinstance(value, str) else None
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    text = value[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode().replace("\0", "").strip()
+    return text or None

@@ -1,0 +1,58 @@
+"""Runs within the test's own process, for faults that can only be made from inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from batcher.ledger import Ledger, open_for_writing
+from batcher.loader import HowToRead, prepare
+from batcher.manifest import Defaults
+from batcher.model import InDoubtPolicy, Place
+from batcher.runner import Ending, Runner, RunSettings
+from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
+from batcher.zego import Account, ZegoClient
+
+HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
+
+
+class AtOnce(Random):
+    """No backoff: what is sent again is due at once."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Always the least."""
+        return min(a, b)
+
+
+async def run_here(
+    ledger_path: Path,
+    url: str,
+    manifests: Sequence[Path] = (),
+    *,
+    prepare_ledger: Callable[[Ledger], None] = lambda _: None,
+    policy: InDoubtPolicy = InDoubtPolicy.RETRY,
+    concurrency: int = 4,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ending:
+    """One run as the command line wires it.
+
+    Raises:
+        LedgerError: the ledger could not be written from the start.
+    """
+    prepared = [prepare(str(path), HOW) for path in manifests]
+    settings = RunSettings(rate_per_s=2000, concurrency=concurrency, in_doubt=policy)
+    account = Account(SANDBOX_APP_ID, SANDBOX_SERVER_SECRET)
+    try:
+        async with await open_for_writing(ledger_path) as ledger:
+            prepare_ledger(ledger)
+            await ledger.bind(SANDBOX_APP_ID, Place.OTHER)
+            async with ZegoClient(url, account, timeout_s=5, connections=8) as client:
+                runner = Runner(
+                    ledger, client, settings, prepared, version="test", rng=AtOnce(1), clock=clock
+                )
+                return await runner.run()
+    finally:
+        for one in prepared:
+            one.manifest.close()

@@ -1,0 +1,134 @@
+"""The disk and the file under a run: full, locked, deleted, replaced. Nothing is sent unrecorded."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PICTURES, Cli, Done, query, referee, serving, tencent_ids
+
+from batcher.sandbox import Sandbox, SandboxSettings
+
+SLOW = ("--rate", "100", "--progress", "none")
+LATENCY = SandboxSettings(rate_per_s=None, latency_ms=100)
+
+
+async def _spoil(
+    cli: Cli, sandbox: Sandbox, archive: Path, spoil: Callable[[], None], *more: str
+) -> tuple[Done, int]:
+    """Run, spoil the ledger after some requests; returns how the run ended and how many were sent by then."""
+    process = await cli.start("run", archive, *PICTURES, *SLOW, *more)
+    await sandbox.wait_for(lambda: len(sandbox.log) >= 20, 20)
+    spoil()
+    seen = len(sandbox.log)
+    return await cli.finish(process), seen
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
+    cli: Cli, manifest: Callable[..., Path], replaced: bool
+) -> None:
+    """A run whose ledger's file is gone sends no more, says so, and tells the task ids that it still got."""
+    archive = manifest(tencent_ids(300))
+    ledger, moved = cli.folder / "batcher.db", cli.folder / "moved.db"
+
+    def spoil() -> None:
+        ledger.rename(moved)
+        if replaced:
+            shutil.copyfile(moved, ledger)
+
+    async with serving(cli, LATENCY) as sandbox:
+        done, seen = await _spoil(cli, sandbox, archive, spoil)
+        assert done.code == 6
+        assert "deleted or replaced" in done.stderr
+        assert len(sandbox.log) <= seen + 4
+        moved.replace(ledger)  # what the run wrote last is still beside it
+        told = {task_id for task_id in sandbox.accepted() if task_id in done.stderr}
+        recorded = {row[0] for row in query(ledger, "SELECT task_id FROM attempts WHERE task_id <> ''")}
+        assert told | recorded == set(sandbox.accepted())
+        done = await cli.run(archive, *PICTURES)
+        assert done.code == 0, done.stderr
+
+
+async def test_a_foreign_lock_that_does_not_pass_stops_the_run(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """A program that keeps the ledger locked stops the run with exit 6; afterwards the run goes on."""
+    archive = manifest(tencent_ids(60))
+    other = sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)
+
+    def lock() -> None:
+        other.execute("BEGIN IMMEDIATE")
+
+    async with serving(cli, LATENCY) as sandbox:
+        done, seen = await _spoil(cli, sandbox, archive, lock)
+        assert done.code == 6
+        assert "locked" in done.stderr
+        assert len(sandbox.log) <= seen + 4
+        other.close()
+        done = await cli.run(archive, *PICTURES)
+        assert done.code == 0, done.stderr
+        rows = await referee(cli, sandbox)
+    assert [row["status"] for row in rows] == ["submitted"] * 60
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk_stops_the_run_and_answers_still_come_on_record(
+    cli: Cli, manifest: Callable[..., Path], small_disk: Path
+) -> None:
+    """On a full disk nothing more is sent, what was on the wire is recorded; with room the run resumes."""
+    archive = manifest(tencent_ids(400))
+    ballast = small_disk / "ballast"
+
+    def fill() -> None:
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                return
+
+    async with serving(cli, LATENCY) as sandbox:
+        done, seen = await _spoil(cli, sandbox, archive, fill, "-l", str(small_disk / "batcher.db"))
+        assert done.code == 6
+        assert "full" in done.stderr
+        assert "not recorded" not in done.stderr
+        assert len(sandbox.log) < 400
+        unsettled = query(small_disk / "batcher.db", "SELECT count(*) FROM attempts WHERE outcome IS NULL")
+        assert unsettled == [(0,)]
+        ballast.unlink()
+        done = await cli.run(archive, *PICTURES, "-l", str(small_disk / "batcher.db"))
+        assert done.code == 0, done.stderr
+        rows = await referee(cli, sandbox, ledger="small/batcher.db")
+    assert [row["status"] for row in rows] == ["submitted"] * 400
+    assert seen < 400
+
+
+async def test_a_run_does_not_begin_without_room(
+    cli: Cli, manifest: Callable[..., Path], small_disk: Path
+) -> None:
+    """With hardly any free space a run ends with exit 6 before its first request."""
+    archive = manifest(tencent_ids(4))
+    (small_disk / "ballast").write_bytes(b"x" * (12 << 20))
+    async with serving(cli) as sandbox:
+        done = await cli.run(archive, *PICTURES, "-l", str(small_disk / "batcher.db"))
+    assert done.code == 6
+    assert "MiB are free" in done.stderr
+    assert sandbox.log == []

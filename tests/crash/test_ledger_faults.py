@@ -1,0 +1,82 @@
+"""The Nth step of the ledger fails, for every N: nothing is sent unrecorded, the next run completes it."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+from conftest import NO_LIMIT, Cli, referee, serving, tencent_ids, write_manifest
+from running import run_here
+from sqlalchemy import event
+
+from batcher.errors import LedgerError
+from batcher.ledger import Ledger
+from batcher.runner import Exit
+
+ROWS = 5
+
+
+class NthFails:
+    """Makes the Nth statement or commit of a ledger's writer fail, and everything after it if it lasts."""
+
+    def __init__(self, n: int, error: str, *, lasts: bool) -> None:
+        self.n = n
+        self.error = error
+        self.lasts = lasts
+        self.done = 0
+
+    def __call__(self, ledger: Ledger) -> None:
+        """Listen to the writer's connection."""
+        engine = ledger._writing.sync_engine
+        event.listen(engine, "before_cursor_execute", self._count)
+        event.listen(engine, "commit", self._count)
+
+    @property
+    def reached(self) -> bool:
+        """Whether there was an Nth at all."""
+        return self.done >= self.n
+
+    def _count(self, *_: object) -> None:
+        self.done += 1
+        if self.done == self.n or (self.lasts and self.done > self.n):
+            error = sqlite3.OperationalError("made to fail")
+            error.sqlite_errorname = self.error
+            raise error
+
+
+WAYS = [
+    (error, lasts)
+    for error in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_BUSY")
+    for lasts in (False, True)
+]
+
+
+@pytest.mark.parametrize("way", range(len(WAYS)), ids=lambda way: "-".join(map(str, WAYS[way])))
+async def test_whichever_step_of_the_ledger_fails_the_next_run_completes_the_work(
+    cli: Cli, tmp_path: Path, way: int, every_step: bool
+) -> None:
+    """A run whose ledger fails ends with exit 6 or as if nothing had been, and the next one ends the work."""
+    error, lasts = WAYS[way]
+    manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
+    steps = itertools.count(1) if every_step else itertools.count(1 + way, len(WAYS))
+    for step, n in enumerate(steps):
+        fault = NthFails(n, error, lasts=lasts)
+        ledger = tmp_path / f"{n}.db"
+        async with serving(cli, NO_LIMIT) as sandbox:
+            try:
+                ending = await run_here(ledger, str(sandbox.url), [manifest], prepare_ledger=fault)
+                assert ending.exit in (Exit.DONE, Exit.LEDGER), ending.reason
+            except LedgerError:
+                pass  # before the run could be recorded as begun
+            sent = len(sandbox.log)
+            ending = await run_here(ledger, str(sandbox.url), [manifest])
+            assert ending.exit == Exit.DONE, ending.reason
+            if step % 4 == 0:  # a process each time: some of them are enough
+                await referee(cli, sandbox, ledger=ledger.name)
+            assert {entry.file_id for entry in sandbox.accepted().values()} == set(tencent_ids(ROWS))
+        assert sorted(tmp_path.glob("*.reserve")) == []  # noqa: ASYNC240 - a test may wait
+        if not fault.reached:
+            assert sent == ROWS
+            return

@@ -1,0 +1,98 @@
+"""Stopped by a signal or a limit: what is on the wire ends and is recorded, the rest waits."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import FAST, PICTURES, Cli, referee, serving, tencent_ids
+
+from batcher.sandbox import SandboxSettings
+
+
+async def said(process: asyncio.subprocess.Process, words: str) -> None:
+    """Wait until a command has said something to people."""
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        while words not in (line := (await process.stderr.readline()).decode()):
+            assert line, f"it ended without saying {words!r}"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_drains(
+    cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
+) -> None:
+    """What was sent is recorded with its answer, nothing more is sent, and the next run sends the rest."""
+    archive = manifest(tencent_ids(60))
+    async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=300)) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, "--rate", "60", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 15, 20)
+        process.send_signal(number)
+        done = await cli.finish(process)
+        assert done.code == code, done.stderr
+        sent = len(sandbox.log)
+        counts = (await cli.status())["submissions"]
+        assert counts["submitted"] == sent < 60
+        assert counts["sending"] == counts["in_doubt"] == 0
+        assert counts["pending"] == 60 - sent
+        done = await cli.run()
+        assert done.code == 0, done.stderr
+        rows = await referee(cli, sandbox)
+    assert len(sandbox.log) == 60
+    assert {row["status"] for row in rows} == {"submitted"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_second_signal_ends_at_once(
+    cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
+) -> None:
+    """Answers that never come are not waited for twice, and their submissions are known as in doubt."""
+    archive = manifest(tencent_ids(8))
+    async with serving(cli, SandboxSettings(rate_per_s=None, shares={"hang": 1.0})) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, *FAST, "--in-doubt", "hold")
+        await sandbox.wait_for(lambda: len(sandbox.log) == 8, 20)
+        process.send_signal(number)
+        await said(process, "Stopping")
+        process.send_signal(number)
+        async with asyncio.timeout(8):
+            done = await cli.finish(process)
+        assert done.code == code, done.stderr
+        done = await cli.run("--in-doubt", "hold")
+        assert done.code == 1, done.stderr
+        rows = await referee(cli, sandbox)
+    assert [row["status"] for row in rows] == ["in_doubt"] * 8
+    assert len(sandbox.log) == 8
+
+
+async def test_a_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None:
+    """A manifest that does not go on cannot keep a run from stopping."""
+    ids = tencent_ids(20)
+    async with serving(cli) as sandbox:
+        process = await cli.start("run", "-", *PICTURES, *FAST)
+        assert process.stdin is not None
+        process.stdin.write(("file_id\n" + "".join(f"{ids[n % 20]}\n" for n in range(11_000))).encode())
+        await process.stdin.drain()
+        await sandbox.wait_for(lambda: len(sandbox.accepted()) == 20, 20)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 143
+        await process.communicate()
+        assert (await cli.status())["loads"][0]["unfinished"] is True
+        await referee(cli, sandbox)
+
+
+async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``--limit 7`` of 20 rows sends exactly 7 and ends with 4; the next run sends the other 13."""
+    archive = manifest(tencent_ids(20))
+    async with serving(cli) as sandbox:
+        done = await cli.run(archive, *PICTURES, "--limit", "7")
+        assert done.code == 4, done.stderr
+        assert len(sandbox.log) == 7
+        assert (await cli.status())["submissions"]["pending"] == 13
+        done = await cli.run()
+        assert done.code == 0, done.stderr
+        assert len(sandbox.log) == 20
+        await referee(cli, sandbox)

@@ -1,0 +1,120 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import batcher
+
+ROOT = Path(batcher.__file__).parent
+MIGRATIONS = ROOT.parent / "migrations"
+
+WORDS = {"errors", "model", "records"}
+TOOLS = {"disposition", "ledger", "manifest", "pacer", "report", "settings", "zego"}
+FLOW = {"claims", "governor", "loader", "worker"}
+
+FLOORS: dict[str, set[str]] = {
+    **dict.fromkeys(WORDS, WORDS),
+    **dict.fromkeys(TOOLS, WORDS),
+    "ledger": WORDS | {"bundled"},
+    **dict.fromkeys(FLOW, WORDS | TOOLS | FLOW),
+    "runner": WORDS | TOOLS | FLOW,
+    "cli": WORDS | TOOLS | FLOW | {"runner", "sandbox", "bundled", "version"},
+    "__main__": {"cli"},
+    "__init__": set(),
+    "bundled": set(),
+    "sandbox": set(),
+}
+"""What each part may import besides itself."""
+
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
+
+
+def ours(file: Path) -> Iterator[str]:
+    """The parts of batcher that a file imports, wherever in the file the import stands."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = file.resolve().relative_to(ROOT.parent).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "batcher":
+                yield "version" if parts[1:] in ([], ["__version__"]) else parts[1]
+
+
+def part_of(file: Path) -> str:
+    """The part of batcher that a file belongs to."""
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+FILES = sorted(file for file in ROOT.rglob("*.py") if "migrations" not in file.relative_to(ROOT).parts)
+
+
+def test_every_part_has_its_floor() -> None:
+    """A new part of the house has a line in the table above, and no line is left of an old one."""
+    assert set(FLOORS) == {part_of(file) for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_part_imports_only_from_floors_below(file: Path) -> None:
+    """No module imports sideways within the tools, or upwards."""
+    part = part_of(file)
+    assert set() == set(ours(file)) - FLOORS.get(part, set()) - {part}
+
+
+def test_the_flow_has_no_circle() -> None:
+    """The parts on one floor do not import one another in a circle."""
+    graph = {part: set[str]() for part in FLOORS}
+    for file in FILES:
+        graph[part_of(file)] |= set(ours(file)) & set(FLOORS) - {part_of(file)}
+    while free := {part for part, needs in graph.items() if not needs}:
+        graph = {part: needs - free for part, needs in graph.items() if part not in free}
+    assert graph == {}
+
+
+def test_only_the_command_line_reads_the_environment_prints_or_exits() -> None:
+    """Nobody below the command line calls print or exits."""
+    calls = [
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.func.id}"
+        for file in FILES
+        if part_of(file) not in {"cli", "__main__"}
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if node.func.id in {"print", "exit", "quit", "input"}
+    ]
+    assert calls == []
+
+
+def test_migrations_import_nothing_of_ours_but_the_tables() -> None:
+    """The versions stand for themselves; their entry knows the tables alone."""
+    versions = sorted((MIGRATIONS / "versions").glob("*.py"))
+    assert versions
+    assert [name for file in versions for name in ours(file)] == []
+    entry = ast.parse((MIGRATIONS / "env.py").read_text("utf-8"))
+    modules = [node.module for node in ast.walk(entry) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in modules if name and name.startswith("batcher")] == ["batcher.ledger.tables"]
+
+
+def test_every_module_is_named_by_a_noun_of_the_field() -> None:
+    """There is no room for what has no name."""
+    assert set() == {file.stem for file in FILES} & FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_module_says_what_it_is(file: Path) -> None:
+    """Each module opens with a docstring."""
+    assert ast.get_docstring(ast.parse(file.read_text("utf-8")))
+
+
+def test_the_public_names() -> None:
+    """The package promises its version and nothing else."""
+    assert batcher.__all__ == ["__version__"]
+    assert (ROOT / "py.typed").is_file()

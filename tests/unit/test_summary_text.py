@@ -1,0 +1,157 @@
+"""What the closing summary says, and that it fits and adds up."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from batcher.model import RunId, State
+from batcher.records import InvalidRowRecord, Tally
+from batcher.report.figures import figures, of_run, since
+from batcher.report.summary import InvalidRows, Summary, summary_json, summary_text
+from batcher.zego.codes import MEANINGS, UNKNOWN
+
+RUN = RunId(3)
+TALLIES = [
+    Tally(State.SUBMITTED, 0, RunId(1), 1_000_000),
+    Tally(State.SUBMITTED, 0, RUN, 2_345),
+    Tally(State.REJECTED, 41003, RunId(1), 7),
+    Tally(State.REJECTED, 1000, RUN, 12),
+    Tally(State.FAILED, 1, RUN, 3),
+    Tally(State.IN_DOUBT, None, RUN, 2),
+    Tally(State.PENDING, None, None, 40),
+    Tally(State.PENDING, 100000015, RUN, 5),
+    Tally(State.SENDING, None, None, 1),
+]
+BAD = tuple(
+    InvalidRowRecord(n, "archive.csv", n + 1, "file_id", "1.39776E+18 has lost its digits in a spreadsheet")
+    for n in range(1, 6)
+)
+REASON = (
+    "code 7: authentication failed (the service says: auth failed). Check BATCHER_APP_ID and the "
+    "ServerSecret in the environment or in the .env file, then run again"
+)
+
+
+def summary_of(tallies: list[Tally], **changes: object) -> Summary:
+    """A summary of these tallies."""
+    made = Summary(
+        exit_code=1,
+        reason="nothing is left to send, but there is something to look at",
+        ledger="batcher.db",
+        app_id=12345,
+        run_id=RUN,
+        sent=2_400,
+        seconds=121.0,
+        now=figures(tallies),
+        this_run=of_run(tallies, RUN),
+        new=of_run(tallies, RUN),
+        invalid_rows=InvalidRows(9, 7, BAD),
+        meanings={code: MEANINGS.get(code, UNKNOWN) for code in figures(tallies).codes},
+        manifests=("archive.csv",),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type] # a test names its own changes
+
+
+def prose(text: str) -> list[str]:
+    """The lines of a summary without the commands to paste and the one line that says it all in quiet."""
+    lines = [line for line in text.splitlines() if not line.startswith("batcher: ")]
+    return [line for line in lines if "batcher " not in line or "`batcher" in line]
+
+
+@pytest.mark.parametrize("problems_only", [False, True])
+@pytest.mark.parametrize("reason", [REASON, "nothing is left to send", "a" * 30 + " b" * 100])
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_line_is_wider_than_the_terminal(width: int, reason: str, problems_only: bool) -> None:
+    """Only commands to paste may be wider than asked for."""
+    text = summary_text(summary_of(TALLIES, reason=reason), width=width, problems_only=problems_only)
+    assert [line for line in prose(text) if len(line) > width] == []
+
+
+def test_every_code_fits() -> None:
+    """The meaning and remedy of every code wrap within 80 columns."""
+    tallies = [Tally(State.REJECTED, code, RUN, 1_234_567) for code in (*MEANINGS, 424242)]
+    text = summary_text(summary_of(tallies), width=80)
+    assert [line for line in prose(text) if len(line) > 80] == []
+    assert [code for code in MEANINGS if code and f"code {code} " not in text] == []
+
+
+def test_the_figures_add_up() -> None:
+    """The lines of the counts are all submissions there are, each counted once."""
+    text = summary_text(summary_of(TALLIES), width=80)
+    labels = ("submitted", "rejected", "failed", "in doubt", "still to send")
+    lines = re.findall(rf"^  ({'|'.join(labels)}) +([\d,]+)", text, re.MULTILINE)
+    counted = {label: int(n.replace(",", "")) for label, n in lines}
+    assert sum(tally.n for tally in TALLIES) == sum(counted.values())
+    assert counted == dict(zip(labels, (1_002_345, 19, 3, 2, 46), strict=True))
+    assert "2,345 in this run" in text
+
+
+def test_figures_hold_all_six_states() -> None:
+    """Every state has a figure, and totals are sums of them."""
+    made, nothing = figures(TALLIES), figures([])
+    assert dict.fromkeys(State, 0) == nothing.by_state
+    assert (nothing.total, nothing.open, nothing.ended, nothing.troubled) == (0, 0, 0, 0)
+    assert (made.total, made.open, made.troubled) == (1_002_415, 46, 24)
+    assert made.total == made.open + made.ended
+    assert made.codes == {1: 3, 1000: 12, 41003: 7, 100000015: 5}
+    assert since(TALLIES, None).total == made.total - 41
+    assert of_run(TALLIES, RUN).total == 2_345 + 12 + 3 + 2 + 5
+
+
+def test_all_done_is_said_in_few_words() -> None:
+    """When all went well there is no word of problems, and in quiet none at all."""
+    done = summary_of(TALLIES[:2], exit_code=0, reason="nothing is left to send", invalid_rows=InvalidRows())
+    text = summary_text(done, width=80)
+    assert "Nothing is left to send." in text
+    assert "Sent 2,400 requests in 2 min 1 s, 19.8 a second." in text
+    words = ("code", "rejected", "failed", "in doubt", "invalid", "retry", "still to send")
+    assert [word for word in words if word in text] == []
+    assert summary_text(done, width=80, problems_only=True) == ""
+
+
+def test_quiet_says_what_is_wrong() -> None:
+    """In quiet the reason, the codes, the doubts and the invalid rows are said, and nothing else."""
+    text = summary_text(summary_of(TALLIES), width=80, problems_only=True)
+    assert text.startswith("batcher: nothing is left to send, but there is something to look at\n")
+    assert [word for word in ("code 1000", "In doubt", "7 new invalid rows") if word not in text] == []
+    assert "Sent" not in text
+    assert "submitted  " not in text
+
+
+def test_the_first_invalid_rows_are_named() -> None:
+    """New invalid rows are named by file, line, column and reason, and told from older ones."""
+    text = summary_text(summary_of(TALLIES), width=100)
+    assert "7 new invalid rows, the first 5" in text
+    assert "archive.csv line 2, file_id: 1.39776E+18 has lost its digits" in text
+    older = summary_text(summary_of(TALLIES, invalid_rows=InvalidRows(9)), width=80)
+    assert "9 invalid rows from earlier runs." in older
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({"ledger": "batcher.db"}, "batcher export archive.csv -o results.csv"),
+        ({"ledger": "my archive.db"}, "batcher export -l 'my archive.db' archive.csv -o results.csv"),
+        ({"manifests": ("a b.csv",)}, "batcher export 'a b.csv' -o results.csv"),
+        ({"manifests": ("-",)}, "batcher export -o results.csv"),
+        ({"manifests": ()}, "batcher export -o results.csv"),
+        ({"unfinished": ("a b.csv",)}, "batcher run 'a b.csv'"),
+    ],
+)
+def test_the_next_commands_can_be_pasted(changes: dict[str, object], command: str) -> None:
+    """What to do next stands there as a shell takes it."""
+    text = summary_text(summary_of(TALLIES, **changes), width=80)
+    assert command in text
+
+
+def test_the_summary_for_programs_holds_the_same() -> None:
+    """The JSON has all six states, the codes as text, and what is new."""
+    data = summary_json(summary_of(TALLIES))
+    assert {"total", *State} == set(data["submissions"])
+    assert data["submissions"]["total"] == sum(data["submissions"][state] for state in State)
+    assert data["new"] == {"rejected": 12, "failed": 3, "in_doubt": 2}
+    assert data["codes"] == {"1": 3, "1000": 12, "41003": 7, "100000015": 5}
+    assert (data["invalid_rows"], data["unfinished_loads"]) == ({"total": 9, "new": 7}, [])

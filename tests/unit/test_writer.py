@@ -1,0 +1,317 @@
+"""The ledger's one writer: groups, faults, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from batcher.errors import IllegalMove, LedgerError, NotALedger
+from batcher.ledger import opening
+from batcher.ledger.writer import Writer
+
+DEADLINE_S = 5.0
+"""What hangs fails here; nothing that works comes near it."""
+
+
+class Room:
+    """A disk that may refuse, and counts how often it was asked for room."""
+
+    def __init__(self) -> None:
+        self.refuses: LedgerError | None = None
+        self.asked = 0
+
+    def check(self) -> None:
+        """Refuse, when told to."""
+        if self.refuses:
+            raise self.refuses
+
+    def give_room(self) -> None:
+        """Free what was set aside."""
+        self.asked += 1
+        self.refuses = None
+
+
+@asynccontextmanager
+async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[tuple[Writer, AsyncEngine]]:
+    """A writer on a file with one table of numbers."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY CHECK (n >= 0))")
+    connection.close()
+    engine = opening.connect(path, writing=True)
+    writer = Writer(engine, path, disk or Room())
+    try:
+        await writer.start()
+        yield writer, engine
+        await asyncio.wait_for(writer.close(), DEADLINE_S)
+    finally:
+        await engine.dispose()
+
+
+async def keep(connection: AsyncConnection, items: Sequence[int]) -> list[int]:
+    """Keep numbers, and return each doubled."""
+    await connection.execute(text("INSERT INTO numbers VALUES (:n)"), [{"n": n} for n in items])
+    return [2 * n for n in items]
+
+
+async def keep_other(connection: AsyncConnection, items: Sequence[int]) -> list[int]:
+    """Another kind of event that does the same."""
+    return await keep(connection, items)
+
+
+def kept(path: Path) -> list[int]:
+    """The numbers on disk, as another program sees them."""
+    connection = sqlite3.connect(path)
+    try:
+        return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
+    finally:
+        connection.close()
+
+
+def count_transactions(engine: AsyncEngine) -> list[str]:
+    """A list that grows by one with every transaction."""
+    begun: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def _note(*args: object) -> None:
+        statement = str(args[2])
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    return begun
+
+
+async def test_what_waits_makes_one_transaction(tmp_path: Path) -> None:
+    """A thousand records at once, of two kinds, take a few transactions, and each gets its own result."""
+    async with writing(tmp_path / "l.db") as (writer, engine):
+        begun = count_transactions(engine)
+        records = [writer.record(keep if n % 3 else keep_other, n) for n in range(1000)]
+        assert [2 * n for n in range(1000)] == await asyncio.gather(*records)
+        assert 1 <= len(begun) <= 3
+        assert {"BEGIN IMMEDIATE"} == set(begun)
+    assert list(range(1000)) == kept(tmp_path / "l.db")
+
+
+async def test_what_comes_during_a_commit_makes_the_next_transaction(tmp_path: Path) -> None:
+    """Workers that record one thing after the other share transactions with those that do the same."""
+    async with writing(tmp_path / "l.db") as (writer, engine):
+        begun = count_transactions(engine)
+
+        async def work(first: int) -> None:
+            for n in range(first, first + 20):
+                assert await writer.record(keep, n) == 2 * n
+
+        await asyncio.gather(*(work(100 * k) for k in range(50)))
+        assert 20 <= len(begun) <= 60
+    assert len(kept(tmp_path / "l.db")) == 1000
+
+
+async def test_a_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
+    """What was recorded can be read by another program at once."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        await writer.record(keep, 7)
+        assert kept(tmp_path / "l.db") == [7]
+
+
+async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
+    """Items that break a constraint fail alone; those that waited with them are recorded."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        results = await asyncio.gather(
+            *(writer.record(keep, n) for n in (1, -1, 2, 2, 3)),
+            writer.record(keep_other, 4),
+            return_exceptions=True,
+        )
+        assert [2, IllegalMove, 4, IllegalMove, 6, 8] == [
+            type(one) if isinstance(one, Exception) else one for one in results
+        ]
+        assert await writer.record(keep, 5) == 10
+    assert kept(tmp_path / "l.db") == [1, 2, 3, 4, 5]
+
+
+async def refuse(connection: AsyncConnection, items: Sequence[int]) -> list[int]:
+    """Keep the numbers and then find that they were wrong."""
+    await keep(connection, items)
+    raise IllegalMove("these were wrong")
+
+
+async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
+    """What an event wrote before it refused an item is not kept, and the caller gets its own error."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        with pytest.raises(IllegalMove, match=r"^these were wrong$"):
+            await writer.record(refuse, 1)
+    assert kept(tmp_path / "l.db") == []
+
+
+async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
+    """What a worker handed over is recorded although the worker was cancelled, and the writer goes on."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        tasks = [asyncio.create_task(writer.record(keep, n)) for n in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {asyncio.CancelledError} == {type(one) for one in results}
+        assert await writer.record(keep, 100) == 200
+    assert [*range(50), 100] == kept(tmp_path / "l.db")
+
+
+async def test_a_cancelled_waiters_error_disturbs_nobody(tmp_path: Path) -> None:
+    """A fault that nobody waits for any more is no warning and stops nothing."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        task = asyncio.create_task(writer.record(keep, -1))
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await writer.record(keep, 1) == 2
+
+
+async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
+    """What was handed over before a close is on disk after it."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        tasks = [asyncio.create_task(writer.record(keep, n)) for n in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(writer.close(), DEADLINE_S)
+        assert list(range(20)) == kept(tmp_path / "l.db")
+        assert [2 * n for n in range(20)] == await asyncio.gather(*tasks)
+
+
+async def test_after_a_close_nothing_is_taken(tmp_path: Path) -> None:
+    """A record after a close fails at once and says why."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        await writer.close()
+        with pytest.raises(LedgerError, match="closed"):
+            await writer.record(keep, 1)
+
+
+async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another program keeps locked is an error that says so."""
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_S", 0.05)
+    path = tmp_path / "l.db"
+    async with writing(path) as (writer, _):
+        await writer.record(keep, 1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match=r"l\.db: .*another program has locked the file"):
+            await writer.record(keep, 2)
+        other.execute("ROLLBACK")
+        other.close()
+    assert kept(path) == [1]
+
+
+async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> None:
+    """After the disk failed once nothing new begins, and what has happened already is still written down."""
+    disk = Room()
+    async with writing(tmp_path / "l.db", disk) as (writer, _):
+        disk.refuses = LedgerError("the disk is full")
+        results = await asyncio.gather(
+            writer.record(keep, 1), writer.record(keep, 2, known=True), return_exceptions=True
+        )
+        assert [LedgerError, 4] == [type(results[0]), results[1]]
+        assert disk.asked == 1
+        with pytest.raises(LedgerError, match="the disk is full"):
+            await writer.record(keep, 3)
+        assert await writer.record(keep, 4, known=True) == 8
+    assert kept(tmp_path / "l.db") == [2, 4]
+
+
+async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
+    """A ledger that may not be written is an error that says so."""
+    path = tmp_path / "l.db"
+    async with writing(path):
+        pass
+    engine = opening.connect(path, writing=False)
+    writer = Writer(engine, path, Room())
+    try:
+        await writer.start()
+        with pytest.raises(LedgerError, match=r"l\.db: .*read-only"):
+            await writer.record(keep, 1)
+        await writer.close()
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("SQLITE_FULL", "the disk is full"),
+        ("SQLITE_READONLY", "read-only"),
+        ("SQLITE_READONLY_DBMOVED", "read-only"),
+        ("SQLITE_BUSY_SNAPSHOT", "another program has locked"),
+        ("SQLITE_CANTOPEN_ISDIR", "cannot be opened"),
+        ("SQLITE_IOERR_FSYNC", "input/output error"),
+        ("SQLITE_CORRUPT_VTAB", "damaged"),
+    ],
+)
+def test_the_databases_faults_say_what_to_do(code: str, words: str) -> None:
+    """Each fault that a person can mend is named with its remedy, and with the file."""
+    fault = sqlite3.OperationalError("internal words")
+    fault.sqlite_errorname = code
+    with (
+        pytest.raises(LedgerError, match=rf"^archive\.db: .*{words}") as caught,
+        opening.translated(Path("archive.db")),
+    ):
+        raise fault
+    assert caught.value.__cause__ is fault
+
+
+async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    """A file that begins like a database and is none is no ledger."""
+    path = tmp_path / "l.db"
+    path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)
+    engine = opening.connect(path, writing=True)
+    try:
+        with pytest.raises(NotALedger, match=r"l\.db"):
+            await Writer(engine, path, Room()).start()
+    finally:
+        await engine.dispose()
+
+
+async def too_few(connection: AsyncConnection, items: Sequence[int]) -> list[int]:
+    """Return no results, which no event may do."""
+    del connection, items
+    return []
+
+
+async def hang(connection: AsyncConnection, items: Sequence[int]) -> list[int]:
+    """Never end."""
+    del connection, items
+    await asyncio.Event().wait()
+    return []
+
+
+async def test_nobody_waits_for_a_writer_that_was_cancelled(tmp_path: Path) -> None:
+    """When the writer's task ends, what was being written and what waited fail, and so does what comes."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        running = asyncio.create_task(writer.record(hang, 1))
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(writer.record(keep, 2))
+        await asyncio.sleep(0)
+        task = writer._task
+        assert task is not None
+        task.cancel()
+        done, pending = await asyncio.wait({running, waiting}, timeout=1)
+        for one in pending:
+            one.cancel()
+        writer._task = None
+        assert [LedgerError] * 2 == [type(one.exception()) for one in done]
+        with pytest.raises(LedgerError):
+            await writer.record(keep, 3)
+
+
+async def test_an_event_without_results_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """An event that breaks its promise of one result for each item is an error for those who wait."""
+    async with writing(tmp_path / "l.db") as (writer, _):
+        record = asyncio.create_task(writer.record(too_few, 1))
+        done, pending = await asyncio.wait({record}, timeout=1)
+        for one in pending:
+            one.cancel()
+        if writer._task is not None and writer._task.done():
+            writer._task.exception()
+            writer._task = None
+        assert done
+        assert record.exception() is not None
