@@ -26,7 +26,7 @@ from batcher.model import (
     State,
 )
 from batcher.pacer import Pacer
-from batcher.zego import meaning
+from batcher.zego.codes import meaning
 
 SILENT_CALLS = 5
 """So many calls in a row without any answer begin an outage."""

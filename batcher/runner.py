@@ -25,7 +25,7 @@ from batcher.loader import Loader, Prepared
 from batcher.model import TROUBLED, InDoubtPolicy, ReplyLost, RunId, Settlement, State
 from batcher.pacer import Pacer
 from batcher.worker import Standing, Worker
-from batcher.zego import ZegoClient
+from batcher.zego.client import ZegoClient
 
 ROWS_WHILE_SENDING = 1_000
 """Rows of a manifest in one transaction while a run goes on: the begins wait behind it."""
@@ -308,7 +308,11 @@ class Runner:
         left = sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
         if left:
             return Exit.WORK_LEFT, f"stopped at the limit of {self._settings.limit}, {left} left to send"
-        unfinished = [load.source for load in await self._ledger.loads() if load.unfinished]
+        unfinished = [
+            "stdin" if load.source == "-" else load.source
+            for load in await self._ledger.loads()
+            if load.unfinished
+        ]
         if unfinished:
             return Exit.WORK_LEFT, f"not read to the end yet: {', '.join(dict.fromkeys(unfinished))}"
         told = await self._ledger.last_told_run()

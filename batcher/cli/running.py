@@ -31,7 +31,8 @@ from batcher.report.summary import (
 from batcher.report.words import count, paragraph
 from batcher.runner import Ending, Exit, Runner, RunSettings
 from batcher.settings import Settings, account_of
-from batcher.zego import Account, ZegoClient, meaning
+from batcher.zego.client import Account, ZegoClient
+from batcher.zego.codes import meaning
 
 ROWS_AT_ONCE = 10_000
 """Rows of a manifest in one transaction when nothing is being sent."""

@@ -77,7 +77,15 @@ def take_lock(path: Path) -> FileLock:
         LedgerBusy: another process holds it.
         LedgerError: the lock file cannot be made.
     """
-    lock = FileLock(f"{path.resolve()}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
+    place = f"{path.resolve()}.lock"
+    try:
+        # By ourselves first: the lock's library makes missing folders, and waits for what cannot be opened.
+        os.close(os.open(place, os.O_CREAT | os.O_RDWR, 0o600))
+    except FileNotFoundError as exc:
+        raise _unusable(path, "its folder does not exist; make it, or name another --ledger") from exc
+    except OSError as exc:
+        raise _unusable(path, f"{exc.strerror}; make its folder writable, or name another --ledger") from exc
+    lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout as exc:
@@ -87,14 +95,20 @@ def take_lock(path: Path) -> FileLock:
     return lock
 
 
-def create_or_check_file(path: Path) -> None:
-    """Make the ledger's file, readable by its owner alone, or check the one that is there."""
+def exists(path: Path) -> bool:
+    """Whether there is something to be a ledger; if not, an empty file is made, readable by its owner alone.
+
+    Raises:
+        LedgerError: there is something else, or nothing can be made there.
+    """
     if path.exists() and (path.is_dir() or path.stat().st_size):
-        return check_file(path)
+        check_file(path)
+        return True
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     except OSError as exc:
         raise _unusable(path, exc.strerror or str(exc)) from exc
+    return False
 
 
 def check_file(path: Path) -> None:

@@ -64,7 +64,8 @@ class Ledger(LedgerReader):
         self._parameters: dict[Parameters, int] = {}
 
     async def start(self) -> None:
-        """Start the writer."""
+        """Make or upgrade the schema, and start the writer."""
+        await opening.bring_up_to_date(self._writing, self.path)
         await self._writer.start()
 
     async def close(self) -> None:
@@ -211,11 +212,17 @@ async def open_for_writing(path: Path) -> Ledger:
     """
     lock = opening.take_lock(path)
     try:
-        opening.create_or_check_file(path)
-        writing, reading = opening.connect(path, writing=True), opening.connect(path, writing=False)
-        ledger = Ledger(path, lock, reading, writing)
+        reading = opening.connect(path, writing=False)
         try:
-            await opening.bring_up_to_date(writing, path)
+            if opening.exists(path):
+                await opening.is_up_to_date(
+                    reading, path
+                )  # before anything touches what may be somebody else's
+        except BaseException:
+            await reading.dispose()
+            raise
+        ledger = Ledger(path, lock, reading, opening.connect(path, writing=True))
+        try:
             await ledger.start()
         except BaseException:
             await ledger.close()

@@ -72,7 +72,8 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
         if summary.exit_code == 0:
             return ""
         return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary)])
-    reason = textwrap.fill(sentence(summary.reason), width, break_long_words=False, break_on_hyphens=False)
+    said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
+    reason = textwrap.fill(said, width, break_long_words=False, break_on_hyphens=False)
     lines = ["", reason, "", *_counts(summary)]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += problems

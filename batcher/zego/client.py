@@ -35,6 +35,9 @@ PROBE_TIMEOUT_S = 5.0
 KEEPALIVE_S = 4.0
 """A connection idle for longer is not used again: the other side may be closing it just then."""
 
+CLOCK_JUMP_S = 60.0
+"""A learned offset that is off by more shows that our clock has jumped since."""
+
 _MAX_RETRY_AFTER_S = 3600.0
 
 
@@ -215,17 +218,18 @@ class ZegoClient:
     def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
         """Learn how far our clock is off from the answer's ``Date``; False when there is nothing to learn.
 
-        A request that was already signed with what was learned teaches nothing more: then the clock is not
-        what is wrong.
+        A request that was signed with what was learned already teaches something only when our clock has
+        jumped meanwhile: else the clock is not what is wrong.
         """
-        if signed_with_s:
+        try:
+            server_time = parsedate_to_datetime(response.headers["Date"])
+        except (KeyError, ValueError, OverflowError):
             return False
-        if not self._clock_offset_s:
-            try:
-                server_time = parsedate_to_datetime(response.headers["Date"])
-            except (KeyError, ValueError, OverflowError):
-                return False
-            self._clock_offset_s = server_time.timestamp() - self._clock()
+        offset_s = server_time.timestamp() - self._clock()
+        learned = signed_with_s != 0.0 and signed_with_s == self._clock_offset_s
+        if learned and abs(offset_s - signed_with_s) < CLOCK_JUMP_S:
+            return False
+        self._clock_offset_s = offset_s
         return True
 
 

@@ -13,7 +13,7 @@ from batcher.manifest import Defaults
 from batcher.model import InDoubtPolicy, Place
 from batcher.runner import Ending, Runner, RunSettings
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
-from batcher.zego import Account, ZegoClient
+from batcher.zego.client import Account, ZegoClient
 
 HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 
@@ -34,6 +34,8 @@ async def run_here(
     prepare_ledger: Callable[[Ledger], None] = lambda _: None,
     policy: InDoubtPolicy = InDoubtPolicy.RETRY,
     concurrency: int = 4,
+    timeout_s: float = 5.0,
+    wall_clock: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ending:
     """One run as the command line wires it.
@@ -46,9 +48,12 @@ async def run_here(
     account = Account(SANDBOX_APP_ID, SANDBOX_SERVER_SECRET)
     try:
         async with await open_for_writing(ledger_path) as ledger:
+            ledger._clock = wall_clock
             prepare_ledger(ledger)
             await ledger.bind(SANDBOX_APP_ID, Place.OTHER)
-            async with ZegoClient(url, account, timeout_s=5, connections=8) as client:
+            async with ZegoClient(
+                url, account, timeout_s=timeout_s, connections=8, clock=wall_clock
+            ) as client:
                 runner = Runner(
                     ledger, client, settings, prepared, version="test", rng=AtOnce(1), clock=clock
                 )

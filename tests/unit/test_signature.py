@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 from yarl import URL
 
-from batcher.zego import Account, ZegoClient
+from batcher.zego.client import Account, ZegoClient
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret

@@ -1,0 +1,82 @@
+"""The Nth request meets each of the sandbox's faults: the run ends as documented, and the books agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Cli, referee, serving, tencent_ids, write_manifest
+from running import run_here
+
+from batcher.model import InDoubtPolicy
+from batcher.runner import Exit
+from batcher.sandbox import Fault, SandboxSettings
+
+ROWS = 3
+
+IN_DOUBT = (
+    "drop-before",
+    "drop-after",
+    "hang",
+    "hang-before",
+    "http:500",
+    "http:302",
+    "http-after:502",
+    "html",
+    "cut",
+    "cut-json",
+    "empty",
+    "no-code",
+)
+AGAIN = (
+    *("code:1", "code:1000", "code:77777", "code:6", "code:207", "code:100000012"),
+    *("http:404", "http:429", "http:503:0", "slow:50"),
+)
+REJECTED = ("code:2", "code:4", "code:41003")
+HALTING = ("code:3", "code:5", "code:100000005", "code:100000011", "code:100000017")
+
+
+@pytest.mark.parametrize("fault", [*IN_DOUBT, *AGAIN, *REJECTED, *HALTING, "no-task-id"])
+async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: str) -> None:
+    """Wherever a fault strikes, every other recording is submitted and this one ends as its fault demands."""
+    manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
+    for n in range(1, ROWS + 1):
+        ledger = tmp_path / f"{n}.db"
+        settings = SandboxSettings(rate_per_s=None, script={n: Fault.parse(fault)})
+        async with serving(cli, settings) as sandbox:
+            ending = await run_here(ledger, str(sandbox.url), [manifest], timeout_s=0.3)
+            struck = sandbox.log[n - 1].file_id
+            if fault in HALTING:
+                assert ending.exit == Exit.HALTED, ending.reason
+                assert len(sandbox.log) <= n + 3  # what was on the wire already
+                ending = await run_here(ledger, str(sandbox.url))
+            ends_well = fault not in REJECTED and fault != "no-task-id"
+            assert ending.exit == (Exit.DONE if ends_well else Exit.TROUBLE), ending.reason
+            rows = await referee(cli, sandbox, ledger=ledger.name)
+            expected = (
+                "rejected" if fault in REJECTED else "in_doubt" if fault == "no-task-id" else "submitted"
+            )
+            assert {row["file_id"]: row["status"] for row in rows} == {
+                one: expected if one == struck else "submitted" for one in tencent_ids(ROWS)
+            }
+            assert len(sandbox.requests_for(struck)) == (1 if not ends_well or fault == "slow:50" else 2)
+
+
+@pytest.mark.parametrize("fault", IN_DOUBT)
+async def test_under_hold_a_lost_answer_is_sent_once(cli: Cli, tmp_path: Path, fault: str) -> None:
+    """Under hold whatever lost its answer was sent once and stays in doubt, in this run and the next."""
+    manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
+    settings = SandboxSettings(rate_per_s=None, script={2: Fault.parse(fault)})
+    async with serving(cli, settings) as sandbox:
+        for expected in (Exit.TROUBLE, Exit.DONE):  # it is news once
+            ending = await run_here(
+                tmp_path / "batcher.db",
+                str(sandbox.url),
+                [manifest],
+                policy=InDoubtPolicy.HOLD,
+                timeout_s=0.3,
+            )
+            assert ending.exit == expected, ending.reason
+        rows = await referee(cli, sandbox)
+        assert len(sandbox.log) == ROWS
+    assert sorted(row["status"] for row in rows) == ["in_doubt", "submitted", "submitted"]
