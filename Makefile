@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint types lock clean
+.PHONY: help demo test lint types soak bench lock clean
 
 help:
 	@echo "make demo    do the main job once, against a sandbox on this machine"
 	@echo "make test    format, lint, types, and the whole suite"
+	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
+	@echo "make bench   how near the limit the pace is, against servers that count differently; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
 	@echo "make clean   remove what the other targets made"
 
@@ -35,6 +37,14 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
+
+soak: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/crash -s --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/pacing.py
+	$(BIN)/python bench/pacing.py --busy
+	$(BIN)/python bench/pacing.py --neighbour
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \

@@ -8,11 +8,14 @@ no file left behind may hold the secret either.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -24,10 +27,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import hypothesis
 import pytest
 import typer.main
+from forking import ForkedProcess, Forker
 
 from batcher.cli.app import app
+from batcher.ledger import open_for_writing
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Entry, Sandbox, SandboxSettings
 
 DEADLINE_S = 40.0
@@ -43,6 +49,16 @@ NO_LIMIT = SandboxSettings(rate_per_s=None)
 SAMPLES = Path(__file__).parents[1] / "sample_manifests"
 
 Json = dict[str, Any]
+
+Process = asyncio.subprocess.Process | ForkedProcess
+
+
+@functools.cache
+def forker() -> Forker:
+    """The process that forks command lines, one for each process of tests."""
+    started = Forker()
+    atexit.register(started.close)
+    return started
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,8 @@ class Cli:
     secret: str = SANDBOX_SERVER_SECRET
     env: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
-    _running: list[asyncio.subprocess.Process] = field(default_factory=list)
+    deadline_s: float = DEADLINE_S
+    _running: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.env = {
@@ -107,29 +124,30 @@ class Cli:
         process = await self.start(*args, env=env)
         return await self.finish(process, stdin)
 
-    async def start(
-        self, *args: str | Path, env: Mapping[str, str] | None = None
-    ) -> asyncio.subprocess.Process:
+    async def start(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Process:
         """Begin a command and leave it running."""
-        process = await asyncio.create_subprocess_exec(
-            self.python,
-            "-m",
-            "batcher",
-            *map(str, args),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self.folder,
-            env=self.env | dict(env or {}),
-            limit=2**24,
-        )
+        environment = self.env | dict(env or {})
+        process: Process
+        if self.python == sys.executable:
+            process = await forker().start([*map(str, args)], self.folder, environment)
+        else:
+            process = await asyncio.create_subprocess_exec(
+                self.python,
+                *("-m", "batcher", *map(str, args)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self.folder,
+                env=environment,
+                limit=2**24,
+            )
         self._running.append(process)
         return process
 
-    async def finish(self, process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Done:
+    async def finish(self, process: Process, stdin: bytes | None = None) -> Done:
         """Wait for a command's end; a command that does not end is killed and fails the test."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self.deadline_s):
                 out, err = await process.communicate(stdin)
         finally:
             if process.returncode is None:
@@ -183,12 +201,33 @@ def _holding(folder: Path, secret: str) -> list[str]:
 
 
 @asynccontextmanager
-async def serving(cli: Cli, settings: SandboxSettings = NO_LIMIT) -> AsyncIterator[Sandbox]:
-    """A sandbox that the command line uses."""
+async def serving(
+    cli: Cli, settings: SandboxSettings = NO_LIMIT, *, ledger_made: bool = True
+) -> AsyncIterator[Sandbox]:
+    """A sandbox that the command line uses.
+
+    Args:
+        cli: the command line.
+        settings: of the sandbox.
+        ledger_made: an empty ledger is there already, which saves every test the making of one.
+    """
     sandbox = Sandbox(settings)
+    if ledger_made and not (ledger := cli.folder / "batcher.db").exists():
+        shutil.copy(await empty_ledger(), ledger)
     async with sandbox.serve() as url:
         cli.use(url)
         yield sandbox
+
+
+async def empty_ledger() -> Path:
+    """A ledger without anything in it, made once for each process of tests."""
+    path = Path(tempfile.gettempdir()) / f"batcher-empty-{os.getpid()}.db"
+    if not path.exists():
+        async with await open_for_writing(path):
+            pass
+        atexit.register(path.unlink, missing_ok=True)
+        atexit.register(Path(f"{path}.lock").unlink, missing_ok=True)
+    return path
 
 
 def tencent_ids(n: int, seed: int = 1) -> list[str]:
@@ -367,9 +406,22 @@ def _exported_key(row: Json) -> Key:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the proofs that can be long are."""
     parser.addoption("--kill-rounds", type=int, default=30, help="rounds of the kill loop")
+    parser.addoption("--histories", type=int, default=6, help="how many histories are made up")
+    parser.addoption("--soak-rows", type=int, default=500, help="recordings of the soak")
     parser.addoption(
         "--every-step", action="store_true", help="let every step of the ledger fail in every way"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Histories are made up by hypothesis, which takes its number from a profile."""
+    hypothesis.settings.register_profile("histories", max_examples=config.getoption("--histories"))
+
+
+@pytest.fixture
+def soak_rows(request: pytest.FixtureRequest) -> int:
+    """How many recordings the soak has."""
+    return int(request.config.getoption("--soak-rows"))
 
 
 @pytest.fixture

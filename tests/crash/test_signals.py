@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, referee, serving, tencent_ids
+from conftest import FAST, PICTURES, Cli, Process, referee, serving, tencent_ids
 
 from batcher.sandbox import SandboxSettings
 
 
-async def said(process: asyncio.subprocess.Process, words: str) -> None:
+async def said(process: Process, words: str) -> None:
     """Wait until a command has said something to people."""
     assert process.stderr is not None
     async with asyncio.timeout(20):

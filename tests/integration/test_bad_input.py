@@ -47,7 +47,7 @@ async def test_a_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: st
     """It is refused with 2 and one message that names the file and what is wrong; nothing is sent."""
     make, words = MANIFESTS[case]
     make(tmp_path / "archive.csv")
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run("archive.csv", *PICTURES)
     assert done.code == 2, done.stderr
     assert done.stdout == ""
@@ -62,7 +62,7 @@ async def test_a_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: st
 async def test_gbk_is_read_when_it_is_named(cli: Cli, tmp_path: Path) -> None:
     """The encoding that the message names accepts the file, and its text comes back."""
     text(f"file_id,room\n{ROW},晨会\n", "gbk")(tmp_path / "archive.csv")
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run("archive.csv", *PICTURES, "--encoding", "gb18030")
         assert done.code == 0, done.stderr
         [row] = await referee(cli, sandbox)
@@ -101,7 +101,7 @@ async def test_a_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path],
         make(path)
     before = path.read_bytes() if path.is_file() else b""
     commands = [["run", str(archive), *PICTURES], ["status"]]
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         for command in commands:
             done = await cli(*command, "-l", "old.db")
             assert done.code == 6, (command, done.stderr)
@@ -128,7 +128,7 @@ async def test_a_place_where_no_ledger_can_be_made(
 ) -> None:
     """A folder that is missing or cannot be written ends with 6, before anything is sent."""
     archive = manifest(tencent_ids(3))
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         for command in (["run", str(archive), *PICTURES], ["status"]):
             done = await cli(*command, "-l", place)
             assert done.code == 6, done.stderr
@@ -151,7 +151,7 @@ async def test_a_folder_without_the_right_to_write(cli: Cli, manifest: Callable[
 @pytest.mark.parametrize("command", ["run", "status", "export", "retry", "show"])
 async def test_there_is_no_ledger_yet(cli: Cli, command: str) -> None:
     """Without a ledger to read or to go on with a command ends with 6 and makes none."""
-    async with serving(cli):
+    async with serving(cli, ledger_made=False):
         done = await cli(command, *([ROW] if command == "show" else []))
     assert done.code == 6, done.stderr
     assert "batcher.db" in done.stderr
@@ -191,7 +191,7 @@ async def test_settings_that_cannot_be(cli: Cli, manifest: Callable[..., Path], 
     """They are refused with 2, each named as it was given, before anything is made or sent."""
     args, env, words = SETTINGS[case]
     archive = manifest(tencent_ids(3))
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         done = await cli("run", archive, *PICTURES, *args, env=env)
     assert done.code == 2, done.stderr
     assert done.stdout == ""
@@ -207,7 +207,7 @@ async def test_the_secret_never_stands_in_the_file_of_settings(
     """A secret in ``batcher.toml`` is refused, and not repeated."""
     archive = manifest(tencent_ids(1))
     (cli.folder / "batcher.toml").write_text('server_secret = "hush"\n')
-    async with serving(cli):
+    async with serving(cli, ledger_made=False):
         done = await cli("run", archive, *PICTURES)
     assert done.code == 2
     assert "batcher.toml" in done.stderr
@@ -218,7 +218,7 @@ async def test_the_secret_never_stands_in_the_file_of_settings(
 async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], flag: str) -> None:
     """From a file or the environment, verbose or not: it is in no output and no file (every test checks)."""
     archive = manifest(tencent_ids(5))
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         (cli.folder / "secret.txt").write_text(cli.env.pop("BATCHER_SERVER_SECRET") + "\n")
         cli.env["BATCHER_SERVER_SECRET_FILE"] = "secret.txt"  # noqa: S105 - its place
         done = await cli.run(archive, *PICTURES, flag)
@@ -230,7 +230,7 @@ async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], f
 async def test_a_ledger_belongs_to_one_account(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Another AppId or another kind of endpoint on a bound ledger is refused with 2, and nothing is sent."""
     archive = manifest(ids := tencent_ids(8))
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         assert (await cli.run(archive, *PICTURES, "--limit", "4")).code == 4
         bound = cli.env["BATCHER_APP_ID"]
         other = await cli("run", manifest(ids, "more.csv"), *PICTURES, env={"BATCHER_APP_ID": "4711"})
@@ -250,7 +250,7 @@ async def test_rounded_ids_are_refused(cli: Cli, tmp_path: Path) -> None:
     """Ids with the last digits of a spreadsheet are refused with 2 unless they are trusted."""
     rounded = [[f"{one[:15]}0000"] for one in tencent_ids(40)]
     archive = write_manifest(tmp_path / "archive.csv", rounded)
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run(archive, *PICTURES)
         assert done.code == 2
         assert "archive.csv" in done.stderr
@@ -267,7 +267,7 @@ async def test_what_turns_up_later_stops_the_run(cli: Cli) -> None:
     """A stream that stops being text stops loading and sending with 2, and the load stays unfinished."""
     ids = tencent_ids(20)
     rows = "".join(f"{ids[n % 20]}\n" for n in range(10_500)).encode()
-    async with serving(cli) as sandbox:
+    async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run("-", *PICTURES, stdin=b"file_id\n" + rows + b"\xff\xfe broken\n")
         assert done.code == 2, done.stderr
         assert "stdin line 10502" in done.stderr

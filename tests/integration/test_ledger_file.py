@@ -31,7 +31,7 @@ def modes(folder: Path, name: str) -> dict[str, int]:
 async def test_only_its_owner_can_read_it(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The ledger and what lies beside it, in the midst of a run and after it, have mode 0600."""
     archive = manifest(tencent_ids(20))
-    async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=20)) as sandbox:
+    async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=20), ledger_made=False) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 3, 20)
         during = modes(cli.folder, "batcher.db")
