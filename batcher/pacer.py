@@ -62,7 +62,7 @@ class Pace:
     CUT_EVERY_S = 0.2
     """Refusals of one full second arrive together and are heard as one."""
     LARGEST_CUT = 0.3
-    REGAIN = 0.001
+    REGAIN = 0.0008
     """Of the cap, regained per second, each second."""
     HASTE = 5e-7
     """Of the cap, regained more for the square of the seconds without a refusal beyond the first twenty."""

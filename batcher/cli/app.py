@@ -105,10 +105,14 @@ def _end_async(console: Console, work: Callable[[], Coroutine[Any, Any, int]]) -
     _end(console, lambda: asyncio.run(work()))
 
 
-def _settings(config: Path | None, **flags: object) -> Settings:
-    from batcher.settings import load_settings
+def _settings(given: dict[str, Any]) -> Settings:
+    """The settings for a command, out of the arguments it was called with."""
+    from batcher.settings import Settings, load_settings
 
-    return load_settings(flags, config)
+    flags = {name.rstrip("_"): value for name, value in given.items()}
+    return load_settings(
+        {name: flags[name] for name in flags if name in Settings.model_fields}, given["config"]
+    )
 
 
 @_command(_MAIN)
@@ -150,30 +154,13 @@ def run(
 
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1 --offset 2
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.running import run_manifests
 
-        settings = _settings(
-            config,
-            vendor=vendor,
-            type=type_,
-            definition=definition,
-            interval=interval,
-            offset=offset,
-            encoding=encoding,
-            trust_ids=trust_ids,
-            allow_resubmit=allow_resubmit,
-            rate=rate,
-            concurrency=concurrency,
-            timeout=timeout,
-            in_doubt=in_doubt,
-            limit=limit,
-            max_failures=max_failures,
-            progress=progress,
-            ledger=ledger,
-        )
+        settings = _settings(given)
         return await run_manifests(settings, manifests or [], console, as_json=json)
 
     _end_async(console, work)
@@ -204,23 +191,13 @@ def load(
 
     Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.running import load_manifests
 
-        settings = _settings(
-            config,
-            vendor=vendor,
-            type=type_,
-            definition=definition,
-            interval=interval,
-            offset=offset,
-            encoding=encoding,
-            trust_ids=trust_ids,
-            allow_resubmit=allow_resubmit,
-            ledger=ledger,
-        )
+        settings = _settings(given)
         return await load_manifests(settings, manifests, console)
 
     _end_async(console, work)
@@ -242,12 +219,13 @@ def status(
 
     Example:  batcher status --json
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.reading import say_status
 
-        return await say_status(_settings(config, ledger=ledger), console, as_json=json)
+        return await say_status(_settings(given), console, as_json=json)
 
     _end_async(console, work)
 
@@ -288,21 +266,13 @@ def export(
 
     Example:  batcher export archive.csv --vendor Tencent --definition 10 --offset 1 -o results.csv
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.exporting import export_results
 
-        settings = _settings(
-            config,
-            vendor=vendor,
-            type=type_,
-            definition=definition,
-            interval=interval,
-            offset=offset,
-            encoding=encoding,
-            ledger=ledger,
-        )
+        settings = _settings(given)
         return await export_results(settings, manifest, output, console, format_=format_, excel=excel)
 
     _end_async(console, work)
@@ -322,12 +292,13 @@ def show(
 
     Example:  batcher show 1397757897438985123
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.reading import show_recording
 
-        return await show_recording(_settings(config, ledger=ledger), file_id)
+        return await show_recording(_settings(given), file_id)
 
     _end_async(console, work)
 
@@ -355,12 +326,13 @@ def retry(
 
     Example:  batcher retry --code 1000
     """
+    given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
         from batcher.cli.running import put_back
 
-        return await put_back(_settings(config, ledger=ledger), state or [], code or [], console)
+        return await put_back(_settings(given), state or [], code or [], console)
 
     _end_async(console, work)
 

@@ -96,3 +96,62 @@ async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path
         assert done.code == 0, done.stderr
         assert len(sandbox.log) == 20
         await referee(cli, sandbox)
+
+
+async def test_a_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Answers that do not come within the grace period are given up; nothing is left being sent."""
+    archive = manifest(tencent_ids(8))
+    async with serving(cli, SandboxSettings(rate_per_s=None, shares={"hang": 1.0})) as sandbox:
+        process = await cli.start(
+            *("run", archive, *PICTURES, *FAST, "--in-doubt", "hold"), env={"BATCHER_GRACE": "300ms"}
+        )
+        await sandbox.wait_for(lambda: len(sandbox.log) == 8, 20)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):  # --timeout is 30 s
+            done = await cli.finish(process)
+        assert done.code == 143, done.stderr
+        rows = await referee(cli, sandbox)
+    assert [row["status"] for row in rows] == ["in_doubt"] * 8
+
+
+async def test_a_hangup_and_a_reader_that_goes_away_stop_nothing(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """After SIGHUP, and with nobody left to read what it says, a run goes on to its end."""
+    archive = manifest(tencent_ids(40))
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        with (cli.folder / "gone").open("wb") as nobody:
+            process = await asyncio.create_subprocess_exec(
+                *(cli.python, "-m", "batcher", "run", str(archive), *PICTURES, "--rate", "40", "-v"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=nobody,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=cli.folder,
+                env=cli.env,
+            )
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 5, 20)
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        process._transport.get_pipe_transport(2).close()  # type: ignore[attr-defined] # the reader goes away
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+        rows = await referee(cli, sandbox)
+    assert [row["status"] for row in rows] == ["submitted"] * 40
+
+
+async def test_a_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """What could not be sent while the process stood still is not made up for afterwards."""
+    archive = manifest(tencent_ids(50))
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 20)
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(1.2)  # as long as it stands still, there is nothing to wait for
+        process.send_signal(signal.SIGCONT)
+        done = await cli.finish(process)
+        assert done.code == 0, done.stderr
+        await referee(cli, sandbox)
+    arrived = [entry.arrived_s for entry in sandbox.log]
+    after = max(range(1, len(arrived)), key=lambda n: arrived[n] - arrived[n - 1])
+    assert arrived[after] - arrived[after - 1] >= 1.0
+    assert sum(at - arrived[after] < 0.2 for at in arrived[after:]) <= 6
