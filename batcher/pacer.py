@@ -27,11 +27,11 @@ from contextlib import asynccontextmanager
 from aiolimiter import AsyncLimiter
 
 MARGIN = 0.0125
-"""How far below the limit the pace stays at most: 20/s becomes 19.75/s, one request every 50.6 ms."""
+"""How far below the limit the pace stays at most: at 20/s, 20 requests leave in 1.0125 s and not in 1 s. The
+12 ms between are what requests may bunch on their way before 21 of them arrive within one second."""
 
-WINDOW_S = 1.009
-"""No more requests than the limit allows leave within this. Evenly spaced they never would; it binds while
-lateness is made up for, and leaves 9 ms to requests that bunch on their way before 21 arrive in a second."""
+HEADWAY = 0.005
+"""So much faster than the pace the bucket fills: lateness does not add up, and the window keeps the pace."""
 
 CATCH_UP_TURNS = 0.5
 CATCH_UP_S = 0.005
@@ -106,24 +106,27 @@ class Pace:
 
 
 class Window:
-    """The last requests that left: as many as the limit allows in a second.
+    """The last requests that left, as many as the limit allows in a second, and how long that must take.
+
+    It goes by the moment in which a request really left: one that was late moves its successors, not the
+    distance to them.
 
     Args:
-        limit: requests per second; above a thousand timers are too coarse for it to matter.
+        rate_per_s: the limit; above a thousand a second timers are too coarse for this to matter.
         clock: monotonic seconds.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(self, rate_per_s: float, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._left_at: deque[float] = deque(maxlen=limit if 1 <= limit <= 1000 else 0)
+        limit = max(1, round(rate_per_s)) if rate_per_s <= 1000 else 0
+        self._lasts_s = limit / rate_per_s * (1 + MARGIN)
+        self._left_at: deque[float] = deque(maxlen=limit)
 
-    async def room(self) -> None:
-        """Wait until one more may leave."""
-        while self._left_at and len(self._left_at) == self._left_at.maxlen:
-            wait_s = self._left_at[0] + WINDOW_S - self._clock()
-            if wait_s <= 0:
-                return
-            await asyncio.sleep(wait_s)
+    def wait_s(self) -> float:
+        """How long the next one has to wait; nothing or less when it may leave."""
+        if not self._left_at or len(self._left_at) < (self._left_at.maxlen or 0):
+            return 0.0
+        return self._left_at[0] + self._lasts_s - self._clock()
 
     def leaves(self) -> None:
         """One more may leave from now on."""
@@ -148,16 +151,16 @@ class Pacer:
         self, rate_per_s: float, clock: Callable[[], float], start_per_s: float | None = None
     ) -> None:
         self.rate_per_s = rate_per_s
-        self.pace = Pace(rate_per_s * (1 - MARGIN), clock(), start_per_s)
+        self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_per_s)
         self._clock = clock
         self._held_until = 0.0
         self._released = asyncio.Event()
         self._stopped = asyncio.Event()
         self._left_out = 0
         self._line = asyncio.Semaphore(max(1, math.floor(rate_per_s * AHEAD_S)))
-        self._window = Window(math.floor(rate_per_s), clock)
-        self._bucket_per_s = self.pace.per_s(clock())
-        self._bucket = _bucket(self._bucket_per_s)
+        self._window = Window(rate_per_s, clock)
+        self._bucket_per_s = 0.0
+        self._bucket = AsyncLimiter(1)
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[None]:
@@ -181,12 +184,11 @@ class Pacer:
         while self._left_out and not self.stopped:
             self._left_out -= 1
             await self._instant()
-        per_s = self.pace.per_s(self._clock())
-        if abs(per_s - self._bucket_per_s) > 0.001 * self._bucket_per_s:
-            # A new bucket for a new pace, with this turn's token taken out of it: no turn is won or lost.
-            self._bucket, self._bucket_per_s = _bucket(per_s), per_s
-            await self._bucket.acquire()
-        await self._window.room()
+        now = self._clock()
+        if abs(self.pace.per_s(now) - self._bucket_per_s) > 0.001 * self._bucket_per_s:
+            await self._pour(now)  # this turn's token is taken already: no turn is won or lost
+        while (wait_s := self._window.wait_s()) > 0 and not await self.stopped_within(wait_s):
+            pass
         self._window.leaves()
         return not self.held and not self.stopped
 
@@ -244,7 +246,17 @@ class Pacer:
         """The pace at this moment."""
         return self.pace.per_s(self._clock())
 
+    async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
+        """A new bucket for the pace of this moment, which holds so many tokens at first."""
+        self._bucket_per_s = self.pace.per_s(now)
+        per_s = self._bucket_per_s * (1 + HEADWAY)
+        capacity = 1 + max(CATCH_UP_TURNS, per_s * CATCH_UP_S)
+        self._bucket = AsyncLimiter(capacity, capacity / per_s)
+        await self._bucket.acquire(capacity - leaving)
+
     async def _instant(self) -> None:
+        if self._bucket_per_s == 0.0:
+            await self._pour(self._clock(), leaving=1.0)
         if self._bucket.has_capacity() or self._bucket_per_s > _PATIENCE_PER_S:
             await self._bucket.acquire()
             return
@@ -258,9 +270,3 @@ class Pacer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._released.wait()
-
-
-def _bucket(per_s: float) -> AsyncLimiter:
-    """A token bucket of that pace which holds one token and what late timers may catch up."""
-    capacity = 1 + max(CATCH_UP_TURNS, per_s * CATCH_UP_S)
-    return AsyncLimiter(capacity, capacity / per_s)

@@ -241,7 +241,8 @@ class Runner:
 
     async def _load(self) -> None:
         try:
-            await self._loader.load(self._prepared)
+            if not self._stops:  # a signal may have come before anything began
+                await self._loader.load(self._prepared)
         except ManifestError as exc:
             self._stop(Exit.USAGE, str(exc))
         except LedgerError as exc:
