@@ -30,8 +30,8 @@ class OpenWork(Protocol):
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
         """Open submissions that wait for nothing, in order."""
 
-    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[Claim]:
-        """Open submissions whose answer was lost before, in order."""
+    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[tuple[datetime | None, Claim]]:
+        """Open submissions whose answer was lost before, in order, with the time they wait for."""
 
     async def delayed(self) -> list[tuple[datetime, Claim]]:
         """Open submissions that an earlier run put off."""
@@ -74,8 +74,8 @@ class Claims:
         self._fresh_ended = False
         self._doubtful_after: tuple[int, int] | None = None
         self._doubtful_ended = False
-        self._last: list[Claim] = []
-        """With a limit: in doubt, taken up in this run, and to be sent again within it, after all others."""
+        self._last: list[tuple[float, Claim]] = []
+        """With a limit: in doubt and when due; taken up in this run and again within it, after all others."""
         self._held: set[SubmissionId] = set()
         """Claimed, or waiting in memory: not to be taken from the ledger a second time."""
         self._out = 0
@@ -91,10 +91,8 @@ class Claims:
             loading: more may be added until :meth:`loading_ended` is called.
         """
         self._loading = loading
-        now, today = self._clock(), datetime.now(UTC)
         for not_before, claim in await self._ledger.delayed():
-            delay_s = min(max((not_before - today).total_seconds(), 0.0), self._longest_delay_s)
-            self._delay(claim, now + delay_s, counted=False)
+            self._delay(claim, self._due(not_before), counted=False)
 
     async def next(self) -> Claim | None:
         """The next submission to take up; waits for one. None when nothing is left, or after a close."""
@@ -117,7 +115,7 @@ class Claims:
         self._out -= 1
         if claim.tries.doubt and self._doubtful_after is None:
             if self._left is not None:
-                self._last.append(claim)
+                self._last.append((self._clock() + delay_s, claim))
             else:
                 self._held.discard(claim.id)  # found again in the ledger, after all others
         else:
@@ -201,17 +199,27 @@ class Claims:
     async def _fetch_doubtful(self) -> bool:
         self._doubtful_after = self._doubtful_after or (0, 0)
         if self._last:
-            for claim in self._last:
-                self._delay(claim, self._clock(), counted=True)
+            for due, claim in self._last:
+                self._delay(claim, due, counted=True)
             self._last.clear()
             return True
         if self._doubtful_ended or self.limit_reached:
             return False
-        claims = await self._ledger.doubtful(after=self._doubtful_after, limit=PAGE)
-        if claims:
-            self._doubtful_after = (claims[-1].tries.doubt, claims[-1].id)
-        self._doubtful_ended = not claims
-        return self._fill(claims)
+        found = await self._ledger.doubtful(after=self._doubtful_after, limit=PAGE)
+        if found:
+            last = found[-1][1]
+            self._doubtful_after = (last.tries.doubt, last.id)
+        self._doubtful_ended = not found
+        waiting = [(not_before, claim) for not_before, claim in found if claim.id not in self._held]
+        for not_before, claim in waiting:
+            if not_before is not None:
+                self._delay(claim, self._due(not_before), counted=False)
+        return self._fill([claim for not_before, claim in waiting if not_before is None]) or bool(found)
+
+    def _due(self, not_before: datetime) -> float:
+        """When something in the ledger is due, by the clock of this run."""
+        delay_s = (not_before - datetime.now(UTC)).total_seconds()
+        return self._clock() + min(max(delay_s, 0.0), self._longest_delay_s)
 
     def _fill(self, claims: list[Claim]) -> bool:
         """Put what is not held already on the page; False when there was nothing at all."""

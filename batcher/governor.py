@@ -15,6 +15,7 @@ from typing import Protocol
 
 from batcher.disposition import Kind, kind_of
 from batcher.model import (
+    HELD_BACK,
     Answer,
     Decision,
     Disposition,
@@ -111,10 +112,10 @@ class Governor:
         if disposition.decision is not Decision.SUBMITTED:
             self._detail(f"{settlement.claim.file_id}: {_said(outcome)} → {disposition.decision}")
         self._count_failures(disposition)
-        silent = isinstance(outcome, NotSent) or (
-            isinstance(outcome, ReplyLost) and outcome.http_status is None
-        )
-        self._silent = self._silent + 1 if silent else 0
+        if _is_silence(outcome):
+            self._silent += 1
+        elif outcome is not HELD_BACK:
+            self._silent = 0
         match disposition.decision, outcome:
             case Decision.HALT, Answer():
                 self._halt(halt_reason(outcome))
@@ -122,8 +123,8 @@ class Governor:
                 self._pacer.slow_down(outcome.retry_after_s)
             case Decision.PROBE, _:
                 await self._suspect_credentials()
-            case _ if self._silent >= SILENT_CALLS:
-                await self._sit_out()
+            case _, NotSent() | ReplyLost() if self._silent >= SILENT_CALLS:
+                await self._sit_out(outcome.detail)
 
     @property
     def why_slow(self) -> str | None:
@@ -164,27 +165,36 @@ class Governor:
                 case Answer() if kind_of(outcome.code) in (Kind.CREDENTIALS, Kind.HALT):
                     self._halt(halt_reason(outcome))
                     return True
-                case Answer():
-                    self._pacer.slow_down()
-                    return True
+                case Answer() | HttpRefusal():
+                    self._pacer.slow_down(outcome.retry_after_s)
+                    return isinstance(outcome, Answer)
             return False
 
         await self._probe(judge, SUSPECT_PAUSE_S, "the service doubts our credentials; asking it again")
 
-    async def _sit_out(self) -> None:
-        """Nobody answers: hold still and probe, at growing intervals, until somebody does."""
+    async def _sit_out(self, detail: str) -> None:
+        """Nobody answers: hold still and probe, at growing intervals, until somebody does.
+
+        Args:
+            detail: what the last call met.
+        """
         began = self._clock()
 
         def judge(outcome: Outcome) -> bool:
             match outcome:
                 case Answer() if kind_of(outcome.code) is Kind.HALT:
                     self._halt(halt_reason(outcome))
-                case NotSent() | ReplyLost(http_status=None):
+                case HttpRefusal(http_status=429 | 503):
+                    self._pacer.slow_down(outcome.retry_after_s)
+                case Answer() if kind_of(outcome.code) is Kind.SLOW_DOWN:
+                    self._pacer.slow_down(outcome.retry_after_s)
+                case _ if _is_silence(outcome):
                     return False
             self._silent = 0
             return True
 
-        if await self._probe(judge, FIRST_PROBE_S, "the endpoint does not answer; waiting for it"):
+        why = f"the endpoint does not answer ({detail}); waiting for it"
+        if await self._probe(judge, FIRST_PROBE_S, why):
             self._tell(f"The endpoint answers again, after {self._clock() - began:.0f} s.")
 
     async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, why: str) -> bool:
@@ -194,18 +204,24 @@ class Governor:
         if self._probing or self._pacer.stopped:
             return False
         self._probing, self.waiting_for = True, why
-        self._pacer.hold(float("inf"))
+        self._pacer.pause()
         self._tell(why[:1].upper() + why[1:] + ".")
         try:
-            while not await self._pacer.stopped_within(pause_s):
-                await self._pacer.probe_turn()
+            while not await self._pacer.stopped_within(pause_s) and await self._pacer.probe_turn():
                 if judge(await self._client.probe()):
-                    self._pacer.release()
                     return True
                 pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
             return False
         finally:
             self._probing, self.waiting_for = False, None
+            self._pacer.resume()
+
+
+def _is_silence(outcome: Outcome) -> bool:
+    """Whether nobody answered, and not because we took it back ourselves."""
+    if isinstance(outcome, ReplyLost):
+        return outcome.http_status is None
+    return isinstance(outcome, NotSent) and outcome is not HELD_BACK
 
 
 def _said(outcome: Outcome) -> str:

@@ -129,7 +129,7 @@ class Loader:
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:
         rows = chain(prepared.head, prepared.manifest)
         with prepared.manifest:
-            while batch := await _in_thread(_next_rows, rows, self._batch_rows):
+            while batch := await in_thread(_next_rows, rows, self._batch_rows):
                 good = [row for row in batch if isinstance(row, Row)]
                 bad = [row for row in batch if isinstance(row, InvalidRow)]
                 self._added(await self._ledger.add(load_id, prepared.manifest.source, good, bad))
@@ -156,7 +156,7 @@ def _words(row: Row) -> str:
     return ", ".join(parts)
 
 
-async def _in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Run a blocking function in a thread that the process does not wait for when it ends.
 
     A read from a terminal or a pipe cannot be interrupted, and a stopped run must not hang on it.

@@ -205,6 +205,9 @@ class NotSent:
     detail: str
 
 
+HELD_BACK = NotSent("turns were held back before it was sent")
+"""Not the network's doing but ours."""
+
 Outcome = Answer | HttpRefusal | ReplyLost | NotSent
 
 

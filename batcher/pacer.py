@@ -37,6 +37,9 @@ CATCH_UP_TURNS = 0.5
 CATCH_UP_S = 0.005
 """Lateness that may be made up for: half a turn, or at high rates, where timers are too coarse, this long."""
 
+LATE_S = 0.02
+"""A request that leaves so long after its turn has had to wait for something, and others with it."""
+
 AHEAD_S = 0.02
 """How long before its instant an attempt may begin, so that a slow disk does not bunch requests."""
 
@@ -105,6 +108,16 @@ class Pace:
         return True
 
 
+class Turn:
+    """Leave to send one request."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        """Monotonic seconds at which it leaves."""
+
+
 class Window:
     """The last requests that left, as many as the limit allows in a second, and how long that must take.
 
@@ -120,22 +133,28 @@ class Window:
         self._clock = clock
         limit = max(1, round(rate_per_s)) if rate_per_s <= 1000 else 0
         self._lasts_s = limit / rate_per_s * (1 + MARGIN)
-        self._left_at: deque[float] = deque(maxlen=limit)
+        self._least_s = (1 - CATCH_UP_TURNS) / rate_per_s
+        self._turns: deque[Turn] = deque(maxlen=limit)
 
     def wait_s(self) -> float:
         """How long the next one has to wait; nothing or less when it may leave."""
-        if not self._left_at or len(self._left_at) < (self._left_at.maxlen or 0):
+        if not self._turns:
             return 0.0
-        return self._left_at[0] + self._lasts_s - self._clock()
+        wait_s = self._turns[-1].at + self._least_s - self._clock()
+        if len(self._turns) == self._turns.maxlen:
+            wait_s = max(wait_s, self._turns[0].at + self._lasts_s - self._clock())
+        return wait_s
 
-    def leaves(self) -> None:
-        """One more may leave from now on."""
-        self._left_at.append(self._clock())
+    def enter(self) -> Turn:
+        """One leaves now."""
+        turn = Turn(self._clock())
+        self._turns.append(turn)
+        return turn
 
-    def left(self) -> None:
-        """The last one leaves only now."""
-        if self._left_at:
-            self._left_at[-1] = self._clock()
+    def withdraw(self, turn: Turn) -> None:
+        """One has not left after all, or not yet."""
+        with contextlib.suppress(ValueError):
+            self._turns.remove(turn)
 
 
 class Pacer:
@@ -154,7 +173,8 @@ class Pacer:
         self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_per_s)
         self._clock = clock
         self._held_until = 0.0
-        self._released = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._stopped = asyncio.Event()
         self._left_out = 0
         self._line = asyncio.Semaphore(max(1, math.floor(rate_per_s * AHEAD_S)))
@@ -171,14 +191,15 @@ class Pacer:
         """
         async with self._line:
             while self.held:
-                await self._until_released(self._held_until - self._clock())
+                await self._resumed.wait()
+                await self.stopped_within(self._held_until - self._clock())
             yield
 
-    async def turn(self) -> bool:
+    async def turn(self) -> Turn | None:
         """Wait for the instant to send.
 
         Returns:
-            False when turns were held back or stopped meanwhile: do not send.
+            None when turns were held back or stopped meanwhile: do not send.
         """
         await self._instant()
         while self._left_out and not self.stopped:
@@ -187,18 +208,31 @@ class Pacer:
         now = self._clock()
         if abs(self.pace.per_s(now) - self._bucket_per_s) > 0.001 * self._bucket_per_s:
             await self._pour(now)  # this turn's token is taken already: no turn is won or lost
-        while (wait_s := self._window.wait_s()) > 0 and not await self.stopped_within(wait_s):
-            pass
-        self._window.leaves()
+        await self._room()
+        return None if self.held or self.stopped else self._window.enter()
+
+    async def leave(self, turn: Turn) -> bool:
+        """The request of a turn is about to leave, perhaps late: its connection had to be made first.
+
+        One that is late stands in line again, since many that waited for a stalled network would else leave
+        together.
+
+        Returns:
+            False when turns are held back or stopped by now: it must not leave.
+        """
+        if self._clock() - turn.at > LATE_S:
+            self._window.withdraw(turn)
+            await self._room()
+            turn = self._window.enter()
+        turn.at = self._clock()
         return not self.held and not self.stopped
 
-    def sent(self) -> None:
-        """The request of the last turn leaves only now, and its successors keep their distance from it."""
-        self._window.left()
-
-    async def probe_turn(self) -> None:
-        """Wait for an instant to send a probe, which may leave while turns are held back."""
+    async def probe_turn(self) -> bool:
+        """Wait for an instant to send a probe, which may leave while turns are held; False when stopped."""
         await self._instant()
+        await self._room()
+        self._window.enter()
+        return not self.stopped
 
     def slow_down(self, retry_after_s: float | None = None) -> None:
         """The service said "too frequent", and perhaps for how long it wants to hear nothing."""
@@ -208,21 +242,23 @@ class Pacer:
             self.hold(retry_after_s)
 
     def hold(self, seconds: float) -> None:
-        """Give no turns for so long, or until released; once stopped there is nothing to hold back."""
-        if self.stopped:
-            return
-        self._held_until = max(self._held_until, self._clock() + seconds)
-        self._released.clear()
+        """Give no turns for so long; once stopped there is nothing to hold back."""
+        if not self.stopped:
+            self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def release(self) -> None:
-        """Give turns again."""
-        self._held_until = 0.0
-        self._released.set()
+    def pause(self) -> None:
+        """Give no turns until :meth:`resume`."""
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        """Give turns again, once no hold is left."""
+        self._resumed.set()
 
     def stop(self) -> None:
         """Give no more turns, and let nobody wait for one."""
         self._stopped.set()
-        self.release()
+        self._held_until = 0.0
+        self._resumed.set()
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait for so long, or until stopped; returns whether it was."""
@@ -239,12 +275,17 @@ class Pacer:
     @property
     def held(self) -> bool:
         """Whether turns are held back at this moment."""
-        return self._clock() < self._held_until
+        return not self._resumed.is_set() or self._clock() < self._held_until
 
     @property
     def pace_per_s(self) -> float:
         """The pace at this moment."""
         return self.pace.per_s(self._clock())
+
+    async def _room(self) -> None:
+        """Wait until the window has room for one more, or until stopped."""
+        while (wait_s := self._window.wait_s()) > 0 and not await self.stopped_within(wait_s):
+            pass
 
     async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
         """A new bucket for the pace of this moment, which holds so many tokens at first."""
@@ -265,8 +306,3 @@ class Pacer:
         await asyncio.wait((instant, stopped), return_when=asyncio.FIRST_COMPLETED)
         instant.cancel()
         stopped.cancel()
-
-    async def _until_released(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._released.wait()

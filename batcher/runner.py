@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from pathlib import Path
 
 from batcher.claims import Claims
 from batcher.disposition import LARGEST_BACKOFF_S, decide
@@ -177,9 +179,14 @@ class Runner:
             ]
         noting.cancel()
         ending = await self._ending(run_id)
-        if Exit.LEDGER not in self._stops:
-            await self._ledger.note_pace(run_id, self._pacer.pace_per_s, self._governor.why_slow)
-            await self._ledger.end_run(run_id, int(ending.exit), ending.reason)
+        with contextlib.suppress(LedgerError) if Exit.LEDGER in self._stops else contextlib.nullcontext():
+            await self._ledger.end_run(
+                run_id,
+                int(ending.exit),
+                ending.reason,
+                pace_per_s=self._pacer.pace_per_s,
+                why_slow=self._governor.why_slow,
+            )
         return ending
 
     def stop(self, code: Exit) -> None:
@@ -244,7 +251,8 @@ class Runner:
             if not self._stops:  # a signal may have come before anything began
                 await self._loader.load(self._prepared)
         except ManifestError as exc:
-            self._stop(Exit.USAGE, str(exc))
+            sent = self._standing.sent
+            self._stop(Exit.USAGE, f"{exc}. {sent:,} requests were sent before")
         except LedgerError as exc:
             self._stop(Exit.LEDGER, str(exc))
         finally:
@@ -273,6 +281,8 @@ class Runner:
             self._stop(Exit.LEDGER, str(exc))
             if self._loading is not None:
                 self._loading.cancel()
+        except Exception as exc:
+            self._stop(Exit.HALTED, _defect(exc))
 
     def _stop(self, code: Exit, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
@@ -323,3 +333,12 @@ class Runner:
         if troubled or rows:
             return Exit.TROUBLE, "nothing is left to send, but there is something to look at"
         return Exit.DONE, "nothing is left to send"
+
+
+def _defect(exc: Exception) -> str:
+    """What is said of an exception that nobody expected; its own text may hold anything, and is left out."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return (
+        f"a defect in batcher, {type(exc).__name__} at {Path(frame.filename).name} line {frame.lineno}: "
+        "report it. What was on the wire is on record; run again to go on"
+    )

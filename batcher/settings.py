@@ -130,6 +130,7 @@ class Settings(BaseSettings):
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
+            (host or "").encode("idna")
         except ValueError as exc:
             raise ValueError("not a URL") from exc
         if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
@@ -219,6 +220,12 @@ def _read_secret(path: Path) -> tuple[str | None, str | None]:
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
+        if re.fullmatch(r"[0-9A-Za-z]{16,}", str(path)) and not path.exists():
+            # Somebody has put the secret itself there: it is not shown.
+            return (
+                None,
+                "BATCHER_SERVER_SECRET_FILE: names a file; the secret itself is BATCHER_SERVER_SECRET",
+            )
         return None, f"BATCHER_SERVER_SECRET_FILE: {path}: {words}"
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
         return None, f"BATCHER_SERVER_SECRET_FILE: {path}: one line with the ServerSecret is expected"

@@ -13,12 +13,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from batcher.claims import Claims
 from batcher.disposition import Jitter, decide
 from batcher.errors import LedgerError
 from batcher.model import (
+    HELD_BACK,
     Answer,
     Claim,
     Disposition,
@@ -33,6 +35,7 @@ from batcher.model import (
     Settlement,
     State,
 )
+from batcher.pacer import Turn
 from batcher.zego.client import Wire
 
 
@@ -59,11 +62,11 @@ class Turns(Protocol):
     def line(self) -> AbstractAsyncContextManager[None]:
         """Be among the next to get a turn."""
 
-    async def turn(self) -> bool:
-        """Wait for the instant to send; False when nothing may be sent after all."""
+    async def turn(self) -> Turn | None:
+        """Wait for the instant to send; None when nothing may be sent after all."""
 
-    def sent(self) -> None:
-        """The request of the last turn leaves now."""
+    async def leave(self, turn: Turn) -> bool:
+        """The request of a turn is about to leave; False when it must not any more."""
 
 
 Heed = Callable[[Settlement], Awaitable[None]]
@@ -121,27 +124,39 @@ class Worker:
                 claim = await self._claims.next()
                 if claim is None:
                     return
-                begun = await self._ledger.begin(claim, self._run_id)
-                may_send = begun and await self._pacer.turn() and not self._standing.stopped
+                begun, turn = await self._begin(claim)
             if not begun:
                 self._claims.done(claim)
-            elif may_send:
-                await self._send(claim)
+            elif turn is not None:
+                await self._send(claim, turn)
             else:
-                await self._settle(claim, NotSent("turns were held back before it was sent"), Wire())
+                await self._settle(claim, HELD_BACK, Wire())
 
-    async def _send(self, claim: Claim) -> None:
-        on_wire = Wire(self._pacer.sent)
+    async def _begin(self, claim: Claim) -> tuple[bool, Turn | None]:
+        """Begin an attempt and wait for its turn; when cancelled meanwhile, take it back: nothing left."""
+        beginning = asyncio.ensure_future(self._ledger.begin(claim, self._run_id))
+        try:
+            begun = await asyncio.shield(beginning)
+            turn = await self._pacer.turn() if begun else None
+        except asyncio.CancelledError:
+            if await beginning:
+                await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+            raise
+        return begun, None if self._standing.stopped else turn
+
+    async def _send(self, claim: Claim, turn: Turn) -> None:
+        on_wire = Wire(partial(self._pacer.leave, turn))
         try:
             outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
         except asyncio.CancelledError:
             lost = ReplyLost if on_wire.sent_at else NotSent
-            await self._settle(claim, lost("the run was stopped before an answer came"), on_wire)
+            outcome = lost("the run was stopped before an answer came")
+            await self._settle(claim, outcome, on_wire, heeded=False)
             raise
         await self._settle(claim, outcome, on_wire)
 
-    async def _settle(self, claim: Claim, outcome: Outcome, on_wire: Wire) -> None:
-        """Judge an outcome, record it, and hand the submission on."""
+    async def _settle(self, claim: Claim, outcome: Outcome, on_wire: Wire, *, heeded: bool = True) -> None:
+        """Judge an outcome, record it, and hand the submission on; heeded unless the run is being cut off."""
         disposition = decide(
             outcome, claim, policy=self._policy, proven=self._standing.proven, jitter=self._jitter
         )
@@ -165,7 +180,8 @@ class Worker:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
         else:
             self._claims.done(claim)
-        await self._heed(settlement)
+        if heeded:
+            await self._heed(settlement)
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:

@@ -252,6 +252,8 @@ def export(
     interval: o.Interval = None,
     offset: o.Offset = None,
     encoding: o.Encoding = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
     ledger: o.Ledger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,

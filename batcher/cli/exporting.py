@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from batcher.cli.console import Console
 from batcher.cli.running import how_to_read
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
+from batcher.loader import in_thread
 from batcher.manifest import Manifest, open_manifest
 from batcher.model import FileId, InvalidRow, Parameters, Row
 from batcher.records import Record
@@ -46,11 +46,9 @@ async def export_results(
             own = header(name for load in await ledger.loads() for name in load.columns)
             written = await _write(_all(ledger, own), own, output, format_=format_, excel=excel)
         else:
-            opened = await asyncio.to_thread(
-                open_manifest, manifest, defaults=how.defaults, encoding=how.encoding
-            )
+            opened = await in_thread(open_manifest, manifest, defaults=how.defaults, encoding=how.encoding)
             with opened:
-                await asyncio.to_thread(opened.check)
+                await in_thread(opened.check)
                 own = header(opened.columns)
                 rows = _of_manifest(ledger, opened, own)
                 written = await _write(rows, own, output, format_=format_, excel=excel)
@@ -71,7 +69,7 @@ async def _of_manifest(
     ledger: LedgerReader, manifest: Manifest, own: dict[str, str]
 ) -> AsyncIterator[ExportRow]:
     rows = iter(manifest)
-    while page := list(islice(rows, PAGE)):
+    while page := await in_thread(lambda: list(islice(rows, PAGE))):
         found: dict[tuple[FileId, Parameters], Record] = {
             (record.file_id, record.parameters): record
             for record in await ledger.records_of(row.file_id for row in page if isinstance(row, Row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -16,7 +17,10 @@ from batcher.bundled import bundled
 from batcher.cli.console import Console
 from batcher.cli.exporting import export_results
 from batcher.cli.running import run_manifests
-from batcher.errors import BatcherError, SettingsError
+from batcher.errors import BatcherError, LedgerError, SettingsError
+from batcher.ledger import open_for_reading
+from batcher.model import Place
+from batcher.runner import Exit
 from batcher.sandbox import Sandbox, SandboxSettings, parse_shares
 from batcher.settings import load_settings
 
@@ -63,6 +67,7 @@ async def serve_sandbox(
 
 async def run_demo(folder: Path, console: Console) -> int:
     """Do the main job against a sandbox, leaving manifest, ledger and results in one folder."""
+    await _refuse_others(folder)
     manifest, ledger, results = _demo_files(folder)
     for name in [name for name in os.environ if name.startswith("BATCHER_")]:
         del os.environ[name]  # a demo is a demo: nothing of a real account takes part
@@ -80,11 +85,11 @@ async def run_demo(folder: Path, console: Console) -> int:
             "some recordings missing or at the wrong vendor, one answer lost.\n"
         )
         console.say(f"$ batcher run {manifest} -l {ledger}\n")
-        await run_manifests(settings, [str(manifest)], console, as_json=False)
+        code = await run_manifests(settings, [str(manifest)], console, as_json=False)
         console.say(f"\n$ batcher export {manifest} -l {ledger} -o {results}")
         await export_results(settings, str(manifest), results, console, format_="csv", excel=False)
     console.say(f"\nIn {folder}/: recordings.csv went in, results.csv came out, ledger.db remembers.")
-    return 0
+    return code if code in (Exit.SIGINT, Exit.SIGTERM) else 0
 
 
 def _demo_files(folder: Path) -> tuple[Path, Path, Path]:
@@ -98,3 +103,22 @@ def _demo_files(folder: Path) -> tuple[Path, Path, Path]:
     except OSError as exc:
         raise BatcherError(f"--folder {folder}: cannot be used: {exc.strerror}") from exc
     return manifest, ledger, results
+
+
+async def _refuse_others(folder: Path) -> None:
+    """Make sure that whatever the demo would overwrite is a demo's.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    ledger = folder / "ledger.db"
+    there = [name for name in ("recordings.csv", "results.csv", "ledger.db") if (folder / name).exists()]
+    if not there:
+        return
+    bound = None
+    if "ledger.db" in there:
+        with contextlib.suppress(LedgerError):
+            async with await open_for_reading(ledger) as opened:
+                bound = await opened.bound_to()
+    if bound != (SandboxSettings().app_id, Place.OTHER):
+        raise SettingsError(f"--folder {folder}: {there[0]} is not a demo's; choose another folder")

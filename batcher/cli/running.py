@@ -14,7 +14,7 @@ from batcher.cli.display import watch
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.loader import HowToRead, Loader, Prepared, prepare, refuse_resubmission
+from batcher.loader import HowToRead, Loader, Prepared, in_thread, prepare, refuse_resubmission
 from batcher.manifest import Defaults
 from batcher.model import State
 from batcher.records import Run
@@ -143,7 +143,7 @@ async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[in
 async def _prepare(manifests: Sequence[str], how: HowToRead, console: Console) -> list[Prepared]:
     if list(manifests).count("-") > 1:
         raise SettingsError("-: standard input can be read only once")
-    prepared = [await asyncio.to_thread(prepare, source, how) for source in manifests]
+    prepared = [await in_thread(prepare, source, how) for source in manifests]
     for warning in (text for one in prepared for text in one.warnings):
         console.problem(f"batcher: warning: {warning}")
     return prepared
@@ -243,4 +243,8 @@ def _row_options(settings: Settings) -> str:
         *(("--offset", offset) for offset in settings.offset),
         ("--encoding", settings.encoding),
     ]
-    return "".join(f" {name} {quoted(value)}" for name, value in given if value)
+    waved = [
+        *((" --trust-ids",) if settings.trust_ids else ()),
+        *((" --allow-resubmit",) if settings.allow_resubmit else ()),
+    ]
+    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *waved])

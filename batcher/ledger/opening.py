@@ -61,7 +61,7 @@ def ledger_path(ledger: str) -> Path:
     try:
         url = make_url(ledger)
     except ArgumentError as exc:
-        raise SettingsError(f"--ledger {ledger}: not a database URL; give a path to a file") from exc
+        raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise SettingsError(
             f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "

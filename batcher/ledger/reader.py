@@ -187,8 +187,11 @@ class LedgerReader:
         )
         return [_claim(row) for row in await self._rows(query)]
 
-    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[Claim]:
-        """Open submissions whose answer was lost before, by number of doubts and order, from a given on."""
+    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[tuple[datetime | None, Claim]]:
+        """Open submissions whose answer was lost before, with the time they wait for, if any.
+
+        By number of doubts and then in their order, from a given one on.
+        """
         query = (
             _CLAIM.where(
                 submissions.c.state == State.PENDING,
@@ -198,7 +201,7 @@ class LedgerReader:
             .order_by(submissions.c.tries_doubt, submissions.c.id)
             .limit(limit)
         )
-        return [_claim(row) for row in await self._rows(query)]
+        return [(_time_or_none(row.not_before_ms), _claim(row)) for row in await self._rows(query)]
 
     async def delayed(self) -> list[tuple[datetime, Claim]]:
         """Open submissions that an earlier run put off, with the time they wait for."""

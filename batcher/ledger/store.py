@@ -121,13 +121,23 @@ class Ledger(LedgerReader):
         }
         return RunId(await self._writer.record(events.insert_run, row))
 
-    async def end_run(self, run_id: RunId, exit_code: int, reason: str) -> None:
+    async def end_run(
+        self,
+        run_id: RunId,
+        exit_code: int,
+        reason: str,
+        *,
+        pace_per_s: float | None = None,
+        why_slow: str | None = None,
+    ) -> None:
         """Record that a run ended, and, when it could tell all, the newest invalid row it has told of."""
         row = {
             "run": run_id,
             "ended_at_ms": self._now_ms(),
             "exit_code": exit_code,
             "reason": reason,
+            "pace_per_s": pace_per_s,
+            "why_slow": why_slow,
             "told": exit_code in (0, 1),
         }
         await self._writer.record(events.update_run, row, known=True)

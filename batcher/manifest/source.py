@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -88,13 +87,21 @@ def open_source(source: str, stdin: BinaryIO | None) -> Source:
         ManifestError: there is nothing there, or it cannot be read.
     """
     if source == "-":
-        return Source("stdin", sys.stdin.buffer if stdin is None else stdin, owned=False)
+        return Source("stdin", _stdin() if stdin is None else stdin, owned=False)
     try:
         file = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed by Source.close
     except (OSError, ValueError) as exc:
         raise _translated(source, exc) from exc
     regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     return Source(source, file, owned=True, descriptor=file.fileno() if regular else None)
+
+
+def _stdin() -> Readable:
+    """Standard input without a buffer: a thread that waits in a buffered read cannot be left behind."""
+    try:
+        return open(0, "rb", buffering=0, closefd=False)
+    except OSError as exc:
+        raise _translated("stdin", exc) from exc
 
 
 def _translated(name: str, exc: OSError | ValueError) -> ManifestError:

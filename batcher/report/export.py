@@ -71,7 +71,13 @@ def manifest_row(
     """
     place: ExportRow = {"source": source, "line": row.line}
     if isinstance(row, InvalidRow):
-        return _empty() | known | {"status": "invalid", "message": f"{row.column}: {row.reason}"} | place
+        return (
+            _empty()
+            | dict.fromkeys(own.values())
+            | known
+            | {"status": "invalid", "message": f"{row.column}: {row.reason}"}
+            | place
+        )
     if record is not None:
         return _result(record) | place | _extra(row.extra, own)
     return _empty() | _asked(row.file_id, row) | {"status": "not_loaded"} | place | _extra(row.extra, own)

@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace, TracebackType
@@ -24,7 +24,17 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from batcher.model import Answer, FileId, HttpRefusal, NotSent, Outcome, Parameters, ReplyLost, Vendor
+from batcher.model import (
+    HELD_BACK,
+    Answer,
+    FileId,
+    HttpRefusal,
+    NotSent,
+    Outcome,
+    Parameters,
+    ReplyLost,
+    Vendor,
+)
 from batcher.zego import wire
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 
@@ -55,6 +65,10 @@ class _Unanswered(Exception):
     """A request that was written and got no answer; raised so that aiohttp does not send it again."""
 
 
+class _TakenBack(Exception):
+    """A request that was ready to leave and must not any more."""
+
+
 async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Keep aiohttp from quietly repeating a GET whose connection closed: this GET starts a paid task.
 
@@ -74,22 +88,23 @@ async def _note_sent(
     _params: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     """Called just before the request's first byte is handed to the connection."""
-    context.trace_request_ctx.leaves()
+    await context.trace_request_ctx.leaves()
 
 
 @dataclass(slots=True)
 class Wire:
     """What happened to one request on its way; filled in while it is under way."""
 
-    on_sent: Callable[[], None] = lambda: None
-    """Called at that moment."""
+    may_leave: Callable[[], Awaitable[bool]] | None = None
+    """Asked at that moment, which may be long after the call began; when it says no, nothing is sent."""
     sent_at: float | None = None
     """Unix seconds at which its first byte may have left; None while none can have."""
 
-    def leaves(self) -> None:
-        """Its first byte is handed to the connection now."""
+    async def leaves(self) -> None:
+        """Its first byte is about to be handed to the connection."""
+        if self.may_leave is not None and not await self.may_leave():
+            raise _TakenBack
         self.sent_at = time.time()
-        self.on_sent()
 
 
 class ZegoClient:
@@ -175,7 +190,9 @@ class ZegoClient:
                 body = b""
                 while len(body) <= wire.MAX_BODY_BYTES and (more := await response.content.readany()):
                     body += more
-        except (aiohttp.ClientError, _Unanswered, OSError, TimeoutError) as exc:
+        except _TakenBack:
+            return HELD_BACK
+        except Exception as exc:  # whatever the library raises, what counts is whether anything was sent
             return _without_answer(exc, on_wire, status)
         return self._answered(response, body, vendor, offset_s)
 
@@ -226,8 +243,7 @@ class ZegoClient:
         except (KeyError, ValueError, OverflowError):
             return False
         offset_s = server_time.timestamp() - self._clock()
-        learned = signed_with_s != 0.0 and signed_with_s == self._clock_offset_s
-        if learned and abs(offset_s - signed_with_s) < CLOCK_JUMP_S:
+        if signed_with_s and abs(offset_s - signed_with_s) < CLOCK_JUMP_S:
             return False
         self._clock_offset_s = offset_s
         return True
@@ -295,4 +311,5 @@ def _proxy_for(endpoint: URL) -> str | None:
     host = endpoint.host or ""
     if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
         return None
-    return getproxies().get(endpoint.scheme)
+    proxy = getproxies().get(endpoint.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -35,12 +35,13 @@ class OpenInMemory:
         chosen = [one for one in self._sorted() if one.id > after_id and not one.tries.doubt]
         return chosen[:limit]
 
-    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[Claim]:
-        """Those with a doubt, a page at a time."""
+    async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[tuple[datetime | None, Claim]]:
+        """Those with a doubt, a page at a time; none of them has to wait."""
         self.asked += 1
         await asyncio.sleep(0)
         chosen = [one for one in self._sorted() if one.tries.doubt and (one.tries.doubt, one.id) > after]
-        return sorted(chosen, key=lambda one: (one.tries.doubt, one.id))[:limit]
+        chosen.sort(key=lambda one: (one.tries.doubt, one.id))
+        return [(None, one) for one in chosen[:limit]]
 
     async def delayed(self) -> list[tuple[datetime, Claim]]:
         """Those that an earlier run put off."""

@@ -166,7 +166,8 @@ async def test_the_next_claim_knows_what_was_used(ledger: Ledger) -> None:
     assert [waiting] == await ledger.sending()
     made = await settled(ledger, waiting, run_id, LOST)
     assert await ledger.delayed() == []
-    (doubtful,) = await ledger.doubtful(after=(0, 0), limit=10)
+    ((not_before, doubtful),) = await ledger.doubtful(after=(0, 0), limit=10)
+    assert not_before is not None
     assert next_claim(waiting, made, run_id) == doubtful
     assert (3, Tries(busy=1, doubt=1), True, 1) == (
         doubtful.number,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.pacer import AHEAD_S, Pacer
+from batcher.pacer import AHEAD_S, Pacer, Turn
 
 LIMIT = 20.0
 
@@ -120,9 +120,9 @@ def test_nothing_is_saved_up_while_nobody_asks() -> None:
     assert most_in_a_second(run_virtually(take())) <= LIMIT
 
 
-@pytest.mark.parametrize("released", [False, True])
-def test_a_hold_is_followed_by_no_burst(released: bool) -> None:
-    """When a hold runs out, or is ended early, the turns after it keep to the pace."""
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_hold_is_followed_by_no_burst(paused: bool) -> None:
+    """When a hold runs out, or a pause is ended, the turns after it keep to the pace."""
 
     async def take() -> list[float]:
         pacer = Pacer(LIMIT, now_s)
@@ -137,11 +137,13 @@ def test_a_hold_is_followed_by_no_burst(released: bool) -> None:
         workers = [asyncio.create_task(work()) for _ in range(64)]
         await asyncio.sleep(1)
         before = len(instants)
-        pacer.hold(10.0)
+        if paused:
+            pacer.pause()
+        else:
+            pacer.hold(10.0)
         await asyncio.sleep(5)
         assert before == len(instants)
-        if released:
-            pacer.release()
+        pacer.resume()
         await asyncio.gather(*workers)
         return instants
 
@@ -180,24 +182,28 @@ def test_held_turns_start_when_the_hold_runs_out() -> None:
     assert run_virtually(wait()) == pytest.approx(7.0)
 
 
-def test_a_release_ends_a_hold_without_end() -> None:
-    """A hold without end lasts until it is released."""
+@pytest.mark.parametrize(("hold_s", "expected_s"), [(0.0, 42.0), (50.0, 50.0)])
+def test_a_pause_lasts_until_it_is_ended_and_a_hold_until_it_has_passed(
+    hold_s: float, expected_s: float
+) -> None:
+    """Turns come again when the pause is over and the hold as well, whichever is later."""
 
     async def wait() -> float:
         pacer = Pacer(LIMIT, now_s)
-        pacer.hold(float("inf"))
-        asyncio.get_running_loop().call_later(42.0, pacer.release)
+        pacer.pause()
+        pacer.hold(hold_s)
+        asyncio.get_running_loop().call_later(42.0, pacer.resume)
         async with pacer.line():
             assert await pacer.turn()
         return passed_s()
 
-    assert run_virtually(wait()) == pytest.approx(42.0)
+    assert run_virtually(wait()) == pytest.approx(expected_s)
 
 
 def test_who_waits_for_a_turn_when_a_hold_begins_does_not_send() -> None:
     """A turn that comes while turns are held back is none."""
 
-    async def wait() -> bool:
+    async def wait() -> Turn | None:
         pacer = Pacer(LIMIT, now_s)
         assert await pacer.turn()
         turn = asyncio.create_task(pacer.turn())
@@ -205,17 +211,77 @@ def test_who_waits_for_a_turn_when_a_hold_begins_does_not_send() -> None:
         pacer.hold(5.0)
         return await turn
 
-    assert run_virtually(wait()) is False
+    assert run_virtually(wait()) is None
+
+
+def test_requests_that_waited_for_a_connection_do_not_leave_together() -> None:
+    """After a stall of the network what had its turns meanwhile leaves at the pace, not in a bunch."""
+
+    async def stall() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        connected = asyncio.Event()
+        left: list[float] = []
+
+        async def send(turn: Turn) -> None:
+            await connected.wait()
+            assert await pacer.leave(turn)
+            left.append(now_s())
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(100):
+                async with pacer.line():
+                    turn = await pacer.turn()
+                assert turn is not None
+                group.create_task(send(turn))
+                if n == 60:
+                    connected.set()
+        return left
+
+    left = run_virtually(stall())
+    assert len(left) == 100
+    assert most_in_a_second(left) <= LIMIT
+
+
+def test_what_is_about_to_leave_stays_when_turns_are_held_back() -> None:
+    """A request whose connection took its time does not leave into a hold, nor after the stop."""
+
+    async def late() -> list[bool]:
+        pacer = Pacer(LIMIT, now_s)
+        one = await pacer.turn()
+        assert one is not None
+        pacer.hold(5.0)
+        held = await pacer.leave(one)
+        pacer.stop()
+        return [held, await pacer.leave(one)]
+
+    assert run_virtually(late()) == [False, False]
+
+
+def test_a_probe_counts_like_any_request() -> None:
+    """Probes take turns and leave traces in the window."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        instants = []
+        for n in range(100):
+            if n % 7 == 3:
+                assert await pacer.probe_turn()
+            else:
+                assert await pacer.turn()
+            instants.append(now_s())
+        return instants
+
+    assert most_in_a_second(run_virtually(take())) <= LIMIT
 
 
 def test_a_stop_ends_every_wait() -> None:
     """A stop lets nobody wait: neither in a line that is held back nor for a turn, and no turn is given."""
 
-    async def wait() -> tuple[list[bool], float]:
+    async def wait() -> tuple[list[Turn | None], float]:
         pacer = Pacer(0.01, now_s)
         assert await pacer.turn()
 
-        async def work() -> bool:
+        async def work() -> Turn | None:
             async with pacer.line():
                 return await pacer.turn()
 
@@ -226,7 +292,7 @@ def test_a_stop_ends_every_wait() -> None:
         pacer.stop()
         return await asyncio.gather(turn, *workers), passed_s()
 
-    assert run_virtually(wait()) == ([False] * 6, 1.0)
+    assert run_virtually(wait()) == ([None] * 6, 1.0)
 
 
 def test_a_hold_after_a_stop_lets_nobody_wait() -> None:
@@ -275,7 +341,7 @@ def test_a_worker_cancelled_in_the_line_leaves_its_place() -> None:
 
         async def work() -> bool:
             async with pacer.line():
-                return await pacer.turn()
+                return bool(await pacer.turn())
 
         first, second = asyncio.create_task(work()), asyncio.create_task(work())
         await asyncio.sleep(0.01)
