@@ -16,11 +16,14 @@ import typer
 
 from batcher import __version__
 from batcher.cli import options as o
-from batcher.cli.console import Console
+from batcher.cli.console import Console, Volume
 from batcher.errors import BatcherError, LedgerBusy, LedgerError
 
 if TYPE_CHECKING:
     from batcher.settings import Settings
+
+DEFECT = 70
+"""The exit code of what nobody expected; none of those that are promised."""
 
 _MAIN, _RESULTS, _REHEARSE = "The main job", "Results", "Rehearsing"
 
@@ -91,6 +94,11 @@ def _end(console: Console, work: Callable[[], int]) -> None:
     except BatcherError as exc:
         console.problem("\n".join(f"batcher: {line}" for line in str(exc).splitlines()))
         code = 5 if isinstance(exc, LedgerBusy) else 6 if isinstance(exc, LedgerError) else 2
+    except Exception as exc:
+        if console.volume is Volume.VERBOSE:
+            raise
+        console.problem(f"batcher: a defect in batcher, {type(exc).__name__}: report it; -v shows where")
+        code = DEFECT
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
