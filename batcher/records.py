@@ -137,6 +137,14 @@ class Record:
         return chosen[-1] if chosen else None
 
     @property
+    def why_in_doubt(self) -> str | None:
+        """Why the last attempt without a definite answer had none."""
+        lost = [one for one in self.attempts if one.decision == "in_doubt" or one.outcome is None]
+        if not lost:
+            return None
+        return lost[-1].message or "its run ended before an answer was recorded"
+
+    @property
     def task_id(self) -> TaskId | None:
         """The service's name for the work it accepted, when it gave one."""
         return next((attempt.task_id for attempt in self.attempts if attempt.task_id), None)

@@ -12,6 +12,7 @@ from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.model import FileId, State
 from batcher.records import Attempt, Load, Record, Run
 from batcher.report.figures import Figures, figures
+from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
 from batcher.report.words import count, duration, moment, paragraph
 from batcher.settings import Settings
 from batcher.zego.codes import meaning
@@ -24,6 +25,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         now = figures(await ledger.tallies())
         loads, last_run = await ledger.loads(), await ledger.last_run()
         invalid, doubtful = await ledger.count_invalid_rows(), await ledger.count_doubtful()
+        in_doubt = await ledger.records_in_doubt(FIRST_IN_DOUBT)
     if as_json:
         value = {
             "ledger": str(ledger.path),
@@ -50,6 +52,10 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
     for code, n in now.codes.items():
         _out(paragraph(f"code {code}", f"{n:,} × {meaning(code).text}", width=console.width, label_width=14))
+    if in_doubt:
+        _out("\nIn doubt, the first of them")
+        for state in (State.IN_DOUBT, State.PENDING):
+            _out_lines(in_doubt_lines(in_doubt, state, console.width))
     _out("\nLoads" if loads else "\nNothing loaded yet")
     for load in loads[-10:]:
         _out(_load_text(load))
@@ -83,6 +89,11 @@ async def _unknown(ledger: LedgerReader, file_id: str) -> str:
 
 def _out(text: str) -> None:
     print(text)  # noqa: T201 - data, on stdout
+
+
+def _out_lines(lines: list[str]) -> None:
+    for line in lines:
+        _out(line)
 
 
 def _states_text(now: Figures) -> str:

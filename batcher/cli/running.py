@@ -20,6 +20,7 @@ from batcher.model import State
 from batcher.records import Run
 from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import (
+    FIRST_IN_DOUBT,
     FIRST_INVALID_ROWS,
     InvalidRows,
     Summary,
@@ -227,6 +228,7 @@ async def _summary(
         ),
         meanings={code: meaning(code) for code in now.codes},
         doubtful=await ledger.count_doubtful(),
+        in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
         manifests=manifests,
         row_options=_row_options(settings),
         unfinished=tuple(dict.fromkeys(load.source for load in await ledger.loads() if load.unfinished)),

@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Row, Select, func, select, tuple_
+from sqlalchemy import Row, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.ledger import opening
 from batcher.ledger.tables import (
+    IS_TROUBLED,
     NO_CODE,
     NO_RUN,
     attempts,
@@ -243,6 +244,15 @@ class LedgerReader:
         """A page of submissions with their attempts, in the order they were first asked for."""
         query = _RECORD.where(submissions.c.id > after_id).order_by(submissions.c.id).limit(limit)
         return await self._with_attempts(await self._rows(query))
+
+    async def records_in_doubt(self, limit: int) -> list[Record]:
+        """The first submissions that are in doubt, then those that wait to be sent again for it."""
+        ended = _RECORD.where(submissions.c.state == State.IN_DOUBT, text(f"submissions.{IS_TROUBLED}"))
+        waiting = _RECORD.where(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
+        found: list[Row[Any]] = []
+        for query in (ended, waiting):
+            found += await self._rows(query.order_by(submissions.c.id).limit(limit - len(found)))
+        return await self._with_attempts(found)
 
     async def records_of(self, file_ids: Iterable[FileId]) -> list[Record]:
         """All submissions of these recordings, with their attempts."""

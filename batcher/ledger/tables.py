@@ -34,6 +34,9 @@ from batcher.model import Decision, Place, SnapshotType, State, Vendor
 REVISIONS = ("0001",)
 """Every schema this program knows, oldest first; the last is the one declared here."""
 
+IS_TROUBLED = "state IN ('rejected', 'failed', 'in_doubt')"
+"""The condition of an index; a query that is to use it says it in these very words."""
+
 NO_CODE = -1
 """In tallies: no definite code has come yet."""
 NO_RUN = 0
@@ -167,8 +170,8 @@ submissions = Table(
         "submissions_troubled",
         "state",
         "code",
-        sqlite_where=text("state IN ('rejected', 'failed', 'in_doubt')"),
-        postgresql_where=text("state IN ('rejected', 'failed', 'in_doubt')"),
+        sqlite_where=text(IS_TROUBLED),
+        postgresql_where=text(IS_TROUBLED),
     ),
 )
 """``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the

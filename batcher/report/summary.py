@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from batcher.model import State
-from batcher.records import InvalidRowRecord, Meaning
+from batcher.records import InvalidRowRecord, Meaning, Record
 from batcher.report.figures import Figures
 from batcher.report.words import count, duration, paragraph, sentence
 
 FIRST_INVALID_ROWS = 5
+FIRST_IN_DOUBT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Summary:
     """Of every code in the figures."""
     doubtful: int = 0
     """Still to send, and perhaps accepted already: their answer was lost."""
+    in_doubt: tuple[Record, ...] = ()
+    """The first of those in doubt, and of those to be sent again for it."""
     manifests: tuple[str, ...] = ()
     row_options: str = ""
     """The options by which rows were read, as they stand on a command line."""
@@ -150,6 +153,7 @@ def _in_doubt(summary: Summary, width: int) -> list[str]:
             "lost. They are sent again after all others, unless --in-doubt hold is given."
         )
         lines = ["", "Answers lost", paragraph("", text, width=width)]
+    lines += in_doubt_lines(summary.in_doubt, State.PENDING, width)
     if not n:
         return lines
     text = (
@@ -157,7 +161,17 @@ def _in_doubt(summary: Summary, width: int) -> list[str]:
         "They are not sent again by themselves; `batcher retry --state in_doubt` sends them again, "
         "and may pay for some twice."
     )
-    return [*lines, "", "In doubt", paragraph("", text, width=width)]
+    lines += ["", "In doubt", paragraph("", text, width=width)]
+    return lines + in_doubt_lines(summary.in_doubt, State.IN_DOUBT, width)
+
+
+def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[str]:
+    """Which submissions of a state are in doubt, and why."""
+    return [
+        paragraph("", f"{record.file_id}: {record.why_in_doubt}", width=width, indent=4)
+        for record in records
+        if record.state is state and record.why_in_doubt
+    ]
 
 
 def _invalid(summary: Summary, width: int) -> list[str]:
