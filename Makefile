@@ -44,6 +44,7 @@ soak: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/pacing.py
 	$(BIN)/python bench/pacing.py --busy
+	$(BIN)/python bench/pacing.py --rates
 	$(BIN)/python bench/pacing.py --neighbour
 
 lock: $(VENV)/installed-dev

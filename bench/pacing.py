@@ -5,6 +5,7 @@ truth log is the measure. Prints a table in Markdown.
 
     python bench/pacing.py                 all cases, four at a time: about 4 minutes
     python bench/pacing.py --busy          the case without jitter, while both cores are kept busy
+    python bench/pacing.py --rates         the pacer alone, from 1 to 5,000/s
     python bench/pacing.py --neighbour     another client takes 8/s for a while, then stops
 """
 
@@ -28,6 +29,8 @@ from itertools import product
 from pathlib import Path
 
 import aiohttp
+
+from batcher.pacer import Pacer
 
 CALLS = 1200
 LIMIT = 20
@@ -222,14 +225,40 @@ async def neighbour(count_refused: bool, together_s: float = 120, after_s: float
     )
 
 
+async def rates(seconds: float = 10) -> None:
+    """The pacer alone, with as many workers as it takes: which share of the rate it reaches."""
+    print("| rate/s | turns/s | ratio |")
+    print("| --- | --- | --- |")
+    for rate in (1, 5, 20, 100, 300, 1000, 2000, 5000):
+        pacer = Pacer(rate, time.monotonic)
+        turns = 0
+        await pacer.turn()
+        began = time.monotonic()
+
+        async def work(pacer: Pacer = pacer, end: float = began + seconds) -> None:
+            nonlocal turns
+            while time.monotonic() < end:
+                async with pacer.line():
+                    await pacer.turn()
+                turns += 1
+                await asyncio.sleep(0.005)  # what a request would take
+
+        await asyncio.gather(*(work() for _ in range(max(1, min(64, rate // 10)))))
+        per_s = turns / (time.monotonic() - began)
+        print(f"| {rate} | {per_s:.1f} | {per_s / rate:.3f} |", flush=True)
+
+
 async def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--neighbour", action="store_true")
+    parser.add_argument("--rates", action="store_true")
     chosen = parser.parse_args()
     if chosen.neighbour:
         await asyncio.gather(neighbour(False), neighbour(True))
+    elif chosen.rates:
+        await rates()
     elif chosen.busy:
         with busy_cores():
             await table([Case("sliding", False, 0), Case("aligned", False, 0)])
