@@ -125,13 +125,13 @@ class Window:
     distance to them.
 
     Args:
-        rate_per_s: the limit; above a thousand a second timers are too coarse for this to matter.
+        rate_per_s: the limit; above 200 a second timers are too coarse to keep such distances.
         clock: monotonic seconds.
     """
 
     def __init__(self, rate_per_s: float, clock: Callable[[], float]) -> None:
         self._clock = clock
-        limit = max(1, round(rate_per_s)) if rate_per_s <= 1000 else 0
+        limit = max(1, round(rate_per_s)) if rate_per_s <= 200 else 0
         self._lasts_s = limit / rate_per_s * (1 + MARGIN)
         self._least_s = (1 - CATCH_UP_TURNS) / rate_per_s
         self._turns: deque[Turn] = deque(maxlen=limit)

@@ -225,11 +225,11 @@ async def neighbour(count_refused: bool, together_s: float = 120, after_s: float
     )
 
 
-async def rates(seconds: float = 10) -> None:
+async def rates(seconds: float = 6) -> None:
     """The pacer alone, with as many workers as it takes: which share of the rate it reaches."""
     print("| rate/s | turns/s | ratio |")
     print("| --- | --- | --- |")
-    for rate in (1, 5, 20, 100, 300, 1000, 2000, 5000):
+    for rate in (1, 5, 20, 100, 200, 300, 500, 1000, 2000, 5000):
         pacer = Pacer(rate, time.monotonic)
         turns = 0
         await pacer.turn()
