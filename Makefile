@@ -39,7 +39,7 @@ types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 soak: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/crash -s --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
+	$(BIN)/python -m pytest tests/crash -rP --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench/pacing.py
