@@ -103,7 +103,12 @@ async def submit(variables: dict[str, str], folder: Path, rows: int) -> None:
         env=environment,
         cwd=folder,
     )
-    await process.wait()
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def arrivals(log: Path) -> list[Arrival]:

@@ -415,7 +415,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Histories are made up by hypothesis, which takes its number from a profile."""
-    hypothesis.settings.register_profile("histories", max_examples=config.getoption("--histories"))
+    wanted = config.getoption("--histories")
+    hypothesis.settings.register_profile("histories", max_examples=wanted, derandomize=wanted <= 6)
 
 
 @pytest.fixture
