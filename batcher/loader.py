@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from batcher.errors import ManifestError
-from batcher.ledger import Added, Ledger
+from batcher.ledger import Ledger
 from batcher.manifest import HEAD_ROWS, Defaults, Manifest, Verdict, open_manifest, rounded_ids
 from batcher.model import InvalidRow, LoadId, Row
 
@@ -102,7 +102,7 @@ class Loader:
         added: told after every batch.
     """
 
-    def __init__(self, ledger: Ledger, *, batch_rows: int, added: Callable[[Added], None]) -> None:
+    def __init__(self, ledger: Ledger, *, batch_rows: int, added: Callable[[], None]) -> None:
         self._ledger = ledger
         self._batch_rows = batch_rows
         self._added = added
@@ -132,7 +132,8 @@ class Loader:
             while batch := await in_thread(_next_rows, rows, self._batch_rows):
                 good = [row for row in batch if isinstance(row, Row)]
                 bad = [row for row in batch if isinstance(row, InvalidRow)]
-                self._added(await self._ledger.add(load_id, prepared.manifest.source, good, bad))
+                await self._ledger.add(load_id, prepared.manifest.source, good, bad)
+                self._added()
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:

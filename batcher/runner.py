@@ -22,7 +22,7 @@ from batcher.claims import Claims
 from batcher.disposition import LARGEST_BACKOFF_S, decide
 from batcher.errors import LedgerError, ManifestError
 from batcher.governor import Governor, MaxFailures
-from batcher.ledger import Added, Ledger
+from batcher.ledger import Ledger
 from batcher.loader import Loader, Prepared
 from batcher.model import TROUBLED, InDoubtPolicy, ReplyLost, RunId, Settlement, State
 from batcher.pacer import Pacer
@@ -148,15 +148,13 @@ class Runner:
             clock=clock,
         )
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
-        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._note_added)
+        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added)
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
         self._started_at = clock()
         self._meter: deque[tuple[int, int]] = deque(maxlen=METER_S + 1)
-        self.loaded = Added()
-        """What the manifests of this run have brought so far."""
 
     # -- from outside ----------------------------------------------------------------------------
 
@@ -269,10 +267,6 @@ class Runner:
             noted = now
             await asyncio.sleep(NOTE_PACE_S)
 
-    def _note_added(self, added: Added) -> None:
-        self.loaded += added
-        self._claims.added()
-
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         """Let one worker's ledger fault stop the run in order instead of cancelling what is on the wire."""
         try:
@@ -287,7 +281,6 @@ class Runner:
     def _stop(self, code: Exit, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
         self._stops.setdefault(code, reason)
-        self._standing.stopped = True
         self._claims.close()
         self._pacer.stop()
 

@@ -79,8 +79,6 @@ class Standing:
 
     proven: bool = False
     """The credentials have had a success in this run."""
-    stopped: bool = False
-    """Nothing may be sent any more; what has begun but not left is taken back."""
     sent: int = 0
     """Requests that may have left in this run."""
     unrecorded: list[Settlement] = field(default_factory=list)
@@ -142,7 +140,7 @@ class Worker:
             if await beginning:
                 await self._settle(claim, HELD_BACK, Wire(), heeded=False)
             raise
-        return begun, None if self._standing.stopped else turn
+        return begun, turn
 
     async def _send(self, claim: Claim, turn: Turn) -> None:
         on_wire = Wire(partial(self._pacer.leave, turn))

@@ -103,7 +103,7 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
         await _check_changes(ledger, prepared, how)
         newest = await ledger.newest_invalid_row()
         before = {load.id for load in await ledger.loads()}
-        await Loader(ledger, batch_rows=ROWS_AT_ONCE, added=lambda _: None).load(prepared)
+        await Loader(ledger, batch_rows=ROWS_AT_ONCE, added=lambda: None).load(prepared)
         for load in await ledger.loads():
             if load.id not in before:
                 console.say(

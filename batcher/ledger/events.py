@@ -60,9 +60,6 @@ class Added:
     duplicates: int = 0
     invalid: int = 0
 
-    def __add__(self, other: Added) -> Added:
-        return Added(self.new + other.new, self.duplicates + other.duplicates, self.invalid + other.invalid)
-
 
 @dataclass(frozen=True, slots=True)
 class Begin:

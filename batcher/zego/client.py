@@ -7,7 +7,6 @@ stay inside: outcomes carry class names and the operating system's words, never 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
@@ -266,9 +265,7 @@ def _words(exc: BaseException) -> str:
     """An exception in words that cannot hold a URL: what the system says, or its class."""
     if isinstance(exc, _Unanswered):
         return str(exc)
-    if isinstance(exc, TimeoutError | asyncio.TimeoutError) and not isinstance(
-        exc, aiohttp.ConnectionTimeoutError
-    ):
+    if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ConnectionTimeoutError):
         return "timed out"
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return "timed out while connecting"

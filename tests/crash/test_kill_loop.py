@@ -76,7 +76,7 @@ async def test_killed_after_the_begin_and_before_the_wire(cli: Cli, manifest: Ca
     archive = manifest(tencent_ids(3))
     ledger = cli.folder / "batcher.db"
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
-        process = await cli.start("run", archive, *PICTURES, "--rate", "0.5", "--progress", "none")
+        process = await cli.start("run", archive, *PICTURES, "--rate", "0.05", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.log) == 1, 20)
         await until(lambda: query(ledger, "SELECT count(*) FROM attempts")[0][0] == 2)
         process.kill()
