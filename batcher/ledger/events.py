@@ -5,60 +5,36 @@ Every statement that moves a submission names the state it moves from, and the t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batcher.errors import IllegalMove
 from batcher.ledger.tables import (
-    NO_CODE,
-    NO_RUN,
     attempts,
     binding,
     invalid_rows,
-    loads,
-    parameters,
     runs,
     submissions,
-    tallies,
 )
+from batcher.ledger.tallying import Key, tally
 from batcher.model import (
     MOVES,
     Answer,
     Claim,
-    InvalidRow,
-    LoadId,
     NotSent,
-    Parameters,
     Place,
     ReplyLost,
-    Row,
     RunId,
     Settlement,
     State,
 )
-
-_CONTENT_CHARS = 200
-
-_Key = tuple[State, int | None, int | None]
-"""What a tally counts by: state, last definite code, run that last settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What a batch of a manifest's rows brought."""
-
-    new: int = 0
-    duplicates: int = 0
-    invalid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +53,6 @@ class Settle:
     settlement: Settlement
     run_id: RunId
     not_before_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some rows of a manifest, and under which ids the parameters of theirs are kept."""
-
-    load_id: LoadId
-    file_name: str
-    rows: Sequence[Row]
-    invalid: Sequence[InvalidRow]
-    parameter_ids: Mapping[Parameters, int]
 
 
 _BEGIN = (
@@ -139,47 +104,6 @@ _SETTLE_SUBMISSION = (
     )
 )
 
-_INSERT_SUBMISSIONS = text(
-    "INSERT INTO submissions (file_id, parameters_id, load_id, line, extra) "
-    "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), :load, "
-    "json_extract(value, '$[2]'), json_extract(value, '$[3]') FROM json_each(:rows) WHERE true "
-    "ON CONFLICT (file_id, parameters_id) DO NOTHING"
-)
-"""SQLite's way to take thousands of rows in one statement; other databases get one of their own."""
-
-_INSERT_INVALID = upsert(invalid_rows).on_conflict_do_nothing()
-
-_GAIN = upsert(tallies)
-_GAIN = _GAIN.on_conflict_do_update(
-    index_elements=["state", "code", "run_id"], set_={"n": tallies.c.n + _GAIN.excluded.n}
-)
-_LOSE = (
-    update(tallies)
-    .where(
-        tallies.c.state == bindparam("from_state"),
-        tallies.c.code == bindparam("from_code"),
-        tallies.c.run_id == bindparam("from_run"),
-    )
-    .values(n=tallies.c.n - bindparam("lost"))
-)
-
-
-async def _tally(connection: AsyncConnection, changes: Counter[_Key]) -> None:
-    """Let the tallies follow; one that would fall below zero breaks a constraint."""
-    gained, lost = [], []
-    for (state, code, run), n in changes.items():
-        code, run = NO_CODE if code is None else code, NO_RUN if run is None else run
-        if n > 0:
-            gained.append({"state": state, "code": code, "run_id": run, "n": n})
-        elif n < 0:
-            lost.append({"from_state": state, "from_code": code, "from_run": run, "lost": -n})
-    if gained:
-        await connection.execute(_GAIN, gained)
-    if lost:
-        result = await connection.execute(_LOSE, lost)
-        if result.rowcount != len(lost):
-            raise IllegalMove("submissions were moved from where the tallies know of none")
-
 
 async def bind(connection: AsyncConnection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
     """Bind the ledger where it is not bound yet; returns what it is bound to."""
@@ -208,70 +132,6 @@ async def update_run(connection: AsyncConnection, items: Sequence[dict[str, Any]
     return [None] * len(items)
 
 
-async def insert_load(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[int]:
-    """Keep new loads; returns their ids."""
-    return [
-        (await connection.execute(insert(loads).values(row).returning(loads.c.id))).scalar_one()
-        for row in items
-    ]
-
-
-async def update_load(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[None]:
-    """Keep how loads ended."""
-    for item in items:
-        row = {name: item[name] for name in ("ended_at_ms", "error")}
-        await connection.execute(update(loads).where(loads.c.id == item["load"]).values(row))
-    return [None] * len(items)
-
-
-async def parameter_ids(
-    connection: AsyncConnection, items: Sequence[Sequence[Parameters]]
-) -> list[dict[Parameters, int]]:
-    """Keep parameters that are new; returns under which id each is kept."""
-    return [{asked: await _parameter_id(connection, asked) for asked in wanted} for wanted in items]
-
-
-async def _parameter_id(connection: AsyncConnection, asked: Parameters) -> int:
-    row = {
-        "vendor": asked.vendor,
-        "type": asked.type,
-        "definition": asked.definition,
-        "interval": asked.interval,
-        "offsets": ";".join(asked.offsets),
-    }
-    await connection.execute(upsert(parameters).values(row).on_conflict_do_nothing())
-    return int((await connection.execute(select(parameters.c.id).filter_by(**row))).scalar_one())
-
-
-async def add(connection: AsyncConnection, batches: Sequence[Batch]) -> list[Added]:
-    """Keep rows of manifests; what is asked for already stays as it is."""
-    return [await _add_one(connection, batch) for batch in batches]
-
-
-async def _add_one(connection: AsyncConnection, batch: Batch) -> Added:
-    rows = [[row.file_id, batch.parameter_ids[row.parameters], row.line, row.extra] for row in batch.rows]
-    result = await connection.execute(
-        _INSERT_SUBMISSIONS,
-        {"load": batch.load_id, "rows": json.dumps(rows, ensure_ascii=False, separators=(",", ":"))},
-    )
-    new = result.rowcount
-    await _tally(connection, Counter({(State.PENDING, None, None): new}))
-    if batch.invalid:
-        await connection.execute(_INSERT_INVALID, [_invalid(batch, row) for row in batch.invalid])
-    added = Added(new, len(batch.rows) - new, len(batch.invalid))
-    await connection.execute(
-        update(loads)
-        .where(loads.c.id == batch.load_id)
-        .values(
-            rows=loads.c.rows + len(batch.rows) + len(batch.invalid),
-            new=loads.c.new + added.new,
-            duplicates=loads.c.duplicates + added.duplicates,
-            invalid=loads.c.invalid + added.invalid,
-        )
-    )
-    return added
-
-
 async def begin(connection: AsyncConnection, items: Sequence[Begin]) -> list[bool]:
     """Begin attempts of submissions that are open; returns which were."""
     result = await connection.execute(_BEGIN, {"ids": [item.claim.id for item in items]})
@@ -290,11 +150,11 @@ async def begin(connection: AsyncConnection, items: Sequence[Begin]) -> list[boo
                 for item in begun
             ],
         )
-        changes: Counter[_Key] = Counter()
+        changes: Counter[Key] = Counter()
         for item in begun:
             changes[State.PENDING, item.claim.code, item.claim.run_id] -= 1
             changes[State.SENDING, item.claim.code, item.claim.run_id] += 1
-        await _tally(connection, changes)
+        await tally(connection, changes)
     return [item.claim.id in open_ids for item in items]
 
 
@@ -306,14 +166,14 @@ async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[N
         raise IllegalMove(f"{len(items) - known.rowcount} attempts were settled that were never begun")
     if result.rowcount != len(items):
         raise IllegalMove(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
-    changes: Counter[_Key] = Counter()
+    changes: Counter[Key] = Counter()
     for item in items:
         claim, disposition = item.settlement.claim, item.settlement.disposition
         if disposition.state not in MOVES[State.SENDING]:
             raise IllegalMove(f"a submission cannot move from sending to {disposition.state}")
         changes[State.SENDING, claim.code, claim.run_id] -= 1
         changes[disposition.state, disposition.code, item.run_id] += 1
-    await _tally(connection, changes)
+    await tally(connection, changes)
     return [None] * len(items)
 
 
@@ -326,13 +186,13 @@ async def move_all(connection: AsyncConnection, items: Sequence[tuple[Any, dict[
             .where(chosen)
             .group_by(submissions.c.state, submissions.c.code, submissions.c.run_id)
         )
-        changes: Counter[_Key] = Counter()
+        changes: Counter[Key] = Counter()
         for state, code, run_id, n in counted:
             if values["state"] not in MOVES[State(state)]:
                 raise IllegalMove(f"a submission cannot move from {state} to {values['state']}")
             changes[State(state), code, run_id] -= n
             changes[values["state"], code, values.get("run_id", run_id)] += n
-        await _tally(connection, changes)
+        await tally(connection, changes)
         moved.append((await connection.execute(update(submissions).where(chosen).values(values))).rowcount)
     return moved
 
@@ -380,17 +240,4 @@ def _submission_values(item: Settle) -> dict[str, Any]:
         "tries_doubt": disposition.tries.doubt,
         "doubted": disposition.doubted,
         "not_before_ms": item.not_before_ms,
-    }
-
-
-def _invalid(batch: Batch, row: InvalidRow) -> dict[str, Any]:
-    content = "\x1f".join(row.cells)
-    return {
-        "load_id": batch.load_id,
-        "file_name": batch.file_name,
-        "digest": hashlib.blake2b(content.encode(errors="replace"), digest_size=16).hexdigest(),
-        "line": row.line,
-        "column": row.column,
-        "reason": row.reason,
-        "content": content.replace("\x1f", ",")[:_CONTENT_CHARS],
     }

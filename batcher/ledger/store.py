@@ -19,9 +19,9 @@ from sqlalchemy import ColumnElement, and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
-from batcher.ledger import events, opening
+from batcher.ledger import events, loading, opening
 from batcher.ledger.disk import LedgerDisk, check_room, network_file_system
-from batcher.ledger.events import Added
+from batcher.ledger.loading import Added
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.tables import submissions
 from batcher.ledger.writer import Writer
@@ -188,20 +188,20 @@ class Ledger(LedgerReader):
             "columns": json.dumps(list(columns), ensure_ascii=False),
             "started_at_ms": self._now_ms(),
         }
-        return LoadId(await self._writer.record(events.insert_load, row))
+        return LoadId(await self._writer.record(loading.insert_load, row))
 
     async def add(
         self, load_id: LoadId, source: str, rows: Sequence[Row], invalid: Sequence[InvalidRow]
     ) -> Added:
         """Keep a batch of a manifest's rows: what is asked for already stays as it is."""
         ids = await self._parameter_ids({row.parameters for row in rows})
-        batch = events.Batch(load_id, Path(source).name, rows, invalid, ids)
-        return await self._writer.record(events.add, batch)
+        batch = loading.Batch(load_id, Path(source).name, rows, invalid, ids)
+        return await self._writer.record(loading.add, batch)
 
     async def end_load(self, load_id: LoadId, error: str | None = None) -> None:
         """Record that a manifest was read to its end, or why not."""
         row = {"load": load_id, "ended_at_ms": None if error else self._now_ms(), "error": error}
-        await self._writer.record(events.update_load, row)
+        await self._writer.record(loading.update_load, row)
 
     async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
         """Ids of parameters; cached only once they are committed."""
@@ -209,7 +209,7 @@ class Ledger(LedgerReader):
         if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:
             self._parameters, missing = {}, list(wanted)
         if missing:
-            self._parameters |= await self._writer.record(events.parameter_ids, missing)
+            self._parameters |= await self._writer.record(loading.parameter_ids, missing)
         return self._parameters
 
 
