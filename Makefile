@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint types soak bench lock clean
+.PHONY: help demo test lint types soak bench pacing lock clean
 
 help:
 	@echo "make demo    do the main job once, against a sandbox on this machine"
 	@echo "make test    format, lint, types, and the whole suite"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
-	@echo "make bench   how near the limit the pace is, against servers that count differently; 15 minutes"
+	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
+	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
 	@echo "make clean   remove what the other targets made"
 
@@ -42,6 +43,9 @@ soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/crash -rP --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
 
 bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench
+
+pacing: $(VENV)/installed-dev
 	$(BIN)/python bench/pacing.py
 	$(BIN)/python bench/pacing.py --busy
 	$(BIN)/python bench/pacing.py --rates

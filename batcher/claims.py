@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.model import Claim, SubmissionId
 
-PAGE = 200
+PAGE = 1_000
 """Open submissions fetched at once."""
 
 

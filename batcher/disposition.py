@@ -10,7 +10,6 @@ Source: ZEGO server API, "Start a snapshot task", return codes; "Accessing serve
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 from batcher.model import (
@@ -105,7 +104,7 @@ def decide(
             # Accepted, but under no name we can read: another request would surely be a second task.
             return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
         case Answer():
-            return _decide_code(outcome, replace(claim, code=outcome.code), proven, jitter)
+            return _decide_code(outcome, claim._replace(code=outcome.code), proven, jitter)
 
 
 def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> Disposition:
@@ -129,7 +128,7 @@ def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> 
 
 
 def _busy(claim: Claim, jitter: Jitter) -> Disposition:
-    tries = replace(claim.tries, busy=claim.tries.busy + 1)
+    tries = claim.tries._replace(busy=claim.tries.busy + 1)
     if tries.busy < BUSY_TRIES:
         return _again(claim, tries, _backoff_s(tries.busy, jitter))
     if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
@@ -138,14 +137,14 @@ def _busy(claim: Claim, jitter: Jitter) -> Disposition:
 
 
 def _unknown(claim: Claim, jitter: Jitter) -> Disposition:
-    tries = replace(claim.tries, unknown=claim.tries.unknown + 1)
+    tries = claim.tries._replace(unknown=claim.tries.unknown + 1)
     if tries.unknown < UNKNOWN_TRIES:
         return _again(claim, tries, _backoff_s(tries.unknown, jitter))
     return _ended(claim, Decision.REJECTED, State.REJECTED, tries)
 
 
 def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Disposition:
-    tries = replace(claim.tries, doubt=claim.tries.doubt + 1)
+    tries = claim.tries._replace(doubt=claim.tries.doubt + 1)
     if policy is InDoubtPolicy.HOLD or tries.doubt >= DOUBT_SENDS:
         return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries, doubted=True)
     return Disposition(
@@ -160,7 +159,7 @@ def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Dispositio
 
 def _slow_down(claim: Claim, retry_after_s: float | None, jitter: Jitter) -> Disposition:
     delay_s = jitter(FIRST_BACKOFF_S) if retry_after_s is None else retry_after_s
-    return replace(_again(claim, claim.tries, delay_s), decision=Decision.SLOW_DOWN)
+    return _again(claim, claim.tries, delay_s)._replace(decision=Decision.SLOW_DOWN)
 
 
 def _again(claim: Claim, tries: Tries, delay_s: float) -> Disposition:

@@ -7,6 +7,7 @@
     ├── ManifestError        a manifest cannot be used (as a whole; a bad row is a value, not an error)
     ├── BindingError         the ledger belongs to another AppId or kind of endpoint
     ├── LedgerBusy           another run holds the ledger: wait for it
+    ├── Interrupted          a signal ended the waiting for the ledger: end as it says
     └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
         ├── LedgerMissing    there is none at that place
         ├── NotALedger       the file there is something else
@@ -38,6 +39,18 @@ class BindingError(BatcherError):
 
 class LedgerBusy(BatcherError):
     """Another process holds the ledger's lock."""
+
+
+class Interrupted(BatcherError):
+    """A signal came before there was anything to drain.
+
+    Attributes:
+        exit_code: 128 and the signal's number.
+    """
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 class LedgerError(BatcherError):

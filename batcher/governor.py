@@ -109,8 +109,11 @@ class Governor:
     async def heed(self, settlement: Settlement) -> None:
         """React to one recorded settlement; returns when the run may go on."""
         outcome, disposition = settlement.outcome, settlement.disposition
-        if disposition.decision is not Decision.SUBMITTED:
-            self._detail(f"{settlement.claim.file_id}: {_said(outcome)} → {disposition.decision}")
+        if disposition.decision is Decision.SUBMITTED:
+            self._silent = 0
+            self._ended.append(False)
+            return
+        self._detail(f"{settlement.claim.file_id}: {_said(outcome)} → {disposition.decision}")
         self._count_failures(disposition)
         if _is_silence(outcome):
             self._silent += 1

@@ -10,15 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
 
 from batcher.errors import ManifestError
-from batcher.ledger import Ledger
-from batcher.manifest import HEAD_ROWS, Defaults, Manifest, Verdict, open_manifest, rounded_ids
+from batcher.ledger import Added, Ledger
+from batcher.manifest import (
+    HEAD_ROWS,
+    Defaults,
+    Manifest,
+    Verdict,
+    expand,
+    is_url,
+    lasting,
+    open_manifest,
+    redacted,
+    rounded_ids,
+)
 from batcher.model import InvalidRow, LoadId, Row
 
 RESUBMITTED_SHARE = 0.1
@@ -30,24 +43,108 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class HowToRead:
-    """How manifests are read: what rows leave out, and what is waved through."""
+    """How manifests are read: what rows leave out, what is waved through, and what their names do not say."""
 
     defaults: Defaults = field(default_factory=Defaults)
     encoding: str | None = None
     trust_ids: bool = False
     allow_resubmit: bool = False
+    format: str | None = None
+    sheet: str | None = None
+
+    def open(self, source: str) -> Manifest:
+        """Open a manifest.
+
+        Raises:
+            ManifestError: it cannot be used.
+        """
+        return open_manifest(
+            source, defaults=self.defaults, encoding=self.encoding, format_=self.format, sheet=self.sheet
+        )
+
+    def open_only(self, source: str) -> Manifest:
+        """Open the one manifest that a name or a pattern stands for.
+
+        Raises:
+            ManifestError: it cannot be used, or a pattern stands for several.
+        """
+        names = expand([source])
+        if len(names) > 1:
+            raise ManifestError(
+                f"{redacted(source)}: {len(names)} files match this pattern. Name one of them"
+            )
+        return self.open(names[0])
 
 
-@dataclass(frozen=True, slots=True)
 class Prepared:
-    """An open manifest that has passed the checks made before anything of it is kept; loading closes it."""
+    """A manifest that has passed the checks made before anything of it is kept; loading closes it.
 
-    manifest: Manifest
-    path: str
-    """The absolute path of a file; ``-`` for a stream."""
-    head: list[Row | InvalidRow]
-    """Its first rows, read already."""
-    warnings: list[str]
+    Attributes:
+        manifest: opened; closed again after :meth:`let_go`.
+        path: by which it is known the next time: the absolute path of a file, a URL; ``-`` for a stream.
+        warnings: what a person should hear of it.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        path: str,
+        head: list[Row | InvalidRow],
+        warnings: list[str],
+        again: Callable[[], Manifest],
+    ) -> None:
+        self.manifest = manifest
+        self.path = path
+        self.warnings = warnings
+        self._head: list[Row | InvalidRow] | None = head
+        self._again = again
+
+    def let_go(self) -> None:
+        """Close a file until it is loaded: of a thousand manifests none must be held for its turn."""
+        if self.manifest.again:
+            self.manifest.close()
+            self._head = None
+
+    def first_rows(self) -> list[Row | InvalidRow]:
+        """Its first rows, read already, or again."""
+        if self._head is not None:
+            return self._head
+        with self._again() as manifest:
+            return list(islice(manifest, HEAD_ROWS))
+
+    def rows(self) -> Iterator[Row | InvalidRow]:
+        """All rows, once."""
+        if self._head is None:
+            self.manifest, self._head = self._again(), []
+        head, self._head = self._head, []
+        return chain(head, self.manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.manifest.close()
+
+
+def prepare_all(sources: Sequence[str], how: HowToRead) -> list[Prepared]:
+    """Prepare what sources and patterns stand for, in their order, each file once.
+
+    Raises:
+        ManifestError: a pattern stands for nothing, or one manifest cannot be used; nothing of any is kept.
+    """
+    names, prepared = expand(sources), list[Prepared]()
+    try:
+        for name in names:
+            prepared.append(prepare(name, how))
+            if len(names) > 1:
+                prepared[-1].let_go()
+    except BaseException:
+        for one in prepared:
+            one.manifest.close()
+        raise
+    return prepared
 
 
 def prepare(source: str, how: HowToRead) -> Prepared:
@@ -56,7 +153,7 @@ def prepare(source: str, how: HowToRead) -> Prepared:
     Raises:
         ManifestError: it cannot be used; nothing of it is kept.
     """
-    manifest = open_manifest(source, defaults=how.defaults, encoding=how.encoding)
+    manifest = how.open(source)
     try:
         manifest.check()
         head = list(islice(manifest, HEAD_ROWS))
@@ -64,9 +161,15 @@ def prepare(source: str, how: HowToRead) -> Prepared:
     except BaseException:
         manifest.close()
         raise
+    return Prepared(manifest, _lasting(source), head, warnings, lambda: how.open(source))
+
+
+def _lasting(source: str) -> str:
+    """By which a source is known the next time; a named pipe is a stream as well."""
+    if is_url(source):
+        return lasting(source)
     path = Path(source)
-    is_file = source != "-" and path.is_file()  # a named pipe is a stream as well
-    return Prepared(manifest, str(path.resolve()) if is_file else "-", head, warnings)
+    return str(path.resolve()) if source != "-" and path.is_file() else "-"
 
 
 async def refuse_resubmission(ledger: Ledger, prepared: Prepared) -> None:
@@ -75,7 +178,8 @@ async def refuse_resubmission(ledger: Ledger, prepared: Prepared) -> None:
     Raises:
         ManifestError: more than a tenth of its first recordings are.
     """
-    rows = [row for row in prepared.head if isinstance(row, Row)]
+    head = await in_thread(prepared.first_rows)
+    rows = [row for row in head if isinstance(row, Row)]
     known = await ledger.asked_before(row.file_id for row in rows)
     changed = {
         row.file_id: row for row in rows if row.file_id in known and row.parameters not in known[row.file_id]
@@ -98,14 +202,27 @@ class Loader:
 
     Args:
         ledger: where the rows go.
-        batch_rows: how many rows make one transaction: few while sending goes on.
+        batch_rows: how many rows make one batch: few while sending goes on.
+        batches_at_once: how many may be on their way to the disk, where those that wait go together;
+            with more than one, reading goes on meanwhile.
         added: told after every batch.
+        tell: called with a line for people about what a manifest held that is no row.
     """
 
-    def __init__(self, ledger: Ledger, *, batch_rows: int, added: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        batch_rows: int,
+        batches_at_once: int = 1,
+        added: Callable[[], None],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._ledger = ledger
         self._batch_rows = batch_rows
+        self._batches_at_once = batches_at_once
         self._added = added
+        self._tell = tell
 
     async def load(self, manifests: Sequence[Prepared]) -> None:
         """Read manifests to their ends. All are on record as unfinished before the first is read.
@@ -127,13 +244,32 @@ class Loader:
             await self._ledger.end_load(load_id)
 
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:
-        rows = chain(prepared.head, prepared.manifest)
-        with prepared.manifest:
+        rows = await in_thread(prepared.rows)
+        with prepared:
+            await self._keep(load_id, prepared.manifest.source, rows)
+            if passed_over := prepared.manifest.passed_over:
+                met = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
+                self._tell(f"{prepared.manifest.source}: passed over, no new recordings: {met}")
+
+    async def _keep(self, load_id: LoadId, source: str, rows: Iterator[Row | InvalidRow]) -> None:
+        """Hand batch after batch to the ledger. Whatever ends it, what was handed over is kept first."""
+        keeping = deque[asyncio.Future[Added]]()
+        try:
             while batch := await in_thread(_next_rows, rows, self._batch_rows):
-                good = [row for row in batch if isinstance(row, Row)]
                 bad = [row for row in batch if isinstance(row, InvalidRow)]
-                await self._ledger.add(load_id, prepared.manifest.source, good, bad)
-                self._added()
+                good = [row for row in batch if isinstance(row, Row)]
+                keeping.append(asyncio.ensure_future(self._ledger.add(load_id, source, good, bad)))
+                del batch, good, bad  # not held while the next are read
+                while len(keeping) >= self._batches_at_once:
+                    await self._kept(keeping)
+            while keeping:
+                await self._kept(keeping)
+        finally:
+            await asyncio.gather(*keeping, return_exceptions=True)
+
+    async def _kept(self, keeping: deque[asyncio.Future[Added]]) -> None:
+        await keeping.popleft()
+        self._added()
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:

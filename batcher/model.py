@@ -6,7 +6,7 @@ random number, and nothing here knows the ledger, the wire or the command line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, NewType
@@ -127,8 +127,7 @@ class InDoubtPolicy(StrEnum):
     """Stays in doubt until a person decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(NamedTuple):
     """How much of each budget a submission has used; each kind is counted by itself."""
 
     busy: int = 0
@@ -139,8 +138,7 @@ class Tries:
     """Sends whose answer never came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A submission that a worker has taken up, with what judging the next attempt needs."""
 
     id: SubmissionId
@@ -148,7 +146,7 @@ class Claim:
     parameters: Parameters
     number: int
     """The number its next attempt will have, from 1."""
-    tries: Tries = field(default_factory=Tries)
+    tries: Tries = Tries()
     doubted: bool = False
     """Some earlier attempt may have arrived; stays true for good."""
     code: int | None = None
@@ -160,8 +158,7 @@ class Claim:
 # -- what came back ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The service answered with a readable ``Code``."""
 
     code: int
@@ -229,8 +226,7 @@ class Decision(StrEnum):
     """Code 7 after successes: find out by one harmless call whether it was the credentials or the rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disposition:
+class Disposition(NamedTuple):
     """What we decide after an attempt."""
 
     decision: Decision
@@ -246,8 +242,7 @@ class Disposition:
     """The last definite code, this attempt included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """One attempt's end, as the ledger records it."""
 
     claim: Claim

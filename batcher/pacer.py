@@ -21,8 +21,8 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from aiolimiter import AsyncLimiter
 
@@ -157,6 +157,25 @@ class Window:
             self._turns.remove(turn)
 
 
+class _Line(AbstractAsyncContextManager[None]):
+    """So many at once, and nobody before being admitted."""
+
+    def __init__(self, places: int, admitted: Callable[[], Awaitable[None]]) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._admitted = admitted
+
+    async def __aenter__(self) -> None:
+        await self._places.acquire()
+        try:
+            await self._admitted()
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+
+
 class Pacer:
     """Turns at a pace.
 
@@ -177,23 +196,24 @@ class Pacer:
         self._resumed.set()
         self._stopped = asyncio.Event()
         self._left_out = 0
-        self._line = asyncio.Semaphore(max(1, math.floor(rate_per_s * AHEAD_S)))
+        self._line = _Line(max(1, math.floor(rate_per_s * AHEAD_S)), self.admitted)
         self._window = Window(rate_per_s, clock)
         self._bucket_per_s = 0.0
         self._bucket = AsyncLimiter(1)
 
-    @asynccontextmanager
-    async def line(self) -> AsyncIterator[None]:
+    def line(self) -> AbstractAsyncContextManager[None]:
         """Be among the next to get a turn: here an attempt may begin, since it has hardly to wait any more.
 
         There is one place in the line at 20/s and more at rates where one begin after another would be too
         slow; while turns are held back nobody is let in.
         """
-        async with self._line:
-            while self.held:
-                await self._resumed.wait()
-                await self.stopped_within(self._held_until - self._clock())
-            yield
+        return self._line
+
+    async def admitted(self) -> None:
+        """Wait while turns are held back."""
+        while self.held:
+            await self._resumed.wait()
+            await self.stopped_within(self._held_until - self._clock())
 
     async def turn(self) -> Turn | None:
         """Wait for the instant to send.

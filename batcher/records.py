@@ -49,11 +49,24 @@ class Load:
     error: str | None
     superseded: bool
     """A later load has read the same path to its end."""
+    since: datetime | None = None
+    """When the load that this one is compared with ended; None when there is none."""
+    appeared: int | None = None
+    """Rows that were not there then."""
+    gone: int | None = None
+    """Rows that were there then; what they asked for stays in the ledger."""
+    changed: int | None = None
+    """Rows for the same recording under other parameters, or carrying something else."""
 
     @property
     def unfinished(self) -> bool:
         """Some of the file's rows may be missing from the ledger."""
         return self.ended_at is None and not self.superseded
+
+    @property
+    def differs(self) -> bool:
+        """The file is not what it was when it was last read to its end."""
+        return bool(self.appeared or self.gone or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,26 @@ class Record:
     line: int
     extra: str | None
     attempts: tuple[Attempt, ...] = field(default=())
+    pruned: int = 0
+    """Requests that may have left and are no longer kept one by one."""
+
+    def surplus(self, before: datetime) -> list[Attempt]:
+        """Attempts begun before a time that nothing above or below, and no export, has to look at."""
+        left = [attempt for attempt in self.attempts if attempt.may_have_left]
+        answered = [attempt for attempt in self.attempts if attempt.answered_at]
+        kept = [
+            self.telling,
+            *self.attempts[-1:],
+            *(attempt for attempt in self.attempts if attempt.task_id),
+            *sorted(left, key=lambda attempt: attempt.sent_at or attempt.begun_at)[:1],
+            *sorted(answered, key=lambda attempt: attempt.answered_at or attempt.begun_at)[-1:],
+            *self._lost[-1:],
+        ]
+        return [attempt for attempt in self.attempts if attempt.begun_at < before and attempt not in kept]
+
+    @property
+    def _lost(self) -> list[Attempt]:
+        return [one for one in self.attempts if one.decision == "in_doubt" or one.outcome is None]
 
     @property
     def telling(self) -> Attempt | None:
@@ -139,7 +172,7 @@ class Record:
     @property
     def why_in_doubt(self) -> str | None:
         """Why the last attempt without a definite answer had none."""
-        lost = [one for one in self.attempts if one.decision == "in_doubt" or one.outcome is None]
+        lost = self._lost
         if not lost:
             return None
         return lost[-1].message or "its run ended before an answer was recorded"

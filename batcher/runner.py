@@ -35,6 +35,9 @@ ROWS_WHILE_SENDING = 1_000
 NOTE_PACE_S = 5.0
 """How often the pace is put on record while it changes."""
 
+BEGIN_AHEAD_PER_S = 1_000.0
+"""Above this rate attempts are begun while all connections are taken."""
+
 METER_S = 10
 """Over how many seconds the rate now is measured."""
 
@@ -148,7 +151,7 @@ class Runner:
             clock=clock,
         )
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
-        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added)
+        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
         self._workers: list[asyncio.Task[None]] = []
@@ -173,7 +176,7 @@ class Runner:
             self._loading = group.create_task(self._load(), name="loader")
             self._workers = [
                 group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
-                for n in range(self._settings.concurrency)
+                for n in range(self._settings.concurrency + self._ahead)
             ]
         noting.cancel()
         ending = await self._ending(run_id)
@@ -228,6 +231,15 @@ class Runner:
             policy=self._settings.in_doubt,
             jitter=self._jitter,
         )
+
+    @property
+    def _ahead(self) -> int:
+        """How many workers there are beyond the requests that may be on the wire.
+
+        At thousands a second a commit takes as long as many requests, and a connection must not stand idle
+        while the attempt that will use it is being recorded. Otherwise nobody begins ahead of the wire.
+        """
+        return self._settings.concurrency // 2 if self._settings.rate_per_s > BEGIN_AHEAD_PER_S else 0
 
     def _jitter(self, most: float) -> float:
         return self._rng.uniform(0.0, most)

@@ -28,6 +28,7 @@ from batcher.model import InDoubtPolicy, Place
 
 DEFAULT_CONFIG = "batcher.toml"
 DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
+MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
 
 _SettingsClass = type[BaseSettings]
 
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     limit: int | None = Field(None, ge=1)
     max_failures: str = "50%"
     grace: float = Field(30.0, ge=0, allow_inf_nan=False)
+    wait_lock: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     vendor: str | None = None
     type: str | None = None
@@ -69,12 +71,14 @@ class Settings(BaseSettings):
     interval: str | None = None
     offset: Annotated[tuple[str, ...], NoDecode] = ()
     encoding: str | None = None
+    manifest_format: str | None = None
+    sheet: str | None = None
     trust_ids: bool = False
     allow_resubmit: bool = False
 
     progress: str = Field("auto", pattern="^(auto|plain|none)$")
 
-    @field_validator("timeout", "grace", mode="before")
+    @field_validator("timeout", "grace", "wait_lock", mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         """Seconds from ``30``, ``30s``, ``500ms``, ``10m``, ``4h``."""
@@ -94,11 +98,20 @@ class Settings(BaseSettings):
             return value
         return tuple(one for part in parts for one in re.split(r"[;|\s]+", str(part).strip()) if one)
 
-    @field_validator("vendor", "type", "definition", "interval", "encoding", mode="before")
+    @field_validator("vendor", "type", "definition", "interval", "encoding", "sheet", mode="before")
     @classmethod
     def _text(cls, value: object) -> object:
         """A number in the file of settings is as good as text; nothing is as good as left out."""
         return (str(value).strip() or None) if isinstance(value, str | int | float) else value
+
+    @field_validator("manifest_format", mode="before")
+    @classmethod
+    def _manifest_format(cls, value: object) -> object:
+        """One of the formats, in any case; nothing is as good as left out."""
+        text = str(value or "").strip().lower()
+        if text and text not in MANIFEST_FORMATS:
+            raise ValueError(f"give one of {', '.join(MANIFEST_FORMATS)}")
+        return text or None
 
     @field_validator("max_failures", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -42,10 +42,10 @@ from batcher.zego.client import Wire
 class Recording(Protocol):
     """What workers need of the ledger."""
 
-    async def begin(self, claim: Claim, run_id: RunId) -> bool:
+    def begin(self, claim: Claim, run_id: RunId) -> asyncio.Future[bool]:
         """Record that an attempt begins; False when the submission is no longer open."""
 
-    async def settle(self, settlement: Settlement, run_id: RunId) -> None:
+    def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
         """Record what came back and what was decided."""
 
 
@@ -70,7 +70,7 @@ class Turns(Protocol):
 
 
 Heed = Callable[[Settlement], Awaitable[None]]
-"""Told of every recorded settlement, so that the run as a whole can react."""
+"""Told of every settlement, so that the run as a whole can react; of what is no success, once on record."""
 
 
 @dataclass(slots=True)
@@ -114,25 +114,38 @@ class Worker:
     async def work(self) -> None:
         """Carry submissions until there are none left to claim.
 
+        While the success of one is being recorded the next is begun already, so that both go into one
+        transaction; the order in which they were handed over is the order in which they are kept.
+
         Raises:
             LedgerError: something could not be recorded.
         """
+        recorded: Awaitable[None] | None = None
         while True:
             async with self._pacer.line():
                 claim = await self._claims.next()
-                if claim is None:
-                    return
-                begun, turn = await self._begin(claim)
+                if claim is not None:
+                    begun, turn = await self._begin(claim)
+            try:
+                if recorded is not None:
+                    await recorded
+            except LedgerError:
+                if claim is not None and begun:
+                    await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+                raise
+            if claim is None:
+                return
             if not begun:
+                recorded = None
                 self._claims.done(claim)
             elif turn is not None:
-                await self._send(claim, turn)
+                recorded = await self._send(claim, turn)
             else:
-                await self._settle(claim, HELD_BACK, Wire())
+                recorded = await self._settle(claim, HELD_BACK, Wire())
 
     async def _begin(self, claim: Claim) -> tuple[bool, Turn | None]:
         """Begin an attempt and wait for its turn; when cancelled meanwhile, take it back: nothing left."""
-        beginning = asyncio.ensure_future(self._ledger.begin(claim, self._run_id))
+        beginning = self._ledger.begin(claim, self._run_id)
         try:
             begun = await asyncio.shield(beginning)
             turn = await self._pacer.turn() if begun else None
@@ -142,7 +155,7 @@ class Worker:
             raise
         return begun, turn
 
-    async def _send(self, claim: Claim, turn: Turn) -> None:
+    async def _send(self, claim: Claim, turn: Turn) -> Awaitable[None]:
         on_wire = Wire(partial(self._pacer.leave, turn))
         try:
             outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
@@ -151,10 +164,18 @@ class Worker:
             outcome = lost("the run was stopped before an answer came")
             await self._settle(claim, outcome, on_wire, heeded=False)
             raise
-        await self._settle(claim, outcome, on_wire)
+        return await self._settle(claim, outcome, on_wire)
 
-    async def _settle(self, claim: Claim, outcome: Outcome, on_wire: Wire, *, heeded: bool = True) -> None:
-        """Judge an outcome, record it, and hand the submission on; heeded unless the run is being cut off."""
+    async def _settle(
+        self, claim: Claim, outcome: Outcome, on_wire: Wire, *, heeded: bool = True
+    ) -> Awaitable[None]:
+        """Judge an outcome, have it recorded, and hand the submission on; heeded unless the run is cut off.
+
+        A success asks nothing of the run as a whole, so that nobody waits for it here.
+
+        Returns:
+            Done when it is on record.
+        """
         disposition = decide(
             outcome, claim, policy=self._policy, proven=self._standing.proven, jitter=self._jitter
         )
@@ -168,24 +189,38 @@ class Worker:
         if not isinstance(outcome, NotSent):
             self._standing.sent += 1
         try:
-            await self._ledger.settle(settlement, self._run_id)
+            recorded = self._ledger.settle(settlement, self._run_id)
+            if disposition.state is State.SUBMITTED and heeded:
+                recorded.add_done_callback(partial(self._succeeded, settlement))
+                await self._heed(settlement)
+                return recorded
+            await recorded
         except LedgerError:
             self._standing.unrecorded.append(settlement)
             raise
-        if disposition.state is State.SUBMITTED:
-            self._standing.proven = True
         if disposition.state is State.PENDING:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
         else:
             self._claims.done(claim)
         if heeded:
             await self._heed(settlement)
+        return recorded
+
+    def _succeeded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
+        """A success is on record, or cannot be: then nobody may go on waiting for more to do."""
+        if recorded.cancelled():
+            return
+        if recorded.exception() is None:
+            self._standing.proven = True
+            self._claims.done(settlement.claim)
+        else:
+            self._standing.unrecorded.append(settlement)
+            self._claims.close()
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:
     """The claim as the ledger would hand it out after this attempt."""
-    return replace(
-        claim,
+    return claim._replace(
         number=claim.number + 1,
         tries=disposition.tries,
         doubted=disposition.doubted,

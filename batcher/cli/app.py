@@ -17,15 +17,19 @@ import typer
 from batcher import __version__
 from batcher.cli import options as o
 from batcher.cli.console import Console, Volume
-from batcher.errors import BatcherError, LedgerBusy, LedgerError
+from batcher.cli.ledgers import Program, ledger_commands
+from batcher.errors import BatcherError, Interrupted, LedgerBusy, LedgerError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from batcher.settings import Settings
 
 DEFECT = 70
 """The exit code of what nobody expected; none of those that are promised."""
 
 _MAIN, _RESULTS, _REHEARSE = "The main job", "Results", "Rehearsing"
+_UPKEEP = "Upkeep"
 
 app = typer.Typer(
     name="batcher",
@@ -91,6 +95,9 @@ def _end(console: Console, work: Callable[[], int]) -> None:
         pass  # the reader of stdout has what it wanted
     except KeyboardInterrupt:
         code = 130
+    except Interrupted as exc:
+        console.say(f"batcher: {exc}")
+        code = exc.exit_code
     except BatcherError as exc:
         console.problem("\n".join(f"batcher: {line}" for line in str(exc).splitlines()))
         code = 5 if isinstance(exc, LedgerBusy) else 6 if isinstance(exc, LedgerError) else 2
@@ -107,20 +114,42 @@ def _end(console: Console, work: Callable[[], int]) -> None:
     raise typer.Exit(code)
 
 
-def _end_async(console: Console, work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+def _end_async(
+    console: Console,
+    work: Callable[[], Coroutine[Any, Any, int]],
+    loop: Callable[[], AbstractEventLoop] | None = None,
+) -> None:
     import asyncio
 
-    _end(console, lambda: asyncio.run(work()))
+    def run() -> int:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(work())
+
+    _end(console, run)
+
+
+def _fast_loop() -> Callable[[], AbstractEventLoop] | None:
+    """What makes the faster event loop, when it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _settings(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
-    from batcher.settings import Settings, load_settings
+    from batcher.settings import load_settings
+
+    return load_settings(_flags(given), given["config"])
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's arguments that are settings."""
+    from batcher.settings import Settings
 
     flags = {name.rstrip("_"): value for name, value in given.items()}
-    return load_settings(
-        {name: flags[name] for name in flags if name in Settings.model_fields}, given["config"]
-    )
+    return {name: flags[name] for name in flags if name in Settings.model_fields}
 
 
 @_command(_MAIN)
@@ -132,6 +161,8 @@ def run(
     interval: o.Interval = None,
     offset: o.Offset = None,
     encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
     trust_ids: o.TrustIds = None,
     allow_resubmit: o.AllowResubmit = None,
     rate: o.Rate = None,
@@ -142,6 +173,7 @@ def run(
     max_failures: o.MaxFailures = None,
     progress: o.Progress = None,
     json: o.Json = False,
+    wait_lock: o.WaitLock = None,
     ledger: o.Ledger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,
@@ -171,20 +203,25 @@ def run(
         settings = _settings(given)
         return await run_manifests(settings, manifests or [], console, as_json=json)
 
-    _end_async(console, work)
+    _end_async(console, work, _fast_loop())
 
 
 @_command(_MAIN)
 def load(
-    manifests: Annotated[list[str], typer.Argument(metavar="MANIFEST", help="Files, or - for stdin.")],
+    manifests: Annotated[
+        list[str], typer.Argument(metavar="MANIFEST", help="Files, URLs, quoted patterns, or - for stdin.")
+    ],
     vendor: o.Vendor = None,
     type_: o.Type = None,
     definition: o.Definition = None,
     interval: o.Interval = None,
     offset: o.Offset = None,
     encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
     trust_ids: o.TrustIds = None,
     allow_resubmit: o.AllowResubmit = None,
+    wait_lock: o.WaitLock = None,
     ledger: o.Ledger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,
@@ -203,10 +240,40 @@ def load(
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
-        from batcher.cli.running import load_manifests
+        from batcher.cli.loading import load_manifests
 
         settings = _settings(given)
         return await load_manifests(settings, manifests, console)
+
+    _end_async(console, work)
+
+
+@_command(_MAIN)
+def check(
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Say what would go wrong before a run does.
+
+    Looks at the settings and where each comes from, the credentials, this machine's clock against the
+    service's, the endpoint's name and certificate, the ledger, who holds it, and the disk. Makes one
+    signed call that starts no task, writes nothing, and works while a run is going on. With -v all
+    settings are listed, with -q only what fails or may.
+
+    Exit codes: 0 a run could begin, warnings or not; 2 something fails, and each such thing is named.
+
+    Example:  batcher check && batcher run archive.csv --vendor Tencent --definition 10 --offset 1
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet)
+
+    async def work() -> int:
+        from batcher.cli.checking import check_all
+
+        return await check_all(_flags(given), config, console, as_json=json)
 
     _end_async(console, work)
 
@@ -249,7 +316,14 @@ def export(
             "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
         ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="csv or jsonl.")] = "csv",
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="csv, jsonl, parquet or xlsx. (default: as FILE is named, else csv)",
+        ),
+    ] = None,
     excel: Annotated[
         bool,
         typer.Option("--excel", help="CSV that a spreadsheet opens without damage to ids and text."),
@@ -260,6 +334,8 @@ def export(
     interval: o.Interval = None,
     offset: o.Offset = None,
     encoding: o.Encoding = None,
+    manifest_format: o.ManifestFormat = None,
+    sheet: o.Sheet = None,
     trust_ids: o.TrustIds = None,
     allow_resubmit: o.AllowResubmit = None,
     ledger: o.Ledger = None,
@@ -322,6 +398,7 @@ def retry(
     code: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Only those with this last code; repeat for more.")
     ] = None,
+    wait_lock: o.WaitLock = None,
     ledger: o.Ledger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,
@@ -460,3 +537,6 @@ def demo(
         return await run_demo(folder, console)
 
     _end_async(console, work)
+
+
+app.add_typer(ledger_commands(Program(_settings, _end, _end_async)), name="ledger", rich_help_panel=_UPKEEP)

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from batcher.cli.console import Console
-from batcher.cli.running import how_to_read
-from batcher.errors import BatcherError, SettingsError
+from batcher.cli.output import Interruptible, opened, waiting_room
+from batcher.cli.rows import how_to_read
+from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.loader import in_thread
-from batcher.manifest import Manifest, open_manifest
+from batcher.loader import HowToRead, in_thread
+from batcher.manifest import Manifest
 from batcher.model import FileId, InvalidRow, Parameters, Row
 from batcher.records import Record
-from batcher.report.export import COLUMNS, ExportRow, csv_writer, header, json_line, manifest_row, record_row
+from batcher.report.export import (
+    COLUMNS,
+    CsvTable,
+    ExportRow,
+    JsonLines,
+    Table,
+    encoded,
+    header,
+    manifest_row,
+    record_row,
+)
+from batcher.report.words import count
 from batcher.settings import Settings
 
-PAGE = 500
-_BOM = "\ufeff"
+PAGE = 1000
+
+
+class Format(StrEnum):
+    """How results are written. A file whose name ends in one of these is meant to be that."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+
+
+_BINARY = {Format.PARQUET: ("pyarrow", "parquet"), Format.XLSX: ("XlsxWriter", "excel")}
+"""Formats that no terminal can show: the package each needs, and the extra that brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results go, and how they are written; made by :func:`destination_of`."""
+
+    format: Format
+    output: Path | None
+    """None for stdout."""
+    excel: bool
 
 
 async def export_results(
@@ -32,108 +68,160 @@ async def export_results(
     output: Path | None,
     console: Console,
     *,
-    format_: str,
+    format_: str | None,
     excel: bool,
 ) -> int:
-    """Write all results, page by page."""
-    if format_ not in {"csv", "jsonl"}:
-        raise SettingsError(f"--format {format_}: give csv or jsonl")
-    if excel and format_ != "csv":
-        raise SettingsError("--excel: goes with --format csv")
+    """Write all results, page by page; a signal ends it with nothing left behind."""
+    to = destination_of(format_, output, excel=excel)
     how = how_to_read(settings)
-    async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
-        if manifest is None:
-            own = header(name for load in await ledger.loads() for name in load.columns)
-            written = await _write(_all(ledger, own), own, output, format_=format_, excel=excel)
-        else:
-            opened = await in_thread(open_manifest, manifest, defaults=how.defaults, encoding=how.encoding)
-            with opened:
-                await in_thread(opened.check)
-                own = header(opened.columns)
-                rows = _of_manifest(ledger, opened, own)
-                written = await _write(rows, own, output, format_=format_, excel=excel)
+    with Interruptible() as interruptible:
+        try:
+            async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
+                if manifest is None:
+                    said = await _export_ledger(ledger, to, interruptible)
+                else:
+                    said = await _export_manifest(ledger, manifest, how, to, interruptible)
+        except asyncio.CancelledError:
+            if interruptible.code is None:
+                raise
+            return interruptible.code
     if output is not None:
-        console.say(f"{output}: {written:,} rows")
+        console.say(f"{output}: {said}")
     return 0
 
 
-async def _all(ledger: LedgerReader, own: dict[str, str]) -> AsyncIterator[ExportRow]:
+def destination_of(format_: str | None, output: Path | None, *, excel: bool) -> Destination:
+    """What the options ask for: a format that is not named is that of the file's name, else CSV.
+
+    Raises:
+        SettingsError: they contradict each other, or what they ask for cannot be had here.
+    """
+    if format_ is not None and format_ not in set(Format):
+        raise SettingsError(f"--format {format_}: give csv, jsonl, parquet or xlsx")
+    suffix = output.suffix.lower().removeprefix(".") if output else ""
+    by_name = Format(suffix) if suffix in set(Format) else None
+    chosen = Format(format_) if format_ else (by_name or Format.CSV)
+    if by_name not in (None, chosen) and {by_name, chosen} & set(_BINARY):
+        # One text in a file named for another was always taken; a program that opens these would be misled.
+        raise SettingsError(f"--format {chosen} -o {output}: the name says {by_name}; change one of the two")
+    if excel and chosen is not Format.CSV:
+        raise SettingsError("--excel: goes with --format csv; xlsx needs no protection")
+    if chosen in _BINARY:
+        _check_binary(chosen, output)
+    return Destination(chosen, output, excel)
+
+
+def _check_binary(chosen: Format, output: Path | None) -> None:
+    if output is None and sys.stdout is not None and sys.stdout.isatty():
+        raise SettingsError(
+            f"--format {chosen}: no terminal can show that; add -o results.{chosen}, or send it into a pipe"
+        )
+    try:
+        if chosen is Format.PARQUET:
+            # Before its import: of the allocators it can use, the system's takes least and hands back most.
+            os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+            import batcher.report.parquet
+        else:
+            import batcher.report.workbook  # noqa: F401 - to see whether its package is there
+    except ImportError as exc:
+        package, extra = _BINARY[chosen]
+        raise SettingsError(
+            f"--format {chosen}: needs the package {package} ({exc}): pip install 'batcher[{extra}]'"
+        ) from exc
+
+
+async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: Interruptible) -> str:
+    own = header(name for load in await ledger.loads() for name in load.columns)
+    return await _write(_all(ledger, own), own, to, interruptible)
+
+
+async def _export_manifest(
+    ledger: LedgerReader, manifest: str, how: HowToRead, to: Destination, interruptible: Interruptible
+) -> str:
+    opened_ = await in_thread(how.open_only, manifest)
+    with opened_:
+        await in_thread(opened_.check)
+        own = header(opened_.columns)
+        return await _write(_of_manifest(ledger, opened_, own), own, to, interruptible)
+
+
+async def _all(ledger: LedgerReader, own: dict[str, str]) -> AsyncIterator[list[ExportRow]]:
     last = 0
     while page := await ledger.records(after_id=last, limit=PAGE):
-        for record in page:
-            yield record_row(record, own)
+        yield [record_row(record, own) for record in page]
         last = page[-1].id
 
 
 async def _of_manifest(
     ledger: LedgerReader, manifest: Manifest, own: dict[str, str]
-) -> AsyncIterator[ExportRow]:
+) -> AsyncIterator[list[ExportRow]]:
     rows = iter(manifest)
     while page := await in_thread(lambda: list(islice(rows, PAGE))):
         found: dict[tuple[FileId, Parameters], Record] = {
             (record.file_id, record.parameters): record
             for record in await ledger.records_of(row.file_id for row in page if isinstance(row, Row))
         }
-        for row in page:
-            known = _own_cells(manifest, row, own) if isinstance(row, InvalidRow) else {}
-            record = found.get((row.file_id, row.parameters)) if isinstance(row, Row) else None
-            yield manifest_row(row, record, manifest.source, own, known)
+        yield [_row_of(manifest, row, found, own) for row in page]
 
 
-def _own_cells(manifest: Manifest, row: InvalidRow, own: dict[str, str]) -> ExportRow:
+def _row_of(
+    manifest: Manifest,
+    row: Row | InvalidRow,
+    found: dict[tuple[FileId, Parameters], Record],
+    own: dict[str, str],
+) -> ExportRow:
+    if isinstance(row, InvalidRow):
+        return manifest_row(row, None, manifest.source, own, _own_cells(manifest, row, own))
+    return manifest_row(row, found.get((row.file_id, row.parameters)), manifest.source, own, {})
+
+
+def _own_cells(manifest: Manifest, row: InvalidRow, own: dict[str, str]) -> dict[str, str | None]:
     """What an invalid row holds, under the names of the export."""
-    known: ExportRow = {}
-    for name, value in manifest.cells_of(row).items():
-        known[own.get(name, name)] = value or None
-    return known
+    return {own.get(name, name): value or None for name, value in manifest.cells_of(row).items()}
 
 
 async def _write(
-    rows: AsyncIterator[ExportRow],
+    pages: AsyncIterator[list[ExportRow]],
     own: dict[str, str],
-    output: Path | None,
-    *,
-    format_: str,
-    excel: bool,
-) -> int:
-    columns = [*COLUMNS, *own.values()]
-    line: Callable[[ExportRow], str] = json_line
+    to: Destination,
+    interruptible: Interruptible,
+) -> str:
+    """Write everything; returns what is to be said of it."""
+    columns = [encoded(name).decode() for name in (*COLUMNS, *own.values())]
     written = 0
-    with _opened(output) as file:
-        if format_ == "csv":
-            line = csv_writer(columns, excel=excel)
-            file.write((_BOM if excel else "") + line({name: name for name in columns}))
-        async for row in rows:
-            file.write(line(row))
-            written += 1
-        file.flush()
-    return written
+    with opened(to.output) as file, _table(to, file, columns) as table:
+        async for page in pages:
+            table.write(page)
+            written += len(page)
+        with interruptible.at_once():
+            table.close()
+    shortened = getattr(table, "shortened", 0)
+    said = f"{written:,} rows"
+    if shortened:
+        said += f"; {count(shortened, 'cell')} held more than a spreadsheet's cell can and lost the end"
+    return said
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that comes into being whole: written beside, then renamed."""
-    if output is None:
-        sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr] # a text stream
-        yield sys.stdout
-        return
-    try:
-        descriptor, beside = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            Path(beside).chmod(0o666 & ~_umask())
-            Path(beside).replace(output)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as exc:
-        raise BatcherError(f"--output {output}: cannot be written: {exc.strerror}") from exc
+def _table(to: Destination, file: BinaryIO, columns: Sequence[str]) -> Iterator[Table]:
+    """The file of results in the making; when it does not come to its end, nothing more is written."""
+    match to.format:
+        case Format.CSV:
+            yield CsvTable(file, columns, excel=to.excel)
+        case Format.JSONL:
+            yield JsonLines(file, columns)
+        case Format.PARQUET:
+            from batcher.report.parquet import ParquetTable
 
+            with ParquetTable(file, columns) as table:
+                yield table
+        case Format.XLSX:
+            from batcher.report.workbook import SHEET_COLUMNS, Workbook
 
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+            if len(columns) > SHEET_COLUMNS:
+                raise SettingsError(
+                    f"--format xlsx: {len(columns):,} columns, and a sheet has {SHEET_COLUMNS:,}; "
+                    "csv, jsonl and parquet take them all"
+                )
+            with waiting_room(to.output) as folder, Workbook(file, columns, folder) as table:
+                yield table

@@ -13,7 +13,11 @@ EVERYWHERE = "Everywhere"
 
 Manifests = Annotated[
     list[str] | None,
-    typer.Argument(metavar="MANIFEST", help="CSV, TSV or semicolons; - for stdin."),
+    typer.Argument(
+        metavar="MANIFEST",
+        help="Files, URLs and quoted patterns ('new/*.csv'); - for stdin. CSV, text, JSON lines, JSON, "
+        "Parquet or XLSX, also compressed (.gz, .zst).",
+    ),
 ]
 
 Vendor = Annotated[
@@ -47,6 +51,29 @@ Encoding = Annotated[
     str | None,
     typer.Option(
         help="Of the manifest, if not UTF-8 or marked UTF-16.", metavar="NAME", rich_help_panel=ROWS
+    ),
+]
+_FORMAT_HELP = "csv, text, jsonl, json, parquet or xlsx. (default: as its name says; csv for stdin)"
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "--manifest-format",
+        help=f"Of the manifest: {_FORMAT_HELP}",
+        metavar="NAME",
+        rich_help_panel=ROWS,
+    ),
+]
+ManifestFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--manifest-format", help=f"Of the manifest: {_FORMAT_HELP}", metavar="NAME", rich_help_panel=ROWS
+    ),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a workbook. (default: the only one with a header)", metavar="NAME", rich_help_panel=ROWS
     ),
 ]
 TrustIds = Annotated[
@@ -103,6 +130,15 @@ Progress = Annotated[
         help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. (default: auto)",
         metavar="HOW",
         rich_help_panel=RUN,
+    ),
+]
+WaitLock = Annotated[
+    str | None,
+    typer.Option(
+        "--wait-lock",
+        help="Wait so long for another run to let go of the ledger: 90s, 10m. (default: do not wait)",
+        metavar="DURATION",
+        rich_help_panel=EVERYWHERE,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object on stdout.")]

@@ -11,6 +11,7 @@ from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.model import FileId, State
 from batcher.records import Attempt, Load, Record, Run
+from batcher.report.changes import changes_text
 from batcher.report.figures import Figures, figures
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
 from batcher.report.words import count, duration, moment, paragraph
@@ -110,7 +111,7 @@ def _load_text(load: Load) -> str:
         how = "read to its end"
     return (
         f"  {_minute(load.started_at)}  {load.source}: {load.new:,} new, {load.duplicates:,} known, "
-        f"{load.invalid:,} invalid; {how}"
+        f"{load.invalid:,} invalid; {how}" + (f"; changed: {changes_text(load)}" if load.differs else "")
     )
 
 
@@ -138,6 +139,10 @@ def _load_json(load: Load) -> dict[str, Any]:
         "finished": load.ended_at is not None,
         "unfinished": load.unfinished,
         "error": load.error,
+        "compared_with": moment(load.since) or None,
+        "rows_new": load.appeared,
+        "rows_gone": load.gone,
+        "rows_changed": load.changed,
     }
 
 

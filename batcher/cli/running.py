@@ -1,4 +1,4 @@
-"""``run``, ``load`` and ``retry``: the commands that hold a ledger's lock."""
+"""``run`` and ``retry``: what leads to requests."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import json
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from batcher import __version__
 from batcher.cli.console import Console
 from batcher.cli.display import watch
+from batcher.cli.loading import collect_less, prepare_manifests, refuse_resubmissions
+from batcher.cli.locking import lock_for
+from batcher.cli.rows import how_to_read
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.loader import HowToRead, Loader, Prepared, in_thread, prepare, refuse_resubmission
-from batcher.manifest import Defaults
 from batcher.model import State
 from batcher.records import Run
+from batcher.report.changes import changes_lines
 from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import (
     FIRST_IN_DOUBT,
@@ -29,31 +32,13 @@ from batcher.report.summary import (
     summary_json,
     summary_text,
 )
-from batcher.report.words import count, paragraph
+from batcher.report.words import count
 from batcher.runner import Ending, Exit, Runner, RunSettings
 from batcher.settings import Settings, account_of
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
-ROWS_AT_ONCE = 10_000
-"""Rows of a manifest in one transaction when nothing is being sent."""
-
 SPARE_CONNECTIONS = 4
-
-
-def how_to_read(settings: Settings) -> HowToRead:
-    """How manifests are read, out of the settings.
-
-    Raises:
-        SettingsError: a default cannot be what it should be.
-    """
-    try:
-        defaults = Defaults(
-            settings.vendor, settings.type, settings.definition, settings.interval, settings.offset
-        )
-    except ValueError as exc:
-        raise SettingsError(str(exc)) from exc
-    return HowToRead(defaults, settings.encoding, settings.trust_ids, settings.allow_resubmit)
 
 
 async def run_manifests(
@@ -62,17 +47,19 @@ async def run_manifests(
     """Load and submit, show how it goes, and close with a summary."""
     app_id, secret = account_of(settings)
     how, path = how_to_read(settings), ledger_path(settings.ledger)
-    prepared = await _prepare(manifests, how, console)
+    prepared = await prepare_manifests(manifests, how, console)
     if not prepared and not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
+    lock = await lock_for("run", path, settings, console)
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await open_for_writing(path))
-        await _check_changes(ledger, prepared, how)
+        ledger = await stack.enter_async_context(await open_for_writing(path, lock))
+        await refuse_resubmissions(ledger, prepared, how)
         await ledger.bind(app_id, settings.place)
         for warning in ledger.prepare_run(figures(await ledger.tallies()).open):
             console.problem(f"batcher: warning: {warning}")
         client = await stack.enter_async_context(_client(settings, app_id, secret))
         told, last = await ledger.last_told_run(), await ledger.last_run()
+        before = {load.id for load in await ledger.loads()}
         runner = Runner(
             ledger,
             client,
@@ -84,43 +71,19 @@ async def run_manifests(
             detail=console.detail,
         )
         _listen_to_signals(runner, console)
+        collect_less()
         async with watch(runner, ledger, console, settings.progress):
             ending = await runner.run()
         _tell_unrecorded(ending, console)
-        summary = await _summary(ledger, ending, settings, tuple(manifests), told)
+        sources = tuple(one.manifest.source for one in prepared)
+        summary = await _summary(ledger, ending, settings, sources, told)
+        loaded = [load for load in await ledger.loads() if load.id not in before]
+        summary = replace(summary, changes=tuple(changes_lines(loaded)))
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
         console.problem(text)
         if as_json:
             console.data(json.dumps(summary_json(summary), ensure_ascii=False))
     return int(ending.exit)
-
-
-async def load_manifests(settings: Settings, manifests: Sequence[str], console: Console) -> int:
-    """Load only, and say what came in."""
-    how, path = how_to_read(settings), ledger_path(settings.ledger)
-    prepared = await _prepare(manifests, how, console)
-    async with await open_for_writing(path) as ledger:
-        await _check_changes(ledger, prepared, how)
-        newest = await ledger.newest_invalid_row()
-        before = {load.id for load in await ledger.loads()}
-        await Loader(ledger, batch_rows=ROWS_AT_ONCE, added=lambda: None).load(prepared)
-        for load in await ledger.loads():
-            if load.id not in before:
-                console.say(
-                    f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "
-                    f"{load.invalid:,} invalid"
-                )
-        new = await ledger.count_invalid_rows(after_id=newest)
-        for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
-            text = f"{row.source} line {row.line}, {row.column}: {row.reason}"
-            console.problem(paragraph("", text, width=console.width))
-        left = figures(await ledger.tallies()).open
-        console.say(
-            f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"
-            if left
-            else "Nothing is left to send."
-        )
-    return int(Exit.TROUBLE if new else Exit.DONE)
 
 
 async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[int], console: Console) -> int:
@@ -132,28 +95,14 @@ async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[in
     path = ledger_path(settings.ledger)
     if not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
-    async with await open_for_writing(path) as ledger:
+    lock = await lock_for("retry", path, settings, console)
+    async with await open_for_writing(path, lock) as ledger:
         moved = await ledger.retry(chosen, codes)
     console.say(
         f"{count(moved, 'submission')} back in the queue"
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
     )
     return int(Exit.DONE)
-
-
-async def _prepare(manifests: Sequence[str], how: HowToRead, console: Console) -> list[Prepared]:
-    if list(manifests).count("-") > 1:
-        raise SettingsError("-: standard input can be read only once")
-    prepared = [await in_thread(prepare, source, how) for source in manifests]
-    for warning in (text for one in prepared for text in one.warnings):
-        console.problem(f"batcher: warning: {warning}")
-    return prepared
-
-
-async def _check_changes(ledger: Ledger, prepared: Sequence[Prepared], how: HowToRead) -> None:
-    if not how.allow_resubmit:
-        for one in prepared:
-            await refuse_resubmission(ledger, one)
 
 
 def _client(settings: Settings, app_id: int, secret: str) -> ZegoClient:
@@ -244,6 +193,8 @@ def _row_options(settings: Settings) -> str:
         ("--interval", settings.interval),
         *(("--offset", offset) for offset in settings.offset),
         ("--encoding", settings.encoding),
+        ("--manifest-format", settings.manifest_format),
+        ("--sheet", settings.sheet),
     ]
     waved = [
         *((" --trust-ids",) if settings.trust_ids else ()),

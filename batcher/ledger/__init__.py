@@ -1,15 +1,34 @@
 """The ledger: the only truth about what was asked and what came back."""
 
+from batcher.ledger.copying import Vacuumed, back_up, vacuum
+from batcher.ledger.inspection import Inspected, inspect, verify
 from batcher.ledger.loading import Added
-from batcher.ledger.opening import ledger_path
+from batcher.ledger.lock import Asker, Holder, LedgerLock, lock_holder, take_lock
+from batcher.ledger.opening import check_file, ledger_path, open_to_itself
+from batcher.ledger.pruning import Pruned, prune
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.store import Ledger, open_for_writing
 
 __all__ = [
     "Added",
+    "Asker",
+    "Holder",
+    "Inspected",
     "Ledger",
+    "LedgerLock",
     "LedgerReader",
+    "Pruned",
+    "Vacuumed",
+    "back_up",
+    "check_file",
+    "inspect",
     "ledger_path",
+    "lock_holder",
     "open_for_reading",
     "open_for_writing",
+    "open_to_itself",
+    "prune",
+    "take_lock",
+    "vacuum",
+    "verify",
 ]

@@ -5,19 +5,17 @@ Every statement that moves a submission names the state it moves from, and the t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from batcher.errors import IllegalMove
 from batcher.ledger.tables import (
-    attempts,
     binding,
     invalid_rows,
     runs,
@@ -37,8 +35,7 @@ from batcher.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """An attempt that begins."""
 
     claim: Claim
@@ -46,8 +43,7 @@ class Begin:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """An attempt that has ended."""
 
     settlement: Settlement
@@ -55,117 +51,106 @@ class Settle:
     not_before_ms: int | None
 
 
-_BEGIN = (
-    update(submissions)
-    .where(submissions.c.id.in_(bindparam("ids", expanding=True)), submissions.c.state == State.PENDING)
-    .values(state=State.SENDING, attempts=submissions.c.attempts + 1, not_before_ms=None)
-    .returning(submissions.c.id)
-)
+# Prepared by hand: these run for every request, a group of them at a time as one JSON array, so that a
+# transaction is a handful of statements however many it records.
 
-_SETTLE_ATTEMPT = (
-    update(attempts)
-    .where(attempts.c.submission_id == bindparam("submission"), attempts.c.number == bindparam("attempt"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "sent_at_ms",
-                "answered_at_ms",
-                "outcome",
-                "decision",
-                "http_status",
-                "code",
-                "task_id",
-                "request_id",
-                "vendor_request_id",
-                "message",
-            )
-        }
-    )
-)
+_BEGIN_SUBMISSIONS = """
+UPDATE submissions SET state = 'sending', attempts = attempts + 1, not_before_ms = NULL
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'pending'
+"""
 
-_SETTLE_SUBMISSION = (
-    update(submissions)
-    .where(submissions.c.id == bindparam("submission"), submissions.c.state == State.SENDING)
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "state",
-                "code",
-                "run_id",
-                "tries_busy",
-                "tries_unknown",
-                "tries_doubt",
-                "doubted",
-                "not_before_ms",
-            )
-        }
-    )
-)
+_BEGIN_ATTEMPTS = """
+INSERT INTO attempts (submission_id, number, run_id, begun_at_ms)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]')
+FROM json_each(?)
+"""
+
+_SETTLE_ATTEMPTS = """
+UPDATE attempts SET
+    sent_at_ms = json_extract(value, '$[2]'),
+    answered_at_ms = json_extract(value, '$[3]'),
+    outcome = json_extract(value, '$[4]'),
+    decision = json_extract(value, '$[5]'),
+    http_status = json_extract(value, '$[6]'),
+    code = json_extract(value, '$[7]'),
+    task_id = json_extract(value, '$[8]'),
+    request_id = json_extract(value, '$[9]'),
+    vendor_request_id = json_extract(value, '$[10]'),
+    message = json_extract(value, '$[11]')
+FROM json_each(?)
+WHERE submission_id = json_extract(value, '$[0]') AND number = json_extract(value, '$[1]')
+"""
+
+_SETTLE_SUBMISSIONS = """
+UPDATE submissions SET
+    state = json_extract(value, '$[1]'),
+    code = json_extract(value, '$[2]'),
+    run_id = json_extract(value, '$[3]'),
+    tries_busy = json_extract(value, '$[4]'),
+    tries_unknown = json_extract(value, '$[5]'),
+    tries_doubt = json_extract(value, '$[6]'),
+    doubted = json_extract(value, '$[7]'),
+    not_before_ms = json_extract(value, '$[8]')
+FROM json_each(?)
+WHERE submissions.id = json_extract(value, '$[0]') AND state = 'sending'
+"""
 
 
-async def bind(connection: AsyncConnection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
+def bind(connection: Connection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
     """Bind the ledger where it is not bound yet; returns what it is bound to."""
     for app_id, place in items:
         row = {"id": 1, "app_id": app_id, "place": place}
-        await connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
-    bound = (await connection.execute(select(binding.c.app_id, binding.c.place))).one()
+        connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
+    bound = (connection.execute(select(binding.c.app_id, binding.c.place))).one()
     return [(bound.app_id, Place(bound.place))] * len(items)
 
 
-async def insert_run(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[int]:
+def insert_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:
     """Keep new runs; returns their ids."""
-    return [
-        (await connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one()
-        for row in items
-    ]
+    return [(connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one() for row in items]
 
 
-async def update_run(connection: AsyncConnection, items: Sequence[dict[str, Any]]) -> list[None]:
+def update_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
     """Keep what is new of runs; ``told`` ones have told of every invalid row so far."""
     for item in items:
         row = {name: value for name, value in item.items() if name not in ("run", "told")}
         if item.get("told"):
             row["invalid_rows_seen"] = select(func.coalesce(func.max(invalid_rows.c.id), 0)).scalar_subquery()
-        await connection.execute(update(runs).where(runs.c.id == item["run"]).values(row))
+        connection.execute(update(runs).where(runs.c.id == item["run"]).values(row))
     return [None] * len(items)
 
 
-async def begin(connection: AsyncConnection, items: Sequence[Begin]) -> list[bool]:
-    """Begin attempts of submissions that are open; returns which were."""
-    result = await connection.execute(_BEGIN, {"ids": [item.claim.id for item in items]})
-    open_ids = set(result.scalars())
-    begun = [item for item in items if item.claim.id in open_ids]
-    if begun:
-        await connection.execute(
-            insert(attempts),
-            [
-                {
-                    "submission_id": item.claim.id,
-                    "number": item.claim.number,
-                    "run_id": item.run_id,
-                    "begun_at_ms": item.at_ms,
-                }
-                for item in begun
-            ],
-        )
-        changes: Counter[Key] = Counter()
-        for item in begun:
-            changes[State.PENDING, item.claim.code, item.claim.run_id] -= 1
-            changes[State.SENDING, item.claim.code, item.claim.run_id] += 1
-        await tally(connection, changes)
-    return [item.claim.id in open_ids for item in items]
+def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
+    """Begin attempts of submissions that are open; returns which were.
+
+    Raises:
+        IllegalMove: one of several is not open; tried alone, each tells for itself.
+    """
+    ids = json.dumps([item.claim.id for item in items])
+    opened = connection.exec_driver_sql(_BEGIN_SUBMISSIONS, (ids,)).rowcount
+    if opened != len(items):
+        if len(items) == 1:
+            return [False]
+        raise IllegalMove(f"{len(items) - opened} submissions were to be begun that are not open")
+    rows = [(item.claim.id, item.claim.number, item.run_id, item.at_ms) for item in items]
+    connection.exec_driver_sql(_BEGIN_ATTEMPTS, (json.dumps(rows),))
+    changes: Counter[Key] = Counter()
+    for item in items:
+        changes[State.PENDING, item.claim.code, item.claim.run_id] -= 1
+        changes[State.SENDING, item.claim.code, item.claim.run_id] += 1
+    tally(connection, changes)
+    return [True] * len(items)
 
 
-async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[None]:
+def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
     """Settle attempts and move their submissions on."""
-    known = await connection.execute(_SETTLE_ATTEMPT, [_attempt_values(item) for item in items])
-    result = await connection.execute(_SETTLE_SUBMISSION, [_submission_values(item) for item in items])
+    known = connection.exec_driver_sql(_SETTLE_ATTEMPTS, (json.dumps(list(map(_attempt_row, items))),))
     if known.rowcount != len(items):
         raise IllegalMove(f"{len(items) - known.rowcount} attempts were settled that were never begun")
-    if result.rowcount != len(items):
-        raise IllegalMove(f"{len(items) - result.rowcount} submissions were settled that were not being sent")
+    moved = connection.exec_driver_sql(_SETTLE_SUBMISSIONS, (json.dumps(list(map(_submission_row, items))),))
+    if moved.rowcount != len(items):
+        raise IllegalMove(f"{len(items) - moved.rowcount} submissions were settled that were not being sent")
     changes: Counter[Key] = Counter()
     for item in items:
         claim, disposition = item.settlement.claim, item.settlement.disposition
@@ -173,15 +158,15 @@ async def settle(connection: AsyncConnection, items: Sequence[Settle]) -> list[N
             raise IllegalMove(f"a submission cannot move from sending to {disposition.state}")
         changes[State.SENDING, claim.code, claim.run_id] -= 1
         changes[disposition.state, disposition.code, item.run_id] += 1
-    await tally(connection, changes)
+    tally(connection, changes)
     return [None] * len(items)
 
 
-async def move_all(connection: AsyncConnection, items: Sequence[tuple[Any, dict[str, Any]]]) -> list[int]:
+def move_all(connection: Connection, items: Sequence[tuple[Any, dict[str, Any]]]) -> list[int]:
     """Move all submissions that a condition chooses; the states it chooses must allow the move."""
     moved = []
     for chosen, values in items:
-        counted = await connection.execute(
+        counted = connection.execute(
             select(submissions.c.state, submissions.c.code, submissions.c.run_id, func.count())
             .where(chosen)
             .group_by(submissions.c.state, submissions.c.code, submissions.c.run_id)
@@ -192,8 +177,8 @@ async def move_all(connection: AsyncConnection, items: Sequence[tuple[Any, dict[
                 raise IllegalMove(f"a submission cannot move from {state} to {values['state']}")
             changes[State(state), code, run_id] -= n
             changes[values["state"], code, values.get("run_id", run_id)] += n
-        await tally(connection, changes)
-        moved.append((await connection.execute(update(submissions).where(chosen).values(values))).rowcount)
+        tally(connection, changes)
+        moved.append((connection.execute(update(submissions).where(chosen).values(values))).rowcount)
     return moved
 
 
@@ -201,43 +186,42 @@ def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
 
 
-def _attempt_values(item: Settle) -> dict[str, Any]:
+def _attempt_row(item: Settle) -> tuple[Any, ...]:
+    """Which attempt, and then what ``_SETTLE_ATTEMPTS`` takes."""
     claim, outcome = item.settlement.claim, item.settlement.outcome
-    values: dict[str, Any] = {
-        "submission": claim.id,
-        "attempt": claim.number,
-        "sent_at_ms": _ms(item.settlement.sent_at),
-        "answered_at_ms": _ms(item.settlement.answered_at),
-        "decision": item.settlement.disposition.decision,
-        "http_status": None if isinstance(outcome, NotSent) else outcome.http_status,
-        "code": None,
-        "task_id": None,
-        "request_id": None,
-        "vendor_request_id": None,
-    }
+    times = _ms(item.settlement.sent_at), _ms(item.settlement.answered_at)
+    decision = item.settlement.disposition.decision
     if isinstance(outcome, Answer):
-        return values | {
-            "outcome": "answer",
-            "code": outcome.code,
-            "task_id": outcome.task_id,
-            "request_id": outcome.request_id,
-            "vendor_request_id": outcome.vendor_request_id,
-            "message": outcome.message,
-        }
+        return (
+            claim.id,
+            claim.number,
+            *times,
+            "answer",
+            decision,
+            outcome.http_status,
+            outcome.code,
+            outcome.task_id,
+            outcome.request_id,
+            outcome.vendor_request_id,
+            outcome.message,
+        )
     kind = {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal")
-    return values | {"outcome": kind, "message": outcome.detail}
+    status = None if isinstance(outcome, NotSent) else outcome.http_status
+    return (claim.id, claim.number, *times, kind, decision, status, None, None, None, None, outcome.detail)
 
 
-def _submission_values(item: Settle) -> dict[str, Any]:
+def _submission_row(item: Settle) -> tuple[Any, ...]:
+    """Which submission, and then what ``_SETTLE_SUBMISSIONS`` takes."""
     disposition = item.settlement.disposition
-    return {
-        "submission": item.settlement.claim.id,
-        "state": disposition.state,
-        "code": disposition.code,
-        "run_id": item.run_id,
-        "tries_busy": disposition.tries.busy,
-        "tries_unknown": disposition.tries.unknown,
-        "tries_doubt": disposition.tries.doubt,
-        "doubted": disposition.doubted,
-        "not_before_ms": item.not_before_ms,
-    }
+    tries = disposition.tries
+    return (
+        item.settlement.claim.id,
+        disposition.state,
+        disposition.code,
+        item.run_id,
+        tries.busy,
+        tries.unknown,
+        tries.doubt,
+        disposition.doubted,
+        item.not_before_ms,
+    )

@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,17 +23,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from batcher.bundled import bundled
 from batcher.errors import (
     IllegalMove,
-    LedgerBusy,
     LedgerError,
     LedgerMissing,
     LedgerTooNew,
     NotALedger,
     SettingsError,
 )
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.lock import LedgerLock, take_lock
+from batcher.ledger.tables import REVISIONS, metadata
 
 BUSY_TIMEOUT_S = 10
 """How long a statement waits for a lock that another program holds on the file."""
+
+CACHE_KIB = 10 << 10
+"""What the writer may keep of the file in memory: ids in no order touch pages all over it."""
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -68,31 +70,6 @@ def ledger_path(ledger: str) -> Path:
             "or sqlite:///PATH as a URL"
         )
     return Path(url.database)
-
-
-def take_lock(path: Path) -> FileLock:
-    """The operating system's lock on this ledger, held until released or until the process ends.
-
-    Raises:
-        LedgerBusy: another process holds it.
-        LedgerError: the lock file cannot be made.
-    """
-    place = f"{path.resolve()}.lock"
-    try:
-        # By ourselves first: the lock's library makes missing folders, and waits for what cannot be opened.
-        os.close(os.open(place, os.O_CREAT | os.O_RDWR, 0o600))
-    except FileNotFoundError as exc:
-        raise _unusable(path, "its folder does not exist; make it, or name another --ledger") from exc
-    except OSError as exc:
-        raise _unusable(path, f"{exc.strerror}; make its folder writable, or name another --ledger") from exc
-    lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as exc:
-        raise LedgerBusy(f"{path}: another run holds this ledger; wait until it has ended") from exc
-    except (OSError, NotImplementedError) as exc:
-        raise _unusable(path, str(exc)) from exc
-    return lock
 
 
 def exists(path: Path) -> bool:
@@ -136,44 +113,81 @@ def check_file(path: Path) -> None:
         raise NotALedger(f"{path}: this is not a ledger; --ledger names the ledger, manifests stand alone")
 
 
-def connect(path: Path, *, writing: bool) -> AsyncEngine:
-    """An engine on the file: transactions begin ``IMMEDIATE`` when writing, cannot write otherwise."""
+def connect(path: Path, *, writing: bool = False) -> AsyncEngine:
+    """An engine for readers, who cannot write; with ``writing``, for upgrading the schema."""
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}
     )
+    _set_up(engine.sync_engine, writing=writing)
+    return engine
+
+
+def connect_writer(path: Path) -> Engine:
+    """The writer's engine, for one thread: transactions begin ``IMMEDIATE``."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=NullPool
+    )
+    _set_up(engine, writing=True)
+    return engine
+
+
+def _set_up(engine: Engine, *, writing: bool) -> None:
+    """Have every connection of an engine behave as the ledger needs it."""
     pragmas = [
         "PRAGMA foreign_keys = ON",
         "PRAGMA synchronous = FULL",
         "PRAGMA journal_mode = WAL" if writing else "PRAGMA query_only = ON",
     ]
+    if writing:
+        pragmas.append(f"PRAGMA cache_size = -{CACHE_KIB}")
     if sys.platform == "darwin":
         pragmas.append("PRAGMA fullfsync = ON")
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _set_up(connection: DBAPIConnection, _record: object) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: DBAPIConnection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin when we say so, not when the driver thinks
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A read that turns into a write fails at once when locked, whatever the timeout: begin as a writer.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
-    return engine
 
-
-async def bring_up_to_date(engine: AsyncEngine, path: Path) -> None:
+async def bring_up_to_date(path: Path) -> None:
     """Create the schema in an empty file, or upgrade an older one, in one transaction."""
-    with translated(path):
-        async with engine.connect() as connection:
-            revision = await connection.run_sync(_revision)
-        if revision != REVISIONS[-1]:
-            _check_revision(revision, path, may_be_empty=True)
-            async with engine.begin() as connection:
-                await connection.run_sync(_upgrade)
+    engine = connect(path, writing=True)
+    try:
+        with translated(path):
+            async with engine.connect() as connection:
+                revision = await connection.run_sync(_revision)
+            if revision != REVISIONS[-1]:
+                check_revision(revision, path, may_be_empty=True)
+                async with engine.begin() as connection:
+                    await connection.run_sync(_create if revision is None else _upgrade)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def open_to_itself(path: Path, lock: LedgerLock | None = None) -> AsyncIterator[None]:
+    """Hold the lock of an existing ledger of today's schema, with no connection to it.
+
+    Args:
+        path: the ledger.
+        lock: its lock, if it is held already; released at the end.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        LedgerError: there is none, it is none, or it is from a newer version.
+    """
+    with lock or await take_lock(path):
+        check_file(path)
+        await bring_up_to_date(path)
+        yield
 
 
 async def is_up_to_date(engine: AsyncEngine, path: Path) -> bool:
@@ -181,7 +195,7 @@ async def is_up_to_date(engine: AsyncEngine, path: Path) -> bool:
     with translated(path):
         async with engine.connect() as connection:
             revision = await connection.run_sync(_revision)
-    _check_revision(revision, path, may_be_empty=False)
+    check_revision(revision, path, may_be_empty=False)
     return revision == REVISIONS[-1]
 
 
@@ -195,7 +209,13 @@ def _revision(connection: Connection) -> str | None:
     return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
 
 
-def _check_revision(revision: str | None, path: Path, *, may_be_empty: bool) -> None:
+def check_revision(revision: str | None, path: Path, *, may_be_empty: bool) -> None:
+    """Refuse a schema that is none of ours.
+
+    Raises:
+        NotALedger: the database is something else.
+        LedgerTooNew: a newer batcher has written it.
+    """
     if revision == "" or (revision is None and not may_be_empty):
         raise NotALedger(f"{path}: this is a database, but not a ledger; choose another --ledger")
     if revision is not None and revision not in REVISIONS:
@@ -203,6 +223,16 @@ def _check_revision(revision: str | None, path: Path, *, may_be_empty: bool) -> 
             f"{path}: a newer batcher has written this ledger (schema {revision}, this program knows "
             f"{REVISIONS[-1]}); upgrade batcher"
         )
+
+
+def _create(connection: Connection) -> None:
+    """Today's schema at once; the revisions, one after the other, come to the same."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql(
+        "CREATE TABLE alembic_version "
+        "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (REVISIONS[-1],))
 
 
 def _upgrade(connection: Connection) -> None:

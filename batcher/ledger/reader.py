@@ -7,16 +7,18 @@ whatever can be long is handed out page by page, in the order of the submissions
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Row, Select, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.ledger import opening
+from batcher.ledger.lock import take_lock
 from batcher.ledger.tables import (
     IS_TROUBLED,
     NO_CODE,
@@ -27,10 +29,12 @@ from batcher.ledger.tables import (
     loads,
     parameters,
     runs,
+    seen,
     submissions,
     tallies,
 )
 from batcher.model import (
+    SETTLED,
     Claim,
     FileId,
     LoadId,
@@ -52,6 +56,7 @@ _KEYS_AT_ONCE = 500
 """File ids in one ``IN``; far below every database's limit on parameters."""
 
 _CLAIM = select(
+    submissions.c.not_before_ms,
     submissions.c.id,
     submissions.c.file_id,
     submissions.c.attempts,
@@ -61,9 +66,13 @@ _CLAIM = select(
     submissions.c.doubted,
     submissions.c.code,
     submissions.c.run_id,
-    submissions.c.not_before_ms,
-    parameters,
+    parameters.c.vendor,
+    parameters.c.type,
+    parameters.c.definition,
+    parameters.c.interval,
+    parameters.c.offsets,
 ).join_from(submissions, parameters)
+"""Taken apart by place in :func:`_claim`, since every request begins with one."""
 
 _RECORD = (
     select(
@@ -75,12 +84,35 @@ _RECORD = (
         submissions.c.not_before_ms,
         submissions.c.line,
         submissions.c.extra,
+        submissions.c.pruned,
         loads.c.source,
-        parameters,
+        parameters.c.vendor,
+        parameters.c.type,
+        parameters.c.definition,
+        parameters.c.interval,
+        parameters.c.offsets,
     )
     .join_from(submissions, parameters)
     .join(loads, loads.c.id == submissions.c.load_id)
 )
+
+
+_ATTEMPT = select(
+    attempts.c.submission_id,
+    attempts.c.number,
+    attempts.c.run_id,
+    attempts.c.begun_at_ms,
+    attempts.c.sent_at_ms,
+    attempts.c.answered_at_ms,
+    attempts.c.outcome,
+    attempts.c.decision,
+    attempts.c.http_status,
+    attempts.c.code,
+    attempts.c.task_id,
+    attempts.c.request_id,
+    attempts.c.vendor_request_id,
+    attempts.c.message,
+).order_by(attempts.c.submission_id, attempts.c.number)
 
 
 class LedgerReader:
@@ -129,14 +161,55 @@ class LedgerReader:
 
     async def loads(self) -> list[Load]:
         """Every reading of a manifest, oldest first."""
-        later = loads.alias()
+        later, earlier = loads.alias(), loads.alias()
         finished_later = (
             select(later.c.id)
             .where(later.c.path == loads.c.path, later.c.id > loads.c.id, later.c.ended_at_ms.is_not(None))
             .exists()
         )
-        query = select(loads, finished_later.label("superseded")).order_by(loads.c.id)
+        finished_before = (
+            select(earlier.c.ended_at_ms)
+            .where(earlier.c.path == loads.c.path, earlier.c.id < loads.c.id)
+            .where(earlier.c.ended_at_ms.is_not(None), loads.c.appeared.is_not(None))
+            .order_by(earlier.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = select(loads, finished_later.label("superseded"), finished_before.label("since_ms")).order_by(
+            loads.c.id
+        )
         return [_load(row) for row in await self._rows(query)]
+
+    async def last_seen(self, path: str) -> LoadId | None:
+        """The last load of a path whose rows are remembered."""
+        query = (
+            select(loads.c.id)
+            .where(loads.c.path == path, select(seen.c.page).where(seen.c.load_id == loads.c.id).exists())
+            .order_by(loads.c.id.desc())
+            .limit(1)
+        )
+        rows = await self._rows(query)
+        return LoadId(rows[0].id) if rows else None
+
+    async def seen_pages(self, load_id: LoadId, *, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """What a load's rows stood for, in the order of the pages, from a given one on."""
+        query = (
+            select(seen.c.page, seen.c.checks)
+            .where(seen.c.load_id == load_id, seen.c.page > after)
+            .order_by(seen.c.page)
+            .limit(limit)
+        )
+        return [(row.page, row.checks) for row in await self._rows(query)]
+
+    async def same_recording(self, ids: Sequence[int]) -> list[tuple[SubmissionId, SubmissionId]]:
+        """For submissions, the others of the same recording: what else was asked for it."""
+        other = submissions.alias()
+        query = select(submissions.c.id, other.c.id.label("other")).join_from(
+            submissions, other, (other.c.file_id == submissions.c.file_id) & (other.c.id != submissions.c.id)
+        )
+        pages = [query.where(submissions.c.id.in_(some)) for some in _chunks(list(ids))]
+        found = [row for page in pages for row in await self._rows(page)]
+        return [(SubmissionId(row.id), SubmissionId(row.other)) for row in found]
 
     async def last_run(self) -> Run | None:
         """The newest run, still going on or not."""
@@ -243,16 +316,27 @@ class LedgerReader:
     async def records(self, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
         """A page of submissions with their attempts, in the order they were first asked for."""
         query = _RECORD.where(submissions.c.id > after_id).order_by(submissions.c.id).limit(limit)
-        return await self._with_attempts(await self._rows(query))
+        rows = await self._rows(query)
+        if not rows:
+            return []
+        page = attempts.c.submission_id.between(rows[0].id, rows[-1].id)  # nothing else lies between them
+        return _records(rows, [await self._attempts(page)])
 
     async def records_in_doubt(self, limit: int) -> list[Record]:
         """The first submissions that are in doubt, then those that wait to be sent again for it."""
-        ended = _RECORD.where(submissions.c.state == State.IN_DOUBT, text(f"submissions.{IS_TROUBLED}"))
+        ended = _RECORD.where(submissions.c.state == State.IN_DOUBT, text(IS_TROUBLED))
         waiting = _RECORD.where(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
         found: list[Row[Any]] = []
         for query in (ended, waiting):
-            found += await self._rows(query.order_by(submissions.c.id).limit(limit - len(found)))
+            # Not by the id alone: for that order SQLite would go through all rows until it has found enough.
+            found += await self._rows(query.order_by(submissions.c.id + 0).limit(limit - len(found)))
         return await self._with_attempts(found)
+
+    async def records_of_many_attempts(self, *, after_id: int, limit: int) -> list[Record]:
+        """A page of the submissions that have ended after more than one attempt, in their order."""
+        ended = submissions.c.state.in_(SETTLED) & (submissions.c.attempts > 1)
+        query = _RECORD.where(ended, submissions.c.id > after_id).order_by(submissions.c.id).limit(limit)
+        return await self._with_attempts(await self._rows(query))
 
     async def records_of(self, file_ids: Iterable[FileId]) -> list[Record]:
         """All submissions of these recordings, with their attempts."""
@@ -263,16 +347,11 @@ class LedgerReader:
         return await self._with_attempts(found)
 
     async def _with_attempts(self, rows: Sequence[Row[Any]]) -> list[Record]:
-        made: dict[int, list[Attempt]] = {row.id: [] for row in rows}
-        for some in _chunks(list(made)):
-            query = (
-                select(attempts)
-                .where(attempts.c.submission_id.in_(some))
-                .order_by(attempts.c.submission_id, attempts.c.number)
-            )
-            for row in await self._rows(query):
-                made[row.submission_id].append(_attempt(row))
-        return [_record(row, made[row.id]) for row in rows]
+        chunks = _chunks([row.id for row in rows])
+        return _records(rows, [await self._attempts(attempts.c.submission_id.in_(some)) for some in chunks])
+
+    async def _attempts(self, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        return await self._rows(_ATTEMPT.where(which))
 
 
 async def open_for_reading(path: Path) -> LedgerReader:
@@ -294,12 +373,8 @@ async def open_for_reading(path: Path) -> LedgerReader:
 
 
 async def _upgrade(path: Path) -> None:
-    with opening.take_lock(path):
-        writing = opening.connect(path, writing=True)
-        try:
-            await opening.bring_up_to_date(writing, path)
-        finally:
-            await writing.dispose()
+    with await take_lock(path):
+        await opening.bring_up_to_date(path)
 
 
 def _chunks(items: list[_T]) -> Iterable[list[_T]]:
@@ -315,26 +390,32 @@ def _time_or_none(ms: int | None) -> datetime | None:
 
 
 def _parameters(row: Row[Any]) -> Parameters:
+    return _asked(row.vendor, row.type, row.definition, row.interval, row.offsets)
+
+
+@lru_cache(maxsize=10_000)
+def _asked(vendor: str, kind: str, definition: str, interval: str, offsets: str) -> Parameters:
+    """Parameters as kept; millions of submissions share a handful of them."""
     return Parameters(
-        Vendor(row.vendor),
-        SnapshotType(row.type),
-        row.definition,
-        row.interval,
-        tuple(row.offsets.split(";")) if row.offsets else (),
+        Vendor(vendor), SnapshotType(kind), definition, interval, tuple(offsets.split(";")) if offsets else ()
     )
 
 
 def _claim(row: Row[Any], *, begun: bool = False) -> Claim:
+    _, id, file_id, attempts, busy, unknown, doubt, doubted, code, run_id, *asked = tuple(row)
     return Claim(
-        id=SubmissionId(row.id),
-        file_id=FileId(row.file_id),
-        parameters=_parameters(row),
-        number=row.attempts + (0 if begun else 1),
-        tries=Tries(row.tries_busy, row.tries_unknown, row.tries_doubt),
-        doubted=bool(row.doubted),
-        code=row.code,
-        run_id=None if row.run_id is None else RunId(row.run_id),
+        SubmissionId(id),
+        FileId(file_id),
+        _asked(*asked),
+        attempts + (0 if begun else 1),
+        Tries(busy, unknown, doubt) if busy or unknown or doubt else _UNTRIED,
+        bool(doubted),
+        code,
+        None if run_id is None else RunId(run_id),
     )
+
+
+_UNTRIED = Tries()
 
 
 def _load(row: Row[Any]) -> Load:
@@ -351,6 +432,10 @@ def _load(row: Row[Any]) -> Load:
         invalid=row.invalid,
         error=row.error,
         superseded=bool(row.superseded),
+        since=_time_or_none(row.since_ms),
+        appeared=row.appeared,
+        gone=row.gone,
+        changed=row.changed,
     )
 
 
@@ -371,35 +456,74 @@ def _run(row: Row[Any]) -> Run:
     )
 
 
-def _attempt(row: Row[Any]) -> Attempt:
+# What exports take by the million is unpacked by position: a row's names cost more than all else together.
+
+
+def _records(rows: Iterable[Sequence[Any]], attempts_of: Iterable[Iterable[Sequence[Any]]]) -> list[Record]:
+    made: dict[int, list[Attempt]] = {}
+    for some in attempts_of:
+        for row in some:
+            made.setdefault(row[0], []).append(_attempt(*row[1:]))
+    return [_record(made, *row) for row in rows]
+
+
+def _attempt(
+    number: int,
+    run_id: int,
+    begun_at_ms: int,
+    sent_at_ms: int | None,
+    answered_at_ms: int | None,
+    outcome: str | None,
+    decision: str | None,
+    http_status: int | None,
+    code: int | None,
+    task_id: str | None,
+    request_id: str | None,
+    vendor_request_id: str | None,
+    message: str | None,
+) -> Attempt:
     return Attempt(
-        number=row.number,
-        run_id=RunId(row.run_id),
-        begun_at=_time(row.begun_at_ms),
-        sent_at=_time_or_none(row.sent_at_ms),
-        answered_at=_time_or_none(row.answered_at_ms),
-        outcome=row.outcome,
-        decision=row.decision,
-        http_status=row.http_status,
-        code=row.code,
-        task_id=None if row.task_id is None else TaskId(row.task_id),
-        request_id=row.request_id,
-        vendor_request_id=row.vendor_request_id,
-        message=row.message,
+        number,
+        RunId(run_id),
+        _time(begun_at_ms),
+        _time_or_none(sent_at_ms),
+        _time_or_none(answered_at_ms),
+        outcome,
+        decision,
+        http_status,
+        code,
+        None if task_id is None else TaskId(task_id),
+        request_id,
+        vendor_request_id,
+        message,
     )
 
 
-def _record(row: Row[Any], made: list[Attempt]) -> Record:
+def _record(
+    made: Mapping[int, Sequence[Attempt]],
+    id_: int,
+    file_id: str,
+    state: str,
+    code: int | None,
+    doubted: bool,
+    not_before_ms: int | None,
+    line: int,
+    extra: str | None,
+    pruned: int,
+    source: str,
+    *asked: str,
+) -> Record:
     return Record(
-        id=SubmissionId(row.id),
-        file_id=FileId(row.file_id),
-        parameters=_parameters(row),
-        state=State(row.state),
-        code=row.code,
-        doubted=bool(row.doubted),
-        not_before=_time_or_none(row.not_before_ms),
-        source=row.source,
-        line=row.line,
-        extra=row.extra,
-        attempts=tuple(made),
+        SubmissionId(id_),
+        FileId(file_id),
+        _asked(*asked),
+        State(state),
+        code,
+        bool(doubted),
+        _time_or_none(not_before_ms),
+        source,
+        line,
+        extra,
+        tuple(made.get(id_, ())),
+        pruned,
     )

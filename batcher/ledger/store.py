@@ -7,22 +7,26 @@ that makes them, and the tallies move with it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
-from batcher.ledger import events, loading, opening
+from batcher.ledger import events, loading, opening, pruning
+from batcher.ledger.comparison import compare
 from batcher.ledger.disk import LedgerDisk, check_room, network_file_system
 from batcher.ledger.loading import Added
+from batcher.ledger.lock import LedgerLock, take_lock
 from batcher.ledger.reader import LedgerReader
+from batcher.ledger.seen import Seen, check_of
 from batcher.ledger.tables import submissions
 from batcher.ledger.writer import Writer
 from batcher.model import (
@@ -41,6 +45,9 @@ from batcher.model import (
 
 _KNOWN_PARAMETERS = 10_000
 
+STREAM = "-"
+"""The path of what is no file; two streams are not compared."""
+
 _ENDPOINTS = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
 
 
@@ -50,29 +57,30 @@ class Ledger(LedgerReader):
     def __init__(
         self,
         path: Path,
-        lock: FileLock,
+        lock: LedgerLock,
         reading: AsyncEngine,
-        writing: AsyncEngine,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(reading, path)
         self._lock = lock
-        self._writing = writing
+        self._writing = opening.connect_writer(path)
         self._disk = LedgerDisk(path)
-        self._writer = Writer(writing, path, self._disk)
+        self._writer = Writer(self._writing, path, self._disk)
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
+        self._adding = asyncio.Lock()
+        self._seen: dict[LoadId, tuple[str, Seen]] = {}
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
-        await opening.bring_up_to_date(self._writing, self.path)
+        await opening.bring_up_to_date(self.path)
         await self._writer.start()
 
     async def close(self) -> None:
         """Write what waits, let go of the file and of the lock."""
         await self._writer.close()
         await super().close()
-        await self._writing.dispose()
+        self._writing.dispose()
         self._disk.give_room()
         self._lock.release()
 
@@ -149,19 +157,19 @@ class Ledger(LedgerReader):
 
     # -- submissions -----------------------------------------------------------------------------
 
-    async def begin(self, claim: Claim, run_id: RunId) -> bool:
+    def begin(self, claim: Claim, run_id: RunId) -> asyncio.Future[bool]:
         """Record that an attempt begins; from here a crash means in doubt.
 
         Returns:
             False when the submission is no longer open, and nothing may be sent.
         """
-        return await self._writer.record(events.begin, events.Begin(claim, run_id, self._now_ms()))
+        return self._writer.record(events.begin, events.Begin(claim, run_id, self._now_ms()))
 
-    async def settle(self, settlement: Settlement, run_id: RunId) -> None:
+    def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
         """Record what came back for an attempt and what was decided about its submission."""
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
-        await self._writer.record(events.settle, events.Settle(settlement, run_id, due), known=True)
+        return self._writer.record(events.settle, events.Settle(settlement, run_id, due), known=True)
 
     async def hold_doubtful(self, run_id: RunId) -> int:
         """Take open submissions whose answer was lost before out of the queue; returns how many."""
@@ -178,6 +186,10 @@ class Ledger(LedgerReader):
         moved = {"state": State.PENDING, "tries_busy": 0, "tries_unknown": 0, "tries_doubt": 0}
         return await self._writer.record(events.move_all, (chosen, moved))
 
+    async def forget(self, surplus: Sequence[pruning.Surplus]) -> None:
+        """Let go of attempts that nobody has to look at any more; what they add up to stays."""
+        await self._writer.record(pruning.forget, surplus)
+
     # -- loads -----------------------------------------------------------------------------------
 
     async def start_load(self, source: str, path: str, columns: Sequence[str]) -> LoadId:
@@ -188,20 +200,39 @@ class Ledger(LedgerReader):
             "columns": json.dumps(list(columns), ensure_ascii=False),
             "started_at_ms": self._now_ms(),
         }
-        return LoadId(await self._writer.record(loading.insert_load, row))
+        load_id = LoadId(await self._writer.record(loading.insert_load, row))
+        if path != STREAM:
+            self._seen[load_id] = path, Seen()
+        return load_id
 
     async def add(
         self, load_id: LoadId, source: str, rows: Sequence[Row], invalid: Sequence[InvalidRow]
     ) -> Added:
-        """Keep a batch of a manifest's rows: what is asked for already stays as it is."""
-        ids = await self._parameter_ids({row.parameters for row in rows})
-        batch = loading.Batch(load_id, Path(source).name, rows, invalid, ids)
-        return await self._writer.record(loading.add, batch)
+        """Keep a batch of a manifest's rows: what is asked for already stays as it is.
+
+        More may be handed over while one is waited for; they are kept in that order.
+        """
+        async with self._adding:
+            asked = {id(row.parameters): row.parameters for row in rows}
+            ids = await self._parameter_ids(set(asked.values()))
+            numbers = {value: ids[asked[value]] for value in asked}
+            text, first = loading.written(rows, numbers), loading.written(rows[:1], numbers)
+            batch = loading.Batch(load_id, Path(source).name, len(rows), text, first, invalid)
+            writing = self._writer.record(loading.add, batch)
+        checks = [check_of(row.extra) for row in rows] if rows and rows[0].extra is not None else None
+        del rows  # they would be held for as long as the disk takes
+        kept = await writing
+        if load_id in self._seen:
+            self._seen[load_id][1].add(kept.ids, checks)
+        return kept.added
 
     async def end_load(self, load_id: LoadId, error: str | None = None) -> None:
-        """Record that a manifest was read to its end, or why not."""
-        row = {"load": load_id, "ended_at_ms": None if error else self._now_ms(), "error": error}
-        await self._writer.record(loading.update_load, row)
+        """Record that a manifest was read to its end, and how it differs from the last time; or why not."""
+        path, seen = self._seen.pop(load_id, (STREAM, None))
+        ended = loading.Ended(load_id, None if error else self._now_ms(), error)
+        if seen is not None and not error:
+            ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
+        await self._writer.record(loading.end_load, ended)
 
     async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
         """Ids of parameters; cached only once they are committed."""
@@ -213,14 +244,18 @@ class Ledger(LedgerReader):
         return self._parameters
 
 
-async def open_for_writing(path: Path) -> Ledger:
+async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> Ledger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
+
+    Args:
+        path: the ledger.
+        lock: its lock, if it is held already.
 
     Raises:
         LedgerBusy: another process holds it.
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
-    lock = opening.take_lock(path)
+    lock = lock or await take_lock(path)
     try:
         reading = opening.connect(path, writing=False)
         try:
@@ -231,7 +266,7 @@ async def open_for_writing(path: Path) -> Ledger:
         except BaseException:
             await reading.dispose()
             raise
-        ledger = Ledger(path, lock, reading, opening.connect(path, writing=True))
+        ledger = Ledger(path, lock, reading)
         try:
             await ledger.start()
         except BaseException:

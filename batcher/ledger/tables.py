@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -31,11 +32,12 @@ from sqlalchemy import (
 
 from batcher.model import Decision, Place, SnapshotType, State, Vendor
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema this program knows, oldest first; the last is the one declared here."""
 
-IS_TROUBLED = "state IN ('rejected', 'failed', 'in_doubt')"
-"""The condition of an index; a query that is to use it says it in these very words."""
+IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"
+"""The condition of an index; a query that is to use it says it in these very words. The number comes first
+because it is cheap: the condition is asked of every row that is loaded."""
 
 NO_CODE = -1
 """In tallies: no definite code has come yet."""
@@ -103,11 +105,25 @@ loads = Table(
     Column("duplicates", Integer, nullable=False, server_default=text("0")),
     Column("invalid", Integer, nullable=False, server_default=text("0")),
     Column("error", Text),
+    Column("appeared", Integer),
+    Column("gone", Integer),
+    Column("changed", Integer),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
 )
 """One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
-``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream)."""
+``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream). ``appeared``,
+``gone`` and ``changed`` are how many rows differ from the last load of the path that reached the end, empty
+where there is none to compare with."""
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("load_id", Integer, ForeignKey("loads.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("checks", LargeBinary, nullable=False),
+)
+"""What the rows of a load stood for, by page; kept for the last load of each path that reached its end."""
 
 parameters = Table(
     "parameters",
@@ -143,6 +159,7 @@ submissions = Table(
     Column("load_id", Integer, ForeignKey("loads.id"), nullable=False),
     Column("line", Integer, nullable=False),
     Column("extra", Text),
+    Column("pruned", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("file_id", "parameters_id"),
     CheckConstraint("file_id <> ''", name="file_id_given"),
     CheckConstraint("not_before_ms IS NULL OR state = 'pending'", name="not_before_is_pending"),
@@ -152,31 +169,27 @@ submissions = Table(
         "tries_doubt",
         "id",
         sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
     ),
     Index(
         "submissions_delayed",
         "not_before_ms",
         sqlite_where=text("not_before_ms IS NOT NULL"),
-        postgresql_where=text("not_before_ms IS NOT NULL"),
     ),
     Index(
         "submissions_sending",
         "id",
         sqlite_where=text("state = 'sending'"),
-        postgresql_where=text("state = 'sending'"),
     ),
     Index(
         "submissions_troubled",
         "state",
         "code",
         sqlite_where=text(IS_TROUBLED),
-        postgresql_where=text(IS_TROUBLED),
     ),
 )
 """``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the
 number begun, ``tries_…`` what is used of each budget, ``doubted`` whether any attempt may have arrived
-(for good)."""
+(for good), ``pruned`` how many of its requests that may have left are no longer kept one by one."""
 
 attempts = Table(
     "attempts",

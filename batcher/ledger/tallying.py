@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
-from sqlalchemy import bindparam, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
-from batcher.errors import IllegalMove
-from batcher.ledger.tables import NO_CODE, NO_RUN, tallies
+from batcher.ledger.tables import NO_CODE, NO_RUN
 from batcher.model import State
 
 Key = tuple[State, int | None, int | None]
 """What a tally counts by: state, last definite code, run that last settled."""
 
-_GAIN = upsert(tallies)
-_GAIN = _GAIN.on_conflict_do_update(
-    index_elements=["state", "code", "run_id"], set_={"n": tallies.c.n + _GAIN.excluded.n}
-)
-_LOSE = (
-    update(tallies)
-    .where(
-        tallies.c.state == bindparam("from_state"),
-        tallies.c.code == bindparam("from_code"),
-        tallies.c.run_id == bindparam("from_run"),
-    )
-    .values(n=tallies.c.n - bindparam("lost"))
-)
+_CHANGE = """
+INSERT INTO tallies (state, code, run_id, n)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]') + coalesce(n, 0)
+FROM json_each(?) LEFT JOIN tallies ON state = json_extract(value, '$[0]')
+    AND code = json_extract(value, '$[1]') AND run_id = json_extract(value, '$[2]')
+WHERE true ON CONFLICT (state, code, run_id) DO UPDATE SET n = excluded.n
+"""
 
 
-async def tally(connection: AsyncConnection, changes: Counter[Key]) -> None:
+def tally(connection: Connection, changes: Counter[Key]) -> None:
     """Let the tallies follow; one that would fall below zero breaks a constraint."""
-    gained, lost = [], []
-    for (state, code, run), n in changes.items():
-        code, run = NO_CODE if code is None else code, NO_RUN if run is None else run
-        if n > 0:
-            gained.append({"state": state, "code": code, "run_id": run, "n": n})
-        elif n < 0:
-            lost.append({"from_state": state, "from_code": code, "from_run": run, "lost": -n})
-    if gained:
-        await connection.execute(_GAIN, gained)
-    if lost:
-        result = await connection.execute(_LOSE, lost)
-        if result.rowcount != len(lost):
-            raise IllegalMove("submissions were moved from where the tallies know of none")
+    rows = [
+        (state, NO_CODE if code is None else code, NO_RUN if run is None else run, n)
+        for (state, code, run), n in changes.items()
+        if n
+    ]
+    if rows:
+        connection.exec_driver_sql(_CHANGE, (json.dumps(rows),))

@@ -1,27 +1,31 @@
 """The ledger's one writer: whatever waits to be recorded goes into one transaction, at once.
 
-Workers hand it what they want recorded and wait for the commit. While a commit is on its way to the
-disk new work gathers, and all of it makes the next transaction, so the disk's sync rate is never the
-speed limit; the writer does not linger to fill a batch, since every worker waits for its own commit.
+It is one thread with one connection. Workers hand it what they want recorded and wait for the commit. While
+a commit is on its way to the disk new work gathers, and all of it makes the next transaction, so the disk's
+sync rate is never the speed limit; the writer does not linger to fill a batch, since every worker waits for
+its own commit. A whole transaction is one visit to the thread: between two threads of Python each handover
+costs as much as a statement.
 
 When a group cannot be written because of the disk, a lock or a missing file, nothing that leads to a request
 is recorded any more: those waiting to begin are refused, now and from then on. What is already known, above
 all answers, is tried once more, out of a reserve of room if there is one. A group that fails because one of
 its items is impossible is taken apart, so that a bad item does not take its neighbours down.
 
-The writer's task is never cancelled, because cancelling a task inside a transaction leaves the shared
-connection inside it. A worker that is cancelled while it waits loses only the waiting.
+Nothing can cancel a transaction: a worker that is cancelled while it waits loses only the waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
 
 from batcher.errors import IllegalMove, LedgerError
 from batcher.ledger.opening import translated
@@ -29,11 +33,11 @@ from batcher.ledger.opening import translated
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 
-Event = Callable[[AsyncConnection, Sequence[I]], Awaitable[Sequence[R]]]
+Event = Callable[[Connection, Sequence[I]], Sequence[R]]
 """Records items of one kind within the open transaction; one result for each item, in order."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[I, R]):
     item: I
     done: asyncio.Future[R]
@@ -45,6 +49,9 @@ RESCUE_PATIENCE_MS = 500
 """How long to wait for a foreign lock once one has not passed in the usual time."""
 
 _Group = dict[Event[Any, Any], list[_Waiting[Any, Any]]]
+
+_Results = list[tuple[_Waiting[Any, Any], Any]]
+"""What became of each; an exception where it is not on disk."""
 
 
 class Disk(Protocol):
@@ -66,28 +73,32 @@ class Writer:
         disk: what is asked before, and told when something cannot be written.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path, disk: Disk) -> None:
+    def __init__(self, engine: Engine, path: Path, disk: Disk) -> None:
         self._engine = engine
         self._path = path
         self._disk = disk
         self._waiting: _Group = {}
-        self._wake = asyncio.Event()
+        self._under_way: _Group = {}
+        self._scheduled = False
+        self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
         self._closing = False
         self._broken: LedgerError | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Open the connection and begin to write, in a task of its own.
+        """Open the connection and begin to write, in a thread of its own.
 
         Raises:
             LedgerError: the file cannot be opened for writing.
         """
-        with translated(self._path):
-            connection = await self._engine.connect()
-        self._task = asyncio.create_task(self._run(connection), name="ledger-writer")
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended = self._loop.create_future()
+        threading.Thread(target=self._live, args=(opened,), name="ledger-writer", daemon=True).start()
+        await opened
 
-    async def record(self, event: Event[I, R], item: I, *, known: bool = False) -> R:
-        """Have one item recorded; returns once it is on disk.
+    def record(self, event: Event[I, R], item: I, *, known: bool = False) -> asyncio.Future[R]:
+        """Have one item recorded; what is returned is done once it is on disk.
 
         Args:
             event: records items of its kind.
@@ -101,96 +112,143 @@ class Writer:
             raise LedgerError(f"{self._path}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
-        waiting: _Waiting[I, R] = _Waiting(item, asyncio.get_running_loop().create_future(), known)
-        self._waiting.setdefault(event, []).append(waiting)
-        self._wake.set()
-        # Shielded: a cancelled worker must not make the writer skip what it was told to record.
-        return await asyncio.shield(waiting.done)
+        waiting: _Waiting[I, R] = _Waiting(item, self._loop.create_future(), known)
+        members = self._waiting.get(event)
+        if members is None:
+            self._waiting[event] = [waiting]
+        else:
+            members.append(waiting)
+        self._schedule()
+        return waiting.done
 
     async def close(self) -> None:
         """Write what waits, then stop."""
         self._closing = True
-        self._wake.set()
-        if self._task is not None:
-            await self._task
+        if self._ended is not None:
+            self._schedule()
+            await self._ended
 
-    async def _run(self, connection: AsyncConnection) -> None:
-        group: _Group = {}
-        try:
-            while not (self._closing and not self._waiting):
-                await self._wake.wait()
-                self._wake.clear()
-                group, self._waiting = self._waiting, {}
-                if group:
-                    await self._write(connection, group)
-                group = {}
-        finally:
-            # Whatever ends the writer, nobody may wait for it in vain.
-            self._closing = True
-            for waiting in _members(group) + _members(self._waiting):
-                _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
-            await connection.close()
+    # -- in the loop -----------------------------------------------------------------------------
 
-    async def _write(self, connection: AsyncConnection, group: _Group) -> None:
+    def _schedule(self) -> None:
+        """Hand over what has gathered once those that are ready now have added theirs."""
+        if not self._scheduled and not self._under_way:
+            self._scheduled = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._scheduled = False
+        if self._waiting:
+            self._under_way, self._waiting = self._waiting, {}
+            self._inbox.put(self._under_way)
+        elif self._closing:
+            self._inbox.put(None)
+
+    def _written(self, results: _Results) -> None:
+        self._under_way = {}
+        for waiting, result in results:
+            if isinstance(result, BaseException):
+                _fail(waiting, result)
+            elif not waiting.done.done():
+                waiting.done.set_result(result)
+        if self._waiting or self._closing:
+            self._schedule()
+
+    def _end(self) -> None:
+        """Whatever has ended the writer, nobody may wait for it in vain."""
+        self._closing = True
+        for waiting in _members(self._under_way) + _members(self._waiting):
+            _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
+        self._under_way, self._waiting = {}, {}
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    # -- in the thread ---------------------------------------------------------------------------
+
+    def _live(self, opened: asyncio.Future[None]) -> None:
+        tell = self._loop.call_soon_threadsafe
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            try:
+                with translated(self._path):
+                    connection = self._engine.connect()
+            except Exception as exc:
+                tell(_answer, opened, exc)
+                tell(self._end)
+                return
+            tell(_answer, opened, None)
+            try:
+                with connection:
+                    while (group := self._inbox.get()) is not None:
+                        tell(self._written, self._write(connection, group))
+            finally:
+                tell(self._end)
+
+    def _write(self, connection: Connection, group: _Group) -> _Results:
         """Record a group, or what can be recorded of it."""
-        error = await self._transact(connection, group)
-        if isinstance(error, LedgerError) and not isinstance(error, IllegalMove):
-            await self._rescue(connection, group, error)
-        elif error is not None:
-            await self._take_apart(connection, group, error)
+        try:
+            results = self._transact(connection, group)
+            if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
+                results = self._rescue(connection, group, results)
+            elif isinstance(results, Exception):
+                results = self._take_apart(connection, group, results)
+        except Exception as exc:  # whatever goes wrong, nobody may wait in vain
+            results = [(waiting, exc) for waiting in _members(group)]
+        return results
 
-    async def _rescue(self, connection: AsyncConnection, group: _Group, error: LedgerError) -> None:
+    def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:
         """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
-        driver = (await connection.get_raw_connection()).driver_connection
+        driver = connection.connection.driver_connection
         if driver is not None:
-            await driver.execute(f"PRAGMA busy_timeout = {RESCUE_PATIENCE_MS}")
-        kept: _Group = {}
-        for event, members in group.items():
-            for waiting in members:
-                if waiting.known:
-                    kept.setdefault(event, []).append(waiting)
-                else:
-                    _fail(waiting, error)
-        again = await self._transact(connection, kept) if kept else None
-        for waiting in _members(kept):
-            if again is not None:
-                _fail(waiting, again)
+            driver.execute(f"PRAGMA busy_timeout = {RESCUE_PATIENCE_MS}")
+        known = {event: [one for one in members if one.known] for event, members in group.items()}
+        kept: _Group = {event: members for event, members in known.items() if members}
+        refused: _Results = [(waiting, error) for waiting in _members(group) if not waiting.known]
+        again = self._transact(connection, kept) if kept else []
+        if isinstance(again, Exception):
+            again = [(waiting, again) for waiting in _members(kept)]
+        return refused + again
 
-    async def _take_apart(self, connection: AsyncConnection, group: _Group, error: Exception) -> None:
+    def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
         """Something in the group is impossible: record each item by itself."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
+        if len(singles) == 1:
+            return [(singles[0][1], error)]
+        results: _Results = []
         for event, waiting in singles:
-            alone: Exception | None = error
-            if len(singles) > 1:
-                alone = await self._transact(connection, {event: [waiting]})
-            if alone is not None:
-                _fail(waiting, alone)
+            alone = self._transact(connection, {event: [waiting]})
+            results += [(waiting, alone)] if isinstance(alone, Exception) else alone
+        return results
 
-    async def _transact(self, connection: AsyncConnection, group: _Group) -> Exception | None:
+    def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
-        results: list[tuple[_Waiting[Any, Any], Any]] = []
+        results: _Results = []
         try:
             self._disk.check()
-            with translated(self._path):
-                async with connection.begin():
-                    for event, members in group.items():
-                        values = await event(connection, [waiting.item for waiting in members])
-                        results.extend(zip(members, values, strict=True))
+            with translated(self._path), connection.begin():
+                for event, members in group.items():
+                    values = event(connection, [waiting.item for waiting in members])
+                    results.extend(zip(members, values, strict=True))
         except Exception as exc:
             return exc  # handed to those who wait for it
-        for waiting, value in results:
-            if not waiting.done.done():
-                waiting.done.set_result(value)
-        return None
+        return results
 
 
 def _members(group: _Group) -> list[_Waiting[Any, Any]]:
     return [waiting for members in group.values() for waiting in members]
 
 
-def _fail(waiting: _Waiting[Any, Any], error: Exception) -> None:
+def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _fail(waiting: _Waiting[Any, Any], error: BaseException) -> None:
     if not waiting.done.done():
         waiting.done.set_exception(error)
         waiting.done.exception()  # a worker that has gone away does not make this a warning

@@ -3,15 +3,34 @@
 A tool of the flow: it knows the model and the errors, nothing of the ledger, the service or the
 command line. It reads; it never sends, writes, prints, or asks anybody.
 
-The way through: ``source`` (bytes) → ``encoding`` and ``text`` (lines) → ``delimited`` (cells) →
-``columns`` (which cell is what) → ``rows`` with ``parameters`` (the rules); ``reader`` joins them,
-``rounding`` looks at what came out.
+The way through: ``source`` or ``remote`` (bytes), ``compression`` (the bytes they hold), ``formats`` (of
+which kind) → a ``table`` of columns and records, made by one module for each format (``delimited``,
+``listing``, ``objects``, ``parquet``, ``workbook``; text comes to them through ``encoding`` and ``text``,
+JSON through ``jsontext`` and ``recordings``) → ``columns`` (which cell is what) → ``rows`` with
+``parameters`` (the rules). ``reader`` joins them, ``patterns`` finds the files, ``rounding`` looks at what
+came out.
 """
 
 from __future__ import annotations
 
+from batcher.manifest.formats import Format
 from batcher.manifest.parameters import Defaults
+from batcher.manifest.patterns import expand
 from batcher.manifest.reader import Manifest, open_manifest
+from batcher.manifest.remote import is_url, lasting, redacted
 from batcher.manifest.rounding import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
 
-__all__ = ["HEAD_ROWS", "Defaults", "Manifest", "RoundedIds", "Verdict", "open_manifest", "rounded_ids"]
+__all__ = [
+    "HEAD_ROWS",
+    "Defaults",
+    "Format",
+    "Manifest",
+    "RoundedIds",
+    "Verdict",
+    "expand",
+    "is_url",
+    "lasting",
+    "open_manifest",
+    "redacted",
+    "rounded_ids",
+]

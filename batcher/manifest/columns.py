@@ -1,6 +1,6 @@
 """What a manifest's header says: which cell of a row is what.
 
-Used once per manifest, before its first row. Never looks at a row.
+Used once per manifest, before its first row; the same for every format. Never looks at a row.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Columns:
     """Positions of the columns that mean something; ``file_id`` is always there."""
     own: tuple[int, ...]
     """Positions of all others, in the order of the header."""
+    marked: bool = True
+    """Whether cells may carry a spreadsheet's marks for text; where not, only blanks are taken off."""
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -79,14 +81,13 @@ def names_file_id(cells: Sequence[str]) -> bool:
     return any(meaning(cell) is Known.FILE_ID for cell in cells)
 
 
-def read_columns(manifest: str, line: int, cells: Sequence[str]) -> Columns:
-    """Understand a header.
+def read_columns(where: str, cells: Sequence[str]) -> Columns:
+    """Understand a header; ``where`` is what messages call its place.
 
     Raises:
         ManifestError: it has no column for the file id, or two for the same thing.
     """
-    where = f"{manifest} line {line}"
-    names = _told_apart([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
+    names = told_apart([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
     known: dict[Known, int] = {}
     for position, cell in enumerate(cells):
         what = meaning(cell)
@@ -100,12 +101,14 @@ def read_columns(manifest: str, line: int, cells: Sequence[str]) -> Columns:
             )
         known[what] = position
     if Known.FILE_ID not in known:
-        raise ManifestError(f"{where}: {_no_file_id(names)}")
+        raise ManifestError(f"{where}: {no_file_id(names)}")
     return Columns(names, known, tuple(i for i in range(len(names)) if i not in known.values()))
 
 
-def _no_file_id(names: Sequence[str]) -> str:
+def no_file_id(names: Sequence[str]) -> str:
     """Why these cells are no header, and what to do."""
+    if names[0].startswith(("{", "[{")):
+        return "this looks like JSON. Give --format jsonl when each line is an object, else --format json"
     listed = ", ".join(shown(name, limit=30) for name in names[:8]) + (", …" if len(names) > 8 else "")
     if any(name.strip("='\"").isdigit() or name.startswith("/") for name in names):
         return (
@@ -115,7 +118,7 @@ def _no_file_id(names: Sequence[str]) -> str:
     return f"no column is named file_id; there are {listed}. Name the one that holds the file ids file_id"
 
 
-def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
     """Name the unnamed by their position and number the repeated: ``note``, ``note_2``."""
     named = [name or f"column_{position}" for position, name in enumerate(names, 1)]
     taken = set(named)

@@ -1,7 +1,6 @@
 """Comma, semicolon and tab separated text: lines in, a header and records of cells out.
 
-One format of manifest; another brings its own module with the same two things, a header and
-numbered records, and shares everything behind them. Knows no rule about what a cell may hold.
+One format of manifest, a ``Table`` as the others are. Knows no rule about what a cell may hold.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import names_file_id
+from batcher.manifest.columns import names_file_id, read_columns
+from batcher.manifest.table import PASSED_OVER, Fault, Record, whole
 from batcher.manifest.text import MAX_LINE
 
 DELIMITERS = (",", ";", "\t")
 
 _NOTHING = ' \t\r\n,;"\u00a0\u3000\ufeff'
 """A line of nothing else holds nothing."""
-
-Record = tuple[int, list[str], str]
-"""The line on which it begins, its cells, and what is wrong with its quotes (empty: nothing)."""
 
 
 class _Reader(Protocol):
@@ -33,13 +30,6 @@ class _Reader(Protocol):
         """How many lines it has taken."""
 
     def __iter__(self) -> Iterator[list[str]]: ...
-
-
-class Header(NamedTuple):
-    """The row that names the columns."""
-
-    line: int
-    cells: tuple[str, ...]
 
 
 class _Trial(NamedTuple):
@@ -60,11 +50,13 @@ class Delimited:
     the lines after it, only the line with the quote is lost and the others are read again.
     """
 
+    passed_over = PASSED_OVER
+
     def __init__(self, name: str, blocks: Iterator[list[str]]) -> None:
         """Read up to the end of the header.
 
         Raises:
-            ManifestError: there is no text, or its first row cannot be read.
+            ManifestError: there is no text, or its first row cannot be read or is no header.
         """
         self._name = name
         self._blocks = blocks
@@ -76,7 +68,7 @@ class Delimited:
         csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE))
         trial = self._read_header()
         self.delimiter = trial.delimiter
-        self.header = Header(self._line, trial.cells)
+        self.columns = read_columns(f"{name} line {self._line}", trial.cells)
         self._line += trial.lines
 
     def records(self) -> Iterator[Record]:
@@ -89,7 +81,7 @@ class Delimited:
         while True:
             try:
                 for cells in reader:
-                    yield self._line, cells, ""
+                    yield self._line, cells, None
                     self._line = before + reader.line_num + 1
                 return
             except csv.Error as exc:
@@ -184,10 +176,10 @@ def _try(lines: Sequence[str], delimiter: str) -> _Trial:
         return _Trial(delimiter, (), 0, cut_off=reader.line_num == len(lines))
 
 
-def _quote_fault(begun: int, last: int) -> str:
+def _quote_fault(begun: int, last: int) -> Fault:
     """Why the reader gave up on a record."""
     where = "" if last == begun else f" on line {last}"
-    return (
+    return whole(
         f"its quotes do not match: text follows the closing quote{where}. "
         "Inside a quoted value a quote is written twice"
     )

@@ -25,7 +25,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codec
 
 _NOT_TEXT = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook (.xlsx)"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls) or one with a password"),
     (b"\x1f\x8b", "compressed with gzip"),
     (b"BZh9", "compressed with bzip2"),
     (b"\xfd7zXZ\x00", "compressed with xz"),
@@ -59,7 +59,7 @@ def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
     """
     for magic, what in _NOT_TEXT:
         if head.startswith(magic):
-            raise ManifestError(f"{name}: this is {what}, not text. Export or unpack it as CSV")
+            raise ManifestError(f"{name}: this is {what}, not text. Unpack it, or export it as CSV")
     mark, marked = next(((m, codec) for m, codec in _MARKS if head.startswith(m)), (b"", ""))
     if wanted is None:
         codec = marked or "utf-8"

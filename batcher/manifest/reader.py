@@ -1,61 +1,61 @@
 """One manifest, opened: bytes, lines, cells and rows put together.
 
-The only module that knows all steps. Opening reads as far as the header; iterating reads the
+The only module that knows all steps and all formats. Opening reads as far as the header; iterating reads the
 rest once, as a stream, and holds a block of it at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import Columns, read_columns
 from batcher.manifest.delimited import Delimited
-from batcher.manifest.encoding import Encoding, check_text, encoding_of
+from batcher.manifest.formats import Format, format_of, name_says, unpacked
+from batcher.manifest.jsontext import MAX_VALUE, Documents, lines_of
+from batcher.manifest.listing import Listing
+from batcher.manifest.objects import Objects
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
+from batcher.manifest.parquet import Parquet
+from batcher.manifest.remote import is_url, local_path, open_remote, redacted
 from batcher.manifest.rows import read_rows
-from batcher.manifest.source import Source, open_source
-from batcher.manifest.text import line_blocks
+from batcher.manifest.source import Source, open_local
+from batcher.manifest.table import Table
+from batcher.manifest.text import HEAD_BYTES, Text
+from batcher.manifest.workbook import Sheet
 from batcher.model import InvalidRow, Row
-
-HEAD_BYTES = 16
-"""Enough to know a byte-order mark and the kinds of files that are no text."""
 
 
 class Manifest:
     """One manifest, opened; made by :func:`open_manifest`. A context manager that closes it.
 
     Attributes:
-        source: what the user named; ``-`` for standard input.
+        source: what the user named, a URL without its secrets; ``-`` for standard input.
         columns: the manifest's own columns, those that mean nothing to us, in the order of the header.
     """
 
     def __init__(
-        self,
-        source: str,
-        opened: Source,
-        encoding: Encoding,
-        table: Delimited,
-        columns: Columns,
-        defaults: Defaults,
+        self, source: str, opened: Source, table: Table, check: Callable[[], None], defaults: Defaults
     ) -> None:
         self.source = source
-        self.columns = columns.own_names
+        self.columns = table.columns.own_names
+        self.check = check
+        """Read all bytes of a local file of text once and make sure that they are text; anything else is let
+        through. Raises ManifestError: they are not, or cannot be read."""
         self._opened = opened
-        self._encoding = encoding
-        self._all_columns = columns
-        self._rows = read_rows(table.records(), columns, defaults)
+        self._table = table
+        self._rows = read_rows(table.records(), table.columns, defaults)
 
-    def check(self) -> None:
-        """Read all bytes of a local file once and make sure that they are text; a stream is let through.
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """What was met so far that is no row and no fault, by name, with how many of it."""
+        return self._table.passed_over
 
-        Raises:
-            ManifestError: they are not, or cannot be read.
-        """
-        if self._opened.checkable:
-            check_text(self._opened, self._encoding)
+    @property
+    def again(self) -> bool:
+        """Whether it can be opened once more, and be the same."""
+        return self._opened.checkable
 
     def __iter__(self) -> Iterator[Row | InvalidRow]:
         """The rows, once: iterating again goes on where the last time stopped.
@@ -67,8 +67,8 @@ class Manifest:
 
     def cells_of(self, row: InvalidRow) -> dict[str, str]:
         """An invalid row's cells by column: known columns under our names for them, its own under theirs."""
-        names = list(self._all_columns.names)
-        for known, position in self._all_columns.known.items():
+        names = list(self._table.columns.names)
+        for known, position in self._table.columns.known.items():
             names[position] = known.value
         return dict(zip(names, row.cells, strict=False))
 
@@ -90,39 +90,61 @@ def open_manifest(
     *,
     defaults: Defaults = NO_DEFAULTS,
     encoding: str | None = None,
+    format_: str | None = None,
+    sheet: str | None = None,
     stdin: BinaryIO | None = None,
 ) -> Manifest:
-    """Open a file, or standard input for ``-``, and read its header.
+    """Open a file, a URL, or standard input for ``-``, and read its header.
 
-    ``encoding`` is as the user named it; ``stdin`` stands in for the process's own.
+    ``encoding``, ``format_`` and ``sheet`` are as the user named them; ``stdin`` stands in for the
+    process's own.
 
     Raises:
-        ManifestError: nothing there, not readable, empty, not text, or without a usable header.
+        ManifestError: nothing there, not readable, empty, not of its format, or without a usable header.
     """
-    opened = open_source(source, stdin)
+    source = local_path(source) or source
+    remote = is_url(source)
+    opened = open_remote(source) if remote else open_local(source, stdin)
     try:
-        return _read_head(source, opened, encoding, defaults)
+        wanted = Format(format_) if format_ else None
+        says = name_says(redacted(source))
+        opened = unpacked(opened, says, trusted=remote or source == "-" or wanted is not None)
+        kind = format_of(opened.name, opened.peek(HEAD_BYTES), wanted, says.format)
+        table, check = _table(opened, kind, encoding, sheet, asked_for=wanted is not None)
+        return Manifest(redacted(source), opened, table, check, defaults)
     except BaseException:
         opened.close()
         raise
 
 
-def _read_head(source: str, opened: Source, wanted: str | None, defaults: Defaults) -> Manifest:
-    head = _head(opened)
-    encoding = encoding_of(opened.name, head, wanted)
+def _table(
+    opened: Source, kind: Format, encoding: str | None, sheet: str | None, *, asked_for: bool
+) -> tuple[Table, Callable[[], None]]:
+    """The table of a format, and the check of all its bytes."""
+    match kind:
+        case Format.PARQUET:
+            return Parquet(opened.name, opened.seekable()), _nothing_to_check
+        case Format.XLSX:
+            return Sheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+    text = Text(opened, encoding)
     try:
-        table = Delimited(opened.name, line_blocks(opened.name, head, opened.read, encoding))
-        columns = read_columns(opened.name, *table.header)
+        return _text_table(text, kind, asked_for=asked_for), text.check
     except ManifestError:
-        if opened.checkable:
-            check_text(opened, encoding)  # says more when it is the encoding that is at fault
+        text.check()  # says more when it is the encoding that is at fault
         raise
-    return Manifest(source, opened, encoding, table, columns, defaults)
 
 
-def _head(opened: Source) -> bytes:
-    """The first bytes; a pipe may hand them over one by one."""
-    head = b""
-    while len(head) < HEAD_BYTES and (more := opened.read()):
-        head += more
-    return head
+def _text_table(text: Text, kind: Format, *, asked_for: bool) -> Table:
+    match kind:
+        case Format.TEXT:
+            return Listing(text.name, text.lines(), asked_for=asked_for)
+        case Format.JSONL:
+            return Objects(text.name, lines_of(text.lines(MAX_VALUE)))
+        case Format.JSON:
+            return Objects(text.name, Documents(text.name, text.blocks()).values())
+        case _:
+            return Delimited(text.name, text.lines())
+
+
+def _nothing_to_check() -> None:
+    """Formats with an end of their own, and checksums, are checked as they are read."""

@@ -14,9 +14,9 @@ from json.encoder import encode_basestring
 from operator import itemgetter
 
 from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, Known
-from batcher.manifest.delimited import Record
 from batcher.manifest.display import shown
 from batcher.manifest.parameters import Defaults, Given, Unusable, resolve
+from batcher.manifest.table import Record, lost_digits
 from batcher.model import InvalidRow, Parameters, Row, Vendor
 
 MAX_ID_BYTES = 1_024
@@ -47,10 +47,11 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
     key_of = _picker(parameters_of.positions)
     cache: dict[tuple[str, ...], _Resolved] = {}
     extra_of = _extra_writer(columns)
+    cleaned = unmarked if columns.marked else _stripped
     new_row: Callable[[tuple[int, str, Parameters, str | None]], Row] = partial(tuple.__new__, Row)
     for line, cells, fault in records:
         if fault:
-            yield InvalidRow(line, "row", fault, tuple(cells))
+            yield InvalidRow(line, *fault, tuple(cells))
             continue
         if len(cells) != width:
             if not any(map(_stripped, cells)):
@@ -62,7 +63,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
         file_id = cells[id_at]
         plain = file_id.isdigit() and file_id.isascii() and len(file_id) < MAX_ID_BYTES
         if not plain:
-            file_id = unmarked(file_id)
+            file_id = cleaned(file_id)
             if not file_id and not any(map(_stripped, cells)):
                 continue
         asked = fixed
@@ -148,7 +149,7 @@ def _not_digits(file_id: str) -> str:
     """Why a text is no id of Tencent's."""
     for pattern in (_SCIENTIFIC, _POINT):
         if pattern.fullmatch(file_id):
-            return f"{shown(file_id)} has lost its digits in a spreadsheet. Export the column as text"
+            return lost_digits(file_id)
     return f"{shown(file_id)} is not a Tencent file id, which is digits only"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -30,20 +32,43 @@ class Readable(Protocol):
         """Let go of it."""
 
 
-class Source:
+class Unread(ManifestError):
+    """The rest cannot be read. Whoever knows how far the reading has come says so with :meth:`at`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self._reason = reason
+
+    def at(self, where: str) -> ManifestError:
+        """The same, with the line or row."""
+        return ManifestError(f"{where}: {self._reason}")
+
+
+class Source(ABC):
     """An open manifest, as bytes.
 
     ``name`` is what messages call it. ``checkable`` says whether its bytes can be read twice.
     """
 
-    def __init__(self, name: str, file: Readable, *, owned: bool, descriptor: int | None = None) -> None:
+    def __init__(self, name: str, *, checkable: bool) -> None:
         self.name = name
-        self.checkable = descriptor is not None
-        self._file = file
-        self._owned = owned
-        self._descriptor = descriptor
-        # A pipe hands over what it has: rows must not wait until a whole block has come together.
-        self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
+        self.checkable = checkable
+        self._ahead = b""
+        self._spooled: BinaryIO | None = None
+
+    @abstractmethod
+    def _pull(self) -> bytes:
+        """The next bytes; empty at the end."""
+
+    def peek(self, size: int) -> bytes:
+        """The first bytes, ``size`` of them if there are, without taking them; a pipe may give them singly.
+
+        Raises:
+            ManifestError: they cannot be read.
+        """
+        while len(self._ahead) < size and (more := self._pull()):
+            self._ahead += more
+        return self._ahead
 
     def read(self) -> bytes:
         """The next bytes; empty at the end.
@@ -51,10 +76,10 @@ class Source:
         Raises:
             ManifestError: they cannot be read.
         """
-        try:
-            return self._read(BLOCK_BYTES) or b""
-        except (OSError, ValueError) as exc:
-            raise _translated(self.name, exc) from exc
+        if self._ahead:
+            block, self._ahead = self._ahead, b""
+            return block
+        return self._pull()
 
     def all_blocks(self) -> Iterator[bytes]:
         """All bytes from the first one on, without disturbing :meth:`read`. Only when ``checkable``.
@@ -62,6 +87,53 @@ class Source:
         Raises:
             ManifestError: they cannot be read.
         """
+        raise NotImplementedError("a stream can be read once only")
+
+    def seekable(self) -> BinaryIO:
+        """All bytes, as a file to be read in any order; closed with this. Nothing may have been read before.
+
+        What can be read once only is written to a temporary file first.
+
+        Raises:
+            ManifestError: they cannot be read, or not kept.
+        """
+        try:
+            self._spooled = spool = tempfile.TemporaryFile(prefix="batcher-")  # noqa: SIM115 - see close
+            while block := self.read():
+                spool.write(block)
+            spool.seek(0)
+        except OSError as exc:
+            raise ManifestError(
+                f"{self.name}: this format is read in any order, so it is copied to {tempfile.gettempdir()} "
+                f"first, which failed: {exc.strerror or exc}. TMPDIR names another place"
+            ) from exc
+        return spool
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._spooled is not None:
+            self._spooled.close()
+
+
+class LocalSource(Source):
+    """A file, a named pipe, or standard input."""
+
+    def __init__(self, name: str, file: Readable, *, owned: bool, descriptor: int | None = None) -> None:
+        super().__init__(name, checkable=descriptor is not None)
+        self._file = file
+        self._owned = owned
+        self._descriptor = descriptor
+        # A pipe hands over what it has: rows must not wait until a whole block has come together.
+        self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
+
+    def _pull(self) -> bytes:
+        try:
+            return self._read(BLOCK_BYTES) or b""
+        except (OSError, ValueError) as exc:
+            raise _translated(self.name, exc) from exc
+
+    def all_blocks(self) -> Iterator[bytes]:
+        """All bytes of a file, read beside :meth:`read`."""
         assert self._descriptor is not None, "a stream can be read once only"
         offset = 0
         while True:
@@ -74,26 +146,35 @@ class Source:
             offset += len(block)
             yield block
 
+    def seekable(self) -> BinaryIO:
+        """The file itself; a stream's bytes in a temporary one."""
+        if self._descriptor is None:
+            return super().seekable()
+        self._spooled = open(self._descriptor, "rb", closefd=False)  # noqa: SIM115 - a descriptor
+        self._spooled.seek(0)
+        return self._spooled
+
     def close(self) -> None:
         """Close what was opened here; standard input stays open."""
+        super().close()
         if self._owned:
             self._file.close()
 
 
-def open_source(source: str, stdin: BinaryIO | None) -> Source:
-    """Open what the user named; ``-`` is standard input.
+def open_local(source: str, stdin: BinaryIO | None) -> Source:
+    """Open a file by its name; ``-`` is standard input.
 
     Raises:
         ManifestError: there is nothing there, or it cannot be read.
     """
     if source == "-":
-        return Source("stdin", _stdin() if stdin is None else stdin, owned=False)
+        return LocalSource("stdin", _stdin() if stdin is None else stdin, owned=False)
     try:
         file = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed by Source.close
     except (OSError, ValueError) as exc:
         raise _translated(source, exc) from exc
     regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    return Source(source, file, owned=True, descriptor=file.fileno() if regular else None)
+    return LocalSource(source, file, owned=True, descriptor=file.fileno() if regular else None)
 
 
 def _stdin() -> Readable:

@@ -12,10 +12,17 @@ from functools import partial
 from itertools import chain
 
 from batcher.errors import ManifestError
-from batcher.manifest.encoding import Encoding, nul_fault, stream_fault
+from batcher.manifest.encoding import Encoding, check_text, encoding_of, nul_fault, stream_fault
+from batcher.manifest.source import Source, Unread
 
 MAX_LINE = 1 << 20
 """The most characters of one line, and of one row over several lines. Whatever is longer is no manifest."""
+
+HEAD_BYTES = 16
+"""Enough to know a byte-order mark and the kinds of files that are no text."""
+
+_KEPT = 200
+"""How much of an unfinished line is kept to be shown."""
 
 _OTHER_BREAKS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
 """What ``str.splitlines`` takes for the end of a line and CSV does not."""
@@ -24,8 +31,63 @@ _Fault = Callable[[str, int, str], ManifestError]
 """Makes the error out of the manifest's name, the line, and what could be read of that line."""
 
 
+class Text:
+    """A source whose bytes are text."""
+
+    def __init__(self, source: Source, wanted: str | None) -> None:
+        """Find out the encoding; ``wanted`` is what the user named.
+
+        Raises:
+            ManifestError: it is not known, or the bytes are known to be no text.
+        """
+        self._source = source
+        self._encoding = encoding_of(source.name, source.peek(HEAD_BYTES), wanted)
+        self.name = source.name
+
+    def lines(self, max_line: int = MAX_LINE) -> Iterator[list[str]]:
+        """See :func:`line_blocks`."""
+        source = self._source
+        return line_blocks(self.name, source.read(), source.read, self._encoding, max_line)
+
+    def blocks(self) -> Iterator[str]:
+        """See :func:`text_blocks`."""
+        return text_blocks(self.name, self._source.read(), self._source.read, self._encoding)
+
+    def check(self) -> None:
+        """Read all bytes of a local file once and make sure that they are text; a stream is let through.
+
+        Raises:
+            ManifestError: they are not, or cannot be read.
+        """
+        if self._source.checkable:
+            check_text(self._source, self._encoding)
+
+
+def text_blocks(name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding) -> Iterator[str]:
+    """Text as it comes, without regard to lines; all of it before a fault is handed over first.
+
+    Raises:
+        ManifestError: bytes that are not of this encoding, or a NUL.
+    """
+    line, tail = 1, ""
+    decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
+    while True:
+        try:
+            text, fault = next(decoded)
+        except StopIteration:
+            return
+        except Unread as exc:
+            raise exc.at(f"{name} line {line}") from exc
+        if text:
+            yield text
+        line += text.count("\n")
+        tail = (tail + text).rpartition("\n")[2][-_KEPT:]
+        if fault:
+            raise fault(name, line, tail)
+
+
 def line_blocks(
-    name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding
+    name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding, max_line: int = MAX_LINE
 ) -> Iterator[list[str]]:
     """Lines with their ends, block by block, from ``first`` and then from ``read`` until it returns nothing.
 
@@ -35,17 +97,23 @@ def line_blocks(
         ManifestError: bytes that are not of this encoding, a NUL, or a line that is too long.
     """
     line, tail = 1, ""
-    blocks = chain((first[encoding.mark_length :],), iter(read, b""))
-    for text, fault in _decoded(blocks, encoding):
+    decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
+    while True:
+        try:
+            text, fault = next(decoded)
+        except StopIteration:
+            break
+        except Unread as exc:
+            raise exc.at(f"{name} line {line}") from exc
         lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
         tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
         if lines:
-            _refuse_too_long(name, line, lines[0])
+            _refuse_too_long(name, line, lines[0], max_line)
             yield lines
             line += len(lines)
         if fault:
             raise fault(name, line, tail)
-        _refuse_too_long(name, line, tail)
+        _refuse_too_long(name, line, tail, max_line)
     if tail:
         yield [tail]
 
@@ -81,9 +149,9 @@ def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:
     return lines.pop() if lines and not lines[-1].endswith(ends) else ""
 
 
-def _refuse_too_long(name: str, number: int, line: str) -> None:
-    if len(line) > MAX_LINE:
+def _refuse_too_long(name: str, number: int, line: str, max_line: int) -> None:
+    if len(line) > max_line:
         raise ManifestError(
-            f"{name} line {number}: longer than {MAX_LINE:,} characters. This is no table of recordings, "
+            f"{name} line {number}: longer than {max_line:,} characters. This is no table of recordings, "
             "or its line ends are lost; export it again as CSV"
         )

@@ -1,6 +1,8 @@
 """Exports: one flat row for each submission, or for each row of a manifest. Pure.
 
 The columns are public and fixed; the manifest's own follow them, under their own names where those are free.
+A row is a tuple in the order of the columns, with times as times: each format writes them in its own way.
+The two formats of text stand here; Parquet and XLSX, which need packages, in modules of their own.
 """
 
 from __future__ import annotations
@@ -8,9 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import BinaryIO, Protocol
 
-from batcher.model import InvalidRow, Row, State
+from batcher.model import InvalidRow, Parameters, Row, State
 from batcher.records import Record
 from batcher.report.words import moment
 
@@ -33,10 +37,34 @@ COLUMNS = (
     "line",
 )
 
-_IDS = frozenset({"file_id", "task_id", "request_id"})
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"))
+"""Positions of the columns that hold times."""
 
-ExportRow = dict[str, str | int | None]
+NUMBERS = frozenset({"code", "attempts", "line"})
+"""The columns of every export that hold numbers; everything that is not a time either is text."""
+
+_IDS = frozenset({"file_id", "task_id", "request_id"})
+_ASKED = COLUMNS[: COLUMNS.index("status")]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BOM = "\ufeff"
+
+Cell = str | int | datetime | None
+ExportRow = tuple[Cell, ...]
+
+_NOTHING_CAME: ExportRow = (None, None, None, None, 0, None, None)
+"""From ``task_id`` to ``last_answer_at``."""
+
+
+class Table(Protocol):
+    """A file of results in the making, in one of the formats."""
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows."""
+        ...
+
+    def close(self) -> None:
+        """Write what comes last; without it the file is not whole. The file itself stays open."""
+        ...
 
 
 def header(own: Iterable[str]) -> dict[str, str]:
@@ -52,13 +80,24 @@ def header(own: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def record_row(record: Record, own: dict[str, str]) -> ExportRow:
+def record_row(record: Record, own: Mapping[str, str]) -> ExportRow:
     """A submission as an export shows it."""
-    return _result(record) | {"source": record.source, "line": record.line} | _extra(record.extra, own)
+    return (
+        *_asked(record.file_id, record.parameters),
+        record.state.value,
+        *_came(record),
+        record.source,
+        record.line,
+        *_own(record.extra, own),
+    )
 
 
 def manifest_row(
-    row: Row | InvalidRow, record: Record | None, source: str, own: dict[str, str], known: ExportRow
+    row: Row | InvalidRow,
+    record: Record | None,
+    source: str,
+    own: Mapping[str, str],
+    known: Mapping[str, str | None],
 ) -> ExportRow:
     """A row of a manifest with the result of its submission.
 
@@ -69,42 +108,127 @@ def manifest_row(
         own: from :func:`header`.
         known: what is known of an invalid row's own cells, by column of the export.
     """
-    place: ExportRow = {"source": source, "line": row.line}
     if isinstance(row, InvalidRow):
-        return (
-            _empty()
-            | dict.fromkeys(own.values())
-            | known
-            | {"status": "invalid", "message": f"{row.column}: {row.reason}"}
-            | place
-        )
-    if record is not None:
-        return _result(record) | place | _extra(row.extra, own)
-    return _empty() | _asked(row.file_id, row) | {"status": "not_loaded"} | place | _extra(row.extra, own)
+        asked: ExportRow = tuple(map(known.get, _ASKED))
+        message = f"{row.column}: {row.reason}"
+        came: ExportRow = ("invalid", None, None, message, *_NOTHING_CAME[3:])
+        return (*asked, *came, source, row.line, *map(known.get, own.values()))
+    if record is None:
+        asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *_NOTHING_CAME)
+    else:
+        asked, came = _asked(record.file_id, record.parameters), (record.state.value, *_came(record))
+    return (*asked, *came, source, row.line, *_own(row.extra, own))
 
 
-def csv_writer(columns: Sequence[str], *, excel: bool) -> Callable[[ExportRow], str]:
-    """Turns rows into lines of CSV; with ``excel``, what a spreadsheet would damage or run is protected."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n" if excel else "\n")
+class CsvTable:
+    """CSV; with ``excel``, what a spreadsheet would damage or run is protected.
 
-    def line(row: ExportRow) -> str:
-        buffer.seek(0)
-        buffer.truncate()
-        values = ("" if (value := row.get(name)) is None else str(value) for name in columns)
-        writer.writerow(
-            [_protected(name, value) for name, value in zip(columns, values, strict=True)]
-            if excel
-            else list(values)
-        )
-        return buffer.getvalue()
+    Args:
+        file: where it goes.
+        columns: all columns.
+        excel: for spreadsheets.
+    """
 
-    return line
+    def __init__(self, file: BinaryIO, columns: Sequence[str], *, excel: bool = False) -> None:
+        self._file = file
+        self._columns = columns
+        self._excel = excel
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer, lineterminator="\r\n" if excel else "\n")
+        self._buffer.write(_BOM if excel else "")
+        self.write([tuple(columns)])
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows."""
+        told = map(_told, rows)
+        self._writer.writerows(map(self._protected, told) if self._excel else told)
+        self._file.write(encoded(self._buffer.getvalue()))
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+    def _protected(self, row: ExportRow) -> list[Cell]:
+        return [
+            _protected(name, value) if isinstance(value, str) else value
+            for name, value in zip(self._columns, row, strict=True)
+        ]
 
 
-def json_line(row: ExportRow) -> str:
-    """A row as one line of JSON; what is empty is null."""
-    return json.dumps(row, ensure_ascii=False) + "\n"
+class JsonLines:
+    """One JSON object a line; what is empty is null.
+
+    Args:
+        file: where it goes.
+        columns: all columns.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._file = file
+        self._columns = columns
+        self._encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows."""
+        lines = [self._encode(dict(zip(self._columns, row, strict=True))) for row in map(_told, rows)]
+        self._file.write(encoded("\n".join(lines) + "\n") if lines else b"")
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+
+class Sink:
+    """A file as the libraries of the formats want it: one that knows where it is, even if it is a pipe.
+
+    They write the end of a file that was given up as well, whenever they are let go: that goes nowhere.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.closed = False
+        self._file = file
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write on."""
+        if not self.closed:
+            self._file.write(data)
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How much was written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Hand on what waits."""
+        if not self.closed:
+            self._file.flush()
+
+    def close(self) -> None:
+        """The file is its owner's to close."""
+
+    def give_up(self) -> None:
+        """From here on nothing is written."""
+        self.closed = True
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; half a character, which some inputs can hold, is written as its escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _told(row: ExportRow) -> ExportRow:
+    """The row with its times as text."""
+    sent, answered = row[TIMES[0]], row[TIMES[1]]
+    if sent is None and answered is None:
+        return row
+    return (*row[: TIMES[0]], in_words(sent), in_words(answered), *row[TIMES[1] + 1 :])
+
+
+def in_words(value: Cell) -> str | int | None:
+    """A cell as text or number; a time as ISO 8601."""
+    return moment(value) if isinstance(value, datetime) else value
 
 
 def _protected(column: str, value: str) -> str:
@@ -113,40 +237,36 @@ def _protected(column: str, value: str) -> str:
     return "'" + value if value.startswith(_FORMULA) else value
 
 
-def _empty() -> ExportRow:
-    return dict.fromkeys(COLUMNS) | {"attempts": 0}
+def _asked(file_id: str, parameters: Parameters) -> ExportRow:
+    return (
+        file_id,
+        parameters.vendor.value,
+        parameters.type.value,
+        parameters.definition or None,
+        parameters.interval or None,
+        ";".join(parameters.offsets) or None,
+    )
 
 
-def _asked(file_id: str, asked: Row | Record) -> ExportRow:
-    parameters = asked.parameters
-    return {
-        "file_id": file_id,
-        "vendor": parameters.vendor.value,
-        "type": parameters.type.value,
-        "definition": parameters.definition or None,
-        "interval": parameters.interval or None,
-        "offsets": ";".join(parameters.offsets) or None,
-    }
-
-
-def _result(record: Record) -> ExportRow:
+def _came(record: Record) -> ExportRow:
+    """What came back: from ``task_id`` to ``last_answer_at``."""
+    code = 0 if record.state is State.SUBMITTED else record.code
+    if not record.attempts:
+        return (None, code, *_NOTHING_CAME[2:])
     telling = record.telling
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
-    sent = [attempt.sent_at or attempt.begun_at for attempt in left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
-    return {
-        **_asked(record.file_id, record),
-        "status": record.state.value,
-        "task_id": record.task_id,
-        "code": 0 if record.state is State.SUBMITTED else record.code,
-        "message": telling.message if telling else None,
-        "request_id": (telling.vendor_request_id or telling.request_id) if telling else None,
-        "attempts": len(left),
-        "first_sent_at": moment(min(sent)) if sent else None,
-        "last_answer_at": moment(max(answered)) if answered else None,
-    }
+    return (
+        record.task_id,
+        code,
+        telling.message if telling else None,
+        (telling.vendor_request_id or telling.request_id) if telling else None,
+        len(left) + record.pruned,
+        min(attempt.sent_at or attempt.begun_at for attempt in left) if left else None,
+        max(answered) if answered else None,
+    )
 
 
-def _extra(extra: str | None, own: dict[str, str]) -> ExportRow:
-    values: dict[str, str] = json.loads(extra) if extra else {}
-    return {free: values.get(name) for name, free in own.items()}
+def _own(extra: str | None, own: Mapping[str, str]) -> Iterable[str | None]:
+    values: dict[str, str] = json.loads(extra) if own and extra else {}
+    return map(values.get, own)

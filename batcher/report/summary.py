@@ -55,6 +55,8 @@ class Summary:
     """The options by which rows were read, as they stand on a command line."""
     unfinished: tuple[str, ...] = ()
     """Manifests not read to their ends."""
+    changes: tuple[str, ...] = ()
+    """Manifests that are not what they were when they were last read to their ends, a line for each."""
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -79,6 +81,7 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
     reason = textwrap.fill(said, width, break_long_words=False, break_on_hyphens=False)
     lines = ["", reason, "", *_counts(summary)]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
+    lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
     lines += problems
     return "\n".join([*lines, *_next(summary)])
 
@@ -98,6 +101,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
         "unfinished_loads": list(summary.unfinished),
+        "changed_manifests": list(summary.changes),
     }
 
 

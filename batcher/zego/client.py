@@ -13,14 +13,16 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp.connector import Connection
 from yarl import URL
 
 from batcher.model import (
@@ -81,15 +83,6 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
         raise _Unanswered(_words(exc)) from None
 
 
-async def _note_sent(
-    _session: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceRequestHeadersSentParams,
-) -> None:
-    """Called just before the request's first byte is handed to the connection."""
-    await context.trace_request_ctx.leaves()
-
-
 @dataclass(slots=True)
 class Wire:
     """What happened to one request on its way; filled in while it is under way."""
@@ -104,6 +97,18 @@ class Wire:
         if self.may_leave is not None and not await self.may_leave():
             raise _TakenBack
         self.sent_at = time.time()
+
+
+_ON_WIRE: ContextVar[Wire] = ContextVar("on_wire")
+"""Of the call that this task is making."""
+
+
+class _NotingRequest(ClientRequest):
+    """A request that says when it is about to leave: its connection is made, and nothing is written yet."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        await _ON_WIRE.get().leaves()
+        return await super().send(conn)
 
 
 class ZegoClient:
@@ -133,12 +138,10 @@ class ZegoClient:
         self._proxy = _proxy_for(URL(endpoint))
         self._timeout = _timeout(timeout_s)
         self._probe_timeout = _timeout(min(timeout_s, PROBE_TIMEOUT_S))
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
             middlewares=(_once,),
-            trace_configs=[trace],
+            request_class=_NotingRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # the proxy is looked up once, here, not in a thread for every request
         )
@@ -161,28 +164,28 @@ class ZegoClient:
 
         Source: ZEGO server API, "Start a snapshot task".
         """
-        return await self._call(wire.media_thumbnails(file_id, asked), asked.vendor, on_wire or Wire())
+        return await self._call(wire.encoded_call(file_id, asked), asked.vendor, on_wire or Wire())
 
     async def probe(self) -> Outcome:
         """Make the harmless call: code 2 means that credentials and endpoint are well."""
-        return await self._call(wire.harmless(), None, Wire(), self._probe_timeout)
+        return await self._call(wire.encoded(wire.harmless()), None, Wire(), self._probe_timeout)
 
     async def _call(
         self,
-        query: wire.Query,
+        query: str,
         vendor: Vendor | None,
         on_wire: Wire,
         limits: aiohttp.ClientTimeout | None = None,
     ) -> Outcome:
         offset_s = self._clock_offset_s
-        url = URL(f"{self._endpoint}?{wire.encoded(query + self._public())}", encoded=True)
+        url = URL(f"{self._endpoint}?{query}&{self._public()}", encoded=True)
         status: int | None = None
+        _ON_WIRE.set(on_wire)
         try:
             async with self._session.get(
                 url,
                 allow_redirects=False,
                 proxy=self._proxy,
-                trace_request_ctx=on_wire,
                 timeout=limits or self._timeout,
             ) as response:
                 status = response.status
@@ -195,26 +198,26 @@ class ZegoClient:
             return _without_answer(exc, on_wire, status)
         return self._answered(response, body, vendor, offset_s)
 
-    def _public(self) -> wire.Query:
+    def _public(self) -> str:
+        """The public parameters of a call signed now, as a query string: nothing in them needs escaping."""
         account, nonce = self._account, secrets.token_hex(8)
         timestamp = int(self._clock() + self._clock_offset_s)
-        query = [
-            ("AppId", str(account.app_id)),
-            ("SignatureNonce", nonce),
-            ("Timestamp", str(timestamp)),
-            ("Signature", signature(account.app_id, nonce, account.server_secret, timestamp)),
-            ("SignatureVersion", SIGNATURE_VERSION),
-        ]
-        if account.is_test is not None:
-            query.append(("IsTest", "true" if account.is_test else "false"))
-        return query
+        signed = signature(account.app_id, nonce, account.server_secret, timestamp)
+        test = "" if account.is_test is None else f"&IsTest={'true' if account.is_test else 'false'}"
+        return (
+            f"AppId={account.app_id}&SignatureNonce={nonce}&Timestamp={timestamp}&Signature={signed}"
+            f"&SignatureVersion={SIGNATURE_VERSION}{test}"
+        )
 
     def _answered(
         self, response: ClientResponse, body: bytes, vendor: Vendor | None, offset_s: float
     ) -> Outcome:
         status = response.status
         envelope = wire.read_answer(body, vendor) if len(body) <= wire.MAX_BODY_BYTES else None
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After"), self._clock)
+        succeeded = envelope is not None and envelope.code == 0
+        retry_after_s = (
+            None if succeeded else _retry_after_s(response.headers.get("Retry-After"), self._clock)
+        )
         if envelope is None:
             if 400 <= status < 500 or status == 503:
                 return HttpRefusal(status, retry_after_s)

@@ -29,7 +29,7 @@ class NthFails:
 
     def __call__(self, ledger: Ledger) -> None:
         """Listen to the writer's connection."""
-        engine = ledger._writing.sync_engine
+        engine = ledger._writing
         event.listen(engine, "before_cursor_execute", self._count)
         event.listen(engine, "commit", self._count)
 

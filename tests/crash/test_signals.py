@@ -60,7 +60,7 @@ async def test_a_second_signal_ends_at_once(
         async with asyncio.timeout(8):
             done = await cli.finish(process)
         assert done.code == code, done.stderr
-        done = await cli.run("--in-doubt", "hold")
+        done = await cli.run(archive, *PICTURES, "--in-doubt", "hold")
         assert done.code == 1, done.stderr
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["in_doubt"] * 8

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -128,7 +127,7 @@ async def test_what_is_put_back_waits_out_its_delay() -> None:
     """A submission put back is handed out again when due, not before, and before what is fresh then."""
     claims = await opened(OpenInMemory(*claims_of(1, 2)))
     one = await taken(claims)
-    claims.put_back(replace(one, number=2), 3.0)
+    claims.put_back(one._replace(number=2), 3.0)
     assert (await taken(claims)).id == 2
     again = await taken(claims)
     assert (again.id, again.number, passed_s()) == (1, 2, 3.0)
@@ -176,7 +175,7 @@ async def test_a_submission_that_became_doubtful_goes_to_the_end() -> None:
     ledger = OpenInMemory(*claims_of(1, 2, 3))
     claims = await opened(ledger)
     one = await taken(claims)
-    ledger.open[one.id] = doubted = replace(one, number=2, tries=DOUBTED, doubted=True)
+    ledger.open[one.id] = doubted = one._replace(number=2, tries=DOUBTED, doubted=True)
     claims.put_back(doubted, 60.0)
     assert await taken_ids(claims) == [2, 3, 1]
     assert passed_s() == 0.0
@@ -188,7 +187,7 @@ async def test_doubtful_ones_put_back_again_wait() -> None:
     ledger = OpenInMemory(*claims_of(1, 2, tries=DOUBTED))
     claims = await opened(ledger)
     one = await taken(claims)
-    ledger.open[one.id] = doubted = replace(one, number=2, tries=Tries(doubt=2))
+    ledger.open[one.id] = doubted = one._replace(number=2, tries=Tries(doubt=2))
     claims.put_back(doubted, 4.0)
     assert await taken_ids(claims) == [2, 1]
     assert passed_s() == 4.0
@@ -240,7 +239,7 @@ async def test_a_doubted_one_counts_once_towards_the_limit() -> None:
     claims = await opened(ledger, limit=2)
     one = await taken(claims)
     del ledger.open[one.id]  # with a limit it waits in memory
-    claims.put_back(replace(one, number=2, tries=DOUBTED), 0.0)
+    claims.put_back(one._replace(number=2, tries=DOUBTED), 0.0)
     assert await taken_ids(claims) == [1, 7]
 
 
@@ -341,10 +340,10 @@ async def test_many_workers_never_hold_the_same_submission() -> None:
             out.remove(claim.id)
             match rng.choice(["done", "back", "doubt"]):
                 case "back":
-                    claims.put_back(replace(claim, number=claim.number + 1), rng.uniform(0, 5))
+                    claims.put_back(claim._replace(number=claim.number + 1), rng.uniform(0, 5))
                 case "doubt":
-                    doubted = replace(
-                        claim, number=claim.number + 1, tries=Tries(doubt=claim.tries.doubt + 1)
+                    doubted = claim._replace(
+                        number=claim.number + 1, tries=Tries(doubt=claim.tries.doubt + 1)
                     )
                     ledger.open[claim.id] = doubted
                     claims.put_back(doubted, rng.uniform(0, 5))
@@ -420,7 +419,7 @@ def test_any_sequence_of_moves_hands_out_each_once(
                     claims.done(chosen)
                     continue
                 doubt = chosen.tries.doubt + (step == "doubt")
-                back = replace(chosen, number=chosen.number + 1, tries=Tries(doubt=doubt))
+                back = chosen._replace(number=chosen.number + 1, tries=Tries(doubt=doubt))
                 ledger.open[back.id] = back
                 not_before[back.id] = 0.0 if doubt else now_s() + n
                 claims.put_back(back, float(n))

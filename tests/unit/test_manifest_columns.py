@@ -102,5 +102,5 @@ def test_a_header_that_cannot_be_used_is_refused(text: str, message: str) -> Non
 
 def test_a_column_without_values_may_have_no_name() -> None:
     """An unnamed column is called by its position, so that its data are kept."""
-    columns = read_columns("a.csv", 1, ["file_id", "room", "", ""])
+    columns = read_columns("a.csv line 1", ["file_id", "room", "", ""])
     assert columns.names == ("file_id", "room", "column_3", "column_4")

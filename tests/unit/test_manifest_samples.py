@@ -12,6 +12,22 @@ from batcher.model import InvalidRow, Row, SnapshotType, Vendor
 
 SAMPLES = Path(__file__).parents[2] / "sample_manifests"
 PICTURES_AT_1_AND_2_S = Defaults(vendor="Tencent", definition="10", offsets=("1", "2"))
+BOTH = Defaults(definition="10", interval="5")
+SEARCHMEDIA = (
+    *(
+        "name",
+        "created_at",
+        "category",
+        "media_status",
+        "url",
+        "storage_class",
+        "duration",
+        "width",
+        "height",
+    ),
+    *("modified_at", "size", "etag"),
+)
+CALLBACKS = ("stream_alias", "url", "begin_time", "end_time", "duration", "record_task_id", "size")
 
 
 def read_sample(name: str, defaults: Defaults | None = None) -> tuple[list[Row], list[InvalidRow]]:
@@ -35,6 +51,13 @@ def read_sample(name: str, defaults: Defaults | None = None) -> tuple[list[Row],
         ("nightly.tsv", None, ("Room Name", "host"), 8, 0),
         ("damaged.csv", None, ("note",), 6, 22),
         ("demo.csv", None, ("room", "recorded_at"), 56, 4),
+        ("tencent.csv.gz", PICTURES_AT_1_AND_2_S, ("room", "recorded_at"), 12, 0),
+        ("tencent.parquet", PICTURES_AT_1_AND_2_S, ("room", "recorded_at"), 12, 0),
+        ("tencent.xlsx", PICTURES_AT_1_AND_2_S, ("room", "recorded_at"), 12, 0),
+        ("lessons.jsonl", None, ("room", "teacher"), 4, 0),
+        ("huawei.txt", Defaults(vendor="Huawei", interval="5"), (), 5, 0),
+        ("searchmedia.json", BOTH, SEARCHMEDIA, 3, 0),
+        ("callbacks.jsonl", BOTH, CALLBACKS, 3, 0),
     ],
 )
 def test_each_sample_holds_the_rows_it_should(
@@ -46,6 +69,20 @@ def test_each_sample_holds_the_rows_it_should(
     assert len({row.file_id for row in rows}) == good
     with open_manifest(str(SAMPLES / name)) as manifest:
         assert manifest.columns == columns
+
+
+@pytest.mark.parametrize("name", ["tencent.csv.gz", "tencent.parquet", "tencent.xlsx"])
+def test_the_binary_samples_hold_the_rows_of_the_plain_one(name: str) -> None:
+    """Whoever changes ``tencent.csv`` writes them anew with ``python tests/binary_samples.py``."""
+    plain, other = (read_sample(one, PICTURES_AT_1_AND_2_S)[0] for one in ("tencent.csv", name))
+    assert [row[1:] for row in plain] == [row[1:] for row in other]
+
+
+def test_the_collected_callbacks_hold_one_of_another_event() -> None:
+    """It is passed over, and counted."""
+    with open_manifest(str(SAMPLES / "callbacks.jsonl"), defaults=BOTH) as manifest:
+        assert [row.line for row in manifest] == [1, 2, 3]
+        assert dict(manifest.passed_over) == {"snapshot callback": 1}
 
 
 def test_the_huawei_sample_has_paths_that_need_escaping() -> None:

@@ -42,7 +42,7 @@ async def public_parameters(clock_s: float, *, is_test: bool | None = None) -> l
         clock=lambda: clock_s,
     )
     async with client:
-        return [dict(client._public()) for _ in range(1000)]
+        return [dict(parse_qsl(client._public(), strict_parsing=True)) for _ in range(1000)]
 
 
 async def test_a_nonce_is_16_lower_case_hex_digits_and_new_every_time() -> None:

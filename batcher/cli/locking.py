@@ -1,0 +1,37 @@
+"""The ledger's lock for a command that writes: taken at once, or waited for.
+
+Between such commands and the ledger. A signal ends the waiting at once; nothing has begun by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from batcher.cli.console import Console
+from batcher.cli.output import Interruptible
+from batcher.errors import Interrupted
+from batcher.ledger import Asker, LedgerLock, take_lock
+from batcher.settings import Settings
+
+
+async def lock_for(command: str, path: Path, settings: Settings, console: Console) -> LedgerLock:
+    """Take the lock for a command, waiting as long as ``--wait-lock`` says.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        LedgerError: it cannot be taken at all.
+        Interrupted: a signal came while waiting.
+    """
+    asker = Asker(f"batcher {command}", settings.wait_lock, console.say)
+    with Interruptible() as signals:
+        try:
+            lock = await take_lock(path, asker)
+        except asyncio.CancelledError:
+            if signals.code is None:
+                raise
+            raise Interrupted(f"{path}: stopped while waiting for another run", signals.code) from None
+    if signals.code is not None:  # it came in the very moment the lock was taken
+        lock.release()
+        raise Interrupted(f"{path}: stopped before anything began", signals.code)
+    return lock

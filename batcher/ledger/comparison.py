@@ -1,0 +1,72 @@
+"""Comparing a manifest with what it was when it was last read to its end.
+
+Stands between the end of a load and what is said about it. It reads the ledger page by page and keeps a byte
+for each submission that appeared or is gone; it never writes, and it takes no part in what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from batcher.ledger.loading import Changes
+from batcher.ledger.seen import NO_ROWS, PAGE_IDS, Seen, differences, unpacked
+from batcher.model import LoadId, SubmissionId
+
+PAGES_AT_ONCE = 64
+
+
+class Before(Protocol):
+    """What is asked of the ledger."""
+
+    async def last_seen(self, path: str) -> LoadId | None:
+        """The last load of a path whose rows are remembered."""
+
+    async def seen_pages(self, load_id: LoadId, *, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """What its rows stood for, in the order of the pages, from a given one on."""
+
+    async def same_recording(self, ids: Sequence[int]) -> list[tuple[SubmissionId, SubmissionId]]:
+        """For submissions, the others of the same recording."""
+
+
+async def compare(ledger: Before, path: str, now: Seen) -> Changes | None:
+    """How the rows read now differ from the last ones; None when there are none to compare with."""
+    last = await ledger.last_seen(path)
+    if last is None:
+        return None
+    appeared, gone = Seen(), Seen()
+    found = Changes(0, 0, 0)
+    async for number, before in _both(ledger, last, now):
+        differs = differences(number, unpacked(before) if before else NO_ROWS, now.page(number))
+        appeared.add(differs.appeared)
+        gone.add(differs.gone)
+        counts = len(differs.appeared), len(differs.gone), differs.changed
+        found = Changes(*map(sum, zip(found, counts, strict=True)))
+    moved = await _moved(ledger, gone, appeared) if found.appeared and found.gone else 0
+    return Changes(found.appeared - moved, found.gone - moved, found.changed + moved)
+
+
+async def _both(ledger: Before, last: LoadId, now: Seen) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Every page that was used before or is used now, with what it was before."""
+    left, after = set(now.numbers()), -1
+    while pages := await ledger.seen_pages(last, after=after, limit=PAGES_AT_ONCE):
+        for number, checks in pages:
+            left.discard(number)
+            yield number, checks
+        after = pages[-1][0]
+    for number in sorted(left):
+        yield number, None
+
+
+async def _moved(ledger: Before, gone: Seen, appeared: Seen) -> int:
+    """How many recordings are gone under some parameters and have appeared under others."""
+    taken, given = Seen(), Seen()
+    moved = 0
+    for number in gone.numbers():
+        ids = [id_ for id_, check in enumerate(gone.page(number), number * PAGE_IDS) if check]
+        for one, other in await ledger.same_recording(ids):
+            if one not in given and other in appeared and other not in taken:
+                given.add([one])
+                taken.add([other])
+                moved += 1
+    return moved

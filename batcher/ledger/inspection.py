@@ -1,0 +1,248 @@
+"""Looking into a ledger's file: what it is made of, and whether it is whole.
+
+Reads as a stranger would, with the database library alone, so that it can look at a ledger of any schema
+and at a damaged one. It never writes, takes no lock, and works while a run is going on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batcher.ledger import opening
+from batcher.ledger.tables import NO_CODE, NO_RUN, metadata
+
+FIRST_FINDINGS = 20
+"""So many findings of one kind are told of one by one."""
+
+_STEPS = 1_000_000
+"""Instructions of the database between two looks at the clock."""
+
+_SAMPLED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table with its indexes."""
+
+    name: str
+    rows: int
+    bytes: int
+    estimated: bool
+    """Out of a sample of rows: this build of SQLite cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a ledger's file is made of."""
+
+    path: Path
+    revision: str
+    file_bytes: int
+    wal_bytes: int
+    free_bytes: int
+    """In the file and not used; ``vacuum`` gives it back to the disk."""
+    parts: tuple[Part, ...]
+    bound: tuple[int, str] | None
+    runs: tuple[int | None, int | None]
+    """When the first and the last run began, in Unix milliseconds."""
+
+
+@contextmanager
+def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read.
+    """
+    opening.check_file(path)
+    with opening.translated(path):
+        connection = sqlite3.connect(path, timeout=opening.BUSY_TIMEOUT_S, isolation_level=None)
+        with closing(connection):
+            connection.execute("PRAGMA query_only = ON")
+            yield connection
+
+
+def revision_of(connection: sqlite3.Connection, path: Path) -> str:
+    """The schema's version.
+
+    Raises:
+        LedgerError: it is no ledger, or from a newer version.
+    """
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    revision = ""
+    if {"alembic_version", "submissions", "attempts"} <= names:
+        revision = str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    opening.check_revision(revision, path, may_be_empty=False)
+    return revision
+
+
+def inspect(path: Path) -> Inspected:
+    """Look at the file.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read.
+    """
+    with looking_into(path) as connection:
+        revision = revision_of(connection, path)
+        page, pages, free = (
+            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        bound = connection.execute("SELECT app_id, place FROM binding").fetchone()
+        runs = connection.execute("SELECT min(started_at_ms), max(started_at_ms) FROM runs").fetchone()
+        wal = path.with_name(path.name + "-wal")
+        return Inspected(
+            path,
+            revision,
+            page * pages,
+            wal.stat().st_size if wal.exists() else 0,
+            page * free,
+            tuple(_parts(connection)),
+            bound,
+            runs,
+        )
+
+
+def _parts(connection: sqlite3.Connection) -> Iterator[Part]:
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    sizes = _sizes(connection)
+    for table in metadata.sorted_tables:
+        if table.name in there:
+            rows = int(connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - ours
+            size = sizes[table.name] if sizes else _estimate(connection, table.name, rows)
+            yield Part(table.name, rows, size, estimated=not sizes)
+
+
+def _sizes(connection: sqlite3.Connection) -> dict[str, int]:
+    """Bytes by table, its indexes included; empty where this build of SQLite cannot tell."""
+    query = (
+        "SELECT m.tbl_name, sum(d.pgsize) FROM dbstat('main', 1) AS d "
+        "JOIN sqlite_master AS m ON m.name = d.name GROUP BY 1"
+    )
+    try:
+        return {name: int(size) for name, size in connection.execute(query)}
+    except sqlite3.OperationalError:
+        return {}
+
+
+def _estimate(connection: sqlite3.Connection, table: str, rows: int) -> int:
+    """Bytes of a table, out of its first rows; indexes are left out."""
+    columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+    length = " + ".join(f'coalesce(length("{name}"), 0) + 1' for name in columns)
+    query = f"SELECT avg(n) FROM (SELECT {length} AS n FROM {table} LIMIT {_SAMPLED})"  # noqa: S608 - ours
+    return int(rows * (connection.execute(query).fetchone()[0] or 0))
+
+
+# -- whether it is whole -----------------------------------------------------------------------------
+
+
+_GROUPED = f"""
+SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), count(*) FROM submissions
+GROUP BY 1, 2, 3
+"""  # noqa: S608 - numbers of ours
+_TALLIED = "SELECT state, code, run_id, n FROM tallies WHERE n <> 0"
+
+_CONTRADICTIONS = {
+    "is submitted, and no attempt has a task id": """
+        SELECT s.id, s.file_id FROM submissions AS s WHERE s.state = 'submitted' AND NOT EXISTS
+        (SELECT 1 FROM attempts AS a WHERE a.submission_id = s.id AND a.task_id IS NOT NULL)
+    """,
+    "has a task id, and is not submitted": """
+        SELECT s.id, s.file_id FROM attempts AS a JOIN submissions AS s ON s.id = a.submission_id
+        WHERE a.task_id IS NOT NULL AND s.state <> 'submitted'
+    """,
+    "is being sent, and its last attempt has ended or never began": """
+        SELECT s.id, s.file_id FROM submissions AS s WHERE s.state = 'sending' AND NOT EXISTS
+        (SELECT 1 FROM attempts AS a WHERE a.submission_id = s.id AND a.number = s.attempts
+            AND a.outcome IS NULL)
+    """,
+    "is not being sent, and an attempt of it has not ended": """
+        SELECT s.id, s.file_id FROM attempts AS a JOIN submissions AS s ON s.id = a.submission_id
+        WHERE a.outcome IS NULL AND s.state <> 'sending'
+    """,
+    "counts other attempts than there are": """
+        SELECT s.id, s.file_id FROM submissions AS s WHERE s.attempts <>
+        coalesce((SELECT max(number) FROM attempts AS a WHERE a.submission_id = s.id), 0)
+    """,
+    "is rejected, failed or in doubt without any attempt": """
+        SELECT s.id, s.file_id FROM submissions AS s
+        WHERE s.state IN ('rejected', 'failed', 'in_doubt') AND s.attempts = 0
+    """,
+}
+"""What no run can have left behind, each with a query for the submissions of which it is true."""
+
+
+def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
+    """Look for what is wrong; each finding is a line.
+
+    Args:
+        path: the ledger.
+        tell: called now and then with what is being looked at, and for how many seconds.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read at all.
+    """
+    with looking_into(path) as connection:
+        revision_of(connection, path)
+        connection.execute("BEGIN")  # one moment of the ledger, whatever a run does meanwhile
+        yield from _watched(connection, "the file", tell, _file_findings)
+        yield from _watched(connection, "references", tell, _reference_findings)
+        yield from _watched(connection, "tallies", tell, _tally_findings)
+        yield from _watched(connection, "states and attempts", tell, _contradictions)
+
+
+_Look = Callable[[sqlite3.Connection], Iterator[str]]
+
+
+def _watched(
+    connection: sqlite3.Connection, what: str, tell: Callable[[str, float], None], look: _Look
+) -> Iterator[str]:
+    began = time.monotonic()
+
+    def progress() -> int:
+        tell(what, time.monotonic() - began)
+        return 0
+
+    connection.set_progress_handler(progress, _STEPS)
+    try:
+        yield from look(connection)
+    except sqlite3.DatabaseError as exc:
+        yield f"{what}: cannot be read: {exc}"
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _file_findings(connection: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in connection.execute(f"PRAGMA integrity_check({FIRST_FINDINGS})"):
+        if line != "ok":
+            yield f"the file: {line}"
+
+
+def _reference_findings(connection: sqlite3.Connection) -> Iterator[str]:
+    found = connection.execute("PRAGMA foreign_key_check").fetchmany(FIRST_FINDINGS)
+    for table, row, parent, _ in found:
+        yield f"{table} row {row}: refers to a row of {parent} that is not there"
+
+
+def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
+    counted = {tuple(row[:3]): row[3] for row in connection.execute(_GROUPED)}
+    tallied = {tuple(row[:3]): row[3] for row in connection.execute(_TALLIED)}
+    for key in sorted(counted.keys() | tallied.keys()):
+        there, told = counted.get(key, 0), tallied.get(key, 0)
+        if there != told:
+            state, code, run = key
+            of = (
+                f"{state}, code {'none' if code == NO_CODE else code}, run {'none' if run == NO_RUN else run}"
+            )
+            yield f"tallies: {told:,} submissions {of}, and {there:,} are there"
+
+
+def _contradictions(connection: sqlite3.Connection) -> Iterator[str]:
+    for what, query in _CONTRADICTIONS.items():
+        for id_, file_id in connection.execute(query).fetchmany(FIRST_FINDINGS):
+            yield f"submission {id_}, {file_id}: {what}"

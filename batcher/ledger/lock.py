@@ -1,0 +1,264 @@
+"""The lock on a ledger: one process writes, and whoever comes second learns which one that is.
+
+Stands between those who write a ledger and the operating system, whose lock on ``LEDGER.lock`` vanishes with
+its process. Who holds it stands in that file, for people alone: nothing is ever decided by what it says, and
+what a killed process has left there is not believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from batcher.errors import LedgerBusy, LedgerError
+
+LOOK_EVERY_S = 0.1
+"""How often the lock is tried while somebody else holds it."""
+
+SETTLE_S = 0.3
+"""A lock that is held for longer is held by whom its file names: he has written it at once."""
+
+_MOST_BYTES = 1024
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a ledger's lock."""
+
+    pid: int
+    host: str
+    since: datetime
+    command: str
+    """The command's name, without its arguments: those may hold signed URLs."""
+
+    def __str__(self) -> str:
+        since = f"{self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"process {self.pid} on {self.host}, since {since} ({self.command})"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its process would be one of this machine's."""
+        return self.host == platform.node()
+
+    @property
+    def lives(self) -> bool:
+        """Whether this machine has such a process."""
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for a lock."""
+
+    command: str = "batcher"
+    wait_s: float | None = None
+    """How long to wait for another holder; None for a command that has no such option."""
+    tell: Callable[[str], None] = field(default=lambda _: None)
+    """Called once, when there is somebody to wait for."""
+
+
+class LedgerLock:
+    """A lock that is held, until released or until the process ends."""
+
+    def __init__(self, lock: FileLock, descriptor: int, command: str) -> None:
+        self._lock = lock
+        self._descriptor = descriptor
+        _write(descriptor, Holder(os.getpid(), platform.node(), datetime.now(UTC), command))
+
+    def release(self) -> None:
+        """Let go of it; nobody's name stays behind."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+async def take_lock(path: Path, asker: Asker | None = None) -> LedgerLock:
+    """Take the lock of a ledger, waiting for another holder as long as is wanted.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        LedgerError: the lock file cannot be made.
+    """
+    asker = asker or Asker()
+    place = _place(path)
+    descriptor = _open(path, place)
+    lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
+    try:
+        await _acquire(path, lock, asker)
+        return LedgerLock(lock, descriptor, asker.command)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+async def _acquire(path: Path, lock: FileLock, asker: Asker) -> None:
+    began, wait_s, told = time.monotonic(), asker.wait_s or 0.0, False
+    while not _acquired(path, lock):
+        waited_s = time.monotonic() - began
+        # A name is believed when its process lives; what cannot be known, such as another machine's
+        # process, after a moment. A look at the lock by `lock_holder` has passed by then, too.
+        holder = _holder(path)
+        named = holder is not None and holder.is_here and holder.lives
+        if named or waited_s >= SETTLE_S:
+            if waited_s >= wait_s:
+                raise LedgerBusy(_busy(path, holder, asker))
+            if not told:
+                asker.tell(f"{path}: waiting up to {wait_s:g} s for {_named(holder)}")
+                told = True
+        rest_s = max(wait_s, SETTLE_S) - waited_s
+        await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
+
+
+def _acquired(path: Path, lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    except (OSError, NotImplementedError) as exc:
+        raise _unusable(path, str(exc)) from exc
+    return True
+
+
+async def lock_holder(path: Path) -> Holder | bool:
+    """Who holds the lock: True for somebody who cannot be named, False for nobody. Leaves no trace.
+
+    Trying the lock holds it for an instant. A run that asks just then finds no name in the file, or a dead
+    one, and asks again.
+
+    Raises:
+        LedgerError: the lock file cannot be read.
+    """
+    began = time.monotonic()
+    while _is_held(path):
+        holder, settled = _holder(path), time.monotonic() - began >= SETTLE_S
+        if holder is not None and (settled or (holder.is_here and holder.lives)):
+            return holder
+        if settled:
+            return True
+        await asyncio.sleep(LOOK_EVERY_S)
+    return False
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(_place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise _unusable(path, f"its lock file cannot be read: {exc.strerror}") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as exc:
+        raise _unusable(path, f"its lock file cannot be locked: {exc.strerror}") from exc
+    finally:
+        os.close(descriptor)
+    return False
+
+
+# -- the file -----------------------------------------------------------------------------------------
+
+
+def _place(path: Path) -> str:
+    return f"{path.resolve()}.lock"
+
+
+def _open(path: Path, place: str) -> int:
+    """Open the lock file ourselves first: the library makes missing folders, and waits for what cannot be."""
+    try:
+        return os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except FileNotFoundError as exc:
+        raise _unusable(path, "its folder does not exist; make it, or name another --ledger") from exc
+    except OSError as exc:
+        raise _unusable(path, f"{exc.strerror}; make its folder writable, or name another --ledger") from exc
+
+
+def _write(descriptor: int, holder: Holder) -> None:
+    """Put a name in the file, over the one before it: one line, so that no reader sees half of each."""
+    line = json.dumps(
+        {
+            "pid": holder.pid,
+            "host": holder.host,
+            "since": holder.since.isoformat(timespec="seconds"),
+            "command": holder.command,
+        }
+    )
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
+        os.pwrite(descriptor, f"{line}\n".encode(), 0)
+        os.ftruncate(descriptor, len(line) + 1)
+
+
+def _holder(path: Path) -> Holder | None:
+    """Whom the lock file names; None when it names nobody, or a process of this machine that has ended."""
+    try:
+        descriptor = os.open(_place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        line, end, _ = os.pread(descriptor, _MOST_BYTES, 0).partition(b"\n")
+        told = json.loads(line) if end else None
+        holder = Holder(
+            int(told["pid"]), _text(told["host"]), datetime.fromisoformat(told["since"]), _text(told["command"])
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    finally:
+        os.close(descriptor)
+    return None if holder.pid <= 0 or (holder.is_here and not holder.lives) else holder
+
+
+def _text(value: object) -> str:
+    """A name out of a file that anybody may have written."""
+    return "".join(one for one in str(value) if one.isprintable())[:_LONGEST_NAME]
+
+
+# -- what is said -------------------------------------------------------------------------------------
+
+
+def _named(holder: Holder | None) -> str:
+    return f"another run: {holder}" if holder else "another run, whose process cannot be told"
+
+
+def _busy(path: Path, holder: Holder | None, asker: Asker) -> str:
+    who = f": {holder}" if holder else "; its process cannot be told"
+    if asker.wait_s:
+        return f"{path}: another run holds this ledger, also after waiting {asker.wait_s:g} s{who}"
+    if asker.wait_s is None:
+        return f"{path}: another run holds this ledger{who}. Wait until it has ended"
+    return f"{path}: another run holds this ledger{who}. Wait for it, or use --wait-lock"
+
+
+def _unusable(path: Path, why: str) -> LedgerError:
+    return LedgerError(f"{path}: the ledger cannot be used: {why}")

@@ -1,0 +1,89 @@
+"""Pruning: attempts that nobody has to look at any more leave the ledger; what they add up to stays.
+
+Stands beside the writer, in whose transactions it happens, a page of submissions at a time. It never
+touches a submission that is still open, and no export, tally or decision changes by it. Loads, runs and
+invalid rows stay: they are few, and what is new is known by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Connection, bindparam, delete, update
+
+from batcher.ledger.tables import attempts, submissions
+from batcher.model import SubmissionId
+from batcher.records import Attempt, Record
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was pruned, or would be."""
+
+    attempts: int = 0
+    submissions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """Attempts of one submission that may go."""
+
+    submission_id: SubmissionId
+    attempts: Sequence[Attempt]
+
+
+_FORGET = delete(attempts).where(
+    attempts.c.submission_id == bindparam("submission"), attempts.c.number == bindparam("attempt")
+)
+_COUNT = (
+    update(submissions)
+    .where(submissions.c.id == bindparam("submission"))
+    .values(pruned=submissions.c.pruned + bindparam("n"))
+)
+
+
+class Attempted(Protocol):
+    """What is asked of the ledger."""
+
+    async def records_of_many_attempts(self, *, after_id: int, limit: int) -> list[Record]:
+        """Submissions that have ended after more than one attempt, in order."""
+
+
+async def prune(
+    ledger: Attempted, before: datetime, forget: Callable[[Sequence[Surplus]], Awaitable[None]] | None
+) -> Pruned:
+    """Go through the attempts begun before a time, and let go of what is surplus, page by page.
+
+    Args:
+        ledger: where they are found.
+        before: what is younger stays.
+        forget: lets go of some; None when they are only to be counted.
+
+    Raises:
+        LedgerError: the ledger cannot be written; what was pruned so far is.
+    """
+    found, last = Pruned(), 0
+    while page := await ledger.records_of_many_attempts(after_id=last, limit=PAGE):
+        some = [Surplus(record.id, surplus) for record in page if (surplus := record.surplus(before))]
+        if some and forget is not None:
+            await forget(some)
+        found = Pruned(found.attempts + sum(len(one.attempts) for one in some), found.submissions + len(some))
+        last = page[-1].id
+    return found
+
+
+def forget(connection: Connection, items: Sequence[Sequence[Surplus]]) -> list[None]:
+    """Let go of attempts, and keep how many requests they were."""
+    for some in items:
+        gone = [{"submission": one.submission_id, "attempt": a.number} for one in some for a in one.attempts]
+        left = [
+            {"submission": one.submission_id, "n": sum(a.may_have_left for a in one.attempts)} for one in some
+        ]
+        connection.execute(_FORGET, gone)
+        connection.execute(_COUNT, left)
+    return [None] * len(items)

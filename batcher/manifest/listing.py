@@ -1,0 +1,71 @@
+"""Plain text, one file id a line: no header, no cells, no quotes.
+
+A line is the id, commas and blanks inside it included; only its end and surrounding blanks are taken off. A
+first line that looks like another format's is refused, since every line would become a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from batcher.errors import ManifestError
+from batcher.manifest.columns import BLANKS, Columns, Known, meaning, names_file_id
+from batcher.manifest.delimited import DELIMITERS
+from batcher.manifest.display import shown
+from batcher.manifest.table import PASSED_OVER, Record
+
+_COLUMNS = Columns((Known.FILE_ID.value,), {Known.FILE_ID: 0}, (), marked=False)
+
+
+class Listing:
+    """A list of ids, read once."""
+
+    columns = _COLUMNS
+    passed_over = PASSED_OVER
+
+    def __init__(self, name: str, blocks: Iterator[list[str]], *, asked_for: bool) -> None:
+        """Read as far as the first line that holds anything.
+
+        Args:
+            name: what messages call the manifest.
+            blocks: its lines, with their ends.
+            asked_for: ``--format text`` was given; otherwise its name alone says so.
+
+        Raises:
+            ManifestError: there is none, or it is no id.
+        """
+        self._begun: list[list[str]] = []
+        number = 0
+        for block in blocks:
+            self._begun.append(block)
+            for number, line in enumerate(block, number + 1):  # noqa: B020 - goes on counting
+                if text := line.strip(BLANKS + "\r\n"):
+                    _refuse_other_formats(f"{name} line {number}", text, asked_for=asked_for)
+                    self._blocks = blocks
+                    return
+        raise ManifestError(f"{name}: is empty. Text holds one file id a line")
+
+    def records(self) -> Iterator[Record]:
+        """Every line."""
+        number = 0
+        for block in chain(self._begun, self._blocks):
+            for number, line in enumerate(block, number + 1):  # noqa: B020 - goes on counting
+                yield number, [line.rstrip("\r\n")], None
+
+
+def _refuse_other_formats(where: str, text: str, *, asked_for: bool) -> None:
+    """Refuse a first line that is a header, or the beginning of JSON when only the name speaks for text."""
+    header = meaning(text) is Known.FILE_ID
+    if not asked_for:
+        header = header or any(names_file_id(text.split(delimiter)) for delimiter in DELIMITERS)
+        if text.startswith(('{"', "[{", '["', "%7B")):
+            raise ManifestError(
+                f"{where}: {shown(text, limit=30)} looks like JSON, and a list is read as one file id a "
+                "line. Give --format jsonl or json for what it is, or --format text if these are ids"
+            )
+    if header:
+        raise ManifestError(
+            f"{where}: {shown(text)} is a header, and text has none: every line is a file id. "
+            "Give --format csv, or remove the line"
+        )

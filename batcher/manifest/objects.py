@@ -1,0 +1,140 @@
+"""JSON manifests as a table: which columns there are, when every line may have other names.
+
+The columns are the names that the first lines use. What later lines have besides is kept as well, together,
+in one column ``more``: an export knows it from the beginning, and a stream need not be read to its end
+first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from json.encoder import encode_basestring
+
+from batcher.errors import ManifestError
+from batcher.manifest.columns import Columns, Known, meaning, no_file_id, told_apart
+from batcher.manifest.display import shown
+from batcher.manifest.jsontext import Found
+from batcher.manifest.recordings import Cells, Item, Recordings, names_id
+from batcher.manifest.rounding import HEAD_ROWS
+from batcher.manifest.table import Fault, Record, whole
+
+HEAD_CHARACTERS = 1 << 23
+"""The most that is held of the first lines while their names are gathered."""
+LATE = "more"
+"""The column of what only later lines have; ``more_2`` when the manifest has one of that name."""
+
+_KNOWN = tuple(Known)
+
+
+class Objects:
+    """Values of JSON, read once."""
+
+    def __init__(self, name: str, found: Iterator[Found]) -> None:
+        """Read the first lines and gather their names.
+
+        Raises:
+            ManifestError: there is nothing, or nothing that can be a row, or no name for the file id.
+        """
+        self._recordings = Recordings()
+        self._any_found = False
+        self._items = (item for one in self._noted(found) for item in self._recordings.items(one))
+        self._head, self._ended = self._first_items()
+        if not self._any_found:
+            raise ManifestError(f"{name}: is empty. A manifest of JSON holds objects or file ids")
+        self._refuse_unusable(name)
+        self.columns, self._places = _columns_of(self._head, more=not self._ended)
+
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """Callbacks that tell of no new recording."""
+        return self._recordings.passed_over
+
+    def records(self) -> Iterator[Record]:
+        """Every recording; what is none, and cannot be one, is a fault."""
+        width = len(self.columns.names)
+        for line, pairs, fault in chain(self._head, self._items):
+            cells, late = [""] * width, []
+            for name, text in pairs:
+                place = self._places.get(name)
+                if place is None:
+                    place = self._place_late(name)
+                if place < 0:
+                    late.append((name, text))
+                elif text and place < len(_KNOWN) and cells[place]:
+                    fault = fault or _both(self.columns.names[place], name, pairs)
+                else:
+                    cells[place] = text or cells[place]
+            if late:
+                cells[-1] = _together(late)
+            yield line, cells, fault
+
+    def _noted(self, found: Iterator[Found]) -> Iterator[Found]:
+        for one in found:
+            self._any_found = True
+            yield one
+
+    def _first_items(self) -> tuple[list[Item], bool]:
+        """The items from which the columns are learned, and whether they are all there are."""
+        head: list[Item] = []
+        characters = 0
+        for item in self._items:
+            head.append(item)
+            characters += sum(len(text) for _, text in item.cells)
+            if len(head) >= HEAD_ROWS or characters > HEAD_CHARACTERS:
+                return head, False
+        return head, True
+
+    def _refuse_unusable(self, name: str) -> None:
+        """Refuse what is no JSON at all, and objects without an id."""
+        good = [item for item in self._head if not item.fault or item.fault.column != "row"]
+        if self._head and not good:
+            line, _, fault = self._head[0]
+            reason = fault.reason if fault else ""
+            raise ManifestError(
+                f"{name} line {line}: {reason}. Nothing in it can be a row; --format jsonl reads one JSON "
+                "value a line, --format json values over several lines, --format csv and text what is no JSON"
+            )
+        names = dict.fromkeys(name for item in good for name, _ in item.cells)
+        if names and not any(map(names_id, names)) and not any(item.fault for item in good):
+            raise ManifestError(f"{name} line {good[0].line}: {no_file_id(tuple(names))}")
+
+    def _place_late(self, name: str) -> int:
+        """Where a name that the first lines did not have belongs; below 0: to the rest."""
+        known = meaning(name)
+        place = -1 if known is None else self.columns.known[known]
+        if len(self._places) < 1000:
+            self._places[name] = place
+        return place
+
+
+def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int]]:
+    """The columns that the first items have, and where each name belongs.
+
+    All known columns are there: one that only later lines have must have its effect. A known column is called
+    as the manifest calls it when it has one name for it.
+    """
+    names = dict.fromkeys(name for item in head for name, _ in item.cells)
+    spelled: dict[Known, list[str]] = {known: [] for known in _KNOWN}
+    own: list[str] = []
+    for name in names:
+        known = meaning(name)
+        (own if known is None else spelled[known]).append(name)
+    called = [spelled[known][0] if len(spelled[known]) == 1 else known.value for known in _KNOWN]
+    places = {name: place for place, known in enumerate(_KNOWN) for name in spelled[known]}
+    places |= {name: place for place, name in enumerate(own, len(_KNOWN))}
+    all_names = told_apart([*called, *own, *([LATE] if more else [])])
+    known_places = {known: place for place, known in enumerate(_KNOWN)}
+    return Columns(all_names, known_places, tuple(range(len(_KNOWN), len(all_names)))), places
+
+
+def _together(cells: Cells) -> str:
+    """Several cells as one: a JSON object."""
+    return "{" + ", ".join(f"{encode_basestring(n)}: {encode_basestring(text)}" for n, text in cells) + "}"
+
+
+def _both(first: str, second: str, pairs: Cells) -> Fault:
+    """Two names of one object mean the same."""
+    means = meaning(second)
+    also = next((name for name, text in pairs if text and name != second and meaning(name) is means), first)
+    return whole(f"{shown(also)} and {shown(second)} both mean {means}; leave one of them out")

@@ -1,0 +1,260 @@
+"""Recordings out of JSON: objects of a manifest, and the vendor's own documents as they come.
+
+Stands between JSON values and the table made of them. Every value becomes items, each a recording or a
+fault; what is neither, a callback about something else, is counted by its name.
+
+Source: service documentation, "SearchMedia" and the callbacks "record", "snapshot" and "compose".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from batcher.manifest.columns import Known, meaning
+from batcher.manifest.display import shown
+from batcher.manifest.jsontext import Found, Members, Number, Value, decode, element_lines, encode
+from batcher.manifest.table import Fault, lost_digits, whole
+
+Cells = list[tuple[str, str]]
+"""Texts by the names that the document gives them."""
+
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+_SETS = {"Tencent": "MediaInfoSet", "Huawei": "Keys", "Ws": "Keys"}
+"""Where in an answer of SearchMedia each vendor's recordings stand."""
+
+_TENCENT = {
+    "name": ("BasicInfo", "Name"),
+    "created_at": ("BasicInfo", "CreateTime"),
+    "category": ("BasicInfo", "Category"),
+    "media_status": ("BasicInfo", "Status"),
+    "url": ("BasicInfo", "MediaUrl"),
+    "storage_class": ("BasicInfo", "StorageClass"),
+}
+_ORIGINAL = {"duration": "Duration", "width": "Width", "height": "Height", "size": "Size"}
+"""From the set of transcodes; that with Definition 0 is the recording itself."""
+_HUAWEI = {"modified_at": "LastModified", "size": "Size", "etag": "ETag", "url": "MediaUrl"}
+_RECORD = {
+    "stream_alias": "stream_alias",
+    "url": "replay_url",
+    "begin_time": "begin_time",
+    "end_time": "end_time",
+}
+_RECORD_EXTRA = {"duration": "Duration", "size": "FileSize", "record_task_id": "TaskId"}
+"""What a recording carries along as columns of its own, by the names the documents give it."""
+
+
+class Item(NamedTuple):
+    """What becomes one row."""
+
+    line: int
+    cells: Cells
+    fault: Fault | None = None
+
+
+class Recordings:
+    """Turns values into items; ``passed_over`` counts callbacks that tell of no new recording."""
+
+    def __init__(self) -> None:
+        self.passed_over: Counter[str] = Counter()
+
+    def items(self, found: Found) -> Iterator[Item]:
+        """All items of a value."""
+        value = found.value
+        if found.fault:
+            yield _faulty(found.line, found.text, found.fault)
+        elif isinstance(value, str):
+            yield _fit(_with_id(found.line, Known.FILE_ID.value, value))
+        elif not isinstance(value, tuple):
+            yield _faulty(found.line, found.raw, f"is {_kind(value)}; an object or a file id is expected")
+        else:
+            members = dict(value)
+            if len(members) != len(value):
+                twice = next(name for name, n in Counter(name for name, _ in value).items() if n > 1)
+                yield _faulty(found.line, found.raw, f"the name {shown(twice)} stands twice in the object")
+            elif _is_callback(members):
+                yield from self._callback(found, members)
+            elif _is_answer(members):
+                yield from _answer(found, members)
+            else:
+                yield _fit(_object(found.line, value))
+
+    def _callback(self, found: Found, members: dict[str, Value]) -> Iterator[Item]:
+        event = text_of(members.get("event"))
+        if event != "record":
+            self.passed_over[f"{shown(event, limit=30)} callback"] += 1
+            return
+        extra = members.get("extra_params")
+        if isinstance(extra, str):  # forms, and some senders, hold it as text
+            try:
+                extra = decode(extra) if extra else ()
+            except ValueError as exc:
+                yield _faulty(found.line, found.raw, f"extra_params {exc}")
+                return
+        inner = dict(extra) if isinstance(extra, tuple) else {}
+        yield _fit(_recorded(found.line, members, inner))
+
+
+def _is_callback(members: dict[str, Value]) -> bool:
+    return "event" in members and ("extra_params" in members or {"nonce", "signature"} <= members.keys())
+
+
+def _is_answer(members: dict[str, Value]) -> bool:
+    if not (isinstance(members.get("Code"), Number) or isinstance(members.get("Data"), tuple)):
+        return False
+    return not any(names_id(name) for name in members)
+
+
+@lru_cache(4096)
+def names_id(name: str) -> bool:
+    """Whether a name of an object is one of the file id."""
+    return meaning(name) is Known.FILE_ID
+
+
+# -- single recordings ---------------------------------------------------------------------------
+
+
+def _object(line: int, value: Members) -> Item:
+    """An object whose names are columns."""
+    cells = [(name, text_of(one)) for name, one in value]
+    fault = next((_id_fault(name, one) for name, one in value if names_id(name)), None)
+    return Item(line, cells, fault or (None if any(text for _, text in cells) else whole("holds nothing")))
+
+
+def _with_id(line: int, name: str, value: Value, vendor: str = "", own: Cells | None = None) -> Item:
+    """A recording of which id and vendor are known."""
+    cells = [(name, text_of(value)), *([(Known.VENDOR.value, vendor)] if vendor else []), *(own or [])]
+    return Item(line, cells, _id_fault(name, value) or (None if cells[0][1] else Fault(name, "is missing")))
+
+
+def _id_fault(name: str, value: Value) -> Fault | None:
+    """Why a value cannot be an id, whatever the vendor."""
+    if isinstance(value, Number):
+        return None if value.whole else Fault(name, lost_digits(value))
+    if value is None or isinstance(value, str):
+        return None
+    return Fault(name, f"is {_kind(value)}, not a file id")
+
+
+def _recorded(line: int, members: dict[str, Value], inner: dict[str, Value]) -> Item:
+    """The recording of a ``record`` callback."""
+    own = _named(_RECORD, members) + _named(_RECORD_EXTRA, inner)
+    if inner.get("FileID") not in (None, "", "0"):
+        return _with_id(line, "FileID", inner["FileID"], "Tencent", own)
+    if inner.get("ObsObject") not in (None, ""):
+        return _with_id(line, "ObsObject", inner["ObsObject"], "Huawei", own)
+    fault = Fault(Known.FILE_ID.value, "is missing: extra_params holds neither FileID nor ObsObject")
+    return Item(line, own, fault)
+
+
+# -- answers of SearchMedia ----------------------------------------------------------------------
+
+
+def _answer(found: Found, members: dict[str, Value]) -> Iterator[Item]:
+    """The recordings of one answer; one with an error is a fault, an empty page is nothing."""
+    code = text_of(members.get("Code")) or "0"
+    if code != "0":
+        said = shown(text_of(members.get("Message"))) or "no message"
+        yield _faulty(
+            found.line,
+            found.raw,
+            f"is an answer with code {shown(code, limit=20)} ({said}) and holds no recordings. Ask again",
+            column="Code",
+        )
+        return
+    data = members.get("Data")
+    parts = dict(data) if isinstance(data, tuple) else {}
+    met = False
+    for vendor, name in _SETS.items():
+        for path, part in _parts(parts.get(vendor), ("Data", vendor)):
+            items = dict(part).get(name)
+            if isinstance(items, list):
+                met = True
+                yield from _media(found, vendor, items, (*path, name))
+    if not met:
+        yield _faulty(
+            found.line,
+            found.raw,
+            "is an answer without recordings: it has neither Data.Tencent.MediaInfoSet nor Data.Huawei.Keys",
+        )
+
+
+def _parts(part: Value, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Members]]:
+    """A vendor's part of an answer, an object or an array of objects."""
+    if isinstance(part, tuple):
+        yield path, part
+    elif isinstance(part, list):
+        yield from (((*path, number), one) for number, one in enumerate(part) if isinstance(one, tuple))
+
+
+def _media(found: Found, vendor: str, items: list[Value], path: tuple[str | int, ...]) -> Iterator[Item]:
+    lines = element_lines(found, path) or [found.line] * len(items)
+    for line, item in zip(lines, items, strict=True):
+        if not isinstance(item, tuple):
+            yield _faulty(line, encode(item), f"{path[-1]} holds {_kind(item)} where an object is expected")
+            continue
+        members = dict(item)
+        if vendor == "Tencent":
+            yield _fit(_with_id(line, "FileId", members.get("FileId"), vendor, _tencent(members)))
+        else:
+            yield _fit(_with_id(line, "Key", members.get("Key"), vendor, _named(_HUAWEI, members)))
+
+
+def _tencent(members: dict[str, Value]) -> Cells:
+    basic = members.get("BasicInfo")
+    known = dict(basic) if isinstance(basic, tuple) else {}
+    own = _named({name: path[1] for name, path in _TENCENT.items()}, known)
+    transcodes = members.get("TranscodeInfo")
+    all_sets = dict(transcodes).get("TranscodeSet") if isinstance(transcodes, tuple) else None
+    sets = [dict(one) for one in all_sets if isinstance(one, tuple)] if isinstance(all_sets, list) else []
+    original = next((one for one in sets if text_of(one.get("Definition")) == "0"), {})
+    return own + _named(_ORIGINAL, original)
+
+
+# -- texts ---------------------------------------------------------------------------------------
+
+
+def text_of(value: Value) -> str:
+    """A value as a cell: text as it is, a number as it was written, null as nothing, the rest as JSON."""
+    if isinstance(value, str):
+        return str(value)
+    return "" if value is None else encode(value)
+
+
+def _named(names: dict[str, str], members: dict[str, Value]) -> Cells:
+    return [(name, text_of(members[theirs])) for name, theirs in names.items() if theirs in members]
+
+
+def _kind(value: Value) -> str:
+    match value:
+        case tuple():
+            return "an object"
+        case list():
+            return "an array"
+        case Number():
+            return "a number"
+        case str():
+            return "a text"
+        case None:
+            return "null"
+        case _:
+            return "true" if value else "false"
+
+
+def _faulty(line: int, raw: str, reason: str, column: str = "row") -> Item:
+    return _fit(Item(line, [(Known.FILE_ID.value, raw)], Fault(column, reason)))
+
+
+def _fit(item: Item) -> Item:
+    """The item, unless a text of it cannot be kept: halves of characters, and NUL, which JSON can write."""
+    if not any(not text.isprintable() and _UNFIT.search(text) for _, text in item.cells):
+        return item
+    cells, fault = [], item.fault
+    for name, text in item.cells:
+        if _UNFIT.search(text):
+            fault = fault or Fault(name, f"{shown(text)} holds a NUL or half a character, which is no text")
+        cells.append((name, _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
+    return Item(item.line, cells, fault)

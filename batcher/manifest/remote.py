@@ -1,0 +1,312 @@
+"""Manifests at a URL, through fsspec and whichever of its packages the user has installed.
+
+Read as they come, never copied whole, except for formats that are read in any order from servers that
+cannot serve parts. Credentials are the packages' own business. What follows a URL's ``?`` may be a
+signature, and what stands before its ``@`` a password: neither is ever shown or kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from batcher.errors import ManifestError
+from batcher.manifest.display import shown
+from batcher.manifest.packages import needed
+from batcher.manifest.source import BLOCK_BYTES, Readable, Source, Unread
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+PART_BYTES = 1 << 22
+"""How much is asked for at once where a file is read in parts."""
+CONNECT_S = 30.0
+SILENCE_S = 60.0
+"""How long a server may say nothing in the middle of a manifest."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")
+_PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "oss": "ossfs",
+    "cos": "cosfs",
+    "obs": "obsfs",
+    "tos": "tosfs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+    "oci": "ocifs",
+    "webdav": "webdav4",
+}
+"""Which package opens what."""
+_HTTP = ("http", "https")
+_SIGNING = re.compile(
+    r"(x-(amz|goog|oss|obs|cos|ms)-.*|q-.*|.*signature.*|.*token.*|.*access-?key-?id|googleaccessid|expires|expiry|"
+    r"key-pair-id|policy|auth_?key|sig|sign|s[epvrt]|spr|sk.*|e)",
+    re.IGNORECASE,
+)
+"""Names of what the object stores put into the query of a signed URL."""
+_T = TypeVar("_T")
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is a URL of something elsewhere."""
+    return _URL.match(source) is not None
+
+
+def redacted(source: str) -> str:
+    """A source as it may be shown and kept: a URL without user, password, query and fragment."""
+    found = _URL.match(source)
+    if not found:
+        return source
+    rest = source[found.end() :]
+    ends = "?#" if found[1].lower() in _HTTP else "?"
+    place = re.split(f"[{ends}]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def lasting(url: str) -> str:
+    """What stays of a URL when it is signed anew: by it one night's manifest is known the next night.
+
+    Parts of the query that are no signature tell manifests apart, so they count; they may be secret
+    nevertheless, and are there as a digest only.
+    """
+    query = url.partition("?")[2].partition("#")[0]
+    names = [part for part in query.split("&") if part and not _SIGNING.fullmatch(part.partition("=")[0])]
+    digest = hashlib.sha256("&".join(names).encode()).hexdigest()[:12]
+    return f"{redacted(url)}?{digest}" if names else redacted(url)
+
+
+def open_remote(url: str) -> Source:
+    """Open what is at a URL.
+
+    Raises:
+        ManifestError: nothing is there, it may not be read, its server cannot be reached, or a package is
+        missing.
+    """
+    found = _URL.match(url)
+    assert found, "no URL"
+    protocol = found[1].lower()
+    name = redacted(url)
+    if protocol == "http" and not _is_loopback(urlsplit(url).hostname or ""):
+        raise ManifestError(
+            f"{name}: plain http is taken only from this machine's own addresses, since anyone on the way "
+            "could change what is paid for; use https"
+        )
+    system, path = _system(name, protocol, url)
+    return RemoteSource(name, url, system, path, streamed=protocol in _HTTP)
+
+
+def matching(pattern: str) -> list[str]:
+    """The URLs that a pattern matches, sorted; a URL that exists is itself. HTTP has no patterns.
+
+    Raises:
+        ManifestError: nothing matches, or what is there cannot be listed.
+    """
+    found = _URL.match(pattern)
+    if not found or found[1].lower() in _HTTP or not any(mark in pattern for mark in "*["):
+        return [pattern]
+    name = redacted(pattern)
+    system, path = _system(name, found[1].lower(), pattern)
+    with _translated(name, pattern):
+        if system.exists(path):
+            return [pattern]
+        names = sorted(
+            str(one) for one, info in system.glob(path, detail=True).items() if info["type"] == "file"
+        )
+    if not names:
+        raise ManifestError(f"{name}: no file matches this pattern")
+    return [f"{found[0]}{one}" for one in names]
+
+
+class RemoteSource(Source):
+    """A manifest elsewhere."""
+
+    def __init__(self, name: str, url: str, system: AbstractFileSystem, path: str, *, streamed: bool) -> None:
+        super().__init__(name, checkable=False)
+        self._url = url
+        self._system = system
+        self._path = path
+        self._streamed = streamed
+        self._file: Readable = self._open(0 if streamed else PART_BYTES)
+        self._partly: Any = None
+
+    def _open(self, block_size: int) -> Any:  # noqa: ANN401 - fsspec has no types
+        with _translated(self.name, self._url):
+            # A stream's size is not asked for: a signed URL may allow one kind of request alone.
+            unasked = {} if block_size else {"size": 1}
+            file = self._system.open(
+                self._path, "rb", block_size=block_size, cache_type="readahead", **unasked
+            )
+            # A redirect may have led elsewhere.
+            answer = getattr(getattr(file, "r", None), "url", None)
+        if answer is not None and answer.scheme == "http" and not _is_loopback(answer.host or ""):
+            file.close()
+            raise ManifestError(f"{self.name}: its server sends on to plain http, which anyone could change")
+        return file
+
+    def _pull(self) -> bytes:
+        with _translated(self.name, self._url):
+            return self._file.read(BLOCK_BYTES) or b""
+
+    def seekable(self) -> BinaryIO:
+        """The file read in parts where its server can serve parts, else copied to a temporary file."""
+        if self._streamed:
+            self._partly = self._open(PART_BYTES)
+            if not self._serves_parts(self._partly):
+                return super().seekable()
+        else:
+            self._partly = self._open(PART_BYTES)
+        self._file.close()
+        return io.BufferedReader(_Parts(self._partly, self.name, self._url))
+
+    def _serves_parts(self, file: Any) -> bool:  # noqa: ANN401 - fsspec has no types
+        """Whether the last byte can be had by itself; servers do not always say so."""
+        try:
+            size = int(file.size or 0)
+            file.seek(size - 1)
+            return size > 0 and len(file.read(1)) == 1
+        except (ValueError, OSError, TypeError):
+            return False
+
+    def close(self) -> None:
+        """Close what was opened, as far as the connection still lets us."""
+        super().close()
+        for file in (self._file, self._partly):
+            if file is not None:
+                with contextlib.suppress(Exception):  # nothing was written: closing has nothing to lose
+                    file.close()
+
+
+class _Parts(io.RawIOBase):
+    """A file read in parts, its errors translated."""
+
+    def __init__(self, file: Any, name: str, url: str) -> None:  # noqa: ANN401 - fsspec has no types
+        super().__init__()
+        self._file = file
+        self._named = (name, url)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._asked(lambda: int(self._file.seek(offset, whence)))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
+        data = self._asked(lambda: bytes(self._file.read(len(buffer))))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _asked(self, ask: Callable[[], _T]) -> _T:
+        with _translated(*self._named):
+            return ask()
+
+
+def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a protocol, and the path of a URL in it."""
+    with needed("fsspec", "remote", f"{name}: a URL"):
+        import fsspec
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError) as exc:
+        package = _PACKAGES.get(protocol)
+        hint = (
+            f"pip install '{package}'"
+            if package
+            else "install the fsspec package that does, or copy the file here first"
+        )
+        raise ManifestError(f"{name}: no package here opens {protocol}://: {hint}") from exc
+    options: dict[str, Any] = {"skip_instance_cache": True}
+    if protocol in _HTTP:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        options["client_kwargs"] = {"timeout": timeout, "trust_env": True}
+    with _translated(name, url):
+        return kind(**kind._get_kwargs_from_urls(url), **options), kind._strip_protocol(url)
+
+
+def local_path(url: str) -> str | None:
+    """The path of a ``file://`` URL; None for any other source."""
+    parts = urlsplit(url) if url.lower().startswith("file://") else None
+    return unquote(parts.path) if parts and parts.netloc in ("", "localhost") else None
+
+
+@contextlib.contextmanager
+def _translated(name: str, url: str) -> Iterator[None]:
+    """Whatever a package raises, as an error of the manifest, without a word of the URL's secrets.
+
+    Each package raises exceptions of its own and of the client below it, so all are caught here.
+    """
+    try:
+        yield
+    except ManifestError:
+        raise
+    except Exception as exc:
+        raise Unread(name, _words(exc, url)) from None
+
+
+def _words(exc: BaseException, url: str) -> str:
+    if isinstance(exc, FileNotFoundError) and isinstance(exc.__cause__, Exception):
+        exc = exc.__cause__  # some packages call every failure so
+    status = getattr(exc, "status", None)
+    match exc:
+        case FileNotFoundError():
+            return "there is no such file"
+        case IsADirectoryError():
+            return "this is a folder. Name its files, or a pattern such as *.csv in it"
+        case PermissionError():
+            return "may not be read with the credentials given. Check them, and that they have not expired"
+        case TimeoutError():
+            return "its server did not answer in time. Try again later"
+        case _ if status in (401, 403):
+            return f"may not be read (HTTP {status}). Check the credentials, or whether the URL has expired"
+        case _ if status == 404:
+            return "there is no such file"
+        case _ if isinstance(status, int) and status:
+            return f"its server answered with HTTP {status}"
+        case _ if type(exc).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+            return "no credentials were found. Set those that its package reads"
+        case _ if type(exc).__name__ in (
+            "ClientPayloadError",
+            "ResponseStreamingError",
+            "IncompleteReadError",
+        ):
+            return "the connection was cut before the end of the file. Try again"
+        case _ if type(exc).__name__.startswith("ClientConnector") or isinstance(exc, ConnectionError):
+            return f"its server cannot be reached: {_without_secrets(str(exc), url)}"
+    return f"cannot be read: {_without_secrets(str(exc) or type(exc).__name__, url)}"
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """A message of somebody else's with everything taken out that may be secret."""
+    text = text.replace(url, redacted(url))
+    text = re.sub(r"//[^/\s@]+@", "//", text)
+    return shown(re.sub(r"\?[^\s'\")]+", "", text), limit=160)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

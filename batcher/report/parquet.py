@@ -1,0 +1,96 @@
+"""Results as Parquet: typed columns, in groups of rows small enough to be held. Needs pyarrow.
+
+Ids and everything else that is text stay text, numbers are 64-bit integers, times have milliseconds and
+are UTC. Between the command line, which hands over rows and a file, and the library; it never reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
+
+from batcher.report.export import COLUMNS, NUMBERS, TIMES, Cell, ExportRow, Sink, encoded
+
+GROUP_ROWS = 25_000
+"""Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end."""
+PAGE_BYTES = 16 * 1024
+"""A page of a column; the library holds some of each at a time."""
+
+_FEW_VALUES = frozenset(
+    {"vendor", "type", "definition", "interval", "offsets", "status", "message", "source"}
+)
+"""Columns that say the same thing over and over; the others differ in every row."""
+_NOT_SOUGHT = frozenset({"task_id", "message", "request_id"})
+"""Columns whose least and greatest values help nobody to find a row."""
+
+
+class ParquetTable:
+    """Parquet. Use as a context manager: what is not closed by then is given up.
+
+    Args:
+        file: where it goes; a pipe will do.
+        columns: all columns, those of every export first.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._schema = pa.schema([(name, _type(at)) for at, name in enumerate(columns)])
+        self._sink = Sink(file)
+        self._writer = ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"),
+            self._schema,
+            compression="snappy",
+            data_page_size=PAGE_BYTES,
+            use_dictionary=[name for name in COLUMNS if name in _FEW_VALUES],
+            write_statistics=[name for name in COLUMNS if name not in _NOT_SOUGHT],
+        )
+        self._waiting: list[Any] = []
+        self._waiting_rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sink.give_up()
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows; they are written when there are enough for a group."""
+        if not rows:
+            return
+        arrays = [
+            self._array(field.type, cells)
+            for field, cells in zip(self._schema, zip(*rows, strict=True), strict=True)
+        ]
+        self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._waiting_rows += len(rows)
+        if self._waiting_rows >= GROUP_ROWS:
+            self._write_group()
+
+    def close(self) -> None:
+        """Write the last group and the footer, without which the file is not whole; the file stays open."""
+        self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting, self._schema)
+            self._waiting, self._waiting_rows = [], 0
+            self._writer.write_table(table, row_group_size=len(table))
+
+    def _array(self, type_: Any, cells: Sequence[Cell]) -> Any:  # noqa: ANN401 - the library has no types
+        try:
+            return pa.array(cells, type_)
+        except UnicodeEncodeError:
+            whole = [encoded(cell).decode() if isinstance(cell, str) else cell for cell in cells]
+            return pa.array(whole, type_)
+
+
+def _type(position: int) -> Any:  # noqa: ANN401 - the library has no types
+    if position in TIMES:
+        return pa.timestamp("ms", "UTC")
+    return pa.int64() if position < len(COLUMNS) and COLUMNS[position] in NUMBERS else pa.string()

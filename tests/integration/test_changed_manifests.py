@@ -1,0 +1,169 @@
+"""A file that has changed since it was last read is noticed, and how is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from conftest import PICTURES, Cli, Json, query, serving, tencent_ids, until, write_manifest
+
+from batcher.sandbox import SandboxSettings
+
+TITLED = ("file_id", "title")
+
+
+def titled(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
+    """A manifest with a column of its own."""
+    return write_manifest(path, rows, TITLED)
+
+
+async def loads(cli: Cli) -> list[Json]:
+    """What ``status --json`` tells of loads."""
+    found: list[Json] = (await cli.status())["loads"]
+    return found
+
+
+def numbers(load: Json) -> tuple[int | None, int | None, int | None]:
+    """Rows new, gone and changed."""
+    return load["rows_new"], load["rows_gone"], load["rows_changed"]
+
+
+async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
+    """Rows new, gone and changed are counted against the last reading; the same file again says nothing."""
+    rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
+    nightly = titled(tmp_path / "nightly.csv", rows[:20])
+    for _ in range(2):
+        done = await cli("load", nightly, *PICTURES)
+        assert done.code == 0
+        assert "has changed" not in done.stderr
+    titled(nightly, [*rows[3:19], (rows[19][0], "corrected"), *rows[20:25]])
+    done = await cli("load", nightly, *PICTURES)
+    assert "has changed since" in done.stderr
+    assert "5 rows new, 3 gone, 1 changed" in done.stderr
+    assert "stays in the ledger, and is sent where it is still open" in done.stderr
+    again = await cli("load", nightly, *PICTURES)
+    assert "has changed" not in again.stderr
+    told = await loads(cli)
+    assert [numbers(load) for load in told] == [(None, None, None), (0, 0, 0), (5, 3, 1), (0, 0, 0)]
+    assert [load["compared_with"] for load in told] == [None, *(load["ended_at"] for load in told[:-1])]
+    assert "5 rows new, 3 gone, 1 changed" in (await cli("status")).stdout
+
+
+async def test_a_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path: Path) -> None:
+    """The same recording under other parameters is changed, not one gone and one new."""
+    ids = tencent_ids(40)
+    header = ("file_id", "definition")
+    archive = write_manifest(tmp_path / "a.csv", [(one, "10") for one in ids], header)
+    other = write_manifest(tmp_path / "b.csv", [(one, "10") for one in ids[:5]], header)
+    rest = ("--vendor", "Tencent", "--offset", "1")
+    assert (await cli("load", archive, other, *rest)).code == 0
+    rows = [(one, "20" if n < 3 else "10") for n, one in enumerate(ids)]
+    write_manifest(archive, [*rows[:-2], (rows[0][0], "30")], header)
+    done = await cli("load", archive, other, *rest)
+    assert done.code == 0, done.stderr
+    assert "a.csv has changed since" in done.stderr
+    assert "1 row new, 2 gone, 3 changed" in done.stderr
+    assert "b.csv has changed" not in done.stderr
+
+
+async def test_the_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path: Path) -> None:
+    """Rows in another order, or twice, ask for what they asked for before; a column dropped carries less."""
+    rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(300))]
+    nightly = titled(tmp_path / "nightly.csv", rows)
+    assert (await cli("load", nightly, *PICTURES)).code == 0
+    titled(nightly, [*reversed(rows), *rows[:9]])
+    done = await cli("load", nightly, *PICTURES)
+    assert "has changed" not in done.stderr
+    write_manifest(nightly, ([one] for one, _ in rows))
+    done = await cli("load", nightly, *PICTURES)
+    assert "0 rows new, 0 gone, 300 changed" in done.stderr
+
+
+async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_path: Path) -> None:
+    """What is compared is files, with the last time they were read to the end."""
+    ids = tencent_ids(12_000)
+    nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:4]))
+    assert (await cli("load", nightly, *PICTURES)).code == 0
+    # A quote that never closes, beyond the rows that are looked at before any is kept: this load breaks off.
+    with nightly.open("w") as file:
+        file.write("\n".join(["file_id", *ids, '"13977', ""]))
+    assert (await cli("load", nightly, *PICTURES)).code == 2
+    write_manifest(nightly, ([one] for one in ids[2:6]))
+    done = await cli("load", nightly, *PICTURES)
+    assert "2 rows new, 2 gone, 0 changed" in done.stderr
+    for some in (ids[:3], ids[3:5]):
+        done = await cli("load", "-", *PICTURES, stdin="\n".join(["file_id", *some]).encode())
+        assert "has changed" not in done.stderr
+
+
+async def test_a_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
+    """The summary of a run has the line too; what is gone from the file and still open is sent."""
+    ids = tencent_ids(8)
+    nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:6]))
+    assert (await cli("load", nightly, *PICTURES)).code == 0
+    write_manifest(nightly, ([one] for one in ids[2:]))
+    async with serving(cli) as sandbox:
+        done = await cli.run(nightly, *PICTURES, "--json")
+        assert done.code == 0, done.stderr
+        assert "2 rows new, 2 gone, 0 changed" in " ".join(done.stderr.split())
+        assert ["nightly.csv has changed" in one for one in done.data["changed_manifests"]] == [True]
+        assert sorted(ids) == sorted(entry.file_id for entry in sandbox.log if entry.file_id)
+
+
+async def test_a_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
+    """Killed in the midst of it, a load leaves a whole ledger, is unfinished, and is taken up again."""
+    ids = tencent_ids(150_000)
+    archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))
+    process = await cli.start("load", archive, *PICTURES)
+    ledger = tmp_path / "batcher.db"
+    await until(lambda: ledger.exists() and _rows(ledger) > 0)
+    process.kill()
+    await process.wait()
+    kept = _rows(ledger)
+    assert 0 < kept < len(ids)
+    assert (await cli("ledger", "verify")).code == 0
+    assert (await loads(cli))[0]["unfinished"]
+    done = await cli("load", archive, *PICTURES)
+    assert done.code == 0
+    assert f"{len(ids) - kept:,} new submissions, {kept:,} known already" in done.stderr
+    assert [numbers(load) for load in await loads(cli)] == [(None, None, None)] * 2
+    assert ids == [one for (one,) in query(ledger, "SELECT file_id FROM submissions ORDER BY id")]
+    assert (await cli("ledger", "verify")).code == 0
+
+
+def _rows(ledger: Path) -> int:
+    """Rows on record; none while the ledger is being made."""
+    made = "SELECT count(*) FROM sqlite_master WHERE name = 'loads'"
+    return (
+        int(query(ledger, "SELECT coalesce(sum(rows), 0) FROM loads")[0][0])
+        if query(ledger, made)[0][0]
+        else 0
+    )
+
+
+async def test_rows_are_kept_as_they_are(cli: Cli, tmp_path: Path) -> None:
+    """Quotes, backslashes, other scripts and empty cells arrive in the ledger as the file has them."""
+    rows = [
+        ('/录像/a "b"/c\\d.mp4', 'say "hi"', ""),
+        ("/x/'y'/%s/{0}/é\u0301.mp4", "back\\slash\\n, tab\t!", "🎬 𝄞"),
+        ("/x/null", "null", "[1, 2]"),
+    ]
+    archive = write_manifest(tmp_path / "a.csv", rows, ("file_id", "note", "说明"))
+    done = await cli("load", archive, "--vendor", "Huawei", "--interval", "5")
+    assert done.code == 0, done.stderr
+    exported = await cli.export()
+    assert rows == [(row["file_id"], row["note"] or "", row["说明"] or "") for row in exported]
+    assert [row["line"] for row in exported] == [2, 3, 4]
+
+
+async def test_loading_while_sending_keeps_batches_small(cli: Cli, tmp_path: Path) -> None:
+    """A long manifest does not hold up what is sent: requests leave while it is still being read."""
+    ids = tencent_ids(60_000)
+    archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, "--rate", "200", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 30)
+        rows = query(tmp_path / "batcher.db", "SELECT rows FROM loads")[0][0]
+        process.send_signal(2)
+        await cli.finish(process)
+    assert 0 < rows < len(ids)

@@ -1,0 +1,180 @@
+"""Manifests of every format, through the command line: loaded, sent, and handed back row by row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import NO_LIMIT, PICTURES, Cli, query, referee, serving, tencent_ids
+from written import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
+
+IDS = tencent_ids(12)
+TABLE = [{"file_id": one, "room": f"room {number},\n晨会"} for number, one in enumerate(IDS)]
+TABLE[5] = {"file_id": "1.39776E+18", "room": "broken"}
+
+
+@pytest.mark.parametrize(
+    ("format_", "packing"), [(one, "plain") for one in FORMATS] + [("jsonl", "gzip"), ("parquet", "zstd")]
+)
+async def test_a_manifest_of_every_format_goes_the_whole_way(
+    cli: Cli, tmp_path: Path, format_: str, packing: str
+) -> None:
+    """Its good rows are sent once, its bad row is told, and an export of it has its rows in their order."""
+    (extension, write), (suffix, pack) = FORMATS[format_], PACKINGS[packing]
+    archive = tmp_path / f"archive{extension}{suffix}"
+    archive.write_bytes(pack(write(TABLE)))
+    async with serving(cli, NO_LIMIT) as sandbox:
+        done = await cli.run(archive.name, *PICTURES)
+        assert done.code == 1, done.stderr
+        assert f"{archive.name} line " in done.stderr
+        assert "file_id: 1.39776E+18 has lost its digits" in done.stderr
+        rows = await referee(cli, sandbox)
+        assert (await cli.run(archive.name, *PICTURES)).code == 0
+        assert len(sandbox.log) == len(rows) == 11
+        piped = await cli.run("-", *PICTURES, "--format", format_, stdin=archive.read_bytes())
+        assert piped.code in (0, 1), piped.stderr
+        assert len(sandbox.log) == 11
+    exported = await cli.export(archive.name, *PICTURES)
+    assert [row["file_id"] for row in TABLE] == [row["file_id"] for row in exported]
+    assert [row["room"] for row in TABLE] == [row["room"] for row in exported]
+    assert [row["status"] for row in exported] == ["submitted"] * 5 + ["invalid"] + ["submitted"] * 6
+    [(path,)] = query(tmp_path / "batcher.db", "SELECT DISTINCT path FROM loads WHERE path <> '-'")
+    assert path == str(archive)
+
+
+async def test_text_and_the_vendors_own_documents(cli: Cli, tmp_path: Path) -> None:
+    """A list of ids, answers of SearchMedia and collected callbacks are loaded together, in one command."""
+    (tmp_path / "ids.txt").write_bytes(as_text(TABLE[:2]))
+    media = [{"FileId": int(one), "BasicInfo": {"Name": "n"}} for one in IDS[2:4]]
+    answers = [{"Code": 0, "Data": {"Tencent": {"MediaInfoSet": media}}}, {"Code": 6, "Message": "slower"}]
+    found = "\n".join(json.dumps(one, indent=1) for one in answers)
+    (tmp_path / "found.json").write_text(found)
+    line = found[: found.index('"Code": 6')].count("\n")
+    bodies = [
+        {"event": "record", "nonce": "1", "signature": "s", "extra_params": {"ObsObject": "a b/c.mp4"}},
+        {"event": "snapshot", "nonce": "1", "signature": "s", "task_id": "1"},
+    ]
+    (tmp_path / "callbacks.jsonl").write_text("".join(json.dumps(one) + "\n" for one in bodies))
+    async with serving(cli, NO_LIMIT) as sandbox:
+        done = await cli.run("ids.txt", "found.json", "callbacks.jsonl", *PICTURES, "--interval", "5")
+        assert done.code == 1, done.stderr
+        assert (
+            f"found.json line {line}, Code: is an answer with code 6 (slower) and holds no recordings"
+            in done.stderr
+        )
+        assert "callbacks.jsonl: passed over, no new recordings: 1 × snapshot callback" in done.stderr
+        rows = await referee(cli, sandbox)
+    assert {*IDS[:4], "a b/c.mp4"} == {row["file_id"] for row in rows}
+    assert {row["vendor"] for row in rows if row["file_id"] == "a b/c.mp4"} == {"Huawei"}
+
+
+async def test_patterns_are_expanded_by_us(cli: Cli, tmp_path: Path) -> None:
+    """A quoted pattern's files are loaded in their order, each once; an export takes one of them."""
+    (tmp_path / "new").mkdir()
+    for number, name in enumerate(("b.csv", "a.csv", "c.jsonl")):
+        write = as_jsonl if name.endswith("l") else as_csv
+        (tmp_path / "new" / name).write_bytes(write(TABLE[number : number + 2]))
+    done = await cli("load", "new/c.*", "new/*", "new/a.csv", *PICTURES)
+    assert done.code == 0, done.stderr
+    loads = query(tmp_path / "batcher.db", "SELECT source, new FROM loads ORDER BY id")
+    assert loads == [("new/c.jsonl", 2), ("new/a.csv", 1), ("new/b.csv", 1)]
+    several = await cli("export", "new/*.csv", *PICTURES)
+    assert several.code == 2
+    assert "new/*.csv: 2 files match this pattern" in several.stderr
+    assert len(await cli.export("new/c*", *PICTURES)) == 2
+
+
+@pytest.mark.parametrize("command", ["run", "load"])
+async def test_a_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command: str) -> None:
+    """It ends with 2 and says so; nothing of the other manifests is kept."""
+    (tmp_path / "a.csv").write_bytes(as_csv(TABLE))
+    async with serving(cli, ledger_made=False) as sandbox:
+        done = await cli(command, "a.csv", "2024-*.csv", *PICTURES)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == "batcher: 2024-*.csv: no file matches this pattern\n"
+    assert sandbox.log == []
+    assert not (tmp_path / "batcher.db").exists()
+
+
+async def test_a_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
+    """One command takes more files than a process may have open."""
+    (tmp_path / "new").mkdir()
+    for number in range(300):
+        (tmp_path / "new" / f"{number:03}.txt").write_text(f"{IDS[0]}{number}\n")
+    start = tmp_path / "start.py"
+    start.write_text(
+        "import resource\nfrom batcher.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\nmain()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(start), "load", "new/*.txt", *PICTURES, "-q"),
+        cwd=tmp_path,
+        env=cli.env,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (0, b"")
+    assert query(tmp_path / "batcher.db", "SELECT count(*) FROM submissions") == [(300,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "args", "words"),
+    [
+        (
+            "a.xlsx",
+            workbook_of({"S": [["file_id"], [int(IDS[0])], [int(IDS[1])]]}),
+            [],
+            ["sheet S row 2", "15 of its"],
+        ),
+        ("a.xlsx", workbook_of({"S": [["file_id"]], "T": [["Key"]]}), [], ["--sheet", "S, T"]),
+        ("a.xlsx", workbook_of({"S": [["file_id"]]}), ["--sheet", "X"], ["no sheet --sheet 'X'", "S"]),
+        (
+            "a.csv",
+            FORMATS["parquet"][1](TABLE),
+            [],
+            ["a Parquet file, and its name says CSV", "--format parquet"],
+        ),
+        (
+            "a.csv.gz",
+            PACKINGS["gzip"][1](as_csv(TABLE))[:-9],
+            [],
+            ["a.csv.gz line 25: the gzip data is cut off here"],
+        ),
+        ("a.json", b'[{"file_id": "1"},\n{]', [], ["a.json line 2: is not JSON"]),
+        (
+            "a.csv",
+            as_csv(TABLE),
+            ["--format", "xml"],
+            ["--manifest-format xml", "csv, text, jsonl, json, parquet"],
+        ),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_before_anything_is_made(
+    cli: Cli, tmp_path: Path, name: str, data: bytes, args: list[str], words: list[str]
+) -> None:
+    """With 2 and one message; the ledger is not even made."""
+    (tmp_path / name).write_bytes(data)
+    async with serving(cli, ledger_made=False) as sandbox:
+        done = await cli.run(name, *PICTURES, *args)
+    assert (done.code, done.stdout) == (2, "")
+    assert all(word in done.stderr for word in words), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sandbox.log == []
+    assert not (tmp_path / "batcher.db").exists()
+
+
+async def test_the_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:
+    """Both may stand in the file of settings; export has another flag for the first."""
+    (tmp_path / "archive").write_bytes(workbook_of({"A": [["file_id"], ["x"]], "B": [["file_id"], [IDS[0]]]}))
+    assert (await cli("load", "archive", *PICTURES, "--format", "xlsx", "--sheet", "B")).code == 0
+    (tmp_path / "batcher.toml").write_text('sheet = "B"\nmanifest-format = "xlsx"\n')
+    [row] = await cli.export("archive", *PICTURES)
+    assert (row["file_id"], row["status"]) == (IDS[0], "pending")
+    (tmp_path / "batcher.toml").unlink()
+    done = await cli(
+        "export", "archive", *PICTURES, "--manifest-format", "xlsx", "--sheet", "B", "--format", "jsonl"
+    )
+    assert done.lines == [row]
