@@ -228,9 +228,12 @@ def _holder(path: Path) -> Holder | None:
         return None
     try:
         line, end, _ = os.pread(descriptor, _MOST_BYTES, 0).partition(b"\n")
-        told = json.loads(line) if end else None
+        told = json.loads(line + end)
         holder = Holder(
-            int(told["pid"]), _text(told["host"]), datetime.fromisoformat(told["since"]), _text(told["command"])
+            int(told["pid"]),
+            _text(told["host"]),
+            datetime.fromisoformat(told["since"]),
+            _text(told["command"]),
         )
     except (OSError, ValueError, TypeError, KeyError):
         return None

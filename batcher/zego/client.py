@@ -7,17 +7,19 @@ stay inside: outcomes carry class names and the operating system's words, never 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -83,6 +85,42 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
         raise _Unanswered(_words(exc)) from None
 
 
+class Leg(Enum):
+    """How far a call came that nobody answered."""
+
+    NAME = "name"
+    """The host's name, or the proxy's, was not found."""
+    CONNECTION = "connection"
+    """No connection was made."""
+    PROXY = "proxy"
+    """The proxy would not connect us."""
+    TLS = "tls"
+    """The two sides did not agree on an encrypted connection, or the certificate is not good."""
+    ANSWER = "answer"
+    """The connection was made, and no answer came."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one call met on its way: for ``batcher check``."""
+
+    address: str | None = None
+    """Of the host, or the proxy, that was connected to."""
+    certificate: Mapping[str, Any] | None = None
+    """The verified one, as :meth:`ssl.SSLSocket.getpeercert` gives it; None without TLS."""
+    server_time: float | None = None
+    """The answer's ``Date`` in Unix seconds, cut to whole ones; None when it had none."""
+    ended_at: Leg | None = None
+    """Where the call ended when no answer came."""
+
+    def connected(self, transport: asyncio.BaseTransport | None) -> None:
+        """The connection is made."""
+        if transport is not None:
+            peer = transport.get_extra_info("peername")
+            self.address = str(peer[0]) if isinstance(peer, tuple) else None
+            self.certificate = transport.get_extra_info("peercert")
+
+
 @dataclass(slots=True)
 class Wire:
     """What happened to one request on its way; filled in while it is under way."""
@@ -91,6 +129,8 @@ class Wire:
     """Asked at that moment, which may be long after the call began; when it says no, nothing is sent."""
     sent_at: float | None = None
     """Unix seconds at which its first byte may have left; None while none can have."""
+    seen: Seen | None = None
+    """Filled in with what was met on the way, for those who ask."""
 
     async def leaves(self) -> None:
         """Its first byte is about to be handed to the connection."""
@@ -107,7 +147,10 @@ class _NotingRequest(ClientRequest):
     """A request that says when it is about to leave: its connection is made, and nothing is written yet."""
 
     async def send(self, conn: Connection) -> ClientResponse:
-        await _ON_WIRE.get().leaves()
+        on_wire = _ON_WIRE.get()
+        if on_wire.seen is not None:
+            on_wire.seen.connected(conn.transport)
+        await on_wire.leaves()
         return await super().send(conn)
 
 
@@ -166,9 +209,19 @@ class ZegoClient:
         """
         return await self._call(wire.encoded_call(file_id, asked), asked.vendor, on_wire or Wire())
 
-    async def probe(self) -> Outcome:
-        """Make the harmless call: code 2 means that credentials and endpoint are well."""
-        return await self._call(wire.encoded(wire.harmless()), None, Wire(), self._probe_timeout)
+    @property
+    def proxy(self) -> tuple[str, int] | None:
+        """Host and port of the proxy that calls go through."""
+        url = URL(self._proxy) if self._proxy else None
+        return (url.host or "", url.port or 0) if url else None
+
+    async def probe(self, seen: Seen | None = None) -> Outcome:
+        """Make the harmless call: code 2 means that credentials and endpoint are well.
+
+        Args:
+            seen: filled in with what was met on the way.
+        """
+        return await self._call(wire.encoded(wire.harmless()), None, Wire(seen=seen), self._probe_timeout)
 
     async def _call(
         self,
@@ -189,12 +242,16 @@ class ZegoClient:
                 timeout=limits or self._timeout,
             ) as response:
                 status = response.status
+                if on_wire.seen is not None:
+                    on_wire.seen.server_time = _server_time(response)
                 body = b""
                 while len(body) <= wire.MAX_BODY_BYTES and (more := await response.content.readany()):
                     body += more
         except _TakenBack:
             return HELD_BACK
         except Exception as exc:  # whatever the library raises, what counts is whether anything was sent
+            if on_wire.seen is not None:
+                on_wire.seen.ended_at = _leg(exc, on_wire)
             return _without_answer(exc, on_wire, status)
         return self._answered(response, body, vendor, offset_s)
 
@@ -240,11 +297,10 @@ class ZegoClient:
         A request that was signed with what was learned already teaches something only when our clock has
         jumped meanwhile: else the clock is not what is wrong.
         """
-        try:
-            server_time = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError, OverflowError):
+        server_time = _server_time(response)
+        if server_time is None:
             return False
-        offset_s = server_time.timestamp() - self._clock()
+        offset_s = server_time - self._clock()
         if signed_with_s and abs(offset_s - signed_with_s) < CLOCK_JUMP_S:
             return False
         self._clock_offset_s = offset_s
@@ -262,6 +318,18 @@ def _without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcom
     if status is not None:
         return ReplyLost(f"the answer was cut off: {_words(exc)}", status)
     return ReplyLost(f"no answer came: {_words(exc)}")
+
+
+def _leg(exc: Exception, on_wire: Wire) -> Leg:
+    if on_wire.sent_at is not None:
+        return Leg.ANSWER
+    if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        return Leg.NAME
+    if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return Leg.PROXY
+    if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
+        return Leg.TLS
+    return Leg.CONNECTION
 
 
 def _words(exc: BaseException) -> str:
@@ -289,6 +357,14 @@ def _words(exc: BaseException) -> str:
     if isinstance(exc, OSError) and exc.errno:
         return os.strerror(exc.errno)
     return type(exc).__name__
+
+
+def _server_time(response: ClientResponse) -> float | None:
+    """The answer's ``Date``; None when it has none that can be read."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _retry_after_s(value: str | None, clock: Callable[[], float]) -> float | None:
