@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint types soak bench pacing lock clean
+.PHONY: help demo test lint types soak bench pacing lock audit clean
 
 help:
 	@echo "make demo    do the main job once, against a sandbox on this machine"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
 	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
+	@echo "make audit   look whether a package that constraints.txt pins has a known weakness; needs the network"
 	@echo "make clean   remove what the other targets made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -54,6 +55,9 @@ pacing: $(VENV)/installed-dev
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o constraints.txt pyproject.toml
+
+audit: $(VENV)/installed-dev
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo

@@ -26,6 +26,7 @@ from batcher.model import (
     Settlement,
     State,
 )
+from batcher.notices import NotSubmitted, OutageBegan, OutageOver, Rejected, Tell, Waiting
 from batcher.pacer import Pacer
 from batcher.zego.codes import meaning
 
@@ -76,8 +77,7 @@ class Governor:
         client: makes the probes.
         max_failures: when failures halt the run.
         halt: called once with the reason why the run must stop sending.
-        tell: called with a line for people when something begins or ends.
-        detail: called with a line about every attempt that brought no task id.
+        tell: told of outages, and of every attempt that brought no task id.
         clock: monotonic seconds.
     """
 
@@ -88,8 +88,7 @@ class Governor:
         max_failures: MaxFailures,
         *,
         halt: Callable[[str], None],
-        tell: Callable[[str], None],
-        detail: Callable[[str], None],
+        tell: Tell,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pacer = pacer
@@ -97,7 +96,6 @@ class Governor:
         self._max_failures = max_failures
         self._halt = halt
         self._tell = tell
-        self._detail = detail
         self._clock = clock
         self._silent = 0
         self._probing = False
@@ -113,7 +111,7 @@ class Governor:
             self._silent = 0
             self._ended.append(False)
             return
-        self._detail(f"{settlement.claim.file_id}: {_said(outcome)} → {disposition.decision}")
+        self._tell(_not_submitted(settlement))
         self._count_failures(disposition)
         if _is_silence(outcome):
             self._silent += 1
@@ -173,7 +171,8 @@ class Governor:
                     return isinstance(outcome, Answer)
             return False
 
-        await self._probe(judge, SUSPECT_PAUSE_S, "the service doubts our credentials; asking it again")
+        doubt = Waiting("the service doubts our credentials; asking it again")
+        await self._probe(judge, SUSPECT_PAUSE_S, doubt)
 
     async def _sit_out(self, detail: str) -> None:
         """Nobody answers: hold still and probe, at growing intervals, until somebody does.
@@ -196,19 +195,19 @@ class Governor:
             self._silent = 0
             return True
 
-        why = f"the endpoint does not answer ({detail}); waiting for it"
-        if await self._probe(judge, FIRST_PROBE_S, why):
-            self._tell(f"The endpoint answers again, after {self._clock() - began:.0f} s.")
+        outage = OutageBegan(f"the endpoint does not answer ({detail}); waiting for it")
+        if await self._probe(judge, FIRST_PROBE_S, outage):
+            self._tell(OutageOver(self._clock() - began))
 
-    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, why: str) -> bool:
+    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: Waiting) -> bool:
         """Hold all turns and probe until an outcome decides; False when another probe is under way or the
         run is stopped.
         """
         if self._probing or self._pacer.stopped:
             return False
-        self._probing, self.waiting_for = True, why
+        self._probing, self.waiting_for = True, waiting.why
         self._pacer.pause()
-        self._tell(why[:1].upper() + why[1:] + ".")
+        self._tell(waiting)
         try:
             while not await self._pacer.stopped_within(pause_s) and await self._pacer.probe_turn():
                 if judge(await self._client.probe()):
@@ -227,8 +226,14 @@ def _is_silence(outcome: Outcome) -> bool:
     return isinstance(outcome, NotSent) and outcome is not HELD_BACK
 
 
-def _said(outcome: Outcome) -> str:
-    return f"code {outcome.code} {outcome.message}" if isinstance(outcome, Answer) else outcome.detail
+def _not_submitted(settlement: Settlement) -> NotSubmitted:
+    outcome, decision = settlement.outcome, settlement.disposition.decision
+    kind = Rejected if decision is Decision.REJECTED else NotSubmitted
+    if not isinstance(outcome, Answer):
+        return kind(settlement.claim.file_id, decision, outcome.detail)
+    said = f"code {outcome.code} {outcome.message}"
+    request_id = outcome.vendor_request_id or outcome.request_id
+    return kind(settlement.claim.file_id, decision, said, outcome.code, request_id)
 
 
 def halt_reason(answer: Answer) -> str:

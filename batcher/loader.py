@@ -33,6 +33,7 @@ from batcher.manifest import (
     rounded_ids,
 )
 from batcher.model import InvalidRow, LoadId, Row
+from batcher.notices import PassedOver, Tell, to_nobody
 
 RESUBMITTED_SHARE = 0.1
 """More of a manifest's recordings than this under other parameters look like a changed default."""
@@ -206,7 +207,7 @@ class Loader:
         batches_at_once: how many may be on their way to the disk, where those that wait go together;
             with more than one, reading goes on meanwhile.
         added: told after every batch.
-        tell: called with a line for people about what a manifest held that is no row.
+        tell: told what a manifest held that is no row.
     """
 
     def __init__(
@@ -216,7 +217,7 @@ class Loader:
         batch_rows: int,
         batches_at_once: int = 1,
         added: Callable[[], None],
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Tell = to_nobody,
     ) -> None:
         self._ledger = ledger
         self._batch_rows = batch_rows
@@ -249,7 +250,7 @@ class Loader:
             await self._keep(load_id, prepared.manifest.source, rows)
             if passed_over := prepared.manifest.passed_over:
                 met = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
-                self._tell(f"{prepared.manifest.source}: passed over, no new recordings: {met}")
+                self._tell(PassedOver(prepared.manifest.source, met))
 
     async def _keep(self, load_id: LoadId, source: str, rows: Iterator[Row | InvalidRow]) -> None:
         """Hand batch after batch to the ledger. Whatever ends it, what was handed over is kept first."""

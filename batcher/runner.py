@@ -25,6 +25,7 @@ from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Ledger
 from batcher.loader import Loader, Prepared
 from batcher.model import TROUBLED, InDoubtPolicy, ReplyLost, RunId, Settlement, State
+from batcher.notices import Halted, PaceChanged, RunStarted, Tell, to_nobody
 from batcher.pacer import Pacer
 from batcher.worker import Standing, Worker
 from batcher.zego.client import ZegoClient
@@ -115,8 +116,8 @@ class Runner:
         prepared: the manifests to load while sending goes on.
         version: of this program, for the record.
         learned_pace_per_s: the pace at which an earlier run ended.
-        tell: called with a line for people when something begins or ends.
-        detail: called with a line about every attempt that brought no task id.
+        tell: told of what happens as it happens.
+        settled: called with every settlement once it is judged, for whoever counts.
     """
 
     def __init__(
@@ -128,8 +129,8 @@ class Runner:
         *,
         version: str,
         learned_pace_per_s: float | None = None,
-        tell: Callable[[str], None] = lambda _: None,
-        detail: Callable[[str], None] = lambda _: None,
+        tell: Tell = to_nobody,
+        settled: Callable[[Settlement], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -138,6 +139,8 @@ class Runner:
         self._settings = settings
         self._prepared = prepared
         self._version = version
+        self._tell = tell
+        self._settled = settled
         self._clock = clock
         self._rng = rng or random.Random()
         self._pacer = Pacer(settings.rate_per_s, clock, learned_pace_per_s)
@@ -147,7 +150,6 @@ class Runner:
             settings.max_failures,
             halt=lambda reason: self._stop(Exit.HALTED, reason),
             tell=tell,
-            detail=detail,
             clock=clock,
         )
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
@@ -170,6 +172,9 @@ class Runner:
         run_id = await self._ledger.start_run(self._settings.rate_per_s, self._version)
         await self._recover(run_id)
         await self._claims.open(loading=bool(self._prepared))
+        tallies = await self._ledger.tallies()
+        to_send = sum(tally.n for tally in tallies if tally.state is State.PENDING)
+        self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
         async with asyncio.TaskGroup() as group:
@@ -226,7 +231,7 @@ class Runner:
             self._pacer,
             self._claims,
             self._standing,
-            self._governor.heed,
+            self._heed,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
@@ -243,6 +248,11 @@ class Runner:
 
     def _jitter(self, most: float) -> float:
         return self._rng.uniform(0.0, most)
+
+    async def _heed(self, settlement: Settlement) -> None:
+        if self._settled is not None:
+            self._settled(settlement)
+        await self._governor.heed(settlement)
 
     async def _recover(self, run_id: RunId) -> None:
         """Settle what a killed run has left: an attempt that began and never ended is in doubt."""
@@ -276,6 +286,7 @@ class Runner:
             if now != noted:
                 with contextlib.suppress(LedgerError):  # those who must record notice it themselves
                     await self._ledger.note_pace(run_id, *now)
+                self._tell(PaceChanged(now[0], self._settings.rate_per_s, now[1]))
             noted = now
             await asyncio.sleep(NOTE_PACE_S)
 
@@ -292,6 +303,8 @@ class Runner:
 
     def _stop(self, code: Exit, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
+        if code is Exit.HALTED and code not in self._stops:
+            self._tell(Halted(reason))
         self._stops.setdefault(code, reason)
         self._claims.close()
         self._pacer.stop()

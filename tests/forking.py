@@ -197,6 +197,7 @@ def _become(asked: dict[str, object], descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    import batcher.cli.checking
     import batcher.cli.codes
     import batcher.cli.exporting
     import batcher.cli.reading

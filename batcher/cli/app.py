@@ -265,7 +265,7 @@ def check(
 
     Exit codes: 0 a run could begin, warnings or not; 2 something fails, and each such thing is named.
 
-    Example:  batcher check && batcher run archive.csv --vendor Tencent --definition 10 --offset 1
+    Example:  batcher check --json
     """
     given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet)

@@ -8,6 +8,8 @@ import shutil
 import sys
 from enum import IntEnum
 
+from batcher.notices import Notice, NotSubmitted
+
 MAX_WIDTH = 100
 
 
@@ -39,6 +41,11 @@ class Console:
         """Say what only a curious person wants to know."""
         if self.volume is Volume.VERBOSE:
             _write(text)
+
+    def tell(self, notice: Notice) -> None:
+        """Say what a run tells; of single attempts only a curious person wants to know."""
+        say = self.detail if isinstance(notice, NotSubmitted) else self.say
+        say(notice.words)
 
     def data(self, text: str) -> None:
         """Write a line of data to stdout, whose reader may have gone away."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from batcher import __version__
 from batcher.cli.console import Console
 from batcher.cli.display import watch
-from batcher.cli.loading import collect_less, prepare_manifests, refuse_resubmissions
+from batcher.cli.loading import prepare_manifests, refuse_resubmissions, tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.rows import how_to_read
 from batcher.errors import LedgerMissing, SettingsError
@@ -67,11 +67,10 @@ async def run_manifests(
             prepared,
             version=__version__,
             learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
-            tell=console.say,
-            detail=console.detail,
+            tell=console.tell,
         )
         _listen_to_signals(runner, console)
-        collect_less()
+        tune_process()
         async with watch(runner, ledger, console, settings.progress):
             ending = await runner.run()
         _tell_unrecorded(ending, console)

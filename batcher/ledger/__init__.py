@@ -1,12 +1,14 @@
 """The ledger: the only truth about what was asked and what came back."""
 
 from batcher.ledger.copying import Vacuumed, back_up, vacuum
+from batcher.ledger.disk import network_file_system
 from batcher.ledger.inspection import Inspected, inspect, verify
 from batcher.ledger.loading import Added
 from batcher.ledger.lock import Asker, Holder, LedgerLock, lock_holder, take_lock
 from batcher.ledger.opening import check_file, ledger_path, open_to_itself
 from batcher.ledger.pruning import Pruned, prune
 from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.readiness import Readiness, Room, check_place, readiness, room
 from batcher.ledger.store import Ledger, open_for_writing
 
 __all__ = [
@@ -18,16 +20,22 @@ __all__ = [
     "LedgerLock",
     "LedgerReader",
     "Pruned",
+    "Readiness",
+    "Room",
     "Vacuumed",
     "back_up",
     "check_file",
+    "check_place",
     "inspect",
     "ledger_path",
     "lock_holder",
+    "network_file_system",
     "open_for_reading",
     "open_for_writing",
     "open_to_itself",
     "prune",
+    "readiness",
+    "room",
     "take_lock",
     "vacuum",
     "verify",

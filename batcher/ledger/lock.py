@@ -46,8 +46,7 @@ class Holder:
     """The command's name, without its arguments: those may hold signed URLs."""
 
     def __str__(self) -> str:
-        since = f"{self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return f"process {self.pid} on {self.host}, since {since} ({self.command})"
+        return f"process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S} UTC ({self.command})"
 
     @property
     def is_here(self) -> bool:
@@ -232,10 +231,10 @@ def _holder(path: Path) -> Holder | None:
         holder = Holder(
             int(told["pid"]),
             _text(told["host"]),
-            datetime.fromisoformat(told["since"]),
+            datetime.fromisoformat(told["since"]).astimezone(UTC),
             _text(told["command"]),
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, OverflowError, TypeError, KeyError):
         return None
     finally:
         os.close(descriptor)

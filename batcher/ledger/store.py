@@ -23,6 +23,7 @@ from batcher.errors import BindingError
 from batcher.ledger import events, loading, opening, pruning
 from batcher.ledger.comparison import compare
 from batcher.ledger.disk import LedgerDisk, check_room, network_file_system
+from batcher.ledger.inserting import Batch, written
 from batcher.ledger.loading import Added
 from batcher.ledger.lock import LedgerLock, take_lock
 from batcher.ledger.reader import LedgerReader
@@ -216,8 +217,10 @@ class Ledger(LedgerReader):
             asked = {id(row.parameters): row.parameters for row in rows}
             ids = await self._parameter_ids(set(asked.values()))
             numbers = {value: ids[asked[value]] for value in asked}
-            text, first = loading.written(rows, numbers), loading.written(rows[:1], numbers)
-            batch = loading.Batch(load_id, Path(source).name, len(rows), text, first, invalid)
+            text, first = written(rows, numbers), written(rows[:1], numbers)
+            file_ids = [row.file_id for row in rows]
+            in_order = file_ids == sorted(file_ids)
+            batch = Batch(load_id, Path(source).name, len(rows), text, first, in_order, invalid)
             writing = self._writer.record(loading.add, batch)
         checks = [check_of(row.extra) for row in rows] if rows and rows[0].extra is not None else None
         del rows  # they would be held for as long as the disk takes

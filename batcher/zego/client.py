@@ -108,6 +108,10 @@ class Seen:
     """Of the host, or the proxy, that was connected to."""
     certificate: Mapping[str, Any] | None = None
     """The verified one, as :meth:`ssl.SSLSocket.getpeercert` gives it; None without TLS."""
+    sent_at: float | None = None
+    """Unix seconds by our clock, before the first byte left."""
+    answered_at: float | None = None
+    """Unix seconds by our clock, when the answer's head was here."""
     server_time: float | None = None
     """The answer's ``Date`` in Unix seconds, cut to whole ones; None when it had none."""
     ended_at: Leg | None = None
@@ -119,6 +123,12 @@ class Seen:
             peer = transport.get_extra_info("peername")
             self.address = str(peer[0]) if isinstance(peer, tuple) else None
             self.certificate = transport.get_extra_info("peercert")
+        self.sent_at = time.time()
+
+    def answered(self, response: ClientResponse) -> None:
+        """The answer's head is here."""
+        self.answered_at = time.time()
+        self.server_time = _server_time(response)
 
 
 @dataclass(slots=True)
@@ -243,7 +253,7 @@ class ZegoClient:
             ) as response:
                 status = response.status
                 if on_wire.seen is not None:
-                    on_wire.seen.server_time = _server_time(response)
+                    on_wire.seen.answered(response)
                 body = b""
                 while len(body) <= wire.MAX_BODY_BYTES and (more := await response.content.readany()):
                     body += more

@@ -27,6 +27,7 @@ from batcher.model import (
     Tries,
     Vendor,
 )
+from batcher.notices import Notice, NotSubmitted
 from batcher.pacer import Pacer
 
 CLAIM = Claim(
@@ -63,10 +64,13 @@ class Run:
             self.client,
             MaxFailures.parse(max_failures),
             halt=self.halted.append,
-            tell=self.told.append,
-            detail=lambda _: None,
+            tell=self._hear,
             clock=clock,
         )
+
+    def _hear(self, notice: Notice) -> None:
+        if not isinstance(notice, NotSubmitted):
+            self.told.append(notice.words)
 
     async def heed(self, outcome: Outcome, decision: Decision, state: State = State.PENDING) -> None:
         """Let the governor hear of one settlement."""

@@ -13,7 +13,7 @@ import batcher
 ROOT = Path(batcher.__file__).parent
 MIGRATIONS = ROOT.parent / "migrations"
 
-WORDS = {"errors", "model", "records"}
+WORDS = {"errors", "model", "notices", "records"}
 TOOLS = {"disposition", "ledger", "manifest", "pacer", "report", "settings", "zego"}
 FLOW = {"claims", "governor", "loader", "worker"}
 

@@ -84,8 +84,8 @@ async def test_every_question_is_looked_at() -> None:
 
 async def test_a_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
     """The statements of a load look rows up, however many there are."""
-    from batcher.ledger import loading
+    from batcher.ledger import inserting
 
     async with await open_for_writing(tmp_path / "batcher.db"):
         pass
-    assert scanned(loading._FIND, ("{}",)) == []
+    assert scanned(inserting._FIND, ("{}",)) == []

@@ -1,0 +1,241 @@
+"""``check``, the network: name, connection, certificate, clock, and the call that proves the credentials.
+
+Between the settings and the service. It makes the harmless call and nothing else: no task can come of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from batcher.cli.findings import Finding, Level, fail, ok, skip, warn
+from batcher.disposition import Kind, kind_of
+from batcher.model import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.report.words import duration
+from batcher.settings import Settings
+from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, Seen, ZegoClient
+from batcher.zego.codes import meaning
+
+NOBODY = Account(0, "")
+"""Who calls without credentials: for the clock alone, since the refusal is dated, too."""
+
+NAME_TIMEOUT_S = 10.0
+
+CALLS = 3
+"""So often a call is made that the service had no time for."""
+
+PAUSE_S = 1.1
+"""Between them: the service counts by the second."""
+
+CLOCK_LIMIT_S = 600
+"""By how much a timestamp may be off. Source: ZEGO server API, "Accessing server APIs"."""
+
+CLOCK_WARNING_S = 60
+
+EXPIRES_SOON_DAYS = 14
+
+_NOT_WELL = "the endpoint could not be reached"
+
+
+async def look_at_network(settings: Settings, account: Account | None) -> list[Finding]:
+    """Name, connection, certificate, clock and credentials; ``account`` is None when it is not known."""
+    client = ZegoClient(settings.endpoint, account or NOBODY, timeout_s=settings.timeout, connections=1)
+    async with client:
+        name = await _look_up(settings.endpoint, client.proxy)
+        if name.level is Level.FAIL:
+            return [name, *(skip(about, _NOT_WELL) for about in ("connection", "TLS", "clock", "call"))]
+        seen = Seen()
+        outcome = await client.probe(seen)
+        findings = [
+            name,
+            connection_finding(settings.endpoint, client.proxy, seen, outcome),
+            tls_finding(settings.endpoint, client.proxy, seen, outcome, time.time()),
+            clock_finding(seen),
+        ]
+        if account is None:
+            return [*findings, skip("call", "it needs the AppId and the ServerSecret")]
+        if seen.ended_at not in (None, Leg.ANSWER):
+            return [*findings, skip("call", _NOT_WELL)]
+        for _ in range(1, CALLS):
+            if isinstance(outcome, Answer) and outcome.clock_corrected:
+                outcome = await client.probe()  # signed by the service's clock now
+            if not _is_busy(outcome):
+                break
+            await asyncio.sleep(PAUSE_S)
+            outcome = await client.probe()
+        return [*findings, call_finding(outcome)]
+
+
+async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> Finding:
+    """Have the host's name looked up, or the proxy's, which looks up the host's."""
+    parts = urlsplit(endpoint)
+    host, port = proxy or (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    if proxy is None and parts.scheme == "http":
+        return ok("DNS", f"not used: {host} is this machine", used=False)
+    try:
+        async with asyncio.timeout(NAME_TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        problem = f"no answer within {NAME_TIMEOUT_S:g} s"
+    except (OSError, UnicodeError) as exc:
+        problem = getattr(exc, "strerror", None) or "this is no name"
+    else:
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        text = f"{host}: {', '.join(addresses)}"
+        if addresses == [host]:
+            text = f"not used: {host} is an address"
+        if proxy is not None:
+            text += f" (the proxy; it looks up {parts.hostname} itself)"
+        return ok("DNS", text, used=addresses != [host], host=host, addresses=addresses)
+    named = "HTTPS_PROXY" if proxy else "BATCHER_ENDPOINT"
+    return fail("DNS", f"{host}: {problem}", f"check {named} and how this machine looks up names", host=host)
+
+
+def connection_finding(endpoint: str, proxy: tuple[str, int] | None, seen: Seen, outcome: Outcome) -> Finding:
+    """Whether the other side can be talked to at all."""
+    to = urlsplit(endpoint).netloc
+    through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""
+    facts: dict[str, object] = {"proxy": f"{proxy[0]}:{proxy[1]}" if proxy else None}
+    if seen.ended_at in (Leg.CONNECTION, Leg.PROXY, Leg.NAME):
+        remedy = "check HTTPS_PROXY and whether the proxy lets this machine pass" if proxy else ""
+        remedy = (
+            remedy or "check BATCHER_ENDPOINT, the firewall, and whether a proxy must be set (HTTPS_PROXY)"
+        )
+        return fail("connection", f"{to}{through}: {_detail(outcome)}", remedy, **facts)
+    if seen.address is not None:
+        facts["address"] = seen.address
+    at = f" at {seen.address}" if seen.address and not proxy else ""
+    return ok("connection", f"{to}{at}{through}", **facts)
+
+
+def tls_finding(
+    endpoint: str, proxy: tuple[str, int] | None, seen: Seen, outcome: Outcome, now: float
+) -> Finding:
+    """Whether the other side is who it should be, and for how long."""
+    if urlsplit(endpoint).scheme == "http":
+        return ok("TLS", "not used: plain http to this machine", used=False)
+    through = ", seen through the proxy" if proxy else ""
+    if seen.ended_at is Leg.TLS:
+        remedy = (
+            "check this machine's clock and its certificate authorities; where a private authority or a "
+            "proxy signs, name its file in SSL_CERT_FILE"
+        )
+        return fail("TLS", _detail(outcome) + through, remedy)
+    if not seen.certificate:
+        return skip("TLS", _NOT_WELL)
+    return _certificate_finding(seen.certificate, through, now)
+
+
+def _certificate_finding(certificate: Mapping[str, Any], through: str, now: float) -> Finding:
+    subject = _name_in(certificate.get("subject", ())) or ", ".join(
+        str(name) for _, name in certificate.get("subjectAltName", ())
+    )
+    issuer = _name_in(certificate.get("issuer", ())) or "an authority without a name"
+    expires = ssl.cert_time_to_seconds(certificate["notAfter"])
+    days = int((expires - now) // 86400)
+    until = datetime.fromtimestamp(expires, UTC)
+    text = f"verified: {subject}, signed by {issuer}, until {until:%Y-%m-%d} ({days:,} days)"
+    text += through
+    facts = {"subject": subject, "issuer": issuer, "expires_at": until.isoformat(), "days_left": days}
+    if days < EXPIRES_SOON_DAYS:
+        return warn(
+            "TLS", text, "the certificate expires soon: whoever runs the endpoint must renew it", **facts
+        )
+    return ok("TLS", text, **facts)
+
+
+def _name_in(names: object) -> str:
+    """The common name, or the organization, out of a certificate's way to write a name."""
+    pairs = dict(_pairs(names))
+    common, organization = pairs.get("commonName", ""), pairs.get("organizationName", "")
+    return f"{common} ({organization})" if common and organization else common or organization
+
+
+def _pairs(names: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - as the ssl module hands it out
+    for part in names:
+        for key, value in part:
+            yield str(key), str(value)
+
+
+def clock_ahead_s(sent_at: float, answered_at: float, server_time: float) -> float:
+    """How far our clock runs ahead of the service's; 0 when the two may agree.
+
+    The service dated its answer between the two moments, and cut its time to whole seconds: within that
+    much nothing can be said.
+    """
+    least, most = sent_at - (server_time + 1), answered_at - server_time
+    return 0.0 if least <= 0 <= most else (least + most) / 2
+
+
+def clock_finding(seen: Seen) -> Finding:
+    """This machine's clock against the service's."""
+    if seen.ended_at is not None and seen.server_time is None:
+        return skip("clock", _NOT_WELL)
+    if seen.server_time is None or seen.sent_at is None or seen.answered_at is None:
+        return warn("clock", "the answer has no readable Date", "look at this machine's clock yourself")
+    ahead = clock_ahead_s(seen.sent_at, seen.answered_at, seen.server_time)
+    if not ahead:
+        return ok("clock", "within 1 s of the service's", ahead_s=0)
+    off = max(round(abs(ahead)), 1)
+    text = f"our clock is {off} s {'ahead of' if ahead > 0 else 'behind'} the service's"
+    facts = {"ahead_s": off if ahead > 0 else -off}
+    if off <= CLOCK_WARNING_S:
+        return ok("clock", f"{text}; up to {CLOCK_LIMIT_S} s is taken", **facts)
+    if off > 120:
+        text += f" ({duration(off)})"
+    if off <= CLOCK_LIMIT_S:
+        return warn("clock", f"{text}; up to {CLOCK_LIMIT_S} s is taken", "set this machine's clock", **facts)
+    remedy = "set this machine's clock; until then runs sign by the service's, but record wrong times"
+    return warn("clock", f"{text}, and only {CLOCK_LIMIT_S} s is taken", remedy, **facts)
+
+
+def call_finding(outcome: Outcome) -> Finding:
+    """What the harmless call proves."""
+    match outcome:
+        case Answer(code=2):
+            return ok(
+                "call", "code 2, as it should be: the credentials are good; no task was started", code=2
+            )
+        case Answer(code=code) if code == SIGNATURE_EXPIRED:
+            return fail(
+                "call",
+                _coded(code),
+                "set this machine's clock: signing by the service's did not help",
+                code=code,
+            )
+        case Answer(code=0):
+            return fail(
+                "call",
+                "code 0 to a call without a FileId",
+                "check BATCHER_ENDPOINT: this is not the API",
+                code=0,
+            )
+        case Answer(code=code) if kind_of(code) is Kind.SLOW_DOWN:
+            remedy = "other programs use up the AppId's rate; check again when they pause"
+            return fail("call", f"{_coded(code)}, {CALLS} times: nothing is proven", remedy, code=code)
+        case Answer(code=code):
+            return fail("call", _coded(code), meaning(code).remedy, code=code)
+        case HttpRefusal() | ReplyLost() | NotSent():
+            status = getattr(outcome, "http_status", None)
+            remedy = "check BATCHER_ENDPOINT; else try again: the service may be down"
+            return fail("call", outcome.detail, remedy, http_status=status)
+
+
+def _is_busy(outcome: Outcome) -> bool:
+    if isinstance(outcome, Answer):
+        return kind_of(outcome.code) in (Kind.SLOW_DOWN, Kind.BUSY)
+    return isinstance(outcome, HttpRefusal) and outcome.http_status in (429, 503)
+
+
+def _coded(code: int) -> str:
+    return f"code {code} ({meaning(code).text})"
+
+
+def _detail(outcome: Outcome) -> str:
+    return getattr(outcome, "detail", "") or "no connection"

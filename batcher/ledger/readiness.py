@@ -1,0 +1,113 @@
+"""Whether a run could use a ledger: what it is, whose it is, what is open, and the room beside it.
+
+Looks from outside, before anything is opened for writing. It leaves no file behind and changes nothing,
+whatever state a killed run has left the ledger in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from batcher.errors import LedgerError
+from batcher.ledger import opening
+from batcher.ledger.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
+from batcher.ledger.inspection import revision_of
+from batcher.ledger.tables import REVISIONS
+from batcher.model import Place, State
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What a run would meet in a ledger."""
+
+    revision: str
+    newest: str
+    """The schema that this program writes."""
+    bound: tuple[int, Place] | None
+    open: int
+    """Submissions still to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk under a ledger."""
+
+    free_bytes: int
+    needed_bytes: int
+    """By the open submissions."""
+    least_bytes: int
+    """With less, no run begins."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the open work fits."""
+        return self.free_bytes >= self.needed_bytes + self.least_bytes
+
+
+def readiness(path: Path) -> Readiness:
+    """Look into a ledger.
+
+    Raises:
+        LedgerMissing: there is none yet.
+        LedgerError: it cannot be used.
+    """
+    opening.check_file(path)
+    with opening.translated(path), _untouched(path) as connection:
+        revision = revision_of(connection, path)
+        bound = connection.execute("SELECT app_id, place FROM binding").fetchone()
+        left = connection.execute(
+            "SELECT coalesce(sum(n), 0) FROM tallies WHERE state IN (?, ?)",
+            (State.PENDING.value, State.SENDING.value),
+        ).fetchone()[0]
+    return Readiness(revision, REVISIONS[-1], (int(bound[0]), Place(bound[1])) if bound else None, int(left))
+
+
+@contextmanager
+def _untouched(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that leaves the file and its folder as they are.
+
+    A ledger without a log beside it is at rest, and is read as it lies there: else the library would make
+    one, and could not take it away again. With one, it is read as every other reader would, without the
+    right to write.
+    """
+    at_rest = not path.with_name(path.name + "-wal").exists()
+    how = "immutable=1" if at_rest else "mode=ro"
+    place = f"file:{quote(str(path.resolve()))}?{how}"
+    connection = sqlite3.connect(place, uri=True, timeout=opening.BUSY_TIMEOUT_S, isolation_level=None)
+    with closing(connection):
+        yield connection
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a run could write the ledger, or make one.
+
+    Raises:
+        LedgerError: it could not.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        why = "its folder does not exist; make it, or name another --ledger"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        why = "its folder cannot be written; make it writable, or name another --ledger"
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        why = "it is read-only; make the file writable"
+    else:
+        return
+    raise LedgerError(f"{path}: the ledger cannot be used: {why}")
+
+
+def room(path: Path, open_submissions: int) -> Room:
+    """The room on the disk of a ledger, and what the open work takes.
+
+    Raises:
+        OSError: its folder cannot be looked at.
+    """
+    free = shutil.disk_usage(path.resolve().parent).free
+    return Room(free, open_submissions * BYTES_PER_ATTEMPT, LEAST_FREE_BYTES)

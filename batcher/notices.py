@@ -1,0 +1,148 @@
+"""What a run tells while it goes on: values, each with the words a person reads.
+
+Made by what drives a run; shown, logged, counted or sent on by whoever listens. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from batcher.model import Decision, FileId
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins to send."""
+
+    event: ClassVar[str] = "run_started"
+    run: int
+    rate_per_s: float
+    to_send: int
+
+    @property
+    def words(self) -> str:
+        """Nothing: a person sees that by the figures."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class PaceChanged:
+    """The pace, or why it is below the cap, is another than when it was last told."""
+
+    event: ClassVar[str] = "pace_changed"
+    pace_per_s: float
+    cap_per_s: float
+    why: str | None
+    """None when it is at the cap again."""
+
+    @property
+    def words(self) -> str:
+        """Nothing: a person sees that by the figures."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing is sent until something is known: an outage, or credentials in question."""
+
+    event: ClassVar[str] = "waiting_began"
+    why: str
+
+    @property
+    def words(self) -> str:
+        """Why."""
+        return self.why[:1].upper() + self.why[1:] + "."
+
+
+@dataclass(frozen=True, slots=True)
+class OutageBegan(Waiting):
+    """The endpoint does not answer."""
+
+    event: ClassVar[str] = "outage_began"
+
+
+@dataclass(frozen=True, slots=True)
+class OutageOver:
+    """The endpoint answers again."""
+
+    event: ClassVar[str] = "outage_over"
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """How long it took."""
+        return f"The endpoint answers again, after {self.seconds:.0f} s."
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """The run stops sending, since going on would be wrong."""
+
+    event: ClassVar[str] = "halted"
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """Nothing: the closing summary begins with it."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSubmitted:
+    """An attempt that brought no task id."""
+
+    event: ClassVar[str] = "attempt_without_task"
+    file_id: FileId
+    decision: Decision
+    said: str
+    """The code and its message, or what happened instead of an answer."""
+    code: int | None = None
+    request_id: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What came back, and what was decided."""
+        return f"{self.file_id}: {self.said} → {self.decision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected(NotSubmitted):
+    """A submission that ended with a definite no."""
+
+    event: ClassVar[str] = "submission_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A manifest held what is no row."""
+
+    event: ClassVar[str] = "passed_over"
+    source: str
+    met: str
+
+    @property
+    def words(self) -> str:
+        """What it was."""
+        return f"{self.source}: passed over, no new recordings: {self.met}"
+
+
+Notice = (
+    RunStarted
+    | PaceChanged
+    | Waiting
+    | OutageBegan
+    | OutageOver
+    | Halted
+    | NotSubmitted
+    | Rejected
+    | PassedOver
+)
+
+Tell = Callable[[Notice], None]
+"""Called with each notice, in the run's own thread; must not block."""
+
+
+def to_nobody(_: Notice) -> None:
+    """Tell nobody."""

@@ -1,0 +1,565 @@
+"""``batcher check``: what would go wrong is said before a run does, all of it, and nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from conftest import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
+
+from batcher.cli.checking import disk_finding
+from batcher.cli.findings import Level
+from batcher.cli.reaching import clock_ahead_s
+from batcher.ledger import Readiness, Room
+from batcher.model import Place
+from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
+
+ABOUT = ["DNS", "connection", "TLS", "clock", "call", "ledger", "lock", "disk"]
+"""What is looked at after the settings, in this order."""
+
+LEDGERS = Path(__file__).parents[1] / "ledgers"
+
+MIB = 1 << 20
+
+
+async def check(cli: Cli, *args: str, code: int) -> Json:
+    """``batcher check --json``, by what each finding is about; of several, the worst."""
+    done = await cli("check", "--json", *args)
+    assert done.code == code, done.stdout + done.stderr
+    assert done.data["ready"] is (code == 0)
+    worst = ["ok", "skip", "warn", "fail"]
+    findings = sorted(done.data["findings"], key=lambda one: worst.index(one["level"]))
+    return {one["about"]: one for one in findings} | {"all": done.data}
+
+
+def levels(found: Json) -> dict[str, str]:
+    """How each thing is that is not well."""
+    return {about: one["level"] for about, one in found.items() if about != "all" and one["level"] != "ok"}
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file with its bytes and the time of its last change."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+async def test_all_is_well(cli: Cli) -> None:
+    """Everything is looked at, with one call that can start no task, and nothing in the folder changes."""
+    async with serving(cli) as sandbox:
+        before = tree(cli.folder)
+        done = await cli("check")
+        assert done.code == 0, done.stdout
+        assert done.stderr == "A run can begin.\n"
+        lines = done.stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["ok"] * len(lines)
+        assert [line.split()[1] for line in lines][-len(ABOUT) :] == ABOUT
+        assert tree(cli.folder) == before
+        assert [(entry.file_id, entry.accepted) for entry in sandbox.log] == [("", False)]
+
+
+async def test_it_needs_no_ledger_and_makes_none(cli: Cli) -> None:
+    """Before the first run there is no ledger, and none after the check."""
+    async with serving(cli, ledger_made=False):
+        found = await check(cli, code=0)
+        assert "none yet" in found["ledger"]["text"]
+        assert tree(cli.folder) == {}
+
+
+async def test_every_fault_is_found_not_only_the_first(cli: Cli) -> None:
+    """Wrong settings, a missing secret, a wrong clock and a file that is no ledger are told together."""
+    async with serving(cli, SandboxSettings(clock_offset_s=400), ledger_made=False) as sandbox:
+        (cli.folder / "batcher.db").write_text("file_id\n1\n")
+        (cli.folder / "batcher.toml").write_text("concurrency = 0\nspeed = 3\n")
+        cli.env |= {"BATCHER_RATE": "fast", "BATCHER_SERVER_SECRET": ""}
+        done = await cli("check", env={"COLUMNS": "80"})
+        assert done.code == 2
+        failing = [" ".join(line.split()[1:3]) for line in done.stdout.splitlines() if line[:4] == "fail"]
+        assert failing == [
+            "settings batcher.toml:",
+            "settings BATCHER_RATE",
+            "settings batcher.toml:",
+            "credentials BATCHER_SERVER_SECRET:",
+            "ledger batcher.db:",
+        ]
+        assert "warn  clock        our clock is 400 s behind the service's" in done.stdout
+        assert "skip  call " in done.stdout
+        assert "5 things to put right before a run, 1 warning." in done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        quiet = await cli("check", "-q")
+        assert {line[:4] for line in quiet.stdout.splitlines() if line[0] != " "} == {"fail", "warn"}
+        assert [entry.file_id for entry in sandbox.log] == ["", ""]
+
+
+async def test_each_setting_says_where_it_comes_from(cli: Cli) -> None:
+    """A flag, a variable, .env, the file of settings, or the default; all of them with -v."""
+    async with serving(cli):
+        (cli.folder / ".env").write_text("BATCHER_TIMEOUT=7s\nBATCHER_OFFSET=1;2\nBATCHER_GRACE=1\n")
+        (cli.folder / "mine.toml").write_text('grace = 3\nin-doubt = "hold"\n')
+        cli.env |= {"BATCHER_RATE": "5", "BATCHER_GRACE": ""}
+        args = ("check", "--config", "mine.toml", "-l", "other.db")
+        said = [" ".join(line.split()[2:]) for line in (await cli(*args)).stdout.splitlines()]
+        assert {
+            "ledger: other.db (--ledger)",
+            "rate: 5 (BATCHER_RATE)",
+            "timeout: 7 (BATCHER_TIMEOUT in .env)",
+            "grace: 1 (BATCHER_GRACE in .env)",
+            "offset: 1;2 (BATCHER_OFFSET in .env)",
+            "in_doubt: hold (mine.toml)",
+            "the ServerSecret is set (BATCHER_SERVER_SECRET)",
+        } <= set(said)
+        assert "concurrency: 64 (default)" not in said
+        loud = await cli(*args, "-v")
+        assert "concurrency: 64 (default)" in " ".join(loud.stdout.split())
+        found = (await cli(*args, "--json")).data["settings"]
+        assert found["rate"] == {"value": "5", "from": "environment"}
+        assert found["server_secret"] == {"value": "set", "from": "environment"}
+
+
+@pytest.mark.parametrize("place", ["env", "file", ".env"])
+async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None:
+    """Where the secret comes from is told; neither its text nor that of a wrong one is."""
+    async with serving(cli):
+        secret = cli.env.pop("BATCHER_SERVER_SECRET")
+        if place == "file":
+            (cli.folder / "secret").write_text(secret + "\n")
+            cli.env |= {"BATCHER_SERVER_SECRET_FILE": "secret"}
+        elif place == ".env":
+            (cli.folder / ".env").write_text(f"BATCHER_SERVER_SECRET={secret}\n")
+        else:
+            cli.env["BATCHER_SERVER_SECRET"] = secret
+        found = await check(cli, "-v", code=0)
+        told = {"env": "SECRET)", "file": "SECRET_FILE secret)", ".env": "SECRET in .env)"}[place]
+        assert found["credentials"]["text"] == f"the ServerSecret is set (BATCHER_SERVER_{told}"
+        (cli.folder / ".env").unlink(missing_ok=True)
+
+
+async def test_a_wrong_secret_is_found(cli: Cli) -> None:
+    """The signed call says that the credentials are no good, and what to look at."""
+    async with serving(cli):
+        cli.secret = cli.env["BATCHER_SERVER_SECRET"] = "f" * 32
+        found = await check(cli, code=2)
+        assert levels(found) == {"call": "fail"}
+        assert found["call"]["code"] == 100000005
+        assert "ServerSecret" in found["call"]["remedy"]
+
+
+async def test_the_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -> None:
+    """Who mixes up the two variables is told so, without the secret."""
+    async with serving(cli):
+        cli.env["BATCHER_SERVER_SECRET_FILE"] = cli.env.pop("BATCHER_SERVER_SECRET")
+        found = await check(cli, "-v", code=2)
+        assert levels(found) == {"credentials": "fail", "call": "skip"}
+
+
+@pytest.mark.parametrize(
+    ("account_code", "level", "words"),
+    [
+        (3, "fail", "the permission is not enabled"),
+        (5, "fail", "a configuration error at the vendor"),
+        (7, "fail", "authentication failed"),
+        (6, "fail", "3 times: nothing is proven"),
+        (777, "fail", "code 777"),
+    ],
+)
+async def test_a_fault_of_the_account_is_found(cli: Cli, account_code: int, level: str, words: str) -> None:
+    """A code other than 2 is told with its meaning; one about the rate only after three calls."""
+    async with serving(cli, SandboxSettings(rate_per_s=None, account_code=account_code)) as sandbox:
+        found = await check(cli, code=2)
+        assert levels(found) == {"call": level}
+        assert words in found["call"]["text"]
+        assert len(sandbox.log) == (3 if account_code == 6 else 1)
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "level", "words"),
+    [
+        (0, "ok", "within 1 s"),
+        (30, "ok", "our clock is 30 s behind"),
+        (-300, "warn", "our clock is 300 s ahead of"),
+        (3600, "warn", "our clock is 3600 s behind"),
+    ],
+)
+async def test_the_clock_is_held_against_the_services(
+    cli: Cli, offset_s: int, level: str, words: str
+) -> None:
+    """How far our clock is off is told; the credentials are proven whatever it says, as a run would do."""
+    async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)):
+        found = await check(cli, code=0)
+        assert found["clock"]["level"] == level
+        assert found["clock"]["text"].startswith(words)
+        assert abs(found["clock"]["ahead_s"] + offset_s) <= 1
+        assert found["call"]["code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "answered_at", "server_time", "ahead"),
+    [
+        (100.0, 100.1, 100, 0.0),
+        (100.9, 101.0, 100, 0.0),
+        (101.5, 101.6, 100, 1.05),
+        (99.8, 99.9, 100, -0.65),
+        (100.0, 105.0, 100, 0.0),
+        (412.0, 412.2, 100, 311.6),
+        (100.0, 100.2, 412, -312.4),
+    ],
+)
+def test_a_date_cut_to_seconds_says_no_more_than_it_can(
+    sent_at: float, answered_at: float, server_time: float, ahead: float
+) -> None:
+    """Within the second that was cut off, and the time the answer took, nothing is off."""
+    assert clock_ahead_s(sent_at, answered_at, server_time) == pytest.approx(ahead)
+
+
+async def test_a_service_that_does_not_answer_is_found(cli: Cli) -> None:
+    """A connection closed without an answer, and none at all, are told apart; the rest is looked at."""
+    async with serving(cli) as sandbox:
+        sandbox.outage = True
+        found = await check(cli, code=2)
+        assert levels(found) == {"clock": "skip", "call": "fail"}
+    found = await check(cli, code=2)
+    assert levels(found) == {"connection": "fail", "clock": "skip", "call": "skip"}
+    assert "refused" in found["connection"]["text"]
+
+
+async def test_a_name_that_is_none_is_found(cli: Cli) -> None:
+    """A host whose name nobody knows fails by itself; the ledger is looked at all the same."""
+    cli.use("https://nobody.invalid/")
+    found = await check(cli, code=2)
+    skipped = dict.fromkeys(("connection", "TLS", "clock", "call"), "skip")
+    assert levels(found) == skipped | {"DNS": "fail"}
+    assert found["DNS"]["text"].startswith("nobody.invalid: ")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "batcher.toml").write_text("rate = \n"),
+        lambda folder: (folder / "batcher.toml").write_bytes(b"\xff"),
+        lambda folder: (folder / ".env").write_bytes(b"BATCHER_RATE=\xff\n"),
+    ],
+    ids=["syntax", "bytes", ".env"],
+)
+async def test_what_a_file_may_have_set_is_not_guessed(cli: Cli, spoil: Callable[[Path], object]) -> None:
+    """When a file of settings cannot be read no default stands in for the endpoint, and nothing is called."""
+    async with serving(cli, ledger_made=False) as sandbox:
+        spoil(cli.folder)
+        found = await check(cli, code=2)
+        assert found["settings"]["level"] == "fail"
+        assert levels(found).keys() == {"settings", "ledger", "lock", "disk"}
+        del cli.env["BATCHER_ENDPOINT"]
+        sent = len(sandbox.log)
+        found = await check(cli, code=2)
+        assert {about: levels(found)[about] for about in ABOUT} == dict.fromkeys(ABOUT, "skip")
+        assert len(sandbox.log) == sent == 1
+
+
+async def test_a_variable_that_is_no_setting_is_named(cli: Cli) -> None:
+    """A mistyped variable has no effect and says so; what is shown of a value is safe for a terminal."""
+    async with serving(cli):
+        (cli.folder / ".env").write_text("BATCHER_CONCURENCY=3\nOTHERS=1\n")
+        cli.env |= {"BATCHER_RAET": "3", "BATCHER_PROGRESS": "\x1b[31mred"}
+        done = await cli("check")
+        assert done.code == 2
+        said = " ".join(done.stdout.split())
+        assert "BATCHER_RAET: there is no such setting, and it has no effect. Perhaps BATCHER_RATE is" in said
+        assert "BATCHER_CONCURENCY: there is no such setting" in said
+        assert "OTHERS" not in said
+        assert "fail settings BATCHER_PROGRESS ?[31mred: " in said
+
+
+async def test_a_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
+    """At the service itself more than 20 a second is more than it takes; elsewhere it may be any."""
+    cli.env["BATCHER_RATE"] = "50"
+    async with serving(cli):
+        assert levels(await check(cli, code=0)) == {}
+    async with proxying(None) as proxy:  # so that nothing leaves this machine
+        cli.use("https://rtc-api.zego.im/")
+        cli.env["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy}"
+        assert levels(await check(cli, code=2))["settings"] == "warn"
+
+
+# -- TLS and proxies ----------------------------------------------------------------------------------
+
+
+def certificate(folder: Path, host: str, days: int) -> tuple[Path, Path]:
+    """A certificate for a host that is its own authority."""
+    made, key = folder / f"{host}.pem", folder / f"{host}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days)]
+    command += ["-subj", f"/O=Archive/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+    command += ["-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    return made, key
+
+
+@asynccontextmanager
+async def serving_tls(made: Path, key: Path) -> AsyncIterator[int]:
+    """Something that answers every call with code 2, at a port of this machine, with a certificate."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"Code": 2, "Message": "no FileId"})
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made, key)
+    await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def proxying(to: int | None) -> AsyncIterator[int]:
+    """A proxy that connects everybody to one port, whatever they ask for; or refuses everybody."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if to is None:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            writer.close()
+            return
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", to)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates")
+
+
+@needs_openssl
+@pytest.mark.parametrize(("days", "level"), [(400, "ok"), (3, "warn")])
+async def test_the_certificate_is_told(cli: Cli, tmp_path: Path, days: int, level: str) -> None:
+    """Whose it is, who signed it and how long it is good; one that ends soon is a warning."""
+    made, key = certificate(tmp_path, "localhost", days)
+    async with serving_tls(made, key) as port:
+        cli.use(f"https://localhost:{port}/")
+        cli.env["SSL_CERT_FILE"] = str(made)
+        cli.python = shutil.which("python3", path=str(Path(cli.python).parent)) or cli.python
+        found = await check(cli, code=0)
+        assert levels(found) == ({} if level == "ok" else {"TLS": level})
+        assert found["TLS"]["text"].startswith(
+            "verified: localhost (Archive), signed by localhost (Archive), "
+        )
+        assert found["TLS"]["days_left"] in (days - 1, days)
+        assert found["DNS"]["addresses"]
+        assert found["connection"]["address"] in found["DNS"]["addresses"]
+        assert found["call"]["code"] == 2
+
+
+@needs_openssl
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+async def test_a_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path, host: str) -> None:
+    """One that nobody vouches for, and one of somebody else: nothing is sent, and the remedy is told."""
+    made, key = certificate(tmp_path, host, 400)
+    async with serving_tls(made, key) as port:
+        cli.use(f"https://localhost:{port}/")
+        if host != "localhost":
+            cli.env["SSL_CERT_FILE"] = str(made)
+        cli.python = shutil.which("python3", path=str(Path(cli.python).parent)) or cli.python
+        found = await check(cli, code=2)
+        assert levels(found) == {"TLS": "fail", "clock": "skip", "call": "skip"}
+        assert "TLS failed" in found["TLS"]["text"]
+        assert "SSL_CERT_FILE" in found["TLS"]["remedy"]
+
+
+@needs_openssl
+async def test_a_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> None:
+    """Through a proxy the service's own certificate is seen; the proxy's password is not shown."""
+    made, key = certificate(tmp_path, "zego.example", 400)
+    async with serving_tls(made, key) as port, proxying(port) as proxy:
+        cli.use("https://zego.example/")
+        cli.env |= {"SSL_CERT_FILE": str(made), "HTTPS_PROXY": f"http://me:hidden@127.0.0.1:{proxy}"}
+        cli.python = shutil.which("python3", path=str(Path(cli.python).parent)) or cli.python
+        found = await check(cli, code=0)
+        assert levels(found) == {}
+        assert f"through the proxy 127.0.0.1:{proxy}" in found["connection"]["text"]
+        assert "the proxy; it looks up zego.example itself" in found["DNS"]["text"]
+        assert found["TLS"]["subject"] == "zego.example (Archive)"
+        assert found["TLS"]["text"].endswith("days), seen through the proxy")
+        assert "hidden" not in str(found)
+
+
+async def test_a_proxy_that_refuses_is_found(cli: Cli) -> None:
+    """The connection ends at the proxy, and is said to."""
+    async with proxying(None) as proxy:
+        cli.use("https://zego.example/")
+        cli.env["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy}"
+        found = await check(cli, code=2)
+        assert levels(found) == {"connection": "fail", "TLS": "skip", "clock": "skip", "call": "skip"}
+        assert "HTTP 407" in found["connection"]["text"]
+
+
+# -- the ledger, its lock, the disk -------------------------------------------------------------------
+
+
+async def test_a_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A ledger bound to another AppId, or another kind of endpoint, fails as a run would."""
+    archive = manifest(tencent_ids(3))
+    async with serving(cli) as sandbox:
+        assert (await cli("run", archive, *PICTURES, *FAST)).code == 0
+        found = await check(cli, code=0)
+        assert found["ledger"]["app_id"] == SANDBOX_APP_ID
+        assert (
+            f"belongs to AppId {SANDBOX_APP_ID} and an endpoint outside the ZEGO cloud"
+            in found["ledger"]["text"]
+        )
+        cli.env["BATCHER_APP_ID"] = "7"
+        found = await check(cli, code=2)
+        assert levels(found)["ledger"] == "fail"
+        assert "a run now to AppId 7" in found["ledger"]["text"]
+        assert len(sandbox.log) == 5
+    async with proxying(None) as proxy:  # so that nothing leaves this machine
+        cli.use("https://rtc-api.zego.im/")
+        cli.env["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy}"
+        found = await check(cli, code=2)
+        assert levels(found)["ledger"] == "fail"
+        assert f"a run now to AppId {SANDBOX_APP_ID} and the ZEGO cloud" in found["ledger"]["text"]
+
+
+async def test_an_older_schema_is_told_and_left(cli: Cli) -> None:
+    """A ledger that the next run would bring up to date is told to be one, and stays as it is."""
+    async with serving(cli, ledger_made=False):
+        shutil.copy(LEDGERS / "0001.db", cli.folder / "batcher.db")
+        with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection, connection:
+            connection.execute("DELETE FROM binding")
+        before = tree(cli.folder)
+        found = await check(cli, code=0)
+        assert found["ledger"]["schema"] == "0001"
+        assert "which the next run makes" in found["ledger"]["text"]
+        assert tree(cli.folder) == before
+
+
+def _newer(path: Path) -> None:
+    shutil.copy(LEDGERS / "0002.db", path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE others (n)")
+
+
+def _damaged(path: Path) -> None:
+    whole = (LEDGERS / "0002.db").read_bytes()
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_newer, "upgrade batcher"),
+        (_foreign, "not a ledger"),
+        (_damaged, "the ledger cannot be used: "),
+        (lambda path: path.mkdir(), "this is a folder"),
+    ],
+    ids=["newer", "foreign", "damaged", "folder"],
+)
+async def test_a_ledger_that_cannot_be_used_is_found(
+    cli: Cli, make: Callable[[Path], object], words: str
+) -> None:
+    """A database of others, from a newer version, damaged, or none: told, and not touched."""
+    async with serving(cli, ledger_made=False):
+        make(cli.folder / "batcher.db")
+        before = tree(cli.folder)
+        found = await check(cli, code=2)
+        assert levels(found) == {"ledger": "fail"}
+        assert words in found["ledger"]["text"]
+        assert tree(cli.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("ledger", "about"), [("gone/batcher.db", "ledger"), ("postgresql://u:hidden@h/d", "ledger")]
+)
+async def test_a_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: str) -> None:
+    """A folder that is not there, and a database that is no file, without its password."""
+    async with serving(cli):
+        found = await check(cli, "-l", ledger, code=2)
+        assert levels(found)[about] == "fail"
+        assert "hidden" not in str(found)
+
+
+async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """What a killed run has left in the log beside the ledger counts, and stays there for the next run."""
+    archive = manifest(tencent_ids(40))
+    async with serving(cli) as sandbox:
+        run = await cli.start("run", archive, *PICTURES, "--rate", "0.05", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 1, 20)
+        found = await check(cli, code=0)
+        assert levels(found) == {"lock": "warn"}
+        assert (found["lock"]["pid"], found["lock"]["command"]) == (run.pid, "batcher run")
+        assert f"held by process {run.pid} on " in found["lock"]["text"]
+        assert "one begun now would end with 5" in found["lock"]["remedy"]
+        run.kill()
+        await run.communicate()
+        before = {name: one[0] for name, one in tree(cli.folder).items() if not name.endswith("-shm")}
+        assert before["batcher.db-wal"]
+        found = await check(cli, code=0)
+        assert levels(found) == {}
+        assert found["ledger"]["open"] >= 39
+        assert {name: one[0] for name, one in tree(cli.folder).items() if not name.endswith("-shm")} == before
+
+
+@pytest.mark.parametrize(
+    ("free", "open_submissions", "level"),
+    [
+        (10 * MIB, 0, Level.FAIL),
+        (17 * MIB, 0, Level.OK),
+        (1000 * MIB, 1_000_000, Level.OK),
+        (100 * MIB, 1_000_000, Level.FAIL),
+    ],
+)
+def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Level) -> None:
+    """Too little for a run to begin, or for what is open to be recorded, fails."""
+    found = Readiness("0002", "0002", (1, Place.ZEGO), open_submissions)
+    room = Room(free, open_submissions * 250, 16 * MIB)
+    assert disk_finding(room, found).level is level
+    assert (disk_finding(room, None).level is Level.FAIL) == (free < 16 * MIB), "before the first run"
+
+
+async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """What is loaded and not sent is what the disk must hold."""
+    assert (await cli("load", manifest(tencent_ids(30)), *PICTURES)).code == 0
+    async with serving(cli):
+        found = await check(cli, code=0)
+        assert found["ledger"]["open"] == 30
+        assert found["disk"]["needed_bytes"] == 30 * 250 + 16 * MIB
+        assert found["disk"]["free_bytes"] > 0
+        assert "30 submissions to send" in found["disk"]["text"]
+
+
+async def test_the_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The exit code alone tells whether a run could begin."""
+    archive = manifest(tencent_ids(2))
+    async with serving(cli, NO_LIMIT) as sandbox:
+        checked: Done = await cli("check", "-q")
+        assert (checked.code, checked.stdout, checked.stderr) == (0, "", "")
+        assert (await cli("run", archive, *PICTURES, *FAST)).code == 0
+        assert len([entry for entry in sandbox.log if entry.accepted]) == 2

@@ -1,0 +1,249 @@
+"""Two at once on one ledger: who holds it, waiting for it, and the name of nobody who is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+from conftest import FAST, PICTURES, Cli, Process, referee, serving, tencent_ids
+from filelock import FileLock
+
+from batcher.errors import LedgerBusy
+from batcher.ledger import Asker, Holder, lock_holder, open_for_writing, take_lock
+from batcher.sandbox import Sandbox
+
+WRITERS = {
+    "run": ("run", "archive.csv", *PICTURES, *FAST),
+    "load": ("load", "archive.csv", *PICTURES),
+    "retry": ("retry",),
+    "ledger prune": ("ledger", "prune", "--older-than", "90d"),
+    "ledger vacuum": ("ledger", "vacuum"),
+}
+
+
+@asynccontextmanager
+async def held(cli: Cli, manifest: Callable[..., Path]) -> AsyncIterator[tuple[Sandbox, Process]]:
+    """A sandbox, and a run that holds the ledger for as long as anybody likes."""
+    archive = manifest(tencent_ids(40))
+    async with serving(cli) as sandbox:
+        run = await cli.start("run", f"{archive}", *PICTURES, "--rate", "0.02", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 1, 20)
+        yield sandbox, run
+
+
+def lock_text(ledger: Path) -> str:
+    """What stands in a ledger's lock file."""
+    return Path(f"{ledger}.lock").read_text("utf-8")
+
+
+def write_lock_text(ledger: Path, text: str) -> None:
+    """Put something into a ledger's lock file, as whoever holds it might."""
+    Path(f"{ledger}.lock").write_text(text, "utf-8")
+
+
+def looking_at(ledger: Path) -> TextIO:
+    """A ledger's lock file, opened by a stranger."""
+    return Path(f"{ledger}.lock").open("r", encoding="utf-8")
+
+
+async def line_of(process: Process) -> str:
+    """What a command says next."""
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        return (await process.stderr.readline()).decode()
+
+
+async def test_the_message_names_the_other_runs_process_host_and_start(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Whoever comes second learns who holds the ledger since when; the holder's arguments are not told."""
+    async with held(cli, manifest) as (sandbox, run):
+        sent = len(sandbox.log)
+        since = (
+            json.loads(lock_text(cli.folder / "batcher.db"))["since"].replace("T", " ").removesuffix("+00:00")
+        )
+        for words in WRITERS.values():
+            done = await cli(*words)
+            assert done.code == 5
+            assert done.stderr == (
+                f"batcher: batcher.db: another run holds this ledger: process {run.pid} on "
+                f"{platform.node()}, since {since} UTC (batcher run). Wait for it, or use --wait-lock\n"
+            )
+        assert len(sandbox.log) == sent
+        run.kill()
+        await run.communicate()
+
+
+@pytest.mark.parametrize("command", WRITERS)
+async def test_a_command_waits_for_the_other_run(
+    cli: Cli, manifest: Callable[..., Path], command: str
+) -> None:
+    """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
+    async with held(cli, manifest) as (sandbox, run):
+        waiting = await cli.start(*WRITERS[command], "--wait-lock", "1m")
+        said = await line_of(waiting)
+        assert said.startswith(f"batcher.db: waiting up to 60 s for another run: process {run.pid} on ")
+        run.send_signal(signal.SIGTERM)
+        assert (await cli.finish(run)).code == 143
+        done = await cli.finish(waiting)
+        assert done.code == 0, done.stderr
+        assert "waiting" not in done.stderr
+        assert lock_text(cli.folder / "batcher.db") == "", "whose lock it was is taken away"
+        await referee(cli, sandbox)
+        if command == "run":
+            assert len(sandbox.log) == 40
+
+
+async def test_a_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The lock is gone with its process, however that ended."""
+    async with held(cli, manifest) as (_, run):
+        waiting = await cli.start("retry", env={"BATCHER_WAIT_LOCK": "1m"})
+        assert "waiting" in await line_of(waiting)
+        run.kill()
+        await run.communicate()
+        assert (await cli.finish(waiting)).code == 0
+
+
+async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """When the time is over the command ends with 5 and names the holder; with -q it says that alone."""
+    async with held(cli, manifest) as (_, run):
+        loud, quiet = await asyncio.gather(
+            cli("retry", "--wait-lock", "500ms"), cli("retry", "--wait-lock", "0.5", "-q")
+        )
+        assert (loud.code, quiet.code) == (5, 5)
+        assert [line.split(" ")[1] for line in loud.stderr.splitlines()] == ["waiting", "batcher.db:"]
+        assert quiet.stderr.startswith(
+            "batcher: batcher.db: another run holds this ledger, also after waiting 0.5 s: "
+            f"process {run.pid} on "
+        )
+        assert len(quiet.stderr.splitlines()) == 1
+        run.kill()
+        await run.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
+async def test_a_signal_ends_the_waiting_at_once(
+    cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
+) -> None:
+    """Who waits can be stopped as anybody else, with the signal's exit code and nothing done."""
+    async with held(cli, manifest) as (_, run):
+        waiting = await cli.start(*WRITERS[command], "--wait-lock", "1h")
+        assert "waiting up to 3600 s" in await line_of(waiting)
+        waiting.send_signal(number)
+        async with asyncio.timeout(5):
+            done = await cli.finish(waiting)
+        assert done.code == 128 + number
+        assert done.stderr == "batcher: batcher.db: stopped while waiting for another run\n"
+        assert run.returncode is None
+        run.kill()
+        await run.communicate()
+
+
+@pytest.mark.parametrize("duration", ["soon", "-1", "10 weeks", "inf"])
+async def test_a_duration_that_is_none_is_refused(cli: Cli, duration: str) -> None:
+    """What is no duration ends with 2 and is named."""
+    done = await cli("retry", f"--wait-lock={duration}")
+    assert done.code == 2
+    assert f"--wait-lock {duration}: " in done.stderr
+
+
+def _ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def _holder(**others: object) -> str:
+    told = {"pid": os.getpid(), "host": platform.node(), "since": "2026-11-22T18:00:03+00:00"}
+    return json.dumps(told | {"command": "batcher run"} | others) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "{}\n",
+        "[1]\n",
+        _holder(pid="many"),
+        _holder(pid=0),
+        _holder(pid=-1),
+        _holder(pid=10**30),
+        _holder(since="yesterday"),
+        _holder(since="0001-01-01T00:00:00+12:00"),
+        _holder(command="x" * 2000),
+        "\udcff\udcfe".encode("utf-8", "surrogateescape").decode("latin-1"),
+        f"{_holder(pid=_ended_process())}",
+    ],
+    ids=range(13),
+)
+async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -> None:
+    """An empty or damaged lock file, or one that a killed process has left, names nobody."""
+    ledger = tmp_path / "l.db"
+    with FileLock(f"{ledger}.lock"):
+        write_lock_text(ledger, text)
+        assert await lock_holder(ledger) is True
+        with pytest.raises(LedgerBusy, match="another run holds this ledger; its process cannot be told"):
+            await take_lock(ledger)
+    async with await open_for_writing(ledger):
+        holder = await lock_holder(ledger)
+        assert isinstance(holder, Holder)
+        assert (holder.pid, holder.host) == (os.getpid(), platform.node())
+    assert await lock_holder(ledger) is False
+
+
+async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
+    """Whether another machine's process lives cannot be known; its name is told, safe for a terminal."""
+    ledger = tmp_path / "l.db"
+    with FileLock(f"{ledger}.lock"):
+        write_lock_text(ledger, _holder(pid=4711, host="night\x1b[31mly-1"))
+        with pytest.raises(LedgerBusy) as caught:
+            await take_lock(ledger, Asker("batcher run", 0.0))
+    assert str(caught.value) == (
+        f"{ledger}: another run holds this ledger: process 4711 on night[31mly-1, "
+        "since 2026-11-22 18:00:03 UTC (batcher run). Wait for it, or use --wait-lock"
+    )
+
+
+async def test_a_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
+    """A run that meets somebody's look in the very moment asks again, and has the ledger."""
+    ledger = tmp_path / "l.db"
+    write_lock_text(ledger, _holder(pid=_ended_process()))
+    with looking_at(ledger) as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        taking = asyncio.create_task(take_lock(ledger))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not taking.done()
+    (await taking).release()
+
+
+async def test_a_look_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Where no lock file is there is none afterwards."""
+    assert await lock_holder(tmp_path / "l.db") is False
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
+
+
+async def test_a_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Path) -> None:
+    """A command without --wait-lock does not tell of it."""
+    ledger = tmp_path / "batcher.db"
+    ledger.write_bytes((Path(__file__).parents[1] / "ledgers" / "0001.db").read_bytes())
+    with FileLock(f"{ledger}.lock"):
+        done = await cli("status")
+    assert done.code == 5
+    assert "another run holds this ledger" in done.stderr
+    assert "--wait-lock" not in done.stderr
+    assert (await cli("status")).code == 0
+    assert lock_text(ledger) == ""
