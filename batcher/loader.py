@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import ParamSpec, Protocol, Self, TypeVar
 
 from batcher.errors import ManifestError
 from batcher.ledger import Added, Ledger
@@ -32,7 +32,7 @@ from batcher.manifest import (
     redacted,
     rounded_ids,
 )
-from batcher.model import InvalidRow, LoadId, Row
+from batcher.model import FileId, InvalidRow, LoadId, Parameters, Row
 from batcher.notices import PassedOver, Tell, to_nobody
 
 RESUBMITTED_SHARE = 0.1
@@ -173,7 +173,14 @@ def _lasting(source: str) -> str:
     return str(path.resolve()) if source != "-" and path.is_file() else "-"
 
 
-async def refuse_resubmission(ledger: Ledger, prepared: Prepared) -> None:
+class Known(Protocol):
+    """What is asked of a ledger before anything of a manifest is kept."""
+
+    async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
+        """Under which parameters recordings are in it already."""
+
+
+async def refuse_resubmission(ledger: Known, prepared: Prepared) -> None:
     """Refuse a manifest that would buy again what is in the ledger under other parameters.
 
     Raises:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
@@ -35,6 +37,9 @@ ROWS_WHILE_SENDING = 1_000
 
 NOTE_PACE_S = 5.0
 """How often the pace is put on record while it changes."""
+
+LOOK_AT_CLOCK_S = 10.0
+"""How often the wall clock is looked at while a run has an end in time."""
 
 BEGIN_AHEAD_PER_S = 1_000.0
 """Above this rate attempts are begun while all connections are taken."""
@@ -70,6 +75,10 @@ class RunSettings:
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = None
     """How many submissions may be taken up; None for all."""
+    lasts_s: float | None = None
+    """How long it may send before it is drained; None without end."""
+    until: datetime | None = None
+    """Wall time at which it is drained."""
     max_failures: MaxFailures = field(default_factory=lambda: MaxFailures(share=0.5))
     grace_s: float = 30.0
     """How long what is on the wire may take to end once the run is told to stop."""
@@ -156,6 +165,7 @@ class Runner:
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
+        self._stopped_early: str | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
         self._started_at = clock()
@@ -177,6 +187,7 @@ class Runner:
         self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
+        closing = asyncio.create_task(self._close_in_time(), name="window")
         async with asyncio.TaskGroup() as group:
             self._loading = group.create_task(self._load(), name="loader")
             self._workers = [
@@ -184,6 +195,7 @@ class Runner:
                 for n in range(self._settings.concurrency + self._ahead)
             ]
         noting.cancel()
+        closing.cancel()
         ending = await self._ending(run_id)
         with contextlib.suppress(LedgerError) if Exit.LEDGER in self._stops else contextlib.nullcontext():
             await self._ledger.end_run(
@@ -201,9 +213,7 @@ class Runner:
             self._cut_off()
             return
         self._stop(code, "stopped by " + code.name)
-        if self._loading is not None:
-            self._loading.cancel()
-        asyncio.get_running_loop().call_later(self._settings.grace_s, self._cut_off)
+        self._drain()
 
     @property
     def pace(self) -> Pace:
@@ -309,6 +319,30 @@ class Runner:
         self._claims.close()
         self._pacer.stop()
 
+    def _drain(self) -> None:
+        """Read no further, and give what is on the wire its time to end."""
+        if self._loading is not None:
+            self._loading.cancel()
+        asyncio.get_running_loop().call_later(self._settings.grace_s, self._cut_off)
+
+    async def _close_in_time(self) -> None:
+        """Drain the run when its time is over.
+
+        The wall clock is looked at again and again: it may be set, and a machine that slept has not counted.
+        """
+        until, lasts_s = self._settings.until, self._settings.lasts_s
+        while True:
+            left_s = math.inf if until is None else (until - datetime.now(UTC)).total_seconds()
+            if lasts_s is not None:
+                left_s = min(left_s, lasts_s - (self._clock() - self._started_at))
+            if left_s <= 0:
+                break
+            await asyncio.sleep(min(left_s, LOOK_AT_CLOCK_S))
+        self._stopped_early = "its time was over"
+        self._claims.close()
+        self._pacer.stop()
+        self._drain()
+
     def _cut_off(self) -> None:
         for task in (*self._workers, self._loading):
             if task is not None:
@@ -336,7 +370,8 @@ class Runner:
         tallies = await self._ledger.tallies()
         left = sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
         if left:
-            return Exit.WORK_LEFT, f"stopped at the limit of {self._settings.limit}, {left} left to send"
+            why = self._stopped_early or f"stopped at the limit of {self._settings.limit}"
+            return Exit.WORK_LEFT, f"{why}, {left:,} left to send"
         unfinished = [
             "stdin" if load.source == "-" else load.source
             for load in await self._ledger.loads()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
 
 _SettingsClass = type[BaseSettings]
 
+SECRET_COMMAND_S = 30.0
+"""How long a command may take to print the ServerSecret."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -55,6 +60,7 @@ class Settings(BaseSettings):
     app_id: int | None = Field(None, ge=1, lt=2**32)
     server_secret: SecretStr | None = None
     server_secret_file: Path | None = None
+    server_secret_command: str | None = None
     endpoint: str = DEFAULT_ENDPOINT
     is_test: bool | None = None
     ledger: str = "batcher.db"
@@ -64,6 +70,8 @@ class Settings(BaseSettings):
     timeout: float = Field(30.0, gt=0, allow_inf_nan=False)
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = Field(None, ge=1)
+    max_duration: float | None = Field(None, gt=0, allow_inf_nan=False)
+    until: str | None = None
     max_failures: str = "50%"
     grace: float = Field(30.0, ge=0, allow_inf_nan=False)
     wait_lock: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -81,7 +89,7 @@ class Settings(BaseSettings):
 
     progress: str = Field("auto", pattern="^(auto|plain|none)$")
 
-    @field_validator("timeout", "grace", "wait_lock", mode="before")
+    @field_validator("timeout", "grace", "wait_lock", "max_duration", mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         """Seconds from ``30``, ``30s``, ``500ms``, ``10m``, ``4h``."""
@@ -115,6 +123,16 @@ class Settings(BaseSettings):
         if text and text not in MANIFEST_FORMATS:
             raise ValueError(f"give one of {', '.join(MANIFEST_FORMATS)}")
         return text or None
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _until(cls, value: object) -> object:
+        """A time of day, ``5:30`` or ``05:30``; nothing is as good as left out."""
+        text = "" if value is None else str(value).strip().removesuffix(":00")  # a time in a file has seconds
+        text += ":00" if re.fullmatch(r"\d+", text) else ""
+        if text and not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", text):
+            raise ValueError("give a time of day such as 05:30")
+        return text.zfill(5) if text else None
 
     @field_validator("max_failures", mode="before")
     @classmethod
@@ -221,10 +239,13 @@ def account_of(settings: Settings) -> tuple[int, str]:
     if secret is None and settings.server_secret_file is not None:
         secret, problem = _read_secret(settings.server_secret_file)
         problems += [problem] if problem else []
+    elif secret is None and settings.server_secret_command is not None:
+        secret, problem = _ask_for_secret(settings.server_secret_command)
+        problems += [problem] if problem else []
     elif secret is None:
         problems.append(
             "BATCHER_SERVER_SECRET: the ServerSecret is missing; set it, or BATCHER_SERVER_SECRET_FILE to a "
-            "file that holds it"
+            "file that holds it, or BATCHER_SERVER_SECRET_COMMAND to a command that prints it"
         )
     if problems or settings.app_id is None or secret is None:
         raise SettingsError("\n".join(problems))
@@ -245,6 +266,31 @@ def _read_secret(path: Path) -> tuple[str | None, str | None]:
         return None, f"BATCHER_SERVER_SECRET_FILE: {path}: {words}"
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
         return None, f"BATCHER_SERVER_SECRET_FILE: {path}: one line with the ServerSecret is expected"
+    return secret, None
+
+
+def _ask_for_secret(command: str) -> tuple[str | None, str | None]:
+    """The first line that a command prints; no word of what it prints or is called with is shown."""
+    name = "BATCHER_SERVER_SECRET_COMMAND"
+    if os.environ.get(name) != command:
+        return None, (
+            f"{name}: is taken from the environment itself only, since whoever can write the working "
+            "directory's files could run commands by it"
+        )
+    try:
+        words = shlex.split(command)
+        done = subprocess.run(words, capture_output=True, timeout=SECRET_COMMAND_S, check=False)
+    except (OSError, ValueError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or "it cannot be read as a command"
+        return None, f"{name}: {why}"
+    except subprocess.TimeoutExpired:
+        return None, f"{name}: it has printed nothing for {SECRET_COMMAND_S:.0f} s"
+    if done.returncode:
+        return None, f"{name}: it ended with exit code {done.returncode}; run it by hand to see why"
+    lines = done.stdout.decode("ascii", "replace").splitlines()
+    secret = lines[0].strip() if lines else ""
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        return None, f"{name}: its first line is not a ServerSecret, 32 letters and digits"
     return secret, None
 
 

@@ -170,7 +170,10 @@ def run(
     timeout: o.Timeout = None,
     in_doubt: o.InDoubt = None,
     limit: o.Limit = None,
+    max_duration: o.MaxDuration = None,
+    until: o.Until = None,
     max_failures: o.MaxFailures = None,
+    dry_run: o.DryRun = False,
     progress: o.Progress = None,
     json: o.Json = False,
     wait_lock: o.WaitLock = None,
@@ -190,7 +193,7 @@ def run(
 
     Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
     refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
-    130, 143 stopped by a signal.
+    130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
 
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1 --offset 2
     """
@@ -198,9 +201,13 @@ def run(
     console = Console(verbose=verbose, quiet=quiet)
 
     async def work() -> int:
+        settings = _settings(given)
+        if dry_run:
+            from batcher.cli.forecasting import forecast
+
+            return await forecast(settings, manifests or [], console, as_json=json)
         from batcher.cli.running import run_manifests
 
-        settings = _settings(given)
         return await run_manifests(settings, manifests or [], console, as_json=json)
 
     _end_async(console, work, _fast_loop())

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from batcher.cli.console import Console
 from batcher.cli.locking import lock_for
 from batcher.cli.rows import how_to_read
-from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.loader import HowToRead, Loader, Prepared, in_thread, prepare_all, refuse_resubmission
+from batcher.ledger import ledger_path, open_for_writing
+from batcher.loader import HowToRead, Known, Loader, Prepared, in_thread, prepare_all, refuse_resubmission
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, ledger_option
@@ -76,7 +76,7 @@ async def prepare_manifests(manifests: Sequence[str], how: HowToRead, console: C
     return prepared
 
 
-async def refuse_resubmissions(ledger: Ledger, prepared: Sequence[Prepared], how: HowToRead) -> None:
+async def refuse_resubmissions(ledger: Known, prepared: Sequence[Prepared], how: HowToRead) -> None:
     """Refuse what would be bought again, unless that is meant."""
     if not how.allow_resubmit:
         for one in prepared:

@@ -115,6 +115,31 @@ Limit = Annotated[
     int | None,
     typer.Option(help="Take up this many submissions, then end.", metavar="N", rich_help_panel=RUN),
 ]
+MaxDuration = Annotated[
+    str | None,
+    typer.Option(
+        "--max-duration",
+        help="Drain and end after so long: 90m, 4h. The next run goes on.",
+        metavar="DURATION",
+        rich_help_panel=RUN,
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        help="Drain and end at this time of day, local time, the next one: 05:30. The next run goes on.",
+        metavar="HH:MM",
+        rich_help_panel=RUN,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what a run would do. Sends nothing, writes nothing, needs no credentials.",
+        rich_help_panel=RUN,
+    ),
+]
 MaxFailures = Annotated[
     str | None,
     typer.Option(

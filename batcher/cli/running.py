@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from batcher import __version__
 from batcher.cli.console import Console
@@ -15,6 +16,7 @@ from batcher.cli.display import watch
 from batcher.cli.loading import prepare_manifests, refuse_resubmissions, tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.rows import how_to_read
+from batcher.cli.window import until, window_s
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import Ledger, ledger_path, open_for_writing
@@ -119,6 +121,8 @@ def _run_settings(settings: Settings) -> RunSettings:
         concurrency=settings.concurrency,
         in_doubt=settings.in_doubt,
         limit=settings.limit,
+        lasts_s=settings.max_duration,
+        until=until(settings, datetime.now()),  # noqa: DTZ005 - what the clock on the wall shows
         max_failures=MaxFailures.parse(settings.max_failures),
         grace_s=settings.grace,
     )
@@ -166,6 +170,8 @@ async def _summary(
         run_id=ending.run_id,
         sent=ending.sent,
         seconds=ending.seconds,
+        rate_per_s=settings.rate,
+        window_s=window_s(settings, datetime.now() - timedelta(seconds=ending.seconds)),  # noqa: DTZ005
         now=now,
         this_run=of_run(tallies, ending.run_id),
         new=since(tallies, told),

@@ -6,10 +6,11 @@ whatever state a killed run has left the ledger in.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from batcher.ledger import opening
 from batcher.ledger.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
 from batcher.ledger.inspection import revision_of
 from batcher.ledger.tables import REVISIONS
-from batcher.model import Place, State
+from batcher.model import FileId, Parameters, Place, SnapshotType, State, Vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,54 @@ def readiness(path: Path) -> Readiness:
             (State.PENDING.value, State.SENDING.value),
         ).fetchone()[0]
     return Readiness(revision, REVISIONS[-1], (int(bound[0]), Place(bound[1])) if bound else None, int(left))
+
+
+_LACKING = """
+SELECT count(*) FROM other.submissions AS s
+JOIN other.parameters AS p ON p.id = s.parameters_id
+LEFT JOIN parameters AS q ON q.vendor = p.vendor AND q.type = p.type AND q.definition = p.definition
+    AND q.interval = p.interval AND q.offsets = p.offsets
+LEFT JOIN submissions AS r ON r.file_id = s.file_id AND r.parameters_id = q.id
+WHERE r.id IS NULL
+"""
+
+
+def lacking(path: Path, other: Path) -> int:
+    """How many of another ledger's submissions a ledger lacks.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    with opening.translated(path), _untouched(path) as connection:
+        connection.execute("ATTACH ? AS other", (str(other),))
+        return int(connection.execute(_LACKING).fetchone()[0])
+
+
+class Bystander:
+    """What a ledger knows, looked up from outside."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
+        """Under which parameters recordings are in the ledger already; unknown ones are left out."""
+        known: dict[FileId, set[Parameters]] = {}
+        with opening.translated(self._path), _untouched(self._path) as connection:
+            for file_id, vendor, kind, definition, interval, offsets in connection.execute(
+                "SELECT file_id, vendor, type, definition, interval, offsets FROM submissions "
+                "JOIN parameters ON parameters.id = parameters_id "
+                "WHERE file_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(file_ids)),),
+            ):
+                asked = Parameters(
+                    Vendor(vendor),
+                    SnapshotType(kind),
+                    definition,
+                    interval,
+                    tuple(offsets.split(";")) if offsets else (),
+                )
+                known.setdefault(FileId(file_id), set()).add(asked)
+        return known
 
 
 @contextmanager

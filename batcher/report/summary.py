@@ -10,11 +10,16 @@ from typing import Any
 
 from batcher.model import State
 from batcher.records import InvalidRowRecord, Meaning, Record
+from batcher.report.estimate import rest
 from batcher.report.figures import Figures
 from batcher.report.words import count, duration, paragraph, sentence
 
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
+ENOUGH_SENT = 100
+"""With fewer requests the rate of a run says nothing yet."""
+WORK_LEFT = 4
+"""The exit code of a run that stopped early on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,9 @@ class Summary:
     invalid_rows: InvalidRows
     meanings: Mapping[int, Meaning]
     """Of every code in the figures."""
+    rate_per_s: float = 20.0
+    window_s: float | None = None
+    """How long the run was allowed to last; None when it had no end."""
     doubtful: int = 0
     """Still to send, and perhaps accepted already: their answer was lost."""
     in_doubt: tuple[Record, ...] = ()
@@ -130,8 +138,13 @@ def _counts(summary: Summary) -> list[str]:
 def _effort(summary: Summary) -> list[str]:
     if not summary.sent:
         return ["Nothing was sent."]
-    pace = f", {summary.sent / summary.seconds:.1f} a second" if summary.seconds >= 1 else ""
-    return [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
+    rate_per_s = summary.sent / summary.seconds if summary.seconds >= 1 else 0.0
+    pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
+    lines = [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
+    if summary.now.open and summary.exit_code == WORK_LEFT:
+        measured = rate_per_s if summary.sent >= ENOUGH_SENT else summary.rate_per_s
+        lines.append(f"The rest takes {rest(summary.now.open, measured, summary.window_s)}.")
+    return lines
 
 
 def _codes(summary: Summary, codes: Mapping[int, int], width: int) -> list[str]:

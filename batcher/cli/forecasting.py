@@ -1,0 +1,102 @@
+"""``--dry-run``: what a run would do. It reads manifests and the ledger, and changes neither.
+
+Manifests are loaded into a ledger of their own in the temporary folder, by the same rules as ever, and what
+the real one lacks of it is what would be sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from batcher.cli.console import Console
+from batcher.cli.loading import (
+    BATCHES_AT_ONCE,
+    ROWS_AT_ONCE,
+    prepare_manifests,
+    refuse_resubmissions,
+    tune_process,
+)
+from batcher.cli.rows import how_to_read
+from batcher.cli.window import window_s
+from batcher.errors import LedgerMissing
+from batcher.ledger import ledger_path, open_for_writing
+from batcher.ledger.readiness import Bystander, lacking, readiness
+from batcher.loader import Loader, Prepared
+from batcher.report.estimate import rest
+from batcher.report.figures import figures
+from batcher.report.summary import FIRST_INVALID_ROWS
+from batcher.report.words import paragraph
+from batcher.settings import Settings
+
+
+async def forecast(settings: Settings, manifests: Sequence[str], console: Console, *, as_json: bool) -> int:
+    """Say what a run would do.
+
+    Returns:
+        0, or 1 when there are rows that cannot be sent.
+    """
+    how, path = how_to_read(settings), ledger_path(settings.ledger)
+    prepared = await prepare_manifests(manifests, how, console)
+    exists = path.exists()
+    if not prepared and not exists:
+        raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
+    left = readiness(path).open if exists else 0
+    if exists:
+        await refuse_resubmissions(Bystander(path), prepared, how)
+    with TemporaryDirectory(prefix="batcher-") as folder:
+        scratch = Path(folder) / "dry-run.db"
+        found, problems = await _read(prepared, scratch, console)
+        if exists:
+            found["new"] = lacking(path, scratch)
+    to_send = left + found["new"]
+    found["would_send"] = to_send if settings.limit is None else min(to_send, settings.limit)
+    found["open_before"] = left
+    if as_json:
+        console.data(json.dumps(found))
+    console.say("\n".join([*_lines(found, settings, bool(prepared)), *problems]))
+    return 1 if found["invalid"] else 0
+
+
+async def _read(
+    prepared: Sequence[Prepared], scratch: Path, console: Console
+) -> tuple[dict[str, int], list[str]]:
+    """Load manifests into a ledger that is thrown away; returns what they hold, and the first bad rows."""
+    tune_process()
+    async with await open_for_writing(scratch) as ledger:
+        await Loader(
+            ledger,
+            batch_rows=ROWS_AT_ONCE,
+            batches_at_once=BATCHES_AT_ONCE,
+            added=lambda: None,
+            tell=console.tell,
+        ).load(prepared)
+        distinct = figures(await ledger.tallies()).total
+        invalid = await ledger.count_invalid_rows()
+        problems = [
+            paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=console.width)
+            for row in await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
+        ]
+        rows = sum(load.rows for load in await ledger.loads())
+    heading = ["", "Invalid rows, the first"] if problems else []
+    return {"rows": rows, "distinct": distinct, "new": distinct, "invalid": invalid}, heading + problems
+
+
+def _lines(found: dict[str, int], settings: Settings, manifests: bool) -> list[str]:
+    lines = ["A dry run: nothing was sent, nothing written.", ""]
+    if manifests:
+        lines += [
+            f"  rows            {found['rows']:,}",
+            f"  submissions     {found['distinct']:,}",
+            f"  known already   {found['distinct'] - found['new']:,}",
+            f"  new             {found['new']:,}",
+        ]
+        lines += [f"  invalid rows    {found['invalid']:,}   never sent"] if found["invalid"] else []
+    lines += [f"  open before     {found['open_before']:,}", f"  would be sent   {found['would_send']:,}"]
+    if found["would_send"]:
+        text = rest(found["would_send"], settings.rate, window_s(settings, datetime.now()))  # noqa: DTZ005 - local
+        lines += ["", text[:1].upper() + text[1:] + "."]
+    return lines

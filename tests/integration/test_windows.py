@@ -1,0 +1,171 @@
+"""Runs that end before their work does, and runs that are only talked about."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import NO_LIMIT, PICTURES, Cli, serving, tencent_ids
+
+from batcher.cli.window import until, window_s
+from batcher.report.estimate import rest
+from batcher.settings import load_settings
+
+
+async def test_a_run_ends_after_its_time_and_the_next_goes_on(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """It drains, ends with 4, says how long the rest takes in nights, and leaves nothing in doubt."""
+    archive = manifest(tencent_ids(100))
+    async with serving(cli, NO_LIMIT) as sandbox:
+        done = await cli("run", archive, *PICTURES, "--max-duration", "1s", "--progress", "none")
+        assert done.code == 4, done.stderr
+        sent = len(sandbox.log)
+        assert 10 <= sent <= 30
+        assert f"Its time was over, {100 - sent} left to send." in done.stderr
+        assert "nights of 1 s." in done.stderr
+        counts = (await cli.status())["submissions"]
+        assert (counts["submitted"], counts["pending"]) == (sent, 100 - sent)
+        done = await cli("run", "--rate", "1000", "--max-duration", "1h", "--progress", "none")
+        assert done.code == 0, done.stderr
+    assert len(sandbox.log) == 100
+
+
+async def test_a_manifest_not_read_to_its_end_in_time_is_unfinished(cli: Cli) -> None:
+    """A stream that is held open does not keep a run beyond its time."""
+    ids = tencent_ids(20)
+    async with serving(cli, NO_LIMIT) as sandbox:
+        process = await cli.start("run", "-", *PICTURES, "--max-duration", "2s", "--progress", "none")
+        assert process.stdin is not None
+        process.stdin.write(("file_id\n" + "".join(f"{ids[n % 20]}\n" for n in range(11_000))).encode())
+        await process.stdin.drain()
+        async with asyncio.timeout(15):
+            assert await process.wait() == 4
+        counts = (await cli.status())["submissions"]
+    assert counts["submitted"] == counts["total"] == len(sandbox.log) == 20
+
+
+@pytest.mark.parametrize("lasts", ["0", "-1s", "soon", "1w"])
+async def test_a_time_that_is_none_is_refused(cli: Cli, manifest: Callable[..., Path], lasts: str) -> None:
+    """Nothing is sent when the end of a run cannot be read."""
+    done = await cli("run", manifest(tencent_ids(1)), *PICTURES, "--max-duration", lasts)
+    assert done.code == 2
+    assert "--max-duration" in done.stderr
+
+
+NOON = datetime(2026, 3, 4, 12, 0)  # noqa: DTZ001 - what the clock on the wall shows
+
+
+@pytest.mark.parametrize(
+    ("asked", "hours"), [("12:30", 0.5), ("5:30", 17.5), ("12:00", 24.0), ("11:59", 24 - 1 / 60)]
+)
+def test_a_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
+    """Later today, or tomorrow."""
+    end = until(load_settings({"until": asked}), NOON)
+    assert end is not None
+    assert end - NOON.astimezone(UTC) == timedelta(hours=hours)
+
+
+def test_of_two_ends_the_first_counts() -> None:
+    """A run that is caught up in the morning does not go on until the next night is over."""
+    assert window_s(load_settings({"until": "14:00", "max_duration": "1h"}), NOON) == 3600
+    assert window_s(load_settings({"until": "12:15", "max_duration": "1h"}), NOON) == 900
+    assert window_s(load_settings({}), NOON) is None
+
+
+def test_the_rest_is_told_in_hours_and_nights() -> None:
+    """With an end there are nights; without, or when one is enough, there are none."""
+    assert rest(72_000, 20.0, 2 * 3600) == "about 1 h at 20 a second"
+    assert rest(720_000, 20.0, 3 * 3600) == "about 10 h at 20 a second, in 4 nights of 3 h"
+    assert rest(20, 20.0, None) == "about 1 s at 20 a second"
+
+
+async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Rows, what is known, what would be sent and for how long; no request, no ledger, no change of one."""
+    ids = tencent_ids(50)
+    archive = manifest([*ids[:40], *ids[:5], "no-number"])
+    async with serving(cli, NO_LIMIT, ledger_made=False) as sandbox:
+        done = await cli("run", archive, *PICTURES, "--dry-run", "--json")
+        assert done.code == 1, done.stderr
+        assert not (cli.folder / "batcher.db").exists()
+        assert json.loads(done.stdout) == {
+            "rows": 46,
+            "distinct": 40,
+            "new": 40,
+            "invalid": 1,
+            "would_send": 40,
+            "open_before": 0,
+        }
+        assert "line 47" in done.stderr
+        assert (await cli("load", manifest(ids[30:], name="later.csv"), *PICTURES)).code == 0
+        before = {path.name: path.read_bytes() for path in sorted(cli.folder.glob("batcher.db*"))}
+        done = await cli("run", archive, *PICTURES, "--dry-run", "--until", "05:30")
+        assert done.code == 1, done.stderr
+        assert "known already   10" in done.stderr
+        assert "would be sent   50" in done.stderr
+        assert {path.name: path.read_bytes() for path in sorted(cli.folder.glob("batcher.db*"))} == before
+        other = ("--vendor", "Tencent", "--definition", "11", "--offset", "1")
+        refused = await cli("run", "later.csv", *other, "--dry-run")
+        assert refused.code == 2
+        assert "--allow-resubmit" in refused.stderr
+    assert sandbox.log == []
+
+
+async def test_a_dry_run_needs_no_credentials_and_agrees_with_the_run(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """What it says would be sent is what the run then sends."""
+    archive = manifest(tencent_ids(30))
+    forecast = json.loads((await cli("run", archive, *PICTURES, "--dry-run", "--json")).stdout)
+    async with serving(cli, NO_LIMIT) as sandbox:
+        done = await cli("run", archive, *PICTURES, "--rate", "1000", "--progress", "none")
+        assert done.code == 0, done.stderr
+    assert len(sandbox.log) == forecast["would_send"] == 30
+    with sqlite3.connect(cli.folder / "batcher.db") as connection:
+        assert connection.execute("SELECT count(*) FROM submissions").fetchone() == (30,)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "said"),
+    [
+        ("echo 0123456789abcdef0123456789abcdef", 0, ""),
+        ("false", 2, "ended with exit code 1"),
+        ("echo", 2, "first line is not a ServerSecret"),
+        ("/no/such/command", 2, "No such file"),
+    ],
+)
+async def test_a_command_may_print_the_secret(
+    cli: Cli, manifest: Callable[..., Path], printed: str, code: int, said: str
+) -> None:
+    """Its first line is the ServerSecret; what goes wrong is said without its words."""
+    archive = manifest(tencent_ids(2))
+    async with serving(cli, NO_LIMIT) as sandbox:
+        cli.env.pop("BATCHER_SERVER_SECRET", None)
+        cli.env["BATCHER_SERVER_SECRET_COMMAND"] = printed
+        done = await cli("run", archive, *PICTURES, "--progress", "none")
+        assert done.code == code, done.stderr
+        assert said in done.stderr
+        assert "0123456789abcdef" not in done.stderr
+    assert len(sandbox.log) == (2 if code == 0 else 0)
+
+
+async def test_a_file_in_the_working_directory_names_no_command(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Whoever can write ``.env`` must not be able to run commands by it."""
+    archive = manifest(tencent_ids(1))
+    async with serving(cli, NO_LIMIT):
+        cli.env.pop("BATCHER_SERVER_SECRET", None)
+        (cli.folder / ".env").write_text("BATCHER_SERVER_SECRET_COMMAND=touch made\n")
+        done = await cli("run", archive, *PICTURES, "--progress", "none")
+    assert done.code == 2
+    assert "from the environment itself only" in done.stderr
+    assert not (cli.folder / "made").exists()
