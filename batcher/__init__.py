@@ -1,4 +1,89 @@
-"""batcher: an async batch job runner for thumbnails of recordings in the ZEGO cloud."""
+"""batcher: an async batch job runner for thumbnails of recordings in the ZEGO cloud.
+
+For programs: the names below are the library, and are what is promised; :mod:`batcher.api` documents them.
+Nothing of it is imported before one of them is asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batcher.api import (
+        Account,
+        BatcherError,
+        BindingError,
+        Defaults,
+        Exit,
+        Figures,
+        HowToRead,
+        InDoubtPolicy,
+        InvalidRowRecord,
+        LedgerBusy,
+        LedgerError,
+        LedgerMissing,
+        LedgerTooNew,
+        Load,
+        Loaded,
+        ManifestError,
+        MaxFailures,
+        NotALedger,
+        Notice,
+        OpenLedger,
+        Pace,
+        ReadLedger,
+        Result,
+        RunSettings,
+        SettingsError,
+        State,
+        Summary,
+        open_ledger,
+        read_ledger,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = [
+    "Account",
+    "BatcherError",
+    "BindingError",
+    "Defaults",
+    "Exit",
+    "Figures",
+    "HowToRead",
+    "InDoubtPolicy",
+    "InvalidRowRecord",
+    "LedgerBusy",
+    "LedgerError",
+    "LedgerMissing",
+    "LedgerTooNew",
+    "Load",
+    "Loaded",
+    "ManifestError",
+    "MaxFailures",
+    "NotALedger",
+    "Notice",
+    "OpenLedger",
+    "Pace",
+    "ReadLedger",
+    "Result",
+    "RunSettings",
+    "SettingsError",
+    "State",
+    "Summary",
+    "__version__",
+    "open_ledger",
+    "read_ledger",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Bring the library in with the first of its names that is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from batcher import api
+
+    value: object = getattr(api, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

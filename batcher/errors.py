@@ -22,7 +22,13 @@ from __future__ import annotations
 
 
 class BatcherError(Exception):
-    """Root of everything batcher raises on purpose; its text says what, where and what to do."""
+    """Root of everything batcher raises on purpose; its text says what, where and what to do.
+
+    Attributes:
+        exit_code: with which a command ends that meets it.
+    """
+
+    exit_code: int = 2
 
 
 class SettingsError(BatcherError):
@@ -40,6 +46,8 @@ class BindingError(BatcherError):
 class LedgerBusy(BatcherError):
     """Another process holds the ledger's lock."""
 
+    exit_code = 5
+
 
 class Interrupted(BatcherError):
     """A signal came before there was anything to drain.
@@ -55,6 +63,8 @@ class Interrupted(BatcherError):
 
 class LedgerError(BatcherError):
     """The ledger cannot be read or written."""
+
+    exit_code = 6
 
 
 class LedgerMissing(LedgerError):

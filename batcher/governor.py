@@ -103,6 +103,8 @@ class Governor:
         self._ended: deque[bool] = deque(maxlen=JUDGED)
         self.waiting_for: str | None = None
         """Why nothing is sent at this moment."""
+        self.unanswered: str | None = None
+        """What the last call met in an outage that is not over."""
 
     async def heed(self, settlement: Settlement) -> None:
         """React to one recorded settlement; returns when the run may go on."""
@@ -124,7 +126,7 @@ class Governor:
                 self._pacer.slow_down(outcome.retry_after_s)
             case Decision.PROBE, _:
                 await self._suspect_credentials()
-            case _, NotSent() | ReplyLost() if self._silent >= SILENT_CALLS:
+            case _, NotSent() | ReplyLost() if self._silent >= SILENT_CALLS and _is_silence(outcome):
                 await self._sit_out(outcome.detail)
 
     @property
@@ -195,8 +197,10 @@ class Governor:
             self._silent = 0
             return True
 
+        self.unanswered = detail
         outage = OutageBegan(f"the endpoint does not answer ({detail}); waiting for it")
         if await self._probe(judge, FIRST_PROBE_S, outage):
+            self.unanswered = None
             self._tell(OutageOver(self._clock() - began))
 
     async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: Waiting) -> bool:

@@ -38,6 +38,12 @@ from batcher.notices import PassedOver, Tell, to_nobody
 RESUBMITTED_SHARE = 0.1
 """More of a manifest's recordings than this under other parameters look like a changed default."""
 
+ROWS_AT_ONCE = 5_000
+"""Rows of a manifest read at once when nothing is being sent."""
+
+BATCHES_AT_ONCE = 16
+"""So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -203,6 +209,28 @@ async def refuse_resubmission(ledger: Known, prepared: Prepared) -> None:
         "--interval, --offset or --type was not meant, undo it; if new pictures are wanted, "
         "add --allow-resubmit"
     )
+
+
+async def refuse_resubmissions(ledger: Known, prepared: Sequence[Prepared], how: HowToRead) -> None:
+    """Refuse what would be bought again, unless that is meant.
+
+    Raises:
+        ManifestError: a manifest would.
+    """
+    if not how.allow_resubmit:
+        for one in prepared:
+            await refuse_resubmission(ledger, one)
+
+
+async def load_alone(ledger: Ledger, prepared: Sequence[Prepared], tell: Tell = to_nobody) -> None:
+    """Load manifests while nothing is sent: as fast as the disk takes them.
+
+    Raises:
+        ManifestError: one turned out unusable on the way; what was read so far is kept.
+    """
+    await Loader(
+        ledger, batch_rows=ROWS_AT_ONCE, batches_at_once=BATCHES_AT_ONCE, added=lambda: None, tell=tell
+    ).load(prepared)
 
 
 class Loader:

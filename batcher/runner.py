@@ -97,6 +97,8 @@ class Ending:
     seconds: float
     unrecorded: tuple[Settlement, ...] = ()
     """Attempts whose end could not be written to the ledger."""
+    unanswered: bool = False
+    """Work is left because the endpoint did not answer; else it is left on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class Runner:
         self._standing = Standing()
         self._stops: dict[Exit, str] = {}
         self._stopped_early: str | None = None
+        self._unwanted = False
+        self._cutting_off: asyncio.TimerHandle | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
         self._started_at = clock()
@@ -196,6 +200,8 @@ class Runner:
             ]
         noting.cancel()
         closing.cancel()
+        if self._cutting_off is not None:
+            self._cutting_off.cancel()
         ending = await self._ending(run_id)
         with contextlib.suppress(LedgerError) if Exit.LEDGER in self._stops else contextlib.nullcontext():
             await self._ledger.end_run(
@@ -214,6 +220,14 @@ class Runner:
             return
         self._stop(code, "stopped by " + code.name)
         self._drain()
+
+    def end_early(self, why: str) -> None:
+        """Drain because whoever wanted the run wants it no more. A second time: at once."""
+        if self._unwanted:
+            self._cut_off()
+            return
+        self._unwanted = True
+        self._close(why)
 
     @property
     def pace(self) -> Pace:
@@ -241,7 +255,7 @@ class Runner:
             self._pacer,
             self._claims,
             self._standing,
-            self._heed,
+            self._heed if self._settled else self._governor.heed,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
@@ -278,7 +292,7 @@ class Runner:
 
     async def _load(self) -> None:
         try:
-            if not self._stops:  # a signal may have come before anything began
+            if not self._stops and not self._stopped_early:  # that may have come before anything began
                 await self._loader.load(self._prepared)
         except ManifestError as exc:
             sent = self._standing.sent
@@ -323,7 +337,9 @@ class Runner:
         """Read no further, and give what is on the wire its time to end."""
         if self._loading is not None:
             self._loading.cancel()
-        asyncio.get_running_loop().call_later(self._settings.grace_s, self._cut_off)
+        if self._cutting_off is None:
+            loop = asyncio.get_running_loop()
+            self._cutting_off = loop.call_later(self._settings.grace_s, self._cut_off)
 
     async def _close_in_time(self) -> None:
         """Drain the run when its time is over.
@@ -338,7 +354,11 @@ class Runner:
             if left_s <= 0:
                 break
             await asyncio.sleep(min(left_s, LOOK_AT_CLOCK_S))
-        self._stopped_early = "its time was over"
+        self._close("its time was over")
+
+    def _close(self, why: str) -> None:
+        """Leave work undone on purpose."""
+        self._stopped_early = self._stopped_early or why
         self._claims.close()
         self._pacer.stop()
         self._drain()
@@ -363,7 +383,8 @@ class Runner:
             if code in self._stops:
                 return replace(ending, exit=code, reason=self._stops[code])
         code, reason = await self._outcome()
-        return replace(ending, exit=code, reason=reason)
+        unanswered = code is Exit.WORK_LEFT and self._governor.unanswered is not None
+        return replace(ending, exit=code, reason=reason, unanswered=unanswered)
 
     async def _outcome(self) -> tuple[Exit, str]:
         """How a run ends that nothing has stopped."""
@@ -371,6 +392,11 @@ class Runner:
         left = sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
         if left:
             why = self._stopped_early or f"stopped at the limit of {self._settings.limit}"
+            if met := self._governor.unanswered:
+                return Exit.WORK_LEFT, (
+                    f"{why} while the endpoint did not answer ({met}), {left:,} left to send; check the "
+                    "network and BATCHER_ENDPOINT. The next run goes on"
+                )
             return Exit.WORK_LEFT, f"{why}, {left:,} left to send"
         unfinished = [
             "stdin" if load.source == "-" else load.source
@@ -378,7 +404,8 @@ class Runner:
             if load.unfinished
         ]
         if unfinished:
-            return Exit.WORK_LEFT, f"not read to the end yet: {', '.join(dict.fromkeys(unfinished))}"
+            names = ", ".join(dict.fromkeys(unfinished))
+            return Exit.WORK_LEFT, f"not read to the end yet: {names}; name it in a run to go on with it"
         told = await self._ledger.last_told_run()
         since = told.id if told else 0
         troubled = sum(t.n for t in tallies if t.state in TROUBLED and (t.run_id or 0) > since)

@@ -12,9 +12,11 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -37,11 +39,22 @@ MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
 
 _SettingsClass = type[BaseSettings]
 
+SECRETS = {
+    "server_secret": "the ServerSecret",
+    "notify": "a URL that carries tokens",
+    "ping_url": "a URL that is a secret",
+}
+"""Settings whose values are never shown, and never stand in the file of settings."""
+
 SECRET_COMMAND_S = 30.0
 """How long a command may take to print the ServerSecret."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+_TOML: ContextVar[Mapping[str, Any]] = ContextVar("toml")
+"""What stands in the file of settings, while they are read: the library asks the class for its sources."""
 
 
 class Settings(BaseSettings):
@@ -55,8 +68,6 @@ class Settings(BaseSettings):
         frozen=True,
         env_ignore_empty=True,
     )
-    _toml: ClassVar[Mapping[str, Any]] = {}
-
     app_id: int | None = Field(None, ge=1, lt=2**32)
     server_secret: SecretStr | None = None
     server_secret_file: Path | None = None
@@ -87,7 +98,16 @@ class Settings(BaseSettings):
     trust_ids: bool = False
     allow_resubmit: bool = False
 
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    metrics_file: Path | None = None
+    notify: SecretStr | None = None
+    notify_file: Path | None = None
+    notify_on: str = Field("failure", pattern="^(failure|halt|always|never)$")
+    ping_url: SecretStr | None = None
+
     progress: str = Field("auto", pattern="^(auto|plain|none)$")
+    log_format: str = "text"
 
     @field_validator("timeout", "grace", "wait_lock", "max_duration", mode="before")
     @classmethod
@@ -124,6 +144,15 @@ class Settings(BaseSettings):
             raise ValueError(f"give one of {', '.join(MANIFEST_FORMATS)}")
         return text or None
 
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _log_format(cls, value: object) -> object:
+        """One of the two, in any case."""
+        text = str(value).strip().lower()
+        if text not in {"text", "json"}:
+            raise ValueError("give text or json")
+        return text
+
     @field_validator("until", mode="before")
     @classmethod
     def _until(cls, value: object) -> object:
@@ -151,38 +180,32 @@ class Settings(BaseSettings):
     @field_validator("server_secret")
     @classmethod
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
+        return None if value is None else SecretStr(secret_of(value.get_secret_value()))
+
+    @field_validator("ping_url")
+    @classmethod
+    def _ping_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
             return None
-        stripped = value.get_secret_value().strip()
-        if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-            raise ValueError("the ServerSecret is 32 letters and digits, without blanks")
-        return SecretStr(stripped)
+        text = value.get_secret_value().strip()
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not text.isascii() or not text.isprintable() or " " in text or parts.fragment:
+            raise ValueError("give the URL of a check, beginning with https:// or http://")
+        return SecretStr(text)
 
     @field_validator("endpoint")
     @classmethod
     def _endpoint(cls, value: str, _info: ValidationInfo) -> str:
-        try:
-            parts = urlsplit(value)
-            host, _ = parts.hostname, parts.port
-            (host or "").encode("idna")
-        except ValueError as exc:
-            raise ValueError("not a URL") from exc
-        if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-            raise ValueError("give a URL such as https://rtc-api.zego.im/")
-        if parts.username or parts.password:
-            raise ValueError("a URL without a user name")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise ValueError(
-                "plain http is taken only for this machine's own addresses, since it would show the "
-                "signature to everyone on the way; use https"
-            )
-        return parts._replace(path=parts.path or "/").geturl()
+        return endpoint_of(value)
 
     @property
     def place(self) -> Place:
         """What kind of endpoint this is."""
-        host = urlsplit(self.endpoint).hostname or ""
-        return Place.ZEGO if host == "zego.im" or host.endswith(".zego.im") else Place.OTHER
+        return place_of(self.endpoint)
 
     @classmethod
     def settings_customise_sources(
@@ -194,8 +217,50 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then ``.env``, then the file of settings."""
-        toml = InitSettingsSource(settings_cls, dict(cls._toml))
+        toml = InitSettingsSource(settings_cls, dict(_TOML.get()))
         return init_settings, env_settings, dotenv_settings, toml
+
+
+def endpoint_of(text: str) -> str:
+    """Read the URL of an endpoint.
+
+    Raises:
+        ValueError: it is none, or would show signatures to everyone on the way.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
+    except ValueError as exc:
+        raise ValueError("not a URL") from exc
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+        raise ValueError("give a URL such as https://rtc-api.zego.im/")
+    if parts.username or parts.password:
+        raise ValueError("a URL without a user name")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            "plain http is taken only for this machine's own addresses, since it would show the "
+            "signature to everyone on the way; use https"
+        )
+    return parts._replace(path=parts.path or "/").geturl()
+
+
+def place_of(endpoint: str) -> Place:
+    """What kind of endpoint a URL names."""
+    host = urlsplit(endpoint).hostname or ""
+    return Place.ZEGO if host == "zego.im" or host.endswith(".zego.im") else Place.OTHER
+
+
+def secret_of(text: str) -> str:
+    """Read a ServerSecret; blanks around it do not count.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    stripped = text.strip()
+    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
+        raise ValueError("the ServerSecret is 32 letters and digits, without blanks")
+    return stripped
 
 
 def is_loopback(host: str) -> bool:
@@ -213,16 +278,19 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     Raises:
         SettingsError: with everything that is wrong.
     """
-    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    given: dict[str, Any] = {
+        name: value for name, value in flags.items() if value is not None and value != ()
+    }
     toml = _read_toml(config)
-    # The library takes a source's values from the class, so each reading gets a class of its own.
-    reading = type("Settings", (Settings,), {"_toml": toml, "__module__": __name__})
+    token = _TOML.set(toml)
     try:
-        settings: Settings = reading(**given)
+        settings = Settings(**given)
     except ValidationError as exc:
         raise SettingsError("\n".join(_problems(exc, given, toml, str(config or DEFAULT_CONFIG)))) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f".env: cannot be read: {exc}") from exc
+    finally:
+        _TOML.reset(token)
     return settings
 
 
@@ -320,11 +388,11 @@ def _parse_toml(config: Path | None) -> dict[str, Any]:
 def _toml_problems(values: Mapping[str, object], path: Path) -> list[str]:
     """What may not stand in the file of settings."""
     return [
-        f"{path}: {name}: the ServerSecret never stands in this file; set BATCHER_{name.upper()}"
-        if name == "server_secret"
+        f"{path}: {name}: {SECRETS[name]} never stands in this file; set BATCHER_{name.upper()}"
+        if name in SECRETS
         else f"{path}: {name}: there is no such setting"
         for name in values
-        if name not in Settings.model_fields or name == "server_secret"
+        if name not in Settings.model_fields or name in SECRETS
     ]
 
 
@@ -334,9 +402,7 @@ def _problems(
     lines = []
     for error in exc.errors(include_url=False, include_context=False):
         name = str(error["loc"][0])
-        given = (
-            "" if name == "server_secret" or "@" in str(error.get("input")) else f" {error.get('input')!s}"
-        )
+        given = "" if name in SECRETS or "@" in str(error.get("input")) else f" {error.get('input')!s}"
         message = error["msg"].removeprefix("Value error, ")
         lines.append(f"{_named(name, flags, toml, config)}{given}: {message}")
     return lines
@@ -353,22 +419,26 @@ def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object], c
 # -- looking at settings that may be wrong ------------------------------------------------------------
 
 
-class _Given(Settings):
-    """Settings out of what is given alone; nothing else is read."""
+@cache
+def _given_alone() -> type[Settings]:
+    """Settings out of what is given; nothing else is read. Made when needed: it takes 20 ms."""
 
-    model_config = SettingsConfigDict(env_file=None)
+    class Given(Settings):
+        model_config = SettingsConfigDict(env_file=None)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: _SettingsClass,  # noqa: ARG003 - the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given, and nothing else."""
-        return (init_settings,)
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: _SettingsClass,  # noqa: ARG003 - the signature is the library's
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """What is given, and nothing else."""
+            return (init_settings,)
+
+    return Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +471,7 @@ def examine_settings(flags: Mapping[str, object], config: Path | None = None) ->
     def read_toml() -> dict[str, Any]:
         toml.update(_parse_toml(config))
         problems.extend(_toml_problems(toml, path))
-        return {name: value for name, value in toml.items() if name != "server_secret"}
+        return {name: value for name, value in toml.items() if name not in SECRETS}
 
     def read_dotenv() -> dict[str, Any]:
         source = DotEnvSettingsSource(Settings)
@@ -445,8 +515,8 @@ def _validated(
 ) -> tuple[Settings, set[str], list[str]]:
     """Settings out of the values that are right; the names of those that are wrong, and why."""
     try:
-        return _Given(**values), set(), []
+        return _given_alone()(**values), set(), []
     except ValidationError as exc:
         wrong = {str(error["loc"][0]) for error in exc.errors()}
         right = {name: value for name, value in values.items() if name not in wrong}
-        return _Given(**right), wrong, _problems(exc, flags, toml, config)
+        return _given_alone()(**right), wrong, _problems(exc, flags, toml, config)

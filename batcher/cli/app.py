@@ -5,10 +5,11 @@ Nothing heavy is imported here: what a command needs comes in when it runs.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,13 +17,15 @@ import typer
 
 from batcher import __version__
 from batcher.cli import options as o
-from batcher.cli.console import Console, Volume
+from batcher.cli.console import Console
 from batcher.cli.ledgers import Program, ledger_commands
-from batcher.errors import BatcherError, Interrupted, LedgerBusy, LedgerError
+from batcher.cli.logs import attach, attached, say_defect, take_over
+from batcher.errors import BatcherError, Interrupted, SettingsError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from batcher.cli.announcing import Announcer
     from batcher.settings import Settings
 
 DEFECT = 70
@@ -54,7 +57,32 @@ app = typer.Typer(
 
 def main() -> None:
     """The ``batcher`` command."""
-    app()
+    console = Console(log_format=_log_format(sys.argv[1:]))
+    take_over(console)
+    command = typer.main.get_command(app)
+    if not console.for_programs:
+        command()
+    try:
+        code = command(standalone_mode=False)
+    except Exception as exc:  # a line that cannot be understood; whose class is the library's own affair
+        if not isinstance(code := getattr(exc, "exit_code", None), int):
+            raise
+        text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
+        console.problem(text, exit_code=code)
+    sys.exit(code)
+
+
+def _log_format(words: Sequence[str]) -> str | None:
+    """What ``--log-format`` says on a command line that may be wrong otherwise."""
+    given = None
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == "--":
+            break
+        if word == "--log-format":
+            given = following
+        elif word.startswith("--log-format="):
+            given = word.partition("=")[2]
+    return given
 
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
@@ -86,9 +114,10 @@ def _root(
     del version
 
 
-def _end(console: Console, work: Callable[[], int]) -> None:
+def _end(console: Console, work: Callable[[], int], announcer: Announcer | None = None) -> None:
     """Do a command's work and end with its exit code; what is wrong is said in one message."""
-    code = 0
+    code, said = 0, ""
+    attach(console)
     try:
         code = work()
     except BrokenPipeError:
@@ -97,15 +126,17 @@ def _end(console: Console, work: Callable[[], int]) -> None:
         code = 130
     except Interrupted as exc:
         console.say(f"batcher: {exc}")
-        code = exc.exit_code
+        code, said = exc.exit_code, str(exc)
     except BatcherError as exc:
-        console.problem("\n".join(f"batcher: {line}" for line in str(exc).splitlines()))
-        code = 5 if isinstance(exc, LedgerBusy) else 6 if isinstance(exc, LedgerError) else 2
+        code, said = exc.exit_code, str(exc)
+        text = "\n".join(f"batcher: {line}" for line in said.splitlines())
+        console.problem(text, error=type(exc).__name__, exit_code=code)
     except Exception as exc:
-        if console.volume is Volume.VERBOSE:
-            raise
-        console.problem(f"batcher: a defect in batcher, {type(exc).__name__}: report it; -v shows where")
-        code = DEFECT
+        say_defect(console, exc)
+        code, said = DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
+    if announcer is not None:
+        with contextlib.suppress(KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait
+            announcer.end(code, said)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -118,6 +149,7 @@ def _end_async(
     console: Console,
     work: Callable[[], Coroutine[Any, Any, int]],
     loop: Callable[[], AbstractEventLoop] | None = None,
+    announcer: Announcer | None = None,
 ) -> None:
     import asyncio
 
@@ -125,7 +157,7 @@ def _end_async(
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(work())
 
-    _end(console, run)
+    _end(console, run, announcer)
 
 
 def _fast_loop() -> Callable[[], AbstractEventLoop] | None:
@@ -137,11 +169,26 @@ def _fast_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _announcer(given: dict[str, Any], console: Console) -> Announcer:
+    """Who tells of a run; it has told already that the run begins."""
+    from batcher.cli.announcing import Announcer
+
+    announcer = Announcer(_flags(given), given["config"], console)
+    announcer.begin()
+    return announcer
+
+
 def _settings(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
-    from batcher.settings import load_settings
+    from batcher.settings import examine_settings, load_settings
 
-    return load_settings(_flags(given), given["config"])
+    try:
+        settings = load_settings(_flags(given), given["config"])
+    except SettingsError:
+        attached().heed(examine_settings(_flags(given), given["config"]).settings)
+        raise
+    attached().heed(settings)
+    return settings
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -175,12 +222,16 @@ def run(
     max_failures: o.MaxFailures = None,
     dry_run: o.DryRun = False,
     progress: o.Progress = None,
+    metrics_port: o.MetricsPort = None,
+    metrics_host: o.MetricsHost = None,
+    metrics_file: o.MetricsFile = None,
     json: o.Json = False,
     wait_lock: o.WaitLock = None,
     ledger: o.Ledger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Load manifests and submit everything that is open.
 
@@ -198,7 +249,7 @@ def run(
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1 --offset 2
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         settings = _settings(given)
@@ -208,9 +259,11 @@ def run(
             return await forecast(settings, manifests or [], console, as_json=json)
         from batcher.cli.running import run_manifests
 
-        return await run_manifests(settings, manifests or [], console, as_json=json)
+        heed = announcer.heed if announcer else None
+        return await run_manifests(settings, manifests or [], console, as_json=json, heed=heed)
 
-    _end_async(console, work, _fast_loop())
+    announcer = None if dry_run else _announcer(given, console)
+    _end_async(console, work, _fast_loop(), announcer)
 
 
 @_command(_MAIN)
@@ -233,6 +286,7 @@ def load(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Load manifests into the ledger; send nothing.
 
@@ -244,7 +298,7 @@ def load(
     Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.loading import load_manifests
@@ -262,6 +316,7 @@ def check(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Say what would go wrong before a run does.
 
@@ -275,7 +330,7 @@ def check(
     Example:  batcher check --json
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.checking import check_all
@@ -292,6 +347,7 @@ def status(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Say how many submissions stand where, what came back, and how long the rest will take.
 
@@ -302,7 +358,7 @@ def status(
     Example:  batcher status --json
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.reading import say_status
@@ -349,6 +405,7 @@ def export(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Write the results, one row for each submission, or for each row of a manifest.
 
@@ -360,7 +417,7 @@ def export(
     Example:  batcher export archive.csv --vendor Tencent --definition 10 --offset 1 -o results.csv
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.exporting import export_results
@@ -378,6 +435,7 @@ def show(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Say everything known of one recording: what was asked, every attempt, codes and RequestIds.
 
@@ -386,7 +444,7 @@ def show(
     Example:  batcher show 1397757897438985123
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.reading import show_recording
@@ -410,6 +468,7 @@ def retry(
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
     """Put failed and rejected submissions back in the queue, with a fresh budget of tries.
 
@@ -421,7 +480,7 @@ def retry(
     Example:  batcher retry --code 1000
     """
     given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet)
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
         from batcher.cli.running import put_back

@@ -66,7 +66,10 @@ async def check_all(
 ) -> int:
     """Look at everything and print what was found."""
     examined = examine_settings(flags, config)
+    console.heed(examined.settings)
     account, credentials = _account(examined)
+    if account is not None:
+        console.redaction.learn(account.server_secret)
     findings = [*_settings_findings(examined, console.volume), *credentials]
     if "endpoint" in examined.unsure:
         findings += [
@@ -86,7 +89,7 @@ async def check_all(
     else:
         for finding in findings:
             if console.volume > Volume.QUIET or finding.level in (Level.WARN, Level.FAIL):
-                console.data(finding_text(finding, console.width))
+                console.show(finding_text(finding, console.width))
         console.say(_verdict(findings))
     return NOT_READY if fails(findings) else 0
 

@@ -1,16 +1,31 @@
-"""stderr, for people, and stdout, for data: what is said survives a reader that has gone away."""
+"""stderr, for people or programs, and stdout, for data: what is said survives a reader that has gone away.
+
+Between the commands and the two streams. Whatever goes to people passes here, or :mod:`batcher.cli.logs`,
+without secrets and without characters that a terminal would obey; what is data goes out as it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
 
-from batcher.notices import Notice, NotSubmitted
+from batcher.notices import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
+from batcher.redaction import Redaction
+
+if TYPE_CHECKING:
+    from batcher.settings import Settings
 
 MAX_WIDTH = 100
+
+_OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
 
 
 class Volume(IntEnum):
@@ -22,35 +37,111 @@ class Volume(IntEnum):
     VERBOSE = 2
 
 
+class LogFormat(StrEnum):
+    """How stderr is written."""
+
+    TEXT = "text"
+    """For people."""
+    JSON = "json"
+    """For programs: each line one JSON object."""
+
+
+class Level(StrEnum):
+    """How much an event weighs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class Console:
-    """What a command says to people."""
+    """What a command says.
 
-    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+    Args:
+        verbose: say more.
+        quiet: say problems only.
+        log_format: how; when not given, as ``BATCHER_LOG_FORMAT`` says. The settings may say better later.
+    """
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False, log_format: str | None = None) -> None:
         self.volume = Volume.QUIET if quiet else Volume.VERBOSE if verbose else Volume.NORMAL
+        self.redaction = Redaction()
+        wanted = log_format or os.environ.get("BATCHER_LOG_FORMAT", "")
+        self.log_format = LogFormat.JSON if wanted.strip().lower() == LogFormat.JSON else LogFormat.TEXT
 
-    def problem(self, text: str) -> None:
-        """Say what is wrong; always said."""
-        _write(text)
+    def heed(self, settings: Settings) -> None:
+        """Go by the settings, now that they are read: how to write, and what must never be written."""
+        self.log_format = LogFormat(settings.log_format)
+        for name in type(settings).model_fields:
+            if hasattr(secret := getattr(settings, name), "get_secret_value"):
+                self.redaction.learn(secret.get_secret_value())
+
+    def problem(self, text: str, **known: object) -> None:
+        """Say what is wrong; always said. ``known`` is for programs."""
+        if self.for_programs:
+            self._event(Level.ERROR, "message", {"text": _unprefixed(text), **known})
+        else:
+            self.write(text)
+
+    def warn(self, text: str) -> None:
+        """Say what may be wrong; always said."""
+        if self.for_programs:
+            self._event(Level.WARNING, "message", {"text": text})
+        else:
+            self.write(f"batcher: warning: {text}")
 
     def say(self, text: str) -> None:
         """Say what was done, unless only problems are wanted."""
         if self.volume > Volume.QUIET:
-            _write(text)
+            self._words(Level.INFO, text)
 
     def detail(self, text: str) -> None:
         """Say what only a curious person wants to know."""
         if self.volume is Volume.VERBOSE:
-            _write(text)
+            self._words(Level.DEBUG, text)
 
     def tell(self, notice: Notice) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
-        say = self.detail if isinstance(notice, NotSubmitted) else self.say
-        say(notice.words)
+        if not self.for_programs:
+            say = self.detail if isinstance(notice, NotSubmitted) else self.say
+            say(notice.words)
+        elif self._is_wanted(notice):
+            known = {field.name: getattr(notice, field.name) for field in fields(notice)}
+            self._event(_level(notice), notice.event, known)
+
+    def progress(self, text: str, figures: Mapping[str, object]) -> None:
+        """Say how far a run is."""
+        if not self.for_programs:
+            self.say(text)
+        elif self.volume > Volume.QUIET:
+            self._event(Level.INFO, "progress", figures)
+
+    def finished(self, text: str, figures: Mapping[str, object], exit_code: int) -> None:
+        """Close a run: the summary's words, or all its figures; a quiet run that ended well says nothing."""
+        if not self.for_programs:
+            self.write(text)
+        elif exit_code or self.volume > Volume.QUIET:
+            level = Level.INFO if exit_code == 0 else Level.WARNING if exit_code in (1, 4) else Level.ERROR
+            self._event(level, "run_finished", figures)
 
     def data(self, text: str) -> None:
-        """Write a line of data to stdout, whose reader may have gone away."""
+        """Write a line of data to stdout, as it is; its reader may have gone away."""
         with contextlib.suppress(BrokenPipeError):
             print(text, flush=True)  # noqa: T201 - data, on stdout
+
+    def show(self, text: str) -> None:
+        """Write lines for people to stdout, whose reader may have gone away."""
+        self.data(legible(text))
+
+    def write(self, text: str) -> None:
+        """Write lines for people to stderr, without secrets and without what a terminal obeys."""
+        write_line(legible(self.redaction(text)))
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether each line on stderr is a JSON object."""
+        return self.log_format is LogFormat.JSON
 
     @property
     def width(self) -> int:
@@ -60,15 +151,67 @@ class Console:
     @property
     def is_terminal(self) -> bool:
         """Whether a person may be watching stderr."""
+        if self.for_programs:
+            return False
         try:
             return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         except ValueError:
             return False
 
+    def _words(self, level: Level, text: str) -> None:
+        if not self.for_programs:
+            self.write(text)
+        elif text:
+            self._event(level, "message", {"text": text.strip("\n")})
 
-def _write(text: str) -> None:
+    def _event(self, level: Level, event: str, known: Mapping[str, object]) -> None:
+        from batcher.cli.logs import record_event  # what writes JSON comes in when something is written
+
+        record_event(self, level, event, known)
+
+    def _is_wanted(self, notice: Notice) -> bool:
+        """Whether a program is told; when only problems are wanted, of what ends a run."""
+        if self.volume is Volume.QUIET:
+            return isinstance(notice, Halted)
+        return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
+
+
+def legible(text: str) -> str:
+    """A text for a terminal: characters that it would obey are escaped, ends of lines are kept."""
+    return _OBEYED.sub(_escaped, text)
+
+
+def write_line(text: str) -> None:
+    """Write to stderr, as it is; a closed pipe or a vanished terminal stops nobody."""
     if not text or sys.stderr is None:
         return
-    with contextlib.suppress(OSError, ValueError):  # a closed pipe or a vanished terminal stops nobody
+    try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # so that its end finds nothing left to complain of
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _level(notice: Notice) -> Level:
+    match notice:
+        case Halted():
+            return Level.ERROR
+        case OutageBegan() | Waiting() | Rejected():
+            return Level.WARNING
+        case NotSubmitted():
+            return Level.DEBUG
+        case _:
+            return Level.INFO
+
+
+def _unprefixed(text: str) -> str:
+    """Words without the name of the program before each line, which a person needs and a program does not."""
+    return "\n".join(line.removeprefix("batcher: ") for line in text.splitlines())

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from batcher.cli.console import Console
+from batcher.cli.console import Console, legible
 from batcher.errors import LedgerError
 from batcher.ledger import LedgerReader
 from batcher.model import State
@@ -82,7 +82,17 @@ def _plain(runner: Runner, console: Console) -> _Show:
         slow = (
             f"; pace {runner.pace.pace_per_s:.1f}/s: {runner.pace.why_slow}" if runner.pace.why_slow else ""
         )
-        console.say(", ".join(parts) + (f", {duration(left)} left" if left else "") + slow)
+        known = {
+            "total": now.total,
+            "ended": now.ended,
+            **{state.value: n for state, n in now.by_state.items()},
+            "sent": runner.pace.sent,
+            "now_per_s": round(runner.pace.now_per_s, 2),
+            "pace_per_s": round(runner.pace.pace_per_s, 2),
+            "why_slow": runner.pace.why_slow,
+            "seconds_left": None if left is None else round(left),
+        }
+        console.progress(", ".join(parts) + (f", {duration(left)} left" if left else "") + slow, known)
 
     return show
 
@@ -143,5 +153,5 @@ class _Display:
             + (f"   {duration(left)} left" if left is not None else "")
         )
         if pace.why_slow:
-            speed.append(f"\nPace {pace.pace_per_s:.1f}/s: {pace.why_slow}", style="yellow")
+            speed.append(legible(f"\nPace {pace.pace_per_s:.1f}/s: {pace.why_slow}"), style="yellow")
         return Group(grid, where, speed)

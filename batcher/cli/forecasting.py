@@ -13,19 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batcher.cli.console import Console
-from batcher.cli.loading import (
-    BATCHES_AT_ONCE,
-    ROWS_AT_ONCE,
-    prepare_manifests,
-    refuse_resubmissions,
-    tune_process,
-)
+from batcher.cli.loading import prepare_manifests, tune_process
 from batcher.cli.rows import how_to_read
 from batcher.cli.window import window_s
 from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.readiness import Bystander, lacking, readiness
-from batcher.loader import Loader, Prepared
+from batcher.loader import Prepared, load_alone, refuse_resubmissions
 from batcher.report.estimate import rest
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS
@@ -67,13 +61,7 @@ async def _read(
     """Load manifests into a ledger that is thrown away; returns what they hold, and the first bad rows."""
     tune_process()
     async with await open_for_writing(scratch) as ledger:
-        await Loader(
-            ledger,
-            batch_rows=ROWS_AT_ONCE,
-            batches_at_once=BATCHES_AT_ONCE,
-            added=lambda: None,
-            tell=console.tell,
-        ).load(prepared)
+        await load_alone(ledger, prepared, console.tell)
         distinct = figures(await ledger.tallies()).total
         invalid = await ledger.count_invalid_rows()
         problems = [

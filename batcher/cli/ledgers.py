@@ -66,6 +66,7 @@ def _readers(program: Program, command: _Command) -> None:
         config: o.Config = None,
         verbose: o.Verbose = False,
         quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
     ) -> None:
         """Say what the ledger's file is made of: schema, size and rows by table, free room.
 
@@ -76,7 +77,7 @@ def _readers(program: Program, command: _Command) -> None:
         Example:  batcher ledger info --json
         """
         given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet)
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
         def work() -> int:
             from batcher.cli.upkeep import say_info
@@ -91,6 +92,7 @@ def _readers(program: Program, command: _Command) -> None:
         config: o.Config = None,
         verbose: o.Verbose = False,
         quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
     ) -> None:
         """Look whether the ledger is whole: the file, references, tallies, and states against attempts.
 
@@ -101,7 +103,7 @@ def _readers(program: Program, command: _Command) -> None:
         Example:  batcher ledger verify
         """
         given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet)
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
         def work() -> int:
             from batcher.cli.upkeep import say_verified
@@ -118,6 +120,7 @@ def _readers(program: Program, command: _Command) -> None:
         config: o.Config = None,
         verbose: o.Verbose = False,
         quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
     ) -> None:
         """Copy the ledger as it is at this moment.
 
@@ -129,7 +132,7 @@ def _readers(program: Program, command: _Command) -> None:
         Example:  batcher ledger backup monday.db
         """
         given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet)
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
         def work() -> int:
             from batcher.cli.upkeep import make_backup
@@ -156,6 +159,7 @@ def _writers(program: Program, command: _Command) -> None:
         config: o.Config = None,
         verbose: o.Verbose = False,
         quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
     ) -> None:
         """Let go of old attempts that nobody has to look at any more.
 
@@ -168,7 +172,7 @@ def _writers(program: Program, command: _Command) -> None:
         Example:  batcher ledger prune --older-than 90d --dry-run
         """
         given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet)
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
         async def work() -> int:
             from batcher.cli.upkeep import say_pruned
@@ -184,6 +188,7 @@ def _writers(program: Program, command: _Command) -> None:
         config: o.Config = None,
         verbose: o.Verbose = False,
         quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
     ) -> None:
         """Give the room that is free inside the file back to the disk.
 
@@ -194,7 +199,7 @@ def _writers(program: Program, command: _Command) -> None:
         Example:  batcher ledger vacuum
         """
         given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet)
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
         async def work() -> int:
             from batcher.cli.upkeep import say_vacuumed

@@ -13,21 +13,15 @@ from batcher.cli.console import Console
 from batcher.cli.locking import lock_for
 from batcher.cli.rows import how_to_read
 from batcher.ledger import ledger_path, open_for_writing
-from batcher.loader import HowToRead, Known, Loader, Prepared, in_thread, prepare_all, refuse_resubmission
+from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, ledger_option
 from batcher.report.words import count, paragraph
 from batcher.settings import Settings
 
-ROWS_AT_ONCE = 5_000
-"""Rows of a manifest read at once when nothing is being sent."""
-
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""
-
-BATCHES_AT_ONCE = 16
-"""So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
 
 
 async def load_manifests(settings: Settings, manifests: Sequence[str], console: Console) -> int:
@@ -40,13 +34,7 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
         newest = await ledger.newest_invalid_row()
         before = {load.id for load in await ledger.loads()}
         tune_process()
-        await Loader(
-            ledger,
-            batch_rows=ROWS_AT_ONCE,
-            batches_at_once=BATCHES_AT_ONCE,
-            added=lambda: None,
-            tell=console.tell,
-        ).load(prepared)
+        await load_alone(ledger, prepared, console.tell)
         for load in await ledger.loads():
             if load.id not in before:
                 console.say(
@@ -72,15 +60,8 @@ async def prepare_manifests(manifests: Sequence[str], how: HowToRead, console: C
     """Open and judge manifests; what is odd about them is said."""
     prepared = await in_thread(prepare_all, manifests, how)
     for warning in (text for one in prepared for text in one.warnings):
-        console.problem(f"batcher: warning: {warning}")
+        console.warn(warning)
     return prepared
-
-
-async def refuse_resubmissions(ledger: Known, prepared: Sequence[Prepared], how: HowToRead) -> None:
-    """Refuse what would be bought again, unless that is meant."""
-    if not how.allow_resubmit:
-        for one in prepared:
-            await refuse_resubmission(ledger, one)
 
 
 def tune_process() -> None:

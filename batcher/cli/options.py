@@ -9,6 +9,7 @@ import typer
 
 ROWS = "How rows are read"
 RUN = "How a run goes"
+WATCHED = "How a run is watched"
 EVERYWHERE = "Everywhere"
 
 Manifests = Annotated[
@@ -157,6 +158,33 @@ Progress = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        help="Serve figures for Prometheus while the run goes on; 0 takes a free port. (default: do not)",
+        metavar="N",
+        rich_help_panel=WATCHED,
+    ),
+]
+MetricsHost = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-host",
+        help="At which of this machine's addresses. (default: 127.0.0.1)",
+        metavar="ADDRESS",
+        rich_help_panel=WATCHED,
+    ),
+]
+MetricsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-file",
+        help="Keep the same figures in a file for the node exporter, written every 30 s and at the end.",
+        metavar="FILE.prom",
+        rich_help_panel=WATCHED,
+    ),
+]
 WaitLock = Annotated[
     str | None,
     typer.Option(
@@ -175,6 +203,15 @@ Ledger = Annotated[
         "-l",
         help="The ledger, a path or SQLAlchemy URL. (default: batcher.db)",
         metavar="PATH",
+        rich_help_panel=EVERYWHERE,
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--log-format",
+        help="What stderr is: text for people, or json, one object a line. (default: text)",
+        metavar="text|json",
         rich_help_panel=EVERYWHERE,
     ),
 ]

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from batcher.cli.console import Console
+from batcher.cli.console import Console, legible
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.model import FileId, State
@@ -42,7 +42,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
             "last_run": _run_json(last_run),
             "seconds_left": round(now.open / settings.rate, 1),
         }
-        _out(json.dumps(value, ensure_ascii=False))
+        console.data(json.dumps(value, ensure_ascii=False))
         return 0
     to = f"   AppId {bound[0]}, {bound[1].value} endpoint" if bound else "   no run yet"
     _out(f"{ledger.path}{to}\n")
@@ -89,7 +89,7 @@ async def _unknown(ledger: LedgerReader, file_id: str) -> str:
 
 
 def _out(text: str) -> None:
-    print(text)  # noqa: T201 - data, on stdout
+    print(legible(text))  # noqa: T201 - for people, on stdout; a closed pipe ends the command
 
 
 def _out_lines(lines: list[str]) -> None:

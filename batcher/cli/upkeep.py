@@ -40,7 +40,10 @@ OLDEST_DAYS = 36_500
 def say_info(settings: Settings, console: Console, *, as_json: bool) -> int:
     """Print what the file is made of."""
     found = inspect(ledger_path(settings.ledger))
-    console.data(json.dumps(_info_json(found), ensure_ascii=False) if as_json else _info_text(found))
+    if as_json:
+        console.data(json.dumps(_info_json(found), ensure_ascii=False))
+    else:
+        console.show(_info_text(found))
     return 0
 
 
@@ -51,7 +54,7 @@ def say_verified(settings: Settings, console: Console) -> int:
     findings = 0
     for finding in verify(path, lambda what, _: said(lambda: f"still looking at {what}")):
         findings += 1
-        console.data(finding)
+        console.show(finding)
     if findings:
         console.problem(
             f"batcher: {path}: {count(findings, 'finding')}. Stop runs on this ledger, keep a copy of the "

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -41,6 +43,11 @@ CACHE_KIB = 10 << 10
 """What the writer may keep of the file in memory: ids in no order touch pages all over it."""
 
 _MAGIC = b"SQLite format 3\0"
+
+_looking = threading.Lock()
+_in_use: Counter[str] = Counter()
+"""Ledgers that this process has open. To close any other descriptor of such a file takes away all locks that
+the process holds on it; another process would then take a run for ended and delete its journal."""
 
 _REMEDIES = {
     "SQLITE_FULL": "the disk is full; free some space, then run again",
@@ -98,8 +105,11 @@ def check_file(path: Path) -> None:
         NotALedger: it is a folder or some other kind of file.
     """
     try:
-        with path.open("rb") as file:
-            magic = file.read(len(_MAGIC))
+        with _looking:
+            if _in_use[os.path.realpath(path)] and path.exists():
+                return
+            with path.open("rb") as file:
+                magic = file.read(len(_MAGIC))
     except FileNotFoundError as exc:
         raise LedgerMissing(
             f"{path}: there is no ledger here; `batcher load` or `batcher run` makes one, "
@@ -121,6 +131,7 @@ def connect(path: Path, *, writing: bool = False) -> AsyncEngine:
         URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}
     )
     _set_up(engine.sync_engine, writing=writing)
+    _hold(engine.sync_engine, path)
     return engine
 
 
@@ -130,7 +141,22 @@ def connect_writer(path: Path) -> Engine:
         URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=NullPool
     )
     _set_up(engine, writing=True)
+    _hold(engine, path)
     return engine
+
+
+def _hold(engine: Engine, path: Path) -> None:
+    """From here until the engine is let go of, nobody in this process opens its file in another way."""
+    place = os.path.realpath(path)
+    with _looking:
+        _in_use[place] += 1
+
+    @event.listens_for(engine, "engine_disposed", once=True)
+    def _let_go(_: Engine) -> None:
+        with _looking:
+            _in_use[place] -= 1
+            if not _in_use[place]:
+                del _in_use[place]
 
 
 def _set_up(engine: Engine, *, writing: bool) -> None:

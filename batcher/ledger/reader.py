@@ -216,6 +216,12 @@ class LedgerReader:
         rows = await self._rows(select(runs).order_by(runs.c.id.desc()).limit(1))
         return _run(rows[0]) if rows else None
 
+    async def last_ended_run(self, exit_code: int | None = None) -> Run | None:
+        """The newest run that recorded its end, of all or of those with an exit code."""
+        ended = runs.c.exit_code.is_not(None) if exit_code is None else runs.c.exit_code == exit_code
+        rows = await self._rows(select(runs).where(ended).order_by(runs.c.id.desc()).limit(1))
+        return _run(rows[0]) if rows else None
+
     async def last_told_run(self) -> Run | None:
         """The newest run that ended with 0 or 1: what it told of is not new any more."""
         query = select(runs).where(runs.c.exit_code.in_((0, 1))).order_by(runs.c.id.desc()).limit(1)

@@ -260,12 +260,11 @@ async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> Ledger
     """
     lock = lock or await take_lock(path)
     try:
+        there = opening.exists(path)
         reading = opening.connect(path, writing=False)
         try:
-            if opening.exists(path):
-                await opening.is_up_to_date(
-                    reading, path
-                )  # before anything touches what may be somebody else's
+            if there:  # before anything touches what may be somebody else's
+                await opening.is_up_to_date(reading, path)
         except BaseException:
             await reading.dispose()
             raise

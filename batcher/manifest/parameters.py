@@ -59,26 +59,33 @@ class Defaults:
 
     vendor: str | None = None
     type: str | None = None
-    definition: str | None = None
-    interval: str | None = None
-    offsets: tuple[str, ...] = ()
+    definition: str | int | None = None
+    interval: str | float | None = None
+    offsets: tuple[str | float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no row could be filled with."""
+        if isinstance(self.offsets, str):  # its letters would pass for offsets
+            raise ValueError("--offset: a tuple of them is expected, not one text")
         _refuse("--vendor", self.vendor, vendor_of)
         _refuse("--type", self.type, type_of)
-        _refuse("--definition", self.definition, definition_of)
-        _refuse("--interval", self.interval, interval_of)
+        _refuse("--definition", _text(self.definition), definition_of)
+        _refuse("--interval", _text(self.interval), interval_of)
         for offset in self.offsets:
-            _refuse("--offset", offset, offsets_of)
+            _refuse("--offset", _text(offset), offsets_of)
 
     @property
     def given(self) -> Given:
         """The same as texts of a row."""
-        texts = (self.vendor, self.type, self.definition, self.interval)
+        texts = (self.vendor, self.type, _text(self.definition), _text(self.interval))
         vendor, kind, definition, interval = ((text or "").strip(BLANKS) for text in texts)
-        offsets = [value for text in self.offsets for value in offsets_of(text.strip(BLANKS))]
+        offsets = [value for one in self.offsets for value in offsets_of((_text(one) or "").strip(BLANKS))]
         return Given(vendor, kind, definition, interval, ";".join(offsets))
+
+
+def _text(value: str | float | None) -> str | None:
+    """A number as a manifest would hold it: without an exponent."""
+    return value if value is None or isinstance(value, str) else f"{Decimal(repr(value)):f}"
 
 
 def _refuse(option: str, text: str | None, read: Callable[[str], object]) -> None:

@@ -12,9 +12,9 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
-from batcher.model import InvalidRow, Parameters, Row, State
+from batcher.model import InvalidRow, Parameters, Row, State, TaskId
 from batcher.records import Record
 from batcher.report.words import moment
 
@@ -51,8 +51,20 @@ _BOM = "\ufeff"
 Cell = str | int | datetime | None
 ExportRow = tuple[Cell, ...]
 
-_NOTHING_CAME: ExportRow = (None, None, None, None, 0, None, None)
-"""From ``task_id`` to ``last_answer_at``."""
+
+class Came(NamedTuple):
+    """What came back for a submission: the columns from ``task_id`` to ``last_answer_at``."""
+
+    task_id: TaskId | None = None
+    code: int | None = None
+    message: str | None = None
+    request_id: str | None = None
+    attempts: int = 0
+    first_sent_at: datetime | None = None
+    last_answer_at: datetime | None = None
+
+
+_NOTHING_CAME = Came()
 
 
 class Table(Protocol):
@@ -85,7 +97,7 @@ def record_row(record: Record, own: Mapping[str, str]) -> ExportRow:
     return (
         *_asked(record.file_id, record.parameters),
         record.state.value,
-        *_came(record),
+        *came_back(record),
         record.source,
         record.line,
         *_own(record.extra, own),
@@ -116,7 +128,7 @@ def manifest_row(
     if record is None:
         asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *_NOTHING_CAME)
     else:
-        asked, came = _asked(record.file_id, record.parameters), (record.state.value, *_came(record))
+        asked, came = _asked(record.file_id, record.parameters), (record.state.value, *came_back(record))
     return (*asked, *came, source, row.line, *_own(row.extra, own))
 
 
@@ -248,15 +260,15 @@ def _asked(file_id: str, parameters: Parameters) -> ExportRow:
     )
 
 
-def _came(record: Record) -> ExportRow:
-    """What came back: from ``task_id`` to ``last_answer_at``."""
+def came_back(record: Record) -> Came:
+    """What came back for a submission, out of its attempts."""
     code = 0 if record.state is State.SUBMITTED else record.code
     if not record.attempts:
-        return (None, code, *_NOTHING_CAME[2:])
+        return Came(code=code)
     telling = record.telling
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
-    return (
+    return Came(
         record.task_id,
         code,
         telling.message if telling else None,

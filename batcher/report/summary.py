@@ -18,6 +18,8 @@ FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
 """With fewer requests the rate of a run says nothing yet."""
+TROUBLE = 1
+"""The exit code of a run that has sent all and met new problems."""
 WORK_LEFT = 4
 """The exit code of a run that stopped early on purpose."""
 
@@ -65,6 +67,10 @@ class Summary:
     """Manifests not read to their ends."""
     changes: tuple[str, ...] = ()
     """Manifests that are not what they were when they were last read to their ends, a line for each."""
+    unrecorded: tuple[str, ...] = ()
+    """Attempts whose end the ledger could not take, in words: nobody else knows of them."""
+    unanswered: bool = False
+    """Work is left because the endpoint did not answer; else it is left on purpose."""
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -80,11 +86,13 @@ _LABELS = {
 def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -> str:
     """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
     codes = summary.new.codes if problems_only else summary.now.codes
-    problems = [*_codes(summary, codes, width), *_in_doubt(summary, width), *_invalid(summary, width)]
+    problems = [*_codes(summary, codes, width), *_in_doubt(summary, width)]
     if problems_only:
-        if summary.exit_code == 0:
+        if not _needs_reading(summary):
             return ""
-        return "\n".join([f"batcher: {summary.reason}", *problems, *_next(summary)])
+        problems += _invalid(summary, width) if summary.invalid_rows.new else []
+        return "\n".join([f"batcher: {_all_in_one(summary)}", *problems, *_next(summary)])
+    problems += _invalid(summary, width)
     said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
     reason = textwrap.fill(said, width, break_long_words=False, break_on_hyphens=False)
     lines = ["", reason, "", *_counts(summary)]
@@ -116,6 +124,23 @@ def summary_json(summary: Summary) -> dict[str, Any]:
 _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
+def _needs_reading(summary: Summary) -> bool:
+    """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
+    if summary.exit_code == WORK_LEFT:
+        return summary.unanswered or not summary.now.open
+    return summary.exit_code != 0
+
+
+def _all_in_one(summary: Summary) -> str:
+    """The line by which somebody who reads no further knows what to do."""
+    if summary.exit_code != TROUBLE:
+        return summary.reason
+    new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
+    rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
+    export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
+    return f"{summary.reason}: {', '.join([*new, *rows])}. Which: {export}"
+
+
 def _states(figures: Figures) -> dict[str, int]:
     return {state.value: n for state, n in figures.by_state.items()}
 
@@ -142,7 +167,7 @@ def _effort(summary: Summary) -> list[str]:
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
     lines = [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
     if summary.now.open and summary.exit_code == WORK_LEFT:
-        measured = rate_per_s if summary.sent >= ENOUGH_SENT else summary.rate_per_s
+        measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s
         lines.append(f"The rest takes {rest(summary.now.open, measured, summary.window_s)}.")
     return lines
 

@@ -38,7 +38,7 @@ CRONTAB = CONTRIB / "crontab"
 DOCKERFILE = CONTRIB / "Dockerfile"
 CRONJOB = CONTRIB / "kubernetes" / "cronjob.yaml"
 
-FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file())
+FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file() and path.parent.name != "grafana")
 TEXTS = [*FILES, ROOT / "SECURITY.md"]
 GRACE_S: float = Settings.model_fields["grace"].default
 COMMANDS: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group

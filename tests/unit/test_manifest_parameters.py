@@ -117,9 +117,12 @@ def test_a_template_is_whole_and_an_interval_is_not_nothing() -> None:
         ({"interval": "0"}, "--interval: 0 is not more than 0 seconds"),
         ({"offsets": ("1", "soon")}, "--offset: soon is not a plain number such as 10 or 2.5"),
         ({"offsets": ("1", " ")}, "--offset: is empty"),
+        ({"offsets": "12"}, "--offset: a tuple of them is expected, not one text"),
+        ({"definition": 1.5}, "--definition: 1.5 is not a whole number"),
+        ({"offsets": (1, -2)}, "--offset: -2 is not a plain number such as 10 or 2.5"),
     ],
 )
-def test_a_wrong_default_is_refused_at_once(defaults: dict[str, str], message: str) -> None:
+def test_a_wrong_default_is_refused_at_once(defaults: dict[str, object], message: str) -> None:
     """A bad default is no bad row: it names its option."""
     with pytest.raises(ValueError, match=r"^--") as caught:
         Defaults(**defaults)  # type: ignore[arg-type]  # the table mixes texts and tuples
@@ -129,3 +132,9 @@ def test_a_wrong_default_is_refused_at_once(defaults: dict[str, str], message: s
 def test_default_offsets_may_be_given_one_by_one_or_as_a_list() -> None:
     """A repeated flag and one variable with a list mean the same."""
     assert Defaults(offsets=("1", "2")).given == Defaults(offsets=("1;2",)).given
+
+
+def test_defaults_may_be_numbers() -> None:
+    """A program gives numbers, and they are what a manifest would say in text."""
+    numbers = Defaults(definition=10, interval=0.00001, offsets=(1, 2.5))
+    assert numbers.given == Defaults(definition="10", interval="0.00001", offsets=("1", "2.5")).given

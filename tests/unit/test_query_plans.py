@@ -27,6 +27,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "loads": lambda ledger: ledger.loads(),
     "last_run": lambda ledger: ledger.last_run(),
     "last_told_run": lambda ledger: ledger.last_told_run(),
+    "last_ended_run": lambda ledger: ledger.last_ended_run(0),
     "invalid_rows": lambda ledger: ledger.invalid_rows(limit=5),
     "count_invalid_rows": lambda ledger: ledger.count_invalid_rows(after_id=1),
     "newest_invalid_row": lambda ledger: ledger.newest_invalid_row(),

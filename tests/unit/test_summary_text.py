@@ -115,10 +115,29 @@ def test_all_done_is_said_in_few_words() -> None:
 def test_quiet_says_what_is_wrong() -> None:
     """In quiet the reason, the codes, the doubts and the invalid rows are said, and nothing else."""
     text = summary_text(summary_of(TALLIES), width=80, problems_only=True)
-    assert text.startswith("batcher: nothing is left to send, but there is something to look at\n")
+    assert text.splitlines()[0] == (
+        "batcher: nothing is left to send, but there is something to look at: 12 rejected, 3 failed, "
+        "2 in doubt, 7 invalid rows. Which: batcher export archive.csv -o results.csv"
+    )
     assert [word for word in ("code 1000", "In doubt", "7 new invalid rows") if word not in text] == []
     assert "Sent" not in text
     assert "submitted  " not in text
+
+
+def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
+    """An end that was asked for needs no reading; an endpoint that did not answer, or an unfinished load, does."""
+    left = summary_of(TALLIES, exit_code=4, reason="its time was over, 46 left to send")
+    assert summary_text(left, width=80, problems_only=True) == ""
+    unanswered = summary_text(replace(left, unanswered=True), width=80, problems_only=True)
+    assert unanswered.startswith("batcher: its time was over, 46 left to send\n")
+    unread = replace(summary_of(TALLIES[:2]), exit_code=4, reason="not read to the end yet: archive.csv")
+    assert summary_text(unread, width=80, problems_only=True).startswith("batcher: not read to the end yet")
+
+
+def test_quiet_says_nothing_of_old_invalid_rows() -> None:
+    """They were told by the run that met them."""
+    text = summary_text(summary_of(TALLIES, invalid_rows=InvalidRows(9)), width=80, problems_only=True)
+    assert "invalid" not in text
 
 
 def test_the_first_invalid_rows_are_named() -> None:

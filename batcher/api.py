@@ -1,0 +1,429 @@
+"""The library: a ledger opened by a program of your own, loaded, run and read.
+
+Between programs (a service, a task of a scheduler) and what the command line is made of, too. It prints
+nothing, reads no environment, listens to no signals, and changes nothing of the process that others share,
+with one exception: reading CSV raises ``csv.field_size_limit`` to the longest cell that a manifest may have.
+One event loop may carry runs of several ledgers at once.
+
+What goes wrong before a run begins is raised, one of the tree of :mod:`batcher.errors`; how a run ended
+that has begun is in its :class:`Summary`, with the exit code of the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from batcher.errors import (
+    BatcherError,
+    BindingError,
+    LedgerBusy,
+    LedgerError,
+    LedgerMissing,
+    LedgerTooNew,
+    ManifestError,
+    NotALedger,
+    SettingsError,
+)
+from batcher.governor import MaxFailures
+from batcher.ledger import (
+    Asker,
+    Ledger,
+    LedgerReader,
+    ledger_path,
+    open_for_reading,
+    open_for_writing,
+    take_lock,
+)
+from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
+from batcher.manifest import Defaults
+from batcher.model import FileId, InDoubtPolicy, State
+from batcher.notices import Notice, Tell, to_nobody
+from batcher.records import InvalidRowRecord, Load
+from batcher.report.figures import Figures, figures
+from batcher.report.results import Result, result_of
+from batcher.report.summary import Summary
+from batcher.runner import Ending, Exit, Pace, Runner, RunSettings
+from batcher.settings import DEFAULT_ENDPOINT
+from batcher.wiring import ready_run, unrecorded, usable_service
+from batcher.zego.client import Account
+
+__all__ = [
+    "Account",
+    "BatcherError",
+    "BindingError",
+    "Defaults",
+    "Exit",
+    "Figures",
+    "HowToRead",
+    "InDoubtPolicy",
+    "InvalidRowRecord",
+    "LedgerBusy",
+    "LedgerError",
+    "LedgerMissing",
+    "LedgerTooNew",
+    "Load",
+    "Loaded",
+    "ManifestError",
+    "MaxFailures",
+    "NotALedger",
+    "Notice",
+    "OpenLedger",
+    "Pace",
+    "ReadLedger",
+    "Result",
+    "RunSettings",
+    "SettingsError",
+    "State",
+    "Summary",
+    "open_ledger",
+    "read_ledger",
+]
+
+PAGE = 1_000
+"""Results taken from the ledger at once."""
+
+_T = TypeVar("_T")
+_Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load has brought."""
+
+    loads: tuple[Load, ...]
+    """One for each manifest."""
+    warnings: tuple[str, ...]
+    """What a person should hear of the manifests."""
+
+
+class ReadLedger:
+    """A ledger to be read, also while a run of it goes on, here or in another process.
+
+    Made by :func:`read_ledger`. Every method raises LedgerError when the ledger cannot be read or is closed.
+    """
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+        self._closed = False
+
+    @property
+    def path(self) -> Path:
+        """The ledger's file."""
+        return self._reader.path
+
+    async def results(self) -> AsyncIterator[Result]:
+        """All submissions with what became of them, in the order they were first asked for.
+
+        They are taken page by page, as they stand at that moment; memory never holds more than a page.
+        """
+        last = 0
+        while page := await self._readable().records(after_id=last, limit=PAGE):
+            for record in page:
+                yield result_of(record)
+            last = page[-1].id
+
+    async def results_of(self, file_ids: Iterable[str]) -> list[Result]:
+        """The results of some recordings; one may have several, asked for under different parameters."""
+        found = await self._readable().records_of(map(FileId, file_ids))
+        return [result_of(record) for record in found]
+
+    async def figures(self) -> Figures:
+        """How many submissions stand in each state, and which codes came back."""
+        return figures(await self._readable().tallies())
+
+    async def invalid_rows(self) -> list[InvalidRowRecord]:
+        """The rows of manifests that cannot be sent, with the reasons, in the order they were met."""
+        return await self._readable().invalid_rows()
+
+    async def loads(self) -> list[Load]:
+        """Every reading of a manifest, oldest first."""
+        return await self._readable().loads()
+
+    def _readable(self) -> LedgerReader:
+        if self._closed:
+            raise LedgerError(
+                f"{self.path}: the ledger is closed; what uses it belongs inside its `async with`"
+            )
+        return self._reader
+
+
+class OpenLedger(ReadLedger):
+    """A ledger to load, run and read, until closed this program's alone. Made by :func:`open_ledger`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._ledger = ledger
+        self._at_work: str | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._runner: Runner | None = None
+        self._stops_wanted = 0
+
+    async def load(self, *manifests: _Path, how: HowToRead | None = None, tell: Tell = to_nobody) -> Loaded:
+        """Load manifests; sends nothing. What the ledger has already stays as it is.
+
+        Args:
+            manifests: files, URLs, or patterns of files; ``-`` is standard input.
+            how: what rows leave out, and what names do not say.
+            tell: called with what is noticed on the way; must not block.
+
+        Raises:
+            ManifestError: one cannot be used; what was read of it before is kept.
+            LedgerBusy: this program is loading or running this ledger already.
+            LedgerError: the ledger cannot be written.
+        """
+        how = how or HowToRead()
+        with self._working("a load"):
+            before = {load.id for load in await self.loads()}
+            async with _prepared(manifests, how) as prepared:
+                await refuse_resubmissions(self._ledger, prepared, how)
+                await load_alone(self._ledger, prepared, tell)
+                warnings = tuple(text for one in prepared for text in one.warnings)
+            new = [load for load in await self.loads() if load.id not in before]
+            return Loaded(tuple(new), warnings)
+
+    async def run(
+        self,
+        account: Account,
+        settings: RunSettings | None = None,
+        *,
+        manifests: Sequence[_Path] = (),
+        how: HowToRead | None = None,
+        endpoint: str = DEFAULT_ENDPOINT,
+        timeout_s: float = 30.0,
+        tell: Tell = to_nobody,
+    ) -> Summary:
+        """Submit everything open, and what manifests bring, as far as the settings let it go.
+
+        When the task that awaits this is cancelled, the run is drained: nothing more is sent, what is on the
+        wire has ``settings.grace_s`` to end and be recorded, and only then the cancellation goes on. A second
+        one cuts off at once; what is then on the wire is in doubt.
+
+        Args:
+            account: whose calls these are.
+            settings: how the run goes; 20 requests a second unless told otherwise.
+            manifests: loaded while sending goes on, as by :meth:`load`.
+            how: how they are read.
+            endpoint: the service's URL; plain ``http`` for this machine's own addresses alone.
+            timeout_s: how long one call may take.
+            tell: called with each notice of :mod:`batcher.notices`, in the event loop; must not block. What
+                it raises stops the run in order and comes out here.
+
+        Returns:
+            How the run ended: ``exit_code`` is what ``batcher run`` would have ended with.
+
+        Raises:
+            SettingsError: settings, account or endpoint cannot be used; all of them are named.
+            ManifestError: a manifest cannot be used; nothing was sent.
+            BindingError: the ledger belongs to another AppId or kind of endpoint.
+            LedgerBusy: this program is loading or running this ledger already.
+            LedgerError: the ledger cannot be used, or not be read any more after the run.
+        """
+        settings, how = settings or RunSettings(), how or HowToRead()
+        service = usable_service(account, endpoint, timeout_s, settings)
+        listener = _Listener(tell)
+        with self._working("a run"):
+            async with (
+                _prepared(manifests, how) as prepared,
+                ready_run(self._ledger, service, settings, prepared, how, tell=listener.tell) as ready,
+            ):
+                self._runner = listener.runner = ready.runner
+                for _ in range(self._stops_wanted):
+                    self.stop()
+                ending = await _carried_out(ready.runner)
+                if listener.error is not None:
+                    raise listener.error
+                try:
+                    return await ready.summary(ending)
+                except LedgerError as exc:
+                    _note_unrecorded(exc, ending)
+                    raise
+
+    def stop(self) -> None:
+        """Have the run end early: it is drained, and returns its summary. A second time: cut off at once.
+
+        Without a run it does nothing.
+        """
+        if self._runner is not None:
+            self._runner.end_early("stopped by its program")
+        elif self._at_work == "a run":
+            self._stops_wanted += 1
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast the run goes at this moment; None without one."""
+        return None if self._runner is None else self._runner.pace
+
+    async def retry(
+        self, states: Sequence[State] = (State.FAILED, State.REJECTED), *, codes: Sequence[int] = ()
+    ) -> int:
+        """Put settled submissions back in the queue with a fresh budget of tries.
+
+        Args:
+            states: which; those in doubt may be paid for twice.
+            codes: only those with one of these last codes.
+
+        Returns:
+            How many.
+
+        Raises:
+            SettingsError: a state that nothing is put back from.
+            LedgerBusy: this program is loading or running this ledger.
+            LedgerError: the ledger cannot be written.
+        """
+        if wrong := set(states) - {State.FAILED, State.REJECTED, State.IN_DOUBT}:
+            raise SettingsError(f"states: {', '.join(sorted(wrong))}: give failed, rejected or in_doubt")
+        with self._working("a retry"):
+            return await self._ledger.retry(states, codes)
+
+    async def close(self) -> None:
+        """Drain a run that still goes on, wait for a load, and let go; leaving ``async with`` does it."""
+        self.stop()
+        await self._idle.wait()
+        self._closed = True
+        await self._ledger.close()
+
+    @contextmanager
+    def _working(self, what: str) -> Iterator[None]:
+        """One thing at a time: a load beside a run would not be seen by it."""
+        self._readable()
+        if self._at_work is not None:
+            raise LedgerBusy(
+                f"{self.path}: {self._at_work} of this program is going on; wait for it. A run loads the "
+                "manifests it is given itself"
+            )
+        self._at_work = what
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._at_work, self._runner, self._stops_wanted = None, None, 0
+            self._idle.set()
+
+
+@asynccontextmanager
+async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[OpenLedger]:
+    """Open a ledger for loading and running; it is made where there is none. Use with ``async with``.
+
+    Args:
+        path: its file.
+        wait_s: how long to wait for another run that holds it.
+
+    Raises:
+        LedgerBusy: another run holds it.
+        LedgerError: it cannot be made or written, is something else, or is from a newer version.
+    """
+    place = ledger_path(os.fspath(path))
+    lock = await take_lock(place, Asker("a program that uses the library", wait_s or None))
+    ledger = OpenLedger(await open_for_writing(place, lock))
+    try:
+        yield ledger
+    finally:
+        await _to_its_end(ledger.close())
+
+
+@asynccontextmanager
+async def read_ledger(path: _Path) -> AsyncIterator[ReadLedger]:
+    """Open a ledger for reading alone, whoever else runs it. Use with ``async with``.
+
+    Raises:
+        LedgerMissing: there is none.
+        LedgerError: it cannot be read, is something else, or is from a newer version.
+        LedgerBusy: it must be upgraded, and a run of an older version holds it.
+    """
+    reader = await open_for_reading(ledger_path(os.fspath(path)))
+    ledger = ReadLedger(reader)
+    try:
+        yield ledger
+    finally:
+        ledger._closed = True
+        await _to_its_end(reader.close())
+
+
+@asynccontextmanager
+async def _prepared(manifests: Sequence[_Path], how: HowToRead) -> AsyncIterator[list[Prepared]]:
+    """Manifests opened and judged; closed again, loaded or not."""
+    names = [os.fspath(one) for one in manifests]
+    preparing = asyncio.create_task(in_thread(prepare_all, names, how), name="preparing")
+    try:
+        prepared = await asyncio.shield(preparing)
+    except asyncio.CancelledError:  # the thread that reads cannot be: what it opens is closed when it is done
+        preparing.add_done_callback(_close_unwanted)
+        raise
+    try:
+        yield prepared
+    finally:
+        _close(prepared)
+
+
+def _close(prepared: Iterable[Prepared]) -> None:
+    for one in prepared:
+        one.manifest.close()
+
+
+def _close_unwanted(preparing: asyncio.Task[list[Prepared]]) -> None:
+    if not preparing.cancelled() and preparing.exception() is None:
+        _close(preparing.result())
+
+
+class _Listener:
+    """Hands notices on; when whoever listens fails, the run is stopped in order and the failure kept."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self.runner: Runner | None = None
+        self.error: Exception | None = None
+
+    def tell(self, notice: Notice) -> None:
+        if self.error is not None:
+            return
+        try:
+            self._tell(notice)
+        except Exception as exc:
+            self.error = exc
+            if self.runner is not None:
+                self.runner.end_early("whoever listens to it has failed")
+
+
+async def _carried_out(runner: Runner) -> Ending:
+    """Run to the end; a cancellation drains the run before it goes on."""
+    work = asyncio.create_task(runner.run(), name="batcher-run")
+    cancelled = await _wait(work, lambda: runner.end_early("cancelled"))
+    if cancelled is None:
+        return work.result()
+    if not work.cancelled() and work.exception() is None:
+        _note_unrecorded(cancelled, work.result())
+    raise cancelled
+
+
+async def _to_its_end(work: Coroutine[object, object, _T]) -> _T:
+    """Do something whole; a cancellation goes on afterwards."""
+    task = asyncio.create_task(work)
+    cancelled = await _wait(task, lambda: None)
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+async def _wait(task: asyncio.Task[_T], when_cancelled: Callable[[], None]) -> asyncio.CancelledError | None:
+    """Wait for a task that is not cancelled with us; returns the last cancellation that came meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            when_cancelled()
+    return cancelled
+
+
+def _note_unrecorded(exc: BaseException, ending: Ending) -> None:
+    """What the ledger could not take goes with the exception: no summary will tell of it."""
+    for lost in unrecorded(ending):
+        exc.add_note(f"not recorded: {lost}")

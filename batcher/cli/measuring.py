@@ -1,0 +1,117 @@
+"""``run`` measured: its figures for Prometheus, by HTTP while it goes on and in a file that outlasts it.
+
+Between ``run`` and :mod:`batcher.metrics`, which comes in only when somebody wants figures. A file that
+cannot be written is complained of once; a port that cannot be listened on is found before anything is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batcher import __version__
+from batcher.cli.console import Console
+from batcher.errors import BatcherError, SettingsError
+from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
+from batcher.model import Settlement
+from batcher.settings import Settings
+
+if TYPE_CHECKING:
+    from batcher.metrics import Metrics, Paced
+
+_DEFECT = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a run tells those who measure it; nobody may."""
+
+    _metrics: Metrics | None = None
+
+    @property
+    def settled(self) -> Callable[[Settlement], None] | None:
+        """To be called with every settlement."""
+        return self._metrics.settled if self._metrics else None
+
+    def follow(self, pace: Callable[[], Paced]) -> None:
+        """Show how fast the run goes."""
+        if self._metrics:
+            self._metrics.follow(pace)
+
+    def ended(self, exit_code: int) -> None:
+        """Show how the run ended."""
+        if self._metrics:
+            self._metrics.ended(exit_code)
+
+
+@asynccontextmanager
+async def measured(settings: Settings, ledger: LedgerReader, console: Console) -> AsyncIterator[Measures]:
+    """Show a run's figures while the block goes on, and at its end how the run ended.
+
+    Raises:
+        SettingsError: nobody can listen on the port; nothing has been sent.
+    """
+    if settings.metrics_port is None and settings.metrics_file is None:
+        yield Measures()
+        return
+    from batcher.metrics import Metrics, written
+
+    metrics = Metrics(ledger, __version__)
+    async with AsyncExitStack() as stack:
+        if settings.metrics_file is not None:
+            await stack.enter_async_context(written(metrics, settings.metrics_file, console.warn))
+        try:
+            if settings.metrics_port is not None:
+                url = await _serve(metrics, settings.metrics_host, settings.metrics_port, stack)
+                console.say(f"Metrics: {url}")
+            yield Measures(metrics)
+        except BatcherError as exc:
+            metrics.ended(exc.exit_code)
+            raise
+        except Exception:
+            metrics.ended(_DEFECT)
+            raise
+
+
+async def _serve(metrics: Metrics, host: str, port: int, stack: AsyncExitStack) -> str:
+    from batcher.metrics import served
+
+    try:
+        return await stack.enter_async_context(served(metrics, host, port))
+    except (socket.gaierror, UnicodeError) as exc:
+        raise SettingsError(
+            f"--metrics-host {host}: this machine has no such address. Nothing was sent"
+        ) from exc
+    except OSError as exc:
+        raise SettingsError(
+            f"--metrics-port {port}: {host} cannot be listened on: {exc.strerror}. "
+            "Choose another port; nothing was sent"
+        ) from exc
+
+
+@asynccontextmanager
+async def recorded_if_not_begun(settings: Settings) -> AsyncIterator[None]:
+    """Write it to the metrics file when a run ends in this block, before it has the ledger's lock."""
+    try:
+        yield
+    except BatcherError as exc:
+        with contextlib.suppress(BatcherError, OSError):  # what ended the run is told, not this
+            await _record_not_begun(settings, exc.exit_code)
+        raise
+
+
+async def _record_not_begun(settings: Settings, exit_code: int) -> None:
+    """A file that another run keeps is left to that one."""
+    path = ledger_path(settings.ledger)
+    if settings.metrics_file is None or not path.exists() or await lock_holder(path) is not False:
+        return
+    from batcher.metrics import Metrics
+
+    async with await open_for_reading(path) as ledger:
+        metrics = Metrics(ledger, __version__)
+        metrics.ended(exit_code)
+        await metrics.write(settings.metrics_file)

@@ -1,0 +1,343 @@
+"""What a run shows to Prometheus: figures of the ledger and of its own attempts, by HTTP or in a file.
+
+Between a run, which it listens to, and whoever scrapes or reads the file. The ledger is read when somebody
+asks, on the run's own loop; text is made of it in a thread. It never writes the ledger, never holds a run up
+and never ends one: what cannot be read or written just now is left as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, write_to_textfile
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from batcher.errors import LedgerError
+from batcher.ledger import LedgerReader
+from batcher.model import (
+    Answer,
+    Decision,
+    HttpRefusal,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    RunId,
+    Settlement,
+    State,
+)
+from batcher.records import Run, Tally
+from batcher.report.figures import figures
+
+WRITE_EVERY_S = 30.0
+"""How often the file is written while a run goes on."""
+
+SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
+"""Upper bounds of the histogram, up to the default of ``--timeout``."""
+
+_OUTCOMES: dict[type[Outcome], str] = {
+    Answer: "answer",
+    HttpRefusal: "http_refusal",
+    ReplyLost: "reply_lost",
+    NotSent: "not_sent",
+}
+"""Outcomes by the words under which the ledger keeps them."""
+
+
+class Paced(Protocol):
+    """What is shown of how fast a run goes."""
+
+    @property
+    def pace_per_s(self) -> float:
+        """What the pacer allows just now."""
+
+    @property
+    def cap_per_s(self) -> float:
+        """What it may allow at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the ledger said when it was last asked."""
+
+    tallies: tuple[Tally, ...] = ()
+    newest: Run | None = None
+    ended: Run | None = None
+    """The newest run that has recorded its end."""
+    succeeded: Run | None = None
+    """The newest run that ended with 0."""
+    readable: bool = True
+
+
+class Metrics:
+    """The figures of one run, and of the ledger it works on.
+
+    Args:
+        ledger: read whenever the figures are asked for; stays open.
+        version: of this program.
+    """
+
+    def __init__(self, ledger: LedgerReader, version: str) -> None:
+        self._ledger = ledger
+        self._seen = _Seen()
+        self._reading = asyncio.Lock()
+        self._pace: Callable[[], Paced] | None = None
+        self._exit_code: int | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(_OfLedger(self))
+        attempts = Counter(
+            "batcher_attempts",
+            "Attempts of this run that ended, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        decisions = Counter(
+            "batcher_decisions", "What was decided after them.", ["decision"], registry=self.registry
+        )
+        self._attempts = {kind: attempts.labels(word) for kind, word in _OUTCOMES.items()}
+        self._decisions = {decision: decisions.labels(decision.value) for decision in Decision}
+        self._seconds = Histogram(
+            "batcher_request_seconds",
+            "From the moment a request was handed to the wire until its answer was read.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._accepted = Gauge(
+            "batcher_last_accepted_timestamp_seconds",
+            "When this run was last given a task id; 0 when not yet.",
+            registry=self.registry,
+        )
+        info = Gauge("batcher_build_info", "Which batcher this is.", ["version"], registry=self.registry)
+        info.labels(version).set(1)
+
+    # -- what the run tells ------------------------------------------------------------------------
+
+    def settled(self, settlement: Settlement) -> None:
+        """Count an attempt that ended."""
+        self._attempts[type(settlement.outcome)].inc()
+        self._decisions[settlement.disposition.decision].inc()
+        sent_at, answered_at = settlement.sent_at, settlement.answered_at
+        if sent_at is not None and answered_at is not None:
+            self._seconds.observe(max((answered_at - sent_at).total_seconds(), 0.0))  # the clock may be set
+            if settlement.disposition.state is State.SUBMITTED:
+                self._accepted.set(answered_at.timestamp())
+
+    def follow(self, pace: Callable[[], Paced]) -> None:
+        """Show how fast a run goes from now on."""
+        self._pace = pace
+
+    def ended(self, exit_code: int) -> None:
+        """Show how the run ended, also when its ledger cannot tell any more."""
+        self._exit_code = exit_code
+
+    # -- what others read --------------------------------------------------------------------------
+
+    async def text(self, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> bytes:
+        """The figures of this moment, as they are handed over."""
+        await self._look()
+        return await asyncio.to_thread(encode, self.registry)
+
+    async def write(self, path: Path) -> None:
+        """Replace a file with the figures of this moment, so that no reader sees half of them.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        await self._look()
+        await asyncio.to_thread(self._write, path)
+
+    def _write(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a file")  # what is renamed over a device takes its place
+        write_to_textfile(str(path.resolve()), self.registry)
+
+    async def _look(self) -> None:
+        """Ask the ledger; when it does not answer, what it said last stands."""
+        async with self._reading:
+            try:
+                self._seen = _Seen(
+                    tuple(await self._ledger.tallies()),
+                    await self._ledger.last_run(),
+                    await self._ledger.last_ended_run(),
+                    await self._ledger.last_ended_run(exit_code=0),
+                )
+            except LedgerError:
+                self._seen = replace(self._seen, readable=False)
+
+    def families(self) -> Iterator[Metric]:
+        """The figures that are not counted here but looked up."""
+        yield from _of_tallies(self._seen)
+        yield from _of_runs(self._seen, self._exit_code)
+        if self._pace is not None:
+            pace = self._pace()
+            yield _gauge("pace_per_second", "Requests per second that the pacer allows.", pace.pace_per_s)
+            yield _gauge("cap_per_second", "What --rate allows at most.", pace.cap_per_s)
+
+
+class _OfLedger(Collector):
+    """Hands over what was looked up; kept apart so that a registry sees nothing else of :class:`Metrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, of one moment."""
+        return self._metrics.families()
+
+
+def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"batcher_{name}", says, value=value)
+
+
+def _of_tallies(seen: _Seen) -> Iterator[Metric]:
+    now = figures(seen.tallies)
+    by_code = {(state, _code(state, None)): 0 for state in State}  # one that is empty shows 0, not nothing
+    for tally in seen.tallies:
+        key = tally.state, _code(tally.state, tally.code)
+        by_code[key] = by_code.get(key, 0) + tally.n
+    submissions = GaugeMetricFamily(
+        "batcher_submissions",
+        "Submissions by state and last definite code; without a code when none came.",
+        labels=["state", "code"],
+    )
+    for (state, code), n in sorted(by_code.items()):
+        submissions.add_metric([state.value, code], n)
+    yield submissions
+    yield _gauge("in_doubt", "Submissions that may have been accepted.", now.by_state[State.IN_DOUBT])
+    yield _gauge("queue_left", "Submissions still to be sent, or on the wire.", now.open)
+    yield _gauge(
+        "ledger_readable", "0 when the ledger's figures are older than the rest.", int(seen.readable)
+    )
+
+
+def _code(state: State, code: int | None) -> str:
+    """The code as an export has it."""
+    return "0" if state is State.SUBMITTED else "" if code is None else str(code)
+
+
+def _of_runs(seen: _Seen, exit_code: int | None) -> Iterator[Metric]:
+    newest, ended, succeeded = seen.newest, seen.ended, seen.succeeded
+    yield CounterMetricFamily(
+        "batcher_runs", "Runs that this ledger has seen.", value=newest.id if newest else RunId(0)
+    )
+    if newest is not None:
+        at = newest.started_at.timestamp()
+        yield _gauge("run_started_timestamp_seconds", "When the newest run began.", at)
+    yield _gauge(
+        "last_success_timestamp_seconds",
+        "When a run last ended with exit code 0; 0 when none has.",
+        succeeded.ended_at.timestamp() if succeeded and succeeded.ended_at else 0,
+    )
+    code = exit_code if exit_code is not None else ended.exit_code if ended else None
+    if code is not None:
+        yield _gauge("last_run_exit_code", "The exit code of the newest run that has ended.", code)
+
+
+# -- by HTTP --------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
+    """Serve the figures while the block goes on.
+
+    Args:
+        metrics: what is served.
+        host: the address or name to listen at; an IPv6 address with or without its brackets.
+        port: 0 takes a free one.
+
+    Yields:
+        The URL.
+
+    Raises:
+        OSError: nobody can listen there.
+    """
+    listener = await _listener(host.strip("[]"), port)
+    app = web.Application()
+    app.router.add_get("/metrics", functools.partial(_answer, metrics))
+    app.router.add_get("/", functools.partial(_answer, metrics))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        address, bound = listener.getsockname()[:2]
+        yield f"http://{f'[{address}]' if ':' in address else address}:{bound}/metrics"
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+async def _listener(host: str, port: int) -> socket.socket:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _answer(metrics: Metrics, request: web.Request) -> web.Response:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = await metrics.text(encode)
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+# -- in a file ------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def written(
+    metrics: Metrics, path: Path, warn: Callable[[str], None], every_s: float = WRITE_EVERY_S
+) -> AsyncIterator[None]:
+    """Keep a file for the node exporter while the block goes on, and write it once more at its end.
+
+    Args:
+        metrics: what is written.
+        path: the file; its name ends in ``.prom``, or the node exporter does not read it.
+        warn: told once, when it cannot be written.
+        every_s: how often.
+    """
+    closing = asyncio.Event()
+    task = asyncio.create_task(_keep_writing(metrics, path, warn, every_s, closing), name="metrics-file")
+    try:
+        yield
+    finally:
+        closing.set()
+        await task
+
+
+async def _keep_writing(
+    metrics: Metrics, path: Path, warn: Callable[[str], None], every_s: float, closing: asyncio.Event
+) -> None:
+    warned = False
+    while True:
+        last = closing.is_set()
+        try:
+            await metrics.write(path)
+        except OSError as exc:
+            if not warned:
+                why = exc.strerror or exc
+                warn(f"--metrics-file {path}: cannot be written: {why}. The run goes on without it")
+            warned = True
+        if last:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(every_s):
+                await closing.wait()

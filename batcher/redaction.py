@@ -1,0 +1,116 @@
+"""What must not be told, taken out of what is told: secrets, signatures, tokens, passwords in URLs.
+
+Stands between every text of this process and stderr: our own messages, the records of the libraries'
+loggers, tracebacks. Pure. It never touches what is sent, kept or exported, and whatever it does not know as
+secret stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus
+
+MARK = "[redacted]"
+
+SHORTEST_SECRET = 4
+"""A learned value shorter than this hides nothing, and would tear every text apart."""
+
+_SAID_BY = (
+    r"signature(?:_?nonce)?|token|secret|passw(?:or)?d|passphrase|credential|access_?key(?:_?id)?"
+    r"|api_?key|auth_key|auth_info"
+)
+"""Ends of names whose values are secret, such as ``X-Amz-Signature``, ``access_token``, ``wsSecret``."""
+
+_SHORT = r"(?<![A-Za-z0-9])(?:sign?|auth|pwd|q-ak|nonce)|(?<=[?&;])key"
+"""Names that are secret only as they stand."""
+
+_NAME = rf"(?:{_SAID_BY}|{_SHORT})"
+_VALUE = r"""(?:\[redacted\]|(?!%26)[^\s&"'<>#;,)\]}])+"""
+
+_RULES = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        # Authorization: Basic …, as a header, in a mapping, in a pair; the scheme alone says nothing either.
+        (
+            r"""((?:(?:proxy-)?authorization|(?:set-)?cookie)(?:["']?\s*[:=]|["']\s*,)\s*)"""
+            r"""(?:b?(["'])(?:(?!\2).)*|[^\s"'][^\r\n"']*)""",
+            rf"\1\2{MARK}",
+        ),
+        (r"\b(bearer\s+)[\w.~+/=-]{8,}", rf"\1{MARK}"),
+        # Parameters of a URL or of a call, also where a whole URL is escaped inside another.
+        (rf"""({_NAME}(?:=|%3D))(["']?){_VALUE}""", rf"\1\2{MARK}"),
+        # The same in JSON and in what Python shows of a mapping.
+        (rf"""({_NAME}["']\s*:\s*)b?(["'])(?:(?!\2).)*""", rf"\1\2{MARK}"),
+        # User and password.
+        (r"""(://)[^\s/?#"'<>]*@""", rf"\1{MARK}@"),
+        (r"""(%3A%2F%2F)(?:(?!%2F|%3F)[^\s/?#&"'<>])*%40""", rf"\1{MARK}%40"),
+        # Addresses that are a secret themselves: whoever knows one can write to that channel.
+        (
+            r"""(\bhooks\.slack\.com/(?:services|workflows|triggers)/|\bapi\.telegram\.org/bot|\bhc-ping\.com/"""
+            r"""|://[^\s"'<>?#]{1,300}?/(?:api/)?(?:incoming)?(?:web)?hooks?(?:b2)?/)"""
+            r"""[^\s"'<>?#]*[^\s"'<>?#:;,.)]""",
+            rf"\1{MARK}",
+        ),
+    )
+)
+
+_SECRET_NAME = re.compile(
+    rf"(?:.*(?:{_SAID_BY})|sign?|auth|pwd|nonce|(?:proxy-)?authorization|(?:set-)?cookie)", re.IGNORECASE
+)
+
+
+class Redaction:
+    """What is known to be secret, and the function that takes it out of a text."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._spellings: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.learn(*secrets)
+
+    def __repr__(self) -> str:
+        """Nothing of what is known."""
+        return f"<Redaction of {len(self._spellings)} spellings>"
+
+    def learn(self, *secrets: str) -> None:
+        """From now on take these values out as well, also as they stand in a URL or in quotes."""
+        for secret in secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                self._spellings |= _spellings(secret)
+        if self._spellings:
+            longest_first = sorted(self._spellings, key=lambda one: (-len(one), one))
+            self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+    def __call__(self, text: str) -> str:
+        """A text without what must not be told."""
+        if self._known is not None:
+            text = self._known.sub(MARK, text)
+        for pattern, replacement in _RULES:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def of(self, value: object) -> object:
+        """A value of an event, every text in it redacted; what is neither text nor number becomes text."""
+        match value:
+            case str():
+                return self(value)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {self(str(name)): self.under(str(name), inner) for name, inner in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.of(inner) for inner in value]
+            case bytes():
+                return self(value.decode("utf-8", "backslashreplace"))
+            case _:
+                return self(str(value))
+
+    def under(self, name: str, value: object) -> object:
+        """A value that has a name, which may say that all of it is secret."""
+        return MARK if isinstance(value, str | bytes) and _SECRET_NAME.fullmatch(name) else self.of(value)
+
+
+def _spellings(secret: str) -> set[str]:
+    """A value as it stands in texts: itself, escaped in a URL, escaped in quotes."""
+    in_quotes = secret.encode("unicode_escape").decode("ascii")
+    return {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), in_quotes}

@@ -1,0 +1,224 @@
+"""A run from its first check to its summary: what is looked at before it sends and told after it has.
+
+Between whoever wants a run (the command line, a program that uses the library) and the runner. It prints
+nothing, listens to no signal, and changes nothing of the process that others share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from batcher import __version__
+from batcher.errors import SettingsError
+from batcher.ledger import Ledger
+from batcher.loader import HowToRead, Prepared, refuse_resubmissions
+from batcher.model import LoadId, Settlement
+from batcher.notices import Tell, to_nobody
+from batcher.records import Run
+from batcher.report.changes import changes_lines
+from batcher.report.figures import figures, of_run, since
+from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
+from batcher.runner import Ending, Runner, RunSettings
+from batcher.settings import endpoint_of, place_of, secret_of
+from batcher.zego.client import Account, ZegoClient
+from batcher.zego.codes import meaning
+
+SPARE_CONNECTIONS = 4
+"""Beyond those of the requests under way: for probes."""
+
+MAX_RATE_PER_S = 1_000_000
+MAX_CONCURRENCY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whom a run calls, in whose name, and how long one call may take."""
+
+    account: Account
+    endpoint: str
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyRun:
+    """A run that has passed all checks; made by :func:`ready_run`."""
+
+    runner: Runner
+    warnings: tuple[str, ...]
+    """What a person should know before it begins."""
+    _ledger: Ledger
+    _service: Service
+    _settings: RunSettings
+    _prepared: tuple[Prepared, ...]
+    _told: Run | None
+    """The last run before this one that could tell all."""
+    _loads_before: frozenset[LoadId]
+
+    async def summary(self, ending: Ending) -> Summary:
+        """Everything that the closing summary tells, read from the ledger.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        ledger, told = self._ledger, self._told
+        tallies, loads = await ledger.tallies(), await ledger.loads()
+        now = figures(tallies)
+        seen = (told.invalid_rows_seen or 0) if told else 0
+        return Summary(
+            exit_code=int(ending.exit),
+            reason=ending.reason,
+            ledger=str(ledger.path),
+            app_id=self._service.account.app_id,
+            run_id=ending.run_id,
+            sent=ending.sent,
+            seconds=ending.seconds,
+            rate_per_s=self._settings.rate_per_s,
+            window_s=_window_s(self._settings, ending),
+            now=now,
+            this_run=of_run(tallies, ending.run_id),
+            new=since(tallies, told),
+            invalid_rows=InvalidRows(
+                await ledger.count_invalid_rows(),
+                await ledger.count_invalid_rows(after_id=seen),
+                tuple(await ledger.invalid_rows(after_id=seen, limit=FIRST_INVALID_ROWS)),
+            ),
+            meanings={code: meaning(code) for code in now.codes},
+            doubtful=await ledger.count_doubtful(),
+            in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
+            manifests=tuple(one.manifest.source for one in self._prepared),
+            unfinished=tuple(dict.fromkeys(load.source for load in loads if load.unfinished)),
+            changes=tuple(changes_lines(load for load in loads if load.id not in self._loads_before)),
+            unrecorded=unrecorded(ending),
+            unanswered=ending.unanswered,
+            warnings=(*(text for one in self._prepared for text in one.warnings), *self.warnings),
+        )
+
+
+@asynccontextmanager
+async def ready_run(
+    ledger: Ledger,
+    service: Service,
+    settings: RunSettings,
+    prepared: Sequence[Prepared] = (),
+    how: HowToRead | None = None,
+    *,
+    tell: Tell = to_nobody,
+    settled: Callable[[Settlement], None] | None = None,
+) -> AsyncIterator[ReadyRun]:
+    """Check and wire a run of a ledger's open work, and of what manifests bring; nothing is sent yet.
+
+    Args:
+        ledger: opened for writing; stays open.
+        service: whom the run calls.
+        settings: how the run goes.
+        prepared: the manifests to load while sending goes on.
+        how: how they are read.
+        tell: told of what happens as it happens.
+        settled: called with every settlement once it is judged.
+
+    Raises:
+        ManifestError: a manifest would buy again what is in the ledger under other parameters.
+        BindingError: the ledger belongs to another AppId or kind of endpoint.
+        LedgerError: it cannot be used, or there is no room beside it.
+    """
+    await refuse_resubmissions(ledger, prepared, how or HowToRead())
+    await ledger.bind(service.account.app_id, place_of(service.endpoint))
+    warnings = ledger.prepare_run(figures(await ledger.tallies()).open)
+    told, last = await ledger.last_told_run(), await ledger.last_run()
+    loads_before = frozenset(load.id for load in await ledger.loads())
+    async with ZegoClient(
+        service.endpoint,
+        service.account,
+        timeout_s=service.timeout_s,
+        connections=settings.concurrency + SPARE_CONNECTIONS,
+    ) as client:
+        runner = Runner(
+            ledger,
+            client,
+            settings,
+            prepared,
+            version=__version__,
+            learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
+            tell=tell,
+            settled=settled,
+        )
+        yield ReadyRun(
+            runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, loads_before
+        )
+
+
+def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> Service:
+    """Whom a run calls, once everything about it and how it goes is found usable.
+
+    Raises:
+        SettingsError: with everything that is wrong.
+    """
+    secret, problems = account.server_secret, _problems(settings)
+    if not _is_app_id(account.app_id):
+        problems.append("app_id: give the number that the ZEGO console shows")
+    try:
+        secret = secret_of(secret)
+    except ValueError as exc:
+        problems.append(f"server_secret: {exc}")
+    try:
+        endpoint = endpoint_of(endpoint)
+    except ValueError as exc:
+        problems.append(f"endpoint {endpoint}: {exc}")
+    if not 0 < timeout_s < math.inf:
+        problems.append(f"timeout_s {timeout_s}: give a number of seconds")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Service(replace(account, server_secret=secret), endpoint, timeout_s)
+
+
+def _is_app_id(value: object) -> bool:
+    """Whether it is what the console shows, whatever a program took it from."""
+    return type(value) is int and 0 < value < 2**32
+
+
+def _problems(settings: RunSettings) -> list[str]:
+    """What is wrong with the settings of a run, with the bounds of the command line's options."""
+    until = settings.until
+    wrong = {
+        "rate_per_s": not 0 < settings.rate_per_s <= MAX_RATE_PER_S,
+        "concurrency": not 1 <= settings.concurrency <= MAX_CONCURRENCY,
+        "limit": settings.limit is not None and settings.limit < 1,
+        "lasts_s": settings.lasts_s is not None and not 0 < settings.lasts_s < math.inf,
+        "grace_s": not 0 <= settings.grace_s < math.inf,
+        "until": until is not None and until.tzinfo is None,
+    }
+    expected = {
+        "rate_per_s": f"more than 0 and at most {MAX_RATE_PER_S:,}",
+        "concurrency": f"1 to {MAX_CONCURRENCY:,}",
+        "limit": "1 or more",
+        "lasts_s": "a number of seconds",
+        "grace_s": "a number of seconds",
+        "until": "a time with its zone",
+    }
+    return [
+        f"{name} {getattr(settings, name)}: give {expected[name]}" for name, is_so in wrong.items() if is_so
+    ]
+
+
+def _window_s(settings: RunSettings, ending: Ending) -> float | None:
+    """How long the run was allowed to last; None when it had no end."""
+    lasts = [] if settings.lasts_s is None else [settings.lasts_s]
+    if settings.until is not None:
+        began = datetime.now(UTC) - timedelta(seconds=ending.seconds)
+        lasts.append((settings.until - began).total_seconds())
+    return min(lasts, default=None)
+
+
+def unrecorded(ending: Ending) -> tuple[str, ...]:
+    """What the ledger could not take, in words: it must not be lost with the run."""
+    return tuple(map(_unrecorded, ending.unrecorded))
+
+
+def _unrecorded(settlement: Settlement) -> str:
+    task_id = getattr(settlement.outcome, "task_id", None)
+    ended = f"was submitted, task id {task_id}" if task_id else f"ended {settlement.disposition.decision}"
+    return f"{settlement.claim.file_id} {ended}"

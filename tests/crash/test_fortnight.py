@@ -1,0 +1,376 @@
+"""Fourteen nights of one line in a crontab: what each morning finds, and what was asked in the end.
+
+The nights follow one another as fast as they can. What a night meets is made from outside, as a machine room
+makes it: a port that is closed, a secret that was mistyped, a process that is killed, a disk that is full.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from conftest import NO_LIMIT, Cli, Done, Json, Process, query, referee, serving, tencent_ids, write_manifest
+
+from batcher.sandbox import Fault, RequestSeen, Sandbox
+
+A_DAY = 12
+"""How many recordings a day brings."""
+DELETED = "4044044040000000123"
+DESTROYED = "1.39776E+18"
+MISTYPED = "0123456789abcdef0123456789abcdee"
+HEADER = ("file_id", "vendor", "definition", "offsets")
+HANG = Fault.parse("hang")
+
+AN_HOUR_AHEAD = """
+import datetime, time
+
+now_s, moment = time.time, datetime.datetime
+
+class Moment(moment):
+    @classmethod
+    def now(cls, tz=None):
+        return moment.now(tz) + datetime.timedelta(hours=1)
+
+time.time = lambda: now_s() + 3600
+datetime.datetime = Moment
+"""
+"""What an interpreter reads at its start, so that its wall clock is an hour ahead."""
+
+
+@dataclass
+class Elsewhere:
+    """Who hears of runs: a chat to which notifications are posted, and a switch that expects pings."""
+
+    address: str = ""
+    notes: list[Json] = field(default_factory=list)
+    pings: list[str] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(cls) -> AsyncIterator[Elsewhere]:
+        """Listen on this machine."""
+        elsewhere = cls()
+        app = web.Application()
+        app.router.add_post("/chat", elsewhere._note)
+        app.router.add_get("/ping{rest:.*}", elsewhere._ping)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            elsewhere.address = f"127.0.0.1:{runner.addresses[0][1]}"
+            yield elsewhere
+        finally:
+            await runner.cleanup()
+
+    async def _note(self, request: web.Request) -> web.Response:
+        self.notes.append(await request.json())
+        return web.Response()
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        self.pings.append(request.match_info["rest"])
+        return web.Response()
+
+
+@dataclass
+class Nights:
+    """The crontab's line, night after night, and what is found in the mornings."""
+
+    cli: Cli
+    sandbox: Sandbox
+    elsewhere: Elsewhere
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    ids: Iterator[str] = field(default_factory=lambda: iter(tencent_ids(400)))
+
+    def day(self, *found: str, n: int = A_DAY) -> list[str]:
+        """Let a day go by: the manifest grows. Returns the new recordings."""
+        new = [*(next(self.ids) for _ in range(n)), *found]
+        self.rows += [(one, "Tencent", "10", "1;2") for one in new]
+        write_manifest(self.cli.folder / "nightly.csv", self.rows, HEADER)
+        return new
+
+    async def begin(self, *more: str, env: Mapping[str, str] | None = None) -> Process:
+        """The line in the crontab."""
+        return await self.cli.start("run", "nightly.csv", "-q", *more, env=env)
+
+    async def night(self, *more: str, env: Mapping[str, str] | None = None) -> Done:
+        """A night in which nobody touches the run."""
+        return await self.cli.finish(await self.begin(*more, env=env))
+
+    async def touched(self, requests: int, touch: Callable[[Process], None], *more: str) -> Process:
+        """A night in which something happens to the run once the service has seen so many requests of it."""
+        seen = self.sandbox.truth.count
+        process = await self.begin(*more)
+        await self.sandbox.wait_for(lambda: self.sandbox.truth.count >= seen + requests, 20)
+        touch(process)
+        return process
+
+    def quiet_morning(self, done: Done) -> None:
+        """All is done: no mail, no notification, and the switch is told that the run ended well."""
+        assert (done.code, done.stdout, done.stderr) == (0, "", "")
+        self._heard([], "")
+
+    def morning(self, done: Done, code: int, line: str, told: str, *, also: str = "") -> None:
+        """Somebody has to know: the mail's first line says all, and so does the notification.
+
+        Args:
+            done: how the run ended.
+            code: its exit code.
+            line: a pattern for the whole first line of the mail.
+            told: a pattern for a part of the notification, which has one line.
+            also: a pattern for what follows in the mail; empty when nothing does.
+        """
+        assert (done.code, done.stdout) == (code, ""), done.stderr
+        first, _, rest = done.stderr.partition("\n")
+        assert re.fullmatch("batcher: " + line, first), first
+        assert bool(rest.strip()) == bool(also), rest
+        assert re.search(also, " ".join(rest.split())), rest
+        self._heard([(code, told)], f"/{code}")
+
+    def nothing_yet(self) -> None:
+        """A run that cannot speak any more: the switch knows that it began, and will miss its end."""
+        self._heard([], None)
+
+    def _heard(self, notes: list[tuple[int, str]], ended: str | None) -> None:
+        """What those elsewhere have heard of one run, and nothing else."""
+        pings = [f"/{word}".rstrip("/") for word in ("start", ended.strip("/") if ended is not None else "")]
+        assert self.elsewhere.pings == (pings if ended is not None else pings[:1])
+        assert [note["type"] for note in self.elsewhere.notes] == ["failure"] * len(notes)
+        for note, (code, told) in zip(self.elsewhere.notes, notes, strict=True):
+            assert f"(exit code {code})" in note["title"]
+            assert "\n" not in note["message"]
+            assert re.search(told, note["message"]), note["message"]
+            assert "nightly.db" in note["message"]  # which of a crontab's lines it was
+            assert self.cli.secret not in str(note)
+            assert MISTYPED not in str(note)
+        self.elsewhere.notes.clear()
+        self.elsewhere.pings.clear()
+
+
+@dataclass
+class SmallDisk:
+    """Where the ledger lies: a file system of its own, or, where nobody may mount one, files that cannot grow."""
+
+    folder: Path
+    is_mounted: bool
+
+    def fill(self, process: Process) -> None:
+        """Leave no room to the run, nor to anybody else."""
+        if not self.is_mounted:
+            size = max(path.stat().st_size for path in self.folder.iterdir() if "reserve" not in path.name)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+            return
+        with (self.folder / "core").open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                return
+
+    def clean(self) -> None:
+        """Somebody has read the mail."""
+        (self.folder / "core").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 24 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    yield SmallDisk(folder, is_mounted)
+    if is_mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def an_hour_ahead(cli: Cli) -> Cli:
+    """The same command line on a machine whose clock is an hour ahead."""
+    folder = cli.folder / "ahead"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(AN_HOUR_AHEAD, "utf-8")
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n', "utf-8")
+    python.chmod(0o700)
+    return replace(cli, python=str(python))
+
+
+async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
+    """Each morning says what it must and no more, and in the end every recording was submitted once, or is
+    on record as perhaps sent twice.
+    """
+    unanswered: set[str] = set()
+
+    def choose(seen: RequestSeen) -> Fault | None:
+        return HANG if seen.file_id in unanswered and seen.nth_for_file == 1 else None
+
+    service = replace(NO_LIMIT, choose=choose, latency_ms=20)
+    async with (
+        Elsewhere.listening() as elsewhere,
+        serving(cli, service, ledger_made=False) as sandbox,
+    ):
+        cli.env |= {
+            "BATCHER_LEDGER": "small/nightly.db",
+            "BATCHER_RATE": "400",
+            "BATCHER_NOTIFY": f"json://{elsewhere.address}/chat",
+            "BATCHER_PING_URL": f"http://{elsewhere.address}/ping",
+        }
+        nights = Nights(cli, sandbox, elsewhere)
+
+        # 1: the first of all; there is not even a ledger.
+        nights.day()
+        nights.quiet_morning(await nights.night())
+
+        # 2: a recording that was deleted, and one whose id a spreadsheet has destroyed.
+        nights.day(DELETED, DESTROYED)
+        nights.morning(
+            await nights.night(),
+            1,
+            r"nothing is left to send, but there is something to look at: 1 rejected, 1 invalid row\. "
+            r"Which: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
+            r"12 submitted, 1 rejected, 1 new invalid row; 0 left to send\. .*: batcher status -l",
+            also=r"code 41003 1 × the file does not exist\. Check the file id.*"
+            r"nightly\.csv line 27, file_id: 1\.39",
+        )
+
+        # 3: they are in the manifest still, and nobody has to hear of them again.
+        nights.day()
+        nights.quiet_morning(await nights.night())
+
+        # 4: no network.
+        nights.day()
+        await sandbox.stop_listening()
+        asked = sandbox.truth.count
+        nights.morning(
+            await nights.night("--max-duration", "1s"),
+            4,
+            r"its time was over while the endpoint did not answer \(Connection refused\), 12 left to send; "
+            r"check the network and BATCHER_ENDPOINT\. The next run goes on",
+            r"did not answer \(Connection refused\), 12 left to send; check the network",
+            also=r"to go on batcher run -l",
+        )
+        await sandbox.start_listening()
+
+        # 5: the network is back, and the night before is made up for.
+        nights.day()
+        nights.quiet_morning(await nights.night("--max-duration", "2h"))
+        assert sandbox.truth.count == asked + 2 * A_DAY
+
+        # 6: somebody has mistyped the secret.
+        nights.day()
+        nights.morning(
+            await nights.night(env={"BATCHER_SERVER_SECRET": MISTYPED}),
+            3,
+            r"code 100000005: the signature is wrong \(the service says: .+\); "
+            r"check BATCHER_APP_ID and the ServerSecret",
+            r"Code 100000005: .*check BATCHER_APP_ID and the ServerSecret.*12 left to send",
+            also=r"to go on batcher run -l",
+        )
+
+        # 7: it is right again, and the night too short. Work is left on purpose, and nobody hears of that.
+        nights.day()
+        done = await nights.night("--limit", "20")
+        assert (done.code, done.stdout, done.stderr) == (4, "", "")
+        nights._heard([], "")
+
+        # 8: the run is killed while five answers are missing; it cannot say so itself.
+        unanswered |= set(nights.day()[:5])
+        process = await nights.touched(0, lambda _: None)
+        await sandbox.wait_for(lambda: unanswered <= {entry.file_id for entry in sandbox.log}, 20)
+        process.kill()
+        await process.communicate()
+        nights.nothing_yet()
+
+        # 9: what it left is completed, and what may have been sent twice is on record as that.
+        nights.day()
+        nights.quiet_morning(await nights.night())
+
+        # 10: the run of the day before is still going on when the next one begins.
+        nights.day()
+        longest = await nights.touched(3, lambda one: one.send_signal(signal.SIGSTOP), "--rate", "40")
+        assert elsewhere.pings.pop() == "/start"
+        nights.day()
+        nights.morning(
+            await nights.night(),
+            5,
+            rf"\S+nightly\.db: another run holds this ledger: process {longest.pid} on \S+, since .+ UTC "
+            r"\(batcher run\)\. Wait for it, or use --wait-lock",
+            rf"another run holds this ledger: process {longest.pid} on",
+        )
+        longest.send_signal(signal.SIGCONT)
+        elsewhere.pings.append("/start")
+        nights.quiet_morning(await cli.finish(longest))
+
+        # 11: something else on the machine fills the disk in the midst of the run.
+        nights.day(n=80)
+        process = await nights.touched(10, lambda _: None, "--rate", "100")
+        small_disk.fill(process)
+        nights.morning(
+            await cli.finish(process),
+            6,
+            r"\S+nightly\.db: the ledger cannot be used: .*(full|written|I/O).*",
+            r"the ledger cannot be used: .*\d+ left to send",
+            also=r"to go on batcher run -l",
+        )
+
+        # 12: nobody has looked yet; nothing is sent that could not be recorded.
+        nights.day()
+        asked = sandbox.truth.count
+        if small_disk.is_mounted:
+            nights.morning(
+                await nights.night(),
+                6,
+                r"\S+nightly\.db: only \d+ MiB are free on its disk; a run needs 16 MiB\. "
+                r"Free some space, then run again",
+                r"only \d+ MiB are free on its disk; a run needs 16 MiB\. Free some space",
+            )
+            assert sandbox.truth.count == asked
+
+        # 13: there is room again.
+        small_disk.clean()
+        nights.day()
+        nights.quiet_morning(await nights.night())
+
+        # 14: the machine's clock is an hour ahead. The service says so, and is believed.
+        nights.day()
+        asked = sandbox.truth.count
+        nights.cli = an_hour_ahead(cli)
+        nights.quiet_morning(await nights.night())
+        assert 100000004 in {entry.code for entry in sandbox.truth.after(asked)}
+
+        exported = await referee(cli, sandbox, ledger="small/nightly.db")
+        rows = await cli.export("nightly.csv")
+    wanted = [row[0] for row in nights.rows]
+    assert [row["file_id"] for row in rows] == wanted
+    statuses = {row["file_id"]: row["status"] for row in rows}
+    assert (statuses.pop(DELETED), statuses.pop(DESTROYED)) == ("rejected", "invalid")
+    assert set(statuses.values()) == {"submitted"}
+    assert len(exported) == len(wanted) - 1
+    assert unanswered <= owned_up_to(sandbox, cli.folder / "small" / "nightly.db", set(statuses))
+
+
+def owned_up_to(sandbox: Sandbox, ledger: Path, wanted: set[str]) -> set[str]:
+    """Hold tasks against recordings; returns those with more than one task, all of them on record as that."""
+    tasks: dict[str, list[str]] = defaultdict(list)
+    for task_id, entry in sandbox.accepted().items():
+        tasks[entry.file_id].append(task_id)
+    assert set(tasks) == wanted
+    doubts = dict(
+        query(
+            ledger,
+            "SELECT s.file_id, count(*) FROM attempts a JOIN submissions s ON s.id = a.submission_id "
+            "WHERE a.outcome = 'reply_lost' GROUP BY s.file_id",
+        )
+    )
+    twice = {file_id: len(own) - 1 for file_id, own in tasks.items() if len(own) > 1}
+    assert {one: n for one, n in twice.items() if n > doubts.get(one, 0)} == {}, "sent twice unknowingly"
+    return set(twice)

@@ -1,0 +1,507 @@
+"""What stands on stderr: an object a line for programs, nothing that a terminal obeys, no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import sys
+import textwrap
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
+from conftest import FAST, PICTURES, Cli, Done, serving, tencent_ids
+
+from batcher.cli.app import app
+from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Fault, SandboxSettings
+
+JSON = ("--log-format", "json")
+NONCE = "4fd24687296dd9f3"
+SIGNATURE = "43e5cfcca828314675f91b001390566a"
+SIGNED = f"https://rtc-api.zego.im/?Action=M&SignatureNonce={NONCE}&Signature={SIGNATURE}&Timestamp=5"
+
+HOSTILE = "no\x1b]0;pwned\x07\x1b[2J \x9b31m such\u202efile\r"
+"""Names a window, clears the screen, turns red, turns the order of letters, goes back to the left."""
+
+
+def events(done: Done) -> list[dict[str, Any]]:
+    """Every line of stderr, each of them an object with what each has."""
+    found = [json.loads(line) for line in done.stderr.split("\n")[:-1]]
+    assert done.stderr == "" or done.stderr.endswith("\n")
+    for event in found:
+        assert list(event)[:3] == ["timestamp", "level", "event"]
+        assert datetime.fromisoformat(event["timestamp"]).utcoffset() == UTC.utcoffset(None)
+        assert event["level"] in {"debug", "info", "warning", "error"}
+    return found
+
+
+def controls(text: str) -> list[str]:
+    """Characters that a terminal obeys."""
+    obeyed = {"Cc", "Cs", "Zl", "Zp"}
+    return [
+        c
+        for c in text
+        if c != "\n" and (unicodedata.category(c) in obeyed or c in "\u202e\u2066\u2067\u2069")
+    ]
+
+
+# -- one object a line ---------------------------------------------------------------------------------
+
+
+async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """It begins, tells what is rejected with its code, and ends with the figures of ``--json``."""
+    archive = manifest([*(ids := tencent_ids(4)), "room-1"])
+    faults = {ids[2]: Fault.parse("code:41003")}
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)):
+        done = await cli.run(archive, *PICTURES, *JSON, "--json")
+        again = await cli.run(*JSON)
+    assert done.code == 1
+    found = events(done)
+    names = [event["event"] for event in found]
+    assert names[0] == "run_started"
+    assert names[-1] == "run_finished"
+    assert set(names[1:-1]) == {"pace_changed", "submission_rejected"}
+    [rejected] = [event for event in found if event["event"] == "submission_rejected"]
+    assert (rejected["file_id"], rejected["code"], rejected["level"]) == (ids[2], 41003, "warning")
+    assert rejected["request_id"]
+    finished = {
+        name: value for name, value in found[-1].items() if name not in ("timestamp", "level", "event")
+    }
+    assert finished == json.loads(done.stdout)
+    assert finished["submissions"]["submitted"] == 3
+    assert found[-1]["level"] == "warning"
+    assert (again.code, events(again)[-1]["level"]) == (0, "info")
+
+
+async def test_a_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``-q`` says nothing of a run that ended well, and its end alone of one that did not."""
+    archive = manifest(ids := tencent_ids(2))
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file={ids[0]: Fault.parse("code:4")})):
+        bad = await cli.run(archive, *PICTURES, *JSON, "-q")
+        good = await cli.run(*JSON, "-q")
+    assert (bad.code, good.code) == (1, 0)
+    [finished] = events(bad)
+    assert (finished["event"], finished["codes"], finished["exit_code"]) == ("run_finished", {"4": 1}, 1)
+    assert good.stderr == ""
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
+    """A wrong secret halts: that, and why, also when only problems are wanted."""
+    archive = manifest(tencent_ids(2))
+    async with serving(cli):
+        cli.env["BATCHER_SERVER_SECRET"] = cli.secret = "fedcba98765432100123456789abcdef"  # noqa: S105 - wrong
+        done = await cli.run(archive, *PICTURES, *JSON, *quiet)
+    assert done.code == 3
+    found = [event for event in events(done) if event["event"] in ("halted", "run_finished")]
+    assert [event["event"] for event in found] == ["halted", "run_finished"]
+    assert {event["level"] for event in found} == {"error"}
+    assert "100000005" in found[0]["reason"]
+    assert found[1]["exit_code"] == 3
+    assert not quiet or len(events(done)) == 2
+
+
+async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Its begin and its end are told, with how long it was."""
+    archive = manifest(tencent_ids(60))
+    async with serving(cli) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none", *JSON)
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 20)
+        await sandbox.stop_listening()
+        assert process.stderr is not None
+        told = b""
+        async with asyncio.timeout(20):
+            while b"outage_began" not in told:
+                told += await process.stderr.readline()
+        await sandbox.start_listening()
+        rest = await cli.finish(process)
+    done = Done(rest.code, rest.stdout, told.decode() + rest.stderr)
+    assert done.code == 0, done.stderr
+    found = {event["event"]: event for event in events(done)}
+    assert found["outage_began"]["level"] == "warning"
+    assert found["outage_began"]["why"]
+    assert found["outage_over"]["seconds"] > 0
+    assert [name for name in found if name.startswith("outage")] == ["outage_began", "outage_over"]
+
+
+async def test_a_stopped_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A signal is answered with an object like everything else."""
+    archive = manifest(tencent_ids(200))
+    async with serving(cli) as sandbox:
+        process = await cli.start("run", archive, *PICTURES, "--rate", "20", *JSON)
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 2, 20)
+        process.send_signal(signal.SIGTERM)
+        done = await cli.finish(process)
+    assert done.code == 143
+    found = events(done)
+    assert "Stopping" in next(event["text"] for event in found if event["event"] == "message")
+    assert (found[-1]["event"], found[-1]["exit_code"], found[-1]["level"]) == ("run_finished", 143, "error")
+
+
+WRONG = [
+    (("run", "--rat", "3", *JSON), 2, "--rat"),
+    (("run", "--log-format=json", "--rate", "many"), 2, "--rate"),
+    (("frobnicate", *JSON), 2, "frobnicate"),
+    (("status", *JSON), 6, "there is no ledger"),
+    (("run", "nowhere.csv", *JSON), 2, "BATCHER_APP_ID"),
+    (("load", "nowhere.csv", *JSON), 2, "nowhere.csv"),
+    (("run", *JSON, "--rate", "-3"), 2, "--rate"),
+    (("ledger", "info", *JSON), 6, "there is no ledger"),
+]
+
+
+@pytest.mark.parametrize(("args", "code", "words"), WRONG, ids=lambda value: str(value)[:30])
+async def test_what_is_wrong_for_programs(cli: Cli, args: tuple[str, ...], code: int, words: str) -> None:
+    """Usage, settings, manifests, ledgers: the words, and the exit code beside them."""
+    done = await cli(*args)
+    assert done.code == code
+    [event] = events(done)
+    assert (event["event"], event["level"], event["exit_code"]) == ("message", "error", code)
+    assert words in event["text"]
+    assert "batcher: " not in event["text"]
+
+
+@pytest.mark.parametrize("where", ["environment", ".env", "batcher.toml"])
+async def test_the_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
+    """Also for what is wrong with the settings themselves; a flag has the last word."""
+    cli.env["BATCHER_RATE"] = "-3"
+    if where == "environment":
+        cli.env["BATCHER_LOG_FORMAT"] = "JSON"
+    elif where == ".env":
+        (cli.folder / ".env").write_text("BATCHER_LOG_FORMAT=json\n")
+    else:
+        (cli.folder / "batcher.toml").write_text('log_format = "json"\n')
+    [event] = events(await cli("status"))
+    assert "BATCHER_RATE" in event["text"]
+    text = await cli("status", "--log-format", "text")
+    assert text.stderr.startswith("batcher: BATCHER_RATE -3")
+    wrong = await cli("status", "--log-format", "xml")
+    assert wrong.code == 2
+    assert "give text or json" in wrong.stderr
+
+
+def test_every_command_that_can_be_quiet_can_write_for_programs() -> None:
+    """``-q`` and ``--log-format`` go together, everywhere."""
+    group: Any = typer.main.get_command(app)
+    commands = dict(group.commands)
+    for name, one in group.commands.items():
+        commands |= {f"{name} {inner}": own for inner, own in getattr(one, "commands", {}).items()}
+    flags = {name: {flag for param in one.params for flag in param.opts} for name, one in commands.items()}
+    quiet = {name for name, own in flags.items() if "--quiet" in own}
+    assert "run" in quiet
+    assert quiet == {name for name, own in flags.items() if "--log-format" in own}
+
+
+# -- secrets, whoever says them ------------------------------------------------------------------------
+
+DRIVER = """
+import asyncio, gc, logging, os, sys, threading, warnings
+from aiohttp import ClientSession
+from aiohttp.test_utils import RawTestServer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from batcher.cli import main, reading
+
+SECRET, SIGNED = os.environ["BATCHER_SERVER_SECRET"], os.environ["SIGNED"]
+LEAK = f"{SIGNED} with {SECRET}"
+
+
+async def aiohttp_server():
+    async def answer(request):
+        raise RuntimeError(LEAK)
+
+    async with RawTestServer(answer) as server, ClientSession() as session:
+        async with session.get(server.make_url("/")) as response:
+            await response.read()
+
+
+async def sqlalchemy():
+    logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT :url, :secret"), {"url": SIGNED, "secret": SECRET})
+    await engine.dispose()
+
+
+async def asyncio_task():
+    async def fail():
+        raise RuntimeError(LEAK)
+
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+
+async def thread():
+    def fail():
+        raise RuntimeError(LEAK)
+
+    one = threading.Thread(target=fail)
+    one.start()
+    one.join()
+
+
+async def unraisable():
+    class Bad:
+        def __del__(self):
+            raise RuntimeError(LEAK)
+
+    Bad()
+    gc.collect()
+
+
+async def warning():
+    warnings.warn(LEAK)
+
+
+async def broken_record():
+    logging.getLogger("lib").warning("%d %s", LEAK)
+
+
+async def chained():
+    try:
+        raise OSError(LEAK)
+    except OSError as exc:
+        raise ValueError(LEAK) from exc
+
+
+async def say_status(settings, console, *, as_json):
+    await globals()[os.environ["LEAKS"]]()
+    return 0
+
+
+reading.say_status = say_status
+sys.argv = ["batcher", "status", *sys.argv[1:]]
+main()
+"""
+
+LEAKS = {
+    "aiohttp_server": "aiohttp.server",
+    "asyncio_task": "never retrieved",
+    "thread": "(thread Thread-",
+    "unraisable": "RuntimeError",
+    "warning": "UserWarning",
+    "broken_record": "what lib logs cannot be written",
+    "chained": "ValueError",
+}
+
+
+async def drive(cli: Cli, leak: str, *args: str) -> Done:
+    """``batcher status`` in which a library says too much."""
+    driver = cli.folder / "driver.py"
+    driver.write_text(textwrap.dedent(DRIVER))
+    secret = {"BATCHER_SERVER_SECRET": SANDBOX_SERVER_SECRET, "SIGNED": SIGNED, "LEAKS": leak}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(driver), *args),
+        cwd=cli.folder,
+        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2]), **secret},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    done = Done(process.returncode or 0, out.decode(), err.decode())
+    for away in (SANDBOX_SERVER_SECRET, NONCE, SIGNATURE):
+        assert away not in done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize(("leak", "words"), LEAKS.items())
+async def test_a_library_that_says_too_much_is_redacted(cli: Cli, leak: str, words: str) -> None:
+    """For programs and with its traceback for people; one plain line when that is not wanted."""
+    whole, plain, told = await asyncio.gather(
+        drive(cli, leak, "-v"), drive(cli, leak), drive(cli, leak, "-v", *JSON)
+    )
+    assert whole.code == plain.code == told.code == (70 if leak == "chained" else 0)
+    assert words in whole.stderr
+    assert plain.stderr.count("\n") == 1
+    assert plain.stderr.startswith("batcher: ")
+    assert words in plain.stderr
+    [event] = events(told)
+    assert words in json.dumps(event)
+    if leak not in ("warning", "broken_record"):
+        for shown in (whole.stderr, event["exception"]):
+            assert "Traceback" in shown
+            assert "Signature=[redacted]&Timestamp=5 with [redacted]" in shown
+
+
+async def test_statements_of_sqlalchemy_are_redacted(cli: Cli) -> None:
+    """Its own logger, asked to tell what is sent to the database, tells it without the values."""
+    done = await drive(cli, "sqlalchemy", *JSON)
+    assert done.code == 0, done.stderr
+    found = [event for event in events(done) if event["event"] == "log"]
+    assert {event["logger"] for event in found} == {"sqlalchemy.engine.Engine"}
+    [told] = [event["text"] for event in found if "[redacted]" in event["text"]]
+    assert "Action=M" in told
+
+
+# -- terminals and pipes -------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def hostile_service(code: int) -> AsyncIterator[str]:
+    """A service whose every message steers the terminal that shows it."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        del request
+        return web.json_response({"Code": code, "Message": HOSTILE, "RequestId": "r\x1b[1m"})
+
+    async with RawTestServer(answer) as server:
+        yield str(server.make_url("/"))
+
+
+@pytest.mark.parametrize(("code", "exits"), [(41003, 1), (100000005, 3)])
+async def test_a_hostile_message_steers_no_terminal(cli: Cli, code: int, exits: int) -> None:
+    """Not under ``-v``, not as the reason of a halt, not in ``show`` and not in ``status``."""
+    archive = cli.folder / "archive.csv"
+    [one] = tencent_ids(1)
+    archive.write_text(f"file_id,note\n{one},{HOSTILE.strip()}\n", "utf-8")
+    async with hostile_service(code) as url:
+        cli.use(url, app_id=SANDBOX_APP_ID)
+        done = await cli.run(archive, *PICTURES, "-v")
+        shown, status = await cli("show", one), await cli("status")
+        told = await cli.run(*JSON, "-v")
+    assert done.code == exits
+    assert (shown.code, status.code) == (0, 0)
+    for text in (done.stderr, shown.stdout, status.stdout, told.stderr):
+        assert controls(text) == []
+    assert "\\x1b]0;pwned\\x07" in done.stderr
+    assert "\\x1b]0;pwned\\x07" in shown.stdout
+    assert "\\x9b31m such\\u202efile" in shown.stdout
+    events(told)
+
+
+async def test_without_a_terminal_there_is_nothing_to_obey(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """No bars, no colours, and not more than the summary of a short run, whatever the environment likes."""
+    archive = manifest(tencent_ids(5))
+    cli.env |= {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+    async with serving(cli):
+        done = await cli("run", archive, *PICTURES, "--rate", "2000")
+    assert done.code == 0
+    assert controls(done.stderr) == []
+    assert "5/5" not in done.stderr
+    assert "Nothing is left to send." in done.stderr
+
+
+OFTEN = """
+import sys
+from batcher.cli import display, main
+
+display.PLAIN_EVERY_S = 0.2
+sys.argv = ["batcher", *sys.argv[1:]]
+main()
+"""
+
+
+async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
+    """A run that says how far it is five times a second instead of twice a minute."""
+    driver = cli.folder / "often.py"
+    driver.write_text(OFTEN)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(driver), "run", str(archive), *PICTURES, "--rate", "40", *args),
+        cwd=cli.folder,
+        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert out == b""
+    return Done(process.returncode or 0, "", err.decode())
+
+
+async def test_how_far_a_run_is(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A plain line now and then for people, an event with figures for programs, nothing when not wanted."""
+    async with serving(cli):
+        for_people = await run_told_often(cli, manifest(tencent_ids(40, seed=1)))
+        for_programs = await run_told_often(cli, manifest(tencent_ids(40, seed=2)), *JSON)
+        nothing = await run_told_often(cli, manifest(tencent_ids(9, seed=3)), *JSON, "--progress", "none")
+    assert for_people.code == for_programs.code == nothing.code == 0
+    lines = [line for line in for_people.stderr.splitlines() if " in doubt, " in line]
+    assert len(lines) > 1
+    assert " of 40, " in lines[0]
+    assert controls(for_people.stderr) == []
+    progress = [event for event in events(for_programs) if event["event"] == "progress"]
+    assert len(progress) > 1
+    assert {"total", "ended", "submitted", "pending", "sent", "now_per_s", "pace_per_s"} <= set(progress[0])
+    assert progress[0]["sent"] < progress[-1]["sent"] <= 40
+    assert [event for event in events(nothing) if event["event"] == "progress"] == []
+
+
+async def test_a_terminal_shows_a_program_no_bar(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """On a terminal, too, each line is an object."""
+    archive = manifest(tencent_ids(25))
+    ours, theirs = pty.openpty()
+    async with serving(cli):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "batcher", "run", str(archive), *PICTURES, "--rate", "20", *JSON),
+            cwd=cli.folder,
+            env={**cli.env, "TERM": "xterm-256color"},
+            stderr=theirs,
+        )
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    os.close(theirs)
+    said = os.read(ours, 65536).decode().replace("\r\n", "\n")
+    os.close(ours)
+    assert events(Done(0, "", said))[-1]["event"] == "run_finished"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_a_closed_pipe_stops_no_run(
+    cli: Cli, manifest: Callable[..., Path], log_format: str, stream: str
+) -> None:
+    """Nobody reads any more: the work goes on, the exit code is the run's, and the other stream is clean."""
+    archive = manifest([*(ids := tencent_ids(3)), "room-1"])
+    faults = {ids[0]: Fault.parse("code:41003")}
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
+        reader, writer = os.pipe()
+        os.close(reader)
+        other = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "batcher", "run", str(archive), *PICTURES, *FAST, "--json"),
+            *("--log-format", log_format, "-v"),
+            cwd=cli.folder,
+            env={**cli.env, "PYTHONUNBUFFERED": ""},
+            stdout=writer if stream == "stdout" else other,
+            stderr=writer if stream == "stderr" else other,
+        )
+        os.close(writer)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert len(sandbox.accepted()) == 2
+    assert process.returncode == 1
+    if stream == "stderr":
+        assert json.loads(out)["exit_code"] == 1
+    else:
+        done = Done(1, "", err.decode())
+        assert "Broken" not in done.stderr
+        assert "Errno" not in done.stderr
+        if log_format == "json":
+            assert events(done)[-1]["event"] == "run_finished"
+
+
+async def test_help_and_version_bring_in_nothing_that_logs(cli: Cli) -> None:
+    """Who asks for help does not wait for it."""
+    code = (
+        "import sys; from batcher.cli import main\n"
+        "try: main()\nexcept SystemExit: print('structlog' in sys.modules, file=sys.stderr)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "--version"),
+        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert out.startswith(b"batcher ")
+    assert err == b"False\n"

@@ -1,0 +1,371 @@
+"""Who hears of a run from afar: notifications and pings, at hooks that answer, refuse, hang or are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from conftest import FAST, PICTURES, Cli, Done, serving, tencent_ids, until
+
+from batcher.notifying import Errands, Occasion, is_wanted, ping, ping_at
+from batcher.sandbox import Fault, SandboxSettings
+
+Manifest = Callable[..., Path]
+
+IDS = tencent_ids(4)
+TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
+CHECK = "4c1e9a52-check-uuid"
+ONE_MISSING = SandboxSettings(rate_per_s=None, by_file={IDS[0]: Fault.parse("code:41003")})
+
+
+@dataclass
+class Hooks:
+    """A server that stands for the services people are told by, and for the monitor that is pinged."""
+
+    url: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Method and path, in the order of arrival."""
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until it is set, paths that begin with ``/hang`` get no answer."""
+
+    @property
+    def apprise(self) -> str:
+        """As an address for apprise."""
+        return f"json{self.url.removeprefix('http')}/{TOKEN}"
+
+    @property
+    def check(self) -> str:
+        """As an address to ping."""
+        return f"{self.url}/{CHECK}"
+
+    @property
+    def pings(self) -> list[str]:
+        """What was pinged, after the name of the check."""
+        return [path.removeprefix(f"/{CHECK}") for method, path in self.calls if method == "GET"]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Keep a call, and answer it or not."""
+        self.calls.append((request.method, request.path_qs))
+        if request.method == "POST":
+            self.notes.append(await request.json())
+        if request.path.startswith("/hang"):
+            await self.release.wait()
+        return web.Response(status=self.status)
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Hooks]:
+    """Hooks on a free port of this machine."""
+    hooks = Hooks()
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", hooks.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        hooks.url = f"http://{host}:{port}"
+        yield hooks
+    finally:
+        hooks.release.set()
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def hooks(cli: Cli) -> AsyncIterator[Hooks]:
+    """Hooks that the command line knows by both settings."""
+    async with listening() as opened:
+        cli.env |= {"BATCHER_NOTIFY": opened.apprise, "BATCHER_PING_URL": opened.check}
+        yield opened
+
+
+def told(done: Done) -> list[str]:
+    """The warnings of a command; no address is in anything that it said."""
+    assert TOKEN not in done.stdout + done.stderr
+    assert CHECK not in done.stdout + done.stderr
+    assert "Failed to send" not in done.stderr, "the library's own words"
+    return [line for line in done.stderr.splitlines() if line.startswith("batcher: warning: BATCHER_")]
+
+
+async def test_a_night_in_which_all_went_well_is_pinged_and_not_told(
+    cli: Cli, manifest: Manifest, hooks: Hooks
+) -> None:
+    """Start and success reach the monitor; nobody is written to."""
+    async with serving(cli):
+        done = await cli.run(manifest(IDS), *PICTURES)
+    assert (done.code, told(done)) == (0, [])
+    assert hooks.pings == ["/start", ""]
+    assert hooks.notes == []
+
+
+async def test_new_problems_are_told_in_one_line(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """What happened, the figures, what to do, and where; the monitor hears the exit code."""
+    async with serving(cli, ONE_MISSING):
+        done = await cli.run(manifest(IDS), *PICTURES)
+    assert (done.code, told(done)) == (1, [])
+    assert hooks.pings == ["/start", "/1"]
+    assert [note["title"] for note in hooks.notes] == ["batcher: done, with new problems (exit code 1)"]
+    message = hooks.notes[0]["message"]
+    assert message.startswith("Nothing is left to send, but there is something to look at. ")
+    assert "This run: 3 submitted, 1 rejected; 0 left to send." in message
+    assert "batcher status" in message
+    assert f"ledger {cli.folder / 'batcher.db'}." in message
+    assert "\n" not in message
+    assert hooks.notes[0]["type"] == "failure"
+
+
+async def test_a_halt_says_why(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Wrong credentials are told with their code and remedy, and never with the secret."""
+    cli.env["BATCHER_NOTIFY_ON"] = "halt"
+    async with serving(cli):
+        wrong = "f" * 32
+        cli.env["BATCHER_SERVER_SECRET"] = wrong
+        done = await cli.run(manifest(IDS), *PICTURES)
+    assert done.code == 3
+    assert hooks.pings == ["/start", "/3"]
+    assert hooks.notes[0]["title"] == "batcher: halted (exit code 3)"
+    assert "Code 100000005: the signature is wrong" in hooks.notes[0]["message"]
+    assert "4 left to send" in hooks.notes[0]["message"]
+    assert wrong not in json.dumps(hooks.notes)
+
+
+async def test_what_fails_before_a_run_begins_is_told_too(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Wrong settings, an unusable manifest, a missing ledger and a held one each reach a person."""
+    async with serving(cli, ledger_made=False):
+        assert (await cli("run", "--rate", "-1")).code == 2
+        assert (await cli.run("gone.csv", *PICTURES)).code == 2
+        assert (await cli.run()).code == 6
+    titles = [note["title"] for note in hooks.notes]
+    assert titles[:2] == ["batcher: could not run (exit code 2)"] * 2
+    assert titles[2] == "batcher: the ledger cannot be used (exit code 6)"
+    assert "--rate -1" in hooks.notes[0]["message"]
+    assert "gone.csv" in hooks.notes[1]["message"]
+    assert hooks.pings == ["/start", "/2", "/start", "/2", "/start", "/6"]
+    hanging = SandboxSettings(rate_per_s=None, by_file={IDS[0]: Fault.parse("hang")})
+    hooks.notes.clear()
+    async with serving(cli, hanging) as sandbox:
+        quiet = {"BATCHER_NOTIFY_ON": "never", "BATCHER_PING_URL": "", "BATCHER_GRACE": "0"}
+        first = await cli.start("run", manifest(IDS), *PICTURES, *FAST, env=quiet)
+        await until(lambda: len(sandbox.log) == 4)
+        assert (await cli.run()).code == 5
+        first.send_signal(signal.SIGTERM)
+        assert (await cli.finish(first)).code == 143
+    assert [note["title"] for note in hooks.notes] == ["batcher: another run holds the ledger (exit code 5)"]
+    assert f"process {first.pid}" in hooks.notes[0]["message"]
+
+
+async def test_a_window_that_ends_is_no_failure(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Work left under ``--limit`` is what was wanted: the monitor hears of success."""
+    async with serving(cli):
+        done = await cli.run(manifest(IDS), *PICTURES, "--limit", "2")
+        assert (done.code, hooks.pings, hooks.notes) == (4, ["/start", ""], [])
+        cli.env["BATCHER_NOTIFY_ON"] = "always"
+        assert (await cli.run("--limit", "1")).code == 4
+        assert (await cli.run()).code == 0
+    assert [(note["title"], note["type"]) for note in hooks.notes] == [
+        ("batcher: stopped with work left (exit code 4)", "warning"),
+        ("batcher: all done (exit code 0)", "success"),
+    ]
+    assert "1 submitted; 1 left to send." in hooks.notes[0]["message"]
+
+
+async def test_never_is_never(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """``BATCHER_NOTIFY_ON=never`` keeps still; the monitor is another matter."""
+    cli.env["BATCHER_NOTIFY_ON"] = "never"
+    async with serving(cli, ONE_MISSING):
+        assert (await cli.run(manifest(IDS), *PICTURES)).code == 1
+    assert hooks.notes == []
+    assert hooks.pings == ["/start", "/1"]
+
+
+async def test_a_dry_run_and_other_commands_tell_nobody(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Only a run is told of."""
+    cli.env["BATCHER_NOTIFY_ON"] = "always"
+    async with serving(cli):
+        assert (await cli("run", manifest(IDS), *PICTURES, "--dry-run")).code == 0
+        assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
+        await cli.status()
+    assert hooks.calls == []
+
+
+async def test_every_address_is_told_and_those_that_fail_are_named_once(
+    cli: Cli, manifest: Manifest, hooks: Hooks
+) -> None:
+    """One refuses, one means nothing, one is gone: the others hear, and the exit code stays."""
+    async with listening() as refusing, serving(cli, ONE_MISSING):
+        refusing.status = 403
+        path = cli.folder / "hooks.txt"
+        path.write_text(
+            f"# who is told\n{hooks.apprise} nonsense://{TOKEN}/x\n{refusing.apprise}\njson://127.0.0.1:9/{TOKEN}\n"
+        )
+        del cli.env["BATCHER_NOTIFY"]
+        cli.env |= {"BATCHER_NOTIFY_FILE": str(path), "BATCHER_PING_URL": refusing.check}
+        done = await cli.run(manifest(IDS), *PICTURES)
+    assert done.code == 1
+    assert len(hooks.notes) == len(refusing.notes) == 1
+    assert refusing.pings == ["/start", "/1"]
+    assert sorted(told(done)) == [
+        "batcher: warning: BATCHER_NOTIFY_FILE, URL 2 (nonsense): apprise does not understand it, and no "
+        "notification will go there; correct it",
+        "batcher: warning: BATCHER_NOTIFY_FILE, URL 3 (json): the notification was not sent: HTTP 403. "
+        "The run is not affected",
+        "batcher: warning: BATCHER_NOTIFY_FILE, URL 4 (json): the notification was not sent: it could not be "
+        "delivered. The run is not affected",
+        "batcher: warning: BATCHER_PING_URL: the ping did not arrive: HTTP 403. The run is not affected",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("BATCHER_NOTIFY_FILE", "nowhere.txt", "BATCHER_NOTIFY_FILE: nowhere.txt: No such file or directory"),
+        ("BATCHER_NOTIFY_FILE", "empty.txt", "BATCHER_NOTIFY_FILE: empty.txt: it holds no URL"),
+        ("BATCHER_PING_URL", "http://127.0.0.1:9/" + CHECK, "the ping did not arrive: Connection refused"),
+    ],
+)
+async def test_settings_that_lead_nowhere_are_said_and_the_run_goes_on(
+    cli: Cli, manifest: Manifest, setting: str, value: str, said: str
+) -> None:
+    """One warning each, and exit code 0."""
+    (cli.folder / "empty.txt").write_text("# nobody yet\n")
+    cli.env[setting] = value
+    async with serving(cli):
+        done = await cli.run(manifest(IDS), *PICTURES)
+    assert done.code == 0
+    assert len(told(done)) == 1
+    assert said in told(done)[0]
+
+
+@pytest.mark.parametrize("name", ["notify", "ping_url"])
+async def test_addresses_stand_neither_in_the_file_of_settings_nor_on_the_command_line(
+    cli: Cli, name: str
+) -> None:
+    """Both would show them to others; what is refused is not repeated."""
+    (cli.folder / "batcher.toml").write_text(f'{name} = "https://example.invalid/{TOKEN}"\n')
+    done = await cli("run")
+    assert done.code == 2
+    assert f"batcher.toml: {name}: " in done.stderr
+    assert f"never stands in this file; set BATCHER_{name.upper()}" in done.stderr
+    assert TOKEN not in done.stderr
+    (cli.folder / "batcher.toml").unlink()
+    assert (await cli("run", f"--{name.replace('_', '-')}", "x")).code == 2
+
+
+async def test_an_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
+    """It is refused with the other settings, and ``check`` shows that it is set and no more."""
+    done = await cli("run", env={"BATCHER_PING_URL": f"ftp://example.invalid/{CHECK}"})
+    assert done.code == 2
+    assert "BATCHER_PING_URL: give the URL of a check" in done.stderr
+    assert CHECK not in done.stderr
+    good = {"BATCHER_PING_URL": f"https://example.invalid/{CHECK}", "BATCHER_NOTIFY": f"slack://{TOKEN}/b/c"}
+    async with serving(cli):
+        checked = await cli("check", "-v", env=good)
+    assert "ping_url: set" in checked.stdout
+    assert "notify: set" in checked.stdout
+    assert CHECK not in checked.stdout
+    assert TOKEN not in checked.stdout
+
+
+async def test_without_apprise_the_run_says_what_to_install(
+    cli: Cli, manifest: Manifest, hooks: Hooks
+) -> None:
+    """A warning that names the extra; the run and its exit code are what they are without it."""
+    blocked = cli.folder / "blocked" / "apprise"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError('not installed')\n")
+    code = f"import sys; sys.path.insert(0, {str(blocked.parent)!r}); from batcher.cli import main; main()"
+    async with serving(cli, ONE_MISSING):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, "run", str(manifest(IDS)), *PICTURES, *FAST),
+            cwd=cli.folder,
+            env=cli.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        done = await cli.finish(process)
+    assert done.code == 1
+    assert [line for line in told(done) if "pip install 'batcher[notify]'" in line] == told(done) != []
+    assert hooks.notes == []
+    assert hooks.pings == ["/start", "/1"]
+
+
+WAITS_IN_VAIN = """
+import sys
+from functools import partial
+from batcher.notifying import Errands, Note, hooks_at, ping
+
+errands = Errands()
+errands.begin("ping", partial(ping, sys.argv[1] + "/hang/ping", "batcher"))
+hook = hooks_at(["json" + sys.argv[1].removeprefix("http") + "/hang/note"])[0]
+errands.begin("note", partial(hook, Note("title", "body", "failure")))
+print(*errands.wait(float(sys.argv[2])), sep="\\n")
+"""
+
+
+async def test_a_hook_that_hangs_holds_nobody(cli: Cli) -> None:
+    """The waiting has an end, and so has the process, while both hooks still hang."""
+    async with listening() as hooks:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WAITS_IN_VAIN, hooks.url, "0.5"),
+            env=cli.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(10):
+            out, err = await process.communicate()
+        assert len(hooks.calls) == 2, "both were called"
+        assert not hooks.release.is_set()
+    assert out.decode().splitlines() == ["ping: no answer within 0.5 s", "note: no answer within 0.5 s"]
+    assert err.decode() == ""
+    assert process.returncode == 0
+
+
+async def test_pings_of_one_check_keep_their_order() -> None:
+    """The end is not told before the start, however long that takes."""
+    async with listening() as hooks:
+        errands = Errands()
+        errands.begin("ping", lambda: ping(f"{hooks.url}/hang/start", "batcher"))
+        errands.begin("ping", lambda: ping(f"{hooks.url}/hang", "batcher"))
+        assert await asyncio.to_thread(errands.wait, 0.3) == ["ping: no answer within 0.3 s"]
+        assert hooks.calls == [("GET", "/hang/start")]
+        hooks.release.set()
+        await asyncio.to_thread(errands.wait)
+    assert hooks.calls == [("GET", "/hang/start"), ("GET", "/hang")]
+
+
+def test_what_is_added_to_an_address_goes_before_its_query() -> None:
+    """Checks named by a slug carry parameters."""
+    url = "https://example.invalid/key/nightly?create=1"
+    assert ping_at(url) == url
+    assert ping_at(url, "start") == "https://example.invalid/key/nightly/start?create=1"
+    assert ping_at("https://example.invalid/uuid/", "3") == "https://example.invalid/uuid/3"
+
+
+@pytest.mark.parametrize(
+    ("occasion", "codes"),
+    [
+        (Occasion.FAILURE, {1, 2, 3, 5, 6, 70, 143}),
+        (Occasion.HALT, {3, 6, 70}),
+        (Occasion.ALWAYS, {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}),
+        (Occasion.NEVER, set()),
+    ],
+)
+def test_which_exit_codes_are_told(occasion: Occasion, codes: set[int]) -> None:
+    """As the README's table has it; 4 without any end set means a load that was not finished."""
+    all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
+    assert {code for code in all_codes if is_wanted(occasion, code, bounded=True)} == codes
+    unbounded = codes | {4} if occasion is Occasion.FAILURE else codes
+    assert {code for code in all_codes if is_wanted(occasion, code, bounded=False)} == unbounded
