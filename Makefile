@@ -54,7 +54,9 @@ pacing: $(VENV)/installed-dev
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m piptools compile --quiet --strip-extras --all-extras --allow-unsafe --no-header \
-		--no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o constraints.txt pyproject.toml
+		--no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o constraints.new pyproject.toml
+	grep -E '^[A-Za-z0-9_.-]+==' constraints.new > constraints.txt
+	rm constraints.new
 
 audit: $(VENV)/installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt

@@ -1,22 +1,97 @@
-"""``batcher codes``: what a return code means, joined with what batcher does about it."""
+"""``batcher codes``: what a return code means, joined with what batcher does about it, in two languages.
+
+Between the tables of codes and stdout. Chinese characters take two columns each, which is heeded here; a
+stdout that cannot carry them gets the English alone.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
+import unicodedata
+from collections.abc import Iterator
 
-from batcher.disposition import kind_of
+from batcher.disposition import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
 from batcher.report.words import paragraph, sentence
-from batcher.zego.codes import MEANINGS, meaning
+from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
+
+LABEL_COLUMNS = 9
+"""For the longest label, and a blank."""
+
+DOES_IN_CHINESE = {
+    Kind.SUBMITTED: "记录任务 ID",
+    Kind.REJECT: "将该提交记为 rejected，不再发送",
+    Kind.HALT: "停止运行：之后的调用都会同样失败；该提交仍待发送",
+    Kind.SLOW_DOWN: "放慢速度后重发；不计入尝试次数",
+    Kind.BUSY: f"重发，共尝试 {BUSY_TRIES} 次；仍不成功则记为 failed",
+    Kind.UNKNOWN: f"重发，共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected",
+    Kind.CREDENTIALS: (
+        "本次运行尚无成功请求时停止；已有成功请求时暂停，并用一次不会创建任务的调用确认："
+        "鉴权有误则停止，频率过高则放慢"
+    ),
+    Kind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
+}
+
+_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
+"""What is not torn apart: a word in Latin letters or one other character, and the marks that follow it."""
 
 
 def explain(number: int | None) -> int:
     """Print one code, or all of them."""
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    with_chinese = _carries_chinese(sys.stdout.encoding)
     for code in sorted(MEANINGS) if number is None else [number]:
-        what = meaning(code)
-        print(f"code {code}: {what.text}")  # noqa: T201 - data, on stdout
-        for label, text in (("batcher", kind_of(code).value), ("you", what.remedy)):
-            if text:
-                line = paragraph(f"{label}:", sentence(text), width=width, label_width=9)
-                print(line)  # noqa: T201 - data, on stdout
+        lines = [f"code {code}: {meaning(code).text}", *_english(code, width)]
+        lines += _chinese(code, width) if with_chinese else []
+        print("\n".join(lines))  # noqa: T201 - data, on stdout
     return 0
+
+
+def _english(code: int, width: int) -> Iterator[str]:
+    for label, text in (("batcher:", kind_of(code).value), ("you:", meaning(code).remedy)):
+        if text:
+            said = sentence(text[0].upper() + text[1:])
+            yield paragraph(label, said, width=width, label_width=LABEL_COLUMNS)
+
+
+def _chinese(code: int, width: int) -> Iterator[str]:
+    what = meaning_in_chinese(code)
+    for label, text in (
+        ("含义：", what.text),
+        ("程序：", DOES_IN_CHINESE[kind_of(code)]),
+        ("您：", what.remedy),
+    ):
+        if text:
+            yield wide_paragraph(label, text + "。", width=width, label_columns=LABEL_COLUMNS)
+
+
+def _carries_chinese(encoding: str | None) -> bool:
+    try:
+        "含义".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+# -- wide characters ------------------------------------------------------------------------------------
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def wide_paragraph(label: str, text: str, *, width: int, label_columns: int, indent: int = 2) -> str:
+    """A label and its text, wrapped so that the text stands in a column of its own.
+
+    Between two Chinese characters a line may end anywhere, but none begins with a mark that closes.
+    """
+    margin = indent + label_columns + 1
+    lines = [""]
+    for piece in _PIECE.findall(text):
+        if lines[-1] and columns(lines[-1] + piece) > width - margin:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    head = " " * indent + label + " " * (label_columns + 1 - columns(label))
+    return head + ("\n" + " " * margin).join(lines)

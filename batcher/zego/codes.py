@@ -1,8 +1,10 @@
 """What the service's return codes mean and what a person can do about them.
 
-Only meanings stand here; what batcher does about a code stands in :mod:`batcher.disposition`.
+Only meanings stand here, in English and in Chinese; what batcher does about a code stands in
+:mod:`batcher.disposition`. Messages and summaries go by the English ones.
 
-Source: ZEGO server API, "Start a snapshot task", return codes; "Accessing server APIs", global return codes.
+Source: ZEGO server API, "Start a snapshot task" (开始点播截图), return codes; "Accessing server APIs", global
+return codes.
 """
 
 from __future__ import annotations
@@ -56,7 +58,54 @@ MEANINGS: dict[int, Meaning] = {
 
 UNKNOWN = Meaning("not in the documentation", _SUPPORT)
 
+_SUPPORT_ZH = "联系 ZEGO 技术支持，并提供 `batcher show` 显示的 RequestId"
+_RATE_ZH = "无需处理：batcher 会自行放慢；若有其他程序共用该 AppId，请调低 --rate"
+_OURS_ZH = "这是 batcher 的缺陷，请报告，并附上 `batcher show` 显示的 RequestId"
+_WAIT_ZH = "无需立即处理；最终失败的可用 `batcher retry` 重新发送"
+_ENDPOINT_ZH = "检查 BATCHER_ENDPOINT"
+_APP_ID_ZH = "检查 BATCHER_APP_ID"
+_CREDENTIALS_ZH = "检查 BATCHER_APP_ID 和 ServerSecret"
+
+IN_CHINESE: dict[int, Meaning] = {
+    0: Meaning("请求成功", ""),
+    1: Meaning("请求失败，服务器可能繁忙", _WAIT_ZH),
+    2: Meaning("输入参数错误", "对照该厂商支持的参数，检查清单中这一行"),
+    3: Meaning("未开通相关权限", "联系 ZEGO 技术支持，为该 AppId 开通此接口"),
+    4: Meaning("CDN 类型不匹配", "改正该行的 vendor：文件不在这家厂商"),
+    5: Meaning("厂商侧配置错误", _SUPPORT_ZH),
+    6: Meaning("请求过于频繁", _RATE_ZH),
+    7: Meaning("鉴权失败", _CREDENTIALS_ZH),
+    1000: Meaning("请求失败；FileId 有误时也返回此码", "检查文件 ID；若无误，请" + _SUPPORT_ZH),
+    41003: Meaning("文件不存在", "检查文件 ID，并确认录制文件是否已被删除"),
+    **dict.fromkeys((206, 207, 1010, 5007, 30002), Meaning("调用频率过高", _RATE_ZH)),
+    100000000: Meaning("Host 错误", _ENDPOINT_ZH),
+    100000001: Meaning("AppId 格式错误", _APP_ID_ZH),
+    100000002: Meaning("Timestamp 为空", _OURS_ZH),
+    100000003: Meaning("Timestamp 格式错误", _OURS_ZH),
+    100000004: Meaning("签名已过期", "校准本机时钟：偏差超过 10 分钟"),
+    100000005: Meaning("签名错误", _CREDENTIALS_ZH),
+    100000006: Meaning("Action 为空", _ENDPOINT_ZH),
+    100000007: Meaning("Action 不存在", _ENDPOINT_ZH),
+    100000008: Meaning("随机数（SignatureNonce）为空", _OURS_ZH),
+    100000009: Meaning("签名为空", _OURS_ZH),
+    100000010: Meaning("未找到该 AppId 的密钥", _APP_ID_ZH),
+    100000011: Meaning("未找到该 AppId 的配置", _APP_ID_ZH + "；若无误，请" + _SUPPORT_ZH),
+    100000012: Meaning("无法读取请求内容", _WAIT_ZH),
+    100000013: Meaning("SignatureVersion 为空", _OURS_ZH),
+    100000014: Meaning("不支持该 SignatureVersion", _OURS_ZH),
+    100000015: Meaning("网关内部错误", _WAIT_ZH),
+    100000016: Meaning("没有正式环境", "检查 BATCHER_IS_TEST：该项目可能处于测试环境"),
+    100000017: Meaning("服务未开通", "联系 ZEGO 技术支持，为该 AppId 开通服务"),
+}
+
+UNKNOWN_IN_CHINESE = Meaning("文档未列出此返回码", _SUPPORT_ZH)
+
 
 def meaning(code: int) -> Meaning:
     """What a code means; :data:`UNKNOWN` for one that the documentation does not name."""
     return MEANINGS.get(code, UNKNOWN)
+
+
+def meaning_in_chinese(code: int) -> Meaning:
+    """The same in Chinese."""
+    return IN_CHINESE.get(code, UNKNOWN_IN_CHINESE)

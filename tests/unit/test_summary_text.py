@@ -125,7 +125,7 @@ def test_quiet_says_what_is_wrong() -> None:
 
 
 def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
-    """An end that was asked for needs no reading; an endpoint that did not answer, or an unfinished load, does."""
+    """An end that was asked for needs no reading; a silent endpoint, or an unfinished load, does."""
     left = summary_of(TALLIES, exit_code=4, reason="its time was over, 46 left to send")
     assert summary_text(left, width=80, problems_only=True) == ""
     unanswered = summary_text(replace(left, unanswered=True), width=80, problems_only=True)

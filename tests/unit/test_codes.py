@@ -1,0 +1,114 @@
+"""What ``batcher codes`` says, in two languages, and that it stands in columns."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+from batcher.cli.app import app
+from batcher.cli.codes import DOES_IN_CHINESE, columns, wide_paragraph
+from batcher.disposition import KINDS, Kind
+from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
+
+HAN = re.compile("[\u4e00-\u9fff]")
+CLOSING = "，。；：、）"
+
+
+def said(*args: str, width: int = 80, charset: str = "utf-8") -> str:
+    """What ``batcher codes`` prints at a width."""
+    result = CliRunner(charset=charset).invoke(app, ["codes", *args], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_every_code_is_told_in_both_languages() -> None:
+    """The two tables know the same codes, and each has a remedy in both languages or in none."""
+    assert set(IN_CHINESE) == set(MEANINGS) == set(KINDS)
+    assert set(DOES_IN_CHINESE) == set(Kind)
+    assert [code for code in MEANINGS if bool(MEANINGS[code].remedy) != bool(IN_CHINESE[code].remedy)] == []
+    texts = [text for one in (*IN_CHINESE.values(), UNKNOWN_IN_CHINESE) for text in (one.text, one.remedy)]
+    assert [text for text in texts if text and not HAN.search(text)] == []
+    assert [text for text in texts if text.endswith(tuple(CLOSING.replace("）", "")))] == []
+
+
+def test_what_is_pasted_is_the_same_in_both_languages() -> None:
+    """A variable, option or command that the English remedy names is named by the Chinese one, too."""
+    named = re.compile(r"BATCHER_\w+|--\w+|`[^`]+`|AppId|ServerSecret|RequestId")
+    pairs = {code: (MEANINGS[code].remedy, IN_CHINESE[code].remedy) for code in MEANINGS}
+    assert {
+        code: both
+        for code, both in pairs.items()
+        if set(named.findall(both[0])) != set(named.findall(both[1]))
+    } == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "documented"),
+    [
+        (2, "输入参数错误"),
+        (3, "未开通相关权限"),
+        (4, "CDN 类型不匹配"),
+        (6, "请求过于频繁"),
+        (7, "鉴权失败"),
+        (1000, "请求失败"),
+        (41003, "文件不存在"),
+    ],
+)
+def test_the_documents_own_words_are_kept(code: int, documented: str) -> None:
+    """Whoever has the vendor's page open finds its words again."""
+    assert meaning_in_chinese(code).text.startswith(documented)
+    assert documented in said(str(code))
+
+
+@pytest.mark.parametrize("width", [66, 80, 200])
+def test_texts_stand_in_one_column(width: int) -> None:
+    """Labels and the lines that follow begin their text in the same column, and none is too wide."""
+    lines = said(width=width).splitlines()
+    assert max(map(cell_len, lines)) <= min(width, 100)
+    bodies = [line for line in lines if not line.startswith("code ")]
+    starts = {cell_len(line) - cell_len(re.sub(r"^  (\S+ +| {10,})", "", line)) for line in bodies}
+    assert starts == {12}
+    assert [line for line in bodies if line.strip()[0] in CLOSING] == []
+
+
+def test_one_code_is_told_alone() -> None:
+    """First the English, then the Chinese; a code that nobody has written down, too."""
+    one = said("1000").splitlines()
+    assert one[0] == "code 1000: the request failed; also what a wrong FileId yields"
+    assert "  含义：    请求失败；FileId 有误时也返回此码。" in one
+    assert one[-2].startswith("  您：      检查文件 ID；若无误，请联系 ZEGO 技术支持")
+    unknown = said("424242")
+    assert "not in the documentation" in unknown
+    assert "文档未列出此返回码" in unknown
+
+
+def test_a_terminal_that_cannot_show_chinese_gets_english() -> None:
+    """Nothing breaks, and nothing is printed as question marks."""
+    text = said("1000", charset="latin-1")
+    assert text.startswith("code 1000: the request failed")
+    assert "?" not in text
+    assert HAN.search(text) is None
+    assert "含义" in said("1000", charset="gb18030")
+
+
+def test_words_in_latin_letters_are_not_torn() -> None:
+    """A line ends between Chinese characters, or beside a word, never within one or before a mark."""
+    text = "检查 BATCHER_APP_ID 和 ServerSecret，然后再次运行。"
+    for width in range(26, 60):
+        lines = wide_paragraph("您：", text, width=width, label_columns=6).splitlines()
+        assert max(map(columns, lines)) <= width
+        assert any("BATCHER_APP_ID" in line for line in lines)
+        assert any("ServerSecret，" in line for line in lines)
+        joined = "".join(
+            line[len(line) - len(line.lstrip()) :] for line in [lines[0].partition("：")[2], *lines[1:]]
+        )
+        assert joined.replace(" ", "") == text.replace(" ", "")
+
+
+def test_columns_are_counted_as_terminals_do() -> None:
+    """Every text takes as many columns as another count of them says."""
+    texts = [text for one in IN_CHINESE.values() for text in (one.text, one.remedy)]
+    assert [text for text in (*texts, *DOES_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []
