@@ -494,7 +494,7 @@ def retry(
 def codes(
     number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
 ) -> None:
-    """Say what a return code means and what batcher does about it.
+    """Say what a return code means and what batcher does about it, in English and in Chinese.
 
     Exit codes: 0.
 
