@@ -79,7 +79,7 @@ async def test_under_hold_what_was_on_the_wire_stays_in_doubt(
         await sandbox.wait_for(lambda: len(sandbox.log) == 30, 20)
         process.kill()
         await process.communicate()
-        done = await cli.run("--in-doubt", "hold")
+        done = await cli.run(archive, *PICTURES, "--in-doubt", "hold")
         assert done.code == 1, done.stderr
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["in_doubt"] * 30

@@ -82,7 +82,8 @@ class Page:
 
     def commands(self) -> set[str]:
         """The commands that are named in code, ``ledger prune`` as one of them."""
-        return {one for one in NAMES if re.search(rf"\bbatcher {one}\b", self.code())}
+        code = self.code()
+        return {one for one in NAMES if re.search(rf"\bbatcher {one}\b", code)}
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in their order; a section is the number of headings before it."""
