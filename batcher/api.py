@@ -238,6 +238,7 @@ class OpenLedger(ReadLedger):
                     self.stop()
                 ending = await _carried_out(ready.runner)
                 if listener.error is not None:
+                    _note_unrecorded(listener.error, ending)
                     raise listener.error
                 try:
                     return await ready.summary(ending)
@@ -284,7 +285,10 @@ class OpenLedger(ReadLedger):
 
     async def close(self) -> None:
         """Drain a run that still goes on, wait for a load, and let go; leaving ``async with`` does it."""
-        self.stop()
+        if self._runner is not None:
+            self._runner.drain("stopped by its program")
+        elif self._at_work == "a run" and not self._stops_wanted:
+            self._stops_wanted = 1
         await self._idle.wait()
         self._closed = True
         await self._ledger.close()

@@ -146,7 +146,7 @@ class Claims:
     @property
     def limit_reached(self) -> bool:
         """Whether as many submissions were taken up as may be."""
-        return self._left == 0
+        return self._left is not None and self._left <= 0
 
     def _delay(self, claim: Claim, due: float, *, counted: bool) -> None:
         self._held.add(claim.id)
@@ -191,6 +191,8 @@ class Claims:
     async def _fetch_fresh(self) -> bool:
         self._fresh_ended = True  # before the query, so that what is added meanwhile is not missed
         claims = await self._ledger.fresh(after_id=self._fresh_after, limit=PAGE)
+        if self.limit_reached:  # by others, while the ledger was asked
+            return False
         if claims:
             self._fresh_after = claims[-1].id
             self._fresh_ended = False
@@ -206,6 +208,8 @@ class Claims:
         if self._doubtful_ended or self.limit_reached:
             return False
         found = await self._ledger.doubtful(after=self._doubtful_after, limit=PAGE)
+        if self.limit_reached:
+            return False
         if found:
             last = found[-1][1]
             self._doubtful_after = (last.tries.doubt, last.id)

@@ -93,6 +93,7 @@ class Metrics:
         self._seen = _Seen()
         self._reading = asyncio.Lock()
         self._pace: Callable[[], Paced] | None = None
+        self._pace_seen: Paced | None = None
         self._exit_code: int | None = None
         self.registry = CollectorRegistry()
         self.registry.register(_OfLedger(self))
@@ -174,13 +175,17 @@ class Metrics:
                 )
             except LedgerError:
                 self._seen = replace(self._seen, readable=False)
+        if self._pace is not None:
+            self._pace_seen = (
+                self._pace()
+            )  # here, since it changes as it is asked, and threads ask for figures
 
     def families(self) -> Iterator[Metric]:
         """The figures that are not counted here but looked up."""
         yield from _of_tallies(self._seen)
         yield from _of_runs(self._seen, self._exit_code)
-        if self._pace is not None:
-            pace = self._pace()
+        if self._pace_seen is not None:
+            pace = self._pace_seen
             yield _gauge("pace_per_second", "Requests per second that the pacer allows.", pace.pace_per_s)
             yield _gauge("cap_per_second", "What --rate allows at most.", pace.cap_per_s)
 

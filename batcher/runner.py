@@ -166,6 +166,8 @@ class Runner:
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
         self._standing = Standing()
+        self._on_wire = asyncio.Semaphore(settings.concurrency)
+        self._all_loaded = False
         self._stops: dict[Exit, str] = {}
         self._stopped_early: str | None = None
         self._unwanted = False
@@ -192,16 +194,19 @@ class Runner:
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
         closing = asyncio.create_task(self._close_in_time(), name="window")
-        async with asyncio.TaskGroup() as group:
-            self._loading = group.create_task(self._load(), name="loader")
-            self._workers = [
-                group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
-                for n in range(self._settings.concurrency + self._ahead)
-            ]
-        noting.cancel()
-        closing.cancel()
-        if self._cutting_off is not None:
-            self._cutting_off.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._loading = group.create_task(self._load(), name="loader")
+                self._workers = [
+                    group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
+                    for n in range(self._settings.concurrency + self._ahead)
+                ]
+        finally:
+            noting.cancel()
+            closing.cancel()
+            if self._cutting_off is not None:
+                self._cutting_off.cancel()
+        await self._all_recorded()
         ending = await self._ending(run_id)
         with contextlib.suppress(LedgerError) if Exit.LEDGER in self._stops else contextlib.nullcontext():
             await self._ledger.end_run(
@@ -225,9 +230,13 @@ class Runner:
         """Drain because whoever wanted the run wants it no more. A second time: at once."""
         if self._unwanted:
             self._cut_off()
-            return
-        self._unwanted = True
-        self._close(why)
+        self.drain(why)
+
+    def drain(self, why: str) -> None:
+        """Drain, unless that is under way."""
+        if not self._unwanted:
+            self._unwanted = True
+            self._close(why)
 
     @property
     def pace(self) -> Pace:
@@ -256,6 +265,7 @@ class Runner:
             self._claims,
             self._standing,
             self._heed if self._settled else self._governor.heed,
+            self._on_wire,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
@@ -294,13 +304,22 @@ class Runner:
         try:
             if not self._stops and not self._stopped_early:  # that may have come before anything began
                 await self._loader.load(self._prepared)
+                self._all_loaded = True
         except ManifestError as exc:
             sent = self._standing.sent
             self._stop(Exit.USAGE, f"{exc}. {sent:,} requests were sent before")
         except LedgerError as exc:
             self._stop(Exit.LEDGER, str(exc))
+        except Exception as exc:
+            self._stop(Exit.HALTED, _defect(exc))
         finally:
             self._claims.loading_ended()
+
+    async def _all_recorded(self) -> None:
+        """Wait for what was handed to the ledger by workers that were cut off since."""
+        for result in await asyncio.gather(*self._standing.outstanding, return_exceptions=True):
+            if isinstance(result, LedgerError):
+                self._stop(Exit.LEDGER, str(result))
 
     async def _note_pace(self, run_id: RunId) -> None:
         """Keep the pace and why it is below the cap on record, for whoever looks and for the next run."""
@@ -403,6 +422,8 @@ class Runner:
             for load in await self._ledger.loads()
             if load.unfinished
         ]
+        if not self._all_loaded:  # perhaps not even begun, and so not on record as unfinished
+            unfinished += [one.manifest.source for one in self._prepared]
         if unfinished:
             names = ", ".join(dict.fromkeys(unfinished))
             return Exit.WORK_LEFT, f"not read to the end yet: {names}; name it in a run to go on with it"

@@ -81,6 +81,8 @@ class Standing:
     """The credentials have had a success in this run."""
     sent: int = 0
     """Requests that may have left in this run."""
+    outstanding: set[asyncio.Future[None]] = field(default_factory=set)
+    """Settlements handed to the ledger and not on record yet."""
     unrecorded: list[Settlement] = field(default_factory=list)
     """Attempts whose end could not be recorded: in doubt, unless a person keeps what is here."""
 
@@ -96,6 +98,7 @@ class Worker:
         claims: Claims,
         standing: Standing,
         heed: Heed,
+        on_wire: asyncio.Semaphore,
         *,
         run_id: RunId,
         policy: InDoubtPolicy,
@@ -107,6 +110,7 @@ class Worker:
         self._claims = claims
         self._standing = standing
         self._heed = heed
+        self._on_wire = on_wire
         self._run_id = run_id
         self._policy = policy
         self._jitter = jitter
@@ -120,7 +124,7 @@ class Worker:
         Raises:
             LedgerError: something could not be recorded.
         """
-        recorded: Awaitable[None] | None = None
+        recorded: asyncio.Future[None] | None = None
         while True:
             async with self._pacer.line():
                 claim = await self._claims.next()
@@ -128,7 +132,7 @@ class Worker:
                     begun, turn = await self._begin(claim)
             try:
                 if recorded is not None:
-                    await recorded
+                    await asyncio.shield(recorded)
             except LedgerError:
                 if claim is not None and begun:
                     await self._settle(claim, HELD_BACK, Wire(), heeded=False)
@@ -155,10 +159,11 @@ class Worker:
             raise
         return begun, turn
 
-    async def _send(self, claim: Claim, turn: Turn) -> Awaitable[None]:
+    async def _send(self, claim: Claim, turn: Turn) -> asyncio.Future[None]:
         on_wire = Wire(partial(self._pacer.leave, turn))
         try:
-            outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
+            async with self._on_wire:
+                outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
         except asyncio.CancelledError:
             lost = ReplyLost if on_wire.sent_at else NotSent
             outcome = lost("the run was stopped before an answer came")
@@ -168,7 +173,7 @@ class Worker:
 
     async def _settle(
         self, claim: Claim, outcome: Outcome, on_wire: Wire, *, heeded: bool = True
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """Judge an outcome, have it recorded, and hand the submission on; heeded unless the run is cut off.
 
         A success asks nothing of the run as a whole, so that nobody waits for it here.
@@ -190,32 +195,32 @@ class Worker:
             self._standing.sent += 1
         try:
             recorded = self._ledger.settle(settlement, self._run_id)
-            if disposition.state is State.SUBMITTED and heeded:
-                recorded.add_done_callback(partial(self._succeeded, settlement))
-                await self._heed(settlement)
-                return recorded
-            await recorded
         except LedgerError:
             self._standing.unrecorded.append(settlement)
             raise
+        self._standing.outstanding.add(recorded)
+        recorded.add_done_callback(partial(self._recorded, settlement))
+        if disposition.state is State.SUBMITTED and heeded:
+            await self._heed(settlement)
+            return recorded
+        await asyncio.shield(recorded)  # who is cancelled here must not take the answer's record along
         if disposition.state is State.PENDING:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
-        else:
+        elif disposition.state is not State.SUBMITTED:
             self._claims.done(claim)
         if heeded:
             await self._heed(settlement)
         return recorded
 
-    def _succeeded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
-        """A success is on record, or cannot be: then nobody may go on waiting for more to do."""
-        if recorded.cancelled():
-            return
-        if recorded.exception() is None:
-            self._standing.proven = True
-            self._claims.done(settlement.claim)
-        else:
+    def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
+        """A settlement is on record, or cannot be: then nobody may go on waiting for more to do."""
+        self._standing.outstanding.discard(recorded)
+        if recorded.exception() is not None:
             self._standing.unrecorded.append(settlement)
             self._claims.close()
+        elif settlement.disposition.state is State.SUBMITTED:
+            self._standing.proven = True
+            self._claims.done(settlement.claim)
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:

@@ -35,7 +35,7 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
     """
     how, path = how_to_read(settings), ledger_path(settings.ledger)
     prepared = await prepare_manifests(manifests, how, console)
-    exists = path.exists()
+    exists = path.exists() and (path.is_dir() or path.stat().st_size > 0)  # an empty file becomes a ledger
     if not prepared and not exists:
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     left = readiness(path).open if exists else 0

@@ -126,9 +126,10 @@ def _untouched(path: Path) -> Iterator[sqlite3.Connection]:
     one, and could not take it away again. With one, it is read as every other reader would, without the
     right to write.
     """
+    path = path.resolve()  # the log lies beside the file itself, not beside a link to it
     at_rest = not path.with_name(path.name + "-wal").exists()
     how = "immutable=1" if at_rest else "mode=ro"
-    place = f"file:{quote(str(path.resolve()))}?{how}"
+    place = f"file:{quote(str(path))}?{how}"
     connection = sqlite3.connect(place, uri=True, timeout=opening.BUSY_TIMEOUT_S, isolation_level=None)
     with closing(connection):
         yield connection
