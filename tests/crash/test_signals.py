@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,25 @@ async def test_a_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: C
     after = max(range(1, len(arrived)), key=lambda n: arrived[n] - arrived[n - 1])
     assert arrived[after] - arrived[after - 1] >= 1.0
     assert sum(at - arrived[after] < 0.2 for at in arrived[after:]) <= 6
+
+
+async def test_answers_in_hand_are_told_of_when_the_ledger_is_locked_and_the_run_cut_off(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Task ids that came while another program held the file stand in the closing words; exit code 6."""
+    archive = manifest(tencent_ids(4))
+    async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=700)) as sandbox:
+        process = await cli.start(
+            "run", archive, *PICTURES, "--rate", "50", "--concurrency", "4", "--progress", "none"
+        )
+        await sandbox.wait_for(lambda: len(sandbox.log) == 4, 20)
+        with closing(sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await sandbox.wait_for(lambda: all(entry.answered for entry in sandbox.log), 20)
+            process.send_signal(signal.SIGINT)
+            await said(process, "Stopping")
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(30):
+                done = await cli.finish(process)
+    assert done.code == 6, done.stderr
+    assert done.stderr.count("not recorded") == 4

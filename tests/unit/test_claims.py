@@ -440,3 +440,45 @@ def test_any_sequence_of_moves_hands_out_each_once(
         assert await claims.next() is None
 
     run_virtually(drive())
+
+
+class AskedLongAgo(OpenInMemory):
+    """A ledger whose answers are on their way until they are let go."""
+
+    def __init__(self, *claims: Claim) -> None:
+        super().__init__(*claims)
+        self.let_go = asyncio.Event()
+        self.later = asyncio.Event()
+
+    async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
+        """The first page at once, the others when they are let go."""
+        page = await super().fresh(after_id=after_id, limit=limit)
+        if after_id:
+            self.later.set()
+            await self.let_go.wait()
+        return page
+
+
+@virtually
+async def test_a_limit_reached_while_the_ledger_is_asked_is_kept() -> None:
+    """A page that comes in after the last one was taken up is not handed out, and nobody spins on it."""
+    ledger = AskedLongAgo(*claims_of(*range(1, PAGE + 6)))
+    claims = await opened(ledger, limit=PAGE + 1)
+    first = [await taken(claims) for _ in range(PAGE)]
+    waiting = [asyncio.create_task(claims.next()) for _ in range(3)]
+    await ledger.later.wait()
+    claims.put_back(first[0]._replace(number=2), 0.0)  # counted already: it may come again
+    ledger.let_go.set()
+    for claim in first[1:]:
+        claims.done(claim)
+    got = []
+    async with asyncio.timeout(100):
+        while waiting:
+            done, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            waiting = list(still)
+            for task in done:
+                if (claim := task.result()) is not None:
+                    got.append(claim.id)
+                    claims.done(claim)
+    assert len({*got} - {first[0].id}) == 1
+    assert claims.limit_reached
