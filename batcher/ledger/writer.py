@@ -131,10 +131,13 @@ class Writer:
     # -- in the loop -----------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        """Hand over what has gathered once those that are ready now have added theirs."""
+        """Hand over what has gathered once those that are ready now, and those they wake, have added theirs.
+
+        That is two turns of the loop and no time: when nothing else is going on it happens at once.
+        """
         if not self._scheduled and not self._under_way:
             self._scheduled = True
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._loop.call_soon, self._hand_over)
 
     def _hand_over(self) -> None:
         self._scheduled = False
