@@ -59,7 +59,7 @@ async def _read(
     prepared: Sequence[Prepared], scratch: Path, console: Console
 ) -> tuple[dict[str, int], list[str]]:
     """Load manifests into a ledger that is thrown away; returns what they hold, and the first bad rows."""
-    tune_process()
+    tune_process(handing_over=True)
     async with await open_for_writing(scratch) as ledger:
         await load_alone(ledger, prepared, console.tell)
         distinct = figures(await ledger.tallies()).total

@@ -33,7 +33,7 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
         await refuse_resubmissions(ledger, prepared, how)
         newest = await ledger.newest_invalid_row()
         before = {load.id for load in await ledger.loads()}
-        tune_process()
+        tune_process(handing_over=True)
         await load_alone(ledger, prepared, console.tell)
         for load in await ledger.loads():
             if load.id not in before:
@@ -64,13 +64,17 @@ async def prepare_manifests(manifests: Sequence[str], how: HowToRead, console: C
     return prepared
 
 
-def tune_process() -> None:
+def tune_process(*, handing_over: bool = False) -> None:
     """Set the interpreter up for a process that does nothing else.
 
     The garbage collector leaves alone what lives as long as the process, and looks less often: at thousands
-    of requests a second a sixth of all processor time was spent looking through modules. Threads hand the
-    interpreter over sooner than after 5 ms: the ledger's writer asks for it between any two statements.
+    of requests a second a sixth of all processor time was spent looking through modules.
+
+    Args:
+        handing_over: threads let one another run sooner than after 5 ms: while a manifest is only loaded, the
+            ledger's writer asks for its turn between any two statements.
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    sys.setswitchinterval(HANDOVER_S)
+    if handing_over:
+        sys.setswitchinterval(HANDOVER_S)
