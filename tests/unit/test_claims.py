@@ -477,8 +477,8 @@ async def test_a_limit_reached_while_the_ledger_is_asked_is_kept() -> None:
             done, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             waiting = list(still)
             for task in done:
-                if (claim := task.result()) is not None:
-                    got.append(claim.id)
-                    claims.done(claim)
+                if (late := task.result()) is not None:
+                    got.append(late.id)
+                    claims.done(late)
     assert len({*got} - {first[0].id}) == 1
     assert claims.limit_reached
