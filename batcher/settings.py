@@ -356,10 +356,10 @@ def _ask_for_secret(command: str) -> tuple[str | None, str | None]:
     if done.returncode:
         return None, f"{name}: it ended with exit code {done.returncode}; run it by hand to see why"
     lines = done.stdout.decode("ascii", "replace").splitlines()
-    secret = lines[0].strip() if lines else ""
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+    try:
+        return secret_of(lines[0] if lines else ""), None
+    except ValueError:
         return None, f"{name}: its first line is not a ServerSecret, 32 letters and digits"
-    return secret, None
 
 
 def _read_toml(config: Path | None) -> dict[str, Any]:

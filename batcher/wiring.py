@@ -20,6 +20,7 @@ from batcher.model import LoadId, Settlement
 from batcher.notices import Tell, to_nobody
 from batcher.records import Run
 from batcher.report.changes import changes_lines
+from batcher.report.estimate import window_s
 from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.runner import Ending, Runner, RunSettings
@@ -77,7 +78,11 @@ class ReadyRun:
             sent=ending.sent,
             seconds=ending.seconds,
             rate_per_s=self._settings.rate_per_s,
-            window_s=_window_s(self._settings, ending),
+            window_s=window_s(
+                self._settings.lasts_s,
+                self._settings.until,
+                datetime.now(UTC) - timedelta(seconds=ending.seconds),
+            ),
             now=now,
             this_run=of_run(tallies, ending.run_id),
             new=since(tallies, told),
@@ -202,15 +207,6 @@ def _problems(settings: RunSettings) -> list[str]:
     return [
         f"{name} {getattr(settings, name)}: give {expected[name]}" for name, is_so in wrong.items() if is_so
     ]
-
-
-def _window_s(settings: RunSettings, ending: Ending) -> float | None:
-    """How long the run was allowed to last; None when it had no end."""
-    lasts = [] if settings.lasts_s is None else [settings.lasts_s]
-    if settings.until is not None:
-        began = datetime.now(UTC) - timedelta(seconds=ending.seconds)
-        lasts.append((settings.until - began).total_seconds())
-    return min(lasts, default=None)
 
 
 def unrecorded(ending: Ending) -> tuple[str, ...]:

@@ -22,8 +22,7 @@ from batcher.ledger.readiness import Bystander, lacking, readiness
 from batcher.loader import Prepared, load_alone, refuse_resubmissions
 from batcher.report.estimate import rest
 from batcher.report.figures import figures
-from batcher.report.summary import FIRST_INVALID_ROWS
-from batcher.report.words import paragraph
+from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
 from batcher.settings import Settings
 
 
@@ -65,8 +64,7 @@ async def _read(
         distinct = figures(await ledger.tallies()).total
         invalid = await ledger.count_invalid_rows()
         problems = [
-            paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=console.width)
-            for row in await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
+            invalid_line(row, console.width) for row in await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
         ]
         rows = sum(load.rows for load in await ledger.loads())
     heading = ["", "Invalid rows, the first"] if problems else []

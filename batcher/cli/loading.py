@@ -16,8 +16,8 @@ from batcher.ledger import ledger_path, open_for_writing
 from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
-from batcher.report.summary import FIRST_INVALID_ROWS, ledger_option
-from batcher.report.words import count, paragraph
+from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
+from batcher.report.words import count
 from batcher.settings import Settings
 
 HANDOVER_S = 0.0002
@@ -35,18 +35,17 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
         before = {load.id for load in await ledger.loads()}
         tune_process(handing_over=True)
         await load_alone(ledger, prepared, console.tell)
-        for load in await ledger.loads():
-            if load.id not in before:
-                console.say(
-                    f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "
-                    f"{load.invalid:,} invalid"
-                )
-        for line in changes_lines(load for load in await ledger.loads() if load.id not in before):
+        loaded = [load for load in await ledger.loads() if load.id not in before]
+        for load in loaded:
+            console.say(
+                f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "
+                f"{load.invalid:,} invalid"
+            )
+        for line in changes_lines(loaded):
             console.say(line)
         new = await ledger.count_invalid_rows(after_id=newest)
         for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
-            text = f"{row.source} line {row.line}, {row.column}: {row.reason}"
-            console.problem(paragraph("", text, width=console.width))
+            console.problem(invalid_line(row, console.width))
         left = figures(await ledger.tallies()).open
         console.say(
             f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"

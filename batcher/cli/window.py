@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from batcher.report import estimate
 from batcher.settings import Settings
 
 
@@ -24,8 +25,4 @@ def until(settings: Settings, now: datetime) -> datetime | None:
 
 def window_s(settings: Settings, now: datetime) -> float | None:
     """How long a run that begins now may last; None when it has no end."""
-    end = until(settings, now)
-    lasts = [settings.max_duration] if settings.max_duration is not None else []
-    if end is not None:
-        lasts.append((end - now.astimezone(UTC)).total_seconds())
-    return min(lasts, default=None)
+    return estimate.window_s(settings.max_duration, until(settings, now), now.astimezone(UTC))

@@ -396,11 +396,11 @@ def _time_or_none(ms: int | None) -> datetime | None:
 
 
 def _parameters(row: Row[Any]) -> Parameters:
-    return _asked(row.vendor, row.type, row.definition, row.interval, row.offsets)
+    return asked_of(row.vendor, row.type, row.definition, row.interval, row.offsets)
 
 
 @lru_cache(maxsize=10_000)
-def _asked(vendor: str, kind: str, definition: str, interval: str, offsets: str) -> Parameters:
+def asked_of(vendor: str, kind: str, definition: str, interval: str, offsets: str) -> Parameters:
     """Parameters as kept; millions of submissions share a handful of them."""
     return Parameters(
         Vendor(vendor), SnapshotType(kind), definition, interval, tuple(offsets.split(";")) if offsets else ()
@@ -412,7 +412,7 @@ def _claim(row: Row[Any], *, begun: bool = False) -> Claim:
     return Claim(
         SubmissionId(id),
         FileId(file_id),
-        _asked(*asked),
+        asked_of(*asked),
         attempts + (0 if begun else 1),
         Tries(busy, unknown, doubt) if busy or unknown or doubt else _UNTRIED,
         bool(doubted),
@@ -522,7 +522,7 @@ def _record(
     return Record(
         SubmissionId(id_),
         FileId(file_id),
-        _asked(*asked),
+        asked_of(*asked),
         State(state),
         code,
         bool(doubted),

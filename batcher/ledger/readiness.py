@@ -20,8 +20,9 @@ from batcher.errors import LedgerError
 from batcher.ledger import opening
 from batcher.ledger.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
 from batcher.ledger.inspection import revision_of
+from batcher.ledger.reader import asked_of
 from batcher.ledger.tables import REVISIONS
-from batcher.model import FileId, Parameters, Place, SnapshotType, State, Vendor
+from batcher.model import FileId, Parameters, Place, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,13 @@ class Bystander:
         """Under which parameters recordings are in the ledger already; unknown ones are left out."""
         known: dict[FileId, set[Parameters]] = {}
         with opening.translated(self._path), _untouched(self._path) as connection:
-            for file_id, vendor, kind, definition, interval, offsets in connection.execute(
+            for file_id, *asked in connection.execute(
                 "SELECT file_id, vendor, type, definition, interval, offsets FROM submissions "
                 "JOIN parameters ON parameters.id = parameters_id "
                 "WHERE file_id IN (SELECT value FROM json_each(?))",
                 (json.dumps(list(file_ids)),),
             ):
-                asked = Parameters(
-                    Vendor(vendor),
-                    SnapshotType(kind),
-                    definition,
-                    interval,
-                    tuple(offsets.split(";")) if offsets else (),
-                )
-                known.setdefault(FileId(file_id), set()).add(asked)
+                known.setdefault(FileId(file_id), set()).add(asked_of(*asked))
         return known
 
 

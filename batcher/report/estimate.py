@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from batcher.report.words import count, duration
+
+
+def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> float | None:
+    """How long a run may last that began at a moment; None when it has no end.
+
+    Args:
+        lasts_s: after so long.
+        until: at this moment; of both the first counts.
+        began: like ``until`` with its zone.
+    """
+    ends = [] if lasts_s is None else [lasts_s]
+    if until is not None:
+        ends.append((until - began).total_seconds())
+    return min(ends, default=None)
 
 
 def rest(left: int, rate_per_s: float, window_s: float | None) -> str:

@@ -216,6 +216,11 @@ def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[
     ]
 
 
+def invalid_line(row: InvalidRowRecord, width: int) -> str:
+    """Where a row that cannot be sent stands, and why."""
+    return paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
+
+
 def _invalid(summary: Summary, width: int) -> list[str]:
     rows = summary.invalid_rows
     if not rows.total:
@@ -226,10 +231,7 @@ def _invalid(summary: Summary, width: int) -> list[str]:
     return [
         "",
         f"{count(rows.new, 'new invalid row')}{shown}",
-        *(
-            paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
-            for row in rows.first
-        ),
+        *(invalid_line(row, width) for row in rows.first),
     ]
 
 
