@@ -300,11 +300,9 @@ LEAKS = {
 
 async def drive(cli: Cli, leak: str, *args: str) -> Done:
     """``batcher status`` in which a library says too much."""
-    driver = cli.folder / "driver.py"
-    driver.write_text(textwrap.dedent(DRIVER))
     secret = {"BATCHER_SERVER_SECRET": SANDBOX_SERVER_SECRET, "SIGNED": SIGNED, "LEAKS": leak}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(driver), *args),
+        *(sys.executable, "-c", textwrap.dedent(DRIVER), *args),
         cwd=cli.folder,
         env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2]), **secret},
         stdout=asyncio.subprocess.PIPE,
