@@ -1,8 +1,7 @@
 """The library: a ledger opened by a program of your own, loaded, run and read.
 
 Between programs (a service, a task of a scheduler) and what the command line is made of, too. It prints
-nothing, reads no environment, listens to no signals, and changes nothing of the process that others share,
-with one exception: reading CSV raises ``csv.field_size_limit`` to the longest cell that a manifest may have.
+nothing, reads no environment, listens to no signals, and changes nothing of the process that others share.
 One event loop may carry runs of several ledgers at once.
 
 What goes wrong before a run begins is raised, one of the tree of :mod:`batcher.errors`; how a run ended
@@ -13,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from batcher import matching
 from batcher.errors import (
     BatcherError,
     BindingError,
@@ -42,11 +42,11 @@ from batcher.ledger import (
 )
 from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
 from batcher.manifest import Defaults
-from batcher.model import FileId, InDoubtPolicy, State
+from batcher.model import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.notices import Notice, Tell, to_nobody
 from batcher.records import InvalidRowRecord, Load
 from batcher.report.figures import Figures, figures
-from batcher.report.results import Result, result_of
+from batcher.report.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
 from batcher.runner import Ending, Exit, Pace, Runner, RunSettings
 from batcher.settings import DEFAULT_ENDPOINT
@@ -77,6 +77,7 @@ __all__ = [
     "Pace",
     "ReadLedger",
     "Result",
+    "RowStatus",
     "RunSettings",
     "SettingsError",
     "State",
@@ -117,16 +118,41 @@ class ReadLedger:
         """The ledger's file."""
         return self._reader.path
 
-    async def results(self) -> AsyncIterator[Result]:
+    async def results(
+        self, manifest: _Path | None = None, *, how: HowToRead | None = None
+    ) -> AsyncIterator[Result]:
         """All submissions with what became of them, in the order they were first asked for.
 
         They are taken page by page, as they stand at that moment; memory never holds more than a page.
+
+        Args:
+            manifest: instead, the rows of this file in its order, each with its submission's result: also
+                invalid ones, those not in the ledger, and each of several that ask for the same thing.
+            how: how it is read; as it was when it was loaded.
+
+        Raises:
+            ManifestError: the manifest cannot be used; or its rest, after all results before.
         """
+        if manifest is not None:
+            async with aclosing(self._results_of_rows(os.fspath(manifest), how or HowToRead())) as results:
+                async for result in results:
+                    yield result
+            return
         last = 0
         while page := await self._readable().records(after_id=last, limit=PAGE):
             for record in page:
                 yield result_of(record)
             last = page[-1].id
+
+    async def _results_of_rows(self, source: str, how: HowToRead) -> AsyncGenerator[Result, None]:
+        self._readable()
+        async with matching.opened(source, how) as manifest:
+            async for page in matching.matched(manifest, lambda ids: self._readable().records_of(ids)):
+                for row, record in page:
+                    if isinstance(row, InvalidRow):
+                        yield invalid_result(row, manifest.cells_of(row), manifest.source, manifest.columns)
+                    else:
+                        yield row_result(row, record, manifest.source)
 
     async def results_of(self, file_ids: Iterable[str]) -> list[Result]:
         """The results of some recordings; one may have several, asked for under different parameters."""

@@ -97,10 +97,7 @@ class Claims:
     async def next(self) -> Claim | None:
         """The next submission to take up; waits for one. None when nothing is left, or after a close."""
         while not self._closed:
-            claim = self._take()
-            if claim is not None:
-                self._held.add(claim.id)
-                self._out += 1
+            if (claim := self.at_hand()) is not None:
                 return claim
             self._changed.clear()
             if not await self._fetch():
@@ -109,6 +106,14 @@ class Claims:
                 else:
                     await self._wait()
         return None
+
+    def at_hand(self) -> Claim | None:
+        """A submission to take up, if there is one that need not be waited for."""
+        claim = None if self._closed else self._take()
+        if claim is not None:
+            self._held.add(claim.id)
+            self._out += 1
+        return claim
 
     def put_back(self, claim: Claim, delay_s: float) -> None:
         """A claimed submission is open again and due after a delay."""

@@ -104,13 +104,15 @@ def decide(
             # Accepted, but under no name we can read: another request would surely be a second task.
             return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
         case Answer():
-            return _decide_code(outcome, claim._replace(code=outcome.code), proven, jitter)
+            return _decide_code(outcome, claim, proven, jitter)
 
 
 def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> Disposition:
-    match kind_of(answer.code):
-        case Kind.SUBMITTED:
-            return _ended(claim, Decision.SUBMITTED, State.SUBMITTED)
+    kind = kind_of(answer.code)
+    if kind is Kind.SUBMITTED:
+        return Disposition(Decision.SUBMITTED, State.SUBMITTED, claim.tries, doubted=claim.doubted, code=0)
+    claim = claim._replace(code=answer.code)
+    match kind:
         case Kind.REJECT:
             return _ended(claim, Decision.REJECTED, State.REJECTED)
         case Kind.HALT:

@@ -7,6 +7,9 @@
     ├── ManifestError        a manifest cannot be used (as a whole; a bad row is a value, not an error)
     ├── BindingError         the ledger belongs to another AppId or kind of endpoint
     ├── LedgerBusy           another run holds the ledger: wait for it
+    ├── Refused              the service refuses us as a whole, or a question however often it is asked
+    ├── UnreadableCallback   a body that is no callback: refuse it
+    ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
     ├── Interrupted          a signal ended the waiting for the ledger: end as it says
     └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
         ├── LedgerMissing    there is none at that place
@@ -47,6 +50,22 @@ class LedgerBusy(BatcherError):
     """Another process holds the ledger's lock."""
 
     exit_code = 5
+
+
+class Refused(BatcherError):
+    """The service refuses to answer, and would refuse again."""
+
+    exit_code = 3
+
+
+class UnreadableCallback(BatcherError):
+    """What was sent to us as a callback is none."""
+
+
+class FolderError(BatcherError):
+    """The folder that pictures are kept in cannot be written."""
+
+    exit_code = 6
 
 
 class Interrupted(BatcherError):

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from batcher.disposition import Kind, kind_of
@@ -21,6 +22,7 @@ from batcher.model import (
     Disposition,
     HttpRefusal,
     NotSent,
+    Outage,
     Outcome,
     ReplyLost,
     Settlement,
@@ -79,6 +81,7 @@ class Governor:
         halt: called once with the reason why the run must stop sending.
         tell: told of outages, and of every attempt that brought no task id.
         clock: monotonic seconds.
+        now: the wall's clock, in UTC.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Governor:
         halt: Callable[[str], None],
         tell: Tell,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pacer = pacer
         self._client = client
@@ -97,20 +101,21 @@ class Governor:
         self._halt = halt
         self._tell = tell
         self._clock = clock
+        self._now = now
         self._silent = 0
         self._probing = False
         self._failures = 0
         self._ended: deque[bool] = deque(maxlen=JUDGED)
         self.waiting_for: str | None = None
         """Why nothing is sent at this moment."""
-        self.unanswered: str | None = None
-        """What the last call met in an outage that is not over."""
+        self.outage: Outage | None = None
+        """The outage that is not over."""
 
     async def heed(self, settlement: Settlement) -> None:
         """React to one recorded settlement; returns when the run may go on."""
         outcome, disposition = settlement.outcome, settlement.disposition
         if disposition.decision is Decision.SUBMITTED:
-            self._silent = 0
+            self._silent, self.outage = 0, None
             self._ended.append(False)
             return
         self._tell(_not_submitted(settlement))
@@ -139,7 +144,8 @@ class Governor:
             return "the service asked for a pause"
         if pace.per_s(self._clock()) < 0.995 * pace.cap_per_s:
             if pace.refusals:
-                return f"the service said {pace.refusals} times that calls come too often"
+                often = "once" if pace.refusals == 1 else f"{pace.refusals:,} times"
+                return f"the service said {often} that calls come too often"
             return "an earlier run was told that calls come too often"
         return None
 
@@ -182,7 +188,7 @@ class Governor:
         Args:
             detail: what the last call met.
         """
-        began = self._clock()
+        began, since = self._clock(), self.outage.since if self.outage else self._now()
 
         def judge(outcome: Outcome) -> bool:
             match outcome:
@@ -192,15 +198,15 @@ class Governor:
                     self._pacer.slow_down(outcome.retry_after_s)
                 case Answer() if kind_of(outcome.code) is Kind.SLOW_DOWN:
                     self._pacer.slow_down(outcome.retry_after_s)
-                case _ if _is_silence(outcome):
+                case NotSent() | ReplyLost() if _is_silence(outcome):
+                    self.outage = Outage(since, outcome.detail)
                     return False
-            self._silent = 0
+            self._silent, self.outage = 0, None
             return True
 
-        self.unanswered = detail
+        self.outage = Outage(since, detail)
         outage = OutageBegan(f"the endpoint does not answer ({detail}); waiting for it")
         if await self._probe(judge, FIRST_PROBE_S, outage):
-            self.unanswered = None
             self._tell(OutageOver(self._clock() - began))
 
     async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: Waiting) -> bool:

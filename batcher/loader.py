@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,9 @@ from batcher.manifest import (
     HEAD_ROWS,
     Defaults,
     Manifest,
+    Mark,
     Verdict,
+    digest_of,
     expand,
     is_url,
     lasting,
@@ -34,6 +37,7 @@ from batcher.manifest import (
 )
 from batcher.model import FileId, InvalidRow, LoadId, Parameters, Row
 from batcher.notices import PassedOver, Tell, to_nobody
+from batcher.report.words import count
 
 RESUBMITTED_SHARE = 0.1
 """More of a manifest's recordings than this under other parameters look like a changed default."""
@@ -90,6 +94,8 @@ class Prepared:
         manifest: opened; closed again after :meth:`let_go`.
         path: by which it is known the next time: the absolute path of a file, a URL; ``-`` for a stream.
         warnings: what a person should hear of it.
+        digest: what its bytes come to, and how they are read: where that is what it was, so are the rows.
+            None for what is no file, and for one that was written to since it was opened. Blocks.
     """
 
     def __init__(
@@ -99,10 +105,12 @@ class Prepared:
         head: list[Row | InvalidRow],
         warnings: list[str],
         again: Callable[[], Manifest],
+        digest: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.manifest = manifest
         self.path = path
         self.warnings = warnings
+        self.digest = digest
         self._head: list[Row | InvalidRow] | None = head
         self._again = again
 
@@ -118,6 +126,11 @@ class Prepared:
             return self._head
         with self._again() as manifest:
             return list(islice(manifest, HEAD_ROWS))
+
+    @property
+    def in_hand(self) -> list[Row | InvalidRow]:
+        """Rows that were taken out of a stream and are nowhere else; none of a file, which stays."""
+        return [] if self.manifest.again else self._head or []
 
     def rows(self) -> Iterator[Row | InvalidRow]:
         """All rows, once."""
@@ -135,40 +148,122 @@ class Prepared:
         self.manifest.close()
 
 
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Manifests that had not all come when the time for that was over."""
+
+    sources: tuple[str, ...]
+    """Every one of the run: none is loaded to its end."""
+    waited_for: str
+    rows: int
+    """How many of this one came."""
+
+    @property
+    def reason(self) -> str:
+        """What happened, in words."""
+        name = "stdin" if self.waited_for == "-" else self.waited_for
+        came = f"{count(self.rows, 'row')} came, loaded now" if self.rows else "nothing of it came"
+        return f"its time was over while {name} was still being read ({came})"
+
+
+class Preparation:
+    """Manifests on their way through the checks that are made before anything of them is kept.
+
+    They take as long as they take to come. Whoever cannot wait any longer takes what has come so far.
+
+    Args:
+        sources: names and patterns.
+        how: they are read.
+    """
+
+    def __init__(self, sources: Sequence[str], how: HowToRead) -> None:
+        self._how = how
+        self._sources = sources
+        self._names: list[str] = []
+        self._prepared: list[Prepared] = []
+        self._coming: tuple[Manifest, list[Row | InvalidRow]] | None = None
+        self._changing = threading.Lock()
+        self._given_up = False
+        self._marks: dict[str, Mark | None] = {}
+
+    def all(self) -> list[Prepared]:
+        """Prepare what sources and patterns stand for, in their order, each file once. Blocks.
+
+        Raises:
+            ManifestError: a pattern stands for nothing, or one manifest cannot be used; nothing is kept.
+        """
+        self._names = expand(self._sources)
+        try:
+            for name in self._names:
+                if not self._given_up:
+                    self._prepare(name)
+        except BaseException:
+            for one in self._prepared:
+                one.manifest.close()
+            raise
+        return self._prepared
+
+    def so_far(self) -> tuple[list[Prepared], CutOff]:
+        """What has come, while another thread still waits for the rest; nothing more of it is taken.
+
+        Raises:
+            ManifestError: by what came of it, a manifest cannot be used.
+        """
+        with self._changing:
+            self._given_up = True
+            prepared, coming = [*self._prepared], self._coming
+        names = [redacted(name) for name in self._names or self._sources]
+        waited_for = names[min(len(prepared), len(names) - 1)]
+        rows = 0
+        if coming is not None:
+            manifest, head = coming[0], [*coming[1]]
+            rows = len(head)
+            prepared.append(self._judged(self._names[len(prepared)], manifest, head))
+        return prepared, CutOff(tuple(names), waited_for, rows)
+
+    def _prepare(self, name: str) -> None:
+        """Open a manifest, check all its bytes if it is a file, and judge its first rows."""
+        path = _lasting(name)
+        self._marks[path] = Mark.of(path)
+        manifest = self._how.open(name)
+        try:
+            manifest.check()
+            head = list[Row | InvalidRow]()
+            self._coming = manifest, head
+            for row in islice(manifest, HEAD_ROWS):
+                if self._given_up:
+                    return
+                head.append(row)
+            prepared = self._judged(name, manifest, head)
+        except BaseException:
+            manifest.close()
+            raise
+        with self._changing:
+            self._prepared.append(prepared)
+            self._coming = None
+        if len(self._names) > 1:
+            prepared.let_go()
+
+    def _judged(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> Prepared:
+        warnings = [] if self._how.trust_ids else _judge_ids(manifest, head)
+        path = _lasting(name)
+        return Prepared(
+            manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, path)
+        )
+
+    def _digest(self, path: str) -> str | None:
+        mark = self._marks.get(path)
+        digest = digest_of(path, repr(self._how)) if mark is not None and mark == Mark.of(path) else None
+        return digest if mark == Mark.of(path) else None
+
+
 def prepare_all(sources: Sequence[str], how: HowToRead) -> list[Prepared]:
     """Prepare what sources and patterns stand for, in their order, each file once.
 
     Raises:
         ManifestError: a pattern stands for nothing, or one manifest cannot be used; nothing of any is kept.
     """
-    names, prepared = expand(sources), list[Prepared]()
-    try:
-        for name in names:
-            prepared.append(prepare(name, how))
-            if len(names) > 1:
-                prepared[-1].let_go()
-    except BaseException:
-        for one in prepared:
-            one.manifest.close()
-        raise
-    return prepared
-
-
-def prepare(source: str, how: HowToRead) -> Prepared:
-    """Open a manifest, check all its bytes if it is a file, and judge its first rows.
-
-    Raises:
-        ManifestError: it cannot be used; nothing of it is kept.
-    """
-    manifest = how.open(source)
-    try:
-        manifest.check()
-        head = list(islice(manifest, HEAD_ROWS))
-        warnings = [] if how.trust_ids else _judge_ids(manifest, head)
-    except BaseException:
-        manifest.close()
-        raise
-    return Prepared(manifest, _lasting(source), head, warnings, lambda: how.open(source))
+    return Preparation(sources, how).all()
 
 
 def _lasting(source: str) -> str:
@@ -201,12 +296,12 @@ async def refuse_resubmission(ledger: Known, prepared: Prepared) -> None:
     recordings = {row.file_id for row in rows}
     if len(changed) <= RESUBMITTED_SHARE * len(recordings):
         return
-    example = next(iter(changed.values()))
+    example, counted_by = next(iter(changed.values())), prepared.manifest.counted_by
     raise ManifestError(
         f"{prepared.manifest.source}: {len(changed)} of the first {len(recordings)} recordings are in the "
         f"ledger already, asked for under other parameters, and would be paid for again. For example "
-        f"line {example.line}, {example.file_id}: now {_words(example)}. If a changed --definition, "
-        "--interval, --offset or --type was not meant, undo it; if new pictures are wanted, "
+        f"{counted_by.numbered(example.line)}, {example.file_id}: now {_words(example)}. If a changed "
+        "--definition, --interval, --offset or --type was not meant, undo it; if new pictures are wanted, "
         "add --allow-resubmit"
     )
 
@@ -267,7 +362,7 @@ class Loader:
             ManifestError: one turned out unusable on the way; what was read so far is kept.
         """
         announced = [
-            (prepared, await self._ledger.start_load(one.source, prepared.path, one.columns))
+            (prepared, await self._ledger.start_load(one.source, prepared.path, one.columns, one.counted_by))
             for prepared in manifests
             for one in [prepared.manifest]
         ]
@@ -277,9 +372,28 @@ class Loader:
             except ManifestError as exc:
                 await self._ledger.end_load(load_id, str(exc))
                 raise
-            await self._ledger.end_load(load_id)
+
+    async def load_cut_off(self, manifests: Sequence[Prepared]) -> None:
+        """Keep the first rows of streams, of which no more is waited for. Their loads stay unfinished."""
+        for prepared in manifests:
+            if rows := prepared.in_hand:
+                one = prepared.manifest
+                load_id = await self._ledger.start_load(
+                    one.source, prepared.path, one.columns, one.counted_by
+                )
+                await self._keep(load_id, one.source, iter(rows))
 
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:
+        """Bring one manifest in. One that holds what it held at its last load is not read again."""
+        before = await self._ledger.digest_before(prepared.path)
+        if before is not None and before == await in_thread(prepared.digest):
+            with prepared:
+                await self._ledger.repeat_load(load_id)
+            return
+        await self._read(prepared, load_id)
+        await self._ledger.end_load(load_id, digest=await in_thread(prepared.digest))
+
+    async def _read(self, prepared: Prepared, load_id: LoadId) -> None:
         rows = await in_thread(prepared.rows)
         with prepared:
             await self._keep(load_id, prepared.manifest.source, rows)
@@ -309,7 +423,7 @@ class Loader:
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
-    judged = rounded_ids(head)
+    judged = rounded_ids(head, manifest.counted_by)
     said = f"{manifest.source}: {judged.message}"
     if judged.verdict is Verdict.REFUSE:
         raise ManifestError(said)

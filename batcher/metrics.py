@@ -30,15 +30,17 @@ from batcher.model import (
     Answer,
     Decision,
     HttpRefusal,
+    NotReported,
     NotSent,
     Outcome,
     ReplyLost,
     RunId,
     Settlement,
     State,
+    TaskReport,
 )
-from batcher.records import Run, Tally
-from batcher.report.figures import figures
+from batcher.records import Run, Tally, TaskTally
+from batcher.report.figures import figures, task_figures
 
 WRITE_EVERY_S = 30.0
 """How often the file is written while a run goes on."""
@@ -77,6 +79,7 @@ class _Seen:
     """The newest run that has recorded its end."""
     succeeded: Run | None = None
     """The newest run that ended with 0."""
+    tasks: tuple[TaskTally, ...] = ()
     readable: bool = True
 
 
@@ -106,6 +109,12 @@ class Metrics:
         decisions = Counter(
             "batcher_decisions", "What was decided after them.", ["decision"], registry=self.registry
         )
+        self._polls = Counter(
+            "batcher_polls",
+            "Polls of this run that ended, by what came back: the task's state, or the outcome instead of one.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._attempts = {kind: attempts.labels(word) for kind, word in _OUTCOMES.items()}
         self._decisions = {decision: decisions.labels(decision.value) for decision in Decision}
         self._seconds = Histogram(
@@ -134,6 +143,13 @@ class Metrics:
             if settlement.disposition.state is State.SUBMITTED:
                 self._accepted.set(answered_at.timestamp())
 
+    def polled(self, outcome: TaskReport | NotReported) -> None:
+        """Count a poll that ended."""
+        if isinstance(outcome, TaskReport):
+            self._polls.labels(outcome.state.value).inc()
+        else:
+            self._polls.labels(_OUTCOMES[type(outcome)]).inc()
+
     def follow(self, pace: Callable[[], Paced]) -> None:
         """Show how fast a run goes from now on."""
         self._pace = pace
@@ -161,7 +177,9 @@ class Metrics:
     def _write(self, path: Path) -> None:
         if path.exists() and not path.is_file():
             raise OSError("it is not a file")  # what is renamed over a device takes its place
-        write_to_textfile(str(path.resolve()), self.registry)
+        place = path.resolve()
+        write_to_textfile(str(place), self.registry)
+        place.chmod(0o644)  # whatever the umask: the exporter is another user
 
     async def _look(self) -> None:
         """Ask the ledger; when it does not answer, what it said last stands."""
@@ -172,6 +190,7 @@ class Metrics:
                     await self._ledger.last_run(),
                     await self._ledger.last_ended_run(),
                     await self._ledger.last_ended_run(exit_code=0),
+                    tuple(await self._ledger.tallies_of_tasks()),
                 )
             except LedgerError:
                 self._seen = replace(self._seen, readable=False)
@@ -219,6 +238,14 @@ def _of_tallies(seen: _Seen) -> Iterator[Metric]:
     for (state, code), n in sorted(by_code.items()):
         submissions.add_metric([state.value, code], n)
     yield submissions
+    tasks = GaugeMetricFamily(
+        "batcher_tasks",
+        "Tasks of submissions by what has become of them; all 0 while nobody has followed them.",
+        labels=["state"],
+    )
+    for task_state, n in task_figures(seen.tasks, now.by_state[State.SUBMITTED]).by_state.items():
+        tasks.add_metric([task_state.value], n)
+    yield tasks
     yield _gauge("in_doubt", "Submissions that may have been accepted.", now.by_state[State.IN_DOUBT])
     yield _gauge("queue_left", "Submissions still to be sent, or on the wire.", now.open)
     yield _gauge(

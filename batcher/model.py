@@ -29,6 +29,14 @@ class Vendor(StrEnum):
     HUAWEI = "Huawei"
 
 
+class Archive(StrEnum):
+    """Where the service looks for recordings; it takes snapshots at the first two alone."""
+
+    TENCENT = "Tencent"
+    HUAWEI = "Huawei"
+    WS = "Ws"
+
+
 class SnapshotType(StrEnum):
     """Which pictures are asked for."""
 
@@ -55,6 +63,27 @@ class Parameters(NamedTuple):
     """Seconds, in the order asked for; empty for ``SampleSnapshot``."""
 
 
+class Recording(NamedTuple):
+    """One recording that exists, as a search tells of it; what the archive does not tell is empty."""
+
+    file_id: FileId
+    archive: Archive
+    name: str = ""
+    created: str = ""
+    """As the service writes it."""
+    created_at: datetime | None = None
+    """None when that cannot be read."""
+    duration_s: float | None = None
+    size_bytes: int | None = None
+    url: str = ""
+    """May be signed: data, and never for a log."""
+    category: str = ""
+    """Video, Audio or Image."""
+    status: str = ""
+    """Normal or Forbidden."""
+    storage_class: str = ""
+
+
 class Row(NamedTuple):
     """One row of a manifest that can be sent."""
 
@@ -64,6 +93,23 @@ class Row(NamedTuple):
     parameters: Parameters
     extra: str | None
     """The columns that mean nothing to us, as a JSON object; None when there are none."""
+
+
+class CountedBy(StrEnum):
+    """How a person finds a row in its manifest; the one owner of the word for it."""
+
+    LINE = "line"
+    """Text: the line on which it begins, as an editor counts them."""
+    ROW = "row"
+    """What has no lines: the row as a spreadsheet counts them, or the record of a Parquet file, from 1."""
+
+    def numbered(self, number: int) -> str:
+        """``line 7``, ``row 7``."""
+        return f"{self.value} {number}"
+
+    def place(self, source: str, number: int) -> str:
+        """Where a row stands, as every message says it."""
+        return f"{source} {self.numbered(number)}"
 
 
 class InvalidRow(NamedTuple):
@@ -102,20 +148,81 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.SENDING, State.IN_DOUBT}),
+    State.PENDING: frozenset({State.SENDING, State.IN_DOUBT, State.SUBMITTED}),
     State.SENDING: frozenset({State.PENDING, State.SUBMITTED, State.REJECTED, State.FAILED, State.IN_DOUBT}),
     State.SUBMITTED: frozenset(),
     State.REJECTED: frozenset({State.PENDING}),
     State.FAILED: frozenset({State.PENDING}),
-    State.IN_DOUBT: frozenset({State.PENDING}),
+    State.IN_DOUBT: frozenset({State.PENDING, State.SUBMITTED}),
 }
-"""The legal moves of a submission. ``pending`` to ``in_doubt`` is a change of policy to *hold*."""
+"""The legal moves of a submission. ``pending`` to ``in_doubt`` is a change of policy to *hold*, or a callback
+that is being checked; from either to ``submitted`` moves what was in doubt when a callback has named its task
+and a poll has confirmed it."""
 
 SETTLED = (State.SUBMITTED, State.REJECTED, State.FAILED, State.IN_DOUBT)
 """States in which nothing further happens by itself."""
 
 TROUBLED = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 """Settled states that a person should hear of."""
+
+
+class TaskState(StrEnum):
+    """What has become of a task, as far as we know."""
+
+    WAITING = "waiting"
+    """Accepted and not begun, or never asked about."""
+    PROCESSING = "processing"
+    """The vendor works on it."""
+    FINISHED = "finished"
+    """Ended well; it may have pictures or none."""
+    FAILED = "failed"
+    """Ended without pictures, by the vendor's word."""
+    UNKNOWN = "unknown"
+    """The service does not know it, or it has not ended in the time it was given."""
+
+
+class Effect(StrEnum):
+    """What came of a callback."""
+
+    CLAIMED = "claimed"
+    """It said that a task of ours has ended; a poll confirms that."""
+    OPEN = "open"
+    """It names a task that we do not know, or do not know yet."""
+    CHECKED = "checked"
+    """It may name the task of a submission in doubt, which is held until a poll confirms that task."""
+    SETTLED = "settled"
+    """It named the task of a submission in doubt, and a poll has confirmed it."""
+    DOUBLE = "double"
+    """It named one more task of a submission that has one: it was sent twice, and both arrived."""
+    DENIED = "denied"
+    """The service does not know the task that it named."""
+    STRANGER = "stranger"
+    """It names a task that we do not know, and that no submission in doubt can have started."""
+    AMBIGUOUS = "ambiguous"
+    """Several submissions in doubt may have started the task that it names: a person decides."""
+    ADDED = "added"
+    """It told of a recording, which is a new submission."""
+    KNOWN = "known"
+    """It told of a recording that is asked for already."""
+    UNUSABLE = "unusable"
+    """It told of a recording that cannot be sent."""
+    NOTED = "noted"
+    """Nothing follows from it."""
+
+
+class PictureState(StrEnum):
+    """What a picture turned out to be when it was fetched."""
+
+    WHOLE = "whole"
+    BLANK = "blank"
+    """One colour all over, and not black."""
+    BLACK = "black"
+    BROKEN = "broken"
+    """No image, or cut off."""
+    REFUSED = "refused"
+    """Its address is none that we go to, or it is too large."""
+    MISSING = "missing"
+    """Not there, or not given out, however often it was asked for."""
 
 
 class InDoubtPolicy(StrEnum):
@@ -206,6 +313,45 @@ HELD_BACK = NotSent("turns were held back before it was sent")
 """Not the network's doing but ours."""
 
 Outcome = Answer | HttpRefusal | ReplyLost | NotSent
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The endpoint does not answer."""
+
+    since: datetime
+    met: str
+    """What the last call met instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a task."""
+
+    url: str
+    """Its address, or the object's name where the vendor gives that."""
+    offset_ms: int | None = None
+    """Its place in the recording, where the vendor says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What the service says of one task."""
+
+    state: TaskState
+    status: str
+    """The vendor's own word for it: where the state is unknown, ``NO_TASK`` or one that is not documented."""
+    message: str = ""
+    """What the vendor adds to it."""
+    pictures: tuple[Picture, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    request_id: str | None = None
+    """The vendor's inner one where given, else the envelope's."""
+
+
+NotReported = Answer | HttpRefusal | ReplyLost | NotSent
+"""What came instead of a report; an answer among them has a code other than 0."""
 
 
 # -- what we decide ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from batcher.model import Decision, FileId
+from batcher.model import Decision, Effect, FileId, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,58 @@ class PassedOver:
         return f"{self.source}: passed over, no new recordings: {self.met}"
 
 
+@dataclass(frozen=True, slots=True)
+class CallbackTaken:
+    """A callback is on record."""
+
+    event: ClassVar[str] = "callback_taken"
+    callback: str
+    """What the service calls its event."""
+    effect: Effect
+    again: bool
+    """It had come before."""
+    task_id: TaskId | None = None
+    file_id: FileId | None = None
+
+    @property
+    def words(self) -> str:
+        """What it was about, and what came of it."""
+        named = [f"task {self.task_id}"] if self.task_id else []
+        named += [f"recording {self.file_id}"] if self.file_id else []
+        return f"{self.callback}, {', '.join(named) or 'nothing named'}: {self.effect}" + (
+            ", had come before" if self.again else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRefused:
+    """Something was sent to us that was not taken."""
+
+    event: ClassVar[str] = "callback_refused"
+    why: str
+    http_status: int
+    peer: str | None
+
+    @property
+    def words(self) -> str:
+        """From where, and why."""
+        return f"refused a callback from {self.peer or 'somebody'} with {self.http_status}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimChecked:
+    """The service was asked about a task that a callback had named for a submission in doubt."""
+
+    event: ClassVar[str] = "claim_checked"
+    task_id: TaskId
+    effect: Effect
+
+    @property
+    def words(self) -> str:
+        """What came of it."""
+        return f"task {self.task_id}, named for a submission in doubt: {self.effect}"
+
+
 Notice = (
     RunStarted
     | PaceChanged
@@ -138,6 +190,9 @@ Notice = (
     | NotSubmitted
     | Rejected
     | PassedOver
+    | CallbackTaken
+    | CallbackRefused
+    | ClaimChecked
 )
 
 Tell = Callable[[Notice], None]

@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from batcher.model import FileId, LoadId, Parameters, RunId, State, SubmissionId, TaskId
+from batcher.model import (
+    CountedBy,
+    FileId,
+    LoadId,
+    Parameters,
+    Picture,
+    PictureState,
+    RunId,
+    State,
+    SubmissionId,
+    TaskId,
+    TaskState,
+    Vendor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,12 @@ class InvalidRowRecord:
     line: int
     column: str
     reason: str
+    counted_by: CountedBy = CountedBy.LINE
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        return self.counted_by.place(self.source, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +145,50 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskTally:
+    """How many followed tasks stand in a state."""
+
+    state: TaskState
+    n: int
+    told: int = 0
+    """How many of them are not new: a tracking that ended with 0 or 1 has told of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is known of the task of one submission, as it is followed."""
+
+    task_id: TaskId
+    state: TaskState
+    status: str | None
+    """The vendor's own word for it; None before it was asked about."""
+    message: str | None
+    request_id: str | None
+    polls: int
+    """How often it was asked about and an answer came."""
+    polled_at: datetime | None
+    due_at: datetime | None
+    """When it is asked about next; None when it has ended."""
+    started_at: datetime | None
+    """The vendor's time, as the next one."""
+    ended_at: datetime | None
+    closed_at: datetime | None
+    """When we learned that it has ended, or gave it up."""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTrouble:
+    """A task that has ended without pictures."""
+
+    file_id: FileId
+    task_id: TaskId
+    state: TaskState
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Everything known of one submission."""
 
@@ -142,6 +205,14 @@ class Record:
     attempts: tuple[Attempt, ...] = field(default=())
     pruned: int = 0
     """Requests that may have left and are no longer kept one by one."""
+    counted_by: CountedBy = CountedBy.LINE
+    task: Task | None = None
+    """None while nobody follows it, or there is none."""
+
+    @property
+    def place(self) -> str:
+        """Where the row stands that asked for it first, in words."""
+        return self.counted_by.place(self.source, self.line)
 
     def surplus(self, before: datetime) -> list[Attempt]:
         """Attempts begun before a time that nothing above or below, and no export, has to look at."""
@@ -181,3 +252,53 @@ class Record:
     def task_id(self) -> TaskId | None:
         """The service's name for the work it accepted, when it gave one."""
         return next((attempt.task_id for attempt in self.attempts if attempt.task_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRecord:
+    """Everything known of one picture of a finished task."""
+
+    submission_id: SubmissionId
+    number: int
+    """Among the pictures of its task, from 1."""
+    file_id: FileId
+    vendor: Vendor
+    task_id: TaskId
+    ordinal: int
+    """Which of its recording's submissions this is, from 1."""
+    url: str
+    """An address, or an object's name. May be signed: data, and never for a log."""
+    offset_ms: int | None
+    state: PictureState | None
+    """None until it was fetched or given up."""
+    error: str | None
+    """Why there is no picture, or none yet."""
+    tries: int
+    """Requests made for it, all in all."""
+    file: str | None
+    """Relative to the folder that it was fetched to."""
+    n_bytes: int | None
+    width: int | None
+    height: int | None
+    fetched_at: datetime | None
+
+    @property
+    def place(self) -> tuple[SubmissionId, int]:
+        """Where it stands in the order of all pictures."""
+        return self.submission_id, self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came of fetching a picture."""
+
+    picture: PictureRecord
+    state: PictureState | None
+    """None when it is left for another time."""
+    tries: int
+    """Requests made for it this time."""
+    error: str | None = None
+    file: str | None = None
+    n_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None

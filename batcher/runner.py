@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import random
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 
@@ -25,10 +24,12 @@ from batcher.disposition import LARGEST_BACKOFF_S, decide
 from batcher.errors import LedgerError, ManifestError
 from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Ledger
-from batcher.loader import Loader, Prepared
-from batcher.model import TROUBLED, InDoubtPolicy, ReplyLost, RunId, Settlement, State
+from batcher.loader import CutOff, Loader, Prepared
+from batcher.model import TROUBLED, InDoubtPolicy, Outage, ReplyLost, RunId, Settlement, State
 from batcher.notices import Halted, PaceChanged, RunStarted, Tell, to_nobody
 from batcher.pacer import Pacer
+from batcher.records import Tally
+from batcher.window import Window
 from batcher.worker import Standing, Worker
 from batcher.zego.client import ZegoClient
 
@@ -38,14 +39,14 @@ ROWS_WHILE_SENDING = 1_000
 NOTE_PACE_S = 5.0
 """How often the pace is put on record while it changes."""
 
-LOOK_AT_CLOCK_S = 10.0
-"""How often the wall clock is looked at while a run has an end in time."""
-
 BEGIN_AHEAD_PER_S = 1_000.0
-"""Above this rate attempts are begun while all connections are taken."""
+"""Above this rate a worker begins its next attempt while it waits for an answer: a commit takes as long as
+many requests there, and a connection must not stand idle meanwhile."""
 
 METER_S = 10
 """Over how many seconds the rate now is measured."""
+
+TIME_OVER = "its time was over"
 
 
 class Exit(IntEnum):
@@ -97,8 +98,10 @@ class Ending:
     seconds: float
     unrecorded: tuple[Settlement, ...] = ()
     """Attempts whose end could not be written to the ledger."""
-    unanswered: bool = False
-    """Work is left because the endpoint did not answer; else it is left on purpose."""
+    outage: Outage | None = None
+    """The endpoint did not answer when the run ended: that is why work is left."""
+    cut_off: tuple[str, ...] = ()
+    """Manifests that the run waited for until its time was over, and that had not come by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class Pace:
     sent: int
     seconds: float
     """Since the run began to send."""
+    waiting: bool = False
+    """Nothing is sent at all just now, for the reason that ``why_slow`` gives."""
 
 
 class Runner:
@@ -129,6 +134,8 @@ class Runner:
         learned_pace_per_s: the pace at which an earlier run ended.
         tell: told of what happens as it happens.
         settled: called with every settlement once it is judged, for whoever counts.
+        window: when the run has to end; when not given it opens as the run begins, as the settings say.
+        cut_off: the manifests had not come when the window was over: what came is loaded, nothing is sent.
     """
 
     def __init__(
@@ -142,6 +149,8 @@ class Runner:
         learned_pace_per_s: float | None = None,
         tell: Tell = to_nobody,
         settled: Callable[[Settlement], None] | None = None,
+        window: Window | None = None,
+        cut_off: CutOff | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -152,6 +161,8 @@ class Runner:
         self._version = version
         self._tell = tell
         self._settled = settled
+        self._window = window
+        self._late = cut_off
         self._clock = clock
         self._rng = rng or random.Random()
         self._pacer = Pacer(settings.rate_per_s, clock, learned_pace_per_s)
@@ -166,7 +177,6 @@ class Runner:
         self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
         self._standing = Standing()
-        self._on_wire = asyncio.Semaphore(settings.concurrency)
         self._all_loaded = False
         self._stops: dict[Exit, str] = {}
         self._stopped_early: str | None = None
@@ -187,19 +197,23 @@ class Runner:
         """
         run_id = await self._ledger.start_run(self._settings.rate_per_s, self._version)
         await self._recover(run_id)
+        if self._late:
+            await self._loader.load_cut_off(self._prepared)
+            self._close(self._late.reason)
         await self._claims.open(loading=bool(self._prepared))
         tallies = await self._ledger.tallies()
         to_send = sum(tally.n for tally in tallies if tally.state is State.PENDING)
         self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
-        closing = asyncio.create_task(self._close_in_time(), name="window")
+        window = self._window or Window(self._settings.lasts_s, self._settings.until, self._clock)
+        closing = asyncio.create_task(self._close_in_time(window), name="window")
         try:
             async with asyncio.TaskGroup() as group:
                 self._loading = group.create_task(self._load(), name="loader")
                 self._workers = [
                     group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
-                    for n in range(self._settings.concurrency + self._ahead)
+                    for n in range(self._settings.concurrency)
                 ]
         finally:
             noting.cancel()
@@ -247,12 +261,13 @@ class Runner:
         first_second, first_sent = self._meter[0]
         span = max(self._clock() - first_second, 1.0) if len(self._meter) > 1 else max(seconds, 1.0)
         return Pace(
-            (self._standing.sent - first_sent) / span if len(self._meter) > 1 else 0.0,
+            (self._standing.sent - first_sent) / span if len(self._meter) > 1 else self._standing.sent / span,
             self._pacer.pace_per_s,
             self._settings.rate_per_s,
             self._governor.why_slow,
             self._standing.sent,
             seconds,
+            self._governor.waiting_for is not None,
         )
 
     # -- the parts -------------------------------------------------------------------------------
@@ -265,20 +280,11 @@ class Runner:
             self._claims,
             self._standing,
             self._heed if self._settled else self._governor.heed,
-            self._on_wire,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
+            ahead=self._settings.rate_per_s > BEGIN_AHEAD_PER_S,
         )
-
-    @property
-    def _ahead(self) -> int:
-        """How many workers there are beyond the requests that may be on the wire.
-
-        At thousands a second a commit takes as long as many requests, and a connection must not stand idle
-        while the attempt that will use it is being recorded. Otherwise nobody begins ahead of the wire.
-        """
-        return self._settings.concurrency // 2 if self._settings.rate_per_s > BEGIN_AHEAD_PER_S else 0
 
     def _jitter(self, most: float) -> float:
         return self._rng.uniform(0.0, most)
@@ -311,15 +317,15 @@ class Runner:
         except LedgerError as exc:
             self._stop(Exit.LEDGER, str(exc))
         except Exception as exc:
-            self._stop(Exit.HALTED, _defect(exc))
+            self._stop(Exit.HALTED, defect(exc))
         finally:
             self._claims.loading_ended()
 
     async def _all_recorded(self) -> None:
         """Wait for what was handed to the ledger by workers that were cut off since."""
-        for result in await asyncio.gather(*self._standing.outstanding, return_exceptions=True):
-            if isinstance(result, LedgerError):
-                self._stop(Exit.LEDGER, str(result))
+        await asyncio.gather(*self._standing.outstanding, return_exceptions=True)
+        if isinstance(self._standing.fault, LedgerError):
+            self._stop(Exit.LEDGER, str(self._standing.fault))
 
     async def _note_pace(self, run_id: RunId) -> None:
         """Keep the pace and why it is below the cap on record, for whoever looks and for the next run."""
@@ -342,7 +348,7 @@ class Runner:
             if self._loading is not None:
                 self._loading.cancel()
         except Exception as exc:
-            self._stop(Exit.HALTED, _defect(exc))
+            self._stop(Exit.HALTED, defect(exc))
 
     def _stop(self, code: Exit, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
@@ -360,20 +366,10 @@ class Runner:
             loop = asyncio.get_running_loop()
             self._cutting_off = loop.call_later(self._settings.grace_s, self._cut_off)
 
-    async def _close_in_time(self) -> None:
-        """Drain the run when its time is over.
-
-        The wall clock is looked at again and again: it may be set, and a machine that slept has not counted.
-        """
-        until, lasts_s = self._settings.until, self._settings.lasts_s
-        while True:
-            left_s = math.inf if until is None else (until - datetime.now(UTC)).total_seconds()
-            if lasts_s is not None:
-                left_s = min(left_s, lasts_s - (self._clock() - self._started_at))
-            if left_s <= 0:
-                break
-            await asyncio.sleep(min(left_s, LOOK_AT_CLOCK_S))
-        self._close("its time was over")
+    async def _close_in_time(self, window: Window) -> None:
+        """Drain the run when its time is over."""
+        await window.over()
+        self._close(TIME_OVER)
 
     def _close(self, why: str) -> None:
         """Leave work undone on purpose."""
@@ -397,25 +393,33 @@ class Runner:
             self._standing.sent,
             self._clock() - self._started_at,
             tuple(self._standing.unrecorded),
+            cut_off=self._late.sources if self._late else (),
         )
+        outage = self._governor.outage
         for code in _PRECEDENCE:
             if code in self._stops:
-                return replace(ending, exit=code, reason=self._stops[code])
+                reason = self._stops[code]
+                if outage is None or code not in (Exit.SIGINT, Exit.SIGTERM):
+                    return replace(ending, exit=code, reason=reason)
+                left = None
+                with contextlib.suppress(LedgerError):  # whoever still has to record meets it, too
+                    left = _left(await self._ledger.tallies())
+                return replace(ending, exit=code, reason=_in_outage(reason, outage, left), outage=outage)
         code, reason = await self._outcome()
-        unanswered = code is Exit.WORK_LEFT and self._governor.unanswered is not None
-        return replace(ending, exit=code, reason=reason, unanswered=unanswered)
+        return replace(ending, exit=code, reason=reason, outage=outage if code is Exit.WORK_LEFT else None)
 
     async def _outcome(self) -> tuple[Exit, str]:
         """How a run ends that nothing has stopped."""
         tallies = await self._ledger.tallies()
-        left = sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
+        left = _left(tallies)
+        if self._late:
+            return Exit.WORK_LEFT, (
+                f"{self._late.reason}, {left:,} left to send; see what holds it up. The next run goes on"
+            )
         if left:
             why = self._stopped_early or f"stopped at the limit of {self._settings.limit}"
-            if met := self._governor.unanswered:
-                return Exit.WORK_LEFT, (
-                    f"{why} while the endpoint did not answer ({met}), {left:,} left to send; check the "
-                    "network and BATCHER_ENDPOINT. The next run goes on"
-                )
+            if outage := self._governor.outage:
+                return Exit.WORK_LEFT, _in_outage(why, outage, left)
             return Exit.WORK_LEFT, f"{why}, {left:,} left to send"
         unfinished = [
             "stdin" if load.source == "-" else load.source
@@ -436,7 +440,21 @@ class Runner:
         return Exit.DONE, "nothing is left to send"
 
 
-def _defect(exc: Exception) -> str:
+def _left(tallies: Sequence[Tally]) -> int:
+    """How many are still to be sent."""
+    return sum(tally.n for tally in tallies if tally.state in (State.PENDING, State.SENDING))
+
+
+def _in_outage(why: str, outage: Outage, left: int | None) -> str:
+    """Why a run has ended that waited for its endpoint, and what to do."""
+    to_send = "" if left is None else f", {left:,} left to send"
+    return (
+        f"{why} while the endpoint did not answer (since {outage.since:%Y-%m-%d %H:%M:%S} UTC, last: "
+        f"{outage.met}){to_send}; check the network and BATCHER_ENDPOINT. The next run goes on"
+    )
+
+
+def defect(exc: Exception) -> str:
     """What is said of an exception that nobody expected; its own text may hold anything, and is left out."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return (

@@ -11,12 +11,12 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -33,6 +33,9 @@ from pydantic_settings import (
 from batcher.errors import SettingsError
 from batcher.model import InDoubtPolicy, Place
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 DEFAULT_CONFIG = "batcher.toml"
 DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
 MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
@@ -41,6 +44,7 @@ _SettingsClass = type[BaseSettings]
 
 SECRETS = {
     "server_secret": "the ServerSecret",
+    "callback_secret": "the secret of callbacks",
     "notify": "a URL that carries tokens",
     "ping_url": "a URL that is a secret",
 }
@@ -50,6 +54,7 @@ SECRET_COMMAND_S = 30.0
 """How long a command may take to print the ServerSecret."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SIZE = re.compile(r"(\d+)\s*(k|m)(?:i?b)?", re.IGNORECASE)
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -85,6 +90,10 @@ class Settings(BaseSettings):
     until: str | None = None
     max_failures: str = "50%"
     grace: float = Field(30.0, ge=0, allow_inf_nan=False)
+    track: bool = False
+    track_timeout: float = Field(3600.0, gt=0, allow_inf_nan=False)
+    give_up: float = Field(48 * 3600.0, gt=0, allow_inf_nan=False)
+    follow: bool = False
     wait_lock: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     vendor: str | None = None
@@ -98,6 +107,20 @@ class Settings(BaseSettings):
     trust_ids: bool = False
     allow_resubmit: bool = False
 
+    max_bytes: int = Field(20 << 20, ge=1, le=1 << 30)
+
+    callback_secret: SecretStr | None = None
+    callback_secret_file: Path | None = None
+    callback_secret_command: str | None = None
+    listen_port: int = Field(8080, ge=0, le=65535)
+    listen_host: str = "127.0.0.1"
+    listen_path: str | None = None
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_max_body: int = Field(64 << 10, ge=1 << 10, le=1 << 20)
+    listen_max_age: float = Field(600.0, gt=0, allow_inf_nan=False)
+    submit_new: bool = False
+
     metrics_port: int | None = Field(None, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     metrics_file: Path | None = None
@@ -109,7 +132,10 @@ class Settings(BaseSettings):
     progress: str = Field("auto", pattern="^(auto|plain|none)$")
     log_format: str = "text"
 
-    @field_validator("timeout", "grace", "wait_lock", "max_duration", mode="before")
+    @field_validator(
+        *("timeout", "grace", "wait_lock", "max_duration", "listen_max_age", "track_timeout", "give_up"),
+        mode="before",
+    )
     @classmethod
     def _duration(cls, value: object) -> object:
         """Seconds from ``30``, ``30s``, ``500ms``, ``10m``, ``4h``."""
@@ -119,6 +145,13 @@ class Settings(BaseSettings):
         if not matched:
             raise ValueError("give seconds, or a number with ms, s, m or h")
         return float(matched[1]) * _UNITS_S[matched[2]]
+
+    @field_validator("max_bytes", "listen_max_body", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        """Bytes from ``500000``, ``500K``, ``20MiB``."""
+        matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        return int(matched[1]) << {"k": 10, "m": 20}[matched[2].lower()] if matched else value
 
     @field_validator("offset", mode="before")
     @classmethod
@@ -172,7 +205,11 @@ class Settings(BaseSettings):
             raise ValueError("give a number, a share such as 50%, or off")
         return text
 
-    @field_validator("app_id", "is_test", "limit", "server_secret", "server_secret_file", mode="before")
+    @field_validator(
+        *("app_id", "is_test", "limit", "server_secret", "server_secret_file"),
+        *("callback_secret", "callback_secret_file", "listen_path", "listen_cert", "listen_key"),
+        mode="before",
+    )
     @classmethod
     def _left_out(cls, value: object) -> object:
         return None if value == "" else value
@@ -181,6 +218,18 @@ class Settings(BaseSettings):
     @classmethod
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(secret_of(value.get_secret_value()))
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _callback_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(_CALLBACK.read(value.get_secret_value()))
+
+    @field_validator("listen_path")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"/[!-~]*", value):
+            raise ValueError("give the path of a URL, beginning with /")
+        return value
 
     @field_validator("ping_url")
     @classmethod
@@ -303,43 +352,98 @@ def account_of(settings: Settings) -> tuple[int, str]:
     problems = []
     if settings.app_id is None:
         problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
-    secret = settings.server_secret.get_secret_value() if settings.server_secret else None
-    if secret is None and settings.server_secret_file is not None:
-        secret, problem = _read_secret(settings.server_secret_file)
-        problems += [problem] if problem else []
-    elif secret is None and settings.server_secret_command is not None:
-        secret, problem = _ask_for_secret(settings.server_secret_command)
-        problems += [problem] if problem else []
-    elif secret is None:
-        problems.append(
-            "BATCHER_SERVER_SECRET: the ServerSecret is missing; set it, or BATCHER_SERVER_SECRET_FILE to a "
-            "file that holds it, or BATCHER_SERVER_SECRET_COMMAND to a command that prints it"
-        )
+    secret, problem = _given_secret(settings, _SERVER)
+    problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:
         raise SettingsError("\n".join(problems))
     return settings.app_id, secret
 
 
-def _read_secret(path: Path) -> tuple[str | None, str | None]:
+def has_account(settings: Settings) -> bool:
+    """Whether anything of an account is set; if so, :func:`account_of` says whether it is enough."""
+    given = (settings.server_secret, settings.server_secret_file, settings.server_secret_command)
+    return settings.app_id is not None or any(one is not None for one in given)
+
+
+def callback_secret_of(settings: Settings) -> str:
+    """The secret that callbacks are signed with.
+
+    Raises:
+        SettingsError: it is missing, or cannot be one.
+    """
+    secret, problem = _given_secret(settings, _CALLBACK)
+    if secret is None:
+        raise SettingsError(problem or "")
+    return secret
+
+
+# -- secrets ------------------------------------------------------------------------------------------
+
+
+class _Secret(NamedTuple):
+    """A secret: by which settings it is given, and what it is."""
+
+    setting: str
+    called: str
+    one: str
+    """What a line is that holds it."""
+    read: Callable[[str], str]
+
+    @property
+    def variable(self) -> str:
+        """The variable that holds it."""
+        return f"BATCHER_{self.setting.upper()}"
+
+
+_SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 letters and digits", secret_of)
+
+
+def _callback_secret_of(text: str) -> str:
+    stripped = text.strip()
+    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
+        raise ValueError("the secret of callbacks is letters and digits, without blanks")
+    return stripped
+
+
+_CALLBACK = _Secret(
+    "callback_secret", "the secret of callbacks", "one of letters and digits", _callback_secret_of
+)
+"""The console shows it beside the ServerSecret, which it is not."""
+
+
+def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | None]:
+    """A secret as it was given, or why there is none."""
+    secret: SecretStr | None = getattr(settings, what.setting)
+    if secret is not None:
+        return secret.get_secret_value(), None
+    if (path := getattr(settings, f"{what.setting}_file")) is not None:
+        return _read_secret(path, what)
+    if (command := getattr(settings, f"{what.setting}_command")) is not None:
+        return _ask_for_secret(command, what)
+    return None, (
+        f"{what.variable}: {what.called} is missing; set it, or {what.variable}_FILE to a "
+        f"file that holds it, or {what.variable}_COMMAND to a command that prints it"
+    )
+
+
+def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
+    name = f"{what.variable}_FILE"
     try:
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
         if re.fullmatch(r"[0-9A-Za-z]{16,}", str(path)) and not path.exists():
             # Somebody has put the secret itself there: it is not shown.
-            return (
-                None,
-                "BATCHER_SERVER_SECRET_FILE: names a file; the secret itself is BATCHER_SERVER_SECRET",
-            )
-        return None, f"BATCHER_SERVER_SECRET_FILE: {path}: {words}"
+            return None, f"{name}: names a file; the secret itself is {what.variable}"
+        return None, f"{name}: {path}: {words}"
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        return None, f"BATCHER_SERVER_SECRET_FILE: {path}: one line with the ServerSecret is expected"
+        return None, f"{name}: {path}: one line with {what.called} is expected"
     return secret, None
 
 
-def _ask_for_secret(command: str) -> tuple[str | None, str | None]:
+def _ask_for_secret(command: str, what: _Secret) -> tuple[str | None, str | None]:
     """The first line that a command prints; no word of what it prints or is called with is shown."""
-    name = "BATCHER_SERVER_SECRET_COMMAND"
+    name = f"{what.variable}_COMMAND"
     if os.environ.get(name) != command:
         return None, (
             f"{name}: is taken from the environment itself only, since whoever can write the working "
@@ -357,9 +461,12 @@ def _ask_for_secret(command: str) -> tuple[str | None, str | None]:
         return None, f"{name}: it ended with exit code {done.returncode}; run it by hand to see why"
     lines = done.stdout.decode("ascii", "replace").splitlines()
     try:
-        return secret_of(lines[0] if lines else ""), None
+        return what.read(lines[0] if lines else ""), None
     except ValueError:
-        return None, f"{name}: its first line is not a ServerSecret, 32 letters and digits"
+        return None, f"{name}: its first line is not {what.one}"
+
+
+# -- the file of settings -------------------------------------------------------------------------------
 
 
 def _read_toml(config: Path | None) -> dict[str, Any]:
@@ -400,18 +507,44 @@ def _problems(
     exc: ValidationError, flags: Mapping[str, object], toml: Mapping[str, object], config: str
 ) -> list[str]:
     lines = []
-    for error in exc.errors(include_url=False, include_context=False):
+    for error in exc.errors(include_url=False):
         name = str(error["loc"][0])
         given = "" if name in SECRETS or "@" in str(error.get("input")) else f" {error.get('input')!s}"
-        message = error["msg"].removeprefix("Value error, ")
-        lines.append(f"{_named(name, flags, toml, config)}{given}: {message}")
+        lines.append(f"{_named(name, flags, toml, config)}{given}: {_wanted(error)}")
     return lines
+
+
+def _wanted(error: ErrorDetails) -> str:
+    """What to give instead."""
+    bounds = error.get("ctx", {})
+    match error["type"]:
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return "give a whole number"
+        case "float_parsing" | "float_type" | "finite_number":
+            return "give a number"
+        case "bool_parsing" | "bool_type":
+            return "give true or false"
+        case "greater_than":
+            return f"give more than {bounds['gt']:g}"
+        case "greater_than_equal":
+            return f"give {bounds['ge']:g} or more"
+        case "less_than":
+            return f"give less than {bounds['lt']:,}"
+        case "less_than_equal":
+            return f"give {bounds['le']:,.0f} at most"
+        case "enum" | "literal_error":
+            return f"give {bounds['expected'].replace(chr(39), '')}"
+        case "string_pattern_mismatch":
+            *others, last = bounds["pattern"].strip("^()$").split("|")
+            return f"give {', '.join(others)} or {last}"
+        case _:
+            return error["msg"].removeprefix("Value error, ")
 
 
 def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object], config: str) -> str:
     """A setting as the user gave it."""
     if name in flags:
-        return "--" + name.replace("_", "-")
+        return "--" + name.removeprefix("listen_").replace("_", "-")
     variable = f"BATCHER_{name.upper()}"
     return f"{config}: {name}" if name in toml and variable not in os.environ else variable
 

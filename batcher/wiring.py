@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from batcher import __version__
 from batcher.errors import SettingsError
 from batcher.ledger import Ledger
-from batcher.loader import HowToRead, Prepared, refuse_resubmissions
+from batcher.loader import CutOff, HowToRead, Prepared, refuse_resubmissions
 from batcher.model import LoadId, Settlement
 from batcher.notices import Tell, to_nobody
 from batcher.records import Run
@@ -25,6 +25,7 @@ from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.runner import Ending, Runner, RunSettings
 from batcher.settings import endpoint_of, place_of, secret_of
+from batcher.window import Window
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
@@ -95,10 +96,13 @@ class ReadyRun:
             doubtful=await ledger.count_doubtful(),
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
             manifests=tuple(one.manifest.source for one in self._prepared),
-            unfinished=tuple(dict.fromkeys(load.source for load in loads if load.unfinished)),
+            unfinished=tuple(
+                dict.fromkeys([*(load.source for load in loads if load.unfinished), *ending.cut_off])
+            ),
             changes=tuple(changes_lines(load for load in loads if load.id not in self._loads_before)),
             unrecorded=unrecorded(ending),
-            unanswered=ending.unanswered,
+            outage=ending.outage,
+            cut_off=ending.cut_off,
             warnings=(*(text for one in self._prepared for text in one.warnings), *self.warnings),
         )
 
@@ -113,6 +117,8 @@ async def ready_run(
     *,
     tell: Tell = to_nobody,
     settled: Callable[[Settlement], None] | None = None,
+    window: Window | None = None,
+    cut_off: CutOff | None = None,
 ) -> AsyncIterator[ReadyRun]:
     """Check and wire a run of a ledger's open work, and of what manifests bring; nothing is sent yet.
 
@@ -124,6 +130,8 @@ async def ready_run(
         how: how they are read.
         tell: told of what happens as it happens.
         settled: called with every settlement once it is judged.
+        window: when the run has to end, if that counts from before it.
+        cut_off: the manifests had not come when the window was over.
 
     Raises:
         ManifestError: a manifest would buy again what is in the ledger under other parameters.
@@ -150,6 +158,8 @@ async def ready_run(
             learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
             tell=tell,
             settled=settled,
+            window=window,
+            cut_off=cut_off,
         )
         yield ReadyRun(
             runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, loads_before

@@ -8,6 +8,7 @@ ledger, the client and the pacer by what they use of them, and decide nothing: t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -62,6 +63,10 @@ class Turns(Protocol):
     def line(self) -> AbstractAsyncContextManager[None]:
         """Be among the next to get a turn."""
 
+    @property
+    def held(self) -> bool:
+        """Whether turns are held back at this moment."""
+
     async def turn(self) -> Turn | None:
         """Wait for the instant to send; None when nothing may be sent after all."""
 
@@ -85,10 +90,19 @@ class Standing:
     """Settlements handed to the ledger and not on record yet."""
     unrecorded: list[Settlement] = field(default_factory=list)
     """Attempts whose end could not be recorded: in doubt, unless a person keeps what is here."""
+    fault: BaseException | None = None
+    """Why the first of them could not."""
 
 
 class Worker:
-    """One of the pool. All of them share everything they are given."""
+    """One of the pool. All of them share everything they are given.
+
+    Args:
+        run_id: the run they belong to.
+        policy: what becomes of a submission whose answer is missing.
+        jitter: draws backoffs.
+        ahead: begin the next attempt while an answer is waited for; one that is then not sent is taken back.
+    """
 
     def __init__(
         self,
@@ -98,11 +112,11 @@ class Worker:
         claims: Claims,
         standing: Standing,
         heed: Heed,
-        on_wire: asyncio.Semaphore,
         *,
         run_id: RunId,
         policy: InDoubtPolicy,
         jitter: Jitter,
+        ahead: bool = False,
     ) -> None:
         self._ledger = ledger
         self._client = client
@@ -110,10 +124,11 @@ class Worker:
         self._claims = claims
         self._standing = standing
         self._heed = heed
-        self._on_wire = on_wire
         self._run_id = run_id
         self._policy = policy
         self._jitter = jitter
+        self._ahead = ahead
+        self._upcoming: tuple[Claim, asyncio.Future[bool]] | None = None
 
     async def work(self) -> None:
         """Carry submissions until there are none left to claim.
@@ -125,49 +140,69 @@ class Worker:
             LedgerError: something could not be recorded.
         """
         recorded: asyncio.Future[None] | None = None
-        while True:
-            async with self._pacer.line():
-                claim = await self._claims.next()
-                if claim is not None:
-                    begun, turn = await self._begin(claim)
-            try:
-                if recorded is not None:
-                    await asyncio.shield(recorded)
-            except LedgerError:
-                if claim is not None and begun:
-                    await self._settle(claim, HELD_BACK, Wire(), heeded=False)
-                raise
-            if claim is None:
-                return
-            if not begun:
-                recorded = None
-                self._claims.done(claim)
-            elif turn is not None:
-                recorded = await self._send(claim, turn)
-            else:
-                recorded = await self._settle(claim, HELD_BACK, Wire())
-
-    async def _begin(self, claim: Claim) -> tuple[bool, Turn | None]:
-        """Begin an attempt and wait for its turn; when cancelled meanwhile, take it back: nothing left."""
-        beginning = self._ledger.begin(claim, self._run_id)
         try:
-            begun = await asyncio.shield(beginning)
-            turn = await self._pacer.turn() if begun else None
-        except asyncio.CancelledError:
-            if await beginning:
-                await self._settle(claim, HELD_BACK, Wire(), heeded=False)
-            raise
-        return begun, turn
+            while True:
+                if self._upcoming is not None and self._pacer.held:
+                    await self._take_back()  # that may last for hours
+                async with self._pacer.line() if self._upcoming is None else contextlib.nullcontext():
+                    claim = await self._take_up()
+                    turn = await self._pacer.turn() if claim is not None else None
+                self._upcoming, before = None, recorded
+                if claim is not None and turn is not None:
+                    recorded = await self._send(claim, turn)
+                elif claim is not None:
+                    recorded = await self._settle(claim, HELD_BACK, Wire())
+                if before is not None:
+                    await before
+                if claim is None:
+                    return
+        finally:
+            await self._take_back()
+
+    async def _take_up(self) -> Claim | None:
+        """The next submission, its attempt begun; None when nothing is left."""
+        while True:
+            if self._upcoming is None:
+                claim = await self._claims.next()
+                if claim is None:
+                    return None
+                self._upcoming = self._begin(claim)
+            claim, begun = self._upcoming
+            if await begun:
+                return claim
+            self._upcoming = None
+            self._claims.done(claim)
+
+    def _begin(self, claim: Claim) -> tuple[Claim, asyncio.Future[bool]]:
+        return claim, self._ledger.begin(claim, self._run_id)
+
+    async def _take_back(self) -> None:
+        """Settle what has begun here and was not sent: nothing of it left."""
+        if self._upcoming is None:
+            return
+        (claim, begun), self._upcoming = self._upcoming, None
+        try:
+            open_still = await begun
+        except LedgerError:  # it has not begun, and the run ends for the same reason
+            return
+        if open_still:
+            await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+        else:
+            self._claims.done(claim)
 
     async def _send(self, claim: Claim, turn: Turn) -> asyncio.Future[None]:
         on_wire = Wire(partial(self._pacer.leave, turn))
         try:
-            async with self._on_wire:
-                outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
+            if self._ahead and not self._pacer.held and (following := self._claims.at_hand()) is not None:
+                self._upcoming = self._begin(following)
+            outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
         except asyncio.CancelledError:
             lost = ReplyLost if on_wire.sent_at else NotSent
             outcome = lost("the run was stopped before an answer came")
             await self._settle(claim, outcome, on_wire, heeded=False)
+            raise
+        except LedgerError:  # nothing can be begun any more
+            await self._settle(claim, HELD_BACK, on_wire, heeded=False)
             raise
         return await self._settle(claim, outcome, on_wire)
 
@@ -203,7 +238,7 @@ class Worker:
         if disposition.state is State.SUBMITTED and heeded:
             await self._heed(settlement)
             return recorded
-        await asyncio.shield(recorded)  # who is cancelled here must not take the answer's record along
+        await recorded
         if disposition.state is State.PENDING:
             self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
         elif disposition.state is not State.SUBMITTED:
@@ -215,7 +250,8 @@ class Worker:
     def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
         """A settlement is on record, or cannot be: then nobody may go on waiting for more to do."""
         self._standing.outstanding.discard(recorded)
-        if recorded.exception() is not None:
+        if (fault := recorded.exception()) is not None:
+            self._standing.fault = self._standing.fault or fault
             self._standing.unrecorded.append(settlement)
             self._claims.close()
         elif settlement.disposition.state is State.SUBMITTED:

@@ -1,7 +1,8 @@
 """How much memory commands take, and that it does not grow with the archive.
 
 Peak resident memory of `load`, `run` and `export` on 10,000 and on 5,000,000 rows. The run is told to send
-few, with `--limit`; its manifest is loaded to the end all the same.
+few, with `--limit`; its manifest is loaded to the end all the same. And of `discover` with 10,000 and with
+200,000 recordings to find, of both ways of paging, compared with a ledger.
 
     python -m bench.memory [--repeat N] [--scale SHARE]
 """
@@ -9,7 +10,8 @@ few, with `--limit`; its manifest is loaded to the end all the same.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from bench.nginx import Nginx
 
 SMALL, LARGE = 10_000, 5_000_000
 SENT = 200
+RECORDINGS = 200_000
 
 
 def figure(effort: Effort, made: Archive) -> Iterator[Row | Skipped]:
@@ -38,6 +41,9 @@ def figure(effort: Effort, made: Archive) -> Iterator[Row | Skipped]:
             continue
         yield from _pair(f"export, {format_}", partial(_export, made, format_), large, effort)
     yield from _pair("export MANIFEST, csv", lambda rows: _export_manifest(made, rows), large, effort)
+    recordings = effort.rows(RECORDINGS, least=SMALL)
+    for vendor in ("Tencent", "Huawei"):
+        yield from _pair(f"discover, {vendor}", partial(_discover, made, vendor), recordings, effort)
 
 
 def _pair(what: str, peak: Callable[[int], float], large: int, effort: Effort) -> Iterator[Row]:
@@ -68,6 +74,44 @@ def _export(made: Archive, format_: str, rows: int) -> float:
 def _export_manifest(made: Archive, rows: int) -> float:
     ledger = made.ledger(rows, done=rows // 2)
     return _peak(("export", made.manifest(rows), *PICTURES), environment(ledger), made.folder)
+
+
+def _discover(made: Archive, vendor: str, recordings: int) -> float:
+    """The sandbox makes up the recordings, in a process of its own."""
+    serve = [
+        *BATCHER,
+        "sandbox",
+        "--port",
+        "0",
+        "--rate",
+        "0",
+        "--recordings",
+        str(recordings),
+        "--days",
+        "30",
+    ]
+    with (
+        made.fresh() as ledger,
+        subprocess.Popen([*map(str, serve)], stdout=subprocess.PIPE, text=True) as sandbox,
+    ):
+        try:
+            told = dict(_variables(sandbox.stdout or ()))
+            command = ("discover", "--vendor", vendor, "--since", "31d", "--not-in-ledger", "--rate", "2000")
+            return _peak((*command, "-o", "found.csv"), environment(ledger) | told, ledger.parent)
+        finally:
+            sandbox.terminate()
+
+
+def _variables(printed: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The account and the endpoint that a sandbox prints for a shell, once it serves."""
+    wanted = {"BATCHER_ENDPOINT", "BATCHER_APP_ID", "BATCHER_SERVER_SECRET"}
+    for line in printed:
+        name, _, value = line.strip().removeprefix("export ").partition("=")
+        if name in wanted:
+            wanted.discard(name)
+            yield name, value.strip("'\"")
+        if not wanted:
+            return
 
 
 def _peak(

@@ -1,19 +1,20 @@
-"""``run`` seen from elsewhere: who is told that it begins and how it ended, when nobody sits before it.
+"""A command seen from elsewhere: who is told that it begins and how it ended, when nobody sits before it.
 
 Between the command line, which knows the exit code and what was said, and :mod:`batcher.notifying`. A hook
-that fails is complained of once, when the run is over, and changes nothing of the run or its exit code.
+that fails is complained of once, when the command is over, and changes nothing of it or its exit code.
 """
 
 from __future__ import annotations
 
 import platform
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from batcher import __version__
 from batcher.cli.console import Console
+from batcher.cli.hearers import addresses_of, kind_of
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model import State
@@ -25,7 +26,6 @@ from batcher.notifying import (
     NoApprise,
     Note,
     Occasion,
-    addresses_in,
     hooks_at,
     is_failure,
     is_wanted,
@@ -39,43 +39,85 @@ from batcher.settings import examine_settings
 _AGENT = f"batcher/{__version__}"
 
 
-class Announcer:
-    """Tells of one run: that it begins, and how it ended.
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A command that is told of."""
 
-    Settings are looked at here by themselves, since a run whose settings are wrong is told of, too.
+    command: str
+    ping: bool = True
+    """It does the work of a night by itself: a monitor can wait for it."""
+
+    def __str__(self) -> str:
+        """Its name, as a notification begins."""
+        return "batcher" if self.command == "run" else f"batcher {self.command}"
+
+
+ANNOUNCED = {
+    one.command: one
+    for one in (
+        Announced("run"),
+        Announced("load"),
+        Announced("track"),
+        Announced("retry", ping=False),  # it only prepares a run: no check may turn green by it
+    )
+}
+"""The commands that are told of, by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a command ended that could sum itself up."""
+
+    reason: str
+    figures: str = ""
+    hindered: bool = False
+    """Work is left that could not be got at; else it is left on purpose."""
+    on_purpose: bool = False
+    """What is left is left on purpose, whatever end was set: tasks end when they end."""
+
+
+Heed = Callable[[Closing], None]
+
+
+class Announcer:
+    """Tells of one command: that it begins, and how it ended.
+
+    Settings are looked at here by themselves, since a command whose settings are wrong is told of, too.
 
     Args:
+        of: the command.
         flags: what was given on the command line.
         config: the file of settings.
         console: told, once each, what could not be sent; taught the addresses, so that nothing shows them.
     """
 
-    def __init__(self, flags: Mapping[str, object], config: Path | None, console: Console) -> None:
+    def __init__(
+        self, of: Announced, flags: Mapping[str, object], config: Path | None, console: Console
+    ) -> None:
+        self._of = of
         self._console = console
         self._settings = examine_settings(flags, config).settings
         self._occasion = Occasion(self._settings.notify_on)
         self._errands = Errands()
-        self._summary: Summary | None = None
-        self._ping_url = self._settings.ping_url.get_secret_value() if self._settings.ping_url else None
-        if self._ping_url:
-            console.redaction.learn(self._ping_url, _secret_part(self._ping_url))
+        self._closing: Closing | None = None
+        self._ping_url = self._address_of_pings() if of.ping else None
         self._hooks = {} if self._occasion is Occasion.NEVER else self._find_hooks()
 
     def begin(self) -> None:
-        """Tell that a run begins; nobody waits for that."""
+        """Tell that the command begins; nobody waits for that."""
         if self._ping_url:
             self._ping("start")
 
-    def heed(self, summary: Summary) -> None:
-        """Take in how a run ended that could sum itself up."""
-        self._summary = summary
+    def heed(self, closing: Closing) -> None:
+        """Take in how the command ended, in its own words."""
+        self._closing = closing
 
     def end(self, exit_code: int, said: str) -> None:
-        """Tell how a run ended, and wait a little until that has arrived.
+        """Tell how the command ended, and wait a little until that has arrived.
 
         Args:
             exit_code: of the command.
-            said: what was wrong, when the run could not sum itself up.
+            said: what was wrong, when it could not sum itself up.
         """
         failed = exit_code != 0 and (exit_code != WORK_LEFT or is_failure(exit_code, bounded=self._bounded))
         if self._ping_url:
@@ -85,76 +127,75 @@ class Announcer:
             for name, hook in self._hooks.items():
                 self._errands.begin(name, partial(hook, note))
         for problem in self._errands.wait():
-            self._console.warn(f"{problem}. The run is not affected")
+            self._console.warn(f"{problem}. The {self._of.command} is not affected")
 
     def _ping(self, *more: str) -> None:
         url = ping_at(self._ping_url or "", *more)
         self._errands.begin("BATCHER_PING_URL: the ping did not arrive", partial(ping, url, _AGENT))
 
+    def _address_of_pings(self) -> str | None:
+        if self._settings.ping_url is None:
+            return None
+        url = self._settings.ping_url.get_secret_value()
+        self._console.redaction.learn(url, _secret_part(url))
+        return url
+
     @property
     def _bounded(self) -> bool:
         """Whether the run was given an end before its work's."""
         given = self._settings
-        if self._summary is not None and self._summary.unanswered:
+        if self._closing is not None and self._closing.hindered:
             return False  # not its end is why work is left
+        if self._closing is not None and self._closing.on_purpose:
+            return True
         return any(end is not None for end in (given.limit, given.max_duration, given.until))
 
     def _find_hooks(self) -> dict[str, Hook]:
         """The hooks, each by the words under which it is complained of."""
-        name, addresses = self._addresses()
-        self._console.redaction.learn(*addresses)
-        if not addresses:
+        found = addresses_of(self._settings)
+        self._console.redaction.learn(*found.urls)
+        if found.problem:
+            self._console.warn(f"{found.problem}; there will be no notification")
+        if not found.urls:
             return {}
         try:
-            found = hooks_at(addresses)
+            understood = hooks_at(found.urls)
         except NoApprise:
             self._console.warn(
-                f"{name}: there will be no notification: apprise is not installed; "
+                f"{found.setting}: there will be no notification: apprise is not installed; "
                 "pip install 'batcher[notify]'"
             )
             return {}
         hooks = {}
-        for number, (address, hook) in enumerate(zip(addresses, found, strict=True), start=1):
+        for number, (address, hook) in enumerate(zip(found.urls, understood, strict=True), start=1):
+            named = f"{found.setting}, URL {number}{kind_of(address)}"
             if hook is None:
                 self._console.warn(
-                    f"{name}, URL {number}{_kind(address)}: apprise does not understand it, and no "
-                    "notification will go there; correct it"
+                    f"{named}: apprise does not understand it, and no notification will go there; correct it"
                 )
             else:
-                hooks[f"{name}, URL {number}{_kind(address)}: the notification was not sent"] = hook
+                hooks[f"{named}: the notification was not sent"] = hook
         return hooks
-
-    def _addresses(self) -> tuple[str, list[str]]:
-        """Where notifications go, and which setting says so."""
-        if self._settings.notify is not None:
-            return "BATCHER_NOTIFY", addresses_in(self._settings.notify.get_secret_value())
-        path = self._settings.notify_file
-        if path is None:
-            return "", []
-        try:
-            addresses = addresses_in(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-            self._console.warn(f"BATCHER_NOTIFY_FILE: {path}: {why}; there will be no notification")
-            return "", []
-        if not addresses:
-            self._console.warn(f"BATCHER_NOTIFY_FILE: {path}: it holds no URL; there will be no notification")
-        return "BATCHER_NOTIFY_FILE", addresses
 
     def _note(self, exit_code: int, said: str) -> Note:
         """One line that says what happened, where, and what to do."""
         ledger = self._settings.ledger
         where = f"Host {platform.node()}, ledger {_whole(ledger)}."
-        happened = [sentence(_one_line(self._summary.reason if self._summary else said))]
-        if self._summary:
-            happened.append(_figures(self._summary))
-        then = _THEN.get(exit_code, "").format(option=ledger_option(ledger))
-        body = " ".join(part for part in (*happened, where, then) if part)
+        closing = self._closing or Closing(said)
+        then = _THEN.get(exit_code, "").format(
+            option=ledger_option(ledger), again=self._again(ledger_option(ledger))
+        )
+        happened = sentence(_one_line(closing.reason))
+        body = " ".join(part for part in (happened, closing.figures, where, then) if part)
         redacted = self._console.redaction(body)
         kept = redacted if len(redacted) <= LONGEST_BODY else redacted[: LONGEST_BODY - 1] + "…"
         failed = is_failure(exit_code, bounded=self._bounded)
         kind = "failure" if failed else "success" if exit_code == 0 else "warning"
-        return Note(f"batcher: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
+        return Note(f"{self._of}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
+
+    def _again(self, option: str) -> str:
+        """What goes on with the work."""
+        return f"batcher run{option}" if self._of.command == "run" else f"the same {self._of} again"
 
 
 _TITLES = {
@@ -172,22 +213,27 @@ _TITLES = {
 
 _THEN = {
     1: "What they are: batcher status{option}",
-    3: "Correct that, then go on: batcher run{option}",
-    4: "Go on: batcher run{option}",
-    6: "Correct that, then go on: batcher run{option}",
-    130: "Go on: batcher run{option}",
-    143: "Go on: batcher run{option}",
+    3: "Correct that, then go on: {again}",
+    4: "Go on: {again}",
+    6: "Correct that, then go on: {again}",
+    130: "Go on: {again}",
+    143: "Go on: {again}",
 }
 """What to do, where the reason does not say it."""
 
 
-def _figures(summary: Summary) -> str:
+def closing_of(summary: Summary) -> Closing:
+    """How a run ended."""
     run, now = summary.this_run.by_state, summary.now
     told = [
         f"{run[state]:,} {word}" for state, word in _TOLD.items() if run[state] or state is State.SUBMITTED
     ]
     invalid = [count(summary.invalid_rows.new, "new invalid row")] if summary.invalid_rows.new else []
-    return f"This run: {', '.join([*told, *invalid])}; {now.open:,} left to send."
+    figures = f"This run: {', '.join([*told, *invalid])}; {now.open:,} left to send."
+    if (tracking := summary.tracking) is not None:
+        tasks = [f"{n:,} {state.value}" for state, n in tracking.tasks.by_state.items() if n]
+        figures += f" Tasks: {', '.join(tasks) or 'none'}."
+    return Closing(summary.reason, figures, summary.hindered, summary.only_tasks_left)
 
 
 _TOLD = {
@@ -200,12 +246,6 @@ _TOLD = {
 
 def _one_line(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _kind(address: str) -> str:
-    """What kind of hook an address is of; nothing else of it is shown."""
-    found = re.match(r"([a-z][a-z0-9]{1,19})://", address)
-    return f" ({found[1]})" if found else ""
 
 
 def _secret_part(url: str) -> str:

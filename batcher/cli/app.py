@@ -6,6 +6,7 @@ Nothing heavy is imported here: what a command needs comes in when it runs.
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import os
 import sys
@@ -17,9 +18,11 @@ import typer
 
 from batcher import __version__
 from batcher.cli import options as o
+from batcher.cli.appearance import Command, Group
 from batcher.cli.console import Console
 from batcher.cli.ledgers import Program, ledger_commands
 from batcher.cli.logs import attach, attached, say_defect, take_over
+from batcher.cli.sandboxing import sandbox_command
 from batcher.errors import BatcherError, Interrupted, SettingsError
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ _UPKEEP = "Upkeep"
 
 app = typer.Typer(
     name="batcher",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -57,25 +61,26 @@ app = typer.Typer(
 
 def main() -> None:
     """The ``batcher`` command."""
+    gc.set_threshold(
+        50_000, 20, 20
+    )  # what is imported stays: to look through it again and again takes longer
     console = Console(log_format=_log_format(sys.argv[1:]))
     take_over(console)
-    command = typer.main.get_command(app)
-    if not console.for_programs:
-        command()
     try:
-        code = command(standalone_mode=False)
+        code = typer.main.get_command(app)(standalone_mode=False)
     except Exception as exc:  # a line that cannot be understood; whose class is the library's own affair
         if not isinstance(code := getattr(exc, "exit_code", None), int):
             raise
-        text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
-        console.problem(text, exit_code=code)
+        if text := exc.format_message() if hasattr(exc, "format_message") else str(exc):
+            at = getattr(getattr(exc, "ctx", None), "command_path", "batcher")
+            console.problem(f"batcher: {text.rstrip('.')}; see {at} --help", exit_code=code)
     sys.exit(code)
 
 
 def _log_format(words: Sequence[str]) -> str | None:
     """What ``--log-format`` says on a command line that may be wrong otherwise."""
     given = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):  # there may be no words
         if word == "--":
             break
         if word == "--log-format":
@@ -94,7 +99,7 @@ def _command(panel: str) -> Callable[[_Function], _Function]:
     def register(function: _Function) -> _Function:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
-        return app.command(help=text, rich_help_panel=panel)(function)
+        return app.command(cls=Command, help=text, rich_help_panel=panel)(function)
 
     return register
 
@@ -169,11 +174,11 @@ def _fast_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _announcer(given: dict[str, Any], console: Console) -> Announcer:
-    """Who tells of a run; it has told already that the run begins."""
-    from batcher.cli.announcing import Announcer
+def _announcer(command: str, given: dict[str, Any], console: Console) -> Announcer:
+    """Who tells of a command; it has told already that the command begins."""
+    from batcher.cli.announcing import ANNOUNCED, Announcer
 
-    announcer = Announcer(_flags(given), given["config"], console)
+    announcer = Announcer(ANNOUNCED[command], _flags(given), given["config"], console)
     announcer.begin()
     return announcer
 
@@ -221,6 +226,9 @@ def run(
     until: o.Until = None,
     max_failures: o.MaxFailures = None,
     dry_run: o.DryRun = False,
+    track: o.Track = None,
+    track_timeout: o.TrackTimeout = None,
+    give_up: o.GiveUp = None,
     progress: o.Progress = None,
     metrics_port: o.MetricsPort = None,
     metrics_host: o.MetricsHost = None,
@@ -242,11 +250,15 @@ def run(
     Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
     in a .env file. Every option can be set there too: BATCHER_RATE, BATCHER_OFFSET=1;2 and so on.
 
+    With --track it follows the tasks too, as `batcher track` does, each kind of call at its own --rate, and
+    ends when all have ended. Exit code 1 then also stands for tasks that newly failed or are unknown, 4 for
+    tasks that have not ended in time, and 5 for somebody who follows them already.
+
     Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
     refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
     130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
 
-    Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1 --offset 2
+    Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
     """
     given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
@@ -262,7 +274,69 @@ def run(
         heed = announcer.heed if announcer else None
         return await run_manifests(settings, manifests or [], console, as_json=json, heed=heed)
 
-    announcer = None if dry_run else _announcer(given, console)
+    announcer = None if dry_run else _announcer("run", given, console)
+    _end_async(console, work, _fast_loop(), announcer)
+
+
+@_command(_MAIN)
+def track(
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
+    ] = False,
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
+    ] = None,
+    give_up: o.GiveUp = None,
+    max_duration: Annotated[
+        str | None,
+        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
+    ] = None,
+    progress: o.Progress = None,
+    json: o.Json = False,
+    wait_lock: o.WaitLock = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Ask what has become of the tasks, until all have ended.
+
+    Each is asked about 2 s after it was submitted and then ever less often, each wait half as long again as
+    the one before, up to 10 minutes; 20 a second in all. A task ends as finished, with the addresses of its
+    pictures, as failed, or as unknown: the service does not know it, said three times and not sooner than a
+    minute after it was submitted, or it had not ended after --give-up. Works beside a run. Stop it with
+    Ctrl-C and start it again at any time.
+
+    Exit codes: 0 all tasks have ended; 1 some have failed or are unknown, which is told once; 2 settings;
+    3 halted: the service refuses us; 4 time is over and tasks have not ended; 5 somebody follows the tasks
+    already; 6 the ledger cannot be used; 130, 143 stopped by a signal.
+
+    Example:  batcher track --max-duration 30m
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.tracking import track_tasks
+
+        return await track_tasks(_settings(given), console, again=again, as_json=json, heed=announcer.heed)
+
+    announcer = _announcer("track", given, console)
     _end_async(console, work, _fast_loop(), announcer)
 
 
@@ -304,9 +378,10 @@ def load(
         from batcher.cli.loading import load_manifests
 
         settings = _settings(given)
-        return await load_manifests(settings, manifests, console)
+        return await load_manifests(settings, manifests, console, heed=announcer.heed)
 
-    _end_async(console, work)
+    announcer = _announcer("load", given, console)
+    _end_async(console, work, announcer=announcer)
 
 
 @_command(_MAIN)
@@ -414,7 +489,7 @@ def export(
 
     Exit codes: 0; 2 settings or manifest; 6 there is no ledger, or it cannot be read.
 
-    Example:  batcher export archive.csv --vendor Tencent --definition 10 --offset 1 -o results.csv
+    Example:  batcher export archive.csv --vendor Huawei --interval 5 -o out.csv
     """
     given = dict(locals())
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
@@ -424,6 +499,116 @@ def export(
 
         settings = _settings(given)
         return await export_results(settings, manifest, output, console, format_=format_, excel=excel)
+
+    _end_async(console, work)
+
+
+@_command(_RESULTS)
+def fetch(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures.")
+    ],
+    recording: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE_ID", help="Of this recording alone; repeat for more."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask once more for those that were given up before.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
+    ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
+            metavar="SIZE",
+        ),
+    ] = None,
+    progress: o.Progress = None,
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Fetch the pictures of finished tasks into a folder, one folder in it for each recording.
+
+    Takes what `batcher track` has found, from public http and https addresses alone, and needs no
+    credentials. Each picture is decoded to its end and then put in its place, so a file there is a whole
+    image; blank and black ones are told apart. What is there is not fetched again, what is lost is. Works
+    while a run is going on; stop it with Ctrl-C and run it again at any time. DIR/pictures.csv says which
+    file is which picture, and why there is none. Needs the extra `pictures`.
+
+    Exit codes: 0 all pictures are there; 1 some are missing, broken or refused, which is told once;
+    2 settings; 4 work is left: the limit, or a server that does not answer; 5 another fetch is going on;
+    6 the ledger or DIR cannot be written; 130, 143 stopped by a signal.
+
+    Example:  batcher fetch -o pictures
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.fetching import Wanted, fetch_pictures
+        from batcher.model import FileId
+
+        wanted = Wanted(output, tuple(map(FileId, recording or ())), again)
+        return await fetch_pictures(_settings(given), wanted, console, as_json=json)
+
+    _end_async(console, work)
+
+
+@_command(_RESULTS)
+def report(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    lang: Annotated[str, typer.Option(metavar="LANG", help="en or zh.")] = "en",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show the pictures that `batcher fetch -o DIR` has put here."),
+    ] = None,
+    recordings: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="Recordings whose pictures are shown.")
+    ] = 48,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Draw everything that the ledger knows on one page, to be looked at in a browser.
+
+    One file that needs no network: figures, the run over time, how long answers took, the codes with
+    their remedies, what failed, what may be there twice, and the pictures that were fetched. Long tables are
+    cut, and say so. Works while a run is going on. Needs `pip install 'batcher[report]'`.
+
+    Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher report -o report.html --pictures pictures
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.reporting import write_report
+
+        return await write_report(
+            _settings(given), output, console, language=lang, pictures=pictures, recordings=recordings
+        )
 
     _end_async(console, work)
 
@@ -449,7 +634,7 @@ def show(
     async def work() -> int:
         from batcher.cli.reading import show_recording
 
-        return await show_recording(_settings(given), file_id)
+        return await show_recording(_settings(given), file_id, console)
 
     _end_async(console, work)
 
@@ -485,9 +670,10 @@ def retry(
     async def work() -> int:
         from batcher.cli.running import put_back
 
-        return await put_back(_settings(given), state or [], code or [], console)
+        return await put_back(_settings(given), state or [], code or [], console, heed=announcer.heed)
 
-    _end_async(console, work)
+    announcer = _announcer("retry", given, console)
+    _end_async(console, work, announcer=announcer)
 
 
 @_command(_RESULTS)
@@ -509,73 +695,275 @@ def codes(
     _end(Console(), work)
 
 
-@_command(_REHEARSE)
-def sandbox(
-    port: Annotated[int, typer.Option(help="0 takes a free one.", metavar="N")] = 8420,
-    rate: Annotated[float, typer.Option(help="Calls per second; 0 for no limit.", metavar="N")] = 20.0,
-    counting: Annotated[
-        str, typer.Option(help="How a second is counted: sliding, aligned or bucket.", metavar="HOW")
-    ] = "sliding",
-    count_refused: Annotated[
-        bool, typer.Option("--count-refused", help="Refused calls count towards the limit too.")
-    ] = False,
-    jitter: Annotated[
-        float, typer.Option(help="Mean delay of arrivals, in milliseconds.", metavar="MS")
-    ] = 0.0,
-    latency: Annotated[float, typer.Option(help="Delay of answers, in milliseconds.", metavar="MS")] = 0.0,
-    shape: Annotated[
-        str, typer.Option(help="The vendor's part of an answer: object or list.", metavar="SHAPE")
-    ] = "object",
-    fault: Annotated[
-        list[str] | None,
+@_command(_MAIN)
+def discover(
+    vendor: Annotated[
+        str | None, typer.Option(help="Where to look: Tencent, Huawei or Ws.", metavar="NAME")
+    ] = None,
+    since: Annotated[
+        str | None,
         typer.Option(
-            metavar="KIND=SHARE",
-            help="Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, "
-            "hang-before, http:NNN, http-after:NNN, html, cut, cut-json, empty, no-code, no-task-id, "
-            "code:N, slow:MS.",
+            help="Created since then: so long ago (90m, 24h, 7d) or a date (2026-11-30, 2026-11-30T05:30; "
+            "local time, or with a zone: 2026-11-30T05:30Z). Tencent needs it.",
+            metavar="WHEN",
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Makes faults and task ids repeatable.", metavar="N")
+    newest: Annotated[
+        str | None,
+        typer.Option("--until", help="Created until then, likewise. (default: now)", metavar="WHEN"),
     ] = None,
-    log: Annotated[
+    prefix: Annotated[
+        str, typer.Option(help="What names, or Huawei's object paths, begin with.", metavar="TEXT")
+    ] = "",
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Video, Audio or Image (Tencent); repeat for more. (default: all)", metavar="NAME"),
+    ] = None,
+    min_duration: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave out what is known to be shorter (Tencent): 10, 90s, 5m.", metavar="DURATION"
+        ),
+    ] = None,
+    not_in_ledger: Annotated[
+        bool, typer.Option("--not-in-ledger", help="Leave out recordings that the ledger has already.")
+    ] = False,
+    output: Annotated[
         Path | None,
-        typer.Option(help="Keep every request here, one JSON object a line.", metavar="FILE"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, and go on there later. (default: stdout)"
+        ),
     ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="csv or jsonl. (default: as FILE is named, else csv)"),
+    ] = None,
+    rate: o.Rate = None,
+    timeout: o.Timeout = None,
+    max_duration: o.MaxDuration = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
 ) -> None:
-    """Serve the documented API on this machine, to rehearse without an account.
+    """List the recordings that exist, as a manifest.
 
-    It checks signatures, parameters and the rate as the documentation says, and answers with task ids of
-    both vendors' kinds. Some file ids mean something: Tencent ids that begin with 404404404 do not exist
-    (41003), 100010001 are wrong (1000), 400400400 are at the other vendor (4), 503503503 are busy twice,
-    504504504 lose their first answer, 408408408 are slow; for Huawei, folders named missing, wrong-id,
-    wrong-vendor, busy, lost-answer and slow do the same. It prints the variables to set and
-    runs until stopped; GET /_sandbox/summary and /_sandbox/log say what it has seen.
+    Asks the vendor for all recordings of a time (Tencent) or below a path (Huawei), each once, with name,
+    creation, duration, size and URL beside its id. On stdout for a run to read, or in FILE: one that was
+    interrupted stays as FILE.part, and the same command goes on with it, until now. What the service
+    cannot show, more than 5,000 recordings of one second, is said on stderr.
 
-    Exit codes: 0; 2 usage.
+    Needs the same credentials as `batcher run`. Searches are counted apart from submissions, 20 a second.
 
-    Example:  batcher sandbox --fault drop-after=0.03 --fault code:1000=0.02
+    Exit codes: 0 all are listed; 1 some could not be, and stderr says which; 2 usage or settings; 3 the
+    service refuses us; 4 --max-duration is over; 6 the ledger cannot be read (--not-in-ledger); 130, 143
+    stopped by a signal.
+
+    Example:  batcher discover --vendor Tencent --since 24h -o new.csv
     """
-    console = Console()
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
-        from batcher.cli.rehearsing import serve_sandbox
+        from batcher.cli.asking import seconds_of
+        from batcher.cli.discovering import Asked, discover_recordings
 
-        return await serve_sandbox(
-            console,
-            port=port,
-            seed=seed,
-            faults=fault or [],
-            settings={
-                "rate_per_s": rate,
-                "counting": counting,
-                "count_refused": count_refused,
-                "jitter_ms": jitter,
-                "latency_ms": latency,
-                "answer_shape": shape,
-                "log_path": log,
-            },
-        )
+        least_s = None if min_duration is None else seconds_of(min_duration, "--min-duration")
+        asked = Asked(since, newest, prefix, tuple(category or ()), least_s, not_in_ledger, format_)
+        return await discover_recordings(_settings(given), asked, output, console)
+
+    _end_async(console, work)
+
+
+@_command(_MAIN)
+def verify_ids(
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin; as `run` reads it.")
+    ],
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A list of recordings that exist, such as `discover` writes: rounded ids are found again "
+            "in it. Repeat for more.",
+            metavar="FILE",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for the originals of rounded ids among all recordings since then: 30d, 2026-11-30 "
+            "(local time).",
+            metavar="WHEN",
+        ),
+    ] = None,
+    newest: Annotated[
+        str | None, typer.Option("--until", help="And until then. (default: now)", metavar="WHEN")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="And whose names begin so.", metavar="TEXT")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    vendor: o.Vendor = None,
+    encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
+    rate: o.Rate = None,
+    timeout: o.Timeout = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Ask the vendor about the Tencent ids of a manifest, before money is spent on them.
+
+    Writes one line of CSV for each row with something wrong: missing (no recording has the id), audio_only,
+    image, forbidden, archived, refused, or invalid for a row that cannot be sent. Ten ids go into one
+    call, 200 ids a second. With --known or --since, an id that a spreadsheet has rounded comes with the
+    recording it stood for, when there is exactly one. Needs the same credentials as `batcher run`.
+
+    Exit codes: 0 all ids are well; 1 something is wrong with some; 2 settings or manifest; 3 the service
+    refuses us; 130, 143 stopped by a signal.
+
+    Example:  batcher verify-ids archive.csv --since 30d -o wrong.csv
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.verifying import Known, verify_ids
+
+        sought = Known(tuple(known or ()), since, newest, prefix)
+        return await verify_ids(_settings(given), manifest, sought, output, console)
+
+    _end_async(console, work)
+
+
+sandbox_command(_command(_REHEARSE), _end_async)
+
+
+@_command(_MAIN)
+def listen(
+    listen_port: Annotated[
+        int | None, typer.Option("--port", metavar="N", help="0 takes a free one. (default: 8080)")
+    ] = None,
+    listen_host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Which of this machine's addresses. (default: 127.0.0.1)"
+        ),
+    ] = None,
+    listen_path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="PATH", help="Take callbacks at this path alone. (default: any)"),
+    ] = None,
+    listen_cert: Annotated[
+        Path | None,
+        typer.Option("--cert", metavar="FILE", help="Speak TLS with this certificate and its chain, as PEM."),
+    ] = None,
+    listen_key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The certificate's key. (default: in the same file)"),
+    ] = None,
+    listen_max_body: Annotated[
+        str | None,
+        typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 64KiB)"),
+    ] = None,
+    listen_max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="DURATION",
+            help="Refuse a callback whose time is further from ours. (default: 10m)",
+        ),
+    ] = None,
+    submit_new: Annotated[
+        bool | None,
+        typer.Option(
+            "--submit-new",
+            help="Make each recording that a callback tells of a new submission, for the next run.",
+        ),
+    ] = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Receive the service's callbacks, and confirm what they say.
+
+    A `snapshot` callback makes its task due for a poll at once; one that names the recording of a
+    submission in doubt settles that, once a poll has confirmed the task. With --submit-new, `record` and
+    `compose` callbacks become new submissions, which the next `batcher run` sends: --definition and
+    --offset are for recordings at Tencent, --interval for those at Huawei. Works beside a run. Answers
+    once a callback is on disk; GET /healthz says whether the ledger can be read.
+
+    Needs BATCHER_CALLBACK_SECRET (or BATCHER_CALLBACK_SECRET_FILE, or BATCHER_CALLBACK_SECRET_COMMAND),
+    which is not the ServerSecret; to confirm, the account as for `batcher run`, else `batcher track` does
+    it. A certificate is read again on SIGHUP.
+
+    Exit codes: 2 settings, or nobody can listen there; 6 the ledger cannot be used; 130, 143 stopped by a
+    signal, which is how it ends.
+
+    Example:  batcher listen --submit-new --definition 10 --offset 1
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.listening import listen as listen_to_callbacks
+
+        return await listen_to_callbacks(_settings(given), console)
+
+    _end_async(console, work)
+
+
+@_command(_RESULTS)
+def audit(
+    json: o.Json = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    cases: Annotated[
+        int,
+        typer.Option(
+            min=0, max=10_000, metavar="N", help="Name so many cases of each kind, with their RequestIds."
+        ),
+    ] = 10,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Add everything up on one page: what was submitted once, perhaps twice, or is not known.
+
+    Counts the rows of the ledger and holds them against the figures kept beside them: submissions by what
+    became of them, tasks by where they stand, callbacks by what came of them. Names the first cases that
+    the vendor's support can say more of, with their RequestIds. Works while a run is going on.
+
+    Exit codes: 0 it balances; 1 it does not, and the page says what; 2 settings; 6 there is no ledger, or
+    it cannot be read.
+
+    Example:  batcher audit --cases 50 -o audit.txt
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.auditing import audit_ledger
+
+        return await audit_ledger(_settings(given), output, console, as_json=json, cases=cases)
 
     _end_async(console, work)
 

@@ -28,6 +28,7 @@ from batcher.cli.findings import (
     skip,
     warn,
 )
+from batcher.cli.hearers import hearer_findings
 from batcher.cli.reaching import look_at_network
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
 from batcher.ledger import (
@@ -43,7 +44,7 @@ from batcher.ledger import (
 )
 from batcher.model import Place
 from batcher.report.summary import ledger_option
-from batcher.report.words import count, moment
+from batcher.report.words import PLACES, count, moment, size
 from batcher.settings import Examined, Settings, account_of, examine_settings
 from batcher.zego.client import Account
 
@@ -57,8 +58,6 @@ NOT_READY = 2
 
 _SECRETS = ("server_secret", "server_secret_file", "server_secret_command")
 """What gives the ServerSecret, the first of them that is set."""
-
-_PLACES = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
 
 
 async def check_all(
@@ -82,6 +81,7 @@ async def check_all(
         findings += [skip(about, "its place is not known") for about in ("ledger", "lock", "disk")]
     else:
         findings += await _ledger_findings(examined)
+    findings += hearer_findings(examined)
     if as_json:
         console.data(
             json.dumps({"ready": not fails(findings), **_json(examined, findings)}, ensure_ascii=False)
@@ -259,11 +259,11 @@ def ledger_finding(path: Path, found: Readiness, examined: Examined) -> Finding:
     if found.bound is None:
         return ok("ledger", f"{path}: {schema}; belongs to no AppId before its first run", **facts)
     app_id, place = found.bound
-    text = f"{path}: {schema}; belongs to AppId {app_id} and {_PLACES[place]}"
+    text = f"{path}: {schema}; belongs to AppId {app_id} and {PLACES[place]}"
     other_account = settings.app_id not in (None, app_id) and "app_id" not in examined.unsure
     other_place = place is not settings.place and "endpoint" not in examined.unsure
     if other_account or other_place:
-        ours = f"AppId {settings.app_id} and {_PLACES[settings.place]}"
+        ours = f"AppId {settings.app_id} and {PLACES[settings.place]}"
         remedy = "choose another --ledger, or the AppId and endpoint it belongs to"
         return fail("ledger", f"{text}, and a run now to {ours}", remedy, **facts)
     return ok("ledger", text, **facts)
@@ -289,24 +289,15 @@ def lock_finding(holder: Holder | bool, wait_s: float) -> Finding:
 
 def disk_finding(found: Room, ledger: Readiness | None) -> Finding:
     """The room on the disk against what the open work takes."""
-    free = f"{_size(found.free_bytes)} free"
+    free = f"{size(found.free_bytes)} free"
     facts = {"free_bytes": found.free_bytes, "needed_bytes": found.needed_bytes + found.least_bytes}
     if found.free_bytes < found.least_bytes:
-        return fail(
-            "disk", f"only {free}; a run needs {_size(found.least_bytes)}", "free some space", **facts
-        )
+        return fail("disk", f"only {free}; a run needs {size(found.least_bytes)}", "free some space", **facts)
     if ledger is None:
         return ok("disk", free, **facts)
-    work = f"{count(ledger.open, 'submission')} to send will take about {_size(found.needed_bytes)}"
+    work = f"{count(ledger.open, 'submission')} to send will take about {size(found.needed_bytes)}"
     if not found.is_enough:
         return fail(
             "disk", f"{free}; {work}", "free some space: a run would stop when the disk is full", **facts
         )
     return ok("disk", f"{free}; {work}", **facts)
-
-
-def _size(n: int) -> str:
-    for unit, bits in (("GiB", 30), ("MiB", 20)):
-        if n >= 1 << bits:
-            return f"{n / (1 << bits):,.1f} {unit}"
-    return "1 MiB" if n else "0 MiB"

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterator
 
 from batcher.disposition import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
-from batcher.report.words import paragraph, sentence
+from batcher.report.words import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
 LABEL_COLUMNS = 9
@@ -41,10 +40,11 @@ def explain(number: int | None) -> int:
     """Print one code, or all of them."""
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     with_chinese = _carries_chinese(sys.stdout.encoding)
-    for code in sorted(MEANINGS) if number is None else [number]:
-        lines = [f"code {code}: {meaning(code).text}", *_english(code, width)]
+    for at, code in enumerate(sorted(MEANINGS) if number is None else [number]):
+        heading = wrapped(f"code {code}: {meaning(code).text}", width, indent="  ")
+        lines = [heading, *_english(code, width)]
         lines += _chinese(code, width) if with_chinese else []
-        print("\n".join(lines))  # noqa: T201 - data, on stdout
+        print("\n".join([""] * bool(at) + lines))  # noqa: T201 - data, on stdout
     return 0
 
 
@@ -72,14 +72,6 @@ def _carries_chinese(encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-# -- wide characters ------------------------------------------------------------------------------------
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def wide_paragraph(label: str, text: str, *, width: int, label_columns: int, indent: int = 2) -> str:

@@ -16,13 +16,18 @@ from dataclasses import fields
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
+from batcher.cli.outlet import encoded, of_stderr
 from batcher.notices import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
 from batcher.redaction import Redaction
+from batcher.report.words import columns, wrapped
 
 if TYPE_CHECKING:
     from batcher.settings import Settings
 
 MAX_WIDTH = 100
+
+TURN_S = 1.0
+"""How long data for stdout lets what was said before on stderr come first."""
 
 _OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
@@ -104,29 +109,37 @@ class Console:
     def tell(self, notice: Notice) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
         if not self.for_programs:
-            say = self.detail if isinstance(notice, NotSubmitted) else self.say
-            say(notice.words)
+            if not isinstance(notice, NotSubmitted):
+                self.say(notice.words)
+            elif self.volume is Volume.VERBOSE:
+                self.write(notice.words, needed=False)
         elif self._is_wanted(notice):
             known = {field.name: getattr(notice, field.name) for field in fields(notice)}
             self._event(_level(notice), notice.event, known)
 
     def progress(self, text: str, figures: Mapping[str, object]) -> None:
         """Say how far a run is."""
-        if not self.for_programs:
-            self.say(text)
-        elif self.volume > Volume.QUIET:
+        if self.volume is Volume.QUIET:
+            return
+        if self.for_programs:
             self._event(Level.INFO, "progress", figures)
+        else:
+            self.write(text, needed=False)
 
     def finished(self, text: str, figures: Mapping[str, object], exit_code: int) -> None:
-        """Close a run: the summary's words, or all its figures; a quiet run that ended well says nothing."""
+        """Close a run: the summary's words, or all its figures; neither when there are no words."""
+        if (outlet := of_stderr()) and outlet.left_out:
+            self.warn(f"{outlet.left_out:,} lines were left out here: nobody read them. The ledger has all")
         if not self.for_programs:
-            self.write(text)
-        elif exit_code or self.volume > Volume.QUIET:
+            self.write(text, fitting=True)
+        elif text:
             level = Level.INFO if exit_code == 0 else Level.WARNING if exit_code in (1, 4) else Level.ERROR
             self._event(level, "run_finished", figures)
 
     def data(self, text: str) -> None:
         """Write a line of data to stdout, as it is; its reader may have gone away."""
+        if outlet := of_stderr():
+            outlet.settle(TURN_S)
         with contextlib.suppress(BrokenPipeError):
             print(text, flush=True)  # noqa: T201 - data, on stdout
 
@@ -134,9 +147,18 @@ class Console:
         """Write lines for people to stdout, whose reader may have gone away."""
         self.data(legible(text))
 
-    def write(self, text: str) -> None:
-        """Write lines for people to stderr, without secrets and without what a terminal obeys."""
-        write_line(legible(self.redaction(text)))
+    def write(self, text: str, *, needed: bool = True, fitting: bool = False) -> None:
+        """Write lines for people to stderr, without secrets and without what a terminal obeys.
+
+        Args:
+            text: one line or more.
+            needed: it may not be left out when nobody reads those before it.
+            fitting: its lines have been made for the width; commands in it must stay as they are.
+        """
+        shown = legible(self.redaction(text))
+        if self._is_read_on_terminal and not fitting:
+            shown = fitted(shown, self.width)
+        write_line(shown, needed=needed)
 
     @property
     def for_programs(self) -> bool:
@@ -150,11 +172,15 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person may be watching stderr."""
+        """Whether a person may be watching stderr, on something that can be drawn on."""
+        return self._is_read_on_terminal and os.environ.get("TERM") != "dumb"
+
+    @property
+    def _is_read_on_terminal(self) -> bool:
         if self.for_programs:
             return False
         try:
-            return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+            return sys.stderr is not None and sys.stderr.isatty()
         except ValueError:
             return False
 
@@ -181,9 +207,29 @@ def legible(text: str) -> str:
     return _OBEYED.sub(_escaped, text)
 
 
-def write_line(text: str) -> None:
-    """Write to stderr, as it is; a closed pipe or a vanished terminal stops nobody."""
+def fitted(text: str, width: int) -> str:
+    """A text in lines that are no wider than a terminal; what goes on of a line is indented."""
+    return "\n".join(_fitted(line, width) for line in text.split("\n"))
+
+
+def _fitted(line: str, width: int) -> str:
+    if columns(line) <= width:
+        return line
+    head = line[: len(line) - len(line.lstrip())]
+    return wrapped(line, width, head=head, indent=head + "  ")
+
+
+def write_line(text: str, *, needed: bool = True) -> None:
+    """Write to stderr, as it is; a closed pipe, a full one or a vanished terminal stops nobody.
+
+    Args:
+        text: one line or more.
+        needed: it may not be left out when nobody reads those before it.
+    """
     if not text or sys.stderr is None:
+        return
+    if outlet := of_stderr():
+        outlet.write(encoded(text + "\n"), needed=needed)
         return
     try:
         sys.stderr.write(text + "\n")

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from batcher.cli.console import Console, legible
+from batcher.cli.outlet import Drawing, of_stderr
 from batcher.errors import LedgerError
 from batcher.ledger import LedgerReader
 from batcher.model import State
-from batcher.report.figures import Figures, figures
-from batcher.report.words import duration
+from batcher.report.figures import Figures, TaskFigures, figures, task_figures
+from batcher.report.words import duration, sentence
 from batcher.runner import Pace, Runner
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from batcher.tracker import Tracker
 
 REFRESH_S = 0.5
 PLAIN_EVERY_S = 30.0
@@ -39,9 +42,53 @@ async def watch(runner: Runner, ledger: LedgerReader, console: Console, how: str
         return
     on_terminal = how == "auto" and console.is_terminal
     show = _Display(runner).show if on_terminal else _plain(runner, console)
-    every_s = REFRESH_S if on_terminal else PLAIN_EVERY_S
+
+    async def look() -> Figures:
+        return figures(await ledger.tallies())
+
+    async with _shown(look, show, REFRESH_S if on_terminal else PLAIN_EVERY_S):
+        yield
+
+
+@asynccontextmanager
+async def watch_tasks(
+    tracker: Tracker, ledger: LedgerReader, console: Console, how: str
+) -> AsyncIterator[None]:
+    """Show how tasks end while the block goes on.
+
+    Args:
+        how: ``auto``, ``plain`` or ``none``.
+    """
+    if how == "none" or console.volume == 0:
+        yield
+        return
+    on_terminal = how == "auto" and console.is_terminal
+    show = _TaskDisplay(tracker).show if on_terminal else _plain_tasks(tracker, console)
+
+    async def look() -> TaskFigures:
+        return await tasks_now(ledger)
+
+    async with _shown(look, show, REFRESH_S if on_terminal else PLAIN_EVERY_S):
+        yield
+
+
+async def tasks_now(ledger: LedgerReader) -> TaskFigures:
+    """What has become of the tasks by now."""
+    submitted = figures(await ledger.tallies()).by_state[State.SUBMITTED]
+    return task_figures(await ledger.tallies_of_tasks(), submitted)
+
+
+_F = TypeVar("_F")
+_Show = Callable[[Figures, bool], None]
+_ShowTasks = Callable[[TaskFigures, bool], None]
+
+
+@asynccontextmanager
+async def _shown(
+    look: Callable[[], Awaitable[_F]], show: Callable[[_F, bool], None], every_s: float
+) -> AsyncIterator[None]:
     closing = asyncio.Event()
-    task = asyncio.create_task(_repeat(show, ledger, closing, every_s), name="display")
+    task = asyncio.create_task(_repeat(look, show, closing, every_s), name="display")
     try:
         yield
     finally:
@@ -49,16 +96,18 @@ async def watch(runner: Runner, ledger: LedgerReader, console: Console, how: str
         await task
 
 
-_Show = Callable[[Figures, bool], None]
-
-
-async def _repeat(show: _Show, ledger: LedgerReader, closing: asyncio.Event, every_s: float) -> None:
+async def _repeat(
+    look: Callable[[], Awaitable[_F]],
+    show: Callable[[_F, bool], None],
+    closing: asyncio.Event,
+    every_s: float,
+) -> None:
     while not closing.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(every_s):
                 await closing.wait()
         with contextlib.suppress(LedgerError, OSError, ValueError):
-            show(figures(await ledger.tallies()), closing.is_set())
+            show(await look(), closing.is_set())
 
 
 def seconds_left(now: Figures, pace: Pace, ended_before: int) -> float | None:
@@ -79,9 +128,7 @@ def _plain(runner: Runner, console: Console) -> _Show:
             return
         left = seconds_left(now, runner.pace, before[0])
         parts = [f"{now.ended:,} of {now.total:,}", *_states(now), f"{runner.pace.now_per_s:.1f}/s"]
-        slow = (
-            f"; pace {runner.pace.pace_per_s:.1f}/s: {runner.pace.why_slow}" if runner.pace.why_slow else ""
-        )
+        slow = f"; {_slow(runner.pace)}" if runner.pace.why_slow else ""
         known = {
             "total": now.total,
             "ended": now.ended,
@@ -95,6 +142,13 @@ def _plain(runner: Runner, console: Console) -> _Show:
         console.progress(", ".join(parts) + (f", {duration(left)} left" if left else "") + slow, known)
 
     return show
+
+
+def _slow(pace: Pace) -> str:
+    """Why the run is slow; while nothing is sent at all there is no pace to name."""
+    if pace.waiting:
+        return f"nothing is sent: {pace.why_slow}"
+    return f"pace held at {pace.pace_per_s:.1f}/s: {pace.why_slow}"
 
 
 def _states(now: Figures) -> list[str]:
@@ -116,12 +170,16 @@ class _Display:
 
         self._runner = runner
         self._ended_before: int | None = None
-        self._live = Live(console=RichConsole(stderr=True), auto_refresh=False, transient=True)
+        self._outlet = of_stderr()
+        drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text
+        self._live = Live(console=drawn_on, auto_refresh=False, transient=True)
 
     def show(self, now: Figures, last: bool) -> None:
         """Draw the figures of this moment; the last time, take the display away."""
         if last:
             self._live.stop()
+            return
+        if self._outlet and self._outlet.behind:  # the terminal stands still
             return
         if self._ended_before is None:
             self._ended_before = max(now.ended - self._runner.pace.sent, 0)
@@ -130,28 +188,97 @@ class _Display:
 
     def _drawn(self, now: Figures) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
         from rich.text import Text
 
         pace = self._runner.pace
         left = seconds_left(now, pace, self._ended_before or 0)
-        grid = Table.grid(padding=(0, 1), expand=True)
-        grid.add_column(ratio=1)
-        grid.add_column(justify="right", no_wrap=True)
-        share = now.ended / now.total if now.total else 0.0
-        grid.add_row(
-            ProgressBar(total=max(now.total, 1), completed=now.ended),
-            Text(f"{now.ended:,}/{now.total:,}  {share:.0%}"),
-        )
+        grid = _bar(now.ended, now.total)
         where = Text("  ").join(
-            Text(part, style=style)
-            for part, style in zip(_states(now), ("green", "red", "red", "yellow"), strict=True)
+            Text(part, style="" if part.startswith("0 ") else style)
+            for part, style in zip(_states(now), ("", "bold red", "bold red", "bold magenta"), strict=True)
         )
         speed = Text(
             f"{pace.now_per_s:.1f}/s of {pace.cap_per_s:g}/s"
             + (f"   {duration(left)} left" if left is not None else "")
         )
         if pace.why_slow:
-            speed.append(legible(f"\nPace {pace.pace_per_s:.1f}/s: {pace.why_slow}"), style="yellow")
+            speed.append(legible("\n" + sentence(_slow(pace))), style="bold")
         return Group(grid, where, speed)
+
+
+def _bar(ended: int, total: int) -> RenderableType:
+    """A bar over all work, and its numbers."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_row(
+        ProgressBar(
+            total=max(total, 1), completed=ended, style="dim", complete_style="bold", finished_style="bold"
+        ),
+        Text(f"{ended:,}/{total:,}  {ended / total if total else 0.0:.0%}"),
+    )
+    return grid
+
+
+# -- tasks ----------------------------------------------------------------------------------------------
+
+
+def _task_states(now: TaskFigures) -> list[str]:
+    return [f"{n:,} {state.value}" for state, n in now.by_state.items()]
+
+
+def _plain_tasks(tracker: Tracker, console: Console) -> _ShowTasks:
+    def show(now: TaskFigures, last: bool) -> None:
+        if last:
+            return
+        pace = tracker.pace
+        text = f"tasks: {now.ended:,} of {now.total:,} have ended, {', '.join(_task_states(now))}, "
+        slow = f"; {pace.why_slow}" if pace.why_slow else ""
+        known = {
+            "tasks": {state.value: n for state, n in now.by_state.items()},
+            "polls": pace.polls,
+            "now_per_s": round(pace.now_per_s, 2),
+            "pace_per_s": round(pace.pace_per_s, 2),
+            "why_slow": pace.why_slow,
+        }
+        console.progress(f"{text}{pace.now_per_s:.1f} polls/s{slow}", known)
+
+    return show
+
+
+class _TaskDisplay:
+    """A live display on stderr: a bar over all tasks, and where they stand."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        from rich.console import Console as RichConsole
+        from rich.live import Live
+
+        self._tracker = tracker
+        self._outlet = of_stderr()
+        drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text
+        self._live = Live(console=drawn_on, auto_refresh=False, transient=True)
+
+    def show(self, now: TaskFigures, last: bool) -> None:
+        """Draw the figures of this moment; the last time, take the display away."""
+        if last:
+            self._live.stop()
+            return
+        if self._outlet and self._outlet.behind:  # the terminal stands still
+            return
+        self._live.start()
+        self._live.update(self._drawn(now), refresh=True)
+
+    def _drawn(self, now: TaskFigures) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        pace = self._tracker.pace
+        where = Text("tasks:  " + "  ".join(_task_states(now)))
+        speed = Text(f"{pace.now_per_s:.1f} polls/s of {pace.cap_per_s:g}/s")
+        if pace.why_slow:
+            speed.append(legible("\n" + sentence(pace.why_slow)), style="bold")
+        return Group(_bar(now.ended, now.total), where, speed)

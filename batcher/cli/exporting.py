@@ -9,25 +9,24 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from batcher import matching
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
 from batcher.cli.rows import how_to_read
 from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.loader import HowToRead, in_thread
+from batcher.loader import HowToRead
 from batcher.manifest import Manifest
-from batcher.model import FileId, InvalidRow, Parameters, Row
-from batcher.records import Record
+from batcher.model import InvalidRow, Row
 from batcher.report.export import (
-    COLUMNS,
     CsvTable,
     ExportRow,
     JsonLines,
     Table,
+    columns_of,
     encoded,
     header,
     manifest_row,
@@ -36,7 +35,8 @@ from batcher.report.export import (
 from batcher.report.words import count
 from batcher.settings import Settings
 
-PAGE = 1000
+PAGE = 500
+"""Submissions taken from the ledger at once; more are hardly faster, and are held three times over."""
 
 
 class Format(StrEnum):
@@ -131,63 +131,56 @@ def _check_binary(chosen: Format, output: Path | None) -> None:
 
 
 async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: Interruptible) -> str:
-    own = header(name for load in await ledger.loads() for name in load.columns)
-    return await _write(_all(ledger, own), own, to, interruptible)
+    followed = bool(await ledger.tallies_of_tasks())
+    own = header((name for load in await ledger.loads() for name in load.columns), followed=followed)
+    columns = (*columns_of(followed=followed), *own.values())
+    return await _write(_all(ledger, own, followed), columns, to, interruptible)
 
 
 async def _export_manifest(
-    ledger: LedgerReader, manifest: str, how: HowToRead, to: Destination, interruptible: Interruptible
+    ledger: LedgerReader, source: str, how: HowToRead, to: Destination, interruptible: Interruptible
 ) -> str:
-    opened_ = await in_thread(how.open_only, manifest)
-    with opened_:
-        await in_thread(opened_.check)
-        own = header(opened_.columns)
-        return await _write(_of_manifest(ledger, opened_, own), own, to, interruptible)
+    async with matching.opened(source, how) as manifest:
+        followed = bool(await ledger.tallies_of_tasks())
+        own = header(manifest.columns, followed=followed)
+        columns = (*columns_of(followed=followed), *own.values())
+        return await _write(_of_manifest(ledger, manifest, own, followed), columns, to, interruptible)
 
 
-async def _all(ledger: LedgerReader, own: dict[str, str]) -> AsyncIterator[list[ExportRow]]:
+async def _all(ledger: LedgerReader, own: dict[str, str], followed: bool) -> AsyncIterator[list[ExportRow]]:
     last = 0
     while page := await ledger.records(after_id=last, limit=PAGE):
-        yield [record_row(record, own) for record in page]
+        yield [record_row(record, own, followed=followed) for record in page]
         last = page[-1].id
 
 
 async def _of_manifest(
-    ledger: LedgerReader, manifest: Manifest, own: dict[str, str]
+    ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool
 ) -> AsyncIterator[list[ExportRow]]:
-    rows = iter(manifest)
-    while page := await in_thread(lambda: list(islice(rows, PAGE))):
-        found: dict[tuple[FileId, Parameters], Record] = {
-            (record.file_id, record.parameters): record
-            for record in await ledger.records_of(row.file_id for row in page if isinstance(row, Row))
-        }
-        yield [_row_of(manifest, row, found, own) for row in page]
+    async for page in matching.matched(manifest, ledger.records_of):
+        yield [
+            manifest_row(
+                row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed
+            )
+            for row, record in page
+        ]
 
 
-def _row_of(
-    manifest: Manifest,
-    row: Row | InvalidRow,
-    found: dict[tuple[FileId, Parameters], Record],
-    own: dict[str, str],
-) -> ExportRow:
-    if isinstance(row, InvalidRow):
-        return manifest_row(row, None, manifest.source, own, _own_cells(manifest, row, own))
-    return manifest_row(row, found.get((row.file_id, row.parameters)), manifest.source, own, {})
-
-
-def _own_cells(manifest: Manifest, row: InvalidRow, own: dict[str, str]) -> dict[str, str | None]:
+def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -> dict[str, str | None]:
     """What an invalid row holds, under the names of the export."""
+    if isinstance(row, Row):
+        return {}
     return {own.get(name, name): value or None for name, value in manifest.cells_of(row).items()}
 
 
 async def _write(
     pages: AsyncIterator[list[ExportRow]],
-    own: dict[str, str],
+    names: Sequence[str],
     to: Destination,
     interruptible: Interruptible,
 ) -> str:
     """Write everything; returns what is to be said of it."""
-    columns = [encoded(name).decode() for name in (*COLUMNS, *own.values())]
+    columns = [encoded(name).decode() for name in names]
     written = 0
     with opened(to.output) as file, _table(to, file, columns) as table:
         async for page in pages:

@@ -23,6 +23,7 @@ from batcher.loader import Prepared, load_alone, refuse_resubmissions
 from batcher.report.estimate import rest
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
+from batcher.report.words import count
 from batcher.settings import Settings
 
 
@@ -33,7 +34,7 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
         0, or 1 when there are rows that cannot be sent.
     """
     how, path = how_to_read(settings), ledger_path(settings.ledger)
-    prepared = await prepare_manifests(manifests, how, console)
+    prepared, _ = await prepare_manifests(manifests, how, console)
     exists = path.exists() and (path.is_dir() or path.stat().st_size > 0)  # an empty file becomes a ledger
     if not prepared and not exists:
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
@@ -67,21 +68,23 @@ async def _read(
             invalid_line(row, console.width) for row in await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
         ]
         rows = sum(load.rows for load in await ledger.loads())
-    heading = ["", "Invalid rows, the first"] if problems else []
+    first = f", the first {len(problems)}" if len(problems) < invalid else ""
+    heading = ["", count(invalid, "invalid row") + first] if problems else []
     return {"rows": rows, "distinct": distinct, "new": distinct, "invalid": invalid}, heading + problems
 
 
 def _lines(found: dict[str, int], settings: Settings, manifests: bool) -> list[str]:
     lines = ["A dry run: nothing was sent, nothing written.", ""]
+    counted = {"open before": found["open_before"], "would be sent": found["would_send"]}
     if manifests:
-        lines += [
-            f"  rows            {found['rows']:,}",
-            f"  submissions     {found['distinct']:,}",
-            f"  known already   {found['distinct'] - found['new']:,}",
-            f"  new             {found['new']:,}",
-        ]
-        lines += [f"  invalid rows    {found['invalid']:,}   never sent"] if found["invalid"] else []
-    lines += [f"  open before     {found['open_before']:,}", f"  would be sent   {found['would_send']:,}"]
+        read = {"rows": found["rows"], "invalid rows": found["invalid"], "submissions": found["distinct"]}
+        counted = read | {"known already": found["distinct"] - found["new"], "new": found["new"]} | counted
+    widest = max(len(f"{n:,}") for n in counted.values())
+    lines += [
+        f"  {label:<16}{n:>{widest},}" + ("   never sent" if label == "invalid rows" else "")
+        for label, n in counted.items()
+        if n or label != "invalid rows"
+    ]
     if found["would_send"]:
         text = rest(found["would_send"], settings.rate, window_s(settings, datetime.now()))  # noqa: DTZ005 - local
         lines += ["", text[:1].upper() + text[1:] + "."]

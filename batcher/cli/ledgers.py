@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from batcher.cli import options as o
+from batcher.cli.appearance import Command, Group
 from batcher.cli.console import Console
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ Example:  batcher ledger info
 
 def ledger_commands(program: Program) -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=_paragraphs(HELP))
+    group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=_paragraphs(HELP))
 
     def command(function: _Function) -> _Function:
-        return group.command(help=_paragraphs(function.__doc__ or ""))(function)
+        return group.command(cls=Command, help=_paragraphs(function.__doc__ or ""))(function)
 
     _readers(program, command)
     _writers(program, command)

@@ -5,36 +5,52 @@ Nothing of the service is brought in here: loading is for machines and moments w
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from collections.abc import Sequence
 
+from batcher.cli.announcing import Closing, Heed
 from batcher.cli.console import Console
 from batcher.cli.locking import lock_for
+from batcher.cli.output import Interruptible
 from batcher.cli.rows import how_to_read
-from batcher.ledger import ledger_path, open_for_writing
-from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
+from batcher.errors import Interrupted
+from batcher.ledger import Ledger, ledger_path, open_for_writing
+from batcher.loader import (
+    CutOff,
+    HowToRead,
+    Preparation,
+    Prepared,
+    in_thread,
+    load_alone,
+    refuse_resubmissions,
+)
+from batcher.records import Load
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
 from batcher.report.words import count
 from batcher.settings import Settings
+from batcher.window import Window
 
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""
 
 
-async def load_manifests(settings: Settings, manifests: Sequence[str], console: Console) -> int:
-    """Load only, and say what came in."""
+async def load_manifests(
+    settings: Settings, manifests: Sequence[str], console: Console, *, heed: Heed | None = None
+) -> int:
+    """Load only, and say what came in; ``heed`` is told in one line."""
     how, path = how_to_read(settings), ledger_path(settings.ledger)
-    prepared = await prepare_manifests(manifests, how, console)
+    prepared, _ = await prepare_manifests(manifests, how, console)
     lock = await lock_for("load", path, settings, console)
     async with await open_for_writing(path, lock) as ledger:
         await refuse_resubmissions(ledger, prepared, how)
         newest = await ledger.newest_invalid_row()
         before = {load.id for load in await ledger.loads()}
         tune_process(handing_over=True)
-        await load_alone(ledger, prepared, console.tell)
+        await _load_unless_stopped(ledger, prepared, console)
         loaded = [load for load in await ledger.loads() if load.id not in before]
         for load in loaded:
             console.say(
@@ -47,6 +63,8 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
         for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
             console.problem(invalid_line(row, console.width))
         left = figures(await ledger.tallies()).open
+        if heed is not None:
+            heed(_closing(loaded, new, left))
         console.say(
             f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"
             if left
@@ -55,12 +73,72 @@ async def load_manifests(settings: Settings, manifests: Sequence[str], console: 
     return 1 if new else 0
 
 
-async def prepare_manifests(manifests: Sequence[str], how: HowToRead, console: Console) -> list[Prepared]:
-    """Open and judge manifests; what is odd about them is said."""
-    prepared = await in_thread(prepare_all, manifests, how)
+async def _load_unless_stopped(ledger: Ledger, prepared: Sequence[Prepared], console: Console) -> None:
+    """Load to the end.
+
+    Raises:
+        Interrupted: a signal came; what was read by then is kept, and the loads are unfinished.
+    """
+    with Interruptible() as signals:
+        try:
+            await load_alone(ledger, prepared, console.tell)
+        except asyncio.CancelledError:
+            if signals.code is None:
+                raise
+            raise Interrupted(
+                f"{ledger.path}: stopped while loading; what was read is kept, and the same load goes on",
+                signals.code,
+            ) from None
+
+
+def _closing(loaded: Sequence[Load], new_invalid: int, left: int) -> Closing:
+    """How a load ended."""
+    reason = "all was loaded" if not new_invalid else "all was loaded, but there are rows that cannot be sent"
+    brought = [count(sum(load.new for load in loaded), "new submission")]
+    brought += [count(new_invalid, "new invalid row")] if new_invalid else []
+    return Closing(reason, f"This load: {', '.join(brought)}; {left:,} left to send.")
+
+
+async def prepare_manifests(
+    manifests: Sequence[str], how: HowToRead, console: Console, window: Window | None = None
+) -> tuple[list[Prepared], CutOff | None]:
+    """Open and judge manifests; what is odd about them is said.
+
+    Args:
+        manifests: names and patterns.
+        how: they are read.
+        console: told.
+        window: they are waited for until it is over.
+
+    Returns:
+        Those that have come, and what has not when the window was over.
+
+    Raises:
+        ManifestError: one cannot be used.
+        Interrupted: a signal came while waiting for them.
+    """
+    preparation, cut_off = Preparation(manifests, how), None
+    coming = asyncio.ensure_future(in_thread(preparation.all))
+    over = asyncio.ensure_future((window or Window()).over())
+    with Interruptible() as signals:
+        try:
+            await asyncio.wait((coming, over), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if signals.code is None:
+                raise
+            raise Interrupted(
+                "stopped while the manifests were read; nothing has begun", signals.code
+            ) from None
+        finally:
+            over.cancel()
+    if coming.done():
+        prepared = coming.result()
+    else:
+        coming.cancel()
+        prepared, cut_off = preparation.so_far()
     for warning in (text for one in prepared for text in one.warnings):
         console.warn(warning)
-    return prepared
+    return prepared, cut_off
 
 
 def tune_process(*, handing_over: bool = False) -> None:
@@ -74,6 +152,5 @@ def tune_process(*, handing_over: bool = False) -> None:
             ledger's writer asks for its turn between any two statements.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
     if handing_over:
         sys.setswitchinterval(HANDOVER_S)

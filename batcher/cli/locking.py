@@ -11,11 +11,17 @@ from pathlib import Path
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible
 from batcher.errors import Interrupted
-from batcher.ledger import Asker, LedgerLock, take_lock
+from batcher.ledger import Asker, LedgerLock, Purpose, take_lock
 from batcher.settings import Settings
 
 
-async def lock_for(command: str, path: Path, settings: Settings, console: Console) -> LedgerLock:
+async def lock_for(
+    command: str,
+    path: Path,
+    settings: Settings,
+    console: Console,
+    purpose: Purpose = Purpose.SENDING,
+) -> LedgerLock:
     """Take the lock for a command, waiting as long as ``--wait-lock`` says.
 
     Raises:
@@ -23,7 +29,7 @@ async def lock_for(command: str, path: Path, settings: Settings, console: Consol
         LedgerError: it cannot be taken at all.
         Interrupted: a signal came while waiting.
     """
-    asker = Asker(f"batcher {command}", settings.wait_lock, console.say)
+    asker = Asker(f"batcher {command}", settings.wait_lock, console.say, purpose)
     with Interruptible() as signals:
         try:
             lock = await take_lock(path, asker)

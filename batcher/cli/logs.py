@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from batcher.cli.console import Console, Level, Volume, legible, write_line
+from batcher.notices import Rejected
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger, ProcessorFormatter
@@ -50,7 +51,7 @@ class _ToStderr(logging.Handler):
             text = self._formatter.format(record)
         except Exception as exc:  # whatever stands in a record, logging it must not end a run
             text = self._unformatted(record, exc)
-        write_line(text)
+        write_line(text, needed=_is_needed(record))
 
     def _chain(self) -> ProcessorFormatter:
         """Every record through the same processors, whoever has made it."""
@@ -101,6 +102,12 @@ class _ToStderr(logging.Handler):
             now = datetime.now(UTC).isoformat()
             return json.dumps({"timestamp": now, "level": level, "event": "log", "text": text})
         return f"batcher: {level}: {text}"
+
+
+def _is_needed(record: logging.LogRecord) -> bool:
+    """Whether a record is a problem. Of what was rejected there may be millions: the ledger has them all."""
+    of_one = isinstance(record.msg, Mapping) and record.msg.get("event") == Rejected.event
+    return record.levelno >= logging.WARNING and not of_one
 
 
 _handler = _ToStderr()

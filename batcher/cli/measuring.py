@@ -17,7 +17,7 @@ from batcher import __version__
 from batcher.cli.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
-from batcher.model import Settlement
+from batcher.model import NotReported, Settlement, TaskReport
 from batcher.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class Measures:
     def settled(self) -> Callable[[Settlement], None] | None:
         """To be called with every settlement."""
         return self._metrics.settled if self._metrics else None
+
+    @property
+    def polled(self) -> Callable[[TaskReport | NotReported], None] | None:
+        """To be called with what came back for every poll."""
+        return self._metrics.polled if self._metrics else None
 
     def follow(self, pace: Callable[[], Paced]) -> None:
         """Show how fast the run goes."""

@@ -9,6 +9,7 @@ import typer
 
 ROWS = "How rows are read"
 RUN = "How a run goes"
+TRACKED = "What becomes of the tasks"
 WATCHED = "How a run is watched"
 EVERYWHERE = "Everywhere"
 
@@ -156,6 +157,32 @@ Progress = Annotated[
         help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. (default: auto)",
         metavar="HOW",
         rich_help_panel=RUN,
+    ),
+]
+Track = Annotated[
+    bool | None,
+    typer.Option(
+        "--track",
+        help="Ask what has become of the tasks as well, and end when all have ended.",
+        rich_help_panel=TRACKED,
+    ),
+]
+TrackTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--track-timeout",
+        help="With --track: once all is sent, wait so long for tasks to end. (default: 1h)",
+        metavar="DURATION",
+        rich_help_panel=TRACKED,
+    ),
+]
+GiveUp = Annotated[
+    str | None,
+    typer.Option(
+        "--give-up",
+        help="A task that has not ended so long after it was submitted is unknown. (default: 48h)",
+        metavar="DURATION",
+        rich_help_panel=TRACKED,
     ),
 ]
 MetricsPort = Annotated[

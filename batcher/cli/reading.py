@@ -6,17 +6,19 @@ import json
 from datetime import datetime
 from typing import Any
 
-from batcher.cli.console import Console, legible
+from batcher.cli.console import Console, fitted, legible
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.model import FileId, State
-from batcher.records import Attempt, Load, Record, Run
+from batcher.model import FileId, State, TaskState
+from batcher.records import Attempt, Load, Record, Run, Task
 from batcher.report.changes import changes_text
-from batcher.report.figures import Figures, figures
+from batcher.report.figures import Figures, figures, task_figures
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
-from batcher.report.words import count, duration, moment, paragraph
+from batcher.report.words import PLACES, count, duration, moment, paragraph, sentence
 from batcher.settings import Settings
 from batcher.zego.codes import meaning
+
+LAST_LOADS = 10
 
 
 async def say_status(settings: Settings, console: Console, *, as_json: bool) -> int:
@@ -24,6 +26,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
     async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
         bound = await ledger.bound_to()
         now = figures(await ledger.tallies())
+        tasks = task_figures(await ledger.tallies_of_tasks(), now.by_state[State.SUBMITTED])
         loads, last_run = await ledger.loads(), await ledger.last_run()
         invalid, doubtful = await ledger.count_invalid_rows(), await ledger.count_doubtful()
         in_doubt = await ledger.records_in_doubt(FIRST_IN_DOUBT)
@@ -35,6 +38,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
                 "total": now.total,
                 **{state.value: n for state, n in now.by_state.items()},
             },
+            "tasks": {state.value: n for state, n in tasks.by_state.items()},
             "doubtful": doubtful,
             "invalid_rows": invalid,
             "codes": {str(code): n for code, n in now.codes.items()},
@@ -44,31 +48,36 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         }
         console.data(json.dumps(value, ensure_ascii=False))
         return 0
-    to = f"   AppId {bound[0]}, {bound[1].value} endpoint" if bound else "   no run yet"
-    _out(f"{ledger.path}{to}\n")
+    width = console.width
+    to = f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet"
+    _out(f"{ledger.path}   {to}\n")
     _out(_states_text(now))
     if doubtful:
         _out(f"  {'answers lost':<14}{doubtful:>10,}   of the pending; may have been accepted already")
     if invalid:
         _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
-    for code, n in now.codes.items():
-        _out(paragraph(f"code {code}", f"{n:,} × {meaning(code).text}", width=console.width, label_width=14))
+    if tasks.followed:
+        _out("\nTasks of what was submitted")
+        _out("\n".join(f"  {state.value:<14}{n:>10,}" for state, n in tasks.by_state.items()))
+    _out_lines(_codes_lines(now, width))
     if in_doubt:
         _out("\nIn doubt, the first of them")
         for state in (State.IN_DOUBT, State.PENDING):
-            _out_lines(in_doubt_lines(in_doubt, state, console.width))
-    _out("\nLoads" if loads else "\nNothing loaded yet")
-    for load in loads[-10:]:
-        _out(_load_text(load))
+            _out_lines(in_doubt_lines(in_doubt, state, width))
+    earlier = f", the last {LAST_LOADS} of {len(loads):,}" if len(loads) > LAST_LOADS else ""
+    _out(f"\nLoads{earlier}" if loads else "\nNothing loaded yet")
+    for load in loads[-LAST_LOADS:]:
+        _out(paragraph(_minute(load.started_at) + " ", _load_text(load), width=width))
     if last_run is not None:
-        _out(f"\nLast run   {_run_text(last_run)}")
+        _out("\nLast run")
+        _out(paragraph("", sentence(_run_text(last_run)), width=width))
     if now.open:
         rest = duration(now.open / settings.rate)
         _out(f"\n{count(now.open, 'submission')} to send: about {rest} at {settings.rate:g} a second")
     return 0
 
 
-async def show_recording(settings: Settings, file_id: str) -> int:
+async def show_recording(settings: Settings, file_id: str, console: Console) -> int:
     """Print everything known of one recording.
 
     Raises:
@@ -78,8 +87,7 @@ async def show_recording(settings: Settings, file_id: str) -> int:
         records = await ledger.records_of([FileId(file_id)])
         if not records:
             raise BatcherError(await _unknown(ledger, file_id))
-    for record in records:
-        _out(_record_text(record))
+    _out("\n\n".join(_record_text(record, console.width) for record in records))
     return 0
 
 
@@ -102,6 +110,14 @@ def _states_text(now: Figures) -> str:
     return "\n".join(f"  {label:<14}{n:>10,}" for label, n in [*rows, ("total", now.total)])
 
 
+def _codes_lines(now: Figures, width: int) -> list[str]:
+    heading = ["", "Codes that came back"] if now.codes else []
+    return heading + [
+        paragraph(f"code {code}", f"{n:,} × {meaning(code).text}", width=width, label_width=15)
+        for code, n in now.codes.items()
+    ]
+
+
 def _load_text(load: Load) -> str:
     if load.unfinished:
         how = "unfinished: " + (load.error or "run it again to read the rest")
@@ -109,9 +125,8 @@ def _load_text(load: Load) -> str:
         how = "was read to its end later"
     else:
         how = "read to its end"
-    return (
-        f"  {_minute(load.started_at)}  {load.source}: {load.new:,} new, {load.duplicates:,} known, "
-        f"{load.invalid:,} invalid; {how}" + (f"; changed: {changes_text(load)}" if load.differs else "")
+    return f"{load.source}: {load.new:,} new, {load.duplicates:,} known, {load.invalid:,} invalid; {how}" + (
+        f"; changed: {changes_text(load)}" if load.differs else ""
     )
 
 
@@ -164,12 +179,12 @@ def _run_json(run: Run | None) -> dict[str, Any] | None:
     }
 
 
-def _record_text(record: Record) -> str:
+def _record_text(record: Record, width: int) -> str:
     asked = record.parameters
     parts = [
         f"definition {asked.definition}" if asked.definition else "",
         f"interval {asked.interval} s" if asked.interval else "",
-        f"offsets {', '.join(asked.offsets)} s" if asked.offsets else "",
+        "offsets " + ", ".join(f"{offset} s" for offset in asked.offsets) if asked.offsets else "",
     ]
     state = record.state.value.replace("_", " ")
     if record.state is State.PENDING and record.not_before:
@@ -177,19 +192,47 @@ def _record_text(record: Record) -> str:
     lines = [
         f"{record.file_id}   {asked.vendor.value}, {asked.type.value}, {', '.join(p for p in parts if p)}",
         f"  {state}" + (f", task id {record.task_id}" if record.task_id else ""),
-        f"  from {record.source} line {record.line}",
+        f"  from {record.place}",
     ]
     if record.extra:
-        lines.append(f"  {record.extra}")
+        own = ", ".join(f"{name}: {value}" for name, value in json.loads(record.extra).items())
+        lines.append(f"  its other columns: {own}")
     if record.doubted:
         lines.append("  an attempt whose answer is missing may have been accepted as well")
-    return "\n".join([*lines, *(_attempt_text(attempt) for attempt in record.attempts), ""])
+    lines += [line for attempt in record.attempts for line in _attempt_lines(attempt)]
+    lines += _task_lines(record.task) if record.task else []
+    return "\n".join(fitted(legible(line), width) for line in lines)
 
 
-def _attempt_text(attempt: Attempt) -> str:
+def _task_lines(task: Task) -> list[str]:
+    """What is known of a task, and its pictures."""
+    head = f"  task {task.state.value}" + (f" ({task.status})" if task.status else "")
+    if not task.polled_at:
+        head += ", never asked about"
+    elif task.closed_at:
+        head += f", as was learned {moment(task.closed_at)}"
+    else:
+        head += f", asked about {count(task.polls, 'time')}, last {moment(task.polled_at)}"
+    if task.due_at:
+        head += f"; due {moment(task.due_at)}"
+    lines = [head]
+    if task.started_at or task.ended_at:
+        began, ended = (moment(at) or "not said" for at in (task.started_at, task.ended_at))
+        lines.append(f"    by the vendor's clock begun {began}, ended {ended}")
+    lines += [f"    {task.message}"] if task.message else []
+    lines += [f"    RequestId {task.request_id}"] if task.request_id else []
+    if task.state is TaskState.FINISHED:
+        lines.append(f"    {count(len(task.pictures), 'picture')}")
+    for picture in task.pictures:
+        at = "" if picture.offset_ms is None else f" at {picture.offset_ms / 1000:g} s"
+        lines.append(f"      {picture.url}{at}")
+    return lines
+
+
+def _attempt_lines(attempt: Attempt) -> list[str]:
     head = f"  attempt {attempt.number}, run {attempt.run_id}, begun {moment(attempt.begun_at)}"
     if attempt.outcome is None:
-        return head + ": under way, or its run was killed"
+        return [head + ": under way, or its run was killed"]
     said = attempt.message or ""
     if attempt.code is not None:
         said = f"code {attempt.code} ({meaning(attempt.code).text})" + (f": {said}" if said else "")
@@ -202,4 +245,4 @@ def _attempt_text(attempt: Attempt) -> str:
         lines.append(f"    RequestId {attempt.request_id}")
     if attempt.vendor_request_id:
         lines.append(f"    RequestId {attempt.vendor_request_id} (the vendor's own, which support asks for)")
-    return "\n".join(lines)
+    return lines

@@ -10,8 +10,10 @@ import secrets
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from batcher.bundled import bundled
 from batcher.cli.console import Console
@@ -21,26 +23,137 @@ from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.ledger import open_for_reading
 from batcher.model import Place
 from batcher.runner import Exit
-from batcher.sandbox import Sandbox, SandboxSettings, parse_shares
+from batcher.sandbox import (
+    CALLBACK,
+    PLACES,
+    SANDBOX_CALLBACK_SECRET,
+    ActionFaults,
+    AnswerShape,
+    CallbackBody,
+    CallbackSettings,
+    Counting,
+    PageNumbering,
+    RecordingSettings,
+    Sandbox,
+    SandboxSettings,
+    TaskSettings,
+    WalkEnd,
+    parse_faults,
+)
 from batcher.settings import load_settings
 
 KEPT_ENTRIES = 100_000
 
+SECRET_NAME = "BATCHER_CALLBACK_SECRET"  # noqa: S105 - the name of a variable
 
-async def serve_sandbox(
-    console: Console, *, port: int, seed: int | None, faults: Sequence[str], settings: Mapping[str, Any]
-) -> int:
-    """Serve until stopped; ``settings`` are those of the sandbox."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line asks of a sandbox, in its own words."""
+
+    rate: float
+    counting: str
+    count_refused: bool
+    jitter: float
+    latency: float
+    shape: str
+    fault: Sequence[str]
+    seed: int | None
+    log: Path | None
+    media: Path | None
+    recordings: int
+    days: float
+    crowd: int
+    arriving: int
+    pages: str
+    walk_end: str
+    task_time: float
+    task_fail: float
+    task_endless: float
+    task_forgotten: float
+    sample_interval: float
+    callback_url: str | None
+    callback_body: str
+    callback_scale: float
+
+
+def sandbox_settings(wanted: Wanted) -> SandboxSettings:
+    """Turn what is asked for into settings.
+
+    Raises:
+        SettingsError: it cannot be; the message says why.
+    """
+    try:
+        shares = parse_faults(wanted.fault)
+        own, of_callbacks = shares.pop(PLACES[0], {}), shares.pop(CALLBACK, {})
+        return SandboxSettings(
+            rate_per_s=_whole(wanted.rate, "--rate"),
+            counting=_word(Counting, wanted.counting, "--counting"),
+            count_refused=wanted.count_refused,
+            jitter_ms=wanted.jitter,
+            latency_ms=wanted.latency,
+            answer_shape=_word(AnswerShape, wanted.shape, "--shape"),
+            seed=secrets.randbelow(2**31) if wanted.seed is None else wanted.seed,
+            shares=own,
+            faults={action: ActionFaults(shares=ones) for action, ones in shares.items()},
+            recordings=_recordings(wanted),
+            media=wanted.media,
+            tasks=TaskSettings(
+                time_s=wanted.task_time,
+                fail_share=wanted.task_fail,
+                endless_share=wanted.task_endless,
+                forgotten_share=wanted.task_forgotten,
+                sample_interval_s=wanted.sample_interval,
+            ),
+            callbacks=_callbacks(wanted, of_callbacks),
+            log_path=wanted.log,
+            keep_entries=KEPT_ENTRIES,
+        )
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from exc
+
+
+def _recordings(wanted: Wanted) -> RecordingSettings:
+    return RecordingSettings(
+        count=wanted.recordings,
+        span_s=wanted.days * 86400,
+        crowd=wanted.crowd,
+        arriving=wanted.arriving,
+        pages=_word(PageNumbering, wanted.pages, "--pages"),
+        walk_end=_word(WalkEnd, wanted.walk_end, "--walk-end"),
+    )
+
+
+def _callbacks(wanted: Wanted, shares: Mapping[str, float]) -> CallbackSettings:
+    return CallbackSettings(
+        url=wanted.callback_url,
+        secret=os.environ.get(SECRET_NAME) or SANDBOX_CALLBACK_SECRET,
+        body=_word(CallbackBody, wanted.callback_body, "--callback-body"),
+        schedule_s=[pause_s * wanted.callback_scale for pause_s in CallbackSettings().schedule_s],
+        shares=shares,
+    )
+
+
+_Words = TypeVar("_Words", bound=StrEnum)
+
+
+def _word(words: type[_Words], text: str, option: str) -> _Words:
+    if text not in tuple(words):
+        raise ValueError(f"{option} {text}: give {', '.join(list(words)[:-1])} or {list(words)[-1]}")
+    return words(text)
+
+
+def _whole(number: float, option: str) -> int:
+    if number % 1 != 0:  # which holds for what is no number, too
+        raise ValueError(f"{option} {number:g}: give a whole number")
+    return int(number)
+
+
+async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: int) -> int:
+    """Serve until stopped."""
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # its errors would print signed URLs
     try:
-        sandbox = Sandbox(
-            SandboxSettings(
-                seed=secrets.randbelow(2**31) if seed is None else seed,
-                shares=parse_shares(faults),
-                keep_entries=KEPT_ENTRIES,
-                **settings,
-            )
-        )
+        sandbox = Sandbox(settings)
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
     stopped = asyncio.Event()
@@ -57,12 +170,19 @@ async def serve_sandbox(
                 ("APP_ID", str(sandbox.settings.app_id)),
                 ("SERVER_SECRET", sandbox.settings.server_secret),
                 ("LEDGER", "rehearsal.db"),
+                *_callback_variable(settings),
             ):
                 print(f"export BATCHER_{name}={value}", flush=True)  # noqa: T201 - to be sourced
             await stopped.wait()
     except OSError as exc:
         raise BatcherError(f"--port {port}: cannot be served: {exc.strerror}") from exc
     return 0
+
+
+def _callback_variable(settings: SandboxSettings) -> Sequence[tuple[str, str]]:
+    """The secret of callbacks, if it is the published one; another is known where it came from."""
+    secret = settings.callbacks.secret
+    return [("CALLBACK_SECRET", secret)] if secret == SANDBOX_CALLBACK_SECRET else []
 
 
 async def run_demo(folder: Path, console: Console) -> int:
@@ -84,7 +204,7 @@ async def run_demo(folder: Path, console: Console) -> int:
             f"A sandbox serves the API at {url}: 20 calls a second,\n"
             "some recordings missing or at the wrong vendor, one answer lost.\n"
         )
-        console.say(f"$ batcher run {manifest} -l {ledger}\n")
+        console.say(f"$ batcher run {manifest} -l {ledger}")
         code = await run_manifests(settings, [str(manifest)], console, as_json=False)
         console.say(f"\n$ batcher export {manifest} -l {ledger} -o {results}")
         await export_results(settings, str(manifest), results, console, format_="csv", excel=False)

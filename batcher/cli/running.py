@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from batcher.cli.announcing import Closing, Heed, closing_of
 from batcher.cli.console import Console
 from batcher.cli.display import watch
 from batcher.cli.loading import prepare_manifests, tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.measuring import measured, recorded_if_not_begun
 from batcher.cli.rows import how_to_read
+from batcher.cli.tracking import followed, lock_of_tracking, with_tasks
 from batcher.cli.window import until
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.model import State
-from batcher.report.summary import Summary, ledger_option, quoted, summary_json, summary_text
+from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.report.words import count
 from batcher.runner import Exit, Runner, RunSettings
 from batcher.settings import Settings, account_of
+from batcher.tracker import Tracker
+from batcher.window import Window
 from batcher.wiring import Service, ready_run, unrecorded
 from batcher.zego.client import Account
 
@@ -34,53 +38,71 @@ async def run_manifests(
     console: Console,
     *,
     as_json: bool,
-    heed: Callable[[Summary], None] | None = None,
+    heed: Heed | None = None,
 ) -> int:
     """Load and submit, show how it goes, and close with a summary, which ``heed`` is given, too."""
     async with recorded_if_not_begun(settings):
         app_id, secret = account_of(settings)
         console.redaction.learn(secret)
         how, path = how_to_read(settings), ledger_path(settings.ledger)
-        prepared = await prepare_manifests(manifests, how, console)
-    if not prepared and not path.exists():
+        run_settings = _run_settings(settings)  # from here on its time counts, whatever is waited for
+        window = Window(run_settings.lasts_s, run_settings.until)
+        prepared, cut_off = await prepare_manifests(manifests, how, console, window)
+    if not manifests and not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     service = Service(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
-    lock = await lock_for("run", path, settings, console)
+    waiting = settings if cut_off else _waiting_within(window, settings)
     async with (
-        await open_for_writing(path, lock) as ledger,
+        lock_of_tracking(path, waiting, console),
+        await open_for_writing(path, await lock_for("run", path, waiting, console)) as ledger,
         measured(settings, ledger, console) as measures,
         ready_run(
             ledger,
             service,
-            _run_settings(settings),
+            run_settings,
             prepared,
             how,
             tell=console.tell,
             settled=measures.settled,
+            window=window,
+            cut_off=cut_off,
         ) as run,
+        followed(settings, service.account, path, console, window, measures.polled) as tasks,
     ):
         measures.follow(lambda: run.runner.pace)
         for warning in run.warnings:
             console.warn(warning)
-        _listen_to_signals(run.runner, console)
+        _listen_to_signals(run.runner, console, tasks.tracker if tasks else None)
         tune_process()
         async with watch(run.runner, ledger, console, settings.progress):
             ending = await run.runner.run()
-        measures.ended(int(ending.exit))
+        summing_up = await tasks.ended(ending) if tasks else None
         for lost in unrecorded(ending):  # at once: the ledger that could not take it may not be read either
             console.problem(f"batcher: not recorded: {lost}")
         summary = replace(await run.summary(ending), row_options=_row_options(settings))
+        if tasks and summing_up:
+            summary = with_tasks(summary, summing_up)
+            if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
+                await tasks.told()
+        measures.ended(summary.exit_code)
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
         if heed is not None:
-            heed(summary)
-        console.finished(text, summary_json(summary), int(ending.exit))
+            heed(closing_of(summary))
+        console.finished(text, summary_json(summary), summary.exit_code)
         if as_json:
             console.data(json.dumps(summary_json(summary), ensure_ascii=False))
-    return int(ending.exit)
+    return summary.exit_code
 
 
-async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[int], console: Console) -> int:
-    """Put settled submissions back in the queue."""
+async def put_back(
+    settings: Settings,
+    states: Sequence[str],
+    codes: Sequence[int],
+    console: Console,
+    *,
+    heed: Heed | None = None,
+) -> int:
+    """Put settled submissions back in the queue; ``heed`` is told how many."""
     allowed = {State.FAILED.value, State.REJECTED.value, State.IN_DOUBT.value}
     if wrong := [state for state in states if state.replace("-", "_") not in allowed]:
         raise SettingsError(f"--state {wrong[0]}: give failed, rejected or in_doubt")
@@ -91,11 +113,18 @@ async def put_back(settings: Settings, states: Sequence[str], codes: Sequence[in
     lock = await lock_for("retry", path, settings, console)
     async with await open_for_writing(path, lock) as ledger:
         moved = await ledger.retry(chosen, codes)
+    if heed is not None:
+        heed(Closing(f"{count(moved, 'submission')} back in the queue"))
     console.say(
         f"{count(moved, 'submission')} back in the queue"
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
     )
     return int(Exit.DONE)
+
+
+def _waiting_within(window: Window, settings: Settings) -> Settings:
+    """The settings of a run that waits for the ledger no longer than it may last."""
+    return settings.model_copy(update={"wait_lock": min(settings.wait_lock, max(window.left_s, 0.0))})
 
 
 def _run_settings(settings: Settings) -> RunSettings:
@@ -111,13 +140,22 @@ def _run_settings(settings: Settings) -> RunSettings:
     )
 
 
-def _listen_to_signals(runner: Runner, console: Console) -> None:
+def _listen_to_signals(runner: Runner, console: Console, tracker: Tracker | None) -> None:
     """The first signal drains, the second ends at once; losing the terminal stops nothing."""
     loop = asyncio.get_running_loop()
 
+    signals = 0
+
     def stop(code: Exit) -> None:
-        console.say("Stopping: waiting for what is on the wire. Once more to end at once.")
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            console.say("Stopping: waiting for what is on the wire. Once more to end at once.")
+        elif signals == 2:
+            console.say("Ending at once: what is on the wire stays in doubt.")
         runner.stop(code)
+        if tracker is not None:
+            tracker.stop(code, "stopped by " + code.name)
 
     loop.add_signal_handler(signal.SIGINT, stop, Exit.SIGINT)
     loop.add_signal_handler(signal.SIGTERM, stop, Exit.SIGTERM)

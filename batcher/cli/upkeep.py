@@ -24,8 +24,9 @@ from batcher.ledger import (
     vacuum,
     verify,
 )
+from batcher.model import Place
 from batcher.report.summary import ledger_option
-from batcher.report.words import count, moment
+from batcher.report.words import PLACES, count, moment, size
 from batcher.settings import Settings
 
 TELL_EVERY_S = 5.0
@@ -69,13 +70,13 @@ def make_backup(settings: Settings, target: Path, console: Console, *, force: bo
     """Copy the ledger as it is now."""
     path = ledger_path(settings.ledger)
     said = NowAndThen(console)
-    size = back_up(
+    copied = back_up(
         path,
         target,
         lambda done, pages: said(lambda: f"{done * 100 // max(pages, 1)} % copied"),
         replace=force,
     )
-    console.say(f"{target}: {_size(size)}, looked through and whole; a ledger like any other: -l {target}")
+    console.say(f"{target}: {size(copied)}, looked through and whole; a ledger like any other: -l {target}")
     return 0
 
 
@@ -109,7 +110,7 @@ async def say_vacuumed(settings: Settings, console: Console) -> int:
     lock = await lock_for("ledger vacuum", path, settings, console)
     async with open_to_itself(path, lock):
         done = vacuum(path)
-    console.say(f"{path}: {_size(done.before_bytes)} before, {_size(done.after_bytes)} now")
+    console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")
     return 0
 
 
@@ -152,18 +153,18 @@ def _info_json(found: Inspected) -> dict[str, object]:
 
 
 def _info_text(found: Inspected) -> str:
-    to = f"AppId {found.bound[0]}, {found.bound[1]} endpoint" if found.bound else "no run yet"
+    to = f"AppId {found.bound[0]} and {PLACES[Place(found.bound[1])]}" if found.bound else "no run yet"
     lines = [
         f"{found.path}   schema {found.revision}   {to}",
         "",
-        f"  {'file':<14}{_size(found.file_bytes):>12}   of which {_size(found.free_bytes)} are free",
-        f"  {'log beside it':<14}{_size(found.wal_bytes):>12}",
+        f"  {'file':<14}{size(found.file_bytes):>12}   of which {size(found.free_bytes)} are free",
+        f"  {'log beside it':<14}{size(found.wal_bytes):>12}",
         "",
         f"  {'table':<14}{'rows':>12}{'size':>14}",
     ]
     for part in sorted(found.parts, key=lambda part: -part.bytes):
         about = "   estimated, without indexes" if part.estimated else ""
-        lines.append(f"  {part.name:<14}{part.rows:>12,}{_size(part.bytes):>14}{about}")
+        lines.append(f"  {part.name:<14}{part.rows:>12,}{size(part.bytes):>14}{about}")
     if found.runs[0] is not None:
         lines += ["", f"Runs from {_time(found.runs[0])} to {_time(found.runs[1])}"]
     return "\n".join(lines)
@@ -171,7 +172,3 @@ def _info_text(found: Inspected) -> str:
 
 def _time(ms: int | None) -> str:
     return "" if ms is None else moment(datetime.fromtimestamp(ms / 1000, UTC))
-
-
-def _size(n: int) -> str:
-    return f"{n / (1 << 20):,.1f} MiB"

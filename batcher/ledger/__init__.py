@@ -4,7 +4,7 @@ from batcher.ledger.copying import Vacuumed, back_up, vacuum
 from batcher.ledger.disk import network_file_system
 from batcher.ledger.inspection import Inspected, inspect, verify
 from batcher.ledger.loading import Added
-from batcher.ledger.lock import Asker, Holder, LedgerLock, lock_holder, take_lock
+from batcher.ledger.lock import Asker, Holder, LedgerLock, Purpose, lock_holder, take_lock
 from batcher.ledger.opening import check_file, ledger_path, open_to_itself
 from batcher.ledger.pruning import Pruned, prune
 from batcher.ledger.reader import LedgerReader, open_for_reading
@@ -20,6 +20,7 @@ __all__ = [
     "LedgerLock",
     "LedgerReader",
     "Pruned",
+    "Purpose",
     "Readiness",
     "Room",
     "Vacuumed",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from batcher.ledger.loading import Changes
-from batcher.ledger.seen import NO_ROWS, PAGE_IDS, Seen, differences, unpacked
+from batcher.ledger.seen import NOTHING_BEFORE, PAGE_IDS, Seen, differences, unpacked
 from batcher.model import LoadId, SubmissionId
 
 PAGES_AT_ONCE = 64
@@ -37,7 +37,7 @@ async def compare(ledger: Before, path: str, now: Seen) -> Changes | None:
     appeared, gone = Seen(), Seen()
     found = Changes(0, 0, 0)
     async for number, before in _both(ledger, last, now):
-        differs = differences(number, unpacked(before) if before else NO_ROWS, now.page(number))
+        differs = differences(number, unpacked(before) if before else NOTHING_BEFORE, now.page(number))
         appeared.add(differs.appeared)
         gone.add(differs.gone)
         counts = len(differs.appeared), len(differs.gone), differs.changed

@@ -59,6 +59,8 @@ class Ended:
     """Since the last load of the path; None when there was none to compare with."""
     seen: Seen | None = None
     """What its rows stood for; None when that is not to be kept."""
+    digest: str | None = None
+    """By which the file is known to hold the same the next time."""
 
 
 _INSERT_INVALID = upsert(invalid_rows).on_conflict_do_nothing()
@@ -75,10 +77,31 @@ def end_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
     """Keep how loads ended, and, in place of the last load of their path, what their rows stood for."""
     for item in items:
         changes = item.changes._asdict() if item.changes else {}
-        row = {"ended_at_ms": item.at_ms, "error": item.error, **changes}
+        row = {"ended_at_ms": item.at_ms, "error": item.error, "digest": item.digest, **changes}
         connection.execute(update(loads).where(loads.c.id == item.load_id).values(row))
         if item.seen is not None:
             _keep_seen(connection, item.load_id, item.seen)
+    return [None] * len(items)
+
+
+_WHOLE_BEFORE = """
+SELECT before.id FROM loads JOIN loads AS before USING (path)
+WHERE loads.id = ? AND before.id < loads.id AND before.ended_at_ms IS NOT NULL ORDER BY before.id DESC LIMIT 1
+"""
+
+_REPEATED = """
+UPDATE loads SET ended_at_ms = ?, rows = before.rows, new = 0, duplicates = before.new + before.duplicates,
+    invalid = before.invalid, appeared = 0, gone = 0, changed = 0, digest = before.digest
+FROM loads AS before WHERE loads.id = ? AND before.id = ?
+"""
+
+
+def repeat_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
+    """Let loads end as the last of their path did, since the file holds the same."""
+    for item in items:
+        before = connection.exec_driver_sql(_WHOLE_BEFORE, (item.load_id,)).scalar_one()
+        connection.exec_driver_sql(_REPEATED, (item.at_ms, item.load_id, before))
+        connection.execute(update(seen).where(seen.c.load_id == before).values(load_id=item.load_id))
     return [None] * len(items)
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,6 +66,19 @@ class Holder:
         return True
 
 
+class Purpose(Enum):
+    """What a lock is for: each has a file of its own, so that who tracks works beside who sends."""
+
+    SENDING = "lock"
+    TRACKING = "track.lock"
+
+
+_HELD = {
+    Purpose.SENDING: "another run holds this ledger",
+    Purpose.TRACKING: "somebody follows this ledger's tasks already",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Who asks for a lock."""
@@ -74,6 +88,7 @@ class Asker:
     """How long to wait for another holder; None for a command that has no such option."""
     tell: Callable[[str], None] = field(default=lambda _: None)
     """Called once, when there is somebody to wait for."""
+    purpose: Purpose = Purpose.SENDING
 
 
 class LedgerLock:
@@ -110,7 +125,7 @@ async def take_lock(path: Path, asker: Asker | None = None) -> LedgerLock:
         LedgerError: the lock file cannot be made.
     """
     asker = asker or Asker()
-    place = _place(path)
+    place = _place(path, asker.purpose)
     descriptor = _open(path, place)
     lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
@@ -127,13 +142,13 @@ async def _acquire(path: Path, lock: FileLock, asker: Asker) -> None:
         waited_s = time.monotonic() - began
         # A name is believed when its process lives; what cannot be known, such as another machine's
         # process, after a moment. A look at the lock by `lock_holder` has passed by then, too.
-        holder = _holder(path)
+        holder = _holder(path, asker.purpose)
         named = holder is not None and holder.is_here and holder.lives
         if named or waited_s >= SETTLE_S:
             if waited_s >= wait_s:
                 raise LedgerBusy(_busy(path, holder, asker))
             if not told:
-                asker.tell(f"{path}: waiting up to {wait_s:g} s for {_named(holder)}")
+                asker.tell(f"{path}: waiting up to {wait_s:g} s for {_named(holder, asker.purpose)}")
                 told = True
         rest_s = max(wait_s, SETTLE_S) - waited_s
         await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
@@ -190,8 +205,8 @@ def _is_held(path: Path) -> bool:
 # -- the file -----------------------------------------------------------------------------------------
 
 
-def _place(path: Path) -> str:
-    return f"{path.resolve()}.lock"
+def _place(path: Path, purpose: Purpose = Purpose.SENDING) -> str:
+    return f"{path.resolve()}.{purpose.value}"
 
 
 def _open(path: Path, place: str) -> int:
@@ -219,10 +234,10 @@ def _write(descriptor: int, holder: Holder) -> None:
         os.ftruncate(descriptor, len(line) + 1)
 
 
-def _holder(path: Path) -> Holder | None:
+def _holder(path: Path, purpose: Purpose = Purpose.SENDING) -> Holder | None:
     """Whom the lock file names; None when it names nobody, or a process of this machine that has ended."""
     try:
-        descriptor = os.open(_place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(_place(path, purpose), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -249,17 +264,19 @@ def _text(value: object) -> str:
 # -- what is said -------------------------------------------------------------------------------------
 
 
-def _named(holder: Holder | None) -> str:
-    return f"another run: {holder}" if holder else "another run, whose process cannot be told"
+def _named(holder: Holder | None, purpose: Purpose) -> str:
+    who = "another run" if purpose is Purpose.SENDING else "another tracking"
+    return f"{who}: {holder}" if holder else f"{who}, whose process cannot be told"
 
 
 def _busy(path: Path, holder: Holder | None, asker: Asker) -> str:
-    who = f": {holder}" if holder else "; its process cannot be told"
+    who, held = f": {holder}" if holder else "; its process cannot be told", _HELD[asker.purpose]
     if asker.wait_s:
-        return f"{path}: another run holds this ledger, also after waiting {asker.wait_s:g} s{who}"
+        waited = f"also after waiting {asker.wait_s:g} s"
+        return f"{path}: {held}, {waited}{who}. Wait longer"
     if asker.wait_s is None:
-        return f"{path}: another run holds this ledger{who}. Wait until it has ended"
-    return f"{path}: another run holds this ledger{who}. Wait for it, or use --wait-lock"
+        return f"{path}: {held}{who}. Wait until it has ended"
+    return f"{path}: {held}{who}. Wait for it, or use --wait-lock"
 
 
 def _unusable(path: Path, why: str) -> LedgerError:

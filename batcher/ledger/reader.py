@@ -28,27 +28,33 @@ from batcher.ledger.tables import (
     invalid_rows,
     loads,
     parameters,
+    pictures,
     runs,
     seen,
     submissions,
     tallies,
+    task_tallies,
+    tasks,
 )
 from batcher.model import (
     SETTLED,
     Claim,
+    CountedBy,
     FileId,
     LoadId,
     Parameters,
+    Picture,
     Place,
     RunId,
     SnapshotType,
     State,
     SubmissionId,
     TaskId,
+    TaskState,
     Tries,
     Vendor,
 )
-from batcher.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally
+from batcher.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally, Task, TaskTally
 
 _T = TypeVar("_T")
 
@@ -86,6 +92,7 @@ _RECORD = (
         submissions.c.extra,
         submissions.c.pruned,
         loads.c.source,
+        loads.c.counted_by,
         parameters.c.vendor,
         parameters.c.type,
         parameters.c.definition,
@@ -113,6 +120,26 @@ _ATTEMPT = select(
     attempts.c.vendor_request_id,
     attempts.c.message,
 ).order_by(attempts.c.submission_id, attempts.c.number)
+
+_TASK = select(
+    tasks.c.submission_id,
+    tasks.c.task_id,
+    tasks.c.state,
+    tasks.c.status,
+    tasks.c.message,
+    tasks.c.request_id,
+    tasks.c.polls,
+    tasks.c.polled_at_ms,
+    tasks.c.due_at_ms,
+    tasks.c.started_at_ms,
+    tasks.c.ended_at_ms,
+    tasks.c.closed_at_ms,
+    tasks.c.pictures,
+)
+
+_PICTURE = select(pictures.c.submission_id, pictures.c.url, pictures.c.offset_ms).order_by(
+    pictures.c.submission_id, pictures.c.number
+)
 
 
 class LedgerReader:
@@ -159,6 +186,12 @@ class LedgerReader:
             for row in await self._rows(select(tallies).where(tallies.c.n > 0))
         ]
 
+    async def tallies_of_tasks(self) -> list[TaskTally]:
+        """Tasks that are followed, counted by state; empty when none ever was."""
+        return [
+            TaskTally(TaskState(row.state), row.n, row.told) for row in await self._rows(select(task_tallies))
+        ]
+
     async def loads(self) -> list[Load]:
         """Every reading of a manifest, oldest first."""
         later, earlier = loads.alias(), loads.alias()
@@ -179,6 +212,17 @@ class LedgerReader:
             loads.c.id
         )
         return [_load(row) for row in await self._rows(query)]
+
+    async def digest_before(self, path: str) -> str | None:
+        """By which a path's file is known as it was when it was last read to its end."""
+        query = (
+            select(loads.c.digest)
+            .where(loads.c.path == path, loads.c.ended_at_ms.is_not(None))
+            .order_by(loads.c.id.desc())
+            .limit(1)
+        )
+        rows = await self._rows(query)
+        return rows[0].digest if rows else None
 
     async def last_seen(self, path: str) -> LoadId | None:
         """The last load of a path whose rows are remembered."""
@@ -231,14 +275,14 @@ class LedgerReader:
     async def invalid_rows(self, *, after_id: int = 0, limit: int | None = None) -> list[InvalidRowRecord]:
         """Rows that cannot be sent, in the order they were met, from a given one on."""
         query = (
-            select(invalid_rows, loads.c.source)
+            select(invalid_rows, loads.c.source, loads.c.counted_by)
             .join_from(invalid_rows, loads)
             .where(invalid_rows.c.id > after_id)
             .order_by(invalid_rows.c.id)
             .limit(limit)
         )
         return [
-            InvalidRowRecord(row.id, row.source, row.line, row.column, row.reason)
+            InvalidRowRecord(row.id, row.source, row.line, row.column, row.reason, CountedBy(row.counted_by))
             for row in await self._rows(query)
         ]
 
@@ -322,11 +366,21 @@ class LedgerReader:
     async def records(self, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
         """A page of submissions with their attempts, in the order they were first asked for."""
         query = _RECORD.where(submissions.c.id > after_id).order_by(submissions.c.id).limit(limit)
-        rows = await self._rows(query)
-        if not rows:
-            return []
-        page = attempts.c.submission_id.between(rows[0].id, rows[-1].id)  # nothing else lies between them
-        return _records(rows, [await self._attempts(page)])
+        with opening.translated(self.path):
+            async with self._reading.connect() as connection:  # one for both: each costs as much as a query
+                rows = (await connection.execute(query)).all()
+                if not rows:
+                    return []
+                ends = rows[0].id, rows[-1].id  # nothing else lies between them
+                made = (
+                    await connection.execute(_ATTEMPT.where(attempts.c.submission_id.between(*ends)))
+                ).all()
+                followed = (await connection.execute(_TASK.where(tasks.c.submission_id.between(*ends)))).all()
+                taken: Sequence[Any] = ()
+                if any(row.pictures for row in followed):
+                    of_page = pictures.c.submission_id.between(*ends)
+                    taken = (await connection.execute(_PICTURE.where(of_page))).all()
+        return _records(rows, [made], _tasks(followed, taken))
 
     async def records_in_doubt(self, limit: int) -> list[Record]:
         """The first submissions that are in doubt, then those that wait to be sent again for it."""
@@ -353,8 +407,16 @@ class LedgerReader:
         return await self._with_attempts(found)
 
     async def _with_attempts(self, rows: Sequence[Row[Any]]) -> list[Record]:
-        chunks = _chunks([row.id for row in rows])
-        return _records(rows, [await self._attempts(attempts.c.submission_id.in_(some)) for some in chunks])
+        made, followed = [], dict[int, Task]()
+        for some in _chunks([row.id for row in rows]):
+            made.append(await self._attempts(attempts.c.submission_id.in_(some)))
+            of_some = await self._rows(_TASK.where(tasks.c.submission_id.in_(some)))
+            with_pictures = [row.submission_id for row in of_some if row.pictures]
+            taken: Sequence[Row[Any]] = ()
+            if with_pictures:
+                taken = await self._rows(_PICTURE.where(pictures.c.submission_id.in_(with_pictures)))
+            followed |= _tasks(of_some, taken)
+        return _records(rows, made, followed)
 
     async def _attempts(self, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
         return await self._rows(_ATTEMPT.where(which))
@@ -362,6 +424,16 @@ class LedgerReader:
 
 async def open_for_reading(path: Path) -> LedgerReader:
     """Open an existing ledger for reading, upgrading an older one's schema first.
+
+    Raises:
+        LedgerError: there is none, it is none, it is from a newer version, or it cannot be read.
+        LedgerBusy: it must be upgraded and a run of an older version holds it.
+    """
+    return LedgerReader(await connect_reader(path), path)
+
+
+async def connect_reader(path: Path) -> AsyncEngine:
+    """Connections to an existing ledger of today's schema; an older one is upgraded first.
 
     Raises:
         LedgerError: there is none, it is none, it is from a newer version, or it cannot be read.
@@ -375,7 +447,7 @@ async def open_for_reading(path: Path) -> LedgerReader:
     except BaseException:
         await engine.dispose()
         raise
-    return LedgerReader(engine, path)
+    return engine
 
 
 async def _upgrade(path: Path) -> None:
@@ -464,13 +536,57 @@ def _run(row: Row[Any]) -> Run:
 
 # What exports take by the million is unpacked by position: a row's names cost more than all else together.
 
+_STATES = {state.value: state for state in State}
+_COUNTED_BY = {word.value: word for word in CountedBy}
 
-def _records(rows: Iterable[Sequence[Any]], attempts_of: Iterable[Iterable[Sequence[Any]]]) -> list[Record]:
+
+def _records(
+    rows: Iterable[Sequence[Any]],
+    attempts_of: Iterable[Iterable[Sequence[Any]]],
+    tasks_of: Mapping[int, Task],
+) -> list[Record]:
     made: dict[int, list[Attempt]] = {}
     for some in attempts_of:
         for row in some:
             made.setdefault(row[0], []).append(_attempt(*row[1:]))
-    return [_record(made, *row) for row in rows]
+    return [_record(made, tasks_of, *row) for row in rows]
+
+
+def _tasks(rows: Iterable[Sequence[Any]], pictures_of: Iterable[Sequence[Any]]) -> dict[int, Task]:
+    taken: dict[int, list[Picture]] = {}
+    for id_, url, offset_ms in pictures_of:
+        taken.setdefault(id_, []).append(Picture(url, offset_ms))
+    return {row[0]: _task(taken.get(row[0], ()), *row[1:-1]) for row in rows}
+
+
+def _task(
+    taken: Sequence[Picture],
+    task_id: str,
+    state: str,
+    status: str | None,
+    message: str | None,
+    request_id: str | None,
+    polls: int,
+    polled_at_ms: int | None,
+    due_at_ms: int | None,
+    started_at_ms: int | None,
+    ended_at_ms: int | None,
+    closed_at_ms: int | None,
+) -> Task:
+    return Task(
+        TaskId(task_id),
+        TaskState(state),
+        status,
+        message,
+        request_id,
+        polls,
+        _time_or_none(polled_at_ms),
+        _time_or_none(due_at_ms),
+        _time_or_none(started_at_ms),
+        _time_or_none(ended_at_ms),
+        _time_or_none(closed_at_ms),
+        tuple(taken),
+    )
 
 
 def _attempt(
@@ -507,6 +623,7 @@ def _attempt(
 
 def _record(
     made: Mapping[int, Sequence[Attempt]],
+    tasks_of: Mapping[int, Task],
     id_: int,
     file_id: str,
     state: str,
@@ -517,13 +634,14 @@ def _record(
     extra: str | None,
     pruned: int,
     source: str,
+    counted_by: str,
     *asked: str,
 ) -> Record:
     return Record(
         SubmissionId(id_),
         FileId(file_id),
         asked_of(*asked),
-        State(state),
+        _STATES[state],
         code,
         bool(doubted),
         _time_or_none(not_before_ms),
@@ -532,4 +650,6 @@ def _record(
         extra,
         tuple(made.get(id_, ())),
         pruned,
+        _COUNTED_BY[counted_by],
+        tasks_of.get(id_),
     )

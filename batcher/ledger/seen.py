@@ -5,10 +5,15 @@ submission has a check of the columns of its own that the row carried; of severa
 the first counts. It takes 1 byte a row, or 2 where rows carry something, wherever in the ledger the
 submissions stand: their ids lie in pages, and only pages that are used exist. It never looks at a ledger or
 at a file.
+
+What a row carries is its values by the names of their columns: an empty cell is no value, so a column that
+was added empty, or taken away empty, is no change. The order of columns is none either, since whoever reads
+a manifest writes them down in the order of their names.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -17,25 +22,56 @@ from typing import NamedTuple
 PAGE_IDS = 4096
 
 CARRIES_NOTHING = 1
-"""The check of a row without columns of its own; 0 stands for no row."""
+"""The check of a row without values in columns of its own; 0 stands for no row."""
 
 _CHECKS = (1 << 16) - CARRIES_NOTHING - 1
 
 _NARROW, _WIDE = "B", "H"
 """Kinds of pages: where no row carries anything, and where some do."""
 
+_KEPT_AS = {_NARROW: b"B", _WIDE: b"C"}
+"""What a kept page begins with, by its kind."""
+_DATED = b"H"
+"""What a wide page begins with that was kept when checks still went by the order of columns, and counted
+empty cells: which rows there were can be told from it, and not what they carried."""
+
+_MARK_OF_EMPTY = ':""'
+"""Stands in what a row carries where a cell is empty, and nowhere else: a quote in a value is escaped."""
+_EMPTY = re.compile(r'"(?<=[{,]")[^"\\]*+(?:\\.[^"\\]*+)*+":"",?')
+
 NO_ROWS = array(_NARROW, bytes(PAGE_IDS))
 """A page that is not used."""
 
 
 def check_of(extra: str | None) -> int:
-    """The check of what a row carries: never that of no row, or of a row that carries nothing.
+    """The check of what a row carries, a JSON object of texts; never that of no row.
 
     Two texts in 65,000 have the same one, so that a change in one row in so many goes unnoticed.
     """
     if extra is None:
         return CARRIES_NOTHING
+    if _MARK_OF_EMPTY in extra:
+        extra = filled(extra)
+    if extra == "{}":
+        return CARRIES_NOTHING
     return CARRIES_NOTHING + 1 + zlib.crc32(extra.encode("utf-8", "surrogatepass")) % _CHECKS
+
+
+def filled(extra: str) -> str:
+    """What a row carries without its empty cells."""
+    left = _EMPTY.sub("", extra)
+    return left[:-2] + "}" if left.endswith(",}") else left
+
+
+class PageBefore(NamedTuple):
+    """A page as it was when the manifest was last read."""
+
+    checks: array[int]
+    dated: bool = False
+    """Its checks are of another kind than today's: they say that a row was there, and not what it carried."""
+
+
+NOTHING_BEFORE = PageBefore(NO_ROWS)
 
 
 class Differences(NamedTuple):
@@ -101,27 +137,27 @@ class Seen:
         """Page by page, as they are kept."""
         for number in self.numbers():
             page = self._pages[number]
-            yield number, page.typecode.encode() + zlib.compress(page.tobytes(), 1)
+            yield number, _KEPT_AS[page.typecode] + zlib.compress(page.tobytes(), 1)
 
 
-def unpacked(kept: bytes) -> array[int]:
-    """The checks of a page as it was kept."""
-    page = array(kept[:1].decode())
+def unpacked(kept: bytes) -> PageBefore:
+    """A page as it was kept."""
+    page = array(_NARROW if kept.startswith(_KEPT_AS[_NARROW]) else _WIDE)
     page.frombytes(zlib.decompress(kept[1:]))
-    return page
+    return PageBefore(page, dated=kept.startswith(_DATED))
 
 
-def differences(number: int, before: array[int], now: array[int]) -> Differences:
+def differences(number: int, before: PageBefore, now: array[int]) -> Differences:
     """How a page of this number differs from what it was."""
     found = Differences([], [], 0)
-    if before == now:
+    if before.checks == now:
         return found
     changed = 0
-    for id_, (was, is_) in enumerate(zip(before, now, strict=True), number * PAGE_IDS):
+    for id_, (was, is_) in enumerate(zip(before.checks, now, strict=True), number * PAGE_IDS):
         if was == is_:
             continue
         if was and is_:
-            changed += 1
+            changed += not before.dated
         else:
             (found.appeared if is_ else found.gone).append(id_)
     return found._replace(changed=changed)

@@ -34,6 +34,7 @@ from batcher.model import (
     MOVES,
     SETTLED,
     Claim,
+    CountedBy,
     InvalidRow,
     LoadId,
     Parameters,
@@ -193,12 +194,15 @@ class Ledger(LedgerReader):
 
     # -- loads -----------------------------------------------------------------------------------
 
-    async def start_load(self, source: str, path: str, columns: Sequence[str]) -> LoadId:
+    async def start_load(
+        self, source: str, path: str, columns: Sequence[str], counted_by: CountedBy = CountedBy.LINE
+    ) -> LoadId:
         """Record that a manifest is being read."""
         row = {
             "source": source,
             "path": path,
             "columns": json.dumps(list(columns), ensure_ascii=False),
+            "counted_by": counted_by,
             "started_at_ms": self._now_ms(),
         }
         load_id = LoadId(await self._writer.record(loading.insert_load, row))
@@ -229,13 +233,22 @@ class Ledger(LedgerReader):
             self._seen[load_id][1].add(kept.ids, checks)
         return kept.added
 
-    async def end_load(self, load_id: LoadId, error: str | None = None) -> None:
-        """Record that a manifest was read to its end, and how it differs from the last time; or why not."""
+    async def end_load(self, load_id: LoadId, error: str | None = None, *, digest: str | None = None) -> None:
+        """Record that a manifest was read to its end, and how it differs from the last time; or why not.
+
+        Args:
+            digest: by which it is known to hold the same the next time.
+        """
         path, seen = self._seen.pop(load_id, (STREAM, None))
-        ended = loading.Ended(load_id, None if error else self._now_ms(), error)
+        ended = loading.Ended(load_id, None if error else self._now_ms(), error, digest=digest)
         if seen is not None and not error:
             ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
         await self._writer.record(loading.end_load, ended)
+
+    async def repeat_load(self, load_id: LoadId) -> None:
+        """Record that a manifest holds what it held when it was last read to its end."""
+        self._seen.pop(load_id, None)
+        await self._writer.record(loading.repeat_load, loading.Ended(load_id, self._now_ms()))
 
     async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
         """Ids of parameters; cached only once they are committed."""

@@ -30,14 +30,23 @@ from sqlalchemy import (
     text,
 )
 
-from batcher.model import Decision, Place, SnapshotType, State, Vendor
+from batcher.model import Decision, Effect, PictureState, Place, SnapshotType, State, TaskState, Vendor
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema this program knows, oldest first; the last is the one declared here."""
 
 IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"
 """The condition of an index; a query that is to use it says it in these very words. The number comes first
 because it is cheap: the condition is asked of every row that is loaded."""
+
+IS_UNTRACKED = "state = 'submitted' AND NOT tracked"
+"""The condition of an index: what has a task id, and nobody has asked yet what became of it."""
+
+IS_CLAIMED = "claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL"
+"""The condition of an index: a callback said that the task has ended, and no poll has said so yet."""
+
+IS_TASK_TROUBLED = "state IN ('failed', 'unknown') AND closed_at_ms IS NOT NULL"
+"""The condition of an index: tasks that have ended without pictures."""
 
 NO_CODE = -1
 """In tallies: no definite code has come yet."""
@@ -108,13 +117,16 @@ loads = Table(
     Column("appeared", Integer),
     Column("gone", Integer),
     Column("changed", Integer),
+    Column("counted_by", Text, nullable=False, server_default=text("'line'")),
+    Column("digest", Text),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
 )
 """One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
-``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream). ``appeared``,
+``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream); ``counted_by`` says what
+the numbers of its rows count, lines or rows. ``appeared``,
 ``gone`` and ``changed`` are how many rows differ from the last load of the path that reached the end, empty
-where there is none to compare with."""
+where there is none to compare with. By ``digest`` a file is known that holds what it held."""
 
 seen = Table(
     "seen",
@@ -160,6 +172,7 @@ submissions = Table(
     Column("line", Integer, nullable=False),
     Column("extra", Text),
     Column("pruned", Integer, nullable=False, server_default=text("0")),
+    Column("tracked", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
     UniqueConstraint("file_id", "parameters_id"),
     CheckConstraint("file_id <> ''", name="file_id_given"),
     CheckConstraint("not_before_ms IS NULL OR state = 'pending'", name="not_before_is_pending"),
@@ -186,10 +199,16 @@ submissions = Table(
         "code",
         sqlite_where=text(IS_TROUBLED),
     ),
+    Index(
+        "submissions_untracked",
+        "id",
+        sqlite_where=text(IS_UNTRACKED),
+    ),
 )
 """``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the
 number begun, ``tries_…`` what is used of each budget, ``doubted`` whether any attempt may have arrived
-(for good), ``pruned`` how many of its requests that may have left are no longer kept one by one."""
+(for good), ``pruned`` how many of its requests that may have left are no longer kept one by one, ``tracked``
+whether it has a row in tasks."""
 
 attempts = Table(
     "attempts",
@@ -244,3 +263,95 @@ tallies = Table(
     sqlite_with_rowid=False,
 )
 """How many submissions stand in each state, by last definite code and by the run that last settled them."""
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("submission_id", Integer, ForeignKey("submissions.id"), primary_key=True),
+    Column("task_id", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("status", Text),
+    Column("message", Text),
+    Column("request_id", Text),
+    Column("submitted_at_ms", BigInteger, nullable=False),
+    Column("polls", Integer, nullable=False, server_default=text("0")),
+    Column("polled_at_ms", BigInteger),
+    Column("due_at_ms", BigInteger),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    Column("closed_at_ms", BigInteger),
+    Column("claimed_at_ms", BigInteger),
+    Column("pictures", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("(due_at_ms IS NULL) = (closed_at_ms IS NOT NULL)", name="due_until_closed"),
+    _one_of("state", TaskState),
+    Index("tasks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
+    Index("tasks_troubled", "closed_at_ms", sqlite_where=text(IS_TASK_TROUBLED)),
+    Index("tasks_claimed", "due_at_ms", sqlite_where=text(IS_CLAIMED)),
+)
+"""One row per submission whose task is followed. ``status`` is the vendor's own word for ``state``,
+``started_at_ms`` and ``ended_at_ms`` the vendor's times, ``due_at_ms`` when it is asked about next,
+``closed_at_ms`` when we learned that it has ended or gave it up, ``claimed_at_ms`` when a callback said that
+it has ended, which counts once a poll has said so too."""
+
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("submission_id", Integer, ForeignKey("tasks.submission_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("offset_ms", Integer),
+    Column("state", Text),
+    Column("error", Text),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("file", Text),
+    Column("bytes", Integer),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("fetched_at_ms", BigInteger),
+    _one_of("state", PictureState),
+    Index("pictures_unfetched", "submission_id", "number", sqlite_where=text("state IS NULL")),
+    sqlite_with_rowid=False,
+)
+"""Pictures of a finished task as a poll has named them, from 1: an address, or an object's name where the
+vendor gives that. ``state`` is empty until it was fetched or given up, ``file`` relative to the folder that
+it was fetched to."""
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("vendor", Text),
+    Column("task_id", Text),
+    Column("file_id", Text),
+    Column("submission_id", Integer, ForeignKey("submissions.id")),
+    Column("effect", Text, nullable=False),
+    Column("held", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("due_at_ms", BigInteger),
+    Column("content", Text),
+    UniqueConstraint("nonce", "timestamp"),
+    _one_of("vendor", Vendor),
+    _one_of("effect", Effect),
+    Index("callbacks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+"""Callbacks whose signature was good, each once. ``effect`` says what came of it, ``content`` is what it said,
+without its signature, where nothing else has kept that. One that may speak of a submission in doubt, or of a
+task whose answer is still on its way, is looked at again at ``due_at_ms``, for the ``tries``-th time; ``held`` says that its submission
+was taken out of the queue until that is known."""
+
+task_tallies = Table(
+    "task_tallies",
+    metadata,
+    Column("state", Text, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("told", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("n >= 0", name="n_not_negative"),
+    sqlite_with_rowid=False,
+)
+"""How many followed tasks stand in each state; changes in the transaction that changes them. ``told`` is how many
+of them a tracking that ended with 0 or 1 has told of. Empty until tasks are followed for the first time."""

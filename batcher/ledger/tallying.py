@@ -8,7 +8,7 @@ from collections import Counter
 from sqlalchemy import Connection
 
 from batcher.ledger.tables import NO_CODE, NO_RUN
-from batcher.model import State
+from batcher.model import State, TaskState
 
 Key = tuple[State, int | None, int | None]
 """What a tally counts by: state, last definite code, run that last settled."""
@@ -32,3 +32,18 @@ def tally(connection: Connection, changes: Counter[Key]) -> None:
     ]
     if rows:
         connection.exec_driver_sql(_CHANGE, (json.dumps(rows),))
+
+
+_CHANGE_TASKS = """
+INSERT INTO task_tallies (state, n)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') + coalesce(n, 0)
+FROM json_each(?) LEFT JOIN task_tallies ON state = json_extract(value, '$[0]')
+WHERE true ON CONFLICT (state) DO UPDATE SET n = excluded.n
+"""
+
+
+def tally_tasks(connection: Connection, changes: Counter[TaskState]) -> None:
+    """Let the tallies of tasks follow; one that would fall below zero breaks a constraint."""
+    rows = [(state, n) for state, n in changes.items() if n]
+    if rows:
+        connection.exec_driver_sql(_CHANGE_TASKS, (json.dumps(rows),))

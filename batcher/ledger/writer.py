@@ -11,7 +11,8 @@ is recorded any more: those waiting to begin are refused, now and from then on. 
 all answers, is tried once more, out of a reserve of room if there is one. A group that fails because one of
 its items is impossible is taken apart, so that a bad item does not take its neighbours down.
 
-Nothing can cancel a transaction: a worker that is cancelled while it waits loses only the waiting.
+Nothing can cancel a transaction: a worker that is cancelled while it waits is cancelled once it is over, and
+so knows what has become of it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ R = TypeVar("R")
 
 Event = Callable[[Connection, Sequence[I]], Sequence[R]]
 """Records items of one kind within the open transaction; one result for each item, in order."""
+
+
+class _Receipt(asyncio.Future[R]):
+    """Done once something is on disk, or cannot be; whoever waits for it is not cancelled before."""
+
+    def cancel(self, msg: object = None) -> bool:
+        del msg
+        return False
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +114,9 @@ class Writer:
             item: what to record.
             known: it has happened already; worth another try when the ledger has broken.
 
+        Returns:
+            Cannot be cancelled, and nobody who waits for it either: their turn to be cancelled comes after.
+
         Raises:
             LedgerError: it is not on disk.
         """
@@ -112,7 +124,7 @@ class Writer:
             raise LedgerError(f"{self._path}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
-        waiting: _Waiting[I, R] = _Waiting(item, self._loop.create_future(), known)
+        waiting: _Waiting[I, R] = _Waiting(item, _Receipt(loop=self._loop), known)
         members = self._waiting.get(event)
         if members is None:
             self._waiting[event] = [waiting]

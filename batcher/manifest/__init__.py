@@ -8,12 +8,13 @@ which kind) → a ``table`` of columns and records, made by one module for each 
 ``listing``, ``objects``, ``parquet``, ``workbook``; text comes to them through ``encoding`` and ``text``,
 JSON through ``jsontext`` and ``recordings``) → ``columns`` (which cell is what) → ``rows`` with
 ``parameters`` (the rules). ``reader`` joins them, ``patterns`` finds the files, ``rounding`` looks at what
-came out.
+came out. ``identity`` tells whether a file has to be read at all.
 """
 
 from __future__ import annotations
 
 from batcher.manifest.formats import Format
+from batcher.manifest.identity import Mark, digest_of
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.patterns import expand
 from batcher.manifest.reader import Manifest, open_manifest
@@ -25,8 +26,10 @@ __all__ = [
     "Defaults",
     "Format",
     "Manifest",
+    "Mark",
     "RoundedIds",
     "Verdict",
+    "digest_of",
     "expand",
     "is_url",
     "lasting",

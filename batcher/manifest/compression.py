@@ -13,6 +13,10 @@ from enum import StrEnum
 from batcher.errors import ManifestError
 from batcher.manifest.packages import needed
 from batcher.manifest.source import BLOCK_BYTES, Source, Unread
+from batcher.model import CountedBy
+
+PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"
+"""With what a manifest begins that has no lines."""
 
 ZSTD_PIECE_BYTES = (1 << 6, 1 << 12)
 """How much of zstd is unpacked at once, at least and at most: four bytes can hold 128 KiB, so a piece that
@@ -63,25 +67,28 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
         ManifestError: it is cut off or damaged; says how far it could be read.
     """
     pieces = _gunzipped(blocks) if packing is Packing.GZIP else _unzstandard(blocks)
-    lines = size = 0
+    lines, size, has_lines, where = 0, 0, True, CountedBy.LINE.place(name, 1)
     while True:
         try:
             piece = next(pieces)
         except StopIteration:
             return
         except Unread as exc:
-            raise exc.at(f"{name} line {lines + 1}") from exc
+            raise exc.at(where) from exc
         except _CutOff:
             what, cause = "is cut off", None
         except _Damaged as exc:
             what, cause = f"is damaged ({exc})", exc
         else:
-            lines, size = lines + piece.count(b"\n"), size + len(piece)
             if piece:  # an empty one would be taken for the end
+                if not size:
+                    has_lines = not piece.startswith((PARQUET_MARK, ZIP_MARK))
+                lines, size = lines + piece.count(b"\n"), size + len(piece)
+                where = CountedBy.LINE.place(name, lines + 1) if has_lines else name
                 yield piece
             continue
         raise ManifestError(
-            f"{name} line {lines + 1}: the {packing} data {what} here, after {size:,} bytes of what it "
+            f"{where}: the {packing} data {what} here, after {size:,} bytes of what it "
             "holds. Fetch or compress the file again"
         ) from cause
 

@@ -1,20 +1,25 @@
 """Comma, semicolon and tab separated text: lines in, a header and records of cells out.
 
-One format of manifest, a ``Table`` as the others are. Knows no rule about what a cell may hold.
+One format of manifest, a ``Table`` as the others are. Knows no rule about what a cell may hold. The reader
+of the standard library takes cells up to a length that the whole process shares: that is neither changed nor
+relied on, since a record it gives up on is taken apart here once more.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import names_file_id, read_columns
 from batcher.manifest.table import PASSED_OVER, Fault, Record, whole
-from batcher.manifest.text import MAX_LINE
+from batcher.manifest.text import MAX_LINE, split_lines
+from batcher.model import CountedBy
 
 DELIMITERS = (",", ";", "\t")
 
@@ -51,6 +56,7 @@ class Delimited:
     """
 
     passed_over = PASSED_OVER
+    counted_by = CountedBy.LINE
 
     def __init__(self, name: str, blocks: Iterator[list[str]]) -> None:
         """Read up to the end of the header.
@@ -64,11 +70,9 @@ class Delimited:
         self._next_line = 1
         self._line = 1
         self._ended = False
-        # The limit is one for the whole process, and lower at first than what a line may hold.
-        csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE))
         trial = self._read_header()
         self.delimiter = trial.delimiter
-        self.columns = read_columns(f"{name} line {self._line}", trial.cells)
+        self.columns = read_columns(CountedBy.LINE.place(name, self._line), trial.cells)
         self._line += trial.lines
 
     def records(self) -> Iterator[Record]:
@@ -84,15 +88,33 @@ class Delimited:
                     yield self._line, cells, None
                     self._line = before + reader.line_num + 1
                 return
-            except csv.Error as exc:
-                if self._ended:
-                    raise self._never_closes() from exc
-            begun, last = self._line, before + reader.line_num
-            cells = self._line_kept(begun).rstrip("\r\n").split(self.delimiter)
-            yield begun, cells, _quote_fault(begun, last)
-            self._line = begun + 1
-            if last > begun:
-                reader, before = self._reader(), begun
+            except csv.Error:
+                begun, last, pulled = self._line, before + reader.line_num, self._next_line
+            cells, lines, fault = self._given_up_on(begun)
+            yield begun, cells, fault
+            self._line = begun + lines
+            if self._line != last + 1 or self._next_line != pulled:  # the reader is elsewhere
+                reader, before = self._reader(), self._line - 1
+
+    def _given_up_on(self, begun: int) -> tuple[list[str], int, Fault | None]:
+        """The record on which the reader gave up, and how many lines it takes up.
+
+        A cell is longer than the process lets the reader take, or the quotes do not match: then the record is
+        its first line.
+
+        Raises:
+            ManifestError: a quote never closes.
+        """
+        first = self._line_kept(begun)
+        found = _apart(first, self.delimiter)
+        while found is None:
+            found = _apart("".join(self._lines_kept()), self.delimiter)
+            if found is None and self._pull() is None:
+                raise self._never_closes()
+        if found.cells is None:
+            fault = _quote_fault(begun, begun + found.lines - 1)
+            return first.rstrip("\r\n").split(self.delimiter), 1, fault
+        return found.cells, found.lines, None
 
     def _reader(self) -> _Reader:
         """A reader of everything from the present line on, beginning with what was kept."""
@@ -130,8 +152,9 @@ class Delimited:
         lines = enumerate(self._lines_kept(), self._line)
         alone = [number for number, line in lines if '"' in line.replace('""', "")]
         line = alone[-1] if alone else self._line
+        where = CountedBy.LINE.place(self._name, line)
         return ManifestError(
-            f'{self._name} line {line}: a quote (") opens here and never closes, so the rows after it '
+            f'{where}: a quote (") opens here and never closes, so the rows after it '
             "cannot be told apart. Close it, or write it twice inside a quoted value"
         )
 
@@ -141,8 +164,8 @@ class Delimited:
         """The first row that holds anything, under the delimiter that makes a header of it."""
         self._skip_to_content()
         while True:
-            lines = self._lines_kept()
-            trials = [_try(lines, delimiter) for delimiter in DELIMITERS]
+            text = "".join(self._lines_kept())
+            trials = [_try(text, delimiter) for delimiter in DELIMITERS]
             if found := [trial for trial in trials if names_file_id(trial.cells)]:
                 return max(found, key=lambda trial: len(trial.cells))  # the first of equals: comma
             cut_off = any(trial.cut_off for trial in trials)
@@ -152,7 +175,7 @@ class Delimited:
             raise self._never_closes()
         best = max(trials, key=lambda trial: len(trial.cells))
         if not best.cells:
-            where = f"{self._name} line {self._line}"
+            where = CountedBy.LINE.place(self._name, self._line)
             raise ManifestError(f"{where}: the quotes of the header do not match. Correct them")
         return best
 
@@ -167,18 +190,53 @@ class Delimited:
                 raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
 
 
-def _try(lines: Sequence[str], delimiter: str) -> _Trial:
-    """Read the first record of ``lines``; no cells when its quotes do not match."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        return _Trial(delimiter, tuple(next(reader)), reader.line_num, cut_off=False)
-    except csv.Error:
-        return _Trial(delimiter, (), 0, cut_off=reader.line_num == len(lines))
+def _try(text: str, delimiter: str) -> _Trial:
+    """Read the first record of a text; no cells when its quotes do not match."""
+    found = _apart(text, delimiter)
+    if found is None:
+        return _Trial(delimiter, (), 0, cut_off=True)
+    return _Trial(delimiter, tuple(found.cells or ()), found.lines, cut_off=False)
+
+
+class _Apart(NamedTuple):
+    """The first record of a text."""
+
+    cells: list[str] | None
+    """None when text follows a closing quote."""
+    lines: int
+    """How many lines it takes up; up to that closing quote, if there is one."""
+
+
+def _apart(text: str, delimiter: str) -> _Apart | None:
+    """Take the first record of a text apart, as the standard library's reader does when it is strict.
+
+    None when a quote is still open where the text ends.
+    """
+    cell_at, cells, at, end = _cell(delimiter).match, list[str](), 0, delimiter
+    while end == delimiter:
+        found = cell_at(text, at)
+        if found is None:
+            closed = _CLOSED.match(text, at)
+            return _Apart(None, len(split_lines(text[: closed.end()]))) if closed else None
+        quoted, plain, end = found.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        at = found.end()
+    return _Apart(cells, len(split_lines(text[:at])))
+
+
+_CLOSED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
+"""A quoted value with its closing quote, whatever comes after it."""
+
+
+@lru_cache
+def _cell(delimiter: str) -> re.Pattern[str]:
+    """A cell, quoted or plain, and what ends it: a delimiter, a line end or the end of the text."""
+    return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|(?!")([^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)')
 
 
 def _quote_fault(begun: int, last: int) -> Fault:
     """Why the reader gave up on a record."""
-    where = "" if last == begun else f" on line {last}"
+    where = "" if last == begun else f" on {CountedBy.LINE.numbered(last)}"
     return whole(
         f"its quotes do not match: text follows the closing quote{where}. "
         "Inside a quoted value a quote is written twice"

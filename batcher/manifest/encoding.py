@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.source import Source
+from batcher.model import CountedBy
 
 CHINESE = "gb18030"
 """What Chinese spreadsheets write when they say CSV; a superset of GBK and GB2312."""
@@ -99,7 +100,7 @@ def check_text(source: Source, encoding: Encoding) -> None:
                 raise nul_fault(source.name, number, block=next(source.all_blocks(), b""))
             position = _undecodable_at(raw, encoding)
             if position is not None:
-                offending.append(f"  line {number}: {_as_chinese(raw, position)}")
+                offending.append(f"  {CountedBy.LINE.numbered(number)}: {_as_chinese(raw, position)}")
             if len(offending) == OFFENDING_LINES:
                 break
     raise ManifestError(_not_text(source, encoding, offending))
@@ -126,7 +127,7 @@ def stream_fault(
 
     ``before`` is what could be read of that line.
     """
-    where = f"{name} line {line}: not {encoding.label} text"
+    where = f"{CountedBy.LINE.place(name, line)}: not {encoding.label} text"
     if encoding.codec.startswith(("utf-16", "utf-32")):
         return ManifestError(f"{where}, after {shown(before, around=len(before))!r}. Save it as UTF-8")
     end = fault.object.find(b"\n", fault.start)
@@ -146,8 +147,9 @@ def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> Manife
         if codec and odd + even > len(block) // 8
         else "E"
     )
+    where = CountedBy.LINE.place(name, line)
     return ManifestError(
-        f"{name} line {line}: holds a NUL byte, so this is binary, or UTF-16 without a byte-order mark. "
+        f"{where}: holds a NUL byte, so this is binary, or UTF-16 without a byte-order mark. "
         f"{hint}xport it as CSV in UTF-8"
     )
 

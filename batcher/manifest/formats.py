@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from batcher.errors import ManifestError
-from batcher.manifest.compression import Packing, Unpacked, packing_of
+from batcher.manifest.compression import PARQUET_MARK, ZIP_MARK, Packing, Unpacked, packing_of
 from batcher.manifest.source import Source
 from batcher.manifest.text import HEAD_BYTES
 
@@ -45,7 +45,7 @@ _EXTENSIONS = {
 }
 _PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
 
-_MAGIC = ((b"PAR1", Format.PARQUET), (b"PK\x03\x04", Format.XLSX))
+_MAGIC = ((PARQUET_MARK, Format.PARQUET), (ZIP_MARK, Format.XLSX))
 _CALLED = {
     Format.PARQUET: "a Parquet file",
     Format.XLSX: "a ZIP archive or an Excel workbook (.xlsx)",

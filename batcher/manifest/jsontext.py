@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from batcher.errors import ManifestError
+from batcher.model import CountedBy
 
 MAX_VALUE = 1 << 24
 """The most characters of one value: a page of SearchMedia has a tenth of it."""
@@ -242,13 +243,14 @@ class Documents:
         return len(parts) > 1
 
     def _broken(self, reason: str) -> ManifestError:
-        return ManifestError(f"{self._name} line {self._line}: is not JSON: {reason}. Export the file again")
+        where = CountedBy.LINE.place(self._name, self._line)
+        return ManifestError(f"{where}: is not JSON: {reason}. Export the file again")
 
 
 def _at_line(line: int, at: int, exc: json.JSONDecodeError) -> str:
     """What is wrong with a value that begins on ``line``, and where."""
     found = line + exc.doc.count("\n", at, exc.pos)
-    return f"{exc.msg[:1].lower()}{exc.msg[1:]} on line {found}"
+    return f"{exc.msg[:1].lower()}{exc.msg[1:]} on {CountedBy.LINE.numbered(found)}"
 
 
 # -- where something stands inside a value that has been read ------------------------------------

@@ -14,6 +14,7 @@ from batcher.manifest.columns import BLANKS, Columns, Known, meaning, names_file
 from batcher.manifest.delimited import DELIMITERS
 from batcher.manifest.display import shown
 from batcher.manifest.table import PASSED_OVER, Record
+from batcher.model import CountedBy
 
 _COLUMNS = Columns((Known.FILE_ID.value,), {Known.FILE_ID: 0}, (), marked=False)
 
@@ -23,6 +24,7 @@ class Listing:
 
     columns = _COLUMNS
     passed_over = PASSED_OVER
+    counted_by = CountedBy.LINE
 
     def __init__(self, name: str, blocks: Iterator[list[str]], *, asked_for: bool) -> None:
         """Read as far as the first line that holds anything.
@@ -41,7 +43,7 @@ class Listing:
             self._begun.append(block)
             for number, line in enumerate(block, number + 1):  # noqa: B020 - goes on counting
                 if text := line.strip(BLANKS + "\r\n"):
-                    _refuse_other_formats(f"{name} line {number}", text, asked_for=asked_for)
+                    _refuse_other_formats(CountedBy.LINE.place(name, number), text, asked_for=asked_for)
                     self._blocks = blocks
                     return
         raise ManifestError(f"{name}: is empty. Text holds one file id a line")

@@ -18,6 +18,7 @@ from batcher.manifest.jsontext import Found
 from batcher.manifest.recordings import Cells, Item, Recordings, names_id
 from batcher.manifest.rounding import HEAD_ROWS
 from batcher.manifest.table import Fault, Record, whole
+from batcher.model import CountedBy
 
 HEAD_CHARACTERS = 1 << 23
 """The most that is held of the first lines while their names are gathered."""
@@ -29,6 +30,8 @@ _KNOWN = tuple(Known)
 
 class Objects:
     """Values of JSON, read once."""
+
+    counted_by = CountedBy.LINE
 
     def __init__(self, name: str, found: Iterator[Found]) -> None:
         """Read the first lines and gather their names.
@@ -91,13 +94,15 @@ class Objects:
         if self._head and not good:
             line, _, fault = self._head[0]
             reason = fault.reason if fault else ""
+            where = CountedBy.LINE.place(name, line)
             raise ManifestError(
-                f"{name} line {line}: {reason}. Nothing in it can be a row; --format jsonl reads one JSON "
-                "value a line, --format json values over several lines, --format csv and text what is no JSON"
+                f"{where}: {reason}. Nothing in it can be a row; --format jsonl reads one JSON value a line, "
+                "--format json values over several lines, --format csv and text what is no JSON"
             )
         names = dict.fromkeys(name for item in good for name, _ in item.cells)
         if names and not any(map(names_id, names)) and not any(item.fault for item in good):
-            raise ManifestError(f"{name} line {good[0].line}: {no_file_id(tuple(names))}")
+            where = CountedBy.LINE.place(name, good[0].line)
+            raise ManifestError(f"{where}: {no_file_id(tuple(names))}")
 
     def _place_late(self, name: str) -> int:
         """Where a name that the first lines did not have belongs; below 0: to the rest."""
@@ -129,8 +134,9 @@ def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int
 
 
 def _together(cells: Cells) -> str:
-    """Several cells as one: a JSON object."""
-    return "{" + ", ".join(f"{encode_basestring(n)}: {encode_basestring(text)}" for n, text in cells) + "}"
+    """Several cells as one: a JSON object, in the order of the names, whatever that of the line is."""
+    members = (f"{encode_basestring(name)}: {encode_basestring(text)}" for name, text in sorted(cells))
+    return "{" + ", ".join(members) + "}"
 
 
 def _both(first: str, second: str, pairs: Cells) -> Fault:

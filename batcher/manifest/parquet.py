@@ -19,6 +19,7 @@ from batcher.manifest.jsontext import Number, Value, encode
 from batcher.manifest.packages import needed
 from batcher.manifest.source import Unread
 from batcher.manifest.table import PASSED_OVER, Fault, Record
+from batcher.model import CountedBy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,7 @@ class Parquet:
     """A Parquet file, read once."""
 
     passed_over = PASSED_OVER
+    counted_by = CountedBy.ROW
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         """Read the footer.
@@ -62,7 +64,7 @@ class Parquet:
         number = 0
         batches = self._batches()
         while True:
-            with _translated(f"{self._name} row {number + 1}"):
+            with _translated(CountedBy.ROW.place(self._name, number + 1)):
                 batch = next(batches, None)
                 if batch is None:
                     return

@@ -24,7 +24,7 @@ from batcher.manifest.source import Source, open_local
 from batcher.manifest.table import Table
 from batcher.manifest.text import HEAD_BYTES, Text
 from batcher.manifest.workbook import Sheet
-from batcher.model import InvalidRow, Row
+from batcher.model import CountedBy, InvalidRow, Row
 
 
 class Manifest:
@@ -46,6 +46,11 @@ class Manifest:
         self._opened = opened
         self._table = table
         self._rows = read_rows(table.records(), table.columns, defaults)
+
+    @property
+    def counted_by(self) -> CountedBy:
+        """What the numbers of its rows count."""
+        return self._table.counted_by
 
     @property
     def passed_over(self) -> Mapping[str, int]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 
 from batcher.manifest.display import shown
-from batcher.model import InvalidRow, Row, Vendor
+from batcher.model import CountedBy, InvalidRow, Row, Vendor
 
 HEAD_ROWS = 10_000
 """How many rows are judged."""
@@ -69,7 +70,7 @@ class _Sign:
     count: int
 
 
-def rounded_ids(rows: Sequence[Row | InvalidRow]) -> RoundedIds:
+def rounded_ids(rows: Sequence[Row | InvalidRow], counted_by: CountedBy = CountedBy.LINE) -> RoundedIds:
     """Judge the Tencent ids among the first ``HEAD_ROWS`` rows."""
     tencent = [
         row
@@ -80,7 +81,7 @@ def rounded_ids(rows: Sequence[Row | InvalidRow]) -> RoundedIds:
     zeros = [row for row in tencent if row.file_id.endswith("0000")]
     if len(ids) >= ENOUGH_IDS and len(zeros) > REFUSED_SHARE * len(ids):
         seen = f"{_of(len(zeros), len(ids))} end in 0000"
-        first = f"first on line {zeros[0].line}: {shown(zeros[0].file_id)}"
+        first = f"first on {counted_by.numbered(zeros[0].line)}: {shown(zeros[0].file_id)}"
         return RoundedIds(Verdict.REFUSE, f"{seen} ({first}); {_CAUSE}", len(ids))
     long = [int(text) for text in ids if len(text) < 40 and int(text) > _EXACT]
     signs = (
@@ -114,3 +115,26 @@ def _surprise(sign: _Sign, total: int) -> float:
     share, chance = sign.count / total, sign.probability
     rest = (1 - share) * math.log((1 - share) / (1 - chance)) if share < 1 else 0.0
     return total * (share * math.log(share / chance) + rest)
+
+
+def as_rounded(file_id: str) -> frozenset[str]:
+    """What programs that take an id for a number make of it, where that is something else.
+
+    A spreadsheet keeps 15 digits, cut off or rounded, and writes zeros behind them; a 64-bit float keeps the
+    nearest it can hold, written out in full or by its shortest digits with zeros behind.
+    """
+    if not (file_id.isascii() and file_id.isdecimal()) or len(file_id) > _LONGEST_DIGITS:
+        return frozenset()
+    number = int(file_id)
+    zeros = 10 ** max(len(file_id) - _SPREADSHEET_DIGITS, 0)
+    made = {
+        number // zeros * zeros,
+        (number + zeros // 2) // zeros * zeros,
+        int(float(number)),
+        int(Decimal(repr(float(number)))),
+    }
+    return frozenset(str(one) for one in made if one != number)
+
+
+_SPREADSHEET_DIGITS = 15
+_LONGEST_DIGITS = 40

@@ -111,12 +111,16 @@ def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
 
 
 def _extra_writer(columns: Columns) -> Callable[[list[str]], str] | None:
-    """Write a row's own columns as a JSON object; a template is filled faster than a dict is encoded."""
+    """Write a row's own columns as a JSON object; a template is filled faster than a dict is encoded.
+
+    They stand in the order of their names: two files that differ in the order of columns come to the same.
+    """
     if not columns.own:
         return None
-    names = (encode_basestring(name).replace("%", "%%") for name in columns.own_names)
+    own = sorted(columns.own, key=columns.names.__getitem__)
+    names = (encode_basestring(columns.names[position]).replace("%", "%%") for position in own)
     template = "{" + ",".join(f"{name}:%s" for name in names) + "}"
-    pick = _picker(columns.own)
+    pick = _picker(own)
     return lambda cells: template % tuple(map(encode_basestring, pick(cells)))
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.manifest.columns import Columns
 from batcher.manifest.display import shown
+from batcher.model import CountedBy
 
 
 class Fault(NamedTuple):
@@ -34,6 +35,10 @@ class Table(Protocol):
     @property
     def columns(self) -> Columns:
         """Known as soon as the table is made."""
+
+    @property
+    def counted_by(self) -> CountedBy:
+        """What the numbers of its records count."""
 
     @property
     def passed_over(self) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ from itertools import chain
 from batcher.errors import ManifestError
 from batcher.manifest.encoding import Encoding, check_text, encoding_of, nul_fault, stream_fault
 from batcher.manifest.source import Source, Unread
+from batcher.model import CountedBy
 
 MAX_LINE = 1 << 20
 """The most characters of one line, and of one row over several lines. Whatever is longer is no manifest."""
@@ -77,7 +78,7 @@ def text_blocks(name: str, first: bytes, read: Callable[[], bytes], encoding: En
         except StopIteration:
             return
         except Unread as exc:
-            raise exc.at(f"{name} line {line}") from exc
+            raise exc.at(CountedBy.LINE.place(name, line)) from exc
         if text:
             yield text
         line += text.count("\n")
@@ -104,7 +105,7 @@ def line_blocks(
         except StopIteration:
             break
         except Unread as exc:
-            raise exc.at(f"{name} line {line}") from exc
+            raise exc.at(CountedBy.LINE.place(name, line)) from exc
         lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
         tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
         if lines:
@@ -152,6 +153,6 @@ def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:
 def _refuse_too_long(name: str, number: int, line: str, max_line: int) -> None:
     if len(line) > max_line:
         raise ManifestError(
-            f"{name} line {number}: longer than {max_line:,} characters. This is no table of recordings, "
-            "or its line ends are lost; export it again as CSV"
+            f"{CountedBy.LINE.place(name, number)}: longer than {max_line:,} characters. This is no table of "
+            "recordings, or its line ends are lost; export it again as CSV"
         )

@@ -22,6 +22,7 @@ from batcher.manifest.packages import needed
 from batcher.manifest.rounding import HEAD_ROWS
 from batcher.manifest.source import Unread
 from batcher.manifest.table import PASSED_OVER, Fault, Record, lost_digits
+from batcher.model import CountedBy
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -38,6 +39,7 @@ class Sheet:
     """A sheet, read once."""
 
     passed_over = PASSED_OVER
+    counted_by = CountedBy.ROW
 
     def __init__(self, name: str, file: BinaryIO, wanted: str | None) -> None:
         """Read as far as the header, and the first ids.
@@ -57,7 +59,7 @@ class Sheet:
         if header is None:
             raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
         number, row = header
-        self.columns = read_columns(f"{self._name} row {number}", _trimmed(row))
+        self.columns = read_columns(CountedBy.ROW.place(self._name, number), _trimmed(row))
         self._id_at = self.columns.known[Known.FILE_ID]
         self._head = list(islice(self._rows, HEAD_ROWS))
         self._refuse_numbers()
@@ -79,10 +81,8 @@ class Sheet:
         ids = [(number, value) for number, value in ids if value not in (None, "")]
         if ids and all(isinstance(value, int | float) and _number_fault(value) for _, value in ids):
             number, value = ids[0]
-            raise ManifestError(
-                f"{self._name} row {number}, column {self.columns.names[self._id_at]}: {_number_fault(value)}"
-                ". All ids of the sheet are such numbers"
-            )
+            where = f"{CountedBy.ROW.place(self._name, number)}, column {self.columns.names[self._id_at]}"
+            raise ManifestError(f"{where}: {_number_fault(value)}. All ids of the sheet are such numbers")
 
 
 def _chosen(name: str, book: Workbook, wanted: str | None) -> ReadOnlyWorksheet:
@@ -121,7 +121,7 @@ def _rows_of(name: str, sheet: ReadOnlyWorksheet) -> Iterator[tuple[int, _Values
     rows = sheet.iter_rows(values_only=True)
     number = 0
     while True:
-        with _translated(f"{name} row {number + 1}"):
+        with _translated(CountedBy.ROW.place(name, number + 1)):
             block: list[_Values] = list(islice(rows, _ROWS_AT_ONCE))
         if not block:
             return

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, Protocol
 
-from batcher.model import InvalidRow, Parameters, Row, State, TaskId
-from batcher.records import Record
+from batcher.model import InvalidRow, Parameters, Row, State, TaskId, TaskState
+from batcher.records import Attempt, Record
 from batcher.report.words import moment
 
 COLUMNS = (
@@ -37,10 +37,13 @@ COLUMNS = (
     "line",
 )
 
+TASK_COLUMNS = ("task_state", "picture_count", "picture_urls")
+"""What follows :data:`COLUMNS`, before the manifest's own, once the ledger's tasks have been followed."""
+
 TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"))
 """Positions of the columns that hold times."""
 
-NUMBERS = frozenset({"code", "attempts", "line"})
+NUMBERS = frozenset({"code", "attempts", "line", "picture_count"})
 """The columns of every export that hold numbers; everything that is not a time either is text."""
 
 _IDS = frozenset({"file_id", "task_id", "request_id"})
@@ -64,7 +67,7 @@ class Came(NamedTuple):
     last_answer_at: datetime | None = None
 
 
-_NOTHING_CAME = Came()
+NOTHING_CAME = Came()
 
 
 class Table(Protocol):
@@ -79,10 +82,26 @@ class Table(Protocol):
         ...
 
 
-def header(own: Iterable[str]) -> dict[str, str]:
+def columns_of(*, followed: bool) -> tuple[str, ...]:
+    """The columns of an export before the manifest's own.
+
+    Args:
+        followed: the ledger's tasks have been followed; else nothing is known of them, and the columns are
+            those that they were before anybody could.
+    """
+    return COLUMNS + TASK_COLUMNS if followed else COLUMNS
+
+
+def our_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """Which of an export's columns are not the manifest's own: the first ones."""
+    ours = COLUMNS + TASK_COLUMNS
+    return ours if tuple(columns[: len(ours)]) == ours else COLUMNS
+
+
+def header(own: Iterable[str], *, followed: bool = False) -> dict[str, str]:
     """The manifest's own columns by the names they have in an export."""
     names: dict[str, str] = {}
-    taken = set(COLUMNS)
+    taken = set(columns_of(followed=followed))
     for name in dict.fromkeys(own):
         free = name
         while free in taken:
@@ -92,16 +111,29 @@ def header(own: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def record_row(record: Record, own: Mapping[str, str]) -> ExportRow:
-    """A submission as an export shows it."""
+def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False) -> ExportRow:
+    """A submission as an export shows it; with what became of its task where tasks are followed."""
     return (
         *_asked(record.file_id, record.parameters),
-        record.state.value,
+        record.state,
         *came_back(record),
         record.source,
         record.line,
+        *(task_cells(record) if followed else ()),
         *_own(record.extra, own),
     )
+
+
+def task_cells(record: Record | None) -> ExportRow:
+    """What became of a submission's task: the cells of :data:`TASK_COLUMNS`."""
+    if record is None or record.state is not State.SUBMITTED:
+        return (None, None, None)
+    if record.task is None:
+        return (TaskState.WAITING, None, None)
+    if record.task.state is not TaskState.FINISHED:
+        return (record.task.state, None, None)
+    urls = " ".join(picture.url.replace(" ", "%20") for picture in record.task.pictures)
+    return (record.task.state, len(record.task.pictures), urls or None)
 
 
 def manifest_row(
@@ -110,6 +142,8 @@ def manifest_row(
     source: str,
     own: Mapping[str, str],
     known: Mapping[str, str | None],
+    *,
+    followed: bool = False,
 ) -> ExportRow:
     """A row of a manifest with the result of its submission.
 
@@ -119,17 +153,19 @@ def manifest_row(
         source: the manifest.
         own: from :func:`header`.
         known: what is known of an invalid row's own cells, by column of the export.
+        followed: tasks are followed: with what became of this one's.
     """
+    tasks: ExportRow = task_cells(record) if followed else ()
     if isinstance(row, InvalidRow):
         asked: ExportRow = tuple(map(known.get, _ASKED))
         message = f"{row.column}: {row.reason}"
-        came: ExportRow = ("invalid", None, None, message, *_NOTHING_CAME[3:])
-        return (*asked, *came, source, row.line, *map(known.get, own.values()))
+        came: ExportRow = ("invalid", None, None, message, *NOTHING_CAME[3:])
+        return (*asked, *came, source, row.line, *tasks, *map(known.get, own.values()))
     if record is None:
-        asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *_NOTHING_CAME)
+        asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *NOTHING_CAME)
     else:
-        asked, came = _asked(record.file_id, record.parameters), (record.state.value, *came_back(record))
-    return (*asked, *came, source, row.line, *_own(row.extra, own))
+        asked, came = _asked(record.file_id, record.parameters), (record.state, *came_back(record))
+    return (*asked, *came, source, row.line, *tasks, *_own(row.extra, own))
 
 
 class CsvTable:
@@ -252,8 +288,8 @@ def _protected(column: str, value: str) -> str:
 def _asked(file_id: str, parameters: Parameters) -> ExportRow:
     return (
         file_id,
-        parameters.vendor.value,
-        parameters.type.value,
+        parameters.vendor,
+        parameters.type,
         parameters.definition or None,
         parameters.interval or None,
         ";".join(parameters.offsets) or None,
@@ -265,6 +301,8 @@ def came_back(record: Record) -> Came:
     code = 0 if record.state is State.SUBMITTED else record.code
     if not record.attempts:
         return Came(code=code)
+    if len(record.attempts) == 1:
+        return _came_back_once(record.attempts[0], code, record.pruned)
     telling = record.telling
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
@@ -279,6 +317,23 @@ def came_back(record: Record) -> Came:
     )
 
 
+def _came_back_once(attempt: Attempt, code: int | None, pruned: int) -> Came:
+    """The same for one attempt, which is all that nearly every submission has."""
+    left, ended = attempt.may_have_left, attempt.outcome is not None
+    return Came(
+        attempt.task_id or None,
+        code,
+        attempt.message if ended else None,
+        (attempt.vendor_request_id or attempt.request_id) if ended else None,
+        left + pruned,
+        (attempt.sent_at or attempt.begun_at) if left else None,
+        attempt.answered_at,
+    )
+
+
+_decoded = json.JSONDecoder().raw_decode
+
+
 def _own(extra: str | None, own: Mapping[str, str]) -> Iterable[str | None]:
-    values: dict[str, str] = json.loads(extra) if own and extra else {}
+    values: dict[str, str] = _decoded(extra)[0] if own and extra else {}
     return map(values.get, own)

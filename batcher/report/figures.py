@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from batcher.model import TROUBLED, RunId, State
-from batcher.records import Run, Tally
+from batcher.model import TROUBLED, RunId, State, TaskState
+from batcher.records import Run, Tally, TaskTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,48 @@ def since(tallies: Iterable[Tally], told: Run | None) -> Figures:
     """Figures of what was settled after the last run that could tell all."""
     last = told.id if told else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """How many tasks there are of what was submitted, and what has become of them."""
+
+    by_state: dict[TaskState, int]
+    """All five states, always; all are 0 when tasks were never followed."""
+    new: dict[TaskState, int]
+    """Of those that failed or are unknown: how many no tracking that ended with 0 or 1 has told of."""
+    followed: bool
+    """Somebody has followed tasks of this ledger."""
+
+    @property
+    def open(self) -> int:
+        """Tasks that have not ended."""
+        return self.by_state[TaskState.WAITING] + self.by_state[TaskState.PROCESSING]
+
+    @property
+    def total(self) -> int:
+        """All tasks."""
+        return sum(self.by_state.values())
+
+    @property
+    def ended(self) -> int:
+        """Tasks that have ended, or were given up."""
+        return self.total - self.open
+
+
+TROUBLED_TASKS = (TaskState.FAILED, TaskState.UNKNOWN)
+
+
+def task_figures(tallies: Iterable[TaskTally], submitted: int) -> TaskFigures:
+    """Add up tallies of tasks.
+
+    Args:
+        tallies: of the tasks that are followed; none when no task ever was.
+        submitted: submissions that have a task. Those that nobody has followed yet are waiting.
+    """
+    found = {tally.state: tally for tally in tallies}
+    by_state = {state: found[state].n if state in found else 0 for state in TaskState}
+    if found:
+        by_state[TaskState.WAITING] += max(0, submitted - sum(by_state.values()))
+    new = {one: max(0, found[one].n - found[one].told) if one in found else 0 for one in TROUBLED_TASKS}
+    return TaskFigures(by_state, new, bool(found))

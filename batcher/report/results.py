@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 
-from batcher.model import FileId, SnapshotType, State, TaskId, Vendor
+from batcher.model import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
 from batcher.records import Record
-from batcher.report.export import came_back
+from batcher.report.export import NOTHING_CAME, came_back
+
+
+class RowStatus(StrEnum):
+    """How a row of a manifest stands that has no submission."""
+
+    INVALID = "invalid"
+    """It cannot be sent; ``message`` has the column and the reason."""
+    NOT_LOADED = "not_loaded"
+    """The ledger does not have what it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one submission; its fields are the columns of an export, in their order."""
+    """What became of one submission, or of a manifest's row: the columns of an export, in their order.
+
+    Of an invalid row, what it asks for is what its cells hold: any text, or nothing.
+    """
 
     file_id: FileId
-    vendor: Vendor
-    type: SnapshotType
+    vendor: Vendor | str | None
+    type: SnapshotType | str | None
     definition: str | None
     """The template's number as text; None for Huawei."""
     interval: str | None
     """Seconds as text; None for Tencent."""
     offsets: tuple[str, ...]
     """Seconds as texts, in the order asked for."""
-    status: State
+    status: State | RowStatus
+    """A row's own status only where the results of a manifest are asked for."""
     task_id: TaskId | None
     code: int | None
     """The last definite code: 0 when submitted, None when none came."""
@@ -37,7 +51,7 @@ class Result:
     first_sent_at: datetime | None
     last_answer_at: datetime | None
     source: str
-    """The manifest that asked for it first."""
+    """The manifest that asked for it first; of a manifest's row, that manifest."""
     line: int
     own: Mapping[str, str] = field(default_factory=dict)
     """The manifest's own columns, under their own names."""
@@ -57,5 +71,56 @@ def result_of(record: Record) -> Result:
         *came_back(record),
         record.source,
         record.line,
-        json.loads(record.extra) if record.extra else {},
+        _own(record.extra),
     )
+
+
+def row_result(row: Row, record: Record | None, source: str) -> Result:
+    """A row of a manifest with the result of its submission; None when the ledger has none."""
+    own = _own(row.extra)
+    if record is not None:
+        return replace(result_of(record), source=source, line=row.line, own=own)
+    asked = row.parameters
+    return Result(
+        row.file_id,
+        asked.vendor,
+        asked.type,
+        asked.definition or None,
+        asked.interval or None,
+        asked.offsets,
+        RowStatus.NOT_LOADED,
+        *NOTHING_CAME,
+        source,
+        row.line,
+        own,
+    )
+
+
+def invalid_result(row: InvalidRow, cells: Mapping[str, str], source: str, own: Sequence[str]) -> Result:
+    """A row of a manifest that cannot be sent.
+
+    Args:
+        row: as the manifest holds it.
+        cells: its cells by column, known columns under our names for them.
+        source: the manifest.
+        own: which of the columns are the manifest's own.
+    """
+    offsets = cells.get("offsets")
+    return Result(
+        FileId(cells.get("file_id", "")),
+        cells.get("vendor") or None,
+        cells.get("type") or None,
+        cells.get("definition") or None,
+        cells.get("interval") or None,
+        (offsets,) if offsets else (),
+        RowStatus.INVALID,
+        *NOTHING_CAME._replace(message=f"{row.column}: {row.reason}"),
+        source,
+        row.line,
+        {name: cells[name] for name in own if name in cells},
+    )
+
+
+def _own(extra: str | None) -> Mapping[str, str]:
+    own: dict[str, str] = json.loads(extra) if extra else {}
+    return own

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batcher.model import State
+from batcher.model import Outage, State
 from batcher.records import InvalidRowRecord, Meaning, Record
 from batcher.report.estimate import rest
 from batcher.report.figures import Figures
-from batcher.report.words import count, duration, paragraph, sentence
+from batcher.report.tracking import (
+    TrackingSummary,
+    tasks_in_words,
+    tracking_json,
+    tracking_lines,
+    trouble_lines,
+)
+from batcher.report.words import columns, count, duration, moment, paragraph, sentence, wrapped
 
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
@@ -69,9 +76,25 @@ class Summary:
     """Manifests that are not what they were when they were last read to their ends, a line for each."""
     unrecorded: tuple[str, ...] = ()
     """Attempts whose end the ledger could not take, in words: nobody else knows of them."""
-    unanswered: bool = False
-    """Work is left because the endpoint did not answer; else it is left on purpose."""
+    outage: Outage | None = None
+    """The endpoint did not answer when the run ended."""
+    cut_off: tuple[str, ...] = ()
+    """Manifests that had not come when the run's time was over."""
     warnings: tuple[str, ...] = field(default=())
+    tracking: TrackingSummary | None = None
+    """What has become of the tasks; None when the run did not follow them."""
+
+    @property
+    def hindered(self) -> bool:
+        """Whether work is left that the run could not get at; else it is left on purpose."""
+        unheard = self.tracking is not None and self.tracking.outage is not None
+        return self.outage is not None or bool(self.cut_off) or unheard
+
+    @property
+    def only_tasks_left(self) -> bool:
+        """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
+        left = self.tracking is not None and self.tracking.exit_code == WORK_LEFT
+        return left and not (self.now.open or self.unfinished or self.hindered)
 
 
 _LABELS = {
@@ -91,15 +114,17 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
         if not _needs_reading(summary):
             return ""
         problems += _invalid(summary, width) if summary.invalid_rows.new else []
-        return "\n".join([f"batcher: {_all_in_one(summary)}", *problems, *_next(summary)])
+        problems += trouble_lines(summary.tracking, width) if summary.tracking else []
+        return "\n".join([f"batcher: {_all_in_one(summary)}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
     said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
-    reason = textwrap.fill(said, width, break_long_words=False, break_on_hyphens=False)
-    lines = ["", reason, "", *_counts(summary)]
+    lines = ["", wrapped(said, width), "", *_counts(summary), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
+    if summary.tracking is not None:
+        lines += ["", "Tasks", *tracking_lines(summary.tracking, width)]
     lines += problems
-    return "\n".join([*lines, *_next(summary)])
+    return "\n".join([*lines, *_next(summary, width)])
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
@@ -116,8 +141,12 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "codes": {str(code): n for code, n in summary.now.codes.items()},
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
+        "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
+        if summary.outage
+        else None,
         "unfinished_loads": list(summary.unfinished),
         "changed_manifests": list(summary.changes),
+        **(tracking_json(summary.tracking) if summary.tracking else {}),
     }
 
 
@@ -127,7 +156,7 @@ _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 def _needs_reading(summary: Summary) -> bool:
     """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
     if summary.exit_code == WORK_LEFT:
-        return summary.unanswered or not summary.now.open
+        return summary.hindered or not (summary.now.open or summary.only_tasks_left)
     return summary.exit_code != 0
 
 
@@ -137,8 +166,10 @@ def _all_in_one(summary: Summary) -> str:
         return summary.reason
     new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
+    tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
     export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
-    return f"{summary.reason}: {', '.join([*new, *rows])}. Which: {export}"
+    said = [one for one in (*new, *rows, *tasks) if one not in summary.reason]
+    return f"{summary.reason}{': ' if said else ''}{', '.join(said)}. Which: {export}"
 
 
 def _states(figures: Figures) -> dict[str, int]:
@@ -154,9 +185,9 @@ def _counts(summary: Summary) -> list[str]:
             continue
         here = summary.this_run.by_state[state]
         of_run = f"   {here:,} in this run" if state is not State.PENDING and here != n else ""
-        lines.append(f"  {label:<14}{n:>{widest},}{of_run}")
+        lines.append(f"  {label:<15}{n:>{widest},}{of_run}")
     if summary.invalid_rows.total:
-        lines.append(f"  {'invalid rows':<14}{summary.invalid_rows.total:>{widest},}   never sent")
+        lines.append(f"  {'invalid rows':<15}{summary.invalid_rows.total:>{widest},}   never sent")
     return lines
 
 
@@ -165,7 +196,8 @@ def _effort(summary: Summary) -> list[str]:
         return ["Nothing was sent."]
     rate_per_s = summary.sent / summary.seconds if summary.seconds >= 1 else 0.0
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
-    lines = [f"Sent {count(summary.sent, 'request')} in {duration(summary.seconds)}{pace}."]
+    lasted = duration(summary.seconds) if summary.seconds >= 1 else "less than 1 s"
+    lines = [f"Sent {count(summary.sent, 'request')} in {lasted}{pace}."]
     if summary.now.open and summary.exit_code == WORK_LEFT:
         measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s
         lines.append(f"The rest takes {rest(summary.now.open, measured, summary.window_s)}.")
@@ -180,10 +212,17 @@ def _codes(summary: Summary, codes: Mapping[int, int], width: int) -> list[str]:
         what = summary.meanings[code]
         lines.append(
             paragraph(
-                f"code {code}", f"{n:,} × {what.text}. {sentence(what.remedy)}", width=width, label_width=15
+                f"code {code}",
+                f"{n:,} × {what.text}. {sentence(_capital(what.remedy))}",
+                width=width,
+                label_width=15,
             )
         )
     return lines
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _in_doubt(summary: Summary, width: int) -> list[str]:
@@ -218,7 +257,7 @@ def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[
 
 def invalid_line(row: InvalidRowRecord, width: int) -> str:
     """Where a row that cannot be sent stands, and why."""
-    return paragraph("", f"{row.source} line {row.line}, {row.column}: {row.reason}", width=width)
+    return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width)
 
 
 def _invalid(summary: Summary, width: int) -> list[str]:
@@ -235,19 +274,36 @@ def _invalid(summary: Summary, width: int) -> list[str]:
     ]
 
 
-def _next(summary: Summary) -> list[str]:
+def _next(summary: Summary, width: int) -> list[str]:
     ledger = ledger_option(summary.ledger)
     steps = []
     if summary.now.open or summary.unfinished:
         names = "".join(f" {quoted(name)}" for name in summary.unfinished)
         names += summary.row_options if names else ""
         steps.append((f"batcher run{ledger}{names}", "to go on"))
+    if summary.tracking is not None and summary.tracking.tasks.open:
+        steps.append((f"batcher track{ledger}", "for the tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable and summary.exit_code != 3:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
-    lines = [f"  {purpose:<13} {command}" for command, purpose in steps]
+    lines = [line for command, purpose in steps for line in _command_lines(purpose, command, width)]
     return ["", f"Ledger: {summary.ledger}", "Next", *lines]
+
+
+_WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
+"""A word of a command line as a shell sees it, or an option and its value."""
+
+
+def _command_lines(purpose: str, command: str, width: int) -> list[str]:
+    """A command to paste; one that is too wide goes on after a backslash."""
+    lines = [f"  {purpose:<13}"]
+    for word in _WORDS.findall(command):
+        if columns(f"{lines[-1]} {word}") > width - 2 and lines[-1].strip() != purpose:
+            lines[-1] += " \\"
+            lines.append(" " * 17)
+        lines[-1] += f" {word}"
+    return lines
 
 
 def ledger_option(ledger: str) -> str:

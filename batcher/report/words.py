@@ -1,9 +1,20 @@
-"""How numbers, durations and times read; and wrapped paragraphs under a label."""
+"""How numbers, durations, sizes and times read; and text wrapped by the columns that it takes."""
 
 from __future__ import annotations
 
-import textwrap
+import re
+import unicodedata
 from datetime import UTC, datetime
+
+from batcher.model import Place
+
+PLACES = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
+
+_PIECE = re.compile(
+    r"\s*(?:(?:\$ )?batcher (?:run|load|check|retry|status|export|show|codes|ledger|discover|verify-ids)\b.*|\S+)",
+    re.DOTALL,
+)
+"""What is not torn apart: a word, or a command with which a text ends, for whoever copies it."""
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
@@ -31,17 +42,50 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def size(n_bytes: int) -> str:
+    """``12 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
+    for unit, bits in (("GiB", 30), ("MiB", 20)):
+        if n_bytes >= 1 << bits:
+            return f"{n_bytes / (1 << bits):,.1f} {unit}"
+    return f"{-(-n_bytes // 1024):,} KiB"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(one: str) -> int:
+    if unicodedata.category(one) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+
+
+def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
+    """A text in lines of so many columns; no word is broken, whatever its length.
+
+    Args:
+        text: one paragraph; ends of lines in it are blanks.
+        width: columns of the whole line.
+        head: what stands before the text.
+        indent: what stands before each further line.
+    """
+    lines = [head]
+    room = width - columns(head)
+    for piece in _PIECE.findall(re.sub(r"[\t\n\v\f\r]", " ", text)):
+        begun = lines[-1] not in (head, indent)
+        if begun and columns(piece) > room:
+            lines.append(indent)
+            room, begun = width - columns(indent), False
+        lines[-1] += (fresh := piece if begun else piece.lstrip())
+        room -= columns(fresh)
+    return "\n".join(lines)
+
+
 def paragraph(label: str, text: str, *, width: int, indent: int = 2, label_width: int = 0) -> str:
     """A label and its text, wrapped so that the text stands in a column of its own."""
-    head = " " * indent + label.ljust(label_width)
-    return textwrap.fill(
-        text,
-        width=width,
-        initial_indent=head + " " if label else head,
-        subsequent_indent=" " * (len(head) + bool(label)),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    head = " " * indent + label + " " * max(label_width - columns(label), 0) + " " * bool(label)
+    return wrapped(text, width, head=head, indent=" " * columns(head))
 
 
 def sentence(text: str) -> str:

@@ -7,24 +7,71 @@ that client and sandbox agree only because both read the documents.
     async with Sandbox(SandboxSettings(rate_per_s=20)).serve() as url: ...
 
 `markers` says which file ids have a meaning, `faults` what can go wrong, `rules` what is checked in which
-order, `control` what another terminal can ask of it. It never reaches out to any other machine.
+order, `recordings` which recordings there are by rule and `media` which in a folder, `tasks` what becomes of
+a task, `control` what another terminal can ask of it. It reaches out to no other machine, and on this one
+only to the callback address that it is given.
 """
 
-from .faults import Fault, FaultKind, RequestSeen, parse_shares
+from .deliveries import CallbackSent
+from .faults import (
+    CALLBACK,
+    PLACES,
+    ActionFaults,
+    CallbackFault,
+    Fault,
+    FaultKind,
+    PictureFault,
+    RequestSeen,
+    parse_faults,
+    parse_shares,
+)
+from .recordings import Recording
 from .server import Sandbox
-from .settings import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, AnswerShape, Counting, SandboxSettings
+from .settings import (
+    SANDBOX_APP_ID,
+    SANDBOX_CALLBACK_SECRET,
+    SANDBOX_SERVER_SECRET,
+    AnswerShape,
+    CallbackBody,
+    CallbackSettings,
+    Counting,
+    Fate,
+    PageNumbering,
+    RecordingSettings,
+    SandboxSettings,
+    TaskSettings,
+    WalkEnd,
+)
+from .tasks import Task
 from .truth import Entry
 
 __all__ = [
+    "CALLBACK",
+    "PLACES",
     "SANDBOX_APP_ID",
+    "SANDBOX_CALLBACK_SECRET",
     "SANDBOX_SERVER_SECRET",
+    "ActionFaults",
     "AnswerShape",
+    "CallbackBody",
+    "CallbackFault",
+    "CallbackSent",
+    "CallbackSettings",
     "Counting",
     "Entry",
+    "Fate",
     "Fault",
     "FaultKind",
+    "PageNumbering",
+    "PictureFault",
+    "Recording",
+    "RecordingSettings",
     "RequestSeen",
     "Sandbox",
     "SandboxSettings",
+    "Task",
+    "TaskSettings",
+    "WalkEnd",
+    "parse_faults",
     "parse_shares",
 ]

@@ -94,6 +94,10 @@ class Judgement:
     task_id: str | None = None
     fault: Fault | None = None
     throttled: bool = False
+    data: dict[str, object] | None = None
+    """The vendor's part of the answer of an Action that starts no task."""
+    listed: int | None = None
+    """How many recordings are in it."""
 
 
 class Answers:
@@ -149,21 +153,24 @@ class Answers:
             "Message": f"{message}: {judgement.problem}" if judgement.problem else message,
         }
         if self._with_request_id:
-            fields["RequestId"] = self._uuid("request", number)
+            fields["RequestId"] = self.uuid("request", number)
         fields["Data"] = self._data(judgement, number)
         fields.pop(without, None)
         return json.dumps(fields, separators=(",", ":")).encode()
 
     def _data(self, judgement: Judgement, number: int) -> dict[str, object]:
+        if judgement.data is not None:
+            return {judgement.vendor: [judgement.data] if self._as_list else judgement.data}
         if judgement.task_id is None:
             return {}
         if judgement.vendor == "Huawei":
             task = {"task_id": judgement.task_id}
         else:
-            task = {"TaskId": judgement.task_id, "RequestId": self._uuid("vendor", number)}
+            task = {"TaskId": judgement.task_id, "RequestId": self.uuid("vendor", number)}
         return {judgement.vendor: [task] if self._as_list else task}
 
-    def _uuid(self, what: str, number: int) -> str:
+    def uuid(self, what: str, number: int) -> str:
+        """Make up the id of something that belongs to request `number`."""
         return str(UUID(hex=self._digest(what, number), version=4))
 
     def _digest(self, what: str, number: int) -> str:

@@ -7,28 +7,42 @@ not in the truth log, meet no fault and no limit, and still answer during a simu
     GET  /_sandbox/log?after=100     the truth log as JSON lines, after entry number 100 (default 0)
     POST /_sandbox/outage?on=true    begin an outage: every connection is closed without an answer
     POST /_sandbox/outage?on=false   end it
+    GET  /_sandbox/callbacks         the callbacks that were sent, as JSON lines
+    POST /_sandbox/callback?event=record&vendor=Huawei&file_id=/record/a.mp4    send one: record or compose
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
+from .deliveries import CallbackSent
 from .truth import TruthLog
 
 PREFIX = "/_sandbox/"
-_HELP = "GET /_sandbox/summary, GET /_sandbox/log?after=NUMBER, POST /_sandbox/outage?on=true or on=false\n"
+_HELP = (
+    "GET /_sandbox/summary, GET /_sandbox/log?after=NUMBER, POST /_sandbox/outage?on=true or on=false, "
+    "GET /_sandbox/callbacks, POST /_sandbox/callback?event=record or compose&vendor=NAME&file_id=ID\n"
+)
 _ENTRIES_PER_WRITE = 500
 
 
 class ControlPage:
     """Answers the control requests of one sandbox."""
 
-    def __init__(self, log: TruthLog, set_outage: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        log: TruthLog,
+        set_outage: Callable[[bool], None],
+        send: Callable[[str, str, str], None],
+        callbacks: Callable[[], Sequence[CallbackSent]],
+    ) -> None:
         self._log = log
         self._set_outage = set_outage
+        self._send = send
+        self._callbacks = callbacks
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one control request."""
@@ -39,6 +53,10 @@ class ControlPage:
                 return await self._entries(request)
             case "POST", "outage":
                 return self._outage(request.query.get("on", ""))
+            case "GET", "callbacks":
+                return _lines([_fields(one) for one in self._callbacks()])
+            case "POST", "callback":
+                return self._callback(request)
             case _:
                 return web.Response(status=404, text=f"The control page knows {_HELP}")
 
@@ -56,6 +74,17 @@ class ControlPage:
             await response.write("".join(lines).encode(errors="backslashreplace"))
         return response
 
+    def _callback(self, request: web.BaseRequest) -> web.Response:
+        event, vendor, file_id = (request.query.get(name, "") for name in ("event", "vendor", "file_id"))
+        if event not in ("record", "compose") or vendor not in ("Tencent", "Huawei") or not file_id:
+            text = "callback: give event=record or compose, vendor=Tencent or Huawei, and file_id\n"
+            return web.Response(status=400, text=text)
+        try:
+            self._send(event, vendor, file_id)
+        except RuntimeError as exc:
+            return web.Response(status=409, text=f"{exc}\n")
+        return _json({"callback": event})
+
     def _outage(self, on: str) -> web.Response:
         if on not in ("true", "false"):
             return web.Response(status=400, text="on: give true or false\n")
@@ -65,3 +94,13 @@ class ControlPage:
 
 def _json(value: dict[str, object]) -> web.Response:
     return web.Response(text=json.dumps(value) + "\n", content_type="application/json")
+
+
+def _fields(sent: CallbackSent) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(sent, name) for name in sent.__slots__}
+    return values | {"body": sent.body.decode(errors="backslashreplace")}
+
+
+def _lines(values: Sequence[dict[str, object]]) -> web.Response:
+    text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    return web.Response(text=text, content_type="application/x-ndjson")

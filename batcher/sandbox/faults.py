@@ -2,6 +2,7 @@
 
 Where it stands: the words of the sandbox. Settings carry faults, `plan` chooses one for a request,
 `service` and `answers` carry it out. Nothing here does anything, and nothing here is drawn at random.
+Callbacks and pictures have faults of their own, which are words alone.
 
 A fault takes hold at one of three moments (`FaultKind.moment`):
 
@@ -32,11 +33,15 @@ A fault takes hold at one of three moments (`FaultKind.moment`):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 REDIRECTS = (301, 302, 303, 307, 308)
+
+CALLBACK = "callback"
+PLACES = ("MediaThumbnails", "SearchMedia", "DescribeMediaTask", CALLBACK)
+"""Where faults can be asked for by their share."""
 
 
 class Moment(Enum):
@@ -151,19 +156,45 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RequestSeen:
-    """A MediaThumbnails request with a FileId, as a fault chooser sees it on arrival."""
+    """A request that can meet a fault, as a fault chooser sees it on arrival.
+
+    Of MediaThumbnails only requests with a FileId are such; of the other Actions all are.
+    """
 
     number: int
-    """Counts these requests from 1, in the order of their arrival."""
+    """Counts the requests of this Action from 1, in the order of their arrival."""
     nth_for_file: int
     """Counts the requests for this file id from 1."""
     file_id: str
+    """For DescribeMediaTask the source of the task asked about; for SearchMedia empty."""
     vendor: str
     type: str
+    action: str = "MediaThumbnails"
 
 
-def parse_shares(texts: Iterable[str]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionFaults:
+    """The faults that requests of one Action meet: `choose` goes first, then `script`, `by_file`, `shares`.
+
+    `by_file` of DescribeMediaTask goes by the source of the task; SearchMedia has none.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Share of the requests that meet each fault, e.g. `{"http:503": 0.1}`."""
+    by_file: Mapping[str, Fault | Sequence[Fault | None]] = field(default_factory=dict)
+    """Fault of every request for a file id; or a sequence, one for each request, and none after its end."""
+    script: Mapping[int, Fault] = field(default_factory=dict)
+    """Fault of the nth request, counted from 1."""
+    choose: Callable[[RequestSeen], Fault | None] | None = None
+    """Chooses a fault, or None to leave the choice to the other fields."""
+
+
+def parse_shares(texts: Iterable[str], words: type[StrEnum] | None = None) -> dict[str, float]:
     """Read shares such as `drop-after=0.03`; the result is what `SandboxSettings.shares` takes.
+
+    Args:
+        texts: to read.
+        words: the kinds there are, where they are not those of an answer.
 
     Raises:
         ValueError: a text is not FAULT=SHARE, or the shares are not between 0 and 1 together.
@@ -177,12 +208,29 @@ def parse_shares(texts: Iterable[str]) -> dict[str, float]:
             value = -1.0
         if not equals or not 0 <= value <= 1:
             raise ValueError(f"share {text!r}: write FAULT=SHARE with a SHARE from 0 to 1, e.g. hang=0.03.")
-        fault = str(Fault.parse(name))
+        fault = _known(name, words) if words else str(Fault.parse(name))
         if fault in shares:
             raise ValueError(f"share {text!r}: {fault} is given twice. Give each fault one share.")
         shares[fault] = value
-    checked_shares(shares)
+    checked_sum(shares.values())
     return shares
+
+
+def _known(name: str, words: type[StrEnum]) -> str:
+    if name not in tuple(words):
+        raise ValueError(f"fault {name!r}: no such kind. The kinds are {', '.join(words)}.")
+    return name
+
+
+def checked_sum(shares: Collection[float]) -> None:
+    """Hold shares against what they can be.
+
+    Raises:
+        ValueError: they are not between 0 and 1, each and together.
+    """
+    # A little above 1 is the rounding of a sum such as 0.1 + 0.2 + 0.7.
+    if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
+        raise ValueError("shares of faults: each is from 0 to 1, and together they are at most 1.")
 
 
 def checked_shares(shares: Mapping[str, float]) -> list[tuple[Fault, float]]:
@@ -192,10 +240,69 @@ def checked_shares(shares: Mapping[str, float]) -> list[tuple[Fault, float]]:
         ValueError: a text names no fault, or the shares are not between 0 and 1, each and together.
     """
     pairs = [(Fault.parse(text), share) for text, share in shares.items()]
-    # A little above 1 is the rounding of a sum such as 0.1 + 0.2 + 0.7.
-    if not all(0 <= share <= 1 for _, share in pairs) or sum(share for _, share in pairs) > 1 + 1e-9:
-        raise ValueError("shares of faults: each is from 0 to 1, and together they are at most 1.")
+    checked_sum(shares.values())
     return pairs
+
+
+class CallbackFault(StrEnum):
+    """What goes wrong with one callback on purpose; the value is the word after `callback/`."""
+
+    LOST = "lost"
+    """Never sent."""
+    DOUBLED = "doubled"
+    """Sent twice at once, each time with a nonce and a signature of its own."""
+    FORGED = "forged"
+    """Signed with another secret."""
+    REPLAYED = "replayed"
+    """The same bytes come again after they were taken."""
+    LATE = "late"
+    """Rightly signed, with a timestamp of an hour ago."""
+    WRONG_TASK = "wrong-task"
+    """Rightly signed, about a task that nobody has started."""
+    INVENTED = "invented"
+    """Rightly signed, with pictures that no task has made: the signature does not cover the body."""
+
+
+class PictureFault(StrEnum):
+    """What goes wrong on purpose when a task's pictures are asked for."""
+
+    MISSING = "missing"
+    """Status 404."""
+    BUSY = "busy"
+    """Status 503 with `Retry-After: 1`."""
+    CUT = "cut"
+    """The connection closes in the middle."""
+    BLACK = "black"
+    """A whole picture, black all over."""
+    WHITE = "white"
+    """A whole picture, white all over."""
+    HTML = "html"
+    """Status 200 with a page instead of a picture."""
+    ENDLESS = "endless"
+    """Bytes without end, until the client goes."""
+    REDIRECT = "redirect"
+    """Status 302 to an address on another host."""
+
+
+def parse_faults(texts: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Read shares such as `drop-after=0.03`, `DescribeMediaTask/http:503=0.1` or `callback/lost=0.2`.
+
+    Returns:
+        Shares by fault, by what stands before the slash; without one it is MediaThumbnails.
+
+    Raises:
+        ValueError: a text is not [WHERE/]FAULT=SHARE, or the shares of one place are above 1 together.
+    """
+    places: dict[str, list[str]] = {}
+    for text in texts:
+        place, slash, share = text.rpartition("/")
+        if slash and place not in PLACES:
+            raise ValueError(f"share {text!r}: before the slash stands one of {', '.join(PLACES)}.")
+        places.setdefault(place or PLACES[0], []).append(share)
+    return {
+        place: parse_shares(shares, CallbackFault if place == CALLBACK else None)
+        for place, shares in places.items()
+    }
 
 
 def _number_fits(kind: FaultKind, number: int | None) -> bool:

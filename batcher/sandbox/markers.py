@@ -12,6 +12,14 @@ Everything is decided by the text of the file id and by how often this id came t
 | `504504504` | `5045045041234567891` | `/lost-answer/` | the first is accepted, not answered (`drop-after`) |
 | `408408408` | `4084084081234567891` | `/slow/` | accepted, answered late (`slow_ms`: 3 s) |
 
+Three more are accepted like any file, and mean something for the task (`tasks`):
+
+| Tencent: the id begins with | an example | Huawei: a directory in the path | what becomes of the task |
+|---|---|---|---|
+| `501501501` | `5015015011234567891` | `/unreadable/` | it fails |
+| `600600600` | `6006006001234567891` | `/endless/` | it is being processed for ever |
+| `410410410` | `4104104101234567891` | `/forgotten/` | the service does not know it any more |
+
 "The first" requests are counted for each id by itself, and only those which came as far as this.
 
 Any other well-formed id is an ordinary file: accepted at once. The last digits of a Tencent id are free, so
@@ -25,6 +33,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .faults import Fault, FaultKind
+from .settings import Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,23 @@ def markers(slow_ms: int) -> tuple[Marker, ...]:
         Marker("504504504", "lost-answer", Fault(FaultKind.DROP_AFTER), first=1),
         Marker("408408408", "slow", Fault(FaultKind.SLOW, slow_ms)),
     )
+
+
+_FATES = {
+    "501501501": Fate.FAIL,
+    "unreadable": Fate.FAIL,
+    "600600600": Fate.ENDLESS,
+    "endless": Fate.ENDLESS,
+    "410410410": Fate.FORGOTTEN,
+    "forgotten": Fate.FORGOTTEN,
+}
+
+
+def fate_of(vendor: str, file_id: str) -> Fate | None:
+    """Say what becomes of a task for this file, if the file id is marked for that."""
+    if vendor == "Tencent":
+        return _FATES.get(file_id[:9])
+    return next((_FATES[name] for name in file_id.split("/")[:-1] if name in _FATES), None)
 
 
 class MarkedFiles:

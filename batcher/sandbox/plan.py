@@ -1,9 +1,9 @@
 """The plan of faults: which fault, if any, one arriving request meets.
 
 Where it stands: between the settings, which say what is wanted, and `service`, which carries it out. It
-counts MediaThumbnails requests with a FileId and draws at random from one seeded source, one draw for each
-of them whatever else happens to it, so that the same requests in the same order meet the same faults. Calls
-without a FileId (the harmless probe) never come here.
+counts the requests of one Action (of MediaThumbnails those with a FileId) and draws at random from one
+seeded source, one draw for each of them whatever else happens to it, so that the same requests in the same
+order meet the same faults. The harmless probe, MediaThumbnails without a FileId, never comes here.
 
 Every such request counts as it arrives, also one that the gateway or the rate limit then refuses, and with
 it any fault of a later moment is lost. What meets an outage does not count.
@@ -15,19 +15,41 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
+from typing import Protocol
 
 from .faults import Fault, RequestSeen, checked_shares
-from .settings import SandboxSettings
+
+
+class Wanted(Protocol):
+    """What is wanted, as the settings of an Action have it."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Share of the requests that meet each fault."""
+
+    @property
+    def script(self) -> Mapping[int, Fault]:
+        """Fault of the nth request."""
+
+    @property
+    def by_file(self) -> Mapping[str, Fault | Sequence[Fault | None]]:
+        """Faults of a file's requests."""
+
+    @property
+    def choose(self) -> Callable[[RequestSeen], Fault | None] | None:
+        """The first word about every request."""
 
 
 class FaultPlan:
-    """Settles the fault of each request at its arrival."""
+    """Settles the fault of each request of one Action at its arrival."""
 
-    def __init__(self, settings: SandboxSettings, rng: Random) -> None:
+    def __init__(self, settings: Wanted, rng: Random, action: str = "MediaThumbnails") -> None:
         self._settings = settings
         self._rng = rng
+        self._action = action
         self._number = 0
         self._per_file: Counter[str] = Counter()
         # Counting per file costs memory for every id ever seen, so only when somebody asks for it.
@@ -47,7 +69,7 @@ class FaultPlan:
     def _chosen(self, file_id: str, vendor: str, type_: str) -> Fault | None:
         if self._settings.choose is None:
             return None
-        seen = RequestSeen(self._number, self._per_file[file_id], file_id, vendor, type_)
+        seen = RequestSeen(self._number, self._per_file[file_id], file_id, vendor, type_, self._action)
         return self._settings.choose(seen)
 
     def _scripted(self, file_id: str) -> Fault | None:

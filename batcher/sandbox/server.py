@@ -1,8 +1,8 @@
 """The sandbox itself: listens, lets each request arrive, and delivers what the service replies.
 
 Where it stands: the edge of the package. `Sandbox` is what a test or the command line holds; the judging is
-`service`, the record is `truth`. It listens on loopback addresses only unless told otherwise, and it never
-reaches out.
+`service`, the record is `truth`. It listens on loopback addresses only unless told otherwise, and it reaches
+out only to a callback address on this machine (`deliveries`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from ipaddress import ip_address
 from random import Random
+from urllib.parse import quote
 
 from aiohttp import web
 
+from . import callbacks
 from .answers import Delivery, Reply
 from .connections import Connections
 from .control import PREFIX, ControlPage
+from .deliveries import CallbackSent, Deliveries
+from .media import MediaFolder
+from .pictures import PREFIX as PICTURES_PREFIX
+from .pictures import Pictures
+from .recordings import Catalogue, Recording
 from .service import Service
-from .settings import SandboxSettings
+from .settings import SandboxSettings, checked_receiver
+from .tasks import UNLISTED_DURATION_S, Tasks
 from .truth import Entry, TruthLog
+from .workshop import Workshop
 
 # Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
 _MAX_LINE_BYTES = 65536
@@ -32,15 +41,25 @@ _BACKLOG = 1024
 class Sandbox:
     """A local stand-in for the service.
 
-    The truth log and its counts belong to the object: they outlive `serve` and go on if it serves again.
+    The truth log and its counts, the tasks and the recordings belong to the object: they outlive `serve` and
+    go on if it serves again. Real pictures do not: their folder is gone when it stops.
+
+    Raises:
+        ValueError: the folder of media files cannot be served.
     """
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self.settings = settings or SandboxSettings()
         self.truth = TruthLog(self.settings.keep_entries)
         self.connections_made = 0
-        self._service = Service(self.settings, self.truth, time.monotonic, time.time)
-        self._control = ControlPage(self.truth, self._set_outage)
+        media = self.settings.media
+        catalogue = None if media is None else MediaFolder(media)
+        self._service = Service(self.settings, self.truth, time.monotonic, time.time, catalogue)
+        self._deliveries = Deliveries(
+            self.settings, self.tasks, self._service.clock, self._service.clock_s, self.truth.wake
+        )
+        self._pictures = Pictures(self.settings, self.tasks, self.truth.wake)
+        self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
         # Its own source: jitter must not move the draws of faults.
         self._jitter = Random(self.settings.seed + 1)
         self._address: tuple[str, int] | None = None
@@ -69,6 +88,62 @@ class Sandbox:
     @account_code.setter
     def account_code(self, code: int | None) -> None:
         self._service.account_code = code
+
+    @property
+    def recordings(self) -> Catalogue:
+        """What SearchMedia finds."""
+        return self._service.recordings
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks that were accepted."""
+        return self._service.tasks
+
+    @property
+    def callback_url(self) -> str | None:
+        """Where tasks that end from now on are called back; may be set while serving."""
+        return self._deliveries.url
+
+    @callback_url.setter
+    def callback_url(self, url: str | None) -> None:
+        self._deliveries.url = None if url is None else checked_receiver(url)
+
+    @property
+    def callbacks(self) -> list[CallbackSent]:
+        """Every callback so far, in the order of their answers."""
+        return list(self._deliveries.sent)
+
+    @property
+    def pictures_asked(self) -> list[tuple[str, int]]:
+        """Task id and number of each picture that was asked for."""
+        return list(self._pictures.asked)
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock of the tasks forward: tasks end, and callbacks and their repetitions fall due."""
+        self._service.clock.advance(seconds)
+
+    def task_status(self, task_id: str) -> str:
+        """Say how far a task has come, in Tencent's words."""
+        return self.tasks.status(self.tasks[task_id])
+
+    def send_record(self, vendor: str, file_id: str) -> None:
+        """Call back that a recording was written, which a catalogue lists or which is made up.
+
+        Raises:
+            RuntimeError: there is no address to call, or the sandbox does not serve.
+        """
+        recording = self.recordings.find(vendor, file_id) or _unlisted(vendor, file_id)
+        number = len(self._deliveries.sent)
+        self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
+
+    def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
+        """Call back that files were merged into Tencent's file of this id; empty for another vendor.
+
+        Raises:
+            RuntimeError: there is no address to call, or the sandbox does not serve.
+        """
+        number = len(self._deliveries.sent)
+        self._deliveries.post(callbacks.compose(file_id, f"compose-{number}", code, message), file_id)
 
     @property
     def url(self) -> str:
@@ -100,11 +175,27 @@ class Sandbox:
             if self.settings.log_path is not None:
                 self.truth.open(self.settings.log_path)
             await self.start_listening()
-            yield self.url
+            async with self._working():
+                yield self.url
         finally:
             await self.stop_listening()
             self.truth.close()
             self._address = None
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Take pictures and call back while the context is entered."""
+        workshop = Workshop(self.tasks) if self.settings.media is not None else None
+        if workshop is not None:
+            self._pictures.folder, self._deliveries.take = workshop.folder, workshop.take
+            self.tasks.on_forgotten = workshop.forget
+        await self._deliveries.start()
+        try:
+            yield
+        finally:
+            await self._deliveries.stop()
+            if workshop is not None:
+                await workshop.close()
 
     async def start_listening(self) -> None:
         """Listen (again), on the same port as before. Does nothing if it listens already.
@@ -125,6 +216,7 @@ class Sandbox:
         self._listener = await loop.create_server(connections, host, port, backlog=_BACKLOG)
         self._connections = connections
         self._address = (host, self._listener.sockets[0].getsockname()[1])
+        self.tasks.base_url = self.url
 
     async def stop_listening(self) -> None:
         """Close the listening socket and every connection, so that new ones are refused."""
@@ -155,9 +247,13 @@ class Sandbox:
         """Give the requests that share a nonce."""
         return self.truth.reused_nonces()
 
-    def max_in_any_second(self) -> int:
-        """Give the most arrivals within any sliding second."""
-        return self.truth.max_in_any_second()
+    def requests_of(self, action: str) -> list[Entry]:
+        """Give the requests of one Action, in the order of their arrival."""
+        return self.truth.requests_of(action)
+
+    def max_in_any_second(self, action: str = "") -> int:
+        """Give the most arrivals within any sliding second, of one Action or of all."""
+        return self.truth.max_in_any_second(action)
 
     def accepted_per_s(self) -> float:
         """Give the mean rate of acceptance between the first and the last task."""
@@ -175,6 +271,8 @@ class Sandbox:
         """Let one request arrive, have it judged, and deliver the reply."""
         if request.raw_path.startswith(PREFIX):
             return await self._control.answer(request)
+        if request.raw_path.startswith(PICTURES_PREFIX):
+            return await self._pictures.answer(request)
         if self.settings.jitter_ms:
             await asyncio.sleep(self._jitter.expovariate(1000 / self.settings.jitter_ms))
         entry, reply = self._service.serve(request.method, request.raw_path)
@@ -216,6 +314,13 @@ class Sandbox:
             **reply.headers,
         }
 
+    def _send(self, event: str, vendor: str, file_id: str) -> None:
+        """Send the callback that somebody has asked for."""
+        if event == "record":
+            self.send_record(vendor, file_id)
+        else:
+            self.send_compose(file_id if vendor == "Tencent" else "")
+
     def _set_outage(self, on: bool) -> None:
         self._service.outage = on
 
@@ -236,3 +341,23 @@ def _listening_host(host: str, *, allow_remote: bool) -> str:
             "It protects nothing; set allow_remote to open it to other machines."
         )
     return address
+
+
+def _unlisted(vendor: str, file_id: str) -> Recording:
+    """Make up a minute's recording that no catalogue lists."""
+    return Recording(
+        file_id=file_id if vendor == "Tencent" else "",
+        key="" if vendor == "Tencent" else file_id,
+        name="unlisted",
+        stream_id="unlisted",
+        created_s=int(time.time()),
+        category="Video",
+        status="Normal",
+        storage_class="STANDARD",
+        container="mp4",
+        duration_s=UNLISTED_DURATION_S,
+        width=1280,
+        height=720,
+        size_bytes=7_500_000,
+        url=f"https://recordings.example/{quote(file_id.lstrip('/'))}",
+    )

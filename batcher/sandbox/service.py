@@ -12,10 +12,12 @@ The order, for each request:
 4. the rate limit (`limits`), counting only what passed so far;
 5. the fault of the account, if one is set;
 6. a fault with a code of its own;
-7. the parameters (`rules`);
-8. the marker of the file id (`markers`);
-9. a task is accepted;
+7. the parameters (`rules`, `searching`, `tasks`);
+8. the marker of the file id (`markers`), and in a folder of media files whether there is such a file;
+9. a task is accepted, recordings are searched, or a task is looked up;
 10. the answer is written, or spoilt by a fault. A fault that was asked for outranks a marker's.
+
+Each Action has its own rate limit and its own plan of faults.
 """
 
 from __future__ import annotations
@@ -26,12 +28,24 @@ from datetime import UTC, datetime
 from random import Random
 
 from .answers import Answers, Delivery, Judgement, Reply, html_reply
-from .faults import Fault, FaultKind, Moment
+from .clock import TaskClock
+from .faults import ActionFaults, Fault, FaultKind, Moment
 from .limits import limit_for
 from .markers import MarkedFiles
 from .plan import FaultPlan
-from .rules import MEDIA_THUMBNAILS, Call, gateway_refusal, parameter_problem
+from .recordings import Catalogue, MadeUp
+from .rules import (
+    ACTIONS,
+    DESCRIBE_TASK,
+    MEDIA_THUMBNAILS,
+    SEARCH_MEDIA,
+    Call,
+    gateway_refusal,
+    parameter_problem,
+)
+from .searching import Search, search_problem
 from .settings import SandboxSettings
+from .tasks import Tasks, task_problem
 from .truth import Entry, TruthLog
 
 _SIGNATURE = re.compile(r"(?<=[?&]Signature=)[^&]*")
@@ -39,7 +53,7 @@ _OUTAGE = Judgement(code=None, fault=Fault(FaultKind.DROP_BEFORE))
 
 
 class Service:
-    """The documented behaviour of MediaThumbnails, with a truth log."""
+    """The documented behaviour of the three Actions, with a truth log."""
 
     def __init__(
         self,
@@ -47,6 +61,7 @@ class Service:
         log: TruthLog,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.outage = False
         self.account_code = settings.account_code
@@ -54,10 +69,22 @@ class Service:
         self._log = log
         self._monotonic = monotonic
         self._wall = wall
-        self._limit = limit_for(settings.counting, settings.rate_per_s, count_refused=settings.count_refused)
-        self._plan = FaultPlan(settings, Random(settings.seed))
+        self._limits = {
+            action: limit_for(settings.counting, settings.rate_per_s, count_refused=settings.count_refused)
+            for action in ACTIONS
+        }
+        self._plans = {MEDIA_THUMBNAILS: FaultPlan(settings, Random(settings.seed))} | {
+            action: FaultPlan(
+                settings.faults.get(action, ActionFaults()), Random(f"{settings.seed} {action}"), action
+            )
+            for action in (SEARCH_MEDIA, DESCRIBE_TASK)
+        }
         self._marked = MarkedFiles(settings.slow_ms) if settings.markers else None
         self._answers = Answers(settings)
+        self.recordings = catalogue or MadeUp(settings.recordings, settings.seed, wall())
+        self.clock = TaskClock(monotonic)
+        self.tasks = Tasks(settings, self.recordings, self.clock, self.clock_s)
+        self._search = Search(self.recordings, settings.recordings, self._answers.uuid)
 
     def clock_s(self) -> float:
         """Give the service's wall clock in Unix seconds, which may be set wrong on purpose."""
@@ -87,15 +114,39 @@ class Service:
         refusal = gateway_refusal(call, self._settings, self.clock_s())
         if refusal is not None:
             return Judgement(code=refusal)
-        if not self._limit.admit(arrived_s):
+        if not self._limits[call.one("Action")].admit(arrived_s):
             return Judgement(code=self._settings.throttle_code, throttled=True)
         if self.account_code is not None:
             return Judgement(code=self.account_code)
         if fault is not None and fault.kind is FaultKind.CODE:
             return Judgement(code=fault.number, fault=fault)
-        return self._judge_parameters(call, fault)
+        match call.one("Action"):
+            case "SearchMedia":
+                return self._searched(call, fault)
+            case "DescribeMediaTask":
+                return self._looked_up(call, fault)
+        return self._judge_parameters(call, fault, arrived_s)
 
-    def _judge_parameters(self, call: Call, fault: Fault | None) -> Judgement:
+    def _searched(self, call: Call, fault: Fault | None) -> Judgement:
+        problem = search_problem(call, self._settings.recordings.pages)
+        if problem is not None:
+            return Judgement(code=2, problem=problem, fault=fault)
+        found = self._search.find(call, self._log.count + 1)
+        return Judgement(code=0, vendor=call.one("Vendor"), fault=fault, data=found.data, listed=found.listed)
+
+    def _looked_up(self, call: Call, fault: Fault | None) -> Judgement:
+        problem = task_problem(call)
+        if problem is not None:
+            return Judgement(code=2, problem=problem, fault=fault)
+        vendor = call.one("Vendor")
+        request_id = self._answers.uuid("vendor", self._log.count + 1)
+        data = self.tasks.report(call.one("TaskId"), vendor, request_id)
+        if data is None:
+            unknown = self._settings.tasks.unknown_code
+            return Judgement(code=unknown, problem="task does not exist" if unknown else "", fault=fault)
+        return Judgement(code=0, vendor=vendor, fault=fault, data=data)
+
+    def _judge_parameters(self, call: Call, fault: Fault | None, arrived_s: float) -> Judgement:
         problem = parameter_problem(call)
         if problem is not None:
             return Judgement(code=2, problem=problem, fault=fault)
@@ -103,26 +154,34 @@ class Service:
         marked = self._marked.fault_for(vendor, call.one("FileId")) if self._marked else None
         if marked is not None and marked.kind is FaultKind.CODE:
             return Judgement(code=marked.number, fault=fault or marked)
+        if self._settings.media is not None and not self.recordings.find(vendor, call.one("FileId")):
+            return Judgement(code=1000, fault=fault)
         task_id = self._answers.task_id(vendor, self._log.accepted_count)
+        self.tasks.accept(task_id, call, arrived_s)
         return Judgement(code=0, vendor=vendor, task_id=task_id, fault=fault or marked)
 
     def _fault_for(self, call: Call) -> Fault | None:
-        """Ask the plan about submissions only: a probe, which has no FileId, meets no fault."""
-        file_id = call.one("FileId")
-        if not file_id or call.one("Action") != MEDIA_THUMBNAILS:
+        """Ask the plan of the Action. The probe, MediaThumbnails without FileId, meets no fault."""
+        action, file_id = call.one("Action"), call.one("FileId")
+        if action == DESCRIBE_TASK:
+            file_id = self.tasks.file_of(call.one("TaskId"))
+        elif action != MEDIA_THUMBNAILS:
+            file_id = ""
+        if action not in self._plans or (action == MEDIA_THUMBNAILS and not file_id):
             return None
-        return self._plan.next(file_id, call.one("Vendor"), call.one("Type"))
+        return self._plans[action].next(file_id, call.one("Vendor"), call.one("Type"))
 
     def _entry(self, call: Call, target: str, arrived_s: float, judgement: Judgement, reply: Reply) -> Entry:
         silent = reply.delivery in (Delivery.CLOSED, Delivery.HELD)
+        action = call.one("Action")
         fault = "outage" if judgement is _OUTAGE else judgement.fault
         return Entry(
             number=self._log.count + 1,
             arrived_s=arrived_s,
             arrived_at=datetime.fromtimestamp(self._wall(), UTC),
-            action=call.one("Action"),
+            action=action,
             vendor=call.one("Vendor"),
-            file_id=call.one("FileId"),
+            file_id="" if action in (SEARCH_MEDIA, DESCRIBE_TASK) else call.one("FileId"),
             type=call.one("Type"),
             definition=call.given("Definition"),
             interval=call.given("Interval"),
@@ -136,4 +195,6 @@ class Service:
             accepted=judgement.task_id is not None,
             task_id=judgement.task_id,
             throttled=judgement.throttled,
+            asked_task_id=call.given("TaskId") if action == DESCRIBE_TASK else None,
+            listed=judgement.listed,
         )

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
+from math import inf
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from .faults import Fault, RequestSeen, checked_shares
+from .faults import ActionFaults, CallbackFault, Fault, PictureFault, RequestSeen, checked_shares, checked_sum
 
 SANDBOX_APP_ID = 1234567890
 """The AppId of the sandbox's one project."""
 
 SANDBOX_SERVER_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105 - published, it guards nothing
 """The ServerSecret of that project: 32 characters like a real one, and nobody's."""
+
+SANDBOX_CALLBACK_SECRET = "fedcba9876543210fedcba9876543210"  # noqa: S105 - published, it guards nothing
+"""The callback secret of that project, which is not its ServerSecret."""
 
 
 class Counting(StrEnum):
@@ -40,6 +46,177 @@ class AnswerShape(StrEnum):
     """A list of one object, as in the page's table."""
 
 
+class PageNumbering(StrEnum):
+    """From where SearchMedia counts Tencent's pages, which the vendor leaves open."""
+
+    ZERO = "zero"
+    """The first page is page 0, as the formula of the cap suggests."""
+    ONE = "one"
+    """The first page is page 1, and page 0 is `Code` 2."""
+    ONE_LENIENT = "one-lenient"
+    """The first page is page 1, and page 0 is the same."""
+
+
+class WalkEnd(StrEnum):
+    """How a walk by markers (Huawei, Ws) ends."""
+
+    EMPTY_MARKER = "empty-marker"
+    """The last page has an empty `NextMarker`."""
+    SAME_MARKER = "same-marker"
+    """The last page's `NextMarker` is the marker that was asked for."""
+    EMPTY_PAGE = "empty-page"
+    """The last page has a `NextMarker` like any other; the page after it is empty."""
+
+
+class Fate(StrEnum):
+    """What becomes of a task that was accepted."""
+
+    FINISH = "finish"
+    """It ends with pictures."""
+    FAIL = "fail"
+    """It ends with a message and no pictures."""
+    CANCELED = "canceled"
+    """It ends like that, as CANCELED where the vendor knows the word."""
+    ENDLESS = "endless"
+    """It is being processed for ever."""
+    STUCK = "stuck"
+    """It waits for ever."""
+    FORGOTTEN = "forgotten"
+    """The service does not know it any more."""
+
+
+class CallbackBody(StrEnum):
+    """The form of a callback's body."""
+
+    JSON = "json"
+    """JSON text."""
+    URLENCODED = "urlencoded"
+    """JSON text that must be URL-decoded first."""
+    FORM = "form"
+    """Fields of a form, as on older projects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSettings:
+    """The recordings made up by rule, for SearchMedia.
+
+    Raises:
+        ValueError: one or more settings cannot be.
+    """
+
+    count: int = 0
+    span_s: float = 30 * 86400.0
+    """Over how long a time before `until_s` their creation is spread."""
+    until_s: int | None = None
+    """Unix seconds of the newest; None: the time at which the sandbox is made."""
+    crowd: int = 0
+    """So many of them, from the middle on, are of one and the same second."""
+    arriving: int = 0
+    """So many new ones, created at `until_s`, are there after each answer of SearchMedia."""
+    pages: PageNumbering = PageNumbering.ZERO
+    walk_end: WalkEnd = WalkEnd.EMPTY_MARKER
+    end_included: bool = True
+    """Whether a recording created in the second of `EndTime` is among those before it."""
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.crowd, self.arriving) < 0:
+            raise ValueError("recordings: give 0 or more for count, crowd and arriving.")
+        if not 0 <= self.span_s <= LONGEST_SPAN_S:
+            raise ValueError("recordings: they are spread over 0 to 18,250 days.")
+        if self.count + self.arriving > MOST_RECORDINGS:
+            raise ValueError(f"recordings: there are numbers for {MOST_RECORDINGS:,} of them at most.")
+        if self.crowd > self.count:
+            raise ValueError(f"recordings: a crowd of {self.crowd} is more than all {self.count}.")
+
+
+MOST_RECORDINGS = 100_000_000
+LONGEST_SPAN_S = 18_250 * 86400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings:
+    """What becomes of the tasks that were accepted, for DescribeMediaTask and the callbacks.
+
+    Raises:
+        ValueError: one or more settings cannot be.
+    """
+
+    time_s: float = 0.0
+    """From acceptance to the end: a quarter of it waiting, then processing. 0 ends at once."""
+    fail_share: float = 0.0
+    endless_share: float = 0.0
+    forgotten_share: float = 0.0
+    fates: Mapping[str, Fate] = field(default_factory=dict)
+    """By file id; outranks markers and shares."""
+    messages: Mapping[str, str] = field(default_factory=dict)
+    """What the service says of a task that failed, by file id."""
+    urls: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Addresses (Huawei: object names) that are reported in place of the true ones, by file id."""
+    unknown_code: int = 1000
+    """Tencent's `Code` for a task that it does not know; with 0 its `Data` is empty."""
+    sample_interval_s: float = 10.0
+    """Seconds between samples that every Definition stands for, where the interval has no effect."""
+    most_pictures: int = 1000
+    """A task makes no more than so many."""
+    keep: int = 1_000_000
+    """Tasks that are remembered; the oldest beyond it are forgotten."""
+
+    def __post_init__(self) -> None:
+        checked_sum((self.fail_share, self.endless_share, self.forgotten_share))
+        if not 0 <= self.time_s < inf or not 0 < self.sample_interval_s < inf:
+            raise ValueError("tasks: give a time of 0 s or more, and a sample interval above 0 s.")
+        if min(self.most_pictures, self.keep) < 1:
+            raise ValueError("tasks: give 1 or more for most_pictures and keep.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSettings:
+    """Where and how the sandbox calls back.
+
+    Raises:
+        ValueError: one or more settings cannot be.
+    """
+
+    url: str | None = None
+    """A receiver on this machine; None: nothing is called until `Sandbox.callback_url` is set."""
+    secret: str = field(default=SANDBOX_CALLBACK_SECRET, repr=False)
+    body: CallbackBody = CallbackBody.JSON
+    schedule_s: Sequence[float] = (2, 4, 8, 16, 32)
+    """Pauses before each further try, on the clock of the tasks. Source: service documentation, callbacks."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Share of the callbacks that meet each fault, e.g. `{"lost": 0.1}`."""
+    by_file: Mapping[str, CallbackFault] = field(default_factory=dict)
+    """Fault of every callback about a file id."""
+
+    def __post_init__(self) -> None:
+        if self.url is not None:
+            checked_receiver(self.url)
+        checked_sum(self.shares.values())
+        if unknown := [name for name in self.shares if name not in tuple(CallbackFault)]:
+            raise ValueError(f"callbacks: no fault {unknown[0]!r}. There are {', '.join(CallbackFault)}.")
+        if not self.secret or not all(0 <= pause < inf for pause in self.schedule_s):
+            raise ValueError("callbacks: give a secret that is not empty, and pauses of 0 or more.")
+
+
+def checked_receiver(url: str) -> str:
+    """Give the address back if it is one of this machine, http or https.
+
+    Raises:
+        ValueError: it is another, which the sandbox never reaches out to.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        parts, loopback = urlsplit(""), False
+    if not loopback or parts.scheme not in ("http", "https"):
+        raise ValueError(
+            f"callback url {url!r}: give an http address of this machine, e.g. http://127.0.0.1:8421/callback."
+        )
+    return url
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
     """Everything that can be chosen about a sandbox.
@@ -56,7 +233,7 @@ class SandboxSettings:
     """How far the service's clock runs ahead of this machine's, for the check and the `Date` header."""
 
     rate_per_s: int | None = 20
-    """The documented limit of MediaThumbnails; None or 0 switches it off."""
+    """The documented limit of each Action, counted for each by itself; None or 0 switches it off."""
     counting: Counting = Counting.SLIDING
     count_refused: bool = False
     """Whether a call refused by the limit counts towards it."""
@@ -77,7 +254,7 @@ class SandboxSettings:
     """Whether answers carry the outer `RequestId`, which the vendor's example lacks."""
 
     seed: int = 0
-    """Seeds task ids, shares of faults, and jitter. Two sandboxes with one seed give the same task ids."""
+    """Seeds task ids, file ids, shares, and jitter. Two sandboxes with one seed give the same task ids."""
     markers: bool = True
     """Whether the file ids of `markers` have their special meaning."""
     slow_ms: int = 3000
@@ -91,6 +268,17 @@ class SandboxSettings:
     choose: Callable[[RequestSeen], Fault | None] | None = None
     """Chooses a fault, or None to leave the choice to the other settings."""
 
+    faults: Mapping[str, ActionFaults] = field(default_factory=dict)
+    """Faults of `SearchMedia` and `DescribeMediaTask`; those above are MediaThumbnails' own."""
+
+    recordings: RecordingSettings = RecordingSettings()
+    media: Path | None = None
+    """A folder whose files are the recordings, in place of made-up ones; needs PyAV and Pillow."""
+    tasks: TaskSettings = TaskSettings()
+    callbacks: CallbackSettings = CallbackSettings()
+    picture_faults: Mapping[str, PictureFault] = field(default_factory=dict)
+    """What goes wrong with the pictures of a file id."""
+
     log_path: Path | None = None
     """File to which the truth log is appended, one JSON object a line."""
     keep_entries: int | None = None
@@ -101,10 +289,11 @@ class SandboxSettings:
 
     def __post_init__(self) -> None:
         problems = [message for fault, message in self._faults_in_settings() if fault]
-        try:
-            checked_shares(self.shares)
-        except ValueError as exc:
-            problems.append(str(exc))
+        for shares in (self.shares, *(faults.shares for faults in self.faults.values())):
+            try:
+                checked_shares(shares)
+            except ValueError as exc:
+                problems.append(str(exc))
         if problems:
             raise ValueError("The sandbox cannot start like this:\n" + "\n".join(problems))
 
@@ -123,5 +312,17 @@ class SandboxSettings:
                 f"keep_entries {self.keep_entries}: give 1 or more, or None for all.",
             ),
             (self.seed < 0, f"seed {self.seed}: give 0 or more."),
-            (any(n < 1 for n in self.script), "script: requests are counted from 1."),
+            (
+                any(n < 1 for n in self.script)
+                or any(n < 1 for one in self.faults.values() for n in one.script),
+                "script: requests are counted from 1.",
+            ),
+            (
+                not set(self.faults) <= {"SearchMedia", "DescribeMediaTask"},
+                "faults: give those of SearchMedia or DescribeMediaTask; MediaThumbnails' have their own.",
+            ),
+            (
+                self.media is not None and self.recordings.count > 0,
+                "media and recordings: the recordings are a folder's or made up, not both.",
+            ),
         ]

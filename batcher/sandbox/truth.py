@@ -21,6 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from .rules import ACTIONS
+
 
 @dataclass(slots=True)
 class Entry:
@@ -53,6 +55,10 @@ class Entry:
     throttled: bool
     answered: bool = False
     """Whether the answer was written completely, as a client may have read it."""
+    asked_task_id: str | None = None
+    """The TaskId that a DescribeMediaTask asks about."""
+    listed: int | None = None
+    """How many recordings the answer of a SearchMedia lists, whether it arrives or not."""
 
     def fields(self) -> dict[str, object]:
         """Give the entry as JSON values."""
@@ -60,6 +66,21 @@ class Entry:
         values["arrived_at"] = self.arrived_at.isoformat()
         values["offsets"] = list(self.offsets)
         return values
+
+
+class _Peak:
+    """The most arrivals within any sliding second."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._recent: deque[float] = deque()
+
+    def add(self, arrived_s: float) -> None:
+        recent = self._recent
+        recent.append(arrived_s)
+        while recent[0] <= arrived_s - 1.0:
+            recent.popleft()
+        self.most = max(self.most, len(recent))
 
 
 class TruthLog:
@@ -73,11 +94,11 @@ class TruthLog:
         self.count = 0
         self.codes: Counter[int | None] = Counter()
         self.faults: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
         self.accepted_count = 0
         self.throttled_count = 0
         self._keep_entries = keep_entries
-        self._last_second: deque[float] = deque()
-        self._most_in_a_second = 0
+        self._peaks = {name: _Peak() for name in ("", *ACTIONS)}
         self._accepted_span_s: tuple[float, float] | None = None
         self._file: TextIO | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -110,6 +131,10 @@ class TruthLog:
     def mark_answered(self, entry: Entry) -> None:
         """Note that the answer to a request was written completely."""
         entry.answered = True
+        self._wake()
+
+    def wake(self) -> None:
+        """Let those who wait ask again: something else has happened that they may wait for."""
         self._wake()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float) -> None:
@@ -149,9 +174,17 @@ class TruthLog:
                 by_nonce.setdefault(entry.nonce, []).append(entry)
         return {nonce: entries for nonce, entries in by_nonce.items() if len(entries) > 1}
 
-    def max_in_any_second(self) -> int:
-        """Give the most arrivals within any sliding second, of all requests, whatever became of them."""
-        return self._most_in_a_second
+    def requests_of(self, action: str) -> list[Entry]:
+        """Give the requests of one Action, in the order of their arrival."""
+        return [entry for entry in self.entries if entry.action == action]
+
+    def max_in_any_second(self, action: str = "") -> int:
+        """Give the most arrivals within any sliding second, whatever became of them.
+
+        Args:
+            action: of requests of this Action alone; empty for all requests.
+        """
+        return self._peaks[action].most
 
     def accepted_per_s(self) -> float:
         """Give the mean rate of acceptance between the first and the last; 0 if there are fewer than two."""
@@ -173,6 +206,7 @@ class TruthLog:
             "throttled": self.throttled_count,
             "throttled_share": round(self.throttled_share(), 4),
             "max_in_any_second": self.max_in_any_second(),
+            "by_action": dict(self.actions),
             "by_code": {str(code): count for code, count in self.codes.items() if code is not None},
             "without_code": self.codes[None],
             "by_fault": dict(self.faults),
@@ -188,11 +222,11 @@ class TruthLog:
             self.accepted_count += 1
             first_s = self._accepted_span_s[0] if self._accepted_span_s else entry.arrived_s
             self._accepted_span_s = (first_s, entry.arrived_s)
-        recent = self._last_second
-        recent.append(entry.arrived_s)
-        while recent[0] <= entry.arrived_s - 1.0:
-            recent.popleft()
-        self._most_in_a_second = max(self._most_in_a_second, len(recent))
+        self._peaks[""].add(entry.arrived_s)
+        known = entry.action in ACTIONS  # anything may be asked for, and only what exists is counted by name
+        self.actions[entry.action if known else ""] += 1
+        if known:
+            self._peaks[entry.action].add(entry.arrived_s)
 
     def _wake(self) -> None:
         if not self._waiters:

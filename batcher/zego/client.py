@@ -1,211 +1,30 @@
-"""The service's client: one call, one request, one outcome.
+"""The service's client: what can be asked of it, each by one call.
 
-The client says what came back and, when nothing did, whether the request can have arrived; it never
-sends anything twice, never waits for a turn, and never decides what to do next. Secrets and signed URLs
-stay inside: outcomes carry class names and the operating system's words, never an exception's own text.
+Between the flow and the wire. It never sends anything twice, never waits for a turn, and never decides what
+to do next; how a call goes is the matter of :mod:`batcher.zego.calling`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-import socket
-import ssl
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from enum import Enum
-from types import TracebackType
-from typing import Any, Self
-from urllib.request import getproxies, proxy_bypass
-
-import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-from aiohttp.connector import Connection
-from yarl import URL
-
 from batcher.model import (
-    HELD_BACK,
     Answer,
     FileId,
-    HttpRefusal,
-    NotSent,
+    NotReported,
     Outcome,
     Parameters,
     ReplyLost,
+    TaskId,
+    TaskReport,
     Vendor,
 )
-from batcher.zego import wire
-from batcher.zego.signature import SIGNATURE_VERSION, signature
+from batcher.zego import media, reports, wire
+from batcher.zego.calling import SIGNATURE_EXPIRED, Account, Caller, Leg, Seen, Wire
 
-SIGNATURE_EXPIRED = 100000004
-
-CONNECT_TIMEOUT_S = 10.0
-PROBE_TIMEOUT_S = 5.0
-KEEPALIVE_S = 4.0
-"""A connection idle for longer is not used again: the other side may be closing it just then."""
-
-CLOCK_JUMP_S = 60.0
-"""A learned offset that is off by more shows that our clock has jumped since."""
-
-_MAX_RETRY_AFTER_S = 3600.0
+__all__ = ["SIGNATURE_EXPIRED", "Account", "Leg", "Seen", "Wire", "ZegoClient"]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose calls these are."""
-
-    app_id: int
-    server_secret: str = field(repr=False)
-    is_test: bool | None = None
-    """Sent as ``IsTest``; None leaves it out."""
-
-
-class _Unanswered(Exception):
-    """A request that was written and got no answer; raised so that aiohttp does not send it again."""
-
-
-class _TakenBack(Exception):
-    """A request that was ready to leave and must not any more."""
-
-
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Keep aiohttp from quietly repeating a GET whose connection closed: this GET starts a paid task.
-
-    What is left alone are the errors before anything was sent, which aiohttp does not repeat either.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
-        raise _Unanswered(_words(exc)) from None
-
-
-class Leg(Enum):
-    """How far a call came that nobody answered."""
-
-    NAME = "name"
-    """The host's name, or the proxy's, was not found."""
-    CONNECTION = "connection"
-    """No connection was made."""
-    PROXY = "proxy"
-    """The proxy would not connect us."""
-    TLS = "tls"
-    """The two sides did not agree on an encrypted connection, or the certificate is not good."""
-    ANSWER = "answer"
-    """The connection was made, and no answer came."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """What one call met on its way: for ``batcher check``."""
-
-    address: str | None = None
-    """Of the host, or the proxy, that was connected to."""
-    certificate: Mapping[str, Any] | None = None
-    """The verified one, as :meth:`ssl.SSLSocket.getpeercert` gives it; None without TLS."""
-    sent_at: float | None = None
-    """Unix seconds by our clock, before the first byte left."""
-    answered_at: float | None = None
-    """Unix seconds by our clock, when the answer's head was here."""
-    server_time: float | None = None
-    """The answer's ``Date`` in Unix seconds, cut to whole ones; None when it had none."""
-    ended_at: Leg | None = None
-    """Where the call ended when no answer came."""
-
-    def connected(self, transport: asyncio.BaseTransport | None) -> None:
-        """The connection is made."""
-        if transport is not None:
-            peer = transport.get_extra_info("peername")
-            self.address = str(peer[0]) if isinstance(peer, tuple) else None
-            self.certificate = transport.get_extra_info("peercert")
-        self.sent_at = time.time()
-
-    def answered(self, response: ClientResponse) -> None:
-        """The answer's head is here."""
-        self.answered_at = time.time()
-        self.server_time = _server_time(response)
-
-
-@dataclass(slots=True)
-class Wire:
-    """What happened to one request on its way; filled in while it is under way."""
-
-    may_leave: Callable[[], Awaitable[bool]] | None = None
-    """Asked at that moment, which may be long after the call began; when it says no, nothing is sent."""
-    sent_at: float | None = None
-    """Unix seconds at which its first byte may have left; None while none can have."""
-    seen: Seen | None = None
-    """Filled in with what was met on the way, for those who ask."""
-
-    async def leaves(self) -> None:
-        """Its first byte is about to be handed to the connection."""
-        if self.may_leave is not None and not await self.may_leave():
-            raise _TakenBack
-        self.sent_at = time.time()
-
-
-_ON_WIRE: ContextVar[Wire] = ContextVar("on_wire")
-"""Of the call that this task is making."""
-
-
-class _NotingRequest(ClientRequest):
-    """A request that says when it is about to leave: its connection is made, and nothing is written yet."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        on_wire = _ON_WIRE.get()
-        if on_wire.seen is not None:
-            on_wire.seen.connected(conn.transport)
-        await on_wire.leaves()
-        return await super().send(conn)
-
-
-class ZegoClient:
-    """Calls of one account at one endpoint, over one pool of connections.
-
-    Args:
-        endpoint: where the calls go, such as ``https://rtc-api.zego.im/``.
-        account: who signs them.
-        timeout_s: how long a call may take, connecting included.
-        connections: how many connections there may be.
-        clock: Unix seconds; what signatures are dated by.
-    """
-
-    def __init__(
-        self,
-        endpoint: str,
-        account: Account,
-        *,
-        timeout_s: float,
-        connections: int,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._endpoint = endpoint
-        self._account = account
-        self._clock = clock
-        self._clock_offset_s = 0.0
-        self._proxy = _proxy_for(URL(endpoint))
-        self._timeout = _timeout(timeout_s)
-        self._probe_timeout = _timeout(min(timeout_s, PROBE_TIMEOUT_S))
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            middlewares=(_once,),
-            request_class=_NotingRequest,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,  # the proxy is looked up once, here, not in a thread for every request
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._session.close()
+class ZegoClient(Caller):
+    """Calls of one account at one endpoint, by what they ask for."""
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
         """Ask for one snapshot task: one request, signed now.
@@ -219,183 +38,48 @@ class ZegoClient:
         """
         return await self._call(wire.encoded_call(file_id, asked), asked.vendor, on_wire or Wire())
 
-    @property
-    def proxy(self) -> tuple[str, int] | None:
-        """Host and port of the proxy that calls go through."""
-        url = URL(self._proxy) if self._proxy else None
-        return (url.host or "", url.port or 0) if url else None
-
     async def probe(self, seen: Seen | None = None) -> Outcome:
         """Make the harmless call: code 2 means that credentials and endpoint are well.
 
         Args:
             seen: filled in with what was met on the way.
         """
-        return await self._call(wire.encoded(wire.harmless()), None, Wire(seen=seen), self._probe_timeout)
+        return await self._call(wire.encoded(wire.harmless()), None, Wire(seen=seen, alone=True), self._probe_timeout)
 
-    async def _call(
-        self,
-        query: str,
-        vendor: Vendor | None,
-        on_wire: Wire,
-        limits: aiohttp.ClientTimeout | None = None,
-    ) -> Outcome:
-        offset_s = self._clock_offset_s
-        url = URL(f"{self._endpoint}?{query}&{self._public()}", encoded=True)
-        status: int | None = None
-        _ON_WIRE.set(on_wire)
-        try:
-            async with self._session.get(
-                url,
-                allow_redirects=False,
-                proxy=self._proxy,
-                timeout=limits or self._timeout,
-            ) as response:
-                status = response.status
-                if on_wire.seen is not None:
-                    on_wire.seen.answered(response)
-                body = b""
-                while len(body) <= wire.MAX_BODY_BYTES and (more := await response.content.readany()):
-                    body += more
-        except _TakenBack:
-            return HELD_BACK
-        except Exception as exc:  # whatever the library raises, what counts is whether anything was sent
-            if on_wire.seen is not None:
-                on_wire.seen.ended_at = _leg(exc, on_wire)
-            return _without_answer(exc, on_wire, status)
-        return self._answered(response, body, vendor, offset_s)
+    async def describe(
+        self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
+    ) -> TaskReport | NotReported:
+        """Ask what has become of one task: one request, which starts nothing and may be made again.
 
-    def _public(self) -> str:
-        """The public parameters of a call signed now, as a query string: nothing in them needs escaping."""
-        account, nonce = self._account, secrets.token_hex(8)
-        timestamp = int(self._clock() + self._clock_offset_s)
-        signed = signature(account.app_id, nonce, account.server_secret, timestamp)
-        test = "" if account.is_test is None else f"&IsTest={'true' if account.is_test else 'false'}"
-        return (
-            f"AppId={account.app_id}&SignatureNonce={nonce}&Timestamp={timestamp}&Signature={signed}"
-            f"&SignatureVersion={SIGNATURE_VERSION}{test}"
-        )
+        Args:
+            task_id: as the answer to its submission named it.
+            vendor: whose task it is.
+            on_wire: filled in with when the request may have left.
 
-    def _answered(
-        self, response: ClientResponse, body: bytes, vendor: Vendor | None, offset_s: float
-    ) -> Outcome:
-        status = response.status
-        envelope = wire.read_answer(body, vendor) if len(body) <= wire.MAX_BODY_BYTES else None
-        succeeded = envelope is not None and envelope.code == 0
-        retry_after_s = (
-            None if succeeded else _retry_after_s(response.headers.get("Retry-After"), self._clock)
-        )
-        if envelope is None:
-            if 400 <= status < 500 or status == 503:
-                return HttpRefusal(status, retry_after_s)
-            return ReplyLost(f"the answer (HTTP {status}, {len(body)} bytes) has no readable Code", status)
-        corrected = envelope.code == SIGNATURE_EXPIRED and self._learn_clock(response, offset_s)
-        return Answer(
-            code=envelope.code,
-            message=envelope.message,
-            request_id=envelope.request_id,
-            vendor_request_id=envelope.vendor_request_id,
-            task_id=envelope.task_id,
-            http_status=status,
-            retry_after_s=retry_after_s,
-            clock_corrected=corrected,
-        )
-
-    def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
-        """Learn how far our clock is off from the answer's ``Date``; False when there is nothing to learn.
-
-        A request that was signed with what was learned already teaches something only when our clock has
-        jumped meanwhile: else the clock is not what is wrong.
+        Source: ZEGO server API, "Query the status of a media processing task" (DescribeMediaTask).
         """
-        server_time = _server_time(response)
-        if server_time is None:
-            return False
-        offset_s = server_time - self._clock()
-        if signed_with_s and abs(offset_s - signed_with_s) < CLOCK_JUMP_S:
-            return False
-        self._clock_offset_s = offset_s
-        return True
+        on_wire = on_wire or Wire()
+        outcome = await self._call(reports.encoded_call(task_id, vendor), vendor, on_wire)
+        if not isinstance(outcome, Answer) or outcome.code != 0:
+            return outcome
+        report = reports.read_report(on_wire.body, task_id, vendor)
+        return report or ReplyLost("the answer says nothing readable of this task", outcome.http_status)
 
+    async def search(
+        self, wanted: media.Search, on_wire: Wire | None = None
+    ) -> media.SearchPage | NotReported:
+        """Ask for one page of the recordings that exist: one request, which may be made again.
 
-def _timeout(total_s: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total_s, connect=min(CONNECT_TIMEOUT_S, total_s))
+        Args:
+            wanted: what is looked for, and which page of it.
+            on_wire: filled in with when the request may have left.
 
-
-def _without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcome:
-    """The one place where the client library's exceptions become words: was anything sent or not."""
-    if on_wire.sent_at is None:
-        return NotSent(_words(exc))
-    if status is not None:
-        return ReplyLost(f"the answer was cut off: {_words(exc)}", status)
-    return ReplyLost(f"no answer came: {_words(exc)}")
-
-
-def _leg(exc: Exception, on_wire: Wire) -> Leg:
-    if on_wire.sent_at is not None:
-        return Leg.ANSWER
-    if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return Leg.NAME
-    if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return Leg.PROXY
-    if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
-        return Leg.TLS
-    return Leg.CONNECTION
-
-
-def _words(exc: BaseException) -> str:
-    """An exception in words that cannot hold a URL: what the system says, or its class."""
-    if isinstance(exc, _Unanswered):
-        return str(exc)
-    if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return "timed out"
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return "timed out while connecting"
-    if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection"
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        reason = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None)
-        detail = getattr(reason, "verify_message", "") or getattr(reason, "reason", "") or ""
-        return f"TLS failed: {detail}".rstrip(": ")
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return "the host's name was not found"
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"the proxy refused: HTTP {exc.status}"
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS failed: {exc.reason}" if getattr(exc, "reason", None) else "TLS failed"
-    if isinstance(exc, socket.gaierror):
-        return "the host's name was not found"
-    if isinstance(exc, OSError) and exc.errno:
-        return os.strerror(exc.errno)
-    return type(exc).__name__
-
-
-def _server_time(response: ClientResponse) -> float | None:
-    """The answer's ``Date``; None when it has none that can be read."""
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (KeyError, ValueError, OverflowError):
-        return None
-
-
-def _retry_after_s(value: str | None, clock: Callable[[], float]) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, as a number or a date; None when it says nothing."""
-    if value is None:
-        return None
-    try:
-        seconds = (
-            float(value)
-            if value.strip().isdecimal()
-            else (parsedate_to_datetime(value).timestamp() - clock())
-        )
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
-
-
-def _proxy_for(endpoint: URL) -> str | None:
-    """The proxy that the environment names for this endpoint; none for this machine's own addresses."""
-    host = endpoint.host or ""
-    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
-        return None
-    proxy = getproxies().get(endpoint.scheme)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+        Source: ZEGO server API, "Search media information" (SearchMedia).
+        """
+        on_wire = on_wire or Wire()
+        on_wire.max_body_bytes = media.MAX_BODY_BYTES
+        outcome = await self._call(wire.encoded(media.search_media(wanted)), None, on_wire)
+        if not isinstance(outcome, Answer) or outcome.code != 0:
+            return outcome
+        page = media.read_page(on_wire.body, wanted.archive)
+        return page or ReplyLost("the answer holds no readable list of recordings", outcome.http_status)

@@ -8,6 +8,55 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from functools import lru_cache
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
+from typing import NamedTuple
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -94,29 +143,33 @@ def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(parsed, dict) or (code := _integer(parsed.get("Code"))) is None:
+    if not isinstance(parsed, dict) or (code := integer_of(parsed.get("Code"))) is None:
         return None
-    part = _vendor_part(parsed.get("Data"), vendor)
-    task_id = (_text(part.get("TaskId")) or _text(part.get("task_id"))) if code == 0 else None
+    part = part_of(parsed.get("Data"), vendor)
+    task_id = (text_of(part.get("TaskId")) or text_of(part.get("task_id"))) if code == 0 else None
     return Envelope(
         code=code,
-        message=_text(parsed.get("Message")) or "",
-        request_id=_text(parsed.get("RequestId")),
-        vendor_request_id=_text(part.get("RequestId")),
+        message=text_of(parsed.get("Message")) or "",
+        request_id=text_of(parsed.get("RequestId")),
+        vendor_request_id=text_of(part.get("RequestId")),
         task_id=TaskId(task_id) if task_id else None,
     )
 
 
-def _vendor_part(data: object, vendor: Vendor | None) -> dict[str, object]:
-    """The vendor's part of ``Data``: the example shows an object, the table says a list of objects."""
-    part = data.get(vendor.value) if isinstance(data, dict) and vendor else None
+def part_of(data: object, vendor: Vendor | None) -> dict[str, object]:
+    """The vendor's part of ``Data``, the first where there are several; empty when there is none."""
+    return next(parts_of(data, vendor), {}) if vendor else {}
+
+
+def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
+    """The vendor's parts of ``Data``: the examples show an object, the tables say a list of objects."""
+    part = data.get(str(vendor)) if isinstance(data, dict) else None
     for candidate in part if isinstance(part, list) else [part]:
         if isinstance(candidate, dict):
-            return candidate
-    return {}
+            yield candidate
 
 
-def _integer(value: object) -> int | None:
+def integer_of(value: object) -> int | None:
     """A whole number of at most 64 bits, which is what can be kept; a longer one is no code."""
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value = int(value)
@@ -127,7 +180,7 @@ def _integer(value: object) -> int | None:
     return value
 
 
-def _text(value: object) -> str | None:
+def text_of(value: object) -> str | None:
     """Text that can be kept: what is no Unicode is replaced, what is endless is cut."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from batcher.ledger import Ledger, open_for_writing
-from batcher.loader import HowToRead, prepare
+from batcher.loader import HowToRead, prepare_all
 from batcher.manifest import Defaults
 from batcher.model import InDoubtPolicy, Place
 from batcher.runner import Ending, Runner, RunSettings
@@ -43,7 +43,7 @@ async def run_here(
     Raises:
         LedgerError: the ledger could not be written from the start.
     """
-    prepared = [prepare(str(path), HOW) for path in manifests]
+    prepared = [one for path in manifests for one in prepare_all([str(path)], HOW)]
     settings = RunSettings(rate_per_s=2000, concurrency=concurrency, in_doubt=policy)
     account = Account(SANDBOX_APP_ID, SANDBOX_SERVER_SECRET)
     try:

@@ -7,12 +7,14 @@ import shutil
 import sqlite3
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from conftest import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
 
 from batcher.cli.checking import disk_finding
@@ -563,3 +565,129 @@ async def test_the_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callabl
         assert (checked.code, checked.stdout, checked.stderr) == (0, "", "")
         assert (await cli("run", archive, *PICTURES, *FAST)).code == 0
         assert len([entry for entry in sandbox.log if entry.accepted]) == 2
+
+
+TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
+HEARD = ("notify", "ping", "metrics")
+
+
+def heard(done: Done) -> list[tuple[str, str, str]]:
+    """Level, subject and text of what is said of those who would hear of a run; no token is in anything."""
+    assert TOKEN not in done.stdout + done.stderr
+    found = [one for one in done.data["findings"] if one["about"] in HEARD]
+    return [(one["level"], one["about"], one["text"]) for one in found]
+
+
+async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
+    """Kinds of hooks, the monitor and the figures, without an address and without calling anybody."""
+    called: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        called.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", answer)
+    async with serving(cli), TestServer(app) as hooks:
+        assert heard(await cli("check", "--json")) == []
+        cli.env |= {
+            "BATCHER_NOTIFY": f"json://127.0.0.1:{hooks.port}/{TOKEN} json://127.0.0.1:{hooks.port}/{TOKEN}/2",
+            "BATCHER_NOTIFY_ON": "halt",
+            "BATCHER_PING_URL": f"http://127.0.0.1:{hooks.port}/{TOKEN}",
+            "BATCHER_METRICS_PORT": "9464",
+            "BATCHER_METRICS_FILE": "batcher.prom",
+        }
+        done = await cli("check", "--json")
+        text = await cli("check")
+    assert done.code == text.code == 0
+    assert heard(done) == [
+        (
+            "ok",
+            "notify",
+            "BATCHER_NOTIFY: 2 × json; told when going on would be wrong (BATCHER_NOTIFY_ON=halt)",
+        ),
+        ("ok", "ping", "BATCHER_PING_URL can be read; run and load tell it their begin and end"),
+        ("ok", "metrics", "figures are served at http://127.0.0.1:9464/metrics while a run goes on"),
+        ("ok", "metrics", "figures are kept in batcher.prom"),
+    ]
+    assert TOKEN not in text.stdout + text.stderr
+    assert called == []
+    assert not (cli.folder / "batcher.prom").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "about", "text", "remedy"),
+    [
+        (
+            "NOTIFY",
+            f"nonsense://{TOKEN}/x",
+            "notify",
+            "BATCHER_NOTIFY, URL 1 (nonsense): apprise does not",
+            "correct",
+        ),
+        ("NOTIFY", f"{TOKEN}", "notify", "BATCHER_NOTIFY, URL 1: apprise does not", "correct"),
+        (
+            "NOTIFY_FILE",
+            "gone.txt",
+            "notify",
+            "BATCHER_NOTIFY_FILE: gone.txt: No such file",
+            "correct the file",
+        ),
+        (
+            "NOTIFY_FILE",
+            "empty.txt",
+            "notify",
+            "BATCHER_NOTIFY_FILE: empty.txt: it holds no URL",
+            "correct the file",
+        ),
+        ("METRICS_FILE", "gone/b.prom", "metrics", "gone/b.prom: no such folder", "make "),
+        ("METRICS_FILE", ".", "metrics", ".: it is a folder", "name a file"),
+    ],
+)
+async def test_what_nobody_would_hear_is_a_warning(
+    cli: Cli, setting: str, value: str, about: str, text: str, remedy: str
+) -> None:
+    """A run would go on without it, so it is no failure; what to do is said."""
+    (cli.folder / "empty.txt").write_text("# nobody yet\n")
+    cli.env[f"BATCHER_{setting}"] = value
+    async with serving(cli):
+        done = await cli("check", "--json")
+        quiet = await cli("check", "-q")
+    assert done.code == 0
+    [(level, found, said)] = heard(done)
+    assert (level, found, said[: len(text)]) == ("warn", about, text)
+    [finding] = [one for one in done.data["findings"] if one["about"] == about]
+    assert finding["remedy"].startswith(remedy)
+    assert quiet.stdout.startswith(f"warn  {about}")
+
+
+async def test_figures_for_everybody_are_a_warning(cli: Cli) -> None:
+    """An address of this machine that others reach."""
+    async with serving(cli):
+        cli.env |= {"BATCHER_METRICS_PORT": "9464", "BATCHER_METRICS_HOST": "::"}
+        found = await check(cli, code=0)
+    assert levels(found) == {"metrics": "warn"}
+    assert "http://[::]:9464/metrics" in found["metrics"]["text"]
+    assert "no password" in found["metrics"]["remedy"]
+
+
+async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
+    """The number of addresses, and the extra."""
+    blocked = cli.folder / "blocked" / "apprise"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError('not installed')\n")
+    code = f"import sys; sys.path.insert(0, {str(blocked.parent)!r}); from batcher.cli import main; main()"
+    async with serving(cli):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, "check", "--json"),
+            cwd=cli.folder,
+            env={**cli.env, "BATCHER_NOTIFY": f"slack://{TOKEN}/b/c"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        done = await cli.finish(process)
+    assert heard(done) == [
+        ("warn", "notify", "BATCHER_NOTIFY: 1 URL; apprise, which reads them, is not installed")
+    ]
+    assert "batcher[notify]" in done.stdout

@@ -22,12 +22,16 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from conftest import Cli, query, serving, tencent_ids, write_manifest
 
 from batcher import __version__
 from batcher.cli.app import app
+from batcher.cli.outlet import END_S
+from batcher.notifying import LIMIT_S
 from batcher.runner import Exit
-from batcher.sandbox import SANDBOX_SERVER_SECRET
+from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
 from batcher.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +48,9 @@ GRACE_S: float = Settings.model_fields["grace"].default
 COMMANDS: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group
 
 RECORDINGS, STATE = "/srv/recordings", "/var/lib/batcher"
+TEXTFILES = "/var/lib/node_exporter/textfile_collector"
+STOPPING_S = GRACE_S + LIMIT_S + END_S
+"""The longest that a stopped run takes: for the wire, for hooks, and for a reader of stderr."""
 
 
 # -- reading them ------------------------------------------------------------------------------------
@@ -157,6 +164,24 @@ def test_the_version_is_todays() -> None:
 # -- each does a night's work ------------------------------------------------------------------------
 
 
+OPTION = "#: "
+"""What stands before a line of a unit that is an option."""
+
+
+@pytest.fixture
+def with_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The units as they are once the marks before all options are taken away; the folder they are in."""
+    here = sys.modules[__name__]
+    for path in FILES:
+        place = tmp_path / "contrib" / path.relative_to(CONTRIB)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(path.read_text("utf-8").replace(OPTION, ""), "utf-8")
+    for name in ("SERVICE", "CRONTAB", "CRONJOB"):
+        monkeypatch.setattr(here, name, tmp_path / "contrib" / getattr(here, name).relative_to(CONTRIB))
+    monkeypatch.setattr(here, "CONTRIB", tmp_path / "contrib")
+    return tmp_path / "contrib"
+
+
 @dataclass(frozen=True)
 class Job:
     """What is started at night: words, and the environment they are started in."""
@@ -215,8 +240,13 @@ class Machine:
         for folder in (self.recordings, self.state):
             folder.mkdir(parents=True)
         self.secret.write_text(SANDBOX_SERVER_SECRET + "\n")
+        self.figures = self.folder / "figures"
+        self.notify = self.folder / "notify"
+        self.figures.mkdir()
         self._places = {
+            **{place: str(self.notify) for place in (job.env.get("BATCHER_NOTIFY_FILE"),) if place},
             job.secret_file: str(self.secret),
+            TEXTFILES: str(self.figures),
             RECORDINGS: str(self.recordings),
             STATE: str(self.state),
             "/opt/batcher/bin": str(Path(sys.executable).parent),
@@ -297,6 +327,44 @@ async def test_a_unit_says_what_is_wrong(cli: Cli, unit: str) -> None:
         assert sandbox.log == []
 
 
+@pytest.mark.usefixtures("with_options")
+@pytest.mark.parametrize("unit", JOBS)
+async def test_a_unit_with_its_options_tells_of_a_night_and_keeps_its_figures(cli: Cli, unit: str) -> None:
+    """A recording that does not exist reaches the hook; another user can read the figures."""
+    notes: list[dict[str, Any]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        notes.append(await request.json())
+        return web.Response()
+
+    hook = web.Application()
+    hook.router.add_post("/{token}", take)
+    missing, *_ = ids = tencent_ids(3)
+    settings = SandboxSettings(rate_per_s=None, by_file={missing: Fault.parse("code:41003")})
+    async with serving(cli, settings, ledger_made=False), TestServer(hook) as hooks:
+        machine = Machine(cli, JOBS[unit]())
+        machine.notify.write_text(f"json://127.0.0.1:{hooks.port}/T0K3N\n")
+        write_manifest(machine.recordings / "monday.csv", ([one] for one in ids))
+        code, _, err = await machine.night()
+    assert code == 1, err
+    assert "T0K3N" not in err
+    assert [note["title"] for note in notes] == ["batcher: done, with new problems (exit code 1)"]
+    figures = machine.figures / "batcher.prom"
+    assert "batcher_last_run_exit_code 1.0" in figures.read_text("utf-8")
+    assert stat.S_IMODE(figures.stat().st_mode) == 0o644
+
+
+def test_the_options_are_taken_by_their_readers(with_options: Path, tmp_path: Path) -> None:
+    """With the marks away each file is still one that systemd and Kubernetes take."""
+    assert (with_options / "crontab").read_text("utf-8") != (ROOT / "contrib" / "crontab").read_text("utf-8")
+    assert unit_problems(SERVICE.read_text("utf-8"), TIMER.read_text("utf-8"), tmp_path) == ""
+    assert object_problems(objects()["CronJob"], tmp_path) == []
+    assert unit_of(SERVICE)["Service"]["ReadWritePaths"] == [TEXTFILES]
+    mounts = {one["name"]: one["mountPath"] for one in pod()["containers"][0]["volumeMounts"]}
+    assert mounts["figures"] == TEXTFILES
+    assert set(mounts) == {one["name"] for one in pod()["volumes"]}
+
+
 # -- cron --------------------------------------------------------------------------------------------
 
 
@@ -331,13 +399,14 @@ PROMISED = {
 KNOWN_KEYS = {
     "Unit": "Description Wants After RequiresMountsFor",
     "Service": "Type User Group UMask StateDirectory StateDirectoryMode WorkingDirectory Environment "
-    "EnvironmentFile LoadCredential ExecStart SuccessExitStatus TimeoutStartSec TimeoutStopSec KillSignal "
-    "KillMode Restart SyslogIdentifier MemoryMax TasksMax LimitCORE ProtectSystem ProtectHome PrivateTmp "
-    "PrivateDevices PrivateMounts ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs "
-    "ProtectKernelModules ProtectKernelTunables ProtectProc ProcSubset NoNewPrivileges "
-    "CapabilityBoundingSet AmbientCapabilities LockPersonality MemoryDenyWriteExecute RemoveIPC "
-    "RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID SystemCallArchitectures "
-    "SystemCallFilter SystemCallErrorNumber",
+    "EnvironmentFile LoadCredential ReadWritePaths ExecStart SuccessExitStatus TimeoutStartSec "
+    "TimeoutStopSec KillSignal KillMode Restart SyslogIdentifier MemoryMax TasksMax LimitCORE "
+    "ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateMounts ProtectClock "
+    "ProtectControlGroups ProtectHostname ProtectKernelLogs ProtectKernelModules "
+    "ProtectKernelTunables ProtectProc ProcSubset NoNewPrivileges CapabilityBoundingSet "
+    "AmbientCapabilities LockPersonality MemoryDenyWriteExecute RemoveIPC RestrictAddressFamilies "
+    "RestrictNamespaces RestrictRealtime RestrictSUIDSGID SystemCallArchitectures SystemCallFilter "
+    "SystemCallErrorNumber",
     "Timer": "OnCalendar Persistent RandomizedDelaySec Unit",
     "Install": "WantedBy",
 }
@@ -354,7 +423,7 @@ def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     """Work left and a stop in order are no failures; stopping takes as long as batcher may take for it."""
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [f"{int(Exit.WORK_LEFT)} {int(Exit.SIGTERM)}"]
-    assert float(service["TimeoutStopSec"][0]) > GRACE_S
+    assert float(service["TimeoutStopSec"][0]) > STOPPING_S
     assert service["TimeoutStartSec"] == ["infinity"]
     assert service["Restart"] == ["no"]
 
@@ -431,6 +500,8 @@ def test_the_image_is_as_promised() -> None:
     assert int(user) > 0
     assert int(group) > 0
     assert argument("STOPSIGNAL") == "SIGTERM"
+    waited = re.findall(r"--stop-timeout (\d+)", DOCKERFILE.read_text("utf-8"))
+    assert [seconds for seconds in waited if int(seconds) > STOPPING_S] == waited != []
     assert json.loads(argument("ENTRYPOINT")) == ["batcher"]
     assert json.loads(argument("CMD")) == ["--help"]
 
@@ -538,6 +609,7 @@ _POD = {
             "persistentVolumeClaim": {"claimName": str, "readOnly": bool},
             "secret": {"secretName": str, "defaultMode": int, "items": [{"key": str, "path": str}]},
             "emptyDir": {"sizeLimit": str},
+            "hostPath": {"path": str, "type": str},
         }
     ],
 }
@@ -648,7 +720,7 @@ def test_the_cronjob_is_as_promised() -> None:
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
     assert pod()["restartPolicy"] == "Never"
-    assert pod()["terminationGracePeriodSeconds"] > GRACE_S
+    assert pod()["terminationGracePeriodSeconds"] > STOPPING_S
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
     volumes = {one["name"]: one for one in pod()["volumes"]}
     assert volumes["ledger"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]

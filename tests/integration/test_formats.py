@@ -16,6 +16,17 @@ TABLE = [{"file_id": one, "room": f"room {number},\n晨会"} for number, one in 
 TABLE[5] = {"file_id": "1.39776E+18", "room": "broken"}
 
 
+COUNTED = {
+    "csv": ("line", 12),
+    "text": ("line", 6),
+    "jsonl": ("line", 6),
+    "json": ("line", 22),
+    "parquet": ("row", 6),
+    "xlsx": ("row", 7),
+}
+"""Where the broken row stands, as a person finds it."""
+
+
 @pytest.mark.parametrize(
     ("format_", "packing"), [(one, "plain") for one in FORMATS] + [("jsonl", "gzip"), ("parquet", "zstd")]
 )
@@ -29,7 +40,8 @@ async def test_a_manifest_of_every_format_goes_the_whole_way(
     async with serving(cli, NO_LIMIT) as sandbox:
         done = await cli.run(archive.name, *PICTURES)
         assert done.code == 1, done.stderr
-        assert f"{archive.name} line " in done.stderr
+        word, number = COUNTED[format_]
+        assert f"{archive.name} {word} {number}, " in done.stderr
         assert "file_id: 1.39776E+18 has lost its digits" in done.stderr
         rows = await referee(cli, sandbox)
         assert (await cli.run(archive.name, *PICTURES)).code == 0
@@ -43,6 +55,31 @@ async def test_a_manifest_of_every_format_goes_the_whole_way(
     assert [row["status"] for row in exported] == ["submitted"] * 5 + ["invalid"] + ["submitted"] * 6
     [(path,)] = query(tmp_path / "batcher.db", "SELECT DISTINCT path FROM loads WHERE path <> '-'")
     assert path == str(archive)
+
+
+@pytest.mark.parametrize(
+    ("format_", "word", "first"), [("parquet", "row", 1), ("xlsx", "row", 2), ("csv", "line", 2)]
+)
+async def test_every_message_counts_as_the_file_does(
+    cli: Cli, tmp_path: Path, format_: str, word: str, first: int
+) -> None:
+    """Rows of a Parquet file or a sheet are rows, whoever speaks of them and whatever the file is called."""
+    extension, write = FORMATS[format_]
+    good, rounded = tmp_path / f"good{extension}", tmp_path / "rounded"
+    good.write_bytes(write([{"file_id": one, "room": "4711"} for one in IDS]))
+    rounded.write_bytes(
+        write([{"file_id": f"{n}{'0' * 6}", "room": "4711"} for n in range(10**12, 10**12 + 30)])
+    )
+    done = await cli("load", rounded, *PICTURES, "--format", format_)
+    assert f"first on {word} {first}: " in done.stderr
+    bad = tmp_path / "bad"
+    bad.write_bytes(write([{"file_id": IDS[0], "room": "4711"}, {"file_id": "x", "room": "4711"}]))
+    done = await cli("load", bad, good, *PICTURES, "--format", format_)
+    assert f"bad {word} {first + 1}, file_id: x" in " ".join(done.stderr.split())
+    assert f"bad {word} {first}\n" in (await cli("show", IDS[0])).stdout
+    assert f"good{extension} {word} {first + 1}\n" in (await cli("show", IDS[1])).stdout
+    done = await cli("load", good, "--definition", "20", *PICTURES[:2], *PICTURES[4:])
+    assert f"For example {word} {first}, {IDS[0]}" in " ".join(done.stderr.split())
 
 
 async def test_text_and_the_vendors_own_documents(cli: Cli, tmp_path: Path) -> None:

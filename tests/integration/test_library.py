@@ -34,6 +34,7 @@ from batcher import (
     Notice,
     OpenLedger,
     Result,
+    RowStatus,
     RunSettings,
     SettingsError,
     State,
@@ -174,6 +175,54 @@ async def test_results_are_what_an_export_holds(cli: Cli, tmp_path: Path) -> Non
         assert result.first_sent_at is not None
         assert result.first_sent_at.isoformat(timespec="milliseconds")[:23] == row["first_sent_at"][:23]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_results_of_a_manifest_are_what_its_export_holds(cli: Cli, tmp_path: Path) -> None:
+    """Its rows in their order: submitted, twice, not loaded and invalid, with its own columns."""
+    ids = tencent_ids(3)
+    header = ("file_id", "vendor", "note", "offsets")
+    first = write_manifest(tmp_path / "a.csv", [[one, "Tencent", "x", "1"] for one in ids[:2]], header)
+    rows = [[ids[1], "tencent", "y", "1.0"], ["1.3E+18", "Tencent", "z", "7"], [ids[0], "", "", ""]]
+    rows += [[ids[2], "Tencent", "", ""], [ids[1], "Tencent", "again", ""], ["/a.mp4", "Aliyun", "", ""]]
+    manifest = write_manifest(tmp_path / "b.csv", rows, header)
+    async with Sandbox(NO_LIMIT).serve() as url, open_ledger(tmp_path / "batcher.db") as ledger:
+        how = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
+        await ledger.run(ACCOUNT, FAST, manifests=[first], how=how, endpoint=url)
+        results = [result async for result in ledger.results(manifest, how=how)]
+    assert [one.status for one in results] == [
+        State.SUBMITTED,
+        RowStatus.INVALID,
+        State.SUBMITTED,
+        RowStatus.NOT_LOADED,
+        State.SUBMITTED,
+        RowStatus.INVALID,
+    ]
+    assert [one.own for one in results] == [{"note": note} for note in ("y", "z", "", "", "again", "")]
+    options = ("--vendor", "Tencent", "--definition", "10", "--offset", "1")
+    for result, row in zip(results, await cli.export(manifest, *options), strict=True):
+        for name in set(COLUMNS) - {"offsets", "first_sent_at", "last_answer_at"}:
+            assert (getattr(result, name) or None) == (row[name] or None), name
+        assert (";".join(result.offsets) or None) == row["offsets"]
+        assert bool(result.first_sent_at) == bool(row["first_sent_at"])
+
+
+async def test_results_of_a_manifest_that_cannot_be_used(ledger: OpenLedger, tmp_path: Path) -> None:
+    """It is said as loading would say it; what was read before is handed out, and the file is let go."""
+    with pytest.raises(ManifestError, match="no such file"):
+        await anext(ledger.results(tmp_path / "none.csv"))
+    broken = tmp_path / "broken.csv"
+    broken.write_text("\n".join(["file_id", *tencent_ids(2_500), '"1397']))
+    results, seen = ledger.results(broken, how=PICTURES), 0
+    while seen < 2_000:
+        await anext(results)
+        seen += 1
+    with pytest.raises(ManifestError, match="line 2502: a quote"):
+        [_ async for _ in results]
+    results = ledger.results(broken, how=PICTURES)
+    await anext(results)
+    await ledger.close()
+    with pytest.raises(LedgerError, match="is closed"):
+        [_ async for _ in results]
 
 
 async def test_results_are_read_while_a_run_goes_on(ledger: OpenLedger) -> None:

@@ -95,6 +95,23 @@ async def test_a_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path])
     assert good.stderr == ""
 
 
+@pytest.mark.parametrize("options", [(), JSON], ids=["text", "json"])
+async def test_work_left_on_purpose_is_no_problem_in_either_format(
+    cli: Cli, manifest: Callable[..., Path], options: tuple[str, ...]
+) -> None:
+    """Under ``-q`` an end that was asked for writes nothing; work that could not be got at does."""
+    archive = manifest(tencent_ids(12))
+    async with serving(cli) as sandbox:
+        on_purpose = await cli.run(archive, *PICTURES, "--limit", "1", *options, "-q")
+        loud = await cli.run("--limit", "1", *options)
+        await sandbox.stop_listening()
+        outage = await cli("run", "--max-duration", "2s", "--concurrency", "1", *options, "-q")
+    assert (on_purpose.code, loud.code, outage.code) == (4, 4, 4)
+    assert on_purpose.stderr == ""
+    assert "10 left to send" in loud.stderr
+    assert "while the endpoint did not answer" in outage.stderr
+
+
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
 async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
     """A wrong secret halts: that, and why, also when only problems are wanted."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from conftest import FAST, PICTURES, Cli, Done, serving, tencent_ids, until
+from conftest import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.notifying import Errands, Occasion, is_wanted, ping, ping_at
 from batcher.sandbox import Fault, SandboxSettings
@@ -190,14 +190,90 @@ async def test_never_is_never(cli: Cli, manifest: Manifest, hooks: Hooks) -> Non
     assert hooks.pings == ["/start", "/1"]
 
 
-async def test_a_dry_run_and_other_commands_tell_nobody(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Only a run is told of."""
+async def test_a_dry_run_and_readers_tell_nobody(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Somebody sits before them."""
     cli.env["BATCHER_NOTIFY_ON"] = "always"
     async with serving(cli):
         assert (await cli("run", manifest(IDS), *PICTURES, "--dry-run")).code == 0
-        assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
         await cli.status()
+        await cli.export()
     assert hooks.calls == []
+
+
+async def test_a_load_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """Under its own name: what came in, rows that cannot be sent, a manifest that is not there."""
+    async with serving(cli):
+        assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
+        assert (hooks.pings, hooks.notes) == (["/start", ""], [])
+        bad = await cli("load", manifest([*IDS, "room-1", "room-2"], "bad.csv"), *PICTURES)
+        gone = await cli("load", "gone.csv", *PICTURES)
+        cli.env["BATCHER_NOTIFY_ON"] = "always"
+        assert (await cli("load", manifest(tencent_ids(9), "more.csv"), *PICTURES)).code == 0
+    assert (bad.code, gone.code) == (1, 2)
+    assert told(bad) == told(gone) == []
+    assert hooks.pings == ["/start", "", "/start", "/1", "/start", "/2", "/start", ""]
+    assert [(note["title"], note["type"]) for note in hooks.notes] == [
+        ("batcher load: done, with new problems (exit code 1)", "failure"),
+        ("batcher load: could not run (exit code 2)", "failure"),
+        ("batcher load: all done (exit code 0)", "success"),
+    ]
+    first, second, third = (note["message"] for note in hooks.notes)
+    assert first.startswith(
+        "All was loaded, but there are rows that cannot be sent. This load: 0 new submissions, "
+        "2 new invalid rows; 4 left to send. Host "
+    )
+    assert f"ledger {cli.folder / 'batcher.db'}." in first
+    assert "batcher status" in first
+    assert "gone.csv" in second
+    assert third.startswith(f"All was loaded. This load: {9 - len(set(IDS) & set(tencent_ids(9)))} new ")
+
+
+async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, hooks: Hooks) -> None:
+    """A signal ends it in order, with its exit code; the same load goes on with it."""
+    async with serving(cli):
+        process = await cli.start("load", "-", *PICTURES)
+        assert process.stdin is not None
+        rows = "".join(f"{one}\n" for one in tencent_ids(15_000))
+        process.stdin.write(f"file_id\n{rows}".encode())
+        await process.stdin.drain()
+        ledger = cli.folder / "batcher.db"
+        await until(lambda: query(ledger, "SELECT count(*) FROM submissions")[0][0] >= 10_000)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert process.stderr is not None
+            said = (await process.stderr.read()).decode()
+            assert await process.wait() == 143
+        status = await cli.status()
+    assert "stopped while loading; what was read is kept" in said
+    assert status["submissions"]["pending"] >= 10_000
+    assert [load["unfinished"] for load in status["loads"]] == [True]
+    assert hooks.pings == ["/start", "/143"]
+    [note] = hooks.notes
+    assert note["title"] == "batcher load: stopped from outside (exit code 143)"
+    assert note["message"].endswith("Go on: the same batcher load again")
+
+
+async def test_a_retry_is_told_of_and_turns_no_check_green(
+    cli: Cli, manifest: Manifest, hooks: Hooks
+) -> None:
+    """It sends nothing: a monitor that waits for the night's work hears nothing of it."""
+    async with serving(cli, ONE_MISSING):
+        quiet = {"BATCHER_NOTIFY_ON": "never", "BATCHER_PING_URL": ""}
+        assert (await cli("run", manifest(IDS), *PICTURES, *FAST, env=quiet)).code == 1
+        assert (await cli("retry", "--state", "lost")).code == 2
+        assert (await cli("retry")).code == 0
+        cli.env["BATCHER_NOTIFY_ON"] = "always"
+        assert (await cli("retry")).code == 0
+        assert (await cli("retry", "-l", "elsewhere.db")).code == 6
+    assert hooks.pings == []
+    assert [note["title"] for note in hooks.notes] == [
+        "batcher retry: could not run (exit code 2)",
+        "batcher retry: all done (exit code 0)",
+        "batcher retry: the ledger cannot be used (exit code 6)",
+    ]
+    assert "--state lost" in hooks.notes[0]["message"]
+    assert hooks.notes[1]["message"].startswith("0 submissions back in the queue. Host ")
+    assert hooks.notes[2]["message"].endswith("Correct that, then go on: the same batcher retry again")
 
 
 async def test_every_address_is_told_and_those_that_fail_are_named_once(

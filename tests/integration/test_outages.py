@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from conftest import FAST, PICTURES, Cli, query, referee, serving, tencent_ids
+import pytest
+from conftest import FAST, PICTURES, Cli, query, referee, serving, tencent_ids, until
 
+from batcher.governor import SILENT_CALLS
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 NOT_SENT = "SELECT count(*) FROM attempts WHERE outcome = 'not_sent'"
@@ -73,6 +77,62 @@ async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callabl
         status = await cli.status()
         await sandbox.start_listening()
     assert status["submissions"]["pending"] == 30
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "said"),
+    [
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGINT, 130, "stopped by SIGINT"),
+        (None, 4, "its time was over"),
+    ],
+)
+async def test_what_ends_during_an_outage_names_it(
+    cli: Cli, manifest: Callable[..., Path], by: signal.Signals | None, code: int, said: str
+) -> None:
+    """Since when nobody answers, what the last call met and what to do: in words, and for programs."""
+    archive = manifest(tencent_ids(30))
+    window = () if by else ("--max-duration", "2s")
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        await sandbox.stop_listening()
+        process = await cli.start("run", archive, *PICTURES, *FAST, *window, "--json", "--log-format", "json")
+        assert process.stderr is not None
+        async with asyncio.timeout(20):
+            while b"outage_began" not in await process.stderr.readline():
+                pass
+        if by:
+            process.send_signal(by)
+        done = await cli.finish(process)
+        again = await cli("run", *FAST, "-q", "--max-duration", "1s")
+        await sandbox.start_listening()
+    assert (done.code, again.code) == (code, 4)
+    pattern = (
+        r" while the endpoint did not answer \(since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC, "
+        r"last: Connection refused\), 30 left to send; check the network and BATCHER_ENDPOINT\. "
+        r"The next run goes on"
+    )
+    event = json.loads(done.stderr.splitlines()[-1])
+    assert (event["event"], event["exit_code"]) == ("run_finished", code)
+    [since] = re.findall(re.escape(said) + pattern, event["reason"])
+    assert done.data["outage"] == event["outage"]
+    assert event["outage"]["met"] == "Connection refused"
+    assert event["outage"]["since"].replace("T", " ").startswith(since)
+    assert re.match("batcher: its time was over" + pattern + "\n", again.stderr)
+
+
+async def test_an_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A run that is stopped after its endpoint has come back was stopped by a signal, and nothing else."""
+    archive = manifest(tencent_ids(60))
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        await sandbox.stop_listening()
+        process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none", "--json")
+        await until(lambda: query(cli.folder / "batcher.db", NOT_SENT)[0][0] >= SILENT_CALLS)
+        await sandbox.start_listening()
+        await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 3, 20)
+        process.send_signal(signal.SIGTERM)
+        done = await cli.finish(process)
+    assert done.code == 143
+    assert (done.data["reason"], done.data["outage"]) == ("stopped by SIGTERM", None)
 
 
 def _probes(sandbox: Sandbox) -> int:

@@ -15,7 +15,7 @@ from serving_files import Files, serving_files
 from written import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text
 
 from batcher.errors import ManifestError
-from batcher.loader import HowToRead, prepare
+from batcher.loader import HowToRead, prepare_all
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.remote import lasting, redacted
 
@@ -283,4 +283,4 @@ def test_a_url_is_a_stream_that_is_judged_like_a_file(files: Files) -> None:
         json.dumps({"file_id": f"{n}0000"}) + "\n" for n in range(9**9, 9**9 + 40)
     ).encode()
     with pytest.raises(ManifestError, match=r"rounded\.jsonl: 40 of 40 Tencent ids end in 0000"):
-        prepare(f"{files.url}/rounded.jsonl", HowToRead(TENCENT))
+        prepare_all([f"{files.url}/rounded.jsonl"], HowToRead(TENCENT))

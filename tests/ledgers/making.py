@@ -1,6 +1,6 @@
 """Makes the ledger of today's schema that the tests of tomorrow open: one for each schema, kept for good.
 
-Run as a script, with the name of the file to make: ``python tests/ledgers/making.py tests/ledgers/0002.db``.
+Run as a script, with the name of the file to make: ``python tests/ledgers/making.py tests/ledgers/0003.db``.
 The command line does all of it, against a sandbox on this machine, so that what is in the file is what people
 have: every state, every kind of attempt, invalid rows, loads that ended and one that did not, runs that ended
 and one that was killed.

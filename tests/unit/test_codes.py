@@ -9,8 +9,9 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from batcher.cli.app import app
-from batcher.cli.codes import DOES_IN_CHINESE, columns, wide_paragraph
+from batcher.cli.codes import DOES_IN_CHINESE, wide_paragraph
 from batcher.disposition import KINDS, Kind
+from batcher.report.words import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
 
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -68,7 +69,7 @@ def test_texts_stand_in_one_column(width: int) -> None:
     """Labels and the lines that follow begin their text in the same column, and none is too wide."""
     lines = said(width=width).splitlines()
     assert max(map(cell_len, lines)) <= min(width, 100)
-    bodies = [line for line in lines if not line.startswith("code ")]
+    bodies = [line for line in lines if line and not line.startswith("code ")]
     starts = {cell_len(line) - cell_len(re.sub(r"^  (\S+ +| {10,})", "", line)) for line in bodies}
     assert starts == {12}
     assert [line for line in bodies if line.strip()[0] in CLOSING] == []

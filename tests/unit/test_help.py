@@ -23,11 +23,16 @@ for name, command in GROUP.commands.items():
 NAMES = sorted(COMMANDS)
 
 
+def printed(*words: str, columns: int) -> list[str]:
+    """The lines of a command's help at a width."""
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(columns)})
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
 def help_of(*words: str) -> str:
     """A command's help as it is printed, on one line."""
-    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
-    assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
+    return " ".join(" ".join(printed(*words, columns=200)).split())
 
 
 def examples(text: str) -> list[list[str]]:
@@ -63,6 +68,28 @@ def test_every_example_in_help_parses(name: str) -> None:
         assert words[:own] == name.split()
         context = COMMANDS[name].make_context(name, words[own:])
         assert context.params or hasattr(COMMANDS[name], "commands")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_can_be_copied_from_a_narrow_terminal(name: str) -> None:
+    """At 80 columns every example stands whole on one line, since a torn one cannot be pasted."""
+    lines = [" ".join(line.split()) for line in printed(*name.split(), columns=80)]
+    wanted = re.findall(r"Examples?[^:\n]*:\s+(batcher .+)", inspect.cleandoc(COMMANDS[name].help))
+    assert [one for one in wanted if not any(line.endswith(one) for line in lines)] == []
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(60, 60), (80, 80), (200, 100)])
+def test_help_is_as_wide_as_can_be_read(columns: int, widest: int) -> None:
+    """No line is wider than the terminal, and none than a person reads with ease."""
+    for name in NAMES:
+        assert max(map(len, printed(*name.split(), columns=columns))) == widest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_no_types_of_the_language(name: str) -> None:
+    """A flag takes no value, and says so by naming none."""
+    text = help_of(*name.split())
+    assert re.findall(r"<\w+>|list\[", text) == []
 
 
 def test_the_programs_own_help_names_every_command_and_exit_code() -> None:

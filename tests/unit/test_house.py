@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,24 +15,35 @@ from batcher import api
 ROOT = Path(batcher.__file__).parent
 MIGRATIONS = ROOT.parent / "migrations"
 
-WORDS = {"errors", "model", "notices", "records", "redaction"}
-TOOLS = {"disposition", "ledger", "manifest", "pacer", "report", "settings", "zego"}
-FLOW = {"claims", "governor", "loader", "worker"}
+WORDS = {"audit", "callbacks", "errors", "history", "model", "notices", "records", "redaction"}
+TOOLS = {"disposition", "ledger", "manifest", "pacer", "pictures", "report", "settings", "zego"}
+FLOW = {"claims", "governor", "loader", "matching", "worker"}
 
 FLOORS: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(TOOLS, WORDS),
     "ledger": WORDS | {"bundled"},
+    "manifest": WORDS | {"version"},
     **dict.fromkeys(FLOW, WORDS | TOOLS | FLOW),
-    "runner": WORDS | TOOLS | FLOW,
+    "inquiry": WORDS | TOOLS | FLOW,
+    "discovery": WORDS | TOOLS | {"inquiry"},
+    "verification": WORDS | TOOLS | {"discovery", "inquiry"},
+    "fetching": WORDS | TOOLS,
+    "confirming": WORDS | TOOLS | {"runner", "tracker"},
+    "receiver": WORDS | TOOLS,
+    "window": set(),
+    "runner": WORDS | TOOLS | FLOW | {"window"},
+    "tracker": WORDS | TOOLS | FLOW | {"runner", "window"},
     "metrics": WORDS | {"ledger", "report"},
     "notifying": set(),
-    "wiring": WORDS | TOOLS | FLOW | {"runner", "version"},
+    "wiring": WORDS | TOOLS | FLOW | {"runner", "window", "version"},
     "api": WORDS | TOOLS | FLOW | {"runner", "wiring"},
     "cli": WORDS
     | TOOLS
     | FLOW
-    | {"runner", "wiring", "metrics", "notifying", "sandbox", "bundled", "version"},
+    | {"discovery", "fetching", "inquiry", "verification"}
+    | {"confirming", "receiver", "tracker"}
+    | {"runner", "window", "wiring", "metrics", "notifying", "sandbox", "bundled", "version"},
     "__main__": {"cli"},
     "__init__": {"api"},
     "bundled": set(),
@@ -120,6 +132,14 @@ def test_every_module_is_named_by_a_noun_of_the_field() -> None:
 def test_every_module_says_what_it_is(file: Path) -> None:
     """Each module opens with a docstring."""
     assert ast.get_docstring(ast.parse(file.read_text("utf-8")))
+
+
+def test_the_word_for_where_a_row_stands_has_one_owner() -> None:
+    """Whether a manifest's row is told by a line or a row is for the model to say, not for each message."""
+    wording = re.compile(r"\b(?:line|row) \{")
+    files = [ROOT / "loader.py", *(ROOT / "manifest").glob("*.py"), *(ROOT / "report").glob("*.py")]
+    files += [ROOT / "cli" / "reading.py", ROOT / "records.py"]
+    assert [str(file) for file in files if wording.search(file.read_text("utf-8"))] == []
 
 
 def test_the_public_names() -> None:

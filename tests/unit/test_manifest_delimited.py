@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +19,25 @@ from batcher.model import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@contextmanager
+def limit(characters: int) -> Iterator[None]:
+    """The longest cell that the standard library's reader takes, for the whole process."""
+    before = csv.field_size_limit(characters)
+    try:
+        yield
+        assert characters == csv.field_size_limit()
+    finally:
+        csv.field_size_limit(before)
+
+
+def outcome(text: str) -> list[Row | InvalidRow] | str:
+    """The rows of a manifest, or why it cannot be used."""
+    try:
+        return rows_of(text)
+    except ManifestError as exc:
+        return str(exc)
 
 
 def rows_of(text: str) -> list[Row | InvalidRow]:
@@ -128,3 +149,38 @@ def test_a_long_cell_is_no_fault() -> None:
     assert isinstance(row, Row)
     assert row.extra is not None
     assert len(row.extra) > MAX_LINE - 10
+
+
+PIECES = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "a", "bc ", ";"]), max_size=30).map(
+    "".join
+)
+
+
+@given(PIECES)
+@example('1,"a\nb"c\n2,"d"\n')
+@example('1,"a\n\n""b""\n",\n2,x')
+@example('1,"a')
+@example("1,\n\n2")
+def test_the_limit_of_the_process_has_no_effect(text: str) -> None:
+    """Whatever the process lets a cell hold, the same rows and faults come out, and it stays as it is."""
+    manifest = f"file_id,own\n{text}"
+    with limit(1 << 30):
+        expected = outcome(manifest)
+    for characters in (0, 1, 3):
+        with limit(characters):
+            assert expected == outcome(manifest)
+
+
+def test_a_long_cell_needs_nothing_of_the_process() -> None:
+    """Cells beyond the limit that a process begins with are read, the rows after them too."""
+    long, lines = "x" * 300_000, "y\n" * 150_000
+    with limit(131_072):
+        rows = rows_of(f'file_id,{long}\n1,{long}\n2,"{lines}"\n3,z\n')
+    assert [(row.line, row.file_id) for row in rows if isinstance(row, Row)] == [
+        (2, "1"),
+        (3, "2"),
+        (150_004, "3"),
+    ]
+    assert [{long: long}, {long: lines}, {long: "z"}] == [
+        json.loads(row.extra or "") for row in rows if isinstance(row, Row)
+    ]

@@ -172,7 +172,7 @@ def test_blank_lines_are_passed_over(blank: str) -> None:
 def test_cells_missing_at_the_end_are_left_out() -> None:
     """A short row is filled up with nothing."""
     row = only_row("room,file_id,host\n4711,12\n")
-    assert (row.file_id, row.extra) == ("12", '{"room":"4711","host":""}')
+    assert (row.file_id, row.extra) == ("12", '{"host":"","room":"4711"}')
 
 
 def test_blank_cells_beyond_the_header_are_ignored() -> None:

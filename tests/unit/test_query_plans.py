@@ -40,6 +40,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "records": lambda ledger: ledger.records(after_id=7, limit=500),
     "records_in_doubt": lambda ledger: ledger.records_in_doubt(5),
     "records_of": lambda ledger: ledger.records_of([FileId("1")]),
+    "digest_before": lambda ledger: ledger.digest_before("/srv/nightly.csv"),
     "last_seen": lambda ledger: ledger.last_seen("/srv/nightly.csv"),
     "seen_pages": lambda ledger: ledger.seen_pages(_load(1), after=0, limit=64),
     "same_recording": lambda ledger: ledger.same_recording([1, 2, 3]),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import json
+import zlib
+from array import array
+
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from batcher.ledger.seen import PAGE_IDS, Seen, check_of, differences, unpacked
+from batcher.ledger.seen import PAGE_IDS, PageBefore, Seen, check_of, differences, filled, unpacked
 
 IDS = st.one_of(
     st.lists(st.integers(1, 3 * PAGE_IDS), max_size=30),
@@ -32,7 +36,7 @@ def as_dict(seen: Seen) -> dict[int, int]:
     return {
         id_: check
         for number, kept in seen.packed()
-        for id_, check in enumerate(unpacked(kept), number * PAGE_IDS)
+        for id_, check in enumerate(unpacked(kept).checks, number * PAGE_IDS)
         if check
     }
 
@@ -51,7 +55,9 @@ def test_differences(before: list[tuple[list[int], bool]], now: list[tuple[list[
     """What appeared, is gone or changed is what differs."""
     (one, was), (two, is_) = seen_of(before), seen_of(now)
     numbers = {*one.numbers(), *two.numbers()}
-    found = [differences(number, one.page(number), two.page(number)) for number in sorted(numbers)]
+    found = [
+        differences(number, PageBefore(one.page(number)), two.page(number)) for number in sorted(numbers)
+    ]
     assert sorted(is_.keys() - was.keys()) == [id_ for page in found for id_ in page.appeared]
     assert sorted(was.keys() - is_.keys()) == [id_ for page in found for id_ in page.gone]
     changed = sum(was[id_] != is_[id_] for id_ in was.keys() & is_.keys())
@@ -59,6 +65,45 @@ def test_differences(before: list[tuple[list[int], bool]], now: list[tuple[list[
 
 
 def test_a_check_tells_nothing_from_something() -> None:
-    """No row, a row that carries nothing, and a row that carries an empty object are three things."""
-    assert len({0, check_of(None), check_of("{}")}) == 3
+    """No row, a row that carries nothing, and a row that carries something are three things."""
+    assert check_of(None) == check_of("{}") == check_of('{"a":""}') != 0
     assert all(1 < check_of(f'{{"n":"{n}"}}') < 1 << 16 for n in range(70_000))
+
+
+ROWS = st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=5)
+
+
+def carried(row: dict[str, str]) -> str:
+    """A row's own columns as a manifest writes them down."""
+    return json.dumps(dict(sorted(row.items())), ensure_ascii=False, separators=(",", ":"))
+
+
+@given(ROWS, st.sets(st.text(max_size=6), max_size=3))
+@example({'":""': ':""', "a": '",}'}, {'x"', "\\", ","})
+@example({"a": '{"b":"",'}, {"b"})
+@example({"a": ""}, {"z"})
+def test_an_empty_cell_is_no_value(row: dict[str, str], names: set[str]) -> None:
+    """Columns that were added or taken away empty are no change, whatever names and values hold."""
+    without = {name: value for name, value in row.items() if value}
+    added = dict.fromkeys(names, "") | row
+    assert check_of(carried(without)) == check_of(carried(row)) == check_of(carried(added))
+
+
+@given(ROWS, ROWS)
+def test_rows_that_carry_something_else_differ(one: dict[str, str], two: dict[str, str]) -> None:
+    """What differs in more than empty cells has another check, but for one in 65,000."""
+    differ = {k: v for k, v in one.items() if v} != {k: v for k, v in two.items() if v}
+    assume(differ)
+    assert filled(carried(one)) != filled(carried(two))
+
+
+def test_what_is_remembered_in_the_old_way_tells_which_rows_there_were() -> None:
+    """A page of the version before says which rows are new and gone, and calls none of them changed."""
+    before, now = array("H", bytes(2 * PAGE_IDS)), Seen()
+    before[5:8] = array("H", [700, 800, 900])
+    now.add([6, 7, 8], [check_of('{"a":"1"}')] * 3)
+    old = unpacked(b"H" + zlib.compress(before.tobytes()))
+    assert differences(0, old, now.page(0)) == ([8], [5], 0)
+    today = unpacked(dict(now.packed())[0])
+    now.add([5])
+    assert differences(0, today, now.page(0)) == ([5], [], 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from batcher.model import RunId, State
+from batcher.model import Outage, RunId, State
 from batcher.records import InvalidRowRecord, Tally
 from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import InvalidRows, Summary, summary_json, summary_text
@@ -128,8 +130,10 @@ def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
     """An end that was asked for needs no reading; a silent endpoint, or an unfinished load, does."""
     left = summary_of(TALLIES, exit_code=4, reason="its time was over, 46 left to send")
     assert summary_text(left, width=80, problems_only=True) == ""
-    unanswered = summary_text(replace(left, unanswered=True), width=80, problems_only=True)
-    assert unanswered.startswith("batcher: its time was over, 46 left to send\n")
+    outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
+    for hindered in (replace(left, outage=outage), replace(left, cut_off=("-",))):
+        said = summary_text(hindered, width=80, problems_only=True)
+        assert said.startswith("batcher: its time was over, 46 left to send\n")
     unread = replace(summary_of(TALLIES[:2]), exit_code=4, reason="not read to the end yet: archive.csv")
     assert summary_text(unread, width=80, problems_only=True).startswith("batcher: not read to the end yet")
 
@@ -166,6 +170,33 @@ def test_the_next_commands_can_be_pasted(changes: dict[str, object], command: st
     assert command in text
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_command_goes_on_after_a_backslash(width: int) -> None:
+    """It fits the terminal, no word of it is torn, and a shell reads it as one line."""
+    options = " --vendor Tencent --definition 10 --offset 1 --offset 2 --sheet 'two words; here'"
+    changes = {"manifests": ("an archive.csv",), "row_options": options, "ledger": "my archive.db"}
+    text = summary_text(summary_of(TALLIES, **changes), width=width)
+    following = text[text.index("  for results") :].removeprefix("  for results").strip()
+    assert max(map(len, following.splitlines())) <= width
+    command = following.replace("\\\n", " ").splitlines()[0]
+    assert shlex.split(command) == shlex.split(
+        f"batcher export -l 'my archive.db' 'an archive.csv'{options} -o results.csv"
+    )
+    assert "\\" in following
+
+
+def test_what_was_short_is_not_said_to_have_taken_no_time() -> None:
+    """A run that was halted at once has sent something nevertheless."""
+    text = summary_text(summary_of(TALLIES, sent=2, seconds=0.2), width=80)
+    assert "Sent 2 requests in less than 1 s.\n" in text
+
+
+def test_a_remedy_begins_like_a_sentence() -> None:
+    """Also where its first word is followed by a colon."""
+    text = summary_text(summary_of([Tally(State.PENDING, 6, RUN, 4)]), width=80)
+    assert "4 × too frequent. Nothing: batcher" in text
+
+
 def test_the_summary_for_programs_holds_the_same() -> None:
     """The JSON has all six states, the codes as text, and what is new."""
     data = summary_json(summary_of(TALLIES))
@@ -174,3 +205,7 @@ def test_the_summary_for_programs_holds_the_same() -> None:
     assert data["new"] == {"rejected": 12, "failed": 3, "in_doubt": 2}
     assert data["codes"] == {"1": 3, "1000": 12, "41003": 7, "100000015": 5}
     assert (data["invalid_rows"], data["unfinished_loads"]) == ({"total": 9, "new": 7}, [])
+    assert data["outage"] is None
+    outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
+    told = summary_json(summary_of(TALLIES, outage=outage))["outage"]
+    assert told == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from batcher.report.words import count, duration, moment, paragraph, sentence
+from batcher.report.words import columns, count, duration, moment, paragraph, sentence, size, wrapped
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,53 @@ def test_a_paragraph_stands_in_a_column() -> None:
     """The text wraps beside its label, and no word is broken."""
     expected = "  you:   one two\n         three\n         a-very-long-word-indeed"
     assert expected == paragraph("you:", "one two three a-very-long-word-indeed", width=17, label_width=6)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "expected"),
+    [
+        (0, "0 KiB"),
+        (1, "1 KiB"),
+        (1025, "2 KiB"),
+        (1023 << 10, "1,023 KiB"),
+        (3 << 19, "1.5 MiB"),
+        (1 << 30, "1.0 GiB"),
+        (5 << 42, "20,480.0 GiB"),
+    ],
+)
+def test_a_size_has_the_unit_that_fits(n_bytes: int, expected: str) -> None:
+    """What is small is not said to be nothing."""
+    assert expected == size(n_bytes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("archive", 7), ("录像 2024", 9), ("e\u0301", 1), ("\u200bid", 2), ("ｗｉｄｅ", 8)],
+)
+def test_columns_are_those_of_a_terminal(text: str, expected: int) -> None:
+    """Chinese characters take two, marks over letters and invisible ones take none."""
+    assert expected == columns(text)
+
+
+def test_wide_characters_count_twice_in_a_paragraph() -> None:
+    """A line that holds them ends where the terminal's does, not behind it."""
+    made = paragraph("", "录像一.csv line 2, 数学一班: 不是 a plain number", width=24)
+    assert made.splitlines() == ["  录像一.csv line 2, 数学", "  一班: 不是 a plain", "  number"] or (
+        max(map(columns, made.splitlines())) <= 24
+    )
+    assert " ".join(made.split()) == "录像一.csv line 2, 数学一班: 不是 a plain number"
+
+
+def test_blanks_within_a_line_are_kept() -> None:
+    """A file name with two blanks is another file than that with one."""
+    assert wrapped("a  b.mp4 is  missing", 80) == "a  b.mp4 is  missing"
+    assert wrapped("one\ttwo\nthree", 80) == "one two three"
+
+
+def test_a_command_at_the_end_is_not_torn() -> None:
+    """Whoever copies it gets all of it, though it is wider than the terminal."""
+    text = "3 submissions to send: batcher run -l /a/rather/long/place/of/a/ledger.db"
+    assert wrapped(text, 30, indent="  ").splitlines() == [
+        "3 submissions to send:",
+        "  batcher run -l /a/rather/long/place/of/a/ledger.db",
+    ]

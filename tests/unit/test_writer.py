@@ -148,14 +148,19 @@ async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
-    """What a worker handed over is recorded although the worker was cancelled, and the writer goes on."""
+    """What a worker handed over is on record once the worker is cancelled, and the writer goes on."""
     async with writing(tmp_path / "l.db") as (writer, _):
-        tasks = [writer.record(keep, n) for n in range(50)]
+
+        async def wait(n: int) -> None:
+            await writer.record(keep, n)
+
+        tasks = [asyncio.create_task(wait(n)) for n in range(50)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {asyncio.CancelledError} == {type(one) for one in results}
+        assert [*range(50)] == kept(tmp_path / "l.db")
         assert await writer.record(keep, 100) == 200
     assert [*range(50), 100] == kept(tmp_path / "l.db")
 

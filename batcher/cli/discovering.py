@@ -1,0 +1,357 @@
+"""``discover``: a manifest of the recordings that exist, to stdout or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from batcher.cli.asking import archive_of, asking, moment_of
+from batcher.cli.console import Console
+from batcher.cli.output import Interruptible
+from batcher.cli.unfinished import UnfinishedFile
+from batcher.discovery import Listed, MarkerWalk, Pages, TimeWalk
+from batcher.errors import BatcherError, Refused, SettingsError
+from batcher.inquiry import Inquiry
+from batcher.model import Archive, FileId, Recording
+from batcher.report.listing import Format, head, lines
+from batcher.report.words import count
+from batcher.settings import Settings
+from batcher.zego.client import ZegoClient
+
+if TYPE_CHECKING:
+    from batcher.ledger import LedgerReader
+
+TOLD_EVERY_S = 10.0
+
+CATEGORIES = ("Video", "Audio", "Image")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be listed, as it was asked for."""
+
+    since: str | None = None
+    until: str | None = None
+    prefix: str = ""
+    category: tuple[str, ...] = ()
+    min_duration_s: float | None = None
+    not_in_ledger: bool = False
+    format: str | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """How far a list has come; what an interrupted one is gone on from."""
+
+    since_s: int = 0
+    at_s: int | None = None
+    marker: str = ""
+    recent: tuple[str, ...] = ()
+    listed: int = 0
+    left_out: int = 0
+    unmeasured: int = 0
+    """Kept although their duration is not known."""
+    shortfalls: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """Where a list goes."""
+
+    def write(self, data: bytes, reached: Mapping[str, Any] | None) -> None:
+        """Add to it; it goes so far then."""
+
+    def finish(self) -> None:
+        """It is whole."""
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """How far an earlier call has come."""
+
+
+async def discover_recordings(settings: Settings, asked: Asked, output: Path | None, console: Console) -> int:
+    """List what is asked for, part by part; a signal or the end of the time keeps what is in the file."""
+    archive, format_ = archive_of(settings.vendor), _format(asked, output)
+    now = datetime.now(UTC)
+    since_s, until_s = _time(asked, archive, now)
+    _check_filters(asked, archive)
+    with Interruptible() as interruptible, _target(output, archive, asked, format_) as target:
+        standing = Standing(since_s or 0)
+        if target.before is None:
+            target.write(head(format_), asdict(standing))
+        else:
+            standing = _standing(target.before)
+            console.say(f"{output}: goes on after {count(standing.listed, 'recording')} of an earlier call")
+            for shortfall in standing.shortfalls:
+                console.warn(shortfall)
+        try:
+            async with AsyncExitStack() as stack, asyncio.timeout(settings.max_duration):
+                client, inquiry = await stack.enter_async_context(asking(settings, console))
+                ledger = await _ledger(stack, settings) if asked.not_in_ledger else None
+                sieve = Sieve(asked, (standing.since_s if since_s is not None else None, until_s), ledger)
+                telling, ahead = _Telling(console), replace(standing)
+                async for part in _parts(client, inquiry, archive, asked, standing, until_s):
+                    wanted = await sieve.passed(part.recordings)
+                    _take_in(ahead, part, len(wanted), sieve)
+                    if part.shortfall:
+                        console.warn(part.shortfall)
+                    if part.reached is not None:
+                        standing = replace(ahead)
+                    with interruptible.at_once():
+                        target.write(lines(wanted, format_), asdict(standing) if part.reached else None)
+                    telling.tell(ahead)
+                target.finish()
+        except asyncio.CancelledError:
+            if interruptible.code is None:
+                raise
+            console.say(_stopped(output, standing))
+            return interruptible.code
+        except TimeoutError:
+            console.say(f"--max-duration is over; {_stopped(output, standing)}")
+            return 4
+        except Refused as exc:
+            raise Refused(f"{exc}\n{_stopped(output, standing)}") from exc
+    console.say(_finished(archive, output, standing, asked))
+    return 1 if standing.shortfalls else 0
+
+
+class Sieve:
+    """Which of the recordings that exist are wanted.
+
+    Args:
+        asked: by what.
+        between: Unix seconds of the oldest and the newest; None for any.
+        ledger: whose recordings are not wanted; None to want them all.
+    """
+
+    def __init__(
+        self, asked: Asked, between: tuple[int | None, int | None], ledger: LedgerReader | None
+    ) -> None:
+        self.unmeasured = 0
+        self._asked = asked
+        self._since_s, self._until_s = between
+        self._categories = {one.lower() for one in asked.category}
+        self._ledger = ledger
+
+    async def passed(self, recordings: Sequence[Recording]) -> list[Recording]:
+        """Those that are wanted."""
+        wanted = [one for one in recordings if self._is_wanted(one)]
+        if self._ledger is None or not wanted:
+            return wanted
+        known = await self._ledger.asked_before(one.file_id for one in wanted)
+        return [
+            one
+            for one in wanted
+            if one.archive.value not in {asked.vendor.value for asked in known.get(one.file_id, ())}
+        ]
+
+    def _is_wanted(self, one: Recording) -> bool:
+        if self._categories and one.category.lower() not in self._categories:
+            return False
+        if self._asked.prefix and not _begins(one, self._asked.prefix):
+            return False
+        if one.created_at is not None and not self._is_within(one.created_at.timestamp()):
+            return False
+        least_s = self._asked.min_duration_s
+        if least_s is None:
+            return True
+        if one.duration_s is None:
+            self.unmeasured += 1
+            return True
+        return one.duration_s >= least_s
+
+    def _is_within(self, at_s: float) -> bool:
+        if self._since_s is not None and at_s < self._since_s:
+            return False
+        return self._until_s is None or at_s < self._until_s + 1
+
+
+def _begins(one: Recording, prefix: str) -> bool:
+    """Whether a name begins so; the service compares no more than 20 bytes, and a key with or without /."""
+    name = one.name if one.archive is Archive.TENCENT else one.file_id.lstrip("/")
+    return name.startswith(prefix if one.archive is Archive.TENCENT else prefix.lstrip("/"))
+
+
+async def _parts(
+    client: ZegoClient,
+    inquiry: Inquiry,
+    archive: Archive,
+    asked: Asked,
+    standing: Standing,
+    until_s: int | None,
+) -> AsyncIterator[Listed]:
+    recent = frozenset(map(FileId, standing.recent))
+    if archive is not Archive.TENCENT:
+        walk = MarkerWalk(client, inquiry, archive, asked.prefix, standing.marker, recent)
+        async for part in walk.listed():
+            yield part
+        return
+    until_s = int(time.time()) if until_s is None else until_s
+    since_s = standing.since_s if standing.at_s is None else standing.at_s
+    if since_s > until_s:
+        return
+    pages = Pages(client, inquiry)
+    async for part in TimeWalk(pages, asked.prefix, since_s, until_s, recent).listed():
+        yield part
+
+
+def _take_in(standing: Standing, part: Listed, wanted: int, sieve: Sieve) -> None:
+    if (reached := part.reached) is not None:
+        standing.at_s, standing.marker, standing.recent = reached.at_s, reached.marker, tuple(reached.recent)
+    standing.listed += wanted
+    standing.left_out += len(part.recordings) - wanted
+    standing.unmeasured += sieve.unmeasured
+    sieve.unmeasured = 0
+    if part.shortfall:
+        standing.shortfalls += (part.shortfall,)
+
+
+class _Telling:
+    """Says now and then how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told_at = time.monotonic()
+
+    def tell(self, standing: Standing) -> None:
+        if time.monotonic() - self._told_at < TOLD_EVERY_S:
+            return
+        self._told_at = time.monotonic()
+        at = f", created before {_utc(standing.at_s)}" if standing.at_s else ""
+        text = f"{count(standing.listed, 'recording')} so far{at}"
+        self._console.progress(text, {"listed": standing.listed, "left_out": standing.left_out})
+
+
+# -- what is asked for ---------------------------------------------------------------------------
+
+
+def _format(asked: Asked, output: Path | None) -> Format:
+    if asked.format is not None and asked.format not in set(Format):
+        raise SettingsError(f"--format {asked.format}: give csv or jsonl")
+    if asked.format is not None:
+        return Format(asked.format)
+    return Format.JSONL if output is not None and output.suffix.lower() == ".jsonl" else Format.CSV
+
+
+def _time(asked: Asked, archive: Archive, now: datetime) -> tuple[int | None, int | None]:
+    """The seconds between which recordings were created."""
+    since = None if asked.since is None else moment_of(asked.since, "--since", now)
+    until = None if asked.until is None else moment_of(asked.until, "--until", now)
+    if since is None and archive is Archive.TENCENT:
+        raise SettingsError(
+            "--since: say from when on: how long ago (24h, 7d) or a date (2020-01-01 for all there is)"
+        )
+    if since is not None and since > (until or now):
+        raise SettingsError(f"--since {asked.since}: is after {asked.until or 'now'}; nothing can be found")
+    if since is not None and since.timestamp() < 0:
+        raise SettingsError(f"--since {asked.since}: give a date after 1970")
+    return (
+        None if since is None else int(since.timestamp()),
+        None if until is None else int(until.timestamp()),
+    )
+
+
+def _check_filters(asked: Asked, archive: Archive) -> None:
+    allowed = {one.lower() for one in CATEGORIES}
+    if wrong := [one for one in asked.category if one.lower() not in allowed]:
+        raise SettingsError(f"--category {wrong[0]}: give {', '.join(CATEGORIES[:-1])} or {CATEGORIES[-1]}")
+    if archive is Archive.TENCENT:
+        return
+    for flag, given in (("--category", asked.category), ("--min-duration", asked.min_duration_s)):
+        if given:
+            raise SettingsError(f"{flag}: goes with --vendor Tencent; {archive} does not tell it")
+
+
+async def _ledger(stack: AsyncExitStack, settings: Settings) -> LedgerReader | None:
+    """The ledger, when there is one: before the first run everything is new."""
+    from batcher.ledger import ledger_path, open_for_reading  # 20 MiB, which only this option needs
+
+    path = ledger_path(settings.ledger)
+    return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
+
+
+# -- where it goes -------------------------------------------------------------------------------
+
+
+class _Stream:
+    """A list that goes where nothing can be taken back: stdout, a pipe, a device."""
+
+    before: dict[str, Any] | None = None
+
+    def __init__(self, file: Any, place: str) -> None:  # noqa: ANN401 - whatever can be written to
+        self._file = file
+        self._place = place
+
+    def write(self, data: bytes, reached: Mapping[str, Any] | None) -> None:
+        del reached
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except BrokenPipeError:
+            raise  # the reader has what it wanted
+        except OSError as exc:
+            raise BatcherError(f"{self._place}: cannot be written: {exc.strerror or exc}") from exc
+
+    def finish(self) -> None:
+        """Every part was written as it came."""
+
+
+@contextmanager
+def _target(output: Path | None, archive: Archive, asked: Asked, format_: Format) -> Iterator[Target]:
+    if output is None:
+        if sys.stdout is None:
+            raise SettingsError("stdout is closed; name a file with -o")
+        yield _Stream(sys.stdout.buffer, "stdout")
+    elif output.exists() and not output.is_file() and not output.is_dir():
+        with output.open("wb") as file:
+            yield _Stream(file, f"--output {output}")
+    else:
+        of = {"vendor": archive.value, **asdict(replace(asked, format=format_.value))}
+        with UnfinishedFile(output, {name: _plain(value) for name, value in of.items()}) as unfinished:
+            yield unfinished
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _standing(before: Mapping[str, Any]) -> Standing:
+    standing = Standing(**before)
+    standing.recent, standing.shortfalls = tuple(standing.recent), tuple(standing.shortfalls)
+    return standing
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+def _stopped(output: Path | None, standing: Standing) -> str:
+    so_far = count(standing.listed, "recording")
+    if output is None:
+        return f"stopped after {so_far}; with -o FILE a later call goes on where one has stopped"
+    return f"stopped after {so_far}, kept in {output}.part: the same command goes on from there"
+
+
+def _finished(archive: Archive, output: Path | None, standing: Standing, asked: Asked) -> str:
+    said = f"{output}: " if output else ""
+    said += count(standing.listed, "recording")
+    if asked.since is not None:
+        said += f", created since {_utc(standing.since_s)}"
+    if standing.left_out:
+        said += f"; {standing.left_out:,} others left out by the options"
+    if standing.unmeasured:
+        said += f"; {standing.unmeasured:,} kept whose duration is not known"
+    if archive is Archive.WS:
+        said += "; the service takes no snapshots of recordings at Ws"
+    if standing.shortfalls:
+        said += f"; not whole, see the {count(len(standing.shortfalls), 'warning')}"
+    return said
+
+
+def _utc(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"

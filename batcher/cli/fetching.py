@@ -1,0 +1,471 @@
+"""``fetch``: pictures of finished tasks into a folder, an index of them, and what came of it.
+
+Between the command line and :mod:`batcher.fetching`, which needs a package of its own and comes in when that
+is there. It holds a lock of its own, not the run's: one fetch of a ledger goes on at a time, beside all else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from batcher import __version__
+from batcher.cli.console import Console
+from batcher.cli.output import Interruptible, opened
+from batcher.errors import BatcherError, BindingError, FolderError, LedgerBusy, SettingsError
+from batcher.ledger import LedgerLock, check_file, ledger_path, lock_holder, take_lock
+from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
+from batcher.model import FileId, PictureState
+from batcher.records import Fetched, PictureRecord
+from batcher.report.export import encoded
+from batcher.report.summary import ledger_option
+from batcher.report.words import PLACES, count, duration, moment, sentence, size
+from batcher.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from batcher.fetching import Fetcher, FetchFigures
+
+CONCURRENCY = 8
+"""Pictures under way at once, unless said otherwise: enough for any line, and no burden to any server."""
+
+INDEX = "pictures.csv"
+INDEX_COLUMNS = (
+    "file",
+    "file_id",
+    "vendor",
+    "task_id",
+    "number",
+    "offset_ms",
+    "state",
+    "reason",
+    "bytes",
+    "width",
+    "height",
+    "fetched_at",
+)
+
+FIRST_GIVEN_UP = 5
+"""So many pictures that are none are named."""
+REFRESH_S = 0.5
+PLAIN_EVERY_S = 30.0
+
+_PAGE = 1_000
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_DONE, _TROUBLED, _LEFT = 0, 1, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a fetch is asked for besides the settings."""
+
+    output: Path
+    recordings: tuple[FileId, ...] = ()
+    again: bool = False
+
+
+async def fetch_pictures(settings: Settings, wanted: Wanted, console: Console, *, as_json: bool) -> int:
+    """Fetch what there is to fetch, keep an index of it, and close with a summary.
+
+    Raises:
+        SettingsError: a package is missing, or the folder is none.
+        BindingError: the ledger belongs to another kind of endpoint.
+        FolderError: pictures cannot be kept.
+        LedgerBusy: another fetch of this ledger is going on.
+        LedgerError: the ledger cannot be used.
+    """
+    _check_package()
+    if wanted.output.exists() and not wanted.output.is_dir():
+        raise SettingsError(f"--output {wanted.output}: this is a file; name the folder for the pictures")
+    path = ledger_path(settings.ledger)
+    check_file(path)
+    _warn_of_proxies(console)
+    with await _lock(path):
+        async with await PictureLedger.open(path) as ledger:
+            await _check(ledger, settings, wanted)
+            return await _fetch(ledger, settings, wanted, console, as_json=as_json)
+
+
+def _check_package() -> None:
+    try:
+        import PIL  # noqa: F401 - to see whether it is there
+    except ImportError as exc:
+        raise SettingsError(
+            "batcher fetch needs the package Pillow, which is not installed: pip install 'batcher[pictures]'"
+        ) from exc
+
+
+def _warn_of_proxies(console: Console) -> None:
+    """A proxy would look names up for us, and then nobody could check where they lead."""
+    named = [name for name in (*_PROXIES, *map(str.upper, _PROXIES)) if os.environ.get(name)]
+    if named:
+        console.warn(f"{named[0]}: pictures are fetched directly, not through a proxy")
+
+
+async def _lock(path: Path) -> LedgerLock:
+    """The lock of fetching from a ledger.
+
+    Raises:
+        LedgerBusy: another fetch holds it.
+    """
+    place = path.with_name(f"{path.name}.fetch")
+    try:
+        return await take_lock(place)
+    except LedgerBusy as exc:
+        holder = await lock_holder(place)
+        who = f": {holder}" if holder and not isinstance(holder, bool) else ""
+        raise LedgerBusy(
+            f"{path}: another fetch of this ledger's pictures is going on{who}. Wait until it has ended"
+        ) from exc
+
+
+async def _check(ledger: PictureLedger, settings: Settings, wanted: Wanted) -> None:
+    """Refuse what would be fetched from the wrong side, or is not there at all."""
+    bound = await ledger.bound_to()
+    if bound is not None and bound[1] is not settings.place:
+        raise BindingError(
+            f"{ledger.path} belongs to {PLACES[bound[1]]}, and BATCHER_ENDPOINT is {PLACES[settings.place]}: "
+            "set it to the one that the ledger's submissions went to"
+        )
+    for recording in wanted.recordings:
+        if not await ledger.knows(recording):
+            raise BatcherError(f"--recording {recording}: {ledger.path} does not know it")
+
+
+async def _fetch(
+    ledger: PictureLedger, settings: Settings, wanted: Wanted, console: Console, *, as_json: bool
+) -> int:
+    from batcher.fetching import Fetcher, FetchSettings
+    from batcher.pictures.addresses import Addresses
+    from batcher.pictures.source import PictureSource
+
+    chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
+    given_up: list[Fetched] = []
+    began = time.monotonic()
+    with Interruptible() as signals:
+        addresses = Addresses(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
+        async with PictureSource(
+            addresses,
+            f"batcher/{__version__}",
+            timeout_s=settings.timeout,
+            connections=chosen,
+            most_bytes=settings.max_bytes,
+        ) as source:
+            fetcher = Fetcher(
+                ledger,
+                source,
+                FetchSettings(wanted.output, chosen, settings.limit, wanted.again, wanted.recordings),
+                tell=_heard(given_up, console),
+            )
+            try:
+                async with _watched(fetcher, ledger, settings, wanted, console):
+                    await fetcher.fetch()
+            except asyncio.CancelledError:
+                if signals.code is None:
+                    raise
+            except FolderError as exc:
+                done = count(fetcher.figures.kept, "picture")
+                raise FolderError(f"{exc}. {done} had been fetched by then") from exc
+        if signals.code is None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await _write_index(ledger, wanted.output)
+    ending = _Ending(fetcher.figures, time.monotonic() - began, signals.code, ledger_option(settings.ledger))
+    _say(ending, wanted, given_up, console)
+    if as_json:
+        value = await _summary(ledger, wanted, ending)
+        console.data(json.dumps(value, ensure_ascii=False))
+    return ending.exit_code
+
+
+def _heard(given_up: list[Fetched], console: Console) -> Callable[[Fetched], None]:
+    """Keep the first pictures that are none for the summary; a curious person hears of each."""
+
+    def hear(fetched: Fetched) -> None:
+        if fetched.state in KEPT:
+            return
+        console.detail(_line(fetched))
+        if fetched.state is not None and len(given_up) < FIRST_GIVEN_UP:
+            given_up.append(fetched)
+
+    return hear
+
+
+def _line(fetched: Fetched) -> str:
+    state = fetched.state.value if fetched.state else "left"
+    return f"{fetched.picture.file_id}, picture {fetched.picture.number}: {state}, {fetched.error}"
+
+
+# -- what is seen of it ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _watched(
+    fetcher: Fetcher, ledger: PictureLedger, settings: Settings, wanted: Wanted, console: Console
+) -> AsyncIterator[None]:
+    """Show how far a fetch is while the block goes on."""
+    if settings.progress == "none" or console.volume == 0:
+        yield
+        return
+    total = await ledger.count_unfetched(wanted.recordings)
+    if settings.limit is not None:
+        total = min(total, settings.limit)
+    on_terminal = settings.progress == "auto" and console.is_terminal
+    bar = _Bar() if on_terminal else None
+    began = time.monotonic()
+
+    def show() -> None:
+        progress = Progress(fetcher.figures, total, time.monotonic() - began)
+        if bar is not None:
+            bar.show(progress)
+        else:
+            console.progress(progress.text, progress.known)
+
+    task = asyncio.create_task(_repeat(show, REFRESH_S if on_terminal else PLAIN_EVERY_S), name="display")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if bar is not None:
+            bar.take_away()
+
+
+async def _repeat(show: Callable[[], None], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        with contextlib.suppress(OSError, ValueError):
+            show()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fetch is at one moment."""
+
+    figures: FetchFigures
+    expected: int
+    """Pictures that nobody had fetched when it began; lost ones come on top."""
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        """Pictures that it will take up, as far as is known."""
+        return max(self.expected, self.figures.ended)
+
+    @property
+    def per_s(self) -> float:
+        """Pictures a second, all in all."""
+        return self.figures.ended / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this speed; None while it is not known."""
+        return (self.total - self.figures.ended) / self.per_s if self.per_s else None
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        left_s = self.seconds_left
+        parts = [f"{self.figures.ended:,} of {count(self.total, 'picture')}", size(self.figures.n_bytes)]
+        parts += _states(self.figures.by_state)
+        parts += [f"{self.per_s:.1f}/s"] + ([f"{duration(left_s)} left"] if left_s else [])
+        return ", ".join(parts)
+
+    @property
+    def known(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "total": self.total,
+            "ended": self.figures.ended,
+            **{state.value: self.figures.by_state[state] for state in PictureState},
+            "bytes": self.figures.n_bytes,
+            "now_per_s": round(self.per_s, 2),
+            "seconds_left": None if self.seconds_left is None else round(self.seconds_left),
+        }
+
+
+class _Bar:
+    """A line on a terminal that is drawn over itself."""
+
+    def __init__(self) -> None:
+        from rich.console import Console as RichConsole
+        from rich.live import Live
+
+        from batcher.cli.outlet import Drawing, of_stderr
+
+        self._outlet = of_stderr()
+        drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text
+        self._live = Live(console=drawn_on, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def show(self, progress: Progress) -> None:
+        """Draw how far it is."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        if self._outlet and self._outlet.behind:  # the terminal stands still
+            return
+        bar = ProgressBar(
+            total=max(progress.total, 1),
+            completed=progress.figures.ended,
+            style="dim",
+            complete_style="bold",
+            finished_style="bold",
+        )
+        self._live.update(Group(bar, Text(progress.text)), refresh=True)
+
+    def take_away(self) -> None:
+        """The last time."""
+        self._live.stop()
+
+
+def _states(by_state: Mapping[PictureState, int]) -> list[str]:
+    return [f"{by_state[state]:,} {state.value}" for state in PictureState if by_state.get(state)]
+
+
+# -- the index ------------------------------------------------------------------------------------------
+
+
+async def _write_index(ledger: PictureLedger, folder: Path) -> None:
+    """Write which file is which picture, and what became of those that have none; whole or not at all.
+
+    Folders have names that no file system mistakes, and programs should not have to read ids out of them.
+
+    Raises:
+        FolderError: it cannot be written.
+    """
+    place = folder / INDEX
+    after: PageEnd = (0, 0)
+    try:
+        with opened(place) as file:
+            file.write(_lines([INDEX_COLUMNS]))
+            while page := await ledger.pictures(after=after, limit=_PAGE):
+                after = page[-1].place
+                file.write(_lines(map(_index_row, page)))
+    except BatcherError as exc:
+        if isinstance(exc.__cause__, OSError):
+            why = exc.__cause__.strerror or exc.__cause__
+            raise FolderError(
+                f"{place}: the index cannot be written: {why}. The pictures are kept and recorded; "
+                "correct that, then run the same command again"
+            ) from exc
+        raise
+
+
+def _lines(rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return encoded(text.getvalue())
+
+
+def _index_row(picture: PictureRecord) -> tuple[object, ...]:
+    return (
+        picture.file,
+        picture.file_id,
+        picture.vendor.value,
+        picture.task_id,
+        picture.number,
+        picture.offset_ms,
+        picture.state.value if picture.state else "",
+        picture.error,
+        picture.n_bytes,
+        picture.width,
+        picture.height,
+        moment(picture.fetched_at),
+    )
+
+
+# -- how it ended ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    figures: FetchFigures
+    seconds: float
+    signal_code: int | None
+    option: str
+    """The ledger, as it stands on a command line."""
+
+    @property
+    def exit_code(self) -> int:
+        """As documented: what a person must do first outranks the rest."""
+        if self.signal_code is not None:
+            return self.signal_code
+        if self.figures.left or self.figures.more:
+            return _LEFT
+        return _TROUBLED if self.figures.given_up else _DONE
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in one line."""
+        if self.signal_code is not None:
+            return "stopped by a signal; the same command goes on"
+        if self.figures.silent:
+            return "a server answers nobody; the same command goes on"
+        if self.figures.more:
+            return "the limit is reached; the same command goes on"
+        if self.figures.left:
+            return "some pictures were not given out just now; the same command tries again"
+        if self.figures.given_up:
+            return "all that can be fetched is fetched; some pictures cannot"
+        return "all pictures are fetched"
+
+
+def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: Console) -> None:
+    figures = ending.figures
+    kept = {state: figures.by_state[state] for state in KEPT}
+    lines = [sentence(ending.reason)]
+    if figures.kept or not figures.ended:
+        in_place = f"; {figures.in_place:,} there already" if figures.in_place else ""
+        took = f" ({size(figures.n_bytes)} in {duration(ending.seconds)}): {', '.join(_states(kept))}"
+        what = took if figures.kept else ""
+        lines.append(f"  {count(figures.kept, 'picture')} fetched into {wanted.output}{what}{in_place}")
+    if figures.left:
+        lines.append(f"  {count(figures.left, 'picture')} left for another time")
+    lines += [f"  {server} answered nobody ({why})" for server, why in figures.silent.items()]
+    if figures.given_up:
+        none = {state: figures.by_state[state] for state in GIVEN_UP}
+        lines.append(
+            f"  {count(figures.given_up, 'picture')} given up: {', '.join(_states(none))}; the first"
+        )
+        lines += [f"    {_line(one)}" for one in given_up]
+        lines.append(f"  All of them stand in {wanted.output / INDEX}; --again asks for them once more")
+    if ending.exit_code and not console.for_programs:
+        console.write("\n".join(lines), fitting=True)
+    elif console.for_programs and ending.exit_code:
+        console.warn("\n".join(lines))
+    else:
+        console.say("\n".join(lines))
+
+
+async def _summary(ledger: PictureLedger, wanted: Wanted, ending: _Ending) -> dict[str, object]:
+    figures, totals = ending.figures, await ledger.counts()
+    return {
+        "ledger": str(ledger.path),
+        "folder": str(wanted.output),
+        "exit_code": ending.exit_code,
+        "reason": ending.reason,
+        "fetched": figures.kept,
+        **{state.value: figures.by_state[state] for state in PictureState},
+        "left": figures.left,
+        "more": figures.more,
+        "in_place": figures.in_place,
+        "bytes": figures.n_bytes,
+        "seconds": round(ending.seconds, 3),
+        "silent_servers": sorted(figures.silent),
+        "pictures": {
+            "total": sum(totals.values()),
+            "unfetched": totals[None],
+            **{state.value: totals[state] for state in PictureState},
+        },
+    }

@@ -1,0 +1,273 @@
+"""``listen``: receives callbacks for as long as it is let, and confirms what they claim.
+
+Between the command line and the receiver. It holds no run's lock: a run may go on beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from batcher.cli.console import Console, Volume
+from batcher.cli.rows import how_to_read
+from batcher.confirming import Confirmation
+from batcher.errors import BindingError, SettingsError
+from batcher.ledger import ledger_path, open_for_writing
+from batcher.ledger.callbacks import CallbackLedger
+from batcher.model import Place, Vendor
+from batcher.notices import CallbackRefused, CallbackTaken, ClaimChecked, Notice
+from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
+from batcher.report.words import PLACES, count
+from batcher.settings import Settings, account_of, callback_secret_of, has_account, is_loopback
+from batcher.tracker import LONGEST_WAIT_S
+from batcher.zego.client import Account, ZegoClient
+
+WARN_EVERY_S = 60.0
+"""How often it is said, at most, that callbacks were refused."""
+
+CONNECTIONS = 16
+"""To the service, for polls."""
+
+
+async def listen(settings: Settings, console: Console) -> int:
+    """Listen until a signal comes; what was taken by then is on disk."""
+    secret = callback_secret_of(settings)
+    console.redaction.learn(secret)
+    account = _account(settings, console)
+    submissions = _submissions(settings, console)
+    tls = _Certificate(settings) if settings.listen_cert or settings.listen_key else None
+    path = ledger_path(settings.ledger)
+    if submissions is not None and not path.exists():
+        async with await open_for_writing(path):
+            pass  # recordings are awaited that no manifest has named
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await CallbackLedger.open(path))
+        bound = await ledger.bound_to()
+        _check_binding(settings, path, bound, asking=account is not None)
+        await ledger.take_up(int(LONGEST_WAIT_S * 1000))
+        client = None
+        if account is not None:
+            calls = ZegoClient(
+                settings.endpoint, account, timeout_s=settings.timeout, connections=CONNECTIONS
+            )
+            client = await stack.enter_async_context(calls)
+        said = _Said(console)
+        confirmation = Confirmation(ledger, client, settings.rate, tell=said, warn=console.warn)
+        acceptance = Acceptance(
+            secret,
+            settings.listen_max_age,
+            settings.listen_max_body,
+            settings.listen_path,
+            settings.app_id or (bound[0] if bound else None),
+        )
+        receiver = Receiver(ledger, acceptance, submissions=submissions, tell=said, taken=confirmation.look)
+        stopped = _stopped(tls)
+        confirming = asyncio.create_task(confirmation.go_on(), name="confirmation")
+        stack.push_async_callback(_end, confirming)
+        url = await _received(receiver, settings, tls, stack)
+        _introduce(settings, console, url, confirms=client is not None, secured=tls is not None)
+        code = await _until(stopped, confirming)
+    said.close()
+    return code
+
+
+def _account(settings: Settings, console: Console) -> Account | None:
+    if not has_account(settings):
+        return None
+    app_id, secret = account_of(settings)
+    console.redaction.learn(secret)
+    return Account(app_id, secret, settings.is_test)
+
+
+def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
+    """What follows from recordings.
+
+    Raises:
+        SettingsError: nothing could ever follow.
+    """
+    if not settings.submit_new:
+        return None
+    submissions = NewSubmissions(how_to_read(settings).defaults)
+    missing = {vendor: row for vendor in Vendor if (row := submissions.missing(vendor)) is not None}
+    told = [f"{vendor.value}: {row.column} {row.reason}" for vendor, row in missing.items()]
+    if len(missing) == len(Vendor):
+        raise SettingsError("--submit-new: what is asked of a new recording is not known. " + "; ".join(told))
+    for one in told:
+        console.detail(f"--submit-new: recordings of {one}. They are noted and not submitted")
+    return submissions
+
+
+def _check_binding(settings: Settings, path: Path, bound: tuple[int, Place] | None, *, asking: bool) -> None:
+    if bound is None or settings.app_id is None:
+        return
+    app_id, place = bound
+    if settings.app_id != app_id or (asking and settings.place is not place):
+        raise BindingError(
+            f"{path}: it belongs to AppId {app_id} and {PLACES[place]}, and these settings to "
+            f"AppId {settings.app_id} and {PLACES[settings.place]}. "
+            "Choose another --ledger, or the AppId and endpoint it belongs to"
+        )
+
+
+async def _received(
+    receiver: Receiver, settings: Settings, tls: _Certificate | None, stack: AsyncExitStack
+) -> str:
+    host, port = settings.listen_host, settings.listen_port
+    try:
+        return await stack.enter_async_context(received(receiver, host, port, tls.context if tls else None))
+    except (socket.gaierror, UnicodeError) as exc:
+        raise SettingsError(f"--host {host}: this machine has no such address") from exc
+    except OSError as exc:
+        raise SettingsError(
+            f"--port {port}: {host} cannot be listened on: {exc.strerror}. Choose another port"
+        ) from exc
+
+
+def _introduce(settings: Settings, console: Console, url: str, *, confirms: bool, secured: bool) -> None:
+    at = url + (settings.listen_path or "/").removeprefix("/")
+    console.say(f"Listening for callbacks: {at} (health: {url}{HEALTH.removeprefix('/')})")
+    if not secured and not is_loopback(settings.listen_host):
+        console.warn(
+            f"--host {settings.listen_host}: others reach this without TLS, and whoever reads a callback on "
+            "its way can change it. Give --cert, or let a proxy on this machine have the certificate"
+        )
+    if not confirms:
+        console.say("Without an account nothing is confirmed here: batcher track does that.")
+
+
+class _Certificate:
+    """The certificate that is shown to callers; read again on SIGHUP, since it is renewed meanwhile."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.listen_cert is None:
+            raise SettingsError("--key: a key without a certificate; give --cert too")
+        self._files = settings.listen_cert, settings.listen_key
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.read()
+
+    def read(self) -> None:
+        """Read the files.
+
+        Raises:
+            SettingsError: they are no certificate and its key.
+        """
+        cert, key = self._files
+        for option, file in (("--cert", cert), ("--key", key)):
+            try:
+                if file is not None:
+                    file.open("rb").close()
+            except OSError as exc:
+                raise SettingsError(f"{option} {file}: cannot be read: {exc.strerror}") from exc
+        try:
+            self.context.load_cert_chain(cert, key, password=_no_password)
+        except (ssl.SSLError, ValueError) as exc:
+            said = getattr(exc, "reason", None) or exc
+            where = f"--cert {cert}" + (f", --key {key}" if key else "")
+            raise SettingsError(
+                f"{where}: not a certificate with its key, as PEM without a password: {said}"
+            ) from exc
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+# -- what is said --------------------------------------------------------------------------------------
+
+
+class _Said:
+    """What is said of callbacks: each to programs and curious people, refusals to all, now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._refused: Counter[str] = Counter()
+        self._next: asyncio.TimerHandle | None = None
+
+    def __call__(self, notice: Notice) -> None:
+        if isinstance(notice, CallbackRefused):
+            self._count(notice)
+        if (
+            not isinstance(notice, CallbackTaken | CallbackRefused | ClaimChecked)
+            or self._console.for_programs
+        ):
+            self._console.tell(notice)
+        elif isinstance(notice, ClaimChecked):
+            self._console.say(notice.words)
+        elif self._console.volume is Volume.VERBOSE:
+            self._console.write(notice.words, needed=False)
+
+    def close(self) -> None:
+        """Say what was not said yet."""
+        if self._next is not None:
+            self._next.cancel()
+        self._tell()
+
+    def _count(self, notice: CallbackRefused) -> None:
+        self._refused[notice.why] += 1
+        if self._next is None:
+            self._tell()
+            self._next = asyncio.get_running_loop().call_later(WARN_EVERY_S, self._again)
+
+    def _again(self) -> None:
+        self._next = None
+        if self._refused:
+            self._tell()
+            self._next = asyncio.get_running_loop().call_later(WARN_EVERY_S, self._again)
+
+    def _tell(self) -> None:
+        if self._refused:
+            reasons = "; ".join(f"{n:,} × {why}" for why, n in self._refused.most_common(5))
+            self._console.warn(f"{count(self._refused.total(), 'request')} refused: {reasons}")
+            self._refused.clear()
+
+
+# -- ending --------------------------------------------------------------------------------------------
+
+
+def _stopped(tls: _Certificate | None) -> asyncio.Future[int]:
+    """Done with the exit code once a signal to end has come."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, int(number))
+    if tls is None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, _read_again, tls)
+    return stopped
+
+
+def _read_again(tls: _Certificate) -> None:
+    from batcher.cli.logs import attached
+
+    try:
+        tls.read()
+    except SettingsError as exc:
+        attached().warn(f"the certificate is not read again, the one before stays: {exc}")
+    else:
+        attached().say("The certificate was read again.")
+
+
+async def _until(stopped: asyncio.Future[int], confirming: asyncio.Task[None]) -> int:
+    """Wait for a signal; a confirmation that dies ends the command loudly."""
+    await asyncio.wait((stopped, confirming), return_when=asyncio.FIRST_COMPLETED)
+    if not stopped.done():
+        confirming.result()
+    return stopped.result()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

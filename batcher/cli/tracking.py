@@ -1,0 +1,289 @@
+"""``track``: what has become of the tasks; and the same within ``run --track``.
+
+Between the command line and :mod:`batcher.tracker`. It holds a lock of its own and not the run's, so that tasks
+are followed beside whoever sends; two that follow the same ledger would only ask everything twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from batcher.cli.announcing import Closing, Heed
+from batcher.cli.console import Console
+from batcher.cli.display import tasks_now, watch_tasks
+from batcher.cli.loading import tune_process
+from batcher.cli.locking import lock_for
+from batcher.cli.window import until
+from batcher.errors import BindingError, LedgerError, LedgerMissing
+from batcher.ledger import LedgerReader, Purpose, ledger_path
+from batcher.ledger.tasks import TaskLedger
+from batcher.model import NotReported, TaskReport, TaskState
+from batcher.report.figures import task_figures
+from batcher.report.summary import Summary, ledger_option
+from batcher.report.tracking import (
+    FIRST_TROUBLES,
+    TrackingSummary,
+    tasks_in_words,
+    tracking_json,
+    tracking_lines,
+)
+from batcher.report.words import PLACES, count, sentence, wrapped
+from batcher.runner import Ending, Exit
+from batcher.settings import Settings, account_of
+from batcher.tracker import Tracked, Tracker, TrackSettings, heaviest
+from batcher.window import Window
+from batcher.zego.client import Account, ZegoClient
+
+
+async def track_tasks(
+    settings: Settings, console: Console, *, again: bool, as_json: bool, heed: Heed | None = None
+) -> int:
+    """Follow all tasks until they have ended, and close with a summary, which ``heed`` is given, too.
+
+    Raises:
+        BindingError: the ledger belongs to another AppId or kind of endpoint.
+        LedgerBusy: somebody follows its tasks already.
+        LedgerError: the ledger cannot be used.
+    """
+    app_id, secret = account_of(settings)
+    console.redaction.learn(secret)
+    path = ledger_path(settings.ledger)
+    if not path.exists():
+        raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
+    window = Window(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
+    account = Account(app_id, secret, settings.is_test)
+    with await lock_for("track", path, settings, console, Purpose.TRACKING):
+        async with _opened(settings, account, path) as (ledger, client):
+            await _check_binding(ledger, settings, app_id)
+            if again:
+                asked_again = await ledger.ask_again()
+                console.say(f"{count(asked_again, 'unknown task')} asked about again.")
+            chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
+            tracker = Tracker(ledger, client, chosen, window=window, tell=console.tell)
+            _listen_to_signals(tracker, console)
+            tune_process()
+            async with watch_tasks(tracker, ledger, console, settings.progress):
+                tracked = await tracker.run()
+            summary = await summed_up(ledger, tracked)
+            if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
+                await ledger.told()
+    _say(summary, settings, console, app_id, as_json=as_json)
+    if heed is not None:
+        heed(closing_of_tasks(summary))
+    return summary.exit_code
+
+
+# -- within a run --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Tasks that are followed while a run sends."""
+
+    tracker: Tracker
+    _ledger: TaskLedger
+    _task: asyncio.Task[Tracked]
+    _console: Console
+    _how: str
+
+    async def ended(self, ending: Ending) -> TrackingSummary:
+        """Go on until all tasks have ended, or no longer if the run was told to stop."""
+        if ending.exit in (Exit.LEDGER, Exit.SIGINT, Exit.SIGTERM):
+            self.tracker.stop(ending.exit, ending.reason)
+        self.tracker.sending_ended()
+        async with watch_tasks(self.tracker, self._ledger, self._console, self._how):
+            tracked = await self._task
+        return await summed_up(self._ledger, tracked)
+
+    async def told(self) -> None:
+        """All that went wrong with tasks has been told of."""
+        await self._ledger.told()
+
+
+@asynccontextmanager
+async def lock_of_tracking(path: Path, settings: Settings, console: Console) -> AsyncIterator[None]:
+    """Hold the lock on following tasks, if the run is to follow them.
+
+    Raises:
+        LedgerBusy: somebody follows them already.
+    """
+    if not settings.track:
+        yield
+        return
+    with await lock_for("run --track", path, settings, console, Purpose.TRACKING):
+        yield
+
+
+@asynccontextmanager
+async def followed(
+    settings: Settings,
+    account: Account,
+    path: Path,
+    console: Console,
+    window: Window,
+    polled: Callable[[TaskReport | NotReported], None] | None = None,
+) -> AsyncIterator[Following | None]:
+    """Follow tasks while the block goes on, if the run is to; whoever leaves it early stops that, too."""
+    if not settings.track:
+        yield None
+        return
+    async with _opened(settings, account, path) as (ledger, client):
+        tracker = Tracker(
+            ledger,
+            client,
+            _track_settings(settings),
+            sending=True,
+            window=window,
+            tell=console.tell,
+            polled=polled,
+        )
+        task = asyncio.create_task(tracker.run(), name="tracker")
+        try:
+            yield Following(tracker, ledger, task, console, settings.progress)
+        finally:
+            if not task.done():
+                task.cancel()
+            await asyncio.wait([task])
+
+
+def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
+    """The summary of a run that has followed tasks, too."""
+    ran = Exit(summary.exit_code)
+    code = heaviest([ran, Exit(tasks.exit_code)])
+    if ran is not Exit.DONE and tasks.exit_code != Exit.DONE and summary.reason != tasks.reason:
+        reason = f"{summary.reason}; tasks: {tasks.reason}"
+    elif ran is not Exit.DONE:
+        reason = summary.reason
+    elif tasks.exit_code == Exit.DONE:
+        reason = "nothing is left to send, and all tasks have ended"
+    else:
+        reason = tasks.reason
+    return replace(summary, exit_code=int(code), reason=reason, tracking=tasks)
+
+
+# -- what both need ------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, account: Account, path: Path
+) -> AsyncIterator[tuple[TaskLedger, ZegoClient]]:
+    async with (
+        await TaskLedger.open(path) as ledger,
+        ZegoClient(
+            settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
+        ) as client,
+    ):
+        yield ledger, client
+
+
+def _track_settings(settings: Settings) -> TrackSettings:
+    return TrackSettings(
+        rate_per_s=settings.rate,
+        concurrency=settings.concurrency,
+        give_up_s=settings.give_up,
+        lasts_s=settings.track_timeout,
+    )
+
+
+async def _check_binding(ledger: LedgerReader, settings: Settings, app_id: int) -> None:
+    """Refuse to ask one account what has become of another's tasks: it would know none of them."""
+    bound = await ledger.bound_to()
+    if bound is not None and bound != (app_id, settings.place):
+        raise BindingError(
+            f"{ledger.path}: it belongs to AppId {bound[0]} and {PLACES[bound[1]]}, and this is AppId {app_id} "
+            f"and {PLACES[settings.place]}, which know nothing of its tasks. Choose another --ledger, or the "
+            "AppId and endpoint it belongs to"
+        )
+
+
+async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
+    """How following tasks has ended, with what the ledger says of them."""
+    try:
+        tasks = await tasks_now(ledger)
+        troubles = tuple(await ledger.untold_troubles(FIRST_TROUBLES))
+    except LedgerError:
+        if tracked.exit is not Exit.LEDGER:
+            raise
+        return TrackingSummary(
+            int(Exit.LEDGER), tracked.reason, task_figures([], 0), tracked.polls, tracked.seconds
+        )
+    summary = TrackingSummary(
+        int(tracked.exit), tracked.reason, tasks, tracked.polls, tracked.seconds, troubles, tracked.outage
+    )
+    if tracked.exit is Exit.WORK_LEFT and tasks.open:
+        return replace(summary, reason=_why_left(tracked, tasks.open))
+    if tracked.exit not in (Exit.DONE, Exit.WORK_LEFT):
+        return summary
+    if summary.new:
+        why = f"all tasks have ended, but there is something to look at: {tasks_in_words(summary)}"
+        return replace(summary, exit_code=int(Exit.TROUBLE), reason=why)
+    return replace(summary, exit_code=int(Exit.DONE), reason="all tasks have ended")
+
+
+def _why_left(tracked: Tracked, left: int) -> str:
+    why = f"{tracked.reason}, {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
+    if tracked.outage is None:
+        return why
+    since = f"{tracked.outage.since:%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"{why}; the endpoint did not answer polls (since {since}, last: {tracked.outage.met}); check the "
+        "network and BATCHER_ENDPOINT"
+    )
+
+
+def closing_of_tasks(summary: TrackingSummary) -> Closing:
+    """How ``track`` ended."""
+    tasks = summary.tasks
+    told = [f"{tasks.by_state[one]:,} {one.value}" for one in TaskState if tasks.by_state[one]]
+    figures = f"Tasks: {', '.join(told) or 'none'}."
+    hindered = summary.outage is not None
+    return Closing(summary.reason, figures, hindered, on_purpose=not hindered)
+
+
+def _say(
+    summary: TrackingSummary, settings: Settings, console: Console, app_id: int, *, as_json: bool
+) -> None:
+    value = {
+        "exit_code": summary.exit_code,
+        "reason": summary.reason,
+        "ledger": settings.ledger,
+        "app_id": app_id,
+        **tracking_json(summary),
+    }
+    console.finished(_text(summary, settings, console), value, summary.exit_code)
+    if as_json:
+        console.data(json.dumps(value, ensure_ascii=False))
+
+
+def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
+    width, option = console.width, ledger_option(settings.ledger)
+    if console.volume == 0:
+        if summary.exit_code == Exit.DONE or (summary.exit_code == Exit.WORK_LEFT and not summary.outage):
+            return ""
+        return f"batcher: {summary.reason}. Which: batcher export{option} -o results.csv"
+    lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
+    steps = [f"  for results   batcher export{option} -o results.csv"]
+    if summary.tasks.open:
+        steps.insert(0, f"  to go on      batcher track{option}")
+    return "\n".join([*lines, "", f"Ledger: {settings.ledger}", "Next", *steps])
+
+
+def _listen_to_signals(tracker: Tracker, console: Console) -> None:
+    """The first signal ends the polls, the second at once; losing the terminal stops nothing."""
+    loop = asyncio.get_running_loop()
+
+    def stop(code: Exit) -> None:
+        console.say("Stopping: what is under way is asked again the next time.")
+        tracker.stop(code, "stopped by " + code.name)
+
+    loop.add_signal_handler(signal.SIGINT, stop, Exit.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, stop, Exit.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

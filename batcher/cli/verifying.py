@@ -1,0 +1,253 @@
+"""``verify-ids``: what the service knows of a manifest's ids, as CSV to stdout or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from batcher import matching
+from batcher.cli.asking import asking, moment_of
+from batcher.cli.console import Console
+from batcher.cli.output import Interruptible, opened, waiting_room
+from batcher.cli.rows import how_to_read
+from batcher.discovery import Pages, TimeWalk
+from batcher.errors import SettingsError
+from batcher.loader import HowToRead, in_thread
+from batcher.manifest import Manifest
+from batcher.model import FileId, InvalidRow, Row, Vendor
+from batcher.report.export import encoded
+from batcher.report.words import count
+from batcher.settings import Settings
+from batcher.verification import Finding, Looked, Lookups, Originals
+from batcher.zego.media import LOOKED_UP
+
+PAGE_ROWS = 2_000
+
+_TENCENT = Vendor.TENCENT
+
+COLUMNS = ("source", "line", "file_id", "finding", "detail", "suggestion")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where recordings are looked for of which an id may be the rounded one."""
+
+    files: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    prefix: str = ""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anywhere to look."""
+        return bool(self.files or self.since)
+
+
+class Fault(NamedTuple):
+    """One row with something wrong about it: a line of the report."""
+
+    source: str
+    line: int
+    file_id: str
+    finding: str
+    detail: str
+    suggestion: str = ""
+
+
+@dataclass(slots=True)
+class Counted:
+    """What there was, for the closing line."""
+
+    ids: int = 0
+    elsewhere: int = 0
+    wrong: int = 0
+    by_finding: Counter[Finding] = field(default_factory=Counter)
+    suggested: int = 0
+
+
+async def verify_ids(
+    settings: Settings, manifest: str, known: Known, output: Path | None, console: Console
+) -> int:
+    """Write what is wrong with the ids of a manifest; a signal ends it with nothing left behind."""
+    now = datetime.now(UTC)
+    times = _times(known, now)
+    how = _how(settings)
+    counted = Counted()
+    with Interruptible() as interruptible:
+        try:
+            async with AsyncExitStack() as stack:
+                opened_manifest = await stack.enter_async_context(matching.opened(manifest, how))
+                client, inquiry = await stack.enter_async_context(asking(settings, console))
+                pages = Pages(client, inquiry)
+                faults = _faults(opened_manifest, Lookups(pages), counted)
+                file = stack.enter_context(opened(output))
+                _write(file, [COLUMNS])
+                if known.any:
+                    originals = _Suggesting(known, times, pages, how, console)
+                    faults = originals.suggested(faults, stack.enter_context(waiting_room(output)), counted)
+                async for some in faults:
+                    with interruptible.at_once():
+                        _write(file, some)
+        except asyncio.CancelledError:
+            if interruptible.code is None:
+                raise
+            return interruptible.code
+    console.say(_finished(output, counted))
+    if counted.by_finding[Finding.MISSING] > counted.suggested and not known.any:
+        console.say("Ids that a spreadsheet has rounded can be found again: --since 30d, or --known FILE")
+    return 1 if counted.wrong else 0
+
+
+def _how(settings: Settings) -> HowToRead:
+    """How the manifest is read: what a row asks for does not matter, and neither do signs of rounding."""
+    filled = {"vendor": Vendor.TENCENT.value, "definition": "1", "interval": "1"}
+    update = {name: value for name, value in filled.items() if getattr(settings, name) is None}
+    return how_to_read(settings.model_copy(update=update))
+
+
+def _times(known: Known, now: datetime) -> tuple[int, int]:
+    if known.since is None:
+        for flag, given in (("--until", known.until), ("--prefix", known.prefix)):
+            if given:
+                raise SettingsError(f"{flag}: goes with --since")
+        return 0, 0
+    since = moment_of(known.since, "--since", now)
+    until = now if known.until is None else moment_of(known.until, "--until", now)
+    if since > until or since.timestamp() < 0:
+        raise SettingsError(
+            f"--since {known.since}: give a date after 1970 and before {known.until or 'now'}"
+        )
+    return int(since.timestamp()), int(until.timestamp())
+
+
+async def _faults(manifest: Manifest, lookups: Lookups, counted: Counted) -> AsyncIterator[list[Fault]]:
+    """What is wrong, in the order of the rows."""
+    rows = iter(manifest)
+    while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
+        ids = [row.file_id for row in page if isinstance(row, Row) and row.parameters.vendor is _TENCENT]
+        looked: dict[FileId, Looked] = {}
+        async for ten in lookups.each(_tens(dict.fromkeys(ids))):
+            looked.update((one.file_id, one) for one in ten)
+        counted.ids += len(ids)
+        counted.elsewhere += sum(isinstance(row, Row) for row in page) - len(ids)
+        faults = [fault for row in page if (fault := _fault(manifest, row, looked, counted)) is not None]
+        counted.wrong += len(faults)
+        yield faults
+
+
+async def _tens(ids: Iterable[FileId]) -> AsyncIterator[Sequence[FileId]]:
+    remaining = iter(ids)
+    while some := list(islice(remaining, LOOKED_UP)):
+        yield some
+
+
+def _fault(
+    manifest: Manifest, row: Row | InvalidRow, looked: dict[FileId, Looked], counted: Counted
+) -> Fault | None:
+    if isinstance(row, InvalidRow):
+        counted.by_finding[Finding.INVALID] += 1
+        cells = manifest.cells_of(row)
+        return Fault(
+            manifest.source,
+            row.line,
+            cells.get("file_id", ""),
+            Finding.INVALID,
+            f"{row.column}: {row.reason}",
+        )
+    if (one := looked.get(row.file_id)) is None or not one.findings:
+        return None
+    counted.by_finding.update(one.findings)
+    return Fault(manifest.source, row.line, row.file_id, ";".join(one.findings), one.detail)
+
+
+class _Suggesting:
+    """Looks for the recordings of which missing ids may be the rounded ones.
+
+    What is wrong waits on disk meanwhile, since the recordings are known only when all was looked up.
+    """
+
+    def __init__(
+        self, known: Known, times: tuple[int, int], pages: Pages, how: HowToRead, console: Console
+    ) -> None:
+        self._known = known
+        self._times = times
+        self._pages = pages
+        self._how = how
+        self._console = console
+
+    async def suggested(
+        self, faults: AsyncIterator[list[Fault]], folder: Path, counted: Counted
+    ) -> AsyncIterator[list[Fault]]:
+        """The same faults, with what is suggested for them."""
+        missing: set[FileId] = set()
+        waiting = folder / "faults.jsonl"
+        with waiting.open("w+", encoding="utf-8", errors="surrogatepass") as file:
+            async for some in faults:
+                missing |= {FileId(one.file_id) for one in some if one.finding == Finding.MISSING}
+                file.writelines(json.dumps(one) + "\n" for one in some)
+            originals = Originals(missing)
+            if missing:
+                await self._learn(originals)
+            file.seek(0)
+            while lines := list(islice(file, PAGE_ROWS)):
+                yield [_with_suggestion(Fault(*json.loads(line)), originals, counted) for line in lines]
+
+    async def _learn(self, originals: Originals) -> None:
+        for source in self._known.files:
+            async with matching.opened(source, self._how) as manifest:
+                rows = iter(manifest)
+                while page := await in_thread(_next_rows, rows):
+                    originals.learn(row.file_id for row in page if isinstance(row, Row))
+        if self._known.since is None:
+            return
+        async for part in TimeWalk(self._pages, self._known.prefix, *self._times).listed():
+            originals.learn(one.file_id for one in part.recordings)
+            if part.shortfall:
+                self._console.warn(f"{part.shortfall}. Suggestions may be missing, or not the only ones")
+
+
+def _next_rows(rows: Iterator[Row | InvalidRow]) -> list[Row | InvalidRow]:
+    return list(islice(rows, PAGE_ROWS))
+
+
+def _with_suggestion(fault: Fault, originals: Originals, counted: Counted) -> Fault:
+    if fault.finding != Finding.MISSING:
+        return fault
+    only, candidates = originals.of(FileId(fault.file_id))
+    if only is not None:
+        counted.suggested += 1
+        return fault._replace(suggestion=only, detail="a spreadsheet may have rounded it")
+    if candidates:
+        return fault._replace(detail="may have been rounded from several recordings: none is suggested")
+    return fault
+
+
+def _write(file: BinaryIO, rows: Iterable[Sequence[object]]) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    file.write(encoded(buffer.getvalue()))
+    file.flush()
+
+
+def _finished(output: Path | None, counted: Counted) -> str:
+    said = f"{output}: " if output else ""
+    said += f"{count(counted.ids, 'id')} looked up, {count(counted.wrong, 'row')} with something wrong"
+    if counted.by_finding:
+        said += ": " + ", ".join(
+            f"{n:,} {one.replace('_', ' ')}" for one, n in sorted(counted.by_finding.items())
+        )
+    if counted.suggested:
+        said += f"; {counted.suggested:,} with a suggestion"
+    if counted.elsewhere:
+        said += f"; {count(counted.elsewhere, 'row')} not looked up: only Tencent's ids can be"
+    return said

@@ -1,0 +1,75 @@
+"""A manifest's rows beside what the ledger has of them, page by page, in the order of the file.
+
+Stands between whoever tells results, the command line or a program, and the two places they come from. Each
+row is judged as a load would judge it, and nothing is loaded: a row that the ledger lacks stays without a
+record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import NamedTuple
+
+from batcher.loader import HowToRead, in_thread
+from batcher.manifest import Manifest
+from batcher.model import FileId, InvalidRow, Row
+from batcher.records import Record
+
+PAGE_ROWS = 1_000
+
+
+class Matched(NamedTuple):
+    """One row of a manifest."""
+
+    row: Row | InvalidRow
+    record: Record | None
+    """Its submission; None when the row is invalid or the ledger has none."""
+
+
+@asynccontextmanager
+async def opened(source: str, how: HowToRead) -> AsyncIterator[Manifest]:
+    """The one manifest that a name or a pattern stands for, opened and its text checked; closed afterwards.
+
+    Raises:
+        ManifestError: it cannot be used, or a pattern stands for several.
+    """
+    opening = asyncio.create_task(in_thread(how.open_only, source), name="opening")
+    try:
+        manifest = await asyncio.shield(opening)
+    except asyncio.CancelledError:  # the thread that opens it cannot be: it is closed when that is done
+        opening.add_done_callback(_close_unwanted)
+        raise
+    with manifest:
+        await in_thread(manifest.check)
+        yield manifest
+
+
+async def matched(
+    manifest: Manifest, records_of: Callable[[Iterable[FileId]], Awaitable[list[Record]]]
+) -> AsyncIterator[list[Matched]]:
+    """All rows, each with its submission.
+
+    Args:
+        manifest: opened.
+        records_of: what the ledger has of some recordings.
+
+    Raises:
+        ManifestError: the rest cannot be used.
+        LedgerError: the ledger cannot be read.
+    """
+    rows = iter(manifest)
+    while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
+        wanted = (row.file_id for row in page if isinstance(row, Row))
+        found = {(one.file_id, one.parameters): one for one in await records_of(wanted)}
+        yield [
+            Matched(row, found.get((row.file_id, row.parameters)) if isinstance(row, Row) else None)
+            for row in page
+        ]
+
+
+def _close_unwanted(opening: asyncio.Task[Manifest]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -1,0 +1,221 @@
+"""The audit: one page that adds up, or says what does not. Pure: counted rows in, text or an object out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from batcher.audit import Case, Counted, Kind
+from batcher.model import Effect, State, TaskState
+from batcher.report.words import count, wrapped
+
+_NUMBER = 12
+_LABEL = 44
+
+_HEADINGS = {
+    Kind.TWICE: "Submitted twice, confirmed by a poll",
+    Kind.POSSIBLY_TWICE: "Submitted, possibly twice",
+    Kind.IN_DOUBT: "In doubt",
+    Kind.UNNAMED: "Rejected or failed, and an earlier attempt may have been accepted",
+    Kind.TASK_FAILED: "Tasks that failed",
+    Kind.TASK_UNKNOWN: "Tasks that the service does not know, or that did not end",
+    Kind.WITHOUT_PICTURES: "Finished without pictures",
+    Kind.STRANGER: "Tasks that callbacks named and that are none of ours",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure."""
+
+    name: str
+    """For programs."""
+    words: str
+    n: int
+    depth: int = 0
+    """A line of depth 1 is a part of the one of depth 0 above it."""
+
+
+def balance(counted: Counted) -> list[str]:
+    """Everything that does not add up, in words; nothing when it balances."""
+    return [*_by_state(counted), *_by_task(counted)]
+
+
+def _by_state(counted: Counted) -> Iterator[str]:
+    for state in State:
+        there, told = counted.of(state), counted.tallied.get(state, 0)
+        if there != told:
+            name = state.value.replace("_", " ")
+            yield f"{there:,} submissions are {name}, and the figures kept beside them say {told:,}"
+    if (submitted := counted.of(State.SUBMITTED)) != counted.task_ids:
+        yield f"{submitted:,} submissions are submitted, and {counted.task_ids:,} attempts brought a task id"
+
+
+def _by_task(counted: Counted) -> Iterator[str]:
+    tasks = sum(counted.tasks.values())
+    for state in TaskState:
+        there, told = counted.tasks.get(state, 0), counted.tasks_tallied.get(state, 0)
+        if there != told:
+            yield f"{there:,} tasks are {state.value}, and the figures kept beside them say {told:,}"
+    if tasks != counted.followed:
+        yield f"{count(tasks, 'task')} on record, and {counted.followed:,} submissions are marked as followed"
+    if counted.shared_task_ids:
+        yield f"{count(counted.shared_task_ids, 'task id')} of more than one submission"
+
+
+def submission_lines(counted: Counted) -> list[Line]:
+    """What became of the submissions; the lines of depth 0 add up to all of them."""
+    doubted = counted.of(State.SUBMITTED, doubted=True)
+    twice = counted.twice
+    unnamed = counted.of(State.REJECTED, State.FAILED, doubted=True)
+    waiting = counted.of(State.PENDING, doubted=True)
+    return [
+        Line("submitted_once", "submitted once", counted.of(State.SUBMITTED, doubted=False)),
+        Line("possibly_twice", "submitted, possibly twice", doubted),
+        *([Line("twice", "of these, twice for certain", twice, 1)] if twice else []),
+        Line("in_doubt", "in doubt: may have been accepted", counted.of(State.IN_DOUBT)),
+        Line("rejected", "rejected", counted.of(State.REJECTED)),
+        Line("failed", "failed", counted.of(State.FAILED)),
+        *([Line("unnamed", "of both, perhaps accepted before", unnamed, 1)] if unnamed else []),
+        Line("pending", "still to send", counted.of(State.PENDING)),
+        *([Line("pending_doubted", "of these, perhaps accepted before", waiting, 1)] if waiting else []),
+        Line("sending", "being sent just now, or when a run was killed", counted.of(State.SENDING)),
+    ]
+
+
+def task_lines(counted: Counted) -> list[Line]:
+    """What became of the tasks; the lines of depth 0 add up to the submissions that are submitted."""
+    finished = counted.tasks.get(TaskState.FINISHED, 0)
+    lines = [
+        Line("finished", "finished with pictures", counted.with_pictures),
+        Line("without_pictures", "finished without pictures", finished - counted.with_pictures),
+        Line("task_failed", "failed", counted.tasks.get(TaskState.FAILED, 0)),
+        Line("task_unknown", "unknown, or not ended in time", counted.tasks.get(TaskState.UNKNOWN, 0)),
+        Line("processing", "the vendor works on them", counted.tasks.get(TaskState.PROCESSING, 0)),
+        Line("waiting", "waiting", counted.tasks.get(TaskState.WAITING, 0)),
+    ]
+    if counted.unconfirmed:
+        lines.append(Line("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
+    return [
+        *lines,
+        Line("not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())),
+    ]
+
+
+_EFFECTS = {
+    Effect.CLAIMED: "said that a task of ours has ended",
+    Effect.SETTLED: "settled a submission in doubt",
+    Effect.CHECKED: "may settle one, not confirmed yet",
+    Effect.DOUBLE: "named a second task of a submission",
+    Effect.OPEN: "named a task that we may still come to know",
+    Effect.STRANGER: "named a task that is none of ours",
+    Effect.DENIED: "named a task that the service does not know",
+    Effect.AMBIGUOUS: "may belong to several submissions in doubt",
+    Effect.ADDED: "became a new submission",
+    Effect.KNOWN: "told of a recording that is asked for already",
+    Effect.UNUSABLE: "told of a recording that cannot be sent",
+    Effect.NOTED: "needed nothing",
+}
+
+
+def callback_lines(counted: Counted) -> list[Line]:
+    """What came of the callbacks, those kinds that there are."""
+    return [
+        Line(effect.value, words, n)
+        for effect, words in _EFFECTS.items()
+        if (n := counted.callbacks.get(effect))
+    ]
+
+
+def audit_json(counted: Counted, ledger: str) -> dict[str, Any]:
+    """The audit for a program."""
+    problems = balance(counted)
+    return {
+        "ledger": ledger,
+        "app_id": counted.app_id,
+        "balances": not problems,
+        "problems": problems,
+        "requests": counted.attempts,
+        "submissions": {"total": counted.total, **_named(submission_lines(counted))},
+        "tasks": {"total": counted.of(State.SUBMITTED), **_named(task_lines(counted))},
+        "callbacks": {effect.value: counted.callbacks.get(effect, 0) for effect in Effect},
+        "cases": {
+            kind.value: {
+                "total": _how_many(counted)[kind],
+                "named": [asdict(case) for case in counted.cases.get(kind, ())],
+            }
+            for kind in Kind
+        },
+    }
+
+
+def audit_text(counted: Counted, ledger: str, width: int) -> str:
+    """The audit for a person: one page, and after it the cases that were looked up."""
+    of = f"AppId {counted.app_id}" if counted.app_id else "no run yet"
+    callbacks = callback_lines(counted)
+    lines = [f"{ledger}   {of}   {count(counted.attempts, 'request')} that may have left", ""]
+    lines += _block("Submissions", submission_lines(counted), counted.total)
+    lines += ["", *_block("Tasks of those submitted", task_lines(counted), counted.of(State.SUBMITTED))]
+    if callbacks:
+        lines += ["", *_block("Callbacks", callbacks, sum(counted.callbacks.values()))]
+    lines += ["", *_verdict(balance(counted), counted.total, width)]
+    for kind, heading in _HEADINGS.items():
+        lines += _case_lines(heading, counted.cases.get(kind, ()), _how_many(counted)[kind], width)
+    return "\n".join(lines)
+
+
+def _named(lines: list[Line]) -> Mapping[str, int]:
+    return {line.name: line.n for line in lines}
+
+
+def _block(heading: str, lines: list[Line], total: int) -> list[str]:
+    shown = [heading]
+    for line in lines:
+        label = "  " * (line.depth + 1) + line.words
+        number = f"{line.n:,}" if line.depth == 0 else f"({line.n:,})"
+        shown.append(f"{label:<{_LABEL}}{number:>{_NUMBER}}")
+    together = sum(line.n for line in lines if line.depth == 0)
+    shown.append(f"{'  together':<{_LABEL}}{together:>{_NUMBER},}")
+    if together != total:
+        shown.append(f"{'  there are':<{_LABEL}}{total:>{_NUMBER},}")
+    return shown
+
+
+def _verdict(problems: list[str], total: int, width: int) -> list[str]:
+    if not problems:
+        return [f"It balances: {count(total, 'submission')}, each counted once."]
+    told = [wrapped(problem + ".", width, head="  - ", indent="    ") for problem in problems]
+    then = "batcher ledger verify says which rows these are."
+    return ["It does not balance:", *told, then]
+
+
+def _how_many(counted: Counted) -> dict[Kind, int]:
+    finished = counted.tasks.get(TaskState.FINISHED, 0)
+    return {
+        Kind.TWICE: counted.callbacks.get(Effect.DOUBLE, 0),
+        Kind.POSSIBLY_TWICE: counted.of(State.SUBMITTED, doubted=True),
+        Kind.IN_DOUBT: counted.of(State.IN_DOUBT),
+        Kind.UNNAMED: counted.of(State.REJECTED, State.FAILED, doubted=True),
+        Kind.TASK_FAILED: counted.tasks.get(TaskState.FAILED, 0),
+        Kind.TASK_UNKNOWN: counted.tasks.get(TaskState.UNKNOWN, 0),
+        Kind.WITHOUT_PICTURES: finished - counted.with_pictures,
+        Kind.STRANGER: counted.callbacks.get(Effect.STRANGER, 0),
+    }
+
+
+def _case_lines(heading: str, cases: tuple[Case, ...], total: int, width: int) -> list[str]:
+    if not total:
+        return []
+    rest = f", the first {len(cases):,} of {total:,}" if len(cases) < total else f", {total:,}"
+    lines = ["", heading + rest]
+    for case in cases:
+        named = [case.file_id or "recording not named", case.vendor.value if case.vendor else ""]
+        named += [f"task {case.task_id}"] if case.task_id else []
+        lines.append(wrapped(", ".join(one for one in named if one), width, head="  ", indent="    "))
+        if case.request_ids:
+            ids = "RequestId " + ", ".join(case.request_ids)
+            lines.append(wrapped(ids, width, head="    ", indent="      "))
+        if case.said:
+            lines.append(wrapped(case.said, width, head="    ", indent="      "))
+    return lines

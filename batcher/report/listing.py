@@ -1,0 +1,57 @@
+"""Lists of recordings as manifests: CSV or JSON lines, a part at a time. Pure.
+
+What a search has found goes out in the columns that a manifest is read by, with what else is known beside.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+
+from batcher.model import Recording
+from batcher.report.export import encoded
+from batcher.report.words import moment
+
+COLUMNS = ("file_id", "vendor", "name", "created", "duration", "size", "url")
+
+
+class Format(StrEnum):
+    """How a list is written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+def head(format_: Format) -> bytes:
+    """What comes first."""
+    return (",".join(COLUMNS) + "\n").encode() if format_ is Format.CSV else b""
+
+
+def lines(recordings: Iterable[Recording], format_: Format) -> bytes:
+    """Some recordings."""
+    cells = map(_cells, recordings)
+    if format_ is Format.JSONL:
+        return encoded("".join(_object(row) for row in cells))
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(cells)
+    return encoded(buffer.getvalue())
+
+
+def _object(row: tuple[str | float | None, ...]) -> str:
+    return json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n"
+
+
+def _cells(one: Recording) -> tuple[str | float | None, ...]:
+    seconds = one.duration_s
+    return (
+        one.file_id,
+        one.archive.value,
+        one.name or None,
+        (moment(one.created_at) if one.created_at else one.created) or None,
+        int(seconds) if seconds is not None and seconds.is_integer() else seconds,
+        one.size_bytes,
+        one.url or None,
+    )

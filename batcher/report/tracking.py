@@ -1,0 +1,102 @@
+"""The closing summary of following tasks: what has become of them, and what to look at. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from batcher.model import Outage, TaskState
+from batcher.records import TaskTrouble
+from batcher.report.figures import TROUBLED_TASKS, TaskFigures
+from batcher.report.words import count, duration, moment, paragraph
+
+FIRST_TROUBLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingSummary:
+    """What a closing summary tells of tasks."""
+
+    exit_code: int
+    reason: str
+    tasks: TaskFigures
+    polls: int
+    seconds: float
+    troubles: tuple[TaskTrouble, ...] = ()
+    """The newest that failed or are unknown; some of them are new."""
+    outage: Outage | None = None
+    """The endpoint did not answer polls when it ended."""
+
+    @property
+    def new(self) -> int:
+        """How many have failed or are unknown, and were not told of before."""
+        return sum(self.tasks.new.values())
+
+
+def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
+    """What a program is told of tasks."""
+    return {
+        "tasks": {state.value: n for state, n in summary.tasks.by_state.items()},
+        "tracking": {
+            "exit_code": summary.exit_code,
+            "reason": summary.reason,
+            "polls": summary.polls,
+            "seconds": round(summary.seconds, 3),
+            "new": {state.value: n for state, n in summary.tasks.new.items()},
+            "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
+            if summary.outage
+            else None,
+            "troubles": [
+                {
+                    "file_id": one.file_id,
+                    "task_id": one.task_id,
+                    "state": one.state.value,
+                    "status": one.status,
+                    "message": one.message,
+                }
+                for one in summary.troubles
+            ],
+        },
+    }
+
+
+def tracking_lines(summary: TrackingSummary, width: int) -> list[str]:
+    """What has become of tasks, how much asking it took, and those to look at."""
+    lines = task_lines(summary.tasks)
+    if summary.polls:
+        lasted = duration(summary.seconds) if summary.seconds >= 1 else "less than 1 s"
+        lines += ["", f"  Asked {count(summary.polls, 'time')} in {lasted}."]
+    return lines + trouble_lines(summary, width)
+
+
+def task_lines(tasks: TaskFigures) -> list[str]:
+    """How many tasks stand where."""
+    widest = len(f"{tasks.total:,}")
+    lines = []
+    for state, n in tasks.by_state.items():
+        new = tasks.new.get(state, 0)
+        if n or state is TaskState.FINISHED:
+            of_new = f"   {new:,} of them new" if new and new != n else ""
+            lines.append(f"  {state.value:<15}{n:>{widest},}{of_new}")
+    return lines
+
+
+def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
+    """Which tasks have ended without pictures, and why, when some of them are new."""
+    if not summary.new:
+        return []
+    shown = summary.troubles[: summary.new]
+    first = f", the last {len(shown)}" if len(shown) < summary.new else ""
+    lines = ["", f"New: {tasks_in_words(summary)}{first}"]
+    for one in shown:
+        said = one.message or one.status
+        lines.append(
+            paragraph("", f"{one.file_id}, task {one.task_id}: {one.state.value}: {said}", width=width)
+        )
+    return lines
+
+
+def tasks_in_words(summary: TrackingSummary) -> str:
+    """``2 failed, 1 unknown``, of what is new."""
+    words = [f"{summary.tasks.new[one]:,} {one.value}" for one in TROUBLED_TASKS if summary.tasks.new[one]]
+    return ", ".join(words) + (" task" if summary.new == 1 else " tasks")

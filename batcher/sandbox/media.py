@@ -1,0 +1,153 @@
+"""A folder of media files as the recordings of the sandbox.
+
+Where it stands: the catalogue that `searching` and `tasks` ask in place of the made-up one. It looks at the
+folder once, when the sandbox is made: every file that PyAV can open or whose name says that it is a
+recording is listed, with its real duration and size of picture. It never follows a link out of the folder.
+
+What the service would call a file follows from its path within the folder, `a/b.mp4`, and is stable:
+
+* Huawei and Ws: `/record/a/b.mp4`.
+* Tencent: 19 digits, `1` to `8` and 18 more, from the SHA-256 of the path (as UTF-8) taken as a number.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from bisect import bisect_left
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+from .recordings import Recording
+
+_LOWEST, _SPAN = 10**18, 8 * 10**18
+
+
+class MediaFolder:
+    """The catalogue of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at every file.
+
+        Raises:
+            ValueError: PyAV is not installed, or there is no such folder.
+        """
+        try:
+            import av  # noqa: F401, PLC0415, RUF100 - asked for here, so that the message comes at once
+            import PIL  # noqa: F401, PLC0415, RUF100
+        except ImportError as exc:
+            raise ValueError(
+                f"media needs PyAV and Pillow ({exc}). Install them with: pip install 'batcher[media]'"
+            ) from exc
+        if not folder.is_dir():
+            raise ValueError(f"media {folder}: there is no such folder. Name one that holds recordings.")
+        listed = [one for path in _files(folder) if (one := _recording(folder, path)) is not None]
+        self._by_creation = sorted(listed, key=lambda one: (one.created_s, one.key))
+        self._by_key = sorted(listed, key=lambda one: one.key)
+        self._places = {one.file_id: place for place, one in enumerate(self._by_creation)}
+        self.count = len(listed)
+
+    def at(self, place: int) -> Recording:
+        """Give the recording at a place in the order of creation."""
+        return self._by_creation[place]
+
+    def created_s(self, place: int) -> int:
+        """Give when a file was last written."""
+        return self._by_creation[place].created_s
+
+    def place_of(self, file_id: str) -> int | None:
+        """Give the place of Tencent's id in the order of creation."""
+        return self._places.get(file_id)
+
+    def with_key_at(self, place: int) -> Recording:
+        """Give the recording at a place in the order of keys."""
+        return self._by_key[place]
+
+    def key_at(self, place: int) -> str:
+        """Give the key at a place in the order of keys."""
+        return self._by_key[place].key
+
+    def stream_and_name(self, place: int) -> tuple[str, str]:
+        """Give stream and name: both come from the file's name."""
+        return self._by_creation[place].stream_id, self._by_creation[place].name
+
+    def find(self, vendor: str, file_id: str) -> Recording | None:
+        """Give the recording which a vendor calls by this file id."""
+        if vendor == "Tencent":
+            place = self._places.get(file_id)
+            return None if place is None else self._by_creation[place]
+        place = bisect_left(self._by_key, file_id, key=lambda one: one.key)
+        return (
+            self._by_key[place] if self._by_key[place : place + 1] and self.key_at(place) == file_id else None
+        )
+
+    def arrive(self) -> None:
+        """Nothing arrives: the folder is what it was."""
+
+
+def tencent_id(path: str) -> str:
+    """Give Tencent's name for a path within the folder."""
+    number = int.from_bytes(sha256(path.encode("utf-8", "surrogateescape")).digest(), "big")
+    return str(_LOWEST + number % _SPAN)
+
+
+def _files(folder: Path) -> list[Path]:
+    root = folder.resolve()
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.resolve().is_relative_to(root)
+    )
+
+
+def _recording(folder: Path, path: Path) -> Recording | None:
+    """Give the recording in a file, None if there is nothing of the kind in it."""
+    inside = path.relative_to(folder).as_posix()
+    kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+    looked = _measured(path)
+    if looked is None and kind not in ("video", "audio"):
+        return None
+    stat = path.stat()
+    bare = Recording(
+        file_id=tencent_id(inside),
+        key=f"/record/{inside}",
+        name=path.name,
+        stream_id=path.stem,
+        created_s=int(stat.st_mtime),
+        category="Audio" if kind == "audio" else "Video",
+        status="Normal",
+        storage_class="STANDARD",
+        container=path.suffix.lstrip(".").lower(),
+        duration_s=0.0,
+        width=0,
+        height=0,
+        size_bytes=stat.st_size,
+        url=f"https://recordings.example/record/{quote(inside)}",
+        renditions=0,
+        path=path,
+    )
+    if looked is None:
+        return bare  # what cannot be opened is listed all the same, as a service would list it
+    duration_s, width, height = looked
+    category = "Video" if width else "Audio"
+    return replace(bare, category=category, duration_s=duration_s, width=width, height=height, renditions=1)
+
+
+def _measured(path: Path) -> tuple[float, int, int] | None:
+    """Give duration, width and height; None if no video or sound can be found in the file."""
+    import av  # noqa: PLC0415, RUF100
+
+    from .snapshots import duration_of  # noqa: PLC0415, RUF100
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video and not container.streams.audio:
+                return None
+            duration_s = duration_of(container)
+            if not duration_s:
+                return None
+            video = container.streams.video
+            return duration_s, video[0].width if video else 0, video[0].height if video else 0
+    except (av.error.FFmpegError, OSError, ValueError):
+        return None

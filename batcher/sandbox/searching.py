@@ -1,0 +1,226 @@
+"""SearchMedia: what is wrong with a search, and which recordings it finds.
+
+Where it stands: `service` asks here once a call has passed the gateway and the limit. It pages through a
+catalogue (`recordings`) and knows nothing of faults. No page holds more than was asked for, and no search
+keeps more than the places of what it found.
+
+Tencent: newest first, pages by number. Huawei and Ws: by key, pages by marker. What the vendor's page leaves
+open is chosen in `RecordingSettings`: from where pages count, how a walk by markers ends, whether the
+second of `EndTime` belongs to the range.
+
+Source: service documentation, "Search media files" (SearchMedia).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import md5
+
+from .recordings import Catalogue, Recording
+from .rules import Call
+from .settings import PageNumbering, RecordingSettings, WalkEnd
+
+MOST_FOUND = 5000
+MOST_IDS = 10
+MOST_PREFIX_BYTES = 20
+MOST_KEYS = 1000
+
+Json = dict[str, object]
+
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The vendor's part of an answer, and how many recordings are in it."""
+
+    data: Json
+    listed: int
+
+
+def search_problem(call: Call, pages: PageNumbering) -> str | None:
+    """Say in words what is wrong with the parameters of a search, or None if nothing is."""
+    if call.one("Vendor") not in ("Tencent", "Huawei", "Ws"):
+        return "Vendor must be Tencent, Huawei or Ws"
+    if len(call.one("NamePrefix").encode()) > MOST_PREFIX_BYTES:
+        return f"NamePrefix must have {MOST_PREFIX_BYTES} bytes at most"
+    return _page_problem(call, pages) if call.one("Vendor") == "Tencent" else _walk_problem(call)
+
+
+def _page_problem(call: Call, pages: PageNumbering) -> str | None:
+    for name in ("StartTime", "EndTime", "PageNumber", "PageSize"):
+        if call.given(name) is not None and not _INTEGER.fullmatch(call.one(name)):
+            return f"{name} must be a whole number"
+    for name in ("FileId[]", "StreamId[]"):
+        if len(call.each(name)) > MOST_IDS:
+            return f"{name} must be given {MOST_IDS} times at most"
+    number, size = _page(call, pages)
+    if size < 1:
+        return "PageSize must be above 0"
+    if pages is PageNumbering.ONE and number < 1:
+        return "PageNumber must be above 0"
+    if number * size + size > MOST_FOUND:
+        return f"PageNumber * PageSize + PageSize must not exceed {MOST_FOUND}"
+    return None
+
+
+def _walk_problem(call: Call) -> str | None:
+    keys = call.given("MaxKeys")
+    if keys is not None and not (_INTEGER.fullmatch(keys) and 1 <= int(keys) <= MOST_KEYS):
+        return f"MaxKeys must be from 1 to {MOST_KEYS}"
+    return None
+
+
+def _page(call: Call, pages: PageNumbering) -> tuple[int, int]:
+    first = 0 if pages is PageNumbering.ZERO else 1
+    return int(call.given("PageNumber") or first), int(call.given("PageSize") or 10)
+
+
+class Search:
+    """Finds recordings of one catalogue."""
+
+    def __init__(
+        self, catalogue: Catalogue, settings: RecordingSettings, uuid: Callable[[str, int], str]
+    ) -> None:
+        self._catalogue = catalogue
+        self._settings = settings
+        self._uuid = uuid
+        self._last: tuple[tuple[object, ...], Sequence[int]] | None = None
+
+    def find(self, call: Call, number: int) -> Found:
+        """Answer a search that is well formed, as request `number`; afterwards new recordings may arrive."""
+        vendor = call.one("Vendor")
+        found = self._page(call, number) if vendor == "Tencent" else self._walk(call)
+        self._catalogue.arrive()
+        return found
+
+    def _page(self, call: Call, number: int) -> Found:
+        page, size = _page(call, self._settings.pages)
+        if self._settings.pages is not PageNumbering.ZERO:
+            page = max(page, 1) - 1
+        places = self._places(call)
+        newest = len(places) - 1 - page * size
+        items = [
+            _tencent_item(self._catalogue.at(places[at]))
+            for at in range(newest, newest - size, -1)
+            if at >= 0
+        ]
+        data: Json = {"TotalCount": min(len(places), MOST_FOUND), "MediaInfoSet": items}
+        return Found(data | {"RequestId": self._uuid("vendor", number)}, len(items))
+
+    def _places(self, call: Call) -> Sequence[int]:
+        """Find the places that a search means, oldest first; the last search's are kept for its next page."""
+        prefix, ids, streams = call.one("NamePrefix"), call.each("FileId[]"), call.each("StreamId[]")
+        start, end = call.given("StartTime"), call.given("EndTime")
+        within = self._within(start, end)
+        if not (prefix or ids or streams):
+            return within
+        asked = (prefix, *ids, None, *streams, within)
+        if self._last is None or self._last[0] != asked:
+            self._last = (asked, array("L", self._matching(within, prefix, ids, frozenset(streams))))
+        return self._last[1]
+
+    def _within(self, start: str | None, end: str | None) -> range:
+        """Give the places whose creation lies between two times."""
+        every, created_s = range(self._catalogue.count), self._catalogue.created_s
+        low = bisect_left(every, int(start), key=created_s) if start else 0
+        if not end:
+            return every[low:]
+        after = bisect_right if self._settings.end_included else bisect_left
+        return every[low : after(every, int(end), key=created_s)]
+
+    def _matching(self, within: range, prefix: str, ids: list[str], streams: frozenset[str]) -> Iterator[int]:
+        places = self._catalogue.place_of
+        among: Sequence[int] = (
+            sorted({place for one in ids if (place := places(one)) is not None}) if ids else within
+        )
+        for place in among:
+            stream, name = self._catalogue.stream_and_name(place)
+            if place in within and name.startswith(prefix) and (not streams or stream in streams):
+                yield place
+
+    def _walk(self, call: Call) -> Found:
+        """Give the keys after a marker, of those that begin with the prefix."""
+        marker, most = call.one("Marker"), int(call.given("MaxKeys") or MOST_KEYS)
+        every, key_at = range(self._catalogue.count), self._catalogue.key_at
+        prefix = f"/{call.one('NamePrefix').lstrip('/')}"
+        first = bisect_left(every, prefix, key=key_at)
+        beyond = bisect_left(every, True, lo=first, key=lambda place: not key_at(place).startswith(prefix))
+        first = max(first, bisect_right(every, marker, key=key_at) if marker else 0)
+        places = every[first:beyond][:most]
+        items = [_keyed_item(self._catalogue.with_key_at(place)) for place in places]
+        following = self._marker_after(marker, places, ended=first + len(places) >= beyond)
+        return Found({"Keys": items, "NextMarker": following}, len(items))
+
+    def _marker_after(self, marker: str, places: range, *, ended: bool) -> str:
+        if places and (not ended or self._settings.walk_end is WalkEnd.EMPTY_PAGE):
+            return self._catalogue.key_at(places[-1])
+        return marker if self._settings.walk_end is WalkEnd.SAME_MARKER else ""
+
+
+def _tencent_item(recording: Recording) -> Json:
+    created = _iso(recording.created_s)
+    return {
+        "FileId": recording.file_id,
+        "BasicInfo": {
+            "Name": recording.name,
+            "Description": "",
+            "CreateTime": created,
+            "UpdateTime": created,
+            "ExpireTime": "9999-12-31T23:59:59Z",
+            "ClassId": 0,
+            "ClassName": "",
+            "ClassPath": "",
+            "CoverUrl": "",
+            "Type": recording.container,
+            "Category": recording.category,
+            "Status": recording.status,
+            "MediaUrl": recording.url,
+            "StorageClass": recording.storage_class,
+            "StorageRegion": "ap-guangzhou",
+            "Vid": recording.stream_id,
+            "TagSet": [],
+        },
+        "TranscodeInfo": _transcoded(recording),
+    }
+
+
+def _transcoded(recording: Recording) -> Json | None:
+    if recording.category == "Image":
+        return None
+    return {"TranscodeSet": [_rendition(recording, number) for number in range(recording.renditions)]}
+
+
+def _rendition(recording: Recording, number: int) -> Json:
+    """Give the original (number 0) or a smaller one."""
+    shrunk = 2**number
+    size = recording.size_bytes // shrunk
+    return {
+        "Definition": 100_010 * number,
+        "Duration": round(recording.duration_s, 3),
+        "Width": recording.width // shrunk,
+        "Height": recording.height // shrunk,
+        "Size": size,
+        "Bitrate": int(size * 8 / recording.duration_s) if recording.duration_s else 0,
+        "Container": recording.container,
+        "Url": recording.url,
+    }
+
+
+def _keyed_item(recording: Recording) -> Json:
+    return {
+        "Key": recording.key,
+        "LastModified": _iso(recording.created_s),
+        "Size": recording.size_bytes,
+        "ETag": f'"{md5(recording.key.encode(), usedforsecurity=False).hexdigest()}"',
+        "MediaUrl": recording.url,
+    }
+
+
+def _iso(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

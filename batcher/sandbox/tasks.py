@@ -1,0 +1,298 @@
+"""The tasks that were accepted, and how far each has come.
+
+Where it stands: `service` enters a task here when it accepts one and asks here for DescribeMediaTask;
+`deliveries` is told of each, to take its pictures and to call back. How far a task has come follows from its
+fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in between.
+
+A task's fate is settled when it is accepted. The first of these that has one wins: `TaskSettings.fates`, the
+marker of the file id (`markers`), the recording (a forbidden, archived or soundtrack-only one cannot be
+taken pictures of), the shares. In a folder of media files the picture itself decides: a file that
+cannot be decoded fails.
+
+Source: service documentation, "Query a task" (DescribeMediaTask).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+from random import Random
+
+from .clock import TaskClock
+from .markers import fate_of
+from .recordings import Catalogue, Recording
+from .rules import BY_OFFSET, Call
+from .settings import Fate, SandboxSettings
+
+Json = dict[str, object]
+
+UNLISTED_DURATION_S = 60.0
+"""How long a file lasts that no catalogue lists."""
+
+_PICTURE = re.compile(r"snapshots/([A-Za-z0-9-]{1,80})/([0-9]{4}|[1-9][0-9]{4,5})\.jpg")
+_HUAWEI = {"FINISH": "SUCCEEDED", "FAIL": "FAILED"}
+_ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """What came of taking the pictures of a task: their times in the recording, or why there are none."""
+
+    times_ms: tuple[int, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One task. Everything is settled when it is accepted, except what came of taking its pictures."""
+
+    task_id: str
+    vendor: str
+    file_id: str
+    type: str
+    offsets_s: tuple[float, ...]
+    interval_s: float
+    accepted_s: float
+    """On the clock of the tasks."""
+    accepted_at_s: float
+    """Unix seconds."""
+    fate: Fate
+    problem: str
+    """Why it fails, if that is its fate."""
+    shots: Shots | None = None
+    """None while real pictures are being taken, and for ever where they are made by rule."""
+
+
+class Tasks:
+    """All tasks that are remembered, by their id."""
+
+    def __init__(
+        self, settings: SandboxSettings, catalogue: Catalogue, clock: TaskClock, wall: Callable[[], float]
+    ) -> None:
+        self.base_url = ""
+        """Where pictures are served, with a slash at its end."""
+        self.on_accepted: Callable[[Task], None] | None = None
+        """Called with each task that was accepted."""
+        self.on_forgotten: Callable[[Task], None] | None = None
+        """Called with each task that is remembered no more."""
+        self._settings = settings.tasks
+        self._catalogue = catalogue
+        self._real = settings.media is not None
+        self._markers = settings.markers
+        self._clock = clock
+        self._wall = wall
+        # Its own source: whether a task fails must not move the draws of faults.
+        self._rng = Random(settings.seed + 2)
+        self._tasks: dict[str, Task] = {}
+
+    def __getitem__(self, task_id: str) -> Task:
+        return self._tasks[task_id]
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def get(self, task_id: str, vendor: str) -> Task | None:
+        """Give the task which a vendor calls by this id and has not forgotten."""
+        task = self._tasks.get(task_id)
+        if task is None or task.vendor != vendor or task.fate is Fate.FORGOTTEN:
+            return None
+        return task
+
+    def file_of(self, task_id: str) -> str:
+        """Give the file id of a task, empty if there is none."""
+        task = self._tasks.get(task_id)
+        return "" if task is None else task.file_id
+
+    def recording(self, vendor: str, file_id: str) -> Recording | None:
+        """Give the recording that a task would take pictures of, if a catalogue lists it."""
+        return self._catalogue.find(vendor, file_id)
+
+    def accept(self, task_id: str, call: Call, arrived_s: float) -> Task:
+        """Enter the task that a well-formed call starts which arrives at a monotonic time."""
+        vendor, file_id = call.one("Vendor"), call.one("FileId")
+        fate, problem = self._fate(vendor, file_id)
+        task = Task(
+            task_id=task_id,
+            vendor=vendor,
+            file_id=file_id,
+            type=call.one("Type"),
+            offsets_s=tuple(map(float, call.each("ExtTimeOffsetSet[]"))),
+            interval_s=float(call.one("Interval"))
+            if vendor == "Huawei"
+            else self._settings.sample_interval_s,
+            accepted_s=self._clock.at_s(arrived_s),
+            accepted_at_s=self._wall(),
+            fate=fate,
+            problem=self._settings.messages.get(file_id, problem),
+        )
+        self._tasks[task_id] = task
+        if len(self._tasks) > self._settings.keep:
+            self._forget(next(iter(self._tasks)))
+        if self.on_accepted is not None:
+            self.on_accepted(task)
+        return task
+
+    def ends_s(self, task: Task) -> float | None:
+        """Give when a task ends on their clock, None if it never does."""
+        if task.fate in (Fate.ENDLESS, Fate.STUCK, Fate.FORGOTTEN):
+            return None
+        return task.accepted_s + self._settings.time_s
+
+    def needs_pictures(self, task: Task) -> bool:
+        """Whether pictures of a real file are still to be taken for a task."""
+        return self._real and task.fate is Fate.FINISH and task.shots is None
+
+    def status(self, task: Task) -> str:
+        """Say how far a task has come, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
+        age_s = self._clock.now_s() - task.accepted_s
+        if task.fate is Fate.FORGOTTEN:
+            return "NO_TASK"
+        if task.fate is Fate.STUCK or age_s < self._settings.time_s / 4:
+            return "WAITING"
+        if task.fate is Fate.ENDLESS or age_s < self._settings.time_s or self.needs_pictures(task):
+            return "PROCESSING"
+        if task.fate is Fate.CANCELED:
+            return "CANCELED" if task.vendor == "Huawei" else "FAIL"
+        return "FAIL" if self.problem(task) else "FINISH"
+
+    def has_ended(self, task: Task) -> bool:
+        """Whether nothing more becomes of a task."""
+        return self.status(task) in _ENDED
+
+    def problem(self, task: Task) -> str:
+        """Say why a task that has ended has no pictures; empty if it has."""
+        if task.fate is not Fate.FINISH:
+            return task.problem or "the task failed"
+        shots = task.shots or self._by_rule(task)
+        return shots.problem or ("" if shots.times_ms else "no offset lies within the recording")
+
+    def times_ms(self, task: Task) -> tuple[int, ...]:
+        """Give the times in the recording of the pictures that a task has made so far."""
+        if self.status(task) != "FINISH":
+            return ()
+        return (task.shots or self._by_rule(task)).times_ms
+
+    def wanted_s(self, task: Task, duration_s: float) -> list[float]:
+        """Give the times that a task asks for and that lie within a recording, the first so many of them."""
+        if task.type == BY_OFFSET:
+            times_s = [offset_s for offset_s in task.offsets_s if offset_s < duration_s]
+        else:
+            many = min(ceil(duration_s / task.interval_s), self._settings.most_pictures)
+            times_s = [number * task.interval_s for number in range(many)]
+        return times_s[: self._settings.most_pictures]
+
+    def pictures(self, task: Task) -> list[tuple[str, int]]:
+        """Give address (Huawei: object name) and time in milliseconds of each picture, as reported."""
+        times_ms = self.times_ms(task)
+        given = self._settings.urls.get(task.file_id)
+        if given is not None and times_ms:
+            return [(url, times_ms[min(n, len(times_ms) - 1)]) for n, url in enumerate(given)]
+        base = "" if task.vendor == "Huawei" else f"{self.base_url}_pictures/"
+        return [
+            (f"{base}snapshots/{task.task_id}/{number:04d}.jpg", at_ms)
+            for number, at_ms in enumerate(times_ms, 1)
+        ]
+
+    def picture_at(self, name: str) -> tuple[Task, int] | None:
+        """Give the task and the number (from 1) of the picture that an object name means, if there is one."""
+        found = _PICTURE.fullmatch(name)
+        task = self._tasks.get(found[1]) if found else None
+        if found is None or task is None or not 1 <= int(found[2]) <= len(self.times_ms(task)):
+            return None
+        return task, int(found[2])
+
+    def report(self, task_id: str, vendor: str, request_id: str) -> Json | None:
+        """Give the vendor's part of DescribeMediaTask's answer; None if Tencent does not know the task."""
+        task = self.get(task_id, vendor)
+        if vendor == "Huawei":
+            return _no_task(task_id) if task is None else self._huawei_report(task)
+        return None if task is None else self._tencent_report(task, request_id)
+
+    def _tencent_report(self, task: Task, request_id: str) -> Json:
+        status = self.status(task)
+        return {
+            "TaskId": task.task_id,
+            "Event": task.type,
+            "Status": status,
+            "Message": self.problem(task) if status == "FAIL" else "success" if status == "FINISH" else "",
+            "ThumbnailsUrl": [url for url, _ in self.pictures(task)],
+            "RequestId": request_id,
+        }
+
+    def _huawei_report(self, task: Task) -> Json:
+        status = self.status(task)
+        ended_at_s = task.accepted_at_s + self._settings.time_s
+        return {
+            "TaskId": task.task_id,
+            "Status": _HUAWEI.get(status, status),
+            "CreateTime": _compact(task.accepted_at_s),
+            "EndTime": _compact(ended_at_s) if status in _ENDED else "",
+            "FileName": [name for name, _ in self.pictures(task)],
+        }
+
+    def _by_rule(self, task: Task) -> Shots:
+        recording = self._catalogue.find(task.vendor, task.file_id)
+        duration_s = UNLISTED_DURATION_S if recording is None else recording.duration_s
+        return Shots(tuple(round(at_s * 1000) for at_s in self.wanted_s(task, duration_s)))
+
+    def _fate(self, vendor: str, file_id: str) -> tuple[Fate, str]:
+        given = self._settings.fates.get(file_id)
+        if given is None and self._markers:
+            given = fate_of(vendor, file_id)
+        if given is not None:
+            return given, "the source file cannot be decoded"
+        listed = None if self._real or not self._catalogue.count else self._catalogue.find(vendor, file_id)
+        if listed is not None and (problem := _problem_of(listed)):
+            return Fate.FAIL, problem
+        return self._drawn(), "the source file cannot be decoded"
+
+    def _drawn(self) -> Fate:
+        shares = self._settings
+        if not (shares.fail_share or shares.endless_share or shares.forgotten_share):
+            return Fate.FINISH
+        draw = self._rng.random()
+        for fate, share in (
+            (Fate.FAIL, shares.fail_share),
+            (Fate.ENDLESS, shares.endless_share),
+            (Fate.FORGOTTEN, shares.forgotten_share),
+        ):
+            draw -= share
+            if draw < 0:
+                return fate
+        return Fate.FINISH
+
+    def _forget(self, task_id: str) -> None:
+        task = self._tasks.pop(task_id)
+        if self.on_forgotten is not None:
+            self.on_forgotten(task)
+
+
+def task_problem(call: Call) -> str | None:
+    """Say in words what is wrong with the parameters of DescribeMediaTask, or None if nothing is."""
+    if call.one("Vendor") not in ("Tencent", "Huawei"):
+        return "Vendor must be Tencent or Huawei"
+    if not call.one("TaskId") or len(call.each("TaskId")) != 1:
+        return "TaskId is required, once"
+    return None
+
+
+def _no_task(task_id: str) -> Json:
+    return {"TaskId": task_id, "Status": "NO_TASK", "CreateTime": "", "EndTime": "", "FileName": []}
+
+
+def _problem_of(recording: Recording) -> str:
+    """Say why no pictures can be taken of a recording made up by rule; empty if they can."""
+    if recording.status == "Forbidden":
+        return "the source file is forbidden"
+    if recording.category == "Audio":
+        return "the source file has no video stream"
+    if recording.storage_class == "ARCHIVE":
+        return "the source file is archived; restore it first"
+    return "the source file is no video" if recording.category == "Image" else ""
+
+
+def _compact(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%d%H%M%S")

@@ -1,0 +1,55 @@
+"""The workshop: one thread in which the pictures of real files are taken, and the folder where they lie.
+
+Where it stands: `server` opens it with itself if a folder of media files is served; `deliveries` hands it one
+task after another. The folder is the workshop's own, and is gone when it closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+
+from .pictures import picture_name
+from .tasks import Shots, Task, Tasks
+
+
+class Workshop:
+    """Takes pictures, one task at a time."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._kept = TemporaryDirectory(prefix="batcher-sandbox-")
+        self.folder = Path(self._kept.name)
+        self._stopped = Event()
+        self._thread = ThreadPoolExecutor(1, "sandbox pictures")
+
+    def take(self, task: Task) -> asyncio.Future[Shots]:
+        """Take the pictures of a task, when those before it are done."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._take, task)
+
+    def forget(self, task: Task) -> None:
+        """Remove the pictures of a task that is remembered no more."""
+        for number in range(1, len(task.shots.times_ms) + 1 if task.shots else 1):
+            (self.folder / picture_name(task.task_id, number)).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Stop, and remove everything."""
+        self._stopped.set()
+        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._kept.cleanup)
+
+    def _take(self, task: Task) -> Shots:
+        from .snapshots import take  # noqa: PLC0415, RUF100 - PyAV is an extra
+
+        recording = self._tasks.recording(task.vendor, task.file_id)
+        if recording is None or recording.path is None:
+            return Shots(problem="the source file does not exist")
+        return take(
+            recording.path,
+            lambda duration_s: self._tasks.wanted_s(task, duration_s),
+            lambda number: self.folder / picture_name(task.task_id, number),
+            self._stopped.is_set,
+        )

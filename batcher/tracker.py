@@ -1,0 +1,695 @@
+"""The tracker: asks what has become of tasks, first soon and then ever less often, until all have ended.
+
+Stands between the ledger, which knows the tasks and when each is due, and the service. A poll starts nothing
+and costs nothing, so one that fails is made again, and whatever ends the tracker leaves nothing to repair: the
+due times are in the ledger. It has a pacer of its own, sends polls alone, and works beside a run.
+
+Within, time is monotonic: the wall's clock is looked at once, so that a clock that is set neither stops the
+polls nor bunches them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from batcher.disposition import Jitter, Kind, kind_of
+from batcher.errors import LedgerError
+from batcher.governor import (
+    FIRST_PROBE_S,
+    LONGEST_PROBE_S,
+    PROBE_GROWTH,
+    SILENT_CALLS,
+    SUSPECT_PAUSE_S,
+    halt_reason,
+)
+from batcher.ledger.tasks import Followed, Polled, TaskCounts
+from batcher.model import (
+    HELD_BACK,
+    Answer,
+    HttpRefusal,
+    NotReported,
+    NotSent,
+    Outage,
+    ReplyLost,
+    SubmissionId,
+    TaskId,
+    TaskReport,
+    TaskState,
+    Vendor,
+)
+from batcher.notices import OutageBegan, OutageOver, Tell, Waiting, to_nobody
+from batcher.pacer import Pacer
+from batcher.runner import METER_S, Exit, defect
+from batcher.window import Window
+from batcher.zego.client import Wire
+from batcher.zego.codes import meaning
+
+FIRST_WAIT_S = 2.0
+"""How long after it was submitted a task is first asked about."""
+GROWTH = 1.5
+"""By so much each wait is longer than the one before."""
+LONGEST_WAIT_S = 600.0
+SPREAD = 0.1
+"""Waits are so much shorter or longer by chance, so that what was submitted together is not asked together."""
+
+GIVE_UP_S = 48 * 3600.0
+"""A task that has not ended so long after it was submitted is given up."""
+
+BELIEVED_TIMES = 3
+BELIEVED_AFTER_S = 60.0
+"""That the service does not know a task is believed when it has said so so often in a row, and not sooner after
+the submission: what answers polls may hear of a task later than what took it."""
+BELIEVED_ALONE_AFTER_S = 3600.0
+"""A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or this
+long after the submission."""
+
+PAGE = 100
+"""Due tasks taken from the ledger at once: five seconds' worth."""
+LOOK_EVERY_S = 1.0
+"""How often the ledger is looked at while nothing is due: others write it, too."""
+
+CUT_OFF_S = 2.0
+"""How long polls under way may take once the tracker is told to stop; what is dropped is asked again."""
+
+NO_TASK = "NO_TASK"
+
+
+class Book(Protocol):
+    """What is asked of the ledger."""
+
+    async def take_up(self, longest_wait_ms: int) -> None:
+        """Begin to follow tasks."""
+
+    async def seed(self, first_wait_ms: int) -> int:
+        """Follow submissions that are not followed yet; returns how many."""
+
+    async def due(self, now_ms: int, limit: int) -> list[Followed]:
+        """Tasks that are to be asked about now."""
+
+    async def left(self, *, beyond: int = 0) -> TaskCounts:
+        """What is left to follow."""
+
+    async def note(self, polled: Polled) -> bool:
+        """Record what a poll has brought."""
+
+
+class Service(Protocol):
+    """What is asked of the client."""
+
+    async def describe(
+        self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
+    ) -> TaskReport | NotReported:
+        """Ask what has become of one task: one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSettings:
+    """How tasks are followed."""
+
+    rate_per_s: float = 20.0
+    concurrency: int = 64
+    give_up_s: float = GIVE_UP_S
+    lasts_s: float | None = None
+    """How long, from the moment at which nothing more is sent; None without end."""
+    follow: bool = False
+    """Go on when all tasks have ended: there may be more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """How following tasks has ended."""
+
+    exit: Exit
+    """DONE when all tasks have ended: what has become of them is in the ledger."""
+    reason: str
+    polls: int
+    """Requests that may have left."""
+    seconds: float
+    outage: Outage | None = None
+    """The endpoint did not answer when it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollPace:
+    """How fast polls are made at this moment."""
+
+    now_per_s: float
+    pace_per_s: float
+    cap_per_s: float
+    why_slow: str | None
+    polls: int
+    seconds: float
+
+
+# -- judging one answer --------------------------------------------------------------------------------
+
+
+class Missed(NamedTuple):
+    """How often in a row the service did not say where a task stands, and what it said of others meanwhile."""
+
+    times: int
+    reports_before: int
+    """Reports of all tasks up to the first time."""
+
+
+def wait_s(task: Followed, now_ms: int, jitter: Jitter) -> float:
+    """How long until a task that has not ended is asked about again.
+
+    Args:
+        task: as it was when it was asked about.
+        now_ms: Unix milliseconds.
+        jitter: draws evenly between zero and its argument.
+    """
+    # a float's powers end somewhere; the cap is reached long before
+    wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * GROWTH ** min(task.polls, 60))
+    if task.claimed_at_ms is not None:  # a callback says that it has ended: the service will say so soon
+        wait = min(wait, max(FIRST_WAIT_S, (now_ms - task.claimed_at_ms) / 2000))
+    return wait * (1 - SPREAD) + jitter(wait * 2 * SPREAD)
+
+
+def judge(
+    outcome: TaskReport | NotReported,
+    task: Followed,
+    *,
+    now_ms: int,
+    give_up_s: float,
+    missed: Missed,
+    reports: int,
+    jitter: Jitter,
+) -> Polled:
+    """Judge one poll.
+
+    Args:
+        outcome: what came back.
+        task: as it was when it was asked about.
+        now_ms: Unix milliseconds.
+        give_up_s: how long after its submission a task may take.
+        missed: this outcome included, if it says nothing of where the task stands.
+        reports: of all tasks so far.
+        jitter: draws evenly between zero and its argument.
+    """
+    again_ms = now_ms + int(wait_s(task, now_ms, jitter) * 1000)
+    age_s = (now_ms - task.submitted_at_ms) / 1000
+    if isinstance(outcome, TaskReport):
+        return _judge_report(outcome, task, now_ms, again_ms, age_s, give_up_s, missed)
+    polled = Polled(task, now_ms, again_ms)
+    if not is_miss(outcome):
+        delay_s = getattr(outcome, "retry_after_s", None) or 0.0
+        return polled._replace(due_at_ms=max(again_ms, now_ms + int(delay_s * 1000)), answered=False)
+    polled = _with_words(polled, outcome)
+    if missed.times < BELIEVED_TIMES or age_s < BELIEVED_AFTER_S:
+        return polled
+    certain = _is_refusal(outcome) and (reports > missed.reports_before or age_s >= BELIEVED_ALONE_AFTER_S)
+    if certain or age_s >= give_up_s:
+        why = f"the service did not tell of this task, {missed.times} times in a row: {polled.message}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    return polled
+
+
+def _judge_report(
+    report: TaskReport,
+    task: Followed,
+    now_ms: int,
+    again_ms: int,
+    age_s: float,
+    give_up_s: float,
+    missed: Missed,
+) -> Polled:
+    polled = Polled(
+        task,
+        now_ms,
+        again_ms,
+        status=report.status,
+        message=report.message,
+        request_id=report.request_id,
+        started_at_ms=_ms(report.started_at),
+        ended_at_ms=_ms(report.ended_at),
+    )
+    if report.state in (TaskState.FINISHED, TaskState.FAILED):
+        return polled._replace(state=report.state, due_at_ms=None, pictures=report.pictures)
+    said = f"; the service says: {report.message}" if report.message else ""
+    if report.status == NO_TASK:
+        if missed.times >= BELIEVED_TIMES and age_s >= min(BELIEVED_AFTER_S, give_up_s):
+            why = f"the service does not know this task: it said so {missed.times} times in a row{said}"
+            return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+        return polled
+    if age_s >= give_up_s:
+        why = f"it had not ended {_long(give_up_s)} after it was submitted, and was given up{said}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    return polled if report.state is TaskState.UNKNOWN else polled._replace(state=report.state)
+
+
+def is_miss(outcome: TaskReport | NotReported) -> bool:
+    """Whether the service answered, and did not say where the task stands."""
+    match outcome:
+        case TaskReport():
+            return outcome.status == NO_TASK
+        case Answer():
+            return kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT, Kind.BUSY, Kind.SUBMITTED)
+        case HttpRefusal():
+            return outcome.http_status not in (429, 503)
+        case ReplyLost():
+            return outcome.http_status is not None
+    return False
+
+
+def _is_refusal(outcome: NotReported) -> bool:
+    """Whether a code says that there is nothing to tell of this task."""
+    return isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT)
+
+
+def _with_words(polled: Polled, outcome: NotReported) -> Polled:
+    if isinstance(outcome, Answer):
+        said = f": {outcome.message}" if outcome.message else ""
+        return polled._replace(
+            status=f"code {outcome.code}",
+            message=f"code {outcome.code}, {meaning(outcome.code).text}{said}",
+            request_id=outcome.vendor_request_id or outcome.request_id,
+        )
+    status = getattr(outcome, "http_status", None)
+    return polled._replace(status=f"HTTP {status}", message=outcome.detail)
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def _long(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:g} h" if hours >= 1 else f"{seconds:g} s"
+
+
+# -- which task is next --------------------------------------------------------------------------------
+
+
+class Agenda:
+    """Hands out tasks that are due, each to one worker at a time, in the order of their due times.
+
+    Args:
+        book: where they are found.
+        now_ms: Unix milliseconds that no setting of the clock moves.
+        is_over: whether the agenda ends once nothing is left to follow.
+    """
+
+    def __init__(self, book: Book, now_ms: Callable[[], int], is_over: Callable[[], bool]) -> None:
+        self._book = book
+        self._now_ms = now_ms
+        self._is_over = is_over
+        self._page: deque[Followed] = deque()
+        self._held: set[SubmissionId] = set()
+        self._fetching = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self.closed = False
+        self.emptied = False
+        """It ended since all tasks have ended."""
+
+    async def next(self) -> Followed | None:
+        """The task to ask about next; waits until one is due. None when there is none any more."""
+        async with self._fetching:
+            while not self.closed:
+                if self._page:
+                    task = self._page.popleft()
+                    self._held.add(task.id)
+                    return task
+                self._changed.clear()
+                if not await self._fetch():
+                    await self._wait()
+        return None
+
+    def done(self, task: Followed) -> None:
+        """What came of asking about a task is on record, or given up."""
+        self._held.discard(task.id)
+        if not self._held:
+            self._changed.set()
+
+    def look(self) -> None:
+        """Something has changed that may end the waiting."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        self.closed = True
+        self._changed.set()
+
+    async def _fetch(self) -> bool:
+        if (await self._book.left()).untracked:
+            await self._book.seed(int(FIRST_WAIT_S * 1000))
+        found = await self._book.due(self._now_ms(), PAGE + len(self._held))
+        self._page.extend(task for task in found if task.id not in self._held)
+        return bool(self._page)
+
+    async def _wait(self) -> None:
+        """Wait until something may be due, or there is nothing to wait for."""
+        over = self._is_over()  # before the look: what is submitted later is then not overlooked
+        left = await self._book.left(beyond=len(self._held))
+        if left.untracked:
+            return
+        if left.next_due_ms is None and not self._held and over:
+            self.emptied = True
+            self.close()
+            return
+        due_s = LOOK_EVERY_S if left.next_due_ms is None else (left.next_due_ms - self._now_ms()) / 1000
+        try:
+            async with asyncio.timeout(min(max(due_s, 0.01), LOOK_EVERY_S)):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+# -- the tracker ---------------------------------------------------------------------------------------
+
+
+class Tracker:
+    """Follows the tasks of a ledger.
+
+    Args:
+        book: the ledger, opened beside a run; stays open.
+        client: the service; stays open.
+        settings: how tasks are followed.
+        sending: a run goes on in this process: there will be more tasks until :meth:`sending_ended`.
+        window: when it ends at the latest.
+        tell: told of outages.
+        polled: called with what came back for every poll, for whoever counts.
+        clock: monotonic seconds.
+        wall: Unix seconds, looked at once.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        client: Service,
+        settings: TrackSettings,
+        *,
+        sending: bool = False,
+        window: Window | None = None,
+        tell: Tell = to_nobody,
+        polled: Callable[[TaskReport | NotReported], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._book = book
+        self._client = client
+        self._settings = settings
+        self._window = window
+        self._tell = tell
+        self._polled = polled
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._pacer = Pacer(settings.rate_per_s, clock)
+        self._wall_ahead_s = wall() - clock()
+        self._sending = sending
+        self._agenda = Agenda(book, self._now_ms, lambda: not (self._sending or settings.follow))
+        self._missed: dict[SubmissionId, Missed] = {}
+        self._reports = 0
+        self._proven = False
+        self._silent = 0
+        self._probing = False
+        self._waiting_for: str | None = None
+        self._outage: Outage | None = None
+        self._stopped: tuple[Exit, str] | None = None
+        self._sent = 0
+        self._started_at = clock()
+        self._meter: deque[tuple[int, int]] = deque(maxlen=METER_S + 1)
+        self._workers: list[asyncio.Task[None]] = []
+        self._timers: list[asyncio.Task[None]] = []
+        self._cutting_off: asyncio.TimerHandle | None = None
+
+    async def run(self) -> Tracked:
+        """Ask about every task until it has ended, or for as long as is wanted."""
+        self._started_at = self._clock()
+        try:
+            await self._book.take_up(int(LONGEST_WAIT_S * (1 + SPREAD) * 1000))
+            if self._window is not None:
+                self._end_with(self._window, "its time was over")
+            if not self._sending:
+                self._begin_last_part()
+            async with asyncio.TaskGroup() as group:
+                self._workers = [
+                    group.create_task(self._guarded(self._work()), name=f"poller-{n}")
+                    for n in range(self._settings.concurrency)
+                ]
+                if self._agenda.closed:  # it was stopped before it began
+                    self._cut_off()
+        except LedgerError as exc:
+            self._stop(Exit.LEDGER, str(exc))
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+            if self._cutting_off is not None:
+                self._cutting_off.cancel()
+        code, reason = self._stopped or (Exit.DONE, "all tasks have ended")
+        seconds = self._clock() - self._started_at
+        return Tracked(code, reason, self._sent, seconds, None if self._agenda.emptied else self._outage)
+
+    def stop(self, code: Exit, why: str) -> None:
+        """Ask no more; what is under way has a moment to end. A second time: at once."""
+        if self._stopped is not None:
+            self._cut_off()
+        self._stop(code, why)
+
+    def sending_ended(self) -> None:
+        """Nothing more is submitted: from now on all tasks can have ended."""
+        if self._sending:
+            self._sending = False
+            self._begin_last_part()
+            self._agenda.look()
+
+    @property
+    def pace(self) -> PollPace:
+        """How fast polls are made at this moment."""
+        second, seconds = int(self._clock()), self._clock() - self._started_at
+        if not self._meter or self._meter[-1][0] != second:
+            self._meter.append((second, self._sent))
+        first_second, first_sent = self._meter[0]
+        span = max(self._clock() - first_second, 1.0)
+        now_per_s = (
+            (self._sent - first_sent) / span if len(self._meter) > 1 else self._sent / max(seconds, 1.0)
+        )
+        cap = self._settings.rate_per_s
+        return PollPace(now_per_s, self._pacer.pace_per_s, cap, self._why_slow, self._sent, seconds)
+
+    # -- its parts -------------------------------------------------------------------------------
+
+    def _begin_last_part(self) -> None:
+        if self._settings.lasts_s is not None:
+            window = Window(self._settings.lasts_s, clock=self._clock)
+            self._end_with(window, "its time was over")
+
+    def _end_with(self, window: Window, why: str) -> None:
+        async def end() -> None:
+            await window.over()
+            self._stop(Exit.WORK_LEFT, why)
+
+        self._timers.append(asyncio.create_task(end(), name="tracking-window"))
+
+    def _stop(self, code: Exit, why: str) -> None:
+        if self._stopped is not None:
+            return
+        self._stopped = code, why
+        self._agenda.close()
+        self._pacer.stop()
+        self._cutting_off = asyncio.get_running_loop().call_later(CUT_OFF_S, self._cut_off)
+
+    def _cut_off(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+
+    def _now_ms(self) -> int:
+        return int((self._clock() + self._wall_ahead_s) * 1000)
+
+    def _jitter(self, most: float) -> float:
+        return self._rng.uniform(0.0, most)
+
+    @property
+    def _why_slow(self) -> str | None:
+        if self._waiting_for:
+            return self._waiting_for
+        if self._pacer.held:
+            return "the service asked for a pause"
+        if self._pacer.pace.refusals and self._pacer.pace_per_s < 0.995 * self._pacer.pace.cap_per_s:
+            return "the service said that polls come too often"
+        return None
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """Let one worker's fault stop the tracker in order, and not what else goes on in this process."""
+        try:
+            await work
+        except LedgerError as exc:
+            self._stop(Exit.LEDGER, str(exc))
+        except Exception as exc:
+            self._stop(Exit.HALTED, defect(exc))
+
+    async def _work(self) -> None:
+        """Ask about one due task after the other, until there are none."""
+        while True:
+            async with self._pacer.line():
+                task = await self._agenda.next()
+                turn = await self._pacer.turn() if task is not None else None
+            if task is None:
+                return
+            try:
+                if turn is None:  # turns were held back: it stays due
+                    continue
+                on_wire = Wire(partial(self._pacer.leave, turn))
+                outcome = await self._client.describe(task.task_id, task.vendor, on_wire)
+                await self._take_in(task, outcome)
+            finally:
+                self._agenda.done(task)
+
+    async def _take_in(self, task: Followed, outcome: TaskReport | NotReported) -> None:
+        """Judge and record what came back, then let it count for the tracker as a whole."""
+        if outcome is HELD_BACK:
+            return
+        if not isinstance(outcome, NotSent):
+            self._sent += 1
+        if self._polled is not None:
+            self._polled(outcome)
+        if is_miss(outcome):
+            missed = self._note_miss(task)
+        else:
+            self._missed.pop(task.id, None)
+            missed = Missed(0, 0)
+            self._reports += isinstance(outcome, TaskReport)
+        polled = judge(
+            outcome,
+            task,
+            now_ms=self._now_ms(),
+            give_up_s=self._settings.give_up_s,
+            missed=missed,
+            reports=self._reports,
+            jitter=self._jitter,
+        )
+        if polled.due_at_ms is None:
+            self._missed.pop(task.id, None)
+        await self._book.note(polled)
+        await self._heed(task, outcome)
+
+    def _note_miss(self, task: Followed) -> Missed:
+        """Count in a row; what an earlier tracker was told counts once."""
+        before = self._missed.get(task.id)
+        if before is None:
+            said = (task.status or "").startswith((NO_TASK, "code ", "HTTP "))
+            before = Missed(int(said), self._reports)
+        missed = self._missed[task.id] = before._replace(times=before.times + 1)
+        return missed
+
+    # -- what it does about the service as a whole -------------------------------------------------
+
+    async def _heed(self, task: Followed, outcome: TaskReport | NotReported) -> None:
+        if _is_silence(outcome):
+            self._silent += 1
+            if self._silent >= SILENT_CALLS:
+                await self._sit_out(task, outcome)
+            return
+        self._silent, self._outage = 0, None
+        self._proven = self._proven or isinstance(outcome, TaskReport)
+        match outcome:
+            case HttpRefusal(http_status=429 | 503):
+                self._pacer.slow_down(outcome.retry_after_s)
+            case Answer() if kind_of(outcome.code) is Kind.SLOW_DOWN:
+                self._pacer.slow_down(outcome.retry_after_s)
+            case Answer() if self._halts(outcome):
+                self._stop(Exit.HALTED, halt_reason(outcome))
+            case Answer() if kind_of(outcome.code) is Kind.CREDENTIALS:
+                await self._suspect_credentials(task)
+
+    def _halts(self, answer: Answer) -> bool:
+        """Whether every further poll would fail alike."""
+        kind = kind_of(answer.code)
+        if kind is Kind.CREDENTIALS:
+            return not self._proven
+        return kind is Kind.HALT or (kind is Kind.CLOCK and not answer.clock_corrected)
+
+    async def _suspect_credentials(self, task: Followed) -> None:
+        """Code 7 after reports: find out by another poll whether it meant the credentials or the rate."""
+
+        def settles(outcome: TaskReport | NotReported) -> bool:
+            if isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.CREDENTIALS, Kind.HALT):
+                self._stop(Exit.HALTED, halt_reason(outcome))
+            elif isinstance(outcome, TaskReport):
+                self._pacer.slow_down()
+            return isinstance(outcome, TaskReport | Answer)
+
+        doubt = Waiting("the service doubts our credentials; asking it again")
+        await self._probe(task, settles, SUSPECT_PAUSE_S, doubt)
+
+    async def _sit_out(self, task: Followed, met: TaskReport | NotReported) -> None:
+        """Nobody answers: hold still and ask about one task, at growing intervals, until somebody does."""
+        began, since = self._clock(), self._outage.since if self._outage else datetime.now(UTC)
+        detail = getattr(met, "detail", "")
+
+        def settles(outcome: TaskReport | NotReported) -> bool:
+            if _is_silence(outcome):
+                self._outage = Outage(since, getattr(outcome, "detail", detail))
+                return False
+            self._silent, self._outage = 0, None
+            if isinstance(outcome, Answer) and self._halts(outcome):
+                self._stop(Exit.HALTED, halt_reason(outcome))
+            return True
+
+        self._outage = Outage(since, detail)
+        outage = OutageBegan(f"the endpoint does not answer polls ({detail}); waiting for it")
+        if await self._probe(task, settles, FIRST_PROBE_S, outage):
+            self._tell(OutageOver(self._clock() - began))
+
+    async def _probe(
+        self,
+        task: Followed,
+        settles: Callable[[TaskReport | NotReported], bool],
+        pause_s: float,
+        waiting: Waiting,
+    ) -> bool:
+        """Hold all turns and ask about one task until an answer settles it; False when that is under way."""
+        if self._probing or self._pacer.stopped:
+            return False
+        self._probing, self._waiting_for = True, waiting.why
+        self._pacer.pause()
+        self._tell(waiting)
+        try:
+            while not await self._pacer.stopped_within(pause_s) and await self._pacer.probe_turn():
+                outcome = await self._client.describe(task.task_id, task.vendor)
+                self._sent += not isinstance(outcome, NotSent)
+                if self._polled is not None:
+                    self._polled(outcome)
+                if settles(outcome):
+                    return True
+                pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
+            return False
+        finally:
+            self._probing, self._waiting_for = False, None
+            self._pacer.resume()
+
+
+def _is_silence(outcome: TaskReport | NotReported) -> bool:
+    """Whether nobody answered, and not because we took it back ourselves."""
+    if isinstance(outcome, ReplyLost):
+        return outcome.http_status is None
+    return isinstance(outcome, NotSent) and outcome is not HELD_BACK
+
+
+def heaviest(codes: Iterable[Exit]) -> Exit:
+    """Which of several exit codes holds."""
+    given = set(codes)
+    return next(code for code in PRECEDENCE if code in given)
+
+
+PRECEDENCE = (
+    Exit.LEDGER,
+    Exit.HALTED,
+    Exit.SIGINT,
+    Exit.SIGTERM,
+    Exit.WORK_LEFT,
+    Exit.USAGE,
+    Exit.TROUBLE,
+    Exit.DONE,
+)
+"""As exit codes are promised, weightiest first."""

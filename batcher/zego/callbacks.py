@@ -1,0 +1,161 @@
+"""Callbacks off the wire: a body as a value, and whether its signature is good. No I/O, no clock.
+
+Between whoever receives a body, which may come from anybody, and the flow. It never believes what a body
+says: the signature covers a time and a nonce, and nothing else.
+
+Source: ZEGO server API, "Callback on the completion of a snapshot task", "… of a recording", "… of merging
+files", and "Callback description" (bodies, signature).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from batcher.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
+from batcher.errors import UnreadableCallback
+from batcher.model import FileId, Picture, TaskId, Vendor
+from batcher.zego.wire import integer_of, text_of
+
+MAX_FIELDS = 100
+"""Of a form."""
+
+_VENDORS = {"tencent": Vendor.TENCENT, "hw": Vendor.HUAWEI, "huawei": Vendor.HUAWEI}
+_FACTS = {
+    "stream_alias": "stream_alias",
+    "url": "replay_url",
+    "begin_time": "begin_time",
+    "end_time": "end_time",
+    "record_task_id": "task_id",
+}
+_EXTRA_FACTS = {"duration": "Duration", "size": "FileSize", "record_task_id": "TaskId"}
+
+
+def signature_of(secret: str, timestamp: str, nonce: str) -> str:
+    """The signature of a callback, 40 lower-case hex digits."""
+    # SHA-1 is what the service signs with; it guards what a poll confirms.
+    signed = "".join(sorted((secret, timestamp, nonce))).encode("utf-8", "replace")
+    return hashlib.sha1(signed, usedforsecurity=False).hexdigest()
+
+
+def is_signed(seal: Seal, secret: str) -> bool:
+    """Whether a callback was signed by somebody who knows the secret; takes as long whatever the answer."""
+    expected = signature_of(secret, str(seal.timestamp), seal.nonce)
+    return hmac.compare_digest(expected.encode(), seal.signature.encode("utf-8", "replace"))
+
+
+def read_callback(body: bytes) -> Callback:
+    """Read a body: JSON, JSON that is URL-encoded, or a form. What is not known in it does no harm.
+
+    Raises:
+        UnreadableCallback: it is none of these, or names no event, time, nonce, signature or task.
+    """
+    fields = _fields(body)
+    seal, event = _seal(fields), text_of(fields.get("event"))
+    if event is None:
+        raise UnreadableCallback("it names no event")
+    match event:
+        case "snapshot":
+            return _snapshot(fields, seal)
+        case "record":
+            return _recorded(fields, seal)
+        case "compose":
+            return _composed(fields, seal)
+    return Other(seal, event)
+
+
+def _fields(body: bytes) -> Mapping[str, Any]:
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise UnreadableCallback("it is not UTF-8") from None
+    for candidate in (text, unquote_plus(text) if "%" in text else ""):
+        if candidate.startswith("{"):
+            value = _parsed(candidate)
+            if isinstance(value, dict):
+                return value
+    if not text or text.startswith(("{", "[", '"', "%7B", "%7b")):
+        raise UnreadableCallback("it is not a JSON object")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise UnreadableCallback("it is a form of too many fields") from None
+    return dict(pairs)
+
+
+def _parsed(text: str) -> object:
+    """A JSON value; None for what is none. Whole numbers keep all their digits."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seal(fields: Mapping[str, Any]) -> Seal:
+    timestamp = integer_of(fields.get("timestamp"))
+    nonce, signature = text_of(fields.get("nonce")), text_of(fields.get("signature"))
+    if timestamp is None or nonce is None or signature is None:
+        raise UnreadableCallback("it has no timestamp, nonce or signature")
+    return Seal(timestamp, nonce, signature, integer_of(fields.get("appid")))
+
+
+def _snapshot(fields: Mapping[str, Any], seal: Seal) -> Snapshot:
+    task_id = text_of(fields.get("task_id"))
+    if task_id is None:
+        raise UnreadableCallback("it names no task")
+    vendor = _VENDORS.get((text_of(fields.get("vendor")) or "").lower())
+    # The service's own spelling is field_id.
+    file_id = text_of(fields.get("field_id")) or text_of(fields.get("file_id"))
+    if vendor is None and file_id:
+        vendor = Vendor.TENCENT  # the only one that names it
+    pictures = _pictures(fields.get("snapshot_pic_list"))
+    return Snapshot(seal, TaskId(task_id), vendor, FileId(file_id) if file_id else None, pictures)
+
+
+def _pictures(value: object) -> tuple[Picture, ...]:
+    """Pictures out of an array, or a text that holds one; what cannot be read is left to the poll."""
+    listed = _parsed(value) if isinstance(value, str) else value
+    pictures = []
+    for one in listed if isinstance(listed, list) else []:
+        url = text_of(one.get("url")) if isinstance(one, dict) else None
+        if url:
+            pictures.append(Picture(url, integer_of(one.get("offset"))))
+    return tuple(pictures)
+
+
+def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
+    given = fields.get("extra_params")
+    extra = _parsed(given) if isinstance(given, str) else given
+    if extra is None and isinstance(given, str) and "%" in given:
+        extra = _parsed(unquote_plus(given))
+    extra = extra if isinstance(extra, dict) else {}
+    facts = _facts(fields, _FACTS) | _facts(extra, _EXTRA_FACTS)
+    for name, vendor in (
+        ("FileID", Vendor.TENCENT),
+        ("FileId", Vendor.TENCENT),
+        ("ObsObject", Vendor.HUAWEI),
+    ):
+        if file_id := text_of(extra.get(name)):
+            return Recorded(seal, vendor, FileId(file_id), facts)
+    return Recorded(seal, facts=facts)
+
+
+def _composed(fields: Mapping[str, Any], seal: Seal) -> Composed:
+    code, file_id = text_of(fields.get("code")), text_of(fields.get("file_id"))
+    if code is None:
+        raise UnreadableCallback("it has no code")
+    vendor = Vendor.TENCENT if file_id else None  # the only one that names it
+    return Composed(seal, code, vendor, FileId(file_id) if file_id else None, _facts(fields, _FACTS))
+
+
+def _facts(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    found = {ours: _fact(fields.get(theirs)) for ours, theirs in names.items()}
+    return {name: text for name, text in found.items() if text}
+
+
+def _fact(value: object) -> str | None:
+    return f"{value:g}" if isinstance(value, float) else text_of(value)

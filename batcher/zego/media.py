@@ -1,0 +1,189 @@
+"""Between values and the wire: a search for recordings as query parameters, its answer as a page. No I/O.
+
+Source: ZEGO server API, "Search media information" (SearchMedia).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from batcher.model import Archive, FileId, Recording
+from batcher.zego.wire import Query, integer_of, parts_of, text_of
+
+MAX_BODY_BYTES = 16 << 20
+"""A page of a thousand recordings, each with a long address, is longer than any other answer."""
+
+PREFIX_BYTES = 20
+"""Of ``NamePrefix``."""
+
+LOOKED_UP = 10
+"""So many ids can be asked for in one call."""
+
+MOST_KEYS = 1_000
+"""On one page of Huawei's and Ws's recordings."""
+
+MAX_ADDRESS_CHARS = 8_000
+
+_ORIGINAL = 0
+"""The ``Definition`` of the recording itself among what was made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for, and which page of it.
+
+    Pages of Tencent's recordings are numbered; those of the other two follow a marker.
+    """
+
+    archive: Archive
+    prefix: str = ""
+    """What names begin with, of 20 bytes at most."""
+    since_s: int | None = None
+    """Unix seconds of creation, Tencent alone."""
+    until_s: int | None = None
+    file_ids: tuple[FileId, ...] = ()
+    """Ten at most, Tencent alone."""
+    page: int = 0
+    page_size: int = 10
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of recordings."""
+
+    recordings: tuple[Recording, ...]
+    total: int = 0
+    """How many there are in all, capped at 5,000; Tencent alone."""
+    next_marker: str = ""
+    unreadable: int = 0
+    """Items without an id that can be read."""
+
+
+def search_media(wanted: Search) -> Query:
+    """The parameters of one SearchMedia call without the public ones."""
+    query = [("Action", "SearchMedia"), ("Vendor", wanted.archive.value)]
+    if wanted.prefix:
+        query.append(("NamePrefix", wanted.prefix))
+    if wanted.archive is not Archive.TENCENT:
+        return [*query, ("Marker", wanted.marker), ("MaxKeys", str(MOST_KEYS))]
+    if wanted.since_s is not None:
+        query.append(("StartTime", str(wanted.since_s)))
+    if wanted.until_s is not None:
+        query.append(("EndTime", str(wanted.until_s)))
+    query += [("FileId[]", one) for one in wanted.file_ids]
+    return [*query, ("PageNumber", str(wanted.page)), ("PageSize", str(wanted.page_size))]
+
+
+def read_page(body: bytes, archive: Archive) -> SearchPage | None:
+    """Read what a successful answer lists; None when it has no part of that archive's.
+
+    Args:
+        body: the body of an answer with code 0.
+        archive: whose part of ``Data`` is read.
+    """
+    parts = list(parts_of(json.loads(body).get("Data"), archive))
+    if not any({"MediaInfoSet", "Keys", "TotalCount"} & part.keys() for part in parts):
+        return None
+    items = [item for part in parts for item in _items(part)]
+    recordings = [one for item in items if (one := _recording(item, archive)) is not None]
+    return SearchPage(
+        tuple(recordings),
+        max(max(integer_of(part.get("TotalCount")) or 0 for part in parts), 0),
+        next((marker for part in parts if (marker := _address(part.get("NextMarker")))), ""),
+        len(items) - len(recordings),
+    )
+
+
+def fitting_prefix(prefix: str) -> str:
+    """As much of a prefix as the service takes; what is longer has to be compared on this side."""
+    return prefix.encode()[:PREFIX_BYTES].decode(errors="ignore")
+
+
+def _items(part: Mapping[str, object]) -> list[object]:
+    listed = part.get("MediaInfoSet") or part.get("Keys")
+    return listed if isinstance(listed, list) else []
+
+
+def _recording(item: object, archive: Archive) -> Recording | None:
+    if not isinstance(item, dict):
+        return None
+    return _of_tencent(item) if archive is Archive.TENCENT else _of_keys(item, archive)
+
+
+def _of_tencent(item: Mapping[str, object]) -> Recording | None:
+    if not (file_id := text_of(item.get("FileId"))):
+        return None
+    basic = item.get("BasicInfo")
+    known: Mapping[str, object] = basic if isinstance(basic, dict) else {}
+    original = next(_transcodes(item.get("TranscodeInfo")), {})
+    created = text_of(known.get("CreateTime")) or ""
+    return Recording(
+        FileId(file_id),
+        Archive.TENCENT,
+        text_of(known.get("Name")) or "",
+        created,
+        _time(created),
+        _seconds(original.get("Duration")),
+        integer_of(original.get("Size")),
+        _address(known.get("MediaUrl")),
+        text_of(known.get("Category")) or "",
+        text_of(known.get("Status")) or "",
+        text_of(known.get("StorageClass")) or "",
+    )
+
+
+def _transcodes(info: object) -> Iterator[Mapping[str, object]]:
+    """What was made of a recording that has a length; the recording itself comes first."""
+    listed = info.get("TranscodeSet") if isinstance(info, dict) else None
+    made = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    yield from sorted(
+        (one for one in made if _seconds(one.get("Duration")) is not None),
+        key=lambda one: integer_of(one.get("Definition")) != _ORIGINAL,
+    )
+
+
+def _of_keys(item: Mapping[str, object], archive: Archive) -> Recording | None:
+    if not (key := _address(item.get("Key"))):
+        return None
+    modified = text_of(item.get("LastModified")) or ""
+    return Recording(
+        FileId(key),
+        archive,
+        key.rpartition("/")[2],
+        modified,
+        _time(modified),
+        size_bytes=integer_of(item.get("Size")),
+        url=_address(item.get("MediaUrl")),
+    )
+
+
+def _address(value: object) -> str:
+    """An address, a marker or a key: whole or not at all."""
+    if not isinstance(value, str) or len(value) > MAX_ADDRESS_CHARS or "\0" in value:
+        return ""
+    return value.encode("utf-8", "replace").decode()
+
+
+def _time(text: str) -> datetime | None:
+    """A time as ISO 8601 or as mail has it; without a zone it is UTC. None for anything else."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            at = read(text)
+            return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None

@@ -1,0 +1,99 @@
+"""Between values and the wire: a question about a task as query parameters, its answer as a report. No I/O.
+
+Source: ZEGO server API, "Query the status of a media processing task" (DescribeMediaTask).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from batcher.model import Picture, TaskId, TaskReport, TaskState, Vendor
+from batcher.zego.wire import encoded, integer_of, parts_of, text_of
+
+STATES: dict[str, TaskState] = {
+    "WAITING": TaskState.WAITING,
+    "PROCESSING": TaskState.PROCESSING,
+    "FINISH": TaskState.FINISHED,
+    "SUCCEEDED": TaskState.FINISHED,
+    "FAIL": TaskState.FAILED,
+    "FAILED": TaskState.FAILED,
+    "CANCELED": TaskState.FAILED,
+    "NO_TASK": TaskState.UNKNOWN,
+}
+"""The vendors' words for where a task stands."""
+
+MAX_ADDRESS_CHARS = 8_000
+"""Of a picture's address or an object's name; a longer one is none."""
+
+_MOMENT = re.compile(r"[0-9]{14}")
+
+
+def encoded_call(task_id: TaskId, vendor: Vendor) -> str:
+    """The query string of one DescribeMediaTask call, without the public parameters."""
+    return encoded([("Action", "DescribeMediaTask"), ("TaskId", task_id), ("Vendor", vendor.value)])
+
+
+def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | None:
+    """Read what a successful answer says of a task; None when it says nothing readable of this one.
+
+    Args:
+        body: the body of an answer with code 0.
+        task_id: what was asked about: an answer about another task is none.
+        vendor: whose part of ``Data`` is read.
+    """
+    answer = json.loads(body)
+    for part in parts_of(answer.get("Data"), vendor):
+        status = text_of(part.get("Status"))
+        named = text_of(part.get("TaskId")) or text_of(part.get("task_id"))
+        if status is None or named not in (None, task_id):
+            continue
+        return TaskReport(
+            state=STATES.get(status.upper(), TaskState.UNKNOWN),
+            status=status,
+            message=text_of(part.get("Message")) or "",
+            pictures=tuple(_pictures(part.get("ThumbnailsUrl") or part.get("FileName"))),
+            started_at=_moment(part.get("CreateTime")),
+            ended_at=_moment(part.get("EndTime")),
+            request_id=text_of(part.get("RequestId")) or text_of(answer.get("RequestId")),
+        )
+    return None
+
+
+def _pictures(listed: object) -> Iterator[Picture]:
+    """Those that can be read, in the order of the answer: plain addresses or names, or objects with them.
+
+    The list may come as text that holds it, as it does in the vendor's callbacks.
+    """
+    for one in _items(listed):
+        found: dict[str, object] = {}
+        if isinstance(one, dict):
+            found = {str(name).lower(): value for name, value in one.items()}
+        else:
+            found["url"] = one
+        address = found.get("url")
+        if isinstance(address, str) and (address := address.strip()) and len(address) <= MAX_ADDRESS_CHARS:
+            offset_ms = integer_of(found.get("offset"))
+            yield Picture(address.encode("utf-8", "replace").decode().replace("\0", ""), offset_ms)
+
+
+def _items(listed: object) -> list[object]:
+    if isinstance(listed, str) and listed.lstrip().startswith("["):
+        try:
+            listed = json.loads(listed)
+        except (ValueError, RecursionError):
+            return []
+    return listed if isinstance(listed, list) else [listed]
+
+
+def _moment(value: object) -> datetime | None:
+    """A time as Huawei writes it, ``YYYYMMDDHHMMSS`` in UTC; None for anything else."""
+    text = text_of(value) or ""
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,384 @@
+"""``batcher discover``: all recordings that exist, each once, whatever the service does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import time
+from datetime import UTC, datetime
+
+import pytest
+from conftest import Cli, query, serving
+
+from batcher.sandbox import (
+    ActionFaults,
+    AnswerShape,
+    Fault,
+    PageNumbering,
+    RecordingSettings,
+    Sandbox,
+    SandboxSettings,
+    WalkEnd,
+)
+
+NEWEST = 1_790_000_000
+"""Unix seconds of the newest recording."""
+
+DAY_S = 86_400
+
+SINCE = ("--since", "2026-01-01T00:00Z")
+TENCENT = ("discover", "--vendor", "Tencent", *SINCE, "--rate", "2000")
+HUAWEI = ("discover", "--vendor", "Huawei", "--rate", "2000")
+
+
+def holding(count: int, **settings: object) -> SandboxSettings:
+    """A service without limits that keeps so many recordings, of one day unless it is said otherwise."""
+    every = {"count": count, "until_s": NEWEST, "span_s": DAY_S} | settings
+    return SandboxSettings(rate_per_s=None, recordings=RecordingSettings(**every))  # type: ignore[arg-type] # as named
+
+
+def ids_of(text: str) -> list[str]:
+    """The ids of a list, in its order."""
+    return [row["file_id"] for row in csv.DictReader(io.StringIO(text))]
+
+
+def all_ids(sandbox: Sandbox) -> list[str]:
+    """Tencent's ids of all that the service keeps."""
+    return sorted(sandbox.recordings.at(place).file_id for place in range(sandbox.recordings.count))
+
+
+@pytest.mark.parametrize("end_included", [True, False])
+@pytest.mark.parametrize("pages", PageNumbering)
+async def test_every_recording_is_listed_once_however_pages_count(
+    cli: Cli, pages: PageNumbering, *, end_included: bool
+) -> None:
+    """More than a search shows, seconds that many share: nothing is lost and nothing is listed twice."""
+    settings = holding(12_345, pages=pages, end_included=end_included, span_s=9_000)
+    async with serving(cli, settings) as sandbox:
+        done = await cli(*TENCENT)
+        assert (done.code, ids_of(done.stdout) == sorted(ids_of(done.stdout))) == (0, False), done.stderr
+        assert sorted(ids_of(done.stdout)) == all_ids(sandbox)
+        assert "12,345 recordings" in done.stderr
+        assert len(sandbox.requests_of("SearchMedia")) < 100
+
+
+async def test_a_recording_carries_what_is_known_of_it(cli: Cli) -> None:
+    """The columns are those of a manifest and what was told beside: name, creation, duration, size, URL."""
+    async with serving(cli, holding(700)) as sandbox:
+        done = await cli(*TENCENT, "--format", "jsonl")
+        rows = {row["file_id"]: row for row in done.lines}
+        one = next(
+            one
+            for one in map(sandbox.recordings.at, range(700))
+            if one.category == "Video" and one.renditions == 2
+        )
+        created = datetime.fromtimestamp(one.created_s, UTC).isoformat(timespec="milliseconds")
+        row = rows[one.file_id]
+        assert list(row) == ["file_id", "vendor", "name", "created", "duration", "size", "url"]
+        assert (row["vendor"], row["name"], row["created"]) == (
+            "Tencent",
+            one.name,
+            created.replace("+00:00", "Z"),
+        )
+        assert row["duration"] == pytest.approx(one.duration_s, abs=0.01)
+        assert row["url"] == one.url
+        assert one.url not in done.stderr
+
+
+@pytest.mark.parametrize("shape", AnswerShape)
+@pytest.mark.parametrize("end", WalkEnd)
+async def test_huaweis_recordings_are_listed_along_the_marker(
+    cli: Cli, end: WalkEnd, shape: AnswerShape
+) -> None:
+    """The walk ends however the service says that there is no more, and with both shapes of an answer."""
+    recordings = RecordingSettings(count=3_000, until_s=NEWEST, span_s=DAY_S, walk_end=end)
+    settings = SandboxSettings(rate_per_s=None, answer_shape=shape, recordings=recordings)
+    async with serving(cli, settings) as sandbox:
+        done = await cli(*HUAWEI, "--prefix", "record/")
+        assert done.code == 0, done.stderr
+        assert ids_of(done.stdout) == sorted(sandbox.recordings.at(place).key for place in range(3_000))
+        assert len(sandbox.requests_of("SearchMedia")) <= 5
+
+
+async def test_a_prefix_longer_than_the_service_takes_is_compared_here(cli: Cli) -> None:
+    """The service compares 20 bytes; the rest of a longer path still counts."""
+    async with serving(cli, holding(3_000)) as sandbox:
+        keys = sorted(sandbox.recordings.at(place).key for place in range(3_000))
+        prefix = keys[1500][:22]
+        done = await cli(*HUAWEI, "--prefix", prefix)
+        assert ids_of(done.stdout) == [key for key in keys if key.startswith(prefix)]
+        assert 0 < len(ids_of(done.stdout)) < 3_000
+
+
+async def test_a_second_too_full_to_be_shown_is_said(cli: Cli) -> None:
+    """Where one second holds more than a search shows, all others are whole, and the exit code says so."""
+    async with serving(cli, holding(14_000, crowd=6_000)) as sandbox:
+        made = [sandbox.recordings.at(place) for place in range(14_000)]
+        crowded = made[7_000].created_s
+        done = await cli(*TENCENT, "-o", "all.csv")
+        listed = set(ids_of((cli.folder / "all.csv").read_text("utf-8")))
+        assert done.code == 1
+        assert {one.file_id for one in made if one.created_s != crowded} <= listed
+        missed = len(made) - len(listed)
+        assert 0 < missed <= sum(one.created_s == crowded for one in made) - 4_500
+        second = datetime.fromtimestamp(crowded, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        assert f"{second} UTC: this one second holds 5,000 recordings or more" in done.stderr
+        assert done.stderr.count("5,000 recordings or more") == 1
+
+
+async def test_two_full_seconds_side_by_side_are_told_apart(cli: Cli) -> None:
+    """A second that fits is whole even beside one with which it does not."""
+    async with serving(cli, holding(8_000, span_s=2)) as sandbox:
+        done = await cli(*TENCENT)
+        assert (done.code, sorted(ids_of(done.stdout))) == (0, all_ids(sandbox)), done.stderr
+
+
+async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None:
+    """New recordings move the pages along; all that were there when it began are listed, once."""
+    settings = holding(9_000, arriving=7, until_s=int(time.time()))
+    async with serving(cli, settings) as sandbox:
+        before = all_ids(sandbox)
+        done = await cli(*TENCENT)
+        listed = ids_of(done.stdout)
+        assert len(listed) == len(set(listed))
+        assert set(before) <= set(listed)
+
+
+async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
+    """Busy answers, lost ones, garbage and refusals are asked again."""
+    faults = ("code:6", "http:503", "html", "drop-after", "drop-before", "code:1", "cut", "empty", "no-code")
+    script = {3 * n: Fault.parse(fault) for n, fault in enumerate(faults, 1)}
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script=script)},
+    )
+    async with serving(cli, settings) as sandbox:
+        done = await cli(*TENCENT)
+        assert (done.code, sorted(ids_of(done.stdout))) == (0, all_ids(sandbox)), done.stderr
+        assert len(sandbox.requests_of("SearchMedia")) > max(script)
+
+
+@pytest.mark.parametrize("code", [3, 7, 100000005])
+async def test_a_service_that_refuses_us_halts(cli: Cli, code: int) -> None:
+    """Credentials and permissions are for a person: exit code 3, with the code's meaning, after one call."""
+    faults = {"SearchMedia": ActionFaults(script={1: Fault.parse(f"code:{code}")})}
+    settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=10), faults=faults)
+    async with serving(cli, settings) as sandbox:
+        done = await cli(*TENCENT, "-o", "all.csv")
+        assert done.code == 3
+        assert f"code {code}: " in done.stderr
+        assert len(sandbox.requests_of("SearchMedia")) == 1
+        assert not (cli.folder / "all.csv").exists()
+
+
+@pytest.mark.parametrize("command", [TENCENT, HUAWEI])
+async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple[str, ...]) -> None:
+    """Killed in the middle, the same command asks for the rest and leaves one whole list."""
+    held = 20 if command is TENCENT else 4
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script={held: Fault.parse("hang")})},
+    )
+    async with serving(cli, settings) as sandbox:
+        process = await cli.start(*command, "-o", "all.csv")
+        await sandbox.wait_for(lambda: len(sandbox.requests_of("SearchMedia")) >= held)
+        process.send_signal(signal.SIGTERM)
+        stopped = await cli.finish(process)
+        assert stopped.code == 143
+        assert "all.csv.part: the same command goes on from there" in stopped.stderr
+        part = (cli.folder / "all.csv.part").read_bytes()
+        kept = len(part.splitlines()) - 1
+        assert 0 < kept < 9_000
+        (cli.folder / "all.csv.part").write_bytes(part + b"half a li")  # as a crash leaves it
+        before = len(sandbox.requests_of("SearchMedia"))
+        done = await cli(*command, "-o", "all.csv")
+        assert done.code == 0, done.stderr
+        assert f"goes on after {kept:,} recordings" in done.stderr
+        listed = ids_of((cli.folder / "all.csv").read_text("utf-8"))
+        made = map(sandbox.recordings.at, range(9_000))
+        assert sorted(listed) == sorted(one.file_id if command is TENCENT else one.key for one in made)
+        assert sorted(path.name for path in cli.folder.glob("all*")) == ["all.csv"]
+        later = sandbox.requests_of("SearchMedia")[before:]
+        assert sum(entry.listed or 0 for entry in later) < 9_000 if command is HUAWEI else True
+
+
+async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> None:
+    """A call that comes no further than the last one keeps what the last one had."""
+    hang = Fault.parse("hang")
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=5_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script={3: hang, 4: hang})},
+    )
+    async with serving(cli, settings) as sandbox:
+        for calls in (3, 4):
+            process = await cli.start(*HUAWEI, "-o", "all.csv")
+            await sandbox.wait_for(lambda calls=calls: len(sandbox.requests_of("SearchMedia")) >= calls)
+            process.send_signal(signal.SIGINT)
+            assert (await cli.finish(process)).code == 130
+            assert len((cli.folder / "all.csv.part").read_bytes().splitlines()) == 2_001
+        done = await cli(*HUAWEI, "-o", "all.csv")
+        listed = ids_of((cli.folder / "all.csv").read_text("utf-8"))
+        assert (done.code, len(listed), len(set(listed))) == (0, 5_000, 5_000)
+
+
+async def test_a_killed_list_goes_on_too(cli: Cli) -> None:
+    """Killed without warning, it goes on from what was noted, and nothing stands twice."""
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script={6: Fault.parse("hang")})},
+    )
+    async with serving(cli, settings) as sandbox:
+        process = await cli.start(*HUAWEI, "-o", "all.csv")
+        await sandbox.wait_for(lambda: len(sandbox.requests_of("SearchMedia")) >= 6)
+        process.kill()
+        await process.communicate()
+        done = await cli(*HUAWEI, "-o", "all.csv")
+        listed = ids_of((cli.folder / "all.csv").read_text("utf-8"))
+        assert (done.code, len(listed), len(set(listed))) == (0, 9_000, 9_000), done.stderr
+
+
+async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
+    """An unfinished list under other options is left alone, with exit code 2 and what to do."""
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script={4: Fault.parse("code:3")})},
+    )
+    async with serving(cli, settings):
+        assert (await cli(*HUAWEI, "-o", "all.csv")).code == 3
+        before = (cli.folder / "all.csv.part").read_bytes()
+        done = await cli(*HUAWEI, "-o", "all.csv", "--prefix", "record/other")
+        assert done.code == 2
+        assert "all.csv.part.json: an unfinished list under other options (prefix)" in done.stderr
+        assert (cli.folder / "all.csv.part").read_bytes() == before
+        (cli.folder / "all.csv.part.json").write_text("{}", "utf-8")
+        spoiled = await cli(*HUAWEI, "-o", "all.csv")
+        assert (spoiled.code, "remove it" in spoiled.stderr) == (2, True)
+
+
+async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
+    """With --max-duration it ends with 4, and the next call goes on."""
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults={"SearchMedia": ActionFaults(script={4: Fault.parse("hang")})},
+    )
+    async with serving(cli, settings):
+        done = await cli(*HUAWEI, "-o", "all.csv", "--max-duration", "500ms")
+        assert (done.code, "--max-duration is over" in done.stderr) == (4, True)
+        assert (await cli(*HUAWEI, "-o", "all.csv")).code == 0
+        assert len(ids_of((cli.folder / "all.csv").read_text("utf-8"))) == 9_000
+
+
+async def test_discover_feeds_a_run(cli: Cli) -> None:
+    """``batcher discover … | batcher run -`` submits what exists; the next night what is new alone."""
+    async with serving(cli, holding(300)) as sandbox:
+        options = ("--definition", "10", "--offset", "1")
+        found = await cli(*TENCENT, "--category", "video", "--not-in-ledger")
+        ran = await cli.run("-", *options, stdin=found.stdout.encode())
+        assert ran.code in (0, 1), ran.stderr
+        videos = {one.file_id for one in map(sandbox.recordings.at, range(300)) if one.category == "Video"}
+        assert {row["file_id"] for row in await cli.export()} == videos
+        extra = json.loads(query(cli.folder / "batcher.db", "SELECT extra FROM submissions LIMIT 1")[0][0])
+        assert set(extra) == {"name", "created", "duration", "size", "url"}
+        again = await cli(*TENCENT, "--category", "Video", "--not-in-ledger")
+        assert (again.code, ids_of(again.stdout)) == (0, [])
+
+
+async def test_filters(cli: Cli) -> None:
+    """Category, duration and the ends of the time leave out what they say, and the summary counts it."""
+    async with serving(cli, holding(2_000)) as sandbox:
+        made = [sandbox.recordings.at(place) for place in range(2_000)]
+        done = await cli(*TENCENT, "--category", "Video", "--min-duration", "10")
+        expected = {
+            one.file_id
+            for one in made
+            if one.category == "Video" and (one.duration_s >= 10 or one.renditions == 0)
+        }
+        assert set(ids_of(done.stdout)) == expected
+        assert f"{2_000 - len(expected):,} others left out" in done.stderr
+        begin, end = made[500].created_s, made[900].created_s
+        moments = [datetime.fromtimestamp(at, UTC).isoformat() for at in (begin, end)]
+        for command in (("--vendor", "Tencent"), ("--vendor", "Huawei")):
+            part = await cli(
+                "discover", *command, "--since", moments[0], "--until", moments[1], "--rate", "2000"
+            )
+            within = [one for one in made if begin <= one.created_s <= end]
+            names = (one.file_id if "Tencent" in command else one.key for one in within)
+            assert sorted(ids_of(part.stdout)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--vendor", "Tencent"), "--since: say from when on"),
+        ((), "--vendor: say where the recordings are kept"),
+        (("--vendor", "Azure"), "--vendor Azure: give Tencent, Huawei or Ws"),
+        (("--vendor", "Tencent", "--since", "yesterday"), "--since yesterday: give how long ago"),
+        (("--vendor", "Tencent", "--since", "2026-05-01", "--until", "2026-04-01"), "nothing can be found"),
+        (("--vendor", "Tencent", "--since", "1d", "--category", "Film"), "--category Film: give Video"),
+        (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: goes with --vendor Tencent"),
+        (("--vendor", "Huawei", "--format", "xlsx"), "--format xlsx: give csv or jsonl"),
+        (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: No such file"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_before_anything_is_asked(
+    cli: Cli, options: tuple[str, ...], said: str
+) -> None:
+    """A mistake ends with exit code 2, says what to give, and makes no call."""
+    async with serving(cli, holding(10)) as sandbox:
+        done = await cli("discover", *options)
+        assert (done.code, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert sandbox.log == []
+
+
+async def test_a_reader_that_has_enough_is_no_fault(cli: Cli) -> None:
+    """A closed pipe ends it quietly, with exit code 0."""
+    async with serving(cli, holding(30_000)):
+        arguments = ["-m", "batcher", *TENCENT]
+        read, write = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            cli.python, *arguments, stdout=write, stderr=asyncio.subprocess.PIPE, cwd=cli.folder, env=cli.env
+        )
+        os.close(write)
+        await asyncio.to_thread(os.read, read, 100)
+        os.close(read)
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, said) == (0, b"")
+
+
+async def test_searches_keep_to_their_own_pace(cli: Cli) -> None:
+    """No second has more than 20 searches, and the service refuses none."""
+    settings = SandboxSettings(recordings=RecordingSettings(count=30_000, until_s=NEWEST, span_s=DAY_S))
+    async with serving(cli, settings) as sandbox:
+        done = await cli("discover", "--vendor", "Huawei")
+        assert (done.code, len(ids_of(done.stdout))) == (0, 30_000)
+        searches = sandbox.requests_of("SearchMedia")
+        assert sandbox.max_in_any_second("SearchMedia") <= 20
+        assert {entry.code for entry in searches} == {0}
+
+
+async def test_one_list_is_written_by_one_process(cli: Cli) -> None:
+    """A second call for the same file does not disturb the first."""
+    faults = {"SearchMedia": ActionFaults(script={2: Fault.parse("hang")})}
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
+        faults=faults,
+    )
+    async with serving(cli, settings) as sandbox:
+        first = await cli.start(*HUAWEI, "-o", "all.csv")
+        await sandbox.wait_for(lambda: len(sandbox.requests_of("SearchMedia")) >= 2)
+        second = await cli(*HUAWEI, "-o", "all.csv")
+        assert (second.code, "another batcher is writing it" in second.stderr) == (2, True)
+        first.send_signal(signal.SIGINT)
+        assert (await cli.finish(first)).code == 130

@@ -1,0 +1,514 @@
+"""``batcher fetch``: from a ledger's pictures to files in a folder, against a real server of pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Cli, Done, empty_ledger, query, until
+from PIL import Image
+from pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
+
+from batcher.fetching import (
+    HITCH_TRIES,
+    MOST_TRIES,
+    SILENT_PICTURES,
+    Fetcher,
+    FetchFigures,
+    FetchSettings,
+)
+from batcher.ledger import Ledger, open_for_writing
+from batcher.ledger.pictures import PictureLedger
+from batcher.model import PictureState
+from batcher.pictures.addresses import Addresses
+from batcher.pictures.source import PictureSource
+
+STATES = "SELECT s.file_id, p.number, p.state, p.error FROM pictures p JOIN submissions s ON s.id = p.submission_id"
+QUIET = ("--progress", "none")
+
+
+@pytest.fixture
+async def server(cli: Cli) -> AsyncIterator[PictureServer]:
+    """A server of pictures, beside a ledger of submissions that went to this machine."""
+    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
+    async with serving_pictures() as serving:
+        cli.env["BATCHER_ENDPOINT"] = f"{serving.url}/"
+        yield serving
+
+
+async def fetched(cli: Cli, *args: str) -> Done:
+    """``batcher fetch`` into the folder ``out``."""
+    return await cli("fetch", "-o", "out", "--json", *QUIET, *args)
+
+
+def files(cli: Cli) -> list[str]:
+    """What is in the folder, besides the index."""
+    out = cli.folder / "out"
+    found = [str(one.relative_to(out)) for one in out.rglob("*") if one.is_file()]
+    return sorted(one for one in found if one != "pictures.csv")
+
+
+def index(cli: Cli) -> list[dict[str, str]]:
+    """The rows of the index."""
+    return list(csv.DictReader(io.StringIO((cli.folder / "out" / "pictures.csv").read_text("utf-8"))))
+
+
+def states(cli: Cli) -> dict[tuple[str, int], str | None]:
+    """What the ledger says of each picture."""
+    return {
+        (file_id, number): state for file_id, number, state, _ in query(cli.folder / "batcher.db", STATES)
+    }
+
+
+async def test_pictures_come_into_folders_of_their_recordings(cli: Cli, server: PictureServer) -> None:
+    """Named by ids, numbers and times, and each is the picture that its address gave out."""
+    one, two, three = (server.add(f"/{name}") for name in ("a", "b", "../%2e%2e/evil.exe"))
+    huawei = "/record/Show/2024-11-13.mp4"
+    keep_tasks(
+        cli.folder / "batcher.db",
+        [
+            Told("1397757897438985123", (one, two), offsets_ms=(1000, 2500)),
+            told(huawei, three, vendor="Huawei"),
+            told("1397757897438985123", two),
+        ],
+    )
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert files(cli) == [
+        "%2Frecord%2F%53how%2F2024-11-13.mp4/0001.jpg",
+        "1397757897438985123+2/0001.jpg",
+        "1397757897438985123/0001-1000ms.jpg",
+        "1397757897438985123/0002-2500ms.jpg",
+    ]
+    kept = (cli.folder / "out" / "1397757897438985123" / "0002-2500ms.jpg").read_bytes()
+    assert server.bodies["/b"] == kept
+    assert (done.data["fetched"], done.data["whole"], done.data["exit_code"]) == (4, 4, 0)
+    assert done.data["pictures"]["total"] == done.data["pictures"]["whole"] == 4
+    rows = {row["file"]: row for row in index(cli)}
+    assert set(rows) == set(files(cli))
+    row = rows["%2Frecord%2F%53how%2F2024-11-13.mp4/0001.jpg"]
+    assert (row["file_id"], row["vendor"], row["state"], row["width"]) == (huawei, "Huawei", "whole", "64")
+    sent = server.headers[0]
+    assert sent["User-Agent"].startswith("batcher/")
+    assert not {"Cookie", "Authorization", "Referer"} & set(sent)
+
+
+async def test_what_is_there_is_not_fetched_again_and_what_is_lost_is(
+    cli: Cli, server: PictureServer
+) -> None:
+    """A file that is gone or shorter than it was is fetched anew, the others are left in peace."""
+    urls = [server.add(f"/{n}") for n in range(4)]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    assert (await fetched(cli)).code == 0
+    before = (cli.folder / "out/7/0001.jpg").stat().st_mtime_ns
+    (cli.folder / "out/7/0002.jpg").unlink()
+    whole = (cli.folder / "out/7/0003.jpg").read_bytes()
+    (cli.folder / "out/7/0003.jpg").write_bytes(whole[:-1])
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert (done.data["fetched"], done.data["in_place"]) == (2, 2)
+    assert dict(server.times) == {"/0": 1, "/1": 2, "/2": 2, "/3": 1}
+    assert whole == (cli.folder / "out/7/0003.jpg").read_bytes()
+    assert before == (cli.folder / "out/7/0001.jpg").stat().st_mtime_ns
+    elsewhere = await cli("fetch", "-o", "other", *QUIET)
+    assert elsewhere.code == 0
+    assert len(list((cli.folder / "other/7").iterdir())) == 4
+
+
+async def test_every_picture_that_is_none_is_told_with_its_reason(cli: Cli, server: PictureServer) -> None:
+    """Broken, refused and missing are told apart, once; the rest comes; the reasons stand in the index."""
+    good, blank, black = server.add("/good"), server.add("/blank", noisy(230)), server.add("/black", noisy(9))
+    whole = image(size=(640, 360))
+    half, page = server.add("/half", whole[: len(whole) // 2]), server.add("/page", b"<html>log in</html>")
+    torn, moved = server.add("/torn", whole), server.add("/moved")
+    server.cut.add("/torn")
+    server.statuses["/moved"] = [-302]
+    server.locations = {"/moved": "/good"}
+    server.statuses["/secret"] = [-403]
+    large, endless = server.add("/large", b"x" * 200_000), server.add("/endless")
+    server.endless.add("/endless")
+    gone, secret = f"{server.url}/gone?sign=hush", f"{server.url}/secret"
+    tasks = {
+        "good": good,
+        "blank": blank,
+        "black": black,
+        "half": half,
+        "page": page,
+        "torn": torn,
+        "moved": moved,
+        "large": large,
+        "endless": endless,
+        "gone": gone,
+        "secret": secret,
+        "name": "snapshots/1/0001.jpg",
+        "inside": "http://169.254.169.254/latest/meta-data",
+        "file": "file:///etc/passwd",
+        "login": f"http://me:hush@{server.url.removeprefix('http://')}/good",
+    }
+    keep_tasks(cli.folder / "batcher.db", [told(name, url) for name, url in tasks.items()])
+    done = await fetched(cli, "--max-bytes", "100K")
+    assert done.code == 1, done.stderr
+    found = {row["file_id"]: (row["state"], row["reason"]) for row in index(cli)}
+    assert {name: state for name, (state, _) in found.items()} == {
+        **dict.fromkeys(["good"], "whole"),
+        **dict.fromkeys(["blank"], "blank"),
+        **dict.fromkeys(["black"], "black"),
+        **dict.fromkeys(["half", "page", "torn"], "broken"),
+        **dict.fromkeys(["moved", "large", "endless", "name", "inside", "file", "login"], "refused"),
+        **dict.fromkeys(["gone", "secret"], "missing"),
+    }
+    reasons = {name: reason for name, (_, reason) in found.items()}
+    assert "names an object" in reasons["name"]
+    assert "not at a public address" in reasons["inside"]
+    assert "elsewhere (HTTP 302)" in reasons["moved"]
+    assert "larger than 102,400 bytes" in reasons["large"] and "larger" in reasons["endless"]
+    assert (reasons["gone"], reasons["secret"]) == ("HTTP 404", "HTTP 403")
+    assert "cut off" in reasons["half"] and "cut off" in reasons["torn"]
+    assert (server.times["/gone?sign=hush"], server.times["/torn"], server.times["/half"]) == (3, 3, 1)
+    assert server.times["/good"] == 1
+    assert files(cli) == ["black/0001.jpg", "blank/0001.jpg", "good/0001.jpg"]
+    assert "hush" not in done.stdout + done.stderr + (cli.folder / "out/pictures.csv").read_text()
+    asked = len(server.asked)
+    again = await fetched(cli)
+    assert (again.code, len(server.asked)) == (0, asked), "what was told of is not new any more"
+    server.add("/gone?sign=hush")
+    server.bodies["/gone?sign=hush"] = image()
+    once_more = await fetched(cli, "--again", "--recording", "gone", "--recording", "half")
+    assert once_more.code == 1
+    assert (once_more.data["whole"], once_more.data["broken"]) == (1, 1)
+
+
+async def test_what_may_pass_is_asked_for_again(cli: Cli, server: PictureServer) -> None:
+    """A server that is busy for a moment costs no picture."""
+    urls = [server.add(f"/{n}") for n in range(3)]
+    server.statuses = {"/0": [503], "/1": [500, 502], "/2": [404]}
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert dict(server.times) == {"/0": 2, "/1": 3, "/2": 2}
+
+
+async def test_an_unannounced_length_is_as_good(cli: Cli, server: PictureServer) -> None:
+    """A picture that comes in chunks is whole when its connection says so."""
+    url = server.add("/a")
+    server.unannounced.add("/a")
+    keep_tasks(cli.folder / "batcher.db", [told("7", url)])
+    assert (await fetched(cli)).data["whole"] == 1
+
+
+async def test_no_more_are_under_way_than_allowed(cli: Cli, server: PictureServer) -> None:
+    """Eight at once unless said otherwise."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(30)))])
+    server.slow = asyncio.Event()
+    process = await cli.start("fetch", "-o", "out", *QUIET)
+    await server.until_asked(8)
+    server.slow.set()
+    assert (await cli.finish(process)).code == 0
+    assert server.most_under_way == 8
+    server.most_under_way = 0
+    shutil.rmtree(cli.folder / "out")
+    assert (await fetched(cli, "--concurrency", "2")).code == 0
+    assert server.most_under_way <= 2
+
+
+async def test_a_limit_leaves_the_rest_for_the_next(cli: Cli, server: PictureServer) -> None:
+    """So many are taken up in their order; work is left until all are there."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(5)))])
+    first = await fetched(cli, "--limit", "3")
+    assert (first.code, first.data["fetched"], first.data["more"]) == (4, 3, True)
+    assert files(cli) == [f"7/000{n}.jpg" for n in (1, 2, 3)]
+    rest = await fetched(cli, "--limit", "3")
+    assert (rest.code, rest.data["fetched"]) == (0, 2)
+
+
+async def test_a_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> None:
+    """Killed again and again in the middle, whatever stands under a name is whole; the last one completes it."""
+    ledger = cli.folder / "batcher.db"
+    keep_tasks(
+        ledger,
+        [
+            told(str(n), *(server.add(f"/{n}/{k}", image(size=(400, 300), seed=k)) for k in range(6)))
+            for n in range(20)
+        ],
+    )
+    for asked in (15, 45, 80):
+        process = await cli.start("fetch", "-o", "out", "--concurrency", "4", *QUIET)
+        await server.until_asked(asked)
+        process.kill()
+        await process.communicate()
+        for file in files(cli):
+            if not file.endswith(".part"):
+                with Image.open(cli.folder / "out" / file) as picture:
+                    picture.load()
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert len(files(cli)) == 120
+    assert [one for one in files(cli) if "part" in one] == []
+    assert max(server.times.values()) <= 4
+    assert len(server.asked) <= 120 + 3 * 4
+    assert set(states(cli).values()) == {"whole"}
+    with closing(sqlite3.connect(ledger)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_ends_it_in_order(
+    cli: Cli, server: PictureServer, number: signal.Signals, code: int
+) -> None:
+    """What came is kept and recorded, what hangs is dropped, and the same command goes on."""
+    urls = [server.add(f"/{n}") for n in range(6)]
+    server.hanging = {"/4", "/5"}
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    process = await cli.start("fetch", "-o", "out", *QUIET)
+    await until(lambda: list(states(cli).values()).count("whole") == 4)
+    process.send_signal(number)
+    done = await cli.finish(process)
+    assert done.code == code, done.stderr
+    assert "4 pictures fetched" in done.stderr
+    server.hanging.clear()
+    rest = await fetched(cli)
+    assert (rest.code, rest.data["fetched"], rest.data["in_place"]) == (0, 2, 4)
+
+
+async def test_a_second_fetch_of_a_ledger_waits_for_the_first(cli: Cli, server: PictureServer) -> None:
+    """It is refused with exit code 5, in words that say who is there."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    server.hanging.add("/a")
+    process = await cli.start("fetch", "-o", "out", *QUIET)
+    await server.until_asked(1)
+    done = await fetched(cli)
+    assert done.code == 5
+    assert "another fetch of this ledger's pictures is going on: process" in done.stderr
+    process.send_signal(signal.SIGTERM)
+    assert (await cli.finish(process)).code == 143
+
+
+async def test_it_works_beside_a_run(cli: Cli, server: PictureServer) -> None:
+    """While a run holds the ledger and writes to it, pictures are fetched and recorded."""
+    ledger = cli.folder / "batcher.db"
+    keep_tasks(ledger, [told("7", *(server.add(f"/{n}") for n in range(40)))])
+    async with await open_for_writing(ledger) as running:
+        writing = asyncio.create_task(_write_on(running))
+        done = await fetched(cli)
+        writing.cancel()
+        await asyncio.wait([writing])
+    assert done.code == 0, done.stderr
+    assert set(states(cli).values()) == {"whole"}
+
+
+async def _write_on(running: Ledger) -> None:
+    while True:
+        await running.start_load("b.csv", "b.csv", ())
+
+
+async def at_once(_: float) -> None:
+    """No pause between two tries."""
+
+
+async def fetched_here(cli: Cli, concurrency: int, timeout_s: float = 5.0) -> FetchFigures:
+    """A fetch within this process, whose tries follow one another at once."""
+    async with await PictureLedger.open(cli.folder / "batcher.db") as ledger:
+        addresses = Addresses(of_this_machine=True)
+        async with PictureSource(
+            addresses, "test", timeout_s=timeout_s, connections=concurrency, most_bytes=1 << 20
+        ) as source:
+            settings = FetchSettings(cli.folder / "out", concurrency)
+            fetcher = Fetcher(ledger, source, settings, sleep=at_once)
+            await fetcher.fetch()
+            return fetcher.figures
+
+
+async def test_a_server_that_answers_nobody_is_left_for_another_time(cli: Cli, server: PictureServer) -> None:
+    """Nothing is given up because of it, it is soon left in peace, and the next fetch has all of it."""
+    async with serving_pictures() as other:
+        gone = other.url
+    urls = [f"{gone}/{n}" for n in range(60)]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls), told("8", server.add("/a"))])
+    figures = await fetched_here(cli, 30)
+    assert (figures.by_state, figures.left) == ({PictureState.WHOLE: 1}, 60)
+    assert figures.silent == {gone: "Connection refused"}
+    tried = query(
+        cli.folder / "batcher.db",
+        "SELECT count(*), sum(tries) FROM pictures WHERE tries > 0 AND state IS NULL",
+    )
+    assert SILENT_PICTURES <= tried[0][0] <= SILENT_PICTURES + 30
+    assert list(states(cli).values()).count(None) == 60
+    async with serving_pictures(int(gone.rpartition(":")[2])) as again:
+        for n in range(60):
+            again.add(f"/{n}")
+        done = await fetched(cli)
+    assert (done.code, done.data["fetched"]) == (0, 60)
+
+
+async def test_a_server_that_is_busy_all_the_time_ends_a_fetch_with_work_left(
+    cli: Cli, server: PictureServer
+) -> None:
+    """The command says which server, and that the same command goes on."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", "http://127.0.0.1:1/a")])
+    done = await fetched(cli)
+    assert done.code == 4, done.stderr
+    assert "1 picture left for another time" in done.stderr
+    assert states(cli) == {("7", 1): None}
+
+
+async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
+    cli: Cli, server: PictureServer
+) -> None:
+    """One that its server never gives out does not leave work for ever, whichever comes first."""
+    urls = [server.add(f"/{n}") for n in range(4)]
+    server.hanging.add("/1")
+    server.statuses["/0"] = [-503]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    figures = await fetched_here(cli, 1, timeout_s=0.1)
+    assert (figures.by_state, figures.left) == ({PictureState.MISSING: 2, PictureState.WHOLE: 2}, 0)
+    assert states(cli) == {("7", 1): "missing", ("7", 2): "missing", ("7", 3): "whole", ("7", 4): "whole"}
+    reasons = query(cli.folder / "batcher.db", "SELECT error, tries FROM pictures ORDER BY number LIMIT 2")
+    assert reasons == [("HTTP 503", HITCH_TRIES), ("it did not come in time", HITCH_TRIES)]
+
+
+async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, server: PictureServer) -> None:
+    """After so many tries over several fetches nobody waits for it any more."""
+    url = server.add("/0")
+    server.statuses["/0"] = [-500]
+    keep_tasks(cli.folder / "batcher.db", [told("7", url)])
+    for _ in range(MOST_TRIES // HITCH_TRIES - 1):
+        assert (await fetched_here(cli, 1)).left == 1
+    figures = await fetched_here(cli, 1)
+    assert (figures.by_state, figures.left) == ({PictureState.MISSING: 1}, 0)
+    assert server.times["/0"] == MOST_TRIES
+
+
+async def test_without_a_local_service_this_machine_is_refused(cli: Cli, server: PictureServer) -> None:
+    """What a name stands for at the moment of connecting is what counts; nothing is sent."""
+    cli.env["BATCHER_ENDPOINT"] = "https://rtc-api.zego.im/"
+    port = server.url.rpartition(":")[2]
+    hosts = ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+    server.add("/a")
+    urls = [f"http://{host}:{port}/a" for host in hosts]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)], place="zego")
+    done = await fetched(cli)
+    assert done.code == 1, done.stderr
+    assert server.asked == []
+    assert set(states(cli).values()) == {"refused"}
+    assert {row["reason"] for row in index(cli)} == {
+        "its host is not at a public address, and we go nowhere else"
+    }
+
+
+async def test_a_proxy_of_the_environment_is_not_used(cli: Cli, server: PictureServer) -> None:
+    """Pictures come directly, which is said."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    cli.env |= {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert "http_proxy: pictures are fetched directly" in done.stderr
+
+
+async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: PictureServer) -> None:
+    """A forgotten endpoint does not have a rehearsal's pictures refused for good."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    del cli.env["BATCHER_ENDPOINT"]
+    done = await fetched(cli)
+    assert done.code == 2
+    assert "BATCHER_ENDPOINT" in done.stderr
+    assert states(cli) == {("7", 1): None}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["-o", "batcher.db"], 2, "--output batcher.db: this is a file"),
+        (["-o", "out", "--recording", "99"], 2, "--recording 99: batcher.db does not know it"),
+        (["-o", "out", "-l", "none.db"], 6, "there is no ledger here"),
+        (["-o", "out", "--max-bytes", "much"], 2, "--max-bytes much: give a whole number"),
+        (["-o", "out", "--max-bytes", "0"], 2, "--max-bytes 0: give 1 or more"),
+        (["-o", "batcher.db/out"], 6, "pictures cannot be kept here: Not a directory"),
+        ([], 2, "Missing option"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(
+    cli: Cli, server: PictureServer, args: list[str], code: int, words: str
+) -> None:
+    """With what is wrong, where, and the exit code for it."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    done = await cli("fetch", *args, *QUIET)
+    assert done.code == code
+    assert words in done.stderr
+    assert server.asked == []
+
+
+async def test_without_its_package_it_says_how_to_get_it(cli: Cli, server: PictureServer) -> None:
+    """A missing extra is named with the line that installs it."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    (cli.folder / "PIL").mkdir()
+    (cli.folder / "PIL" / "__init__.py").write_text("raise ImportError('No module named PIL')\n")
+    script = "import sys; sys.path.insert(0, '.'); from batcher.cli import main; main()"
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [cli.python, "-c", script, "fetch", "-o", "out"],
+        cwd=cli.folder,
+        env=cli.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("pip install 'batcher[pictures]'")
+
+
+async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: PictureServer) -> None:
+    """How many came, how many did not, which first, and what to do; with -q only when something is wrong."""
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"), f"{server.url}/gone")])
+    done = await cli("fetch", "-o", "out", *QUIET)
+    assert done.code == 1
+    assert done.stdout == ""
+    assert "1 picture fetched into out" in done.stderr
+    assert "7, picture 2: missing, HTTP 404" in done.stderr
+    quiet = await cli("fetch", "-o", "out", "-q")
+    assert (quiet.code, quiet.stderr) == (0, "")
+    said = await cli("fetch", "-o", "out", *QUIET)
+    assert "1 there already" in said.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB for the pictures."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk_stops_it_with_nothing_half_left(
+    small_disk: Path, cli: Cli, server: PictureServer
+) -> None:
+    """Exit code 6 names the folder and what to do; with room the same command completes it."""
+    body = image(size=(600, 400), kind="PNG") + b"\0" * 60_000
+    urls = [server.add(f"/{n}", body) for n in range(40)]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    done = await fetched(cli, "--concurrency", "3")
+    assert done.code == 6
+    assert "out: pictures cannot be kept here: No space left on device" in done.stderr
+    assert len(server.asked) < 40
+    assert {(small_disk / one).stat().st_size for one in files(cli)} == {len(body)}
+    recorded = list(states(cli).values())
+    assert recorded.count("whole") <= len(files(cli)) <= recorded.count("whole") + 3
+    assert set(recorded) == {"whole", None}
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert len(files(cli)) == 40

@@ -1,0 +1,367 @@
+"""DescribeMediaTask of the sandbox, and the pictures of its tasks, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from calling import Caller, NoAnswerError, calling
+from PIL import Image
+
+from batcher.sandbox import (
+    ActionFaults,
+    Fate,
+    Fault,
+    PictureFault,
+    RecordingSettings,
+    RequestSeen,
+    Sandbox,
+    SandboxSettings,
+    TaskSettings,
+)
+
+TENCENT_ID, KEY = "5285890784246869931", "/record/a/b.mp4"
+TENCENT = (
+    f"Action=MediaThumbnails&Vendor=Tencent&FileId={TENCENT_ID}&Type=SnapshotByTimeOffset&Definition=10"
+    "&ExtTimeOffsetSet[]=1&ExtTimeOffsetSet[]=2.5"
+)
+HUAWEI = f"Action=MediaThumbnails&Vendor=Huawei&FileId={KEY}&Type=SampleSnapshot&Interval=20"
+BY_VENDOR = {"Tencent": TENCENT, "Huawei": HUAWEI}
+
+
+def settings(**tasks: Any) -> SandboxSettings:  # noqa: ANN401 - whatever TaskSettings takes
+    return SandboxSettings(rate_per_s=None, tasks=TaskSettings(**tasks))
+
+
+async def started(caller: Caller, query: str) -> str:
+    """Start a task and give its id."""
+    task = (await caller.ask(query)).data
+    return str(task.get("TaskId") or task.get("task_id"))
+
+
+async def described(caller: Caller, vendor: str, task_id: str) -> dict[str, Any]:
+    """What the service says of a task."""
+    return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
+
+
+async def got(url: str) -> tuple[int, str, bytes]:
+    """Fetch one address."""
+    async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
+        return answer.status, answer.content_type, await answer.read()
+
+
+async def test_a_task_of_tencent_waits_is_processed_and_finishes() -> None:
+    """By the clock of the tasks, a quarter of the time waiting; its pictures come with the end alone."""
+    sandbox = Sandbox(settings(time_s=100))
+    async with calling(sandbox) as caller:
+        task_id = await started(caller, TENCENT)
+        seen = []
+        for seconds in (0, 24.5, 1, 74, 1, 1000):
+            sandbox.advance(seconds)
+            told = await described(caller, "Tencent", task_id)
+            seen.append((told["Status"], len(told["ThumbnailsUrl"])))
+    assert seen == [
+        ("WAITING", 0),
+        ("WAITING", 0),
+        ("PROCESSING", 0),
+        ("PROCESSING", 0),
+        ("FINISH", 2),
+        ("FINISH", 2),
+    ]
+    assert set(told) == {"TaskId", "Event", "Status", "Message", "ThumbnailsUrl", "RequestId"}
+    assert (told["TaskId"], told["Event"]) == (task_id, "SnapshotByTimeOffset")
+    assert [url.rpartition("/")[2] for url in told["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
+
+
+async def test_a_task_of_huawei_says_it_in_other_words() -> None:
+    """Times are compact and UTC, and there is an end only when it has ended; pictures are object names."""
+    sandbox = Sandbox(settings(time_s=100))
+    async with calling(sandbox) as caller:
+        task_id = await started(caller, HUAWEI)
+        waiting = await described(caller, "Huawei", task_id)
+        sandbox.advance(50)
+        processing = await described(caller, "Huawei", task_id)
+        sandbox.advance(50)
+        done = await described(caller, "Huawei", task_id)
+    assert [one["Status"] for one in (waiting, processing, done)] == ["WAITING", "PROCESSING", "SUCCEEDED"]
+    assert (waiting["EndTime"], waiting["FileName"]) == ("", [])
+    assert set(done) == {"TaskId", "Status", "CreateTime", "EndTime", "FileName"}
+    assert len(done["CreateTime"]) == len(done["EndTime"]) == 14
+    assert int(done["EndTime"]) > int(done["CreateTime"])
+    assert done["FileName"] == [f"snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)]  # of 60 s, every 20
+
+
+async def test_tasks_end_at_once_unless_told_otherwise() -> None:
+    """The first look finds the pictures."""
+    sandbox = Sandbox()
+    async with calling(sandbox) as caller:
+        task_id = await started(caller, TENCENT)
+        assert (await described(caller, "Tencent", task_id))["Status"] == "FINISH"
+    (polled,) = sandbox.requests_of("DescribeMediaTask")
+    assert (polled.asked_task_id, polled.task_id, polled.accepted, polled.file_id) == (
+        task_id,
+        None,
+        False,
+        "",
+    )
+    assert list(sandbox.accepted()) == [task_id]
+
+
+async def test_a_task_that_nobody_started_is_unknown() -> None:
+    """Huawei has a word for it, Tencent a code or empty data; another vendor's task is unknown too."""
+    for code in (1000, 0):
+        async with calling(Sandbox(settings(unknown_code=code))) as caller:
+            task_id = await started(caller, TENCENT)
+            assert (await described(caller, "Huawei", "289000000"))["Status"] == "NO_TASK"
+            assert (await described(caller, "Huawei", task_id))["Status"] == "NO_TASK"
+            answer = await caller.ask("Action=DescribeMediaTask&Vendor=Tencent&TaskId=nobodys")
+            assert (answer.code, json.loads(answer.text)["Data"]) == (code, {})
+
+
+@pytest.mark.parametrize(
+    ("fate", "tencent", "huawei"),
+    [
+        (Fate.FAIL, "FAIL", "FAILED"),
+        (Fate.CANCELED, "FAIL", "CANCELED"),
+        (Fate.ENDLESS, "PROCESSING", "PROCESSING"),
+        (Fate.STUCK, "WAITING", "WAITING"),
+    ],
+)
+async def test_a_fate_by_file(fate: Fate, tencent: str, huawei: str) -> None:
+    """Whatever time has passed, the task is what its fate says, without pictures."""
+    fates, texts = dict.fromkeys((TENCENT_ID, KEY), fate), {TENCENT_ID: "no <frame> in it"}
+    sandbox = Sandbox(settings(time_s=10, fates=fates, messages=texts))
+    async with calling(sandbox) as caller:
+        ids = {vendor: await started(caller, query) for vendor, query in BY_VENDOR.items()}
+        sandbox.advance(1_000_000)
+        told = {vendor: await described(caller, vendor, task_id) for vendor, task_id in ids.items()}
+    assert (told["Tencent"]["Status"], told["Huawei"]["Status"]) == (tencent, huawei)
+    assert told["Tencent"]["ThumbnailsUrl"] == told["Huawei"]["FileName"] == []
+    assert told["Tencent"]["Message"] == ("no <frame> in it" if tencent == "FAIL" else "")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder", "status"),
+    [
+        ("501501501", "unreadable", "FAILED"),
+        ("600600600", "endless", "PROCESSING"),
+        ("410410410", "forgotten", "NO_TASK"),
+    ],
+)
+async def test_a_marked_file_id_settles_the_fate(prefix: str, folder: str, status: str) -> None:
+    """It is accepted like any other; what becomes of its task is in its name."""
+    sandbox = Sandbox(settings())
+    async with calling(sandbox) as caller:
+        task_id = await started(caller, HUAWEI.replace("/a/", f"/{folder}/"))
+        assert (await described(caller, "Huawei", task_id))["Status"] == status
+        task_id = await started(caller, TENCENT.replace(TENCENT_ID, prefix + "1234567891"))
+        assert sandbox.task_status(task_id) == {"FAILED": "FAIL"}.get(status, status)
+        if status == "NO_TASK":
+            asked = await caller.ask(f"Action=DescribeMediaTask&Vendor=Tencent&TaskId={task_id}")
+            assert asked.code == 1000
+
+
+async def test_shares_of_tasks_fail_never_end_or_are_forgotten() -> None:
+    """About as many as were asked for, the same ones for the same seed."""
+    counts = []
+    for _ in range(2):
+        sandbox = Sandbox(settings(fail_share=0.2, endless_share=0.1, forgotten_share=0.1))
+        async with calling(sandbox) as caller:
+            ids = [await started(caller, TENCENT) for _ in range(200)]
+        counts.append([sandbox.task_status(one) for one in ids])
+    assert counts[0] == counts[1]
+    many = Counter(counts[0])
+    assert many["FAIL"] == pytest.approx(40, abs=20)
+    assert many["PROCESSING"] == pytest.approx(20, abs=14)
+    assert many["NO_TASK"] == pytest.approx(20, abs=14)
+
+
+async def test_a_recording_that_has_no_picture_fails() -> None:
+    """What SearchMedia says of a recording and what becomes of its task agree."""
+    sandbox = Sandbox(SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=600)))
+    expected = {}
+    async with calling(sandbox) as caller:
+        for place in (7, 11, 13, 17, 20):
+            one = sandbox.recordings.at(place)
+            task_id = await started(caller, TENCENT.replace(TENCENT_ID, one.file_id))
+            told = await described(caller, "Tencent", task_id)
+            expected[place] = (told["Status"], told["Message"])
+    assert expected == {
+        7: ("FAIL", "the source file has no video stream"),
+        11: ("FAIL", "the source file is no video"),
+        13: ("FAIL", "the source file is forbidden"),
+        17: ("FAIL", "the source file is archived; restore it first"),
+        20: ("FINISH", "success"),
+    }
+
+
+async def test_offsets_beyond_the_end_give_no_picture() -> None:
+    """Of a recording of so many seconds; if none lies within, the task fails."""
+    sandbox = Sandbox(SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=600)))
+    short = next(one for place in range(600) if (one := sandbox.recordings.at(place)).duration_s < 4)
+    assert short.category == "Video"
+    query = TENCENT.replace(TENCENT_ID, short.file_id)
+    async with calling(sandbox) as caller:
+        some = await described(caller, "Tencent", await started(caller, query + "&ExtTimeOffsetSet[]=4"))
+        none = await described(
+            caller, "Tencent", await started(caller, query.replace("=1&", "=8&").replace("=2.5", "=9"))
+        )
+    assert (some["Status"], len(some["ThumbnailsUrl"])) == ("FINISH", 1 + (short.duration_s > 2.5))
+    assert (none["Status"], none["Message"]) == ("FAIL", "no offset lies within the recording")
+
+
+@pytest.mark.parametrize(
+    "query", ["Vendor=Ws&TaskId=1", "Vendor=Tencent", "Vendor=Huawei&TaskId=", "TaskId=1"]
+)
+async def test_a_poll_that_is_malformed_is_refused(query: str) -> None:
+    """Code 2."""
+    async with calling(Sandbox()) as caller:
+        assert (await caller.ask(f"Action=DescribeMediaTask&{query}")).code == 2
+
+
+async def test_polls_meet_faults_of_their_own() -> None:
+    """By number, by the source of the task, and by a chooser that sees both."""
+    seen: list[RequestSeen] = []
+
+    def choose(request: RequestSeen) -> Fault | None:
+        seen.append(request)
+        return Fault.parse("code:6") if request.nth_for_file == 3 else None
+
+    faults = ActionFaults(
+        script={1: Fault.parse("http:502")}, by_file={KEY: [None, Fault.parse("drop-after")]}, choose=choose
+    )
+    sandbox = Sandbox(SandboxSettings(rate_per_s=None, faults={"DescribeMediaTask": faults}))
+    async with calling(sandbox) as caller:
+        task_id = await started(caller, HUAWEI)
+        poll = f"Action=DescribeMediaTask&Vendor=Huawei&TaskId={task_id}"
+        assert (await caller.ask(poll)).status == 502
+        with pytest.raises(NoAnswerError):
+            await caller.ask(poll)
+        assert [(await caller.ask(poll)).code for _ in range(2)] == [6, 0]
+    assert [(one.file_id, one.action, one.number) for one in seen] == [
+        (KEY, "DescribeMediaTask", number) for number in (1, 2, 3, 4)
+    ]
+
+
+async def test_a_task_whose_answer_was_lost_is_known() -> None:
+    """It was accepted, and whoever learns its id can ask for it."""
+    sandbox = Sandbox(SandboxSettings(script={1: Fault.parse("drop-after")}))
+    async with calling(sandbox) as caller:
+        with pytest.raises(NoAnswerError):
+            await caller.ask(TENCENT)
+        (task_id,) = sandbox.accepted()
+        assert (await described(caller, "Tencent", task_id))["Status"] == "FINISH"
+
+
+async def test_the_oldest_tasks_are_forgotten_beyond_a_bound() -> None:
+    """So that memory stays what it is."""
+    sandbox = Sandbox(settings(keep=3))
+    async with calling(sandbox) as caller:
+        ids = [await started(caller, HUAWEI) for _ in range(5)]
+        told = [(await described(caller, "Huawei", one))["Status"] for one in ids]
+    assert told == ["NO_TASK"] * 2 + ["SUCCEEDED"] * 3
+    assert len(sandbox.tasks) == 3
+
+
+# Pictures.
+
+
+async def test_pictures_by_rule_are_whole_and_different() -> None:
+    """Each address of a task answers with a JPEG that can be decoded, the same at each time of asking."""
+    sandbox = Sandbox(settings())
+    async with calling(sandbox) as caller:
+        told = await described(caller, "Tencent", await started(caller, TENCENT))
+        pictures = [await got(url) for url in told["ThumbnailsUrl"] * 2]
+    assert {(status, type_) for status, type_, _ in pictures} == {(200, "image/jpeg")}
+    first, second, again, _ = (body for _, _, body in pictures)
+    assert first != second
+    assert first == again
+    image = Image.open(io.BytesIO(first))
+    image.load()
+    low, high = _extremes(image)
+    assert (image.format, image.size, high - low > 100) == ("JPEG", (160, 96), True)
+    task_id = told["TaskId"]
+    assert sandbox.pictures_asked == [(task_id, 1), (task_id, 2)] * 2
+
+
+async def test_what_no_task_has_made_cannot_be_got() -> None:
+    """A path names a task and a number, and nothing else leads anywhere."""
+    sandbox = Sandbox(settings(time_s=100))
+    async with calling(sandbox) as caller:
+        early = await started(caller, HUAWEI)
+        paths = [f"snapshots/{early}/0001.jpg", "snapshots/1/0001.jpg", "../../etc/passwd", "", "snapshots/"]
+        paths += [f"snapshots/{early}/../{early}/0001.jpg", "%2e%2e/%2e%2e/etc/passwd", "/etc/passwd"]
+        for path in paths:
+            assert (await _raw_status(caller.url, f"/_pictures/{path}"), path) == (404, path)
+        sandbox.advance(100)
+        assert (await got(f"{caller.url}_pictures/snapshots/{early}/0001.jpg"))[0] == 200
+        for number in ("0000", "0004", "1", "00001"):
+            assert (await got(f"{caller.url}_pictures/snapshots/{early}/{number}.jpg"))[0] == 404
+    assert len(sandbox.log) == 1  # pictures are no calls of the API
+
+
+async def _raw_status(url: str, path: str) -> int:
+    """Ask for a path as it stands."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    head = await reader.readline()
+    writer.close()
+    return int(head.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "type_"),
+    [
+        (PictureFault.MISSING, 404, "text/plain"),
+        (PictureFault.BUSY, 503, "application/octet-stream"),
+        (PictureFault.HTML, 200, "text/html"),
+        (PictureFault.REDIRECT, 302, "application/octet-stream"),
+        (PictureFault.BLACK, 200, "image/jpeg"),
+        (PictureFault.WHITE, 200, "image/jpeg"),
+    ],
+)
+async def test_pictures_may_be_spoilt(fault: PictureFault, status: int, type_: str) -> None:
+    """In every way that a download must cope with."""
+    sandbox = Sandbox(SandboxSettings(picture_faults={TENCENT_ID: fault}))
+    async with calling(sandbox) as caller:
+        told = await described(caller, "Tencent", await started(caller, TENCENT))
+        answer = await got(told["ThumbnailsUrl"][0])
+    assert answer[:2] == (status, type_)
+    if type_ == "image/jpeg":
+        level = 0 if fault is PictureFault.BLACK else 255
+        assert _extremes(Image.open(io.BytesIO(answer[2]))) == (level, level)
+
+
+async def test_a_picture_may_be_cut_off_or_never_end() -> None:
+    """The one breaks off under its full length; the other goes on until the client has had enough."""
+    faults: Mapping[str, PictureFault] = {TENCENT_ID: PictureFault.CUT, KEY: PictureFault.ENDLESS}
+    sandbox = Sandbox(SandboxSettings(picture_faults=faults))
+    async with calling(sandbox) as caller, aiohttp.ClientSession() as session:
+        cut = await described(caller, "Tencent", await started(caller, TENCENT))
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await got(cut["ThumbnailsUrl"][0])
+        endless = await described(caller, "Huawei", await started(caller, HUAWEI))
+        async with session.get(f"{caller.url}_pictures/{endless['FileName'][0]}") as answer:
+            assert len(await answer.content.readexactly(3_000_000)) == 3_000_000
+
+
+async def test_other_addresses_can_be_reported() -> None:
+    """What a poll says of pictures need not be what is good to fetch."""
+    hostile = ["http://169.254.169.254/latest", "file:///etc/passwd"]
+    sandbox = Sandbox(settings(urls={TENCENT_ID: hostile}))
+    async with calling(sandbox) as caller:
+        told = await described(caller, "Tencent", await started(caller, TENCENT))
+    assert told["ThumbnailsUrl"] == hostile
+
+
+def _extremes(image: Image.Image) -> tuple[int, int]:
+    """The darkest and the brightest level of a grey picture."""
+    levels = image.convert("L").tobytes()
+    return min(levels), max(levels)

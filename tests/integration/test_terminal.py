@@ -1,0 +1,247 @@
+"""What a person sees on a terminal: lines that fit, weight instead of colours, and nothing torn."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import DEADLINE_S, PICTURES, Cli, serving, tencent_ids, write_manifest
+from rich.cells import cell_len
+
+from batcher.sandbox import Fault, SandboxSettings
+
+ROOT = Path(__file__).parents[2]
+CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
+LIGHT_AND_DARK = {"0", "1", "2", "22", "39", "49", "31", "35", ""}
+"""Weight, the terminal's own colours, red and magenta: what is legible on white as on black."""
+
+
+class Terminal:
+    """A command on a terminal of its own.
+
+    Attributes:
+        text: all that was written so far, with its controls.
+    """
+
+    def __init__(self, cli: Cli, args: Sequence[str | Path], columns: int, env: dict[str, str]) -> None:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        environment = {name: value for name, value in cli.env.items() if name != "COLUMNS"}
+        self.text = ""
+        self._ours = ours
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "batcher", *map(str, args)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=cli.folder,
+            env={**environment, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **env},
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def read(self, until: str = "") -> None:
+        """Read until a text comes; without one, until the end."""
+        seen, late = self.text.encode(), time.monotonic() + DEADLINE_S
+        while not until or until not in self.text:
+            ready, _, _ = select.select([self._ours], [], [], max(late - time.monotonic(), 0))
+            assert ready, f"{until!r} did not come: {self.text}"
+            try:
+                fresh = os.read(self._ours, 65536)
+            except OSError as exc:
+                if exc.errno != errno.EIO:  # so a terminal ends whose last user has gone
+                    raise
+                fresh = b""
+            if not fresh:
+                assert not until, f"{until!r} did not come: {self.text}"
+                return
+            seen += fresh
+            self.text = seen.decode(errors="replace").replace("\r\n", "\n")
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """Read all, and the exit code."""
+        try:
+            self.read()
+            return self._process.wait(DEADLINE_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            os.close(self._ours)
+
+    @property
+    def lines(self) -> list[str]:
+        """What was written, without its controls."""
+        return CONTROL.sub("", self.text).split("\n")
+
+    @property
+    def colours(self) -> set[str]:
+        """The parameters by which letters were dressed."""
+        return {one for given, kind in CONTROL.findall(self.text) if kind == "m" for one in given.split(";")}
+
+
+async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> tuple[int, Terminal]:
+    """A command on a terminal, to its end."""
+    terminal = Terminal(cli, args, columns, env)
+    return await asyncio.to_thread(terminal.end), terminal
+
+
+def too_wide(lines: Sequence[str], columns: int) -> list[str]:
+    """Lines that a terminal would tear."""
+    return [line for line in lines if cell_len(line) > columns]
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(80, 80), (200, 100)])
+async def test_help_is_legible_on_light_and_on_dark(cli: Cli, columns: int, widest: int) -> None:
+    """Help has weight and no colours, nothing in it fades, and no line is too long."""
+    code, terminal = await shown(cli, "ledger", "prune", "--help", columns=columns)
+    assert code == 0
+    assert terminal.colours <= {"0", "1", "22", "39", "49", ""}
+    assert "1" in terminal.colours
+    assert max(map(cell_len, terminal.lines)) == widest
+
+
+async def test_problems_are_wrapped_on_a_terminal_alone(cli: Cli) -> None:
+    """A person gets lines that fit, with no word torn; a file gets one line for each problem."""
+    ledger = "归档/" + "很长的文件夹名字" + "/录像.db"
+    words = ("status", "-l", ledger)
+    code, terminal = await shown(cli, *words, columns=60)
+    written = await cli(*words)
+    assert (code, written.code) == (6, 6)
+    assert len(written.stderr.splitlines()) == 1
+    assert len(terminal.lines) > 2
+    assert too_wide(terminal.lines, 60) == []
+    assert " ".join(terminal.text.split()) == " ".join(written.stderr.split())
+
+
+async def test_a_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Nothing is drawn where nothing can be, and lines fit there, too."""
+    archive = manifest(tencent_ids(3)).name
+    async with serving(cli):
+        code, terminal = await shown(cli, "run", archive, *PICTURES, columns=70, TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in terminal.text
+    assert too_wide(terminal.lines, 70) == []
+
+
+@pytest.mark.parametrize("no_colour", [False, True])
+async def test_a_display_is_legible_on_light_and_on_dark(
+    cli: Cli, manifest: Callable[..., Path], no_colour: bool
+) -> None:
+    """Of the figures only trouble that there is stands out, and by its weight, too."""
+    ids = tencent_ids(40)
+    archive = manifest(ids)
+    faults = {ids[0]: [Fault.parse("code:41003")], ids[1]: [Fault.parse("drop-after")]}
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)):
+        code, terminal = await shown(
+            cli, "run", archive, *PICTURES, "--in-doubt", "hold", NO_COLOR="1" if no_colour else ""
+        )
+    assert code == 1
+    drawn = [line for line in terminal.text.split("\n") if "submitted  " in line and "in doubt" in line]
+    assert drawn
+    assert all(re.search(r"(?<!m)\b0 failed", line) for line in drawn)
+    for figure, colour in (("1 rejected", ";31"), ("1 in doubt", ";35")):
+        assert f"\x1b[1{'' if no_colour else colour}m{figure}" in drawn[-1]
+    assert terminal.colours <= (LIGHT_AND_DARK - {"31", "35"} if no_colour else LIGHT_AND_DARK)
+
+
+async def test_what_to_do_next_can_be_pasted(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """On a narrow terminal a long command goes on after a backslash, and nothing tears it otherwise."""
+    archive = manifest(tencent_ids(2))  # its place alone is wider than the terminal
+    async with serving(cli):
+        code, terminal = await shown(cli, "run", archive, *PICTURES, columns=50)
+    assert code == 0
+    _, _, command = CONTROL.sub("", terminal.text).partition("for results")
+    assert shlex.split(command.replace("\\\n", " ").splitlines()[0]) == [
+        *("batcher", "export", str(archive), *PICTURES, "-o", "results.csv")
+    ]
+
+
+async def test_an_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """While nothing is sent no pace is named; Ctrl-C ends the waiting, and the summary says what to do."""
+    archive = manifest(tencent_ids(5))
+    async with serving(cli):
+        pass  # its address is known, and nobody answers there any more
+    terminal = Terminal(cli, ["run", archive, *PICTURES], 80, {})
+    await asyncio.to_thread(terminal.read, "Nothing is sent: the endpoint does not answer")
+    assert "Pace held" not in terminal.text
+    terminal.interrupt()
+    assert await asyncio.to_thread(terminal.end) == 130
+    assert "check the network" in " ".join(terminal.text.split())
+
+
+async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The first says that it waits, the second that it does not."""
+    archive = manifest(ids := tencent_ids(1))
+    silent = SandboxSettings(rate_per_s=None, by_file={ids[0]: [Fault.parse("hang")]})
+    async with serving(cli, silent) as sandbox:
+        terminal = Terminal(cli, ["run", archive, *PICTURES], 80, {})
+        async with asyncio.timeout(DEADLINE_S):
+            while not sandbox.log:  # noqa: ASYNC110 - another process makes it so
+                await asyncio.sleep(0.01)
+        terminal.interrupt()
+        await asyncio.to_thread(terminal.read, "Stopping: waiting")
+        terminal.interrupt()
+        assert await asyncio.to_thread(terminal.end) == 130
+    assert CONTROL.sub("", terminal.text).count("Stopping: ") == 1
+    assert "Ending at once" in terminal.text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+async def test_whatever_is_read_fits(cli: Cli, columns: int) -> None:
+    """Loads, dry runs, status and everything known of a recording stay within the terminal's columns."""
+    name = "第三季度 课堂录像 归档.csv"
+    rows = [
+        [tencent_ids(1)[0], "高一年级第二学期数学", "王老师和李老师 共同授课"],
+        ["1.39776E+18", "语文", ""],
+        ["不是编号 也不是路径", "英语", ""],
+    ]
+    write_manifest(cli.folder / name, rows, ("file_id", "课程", "备注"))
+    commands: list[tuple[str, ...]] = [
+        ("run", name, *PICTURES, "--dry-run"),
+        ("load", name, *PICTURES),
+        ("status",),
+        ("show", rows[0][0]),
+        ("ledger", "info"),
+        ("codes", "1000"),
+    ]
+    for words in commands:
+        code, terminal = await shown(cli, *words, columns=columns)
+        assert code in (0, 1), terminal.text
+        assert too_wide(terminal.lines, columns) == []
+        assert terminal.colours == set()
+
+
+async def test_a_mistyped_line_is_answered_in_one(cli: Cli) -> None:
+    """What cannot be understood is named, with the help that tells what can."""
+    for words, expected in (
+        (("run", "--rat", "3"), "batcher: No such option: --rat"),
+        (("show",), "batcher: Missing argument"),
+        (("nonsense",), "batcher: No such command"),
+    ):
+        done = await cli(*words)
+        assert done.code == 2
+        [line] = done.stderr.splitlines()
+        assert line.startswith(expected)
+        assert line.endswith(f"; see batcher {words[0]} --help" if words[0] != "nonsense" else "--help")
+    nothing = await cli()
+    assert nothing.code == 2
+    assert "The main job" in nothing.stdout + nothing.stderr

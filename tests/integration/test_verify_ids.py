@@ -1,0 +1,186 @@
+"""``batcher verify-ids``: what is wrong with a manifest's ids, before money is spent on them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Cli, serving, write_manifest
+
+from batcher.sandbox import (
+    ActionFaults,
+    Fault,
+    PageNumbering,
+    RecordingSettings,
+    Sandbox,
+    SandboxSettings,
+)
+
+NEWEST = 1_790_000_000
+
+VERIFY = ("verify-ids", "archive.csv", "--rate", "2000")
+
+Manifest = Callable[..., Path]
+
+
+def holding(count: int, **settings: object) -> SandboxSettings:
+    """A service without limits that keeps so many recordings."""
+    every = {"count": count, "until_s": NEWEST, "span_s": 86_400} | settings
+    return SandboxSettings(rate_per_s=None, recordings=RecordingSettings(**every))  # type: ignore[arg-type] # as named
+
+
+def kept(sandbox: Sandbox) -> list[str]:
+    """Tencent's ids of all that the service keeps."""
+    return [sandbox.recordings.at(place).file_id for place in range(sandbox.recordings.count)]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """The rows of a report."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("pages", PageNumbering)
+async def test_what_is_wrong_is_told_row_by_row(cli: Cli, manifest: Manifest, pages: PageNumbering) -> None:
+    """Missing, audio only, forbidden, archived, images and rows that cannot be sent; nothing else."""
+    async with serving(cli, holding(1_000, pages=pages)) as sandbox:
+        ids = kept(sandbox)
+        ids[100:100] = ["1397757897438985123", "1.39776E+18"]
+        manifest(ids)
+        expected = []
+        for line, one in enumerate(ids, 2):
+            found = sandbox.recordings.find("Tencent", one)
+            words = ["invalid" if "E" in one else "missing"]
+            if found is not None:
+                words = [
+                    *(["audio_only"] if found.category == "Audio" else []),
+                    *(["image"] if found.category == "Image" else []),
+                    *(["forbidden"] if found.status == "Forbidden" else []),
+                    *(["archived"] if found.storage_class == "ARCHIVE" else []),
+                ]
+            expected += [(str(line), one, ";".join(words))] if words else []
+        done = await cli(*VERIFY)
+        told = [(row["line"], row["file_id"], row["finding"]) for row in table(done.stdout)]
+        assert (done.code, told) == (1, expected)
+        assert {word for _, _, finding in told for word in finding.split(";")} == {
+            *("missing", "invalid", "audio_only", "image", "forbidden", "archived")
+        }
+        assert "1,001 ids looked up" in done.stderr
+        assert len(sandbox.requests_of("SearchMedia")) <= 101 + 3  # ten to a call
+
+
+async def test_ids_that_are_well_end_with_0(cli: Cli, manifest: Manifest) -> None:
+    """A manifest with nothing wrong makes an empty report."""
+    async with serving(cli, holding(60)) as sandbox:
+        made = map(sandbox.recordings.at, range(60))
+        manifest(
+            one.file_id
+            for one in made
+            if (one.category, one.status, one.storage_class) == ("Video", "Normal", "STANDARD")
+        )
+        done = await cli(*VERIFY, "-o", "wrong.csv")
+        assert (done.code, done.stdout) == (0, "")
+        assert table((cli.folder / "wrong.csv").read_text("utf-8")) == []
+
+
+async def test_rounded_ids_are_found_again(cli: Cli, manifest: Manifest) -> None:
+    """Each way in which programs round leads back to the one recording it can have been."""
+    async with serving(cli, holding(400)) as sandbox:
+        ids = kept(sandbox)
+        originals = ids[20:23]
+        rounded = [
+            originals[0][:15] + "0000",
+            str(int(float(originals[1]))),
+            str(round(int(originals[2]), -4)),
+        ]
+        manifest(rounded)
+        blind = await cli(*VERIFY)
+        assert [(row["finding"], row["suggestion"]) for row in table(blind.stdout)] == [("missing", "")] * 3
+        assert "--since 30d, or --known FILE" in blind.stderr
+        searched = await cli(*VERIFY, "--since", "2026-01-01")
+        assert [row["suggestion"] for row in table(searched.stdout)] == originals
+        assert searched.code == 1
+        write_manifest(cli.folder / "known.csv", [[one] for one in ids])
+        known = await cli(*VERIFY, "--known", "known.csv")
+        assert table(known.stdout) == table(searched.stdout)
+
+
+async def test_of_two_candidates_none_is_suggested(cli: Cli, manifest: Manifest) -> None:
+    """Where two recordings round to the same id, nobody can tell which it was."""
+    async with serving(cli, holding(5)):
+        manifest(["1397757897438980000"])
+        twins = [["1397757897438980011"], ["1397757897438980022"]]
+        write_manifest(cli.folder / "known.csv", twins)
+        (row,) = table((await cli(*VERIFY, "--known", "known.csv")).stdout)
+        assert (row["finding"], row["suggestion"]) == ("missing", "")
+        assert "several recordings" in row["detail"]
+        write_manifest(cli.folder / "known.csv", [*twins[:1], ["1397757897438990011"]])
+        (row,) = table((await cli(*VERIFY, "--known", "known.csv")).stdout)
+        assert row["suggestion"] == "1397757897438980011"
+
+
+async def test_rows_of_another_vendor_are_not_asked_about(cli: Cli) -> None:
+    """Huawei's paths cannot be looked up by id: they are counted and left."""
+    async with serving(cli, holding(5)) as sandbox:
+        rows = [["/record/a.mp4", "Huawei"], [kept(sandbox)[0], "Tencent"]]
+        write_manifest(cli.folder / "archive.csv", rows, ("file_id", "vendor"))
+        done = await cli(*VERIFY)
+        assert (done.code, table(done.stdout)) == (0, [])
+        assert "1 row not looked up" in done.stderr
+
+
+async def test_faults_of_the_service_falsify_nothing(cli: Cli, manifest: Manifest) -> None:
+    """A lost or busy answer never makes a recording that exists a missing one."""
+    faults = ("code:6", "http:503", "html", "drop-after", "drop-before", "code:1", "cut", "empty")
+    script = {n: Fault.parse(fault) for n, fault in enumerate(faults, 3)}
+    settings = SandboxSettings(
+        rate_per_s=None,
+        recordings=RecordingSettings(count=300, until_s=NEWEST),
+        faults={"SearchMedia": ActionFaults(script=script)},
+    )
+    async with serving(cli, settings) as sandbox:
+        manifest(kept(sandbox))
+        findings = {row["finding"] for row in table((await cli(*VERIFY)).stdout)}
+        assert "missing" not in findings
+        assert "archived" in findings
+
+
+async def test_an_id_that_the_service_takes_for_wrong_spoils_no_others(cli: Cli, manifest: Manifest) -> None:
+    """Where a call with ten ids is refused, each is asked about alone."""
+    async with serving(cli, holding(30)) as sandbox:
+        ids = kept(sandbox)[:9]
+        manifest([*ids, "9" * 40])
+        done = await cli(*VERIFY)
+        told = {row["file_id"]: row["finding"] for row in table(done.stdout)}
+        assert told["9" * 40] in ("missing", "refused")
+        assert not set(told) & set(ids[:7])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("no-such.csv",), "no-such.csv"),
+        (("archive.csv", "--until", "1d"), "--until: goes with --since"),
+        (("archive.csv", "--since", "soon"), "--since soon: give how long ago"),
+        (("archive.csv", "--since", "1d", "--known", "no-such.csv"), "no-such.csv"),
+    ],
+)
+async def test_mistakes_end_with_2(cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str) -> None:
+    """What cannot be done is said in one message."""
+    async with serving(cli, holding(5)):
+        manifest(["1397757897438985123"])
+        done = await cli("verify-ids", *options)
+        assert (done.code, said in done.stderr) == (2, True), done.stderr
+
+
+async def test_a_service_that_refuses_us_halts(cli: Cli, manifest: Manifest) -> None:
+    """Nothing is reported of a manifest that could not be asked about."""
+    faults = {"SearchMedia": ActionFaults(shares={"code:3": 1.0})}
+    settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=5), faults=faults)
+    async with serving(cli, settings):
+        manifest(["1397757897438985123"])
+        done = await cli(*VERIFY, "-o", "wrong.csv")
+        assert (done.code, "code 3: the permission is not enabled" in done.stderr) == (3, True)
+        assert not (cli.folder / "wrong.csv").exists()

@@ -1,0 +1,181 @@
+"""Callbacks off the wire: every body the documents know is read, and no other does harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batcher.callbacks import Composed, Other, Recorded, Seal, Snapshot, event_of
+from batcher.errors import UnreadableCallback
+from batcher.model import Picture, Vendor
+from batcher.zego.callbacks import MAX_FIELDS, is_signed, read_callback, signature_of
+
+SEALED = {"appid": "1234567890", "timestamp": 1470820198, "nonce": "123412", "signature": "5bd59fd6"}
+SEAL = Seal(1470820198, "123412", "5bd59fd6", 1234567890)
+
+PICTURES = [{"url": "https://p.example/1.jpg?a=b&c=d+e", "offset": 2500}, {"url": "https://p.example/2.jpg"}]
+SNAPSHOT = {
+    **SEALED,
+    "event": "snapshot",
+    "task_id": "1500030200-procedurev2-afc1fe7dfe51cd88a5d588cacba53393tt0",
+    "vendor": "tencent",
+    "field_id": "1397757897438985123",
+    "snapshot_pic_list": json.dumps(PICTURES),
+}
+
+
+def bodies(fields: dict[str, Any]) -> dict[str, bytes]:
+    """The same fields in every form that callbacks come in."""
+    text = json.dumps(fields, ensure_ascii=False)
+    form = {name: json.dumps(one) if isinstance(one, dict | list) else one for name, one in fields.items()}
+    return {
+        "json": text.encode(),
+        "with a mark": b"\xef\xbb\xbf" + text.encode(),
+        "url-encoded": quote(text, safe="").encode(),
+        "url-encoded, lower case": quote(text, safe="").lower().replace("%e", "%E").encode(),
+        "url-encoded, blanks as plus": quote(text, safe=" ").replace(" ", "+").encode(),
+        "form": urlencode(form).encode(),
+    }
+
+
+BODIES = [name for name in bodies(SNAPSHOT) if "lower" not in name]
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_snapshot_is_read_from_every_body(kind: str) -> None:
+    """Task, vendor, recording and pictures come out alike, whichever way the body is written."""
+    read = read_callback(bodies(SNAPSHOT)[kind])
+    pictures = (Picture("https://p.example/1.jpg?a=b&c=d+e", 2500), Picture("https://p.example/2.jpg"))
+    assert read == Snapshot(
+        SEAL,
+        SNAPSHOT["task_id"],
+        Vendor.TENCENT,
+        SNAPSHOT["field_id"],
+        pictures,  # type: ignore[arg-type] # texts of a document
+    )
+    assert event_of(read) == "snapshot"
+
+
+@pytest.mark.parametrize("extra_as", ["object", "text"])
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(
+    ("extra", "vendor", "file_id"),
+    [
+        (
+            {"TaskId": "t-1", "FileID": 1397757897438985123, "Duration": 61},
+            Vendor.TENCENT,
+            "1397757897438985123",
+        ),
+        (
+            {"Duration": 61, "ObsObject": "/record/a/b c+d.mp4", "FileSize": 9007199254740993},
+            Vendor.HUAWEI,
+            "/record/a/b c+d.mp4",
+        ),
+        ({"Duration": 61}, None, None),
+    ],
+)
+def test_a_recording_is_read_by_the_shape_of_its_parameters(
+    extra: dict[str, Any], vendor: Vendor | None, file_id: str | None, kind: str, extra_as: str
+) -> None:
+    """What holds a FileID is Tencent's, what holds an ObsObject Huawei's, and no digit is lost above 2^53."""
+    fields = {**SEALED, "event": "record", "stream_alias": "课堂 1", "extra_params": extra}
+    if extra_as == "text":
+        fields["extra_params"] = json.dumps(extra)
+    read = read_callback(bodies(fields)[kind])
+    assert isinstance(read, Recorded)
+    assert (read.vendor, read.file_id) == (vendor, file_id)
+    assert read.facts["stream_alias"] == "课堂 1"
+    assert read.facts["duration"] == "61"
+    assert read.facts.get("size", "9007199254740993") == "9007199254740993"
+
+
+def test_a_merged_file_is_read() -> None:
+    """Its code and file id are texts, whatever they were written as."""
+    fields = {**SEALED, "event": "compose", "task_id": "c-1", "file_id": 1397757897438985123, "code": 0}
+    read = read_callback(json.dumps(fields).encode())
+    assert isinstance(read, Composed)
+    assert (read.code, read.vendor, read.file_id) == ("0", Vendor.TENCENT, "1397757897438985123")
+
+
+def test_what_is_not_known_does_no_harm() -> None:
+    """Unknown fields, vendors, events and pictures that cannot be read are passed over."""
+    fields = {**SNAPSHOT, "vendor": "someone", "snapshot_pic_list": "no list", "new": {"deep": [1]}}
+    fields.pop("field_id")
+    read = read_callback(json.dumps(fields).encode())
+    assert read == Snapshot(SEAL, SNAPSHOT["task_id"])  # type: ignore[arg-type] # a text of a document
+    assert read_callback(json.dumps({**SEALED, "event": "stream_close"}).encode()) == Other(
+        SEAL, "stream_close"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "not a JSON object"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[1]", "not a JSON object"),
+        (b'{"event": "snapshot"', "not a JSON object"),
+        (b"%7B%22event", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b"{" + b'"a":{' * 60_000, "not a JSON object"),
+        (json.dumps({"event": "snapshot", "task_id": "t"}).encode(), "no timestamp, nonce or signature"),
+        (json.dumps({**SEALED, "timestamp": "soon", "event": "x"}).encode(), "no timestamp"),
+        (json.dumps({**SEALED, "timestamp": 10**30, "event": "x"}).encode(), "no timestamp"),
+        (json.dumps({**SEALED, "timestamp": True, "event": "x"}).encode(), "no timestamp"),
+        (json.dumps(SEALED).encode(), "names no event"),
+        (json.dumps({**SEALED, "event": "snapshot"}).encode(), "names no task"),
+        (json.dumps({**SEALED, "event": "compose"}).encode(), "no code"),
+        ("&".join(f"f{n}=1" for n in range(MAX_FIELDS + 1)).encode(), "too many fields"),
+    ],
+)
+def test_a_body_that_is_no_callback_says_why(body: bytes, why: str) -> None:
+    """Its one error says what is missing."""
+    with pytest.raises(UnreadableCallback, match=why):
+        read_callback(body)
+
+
+def test_the_documents_own_signature() -> None:
+    """The vector of the documentation; and it is the secret that makes it."""
+    assert signature_of("secret", "1470820198", "123412") == "5bd59fd62953a8059fb7eaba95720f66d19e4517"
+    seal = Seal(1470820198, "123412", "5bd59fd62953a8059fb7eaba95720f66d19e4517")
+    assert is_signed(seal, "secret")
+    assert not is_signed(seal, "other")
+    assert not is_signed(Seal(1470820199, seal.nonce, seal.signature), "secret")
+
+
+@pytest.mark.parametrize("signature", ["", "é" * 40, "\ud800", "5BD59FD62953A8059FB7EABA95720F66D19E4517"])
+def test_a_signature_that_is_none_is_wrong(signature: str) -> None:
+    """Whatever stands in its place, it is compared and found wrong."""
+    assert not is_signed(Seal(1470820198, "123412", signature), "secret")
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = sorted({*SNAPSHOT, "extra_params", "code", "file_id", "replay_url", "message"})
+FIELDS = st.dictionaries(st.sampled_from(NAMES), JSON | st.sampled_from(["snapshot", "record", "compose"]))
+
+
+@given(
+    st.binary(max_size=300)
+    | st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))
+    | st.builds(lambda fields: json.dumps({**SEALED, **fields}).encode(), FIELDS)
+    | st.builds(lambda fields: quote(json.dumps({**SEALED, **fields})).encode(), FIELDS)
+    | st.builds(lambda fields: urlencode({**SEALED, **fields}, errors="replace").encode(), FIELDS)
+)
+@settings(max_examples=300, deadline=None)
+def test_no_body_whatsoever_raises_anything_else(body: bytes) -> None:
+    """A body is a callback whose signature can be looked at, or it is unreadable; nothing else happens."""
+    try:
+        read = read_callback(body)
+    except UnreadableCallback:
+        return
+    is_signed(read.seal, "secret")
+    json.dumps(event_of(read)).encode("utf-8")

@@ -1,0 +1,103 @@
+"""Names of folders and files: out of ids alone, good on every file system, no two alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batcher.errors import FolderError
+from batcher.model import FileId
+from batcher.pictures.places import LONGEST, folder_of, is_kept, keep, name_of
+
+ids = st.text(min_size=1) | st.from_regex(r"[/A-Za-z0-9._~+-]{1,200}", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    ("file_id", "expected"),
+    [
+        ("1397757897438985123", "1397757897438985123"),
+        ("/record/a/2024-11-13.mp4", "%2Frecord%2Fa%2F2024-11-13.mp4"),
+        ("record/A.mp4", "record%2F%41.mp4"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("../../etc/passwd", "%2E.%2F..%2Fetc%2Fpasswd"),
+        (".hidden", "%2Ehidden"),
+        ("a.", "a%2E"),
+        ("a ", "a%20"),
+        ("con", "%63on"),
+        ("nul.mp4", "%6Eul.mp4"),
+        ("com1", "%63om1"),
+        ("console", "console"),
+        ("a+2", "a%2B2"),
+        ("a~b", "a%7Eb"),
+        ("a%2Fb", "a%252%46b"),
+        ("a\\b:c*?", "a%5Cb%3Ac%2A%3F"),
+        ("截图", "%E6%88%AA%E5%9B%BE"),
+    ],
+)
+def test_a_folder_is_named_by_the_id(file_id: str, expected: str) -> None:
+    """Small letters, digits and a few marks stay; the rest is escaped as in a URL."""
+    assert folder_of(FileId(file_id)) == expected
+
+
+@given(ids, ids)
+def test_two_ids_never_share_a_folder(one: str, other: str) -> None:
+    """Also where capitals are as good as small letters."""
+    if one != other:
+        assert folder_of(FileId(one)).lower() != folder_of(FileId(other)).lower()
+        assert folder_of(FileId(one)).casefold() != folder_of(FileId(one), 2).casefold()
+
+
+@given(ids)
+def test_a_name_is_good_everywhere(file_id: str) -> None:
+    """Short, in letters that every file system has, no device and no way out of the folder."""
+    for name in (folder_of(FileId(file_id)), folder_of(FileId(file_id), 12)):
+        assert len(name) <= LONGEST + 12
+        assert name.isascii()
+        assert not set(name) & set('/\\:*?"<>| ')
+        assert name.isprintable()
+        assert name[0] != "." != name[-1]
+        assert name.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+        if "~" not in name and "+" not in name:
+            assert unquote(name, errors="surrogatepass") == file_id
+
+
+def test_long_ids_that_begin_alike_are_told_apart() -> None:
+    """What does not fit is a digest of all of it."""
+    names = {folder_of(FileId("/" + "long/" * 100 + str(n))) for n in range(100)}
+    assert len(names) == 100
+    assert {len(name) <= LONGEST for name in names} == {True}
+
+
+def test_a_file_is_named_by_its_number_and_its_time() -> None:
+    """Names sort as the pictures do."""
+    assert name_of(2, 2500, "jpg") == "0002-2500ms.jpg"
+    assert name_of(12, None, "png") == "0012.png"
+    with pytest.raises(ValueError, match="format"):
+        name_of(1, "../x", "jpg")  # type: ignore[arg-type] # what a database without types may hold
+
+
+def test_a_picture_comes_into_being_whole(tmp_path: Path) -> None:
+    """What a killed fetch has left beside it goes, and nothing but the picture stays."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".0001.jpg.part").write_bytes(b"half of")
+    keep(tmp_path, "a/0001.jpg", b"whole")
+    assert [one.name for one in (tmp_path / "a").iterdir()] == ["0001.jpg"]
+    assert is_kept(tmp_path, "a/0001.jpg", 5)
+    assert not is_kept(tmp_path, "a/0001.jpg", 6)
+    assert not is_kept(tmp_path, "a/0002.jpg", 5)
+    assert not is_kept(tmp_path, None, None)
+
+
+def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    """Something in the way of a picture is said, with the folder, and nothing is left beside it."""
+    (tmp_path / "a" / "0001.jpg").mkdir(parents=True)
+    with pytest.raises(
+        FolderError, match=r"pictures cannot be kept here: Is a directory.*run the same command again"
+    ):
+        keep(tmp_path, "a/0001.jpg", b"whole")
+    assert [one.name for one in (tmp_path / "a").iterdir()] == ["0001.jpg"]
