@@ -8,7 +8,7 @@ JOBS ?= 2
 .PHONY: help demo test lint types soak bench pacing lock audit clean
 
 help:
-	@echo "make demo    do the main job once, against a sandbox on this machine"
+	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
 	@echo "make test    format, lint, types, and the whole suite"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
@@ -20,7 +20,7 @@ help:
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[media,pictures,report]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 
 from batcher.disposition import Kind, kind_of
@@ -28,6 +29,8 @@ CHECKS_PER_S = 1.0
 
 CHECKED_AT_ONCE = 20
 LOOK_EVERY_S = 1.0
+FIRST_CHECKS_S = 10.0
+"""How long following tasks waits for doubts at its beginning: each that is settled is one more task."""
 LATER_S = 30.0
 """How long until the service is asked again that could not be asked."""
 HALTED_S = 600.0
@@ -119,6 +122,30 @@ class Confirmer:
             self._pacer.slow_down(delay_s)
         halts = isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.HALT, Kind.CREDENTIALS)
         return HALTED_S if halts else max(delay_s or 0.0, LATER_S)
+
+
+@asynccontextmanager
+async def doubts_confirmed(
+    ledger: CallbackLedger, client: Service, tell: Tell = to_nobody
+) -> AsyncIterator[None]:
+    """Confirm what a listener without an account has left, before the block and while it goes on."""
+    confirmer = Confirmer(ledger, client, tell)
+
+    async def go_on() -> None:
+        with contextlib.suppress(LedgerError):  # who follows tasks meets the same, and says so
+            while True:
+                await confirmer.confirm_due()
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    with contextlib.suppress(LedgerError, TimeoutError):
+        async with asyncio.timeout(FIRST_CHECKS_S):
+            await confirmer.confirm_due()
+    confirming = asyncio.create_task(go_on(), name="doubt-confirmer")
+    try:
+        yield
+    finally:
+        confirming.cancel()
+        await asyncio.wait([confirming])
 
 
 class Confirmation:

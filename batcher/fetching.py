@@ -37,8 +37,8 @@ MOST_TRIES = 25
 SILENT_PICTURES = 20
 """So many pictures of a server in a row whose tries all brought nothing: it is not asked any more."""
 
-FIRST_BACKOFF_S = 0.5
-LARGEST_BACKOFF_S = 15.0
+FIRST_BACKOFF_S = 0.25
+LARGEST_BACKOFF_S = 10.0
 
 DECODERS = 2
 """Pictures looked at at once: each may take a hundred megabytes."""

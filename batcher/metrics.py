@@ -38,6 +38,7 @@ from batcher.model import (
     Settlement,
     State,
     TaskReport,
+    TaskState,
 )
 from batcher.records import Run, Tally, TaskTally
 from batcher.report.figures import figures, task_figures
@@ -111,10 +112,12 @@ class Metrics:
         )
         self._polls = Counter(
             "batcher_polls",
-            "Polls of this run that ended, by what came back: the task's state, or the outcome instead of one.",
+            "Polls of this run that ended, by the task's state, or by what came instead of one.",
             ["outcome"],
             registry=self.registry,
         )
+        for word in (*TaskState, *_OUTCOMES.values()):
+            self._polls.labels(str(word))
         self._attempts = {kind: attempts.labels(word) for kind, word in _OUTCOMES.items()}
         self._decisions = {decision: decisions.labels(decision.value) for decision in Decision}
         self._seconds = Histogram(

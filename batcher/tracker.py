@@ -1,8 +1,8 @@
 """The tracker: asks what has become of tasks, first soon and then ever less often, until all have ended.
 
 Stands between the ledger, which knows the tasks and when each is due, and the service. A poll starts nothing
-and costs nothing, so one that fails is made again, and whatever ends the tracker leaves nothing to repair: the
-due times are in the ledger. It has a pacer of its own, sends polls alone, and works beside a run.
+and costs nothing, so one that fails is made again, and whatever ends the tracker leaves nothing to repair:
+the due times are in the ledger. It has a pacer of its own, sends polls alone, and works beside a run.
 
 Within, time is monotonic: the wall's clock is looked at once, so that a clock that is set neither stops the
 polls nor bunches them.
@@ -47,7 +47,7 @@ from batcher.model import (
 )
 from batcher.notices import OutageBegan, OutageOver, Tell, Waiting, to_nobody
 from batcher.pacer import Pacer
-from batcher.runner import METER_S, Exit, defect
+from batcher.runner import METER_S, TIME_OVER, Exit, defect
 from batcher.window import Window
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
@@ -58,18 +58,18 @@ GROWTH = 1.5
 """By so much each wait is longer than the one before."""
 LONGEST_WAIT_S = 600.0
 SPREAD = 0.1
-"""Waits are so much shorter or longer by chance, so that what was submitted together is not asked together."""
+"""Waits are so much shorter or longer by chance: what was submitted together is not asked together."""
 
 GIVE_UP_S = 48 * 3600.0
 """A task that has not ended so long after it was submitted is given up."""
 
 BELIEVED_TIMES = 3
 BELIEVED_AFTER_S = 60.0
-"""That the service does not know a task is believed when it has said so so often in a row, and not sooner after
-the submission: what answers polls may hear of a task later than what took it."""
+"""That the service does not know a task is believed when it has said so this often in a row, and not sooner
+after the submission: what answers polls may hear of a task later than what took it."""
 BELIEVED_ALONE_AFTER_S = 3600.0
-"""A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or this
-long after the submission."""
+"""A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or
+this long after the submission."""
 
 PAGE = 100
 """Due tasks taken from the ledger at once: five seconds' worth."""
@@ -153,7 +153,7 @@ class PollPace:
 
 
 class Missed(NamedTuple):
-    """How often in a row the service did not say where a task stands, and what it said of others meanwhile."""
+    """How often in a row the service did not say where a task stands, and since when."""
 
     times: int
     reports_before: int
@@ -307,6 +307,8 @@ class Agenda:
         self._held: set[SubmissionId] = set()
         self._fetching = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._barren = False
+        """What is not followed yet cannot be: the ledger is damaged, and has no task id for it."""
         self.closed = False
         self.emptied = False
         """It ended since all tasks have ended."""
@@ -341,16 +343,17 @@ class Agenda:
 
     async def _fetch(self) -> bool:
         if (await self._book.left()).untracked:
-            await self._book.seed(int(FIRST_WAIT_S * 1000))
-        found = await self._book.due(self._now_ms(), PAGE + len(self._held))
-        self._page.extend(task for task in found if task.id not in self._held)
+            self._barren = not await self._book.seed(int(FIRST_WAIT_S * 1000))
+        held = set(self._held)  # as it is now: what is recorded meanwhile may still seem due
+        found = await self._book.due(self._now_ms(), PAGE + len(held))
+        self._page.extend(task for task in found if task.id not in held)
         return bool(self._page)
 
     async def _wait(self) -> None:
         """Wait until something may be due, or there is nothing to wait for."""
         over = self._is_over()  # before the look: what is submitted later is then not overlooked
         left = await self._book.left(beyond=len(self._held))
-        if left.untracked:
+        if left.untracked and not self._barren:
             return
         if left.next_due_ms is None and not self._held and over:
             self.emptied = True
@@ -429,7 +432,7 @@ class Tracker:
         try:
             await self._book.take_up(int(LONGEST_WAIT_S * (1 + SPREAD) * 1000))
             if self._window is not None:
-                self._end_with(self._window, "its time was over")
+                self._end_with(self._window, TIME_OVER)
             if not self._sending:
                 self._begin_last_part()
             async with asyncio.TaskGroup() as group:
@@ -482,7 +485,7 @@ class Tracker:
     def _begin_last_part(self) -> None:
         if self._settings.lasts_s is not None:
             window = Window(self._settings.lasts_s, clock=self._clock)
-            self._end_with(window, "its time was over")
+            self._end_with(window, TIME_OVER)
 
     def _end_with(self, window: Window, why: str) -> None:
         async def end() -> None:

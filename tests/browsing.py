@@ -1,7 +1,7 @@
 """A real browser without a window, for tests that look at a page: Chromium, spoken to by its own protocol.
 
-Between a test and the browser, over a websocket on this machine. What the page asks of the network and what it
-complains of is noted, so that a test can say that there was none.
+Between a test and the browser, over a websocket on this machine. What the page asks of the network and what
+it complains of is noted, so that a test can say that there was none.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class Tab:
         return result
 
     async def look_at(
-        self, page: Path, *, width: int = 1100, height: int = 900, dark: bool = False, script: bool = True
+        self, page: str, *, width: int = 1100, height: int = 900, dark: bool = False, script: bool = True
     ) -> None:
-        """Open a file as a screen of that size shows it."""
+        """Open an address as a screen of that size shows it."""
         for part in ("Page", "Network", "Runtime", "Log"):
             await self.command(f"{part}.enable")
         await self.command(
@@ -98,12 +98,14 @@ class Tab:
         await self.command("Emulation.setEmulatedMedia", features=[scheme])
         await self.command("Emulation.setScriptExecutionDisabled", value=not script)
         self._loaded.clear()
-        await self.command("Page.navigate", url=page.resolve().as_uri())
+        await self.command("Page.navigate", url=page)
         await asyncio.wait_for(self._loaded.wait(), START_S)
 
     async def value(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page's script yields
         """What a script in the page yields."""
-        said = await self.command("Runtime.evaluate", expression=expression, returnByValue=True)
+        said = await self.command(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
 
@@ -115,7 +117,11 @@ class Tab:
     async def printed(self) -> bytes:
         """The page as a PDF, on A4."""
         said = await self.command(
-            "Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True
+            "Page.printToPDF",
+            printBackground=True,
+            paperWidth=8.27,
+            paperHeight=11.69,
+            preferCSSPageSize=True,
         )
         return base64.b64decode(said["data"])
 

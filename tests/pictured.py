@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sqlite3
 from collections import Counter
@@ -159,7 +160,7 @@ class PictureServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        path = request.rel_url.raw_path
+        path = request.rel_url.raw_path_qs
         self.asked.append(path)
         self.headers.append(dict(request.headers))
         self.seen.set()
@@ -200,8 +201,10 @@ class PictureServer:
     async def _pour(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
-            await response.write(b"\xff" * 65536)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"\xff" * 65536)
+        return response
 
 
 @asynccontextmanager

@@ -974,10 +974,11 @@ def demo(
         Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")
     ] = Path("demo"),
 ) -> None:
-    """Do the main job once, on this machine alone: sandbox, sample manifest, run, results.
+    """Go the whole way once, on this machine alone: from recordings to pictures and a report.
 
-    Needs no account and no network. Leaves the manifest, the ledger and the results in one folder, and
-    nothing else.
+    Submits a sample archive to a sandbox, makes a few videos, discovers and submits them, follows all tasks,
+    fetches the pictures, and draws the report. Needs no account and no network. Leaves one folder, and
+    nothing else; what needs a package that is not installed is left out, and named.
 
     Exit codes: 0.
 
@@ -986,7 +987,7 @@ def demo(
     console = Console()
 
     async def work() -> int:
-        from batcher.cli.rehearsing import run_demo
+        from batcher.cli.demonstrating import run_demo
 
         return await run_demo(folder, console)
 

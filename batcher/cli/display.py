@@ -192,7 +192,7 @@ class _Display:
 
         pace = self._runner.pace
         left = seconds_left(now, pace, self._ended_before or 0)
-        grid = _bar(now.ended, now.total)
+        grid = drawn_bar(now.ended, now.total)
         where = Text("  ").join(
             Text(part, style="" if part.startswith("0 ") else style)
             for part, style in zip(_states(now), ("", "bold red", "bold red", "bold magenta"), strict=True)
@@ -206,7 +206,7 @@ class _Display:
         return Group(grid, where, speed)
 
 
-def _bar(ended: int, total: int) -> RenderableType:
+def drawn_bar(ended: int, total: int) -> RenderableType:
     """A bar over all work, and its numbers."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -281,4 +281,4 @@ class _TaskDisplay:
         speed = Text(f"{pace.now_per_s:.1f} polls/s of {pace.cap_per_s:g}/s")
         if pace.why_slow:
             speed.append(legible("\n" + sentence(pace.why_slow)), style="bold")
-        return Group(_bar(now.ended, now.total), where, speed)
+        return Group(drawn_bar(now.ended, now.total), where, speed)

@@ -133,8 +133,7 @@ def _check_binary(chosen: Format, output: Path | None) -> None:
 async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: Interruptible) -> str:
     followed = bool(await ledger.tallies_of_tasks())
     own = header((name for load in await ledger.loads() for name in load.columns), followed=followed)
-    columns = (*columns_of(followed=followed), *own.values())
-    return await _write(_all(ledger, own, followed), columns, to, interruptible)
+    return await _write(_all(ledger, own, followed), columns_of(followed=followed), own, to, interruptible)
 
 
 async def _export_manifest(
@@ -143,8 +142,8 @@ async def _export_manifest(
     async with matching.opened(source, how) as manifest:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(manifest.columns, followed=followed)
-        columns = (*columns_of(followed=followed), *own.values())
-        return await _write(_of_manifest(ledger, manifest, own, followed), columns, to, interruptible)
+        pages = _of_manifest(ledger, manifest, own, followed)
+        return await _write(pages, columns_of(followed=followed), own, to, interruptible)
 
 
 async def _all(ledger: LedgerReader, own: dict[str, str], followed: bool) -> AsyncIterator[list[ExportRow]]:
@@ -159,9 +158,7 @@ async def _of_manifest(
 ) -> AsyncIterator[list[ExportRow]]:
     async for page in matching.matched(manifest, ledger.records_of):
         yield [
-            manifest_row(
-                row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed
-            )
+            manifest_row(row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed)
             for row, record in page
         ]
 
@@ -175,14 +172,15 @@ def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -
 
 async def _write(
     pages: AsyncIterator[list[ExportRow]],
-    names: Sequence[str],
+    ours: Sequence[str],
+    own: dict[str, str],
     to: Destination,
     interruptible: Interruptible,
 ) -> str:
     """Write everything; returns what is to be said of it."""
-    columns = [encoded(name).decode() for name in names]
+    columns = [encoded(name).decode() for name in (*ours, *own.values())]
     written = 0
-    with opened(to.output) as file, _table(to, file, columns) as table:
+    with opened(to.output) as file, _table(to, file, columns, len(ours)) as table:
         async for page in pages:
             table.write(page)
             written += len(page)
@@ -196,7 +194,7 @@ async def _write(
 
 
 @contextmanager
-def _table(to: Destination, file: BinaryIO, columns: Sequence[str]) -> Iterator[Table]:
+def _table(to: Destination, file: BinaryIO, columns: Sequence[str], ours: int) -> Iterator[Table]:
     """The file of results in the making; when it does not come to its end, nothing more is written."""
     match to.format:
         case Format.CSV:
@@ -206,7 +204,7 @@ def _table(to: Destination, file: BinaryIO, columns: Sequence[str]) -> Iterator[
         case Format.PARQUET:
             from batcher.report.parquet import ParquetTable
 
-            with ParquetTable(file, columns) as table:
+            with ParquetTable(file, columns, ours) as table:
                 yield table
         case Format.XLSX:
             from batcher.report.workbook import SHEET_COLUMNS, Workbook
@@ -216,5 +214,5 @@ def _table(to: Destination, file: BinaryIO, columns: Sequence[str]) -> Iterator[
                     f"--format xlsx: {len(columns):,} columns, and a sheet has {SHEET_COLUMNS:,}; "
                     "csv, jsonl and parquet take them all"
                 )
-            with waiting_room(to.output) as folder, Workbook(file, columns, folder) as table:
+            with waiting_room(to.output) as folder, Workbook(file, columns, folder, ours=ours) as table:
                 yield table

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 
 from batcher import __version__
 from batcher.cli.console import Console
+from batcher.cli.display import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.cli.output import Interruptible, opened
-from batcher.errors import BatcherError, BindingError, FolderError, LedgerBusy, SettingsError
-from batcher.ledger import LedgerLock, check_file, ledger_path, lock_holder, take_lock
+from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
+from batcher.ledger import Asker, Purpose, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model import FileId, PictureState
 from batcher.records import Fetched, PictureRecord
@@ -53,12 +54,11 @@ INDEX_COLUMNS = (
     "width",
     "height",
     "fetched_at",
+    "object",
 )
 
 FIRST_GIVEN_UP = 5
 """So many pictures that are none are named."""
-REFRESH_S = 0.5
-PLAIN_EVERY_S = 30.0
 
 _PAGE = 1_000
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -89,8 +89,9 @@ async def fetch_pictures(settings: Settings, wanted: Wanted, console: Console, *
         raise SettingsError(f"--output {wanted.output}: this is a file; name the folder for the pictures")
     path = ledger_path(settings.ledger)
     check_file(path)
-    _warn_of_proxies(console)
-    with await _lock(path):
+    if proxy := _proxy():
+        console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
+    with await take_lock(path, Asker("batcher fetch", purpose=Purpose.FETCHING)):
         async with await PictureLedger.open(path) as ledger:
             await _check(ledger, settings, wanted)
             return await _fetch(ledger, settings, wanted, console, as_json=as_json)
@@ -105,28 +106,10 @@ def _check_package() -> None:
         ) from exc
 
 
-def _warn_of_proxies(console: Console) -> None:
-    """A proxy would look names up for us, and then nobody could check where they lead."""
+def _proxy() -> str | None:
+    """The variable that names a proxy, which would look names up where nobody here can check them."""
     named = [name for name in (*_PROXIES, *map(str.upper, _PROXIES)) if os.environ.get(name)]
-    if named:
-        console.warn(f"{named[0]}: pictures are fetched directly, not through a proxy")
-
-
-async def _lock(path: Path) -> LedgerLock:
-    """The lock of fetching from a ledger.
-
-    Raises:
-        LedgerBusy: another fetch holds it.
-    """
-    place = path.with_name(f"{path.name}.fetch")
-    try:
-        return await take_lock(place)
-    except LedgerBusy as exc:
-        holder = await lock_holder(place)
-        who = f": {holder}" if holder and not isinstance(holder, bool) else ""
-        raise LedgerBusy(
-            f"{path}: another fetch of this ledger's pictures is going on{who}. Wait until it has ended"
-        ) from exc
+    return named[0] if named else None
 
 
 async def _check(ledger: PictureLedger, settings: Settings, wanted: Wanted) -> None:
@@ -294,7 +277,7 @@ class Progress:
 
 
 class _Bar:
-    """A line on a terminal that is drawn over itself."""
+    """A bar on a terminal, and where the pictures stand."""
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
@@ -310,18 +293,11 @@ class _Bar:
     def show(self, progress: Progress) -> None:
         """Draw how far it is."""
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         if self._outlet and self._outlet.behind:  # the terminal stands still
             return
-        bar = ProgressBar(
-            total=max(progress.total, 1),
-            completed=progress.figures.ended,
-            style="dim",
-            complete_style="bold",
-            finished_style="bold",
-        )
+        bar = drawn_bar(progress.figures.ended, progress.total)
         self._live.update(Group(bar, Text(progress.text)), refresh=True)
 
     def take_away(self) -> None:
@@ -382,6 +358,7 @@ def _index_row(picture: PictureRecord) -> tuple[object, ...]:
         picture.width,
         picture.height,
         moment(picture.fetched_at),
+        "" if "://" in picture.url else picture.url,  # an address may be signed, an object's name is none
     )
 
 
@@ -433,6 +410,8 @@ def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: 
     if figures.left:
         lines.append(f"  {count(figures.left, 'picture')} left for another time")
     lines += [f"  {server} answered nobody ({why})" for server, why in figures.silent.items()]
+    if figures.silent and (proxy := _proxy()):
+        lines.append(f"  {proxy} was not used: pictures are fetched directly, not through a proxy")
     if figures.given_up:
         none = {state: figures.by_state[state] for state in GIVEN_UP}
         lines.append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -124,8 +125,9 @@ async def _received(
     except (socket.gaierror, UnicodeError) as exc:
         raise SettingsError(f"--host {host}: this machine has no such address") from exc
     except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno else exc
         raise SettingsError(
-            f"--port {port}: {host} cannot be listened on: {exc.strerror}. Choose another port"
+            f"--port {port}: {host} cannot be listened on: {why}. Choose another port"
         ) from exc
 
 

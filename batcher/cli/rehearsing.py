@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from batcher.bundled import bundled
 from batcher.cli.console import Console
-from batcher.cli.exporting import export_results
-from batcher.cli.running import run_manifests
-from batcher.errors import BatcherError, LedgerError, SettingsError
-from batcher.ledger import open_for_reading
-from batcher.model import Place
-from batcher.runner import Exit
+from batcher.errors import BatcherError, SettingsError
 from batcher.sandbox import (
     CALLBACK,
     PLACES,
@@ -40,7 +32,6 @@ from batcher.sandbox import (
     WalkEnd,
     parse_faults,
 )
-from batcher.settings import load_settings
 
 KEPT_ENTRIES = 100_000
 
@@ -183,62 +174,3 @@ def _callback_variable(settings: SandboxSettings) -> Sequence[tuple[str, str]]:
     """The secret of callbacks, if it is the published one; another is known where it came from."""
     secret = settings.callbacks.secret
     return [("CALLBACK_SECRET", secret)] if secret == SANDBOX_CALLBACK_SECRET else []
-
-
-async def run_demo(folder: Path, console: Console) -> int:
-    """Do the main job against a sandbox, leaving manifest, ledger and results in one folder."""
-    await _refuse_others(folder)
-    manifest, ledger, results = _demo_files(folder)
-    for name in [name for name in os.environ if name.startswith("BATCHER_")]:
-        del os.environ[name]  # a demo is a demo: nothing of a real account takes part
-    async with Sandbox(SandboxSettings(latency_ms=60)).serve() as url:
-        settings = load_settings(
-            {
-                "endpoint": url,
-                "app_id": SandboxSettings().app_id,
-                "server_secret": SandboxSettings().server_secret,
-                "ledger": str(ledger),
-            }
-        )
-        console.say(
-            f"A sandbox serves the API at {url}: 20 calls a second,\n"
-            "some recordings missing or at the wrong vendor, one answer lost.\n"
-        )
-        console.say(f"$ batcher run {manifest} -l {ledger}")
-        code = await run_manifests(settings, [str(manifest)], console, as_json=False)
-        console.say(f"\n$ batcher export {manifest} -l {ledger} -o {results}")
-        await export_results(settings, str(manifest), results, console, format_="csv", excel=False)
-    console.say(f"\nIn {folder}/: recordings.csv went in, results.csv came out, ledger.db remembers.")
-    return code if code in (Exit.SIGINT, Exit.SIGTERM) else 0
-
-
-def _demo_files(folder: Path) -> tuple[Path, Path, Path]:
-    """A fresh manifest, and where ledger and results will be; what an earlier demo left is removed."""
-    manifest, ledger, results = (folder / name for name in ("recordings.csv", "ledger.db", "results.csv"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (ledger, *(Path(f"{ledger}{end}") for end in ("-wal", "-shm", ".lock")), results):
-            old.unlink(missing_ok=True)
-        shutil.copyfile(bundled("sample_manifests") / "demo.csv", manifest)
-    except OSError as exc:
-        raise BatcherError(f"--folder {folder}: cannot be used: {exc.strerror}") from exc
-    return manifest, ledger, results
-
-
-async def _refuse_others(folder: Path) -> None:
-    """Make sure that whatever the demo would overwrite is a demo's.
-
-    Raises:
-        SettingsError: it is not.
-    """
-    ledger = folder / "ledger.db"
-    there = [name for name in ("recordings.csv", "results.csv", "ledger.db") if (folder / name).exists()]
-    if not there:
-        return
-    bound = None
-    if "ledger.db" in there:
-        with contextlib.suppress(LedgerError):
-            async with await open_for_reading(ledger) as opened:
-                bound = await opened.bound_to()
-    if bound != (SandboxSettings().app_id, Place.OTHER):
-        raise SettingsError(f"--folder {folder}: {there[0]} is not a demo's; choose another folder")

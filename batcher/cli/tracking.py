@@ -1,7 +1,7 @@
 """``track``: what has become of the tasks; and the same within ``run --track``.
 
-Between the command line and :mod:`batcher.tracker`. It holds a lock of its own and not the run's, so that tasks
-are followed beside whoever sends; two that follow the same ledger would only ask everything twice.
+Between the command line and :mod:`batcher.tracker`. It holds a lock of its own and not the run's, so that
+tasks are followed beside whoever sends; two that follow one ledger would only ask everything twice.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from batcher.cli.display import tasks_now, watch_tasks
 from batcher.cli.loading import tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.window import until
+from batcher.confirming import doubts_confirmed
 from batcher.errors import BindingError, LedgerError, LedgerMissing
 from batcher.ledger import LedgerReader, Purpose, ledger_path
+from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model import NotReported, TaskReport, TaskState
 from batcher.report.figures import task_figures
@@ -60,7 +62,7 @@ async def track_tasks(
     window = Window(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
     account = Account(app_id, secret, settings.is_test)
     with await lock_for("track", path, settings, console, Purpose.TRACKING):
-        async with _opened(settings, account, path) as (ledger, client):
+        async with _opened(settings, account, path, console) as (ledger, client):
             await _check_binding(ledger, settings, app_id)
             if again:
                 asked_again = await ledger.ask_again()
@@ -134,7 +136,7 @@ async def followed(
     if not settings.track:
         yield None
         return
-    async with _opened(settings, account, path) as (ledger, client):
+    async with _opened(settings, account, path, console) as (ledger, client):
         tracker = Tracker(
             ledger,
             client,
@@ -163,6 +165,8 @@ def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
         reason = summary.reason
     elif tasks.exit_code == Exit.DONE:
         reason = "nothing is left to send, and all tasks have ended"
+    elif tasks.exit_code == Exit.HALTED:
+        reason = f"nothing is left to send, but tasks cannot be followed: {tasks.reason}"
     else:
         reason = tasks.reason
     return replace(summary, exit_code=int(code), reason=reason, tracking=tasks)
@@ -173,13 +177,14 @@ def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, account: Account, path: Path
+    settings: Settings, account: Account, path: Path, console: Console
 ) -> AsyncIterator[tuple[TaskLedger, ZegoClient]]:
     async with (
-        await TaskLedger.open(path) as ledger,
+        await CallbackLedger.open(path) as ledger,
         ZegoClient(
             settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
         ) as client,
+        doubts_confirmed(ledger, client, console.tell),
     ):
         yield ledger, client
 
@@ -198,9 +203,9 @@ async def _check_binding(ledger: LedgerReader, settings: Settings, app_id: int) 
     bound = await ledger.bound_to()
     if bound is not None and bound != (app_id, settings.place):
         raise BindingError(
-            f"{ledger.path}: it belongs to AppId {bound[0]} and {PLACES[bound[1]]}, and this is AppId {app_id} "
-            f"and {PLACES[settings.place]}, which know nothing of its tasks. Choose another --ledger, or the "
-            "AppId and endpoint it belongs to"
+            f"{ledger.path}: it belongs to AppId {bound[0]} and {PLACES[bound[1]]}, and this is AppId "
+            f"{app_id} and {PLACES[settings.place]}, which know nothing of its tasks. Choose another "
+            "--ledger, or the AppId and endpoint it belongs to"
         )
 
 
@@ -218,8 +223,8 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
     summary = TrackingSummary(
         int(tracked.exit), tracked.reason, tasks, tracked.polls, tracked.seconds, troubles, tracked.outage
     )
-    if tracked.exit is Exit.WORK_LEFT and tasks.open:
-        return replace(summary, reason=_why_left(tracked, tasks.open))
+    if tracked.exit in (Exit.DONE, Exit.WORK_LEFT) and tasks.open:
+        return replace(summary, exit_code=int(Exit.WORK_LEFT), reason=_why_left(tracked, tasks.open))
     if tracked.exit not in (Exit.DONE, Exit.WORK_LEFT):
         return summary
     if summary.new:
@@ -229,7 +234,8 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
 
 
 def _why_left(tracked: Tracked, left: int) -> str:
-    why = f"{tracked.reason}, {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
+    why = "all tasks that were followed have ended" if tracked.exit is Exit.DONE else tracked.reason
+    why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
     if tracked.outage is None:
         return why
     since = f"{tracked.outage.since:%Y-%m-%d %H:%M:%S} UTC"

@@ -19,7 +19,7 @@ from batcher.ledger.tables import attempts, callbacks, parameters, submissions, 
 from batcher.ledger.tallying import Key, tally, tally_tasks
 from batcher.model import MOVES, Decision, Effect, State, TaskState, Vendor
 
-LOOKS_AFTER_S = (5, 30, 300, 3_600, 6 * 3_600)
+LOOKS_AFTER_S = (1, 5, 30, 300, 3_600, 6 * 3_600)
 """When a callback about a task that we do not know is looked at again: its answer may still be on its way, or
 its attempt not yet found to be in doubt."""
 

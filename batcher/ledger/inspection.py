@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +176,38 @@ _CONTRADICTIONS = {
 }
 """What no run can have left behind, each with a query for the submissions of which it is true."""
 
+_TASK_CONTRADICTIONS = {
+    "counts as followed, and has no task": """
+        SELECT s.id, s.file_id FROM submissions AS s WHERE s.tracked
+        AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.submission_id = s.id)
+    """,
+    "has a task, and does not count as followed": """
+        SELECT s.id, s.file_id FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id
+        WHERE NOT s.tracked
+    """,
+    "has a task, and is not submitted": """
+        SELECT s.id, s.file_id FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id
+        WHERE s.state <> 'submitted'
+    """,
+    "is followed under another task id than it was given": """
+        SELECT s.id, s.file_id FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id
+        WHERE NOT EXISTS (SELECT 1 FROM attempts AS a
+            WHERE a.submission_id = t.submission_id AND a.task_id = t.task_id)
+    """,
+    "has a task that has ended and is due, or has not ended and is not due": """
+        SELECT s.id, s.file_id FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id
+        WHERE (t.state IN ('waiting', 'processing')) <> (t.due_at_ms IS NOT NULL)
+    """,
+    "counts other pictures than there are": """
+        SELECT s.id, s.file_id FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id
+        WHERE t.pictures <> (SELECT count(*) FROM pictures AS p WHERE p.submission_id = t.submission_id)
+    """,
+}
+"""The same about what becomes of tasks."""
+
+_TASKS_COUNTED = "SELECT state, count(*) FROM tasks GROUP BY 1"
+_TASKS_TALLIED = "SELECT state, n FROM task_tallies WHERE n <> 0"
+
 
 def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
     """Look for what is wrong; each finding is a line.
@@ -194,6 +226,8 @@ def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
         yield from _watched(connection, "references", tell, _reference_findings)
         yield from _watched(connection, "tallies", tell, _tally_findings)
         yield from _watched(connection, "states and attempts", tell, _contradictions)
+        if _has_tasks(connection):
+            yield from _watched(connection, "tasks", tell, _task_findings)
 
 
 _Look = Callable[[sqlite3.Connection], Iterator[str]]
@@ -243,6 +277,26 @@ def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _contradictions(connection: sqlite3.Connection) -> Iterator[str]:
-    for what, query in _CONTRADICTIONS.items():
+    yield from _contradicting(connection, _CONTRADICTIONS)
+
+
+def _has_tasks(connection: sqlite3.Connection) -> bool:
+    """Whether the schema knows tasks: older ones do not."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'task_tallies'"
+    return connection.execute(query).fetchone() is not None
+
+
+def _task_findings(connection: sqlite3.Connection) -> Iterator[str]:
+    counted = dict(connection.execute(_TASKS_COUNTED).fetchall())
+    tallied = dict(connection.execute(_TASKS_TALLIED).fetchall())
+    for state in sorted(counted.keys() | tallied.keys()):
+        there, told = counted.get(state, 0), tallied.get(state, 0)
+        if there != told:
+            yield f"tallies: {told:,} tasks {state}, and {there:,} are there"
+    yield from _contradicting(connection, _TASK_CONTRADICTIONS)
+
+
+def _contradicting(connection: sqlite3.Connection, looked_for: Mapping[str, str]) -> Iterator[str]:
+    for what, query in looked_for.items():
         for id_, file_id in connection.execute(query).fetchmany(FIRST_FINDINGS):
             yield f"submission {id_}, {file_id}: {what}"

@@ -71,11 +71,13 @@ class Purpose(Enum):
 
     SENDING = "lock"
     TRACKING = "track.lock"
+    FETCHING = "fetch.lock"
 
 
 _HELD = {
     Purpose.SENDING: "another run holds this ledger",
     Purpose.TRACKING: "somebody follows this ledger's tasks already",
+    Purpose.FETCHING: "somebody fetches this ledger's pictures already",
 }
 
 

@@ -57,6 +57,9 @@ _LOOKED_AT = 200_000
 _SENT_AT = func.coalesce(attempts.c.sent_at_ms, attempts.c.begun_at_ms)
 _LEFT = func.coalesce(attempts.c.outcome, "") != "not_sent"
 _ANSWERED = func.coalesce(attempts.c.outcome, "").in_(("answer", "http_refusal"))
+_KEPT = (PictureState.WHOLE, PictureState.BLANK, PictureState.BLACK)
+"""Pictures in these states have a file."""
+
 _IS_BARE = tasks.c.state.in_((TaskState.FAILED, TaskState.UNKNOWN)) | (
     (tasks.c.state == TaskState.FINISHED) & (tasks.c.pictures == 0)
 )
@@ -181,19 +184,19 @@ class Survey(LedgerReader):
         return found
 
     async def pictured(self, limit: int, each: int) -> list[Pictured]:
-        """The newest recordings with pictures that were fetched or tried.
+        """The newest recordings of which a picture was fetched, with what became of the others.
 
         Args:
             limit: of recordings.
             each: pictures of each.
         """
         [(last,)] = await self._rows(select(func.coalesce(func.max(tasks.c.submission_id), 0)))
-        tried = select(pictures.c.number).where(
-            pictures.c.submission_id == tasks.c.submission_id, pictures.c.state.is_not(None)
+        kept = select(pictures.c.number).where(
+            pictures.c.submission_id == tasks.c.submission_id, pictures.c.state.in_(_KEPT)
         )
         newest = (
             select(tasks.c.submission_id)
-            .where(tasks.c.submission_id > last - _LOOKED_AT, tasks.c.pictures > 0, tried.exists())
+            .where(tasks.c.submission_id > last - _LOOKED_AT, tasks.c.pictures > 0, kept.exists())
             .order_by(tasks.c.submission_id.desc())
             .limit(limit)
         )

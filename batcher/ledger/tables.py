@@ -339,10 +339,10 @@ callbacks = Table(
     Index("callbacks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""Callbacks whose signature was good, each once. ``effect`` says what came of it, ``content`` is what it said,
+"""Callbacks whose signature was good, each once. ``effect`` says what came of it, ``content`` what it said,
 without its signature, where nothing else has kept that. One that may speak of a submission in doubt, or of a
-task whose answer is still on its way, is looked at again at ``due_at_ms``, for the ``tries``-th time; ``held`` says that its submission
-was taken out of the queue until that is known."""
+task whose answer is still on its way, is looked at again at ``due_at_ms``, for the ``tries``-th time;
+``held`` says that its submission was taken out of the queue until that is known."""
 
 task_tallies = Table(
     "task_tallies",

@@ -2,8 +2,8 @@
 
 Stands between whoever follows tasks and the tables. A submission gets its row in ``tasks`` once tasks are
 followed, and keeps it; from then on its due time says when it is asked about, until it is closed. Every move
-of a task changes the tallies of tasks in the same transaction. It never sends anything, and what it records is
-right also when somebody else has closed the task meanwhile.
+of a task changes the tallies of tasks in the same transaction. It never sends anything, and what it records
+is right also when somebody else has closed the task meanwhile.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class TaskCounts(NamedTuple):
 
 
 _SEEDABLE = f"""
-SELECT s.id AS id, a.task_id AS task_id, min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
-FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT ?) AS s
-JOIN attempts AS a ON a.submission_id = s.id AND a.task_id IS NOT NULL GROUP BY s.id
+SELECT few.id AS id, a.task_id AS task_id, min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
+FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT ?) AS few
+JOIN attempts AS a ON a.submission_id = few.id AND a.task_id IS NOT NULL GROUP BY few.id
 """  # noqa: S608 - words of ours
 
 _SEED = """
@@ -102,13 +102,15 @@ SELECT submission_id, state FROM tasks
 WHERE submission_id IN (SELECT value FROM json_each(?)) AND due_at_ms IS NOT NULL
 """
 
-# A callback may have claimed the end while a poll was under way that did not know of it: then the task stays due.
+# A callback may have claimed the end while a poll was under way that did not know of it: it stays due then.
 _NOTE = """
 UPDATE tasks SET
     polls = polls + json_extract(value, '$[1]'),
-    polled_at_ms = CASE WHEN json_extract(value, '$[1]') THEN json_extract(value, '$[2]') ELSE polled_at_ms END,
+    polled_at_ms = CASE WHEN json_extract(value, '$[1]') THEN json_extract(value, '$[2]')
+        ELSE polled_at_ms END,
     due_at_ms = CASE WHEN json_extract(value, '$[3]') IS NOT NULL
-        AND claimed_at_ms IS NOT json_extract(value, '$[4]') THEN due_at_ms ELSE json_extract(value, '$[3]') END,
+        AND claimed_at_ms IS NOT json_extract(value, '$[4]') THEN due_at_ms
+        ELSE json_extract(value, '$[3]') END,
     closed_at_ms = CASE WHEN json_extract(value, '$[3]') IS NULL THEN json_extract(value, '$[2]') END,
     state = coalesce(json_extract(value, '$[5]'), state),
     message = CASE WHEN json_extract(value, '$[6]') IS NULL THEN message ELSE json_extract(value, '$[7]') END,
@@ -130,6 +132,11 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
     json_extract(value, '$[3]')
 FROM json_each(?)
 """
+
+_ASK_AGAIN = f"""
+UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = ?
+WHERE {IS_TASK_TROUBLED} AND state = 'unknown'
+"""  # noqa: S608 - words of ours
 
 FOLLOWED = (
     select(
@@ -293,11 +300,7 @@ def ask_again(connection: Connection, items: Sequence[int]) -> list[int]:
     """Open what was closed as unknown; once it is unknown again, that is new."""
     moved = []
     for now_ms in items:
-        again = connection.exec_driver_sql(
-            "UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = ? "
-            f"WHERE {IS_TASK_TROUBLED} AND state = 'unknown'",  # noqa: S608 - words of ours
-            (now_ms,),
-        ).rowcount
+        again = connection.exec_driver_sql(_ASK_AGAIN, (now_ms,)).rowcount
         tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
         connection.exec_driver_sql("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
         moved.append(again)

@@ -11,7 +11,7 @@ from batcher.model import Effect, State, TaskState
 from batcher.report.words import count, wrapped
 
 _NUMBER = 12
-_LABEL = 44
+_LABEL = 50
 
 _HEADINGS = {
     Kind.TWICE: "Submitted twice, confirmed by a poll",

@@ -92,12 +92,6 @@ def columns_of(*, followed: bool) -> tuple[str, ...]:
     return COLUMNS + TASK_COLUMNS if followed else COLUMNS
 
 
-def our_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """Which of an export's columns are not the manifest's own: the first ones."""
-    ours = COLUMNS + TASK_COLUMNS
-    return ours if tuple(columns[: len(ours)]) == ours else COLUMNS
-
-
 def header(own: Iterable[str], *, followed: bool = False) -> dict[str, str]:
     """The manifest's own columns by the names they have in an export."""
     names: dict[str, str] = {}

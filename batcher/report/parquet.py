@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from batcher.report.export import NUMBERS, TIMES, Cell, ExportRow, Sink, encoded, our_columns
+from batcher.report.export import COLUMNS, NUMBERS, TIMES, Cell, ExportRow, Sink, encoded
 
 GROUP_ROWS = 25_000
 """Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end: for
@@ -34,20 +34,21 @@ class ParquetTable:
 
     Args:
         file: where it goes; a pipe will do.
-        columns: all columns, those of every export first.
+        columns: all columns, ours first.
+        ours: how many are not the manifest's own.
     """
 
-    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        ours = our_columns(columns)
-        self._schema = pa.schema([(name, _type(at, ours)) for at, name in enumerate(columns)])
+    def __init__(self, file: BinaryIO, columns: Sequence[str], ours: int = len(COLUMNS)) -> None:
+        known = columns[:ours]
+        self._schema = pa.schema([(name, _type(at, known)) for at, name in enumerate(columns)])
         self._sink = Sink(file)
         self._writer = ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self._schema,
             compression="snappy",
             data_page_size=PAGE_BYTES,
-            use_dictionary=[name for name in ours if name in _FEW_VALUES],
-            write_statistics=[name for name in ours if name in _SOUGHT],
+            use_dictionary=[name for name in known if name in _FEW_VALUES],
+            write_statistics=[name for name in known if name in _SOUGHT],
         )
         self._waiting: list[Any] = []
         self._waiting_rows = 0

@@ -32,6 +32,9 @@ _WIDTHS = {
     "first_sent_at": 25,
     "last_answer_at": 25,
     "source": 20,
+    "task_state": 12,
+    "picture_count": 14,
+    "picture_urls": 60,
 }
 _OWN_WIDTH = 16
 _WIDTH = 10
@@ -45,8 +48,9 @@ class Workbook:
 
     Args:
         file: where it goes when it is closed.
-        columns: all columns, those of every export first.
+        columns: all columns, ours first.
         folder: where rows wait until then.
+        ours: how many columns are not the manifest's own.
         sheet_rows: when a sheet is full.
 
     Attributes:
@@ -54,10 +58,17 @@ class Workbook:
     """
 
     def __init__(
-        self, file: BinaryIO, columns: Sequence[str], folder: Path, *, sheet_rows: int = SHEET_ROWS
+        self,
+        file: BinaryIO,
+        columns: Sequence[str],
+        folder: Path,
+        *,
+        ours: int = len(COLUMNS),
+        sheet_rows: int = SHEET_ROWS,
     ) -> None:
         self.shortened = 0
         self._columns = columns
+        self._ours = ours
         self._sheet_rows = sheet_rows
         self._sink = Sink(file)
         self._book = xlsxwriter.Workbook(self._sink, {"constant_memory": True, "tmpdir": str(folder)})
@@ -100,8 +111,8 @@ class Workbook:
         self._sheet.freeze_panes(1, 0)
         self._sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{SHEET_ROWS}"})
         for at, name in enumerate(self._columns):
-            width = _WIDTHS.get(name, _WIDTH) if at < len(COLUMNS) else max(_OWN_WIDTH, len(name) + 2)
-            is_number = at < len(COLUMNS) and name in NUMBERS
+            width = _WIDTHS.get(name, _WIDTH) if at < self._ours else max(_OWN_WIDTH, len(name) + 2)
+            is_number = at < self._ours and name in NUMBERS
             self._sheet.set_column(at, at, min(width, _WIDEST), None if is_number else self._as_text)
             self._write_text(0, at, name, self._bold)
         self._next = 1

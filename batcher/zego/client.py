@@ -44,7 +44,9 @@ class ZegoClient(Caller):
         Args:
             seen: filled in with what was met on the way.
         """
-        return await self._call(wire.encoded(wire.harmless()), None, Wire(seen=seen, alone=True), self._probe_timeout)
+        return await self._call(
+            wire.encoded(wire.harmless()), None, Wire(seen=seen, alone=True), self._probe_timeout
+        )
 
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None

@@ -19,7 +19,9 @@ _ZERO = sa.text("0")
 
 
 def upgrade() -> None:
-    tracked = sa.Column("tracked", sa.Boolean(create_constraint=False), server_default=_ZERO, nullable=False)
+    tracked: sa.Column[bool] = sa.Column(
+        "tracked", sa.Boolean(create_constraint=False), server_default=_ZERO, nullable=False
+    )
     op.add_column("submissions", tracked)
     op.add_column("loads", sa.Column("digest", sa.Text()))
     untracked = sa.text("state = 'submitted' AND NOT tracked")

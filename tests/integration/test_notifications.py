@@ -17,7 +17,7 @@ from aiohttp import web
 from conftest import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.notifying import Errands, Occasion, is_wanted, ping, ping_at
-from batcher.sandbox import Fault, SandboxSettings
+from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 
 Manifest = Callable[..., Path]
 
@@ -226,6 +226,22 @@ async def test_a_load_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks:
     assert "batcher status" in first
     assert "gone.csv" in second
     assert third.startswith(f"All was loaded. This load: {9 - len(set(IDS) & set(tencent_ids(9)))} new ")
+
+
+async def test_a_tracking_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """New failures are told once, with the figures; that tasks have not ended in time is no failure."""
+    fates = {IDS[0]: Fate.FAIL, IDS[1]: Fate.ENDLESS}
+    async with serving(cli, SandboxSettings(rate_per_s=None, tasks=TaskSettings(fates=fates))):
+        assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
+        within = await cli("run", *FAST, "--track", "--track-timeout", "3s")
+        assert (within.code, hooks.notes) == (4, [])
+        ended = await cli("track", "--rate", "2000", "--give-up", "1s")
+        again = await cli("track", "--rate", "2000")
+    assert (ended.code, again.code) == (1, 0)
+    assert hooks.pings == ["/start", "", "/start", "", "/start", "/1", "/start", ""]
+    [note] = hooks.notes
+    assert note["title"] == "batcher track: done, with new problems (exit code 1)"
+    assert "1 failed, 1 unknown tasks. Tasks: 2 finished, 1 failed, 1 unknown. Host" in note["message"]
 
 
 async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, hooks: Hooks) -> None:

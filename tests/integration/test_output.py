@@ -1,4 +1,4 @@
-"""What programs and people read: status, export, show, retry, codes, the summary, the demo, the samples."""
+"""What programs and people read: status, export, show, retry, codes, the summary, the samples."""
 
 from __future__ import annotations
 
@@ -296,19 +296,6 @@ async def test_codes_are_explained(cli: Cli) -> None:
         assert f"code {code}:" in every.stdout
     assert one.stdout.startswith("code 1000:")
     assert "not in the documentation" in unknown.stdout
-
-
-async def test_the_demo_leaves_what_it_names(cli: Cli) -> None:
-    """``demo`` ends with 0, without an account, and leaves one folder; a second time as well."""
-    cli.env["BATCHER_APP_ID"] = "not a number"  # nothing of a real account takes part
-    done = await cli("demo")
-    assert done.code == 0, done.stderr
-    assert [path.name for path in cli.folder.iterdir()] == ["demo"]
-    left = {path.name for path in (cli.folder / "demo").iterdir()}
-    assert {"recordings.csv", "ledger.db", "results.csv"} <= left
-    assert {name for name in left if not name.startswith("ledger.db")} == {"recordings.csv", "results.csv"}
-    header, *_ = (cli.folder / "demo" / "results.csv").read_text("utf-8").splitlines()
-    assert header.startswith(",".join(COLUMNS))
 
 
 SAMPLE_COUNTS = [

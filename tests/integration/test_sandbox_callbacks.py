@@ -56,7 +56,8 @@ class Receiver:
     async def take(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.read())
         self.types.append(request.content_type)
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, headers={"Location": self.url} if status == 302 else None)
 
 
 @dataclass

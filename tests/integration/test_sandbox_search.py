@@ -166,6 +166,8 @@ async def test_ids_ten_to_a_call_are_looked_up() -> None:
     asked = "".join(f"&FileId[]={one}" for one in [*known, known[0], "1397757897438985100", "x"])
     async with calling(sandbox) as caller:
         found = (await caller.ask(SEARCH + "Tencent" + asked)).data
+        before = f"&EndTime={sandbox.recordings.created_s(60)}"
+        assert len(ids((await caller.ask(SEARCH + "Tencent" + asked + before)).data)) == 2
         assert (await caller.ask(SEARCH + "Tencent" + "&FileId[]=1" * 10)).code == 0
         assert (await caller.ask(SEARCH + "Tencent" + "&FileId[]=1" * 11)).code == 2
         assert (await caller.ask(SEARCH + "Tencent" + "&StreamId[]=1" * 11)).code == 2

@@ -19,7 +19,7 @@ SEALED = {"appid": "1234567890", "timestamp": 1470820198, "nonce": "123412", "si
 SEAL = Seal(1470820198, "123412", "5bd59fd6", 1234567890)
 
 PICTURES = [{"url": "https://p.example/1.jpg?a=b&c=d+e", "offset": 2500}, {"url": "https://p.example/2.jpg"}]
-SNAPSHOT = {
+SNAPSHOT: dict[str, Any] = {
     **SEALED,
     "event": "snapshot",
     "task_id": "1500030200-procedurev2-afc1fe7dfe51cd88a5d588cacba53393tt0",
@@ -37,13 +37,12 @@ def bodies(fields: dict[str, Any]) -> dict[str, bytes]:
         "json": text.encode(),
         "with a mark": b"\xef\xbb\xbf" + text.encode(),
         "url-encoded": quote(text, safe="").encode(),
-        "url-encoded, lower case": quote(text, safe="").lower().replace("%e", "%E").encode(),
         "url-encoded, blanks as plus": quote(text, safe=" ").replace(" ", "+").encode(),
         "form": urlencode(form).encode(),
     }
 
 
-BODIES = [name for name in bodies(SNAPSHOT) if "lower" not in name]
+BODIES = list(bodies(SNAPSHOT))
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -56,7 +55,7 @@ def test_a_snapshot_is_read_from_every_body(kind: str) -> None:
         SNAPSHOT["task_id"],
         Vendor.TENCENT,
         SNAPSHOT["field_id"],
-        pictures,  # type: ignore[arg-type] # texts of a document
+        pictures,
     )
     assert event_of(read) == "snapshot"
 
@@ -107,7 +106,7 @@ def test_what_is_not_known_does_no_harm() -> None:
     fields = {**SNAPSHOT, "vendor": "someone", "snapshot_pic_list": "no list", "new": {"deep": [1]}}
     fields.pop("field_id")
     read = read_callback(json.dumps(fields).encode())
-    assert read == Snapshot(SEAL, SNAPSHOT["task_id"])  # type: ignore[arg-type] # a text of a document
+    assert read == Snapshot(SEAL, SNAPSHOT["task_id"])
     assert read_callback(json.dumps({**SEALED, "event": "stream_close"}).encode()) == Other(
         SEAL, "stream_close"
     )

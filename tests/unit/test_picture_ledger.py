@@ -78,7 +78,8 @@ async def test_each_submission_of_a_recording_is_told_from_the_others(ledger: Pa
     """By its place among them, which stays whatever comes later."""
     keep_tasks(ledger, [told("7", f"{URL}a"), told("8", f"{URL}b"), told("7", f"{URL}c")])
     async with await PictureLedger.open(ledger) as pictures:
-        assert [1, 1, 2] == [one.ordinal for one in await pictures.unfetched(limit=9)]
+        ordinals = [one.ordinal for one in await pictures.unfetched(limit=9)]
+    assert ordinals == [1, 1, 2]
 
 
 async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:

@@ -18,12 +18,13 @@ from batcher.model import FileId
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
 
-LONG = {"submissions", "s", "attempts", "seen"}
+LONG = {"submissions", "s", "attempts", "seen", "tasks", "pictures"}
 """Tables that have millions of rows, by the names they have in statements."""
 
 ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "bound_to": lambda ledger: ledger.bound_to(),
     "tallies": lambda ledger: ledger.tallies(),
+    "tallies_of_tasks": lambda ledger: ledger.tallies_of_tasks(),
     "loads": lambda ledger: ledger.loads(),
     "last_run": lambda ledger: ledger.last_run(),
     "last_told_run": lambda ledger: ledger.last_told_run(),

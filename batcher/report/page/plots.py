@@ -126,7 +126,7 @@ def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Lang
         300 if width == WIDE else 260,
         f"rate{width}",
         title,
-        say("rate.desc", sent=sent, refused=refused),
+        say("rate.desc" if refused else "rate.desc.calm", sent=sent, refused=refused),
     )
     frame = _Frame(52, 34, width - 14, plot.height - 66)
     bars = [_bars(one, _at_once(stretches, frame.width)) for one in stretches]
@@ -279,7 +279,7 @@ def _refusals(
     if not most:
         return []
     shapes: list[Shape] = [
-        Label(frame.left - 8, frame.bottom + 15, say("rate.refused.lane"), "refused-word", "end")
+        Label(frame.left - 8, frame.bottom + 18, say("rate.refused.lane"), "refused-word", "end")
     ]
     for some, (x, room) in zip(bars, places, strict=True):
         cells, at = sum(bar.cells for bar in some), 0

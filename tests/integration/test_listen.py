@@ -1,0 +1,585 @@
+"""``batcher listen``: what is signed is on disk before it is answered, and counts once a poll confirms it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from hashlib import sha1
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import pytest
+from conftest import FAST, PICTURES, Cli, Done, Process, query, referee, serving, tencent_ids, until
+from test_check import certificate, needs_openssl
+
+from batcher import receiver as receiving
+from batcher.ledger.callbacks import CallbackLedger
+from batcher.receiver import Acceptance, Receiver, received
+from batcher.sandbox import (
+    SANDBOX_CALLBACK_SECRET,
+    ActionFaults,
+    CallbackBody,
+    CallbackFault,
+    CallbackSettings,
+    Fault,
+    SandboxSettings,
+    TaskSettings,
+)
+
+Json = dict[str, Any]
+Manifest = Callable[..., Path]
+SECRET = SANDBOX_CALLBACK_SECRET
+SECRET_GIVEN = {"BATCHER_CALLBACK_SECRET": SECRET}
+NONCES = count(1)
+FINISHED = "SELECT count(*) FROM tasks WHERE state = 'finished' AND pictures > 0"
+
+
+@dataclass
+class Listener:
+    """A listener that runs, and all it has said."""
+
+    url: str
+    process: Process
+    said: list[Json]
+    done: Done | None = None
+
+    @property
+    def events(self) -> list[str]:
+        """What it has told programs of, by name."""
+        return [str(one["event"]) for one in self.said]
+
+
+@asynccontextmanager
+async def listening(
+    cli: Cli, *args: str | Path, env: dict[str, str] | None = None
+) -> AsyncIterator[Listener]:
+    """A listener; at the end it is told to stop, and stops in order, without having told its secret."""
+    process = await cli.start(
+        "listen", "--port", "0", "--log-format", "json", *args, env={**SECRET_GIVEN, **(env or {})}
+    )
+    said: list[Json] = []
+    listener = Listener("", process, said)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            while line := (await process.stderr.readline()).decode():
+                said.append(json.loads(line))
+                if (text := str(said[-1].get("text", ""))).startswith("Listening"):
+                    listener.url = text.split()[3]
+                    break
+            else:
+                raise AssertionError(said)
+        yield listener
+    finally:
+        process.send_signal(signal.SIGTERM)
+        listener.done = done = await cli.finish(process)
+        said += [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.code == 143, said
+    assert SECRET not in json.dumps(said)
+    assert [
+        path for path in cli.folder.iterdir() if path.is_file() and SECRET.encode() in path.read_bytes()
+    ] == []
+
+
+def sealed(fields: Json, *, secret: str = SECRET, at: float | None = None, nonce: str | None = None) -> Json:
+    """A callback with its signature."""
+    timestamp, nonce = str(int(time.time() if at is None else at)), nonce or f"n{next(NONCES)}"
+    signature = sha1("".join(sorted([secret, timestamp, nonce])).encode()).hexdigest()
+    return {**fields, "timestamp": timestamp, "nonce": nonce, "signature": signature}
+
+
+def snapshot(task_id: str = "t-1", **more: object) -> Json:
+    """A callback that says that a task has ended."""
+    return {"event": "snapshot", "task_id": task_id, "vendor": "tencent", "snapshot_pic_list": "[]", **more}
+
+
+def record(file_id: str) -> Json:
+    """A callback that tells of a recording at Tencent."""
+    return {"event": "record", "stream_alias": "s-1", "extra_params": {"FileID": file_id, "Duration": 9}}
+
+
+async def post(url: str, body: Json | bytes, **more: Any) -> tuple[int, str]:  # noqa: ANN401 - of aiohttp
+    """Send a callback; the answer's status and text."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with aiohttp.ClientSession() as session, session.post(url, data=data, **more) as answer:
+        return answer.status, await answer.text()
+
+
+def callbacks(**more: Any) -> SandboxSettings:  # noqa: ANN401 - of the sandbox
+    """A sandbox that sends callbacks, once it knows where to."""
+    own = {name: more.pop(name) for name in ("body", "by_file", "shares") if name in more}
+    return SandboxSettings(rate_per_s=None, callbacks=CallbackSettings(secret=SECRET, **own), **more)
+
+
+# -- tasks ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", CallbackBody)
+async def test_tasks_are_finished_by_callbacks_and_confirmed(
+    cli: Cli, manifest: Manifest, body: CallbackBody
+) -> None:
+    """Beside a run, in every body: each task is finished, with the pictures that the poll has named."""
+    ids = tencent_ids(5)
+    async with serving(cli, callbacks(body=body)) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        assert (await cli.run(manifest(ids), *PICTURES)).code == 0
+        await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(5,)])
+        await referee(cli, sandbox)
+    assert [sent.status for sent in sandbox.callbacks] == [200] * 5
+    assert len(sandbox.requests_of("DescribeMediaTask")) == 5
+    assert listener.events.count("callback_taken") == 5
+
+
+async def test_without_an_account_nothing_is_confirmed(cli: Cli, manifest: Manifest) -> None:
+    """A claim stays a claim: the tasks are due at once for whoever polls."""
+    ids = tencent_ids(3)
+    async with serving(cli, callbacks()) as sandbox:
+        left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
+        async with listening(cli, env=left_out) as listener:
+            sandbox.callback_url = listener.url
+            assert (await cli.run(manifest(ids), *PICTURES)).code == 0
+            claimed = "SELECT count(*) FROM tasks WHERE claimed_at_ms AND due_at_ms AND state = 'waiting'"
+            await until(lambda: query(cli.folder / "batcher.db", claimed) == [(3,)])
+        assert sandbox.requests_of("DescribeMediaTask") == []
+
+
+async def test_a_lost_answer_is_settled_by_its_callback(cli: Cli, manifest: Manifest) -> None:
+    """The submission was accepted and its answer lost: it ends submitted, under its task id, sent once."""
+    [lost, plain] = tencent_ids(2)
+    settings = callbacks(
+        by_file={plain: CallbackFault.LOST},
+        script={1: Fault.parse("drop-after")},
+        tasks=TaskSettings(time_s=3600),
+    )
+    async with serving(cli, settings) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        done = await cli.run(manifest([lost, plain]), *PICTURES, "--in-doubt", "hold", "--concurrency", "1")
+        assert done.code == 1
+        assert [row["status"] for row in await cli.export()] == ["in_doubt", "submitted"]
+        sandbox.advance(3600)
+        await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(1,)])
+        rows = await referee(cli, sandbox)
+        [entry] = [entry for entry in sandbox.log if entry.file_id == lost and entry.task_id]
+        assert [(row["status"], row["task_id"]) for row in rows if row["file_id"] == lost] == [
+            ("submitted", entry.task_id)
+        ]
+        done = await cli("run", *FAST)
+        assert done.code == 0
+        assert len([entry for entry in sandbox.log if entry.file_id == lost]) == 1
+    assert "claim_checked" in listener.events
+
+
+async def test_what_is_forged_late_or_made_up_changes_nothing(cli: Cli, manifest: Manifest) -> None:
+    """Each bad callback is refused or comes to nothing, and the good ones count once."""
+    faults = dict(
+        zip(
+            tencent_ids(7),
+            (
+                CallbackFault.FORGED,
+                CallbackFault.LATE,
+                CallbackFault.WRONG_TASK,
+                CallbackFault.INVENTED,
+                CallbackFault.REPLAYED,
+                CallbackFault.DOUBLED,
+                CallbackFault.LOST,
+            ),
+            strict=True,
+        )
+    )
+    async with serving(cli, callbacks(by_file=faults)) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        assert (await cli.run(manifest(faults), *PICTURES)).code == 0
+        await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(3,)])
+        invented = {picture for (picture,) in query(cli.folder / "batcher.db", "SELECT url FROM pictures")}
+        assert all(url.startswith("http://127.0.0.1:") and "/_pictures/" in url for url in invented)
+        answers = {
+            fault: {one.status for one in sandbox.callbacks if one.fault is fault}
+            for fault in faults.values()
+        }
+    assert answers == {
+        CallbackFault.FORGED: {401},
+        CallbackFault.LATE: {401},
+        CallbackFault.WRONG_TASK: {200},
+        CallbackFault.INVENTED: {200},
+        CallbackFault.REPLAYED: {200},
+        CallbackFault.DOUBLED: {200},
+        CallbackFault.LOST: {None},
+    }
+    taken = [one for one in listener.said if one["event"] == "callback_taken"]
+    assert sum(bool(one["again"]) for one in taken) == 1
+
+
+async def test_polls_that_fail_are_made_again(cli: Cli, manifest: Manifest) -> None:
+    """A service that is busy, breaks off or says nothing readable confirms later."""
+    script = {1: Fault.parse("http:503"), 2: Fault.parse("drop-after"), 3: Fault.parse("code:6")}
+    settings = callbacks(faults={"DescribeMediaTask": ActionFaults(script=script)})
+    async with serving(cli, settings) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        assert (await cli.run(manifest(tencent_ids(1)), *PICTURES)).code == 0
+        await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(1,)])
+    assert len(sandbox.requests_of("DescribeMediaTask")) == 4
+
+
+# -- what is answered ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def listener(cli: Cli) -> AsyncIterator[Listener]:
+    """A listener on an empty ledger."""
+    async with serving(cli), listening(cli, "--max-body", "2KiB") as one:
+        yield one
+
+
+async def test_an_answer_means_that_it_is_on_disk(cli: Cli, listener: Listener) -> None:
+    """Read by another program the moment the answer is here."""
+    assert await post(listener.url, sealed(snapshot())) == (200, "ok\n")
+    kept = query(cli.folder / "batcher.db", "SELECT event, task_id FROM callbacks")
+    assert kept == [("snapshot", "t-1")]
+
+
+async def test_refusals_tell_no_reason(listener: Listener) -> None:
+    """Each kind has its status; who is refused learns nothing else."""
+    good = sealed(snapshot("t-2"))
+    text = json.dumps(good)
+    packed = {"Content-Encoding": "gzip"}
+    bodies: dict[int, list[Json | bytes]] = {
+        400: [b"", b"[]", b"no callback", b"{}"],
+        401: [
+            sealed(snapshot(), secret="guessed"),
+            sealed(snapshot(), at=time.time() - 601),
+            sealed(snapshot(), at=time.time() + 660),
+            sealed(snapshot(appid="99")),
+        ],
+        413: [b" " * 3000],
+        200: [good, quote(text).encode(), urlencode(good).encode()],
+        409: [{**good, "task_id": "t-3"}],
+    }
+    for status, all_of in bodies.items():
+        for body in all_of:
+            assert await post(listener.url, body) == (status, "ok\n" if status == 200 else "refused\n")
+    assert (await post(listener.url, text.encode(), headers=packed))[0] == 415
+    async with aiohttp.ClientSession() as session:
+        async with session.get(listener.url) as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+        async def endless() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b" " * 1000
+
+        async with session.post(listener.url, data=endless()) as answer:
+            assert answer.status == 413
+        async with session.get(listener.url + "healthz") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+
+
+async def test_a_ledger_that_cannot_take_it_has_it_sent_again(cli: Cli, listener: Listener) -> None:
+    """503 makes the service try again; nobody is told that it was taken."""
+    (cli.folder / "batcher.db").rename(cli.folder / "elsewhere.db")
+    status, text = await post(listener.url, sealed(snapshot()))
+    assert (status, text) == (503, "refused\n")
+    (cli.folder / "elsewhere.db").rename(cli.folder / "batcher.db")
+    assert (await post(listener.url, sealed(snapshot())))[0] == 200
+
+
+async def test_one_path_alone_can_be_listened_at(cli: Cli) -> None:
+    """With --path whatever comes elsewhere finds nobody."""
+    async with serving(cli), listening(cli, "--path", "/zego/snap") as listener:
+        assert listener.url.endswith("/zego/snap")
+        assert (await post(listener.url, sealed(snapshot())))[0] == 200
+        assert (await post(listener.url + "/x", sealed(snapshot())))[0] == 404
+
+
+async def test_refusals_are_warned_of_together(cli: Cli) -> None:
+    """A wrong secret is seen at once, and not once for every callback."""
+    async with serving(cli), listening(cli) as listener:
+        for _ in range(5):
+            await post(listener.url, sealed(snapshot(), secret="guessed"))
+    warned = [one["text"] for one in listener.said if one.get("level") == "warning" and "text" in one]
+    assert warned == [
+        "1 request refused: 1 × its signature is wrong",
+        "4 requests refused: 4 × its signature is wrong",
+    ]
+
+
+async def test_people_hear_of_single_callbacks_only_when_they_ask(cli: Cli) -> None:
+    """On a terminal it is quiet; with -v there is a line for each."""
+    for options, told in ((), False), (("-v",), True):
+        async with serving(cli):
+            process = await cli.start("listen", "--port", "0", *options, env=SECRET_GIVEN)
+            assert process.stderr is not None
+            url = (await process.stderr.readline()).decode().split()[3]
+            await post(url, sealed(snapshot()))
+            process.send_signal(signal.SIGTERM)
+            done = await cli.finish(process)
+        assert done.code == 143
+        assert ("snapshot, task t-1: open" in done.stderr) == told
+
+
+@asynccontextmanager
+async def in_process(cli: Cli) -> AsyncIterator[str]:
+    """A receiver within this process, whose bounds a test can change; its URL."""
+    async with (
+        serving(cli),
+        await CallbackLedger.open(cli.folder / "batcher.db") as ledger,
+        received(Receiver(ledger, Acceptance(SECRET)), "127.0.0.1", 0) as url,
+    ):
+        yield url
+
+
+def port_of(url: str) -> int:
+    """The port of a URL without a path."""
+    return int(url.rsplit(":", 1)[1].strip("/"))
+
+
+async def has_ended(reader: asyncio.StreamReader) -> bool:
+    """Whether a connection ends without an answer of success."""
+    async with asyncio.timeout(5):
+        try:
+            return b" 200 " not in await reader.read()
+        except ConnectionResetError:
+            return True
+
+
+async def test_who_says_nothing_makes_room(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all places are taken, the connection that has been silent for the longest time ends."""
+    monkeypatch.setattr(receiving, "MOST_AT_ONCE", 3)
+    async with in_process(cli) as url:
+        silent = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(3)]
+        for _, writer in silent:
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n")
+        assert (await post(url, sealed(snapshot())))[0] == 200
+        assert await has_ended(silent[0][0])
+        assert not silent[1][0].at_eof()
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_who_dawdles_is_shown_out(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that does not come in time ends with its connection, head or body."""
+    monkeypatch.setattr(receiving, "REQUEST_S", 0.2)
+    async with in_process(cli) as url:
+        for begun in (b"POST / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
+            writer.write(begun)
+            assert await has_ended(reader)
+            writer.close()
+
+
+# -- new recordings ------------------------------------------------------------------------------------
+
+
+async def test_a_recording_gets_its_pictures_as_soon_as_it_exists(cli: Cli) -> None:
+    """Told of by callbacks, it is a submission that the next run sends, once, under the parameters given."""
+    [new, merged, broken] = tencent_ids(3)
+    async with serving(cli, callbacks(), ledger_made=False) as sandbox:
+        async with listening(cli, "--submit-new", "--definition", "10", "--offset", "1") as listener:
+            sandbox.callback_url = listener.url
+            sandbox.send_record("Tencent", new)
+            sandbox.send_compose(merged)
+            sandbox.send_compose(broken, code="7")
+            await sandbox.wait_for(lambda: len(sandbox.callbacks) >= 3, 20)
+            for file_id in (new, "1.39776E+18"):
+                assert (await post(listener.url, sealed(record(file_id))))[0] == 200
+            huawei = {"event": "record", "extra_params": {"ObsObject": "/record/a.mp4"}}
+            assert (await post(listener.url, sealed(huawei)))[0] == 200
+        done = await cli("run", *FAST)
+        assert done.code == 1, done.stderr
+        rows = await referee(cli, sandbox)
+    assert sorted(row["file_id"] for row in rows) == sorted([new, merged])
+    assert {(row["status"], row["definition"], row["offsets"], row["source"]) for row in rows} == {
+        ("submitted", "10", "1", "callbacks")
+    }
+    reasons = query(cli.folder / "batcher.db", 'SELECT "column", reason FROM invalid_rows ORDER BY id')
+    assert reasons[0][0] == "file_id"
+    assert "lost its digits" in str(reasons[0][1])
+    assert reasons[1] == ("interval", "is missing; fill it in or give --interval")
+    effects = [one["effect"] for one in listener.said if one["event"] == "callback_taken"]
+    assert sorted(effects) == ["added", "added", "known", "noted", "unusable", "unusable"]
+
+
+async def test_without_submit_new_a_recording_is_noted(cli: Cli, listener: Listener) -> None:
+    """It is on record as a callback, and nothing will be sent for it."""
+    assert (await post(listener.url, sealed(record("1397757897438985123"))))[0] == 200
+    assert query(cli.folder / "batcher.db", "SELECT effect FROM callbacks") == [("noted",)]
+    assert query(cli.folder / "batcher.db", "SELECT count(*) FROM submissions") == [(0,)]
+
+
+# -- TLS, signals, settings ----------------------------------------------------------------------------
+
+
+@needs_openssl
+async def test_it_speaks_tls_and_reads_its_certificate_again(cli: Cli, tmp_path: Path) -> None:
+    """A renewed certificate is shown after SIGHUP, without an interruption."""
+    made, key = certificate(tmp_path, "localhost", 30)
+    renewed = tmp_path / "renewed"
+    renewed.mkdir()
+    new, new_key = certificate(renewed, "localhost", 60)
+
+    async def shown_at(url: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(made))
+        assert await post(url.replace("127.0.0.1", "localhost"), sealed(snapshot()), ssl=context) == (
+            200,
+            "ok\n",
+        )
+        return context
+
+    async with serving(cli), listening(cli, "--cert", made, "--key", key) as listener:
+        assert listener.url.startswith("https://")
+        await shown_at(listener.url)
+        shutil.copy(new, made)
+        shutil.copy(new_key, key)
+        listener.process.send_signal(signal.SIGHUP)
+        assert listener.process.stderr is not None
+        while line := json.loads(await listener.process.stderr.readline()):
+            if "read again" in line.get("text", ""):
+                break
+        await shown_at(listener.url)
+
+
+async def test_a_signal_ends_it_in_order(cli: Cli) -> None:
+    """Silent connections do not hold it up; SIGINT is told from SIGTERM."""
+    async with serving(cli):
+        process = await cli.start("listen", "--port", "0", env=SECRET_GIVEN)
+        assert process.stderr is not None
+        port = int((await process.stderr.readline()).decode().split()[3].rsplit(":", 1)[1].strip("/"))
+        with closing(socket.create_connection(("127.0.0.1", port))) as silent:
+            silent.send(b"POST / HTTP/1.1\r\n")
+            process.send_signal(signal.SIGINT)
+            done = await cli.finish(process)
+    assert done.code == 130
+
+
+BAD_SETTINGS = [
+    ((), {}, 2, "BATCHER_CALLBACK_SECRET: the secret of callbacks is missing"),
+    ((), {"BATCHER_CALLBACK_SECRET": "two words"}, 2, "letters and digits, without blanks"),
+    (
+        (),
+        {"BATCHER_CALLBACK_SECRET_FILE": "nowhere"},
+        2,
+        "BATCHER_CALLBACK_SECRET_FILE: nowhere: No such file",
+    ),
+    (("--host", "no.such.host.invalid"), SECRET_GIVEN, 2, "--host no.such.host.invalid: this machine has no"),
+    (("--port", "70000"), SECRET_GIVEN, 2, "--port 70000: give 65,535 at most"),
+    (("--max-body", "2MiB"), SECRET_GIVEN, 2, "--max-body 2097152: give 1,048,576 at most"),
+    (("--path", "zego"), SECRET_GIVEN, 2, "--path zego: give the path of a URL, beginning with /"),
+    (("--cert", "nowhere.pem"), SECRET_GIVEN, 2, "--cert nowhere.pem: cannot be read: No such file"),
+    (("--key", "nowhere.pem"), SECRET_GIVEN, 2, "--key: a key without a certificate; give --cert too"),
+    (("--submit-new",), SECRET_GIVEN, 2, "--submit-new: what is asked of a new recording is not known"),
+    (("--ledger", "nowhere.db"), SECRET_GIVEN, 6, "nowhere.db: there is no ledger here"),
+    (
+        (),
+        {**SECRET_GIVEN, "BATCHER_SERVER_SECRET": ""},
+        2,
+        "BATCHER_SERVER_SECRET: the ServerSecret is missing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("args", "env", "code", "said"), BAD_SETTINGS, ids=lambda one: str(one)[:40])
+async def test_what_is_wrong_is_said_before_it_listens(
+    cli: Cli, args: tuple[str, ...], env: dict[str, str], code: int, said: str
+) -> None:
+    """One message that names it, and the exit code."""
+    async with serving(cli):
+        done = await cli("listen", "--port", "0", *args, env=env)
+    assert done.code == code, done.stderr
+    assert said in done.stderr
+
+
+async def test_a_port_that_is_taken(cli: Cli) -> None:
+    """Somebody else listens there already."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        async with serving(cli):
+            done = await cli("listen", "--port", port, env=SECRET_GIVEN)
+    assert done.code == 2
+    assert f"--port {port}: 127.0.0.1 cannot be listened on: Address already in use" in done.stderr
+
+
+async def test_the_secret_comes_from_a_file_or_a_command_too(cli: Cli) -> None:
+    """Never from a flag, and not from the file of settings."""
+    (cli.folder / "callback-secret").write_text(SECRET + "\n")
+    for env in (
+        {"BATCHER_CALLBACK_SECRET_FILE": "callback-secret"},
+        {"BATCHER_CALLBACK_SECRET_COMMAND": "cat callback-secret"},
+    ):
+        async with serving(cli):
+            process = await cli.start("listen", "--port", "0", env=env)
+            assert process.stderr is not None
+            url = (await process.stderr.readline()).decode().split()[3]
+            assert (await post(url, sealed(snapshot())))[0] == 200
+            process.send_signal(signal.SIGTERM)
+            assert (await cli.finish(process)).code == 143
+    (cli.folder / "batcher.toml").write_text(f'callback_secret = "{SECRET}"\n')
+    async with serving(cli):
+        done = await cli("listen", "--port", "0")
+    assert done.code == 2
+    assert "the secret of callbacks never stands in this file; set BATCHER_CALLBACK_SECRET" in done.stderr
+    assert SECRET not in done.stderr
+
+
+async def test_others_can_reach_it_only_with_a_warning(cli: Cli) -> None:
+    """Bound elsewhere without TLS it says what that means."""
+    async with serving(cli), listening(cli, "--host", "0.0.0.0") as listener:
+        pass
+    assert any("others reach this without TLS" in str(one.get("text")) for one in listener.said)
+
+
+async def test_track_confirms_what_a_listener_without_an_account_has_left(
+    cli: Cli, manifest: Manifest
+) -> None:
+    """The doubt is settled by ``batcher track``, which then follows its task to the end."""
+    settings = callbacks(script={1: Fault.parse("drop-after")}, tasks=TaskSettings(time_s=3600))
+    async with serving(cli, settings) as sandbox:
+        left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
+        async with listening(cli, env=left_out) as listener:
+            sandbox.callback_url = listener.url
+            assert (await cli.run(manifest(tencent_ids(1)), *PICTURES, "--in-doubt", "hold")).code == 1
+            sandbox.advance(3600)
+            checked = "SELECT effect FROM callbacks"
+            await until(lambda: query(cli.folder / "batcher.db", checked) == [("checked",)])
+        done = await cli("track", "--progress", "none")
+        assert done.code == 0, done.stderr
+        assert query(cli.folder / "batcher.db", FINISHED) == [(1,)]
+        assert [row["status"] for row in await referee(cli, sandbox)] == ["submitted"]
+
+
+async def test_a_killed_listener_has_lost_nothing_that_it_has_answered(cli: Cli, manifest: Manifest) -> None:
+    """What was claimed before the kill is confirmed by the next listener, which is sent nothing."""
+    ids = tencent_ids(3)
+    async with serving(cli, callbacks()) as sandbox:
+        left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
+        process = await cli.start("listen", "--port", "0", env={**SECRET_GIVEN, **left_out})
+        assert process.stderr is not None
+        sandbox.callback_url = (await process.stderr.readline()).decode().split()[3]
+        assert (await cli.run(manifest(ids), *PICTURES)).code == 0
+        await sandbox.wait_for(lambda: [one.status for one in sandbox.callbacks] == [200] * 3, 20)
+        process.kill()
+        await process.wait()
+        sandbox.callback_url = None
+        async with listening(cli) as listener:
+            await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(3,)])
+        assert "callback_taken" not in listener.events
+
+
+async def test_huaweis_callbacks_name_the_task_alone(cli: Cli) -> None:
+    """Its recording is found by the tasks of all that was submitted."""
+    rows = [f"/record/a/{n}.mp4" for n in range(3)]
+    (cli.folder / "huawei.csv").write_text("\n".join(["file_id", *rows, ""]))
+    async with serving(cli, callbacks()) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        assert (await cli.run("huawei.csv", "--vendor", "Huawei", "--interval", "5")).code == 0
+        await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(3,)])
+        assert len(sandbox.callbacks) == 3
+        assert {json.loads(one.body).get("field_id") for one in sandbox.callbacks} == {None}

@@ -1,0 +1,474 @@
+"""The report: one page of everything the ledger knows, whatever words are in it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import re
+import sqlite3
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import fields
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
+from drawn import Drawn, Ending, Words
+from PIL import Image, ImageDraw
+
+from batcher.history import Doubt
+from batcher.ledger.survey import CELLS, Survey
+from batcher.ledger.tables import REVISIONS
+from batcher.model import PictureState, State, TaskState
+from batcher.sandbox import Fault, SandboxSettings
+
+LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
+
+REJECTED, LOST = Ending("rejected", 41003), Ending(lost=1)
+MIXED = [
+    *[Ending()] * 30,
+    REJECTED,
+    Ending("failed", 1),
+    LOST,
+    Ending("in_doubt", None, lost=1),
+    Ending(refused=2),
+]
+
+
+class Page(HTMLParser):
+    """A page taken apart: its tags, their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self._silent = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag begins."""
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self._silent = tag if tag in ("style", "script") else self._silent
+
+    def handle_endtag(self, tag: str) -> None:
+        """A tag ends."""
+        self._silent = "" if tag == self._silent else self._silent
+
+    def handle_data(self, data: str) -> None:
+        """Text."""
+        if not self._silent:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All that is to be read, with single blanks."""
+        return " ".join(" ".join(self.words).split())
+
+
+async def drawn(cli: Cli, *args: str | Path, ledger: str | Path = "batcher.db") -> str:
+    """The page that the command draws of a ledger."""
+    done = await cli("report", "-l", ledger, "-o", "report.html", *args)
+    assert done.code == 0, done.stderr
+    return (cli.folder / "report.html").read_text("utf-8")
+
+
+async def mixed(cli: Cli, words: Words | None = None) -> Drawn:
+    """A ledger with something of everything."""
+    ledger = Drawn(cli.folder / "batcher.db", words or Words())
+    await ledger.make()
+    ledger.run(MIXED, quiet_s=20)
+    ledger.task(1, "finished", [("whole", "one/1.jpg"), ("missing", None), ("black", "one/3.jpg")])
+    ledger.task(2, "failed")
+    ledger.task(3, "finished")
+    ledger.invalid_rows(3)
+    return ledger
+
+
+def photograph(path: Path, size: tuple[int, int] = (1280, 720), colour: str = "#2266aa") -> None:
+    """A picture, with something on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", size, colour)
+    ImageDraw.Draw(image).rectangle((10, 10, size[0] // 2, size[1] // 2), fill="white")
+    image.save(path)
+
+
+def frames(page: Page) -> list[Image.Image]:
+    """The pictures that a page carries."""
+    heads = "data:image/jpeg;base64,"
+    addresses = [value for name, value in page.attributes if name == "src"]
+    assert all(one.startswith(heads) for one in addresses)
+    return [Image.open(io.BytesIO(base64.b64decode(one.removeprefix(heads)))) for one in addresses]
+
+
+# -- what it says ----------------------------------------------------------------------------------
+
+
+async def test_the_page_says_what_the_ledger_knows(cli: Cli) -> None:
+    """Figures, codes with remedies in both languages, failures, doubts, tasks and invalid rows."""
+    await mixed(cli)
+    page = Page(await drawn(cli))
+    for words in (
+        "32 of 35 submissions have a task id; 3 have none.",
+        "the file does not exist 文件不存在",
+        "check the file id, and whether the recording was deleted",
+        "All 2. As a table for other programs: batcher export -o results.csv",
+        "sent again and accepted: possibly twice",
+        "in doubt, not sent again by itself",
+        "archive.csv line 3 vendor request failed",
+        "8a6f-1v 8a6f-1",
+        "outage 19 s",
+        "2 were told to slow down",
+        "1 in doubt, 1 possibly twice",
+        "whole 1 black 1 missing 1",
+        "3 pictures have been fetched. To see them here, name their folder: batcher report -o report.html",
+    ):
+        assert words in page.text
+    bare = page.text.rpartition("Tasks without a picture")[2]
+    assert "failed FAIL" in bare
+    assert "finished FAIL" in bare
+
+
+async def test_the_page_is_there_in_chinese(cli: Cli) -> None:
+    """The same page in the other language: no English sentence of ours is left but the codes'."""
+    await mixed(cli)
+    page = Page(await drawn(cli, "--lang", "ZH"))
+    assert "35 个提交项中有 32 个已取得任务 ID，3 个没有。" in page.text
+    assert "文件不存在 the file does not exist" in page.text
+    assert "中断 19 秒" in page.text
+    assert ("lang", "zh-CN") in page.attributes
+    assert re.findall(r"possibly twice|All times|Search this|outage|told to slow", page.text) == []
+
+
+async def test_a_run_against_a_server_is_drawn(cli: Cli) -> None:
+    """What the sandbox was asked and answered stands on the page; works on stdout too."""
+    ids = tencent_ids(40)
+    archive = write_manifest(
+        cli.folder / "archive.csv", [(one, f"片段 {one[-3:]}") for one in ids], ("file_id", "title")
+    )
+    faults = {ids[3]: Fault.parse("code:41003"), ids[5]: Fault.parse("drop-after")}
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)):
+        assert (await cli.run(archive, *PICTURES, "--in-doubt", "hold")).code == 1
+        done = await cli("report")
+    assert done.code == 0, done.stderr
+    page = Page(done.stdout)
+    assert "38 of 40 submissions have a task id; 2 have none." in page.text
+    assert f"{ids[3]} 片段 {ids[3][-3:]}" in page.text
+    assert f"{ids[5]} 片段 {ids[5][-3:]} in doubt" in page.text
+    assert "40 requests in" in page.text
+
+
+async def test_ledgers_of_every_age_are_drawn(cli: Cli) -> None:
+    """An empty ledger, and one with all that a ledger can hold."""
+    async with serving(cli):
+        pass
+    assert "Nothing has been loaded yet." in Page(await drawn(cli)).text
+    (cli.folder / "old.db").write_bytes(LEDGER.read_bytes())
+    page = Page(await drawn(cli, ledger="old.db"))
+    [(total,)] = query(cli.folder / "old.db", "SELECT count(*) FROM submissions")
+    assert f"of {total} submissions have a task id" in page.text
+
+
+async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
+    """It takes no lock, and its figures belong to one moment."""
+    archive = write_manifest(cli.folder / "archive.csv", [[one] for one in tencent_ids(60)])
+    async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
+        going = await cli.start("run", archive, *PICTURES, "--rate", "30", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 20)
+        page = Page(await drawn(cli))
+        assert (await cli.finish(going)).code == 0
+    assert "are still to be sent" in page.text
+    assert "going on, or killed" in page.text
+    drawn_sent = int(re.findall(r"Requests per second over time\. (\d+) were sent", page.text)[0])
+    submitted = int(re.findall(r"(\d+) of 60 submissions", page.text)[0])
+    assert submitted <= drawn_sent <= 60
+
+
+# -- what was fetched ------------------------------------------------------------------------------
+
+
+async def test_fetched_pictures_stand_on_the_page_itself(cli: Cli) -> None:
+    """Scaled down, with their flags; what is not in the folder says so."""
+    ledger = await mixed(cli)
+    ledger.task(4, "finished", [("whole", f"two/{n}.jpg") for n in range(1, 13)])
+    for n in range(1, 8):
+        photograph(cli.folder / "pictures" / "two" / f"{n}.jpg", colour="#aa3322")
+    photograph(cli.folder / "pictures" / "one" / "1.jpg", (300, 1600))
+    photograph(cli.folder / "pictures" / "one" / "3.jpg", colour="#000000")
+    page = Page(await drawn(cli, "--pictures", "pictures"))
+    shown = frames(page)
+    assert len(shown) == 9
+    assert {max(one.size) for one in shown} == {240}
+    assert shown[0].getpixel((200, 100)) == pytest.approx((0xAA, 0x33, 0x22), abs=6)
+    assert "not in the folder" in page.text
+    assert "+4 more" in page.text
+    assert "at 7.5 s black" in page.text
+    assert "at 5 s HTTP 404" in page.text
+    assert page.tags.count(("img", ("src", "width", "height", "loading", "decoding", "alt"))) == 9
+
+
+async def test_the_sheet_is_cut_and_says_so(cli: Cli) -> None:
+    """With more recordings than are wanted, the newest are shown."""
+    ledger = await mixed(cli)
+    for id_ in range(4, 30):
+        ledger.task(id_, "finished", [("whole", "a.jpg")])
+    photograph(cli.folder / "pictures" / "a.jpg")
+    page = Page(await drawn(cli, "--pictures", "pictures", "--recordings", "14"))
+    assert "The 14 newest recordings with fetched pictures" in page.text
+    assert "2 more recordings" in page.text
+    assert len(frames(page)) == 14
+    assert "-29 Lesson" in page.text.partition("Pictures The 14")[2][:200]
+
+
+BAD_FILES = [
+    "../secret-place/own.jpg",
+    "/etc/passwd",
+    "text.jpg",
+    "bomb.png",
+    "folder",
+    "link.jpg",
+    "n\x00l.jpg",
+]
+
+
+@pytest.mark.parametrize("file", BAD_FILES)
+async def test_only_pictures_of_the_folder_are_shown(cli: Cli, file: str) -> None:
+    """Whatever the ledger calls a file: nothing outside, no text, no bomb, nothing behind a link."""
+    ledger = await mixed(cli)
+    ledger.task(4, "finished", [("whole", file), ("whole", "good.jpg")])
+    folder = cli.folder / "pictures"
+    photograph(cli.folder / "secret-place" / "own.jpg")
+    photograph(folder / "good.jpg")
+    (folder / "folder").mkdir()
+    (folder / "text.jpg").write_text("<script>alert(1)</script>")
+    (folder / "link.jpg").symlink_to(cli.folder / "secret-place" / "own.jpg")
+    Image.new("1", (8_000, 8_000)).save(folder / "bomb.png")
+    page = Page(await drawn(cli, "--pictures", "pictures"))
+    assert len(frames(page)) == 1
+    wanted = "not readable" if file in ("text.jpg", "bomb.png", "n\x00l.jpg") else "not in the folder"
+    assert wanted in page.text
+
+
+# -- words of others -------------------------------------------------------------------------------
+
+HOSTILE = [
+    "<script>window.pwned=1</script>",
+    "\"><img src=x onerror='window.pwned=1'>",
+    "' onmouseover='window.pwned=1",
+    "</style><style>body{display:none}</style>",
+    "</script><script>window.pwned=1</script>",
+    "--></title></svg><svg onload=window.pwned=1>",
+    "{{ 7 * 7 }}{% raw %}${7*7}",
+    "]]><!--<bdi>&lt;&amp;&#x3c;script>",
+    "`<b>`bold` <i>`",
+    "javascript:window.pwned=1//\u202ecod.exe\u2066\x00\x1b[31m\r\n\t",
+]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_words_of_others_are_words_and_nothing_else(cli: Cli, text: str, language: str) -> None:
+    """With hostile text wherever text comes from, the page has the very tags of a harmless one."""
+    await mixed(cli)
+    harmless = Page(await drawn(cli, "--lang", language))
+    (cli.folder / "batcher.db").unlink()
+    await mixed(cli, Words(**{field.name: f"{text} {field.name}" for field in fields(Words)}))
+    page = Page(await drawn(cli, "--lang", language))
+    assert page.tags == harmless.tags
+    shown = text.translate({code: f"\\u{code:04x}" for code in (0, 0x1B, 0x202E, 0x2066)})
+    shown = " ".join(shown.replace("\r", "\\u000d").split()) if "`" not in text else ""
+    for name in ("file_id", "title", "message", "request_id", "reason"):
+        assert f"{shown} {name}".strip() in page.text
+    assert [
+        value for name, value in page.attributes if name in ("href", "src") and not value.startswith("#")
+    ] == []
+
+
+async def test_a_hostile_name_of_the_ledger_is_a_name(cli: Cli) -> None:
+    """It stands in the title, in the head and in commands."""
+    ledger = await mixed(cli)
+    harmless = Page(await drawn(cli))
+    name = "a<img src=x onerror=alert(1)>&amp;.db"
+    ledger.path.rename(cli.folder / name)
+    page = Page(await drawn(cli, ledger=name))
+    assert page.tags == harmless.tags
+    assert page.text.count(name) >= 3
+
+
+async def test_the_page_carries_all_it_needs_and_lets_nothing_in(cli: Cli) -> None:
+    """One policy, which knows style and script by their sums; no address, and nothing that would run."""
+    await mixed(cli)
+    photograph(cli.folder / "pictures" / "one" / "1.jpg")
+    text = await drawn(cli, "--pictures", "pictures")
+    page = Page(text)
+    [policy] = [value for _, value in page.attributes if "default-src" in value]
+    assert "default-src 'none'; img-src data:; style-src 'sha256-" in policy
+    assert "unsafe" not in policy
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name in ("style", "srcset")]
+    assert not re.findall(r"https?://", text.replace("http://www.w3.org", ""))
+
+
+# -- large ledgers ---------------------------------------------------------------------------------
+
+
+async def test_many_failures_are_cut_some_of_each(cli: Cli) -> None:
+    """A thousand of them are shown, no kind is left out, and the page says where all are."""
+    ledger = Drawn(cli.folder / "batcher.db")
+    await ledger.make()
+    kinds = [
+        *[Ending("rejected", 1000)] * 1500,
+        *[Ending("failed", 1)] * 900,
+        *[Ending("rejected", 41003)] * 3,
+    ]
+    ledger.run(kinds, per_s=1000)
+    text = await drawn(cli)
+    page = Page(text)
+    assert "1,000 of 2,403, some for each code. All of them: batcher export -o results.csv" in page.text
+    table = text.partition('<table id="failures-table">')[2].partition("</table>")[0]
+    shown = Counter(re.findall(r'class="n code">(\d+)<', table))
+    assert shown == {"41003": 3, "1": 498, "1000": 499}
+    assert len(text) < 2_000_000
+
+
+async def test_a_hundred_thousand_submissions_make_a_small_page(cli: Cli) -> None:
+    """Below two megabytes, in a few seconds, and its figures are those of the ledger."""
+    ledger = Drawn(cli.folder / "batcher.db")
+    await ledger.make()
+    many = [
+        REJECTED if n % 25 == 0 else LOST if n % 50 == 7 else Ending(took_ms=50 + n % 400)
+        for n in range(100_000)
+    ]
+    for night in range(1, 5):
+        ledger.run(many[(night - 1) * 25_000 : night * 25_000], number=night)
+    text = await drawn(cli)
+    assert len(text.encode()) < 2_000_000
+    page = Page(text)
+    assert "96,000 of 100,000 submissions have a task id; 4,000 have none." in page.text
+    assert "102,000 were sent" in page.text
+    assert "The first 300 of 2,000." in page.text
+
+
+async def test_the_survey_counts_what_a_plain_count_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page comes to the same as SQLite's own sums over whole tables."""
+    ledger = Drawn(tmp_path / "batcher.db")
+    await ledger.make()
+    ledger.run(MIXED * 40, quiet_s=300)
+    ledger.run(MIXED * 10, number=2, per_s=3)
+    ledger.task(1, "finished", [("whole", "a"), ("whole", "b"), ("blank", "c"), (None, None)])
+    ledger.task(2, "unknown")
+    ledger.task(3, "finished")
+    monkeypatch.setattr("batcher.ledger.survey.PAGE", 100)
+    async with await Survey.open(ledger.path) as survey:
+        history = await survey.history(await survey.runs_that_sent())
+    with reading(ledger.path) as sql:
+        [counted] = sql.execute(
+            "SELECT sum(coalesce(outcome, '') <> 'not_sent'), sum(decision = 'submitted'), "
+            "sum(decision = 'slow_down'), sum(outcome = 'answer'), "
+            "sum(outcome IN ('not_sent', 'reply_lost')) FROM attempts"
+        ).fetchall()
+        took = sql.execute(
+            "SELECT answered_at_ms - sent_at_ms FROM attempts WHERE answered_at_ms IS NOT NULL"
+        )
+        latencies = Counter(row[0] for row in took)
+    cells = [cell for one in history.stretches for cell in one.cells]
+    assert [sum(one) for one in zip(*cells, strict=True)] == list(counted)
+    assert (history.sent, history.refused) == (counted[0], counted[2])
+    assert history.latencies == latencies
+    assert len(cells) <= CELLS + len(history.stretches)
+    assert history.doubts == {Doubt.HELD: 50, Doubt.TWICE: 50}
+    assert history.pictures == {PictureState.WHOLE: 2, PictureState.BLANK: 1, None: 1}
+    assert history.bare == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
+
+
+async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:
+    """Of a run with a pause in its middle, the cells of the pause are empty."""
+    ledger = Drawn(tmp_path / "batcher.db")
+    await ledger.make()
+    ledger.run([Ending()] * 200, quiet_s=30)
+    async with await Survey.open(ledger.path) as survey:
+        [stretch] = (await survey.history(await survey.runs_that_sent())).stretches
+    sent = [cell.sent for cell in stretch.cells]
+    assert sent[:5] == [19, 20, 20, 20, 20]
+    assert sent[6:34] == [0] * 28
+    assert sum(sent) == 200
+    assert stretch.cells[5].unanswered == 6
+
+
+async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> None:
+    """Failures come by their index, and what is shown of tasks by the keys of a page."""
+    from sqlalchemy import event
+
+    ledger = Drawn(tmp_path / "batcher.db")
+    await ledger.make()
+    ledger.run(MIXED)
+    ledger.task(1, "finished", [("whole", "a")])
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    async with await Survey.open(ledger.path) as survey:
+
+        @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
+        def note(
+            _connection: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object
+        ) -> None:
+            asked.append((statement, values))
+
+        assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
+        assert len(await survey.doubted(5)) == 2
+        assert await survey.bare_tasks(5) == []
+        assert len(await survey.pictured(5, 5)) == 1
+    with closing(sqlite3.connect(ledger.path)) as sql:
+        plans = [row[3] for one in asked for row in sql.execute(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+    assert any("INDEX submissions_troubled (state=? AND code=?)" in step for step in plans)
+    scanned = [step for step in plans if step.startswith("SCAN") and " INDEX submissions_" not in step]
+    assert [
+        step for step in scanned if re.search(r"SCAN (submissions|attempts|tasks|pictures)\b", step)
+    ] == []
+
+
+# -- what goes wrong -------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_drawn_is_said(cli: Cli) -> None:
+    """Usage ends with 2, a ledger that is not there with 6; no half of a page is left behind."""
+    await mixed(cli)
+    language, folder, place, none, number = await asyncio.gather(
+        cli("report", "-o", "a.html", "--lang", "fr"),
+        cli("report", "-o", "b.html", "--pictures", "nowhere"),
+        cli("report", "-o", "no/such/c.html"),
+        cli("report", "-o", "d.html", "-l", "none.db"),
+        cli("report", "-o", "e.html", "--recordings", "0"),
+    )
+    assert (language.code, language.stderr) == (2, "batcher: --lang fr: give en or zh\n")
+    assert folder.code == 2
+    assert "--pictures nowhere: there is no such folder" in folder.stderr
+    assert place.code == 2
+    assert "--output no/such/c.html: cannot be written" in place.stderr
+    assert none.code == 6
+    assert number.code == 2
+    assert sorted(path.name for path in cli.folder.iterdir() if "html" in path.name) == []
+
+
+@pytest.mark.parametrize(("package", "name"), [("jinja2", "Jinja2"), ("PIL", "Pillow")])
+async def test_a_missing_package_is_named(cli: Cli, package: str, name: str) -> None:
+    """With the command that brings it, and exit code 2."""
+    await mixed(cli)
+    (cli.folder / "hidden").mkdir()
+    (cli.folder / "hidden" / f"{package}.py").write_text(f"raise ImportError('none', name={package!r})")
+    cli.env["PYTHONPATH"] = str(cli.folder / "hidden")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "batcher", "report", "-o", "report.html"),
+        cwd=cli.folder,
+        env=cli.env,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode == 2
+    assert f"report: needs the package {name}".encode() in said
+    assert b"pip install 'batcher[report]'" in said
