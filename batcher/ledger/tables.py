@@ -353,5 +353,6 @@ task_tallies = Table(
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many followed tasks stand in each state; changes in the transaction that changes them. ``told`` is how many
-of them a tracking that ended with 0 or 1 has told of. Empty until tasks are followed for the first time."""
+"""How many followed tasks stand in each state; changes in the transaction that changes them. ``told`` is how
+many of them a tracking that ended with 0 or 1 has told of. Empty until tasks are followed for the first
+time."""

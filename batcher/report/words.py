@@ -11,7 +11,8 @@ from batcher.model import Place
 PLACES = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
 
 _PIECE = re.compile(
-    r"\s*(?:(?:\$ )?batcher (?:run|load|check|retry|status|export|show|codes|ledger|discover|verify-ids)\b.*|\S+)",
+    r"\s*(?:(?:\$ )?batcher (?:run|load|check|retry|status|export|show|codes|ledger|discover|verify-ids|track"
+    r"|listen|fetch|report|audit)\b.*|\S+)",
     re.DOTALL,
 )
 """What is not torn apart: a word, or a command with which a text ends, for whoever copies it."""

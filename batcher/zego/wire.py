@@ -7,16 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
-from functools import lru_cache
-from functools import lru_cache
-from functools import lru_cache
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
 from typing import NamedTuple
 from urllib.parse import quote
 

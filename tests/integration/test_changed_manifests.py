@@ -55,7 +55,7 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
 
 
 async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
-    """Its load counts the same all the same; a byte, another option or an unfinished load makes it be read."""
+    """Its load counts the same all the same; another byte or another option makes it be read."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
     assert (await cli("load", nightly, *PICTURES)).code == 1

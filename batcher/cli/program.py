@@ -1,0 +1,152 @@
+"""What all commands share: the program they belong to, how they end, and where their settings come from.
+
+Nothing heavy is imported here: what a command needs comes in when it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from batcher.cli.appearance import Command, Group
+from batcher.cli.console import Console
+from batcher.cli.logs import attach, attached, say_defect
+from batcher.errors import BatcherError, Interrupted, SettingsError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from batcher.cli.announcing import Announcer
+    from batcher.settings import Settings
+
+DEFECT = 70
+"""The exit code of what nobody expected; none of those that are promised."""
+
+MAIN, RESULTS, REHEARSING, UPKEEP = "The main job", "Results", "Rehearsing", "Upkeep"
+"""Under which heading a command stands in the help."""
+
+app = typer.Typer(
+    name="batcher",
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="\n\n".join(
+        (
+            "Asks the ZEGO cloud for thumbnails of whole archives of recordings.",
+            "Reads a manifest of recordings, submits one task for each at the pace the service allows, and "
+            "keeps every request and its answer in a ledger: an interrupted run goes on where it ended.",
+            "Exit codes: 0 all done; 1 done, with new problems; 2 usage, settings, manifest; 3 halted: "
+            "the service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger "
+            "cannot be used; 130 and 143 stopped by a signal.",
+            "Example, without an account:  batcher demo",
+        )
+    ),
+)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def command(panel: str) -> Callable[[_Function], _Function]:
+    """Make a function a command whose help is its docstring, wrapped to the terminal's width."""
+
+    def register(function: _Function) -> _Function:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
+        return app.command(cls=Command, help=text, rich_help_panel=panel)(function)
+
+    return register
+
+
+def end(console: Console, work: Callable[[], int], announcer: Announcer | None = None) -> None:
+    """Do a command's work and end with its exit code; what is wrong is said in one message."""
+    code, said = 0, ""
+    attach(console)
+    try:
+        code = work()
+    except BrokenPipeError:
+        pass  # the reader of stdout has what it wanted
+    except KeyboardInterrupt:
+        code = 130
+    except Interrupted as exc:
+        console.say(f"batcher: {exc}")
+        code, said = exc.exit_code, str(exc)
+    except BatcherError as exc:
+        code, said = exc.exit_code, str(exc)
+        text = "\n".join(f"batcher: {line}" for line in said.splitlines())
+        console.problem(text, error=type(exc).__name__, exit_code=code)
+    except Exception as exc:
+        say_defect(console, exc)
+        code, said = DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
+    if announcer is not None:
+        with contextlib.suppress(KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait
+            announcer.end(code, said)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # keep the interpreter from complaining at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(code)
+
+
+def end_async(
+    console: Console,
+    work: Callable[[], Coroutine[Any, Any, int]],
+    loop: Callable[[], AbstractEventLoop] | None = None,
+    announcer: Announcer | None = None,
+) -> None:
+    import asyncio
+
+    def run() -> int:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(work())
+
+    end(console, run, announcer)
+
+
+def fast_loop() -> Callable[[], AbstractEventLoop] | None:
+    """What makes the faster event loop, when it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def announcer_of(command: str, given: dict[str, Any], console: Console) -> Announcer:
+    """Who tells of a command; it has told already that the command begins."""
+    from batcher.cli.announcing import ANNOUNCED, Announcer
+
+    announcer = Announcer(ANNOUNCED[command], flags_of(given), given["config"], console)
+    announcer.begin()
+    return announcer
+
+
+def settings_of(given: dict[str, Any]) -> Settings:
+    """The settings for a command, out of the arguments it was called with."""
+    from batcher.settings import examine_settings, load_settings
+
+    try:
+        settings = load_settings(flags_of(given), given["config"])
+    except SettingsError:
+        attached().heed(examine_settings(flags_of(given), given["config"]).settings)
+        raise
+    attached().heed(settings)
+    return settings
+
+
+def flags_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's arguments that are settings."""
+    from batcher.settings import Settings
+
+    flags = {name.rstrip("_"): value for name, value in given.items()}
+    return {name: flags[name] for name in flags if name in Settings.model_fields}
