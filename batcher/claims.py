@@ -101,10 +101,10 @@ class Claims:
                 return claim
             self._changed.clear()
             if not await self._fetch():
-                if self._finished():
-                    self.close()
-                else:
+                if not self._finished():
                     await self._wait()
+                elif not await self._look_again():
+                    self.close()
         return None
 
     def at_hand(self) -> Claim | None:
@@ -192,6 +192,13 @@ class Claims:
             if self._doubtful_after is not None or not (self._out or self._delayed or self._loading):
                 return await self._fetch_doubtful()
             return False
+
+    async def _look_again(self) -> bool:
+        """Before the end: whether others have put something new in the queue meanwhile."""
+        async with self._fetching:
+            if self._closed or self.limit_reached:
+                return False
+            return not self._finished() or await self._fetch_fresh()
 
     async def _fetch_fresh(self) -> bool:
         self._fresh_ended = True  # before the query, so that what is added meanwhile is not missed

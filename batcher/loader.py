@@ -45,7 +45,7 @@ RESUBMITTED_SHARE = 0.1
 ROWS_AT_ONCE = 5_000
 """Rows of a manifest read at once when nothing is being sent."""
 
-BATCHES_AT_ONCE = 16
+BATCHES_AT_ONCE = 12
 """So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
 
 _P = ParamSpec("_P")
@@ -248,13 +248,16 @@ class Preparation:
         warnings = [] if self._how.trust_ids else _judge_ids(manifest, head)
         path = _lasting(name)
         return Prepared(
-            manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, path)
+            manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, name, path)
         )
 
-    def _digest(self, path: str) -> str | None:
+    def _digest(self, name: str, path: str) -> str | None:
         mark = self._marks.get(path)
-        digest = digest_of(path, repr(self._how)) if mark is not None and mark == Mark.of(path) else None
-        return digest if mark == Mark.of(path) else None
+        if path == "-" or mark is None or mark != Mark.of(path):
+            return None
+        digest = digest_of(path, repr(self._how))
+        # A link may lead elsewhere since, and by its name the rows were read.
+        return digest if mark == Mark.of(path) and path == _lasting(name) else None
 
 
 def prepare_all(sources: Sequence[str], how: HowToRead) -> list[Prepared]:

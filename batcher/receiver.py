@@ -51,7 +51,8 @@ class Acceptance:
     secret: str
     max_age_s: float = 600.0
     """How far a callback's time may be from ours, in either direction."""
-    max_body_bytes: int = 64 << 10
+    max_body_bytes: int = 512 << 10
+    """A picture every 10 s of a recording of four hours, URL-encoded, is about 350 KiB."""
     path: str | None = None
     """Where callbacks are sent; None for anywhere."""
     app_id: int | None = None

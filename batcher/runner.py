@@ -417,7 +417,11 @@ class Runner:
                 f"{self._late.reason}, {left:,} left to send; see what holds it up. The next run goes on"
             )
         if left:
-            why = self._stopped_early or f"stopped at the limit of {self._settings.limit}"
+            why = self._stopped_early or (
+                f"stopped at the limit of {self._settings.limit}"
+                if self._claims.limit_reached
+                else "submissions came into the queue as the run ended"
+            )
             if outage := self._governor.outage:
                 return Exit.WORK_LEFT, _in_outage(why, outage, left)
             return Exit.WORK_LEFT, f"{why}, {left:,} left to send"

@@ -54,6 +54,7 @@ SECRET_COMMAND_S = 30.0
 """How long a command may take to print the ServerSecret."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_WHOLE = re.compile(r"[+-]?\d+")
 _SIZE = re.compile(r"(\d+)\s*(k|m)(?:i?b)?", re.IGNORECASE)
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -117,7 +118,7 @@ class Settings(BaseSettings):
     listen_path: str | None = None
     listen_cert: Path | None = None
     listen_key: Path | None = None
-    listen_max_body: int = Field(64 << 10, ge=1 << 10, le=1 << 20)
+    listen_max_body: int = Field(512 << 10, ge=1 << 10, le=1 << 20)
     listen_max_age: float = Field(600.0, gt=0, allow_inf_nan=False)
     submit_new: bool = False
 
@@ -150,8 +151,12 @@ class Settings(BaseSettings):
     @classmethod
     def _size(cls, value: object) -> object:
         """Bytes from ``500000``, ``500K``, ``20MiB``."""
-        matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-        return int(matched[1]) << {"k": 10, "m": 20}[matched[2].lower()] if matched else value
+        if not isinstance(value, str) or _WHOLE.fullmatch(value.strip()):
+            return value
+        matched = _SIZE.fullmatch(value.strip())
+        if not matched:
+            raise ValueError("give bytes, or a whole number with K or M, such as 500K or 20M")
+        return int(matched[1]) << {"k": 10, "m": 20}[matched[2].lower()]
 
     @field_validator("offset", mode="before")
     @classmethod

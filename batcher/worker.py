@@ -180,11 +180,13 @@ class Worker:
         """Settle what has begun here and was not sent: nothing of it left."""
         if self._upcoming is None:
             return
-        (claim, begun), self._upcoming = self._upcoming, None
+        claim, begun = self._upcoming
         try:
-            open_still = await begun
+            open_still = await begun  # who is cancelled meanwhile still has it to take back
         except LedgerError:  # it has not begun, and the run ends for the same reason
+            self._upcoming = None
             return
+        self._upcoming = None
         if open_still:
             await self._settle(claim, HELD_BACK, Wire(), heeded=False)
         else:

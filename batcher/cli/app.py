@@ -23,9 +23,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """The ``batcher`` command."""
-    gc.set_threshold(
-        50_000, 20, 20
-    )  # what is imported stays: to look through it again and again takes longer
+    gc.set_threshold(50_000, 20, 20)  # what is imported stays, and need not be looked through meanwhile
     console = Console(log_format=_log_format(sys.argv[1:]))
     take_over(console)
     try:

@@ -48,7 +48,7 @@ class Group(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - the library moves these types
         """The commands in the order in which they are needed."""
-        return sorted(super().list_commands(ctx), key=lambda name: (ORDER + (name,)).index(name))
+        return sorted(super().list_commands(ctx), key=lambda name: (*ORDER, name).index(name))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
         """Draw the help."""

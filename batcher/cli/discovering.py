@@ -19,6 +19,8 @@ from batcher.cli.unfinished import UnfinishedFile
 from batcher.discovery import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
 from batcher.inquiry import Inquiry
+from batcher.manifest import formats as manifests
+from batcher.manifest.formats import name_says
 from batcher.model import Archive, FileId, Recording
 from batcher.report.listing import Format, head, lines
 from batcher.report.words import count
@@ -236,7 +238,21 @@ def _format(asked: Asked, output: Path | None) -> Format:
         raise SettingsError(f"--format {asked.format}: give csv or jsonl")
     if asked.format is not None:
         return Format(asked.format)
-    return Format.JSONL if output is not None and output.suffix.lower() == ".jsonl" else Format.CSV
+    says = name_says("-" if output is None else output.name)
+    if says.packing or says.format not in _WRITTEN_AS:
+        raise SettingsError(
+            f"--output {output}: discover writes CSV or JSON lines, and its name would have it read as "
+            "something else; name it .csv or .jsonl, or say with --format what it is to hold"
+        )
+    return _WRITTEN_AS[says.format]
+
+
+_WRITTEN_AS = {
+    None: Format.CSV,
+    manifests.Format.CSV: Format.CSV,
+    manifests.Format.JSONL: Format.JSONL,
+}
+"""By what a name says of a manifest."""
 
 
 def _time(asked: Asked, archive: Archive, now: datetime) -> tuple[int | None, int | None]:
@@ -280,18 +296,27 @@ async def _ledger(stack: AsyncExitStack, settings: Settings) -> LedgerReader | N
 
 
 class _Stream:
-    """A list that goes where nothing can be taken back: stdout, a pipe, a device."""
+    """A list that goes where nothing can be taken back: stdout, a pipe, a device.
+
+    What is written first, the heading, goes out with what follows it: who reads a list that could not even be
+    begun finds nothing at all, and no list without recordings.
+    """
 
     before: dict[str, Any] | None = None
 
     def __init__(self, file: Any, place: str) -> None:  # noqa: ANN401 - whatever can be written to
         self._file = file
         self._place = place
+        self._heading: bytes | None = None
 
     def write(self, data: bytes, reached: Mapping[str, Any] | None) -> None:
         del reached
+        if self._heading is None:
+            self._heading = data
+            return
         try:
-            self._file.write(data)
+            self._file.write(self._heading + data)
+            self._heading = b""
             self._file.flush()
         except BrokenPipeError:
             raise  # the reader has what it wanted
@@ -299,7 +324,8 @@ class _Stream:
             raise BatcherError(f"{self._place}: cannot be written: {exc.strerror or exc}") from exc
 
     def finish(self) -> None:
-        """Every part was written as it came."""
+        """Every part was written as it came; of none, there is the heading."""
+        self.write(b"", None)
 
 
 @contextmanager
@@ -343,7 +369,7 @@ def _finished(archive: Archive, output: Path | None, standing: Standing, asked: 
     if asked.since is not None:
         said += f", created since {_utc(standing.since_s)}"
     if standing.left_out:
-        said += f"; {standing.left_out:,} others left out by the options"
+        said += f"; {count(standing.left_out, 'other', 'others')} left out by the options"
     if standing.unmeasured:
         said += f"; {standing.unmeasured:,} kept whose duration is not known"
     if archive is Archive.WS:

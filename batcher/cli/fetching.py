@@ -30,7 +30,6 @@ from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model import FileId, PictureState
 from batcher.records import Fetched, PictureRecord
 from batcher.report.export import encoded
-from batcher.report.summary import ledger_option
 from batcher.report.words import PLACES, count, duration, moment, sentence, size
 from batcher.settings import Settings, is_loopback
 
@@ -58,7 +57,7 @@ INDEX_COLUMNS = (
 )
 
 FIRST_GIVEN_UP = 5
-"""So many pictures that are none are named."""
+"""So many pictures that are none are named, one of each recording and reason."""
 
 _PAGE = 1_000
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -162,22 +161,27 @@ async def _fetch(
         if signals.code is None:
             with contextlib.suppress(asyncio.CancelledError):
                 await _write_index(ledger, wanted.output)
-    ending = _Ending(fetcher.figures, time.monotonic() - began, signals.code, ledger_option(settings.ledger))
+    seconds, totals = time.monotonic() - began, await ledger.counts()
+    before = sum(totals[state] for state in GIVEN_UP) - fetcher.figures.given_up
+    ending = _Ending(fetcher.figures, seconds, signals.code, max(before, 0))
     _say(ending, wanted, given_up, console)
     if as_json:
-        value = await _summary(ledger, wanted, ending)
+        value = _summary(ledger, wanted, ending, totals)
         console.data(json.dumps(value, ensure_ascii=False))
     return ending.exit_code
 
 
 def _heard(given_up: list[Fetched], console: Console) -> Callable[[Fetched], None]:
-    """Keep the first pictures that are none for the summary; a curious person hears of each."""
+    """Keep some pictures that are none for the summary; a curious person hears of each."""
+    told: set[tuple[FileId, str | None]] = set()
 
     def hear(fetched: Fetched) -> None:
         if fetched.state in KEPT:
             return
         console.detail(_line(fetched))
-        if fetched.state is not None and len(given_up) < FIRST_GIVEN_UP:
+        known = (fetched.picture.file_id, fetched.error)
+        if fetched.state is not None and len(told) < FIRST_GIVEN_UP and known not in told:
+            told.add(known)
             given_up.append(fetched)
 
     return hear
@@ -370,8 +374,8 @@ class _Ending:
     figures: FetchFigures
     seconds: float
     signal_code: int | None
-    option: str
-    """The ledger, as it stands on a command line."""
+    given_up_before: int
+    """Pictures that an earlier fetch has told of."""
 
     @property
     def exit_code(self) -> int:
@@ -395,7 +399,7 @@ class _Ending:
             return "some pictures were not given out just now; the same command tries again"
         if self.figures.given_up:
             return "all that can be fetched is fetched; some pictures cannot"
-        return "all pictures are fetched"
+        return "nothing is left to fetch" if self.given_up_before else "all pictures are fetched"
 
 
 def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: Console) -> None:
@@ -415,20 +419,27 @@ def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: 
     if figures.given_up:
         none = {state: figures.by_state[state] for state in GIVEN_UP}
         lines.append(
-            f"  {count(figures.given_up, 'picture')} given up: {', '.join(_states(none))}; the first"
+            f"  {count(figures.given_up, 'picture')} given up: {', '.join(_states(none))}; among them"
         )
         lines += [f"    {_line(one)}" for one in given_up]
-        lines.append(f"  All of them stand in {wanted.output / INDEX}; --again asks for them once more")
+    if ending.given_up_before:
+        lines.append(f"  {count(ending.given_up_before, 'picture')} given up before")
+    if figures.given_up or ending.given_up_before:
+        lines.append(
+            f"  All that were given up stand in {wanted.output / INDEX}; --again asks for them once more"
+        )
     if ending.exit_code and not console.for_programs:
-        console.write("\n".join(lines), fitting=True)
+        console.write("\n".join(lines))
     elif console.for_programs and ending.exit_code:
         console.warn("\n".join(lines))
     else:
         console.say("\n".join(lines))
 
 
-async def _summary(ledger: PictureLedger, wanted: Wanted, ending: _Ending) -> dict[str, object]:
-    figures, totals = ending.figures, await ledger.counts()
+def _summary(
+    ledger: PictureLedger, wanted: Wanted, ending: _Ending, totals: Mapping[PictureState | None, int]
+) -> dict[str, object]:
+    figures = ending.figures
     return {
         "ledger": str(ledger.path),
         "folder": str(wanted.output),

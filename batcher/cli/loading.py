@@ -152,5 +152,6 @@ def tune_process(*, handing_over: bool = False) -> None:
             ledger's writer asks for its turn between any two statements.
     """
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     if handing_over:
         sys.setswitchinterval(HANDOVER_S)

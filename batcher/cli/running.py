@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batcher.cli.announcing import Closing, Heed, closing_of
 from batcher.cli.console import Console
@@ -16,20 +19,22 @@ from batcher.cli.loading import prepare_manifests, tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.measuring import measured, recorded_if_not_begun
 from batcher.cli.rows import how_to_read
-from batcher.cli.tracking import followed, lock_of_tracking, with_tasks
 from batcher.cli.window import until
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
-from batcher.model import State
+from batcher.model import NotReported, State, TaskReport
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.report.words import count
 from batcher.runner import Exit, Runner, RunSettings
 from batcher.settings import Settings, account_of
-from batcher.tracker import Tracker
 from batcher.window import Window
 from batcher.wiring import Service, ready_run, unrecorded
 from batcher.zego.client import Account
+
+if TYPE_CHECKING:
+    from batcher.cli.tracking import Following
+    from batcher.tracker import Tracker
 
 
 async def run_manifests(
@@ -53,7 +58,7 @@ async def run_manifests(
     service = Service(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
     waiting = settings if cut_off else _waiting_within(window, settings)
     async with (
-        lock_of_tracking(path, waiting, console),
+        _lock_of_tracking(path, waiting, console),
         await open_for_writing(path, await lock_for("run", path, waiting, console)) as ledger,
         measured(settings, ledger, console) as measures,
         ready_run(
@@ -67,7 +72,7 @@ async def run_manifests(
             window=window,
             cut_off=cut_off,
         ) as run,
-        followed(settings, service.account, path, console, window, measures.polled) as tasks,
+        _followed(settings, service.account, path, console, window, measures.polled) as tasks,
     ):
         measures.follow(lambda: run.runner.pace)
         for warning in run.warnings:
@@ -81,6 +86,8 @@ async def run_manifests(
             console.problem(f"batcher: not recorded: {lost}")
         summary = replace(await run.summary(ending), row_options=_row_options(settings))
         if tasks and summing_up:
+            from batcher.cli.tracking import with_tasks
+
             summary = with_tasks(summary, summing_up)
             if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
                 await tasks.told()
@@ -125,6 +132,32 @@ async def put_back(
 def _waiting_within(window: Window, settings: Settings) -> Settings:
     """The settings of a run that waits for the ledger no longer than it may last."""
     return settings.model_copy(update={"wait_lock": min(settings.wait_lock, max(window.left_s, 0.0))})
+
+
+# What follows tasks comes in where that is wanted: it would make every run begin later.
+
+
+def _lock_of_tracking(path: Path, settings: Settings, console: Console) -> AbstractAsyncContextManager[None]:
+    if not settings.track:
+        return nullcontext()
+    from batcher.cli.tracking import lock_of_tracking
+
+    return lock_of_tracking(path, settings, console)
+
+
+def _followed(
+    settings: Settings,
+    account: Account,
+    path: Path,
+    console: Console,
+    window: Window,
+    polled: Callable[[TaskReport | NotReported], None] | None,
+) -> AbstractAsyncContextManager[Following | None]:
+    if not settings.track:
+        return nullcontext()
+    from batcher.cli.tracking import followed
+
+    return followed(settings, account, path, console, window, polled)
 
 
 def _run_settings(settings: Settings) -> RunSettings:

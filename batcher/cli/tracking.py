@@ -111,14 +111,11 @@ class Following:
 
 @asynccontextmanager
 async def lock_of_tracking(path: Path, settings: Settings, console: Console) -> AsyncIterator[None]:
-    """Hold the lock on following tasks, if the run is to follow them.
+    """Hold the lock on following tasks while a run sends.
 
     Raises:
         LedgerBusy: somebody follows them already.
     """
-    if not settings.track:
-        yield
-        return
     with await lock_for("run --track", path, settings, console, Purpose.TRACKING):
         yield
 
@@ -130,12 +127,9 @@ async def followed(
     path: Path,
     console: Console,
     window: Window,
-    polled: Callable[[TaskReport | NotReported], None] | None = None,
-) -> AsyncIterator[Following | None]:
-    """Follow tasks while the block goes on, if the run is to; whoever leaves it early stops that, too."""
-    if not settings.track:
-        yield None
-        return
+    polled: Callable[[TaskReport | NotReported], None] | None,
+) -> AsyncIterator[Following]:
+    """Follow tasks while the block goes on; whoever leaves it early stops that, too."""
     async with _opened(settings, account, path, console) as (ledger, client):
         tracker = Tracker(
             ledger,

@@ -23,7 +23,9 @@ LOOKS_AFTER_S = (1, 5, 30, 300, 3_600, 6 * 3_600)
 """When a callback about a task that we do not know is looked at again: its answer may still be on its way, or
 its attempt not yet found to be in doubt."""
 
-UNSETTLED_S = 60
+SOONEST_UNSETTLED_S, LATEST_UNSETTLED_S = 1, 60
+"""A submission on the wire is looked at again when it has been waited for as long again, within these."""
+
 LONGEST_UNSETTLED_S = 48 * 3_600
 """A submission that a killed run has left on the wire is waited for: the next run finds it in doubt."""
 
@@ -172,11 +174,11 @@ def _matched(connection: Connection, about: Subject, now_ms: int) -> Follows:
         return _hold(connection, doubted[0], now_ms)
     if len(doubted) > 1:
         return Follows(Effect.AMBIGUOUS)
-    if (
-        any(row.state == State.SENDING for row in of_recording)
-        and now_ms - about.received_at_ms < LONGEST_UNSETTLED_S * 1000
-    ):
-        return Follows(Effect.OPEN, due_at_ms=now_ms + UNSETTLED_S * 1000, tries=about.tries)
+    waited_ms = now_ms - about.received_at_ms
+    if any(row.state == State.SENDING for row in of_recording) and waited_ms < LONGEST_UNSETTLED_S * 1000:
+        # Most often its answer is but a moment behind; a killed run's comes with the next run.
+        delay_ms = max(SOONEST_UNSETTLED_S * 1000, min(waited_ms, LATEST_UNSETTLED_S * 1000))
+        return Follows(Effect.OPEN, due_at_ms=now_ms + delay_ms, tries=about.tries)
     twice = [row for row in of_recording if row.state == State.SUBMITTED and _lost(connection, row, about)]
     if len(twice) == 1:
         return Follows(Effect.CHECKED, twice[0].id, due_at_ms=now_ms)

@@ -29,6 +29,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 
 from batcher.errors import IllegalMove, LedgerError
+from batcher.ledger import opening
 from batcher.ledger.opening import translated
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -55,7 +56,7 @@ class _Waiting(Generic[I, R]):
 
 
 RESCUE_PATIENCE_MS = 500
-"""How long to wait for a foreign lock once one has not passed in the usual time."""
+"""How long to wait for a foreign lock once one has not passed in the usual time, until one record is kept."""
 
 _Group = dict[Event[Any, Any], list[_Waiting[Any, Any]]]
 
@@ -92,6 +93,7 @@ class Writer:
         self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
         self._closing = False
         self._broken: LedgerError | None = None
+        self._hurried = False
         self._ended: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -204,6 +206,9 @@ class Writer:
             results = self._transact(connection, group)
             if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
                 results = self._rescue(connection, group, results)
+            elif self._hurried and not isinstance(results, Exception):
+                self._set_patience(connection, opening.BUSY_TIMEOUT_S * 1000)
+                self._hurried = False
             elif isinstance(results, Exception):
                 results = self._take_apart(connection, group, results)
         except Exception as exc:  # whatever goes wrong, nobody may wait in vain
@@ -214,9 +219,8 @@ class Writer:
         """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
-        driver = connection.connection.driver_connection
-        if driver is not None:
-            driver.execute(f"PRAGMA busy_timeout = {RESCUE_PATIENCE_MS}")
+        self._hurried = True
+        self._set_patience(connection, RESCUE_PATIENCE_MS)
         known = {event: [one for one in members if one.known] for event, members in group.items()}
         kept: _Group = {event: members for event, members in known.items() if members}
         refused: _Results = [(waiting, error) for waiting in _members(group) if not waiting.known]
@@ -224,6 +228,12 @@ class Writer:
         if isinstance(again, Exception):
             again = [(waiting, again) for waiting in _members(kept)]
         return refused + again
+
+    def _set_patience(self, connection: Connection, ms: int) -> None:
+        """How long the next transactions wait for a foreign lock."""
+        driver = connection.connection.driver_connection
+        if driver is not None:
+            driver.execute(f"PRAGMA busy_timeout = {ms}")
 
     def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
         """Something in the group is impossible: record each item by itself."""

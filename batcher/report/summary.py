@@ -249,7 +249,7 @@ def _in_doubt(summary: Summary, width: int) -> list[str]:
 def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[str]:
     """Which submissions of a state are in doubt, and why."""
     return [
-        paragraph("", f"{record.file_id}: {record.why_in_doubt}", width=width, indent=4)
+        paragraph("", f"{record.file_id}: {record.why_in_doubt}", width=width, indent=4, hang=2)
         for record in records
         if record.state is state and record.why_in_doubt
     ]
@@ -257,7 +257,7 @@ def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[
 
 def invalid_line(row: InvalidRowRecord, width: int) -> str:
     """Where a row that cannot be sent stands, and why."""
-    return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width)
+    return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width, hang=2)
 
 
 def _invalid(summary: Summary, width: int) -> list[str]:
@@ -282,7 +282,7 @@ def _next(summary: Summary, width: int) -> list[str]:
         names += summary.row_options if names else ""
         steps.append((f"batcher run{ledger}{names}", "to go on"))
     if summary.tracking is not None and summary.tracking.tasks.open:
-        steps.append((f"batcher track{ledger}", "for the tasks"))
+        steps.append((f"batcher track{ledger}", "for tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable and summary.exit_code != 3:

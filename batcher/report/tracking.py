@@ -91,7 +91,9 @@ def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
     for one in shown:
         said = one.message or one.status
         lines.append(
-            paragraph("", f"{one.file_id}, task {one.task_id}: {one.state.value}: {said}", width=width)
+            paragraph(
+                "", f"{one.file_id}, task {one.task_id}: {one.state.value}: {said}", width=width, hang=2
+            )
         )
     return lines
 

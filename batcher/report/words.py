@@ -83,10 +83,12 @@ def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
     return "\n".join(lines)
 
 
-def paragraph(label: str, text: str, *, width: int, indent: int = 2, label_width: int = 0) -> str:
-    """A label and its text, wrapped so that the text stands in a column of its own."""
+def paragraph(
+    label: str, text: str, *, width: int, indent: int = 2, label_width: int = 0, hang: int = 0
+) -> str:
+    """A label and its text, wrapped so that the text stands in a column of its own; an entry may hang."""
     head = " " * indent + label + " " * max(label_width - columns(label), 0) + " " * bool(label)
-    return wrapped(text, width, head=head, indent=" " * columns(head))
+    return wrapped(text, width, head=head, indent=" " * (columns(head) + hang))
 
 
 def sentence(text: str) -> str:

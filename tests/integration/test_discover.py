@@ -340,6 +340,19 @@ async def test_filters(cli: Cli) -> None:
             assert sorted(ids_of(part.stdout)) == sorted(names)
 
 
+async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
+    """The summary speaks of one other as of one, and a list may be named as one of JSON lines."""
+    async with serving(cli, holding(4)):
+        every = (await cli(*HUAWEI, "--format", "jsonl")).lines
+        newest = max(row["created"] for row in every)
+        older = [row for row in every if row["created"] < newest]
+        done = await cli(*HUAWEI, "--until", max(row["created"] for row in older), "-o", "all.ndjson")
+        assert (len(every), len(older)) == (4, 3)
+        assert "; 1 other left out by the options" in done.stderr
+        found = (cli.folder / "all.ndjson").read_text("utf-8").splitlines()
+        assert [json.loads(line) for line in found] == older
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -352,6 +365,8 @@ async def test_filters(cli: Cli) -> None:
         (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: goes with --vendor Tencent"),
         (("--vendor", "Huawei", "--format", "xlsx"), "--format xlsx: give csv or jsonl"),
         (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: No such file"),
+        (("--vendor", "Huawei", "-o", "all.xlsx"), "all.xlsx: discover writes CSV or JSON lines"),
+        (("--vendor", "Huawei", "-o", "all.csv.gz"), "all.csv.gz: discover writes CSV or JSON lines"),
     ],
 )
 async def test_what_cannot_be_done_is_said_before_anything_is_asked(

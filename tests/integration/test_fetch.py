@@ -467,7 +467,11 @@ async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: 
         (["-o", "batcher.db"], 2, "--output batcher.db: this is a file"),
         (["-o", "out", "--recording", "99"], 2, "--recording 99: batcher.db does not know it"),
         (["-o", "out", "-l", "none.db"], 6, "there is no ledger here"),
-        (["-o", "out", "--max-bytes", "much"], 2, "--max-bytes much: give a whole number"),
+        (
+            ["-o", "out", "--max-bytes", "much"],
+            2,
+            "--max-bytes much: give bytes, or a whole number with K or M",
+        ),
         (["-o", "out", "--max-bytes", "0"], 2, "--max-bytes 0: give 1 or more"),
         (["-o", "batcher.db/out"], 6, "pictures cannot be kept here: Not a directory"),
         ([], 2, "Missing option"),
@@ -515,6 +519,22 @@ async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: 
     assert (quiet.code, quiet.stderr) == (0, "")
     said = await cli("fetch", "-o", "out", *QUIET)
     assert "1 there already" in said.stderr
+
+
+async def test_on_a_terminal_the_closing_words_keep_to_its_width(cli: Cli) -> None:
+    """One picture of each recording is named, no word is cut; what was told before is not called fetched."""
+    objects = [f"obs://lessons-of-a-school/room-{n}/picture.jpg" for n in range(3)]
+    keep_tasks(cli.folder / "batcher.db", [told("7", *objects), told("8", *objects)])
+    terminal = Terminal(cli, ["fetch", "-o", "out"], 60, {})
+    assert await asyncio.to_thread(terminal.end) == 1
+    assert too_wide(terminal.lines, 60) == []
+    said = " ".join(terminal.text.split())
+    assert "6 pictures given up: 6 refused; among them 7, picture 1: refused" in said
+    assert said.count(", picture ") == 2
+    again = await cli("fetch", "-o", "out", *QUIET)
+    assert again.code == 0
+    assert "Nothing is left to fetch." in again.stderr
+    assert "6 pictures given up before" in again.stderr
 
 
 async def test_on_a_terminal_a_bar_shows_how_far_it_is(cli: Cli, server: PictureServer) -> None:

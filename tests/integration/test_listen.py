@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -200,6 +201,9 @@ async def test_what_is_forged_late_or_made_up_changes_nothing(cli: Cli, manifest
     async with serving(cli, callbacks(by_file=faults)) as sandbox, listening(cli) as listener:
         sandbox.callback_url = listener.url
         assert (await cli.run(manifest(faults), *PICTURES)).code == 0
+        twice = CallbackFault.REPLAYED, CallbackFault.DOUBLED
+        sent = Counter(dict.fromkeys(faults.values(), 1) | dict.fromkeys(twice, 2))
+        await until(lambda: sent <= Counter(one.fault for one in sandbox.callbacks))
         await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(3,)])
         invented = {picture for (picture,) in query(cli.folder / "batcher.db", "SELECT url FROM pictures")}
         assert all(url.startswith("http://127.0.0.1:") and "/_pictures/" in url for url in invented)
@@ -281,6 +285,24 @@ async def test_refusals_tell_no_reason(listener: Listener) -> None:
             assert answer.status == 413
         async with session.get(listener.url + "healthz") as answer:
             assert (answer.status, await answer.text()) == (200, "ok\n")
+
+
+@pytest.mark.parametrize("body", CallbackBody)
+async def test_the_pictures_of_a_long_recording_are_taken(cli: Cli, body: CallbackBody) -> None:
+    """One every 10 s of four hours: a callback as long as honest ones become is not refused by default."""
+    folder = "http://1500030200.vod2.myqcloud.example/a1b2c3d4vodtranscq1500030200/5285890700070558772"
+    pictures = [
+        {"url": f"{folder}/sampleSnapshot/sampleSnapshot_10_{n}.jpg", "offset": n * 10_000}
+        for n in range(1_440)
+    ]
+    fields = sealed(snapshot("t-long", snapshot_pic_list=json.dumps(pictures)))
+    sent = {
+        CallbackBody.JSON: json.dumps(fields).encode(),
+        CallbackBody.URLENCODED: quote(json.dumps(fields)).encode(),
+        CallbackBody.FORM: urlencode(fields).encode(),
+    }
+    async with serving(cli), listening(cli) as listener:
+        assert await post(listener.url, sent[body]) == (200, "ok\n")
 
 
 async def test_a_ledger_that_cannot_take_it_has_it_sent_again(cli: Cli, listener: Listener) -> None:

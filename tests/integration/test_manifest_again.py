@@ -8,8 +8,13 @@ from random import Random
 
 from conftest import PICTURES, Cli, Json, referee, serving, tencent_ids, write_manifest
 
+from batcher.ledger import open_for_writing
+from batcher.loader import HowToRead, load_alone, prepare_all
+from batcher.manifest import Defaults
+from batcher.model import FileId
 from batcher.sandbox import Fault, SandboxSettings
 
+HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 CHANGED = ("--vendor", "Tencent", "--definition", "20", "--offset", "1", "--offset", "2")
 
 
@@ -118,3 +123,30 @@ async def test_load_tells_of_new_invalid_rows(cli: Cli, tmp_path: Path) -> None:
     status: Json = await cli.status()
     assert status["invalid_rows"] == 1
     assert status["app_id"] is None
+
+
+async def test_a_stream_is_no_file_of_that_name(cli: Cli) -> None:
+    """What comes through a pipe is read each time, also where a file is called ``-``."""
+    one, two = tencent_ids(2)
+    (cli.folder / "-").touch()
+    for file_id in (one, two):
+        loaded = await cli("load", "-", *PICTURES, stdin=f"file_id\n{file_id}\n".encode())
+        assert loaded.code == 0, loaded.stderr
+    assert (await cli.status())["submissions"]["total"] == 2
+
+
+async def test_a_link_that_is_moved_on_while_others_are_loaded(
+    tmp_path: Path, manifest: Callable[..., Path]
+) -> None:
+    """Rows that came from another file are not taken for those of the file that the link led to before."""
+    ids = tencent_ids(3)
+    first, before, after = (manifest([one], f"{name}.csv") for one, name in zip(ids, "abc", strict=True))
+    current = tmp_path / "current.csv"
+    current.symlink_to(before)
+    async with await open_for_writing(tmp_path / "batcher.db") as ledger:
+        prepared = prepare_all([str(first), str(current)], HOW)
+        current.unlink()
+        current.symlink_to(after)
+        await load_alone(ledger, prepared)
+        await load_alone(ledger, prepare_all([str(before)], HOW))
+        assert set(await ledger.asked_before(map(FileId, ids))) == set(ids)

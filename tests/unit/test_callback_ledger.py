@@ -178,6 +178,22 @@ async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pa
     assert pair.effects == ["claimed"]
 
 
+async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_long(pair: Pair) -> None:
+    """The submission is still on the wire when its task is called ended: looked at after 1 s, 2 s, 4 s …"""
+    await pair.load(1)
+    [claim] = await pair.run.fresh(after_id=0, limit=1)
+    assert await pair.run.begin(claim, pair.run_id)
+    assert await pair.take(ended()) is Effect.OPEN
+    for wait_s in (0, 1, 1, 2, 4, 8, 16, 32, 60, 60):
+        pair.now[0] += wait_s
+        assert await pair.beside.look_again() == 1
+    made = decide(ACCEPTED, claim, policy=HOLD, proven=False, jitter=lambda most: most)
+    await pair.run.settle(Settlement(claim, ACCEPTED, made), pair.run_id)
+    pair.now[0] += 60
+    assert await pair.beside.look_again() == 1
+    assert pair.effects == ["claimed"]
+
+
 async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None:
     """A callback is a reason to ask once more."""
     await pair.load(1)

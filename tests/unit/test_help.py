@@ -86,6 +86,12 @@ def test_help_is_as_wide_as_can_be_read(columns: int, widest: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_help_tells_to_install_is_an_extra(name: str) -> None:
+    """Square brackets are not taken for markup: the package by itself is there already."""
+    assert "pip install 'batcher'" not in help_of(*name.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_help_shows_no_types_of_the_language(name: str) -> None:
     """A flag takes no value, and says so by naming none."""
     text = help_of(*name.split())

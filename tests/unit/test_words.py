@@ -77,6 +77,11 @@ def test_a_paragraph_stands_in_a_column() -> None:
     assert expected == paragraph("you:", "one two three a-very-long-word-indeed", width=17, label_width=6)
 
 
+def test_an_entry_of_a_list_hangs() -> None:
+    """Where an entry goes on is told from where the next one begins."""
+    assert paragraph("", "7: one two three", width=10, hang=2) == "  7: one\n    two\n    three"
+
+
 @pytest.mark.parametrize(
     ("n_bytes", "expected"),
     [

@@ -310,3 +310,26 @@ async def test_an_event_without_results_leaves_nobody_waiting(tmp_path: Path) ->
     async with writing(tmp_path / "l.db") as (writer, _):
         with pytest.raises(ValueError, match="zip"):
             await asyncio.wait_for(writer.record(too_few, 1), DEADLINE_S)
+
+
+async def test_after_a_lock_has_passed_it_is_patient_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on after a lock that lasted too long waits for the next one as long as for any."""
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_S", 1)
+    monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_MS", 10)
+    path = tmp_path / "numbers.db"
+    async with writing(path) as (writer, _):
+        other = sqlite3.connect(path, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(LedgerError):
+                await writer.record(keep, 1, known=True)
+            other.execute("COMMIT")
+            assert await writer.record(keep, 2, known=True) == 4
+            other.execute("BEGIN IMMEDIATE")
+            asyncio.get_running_loop().call_later(0.2, other.execute, "COMMIT")
+            assert await writer.record(keep, 3, known=True) == 6
+        finally:
+            other.close()
+    assert kept(path) == [2, 3]

@@ -99,7 +99,7 @@ def listen(
     ] = None,
     listen_max_body: Annotated[
         str | None,
-        typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 64KiB)"),
+        typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 512KiB)"),
     ] = None,
     listen_max_age: Annotated[
         str | None,
