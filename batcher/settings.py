@@ -515,12 +515,12 @@ def _problems(
     for error in exc.errors(include_url=False):
         name = str(error["loc"][0])
         given = "" if name in SECRETS or "@" in str(error.get("input")) else f" {error.get('input')!s}"
-        lines.append(f"{_named(name, flags, toml, config)}{given}: {_wanted(error)}")
+        lines.append(f"{_named(name, flags, toml, config)}{given}: {wanted(error)}")
     return lines
 
 
-def _wanted(error: ErrorDetails) -> str:
-    """What to give instead."""
+def wanted(error: ErrorDetails) -> str:
+    """What to give instead of what was not taken, for a setting or a word of a command line."""
     bounds = error.get("ctx", {})
     match error["type"]:
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":

@@ -246,6 +246,8 @@ class Worker:
         elif disposition.state is not State.SUBMITTED:
             self._claims.done(claim)
         if heeded:
+            if isinstance(outcome, NotSent | ReplyLost):
+                await self._take_back()  # an outage may begin with this one, and last for hours
             await self._heed(settlement)
         return recorded
 

@@ -31,10 +31,23 @@ def main() -> None:
     except Exception as exc:  # a line that cannot be understood; whose class is the library's own affair
         if not isinstance(code := getattr(exc, "exit_code", None), int):
             raise
-        if text := exc.format_message() if hasattr(exc, "format_message") else str(exc):
+        if text := _unusable(exc) or (exc.format_message() if hasattr(exc, "format_message") else str(exc)):
             at = getattr(getattr(exc, "ctx", None), "command_path", "batcher")
             console.problem(f"batcher: {text.rstrip('.')}; see {at} --help", exit_code=code)
     sys.exit(code)
+
+
+def _unusable(exc: Exception) -> str | None:
+    """A value that no option takes, in the words in which settings are refused; None when it is not that."""
+    problems = getattr(exc.__cause__, "errors", None)
+    param = getattr(exc, "param", None)
+    if problems is None or param is None:
+        return None
+    from batcher.settings import wanted
+
+    error = problems(include_url=False)[0]
+    option = next((one for one in param.opts if one.startswith("--")), param.metavar or param.opts[0])
+    return f"{option} {error['input']}: {wanted(error)}"
 
 
 def _log_format(words: Sequence[str]) -> str | None:

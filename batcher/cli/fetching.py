@@ -30,7 +30,7 @@ from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model import FileId, PictureState
 from batcher.records import Fetched, PictureRecord
 from batcher.report.export import encoded
-from batcher.report.words import PLACES, count, duration, moment, sentence, size
+from batcher.report.words import PLACES, count, duration, lasting, moment, sentence, size
 from batcher.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
@@ -408,7 +408,7 @@ def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: 
     lines = [sentence(ending.reason)]
     if figures.kept or not figures.ended:
         in_place = f"; {figures.in_place:,} there already" if figures.in_place else ""
-        took = f" ({size(figures.n_bytes)} in {duration(ending.seconds)}): {', '.join(_states(kept))}"
+        took = f" ({size(figures.n_bytes)} in {lasting(ending.seconds)}): {', '.join(_states(kept))}"
         what = took if figures.kept else ""
         lines.append(f"  {count(figures.kept, 'picture')} fetched into {wanted.output}{what}{in_place}")
     if figures.left:

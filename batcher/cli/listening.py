@@ -74,7 +74,7 @@ async def listen(settings: Settings, console: Console) -> int:
         url = await _received(receiver, settings, tls, stack)
         _introduce(settings, console, url, confirms=client is not None, secured=tls is not None)
         code = await _until(stopped, confirming)
-    said.close()
+    said.close(code)
     return code
 
 
@@ -189,11 +189,13 @@ class _Said:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._refused: Counter[str] = Counter()
+        self._taken_in_all = self._refused_in_all = 0
         self._next: asyncio.TimerHandle | None = None
 
     def __call__(self, notice: Notice) -> None:
         if isinstance(notice, CallbackRefused):
             self._count(notice)
+        self._taken_in_all += isinstance(notice, CallbackTaken)
         if (
             not isinstance(notice, CallbackTaken | CallbackRefused | ClaimChecked)
             or self._console.for_programs
@@ -204,14 +206,17 @@ class _Said:
         elif self._console.volume is Volume.VERBOSE:
             self._console.write(notice.words, needed=False)
 
-    def close(self) -> None:
-        """Say what was not said yet."""
+    def close(self, code: int) -> None:
+        """Say what was not said yet, and what there was in all."""
         if self._next is not None:
             self._next.cancel()
         self._tell()
+        taken, refused = count(self._taken_in_all, "callback"), count(self._refused_in_all, "request")
+        self._console.say(f"Stopped by {signal.Signals(code - 128).name}: {taken} taken, {refused} refused.")
 
     def _count(self, notice: CallbackRefused) -> None:
         self._refused[notice.why] += 1
+        self._refused_in_all += 1
         if self._next is None:
             self._tell()
             self._next = asyncio.get_running_loop().call_later(WARN_EVERY_S, self._again)

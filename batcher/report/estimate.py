@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from batcher.report.words import count, duration
+from batcher.report.words import count, duration, lasting
 
 
 def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> float | None:
@@ -32,7 +32,8 @@ def rest(left: int, rate_per_s: float, window_s: float | None) -> str:
     """
     seconds = left / rate_per_s
     nights = math.ceil(seconds / window_s) if window_s else 1
-    text = f"about {duration(seconds)} at {rate_per_s:.3g} a second"
+    about = f"about {duration(seconds)}" if seconds >= 1 else lasting(seconds)
+    text = f"{about} at {rate_per_s:.3g} a second"
     return (
         text
         if nights == 1 or not window_s

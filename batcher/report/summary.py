@@ -19,7 +19,7 @@ from batcher.report.tracking import (
     tracking_lines,
     trouble_lines,
 )
-from batcher.report.words import columns, count, duration, moment, paragraph, sentence, wrapped
+from batcher.report.words import columns, count, lasting, moment, paragraph, sentence, wrapped
 
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
@@ -196,7 +196,7 @@ def _effort(summary: Summary) -> list[str]:
         return ["Nothing was sent."]
     rate_per_s = summary.sent / summary.seconds if summary.seconds >= 1 else 0.0
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
-    lasted = duration(summary.seconds) if summary.seconds >= 1 else "less than 1 s"
+    lasted = lasting(summary.seconds)
     lines = [f"Sent {count(summary.sent, 'request')} in {lasted}{pace}."]
     if summary.now.open and summary.exit_code == WORK_LEFT:
         measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s

@@ -8,7 +8,7 @@ from typing import Any
 from batcher.model import Outage, TaskState
 from batcher.records import TaskTrouble
 from batcher.report.figures import TROUBLED_TASKS, TaskFigures
-from batcher.report.words import count, duration, moment, paragraph
+from batcher.report.words import count, lasting, moment, paragraph
 
 FIRST_TROUBLES = 5
 
@@ -64,7 +64,7 @@ def tracking_lines(summary: TrackingSummary, width: int) -> list[str]:
     """What has become of tasks, how much asking it took, and those to look at."""
     lines = task_lines(summary.tasks)
     if summary.polls:
-        lasted = duration(summary.seconds) if summary.seconds >= 1 else "less than 1 s"
+        lasted = lasting(summary.seconds)
         lines += ["", f"  Asked {count(summary.polls, 'time')} in {lasted}."]
     return lines + trouble_lines(summary, width)
 

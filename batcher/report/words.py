@@ -36,6 +36,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def lasting(seconds: float) -> str:
+    """How long something takes that surely takes some time: never ``0 s``."""
+    return duration(seconds) if seconds >= 1 else "less than 1 s"
+
+
 def moment(at: datetime | None) -> str:
     """ISO 8601 in UTC to the millisecond; empty when there was none."""
     if at is None:

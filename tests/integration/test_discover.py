@@ -317,6 +317,16 @@ async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
         assert sorted(row["file_id"] for row in await referee(cli, sandbox)) == videos
 
 
+async def test_a_run_hears_of_a_list_that_could_not_be_begun(cli: Cli) -> None:
+    """No heading comes where nothing could be asked: the run ends with 2, unlike after a quiet day."""
+    async with serving(cli, holding(0)):
+        quiet = await cli(*TENCENT)
+        refused = await cli(*TENCENT, env={"BATCHER_SERVER_SECRET": "0" * 32})
+        ran = [(await cli.run("-", stdin=one.stdout.encode())).code for one in (quiet, refused)]
+    assert [(quiet.code, ids_of(quiet.stdout)), (refused.code, refused.stdout)] == [(0, []), (3, "")]
+    assert ran == [0, 2]
+
+
 async def test_filters(cli: Cli) -> None:
     """Category, duration and the ends of the time leave out what they say, and the summary counts it."""
     async with serving(cli, holding(2_000)) as sandbox:

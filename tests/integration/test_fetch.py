@@ -521,6 +521,7 @@ async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: 
     assert "1 there already" in said.stderr
 
 
+@pytest.mark.usefixtures("server")
 async def test_on_a_terminal_the_closing_words_keep_to_its_width(cli: Cli) -> None:
     """One picture of each recording is named, no word is cut; what was told before is not called fetched."""
     objects = [f"obs://lessons-of-a-school/room-{n}/picture.jpg" for n in range(3)]

@@ -470,16 +470,20 @@ async def test_it_speaks_tls_and_reads_its_certificate_again(cli: Cli, tmp_path:
 
 
 async def test_a_signal_ends_it_in_order(cli: Cli) -> None:
-    """Silent connections do not hold it up; SIGINT is told from SIGTERM."""
+    """Silent connections do not hold it up, it says what there was; SIGINT is told from SIGTERM."""
     async with serving(cli):
         process = await cli.start("listen", "--port", "0", env=SECRET_GIVEN)
         assert process.stderr is not None
         port = int((await process.stderr.readline()).decode().split()[3].rsplit(":", 1)[1].strip("/"))
         with closing(socket.create_connection(("127.0.0.1", port))) as silent:
             silent.send(b"POST / HTTP/1.1\r\n")
+            with closing(socket.create_connection(("127.0.0.1", port))) as unsigned:
+                unsigned.send(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
+                assert b" 400 " in await asyncio.to_thread(unsigned.recv, 100)
             process.send_signal(signal.SIGINT)
             done = await cli.finish(process)
     assert done.code == 130
+    assert done.stderr.splitlines()[-1] == "Stopped by SIGINT: 0 callbacks taken, 1 request refused."
 
 
 BAD_SETTINGS = [

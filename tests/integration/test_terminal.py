@@ -234,6 +234,9 @@ async def test_a_mistyped_line_is_answered_in_one(cli: Cli) -> None:
     """What cannot be understood is named, with the help that tells what can."""
     for words, expected in (
         (("run", "--rat", "3"), "batcher: No such option: --rat"),
+        (("run", "--rate", "fast"), "batcher: --rate fast: give a number;"),
+        (("codes", "ten"), "batcher: N ten: give a whole number;"),
+        (("report", "--recordings", "0"), "batcher: --recordings 0: give 1 or more;"),
         (("show",), "batcher: Missing argument"),
         (("nonsense",), "batcher: No such command"),
     ):

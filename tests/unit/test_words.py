@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from batcher.report.words import columns, count, duration, moment, paragraph, sentence, size, wrapped
+from batcher.report.words import columns, count, duration, lasting, moment, paragraph, sentence, size, wrapped
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,15 @@ def test_a_paragraph_stands_in_a_column() -> None:
     """The text wraps beside its label, and no word is broken."""
     expected = "  you:   one two\n         three\n         a-very-long-word-indeed"
     assert expected == paragraph("you:", "one two three a-very-long-word-indeed", width=17, label_width=6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0, "less than 1 s"), (0.99, "less than 1 s"), (1.0, "1 s"), (75.2, "1 min 15 s")],
+)
+def test_what_took_some_time_never_took_none(seconds: float, expected: str) -> None:
+    """What is shorter than a second is said to be that."""
+    assert expected == lasting(seconds)
 
 
 def test_an_entry_of_a_list_hangs() -> None:

@@ -6,18 +6,19 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 
 from batcher.claims import Claims
 from batcher.ledger import Ledger, open_for_writing
 from batcher.loader import HowToRead, load_alone, prepare_all
 from batcher.manifest import Defaults
-from batcher.model import Answer, FileId, InDoubtPolicy, Outcome, Parameters, Settlement, TaskId
+from batcher.model import Answer, FileId, InDoubtPolicy, Outcome, Parameters, ReplyLost, Settlement, TaskId
 from batcher.pacer import Turn
-from batcher.worker import Standing, Worker
+from batcher.worker import Heed, Standing, Worker
 from batcher.zego.client import Wire
 
+ACCEPTED = Answer(0, task_id=TaskId("t-1"))
 HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
 
 
@@ -41,31 +42,31 @@ class HeldAfterOne:
         return turn.at > 0
 
 
-class Accepting:
-    """A service that accepts what it is asked for, after something has happened."""
+class Answering:
+    """A service that always answers alike, after something has happened."""
 
-    def __init__(self, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, outcome: Outcome, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._outcome = outcome
         self._meanwhile = meanwhile
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
-        """Accept."""
-        del asked
+        """Answer."""
+        del file_id, asked
         assert on_wire is not None
         await on_wire.leaves()
         self._meanwhile()
-        return Answer(0, "success", "r-1", None, TaskId(f"{file_id}-task"), 200, None, clock_corrected=False)
+        return self._outcome
 
 
-async def heed(_: Settlement) -> None:
+async def ignore(_: Settlement) -> None:
     """Nothing follows."""
 
 
 async def test_what_is_begun_ahead_is_taken_back_by_a_worker_that_is_cut_off(tmp_path: Path) -> None:
     """Cut off while the ledger is locked and turns are held back, it leaves nothing that looks like sent."""
-    path, archive = tmp_path / "batcher.db", tmp_path / "archive.csv"
-    archive.write_text("file_id\n1397757897438985123\n1397757897438985177\n")
+    path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:
-        await load_alone(ledger, prepare_all([str(archive)], HOW))
+        await _load_two(ledger, tmp_path)
         other = sqlite3.connect(path, isolation_level=None)
         turns = HeldAfterOne()
 
@@ -74,7 +75,9 @@ async def test_what_is_begun_ahead_is_taken_back_by_a_worker_that_is_cut_off(tmp
             turns.held = True
             turns.holding.set()
 
-        worker = asyncio.create_task((await _worker(ledger, turns, Accepting(lock_and_hold))).work())
+        worker = asyncio.create_task(
+            (await _worker(ledger, turns, Answering(ACCEPTED, lock_and_hold), ignore)).work()
+        )
         await turns.holding.wait()
         for _ in range(20):  # until it waits for the second begin
             await asyncio.sleep(0)
@@ -82,13 +85,39 @@ async def test_what_is_begun_ahead_is_taken_back_by_a_worker_that_is_cut_off(tmp
         other.execute("COMMIT")
         await asyncio.wait((worker,))
         other.close()
-    with sqlite3.connect(path) as connection:
-        states = connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
-    connection.close()
-    assert states == [("submitted", 1), ("pending", 1)]
+    assert _states(path) == [("submitted", 1), ("pending", 1)]
 
 
-async def _worker(ledger: Ledger, turns: HeldAfterOne, service: Accepting) -> Worker:
+async def test_nothing_stays_begun_while_an_outage_is_waited_out(tmp_path: Path) -> None:
+    """Who has met silence takes back what was begun ahead before the run as a whole reacts to it."""
+    path = tmp_path / "batcher.db"
+    found: list[tuple[str, int]] = []
+
+    async def heed(_: Settlement) -> None:
+        found[:] = found or _states(path)
+        turns.held = True
+
+    async with await open_for_writing(path) as ledger:
+        await _load_two(ledger, tmp_path)
+        turns = HeldAfterOne()
+        worker = asyncio.create_task((await _worker(ledger, turns, Answering(ReplyLost("no")), heed)).work())
+        await asyncio.wait((worker,))
+    assert found == [("in_doubt", 1), ("pending", 1)]
+
+
+async def _load_two(ledger: Ledger, folder: Path) -> None:
+    archive = folder / "archive.csv"
+    archive.write_text("file_id\n1397757897438985123\n1397757897438985177\n")
+    await load_alone(ledger, prepare_all([str(archive)], HOW))
+
+
+def _states(path: Path) -> list[tuple[str, int]]:
+    """State and number of attempts of each submission, as another program sees them."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
+
+
+async def _worker(ledger: Ledger, turns: HeldAfterOne, service: Answering, heed: Heed) -> Worker:
     claims = Claims(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
     await claims.open(loading=False)
     return Worker(

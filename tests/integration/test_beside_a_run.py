@@ -1,0 +1,64 @@
+"""Others write to the ledger while a run goes on: what they add is sent, or named as what it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from conftest import PICTURES, Cli, referee, serving, tencent_ids
+from test_listen import callbacks, listening, post, record, sealed
+
+from batcher.ledger.tables import NO_CODE, NO_RUN
+
+
+async def test_what_a_listener_adds_while_the_last_answer_is_waited_for_is_sent(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """A recording told of during the run's last request is sent by the same run, which ends with 0."""
+    old, new = tencent_ids(2)
+    async with serving(cli, callbacks(latency_ms=800)) as sandbox:
+        async with listening(cli, "--submit-new", "--definition", "10", "--offset", "1") as listener:
+            process = await cli.start("run", manifest([old]), *PICTURES, "--progress", "none")
+            await sandbox.wait_for(lambda: len(sandbox.log) == 1, 20)
+            assert (await post(listener.url, sealed(record(new))))[0] == 200
+            done = await cli.finish(process)
+        assert done.code == 0, done.stderr
+        rows = await referee(cli, sandbox)
+    assert {row["file_id"]: row["status"] for row in rows} == {old: "submitted", new: "submitted"}
+
+
+async def test_what_is_released_too_late_is_left_and_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A submission put back in the queue when its turn has passed ends the run with 4 and true words."""
+    archive, path = manifest(tencent_ids(2)), cli.folder / "batcher.db"
+    async with serving(cli, callbacks(latency_ms=800)) as sandbox:
+        assert (await cli("load", archive, *PICTURES)).code == 0
+        _change(path, "UPDATE submissions SET tries_doubt = 1")
+        _move_the_first(path, "pending", "in_doubt")
+        process = await cli.start("run", "--progress", "none")
+        await sandbox.wait_for(lambda: len(sandbox.log) == 1, 20)
+        _move_the_first(path, "in_doubt", "pending")
+        done = await cli.finish(process)
+        assert done.code == 4, done.stderr
+        said = " ".join(done.stderr.split())
+        assert "ubmissions came into the queue as the run ended, 1 left to send" in said
+        assert (await cli("run", "--progress", "none")).code == 0
+        await referee(cli, sandbox)
+
+
+def _move_the_first(path: Path, before: str, after: str) -> None:
+    """Move a submission as a callback does that names its task, and a poll that denies it."""
+    tally = f"VALUES ('{after}', {NO_CODE}, {NO_RUN}, 1)"
+    _change(
+        path,
+        f"UPDATE submissions SET state = '{after}' WHERE id = 1",  # noqa: S608 - words of ours
+        f"UPDATE tallies SET n = n - 1 WHERE state = '{before}'",  # noqa: S608 - words of ours
+        f"INSERT INTO tallies (state, code, run_id, n) {tally} ON CONFLICT DO UPDATE SET n = n + 1",
+    )
+
+
+def _change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, timeout=10)) as other, other:
+        for statement in statements:
+            other.execute(statement)
