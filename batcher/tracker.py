@@ -11,6 +11,7 @@ polls nor bunches them.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -157,7 +158,7 @@ class Missed(NamedTuple):
 
     times: int
     reports_before: int
-    """Reports of all tasks up to the first time."""
+    """Reports of all tasks up to the first time, but for one that came shortly before."""
 
 
 def wait_s(task: Followed, now_ms: int, jitter: Jitter) -> float:
@@ -413,6 +414,7 @@ class Tracker:
         self._agenda = Agenda(book, self._now_ms, lambda: not (self._sending or settings.follow))
         self._missed: dict[SubmissionId, Missed] = {}
         self._reports = 0
+        self._reported_at_ms = -math.inf
         self._proven = False
         self._silent = 0
         self._probing = False
@@ -561,7 +563,8 @@ class Tracker:
         else:
             self._missed.pop(task.id, None)
             missed = Missed(0, 0)
-            self._reports += isinstance(outcome, TaskReport)
+            if isinstance(outcome, TaskReport):
+                self._reports, self._reported_at_ms = self._reports + 1, self._now_ms()
         polled = judge(
             outcome,
             task,
@@ -581,7 +584,8 @@ class Tracker:
         before = self._missed.get(task.id)
         if before is None:
             said = (task.status or "").startswith((NO_TASK, "code ", "HTTP "))
-            before = Missed(int(said), self._reports)
+            lately = self._now_ms() - self._reported_at_ms < BELIEVED_AFTER_S * 1000
+            before = Missed(int(said), self._reports - lately)
         missed = self._missed[task.id] = before._replace(times=before.times + 1)
         return missed
 
