@@ -5,7 +5,6 @@ The commands stand in ``commands``, by the headings of the help.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -23,7 +22,6 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """The ``batcher`` command."""
-    gc.set_threshold(50_000, 20, 20)  # what is imported stays, and need not be looked through meanwhile
     console = Console(log_format=_log_format(sys.argv[1:]))
     take_over(console)
     try:

@@ -8,7 +8,16 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.console import Console
-from batcher.cli.program import MAIN, announcer_of, command, end_async, fast_loop, flags_of, settings_of
+from batcher.cli.program import (
+    MAIN,
+    announcer_of,
+    begin_quickly,
+    command,
+    end_async,
+    fast_loop,
+    flags_of,
+    settings_of,
+)
 
 
 @command(MAIN)
@@ -68,6 +77,7 @@ def run(
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
     """
     given = dict(locals())
+    begin_quickly()
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
@@ -117,6 +127,7 @@ def load(
     Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
     """
     given = dict(locals())
+    begin_quickly()
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
