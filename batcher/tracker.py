@@ -353,10 +353,11 @@ class Agenda:
     async def _wait(self) -> None:
         """Wait until something may be due, or there is nothing to wait for."""
         over = self._is_over()  # before the look: what is submitted later is then not overlooked
-        left = await self._book.left(beyond=len(self._held))
+        in_hand = len(self._held)  # they may be put off while the ledger is asked
+        left = await self._book.left(beyond=in_hand)
         if left.untracked and not self._barren:
             return
-        if left.next_due_ms is None and not self._held and over:
+        if left.next_due_ms is None and not in_hand and not self._held and over:
             self.emptied = True
             self.close()
             return

@@ -268,7 +268,7 @@ async def test_one_attempt_is_one_request(
     assert server.connections >= 6 if answered == 0 else server.connections == 2
     rows = await cli.export()
     states = ["submitted"] * answered + ["in_doubt"]
-    assert [row["status"] for row in rows] == (states * 6)[:6]
+    assert sorted(row["status"] for row in rows) == sorted((states * 6)[:6])
     assert [row["attempts"] for row in rows] == [1] * 6
 
 

@@ -351,6 +351,27 @@ def test_no_end_is_asked_about_again() -> None:
     assert len(asked) == 40
 
 
+class LateBook(Book):
+    """A ledger that says what is left a moment after it has looked."""
+
+    async def left(self, *, beyond: int = 0) -> TaskCounts:
+        found = await super().left(beyond=beyond)
+        await asyncio.sleep(0.05)
+        return found
+
+
+def test_what_is_put_off_while_the_ledger_is_asked_is_waited_for() -> None:
+    """A poll in hand when the ledger is asked what is left, and put off before that answers, ends nothing."""
+
+    async def scenario() -> dict[SubmissionId, Followed]:
+        tried = Tried(lambda n, _: PROCESSING if n == 1 else FINISHED, book=LateBook([task()]))
+        tried.service.latency_s = 0.08
+        assert (await tried.run()).exit is Exit.DONE
+        return tried.book.open
+
+    assert run_virtually(scenario()) == {}
+
+
 def test_polls_keep_their_pace() -> None:
     """However many tasks are due, no second sees more polls than the limit."""
     ended, tried = tracked(lambda *_: FINISHED, *map(task, range(100)))
