@@ -252,15 +252,17 @@ class Silent:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("answered", [0, 2])
+@pytest.mark.parametrize("rate", ["900", "100000"])
 async def test_one_attempt_is_one_request(
-    cli: Cli, manifest: Callable[..., Path], answered: int, reset: bool
+    cli: Cli, manifest: Callable[..., Path], rate: str, answered: int, reset: bool
 ) -> None:
     """A connection that ends unanswered, new or kept alive, by FIN or RST, has seen one request each."""
     server = Silent(answered=answered, reset=reset)
     ids = tencent_ids(6)
     archive = manifest(ids)
     async with server.listening(cli):
-        done = await cli.run(archive, *PICTURES, "--in-doubt", "hold", "--concurrency", "1")
+        one_by_one = ("--in-doubt", "hold", "--concurrency", "1", "--rate", rate)
+        done = await cli("run", archive, *PICTURES, *FAST, *one_by_one)
         assert done.code == 1, done.stderr
         again = await cli.run("--in-doubt", "hold")
         assert again.code == 0, again.stderr
@@ -268,7 +270,11 @@ async def test_one_attempt_is_one_request(
     assert server.connections >= 6 if answered == 0 else server.connections == 2
     rows = await cli.export()
     states = ["submitted"] * answered + ["in_doubt"]
-    assert sorted(row["status"] for row in rows) == sorted((states * 6)[:6])
+    expected, found = (states * 6)[:6], [row["status"] for row in rows]
+    if rate == "900":
+        assert found == expected
+    else:  # what was begun ahead when an answer was lost is taken back, and sent after the others
+        assert sorted(found) == sorted(expected)
     assert [row["attempts"] for row in rows] == [1] * 6
 
 
