@@ -6,6 +6,8 @@ Nothing of it is imported before one of them is asked for.
 
 from typing import TYPE_CHECKING
 
+from batcher._version import __version__
+
 if TYPE_CHECKING:
     from batcher.api import (
         Account,
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
         read_ledger,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Account",
     "BatcherError",

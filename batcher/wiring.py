@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.errors import SettingsError
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, HowToRead, Prepared, refuse_resubmissions

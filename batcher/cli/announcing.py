@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.cli.hearers import addresses_of, kind_of
 from batcher.errors import BatcherError

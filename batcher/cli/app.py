@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.cli.commands import finding, following, rehearsing, results, submitting, upkeep  # noqa: F401
 from batcher.cli.console import Console
 from batcher.cli.logs import take_over

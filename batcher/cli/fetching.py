@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.cli.display import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.cli.output import Interruptible, opened

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batcher import __version__
+from batcher._version import __version__
 from batcher.cli.codes import DOES_IN_CHINESE
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened

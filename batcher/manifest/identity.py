@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from batcher import __version__
+from batcher._version import __version__
 
 
 class Mark(NamedTuple):
