@@ -42,9 +42,9 @@ from batcher.ledger import (
 )
 from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
 from batcher.manifest import Defaults
-from batcher.model import FileId, InDoubtPolicy, InvalidRow, State
-from batcher.notices import Notice, Tell, to_nobody
-from batcher.records import InvalidRowRecord, Load
+from batcher.model.events import Notice, Tell, to_nobody
+from batcher.model.records import InvalidRowRecord, Load
+from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.report.figures import Figures, figures
 from batcher.report.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
@@ -238,7 +238,8 @@ class OpenLedger(ReadLedger):
             how: how they are read.
             endpoint: the service's URL; plain ``http`` for this machine's own addresses alone.
             timeout_s: how long one call may take.
-            tell: called with each notice of :mod:`batcher.notices`, in the event loop; must not block. What
+            tell: called with each notice of :mod:`batcher.model.events`, in the event loop; must not block.
+            What
                 it raises stops the run in order and comes out here.
 
         Returns:

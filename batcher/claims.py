@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from batcher.model import Claim, SubmissionId
+from batcher.model.submission import Claim, SubmissionId
 
 PAGE = 1_000
 """Open submissions fetched at once."""

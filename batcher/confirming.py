@@ -17,8 +17,9 @@ from batcher.disposition import Kind, kind_of
 from batcher.errors import LedgerError
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
-from batcher.model import HELD_BACK, Answer, Effect, HttpRefusal, NotReported, TaskReport
-from batcher.notices import ClaimChecked, Tell, to_nobody
+from batcher.model.events import ClaimChecked, Tell, to_nobody
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported
+from batcher.model.task import Effect, TaskReport
 from batcher.pacer import Pacer
 from batcher.runner import Exit
 from batcher.tracker import NO_TASK, Service, Tracker, TrackSettings

@@ -19,7 +19,8 @@ from typing import NamedTuple, Protocol
 
 from batcher.errors import Refused
 from batcher.inquiry import Inquiry
-from batcher.model import Answer, Archive, FileId, NotReported, Recording
+from batcher.model.outcome import Answer, NotReported
+from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
 from batcher.zego.media import LOOKED_UP, Search, SearchPage, fitting_prefix

@@ -12,19 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from batcher.model import (
-    Answer,
-    Claim,
-    Decision,
-    Disposition,
-    HttpRefusal,
-    InDoubtPolicy,
-    NotSent,
-    Outcome,
-    ReplyLost,
-    State,
-    Tries,
-)
+from batcher.model.outcome import Answer, Decision, Disposition, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.submission import Claim, InDoubtPolicy, State, Tries
 
 BUSY_TRIES = 5
 UNKNOWN_TRIES = 3

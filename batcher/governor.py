@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from batcher.disposition import Kind, kind_of
-from batcher.model import (
+from batcher.model.events import NotSubmitted, OutageBegan, OutageOver, Rejected, Tell, Waiting
+from batcher.model.outcome import (
     HELD_BACK,
     Answer,
     Decision,
@@ -26,9 +27,8 @@ from batcher.model import (
     Outcome,
     ReplyLost,
     Settlement,
-    State,
 )
-from batcher.notices import NotSubmitted, OutageBegan, OutageOver, Rejected, Tell, Waiting
+from batcher.model.submission import State
 from batcher.pacer import Pacer
 from batcher.zego.codes import meaning
 

@@ -33,8 +33,8 @@ from batcher.governor import (
     SUSPECT_PAUSE_S,
     halt_reason,
 )
-from batcher.model import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.notices import OutageBegan, OutageOver, Tell, to_nobody
+from batcher.model.events import OutageBegan, OutageOver, Tell, to_nobody
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.pacer import Pacer
 from batcher.zego.client import Wire
 

@@ -35,8 +35,8 @@ from batcher.manifest import (
     redacted,
     rounded_ids,
 )
-from batcher.model import FileId, InvalidRow, LoadId, Parameters, Row
-from batcher.notices import PassedOver, Tell, to_nobody
+from batcher.model.events import PassedOver, Tell, to_nobody
+from batcher.model.submission import FileId, InvalidRow, LoadId, Parameters, Row
 from batcher.report.words import count
 
 RESUBMITTED_SHARE = 0.1

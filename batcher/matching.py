@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from batcher.loader import HowToRead, in_thread
 from batcher.manifest import Manifest
-from batcher.model import FileId, InvalidRow, Row
-from batcher.records import Record
+from batcher.model.records import Record
+from batcher.model.submission import FileId, InvalidRow, Row
 
 PAGE_ROWS = 1_000
 

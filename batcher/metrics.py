@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from batcher.errors import LedgerError
 from batcher.ledger import LedgerReader
-from batcher.model import (
+from batcher.model.outcome import (
     Answer,
     Decision,
     HttpRefusal,
@@ -34,13 +34,11 @@ from batcher.model import (
     NotSent,
     Outcome,
     ReplyLost,
-    RunId,
     Settlement,
-    State,
-    TaskReport,
-    TaskState,
 )
-from batcher.records import Run, Tally, TaskTally
+from batcher.model.records import Run, Tally, TaskTally
+from batcher.model.submission import RunId, State
+from batcher.model.task import TaskReport, TaskState
 from batcher.report.figures import figures, task_figures
 
 WRITE_EVERY_S = 30.0

@@ -19,14 +19,14 @@ from functools import partial
 
 from aiohttp import web
 
-from batcher.callbacks import FACTS, Callback, Composed, Recorded, event_of
 from batcher.errors import LedgerError, UnreadableCallback
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.manifest import Defaults
 from batcher.manifest.columns import read_columns
 from batcher.manifest.rows import read_rows
-from batcher.model import InvalidRow, Row, Vendor
-from batcher.notices import CallbackRefused, CallbackTaken, Tell, to_nobody
+from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, event_of
+from batcher.model.events import CallbackRefused, CallbackTaken, Tell, to_nobody
+from batcher.model.submission import InvalidRow, Row, Vendor
 from batcher.zego.callbacks import is_signed, read_callback
 
 REQUEST_S = 10.0

@@ -25,10 +25,11 @@ from batcher.errors import LedgerError, ManifestError
 from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, Loader, Prepared
-from batcher.model import TROUBLED, InDoubtPolicy, Outage, ReplyLost, RunId, Settlement, State
-from batcher.notices import Halted, PaceChanged, RunStarted, Tell, to_nobody
+from batcher.model.events import Halted, PaceChanged, RunStarted, Tell, to_nobody
+from batcher.model.outcome import Outage, ReplyLost, Settlement
+from batcher.model.records import Tally
+from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
 from batcher.pacer import Pacer
-from batcher.records import Tally
 from batcher.window import Window
 from batcher.worker import Standing, Worker
 from batcher.zego.client import ZegoClient

@@ -31,7 +31,7 @@ from pydantic_settings import (
 )
 
 from batcher.errors import SettingsError
-from batcher.model import InDoubtPolicy, Place
+from batcher.model.submission import InDoubtPolicy, Place
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -32,21 +32,10 @@ from batcher.governor import (
     halt_reason,
 )
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
-from batcher.model import (
-    HELD_BACK,
-    Answer,
-    HttpRefusal,
-    NotReported,
-    NotSent,
-    Outage,
-    ReplyLost,
-    SubmissionId,
-    TaskId,
-    TaskReport,
-    TaskState,
-    Vendor,
-)
-from batcher.notices import OutageBegan, OutageOver, Tell, Waiting, to_nobody
+from batcher.model.events import OutageBegan, OutageOver, Tell, Waiting, to_nobody
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
+from batcher.model.submission import SubmissionId, TaskId, Vendor
+from batcher.model.task import TaskReport, TaskState
 from batcher.pacer import Pacer
 from batcher.runner import METER_S, TIME_OVER, Exit, defect
 from batcher.window import Window

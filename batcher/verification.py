@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from batcher.discovery import Pages
 from batcher.manifest.rounding import as_rounded
-from batcher.model import Answer, FileId, Recording
+from batcher.model.outcome import Answer
+from batcher.model.submission import FileId, Recording
 from batcher.zego.codes import meaning
 
 CALLS_AT_ONCE = 16

@@ -16,9 +16,10 @@ from batcher._version import __version__
 from batcher.errors import SettingsError
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, HowToRead, Prepared, refuse_resubmissions
-from batcher.model import LoadId, Settlement
-from batcher.notices import Tell, to_nobody
-from batcher.records import Run
+from batcher.model.events import Tell, to_nobody
+from batcher.model.outcome import Settlement
+from batcher.model.records import Run
+from batcher.model.submission import LoadId
 from batcher.report.changes import changes_lines
 from batcher.report.estimate import window_s
 from batcher.report.figures import figures, of_run, since

@@ -20,22 +20,17 @@ from typing import Protocol
 from batcher.claims import Claims
 from batcher.disposition import Jitter, decide
 from batcher.errors import LedgerError
-from batcher.model import (
+from batcher.model.outcome import (
     HELD_BACK,
     Answer,
-    Claim,
     Disposition,
-    FileId,
     HttpRefusal,
-    InDoubtPolicy,
     NotSent,
     Outcome,
-    Parameters,
     ReplyLost,
-    RunId,
     Settlement,
-    State,
 )
+from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State
 from batcher.pacer import Turn
 from batcher.zego.client import Wire
 

@@ -17,7 +17,7 @@ from batcher.cli.console import Console
 from batcher.cli.hearers import addresses_of, kind_of
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
-from batcher.model import State
+from batcher.model.submission import State
 from batcher.notifying import (
     LONGEST_BODY,
     WORK_LEFT,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from batcher.cli.console import Console
 from batcher.errors import SettingsError
 from batcher.inquiry import Inquiry
-from batcher.model import Archive
+from batcher.model.submission import Archive
 from batcher.pacer import Pacer
 from batcher.settings import Settings, account_of
 from batcher.zego.client import Account, ZegoClient

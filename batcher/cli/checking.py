@@ -42,7 +42,7 @@ from batcher.ledger import (
     readiness,
     room,
 )
-from batcher.model import Place
+from batcher.model.submission import Place
 from batcher.report.summary import ledger_option
 from batcher.report.words import PLACES, count, moment, size
 from batcher.settings import Examined, Settings, account_of, examine_settings

@@ -17,7 +17,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from batcher.cli.outlet import encoded, of_stderr
-from batcher.notices import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
+from batcher.model.events import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
 from batcher.redaction import Redaction
 from batcher.report.words import columns, wrapped
 

@@ -23,7 +23,7 @@ from batcher.cli.exporting import export_results
 from batcher.cli.running import run_manifests
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.ledger import open_for_reading
-from batcher.model import FileId, Place
+from batcher.model.submission import FileId, Place
 from batcher.report.words import count
 from batcher.runner import Exit
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings

@@ -21,7 +21,7 @@ from batcher.errors import BatcherError, Refused, SettingsError
 from batcher.inquiry import Inquiry
 from batcher.manifest import formats as manifests
 from batcher.manifest.formats import name_says
-from batcher.model import Archive, FileId, Recording
+from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.listing import Format, head, lines
 from batcher.report.words import count
 from batcher.settings import Settings

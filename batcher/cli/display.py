@@ -16,7 +16,7 @@ from batcher.cli.console import Console, legible
 from batcher.cli.outlet import Drawing, of_stderr
 from batcher.errors import LedgerError
 from batcher.ledger import LedgerReader
-from batcher.model import State
+from batcher.model.submission import State
 from batcher.report.figures import Figures, TaskFigures, figures, task_figures
 from batcher.report.words import duration, sentence
 from batcher.runner import Pace, Runner

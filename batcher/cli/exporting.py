@@ -20,7 +20,7 @@ from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.loader import HowToRead
 from batcher.manifest import Manifest
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 from batcher.report.export import (
     CsvTable,
     ExportRow,

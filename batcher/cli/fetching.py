@@ -27,8 +27,9 @@ from batcher.cli.output import Interruptible, opened
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
 from batcher.ledger import Asker, Purpose, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
-from batcher.model import FileId, PictureState
-from batcher.records import Fetched, PictureRecord
+from batcher.model.records import Fetched, PictureRecord
+from batcher.model.submission import FileId
+from batcher.model.task import PictureState
 from batcher.report.export import encoded
 from batcher.report.words import PLACES, count, duration, lasting, moment, sentence, size
 from batcher.settings import Settings, is_loopback

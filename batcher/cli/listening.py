@@ -21,8 +21,8 @@ from batcher.confirming import Confirmation
 from batcher.errors import BindingError, SettingsError
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.model import Place, Vendor
-from batcher.notices import CallbackRefused, CallbackTaken, ClaimChecked, Notice
+from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Notice
+from batcher.model.submission import Place, Vendor
 from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.report.words import PLACES, count
 from batcher.settings import Settings, account_of, callback_secret_of, has_account, is_loopback

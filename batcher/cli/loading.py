@@ -26,7 +26,7 @@ from batcher.loader import (
     load_alone,
     refuse_resubmissions,
 )
-from batcher.records import Load
+from batcher.model.records import Load
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from batcher.cli.console import Console, Level, Volume, legible, write_line
-from batcher.notices import Rejected
+from batcher.model.events import Rejected
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger, ProcessorFormatter

@@ -17,7 +17,8 @@ from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
-from batcher.model import NotReported, Settlement, TaskReport
+from batcher.model.outcome import NotReported, Settlement
+from batcher.model.task import TaskReport
 from batcher.settings import Settings
 
 if TYPE_CHECKING:

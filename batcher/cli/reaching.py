@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from batcher.cli.findings import Finding, Level, fail, ok, skip, warn
 from batcher.disposition import Kind, kind_of
-from batcher.model import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.words import duration
 from batcher.settings import Settings
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, Seen, ZegoClient

@@ -9,8 +9,9 @@ from typing import Any
 from batcher.cli.console import Console, fitted, legible
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.model import FileId, State, TaskState
-from batcher.records import Attempt, Load, Record, Run, Task
+from batcher.model.records import Attempt, Load, Record, Run, Task
+from batcher.model.submission import FileId, State
+from batcher.model.task import TaskState
 from batcher.report.changes import changes_text
 from batcher.report.figures import Figures, figures, task_figures
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines

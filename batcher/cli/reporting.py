@@ -20,11 +20,11 @@ from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened
 from batcher.disposition import kind_of
 from batcher.errors import SettingsError
-from batcher.history import Pictured
 from batcher.ledger import ledger_path
 from batcher.ledger.survey import Survey
-from batcher.model import State
-from batcher.records import Record, Tally
+from batcher.model.history import Pictured
+from batcher.model.records import Record, Tally
+from batcher.model.submission import State
 from batcher.report.figures import figures
 from batcher.report.summary import ledger_option, quoted
 from batcher.report.words import size

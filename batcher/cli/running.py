@@ -23,7 +23,9 @@ from batcher.cli.window import until
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
-from batcher.model import NotReported, State, TaskReport
+from batcher.model.outcome import NotReported
+from batcher.model.submission import State
+from batcher.model.task import TaskReport
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.report.words import count
 from batcher.runner import Exit, Runner, RunSettings

@@ -26,7 +26,8 @@ from batcher.errors import BindingError, LedgerError, LedgerMissing
 from batcher.ledger import LedgerReader, Purpose, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
-from batcher.model import NotReported, TaskReport, TaskState
+from batcher.model.outcome import NotReported
+from batcher.model.task import TaskReport, TaskState
 from batcher.report.figures import task_figures
 from batcher.report.summary import Summary, ledger_option
 from batcher.report.tracking import (

@@ -24,7 +24,7 @@ from batcher.ledger import (
     vacuum,
     verify,
 )
-from batcher.model import Place
+from batcher.model.submission import Place
 from batcher.report.summary import ledger_option
 from batcher.report.words import PLACES, count, moment, size
 from batcher.settings import Settings

@@ -24,7 +24,7 @@ from batcher.discovery import Pages, TimeWalk
 from batcher.errors import SettingsError
 from batcher.loader import HowToRead, in_thread
 from batcher.manifest import Manifest
-from batcher.model import FileId, InvalidRow, Row, Vendor
+from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export import encoded
 from batcher.report.words import count
 from batcher.settings import Settings

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batcher.audit import Case, Counted, Kind
 from batcher.ledger.inspection import looking_into
 from batcher.ledger.tables import IS_CLAIMED, IS_TROUBLED
-from batcher.model import Effect, FileId, State, TaskId, TaskState, Vendor
+from batcher.model.audit import Case, Counted, Kind
+from batcher.model.submission import FileId, State, TaskId, Vendor
+from batcher.model.task import Effect, TaskState
 
 _MOST_ATTEMPTS = 5
 """Of a submission, so many of its RequestIds are named: the first ones."""

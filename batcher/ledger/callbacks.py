@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.callbacks import FACTS, Callback, Composed, Recorded, Seal, Snapshot, event_of
 from batcher.ledger import claiming, loading
 from batcher.ledger.claiming import Follows, Subject, claimed, conclude, open_due
 from batcher.ledger.inserting import Batch, written
 from batcher.ledger.tables import IS_CLAIMED, callbacks, loads, tasks
 from batcher.ledger.tasks import FOLLOWED, Followed, TaskLedger, followed
-from batcher.model import CountedBy, Effect, InvalidRow, LoadId, Row, TaskId, Vendor
+from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, Seal, Snapshot, event_of
+from batcher.model.submission import CountedBy, InvalidRow, LoadId, Row, TaskId, Vendor
+from batcher.model.task import Effect
 
 SOURCE = "callbacks"
 """What the submissions that callbacks have added name as the manifest they came from."""

@@ -17,7 +17,9 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 from batcher.errors import IllegalMove
 from batcher.ledger.tables import attempts, callbacks, parameters, submissions, tasks
 from batcher.ledger.tallying import Key, tally, tally_tasks
-from batcher.model import MOVES, Decision, Effect, State, TaskState, Vendor
+from batcher.model.outcome import Decision
+from batcher.model.submission import MOVES, State, Vendor
+from batcher.model.task import Effect, TaskState
 
 LOOKS_AFTER_S = (1, 5, 30, 300, 3_600, 6 * 3_600)
 """When a callback about a task that we do not know is looked at again: its answer may still be on its way, or

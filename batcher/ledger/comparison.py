@@ -11,7 +11,7 @@ from typing import Protocol
 
 from batcher.ledger.loading import Changes
 from batcher.ledger.seen import NOTHING_BEFORE, PAGE_IDS, Seen, differences, unpacked
-from batcher.model import LoadId, SubmissionId
+from batcher.model.submission import LoadId, SubmissionId
 
 PAGES_AT_ONCE = 64
 

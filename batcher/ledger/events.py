@@ -22,17 +22,8 @@ from batcher.ledger.tables import (
     submissions,
 )
 from batcher.ledger.tallying import Key, tally
-from batcher.model import (
-    MOVES,
-    Answer,
-    Claim,
-    NotSent,
-    Place,
-    ReplyLost,
-    RunId,
-    Settlement,
-    State,
-)
+from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
+from batcher.model.submission import MOVES, Claim, Place, RunId, State
 
 
 class Begin(NamedTuple):

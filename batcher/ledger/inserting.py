@@ -16,7 +16,7 @@ from operator import eq
 from sqlalchemy import Connection
 
 from batcher.errors import IllegalMove
-from batcher.model import InvalidRow, LoadId, Row
+from batcher.model.submission import InvalidRow, LoadId, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from batcher.ledger.inserting import Batch, keep_rows
 from batcher.ledger.seen import Seen
 from batcher.ledger.tables import invalid_rows, loads, parameters, seen
 from batcher.ledger.tallying import tally
-from batcher.model import InvalidRow, LoadId, Parameters, State
+from batcher.model.submission import InvalidRow, LoadId, Parameters, State
 
 _CONTENT_CHARS = 200
 

@@ -17,8 +17,9 @@ from batcher.errors import IllegalMove
 from batcher.ledger.beside import Beside
 from batcher.ledger.reader import _time_or_none
 from batcher.ledger.tables import parameters, pictures, submissions, tasks
-from batcher.model import FileId, PictureState, SubmissionId, TaskId, TaskState, Vendor
-from batcher.records import Fetched, PictureRecord
+from batcher.model.records import Fetched, PictureRecord
+from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
+from batcher.model.task import PictureState, TaskState
 
 KEPT = (PictureState.WHOLE, PictureState.BLANK, PictureState.BLACK)
 """Pictures in these states have a file."""

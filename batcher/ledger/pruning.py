@@ -15,8 +15,8 @@ from typing import Protocol
 from sqlalchemy import Connection, bindparam, delete, update
 
 from batcher.ledger.tables import attempts, submissions
-from batcher.model import SubmissionId
-from batcher.records import Attempt, Record
+from batcher.model.records import Attempt, Record
+from batcher.model.submission import SubmissionId
 
 PAGE = 1000
 

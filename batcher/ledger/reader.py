@@ -36,25 +36,24 @@ from batcher.ledger.tables import (
     task_tallies,
     tasks,
 )
-from batcher.model import (
+from batcher.model.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally, Task, TaskTally
+from batcher.model.submission import (
     SETTLED,
     Claim,
     CountedBy,
     FileId,
     LoadId,
     Parameters,
-    Picture,
     Place,
     RunId,
     SnapshotType,
     State,
     SubmissionId,
     TaskId,
-    TaskState,
     Tries,
     Vendor,
 )
-from batcher.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally, Task, TaskTally
+from batcher.model.task import Picture, TaskState
 
 _T = TypeVar("_T")
 

@@ -22,7 +22,7 @@ from batcher.ledger.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
 from batcher.ledger.inspection import revision_of
 from batcher.ledger.reader import asked_of
 from batcher.ledger.tables import REVISIONS
-from batcher.model import FileId, Parameters, Place, State
+from batcher.model.submission import FileId, Parameters, Place, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from batcher.ledger.reader import LedgerReader
 from batcher.ledger.seen import Seen, check_of
 from batcher.ledger.tables import submissions
 from batcher.ledger.writer import Writer
-from batcher.model import (
+from batcher.model.outcome import Settlement
+from batcher.model.submission import (
     MOVES,
     SETTLED,
     Claim,
@@ -41,7 +42,6 @@ from batcher.model import (
     Place,
     Row,
     RunId,
-    Settlement,
     State,
 )
 

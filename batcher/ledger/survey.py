@@ -17,17 +17,6 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Row, Select, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from batcher.history import (
-    BareTask,
-    Cell,
-    Doubt,
-    Doubted,
-    FetchedPicture,
-    History,
-    Pictured,
-    Stretch,
-    doubt_of,
-)
 from batcher.ledger import opening
 from batcher.ledger.reader import _RECORD, LedgerReader, _run, _time_or_none, connect_reader
 from batcher.ledger.tables import (
@@ -42,8 +31,21 @@ from batcher.ledger.tables import (
     task_tallies,
     tasks,
 )
-from batcher.model import Decision, FileId, PictureState, State, TaskState, Vendor
-from batcher.records import Record, Run
+from batcher.model.history import (
+    BareTask,
+    Cell,
+    Doubt,
+    Doubted,
+    FetchedPicture,
+    History,
+    Pictured,
+    Stretch,
+    doubt_of,
+)
+from batcher.model.outcome import Decision
+from batcher.model.records import Record, Run
+from batcher.model.submission import FileId, State, Vendor
+from batcher.model.task import PictureState, TaskState
 
 PAGE = 20_000
 """Submissions looked at together: what is grouped of them fits any cache."""

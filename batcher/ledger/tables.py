@@ -30,7 +30,9 @@ from sqlalchemy import (
     text,
 )
 
-from batcher.model import Decision, Effect, PictureState, Place, SnapshotType, State, TaskState, Vendor
+from batcher.model.outcome import Decision
+from batcher.model.submission import Place, SnapshotType, State, Vendor
+from batcher.model.task import Effect, PictureState, TaskState
 
 REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema this program knows, oldest first; the last is the one declared here."""

@@ -8,7 +8,8 @@ from collections import Counter
 from sqlalchemy import Connection
 
 from batcher.ledger.tables import NO_CODE, NO_RUN
-from batcher.model import State, TaskState
+from batcher.model.submission import State
+from batcher.model.task import TaskState
 
 Key = tuple[State, int | None, int | None]
 """What a tally counts by: state, last definite code, run that last settled."""

@@ -26,8 +26,9 @@ from batcher.ledger.tables import (
     tasks,
 )
 from batcher.ledger.tallying import tally_tasks
-from batcher.model import FileId, Picture, SubmissionId, TaskId, TaskState, Vendor
-from batcher.records import TaskTrouble
+from batcher.model.records import TaskTrouble
+from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
+from batcher.model.task import Picture, TaskState
 
 SEEDED_AT_ONCE = 1_000
 """Submissions that get their row in one transaction; a run's begins wait behind it."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 from batcher.errors import ManifestError
 from batcher.manifest.packages import needed
 from batcher.manifest.source import BLOCK_BYTES, Source, Unread
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"
 """With what a manifest begins that has no lines."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.source import Source
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 CHINESE = "gb18030"
 """What Chinese spreadsheets write when they say CSV; a superset of GBK and GB2312."""

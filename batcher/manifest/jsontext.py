@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from batcher.errors import ManifestError
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 MAX_VALUE = 1 << 24
 """The most characters of one value: a page of SearchMedia has a tenth of it."""

@@ -14,7 +14,7 @@ from batcher.manifest.columns import BLANKS, Columns, Known, meaning, names_file
 from batcher.manifest.delimited import DELIMITERS
 from batcher.manifest.display import shown
 from batcher.manifest.table import PASSED_OVER, Record
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 _COLUMNS = Columns((Known.FILE_ID.value,), {Known.FILE_ID: 0}, (), marked=False)
 

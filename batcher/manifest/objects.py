@@ -18,7 +18,7 @@ from batcher.manifest.jsontext import Found
 from batcher.manifest.recordings import Cells, Item, Recordings, names_id
 from batcher.manifest.rounding import HEAD_ROWS
 from batcher.manifest.table import Fault, Record, whole
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 HEAD_CHARACTERS = 1 << 23
 """The most that is held of the first lines while their names are gathered."""

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from batcher.manifest.columns import BLANKS, Known
 from batcher.manifest.display import shown
-from batcher.model import Parameters, SnapshotType, Vendor
+from batcher.model.submission import Parameters, SnapshotType, Vendor
 
 T = TypeVar("T")
 

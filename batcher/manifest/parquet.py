@@ -19,7 +19,7 @@ from batcher.manifest.jsontext import Number, Value, encode
 from batcher.manifest.packages import needed
 from batcher.manifest.source import Unread
 from batcher.manifest.table import PASSED_OVER, Fault, Record
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -24,7 +24,7 @@ from batcher.manifest.source import Source, open_local
 from batcher.manifest.table import Table
 from batcher.manifest.text import HEAD_BYTES, Text
 from batcher.manifest.workbook import Sheet
-from batcher.model import CountedBy, InvalidRow, Row
+from batcher.model.submission import CountedBy, InvalidRow, Row
 
 
 class Manifest:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from itertools import islice
 
 from batcher.manifest.display import shown
-from batcher.model import CountedBy, InvalidRow, Row, Vendor
+from batcher.model.submission import CountedBy, InvalidRow, Row, Vendor
 
 HEAD_ROWS = 10_000
 """How many rows are judged."""

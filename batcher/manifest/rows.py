@@ -17,7 +17,7 @@ from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, Known
 from batcher.manifest.display import shown
 from batcher.manifest.parameters import Defaults, Given, Unusable, resolve
 from batcher.manifest.table import Record, lost_digits
-from batcher.model import InvalidRow, Parameters, Row, Vendor
+from batcher.model.submission import InvalidRow, Parameters, Row, Vendor
 
 MAX_ID_BYTES = 1_024
 """The longest object key of Huawei's OBS, in UTF-8. Source: OBS documentation, "Object"."""

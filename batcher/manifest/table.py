@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.manifest.columns import Columns
 from batcher.manifest.display import shown
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 
 class Fault(NamedTuple):

@@ -14,7 +14,7 @@ from itertools import chain
 from batcher.errors import ManifestError
 from batcher.manifest.encoding import Encoding, check_text, encoding_of, nul_fault, stream_fault
 from batcher.manifest.source import Source, Unread
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 MAX_LINE = 1 << 20
 """The most characters of one line, and of one row over several lines. Whatever is longer is no manifest."""

@@ -22,7 +22,7 @@ from batcher.manifest.packages import needed
 from batcher.manifest.rounding import HEAD_ROWS
 from batcher.manifest.source import Unread
 from batcher.manifest.table import PASSED_OVER, Fault, Record, lost_digits
-from batcher.model import CountedBy
+from batcher.model.submission import CountedBy
 
 if TYPE_CHECKING:
     from openpyxl import Workbook

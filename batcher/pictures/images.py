@@ -13,7 +13,7 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-from batcher.model import PictureState
+from batcher.model.task import PictureState
 
 MOST_PIXELS = 40_000_000
 """More than a picture of 8K has; each takes some bytes of memory."""

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from batcher.errors import FolderError
-from batcher.model import FileId
+from batcher.model.submission import FileId
 
 LONGEST = 120
 """Letters of a folder's name: with the files in it, it fits everywhere."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from batcher.audit import Case, Counted, Kind
-from batcher.model import Effect, State, TaskState
+from batcher.model.audit import Case, Counted, Kind
+from batcher.model.submission import State
+from batcher.model.task import Effect, TaskState
 from batcher.report.words import count, wrapped
 
 _NUMBER = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from batcher.records import Load
+from batcher.model.records import Load
 from batcher.report.words import count
 
 

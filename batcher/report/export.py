@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, Protocol
 
-from batcher.model import InvalidRow, Parameters, Row, State, TaskId, TaskState
-from batcher.records import Attempt, Record
+from batcher.model.records import Attempt, Record
+from batcher.model.submission import InvalidRow, Parameters, Row, State, TaskId
+from batcher.model.task import TaskState
 from batcher.report.words import moment
 
 COLUMNS = (

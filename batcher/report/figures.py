@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from batcher.model import TROUBLED, RunId, State, TaskState
-from batcher.records import Run, Tally, TaskTally
+from batcher.model.records import Run, Tally, TaskTally
+from batcher.model.submission import TROUBLED, RunId, State
+from batcher.model.task import TaskState
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from enum import StrEnum
 
-from batcher.model import Recording
+from batcher.model.submission import Recording
 from batcher.report.export import encoded
 from batcher.report.words import moment
 

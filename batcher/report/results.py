@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from batcher.model import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
-from batcher.records import Record
+from batcher.model.records import Record
+from batcher.model.submission import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
 from batcher.report.export import NOTHING_CAME, came_back
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batcher.model import Outage, State
-from batcher.records import InvalidRowRecord, Meaning, Record
+from batcher.model.outcome import Outage
+from batcher.model.records import InvalidRowRecord, Meaning, Record
+from batcher.model.submission import State
 from batcher.report.estimate import rest
 from batcher.report.figures import Figures
 from batcher.report.tracking import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from batcher.model import Outage, TaskState
-from batcher.records import TaskTrouble
+from batcher.model.outcome import Outage
+from batcher.model.records import TaskTrouble
+from batcher.model.task import TaskState
 from batcher.report.figures import TROUBLED_TASKS, TaskFigures
 from batcher.report.words import count, lasting, moment, paragraph
 

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from batcher.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.errors import UnreadableCallback
-from batcher.model import FileId, Picture, TaskId, Vendor
+from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
+from batcher.model.submission import FileId, TaskId, Vendor
+from batcher.model.task import Picture
 from batcher.zego.wire import integer_of, text_of
 
 MAX_FIELDS = 100

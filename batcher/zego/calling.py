@@ -28,15 +28,8 @@ from aiohttp import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from yarl import URL
 
-from batcher.model import (
-    HELD_BACK,
-    Answer,
-    HttpRefusal,
-    NotSent,
-    Outcome,
-    ReplyLost,
-    Vendor,
-)
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.submission import Vendor
 from batcher.zego import wire
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 

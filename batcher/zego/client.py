@@ -6,17 +6,9 @@ to do next; how a call goes is the matter of :mod:`batcher.zego.calling`.
 
 from __future__ import annotations
 
-from batcher.model import (
-    Answer,
-    FileId,
-    NotReported,
-    Outcome,
-    Parameters,
-    ReplyLost,
-    TaskId,
-    TaskReport,
-    Vendor,
-)
+from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
+from batcher.model.submission import FileId, Parameters, TaskId, Vendor
+from batcher.model.task import TaskReport
 from batcher.zego import media, reports, wire
 from batcher.zego.calling import SIGNATURE_EXPIRED, Account, Caller, Leg, Seen, Wire
 

@@ -9,7 +9,7 @@ return codes.
 
 from __future__ import annotations
 
-from batcher.records import Meaning
+from batcher.model.records import Meaning
 
 _SUPPORT = "ask ZEGO technical support, with the RequestId that `batcher show` gives"
 _RATE = "nothing: batcher slows down by itself; lower --rate if other programs share the AppId"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from batcher.model import Archive, FileId, Recording
+from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.wire import Query, integer_of, parts_of, text_of
 
 MAX_BODY_BYTES = 16 << 20

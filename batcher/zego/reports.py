@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from batcher.model import Picture, TaskId, TaskReport, TaskState, Vendor
+from batcher.model.submission import TaskId, Vendor
+from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.zego.wire import encoded, integer_of, parts_of, text_of
 
 STATES: dict[str, TaskState] = {

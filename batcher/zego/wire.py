@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-from batcher.model import FileId, Parameters, SnapshotType, TaskId, Vendor
+from batcher.model.submission import FileId, Parameters, SnapshotType, TaskId, Vendor
 
 MAX_BODY_BYTES = 1 << 20
 """An answer longer than this is not one of the service's."""

@@ -10,7 +10,7 @@ from random import Random
 from batcher.ledger import Ledger, open_for_writing
 from batcher.loader import HowToRead, prepare_all
 from batcher.manifest import Defaults
-from batcher.model import InDoubtPolicy, Place
+from batcher.model.submission import InDoubtPolicy, Place
 from batcher.runner import Ending, Runner, RunSettings
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 from batcher.zego.client import Account, ZegoClient

@@ -8,7 +8,7 @@ import pytest
 from conftest import Cli, referee, serving, tencent_ids, write_manifest
 from running import run_here
 
-from batcher.model import InDoubtPolicy
+from batcher.model.submission import InDoubtPolicy
 from batcher.runner import Exit
 from batcher.sandbox import Fault, SandboxSettings
 

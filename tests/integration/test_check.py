@@ -21,7 +21,7 @@ from batcher.cli.checking import disk_finding
 from batcher.cli.findings import Level
 from batcher.cli.reaching import clock_ahead_s
 from batcher.ledger import Readiness, Room
-from batcher.model import Place
+from batcher.model.submission import Place
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
 ABOUT = ["DNS", "connection", "TLS", "clock", "call", "ledger", "lock", "disk"]

@@ -29,10 +29,10 @@ from batcher.fetching import (
 )
 from batcher.ledger import Ledger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
-from batcher.model import PictureState
+from batcher.model.records import Fetched
+from batcher.model.task import PictureState
 from batcher.pictures.addresses import Addresses
 from batcher.pictures.source import PictureSource
-from batcher.records import Fetched
 from batcher.sandbox import PictureFault, SandboxSettings
 
 STATES = "SELECT s.file_id, p.number, p.state FROM pictures p JOIN submissions s ON s.id = p.submission_id"

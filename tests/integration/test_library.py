@@ -41,7 +41,7 @@ from batcher import (
     open_ledger,
     read_ledger,
 )
-from batcher.notices import Halted, RunStarted
+from batcher.model.events import Halted, RunStarted
 from batcher.report.export import COLUMNS
 from batcher.sandbox import (
     SANDBOX_APP_ID,

@@ -11,7 +11,7 @@ from conftest import PICTURES, Cli, Json, referee, serving, tencent_ids, write_m
 from batcher.ledger import open_for_writing
 from batcher.loader import HowToRead, load_alone, prepare_all
 from batcher.manifest import Defaults
-from batcher.model import FileId
+from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
 
 HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))

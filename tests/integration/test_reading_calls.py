@@ -7,20 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from batcher.model import (
-    Answer,
-    Archive,
-    FileId,
-    HttpRefusal,
-    NotSent,
-    Parameters,
-    ReplyLost,
-    SnapshotType,
-    TaskId,
-    TaskReport,
-    TaskState,
-    Vendor,
-)
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.submission import Archive, FileId, Parameters, SnapshotType, TaskId, Vendor
+from batcher.model.task import TaskReport, TaskState
 from batcher.sandbox import (
     SANDBOX_APP_ID,
     SANDBOX_SERVER_SECRET,

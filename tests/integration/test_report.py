@@ -19,10 +19,11 @@ from conftest import PICTURES, Cli, query, reading, serving, tencent_ids, write_
 from drawn import Drawn, Ending, Words
 from PIL import Image, ImageDraw
 
-from batcher.history import Doubt
 from batcher.ledger.survey import CELLS, Survey
 from batcher.ledger.tables import REVISIONS
-from batcher.model import PictureState, State, TaskState
+from batcher.model.history import Doubt
+from batcher.model.submission import State
+from batcher.model.task import PictureState, TaskState
 from batcher.sandbox import Fault, SandboxSettings
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"

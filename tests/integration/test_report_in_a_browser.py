@@ -13,7 +13,7 @@ from conftest import Cli
 from drawn import Drawn, Ending, Words
 from PIL import Image, ImageStat
 
-from batcher.history import Doubt
+from batcher.model.history import Doubt
 
 pytestmark = [
     pytest.mark.skipif(browser() is None, reason="there is no Chromium here: apt-get install chromium"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from batcher.model import (
-    Answer,
+from batcher.model.outcome import Answer, Disposition, Outcome
+from batcher.model.submission import (
     Claim,
-    Disposition,
     FileId,
-    Outcome,
     Parameters,
     Row,
     RunId,

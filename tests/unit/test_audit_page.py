@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from batcher.audit import Case, Counted, Kind
-from batcher.model import Effect, FileId, State, TaskId, TaskState, Vendor
+from batcher.model.audit import Case, Counted, Kind
+from batcher.model.submission import FileId, State, TaskId, Vendor
+from batcher.model.task import Effect, TaskState
 from batcher.report.audit import (
     audit_json,
     audit_text,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batcher.callbacks import Composed, Other, Recorded, Seal, Snapshot, event_of
 from batcher.errors import UnreadableCallback
-from batcher.model import Picture, Vendor
+from batcher.model.callbacks import Composed, Other, Recorded, Seal, Snapshot, event_of
+from batcher.model.submission import Vendor
+from batcher.model.task import Picture
 from batcher.zego.callbacks import MAX_FIELDS, is_signed, read_callback, signature_of
 
 SEALED = {"appid": "1234567890", "timestamp": 1470820198, "nonce": "123412", "signature": "5bd59fd6"}

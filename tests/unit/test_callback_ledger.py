@@ -14,27 +14,24 @@ import pytest
 from specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 from sqlalchemy import event
 
-from batcher.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.disposition import decide
 from batcher.ledger import Ledger, open_for_writing, verify
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.claiming import DENIED_AFTER_S, LOOKS_AFTER_S
-from batcher.model import (
-    Answer,
+from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
+from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
+from batcher.model.submission import (
     Claim,
-    Effect,
     FileId,
     InDoubtPolicy,
     InvalidRow,
-    Outcome,
-    ReplyLost,
     Row,
     RunId,
-    Settlement,
     State,
     TaskId,
     Vendor,
 )
+from batcher.model.task import Effect
 
 RETRY, HOLD = InDoubtPolicy.RETRY, InDoubtPolicy.HOLD
 LOST = ReplyLost("no answer came")

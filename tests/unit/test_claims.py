@@ -14,7 +14,7 @@ from specimens import claims_of
 from virtual_time import now_s, passed_s, run_virtually
 
 from batcher.claims import PAGE, Claims
-from batcher.model import Claim, Tries
+from batcher.model.submission import Claim, Tries
 
 DOUBTED = Tries(doubt=1)
 

@@ -14,7 +14,7 @@ from aiohttp import client_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from batcher.model import NotSent, ReplyLost
+from batcher.model.outcome import NotSent, ReplyLost
 from batcher.zego.calling import Wire, _Unanswered, _without_answer, _words
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret

@@ -9,27 +9,16 @@ from pathlib import Path
 import pytest
 from specimens import TENCENT_ID, rows_of
 
-from batcher.callbacks import Seal, Snapshot
 from batcher.confirming import HALTED_S, LATER_S, Confirmer
 from batcher.disposition import decide
 from batcher.ledger import open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.claiming import DENIED_AFTER_S
-from batcher.model import (
-    Answer,
-    FileId,
-    HttpRefusal,
-    InDoubtPolicy,
-    NotReported,
-    NotSent,
-    ReplyLost,
-    Settlement,
-    TaskId,
-    TaskReport,
-    TaskState,
-    Vendor,
-)
-from batcher.notices import ClaimChecked, Notice
+from batcher.model.callbacks import Seal, Snapshot
+from batcher.model.events import ClaimChecked, Notice
+from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
+from batcher.model.submission import FileId, InDoubtPolicy, TaskId, Vendor
+from batcher.model.task import TaskReport, TaskState
 from batcher.zego.client import Wire
 
 NAMED = TaskId("named-by-a-callback")

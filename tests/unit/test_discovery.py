@@ -14,8 +14,9 @@ from batcher.discovery import CAP, Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import Refused
 from batcher.inquiry import Inquiry
 from batcher.manifest.rounding import as_rounded
-from batcher.model import Answer, Archive, FileId, HttpRefusal, NotReported, NotSent, Recording, ReplyLost
-from batcher.notices import Notice
+from batcher.model.events import Notice
+from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
+from batcher.model.submission import Archive, FileId, Recording
 from batcher.pacer import Pacer
 from batcher.verification import Finding, Lookups, Originals
 from batcher.zego.client import Wire

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from specimens import AT_1_AND_2_S, EVERY_2_S, HUAWEI_ID, TASK, TENCENT_ID
 
-from batcher.model import InvalidRow, Row, RunId, State, SubmissionId
-from batcher.records import Attempt, Record
+from batcher.model.records import Attempt, Record
+from batcher.model.submission import InvalidRow, Row, RunId, State, SubmissionId
 from batcher.report.export import (
     COLUMNS,
     Cell,

@@ -9,25 +9,27 @@ import pytest
 from virtual_time import run_virtually
 
 from batcher.governor import Governor, MaxFailures
-from batcher.model import (
+from batcher.model.events import Notice, NotSubmitted
+from batcher.model.outcome import (
     Answer,
-    Claim,
     Decision,
     Disposition,
-    FileId,
     HttpRefusal,
     NotSent,
     Outcome,
-    Parameters,
     ReplyLost,
     Settlement,
+)
+from batcher.model.submission import (
+    Claim,
+    FileId,
+    Parameters,
     SnapshotType,
     State,
     SubmissionId,
     Tries,
     Vendor,
 )
-from batcher.notices import Notice, NotSubmitted
 from batcher.pacer import Pacer
 
 CLAIM = Claim(

@@ -26,22 +26,24 @@ from batcher.disposition import decide
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
 from batcher.ledger import Added, Ledger, open_for_reading, open_for_writing
 from batcher.ledger.tables import NO_CODE, NO_RUN
-from batcher.model import (
-    MOVES,
+from batcher.model.outcome import (
     Answer,
-    Claim,
     Decision,
     Disposition,
     HttpRefusal,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    Settlement,
+)
+from batcher.model.submission import (
+    MOVES,
+    Claim,
     InDoubtPolicy,
     InvalidRow,
     LoadId,
-    NotSent,
-    Outcome,
     Place,
-    ReplyLost,
     RunId,
-    Settlement,
     State,
     Tries,
 )

@@ -9,7 +9,7 @@ import pytest
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.columns import Known, meaning, read_columns
-from batcher.model import Row
+from batcher.model.submission import Row
 
 ALL_DEFAULTS = Defaults(vendor="hw", interval="2")
 

@@ -16,7 +16,7 @@ import zstandard
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.compression import Packing, unpack
-from batcher.model import Row
+from batcher.model.submission import Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 LINES = [f"{1397757890000000000 + 7919 * number}\n".encode() for number in range(30_000)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.text import MAX_LINE, split_lines
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)

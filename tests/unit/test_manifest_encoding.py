@@ -11,7 +11,7 @@ import pytest
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import Row
+from batcher.model.submission import Row
 
 HUAWEI = Defaults(vendor="hw", interval="2")
 TEXT = "file_id,备注\n/数学/1.mp4,一班\n/晨会/2.mp4,\x85\u2028\n"

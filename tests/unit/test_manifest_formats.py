@@ -12,7 +12,7 @@ from written import FORMATS, PACKINGS, as_parquet, as_text, as_xlsx
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, Format, open_manifest
-from batcher.model import InvalidRow, Parameters, Row, SnapshotType, Vendor
+from batcher.model.submission import InvalidRow, Parameters, Row, SnapshotType, Vendor
 from batcher.settings import MANIFEST_FORMATS
 
 DEFAULTS = Defaults(vendor="Tencent", definition="10", interval="5")

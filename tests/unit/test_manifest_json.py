@@ -10,7 +10,7 @@ import pytest
 
 from batcher.errors import ManifestError
 from batcher.manifest import HEAD_ROWS, Defaults, Manifest, open_manifest
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 ID = "1397757897438985123"

@@ -9,7 +9,7 @@ import pytest
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 HUAWEI = Defaults(vendor="Huawei", interval="5")

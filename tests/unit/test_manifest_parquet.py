@@ -15,7 +15,7 @@ from written import parquet_of
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 NUMBERS = [1397757897438985123, 9007199254740993]

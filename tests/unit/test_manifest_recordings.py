@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus, urlencode
 import pytest
 
 from batcher.manifest import Defaults, Manifest, open_manifest
-from batcher.model import InvalidRow, Row, Vendor
+from batcher.model.submission import InvalidRow, Row, Vendor
 
 DEFAULTS = Defaults(definition="10", interval="5")
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from batcher.manifest import HEAD_ROWS, Verdict, rounded_ids
-from batcher.model import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
+from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT = Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")
 HUAWEI = Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "2")

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
+from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT_ID = "1397757897438985123"
 BY_OFFSET = Defaults(vendor="Tencent", definition="10", offsets=("1", "2"))

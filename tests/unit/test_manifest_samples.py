@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batcher.manifest import Defaults, Verdict, open_manifest, rounded_ids
-from batcher.model import InvalidRow, Row, SnapshotType, Vendor
+from batcher.model.submission import InvalidRow, Row, SnapshotType, Vendor
 
 SAMPLES = Path(__file__).parents[2] / "sample_manifests"
 PICTURES_AT_1_AND_2_S = Defaults(vendor="Tencent", definition="10", offsets=("1", "2"))

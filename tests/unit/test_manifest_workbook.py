@@ -14,7 +14,7 @@ from written import workbook_of
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.model import InvalidRow, Row
+from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
 ID = "1397757897438985123"

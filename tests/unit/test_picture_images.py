@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pictured import image, noisy
 from PIL import Image
 
-from batcher.model import PictureState
+from batcher.model.task import PictureState
 from batcher.pictures.images import judged
 
 

@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from batcher.errors import IllegalMove
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
-from batcher.model import FileId, PictureState
-from batcher.records import Fetched, PictureRecord
+from batcher.model.records import Fetched, PictureRecord
+from batcher.model.submission import FileId
+from batcher.model.task import PictureState
 
 URL = "https://cdn.example.com/"
 

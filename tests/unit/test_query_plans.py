@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from batcher.ledger import LedgerReader, open_for_reading, open_for_writing
 from batcher.ledger.tables import REVISIONS
-from batcher.model import FileId
+from batcher.model.submission import FileId
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
 

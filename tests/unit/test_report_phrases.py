@@ -9,8 +9,9 @@ from string import Formatter
 import pytest
 
 import batcher.report.page.phrases as phrases
-from batcher.history import Doubt
-from batcher.model import PictureState, Place, State, TaskState
+from batcher.model.history import Doubt
+from batcher.model.submission import Place, State
+from batcher.model.task import PictureState, TaskState
 from batcher.report.page.contents import shares
 from batcher.report.page.phrases import CHINESE, ENGLISH, Language, speaker
 from batcher.report.page.rendering import seen

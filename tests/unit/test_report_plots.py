@@ -10,9 +10,9 @@ from itertools import combinations
 
 import pytest
 
-from batcher.history import Cell, Stretch
-from batcher.model import RunId
-from batcher.records import Run
+from batcher.model.history import Cell, Stretch
+from batcher.model.records import Run
+from batcher.model.submission import RunId
 from batcher.report.page.phrases import Language, lasting, speaker
 from batcher.report.page.plots import (
     NARROW,

@@ -14,8 +14,8 @@ from sqlalchemy import event
 from batcher.ledger import inspection, open_for_writing, prune
 from batcher.ledger.tables import REVISIONS
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
-from batcher.model import Picture, TaskState
-from batcher.records import TaskTally
+from batcher.model.records import TaskTally
+from batcher.model.task import Picture, TaskState
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
 LONG = {"submissions", "s", "attempts", "a", "tasks", "t", "pictures", "p"}

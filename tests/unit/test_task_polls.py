@@ -11,21 +11,10 @@ import pytest
 from virtual_time import now_s, passed_s, run_virtually
 
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
-from batcher.model import (
-    Answer,
-    FileId,
-    HttpRefusal,
-    NotReported,
-    NotSent,
-    Picture,
-    ReplyLost,
-    SubmissionId,
-    TaskId,
-    TaskReport,
-    TaskState,
-    Vendor,
-)
-from batcher.notices import Notice
+from batcher.model.events import Notice
+from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
+from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
+from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.runner import Exit
 from batcher.tracker import (
     BELIEVED_AFTER_S,

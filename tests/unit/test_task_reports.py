@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from specimens import TASK
 
-from batcher.model import Picture, TaskId, TaskReport, TaskState, Vendor
+from batcher.model.submission import TaskId, Vendor
+from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.zego.reports import MAX_ADDRESS_CHARS, encoded_call, read_report
 
 HUAWEI_TASK = TaskId("289665200")

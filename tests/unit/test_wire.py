@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from specimens import AT_1_AND_2_S, EVERY_2_S, HUAWEI_ID, TASK, TENCENT_ID
 
-from batcher.model import FileId, Parameters, SnapshotType, Vendor
+from batcher.model.submission import FileId, Parameters, SnapshotType, Vendor
 from batcher.zego.wire import Envelope, encoded, harmless, media_thumbnails, read_answer
 
 # The documentation's own examples, MediaThumbnails.

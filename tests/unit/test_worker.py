@@ -13,7 +13,8 @@ from batcher.claims import Claims
 from batcher.ledger import Ledger, open_for_writing
 from batcher.loader import HowToRead, load_alone, prepare_all
 from batcher.manifest import Defaults
-from batcher.model import Answer, FileId, InDoubtPolicy, Outcome, Parameters, ReplyLost, Settlement, TaskId
+from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
+from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.pacer import Turn
 from batcher.worker import Heed, Standing, Worker
 from batcher.zego.client import Wire

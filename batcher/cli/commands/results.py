@@ -183,7 +183,7 @@ def fetch(
 
     async def work() -> int:
         from batcher.cli.fetching import Wanted, fetch_pictures
-        from batcher.model import FileId
+        from batcher.model.submission import FileId
 
         wanted = Wanted(output, tuple(map(FileId, recording or ())), again)
         return await fetch_pictures(settings_of(given), wanted, console, as_json=json)

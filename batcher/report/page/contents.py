@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from batcher.history import BareTask, Doubted, FetchedPicture, History, Pictured
-from batcher.model import Place, TaskState
-from batcher.records import InvalidRowRecord, Meaning, Record, Run
+from batcher.model.history import BareTask, Doubted, FetchedPicture, History, Pictured
+from batcher.model.records import InvalidRowRecord, Meaning, Record, Run
+from batcher.model.submission import Place
+from batcher.model.task import TaskState
 from batcher.report.figures import Figures
 from batcher.report.page.frames import Frame, NoFrame
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from batcher.history import Cell, Stretch
+from batcher.model.history import Cell, Stretch
 from batcher.report.page.phrases import Language, Say, lasting
 
 WIDE, NARROW = 960, 360

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from batcher.history import Doubt, Doubted, Pictured, Stretch
-from batcher.model import Parameters, PictureState, State, TaskState
-from batcher.records import Record
+from batcher.model.history import Doubt, Doubted, Pictured, Stretch
+from batcher.model.records import Record
+from batcher.model.submission import Parameters, State
+from batcher.model.task import PictureState, TaskState
 from batcher.report.page.contents import Contents
 from batcher.report.page.phrases import Language, Say, lasting, speaker
 from batcher.report.page.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from batcher.model import FileId, Picture, TaskId, Vendor
+from batcher.model.submission import FileId, TaskId, Vendor
+from batcher.model.task import Picture
 
 
 @dataclass(frozen=True, slots=True)

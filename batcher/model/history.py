@@ -1,7 +1,7 @@
 """What a ledger tells of its past, as values: sends over time, doubts, tasks, and pictures that were fetched.
 
-They stand beside :mod:`batcher.records`: the ledger's survey makes them, the report shows them, and neither
-has to know the other. Nothing here counts or draws.
+They stand beside :mod:`batcher.model.records`: the ledger's survey makes them, the report shows them, and
+neither has to know the other. Nothing here counts or draws.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from batcher.model import FileId, PictureState, State, TaskState, Vendor
-from batcher.records import Record, Run
+from batcher.model.records import Record, Run
+from batcher.model.submission import FileId, State, Vendor
+from batcher.model.task import PictureState, TaskState
 
 
 class Cell(NamedTuple):

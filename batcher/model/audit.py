@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batcher.model import Effect, FileId, State, TaskId, TaskState, Vendor
+from batcher.model.submission import FileId, State, TaskId, Vendor
+from batcher.model.task import Effect, TaskState
 
 
 class Kind(StrEnum):

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from batcher.model import Decision, Effect, FileId, TaskId
+from batcher.model.outcome import Decision
+from batcher.model.submission import FileId, TaskId
+from batcher.model.task import Effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from batcher.model import (
+from batcher.model.submission import (
     CountedBy,
     FileId,
     LoadId,
     Parameters,
-    Picture,
-    PictureState,
     RunId,
     State,
     SubmissionId,
     TaskId,
-    TaskState,
     Vendor,
 )
+from batcher.model.task import Picture, PictureState, TaskState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Values of the domain: submissions, outcomes, tasks, records, events. No I/O."""
