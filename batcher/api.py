@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batcher import matching
+from batcher.config.endpoints import DEFAULT_ENDPOINT
 from batcher.errors import (
     BatcherError,
     BindingError,
@@ -49,7 +50,6 @@ from batcher.report.figures import Figures, figures
 from batcher.report.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
 from batcher.runner import Ending, Exit, Pace, Runner, RunSettings
-from batcher.settings import DEFAULT_ENDPOINT
 from batcher.wiring import ready_run, unrecorded, usable_service
 from batcher.zego.client import Account
 

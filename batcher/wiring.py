@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from batcher._version import __version__
+from batcher.config.endpoints import endpoint_of, place_of
+from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, HowToRead, Prepared, refuse_resubmissions
@@ -25,7 +27,6 @@ from batcher.report.estimate import window_s
 from batcher.report.figures import figures, of_run, since
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.runner import Ending, Runner, RunSettings
-from batcher.settings import endpoint_of, place_of, secret_of
 from batcher.window import Window
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning

@@ -15,6 +15,7 @@ from pathlib import Path
 from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.cli.hearers import addresses_of, kind_of
+from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
@@ -34,7 +35,6 @@ from batcher.notifying import (
 )
 from batcher.report.summary import Summary, ledger_option
 from batcher.report.words import count, sentence
-from batcher.settings import examine_settings
 
 _AGENT = f"batcher/{__version__}"
 

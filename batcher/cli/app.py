@@ -41,7 +41,7 @@ def _unusable(exc: Exception) -> str | None:
     param = getattr(exc, "param", None)
     if problems is None or param is None:
         return None
-    from batcher.settings import wanted
+    from batcher.config.settings import wanted
 
     error = problems(include_url=False)[0]
     option = next((one for one in param.opts if one.startswith("--")), param.metavar or param.opts[0])

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from batcher.cli.console import Console
+from batcher.config.account import account_of
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.inquiry import Inquiry
 from batcher.model.submission import Archive
 from batcher.pacer import Pacer
-from batcher.settings import Settings, account_of
 from batcher.zego.client import Account, ZegoClient
 
 SPARE_CONNECTIONS = 16

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from batcher.cli.console import Console, legible
 from batcher.cli.output import opened
+from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
 from batcher.ledger.auditing import audited
 from batcher.report.audit import audit_json, audit_text, balance
-from batcher.settings import Settings
 
 UNBALANCED = 1
 

@@ -30,6 +30,9 @@ from batcher.cli.findings import (
 )
 from batcher.cli.hearers import hearer_findings
 from batcher.cli.reaching import look_at_network
+from batcher.config.account import account_of
+from batcher.config.examine import Examined, examine_settings
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
 from batcher.ledger import (
     Holder,
@@ -45,7 +48,6 @@ from batcher.ledger import (
 from batcher.model.submission import Place
 from batcher.report.summary import ledger_option
 from batcher.report.words import PLACES, count, moment, size
-from batcher.settings import Examined, Settings, account_of, examine_settings
 from batcher.zego.client import Account
 
 DOCUMENTED_RATE_PER_S = 20

@@ -22,7 +22,7 @@ from batcher.redaction import Redaction
 from batcher.report.words import columns, wrapped
 
 if TYPE_CHECKING:
-    from batcher.settings import Settings
+    from batcher.config.settings import Settings
 
 MAX_WIDTH = 100
 

@@ -16,18 +16,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from batcher.bundled import bundled
 from batcher.cli.console import Console
 from batcher.cli.discovering import Asked, discover_recordings
 from batcher.cli.exporting import export_results
 from batcher.cli.running import run_manifests
+from batcher.config.resources import bundled
+from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.ledger import open_for_reading
 from batcher.model.submission import FileId, Place
 from batcher.report.words import count
 from batcher.runner import Exit
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
-from batcher.settings import Settings, load_settings
 
 LATENCY_MS = 60
 """Of the sandboxes: about what a service in the same country takes."""

@@ -16,6 +16,7 @@ from batcher.cli.asking import archive_of, asking, moment_of
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible
 from batcher.cli.unfinished import UnfinishedFile
+from batcher.config.settings import Settings
 from batcher.discovery import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
 from batcher.inquiry import Inquiry
@@ -24,7 +25,6 @@ from batcher.manifest.formats import name_says
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.listing import Format, head, lines
 from batcher.report.words import count
-from batcher.settings import Settings
 from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from batcher import matching
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
 from batcher.cli.rows import how_to_read
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.loader import HowToRead
@@ -33,7 +34,6 @@ from batcher.report.export import (
     record_row,
 )
 from batcher.report.words import count
-from batcher.settings import Settings
 
 PAGE = 500
 """Submissions taken from the ledger at once; more are hardly faster, and are held three times over."""

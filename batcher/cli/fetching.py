@@ -24,6 +24,8 @@ from batcher._version import __version__
 from batcher.cli.console import Console
 from batcher.cli.display import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.cli.output import Interruptible, opened
+from batcher.config.endpoints import is_loopback
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
 from batcher.ledger import Asker, Purpose, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
@@ -32,7 +34,6 @@ from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.report.export import encoded
 from batcher.report.words import PLACES, count, duration, lasting, moment, sentence, size
-from batcher.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from batcher.fetching import Fetcher, FetchFigures

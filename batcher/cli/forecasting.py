@@ -16,6 +16,7 @@ from batcher.cli.console import Console
 from batcher.cli.loading import prepare_manifests, tune_process
 from batcher.cli.rows import how_to_read
 from batcher.cli.window import window_s
+from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.readiness import Bystander, lacking, readiness
@@ -24,7 +25,6 @@ from batcher.report.estimate import rest
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
 from batcher.report.words import count
-from batcher.settings import Settings
 
 
 async def forecast(settings: Settings, manifests: Sequence[str], console: Console, *, as_json: bool) -> int:

@@ -15,9 +15,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from batcher.cli.findings import Finding, ok, warn
+from batcher.config.examine import Examined
+from batcher.config.settings import Settings
 from batcher.notifying import NoApprise, Occasion, addresses_in, hooks_at
 from batcher.report.words import count
-from batcher.settings import Examined, Settings
 
 
 @dataclass(frozen=True, slots=True)

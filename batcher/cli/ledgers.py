@@ -18,7 +18,7 @@ from batcher.cli.appearance import Command, Group
 from batcher.cli.console import Console
 
 if TYPE_CHECKING:
-    from batcher.settings import Settings
+    from batcher.config.settings import Settings
 
 
 class Program(NamedTuple):

@@ -17,6 +17,9 @@ from pathlib import Path
 
 from batcher.cli.console import Console, Volume
 from batcher.cli.rows import how_to_read
+from batcher.config.account import account_of, callback_secret_of, has_account
+from batcher.config.endpoints import is_loopback
+from batcher.config.settings import Settings
 from batcher.confirming import Confirmation
 from batcher.errors import BindingError, SettingsError
 from batcher.ledger import ledger_path, open_for_writing
@@ -25,7 +28,6 @@ from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, N
 from batcher.model.submission import Place, Vendor
 from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.report.words import PLACES, count
-from batcher.settings import Settings, account_of, callback_secret_of, has_account, is_loopback
 from batcher.tracker import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 

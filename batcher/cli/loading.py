@@ -15,6 +15,7 @@ from batcher.cli.console import Console
 from batcher.cli.locking import lock_for
 from batcher.cli.output import Interruptible
 from batcher.cli.rows import how_to_read
+from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.ledger import Ledger, ledger_path, open_for_writing
 from batcher.loader import (
@@ -31,7 +32,6 @@ from batcher.report.changes import changes_lines
 from batcher.report.figures import figures
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
 from batcher.report.words import count
-from batcher.settings import Settings
 from batcher.window import Window
 
 HANDOVER_S = 0.0002

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible
+from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.ledger import Asker, LedgerLock, Purpose, take_lock
-from batcher.settings import Settings
 
 
 async def lock_for(

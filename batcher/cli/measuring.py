@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 from batcher.cli.console import Console
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
 from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
-from batcher.settings import Settings
 
 if TYPE_CHECKING:
     from batcher.metrics import Metrics, Paced

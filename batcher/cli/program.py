@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from batcher.cli.announcing import Announcer
-    from batcher.settings import Settings
+    from batcher.config.settings import Settings
 
 DEFECT = 70
 """The exit code of what nobody expected; none of those that are promised."""
@@ -139,7 +139,8 @@ def announcer_of(command: str, given: dict[str, Any], console: Console) -> Annou
 
 def settings_of(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
-    from batcher.settings import examine_settings, load_settings
+    from batcher.config.examine import examine_settings
+    from batcher.config.settings import load_settings
 
     try:
         settings = load_settings(flags_of(given), given["config"])
@@ -152,7 +153,7 @@ def settings_of(given: dict[str, Any]) -> Settings:
 
 def flags_of(given: dict[str, Any]) -> dict[str, Any]:
     """Those of a command's arguments that are settings."""
-    from batcher.settings import Settings
+    from batcher.config.settings import Settings
 
     flags = {name.rstrip("_"): value for name, value in given.items()}
     return {name: flags[name] for name in flags if name in Settings.model_fields}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from batcher.cli.console import Console, fitted, legible
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.model.records import Attempt, Load, Record, Run, Task
@@ -16,7 +17,6 @@ from batcher.report.changes import changes_text
 from batcher.report.figures import Figures, figures, task_figures
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
 from batcher.report.words import PLACES, count, duration, moment, paragraph, sentence
-from batcher.settings import Settings
 from batcher.zego.codes import meaning
 
 LAST_LOADS = 10

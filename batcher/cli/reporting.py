@@ -18,6 +18,7 @@ from batcher._version import __version__
 from batcher.cli.codes import DOES_IN_CHINESE
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened
+from batcher.config.settings import Settings
 from batcher.disposition import kind_of
 from batcher.errors import SettingsError
 from batcher.ledger import ledger_path
@@ -28,7 +29,6 @@ from batcher.model.submission import State
 from batcher.report.figures import figures
 from batcher.report.summary import ledger_option, quoted
 from batcher.report.words import size
-from batcher.settings import Settings
 from batcher.zego.codes import meaning, meaning_in_chinese
 
 if TYPE_CHECKING:

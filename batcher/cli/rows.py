@@ -5,10 +5,10 @@ It stands apart so that a reader of results need not bring in what only sending 
 
 from __future__ import annotations
 
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.loader import HowToRead
 from batcher.manifest import Defaults
-from batcher.settings import Settings
 
 
 def how_to_read(settings: Settings) -> HowToRead:

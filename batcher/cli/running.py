@@ -20,6 +20,8 @@ from batcher.cli.locking import lock_for
 from batcher.cli.measuring import measured, recorded_if_not_begun
 from batcher.cli.rows import how_to_read
 from batcher.cli.window import until
+from batcher.config.account import account_of
+from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
@@ -29,7 +31,6 @@ from batcher.model.task import TaskReport
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.report.words import count
 from batcher.runner import Exit, Runner, RunSettings
-from batcher.settings import Settings, account_of
 from batcher.window import Window
 from batcher.wiring import Service, ready_run, unrecorded
 from batcher.zego.client import Account

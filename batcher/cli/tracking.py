@@ -21,6 +21,8 @@ from batcher.cli.display import tasks_now, watch_tasks
 from batcher.cli.loading import tune_process
 from batcher.cli.locking import lock_for
 from batcher.cli.window import until
+from batcher.config.account import account_of
+from batcher.config.settings import Settings
 from batcher.confirming import doubts_confirmed
 from batcher.errors import BindingError, LedgerError, LedgerMissing
 from batcher.ledger import LedgerReader, Purpose, ledger_path
@@ -39,7 +41,6 @@ from batcher.report.tracking import (
 )
 from batcher.report.words import PLACES, count, sentence, wrapped
 from batcher.runner import Ending, Exit
-from batcher.settings import Settings, account_of
 from batcher.tracker import Tracked, Tracker, TrackSettings, heaviest
 from batcher.window import Window
 from batcher.zego.client import Account, ZegoClient

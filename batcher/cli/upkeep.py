@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batcher.cli.console import Console
 from batcher.cli.locking import lock_for
+from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.ledger import (
     Inspected,
@@ -27,7 +28,6 @@ from batcher.ledger import (
 from batcher.model.submission import Place
 from batcher.report.summary import ledger_option
 from batcher.report.words import PLACES, count, moment, size
-from batcher.settings import Settings
 
 TELL_EVERY_S = 5.0
 """How often work that takes long says how far it is."""

@@ -20,6 +20,7 @@ from batcher.cli.asking import asking, moment_of
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
 from batcher.cli.rows import how_to_read
+from batcher.config.settings import Settings
 from batcher.discovery import Pages, TimeWalk
 from batcher.errors import SettingsError
 from batcher.loader import HowToRead, in_thread
@@ -27,7 +28,6 @@ from batcher.manifest import Manifest
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export import encoded
 from batcher.report.words import count
-from batcher.settings import Settings
 from batcher.verification import Finding, Looked, Lookups, Originals
 from batcher.zego.media import LOOKED_UP
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from batcher.config.settings import Settings
 from batcher.report import estimate
-from batcher.settings import Settings
 
 
 def until(settings: Settings, now: datetime) -> datetime | None:

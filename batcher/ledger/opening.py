@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from batcher.bundled import bundled
+from batcher.config.resources import bundled
 from batcher.errors import (
     IllegalMove,
     LedgerError,

@@ -29,10 +29,10 @@ from conftest import Cli, query, serving, tencent_ids, write_manifest
 from batcher import __version__
 from batcher.cli.app import app
 from batcher.cli.outlet import END_S
+from batcher.config.settings import Settings
 from batcher.notifying import LIMIT_S
 from batcher.runner import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
-from batcher.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 CONTRIB = ROOT / "contrib"

@@ -19,10 +19,10 @@ from conftest import Cli, query, serving
 from test_contrib import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
 from test_listen import SECRET, post, record, sealed
 
+from batcher.config.settings import Settings
 from batcher.receiver import HEALTH, HEALTH_S, VISIT_S
 from batcher.runner import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET
-from batcher.settings import Settings
 
 SERVICE = CONTRIB / "systemd" / "batcher-listen.service"
 NIGHTLY = CONTRIB / "systemd" / "batcher.service"

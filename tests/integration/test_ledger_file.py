@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from conftest import PICTURES, Cli, referee, serving, tencent_ids
 from sqlalchemy import Connection, create_engine, text
 
-from batcher.bundled import bundled
+from batcher.config.resources import bundled
 from batcher.ledger import open_for_writing
 from batcher.ledger.tables import REVISIONS, metadata
 from batcher.sandbox import SandboxSettings

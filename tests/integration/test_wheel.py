@@ -64,7 +64,9 @@ async def test_the_wheel_does_the_whole_job(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     cli = Cli(work, python=str(python))
-    where = "import batcher.bundled as b; print(b.bundled('migrations'), b.bundled('sample_manifests'))"
+    where = (
+        "import batcher.config.resources as b; print(b.bundled('migrations'), b.bundled('sample_manifests'))"
+    )
     places = (await command(python, "-c", where, cwd=work)).split()
     assert [Path(place).name for place in places] == ["migrations", "sample_manifests"]
     assert all(Path(place).is_relative_to(tmp_path / "environment") for place in places)

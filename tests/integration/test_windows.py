@@ -19,9 +19,9 @@ from conftest import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_
 from conftest import until as moment
 
 from batcher.cli.window import until, window_s
+from batcher.config.settings import load_settings
 from batcher.report.estimate import rest
 from batcher.sandbox import SandboxSettings
-from batcher.settings import load_settings
 
 
 async def test_a_run_ends_after_its_time_and_the_next_goes_on(

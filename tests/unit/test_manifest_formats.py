@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from written import FORMATS, PACKINGS, as_parquet, as_text, as_xlsx
 
+from batcher.config.settings import MANIFEST_FORMATS
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, Format, open_manifest
 from batcher.model.submission import InvalidRow, Parameters, Row, SnapshotType, Vendor
-from batcher.settings import MANIFEST_FORMATS
 
 DEFAULTS = Defaults(vendor="Tencent", definition="10", interval="5")
 TABLE = [

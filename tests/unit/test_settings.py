@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from batcher.config.account import account_of
+from batcher.config.settings import Settings, load_settings
 from batcher.errors import SettingsError
 from batcher.model.submission import InDoubtPolicy, Place
-from batcher.settings import Settings, account_of, load_settings
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret
 

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import subprocess
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
+from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
 from batcher.errors import SettingsError
 from batcher.model.submission import InDoubtPolicy, Place
 
@@ -37,21 +33,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 DEFAULT_CONFIG = "batcher.toml"
-DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
 MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
 
 _SettingsClass = type[BaseSettings]
-
-SECRETS = {
-    "server_secret": "the ServerSecret",
-    "callback_secret": "the secret of callbacks",
-    "notify": "a URL that carries tokens",
-    "ping_url": "a URL that is a secret",
-}
-"""Settings whose values are never shown, and never stand in the file of settings."""
-
-SECRET_COMMAND_S = 30.0
-"""How long a command may take to print the ServerSecret."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -275,53 +259,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, toml
 
 
-def endpoint_of(text: str) -> str:
-    """Read the URL of an endpoint.
-
-    Raises:
-        ValueError: it is none, or would show signatures to everyone on the way.
-    """
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-        (host or "").encode("idna")
-    except ValueError as exc:
-        raise ValueError("not a URL") from exc
-    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise ValueError("give a URL such as https://rtc-api.zego.im/")
-    if parts.username or parts.password:
-        raise ValueError("a URL without a user name")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(
-            "plain http is taken only for this machine's own addresses, since it would show the "
-            "signature to everyone on the way; use https"
-        )
-    return parts._replace(path=parts.path or "/").geturl()
-
-
-def place_of(endpoint: str) -> Place:
-    """What kind of endpoint a URL names."""
-    host = urlsplit(endpoint).hostname or ""
-    return Place.ZEGO if host == "zego.im" or host.endswith(".zego.im") else Place.OTHER
-
-
-def secret_of(text: str) -> str:
-    """Read a ServerSecret; blanks around it do not count.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    stripped = text.strip()
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError("the ServerSecret is 32 letters and digits, without blanks")
-    return stripped
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
-
-
 def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Settings:
     """Read all settings once.
 
@@ -346,129 +283,6 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     finally:
         _TOML.reset(token)
     return settings
-
-
-def account_of(settings: Settings) -> tuple[int, str]:
-    """The AppId and the ServerSecret.
-
-    Raises:
-        SettingsError: one of them is missing; both are named when both are.
-    """
-    problems = []
-    if settings.app_id is None:
-        problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
-    secret, problem = _given_secret(settings, _SERVER)
-    problems += [problem] if problem else []
-    if problems or settings.app_id is None or secret is None:
-        raise SettingsError("\n".join(problems))
-    return settings.app_id, secret
-
-
-def has_account(settings: Settings) -> bool:
-    """Whether anything of an account is set; if so, :func:`account_of` says whether it is enough."""
-    given = (settings.server_secret, settings.server_secret_file, settings.server_secret_command)
-    return settings.app_id is not None or any(one is not None for one in given)
-
-
-def callback_secret_of(settings: Settings) -> str:
-    """The secret that callbacks are signed with.
-
-    Raises:
-        SettingsError: it is missing, or cannot be one.
-    """
-    secret, problem = _given_secret(settings, _CALLBACK)
-    if secret is None:
-        raise SettingsError(problem or "")
-    return secret
-
-
-# -- secrets ------------------------------------------------------------------------------------------
-
-
-class _Secret(NamedTuple):
-    """A secret: by which settings it is given, and what it is."""
-
-    setting: str
-    called: str
-    one: str
-    """What a line is that holds it."""
-    read: Callable[[str], str]
-
-    @property
-    def variable(self) -> str:
-        """The variable that holds it."""
-        return f"BATCHER_{self.setting.upper()}"
-
-
-_SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 letters and digits", secret_of)
-
-
-def _callback_secret_of(text: str) -> str:
-    stripped = text.strip()
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError("the secret of callbacks is letters and digits, without blanks")
-    return stripped
-
-
-_CALLBACK = _Secret(
-    "callback_secret", "the secret of callbacks", "one of letters and digits", _callback_secret_of
-)
-"""The console shows it beside the ServerSecret, which it is not."""
-
-
-def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | None]:
-    """A secret as it was given, or why there is none."""
-    secret: SecretStr | None = getattr(settings, what.setting)
-    if secret is not None:
-        return secret.get_secret_value(), None
-    if (path := getattr(settings, f"{what.setting}_file")) is not None:
-        return _read_secret(path, what)
-    if (command := getattr(settings, f"{what.setting}_command")) is not None:
-        return _ask_for_secret(command, what)
-    return None, (
-        f"{what.variable}: {what.called} is missing; set it, or {what.variable}_FILE to a "
-        f"file that holds it, or {what.variable}_COMMAND to a command that prints it"
-    )
-
-
-def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
-    name = f"{what.variable}_FILE"
-    try:
-        secret = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-        if re.fullmatch(r"[0-9A-Za-z]{16,}", str(path)) and not path.exists():
-            # Somebody has put the secret itself there: it is not shown.
-            return None, f"{name}: names a file; the secret itself is {what.variable}"
-        return None, f"{name}: {path}: {words}"
-    if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        return None, f"{name}: {path}: one line with {what.called} is expected"
-    return secret, None
-
-
-def _ask_for_secret(command: str, what: _Secret) -> tuple[str | None, str | None]:
-    """The first line that a command prints; no word of what it prints or is called with is shown."""
-    name = f"{what.variable}_COMMAND"
-    if os.environ.get(name) != command:
-        return None, (
-            f"{name}: is taken from the environment itself only, since whoever can write the working "
-            "directory's files could run commands by it"
-        )
-    try:
-        words = shlex.split(command)
-        done = subprocess.run(words, capture_output=True, timeout=SECRET_COMMAND_S, check=False)
-    except (OSError, ValueError) as exc:
-        why = (exc.strerror if isinstance(exc, OSError) else None) or "it cannot be read as a command"
-        return None, f"{name}: {why}"
-    except subprocess.TimeoutExpired:
-        return None, f"{name}: it has printed nothing for {SECRET_COMMAND_S:.0f} s"
-    if done.returncode:
-        return None, f"{name}: it ended with exit code {done.returncode}; run it by hand to see why"
-    lines = done.stdout.decode("ascii", "replace").splitlines()
-    try:
-        return what.read(lines[0] if lines else ""), None
-    except ValueError:
-        return None, f"{name}: its first line is not {what.one}"
 
 
 # -- the file of settings -------------------------------------------------------------------------------
@@ -552,109 +366,3 @@ def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object], c
         return "--" + name.removeprefix("listen_").replace("_", "-")
     variable = f"BATCHER_{name.upper()}"
     return f"{config}: {name}" if name in toml and variable not in os.environ else variable
-
-
-# -- looking at settings that may be wrong ------------------------------------------------------------
-
-
-@cache
-def _given_alone() -> type[Settings]:
-    """Settings out of what is given; nothing else is read. Made when needed: it takes 20 ms."""
-
-    class Given(Settings):
-        model_config = SettingsConfigDict(env_file=None)
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: _SettingsClass,  # noqa: ARG003 - the signature is the library's
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            """What is given, and nothing else."""
-            return (init_settings,)
-
-    return Given
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """All settings, looked at although some may be wrong."""
-
-    settings: Settings
-    """With defaults in place of what is wrong."""
-    origins: Mapping[str, str]
-    """Where each comes from that is not default, right or wrong."""
-    problems: tuple[str, ...]
-    """Everything for which :func:`load_settings` would refuse them."""
-    unsure: frozenset[str]
-    """Those whose values are not known: they are wrong, or a file that may set them cannot be read."""
-    strange: tuple[str, ...]
-    """Variables that look like settings and are none."""
-
-
-def examine_settings(flags: Mapping[str, object], config: Path | None = None) -> Examined:
-    """Read all settings, and go on where :func:`load_settings` would raise; never raises itself."""
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    unsure: set[str] = set()
-    given = {name: value for name, value in flags.items() if value is not None and value != ()}
-    toml: dict[str, Any] = {}
-    variables: set[str] = {name for name in os.environ if name.upper().startswith("BATCHER_")}
-    path = config or Path(DEFAULT_CONFIG)
-
-    def read_toml() -> dict[str, Any]:
-        toml.update(_parse_toml(config))
-        problems.extend(_toml_problems(toml, path))
-        return {name: value for name, value in toml.items() if name not in SECRETS}
-
-    def read_dotenv() -> dict[str, Any]:
-        source = DotEnvSettingsSource(Settings)
-        variables.update(name.upper() for name in source.env_vars if name.startswith("batcher_"))
-        return source()
-
-    for origin, read in (
-        (str(path), read_toml),
-        (".env", read_dotenv),
-        ("environment", EnvSettingsSource(Settings)),
-        ("command line", lambda: given),
-    ):
-        try:
-            found = {name: value for name, value in read().items() if name in Settings.model_fields}
-        except SettingsError as exc:
-            problems += str(exc).splitlines()
-            unsure = set(Settings.model_fields)
-            continue
-        except (OSError, UnicodeDecodeError) as exc:
-            problems.append(f".env: cannot be read: {exc}")
-            unsure = set(Settings.model_fields)
-            continue
-        values |= found
-        origins |= dict.fromkeys(found, origin)
-        unsure -= found.keys()
-    settings, wrong, more = _validated(values, given, toml, str(path))
-    strange = [
-        name for name in variables if name.upper()[len("BATCHER_") :].lower() not in Settings.model_fields
-    ]
-    return Examined(
-        settings,
-        origins,
-        (*problems, *more),
-        frozenset(unsure | wrong),
-        tuple(sorted(strange, key=str.upper)),
-    )
-
-
-def _validated(
-    values: Mapping[str, Any], flags: Mapping[str, object], toml: Mapping[str, object], config: str
-) -> tuple[Settings, set[str], list[str]]:
-    """Settings out of the values that are right; the names of those that are wrong, and why."""
-    try:
-        return _given_alone()(**values), set(), []
-    except ValidationError as exc:
-        wrong = {str(error["loc"][0]) for error in exc.errors()}
-        right = {name: value for name, value in values.items() if name not in wrong}
-        return _given_alone()(**right), wrong, _problems(exc, flags, toml, config)
