@@ -23,7 +23,7 @@ from batcher.model.outcome import Answer, NotReported
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
-from batcher.zego.media import LOOKED_UP, Search, SearchPage, fitting_prefix
+from batcher.zego.search_media import LOOKED_UP, Search, SearchPage, fitting_prefix
 
 CAP = 5_000
 """A search shows no more than so many of Tencent's recordings, and counts no further."""

@@ -29,7 +29,7 @@ from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export import encoded
 from batcher.report.words import count
 from batcher.verification import Finding, Looked, Lookups, Originals
-from batcher.zego.media import LOOKED_UP
+from batcher.zego.search_media import LOOKED_UP
 
 PAGE_ROWS = 2_000
 

@@ -1,7 +1,7 @@
 """The service's client: what can be asked of it, each by one call.
 
 Between the flow and the wire. It never sends anything twice, never waits for a turn, and never decides what
-to do next; how a call goes is the matter of :mod:`batcher.zego.calling`.
+to do next; how a call goes is the matter of :mod:`batcher.zego.transport`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, TaskId, Vendor
 from batcher.model.task import TaskReport
-from batcher.zego import media, reports, wire
-from batcher.zego.calling import SIGNATURE_EXPIRED, Account, Caller, Leg, Seen, Wire
+from batcher.zego import describe_task, search_media, wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, Leg, Seen, Wire
 
 __all__ = ["SIGNATURE_EXPIRED", "Account", "Leg", "Seen", "Wire", "ZegoClient"]
 
@@ -53,15 +53,15 @@ class ZegoClient(Caller):
         Source: ZEGO server API, "Query the status of a media processing task" (DescribeMediaTask).
         """
         on_wire = on_wire or Wire()
-        outcome = await self._call(reports.encoded_call(task_id, vendor), vendor, on_wire)
+        outcome = await self._call(describe_task.encoded_call(task_id, vendor), vendor, on_wire)
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
-        report = reports.read_report(on_wire.body, task_id, vendor)
+        report = describe_task.read_report(on_wire.body, task_id, vendor)
         return report or ReplyLost("the answer says nothing readable of this task", outcome.http_status)
 
     async def search(
-        self, wanted: media.Search, on_wire: Wire | None = None
-    ) -> media.SearchPage | NotReported:
+        self, wanted: search_media.Search, on_wire: Wire | None = None
+    ) -> search_media.SearchPage | NotReported:
         """Ask for one page of the recordings that exist: one request, which may be made again.
 
         Args:
@@ -71,9 +71,9 @@ class ZegoClient(Caller):
         Source: ZEGO server API, "Search media information" (SearchMedia).
         """
         on_wire = on_wire or Wire()
-        on_wire.max_body_bytes = media.MAX_BODY_BYTES
-        outcome = await self._call(wire.encoded(media.search_media(wanted)), None, on_wire)
+        on_wire.max_body_bytes = search_media.MAX_BODY_BYTES
+        outcome = await self._call(wire.encoded(search_media.search_media(wanted)), None, on_wire)
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
-        page = media.read_page(on_wire.body, wanted.archive)
+        page = search_media.read_page(on_wire.body, wanted.archive)
         return page or ReplyLost("the answer holds no readable list of recordings", outcome.http_status)

@@ -23,7 +23,7 @@ from batcher.sandbox import (
     TaskSettings,
 )
 from batcher.zego.client import Account, ZegoClient
-from batcher.zego.media import Search, SearchPage
+from batcher.zego.search_media import Search, SearchPage
 
 AT_1_AND_2_S = Parameters(Vendor.TENCENT, SnapshotType.BY_TIME_OFFSET, "10", "", ("1", "2"))
 EVERY_2_S = Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "2")

@@ -15,7 +15,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from batcher.model.outcome import NotSent, ReplyLost
-from batcher.zego.calling import Wire, _Unanswered, _without_answer, _words
+from batcher.zego.transport import Wire, _Unanswered, _without_answer, _words
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret
 SIGNED = f"https://rtc-api.zego.im/?Action=MediaThumbnails&Signature=43e5cfcc&Secret={SECRET}"

@@ -20,7 +20,7 @@ from batcher.model.submission import Archive, FileId, Recording
 from batcher.pacer import Pacer
 from batcher.verification import Finding, Lookups, Originals
 from batcher.zego.client import Wire
-from batcher.zego.media import Search, SearchPage
+from batcher.zego.search_media import Search, SearchPage
 
 Say = Callable[[Search], SearchPage | NotReported]
 

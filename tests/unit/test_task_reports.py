@@ -13,7 +13,7 @@ from specimens import TASK
 
 from batcher.model.submission import TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.zego.reports import MAX_ADDRESS_CHARS, encoded_call, read_report
+from batcher.zego.describe_task import MAX_ADDRESS_CHARS, encoded_call, read_report
 
 HUAWEI_TASK = TaskId("289665200")
 URL = "http://pictures.example/a.jpg?sign=x&t=1"
