@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from batcher import matching
 from batcher.config.endpoints import DEFAULT_ENDPOINT
 from batcher.errors import (
     BatcherError,
@@ -41,8 +40,10 @@ from batcher.ledger import (
     open_for_writing,
     take_lock,
 )
-from batcher.loader import HowToRead, Prepared, in_thread, load_alone, prepare_all, refuse_resubmissions
-from batcher.manifest import Defaults
+from batcher.loader import Prepared, load_alone, prepare_all, refuse_resubmissions
+from batcher.manifest import Defaults, join_results
+from batcher.manifest.read_options import HowToRead
+from batcher.manifest.threads import in_thread
 from batcher.model.events import Notice, Tell, to_nobody
 from batcher.model.records import InvalidRowRecord, Load
 from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
@@ -146,8 +147,8 @@ class ReadLedger:
 
     async def _results_of_rows(self, source: str, how: HowToRead) -> AsyncGenerator[Result, None]:
         self._readable()
-        async with matching.opened(source, how) as manifest:
-            async for page in matching.matched(manifest, lambda ids: self._readable().records_of(ids)):
+        async with join_results.opened(source, how) as manifest:
+            async for page in join_results.matched(manifest, lambda ids: self._readable().records_of(ids)):
                 for row, record in page:
                     if isinstance(row, InvalidRow):
                         yield invalid_result(row, manifest.cells_of(row), manifest.source, manifest.columns)

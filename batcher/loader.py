@@ -8,22 +8,20 @@ on in a thread of its own and yields to sending batch by batch.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from batcher.errors import ManifestError
 from batcher.ledger import Added, Ledger
 from batcher.manifest import (
     HEAD_ROWS,
-    Defaults,
     Manifest,
     Mark,
     Verdict,
@@ -31,10 +29,11 @@ from batcher.manifest import (
     expand,
     is_url,
     lasting,
-    open_manifest,
     redacted,
     rounded_ids,
 )
+from batcher.manifest.read_options import HowToRead
+from batcher.manifest.threads import in_thread
 from batcher.model.events import PassedOver, Tell, to_nobody
 from batcher.model.submission import FileId, InvalidRow, LoadId, Parameters, Row
 from batcher.report.words import count
@@ -47,44 +46,6 @@ ROWS_AT_ONCE = 5_000
 
 BATCHES_AT_ONCE = 12
 """So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class HowToRead:
-    """How manifests are read: what rows leave out, what is waved through, and what their names do not say."""
-
-    defaults: Defaults = field(default_factory=Defaults)
-    encoding: str | None = None
-    trust_ids: bool = False
-    allow_resubmit: bool = False
-    format: str | None = None
-    sheet: str | None = None
-
-    def open(self, source: str) -> Manifest:
-        """Open a manifest.
-
-        Raises:
-            ManifestError: it cannot be used.
-        """
-        return open_manifest(
-            source, defaults=self.defaults, encoding=self.encoding, format_=self.format, sheet=self.sheet
-        )
-
-    def open_only(self, source: str) -> Manifest:
-        """Open the one manifest that a name or a pattern stands for.
-
-        Raises:
-            ManifestError: it cannot be used, or a pattern stands for several.
-        """
-        names = expand([source])
-        if len(names) > 1:
-            raise ManifestError(
-                f"{redacted(source)}: {len(names)} files match this pattern. Name one of them"
-            )
-        return self.open(names[0])
 
 
 class Prepared:
@@ -444,31 +405,3 @@ def _words(row: Row) -> str:
     parts += [f"interval {asked.interval}"] if asked.interval else []
     parts += [f"offsets {';'.join(asked.offsets)}"] if asked.offsets else []
     return ", ".join(parts)
-
-
-async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run a blocking function in a thread that the process does not wait for when it ends.
-
-    A read from a terminal or a pipe cannot be interrupted, and a stopped run must not hang on it.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_T] = loop.create_future()
-
-    def resolve(result: _T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type] # None only where the function returns it
-
-    def call() -> None:
-        try:
-            result, error = function(*args, **kwargs), None
-        except BaseException as exc:
-            result, error = None, exc
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            loop.call_soon_threadsafe(resolve, result, error)
-
-    threading.Thread(target=call, name="manifest-reader", daemon=True).start()
-    return await done

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from batcher.discovery import Pages
-from batcher.manifest.rounding import as_rounded
+from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.outcome import Answer
 from batcher.model.submission import FileId, Recording
 from batcher.zego.codes import meaning

@@ -17,7 +17,8 @@ from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
 from batcher.ledger import Ledger
-from batcher.loader import CutOff, HowToRead, Prepared, refuse_resubmissions
+from batcher.loader import CutOff, Prepared, refuse_resubmissions
+from batcher.manifest.read_options import HowToRead
 from batcher.model.events import Tell, to_nobody
 from batcher.model.outcome import Settlement
 from batcher.model.records import Run

@@ -20,8 +20,8 @@ from batcher.config.settings import Settings
 from batcher.discovery import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
 from batcher.inquiry import Inquiry
-from batcher.manifest import formats as manifests
-from batcher.manifest.formats import name_says
+from batcher.manifest.formats import detect as manifests
+from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.listing import Format, head, lines
 from batcher.report.words import count

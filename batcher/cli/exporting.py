@@ -12,15 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from batcher import matching
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
 from batcher.cli.rows import how_to_read
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.loader import HowToRead
-from batcher.manifest import Manifest
+from batcher.manifest import Manifest, join_results
+from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import InvalidRow, Row
 from batcher.report.export import (
     CsvTable,
@@ -139,7 +138,7 @@ async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: I
 async def _export_manifest(
     ledger: LedgerReader, source: str, how: HowToRead, to: Destination, interruptible: Interruptible
 ) -> str:
-    async with matching.opened(source, how) as manifest:
+    async with join_results.opened(source, how) as manifest:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(manifest.columns, followed=followed)
         pages = _of_manifest(ledger, manifest, own, followed)
@@ -156,7 +155,7 @@ async def _all(ledger: LedgerReader, own: dict[str, str], followed: bool) -> Asy
 async def _of_manifest(
     ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool
 ) -> AsyncIterator[list[ExportRow]]:
-    async for page in matching.matched(manifest, ledger.records_of):
+    async for page in join_results.matched(manifest, ledger.records_of):
         yield [
             manifest_row(row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed)
             for row, record in page

@@ -18,15 +18,9 @@ from batcher.cli.rows import how_to_read
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.loader import (
-    CutOff,
-    HowToRead,
-    Preparation,
-    Prepared,
-    in_thread,
-    load_alone,
-    refuse_resubmissions,
-)
+from batcher.loader import CutOff, Preparation, Prepared, load_alone, refuse_resubmissions
+from batcher.manifest.read_options import HowToRead
+from batcher.manifest.threads import in_thread
 from batcher.model.records import Load
 from batcher.report.changes import changes_lines
 from batcher.report.figures import figures

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
-from batcher.loader import HowToRead
 from batcher.manifest import Defaults
+from batcher.manifest.read_options import HowToRead
 
 
 def how_to_read(settings: Settings) -> HowToRead:

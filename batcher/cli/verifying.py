@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from batcher import matching
 from batcher.cli.asking import asking, moment_of
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
@@ -23,8 +22,9 @@ from batcher.cli.rows import how_to_read
 from batcher.config.settings import Settings
 from batcher.discovery import Pages, TimeWalk
 from batcher.errors import SettingsError
-from batcher.loader import HowToRead, in_thread
-from batcher.manifest import Manifest
+from batcher.manifest import Manifest, join_results
+from batcher.manifest.read_options import HowToRead
+from batcher.manifest.threads import in_thread
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export import encoded
 from batcher.report.words import count
@@ -86,7 +86,7 @@ async def verify_ids(
     with Interruptible() as interruptible:
         try:
             async with AsyncExitStack() as stack:
-                opened_manifest = await stack.enter_async_context(matching.opened(manifest, how))
+                opened_manifest = await stack.enter_async_context(join_results.opened(manifest, how))
                 client, inquiry = await stack.enter_async_context(asking(settings, console))
                 pages = Pages(client, inquiry)
                 faults = _faults(opened_manifest, Lookups(pages), counted)
@@ -204,7 +204,7 @@ class _Suggesting:
 
     async def _learn(self, originals: Originals) -> None:
         for source in self._known.files:
-            async with matching.opened(source, self._how) as manifest:
+            async with join_results.opened(source, self._how) as manifest:
                 rows = iter(manifest)
                 while page := await in_thread(_next_rows, rows):
                     originals.learn(row.file_id for row in page if isinstance(row, Row))

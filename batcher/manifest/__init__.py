@@ -13,13 +13,13 @@ came out. ``identity`` tells whether a file has to be read at all.
 
 from __future__ import annotations
 
-from batcher.manifest.formats import Format
-from batcher.manifest.identity import Mark, digest_of
+from batcher.manifest.formats.detect import Format
 from batcher.manifest.parameters import Defaults
-from batcher.manifest.patterns import expand
 from batcher.manifest.reader import Manifest, open_manifest
-from batcher.manifest.remote import is_url, lasting, redacted
-from batcher.manifest.rounding import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
+from batcher.manifest.rounded_ids import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
+from batcher.manifest.sources.file_digest import Mark, digest_of
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import is_url, lasting, redacted
 
 __all__ = [
     "HEAD_ROWS",

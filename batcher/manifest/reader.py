@@ -11,19 +11,19 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from batcher.errors import ManifestError
-from batcher.manifest.delimited import Delimited
-from batcher.manifest.formats import Format, format_of, name_says, unpacked
-from batcher.manifest.jsontext import MAX_VALUE, Documents, lines_of
-from batcher.manifest.listing import Listing
-from batcher.manifest.objects import Objects
+from batcher.manifest.formats.csv_table import Delimited
+from batcher.manifest.formats.detect import Format, format_of, name_says, unpacked
+from batcher.manifest.formats.id_list import Listing
+from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
+from batcher.manifest.formats.json_table import Objects
+from batcher.manifest.formats.parquet import Parquet
+from batcher.manifest.formats.table import Table
+from batcher.manifest.formats.xlsx import Sheet
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
-from batcher.manifest.parquet import Parquet
-from batcher.manifest.remote import is_url, local_path, open_remote, redacted
 from batcher.manifest.rows import read_rows
-from batcher.manifest.source import Source, open_local
-from batcher.manifest.table import Table
-from batcher.manifest.text import HEAD_BYTES, Text
-from batcher.manifest.workbook import Sheet
+from batcher.manifest.sources.local import Source, open_local
+from batcher.manifest.sources.remote import is_url, local_path, open_remote, redacted
+from batcher.manifest.text.lines import HEAD_BYTES, Text
 from batcher.model.submission import CountedBy, InvalidRow, Row
 
 

@@ -15,8 +15,8 @@ from operator import itemgetter
 
 from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, Known
 from batcher.manifest.display import shown
+from batcher.manifest.formats.table import Record, lost_digits
 from batcher.manifest.parameters import Defaults, Given, Unusable, resolve
-from batcher.manifest.table import Record, lost_digits
 from batcher.model.submission import InvalidRow, Parameters, Row, Vendor
 
 MAX_ID_BYTES = 1_024

@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 
 from batcher.ledger import Ledger, open_for_writing
-from batcher.loader import HowToRead, prepare_all
+from batcher.loader import prepare_all
 from batcher.manifest import Defaults
+from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import InDoubtPolicy, Place
 from batcher.runner import Ending, Runner, RunSettings
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET

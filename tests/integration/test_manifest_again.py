@@ -9,8 +9,9 @@ from random import Random
 from conftest import PICTURES, Cli, Json, referee, serving, tencent_ids, write_manifest
 
 from batcher.ledger import open_for_writing
-from batcher.loader import HowToRead, load_alone, prepare_all
+from batcher.loader import load_alone, prepare_all
 from batcher.manifest import Defaults
+from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
 

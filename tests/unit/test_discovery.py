@@ -13,7 +13,7 @@ from virtual_time import run_virtually
 from batcher.discovery import CAP, Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import Refused
 from batcher.inquiry import Inquiry
-from batcher.manifest.rounding import as_rounded
+from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.events import Notice
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import Archive, FileId, Recording

@@ -15,7 +15,7 @@ import zstandard
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.manifest.compression import Packing, unpack
+from batcher.manifest.sources.compression import Packing, unpack
 from batcher.model.submission import Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")

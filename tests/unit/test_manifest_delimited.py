@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.manifest.text import MAX_LINE, split_lines
+from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")

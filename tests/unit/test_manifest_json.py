@@ -158,7 +158,7 @@ def test_a_name_that_comes_late_and_means_the_same_twice_is_a_fault() -> None:
 @pytest.mark.parametrize("block", [1, 5, 1 << 18])
 def test_documents_may_be_laid_out_in_any_way(monkeypatch: pytest.MonkeyPatch, text: str, block: int) -> None:
     """Arrays, values one after the other, over lines or not, and however the bytes come in."""
-    monkeypatch.setattr("batcher.manifest.source.BLOCK_BYTES", block)
+    monkeypatch.setattr("batcher.manifest.sources.local.BLOCK_BYTES", block)
     rows = list(opened(text, "json"))
     assert [row.file_id for row in rows if isinstance(row, Row)] == ["1", "2", "3"]
     assert extra(rows[0]) == {"a": "x"}
@@ -205,7 +205,7 @@ def test_what_cannot_be_used_at_all_is_refused(text: str, format_: str, message:
 
 def test_a_value_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than any answer of the service is refused, before memory is full of it."""
-    monkeypatch.setattr("batcher.manifest.jsontext.MAX_VALUE", 1 << 20)
+    monkeypatch.setattr("batcher.manifest.formats.json_stream.MAX_VALUE", 1 << 20)
     with pytest.raises(
         ManifestError, match=r"line 2: is not JSON: a value is longer than 1,048,576 characters"
     ):

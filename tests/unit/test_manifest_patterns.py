@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest.patterns import expand
+from batcher.manifest.sources.patterns import expand
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from batcher.claims import Claims
 from batcher.ledger import Ledger, open_for_writing
-from batcher.loader import HowToRead, load_alone, prepare_all
+from batcher.loader import load_alone, prepare_all
 from batcher.manifest import Defaults
+from batcher.manifest.read_options import HowToRead
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.pacer import Turn

@@ -16,8 +16,16 @@ from typing import NamedTuple
 
 from batcher.manifest.columns import Known, meaning
 from batcher.manifest.display import shown
-from batcher.manifest.jsontext import Found, Members, Number, Value, decode, element_lines, encode
-from batcher.manifest.table import Fault, lost_digits, whole
+from batcher.manifest.formats.json_stream import (
+    Found,
+    Members,
+    Number,
+    Value,
+    decode,
+    element_lines,
+    encode,
+)
+from batcher.manifest.formats.table import Fault, lost_digits, whole
 
 Cells = list[tuple[str, str]]
 """Texts by the names that the document gives them."""

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from batcher.errors import ManifestError
-from batcher.manifest.compression import PARQUET_MARK, ZIP_MARK, Packing, Unpacked, packing_of
-from batcher.manifest.source import Source
-from batcher.manifest.text import HEAD_BYTES
+from batcher.manifest.sources.compression import PARQUET_MARK, ZIP_MARK, Packing, Unpacked, packing_of
+from batcher.manifest.sources.local import Source
+from batcher.manifest.text.lines import HEAD_BYTES
 
 
 class Format(StrEnum):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.errors import ManifestError
-from batcher.manifest.remote import is_url, local_path, matching
+from batcher.manifest.sources.remote import is_url, local_path, matching
 
 
 def expand(sources: Sequence[str]) -> list[str]:

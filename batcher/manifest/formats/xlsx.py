@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, Known, names_file_id, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.packages import needed
-from batcher.manifest.rounding import HEAD_ROWS
-from batcher.manifest.source import Unread
-from batcher.manifest.table import PASSED_OVER, Fault, Record, lost_digits
+from batcher.manifest.formats.table import PASSED_OVER, Fault, Record, lost_digits
+from batcher.manifest.optional_packages import needed
+from batcher.manifest.rounded_ids import HEAD_ROWS
+from batcher.manifest.sources.local import Unread
 from batcher.model.submission import CountedBy
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from itertools import chain
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, Columns, Known, meaning, names_file_id
-from batcher.manifest.delimited import DELIMITERS
 from batcher.manifest.display import shown
-from batcher.manifest.table import PASSED_OVER, Record
+from batcher.manifest.formats.csv_table import DELIMITERS
+from batcher.manifest.formats.table import PASSED_OVER, Record
 from batcher.model.submission import CountedBy
 
 _COLUMNS = Columns((Known.FILE_ID.value,), {Known.FILE_ID: 0}, (), marked=False)

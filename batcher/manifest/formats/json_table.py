@@ -14,10 +14,10 @@ from json.encoder import encode_basestring
 from batcher.errors import ManifestError
 from batcher.manifest.columns import Columns, Known, meaning, no_file_id, told_apart
 from batcher.manifest.display import shown
-from batcher.manifest.jsontext import Found
-from batcher.manifest.recordings import Cells, Item, Recordings, names_id
-from batcher.manifest.rounding import HEAD_ROWS
-from batcher.manifest.table import Fault, Record, whole
+from batcher.manifest.formats.json_stream import Found
+from batcher.manifest.formats.table import Fault, Record, whole
+from batcher.manifest.formats.vendor_json import Cells, Item, Recordings, names_id
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy
 
 HEAD_CHARACTERS = 1 << 23

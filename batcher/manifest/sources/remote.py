@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
-from batcher.manifest.packages import needed
-from batcher.manifest.source import BLOCK_BYTES, Readable, Source, Unread
+from batcher.manifest.optional_packages import needed
+from batcher.manifest.sources.local import BLOCK_BYTES, Readable, Source, Unread
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

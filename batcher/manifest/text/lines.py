@@ -12,8 +12,8 @@ from functools import partial
 from itertools import chain
 
 from batcher.errors import ManifestError
-from batcher.manifest.encoding import Encoding, check_text, encoding_of, nul_fault, stream_fault
-from batcher.manifest.source import Source, Unread
+from batcher.manifest.sources.local import Source, Unread
+from batcher.manifest.text.encoding import Encoding, check_text, encoding_of, nul_fault, stream_fault
 from batcher.model.submission import CountedBy
 
 MAX_LINE = 1 << 20

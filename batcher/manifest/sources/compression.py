@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from batcher.errors import ManifestError
-from batcher.manifest.packages import needed
-from batcher.manifest.source import BLOCK_BYTES, Source, Unread
+from batcher.manifest.optional_packages import needed
+from batcher.manifest.sources.local import BLOCK_BYTES, Source, Unread
 from batcher.model.submission import CountedBy
 
 PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import Known, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.jsontext import Number, Value, encode
-from batcher.manifest.packages import needed
-from batcher.manifest.source import Unread
-from batcher.manifest.table import PASSED_OVER, Fault, Record
+from batcher.manifest.formats.json_stream import Number, Value, encode
+from batcher.manifest.formats.table import PASSED_OVER, Fault, Record
+from batcher.manifest.optional_packages import needed
+from batcher.manifest.sources.local import Unread
 from batcher.model.submission import CountedBy
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from batcher.loader import HowToRead, in_thread
 from batcher.manifest import Manifest
+from batcher.manifest.read_options import HowToRead
+from batcher.manifest.threads import in_thread
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row
 

@@ -17,8 +17,8 @@ from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import names_file_id, read_columns
-from batcher.manifest.table import PASSED_OVER, Fault, Record, whole
-from batcher.manifest.text import MAX_LINE, split_lines
+from batcher.manifest.formats.table import PASSED_OVER, Fault, Record, whole
+from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import CountedBy
 
 DELIMITERS = (",", ";", "\t")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
-from batcher.manifest.source import Source
+from batcher.manifest.sources.local import Source
 from batcher.model.submission import CountedBy
 
 CHINESE = "gb18030"

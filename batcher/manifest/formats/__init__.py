@@ -1,0 +1,1 @@
+"""Formats of manifests: a table of columns and records from each."""

@@ -1,0 +1,1 @@
+"""Sources of manifests: local files and URLs, plain or compressed, as bytes."""

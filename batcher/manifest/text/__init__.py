@@ -1,0 +1,1 @@
+"""Text: bytes to characters, characters to lines."""
