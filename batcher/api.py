@@ -47,8 +47,8 @@ from batcher.manifest.threads import in_thread
 from batcher.model.events import Notice, Tell, to_nobody
 from batcher.model.records import InvalidRowRecord, Load
 from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
-from batcher.report.figures import Figures, figures
-from batcher.report.results import Result, RowStatus, invalid_result, result_of, row_result
+from batcher.report.counts import Figures, figures
+from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
 from batcher.runner import Ending, Exit, Pace, Runner, RunSettings
 from batcher.wiring import ready_run, unrecorded, usable_service

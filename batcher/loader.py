@@ -36,7 +36,7 @@ from batcher.manifest.read_options import HowToRead
 from batcher.manifest.threads import in_thread
 from batcher.model.events import PassedOver, Tell, to_nobody
 from batcher.model.submission import FileId, InvalidRow, LoadId, Parameters, Row
-from batcher.report.words import count
+from batcher.report.formatting import count
 
 RESUBMITTED_SHARE = 0.1
 """More of a manifest's recordings than this under other parameters look like a changed default."""

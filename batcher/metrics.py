@@ -39,7 +39,7 @@ from batcher.model.outcome import (
 from batcher.model.records import Run, Tally, TaskTally
 from batcher.model.submission import RunId, State
 from batcher.model.task import TaskReport, TaskState
-from batcher.report.figures import figures, task_figures
+from batcher.report.counts import figures, task_figures
 
 WRITE_EVERY_S = 30.0
 """How often the file is written while a run goes on."""

@@ -23,9 +23,9 @@ from batcher.model.events import Tell, to_nobody
 from batcher.model.outcome import Settlement
 from batcher.model.records import Run
 from batcher.model.submission import LoadId
-from batcher.report.changes import changes_lines
+from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
-from batcher.report.figures import figures, of_run, since
+from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.runner import Ending, Runner, RunSettings
 from batcher.window import Window

@@ -33,8 +33,8 @@ from batcher.notifying import (
     ping,
     ping_at,
 )
+from batcher.report.formatting import count, sentence
 from batcher.report.summary import Summary, ledger_option
-from batcher.report.words import count, sentence
 
 _AGENT = f"batcher/{__version__}"
 

@@ -11,7 +11,7 @@ from batcher.cli.output import opened
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
 from batcher.ledger.auditing import audited
-from batcher.report.audit import audit_json, audit_text, balance
+from batcher.report.audit_page import audit_json, audit_text, balance
 
 UNBALANCED = 1
 

@@ -46,8 +46,8 @@ from batcher.ledger import (
     room,
 )
 from batcher.model.submission import Place
+from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
-from batcher.report.words import PLACES, count, moment, size
 from batcher.zego.client import Account
 
 DOCUMENTED_RATE_PER_S = 20

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from batcher.disposition import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
-from batcher.report.words import columns, paragraph, sentence, wrapped
+from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
 LABEL_COLUMNS = 9

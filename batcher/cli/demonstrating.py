@@ -25,7 +25,7 @@ from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.ledger import open_for_reading
 from batcher.model.submission import FileId, Place
-from batcher.report.words import count
+from batcher.report.formatting import count
 from batcher.runner import Exit
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 

@@ -23,8 +23,8 @@ from batcher.inquiry import Inquiry
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording
-from batcher.report.listing import Format, head, lines
-from batcher.report.words import count
+from batcher.report.formatting import count
+from batcher.report.recording_list import Format, head, lines
 from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:

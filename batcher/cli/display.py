@@ -17,8 +17,8 @@ from batcher.cli.outlet import Drawing, of_stderr
 from batcher.errors import LedgerError
 from batcher.ledger import LedgerReader
 from batcher.model.submission import State
-from batcher.report.figures import Figures, TaskFigures, figures, task_figures
-from batcher.report.words import duration, sentence
+from batcher.report.counts import Figures, TaskFigures, figures, task_figures
+from batcher.report.formatting import duration, sentence
 from batcher.runner import Pace, Runner
 
 if TYPE_CHECKING:

@@ -21,18 +21,9 @@ from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import InvalidRow, Row
-from batcher.report.export import (
-    CsvTable,
-    ExportRow,
-    JsonLines,
-    Table,
-    columns_of,
-    encoded,
-    header,
-    manifest_row,
-    record_row,
-)
-from batcher.report.words import count
+from batcher.report.export.rows import ExportRow, Table, columns_of, header, manifest_row, record_row
+from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
+from batcher.report.formatting import count
 
 PAGE = 500
 """Submissions taken from the ledger at once; more are hardly faster, and are held three times over."""
@@ -119,9 +110,9 @@ def _check_binary(chosen: Format, output: Path | None) -> None:
         if chosen is Format.PARQUET:
             # Before its import: of the allocators it can use, the system's takes least and hands back most.
             os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-            import batcher.report.parquet
+            import batcher.report.export.parquet
         else:
-            import batcher.report.workbook  # noqa: F401 - to see whether its package is there
+            import batcher.report.export.xlsx  # noqa: F401 - to see whether its package is there
     except ImportError as exc:
         package, extra = _BINARY[chosen]
         raise SettingsError(
@@ -201,12 +192,12 @@ def _table(to: Destination, file: BinaryIO, columns: Sequence[str], ours: int) -
         case Format.JSONL:
             yield JsonLines(file, columns)
         case Format.PARQUET:
-            from batcher.report.parquet import ParquetTable
+            from batcher.report.export.parquet import ParquetTable
 
             with ParquetTable(file, columns, ours) as table:
                 yield table
         case Format.XLSX:
-            from batcher.report.workbook import SHEET_COLUMNS, Workbook
+            from batcher.report.export.xlsx import SHEET_COLUMNS, Workbook
 
             if len(columns) > SHEET_COLUMNS:
                 raise SettingsError(

@@ -32,8 +32,8 @@ from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
-from batcher.report.export import encoded
-from batcher.report.words import PLACES, count, duration, lasting, moment, sentence, size
+from batcher.report.export.text_tables import encoded
+from batcher.report.formatting import PLACES, count, duration, lasting, moment, sentence, size
 
 if TYPE_CHECKING:
     from batcher.fetching import Fetcher, FetchFigures

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batcher.report.words import paragraph, sentence
+from batcher.report.formatting import paragraph, sentence
 
 _LABEL_WIDTH = 18
 

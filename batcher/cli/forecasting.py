@@ -21,10 +21,10 @@ from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.readiness import Bystander, lacking, readiness
 from batcher.loader import Prepared, load_alone, refuse_resubmissions
+from batcher.report.counts import figures
 from batcher.report.estimate import rest
-from batcher.report.figures import figures
+from batcher.report.formatting import count
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
-from batcher.report.words import count
 
 
 async def forecast(settings: Settings, manifests: Sequence[str], console: Console, *, as_json: bool) -> int:

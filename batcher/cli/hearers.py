@@ -18,7 +18,7 @@ from batcher.cli.findings import Finding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.notifying import NoApprise, Occasion, addresses_in, hooks_at
-from batcher.report.words import count
+from batcher.report.formatting import count
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Notice
 from batcher.model.submission import Place, Vendor
 from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
-from batcher.report.words import PLACES, count
+from batcher.report.formatting import PLACES, count
 from batcher.tracker import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 

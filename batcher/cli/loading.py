@@ -22,10 +22,10 @@ from batcher.loader import CutOff, Preparation, Prepared, load_alone, refuse_res
 from batcher.manifest.read_options import HowToRead
 from batcher.manifest.threads import in_thread
 from batcher.model.records import Load
-from batcher.report.changes import changes_lines
-from batcher.report.figures import figures
+from batcher.report.counts import figures
+from batcher.report.formatting import count
+from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
-from batcher.report.words import count
 from batcher.window import Window
 
 HANDOVER_S = 0.0002

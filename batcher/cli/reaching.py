@@ -18,7 +18,7 @@ from batcher.cli.findings import Finding, Level, fail, ok, skip, warn
 from batcher.config.settings import Settings
 from batcher.disposition import Kind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
-from batcher.report.words import duration
+from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, Seen, ZegoClient
 from batcher.zego.codes import meaning
 

@@ -13,10 +13,10 @@ from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.model.records import Attempt, Load, Record, Run, Task
 from batcher.model.submission import FileId, State
 from batcher.model.task import TaskState
-from batcher.report.changes import changes_text
-from batcher.report.figures import Figures, figures, task_figures
+from batcher.report.counts import Figures, figures, task_figures
+from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
+from batcher.report.manifest_changes import changes_text
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
-from batcher.report.words import PLACES, count, duration, moment, paragraph, sentence
 from batcher.zego.codes import meaning
 
 LAST_LOADS = 10

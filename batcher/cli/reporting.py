@@ -26,14 +26,14 @@ from batcher.ledger.survey import Survey
 from batcher.model.history import Pictured
 from batcher.model.records import Record, Tally
 from batcher.model.submission import State
-from batcher.report.figures import figures
+from batcher.report.counts import figures
+from batcher.report.formatting import size
 from batcher.report.summary import ledger_option, quoted
-from batcher.report.words import size
 from batcher.zego.codes import meaning, meaning_in_chinese
 
 if TYPE_CHECKING:
-    from batcher.report.page.contents import CodeExplained, Contents, Sheet, Shown
-    from batcher.report.page.phrases import Language
+    from batcher.report.html.contents import CodeExplained, Contents, Sheet, Shown
+    from batcher.report.html.phrases import Language
 
 RUNS_DRAWN = 14
 """Runs over time: a fortnight of nights."""
@@ -76,7 +76,7 @@ async def write_report(
             async with await Survey.open(ledger_path(settings.ledger)) as survey:
                 contents = await _gather(survey, settings, output, pictures, recordings)
             with opened(output) as file, interruptible.at_once():
-                from batcher.report.page.rendering import pages
+                from batcher.report.html.render import pages
 
                 written = sum(file.write(piece) for piece in pages(contents, language_))
         except asyncio.CancelledError:
@@ -102,7 +102,7 @@ def _language(name: str) -> Language:
         raise SettingsError(
             f"report: needs the package {package} ({exc}): pip install 'batcher[report]'"
         ) from exc
-    from batcher.report.page.phrases import Language
+    from batcher.report.html.phrases import Language
 
     if name.lower() not in set(Language):
         raise SettingsError(f"--lang {name}: give en or zh")
@@ -112,7 +112,7 @@ def _language(name: str) -> Language:
 async def _gather(
     survey: Survey, settings: Settings, output: Path | None, pictures: Path | None, recordings: int
 ) -> Contents:
-    from batcher.report.page.contents import Commands, Contents
+    from batcher.report.html.contents import Commands, Contents
 
     tallies = await survey.tallies()
     runs = await survey.runs_that_sent()
@@ -147,7 +147,7 @@ async def _gather(
 
 
 def _codes(codes: dict[int, int]) -> Iterable[CodeExplained]:
-    from batcher.report.page.contents import CodeExplained, InBothLanguages
+    from batcher.report.html.contents import CodeExplained, InBothLanguages
 
     for code, n in sorted(codes.items(), key=lambda one: -one[1])[:_LARGEST_CODES]:
         kind = kind_of(code)
@@ -157,7 +157,7 @@ def _codes(codes: dict[int, int]) -> Iterable[CodeExplained]:
 
 async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:
     """Some of everything that was rejected or failed, by state and code, in the order of the submissions."""
-    from batcher.report.page.contents import shares
+    from batcher.report.html.contents import shares
 
     groups: Counter[tuple[State, int | None]] = Counter()
     for tally in tallies:
@@ -168,7 +168,7 @@ async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:
 
 
 async def _sheet(survey: Survey, folder: Path | None, recordings: int) -> Sheet:
-    from batcher.report.page.contents import Sheet
+    from batcher.report.html.contents import Sheet
 
     if folder is None:
         return Sheet()
@@ -184,8 +184,8 @@ async def _sheet(survey: Survey, folder: Path | None, recordings: int) -> Sheet:
 
 def _frames(of: Pictured, folder: Path, room: int) -> list[Shown]:
     """The pictures of one recording, as long as there is room."""
-    from batcher.report.page.contents import Shown
-    from batcher.report.page.frames import Frame, NoFrame, frame_of
+    from batcher.report.html.contents import Shown
+    from batcher.report.html.thumbnails import Frame, NoFrame, frame_of
 
     frames = []
     for picture in of.pictures:

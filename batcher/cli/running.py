@@ -28,8 +28,8 @@ from batcher.ledger import ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
+from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
-from batcher.report.words import count
 from batcher.runner import Exit, Runner, RunSettings
 from batcher.window import Window
 from batcher.wiring import Service, ready_run, unrecorded

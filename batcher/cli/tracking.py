@@ -30,16 +30,16 @@ from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
 from batcher.model.task import TaskReport, TaskState
-from batcher.report.figures import task_figures
+from batcher.report.counts import task_figures
+from batcher.report.formatting import PLACES, count, sentence, wrapped
 from batcher.report.summary import Summary, ledger_option
-from batcher.report.tracking import (
+from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
     TrackingSummary,
     tasks_in_words,
     tracking_json,
     tracking_lines,
 )
-from batcher.report.words import PLACES, count, sentence, wrapped
 from batcher.runner import Ending, Exit
 from batcher.tracker import Tracked, Tracker, TrackSettings, heaviest
 from batcher.window import Window

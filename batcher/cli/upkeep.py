@@ -26,8 +26,8 @@ from batcher.ledger import (
     verify,
 )
 from batcher.model.submission import Place
+from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
-from batcher.report.words import PLACES, count, moment, size
 
 TELL_EVERY_S = 5.0
 """How often work that takes long says how far it is."""

@@ -26,8 +26,8 @@ from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import HowToRead
 from batcher.manifest.threads import in_thread
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
-from batcher.report.export import encoded
-from batcher.report.words import count
+from batcher.report.export.text_tables import encoded
+from batcher.report.formatting import count
 from batcher.verification import Finding, Looked, Lookups, Originals
 from batcher.zego.search_media import LOOKED_UP
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from batcher.report.words import count, duration, lasting
+from batcher.report.formatting import count, duration, lasting
 
 
 def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> float | None:

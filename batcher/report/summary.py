@@ -11,16 +11,16 @@ from typing import Any
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
+from batcher.report.counts import Figures
 from batcher.report.estimate import rest
-from batcher.report.figures import Figures
-from batcher.report.tracking import (
+from batcher.report.formatting import columns, count, lasting, moment, paragraph, sentence, wrapped
+from batcher.report.tracking_summary import (
     TrackingSummary,
     tasks_in_words,
     tracking_json,
     tracking_lines,
     trouble_lines,
 )
-from batcher.report.words import columns, count, lasting, moment, paragraph, sentence, wrapped
 
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5

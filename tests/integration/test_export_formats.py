@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
 
-from batcher.report.export import COLUMNS, Cell, ExportRow
-from batcher.report.parquet import GROUP_ROWS, ParquetTable
-from batcher.report.workbook import CELL_CHARACTERS, Workbook
+from batcher.report.export.parquet import GROUP_ROWS, ParquetTable
+from batcher.report.export.rows import COLUMNS, Cell, ExportRow
+from batcher.report.export.xlsx import CELL_CHARACTERS, Workbook
 from batcher.sandbox import Fault, SandboxSettings
 
 IDS = tencent_ids(4)

@@ -14,7 +14,7 @@ from conftest import FAST, PICTURES, Cli, query, serving, tencent_ids
 from filelock import FileLock
 
 from batcher.ledger.tables import REVISIONS, metadata
-from batcher.report.words import size as in_units
+from batcher.report.formatting import size as in_units
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"

@@ -42,7 +42,7 @@ from batcher import (
     read_ledger,
 )
 from batcher.model.events import Halted, RunStarted
-from batcher.report.export import COLUMNS
+from batcher.report.export.rows import COLUMNS
 from batcher.sandbox import (
     SANDBOX_APP_ID,
     SANDBOX_SERVER_SECRET,

@@ -10,13 +10,7 @@ import pytest
 from batcher.model.audit import Case, Counted, Kind
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
-from batcher.report.audit import (
-    audit_json,
-    audit_text,
-    balance,
-    submission_lines,
-    task_lines,
-)
+from batcher.report.audit_page import audit_json, audit_text, balance, submission_lines, task_lines
 
 CASE = Case(FileId("1397757897438985123"), Vendor.TENCENT, TaskId("t-1"), ("r-1", "r-2"), "FAIL: bad media")
 

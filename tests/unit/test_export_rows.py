@@ -14,16 +14,8 @@ from specimens import AT_1_AND_2_S, EVERY_2_S, HUAWEI_ID, TASK, TENCENT_ID
 
 from batcher.model.records import Attempt, Record
 from batcher.model.submission import InvalidRow, Row, RunId, State, SubmissionId
-from batcher.report.export import (
-    COLUMNS,
-    Cell,
-    CsvTable,
-    ExportRow,
-    JsonLines,
-    header,
-    manifest_row,
-    record_row,
-)
+from batcher.report.export.rows import COLUMNS, Cell, ExportRow, header, manifest_row, record_row
+from batcher.report.export.text_tables import CsvTable, JsonLines
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

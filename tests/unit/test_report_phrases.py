@@ -8,13 +8,13 @@ from string import Formatter
 
 import pytest
 
-import batcher.report.page.phrases as phrases
+import batcher.report.html.phrases as phrases
 from batcher.model.history import Doubt
 from batcher.model.submission import Place, State
 from batcher.model.task import PictureState, TaskState
-from batcher.report.page.contents import shares
-from batcher.report.page.phrases import CHINESE, ENGLISH, Language, speaker
-from batcher.report.page.rendering import seen
+from batcher.report.html.contents import shares
+from batcher.report.html.phrases import CHINESE, ENGLISH, Language, speaker
+from batcher.report.html.render import seen
 
 PAGE = Path(phrases.__file__).parent
 

@@ -13,8 +13,8 @@ import pytest
 from batcher.model.history import Cell, Stretch
 from batcher.model.records import Run
 from batcher.model.submission import RunId
-from batcher.report.page.phrases import Language, lasting, speaker
-from batcher.report.page.plots import (
+from batcher.report.html.phrases import Language, lasting, speaker
+from batcher.report.html.plots import (
     NARROW,
     WIDE,
     Box,

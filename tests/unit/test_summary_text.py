@@ -12,7 +12,7 @@ import pytest
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Tally
 from batcher.model.submission import RunId, State
-from batcher.report.figures import figures, of_run, since
+from batcher.report.counts import figures, of_run, since
 from batcher.report.summary import InvalidRows, Summary, summary_json, summary_text
 from batcher.zego.codes import MEANINGS, UNKNOWN
 

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from batcher.report.words import columns, count, duration, lasting, moment, paragraph, sentence, size, wrapped
+from batcher.report.formatting import (
+    columns,
+    count,
+    duration,
+    lasting,
+    moment,
+    paragraph,
+    sentence,
+    size,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from batcher.report.export import COLUMNS, NUMBERS, TIMES, Cell, ExportRow, Sink, encoded
+from batcher.report.export.rows import COLUMNS, NUMBERS, TIMES, Cell, ExportRow
+from batcher.report.export.text_tables import Sink, encoded
 
 GROUP_ROWS = 25_000
 """Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end: for

@@ -9,7 +9,7 @@ from typing import Any
 from batcher.model.audit import Case, Counted, Kind
 from batcher.model.submission import State
 from batcher.model.task import Effect, TaskState
-from batcher.report.words import count, wrapped
+from batcher.report.formatting import count, wrapped
 
 _NUMBER = 12
 _LABEL = 50

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from batcher.model.history import Cell, Stretch
-from batcher.report.page.phrases import Language, Say, lasting
+from batcher.report.html.phrases import Language, Say, lasting
 
 WIDE, NARROW = 960, 360
 """Widths that plots are made for, in the page's pixels."""

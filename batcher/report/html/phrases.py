@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from batcher.report.words import duration
+from batcher.report.formatting import duration
 
 
 class Language(StrEnum):

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from batcher.model.submission import Recording
-from batcher.report.export import encoded
-from batcher.report.words import moment
+from batcher.report.export.text_tables import encoded
+from batcher.report.formatting import moment
 
 COLUMNS = ("file_id", "vendor", "name", "created", "duration", "size", "url")
 

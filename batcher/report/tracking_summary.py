@@ -8,8 +8,8 @@ from typing import Any
 from batcher.model.outcome import Outage
 from batcher.model.records import TaskTrouble
 from batcher.model.task import TaskState
-from batcher.report.figures import TROUBLED_TASKS, TaskFigures
-from batcher.report.words import count, lasting, moment, paragraph
+from batcher.report.counts import TROUBLED_TASKS, TaskFigures
+from batcher.report.formatting import count, lasting, moment, paragraph
 
 FIRST_TROUBLES = 5
 

@@ -15,8 +15,8 @@ from batcher.model.history import BareTask, Doubted, FetchedPicture, History, Pi
 from batcher.model.records import InvalidRowRecord, Meaning, Record, Run
 from batcher.model.submission import Place
 from batcher.model.task import TaskState
-from batcher.report.figures import Figures
-from batcher.report.page.frames import Frame, NoFrame
+from batcher.report.counts import Figures
+from batcher.report.html.thumbnails import Frame, NoFrame
 
 _K = TypeVar("_K")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from batcher.model.records import Load
-from batcher.report.words import count
+from batcher.report.formatting import count
 
 
 def changes_lines(loads: Iterable[Load]) -> list[str]:

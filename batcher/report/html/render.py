@@ -24,9 +24,9 @@ from batcher.model.history import Doubt, Doubted, Pictured, Stretch
 from batcher.model.records import Record
 from batcher.model.submission import Parameters, State
 from batcher.model.task import PictureState, TaskState
-from batcher.report.page.contents import Contents
-from batcher.report.page.phrases import Language, Say, lasting, speaker
-from batcher.report.page.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot
+from batcher.report.html.contents import Contents
+from batcher.report.html.phrases import Language, Say, lasting, speaker
+from batcher.report.html.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot
 
 _HERE = Path(__file__).parent
 

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Self
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
-from batcher.report.export import COLUMNS, NUMBERS, ExportRow, Sink, encoded, in_words
+from batcher.report.export.rows import COLUMNS, NUMBERS, ExportRow
+from batcher.report.export.text_tables import Sink, encoded, in_words
 
 SHEET_ROWS = 1_048_576
 """Rows of a sheet, with its header. Source: Microsoft, "Excel specifications and limits"."""

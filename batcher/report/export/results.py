@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
-from batcher.report.export import NOTHING_CAME, came_back
+from batcher.report.export.rows import NOTHING_CAME, came_back
 
 
 class RowStatus(StrEnum):

@@ -1,0 +1,130 @@
+"""Exports as text: CSV and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import BinaryIO
+
+from batcher.report.export.rows import _BOM, _FORMULA, _IDS, TIMES, Cell, ExportRow
+from batcher.report.formatting import moment
+
+
+class CsvTable:
+    """CSV; with ``excel``, what a spreadsheet would damage or run is protected.
+
+    Args:
+        file: where it goes.
+        columns: all columns.
+        excel: for spreadsheets.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str], *, excel: bool = False) -> None:
+        self._file = file
+        self._columns = columns
+        self._excel = excel
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer, lineterminator="\r\n" if excel else "\n")
+        self._buffer.write(_BOM if excel else "")
+        self.write([tuple(columns)])
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows."""
+        told = map(_told, rows)
+        self._writer.writerows(map(self._protected, told) if self._excel else told)
+        self._file.write(encoded(self._buffer.getvalue()))
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+    def _protected(self, row: ExportRow) -> list[Cell]:
+        return [
+            _protected(name, value) if isinstance(value, str) else value
+            for name, value in zip(self._columns, row, strict=True)
+        ]
+
+
+class JsonLines:
+    """One JSON object a line; what is empty is null.
+
+    Args:
+        file: where it goes.
+        columns: all columns.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._file = file
+        self._columns = columns
+        self._encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def write(self, rows: Sequence[ExportRow]) -> None:
+        """Add some rows."""
+        lines = [self._encode(dict(zip(self._columns, row, strict=True))) for row in map(_told, rows)]
+        self._file.write(encoded("\n".join(lines) + "\n") if lines else b"")
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+
+class Sink:
+    """A file as the libraries of the formats want it: one that knows where it is, even if it is a pipe.
+
+    They write the end of a file that was given up as well, whenever they are let go: that goes nowhere.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.closed = False
+        self._file = file
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write on."""
+        if not self.closed:
+            self._file.write(data)
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How much was written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Hand on what waits."""
+        if not self.closed:
+            self._file.flush()
+
+    def close(self) -> None:
+        """The file is its owner's to close."""
+
+    def give_up(self) -> None:
+        """From here on nothing is written."""
+        self.closed = True
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; half a character, which some inputs can hold, is written as its escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _told(row: ExportRow) -> ExportRow:
+    """The row with its times as text."""
+    sent, answered = row[TIMES[0]], row[TIMES[1]]
+    if sent is None and answered is None:
+        return row
+    return (*row[: TIMES[0]], in_words(sent), in_words(answered), *row[TIMES[1] + 1 :])
+
+
+def in_words(value: Cell) -> str | int | None:
+    """A cell as text or number; a time as ISO 8601."""
+    return moment(value) if isinstance(value, datetime) else value
+
+
+def _protected(column: str, value: str) -> str:
+    if column in _IDS and value.isdecimal():
+        return f'="{value}"'
+    return "'" + value if value.startswith(_FORMULA) else value
