@@ -30,6 +30,8 @@ from batcher.errors import (
     NotALedger,
     SettingsError,
 )
+from batcher.exit_codes import Exit
+from batcher.flowcontrol.rate_meter import Pace
 from batcher.governor import MaxFailures
 from batcher.ledger import (
     Asker,
@@ -50,7 +52,7 @@ from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.report.counts import Figures, figures
 from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
-from batcher.runner import Ending, Exit, Pace, Runner, RunSettings
+from batcher.runner import Ending, Runner, RunSettings
 from batcher.wiring import ready_run, unrecorded, usable_service
 from batcher.zego.client import Account
 

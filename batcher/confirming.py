@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from batcher.disposition import Kind, kind_of
 from batcher.errors import LedgerError
+from batcher.exit_codes import Exit
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.retry_policy import Kind, kind_of
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import ClaimChecked, Tell, to_nobody
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported
 from batcher.model.task import Effect, TaskReport
-from batcher.pacer import Pacer
-from batcher.runner import Exit
 from batcher.tracker import NO_TASK, Service, Tracker, TrackSettings
 from batcher.zego.client import Wire
 

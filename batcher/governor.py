@@ -12,9 +12,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
-from batcher.disposition import Kind, kind_of
+from batcher.flowcontrol.outage import (
+    FIRST_PROBE_S,
+    LONGEST_PROBE_S,
+    PROBE_GROWTH,
+    SILENT_CALLS,
+    SUSPECT_PAUSE_S,
+    Prober,
+    halt_reason,
+)
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.retry_policy import Kind, kind_of
 from batcher.model.events import NotSubmitted, OutageBegan, OutageOver, Rejected, Tell, Waiting
 from batcher.model.outcome import (
     HELD_BACK,
@@ -29,19 +38,6 @@ from batcher.model.outcome import (
     Settlement,
 )
 from batcher.model.submission import State
-from batcher.pacer import Pacer
-from batcher.zego.codes import meaning
-
-SILENT_CALLS = 5
-"""So many calls in a row without any answer begin an outage."""
-
-FIRST_PROBE_S = 0.5
-LONGEST_PROBE_S = 60.0
-PROBE_GROWTH = 1.5
-"""An outage is found over when it has lasted half as long again at most."""
-
-SUSPECT_PAUSE_S = 2.0
-"""How long to pause before asking whether code 7 was the credentials or the rate."""
 
 JUDGED = 200
 """A share of failures is that among the last so many submissions that ended."""
@@ -62,13 +58,6 @@ class MaxFailures:
         if text.endswith("%"):
             return cls(share=int(text[:-1]) / 100)
         return cls(number=int(text))
-
-
-class Prober(Protocol):
-    """What the governor needs of the client."""
-
-    async def probe(self) -> Outcome:
-        """Make the harmless call."""
 
 
 class Governor:
@@ -244,10 +233,3 @@ def _not_submitted(settlement: Settlement) -> NotSubmitted:
     said = f"code {outcome.code} {outcome.message}"
     request_id = outcome.vendor_request_id or outcome.request_id
     return kind(settlement.claim.file_id, decision, said, outcome.code, request_id)
-
-
-def halt_reason(answer: Answer) -> str:
-    """Why an answer halts the run, and what to do."""
-    what = meaning(answer.code)
-    said = f" (the service says: {answer.message})" if answer.message else ""
-    return f"code {answer.code}: {what.text}{said}; {what.remedy}"

@@ -15,7 +15,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from batcher.disposition import (
+from batcher.errors import Refused
+from batcher.flowcontrol.outage import (
+    FIRST_PROBE_S,
+    LONGEST_PROBE_S,
+    PROBE_GROWTH,
+    SILENT_CALLS,
+    SUSPECT_PAUSE_S,
+    halt_reason,
+)
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.retry_policy import (
     BUSY_TRIES,
     FIRST_BACKOFF_S,
     LARGEST_BACKOFF_S,
@@ -24,18 +34,8 @@ from batcher.disposition import (
     Kind,
     kind_of,
 )
-from batcher.errors import Refused
-from batcher.governor import (
-    FIRST_PROBE_S,
-    LONGEST_PROBE_S,
-    PROBE_GROWTH,
-    SILENT_CALLS,
-    SUSPECT_PAUSE_S,
-    halt_reason,
-)
 from batcher.model.events import OutageBegan, OutageOver, Tell, to_nobody
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.pacer import Pacer
 from batcher.zego.client import Wire
 
 _T = TypeVar("_T")

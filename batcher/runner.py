@@ -11,17 +11,18 @@ import asyncio
 import contextlib
 import random
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import IntEnum
-from pathlib import Path
 
 from batcher.claims import Claims
-from batcher.disposition import LARGEST_BACKOFF_S, decide
 from batcher.errors import LedgerError, ManifestError
+from batcher.exit_codes import _PRECEDENCE, TIME_OVER, Exit, defect
+from batcher.flowcontrol.deadline import Window
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.rate_meter import METER_S, Pace
+from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
 from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, Loader, Prepared
@@ -29,8 +30,6 @@ from batcher.model.events import Halted, PaceChanged, RunStarted, Tell, to_nobod
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
-from batcher.pacer import Pacer
-from batcher.window import Window
 from batcher.worker import Standing, Worker
 from batcher.zego.client import ZegoClient
 
@@ -43,29 +42,6 @@ NOTE_PACE_S = 5.0
 BEGIN_AHEAD_PER_S = 1_000.0
 """Above this rate a worker begins its next attempt while it waits for an answer: a commit takes as long as
 many requests there, and a connection must not stand idle meanwhile."""
-
-METER_S = 10
-"""Over how many seconds the rate now is measured."""
-
-TIME_OVER = "its time was over"
-
-
-class Exit(IntEnum):
-    """Exit codes, as they are promised."""
-
-    DONE = 0
-    TROUBLE = 1
-    USAGE = 2
-    HALTED = 3
-    WORK_LEFT = 4
-    LEDGER_BUSY = 5
-    LEDGER = 6
-    SIGINT = 130
-    SIGTERM = 143
-
-
-_PRECEDENCE = (Exit.LEDGER, Exit.HALTED, Exit.SIGINT, Exit.SIGTERM, Exit.USAGE)
-"""Why a run stopped early, weightiest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +79,6 @@ class Ending:
     """The endpoint did not answer when the run ended: that is why work is left."""
     cut_off: tuple[str, ...] = ()
     """Manifests that the run waited for until its time was over, and that had not come by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a run goes at this moment."""
-
-    now_per_s: float
-    """Requests sent per second, over the last ten seconds."""
-    pace_per_s: float
-    """What the pacer allows just now."""
-    cap_per_s: float
-    why_slow: str | None
-    """Why the pace is below the cap."""
-    sent: int
-    seconds: float
-    """Since the run began to send."""
-    waiting: bool = False
-    """Nothing is sent at all just now, for the reason that ``why_slow`` gives."""
 
 
 class Runner:
@@ -456,13 +414,4 @@ def _in_outage(why: str, outage: Outage, left: int | None) -> str:
     return (
         f"{why} while the endpoint did not answer (since {outage.since:%Y-%m-%d %H:%M:%S} UTC, last: "
         f"{outage.met}){to_send}; check the network and BATCHER_ENDPOINT. The next run goes on"
-    )
-
-
-def defect(exc: Exception) -> str:
-    """What is said of an exception that nobody expected; its own text may hold anything, and is left out."""
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    return (
-        f"a defect in batcher, {type(exc).__name__} at {Path(frame.filename).name} line {frame.lineno}: "
-        "report it. What was on the wire is on record; run again to go on"
     )

@@ -15,15 +15,16 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from batcher.disposition import Jitter, Kind, kind_of
 from batcher.errors import LedgerError
-from batcher.governor import (
+from batcher.exit_codes import TIME_OVER, Exit, defect
+from batcher.flowcontrol.deadline import Window
+from batcher.flowcontrol.outage import (
     FIRST_PROBE_S,
     LONGEST_PROBE_S,
     PROBE_GROWTH,
@@ -31,14 +32,14 @@ from batcher.governor import (
     SUSPECT_PAUSE_S,
     halt_reason,
 )
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.rate_meter import METER_S
+from batcher.flowcontrol.retry_policy import Jitter, Kind, kind_of
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import OutageBegan, OutageOver, Tell, Waiting, to_nobody
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
 from batcher.model.submission import SubmissionId, TaskId, Vendor
 from batcher.model.task import TaskReport, TaskState
-from batcher.pacer import Pacer
-from batcher.runner import METER_S, TIME_OVER, Exit, defect
-from batcher.window import Window
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
 
@@ -671,22 +672,3 @@ def _is_silence(outcome: TaskReport | NotReported) -> bool:
     if isinstance(outcome, ReplyLost):
         return outcome.http_status is None
     return isinstance(outcome, NotSent) and outcome is not HELD_BACK
-
-
-def heaviest(codes: Iterable[Exit]) -> Exit:
-    """Which of several exit codes holds."""
-    given = set(codes)
-    return next(code for code in PRECEDENCE if code in given)
-
-
-PRECEDENCE = (
-    Exit.LEDGER,
-    Exit.HALTED,
-    Exit.SIGINT,
-    Exit.SIGTERM,
-    Exit.WORK_LEFT,
-    Exit.USAGE,
-    Exit.TROUBLE,
-    Exit.DONE,
-)
-"""As exit codes are promised, weightiest first."""

@@ -16,6 +16,7 @@ from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
+from batcher.flowcontrol.deadline import Window
 from batcher.ledger import Ledger
 from batcher.loader import CutOff, Prepared, refuse_resubmissions
 from batcher.manifest.read_options import HowToRead
@@ -28,7 +29,6 @@ from batcher.report.estimate import window_s
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.runner import Ending, Runner, RunSettings
-from batcher.window import Window
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 

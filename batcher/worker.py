@@ -18,8 +18,9 @@ from functools import partial
 from typing import Protocol
 
 from batcher.claims import Claims
-from batcher.disposition import Jitter, decide
 from batcher.errors import LedgerError
+from batcher.flowcontrol.pacer import Turn
+from batcher.flowcontrol.retry_policy import Jitter, decide
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,
@@ -31,7 +32,6 @@ from batcher.model.outcome import (
     Settlement,
 )
 from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State
-from batcher.pacer import Turn
 from batcher.zego.client import Wire
 
 

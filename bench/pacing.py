@@ -30,7 +30,7 @@ from pathlib import Path
 
 import aiohttp
 
-from batcher.pacer import Pacer
+from batcher.flowcontrol.pacer import Pacer
 
 CALLS = 1200
 LIMIT = 20

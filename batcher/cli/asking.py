@@ -15,9 +15,9 @@ from batcher.cli.console import Console
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
+from batcher.flowcontrol.pacer import Pacer
 from batcher.inquiry import Inquiry
 from batcher.model.submission import Archive
-from batcher.pacer import Pacer
 from batcher.zego.client import Account, ZegoClient
 
 SPARE_CONNECTIONS = 16

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
-from batcher.disposition import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
+from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 

@@ -23,10 +23,10 @@ from batcher.cli.running import run_manifests
 from batcher.config.resources import bundled
 from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
+from batcher.exit_codes import Exit
 from batcher.ledger import open_for_reading
 from batcher.model.submission import FileId, Place
 from batcher.report.formatting import count
-from batcher.runner import Exit
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
 LATENCY_MS = 60

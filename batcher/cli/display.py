@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 from batcher.cli.console import Console, legible
 from batcher.cli.outlet import Drawing, of_stderr
 from batcher.errors import LedgerError
+from batcher.flowcontrol.rate_meter import Pace
 from batcher.ledger import LedgerReader
 from batcher.model.submission import State
 from batcher.report.counts import Figures, TaskFigures, figures, task_figures
 from batcher.report.formatting import duration, sentence
-from batcher.runner import Pace, Runner
+from batcher.runner import Runner
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,6 +17,7 @@ from batcher.cli.output import Interruptible
 from batcher.cli.rows import how_to_read
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
+from batcher.flowcontrol.deadline import Window
 from batcher.ledger import Ledger, ledger_path, open_for_writing
 from batcher.loader import CutOff, Preparation, Prepared, load_alone, refuse_resubmissions
 from batcher.manifest.read_options import HowToRead
@@ -26,7 +27,6 @@ from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
-from batcher.window import Window
 
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from batcher.cli.findings import Finding, Level, fail, ok, skip, warn
 from batcher.config.settings import Settings
-from batcher.disposition import Kind, kind_of
+from batcher.flowcontrol.retry_policy import Kind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, Seen, ZegoClient

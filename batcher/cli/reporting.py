@@ -19,8 +19,8 @@ from batcher.cli.codes import DOES_IN_CHINESE
 from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened
 from batcher.config.settings import Settings
-from batcher.disposition import kind_of
 from batcher.errors import SettingsError
+from batcher.flowcontrol.retry_policy import kind_of
 from batcher.ledger import ledger_path
 from batcher.ledger.survey import Survey
 from batcher.model.history import Pictured

@@ -23,6 +23,8 @@ from batcher.cli.window import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
+from batcher.exit_codes import Exit
+from batcher.flowcontrol.deadline import Window
 from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
@@ -30,8 +32,7 @@ from batcher.model.submission import State
 from batcher.model.task import TaskReport
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
-from batcher.runner import Exit, Runner, RunSettings
-from batcher.window import Window
+from batcher.runner import Runner, RunSettings
 from batcher.wiring import Service, ready_run, unrecorded
 from batcher.zego.client import Account
 

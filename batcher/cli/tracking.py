@@ -25,6 +25,8 @@ from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.confirming import doubts_confirmed
 from batcher.errors import BindingError, LedgerError, LedgerMissing
+from batcher.exit_codes import Exit, heaviest
+from batcher.flowcontrol.deadline import Window
 from batcher.ledger import LedgerReader, Purpose, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
@@ -40,9 +42,8 @@ from batcher.report.tracking_summary import (
     tracking_json,
     tracking_lines,
 )
-from batcher.runner import Ending, Exit
-from batcher.tracker import Tracked, Tracker, TrackSettings, heaviest
-from batcher.window import Window
+from batcher.runner import Ending
+from batcher.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
 

@@ -1,7 +1,7 @@
 """What the service's return codes mean and what a person can do about them.
 
 Only meanings stand here, in English and in Chinese; what batcher does about a code stands in
-:mod:`batcher.disposition`. Messages and summaries go by the English ones.
+:mod:`batcher.flowcontrol.retry_policy`. Messages and summaries go by the English ones.
 
 Source: ZEGO server API, "Start a snapshot task" (开始点播截图), return codes; "Accessing server APIs", global
 return codes.

@@ -9,7 +9,7 @@ import pytest
 from conftest import Cli, referee, serving, tencent_ids, write_manifest
 from running import run_here
 
-from batcher.runner import Exit
+from batcher.exit_codes import Exit
 from batcher.sandbox import SandboxSettings
 
 HOUR_S = 3600.0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from running import run_here
 
-from batcher.runner import Exit
+from batcher.exit_codes import Exit
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from running import run_here
 from sqlalchemy import event
 
 from batcher.errors import LedgerError
+from batcher.exit_codes import Exit
 from batcher.ledger import Ledger
-from batcher.runner import Exit
 
 ROWS = 5
 

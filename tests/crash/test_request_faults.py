@@ -8,8 +8,8 @@ import pytest
 from conftest import Cli, referee, serving, tencent_ids, write_manifest
 from running import run_here
 
+from batcher.exit_codes import Exit
 from batcher.model.submission import InDoubtPolicy
-from batcher.runner import Exit
 from batcher.sandbox import Fault, SandboxSettings
 
 ROWS = 3

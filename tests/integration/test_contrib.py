@@ -30,8 +30,8 @@ from batcher import __version__
 from batcher.cli.app import app
 from batcher.cli.outlet import END_S
 from batcher.config.settings import Settings
+from batcher.exit_codes import Exit
 from batcher.notifying import LIMIT_S
-from batcher.runner import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
 
 ROOT = Path(__file__).parents[2]

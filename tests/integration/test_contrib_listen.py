@@ -20,8 +20,8 @@ from test_contrib import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, 
 from test_listen import SECRET, post, record, sealed
 
 from batcher.config.settings import Settings
+from batcher.exit_codes import Exit
 from batcher.receiver import HEALTH, HEALTH_S, VISIT_S
-from batcher.runner import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET
 
 SERVICE = CONTRIB / "systemd" / "batcher-listen.service"

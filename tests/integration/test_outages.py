@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import FAST, PICTURES, Cli, query, referee, serving, tencent_ids, until
 
-from batcher.governor import SILENT_CALLS
+from batcher.flowcontrol.outage import SILENT_CALLS
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 NOT_SENT = "SELECT count(*) FROM attempts WHERE outcome = 'not_sent'"

@@ -14,7 +14,7 @@ import pytest
 from specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 from sqlalchemy import event
 
-from batcher.disposition import decide
+from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import Ledger, open_for_writing, verify
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.claiming import DENIED_AFTER_S, LOOKS_AFTER_S

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from batcher.cli.app import app
 from batcher.cli.codes import DOES_IN_CHINESE, wide_paragraph
-from batcher.disposition import KINDS, Kind
+from batcher.flowcontrol.retry_policy import KINDS, Kind
 from batcher.report.formatting import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
 

@@ -10,7 +10,7 @@ import pytest
 from specimens import TENCENT_ID, rows_of
 
 from batcher.confirming import HALTED_S, LATER_S, Confirmer
-from batcher.disposition import decide
+from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.claiming import DENIED_AFTER_S

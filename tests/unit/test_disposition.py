@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from specimens import ACCEPTED, TASK, Outcomes, claim_of, next_claim
 
-from batcher.disposition import KINDS, LARGEST_BACKOFF_S, Kind, decide, kind_of
+from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, Kind, decide, kind_of
 from batcher.model.outcome import Answer, Decision, Disposition, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.model.submission import MOVES, Claim, InDoubtPolicy, State, Tries
 from batcher.zego.codes import MEANINGS, UNKNOWN, meaning

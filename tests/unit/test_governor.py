@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from virtual_time import run_virtually
 
+from batcher.flowcontrol.pacer import Pacer
 from batcher.governor import Governor, MaxFailures
 from batcher.model.events import Notice, NotSubmitted
 from batcher.model.outcome import (
@@ -30,7 +31,6 @@ from batcher.model.submission import (
     Tries,
     Vendor,
 )
-from batcher.pacer import Pacer
 
 CLAIM = Claim(
     SubmissionId(1), FileId("1"), Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, definition="10"), 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batcher.pacer import Pace
+from batcher.flowcontrol.rate_policy import Pace
 
 CAP = 19.75
 

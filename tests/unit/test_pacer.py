@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.pacer import AHEAD_S, Pacer, Turn
+from batcher.flowcontrol.pacer import AHEAD_S, Pacer, Turn
 
 LIMIT = 20.0
 

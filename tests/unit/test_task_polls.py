@@ -10,12 +10,12 @@ from random import Random
 import pytest
 from virtual_time import now_s, passed_s, run_virtually
 
+from batcher.exit_codes import Exit
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import Notice
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.runner import Exit
 from batcher.tracker import (
     BELIEVED_AFTER_S,
     BELIEVED_ALONE_AFTER_S,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from batcher.window import Window
+from batcher.flowcontrol.deadline import Window
 
 
 def test_its_length_counts_from_its_making() -> None:
