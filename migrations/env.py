@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from batcher.ledger.tables import metadata
+from batcher.ledger.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)

@@ -10,7 +10,7 @@ from batcher.cli.console import Console, legible
 from batcher.cli.output import opened
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
-from batcher.ledger.auditing import audited
+from batcher.ledger.audit_queries import audited
 from batcher.report.audit_page import audit_json, audit_text, balance
 
 UNBALANCED = 1

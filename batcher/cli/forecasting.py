@@ -19,7 +19,7 @@ from batcher.cli.window import window_s
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing
-from batcher.ledger.readiness import Bystander, lacking, readiness
+from batcher.ledger.sqlite.preflight import Bystander, lacking, readiness
 from batcher.loader import Prepared, load_alone, refuse_resubmissions
 from batcher.report.counts import figures
 from batcher.report.estimate import rest

@@ -22,7 +22,7 @@ from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.flowcontrol.retry_policy import kind_of
 from batcher.ledger import ledger_path
-from batcher.ledger.survey import Survey
+from batcher.ledger.report_queries import Survey
 from batcher.model.history import Pictured
 from batcher.model.records import Record, Tally
 from batcher.model.submission import State

@@ -1,7 +1,7 @@
 """Callbacks on record: each once, and what follows from it in the same transaction.
 
 Stands between who receives callbacks and the tables, beside a run that may be going on. Nothing here sends or
-polls; what a callback claims of a task is the matter of :mod:`batcher.ledger.claiming`.
+polls; what a callback claims of a task is the matter of :mod:`batcher.ledger.callback_effects`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.ledger import claiming, loading
-from batcher.ledger.claiming import Follows, Subject, claimed, conclude, open_due
-from batcher.ledger.inserting import Batch, written
-from batcher.ledger.tables import IS_CLAIMED, callbacks, loads, tasks
+from batcher.ledger import callback_effects
+from batcher.ledger.bulk_insert import Batch, written
+from batcher.ledger.callback_effects import Follows, Subject, claimed, conclude, open_due
+from batcher.ledger.loads import add, insert_load, parameter_ids
+from batcher.ledger.schema import IS_CLAIMED, callbacks, loads, tasks
 from batcher.ledger.tasks import FOLLOWED, Followed, TaskLedger, followed
 from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, Seal, Snapshot, event_of
 from batcher.model.submission import CountedBy, InvalidRow, LoadId, Row, TaskId, Vendor
@@ -104,7 +105,7 @@ class CallbackLedger(TaskLedger):
         """Look at callbacks that are due, about tasks that we did not know; returns at how many."""
         if not await self._rows(open_due(self._now_ms(), 1)):
             return 0
-        return await self._record(claiming.look_again, (self._now_ms(), limit))
+        return await self._record(callback_effects.look_again, (self._now_ms(), limit))
 
     async def to_check(self, limit: int) -> list[Check]:
         """Tasks that callbacks have named for submissions in doubt, due to be asked about."""
@@ -128,15 +129,15 @@ class CallbackLedger(TaskLedger):
 
     async def confirm(self, check: Check) -> Effect:
         """The service knows the task; returns what that means for the submission."""
-        return await self._record(claiming.confirm, (check.id, self._now_ms()))
+        return await self._record(callback_effects.confirm, (check.id, self._now_ms()))
 
     async def deny(self, check: Check) -> Effect:
         """The service does not know the task; asked again often enough, it is believed."""
-        return await self._record(claiming.deny, (check.id, self._now_ms()))
+        return await self._record(callback_effects.deny, (check.id, self._now_ms()))
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """The service could not be asked just now."""
-        await self._record(claiming.put_off, (check.id, self._now_ms() + int(delay_s * 1000)))
+        await self._record(callback_effects.put_off, (check.id, self._now_ms() + int(delay_s * 1000)))
 
     async def _intake_id(self) -> LoadId:
         """The load under which this listener keeps new submissions, made with the first of them."""
@@ -151,7 +152,7 @@ class CallbackLedger(TaskLedger):
                     "started_at_ms": now,
                     "ended_at_ms": now,
                 }
-                self._intake = LoadId(await self._record(loading.insert_load, row))
+                self._intake = LoadId(await self._record(insert_load, row))
             return self._intake
 
 
@@ -216,12 +217,12 @@ def _added(connection: Connection, item: Taking, kept: int) -> Follows:
     row = item.row._replace(line=kept)
     if isinstance(row, InvalidRow):
         batch = Batch(item.intake, SOURCE, 0, written((), {}), written((), {}), True, [row])
-        loading.add(connection, [batch])
+        add(connection, [batch])
         follows = Follows(Effect.UNUSABLE)
     else:
-        [ids] = loading.parameter_ids(connection, [[row.parameters]])
+        [ids] = parameter_ids(connection, [[row.parameters]])
         text = written([row], {id(row.parameters): ids[row.parameters]})
-        [added] = loading.add(connection, [Batch(item.intake, SOURCE, 1, text, text, True, ())])
+        [added] = add(connection, [Batch(item.intake, SOURCE, 1, text, text, True, ())])
         follows = Follows(Effect.ADDED if added.added.new else Effect.KNOWN, added.ids[0])
     ended = update(loads).where(loads.c.id == item.intake).values(ended_at_ms=item.at_ms)
     connection.execute(ended)

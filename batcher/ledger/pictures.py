@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, tuple_
 
 from batcher.errors import IllegalMove
-from batcher.ledger.beside import Beside
 from batcher.ledger.reader import _time_or_none
-from batcher.ledger.tables import parameters, pictures, submissions, tasks
+from batcher.ledger.schema import parameters, pictures, submissions, tasks
+from batcher.ledger.shared_ledger import Beside
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState, TaskState

@@ -17,9 +17,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import ColumnElement, Row, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.ledger import opening
-from batcher.ledger.lock import take_lock
-from batcher.ledger.tables import (
+from batcher.ledger.schema import (
     IS_TROUBLED,
     NO_CODE,
     NO_RUN,
@@ -36,6 +34,14 @@ from batcher.ledger.tables import (
     task_tallies,
     tasks,
 )
+from batcher.ledger.sqlite.connection import (
+    bring_up_to_date,
+    check_file,
+    connect,
+    is_up_to_date,
+    translated,
+)
+from batcher.ledger.sqlite.lock import take_lock
 from batcher.model.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally, Task, TaskTally
 from batcher.model.submission import (
     SETTLED,
@@ -161,7 +167,7 @@ class LedgerReader:
         await self._reading.dispose()
 
     async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        with opening.translated(self.path):
+        with translated(self.path):
             async with self._reading.connect() as connection:
                 rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
                 return rows
@@ -365,7 +371,7 @@ class LedgerReader:
     async def records(self, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
         """A page of submissions with their attempts, in the order they were first asked for."""
         query = _RECORD.where(submissions.c.id > after_id).order_by(submissions.c.id).limit(limit)
-        with opening.translated(self.path):
+        with translated(self.path):
             async with self._reading.connect() as connection:  # one for both: each costs as much as a query
                 rows = (await connection.execute(query)).all()
                 if not rows:
@@ -438,10 +444,10 @@ async def connect_reader(path: Path) -> AsyncEngine:
         LedgerError: there is none, it is none, it is from a newer version, or it cannot be read.
         LedgerBusy: it must be upgraded and a run of an older version holds it.
     """
-    opening.check_file(path)
-    engine = opening.connect(path, writing=False)
+    check_file(path)
+    engine = connect(path, writing=False)
     try:
-        if not await opening.is_up_to_date(engine, path):
+        if not await is_up_to_date(engine, path):
             await _upgrade(path)
     except BaseException:
         await engine.dispose()
@@ -451,7 +457,7 @@ async def connect_reader(path: Path) -> AsyncEngine:
 
 async def _upgrade(path: Path) -> None:
     with await take_lock(path):
-        await opening.bring_up_to_date(path)
+        await bring_up_to_date(path)
 
 
 def _chunks(items: list[_T]) -> Iterable[list[_T]]:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from batcher.ledger.beside import Beside
-from batcher.ledger.tables import (
+from batcher.ledger.schema import (
     IS_TASK_TROUBLED,
     IS_UNTRACKED,
     parameters,
@@ -25,7 +24,8 @@ from batcher.ledger.tables import (
     task_tallies,
     tasks,
 )
-from batcher.ledger.tallying import tally_tasks
+from batcher.ledger.shared_ledger import Beside
+from batcher.ledger.tallies import tally_tasks
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState

@@ -29,8 +29,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 
 from batcher.errors import IllegalMove, LedgerError
-from batcher.ledger import opening
-from batcher.ledger.opening import translated
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, translated
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
@@ -207,7 +206,7 @@ class Writer:
             if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
                 results = self._rescue(connection, group, results)
             elif self._hurried and not isinstance(results, Exception):
-                self._set_patience(connection, opening.BUSY_TIMEOUT_S * 1000)
+                self._set_patience(connection, BUSY_TIMEOUT_S * 1000)
                 self._hurried = False
             elif isinstance(results, Exception):
                 results = self._take_apart(connection, group, results)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import FAST, PICTURES, Cli, serving, tencent_ids
 
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.schema import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 
 Manifest = Callable[..., Path]

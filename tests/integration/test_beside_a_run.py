@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import PICTURES, Cli, referee, serving, tencent_ids
 from test_listen import callbacks, listening, post, record, sealed
 
-from batcher.ledger.tables import NO_CODE, NO_RUN
+from batcher.ledger.schema import NO_CODE, NO_RUN
 
 
 async def test_what_a_listener_adds_while_the_last_answer_is_waited_for_is_sent(

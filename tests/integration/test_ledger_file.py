@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from batcher.config.resources import bundled
 from batcher.ledger import open_for_writing
-from batcher.ledger.tables import REVISIONS, metadata
+from batcher.ledger.schema import REVISIONS, metadata
 from batcher.sandbox import SandboxSettings
 
 

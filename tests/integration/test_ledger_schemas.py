@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import Cli, query, serving
 
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.schema import REVISIONS
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 

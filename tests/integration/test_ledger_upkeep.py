@@ -13,7 +13,7 @@ import pytest
 from conftest import FAST, PICTURES, Cli, query, serving, tencent_ids
 from filelock import FileLock
 
-from batcher.ledger.tables import REVISIONS, metadata
+from batcher.ledger.schema import REVISIONS, metadata
 from batcher.report.formatting import size as in_units
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 

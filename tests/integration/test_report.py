@@ -19,8 +19,8 @@ from conftest import PICTURES, Cli, query, reading, serving, tencent_ids, write_
 from drawn import Drawn, Ending, Words
 from PIL import Image, ImageDraw
 
-from batcher.ledger.survey import CELLS, Survey
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.report_queries import CELLS, Survey
+from batcher.ledger.schema import REVISIONS
 from batcher.model.history import Doubt
 from batcher.model.submission import State
 from batcher.model.task import PictureState, TaskState
@@ -365,7 +365,7 @@ async def test_the_survey_counts_what_a_plain_count_counts(
     ledger.task(1, "finished", [("whole", "a"), ("whole", "b"), ("blank", "c"), (None, None)])
     ledger.task(2, "unknown")
     ledger.task(3, "finished")
-    monkeypatch.setattr("batcher.ledger.survey.PAGE", 100)
+    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
     async with await Survey.open(ledger.path) as survey:
         history = await survey.history(await survey.runs_that_sent())
     with reading(ledger.path) as sql:

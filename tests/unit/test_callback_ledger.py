@@ -16,8 +16,8 @@ from sqlalchemy import event
 
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import Ledger, open_for_writing, verify
+from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.ledger.claiming import DENIED_AFTER_S, LOOKS_AFTER_S
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import (

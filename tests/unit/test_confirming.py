@@ -12,8 +12,8 @@ from specimens import TENCENT_ID, rows_of
 from batcher.confirming import HALTED_S, LATER_S, Confirmer
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import open_for_writing
+from batcher.ledger.callback_effects import DENIED_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.ledger.claiming import DENIED_AFTER_S
 from batcher.model.callbacks import Seal, Snapshot
 from batcher.model.events import ClaimChecked, Notice
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LedgerError
-from batcher.ledger import disk
+from batcher.ledger.sqlite import disk
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -119,7 +119,7 @@ def test_migrations_import_only_the_tables() -> None:
     assert [name for file in versions for name in imported(file)] == []
     entry = ast.parse((MIGRATIONS / "env.py").read_text("utf-8"))
     modules = [node.module for node in ast.walk(entry) if isinstance(node, ast.ImportFrom)]
-    assert [name for name in modules if name and name.startswith("batcher")] == ["batcher.ledger.tables"]
+    assert [name for name in modules if name and name.startswith("batcher")] == ["batcher.ledger.schema"]
 
 
 def test_modules_have_names_of_the_field() -> None:

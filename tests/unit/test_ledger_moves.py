@@ -25,7 +25,7 @@ from specimens import (
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import Added, Ledger, open_for_reading, open_for_writing
-from batcher.ledger.tables import NO_CODE, NO_RUN
+from batcher.ledger.schema import NO_CODE, NO_RUN
 from batcher.model.outcome import (
     Answer,
     Decision,

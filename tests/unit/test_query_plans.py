@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from batcher.ledger import LedgerReader, open_for_reading, open_for_writing
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.schema import REVISIONS
 from batcher.model.submission import FileId
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
@@ -87,8 +87,8 @@ async def test_every_question_is_looked_at() -> None:
 
 async def test_a_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
     """The statements of a load look rows up, however many there are."""
-    from batcher.ledger import inserting
+    from batcher.ledger import bulk_insert
 
     async with await open_for_writing(tmp_path / "batcher.db"):
         pass
-    assert scanned(inserting._FIND, ("{}",)) == []
+    assert scanned(bulk_insert._FIND, ("{}",)) == []

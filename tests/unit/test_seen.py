@@ -9,7 +9,15 @@ from array import array
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from batcher.ledger.seen import PAGE_IDS, PageBefore, Seen, check_of, differences, filled, unpacked
+from batcher.ledger.manifest_fingerprint import (
+    PAGE_IDS,
+    PageBefore,
+    Seen,
+    check_of,
+    differences,
+    filled,
+    unpacked,
+)
 
 IDS = st.one_of(
     st.lists(st.integers(1, 3 * PAGE_IDS), max_size=30),

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from batcher.ledger import inspection, open_for_writing, prune
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger import open_for_writing, prune
+from batcher.ledger.schema import REVISIONS
+from batcher.ledger.sqlite.verify import verify
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
 from batcher.model.records import TaskTally
 from batcher.model.task import Picture, TaskState
@@ -57,7 +58,7 @@ def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 def findings(path: Path) -> list[str]:
     """What ``ledger verify`` finds."""
-    return list(inspection.verify(path, lambda *_: None))
+    return list(verify(path, lambda *_: None))
 
 
 def submitted(path: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from batcher.errors import IllegalMove, LedgerError, NotALedger
-from batcher.ledger import opening
+from batcher.ledger.sqlite.connection import connect_writer, translated
 from batcher.ledger.writer import Writer
 
 DEADLINE_S = 5.0
@@ -43,7 +43,7 @@ async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[tuple[W
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY CHECK (n >= 0))")
     connection.close()
-    engine = opening.connect_writer(path)
+    engine = connect_writer(path)
     writer = Writer(engine, path, disk or Room())
     try:
         await writer.start()
@@ -194,7 +194,7 @@ async def test_after_a_close_nothing_is_taken(tmp_path: Path) -> None:
 
 async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another program keeps locked is an error that says so."""
-    monkeypatch.setattr(opening, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     path = tmp_path / "l.db"
     async with writing(path) as (writer, _):
         await writer.record(keep, 1)
@@ -228,7 +228,7 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     async with writing(path):
         pass
-    engine = opening.connect_writer(path)
+    engine = connect_writer(path)
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
     writer = Writer(engine, path, Room())
     try:
@@ -258,7 +258,7 @@ def test_the_databases_faults_say_what_to_do(code: str, words: str) -> None:
     fault.sqlite_errorname = code
     with (
         pytest.raises(LedgerError, match=rf"^archive\.db: .*{words}") as caught,
-        opening.translated(Path("archive.db")),
+        translated(Path("archive.db")),
     ):
         raise fault
     assert caught.value.__cause__ is fault
@@ -268,7 +268,7 @@ async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     """A file that begins like a database and is none is no ledger."""
     path = tmp_path / "l.db"
     path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)
-    engine = opening.connect_writer(path)
+    engine = connect_writer(path)
     try:
         with pytest.raises(NotALedger, match=r"l\.db"):
             await Writer(engine, path, Room()).start()
@@ -316,7 +316,7 @@ async def test_after_a_lock_has_passed_it_is_patient_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who goes on after a lock that lasted too long waits for the next one as long as for any."""
-    monkeypatch.setattr(opening, "BUSY_TIMEOUT_S", 1)
+    monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 1)
     monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_MS", 10)
     path = tmp_path / "numbers.db"
     async with writing(path) as (writer, _):

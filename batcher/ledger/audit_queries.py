@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batcher.ledger.inspection import looking_into
-from batcher.ledger.tables import IS_CLAIMED, IS_TROUBLED
+from batcher.ledger.schema import IS_CLAIMED, IS_TROUBLED
+from batcher.ledger.sqlite.verify import looking_into
 from batcher.model.audit import Case, Counted, Kind
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState

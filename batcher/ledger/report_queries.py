@@ -17,9 +17,8 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Row, Select, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from batcher.ledger import opening
 from batcher.ledger.reader import _RECORD, LedgerReader, _run, _time_or_none, connect_reader
-from batcher.ledger.tables import (
+from batcher.ledger.schema import (
     IS_TROUBLED,
     NO_RUN,
     attempts,
@@ -31,6 +30,7 @@ from batcher.ledger.tables import (
     task_tallies,
     tasks,
 )
+from batcher.ledger.sqlite.connection import translated
 from batcher.model.history import (
     BareTask,
     Cell,
@@ -82,7 +82,7 @@ class Survey(LedgerReader):
         """
         survey = cls(await connect_reader(path), path)
         try:
-            with opening.translated(path):
+            with translated(path):
                 survey._at_once = await survey._reading.connect()
         except BaseException:
             await LedgerReader.close(survey)
@@ -95,7 +95,7 @@ class Survey(LedgerReader):
         await super().close()
 
     async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        with opening.translated(self.path):
+        with translated(self.path):
             rows: Sequence[Row[Any]] = (await self._at_once.execute(query)).all()
             return rows
 

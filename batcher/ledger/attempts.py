@@ -15,13 +15,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from batcher.errors import IllegalMove
-from batcher.ledger.tables import (
-    binding,
-    invalid_rows,
-    runs,
-    submissions,
-)
-from batcher.ledger.tallying import Key, tally
+from batcher.ledger.schema import binding, invalid_rows, runs, submissions
+from batcher.ledger.tallies import Key, tally
 from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
 from batcher.model.submission import MOVES, Claim, Place, RunId, State
 

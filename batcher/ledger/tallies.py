@@ -7,7 +7,7 @@ from collections import Counter
 
 from sqlalchemy import Connection
 
-from batcher.ledger.tables import NO_CODE, NO_RUN
+from batcher.ledger.schema import NO_CODE, NO_RUN
 from batcher.model.submission import State
 from batcher.model.task import TaskState
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batcher.errors import BatcherError, LedgerError
-from batcher.ledger import opening
-from batcher.ledger.disk import LEAST_FREE_BYTES
-from batcher.ledger.inspection import looking_into, revision_of
+from batcher.ledger.sqlite.connection import connect_writer, translated
+from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
+from batcher.ledger.sqlite.verify import looking_into, revision_of
 
 STEP_PAGES = 2_000
 """Pages of 4 KiB copied at a time."""
@@ -117,9 +117,9 @@ def vacuum(path: Path) -> Vacuumed:
     Raises:
         LedgerError: the disk has not that much room, or the ledger cannot be written.
     """
-    engine = opening.connect_writer(path)
+    engine = connect_writer(path)
     try:
-        with opening.translated(path), engine.connect() as connection:
+        with translated(path), engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
             page, pages, free = (

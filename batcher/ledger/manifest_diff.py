@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from batcher.ledger.loading import Changes
-from batcher.ledger.seen import NOTHING_BEFORE, PAGE_IDS, Seen, differences, unpacked
+from batcher.ledger.loads import Changes
+from batcher.ledger.manifest_fingerprint import NOTHING_BEFORE, PAGE_IDS, Seen, differences, unpacked
 from batcher.model.submission import LoadId, SubmissionId
 
 PAGES_AT_ONCE = 64

@@ -13,9 +13,9 @@ from typing import Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.ledger import opening
-from batcher.ledger.disk import LedgerDisk
 from batcher.ledger.reader import LedgerReader, connect_reader
+from batcher.ledger.sqlite.connection import connect_writer
+from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.writer import Event, Writer
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -37,7 +37,7 @@ class Beside(LedgerReader):
 
     def __init__(self, reading: AsyncEngine, path: Path, clock: Callable[[], float] = time) -> None:
         super().__init__(reading, path)
-        self._writing = opening.connect_writer(path)
+        self._writing = connect_writer(path)
         self._writer = Writer(self._writing, path, _SharedDisk(path))
         self._clock = clock
 

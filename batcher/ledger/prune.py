@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, delete, update
 
-from batcher.ledger.tables import attempts, submissions
+from batcher.ledger.schema import attempts, submissions
 from batcher.model.records import Attempt, Record
 from batcher.model.submission import SubmissionId
 

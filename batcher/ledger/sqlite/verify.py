@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batcher.ledger import opening
-from batcher.ledger.tables import NO_CODE, NO_RUN, metadata
+from batcher.ledger.schema import NO_CODE, NO_RUN, metadata
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, check_revision, translated
 
 FIRST_FINDINGS = 20
 """So many findings of one kind are told of one by one."""
@@ -59,9 +59,9 @@ def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         LedgerError: there is none, or it cannot be read.
     """
-    opening.check_file(path)
-    with opening.translated(path):
-        connection = sqlite3.connect(path, timeout=opening.BUSY_TIMEOUT_S, isolation_level=None)
+    check_file(path)
+    with translated(path):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         with closing(connection):
             connection.execute("PRAGMA query_only = ON")
             yield connection
@@ -77,7 +77,7 @@ def revision_of(connection: sqlite3.Connection, path: Path) -> str:
     revision = ""
     if {"alembic_version", "submissions", "attempts"} <= names:
         revision = str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-    opening.check_revision(revision, path, may_be_empty=False)
+    check_revision(revision, path, may_be_empty=False)
     return revision
 
 

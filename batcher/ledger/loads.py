@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from batcher.ledger.inserting import Batch, keep_rows
-from batcher.ledger.seen import Seen
-from batcher.ledger.tables import invalid_rows, loads, parameters, seen
-from batcher.ledger.tallying import tally
+from batcher.ledger.bulk_insert import Batch, keep_rows
+from batcher.ledger.manifest_fingerprint import Seen
+from batcher.ledger.schema import invalid_rows, loads, parameters, seen
+from batcher.ledger.tallies import tally
 from batcher.model.submission import InvalidRow, LoadId, Parameters, State
 
 _CONTENT_CHARS = 200

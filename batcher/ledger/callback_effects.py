@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from batcher.errors import IllegalMove
-from batcher.ledger.tables import attempts, callbacks, parameters, submissions, tasks
-from batcher.ledger.tallying import Key, tally, tally_tasks
+from batcher.ledger.schema import attempts, callbacks, parameters, submissions, tasks
+from batcher.ledger.tallies import Key, tally, tally_tasks
 from batcher.model.outcome import Decision
 from batcher.model.submission import MOVES, State, Vendor
 from batcher.model.task import Effect, TaskState

@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from batcher.errors import LedgerError
-from batcher.ledger import opening
-from batcher.ledger.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
-from batcher.ledger.inspection import revision_of
 from batcher.ledger.reader import asked_of
-from batcher.ledger.tables import REVISIONS
+from batcher.ledger.schema import REVISIONS
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, translated
+from batcher.ledger.sqlite.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
+from batcher.ledger.sqlite.verify import revision_of
 from batcher.model.submission import FileId, Parameters, Place, State
 
 
@@ -60,8 +60,8 @@ def readiness(path: Path) -> Readiness:
         LedgerMissing: there is none yet.
         LedgerError: it cannot be used.
     """
-    opening.check_file(path)
-    with opening.translated(path), _untouched(path) as connection:
+    check_file(path)
+    with translated(path), _untouched(path) as connection:
         revision = revision_of(connection, path)
         bound = connection.execute("SELECT app_id, place FROM binding").fetchone()
         left = connection.execute(
@@ -87,7 +87,7 @@ def lacking(path: Path, other: Path) -> int:
     Raises:
         LedgerError: it cannot be read.
     """
-    with opening.translated(path), _untouched(path) as connection:
+    with translated(path), _untouched(path) as connection:
         connection.execute("ATTACH ? AS other", (str(other),))
         return int(connection.execute(_LACKING).fetchone()[0])
 
@@ -101,7 +101,7 @@ class Bystander:
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
         """Under which parameters recordings are in the ledger already; unknown ones are left out."""
         known: dict[FileId, set[Parameters]] = {}
-        with opening.translated(self._path), _untouched(self._path) as connection:
+        with translated(self._path), _untouched(self._path) as connection:
             for file_id, *asked in connection.execute(
                 "SELECT file_id, vendor, type, definition, interval, offsets FROM submissions "
                 "JOIN parameters ON parameters.id = parameters_id "
@@ -124,7 +124,7 @@ def _untouched(path: Path) -> Iterator[sqlite3.Connection]:
     at_rest = not path.with_name(path.name + "-wal").exists()
     how = "immutable=1" if at_rest else "mode=ro"
     place = f"file:{quote(str(path))}?{how}"
-    connection = sqlite3.connect(place, uri=True, timeout=opening.BUSY_TIMEOUT_S, isolation_level=None)
+    connection = sqlite3.connect(place, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     with closing(connection):
         yield connection
 

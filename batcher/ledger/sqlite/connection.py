@@ -31,8 +31,8 @@ from batcher.errors import (
     NotALedger,
     SettingsError,
 )
-from batcher.ledger.lock import LedgerLock, take_lock
-from batcher.ledger.tables import REVISIONS, metadata
+from batcher.ledger.schema import REVISIONS, metadata
+from batcher.ledger.sqlite.lock import LedgerLock, take_lock
 
 BUSY_TIMEOUT_S = 10
 """How long a statement waits for a lock that another program holds on the file."""

@@ -20,15 +20,23 @@ from sqlalchemy import ColumnElement, and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
-from batcher.ledger import events, loading, opening, pruning
-from batcher.ledger.comparison import compare
-from batcher.ledger.disk import LedgerDisk, check_room, network_file_system
-from batcher.ledger.inserting import Batch, written
-from batcher.ledger.loading import Added
-from batcher.ledger.lock import LedgerLock, take_lock
+from batcher.ledger import prune
+from batcher.ledger.attempts import Begin, Settle, begin, bind, insert_run, move_all, settle, update_run
+from batcher.ledger.bulk_insert import Batch, written
+from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
+from batcher.ledger.manifest_diff import compare
+from batcher.ledger.manifest_fingerprint import Seen, check_of
 from batcher.ledger.reader import LedgerReader
-from batcher.ledger.seen import Seen, check_of
-from batcher.ledger.tables import submissions
+from batcher.ledger.schema import submissions
+from batcher.ledger.sqlite.connection import (
+    bring_up_to_date,
+    connect,
+    connect_writer,
+    exists,
+    is_up_to_date,
+)
+from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system
+from batcher.ledger.sqlite.lock import LedgerLock, take_lock
 from batcher.ledger.writer import Writer
 from batcher.model.outcome import Settlement
 from batcher.model.submission import (
@@ -65,7 +73,7 @@ class Ledger(LedgerReader):
     ) -> None:
         super().__init__(reading, path)
         self._lock = lock
-        self._writing = opening.connect_writer(path)
+        self._writing = connect_writer(path)
         self._disk = LedgerDisk(path)
         self._writer = Writer(self._writing, path, self._disk)
         self._clock = clock
@@ -75,7 +83,7 @@ class Ledger(LedgerReader):
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
-        await opening.bring_up_to_date(self.path)
+        await bring_up_to_date(self.path)
         await self._writer.start()
 
     async def close(self) -> None:
@@ -112,7 +120,7 @@ class Ledger(LedgerReader):
         Raises:
             BindingError: it belongs to others.
         """
-        bound = await self._writer.record(events.bind, (app_id, place))
+        bound = await self._writer.record(bind, (app_id, place))
         if bound != (app_id, place):
             raise BindingError(
                 f"{self.path}: it belongs to AppId {bound[0]} and {_ENDPOINTS[bound[1]]}, and this run to "
@@ -129,7 +137,7 @@ class Ledger(LedgerReader):
             "version": version,
             "rate_per_s": rate_per_s,
         }
-        return RunId(await self._writer.record(events.insert_run, row))
+        return RunId(await self._writer.record(insert_run, row))
 
     async def end_run(
         self,
@@ -150,12 +158,12 @@ class Ledger(LedgerReader):
             "why_slow": why_slow,
             "told": exit_code in (0, 1),
         }
-        await self._writer.record(events.update_run, row, known=True)
+        await self._writer.record(update_run, row, known=True)
 
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
         """Record the pace a run has just now, and why it is below the cap."""
         row = {"run": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
-        await self._writer.record(events.update_run, row)
+        await self._writer.record(update_run, row)
 
     # -- submissions -----------------------------------------------------------------------------
 
@@ -165,19 +173,19 @@ class Ledger(LedgerReader):
         Returns:
             False when the submission is no longer open, and nothing may be sent.
         """
-        return self._writer.record(events.begin, events.Begin(claim, run_id, self._now_ms()))
+        return self._writer.record(begin, Begin(claim, run_id, self._now_ms()))
 
     def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
         """Record what came back for an attempt and what was decided about its submission."""
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
-        return self._writer.record(events.settle, events.Settle(settlement, run_id, due), known=True)
+        return self._writer.record(settle, Settle(settlement, run_id, due), known=True)
 
     async def hold_doubtful(self, run_id: RunId) -> int:
         """Take open submissions whose answer was lost before out of the queue; returns how many."""
         chosen = and_(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
         moved = {"state": State.IN_DOUBT, "run_id": run_id, "not_before_ms": None}
-        return await self._writer.record(events.move_all, (chosen, moved))
+        return await self._writer.record(move_all, (chosen, moved))
 
     async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
         """Put settled submissions back in the queue with fresh budgets; returns how many."""
@@ -186,11 +194,11 @@ class Ledger(LedgerReader):
         if codes:
             chosen = and_(chosen, submissions.c.code.in_(codes))
         moved = {"state": State.PENDING, "tries_busy": 0, "tries_unknown": 0, "tries_doubt": 0}
-        return await self._writer.record(events.move_all, (chosen, moved))
+        return await self._writer.record(move_all, (chosen, moved))
 
-    async def forget(self, surplus: Sequence[pruning.Surplus]) -> None:
+    async def forget(self, surplus: Sequence[prune.Surplus]) -> None:
         """Let go of attempts that nobody has to look at any more; what they add up to stays."""
-        await self._writer.record(pruning.forget, surplus)
+        await self._writer.record(prune.forget, surplus)
 
     # -- loads -----------------------------------------------------------------------------------
 
@@ -205,7 +213,7 @@ class Ledger(LedgerReader):
             "counted_by": counted_by,
             "started_at_ms": self._now_ms(),
         }
-        load_id = LoadId(await self._writer.record(loading.insert_load, row))
+        load_id = LoadId(await self._writer.record(insert_load, row))
         if path != STREAM:
             self._seen[load_id] = path, Seen()
         return load_id
@@ -225,7 +233,7 @@ class Ledger(LedgerReader):
             file_ids = [row.file_id for row in rows]
             in_order = file_ids == sorted(file_ids)
             batch = Batch(load_id, Path(source).name, len(rows), text, first, in_order, invalid)
-            writing = self._writer.record(loading.add, batch)
+            writing = self._writer.record(add, batch)
         checks = [check_of(row.extra) for row in rows] if rows and rows[0].extra is not None else None
         del rows  # they would be held for as long as the disk takes
         kept = await writing
@@ -240,15 +248,15 @@ class Ledger(LedgerReader):
             digest: by which it is known to hold the same the next time.
         """
         path, seen = self._seen.pop(load_id, (STREAM, None))
-        ended = loading.Ended(load_id, None if error else self._now_ms(), error, digest=digest)
+        ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest)
         if seen is not None and not error:
             ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
-        await self._writer.record(loading.end_load, ended)
+        await self._writer.record(end_load, ended)
 
     async def repeat_load(self, load_id: LoadId) -> None:
         """Record that a manifest holds what it held when it was last read to its end."""
         self._seen.pop(load_id, None)
-        await self._writer.record(loading.repeat_load, loading.Ended(load_id, self._now_ms()))
+        await self._writer.record(repeat_load, Ended(load_id, self._now_ms()))
 
     async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
         """Ids of parameters; cached only once they are committed."""
@@ -256,7 +264,7 @@ class Ledger(LedgerReader):
         if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:
             self._parameters, missing = {}, list(wanted)
         if missing:
-            self._parameters |= await self._writer.record(loading.parameter_ids, missing)
+            self._parameters |= await self._writer.record(parameter_ids, missing)
         return self._parameters
 
 
@@ -273,11 +281,11 @@ async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> Ledger
     """
     lock = lock or await take_lock(path)
     try:
-        there = opening.exists(path)
-        reading = opening.connect(path, writing=False)
+        there = exists(path)
+        reading = connect(path, writing=False)
         try:
             if there:  # before anything touches what may be somebody else's
-                await opening.is_up_to_date(reading, path)
+                await is_up_to_date(reading, path)
         except BaseException:
             await reading.dispose()
             raise

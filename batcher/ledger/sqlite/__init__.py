@@ -1,0 +1,1 @@
+"""What only SQLite has: connections, the lock, the disk, backups and repairs of one file."""
