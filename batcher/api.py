@@ -32,7 +32,6 @@ from batcher.errors import (
 )
 from batcher.exit_codes import Exit
 from batcher.flowcontrol.rate_meter import Pace
-from batcher.governor import MaxFailures
 from batcher.ledger import (
     Asker,
     Ledger,
@@ -42,7 +41,6 @@ from batcher.ledger import (
     open_for_writing,
     take_lock,
 )
-from batcher.loader import Prepared, load_alone, prepare_all, refuse_resubmissions
 from batcher.manifest import Defaults, join_results
 from batcher.manifest.read_options import HowToRead
 from batcher.manifest.threads import in_thread
@@ -52,8 +50,11 @@ from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.report.counts import Figures, figures
 from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
-from batcher.runner import Ending, Runner, RunSettings
-from batcher.wiring import ready_run, unrecorded, usable_service
+from batcher.submit.governor import MaxFailures
+from batcher.submit.loader import load_alone
+from batcher.submit.manifest_checks import Prepared, prepare_all, refuse_resubmissions
+from batcher.submit.run_setup import ready_run, unrecorded, usable_service
+from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account
 
 __all__ = [

@@ -20,7 +20,7 @@ from batcher.ledger import LedgerReader
 from batcher.model.submission import State
 from batcher.report.counts import Figures, TaskFigures, figures, task_figures
 from batcher.report.formatting import duration, sentence
-from batcher.runner import Runner
+from batcher.submit.runner import Runner
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -20,11 +20,12 @@ from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.sqlite.preflight import Bystander, lacking, readiness
-from batcher.loader import Prepared, load_alone, refuse_resubmissions
 from batcher.report.counts import figures
 from batcher.report.estimate import rest
 from batcher.report.formatting import count
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
+from batcher.submit.loader import load_alone
+from batcher.submit.manifest_checks import Prepared, refuse_resubmissions
 
 
 async def forecast(settings: Settings, manifests: Sequence[str], console: Console, *, as_json: bool) -> int:

@@ -19,7 +19,6 @@ from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.flowcontrol.deadline import Window
 from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.loader import CutOff, Preparation, Prepared, load_alone, refuse_resubmissions
 from batcher.manifest.read_options import HowToRead
 from batcher.manifest.threads import in_thread
 from batcher.model.records import Load
@@ -27,6 +26,8 @@ from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
+from batcher.submit.loader import load_alone
+from batcher.submit.manifest_checks import CutOff, Preparation, Prepared, refuse_resubmissions
 
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""

@@ -25,15 +25,15 @@ from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.exit_codes import Exit
 from batcher.flowcontrol.deadline import Window
-from batcher.governor import MaxFailures
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
-from batcher.runner import Runner, RunSettings
-from batcher.wiring import Service, ready_run, unrecorded
+from batcher.submit.governor import MaxFailures
+from batcher.submit.run_setup import Service, ready_run, unrecorded
+from batcher.submit.runner import Runner, RunSettings
 from batcher.zego.client import Account
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from batcher.report.tracking_summary import (
     tracking_json,
     tracking_lines,
 )
-from batcher.runner import Ending
+from batcher.submit.runner import Ending
 from batcher.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 

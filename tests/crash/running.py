@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 
 from batcher.ledger import Ledger, open_for_writing
-from batcher.loader import prepare_all
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import InDoubtPolicy, Place
-from batcher.runner import Ending, Runner, RunSettings
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
+from batcher.submit.manifest_checks import prepare_all
+from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account, ZegoClient
 
 HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))

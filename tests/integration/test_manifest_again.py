@@ -9,11 +9,12 @@ from random import Random
 from conftest import PICTURES, Cli, Json, referee, serving, tencent_ids, write_manifest
 
 from batcher.ledger import open_for_writing
-from batcher.loader import load_alone, prepare_all
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import HowToRead
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
+from batcher.submit.loader import load_alone
+from batcher.submit.manifest_checks import prepare_all
 
 HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 CHANGED = ("--vendor", "Tencent", "--definition", "20", "--offset", "1", "--offset", "2")

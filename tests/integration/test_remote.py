@@ -15,10 +15,10 @@ from serving_files import Files, serving_files
 from written import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text
 
 from batcher.errors import ManifestError
-from batcher.loader import prepare_all
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.read_options import HowToRead
 from batcher.manifest.sources.remote import lasting, redacted
+from batcher.submit.manifest_checks import prepare_all
 
 IDS = tencent_ids(40)
 TABLE = [{"file_id": one, "room": "晨会"} for one in IDS]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from specimens import claims_of
 from virtual_time import now_s, passed_s, run_virtually
 
-from batcher.claims import PAGE, Claims
 from batcher.model.submission import Claim, Tries
+from batcher.submit.queue import PAGE, Claims
 
 DOUBTED = Tries(doubt=1)
 

@@ -9,7 +9,6 @@ import pytest
 from virtual_time import run_virtually
 
 from batcher.flowcontrol.pacer import Pacer
-from batcher.governor import Governor, MaxFailures
 from batcher.model.events import Notice, NotSubmitted
 from batcher.model.outcome import (
     Answer,
@@ -31,6 +30,7 @@ from batcher.model.submission import (
     Tries,
     Vendor,
 )
+from batcher.submit.governor import Governor, MaxFailures
 
 CLAIM = Claim(
     SubmissionId(1), FileId("1"), Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, definition="10"), 1

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 
-from batcher.claims import Claims
 from batcher.flowcontrol.pacer import Turn
 from batcher.ledger import Ledger, open_for_writing
-from batcher.loader import load_alone, prepare_all
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import HowToRead
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
-from batcher.worker import Heed, Standing, Worker
+from batcher.submit.loader import load_alone
+from batcher.submit.manifest_checks import prepare_all
+from batcher.submit.queue import Claims
+from batcher.submit.worker import Heed, Standing, Worker
 from batcher.zego.client import Wire
 
 ACCEPTED = Answer(0, task_id=TaskId("t-1"))

@@ -16,21 +16,22 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from batcher.claims import Claims
 from batcher.errors import LedgerError, ManifestError
 from batcher.exit_codes import _PRECEDENCE, TIME_OVER, Exit, defect
 from batcher.flowcontrol.deadline import Window
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S, Pace
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
-from batcher.governor import Governor, MaxFailures
 from batcher.ledger import Ledger
-from batcher.loader import CutOff, Loader, Prepared
 from batcher.model.events import Halted, PaceChanged, RunStarted, Tell, to_nobody
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
-from batcher.worker import Standing, Worker
+from batcher.submit.governor import Governor, MaxFailures
+from batcher.submit.loader import Loader
+from batcher.submit.manifest_checks import CutOff, Prepared
+from batcher.submit.queue import Claims
+from batcher.submit.worker import Standing, Worker
 from batcher.zego.client import ZegoClient
 
 ROWS_WHILE_SENDING = 1_000

@@ -18,7 +18,6 @@ from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Window
 from batcher.ledger import Ledger
-from batcher.loader import CutOff, Prepared, refuse_resubmissions
 from batcher.manifest.read_options import HowToRead
 from batcher.model.events import Tell, to_nobody
 from batcher.model.outcome import Settlement
@@ -28,7 +27,8 @@ from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
-from batcher.runner import Ending, Runner, RunSettings
+from batcher.submit.manifest_checks import CutOff, Prepared, refuse_resubmissions
+from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from batcher.claims import Claims
 from batcher.errors import LedgerError
 from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.retry_policy import Jitter, decide
@@ -32,6 +31,7 @@ from batcher.model.outcome import (
     Settlement,
 )
 from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State
+from batcher.submit.queue import Claims
 from batcher.zego.client import Wire
 
 
