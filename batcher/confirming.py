@@ -22,7 +22,8 @@ from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import ClaimChecked, Tell, to_nobody
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported
 from batcher.model.task import Effect, TaskReport
-from batcher.tracker import NO_TASK, Service, Tracker, TrackSettings
+from batcher.track.poll_policy import NO_TASK
+from batcher.track.tracker import Service, Tracker, TrackSettings
 from batcher.zego.client import Wire
 
 CHECKS_PER_S = 1.0

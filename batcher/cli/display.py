@@ -25,7 +25,7 @@ from batcher.submit.runner import Runner
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from batcher.tracker import Tracker
+    from batcher.track.tracker import Tracker
 
 REFRESH_S = 0.5
 PLAIN_EVERY_S = 30.0

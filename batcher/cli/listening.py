@@ -28,7 +28,7 @@ from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, N
 from batcher.model.submission import Place, Vendor
 from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.report.formatting import PLACES, count
-from batcher.tracker import LONGEST_WAIT_S
+from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
 WARN_EVERY_S = 60.0

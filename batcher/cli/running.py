@@ -38,7 +38,7 @@ from batcher.zego.client import Account
 
 if TYPE_CHECKING:
     from batcher.cli.tracking import Following
-    from batcher.tracker import Tracker
+    from batcher.track.tracker import Tracker
 
 
 async def run_manifests(

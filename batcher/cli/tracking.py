@@ -1,7 +1,7 @@
 """``track``: what has become of the tasks; and the same within ``run --track``.
 
-Between the command line and :mod:`batcher.tracker`. It holds a lock of its own and not the run's, so that
-tasks are followed beside whoever sends; two that follow one ledger would only ask everything twice.
+Between the command line and :mod:`batcher.track.tracker`. It holds a lock of its own and not the run's, so
+that tasks are followed beside whoever sends; two that follow one ledger would only ask everything twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from batcher.report.tracking_summary import (
     tracking_lines,
 )
 from batcher.submit.runner import Ending
-from batcher.tracker import Tracked, Tracker, TrackSettings
+from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
 

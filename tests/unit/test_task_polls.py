@@ -16,19 +16,17 @@ from batcher.model.events import Notice
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.tracker import (
+from batcher.track.poll_policy import (
     BELIEVED_AFTER_S,
     BELIEVED_ALONE_AFTER_S,
     GIVE_UP_S,
     LONGEST_WAIT_S,
     Missed,
-    Tracked,
-    Tracker,
-    TrackSettings,
     is_miss,
     judge,
     wait_s,
 )
+from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Wire
 
 SUBMITTED_MS = 1_700_000_000_000

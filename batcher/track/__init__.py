@@ -1,0 +1,1 @@
+"""Tracking: polls every task until it has ended."""

@@ -1,0 +1,179 @@
+"""Rules of polling: what an answer means for a task, and when the next poll is due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from batcher.flowcontrol.retry_policy import Jitter, Kind, kind_of
+from batcher.ledger.tasks import Followed, Polled
+from batcher.model.outcome import Answer, HttpRefusal, NotReported, ReplyLost
+from batcher.model.task import TaskReport, TaskState
+from batcher.zego.codes import meaning
+
+FIRST_WAIT_S = 2.0
+"""How long after it was submitted a task is first asked about."""
+
+GROWTH = 1.5
+"""By so much each wait is longer than the one before."""
+
+LONGEST_WAIT_S = 600.0
+
+SPREAD = 0.1
+"""Waits are so much shorter or longer by chance: what was submitted together is not asked together."""
+
+
+GIVE_UP_S = 48 * 3600.0
+"""A task that has not ended so long after it was submitted is given up."""
+
+
+BELIEVED_TIMES = 3
+
+BELIEVED_AFTER_S = 60.0
+"""That the service does not know a task is believed when it has said so this often in a row, and not sooner
+after the submission: what answers polls may hear of a task later than what took it."""
+
+BELIEVED_ALONE_AFTER_S = 3600.0
+"""A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or
+this long after the submission."""
+
+
+NO_TASK = "NO_TASK"
+
+
+# -- judging one answer --------------------------------------------------------------------------------
+
+
+class Missed(NamedTuple):
+    """How often in a row the service did not say where a task stands, and since when."""
+
+    times: int
+    reports_before: int
+    """Reports of all tasks up to the first time, but for one that came shortly before."""
+
+
+def wait_s(task: Followed, now_ms: int, jitter: Jitter) -> float:
+    """How long until a task that has not ended is asked about again.
+
+    Args:
+        task: as it was when it was asked about.
+        now_ms: Unix milliseconds.
+        jitter: draws evenly between zero and its argument.
+    """
+    # a float's powers end somewhere; the cap is reached long before
+    wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * GROWTH ** min(task.polls, 60))
+    if task.claimed_at_ms is not None:  # a callback says that it has ended: the service will say so soon
+        wait = min(wait, max(FIRST_WAIT_S, (now_ms - task.claimed_at_ms) / 2000))
+    return wait * (1 - SPREAD) + jitter(wait * 2 * SPREAD)
+
+
+def judge(
+    outcome: TaskReport | NotReported,
+    task: Followed,
+    *,
+    now_ms: int,
+    give_up_s: float,
+    missed: Missed,
+    reports: int,
+    jitter: Jitter,
+) -> Polled:
+    """Judge one poll.
+
+    Args:
+        outcome: what came back.
+        task: as it was when it was asked about.
+        now_ms: Unix milliseconds.
+        give_up_s: how long after its submission a task may take.
+        missed: this outcome included, if it says nothing of where the task stands.
+        reports: of all tasks so far.
+        jitter: draws evenly between zero and its argument.
+    """
+    again_ms = now_ms + int(wait_s(task, now_ms, jitter) * 1000)
+    age_s = (now_ms - task.submitted_at_ms) / 1000
+    if isinstance(outcome, TaskReport):
+        return _judge_report(outcome, task, now_ms, again_ms, age_s, give_up_s, missed)
+    polled = Polled(task, now_ms, again_ms)
+    if not is_miss(outcome):
+        delay_s = getattr(outcome, "retry_after_s", None) or 0.0
+        return polled._replace(due_at_ms=max(again_ms, now_ms + int(delay_s * 1000)), answered=False)
+    polled = _with_words(polled, outcome)
+    if missed.times < BELIEVED_TIMES or age_s < BELIEVED_AFTER_S:
+        return polled
+    certain = _is_refusal(outcome) and (reports > missed.reports_before or age_s >= BELIEVED_ALONE_AFTER_S)
+    if certain or age_s >= give_up_s:
+        why = f"the service did not tell of this task, {missed.times} times in a row: {polled.message}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    return polled
+
+
+def _judge_report(
+    report: TaskReport,
+    task: Followed,
+    now_ms: int,
+    again_ms: int,
+    age_s: float,
+    give_up_s: float,
+    missed: Missed,
+) -> Polled:
+    polled = Polled(
+        task,
+        now_ms,
+        again_ms,
+        status=report.status,
+        message=report.message,
+        request_id=report.request_id,
+        started_at_ms=_ms(report.started_at),
+        ended_at_ms=_ms(report.ended_at),
+    )
+    if report.state in (TaskState.FINISHED, TaskState.FAILED):
+        return polled._replace(state=report.state, due_at_ms=None, pictures=report.pictures)
+    said = f"; the service says: {report.message}" if report.message else ""
+    if report.status == NO_TASK:
+        if missed.times >= BELIEVED_TIMES and age_s >= min(BELIEVED_AFTER_S, give_up_s):
+            why = f"the service does not know this task: it said so {missed.times} times in a row{said}"
+            return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+        return polled
+    if age_s >= give_up_s:
+        why = f"it had not ended {_long(give_up_s)} after it was submitted, and was given up{said}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    return polled if report.state is TaskState.UNKNOWN else polled._replace(state=report.state)
+
+
+def is_miss(outcome: TaskReport | NotReported) -> bool:
+    """Whether the service answered, and did not say where the task stands."""
+    match outcome:
+        case TaskReport():
+            return outcome.status == NO_TASK
+        case Answer():
+            return kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT, Kind.BUSY, Kind.SUBMITTED)
+        case HttpRefusal():
+            return outcome.http_status not in (429, 503)
+        case ReplyLost():
+            return outcome.http_status is not None
+    return False
+
+
+def _is_refusal(outcome: NotReported) -> bool:
+    """Whether a code says that there is nothing to tell of this task."""
+    return isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT)
+
+
+def _with_words(polled: Polled, outcome: NotReported) -> Polled:
+    if isinstance(outcome, Answer):
+        said = f": {outcome.message}" if outcome.message else ""
+        return polled._replace(
+            status=f"code {outcome.code}",
+            message=f"code {outcome.code}, {meaning(outcome.code).text}{said}",
+            request_id=outcome.vendor_request_id or outcome.request_id,
+        )
+    status = getattr(outcome, "http_status", None)
+    return polled._replace(status=f"HTTP {status}", message=outcome.detail)
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def _long(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:g} h" if hours >= 1 else f"{seconds:g} s"
