@@ -1,6 +1,6 @@
 """How commands ask the service for what costs nothing: who asks, at which pace, and of which time.
 
-Between the settings and an :class:`~batcher.inquiry.Inquiry`. It asks nothing by itself.
+Between the settings and an :class:`~batcher.discover.retrying_query.Inquiry`. It asks nothing by itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from batcher.cli.console import Console
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
+from batcher.discover.retrying_query import Inquiry
 from batcher.errors import SettingsError
 from batcher.flowcontrol.pacer import Pacer
-from batcher.inquiry import Inquiry
 from batcher.model.submission import Archive
 from batcher.zego.client import Account, ZegoClient
 

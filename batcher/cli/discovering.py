@@ -17,9 +17,9 @@ from batcher.cli.console import Console
 from batcher.cli.output import Interruptible
 from batcher.cli.unfinished import UnfinishedFile
 from batcher.config.settings import Settings
-from batcher.discovery import Listed, MarkerWalk, Pages, TimeWalk
+from batcher.discover.retrying_query import Inquiry
+from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
-from batcher.inquiry import Inquiry
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording

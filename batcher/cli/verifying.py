@@ -20,7 +20,8 @@ from batcher.cli.console import Console
 from batcher.cli.output import Interruptible, opened, waiting_room
 from batcher.cli.rows import how_to_read
 from batcher.config.settings import Settings
-from batcher.discovery import Pages, TimeWalk
+from batcher.discover.id_check import Finding, Looked, Lookups, Originals
+from batcher.discover.search_walks import Pages, TimeWalk
 from batcher.errors import SettingsError
 from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import HowToRead
@@ -28,7 +29,6 @@ from batcher.manifest.threads import in_thread
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export.text_tables import encoded
 from batcher.report.formatting import count
-from batcher.verification import Finding, Looked, Lookups, Originals
 from batcher.zego.search_media import LOOKED_UP
 
 PAGE_ROWS = 2_000

@@ -10,15 +10,15 @@ from itertools import chain, repeat
 import pytest
 from virtual_time import run_virtually
 
-from batcher.discovery import CAP, Listed, MarkerWalk, Pages, TimeWalk
+from batcher.discover.id_check import Finding, Lookups, Originals
+from batcher.discover.retrying_query import Inquiry
+from batcher.discover.search_walks import CAP, Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import Refused
 from batcher.flowcontrol.pacer import Pacer
-from batcher.inquiry import Inquiry
 from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.events import Notice
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import Archive, FileId, Recording
-from batcher.verification import Finding, Lookups, Originals
 from batcher.zego.client import Wire
 from batcher.zego.search_media import Search, SearchPage
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from batcher.discover.retrying_query import Inquiry
 from batcher.errors import Refused
-from batcher.inquiry import Inquiry
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import Wire

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from batcher.discovery import Pages
+from batcher.discover.search_walks import Pages
 from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.outcome import Answer
 from batcher.model.submission import FileId, Recording

@@ -1,0 +1,1 @@
+"""Discovery: which recordings exist, and whether a manifest's ids do."""
