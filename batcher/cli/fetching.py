@@ -1,7 +1,8 @@
 """``fetch``: pictures of finished tasks into a folder, an index of them, and what came of it.
 
-Between the command line and :mod:`batcher.fetching`, which needs a package of its own and comes in when that
-is there. It holds a lock of its own, not the run's: one fetch of a ledger goes on at a time, beside all else.
+Between the command line and :mod:`batcher.fetch.fetcher`, which needs a package of its own and comes in
+when that is there. It holds a lock of its own, not the run's: one fetch of a ledger goes on at a time,
+beside all else.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from batcher.report.export.text_tables import encoded
 from batcher.report.formatting import PLACES, count, duration, lasting, moment, sentence, size
 
 if TYPE_CHECKING:
-    from batcher.fetching import Fetcher, FetchFigures
+    from batcher.fetch.fetcher import Fetcher, FetchFigures
 
 CONCURRENCY = 8
 """Pictures under way at once, unless said otherwise: enough for any line, and no burden to any server."""
@@ -129,9 +130,9 @@ async def _check(ledger: PictureLedger, settings: Settings, wanted: Wanted) -> N
 async def _fetch(
     ledger: PictureLedger, settings: Settings, wanted: Wanted, console: Console, *, as_json: bool
 ) -> int:
-    from batcher.fetching import Fetcher, FetchSettings
-    from batcher.pictures.addresses import Addresses
-    from batcher.pictures.source import PictureSource
+    from batcher.fetch.address_guard import Addresses
+    from batcher.fetch.fetcher import Fetcher, FetchSettings
+    from batcher.fetch.http_source import PictureSource
 
     chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
     given_up: list[Fetched] = []

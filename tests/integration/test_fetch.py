@@ -19,7 +19,8 @@ from pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pict
 from PIL import Image
 from test_terminal import Terminal, too_wide
 
-from batcher.fetching import (
+from batcher.fetch.address_guard import Addresses
+from batcher.fetch.fetcher import (
     HITCH_TRIES,
     MOST_TRIES,
     SILENT_PICTURES,
@@ -27,12 +28,11 @@ from batcher.fetching import (
     FetchFigures,
     FetchSettings,
 )
+from batcher.fetch.http_source import PictureSource
 from batcher.ledger import Ledger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
 from batcher.model.task import PictureState
-from batcher.pictures.addresses import Addresses
-from batcher.pictures.source import PictureSource
 from batcher.sandbox import PictureFault, SandboxSettings
 
 STATES = "SELECT s.file_id, p.number, p.state FROM pictures p JOIN submissions s ON s.id = p.submission_id"

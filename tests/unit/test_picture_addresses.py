@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.pictures.addresses import Addresses, NotPublic, address_of
+from batcher.fetch.address_guard import Addresses, NotPublic, address_of
 
 PUBLIC = ["8.8.8.8", "119.29.29.29", "2400:3200::1", "64:ff9b::808:808", "2002:808:808::1", "::ffff:8.8.8.8"]
 INWARD = [

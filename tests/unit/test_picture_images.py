@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pictured import image, noisy
 from PIL import Image
 
+from batcher.fetch.images import judged
 from batcher.model.task import PictureState
-from batcher.pictures.images import judged
 
 
 @pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.errors import FolderError
+from batcher.fetch.picture_paths import LONGEST, folder_of, is_kept, keep, name_of
 from batcher.model.submission import FileId
-from batcher.pictures.places import LONGEST, folder_of, is_kept, keep, name_of
 
 ids = st.text(min_size=1) | st.from_regex(r"[/A-Za-z0-9._~+-]{1,200}", fullmatch=True)
 

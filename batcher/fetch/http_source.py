@@ -16,7 +16,7 @@ from typing import Self
 
 import aiohttp
 
-from batcher.pictures.addresses import Addresses, NotPublic, address_of
+from batcher.fetch.address_guard import Addresses, NotPublic, address_of
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_RETRY_AFTER_S = 30.0

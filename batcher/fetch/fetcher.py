@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from batcher.errors import BatcherError
+from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal, Torn
+from batcher.fetch.images import judged
+from batcher.fetch.picture_paths import folder_of, is_kept, keep, made, name_of
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
-from batcher.pictures.images import judged
-from batcher.pictures.places import folder_of, is_kept, keep, made, name_of
-from batcher.pictures.source import Absence, Body, Got, Hitch, Refusal, Torn
 
 PAGE = 500
 
