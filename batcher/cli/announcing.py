@@ -1,7 +1,8 @@
 """A command seen from elsewhere: who is told that it begins and how it ended, when nobody sits before it.
 
-Between the command line, which knows the exit code and what was said, and :mod:`batcher.notifying`. A hook
-that fails is complained of once, when the command is over, and changes nothing of it or its exit code.
+Between the command line, which knows the exit code and what was said, and
+:mod:`batcher.telemetry.notifications`. A hook that fails is complained of once, when the command is over,
+and changes nothing of it or its exit code.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
-from batcher.notifying import (
+from batcher.report.formatting import count, sentence
+from batcher.report.summary import Summary, ledger_option
+from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
     Errands,
@@ -33,8 +36,6 @@ from batcher.notifying import (
     ping,
     ping_at,
 )
-from batcher.report.formatting import count, sentence
-from batcher.report.summary import Summary, ledger_option
 
 _AGENT = f"batcher/{__version__}"
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from batcher.cli.outlet import encoded, of_stderr
 from batcher.model.events import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
-from batcher.redaction import Redaction
 from batcher.report.formatting import columns, wrapped
+from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings

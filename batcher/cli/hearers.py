@@ -17,8 +17,8 @@ from pathlib import Path
 from batcher.cli.findings import Finding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
-from batcher.notifying import NoApprise, Occasion, addresses_in, hooks_at
 from batcher.report.formatting import count
+from batcher.telemetry.notifications import NoApprise, Occasion, addresses_in, hooks_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,18 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from batcher.callbacks.confirmer import Confirmation
+from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.cli.console import Console, Volume
 from batcher.cli.rows import how_to_read
 from batcher.config.account import account_of, callback_secret_of, has_account
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
-from batcher.confirming import Confirmation
 from batcher.errors import BindingError, SettingsError
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Notice
 from batcher.model.submission import Place, Vendor
-from batcher.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.report.formatting import PLACES, count
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient

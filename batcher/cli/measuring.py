@@ -1,7 +1,8 @@
 """``run`` measured: its figures for Prometheus, by HTTP while it goes on and in a file that outlasts it.
 
-Between ``run`` and :mod:`batcher.metrics`, which comes in only when somebody wants figures. A file that
-cannot be written is complained of once; a port that cannot be listened on is found before anything is sent.
+Between ``run`` and :mod:`batcher.telemetry.metrics`, which comes in only when somebody wants figures. A
+file that cannot be written is complained of once; a port that cannot be listened on is found before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
 
 if TYPE_CHECKING:
-    from batcher.metrics import Metrics, Paced
+    from batcher.telemetry.metrics import Metrics, Paced
 
 _DEFECT = 70
 
@@ -64,7 +65,7 @@ async def measured(settings: Settings, ledger: LedgerReader, console: Console) -
     if settings.metrics_port is None and settings.metrics_file is None:
         yield Measures()
         return
-    from batcher.metrics import Metrics, written
+    from batcher.telemetry.metrics import Metrics, written
 
     metrics = Metrics(ledger, __version__)
     async with AsyncExitStack() as stack:
@@ -84,7 +85,7 @@ async def measured(settings: Settings, ledger: LedgerReader, console: Console) -
 
 
 async def _serve(metrics: Metrics, host: str, port: int, stack: AsyncExitStack) -> str:
-    from batcher.metrics import served
+    from batcher.telemetry.metrics import served
 
     try:
         return await stack.enter_async_context(served(metrics, host, port))
@@ -115,7 +116,7 @@ async def _record_not_begun(settings: Settings, exit_code: int) -> None:
     path = ledger_path(settings.ledger)
     if settings.metrics_file is None or not path.exists() or await lock_holder(path) is not False:
         return
-    from batcher.metrics import Metrics
+    from batcher.telemetry.metrics import Metrics
 
     async with await open_for_reading(path) as ledger:
         metrics = Metrics(ledger, __version__)

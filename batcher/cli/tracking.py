@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli.announcing import Closing, Heed
 from batcher.cli.console import Console
 from batcher.cli.display import tasks_now, watch_tasks
@@ -23,7 +24,6 @@ from batcher.cli.locking import lock_for
 from batcher.cli.window import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
-from batcher.confirming import doubts_confirmed
 from batcher.errors import BindingError, LedgerError, LedgerMissing
 from batcher.exit_codes import Exit, heaviest
 from batcher.flowcontrol.deadline import Window

@@ -31,8 +31,8 @@ from batcher.cli.app import app
 from batcher.cli.outlet import END_S
 from batcher.config.settings import Settings
 from batcher.exit_codes import Exit
-from batcher.notifying import LIMIT_S
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
+from batcher.telemetry.notifications import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 CONTRIB = ROOT / "contrib"

@@ -19,9 +19,9 @@ from conftest import Cli, query, serving
 from test_contrib import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
 from test_listen import SECRET, post, record, sealed
 
+from batcher.callbacks.receiver import HEALTH, HEALTH_S, VISIT_S
 from batcher.config.settings import Settings
 from batcher.exit_codes import Exit
-from batcher.receiver import HEALTH, HEALTH_S, VISIT_S
 from batcher.sandbox import SANDBOX_SERVER_SECRET
 
 SERVICE = CONTRIB / "systemd" / "batcher-listen.service"

@@ -24,9 +24,9 @@ import pytest
 from conftest import FAST, PICTURES, Cli, Done, Process, query, referee, serving, tencent_ids, until
 from test_check import certificate, needs_openssl
 
-from batcher import receiver as receiving
+from batcher.callbacks import receiver as receiving
+from batcher.callbacks.receiver import Acceptance, Receiver, received
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.receiver import Acceptance, Receiver, received
 from batcher.sandbox import (
     SANDBOX_CALLBACK_SECRET,
     ActionFaults,

@@ -23,8 +23,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from batcher.ledger import open_for_reading
-from batcher.metrics import Metrics, written
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
+from batcher.telemetry.metrics import Metrics, written
 
 DASHBOARD = Path(__file__).parents[2] / "contrib" / "grafana" / "batcher.json"
 

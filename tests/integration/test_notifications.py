@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 from conftest import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
-from batcher.notifying import Errands, Occasion, is_wanted, ping, ping_at
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
+from batcher.telemetry.notifications import Errands, Occasion, is_wanted, ping, ping_at
 
 Manifest = Callable[..., Path]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from specimens import TENCENT_ID, rows_of
 
-from batcher.confirming import HALTED_S, LATER_S, Confirmer
+from batcher.callbacks.confirmer import HALTED_S, LATER_S, Confirmer
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import open_for_writing
 from batcher.ledger.callback_effects import DENIED_AFTER_S

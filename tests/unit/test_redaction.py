@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.redaction import MARK, Redaction
+from batcher.telemetry.redaction import MARK, Redaction
 
 LEARNED = "9193cc662a4c0ec135ec71fb57194b38"
 ODD = "p@ss'wo/rd%\"1+é"

@@ -1,0 +1,1 @@
+"""Callbacks of the service: received, recorded, confirmed by a poll."""
