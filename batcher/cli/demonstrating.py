@@ -145,7 +145,7 @@ class _Demo:
         """Real videos: made, discovered, submitted, followed, and their pictures fetched."""
         if not self._has("av", "videos to take pictures of", "media"):
             return 0
-        from batcher.sandbox.videos import make_videos
+        from batcher.sandbox.demo_videos import make_videos
 
         left = self._left
         made = await asyncio.to_thread(make_videos, left.videos)

@@ -12,7 +12,7 @@ a task, `control` what another terminal can ask of it. It reaches out to no othe
 only to the callback address that it is given.
 """
 
-from .deliveries import CallbackSent
+from .callback_sender import CallbackSent
 from .faults import (
     CALLBACK,
     PLACES,
@@ -26,6 +26,7 @@ from .faults import (
     parse_shares,
 )
 from .recordings import Recording
+from .request_log import Entry
 from .server import Sandbox
 from .settings import (
     SANDBOX_APP_ID,
@@ -43,7 +44,6 @@ from .settings import (
     WalkEnd,
 )
 from .tasks import Task
-from .truth import Entry
 
 __all__ = [
     "CALLBACK",

@@ -12,9 +12,9 @@ from hashlib import sha1
 from urllib.parse import quote, urlencode
 
 from .recordings import Recording
-from .rules import BY_OFFSET
 from .settings import CallbackBody
 from .tasks import Task
+from .validation import BY_OFFSET
 
 Json = dict[str, object]
 

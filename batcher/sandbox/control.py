@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from .deliveries import CallbackSent
-from .truth import TruthLog
+from .callback_sender import CallbackSent
+from .request_log import TruthLog
 
 PREFIX = "/_sandbox/"
 _HELP = (

@@ -138,7 +138,7 @@ def _measured(path: Path) -> tuple[float, int, int] | None:
     """Give duration, width and height; None if no video or sound can be found in the file."""
     import av  # noqa: PLC0415, RUF100
 
-    from .snapshots import duration_of  # noqa: PLC0415, RUF100
+    from .snapshot_taker import duration_of  # noqa: PLC0415, RUF100
 
     try:
         with av.open(str(path)) as container:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from .demo_picture import mosaic, plain
 from .faults import PictureFault
-from .mosaic import mosaic, plain
 from .settings import SandboxSettings
 from .tasks import Task, Tasks
 

@@ -19,19 +19,19 @@ from urllib.parse import quote
 from aiohttp import web
 
 from . import callbacks
-from .answers import Delivery, Reply
+from .callback_sender import CallbackSent, Deliveries
 from .connections import Connections
 from .control import PREFIX, ControlPage
-from .deliveries import CallbackSent, Deliveries
 from .media import MediaFolder
 from .pictures import PREFIX as PICTURES_PREFIX
 from .pictures import Pictures
 from .recordings import Catalogue, Recording
+from .request_log import Entry, TruthLog
+from .responses import Delivery, Reply
 from .service import Service
 from .settings import SandboxSettings, checked_receiver
+from .snapshot_worker import Workshop
 from .tasks import UNLISTED_DURATION_S, Tasks
-from .truth import Entry, TruthLog
-from .workshop import Workshop
 
 # Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
 _MAX_LINE_BYTES = 65536

@@ -27,14 +27,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 
-from .answers import Answers, Delivery, Judgement, Reply, html_reply
 from .clock import TaskClock
+from .fault_plan import FaultPlan
 from .faults import ActionFaults, Fault, FaultKind, Moment
-from .limits import limit_for
-from .markers import MarkedFiles
-from .plan import FaultPlan
+from .magic_ids import MarkedFiles
+from .rate_limit import limit_for
 from .recordings import Catalogue, MadeUp
-from .rules import (
+from .request_log import Entry, TruthLog
+from .responses import Answers, Delivery, Judgement, Reply, html_reply
+from .search_media import Search, search_problem
+from .settings import SandboxSettings
+from .tasks import Tasks, task_problem
+from .validation import (
     ACTIONS,
     DESCRIBE_TASK,
     MEDIA_THUMBNAILS,
@@ -43,10 +47,6 @@ from .rules import (
     gateway_refusal,
     parameter_problem,
 )
-from .searching import Search, search_problem
-from .settings import SandboxSettings
-from .tasks import Tasks, task_problem
-from .truth import Entry, TruthLog
 
 _SIGNATURE = re.compile(r"(?<=[?&]Signature=)[^&]*")
 _OUTAGE = Judgement(code=None, fault=Fault(FaultKind.DROP_BEFORE))

@@ -22,10 +22,10 @@ from math import ceil
 from random import Random
 
 from .clock import TaskClock
-from .markers import fate_of
+from .magic_ids import fate_of
 from .recordings import Catalogue, Recording
-from .rules import BY_OFFSET, Call
 from .settings import Fate, SandboxSettings
+from .validation import BY_OFFSET, Call
 
 Json = dict[str, object]
 

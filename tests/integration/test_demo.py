@@ -17,7 +17,7 @@ from conftest import Cli, Done, query, until
 from PIL import Image
 from test_output import COLUMNS
 
-from batcher.sandbox.videos import read_time_ms
+from batcher.sandbox.demo_videos import read_time_ms
 
 NAMED = {"recordings.csv", "results.csv", "videos", "videos.csv", "pictures", "report.html", "ledger.db"}
 LOCKS = {"ledger.db.lock", "ledger.db.track.lock", "ledger.db.fetch.lock", "ledger.db-shm", "ledger.db-wal"}

@@ -28,8 +28,8 @@ from batcher.sandbox import (
     Sandbox,
     SandboxSettings,
 )
+from batcher.sandbox.request_log import TruthLog
 from batcher.sandbox.service import Service
-from batcher.sandbox.truth import TruthLog
 
 # The two requests and the answer of the service documentation, "Start a snapshot task", letter for letter.
 EXAMPLE_HUAWEI = """\

@@ -24,9 +24,9 @@ from calling import Caller, calling
 from PIL import Image
 
 from batcher.sandbox import CallbackSettings, Recording, Sandbox, SandboxSettings, TaskSettings
+from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
+from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
 from batcher.sandbox.media import tencent_id
-from batcher.sandbox.mosaic import COLUMNS, ROWS, jpeg
-from batcher.sandbox.videos import FRAMES_PER_S, make_videos, read_time_ms
 
 FRAME_MS = 1000 // FRAMES_PER_S
 LONGEST_GAP_MS = 400

@@ -24,8 +24,8 @@ from batcher.sandbox import (
     WalkEnd,
 )
 from batcher.sandbox.recordings import MadeUp
+from batcher.sandbox.request_log import TruthLog
 from batcher.sandbox.service import Service
-from batcher.sandbox.truth import TruthLog
 
 UNTIL_S = 1_795_000_000
 SEARCH = "Action=SearchMedia&Vendor="

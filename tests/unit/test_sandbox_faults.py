@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from batcher.sandbox import Fault, FaultKind, RequestSeen, SandboxSettings, parse_shares
-from batcher.sandbox.markers import markers
-from batcher.sandbox.plan import FaultPlan
+from batcher.sandbox.fault_plan import FaultPlan
+from batcher.sandbox.magic_ids import markers
 
 TEXTS = [
     "drop-before",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from batcher.sandbox.limits import AlignedSecond, Limit, SlidingSecond, TokenBucket, Unlimited, limit_for
+from batcher.sandbox.rate_limit import (
+    AlignedSecond,
+    Limit,
+    SlidingSecond,
+    TokenBucket,
+    Unlimited,
+    limit_for,
+)
 from batcher.sandbox.settings import Counting
 
 

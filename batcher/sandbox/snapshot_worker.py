@@ -42,7 +42,7 @@ class Workshop:
         await asyncio.to_thread(self._kept.cleanup)
 
     def _take(self, task: Task) -> Shots:
-        from .snapshots import take  # noqa: PLC0415, RUF100 - PyAV is an extra
+        from .snapshot_taker import take  # noqa: PLC0415, RUF100 - PyAV is an extra
 
         recording = self._tasks.recording(task.vendor, task.file_id)
         if recording is None or recording.path is None:

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from .rules import ACTIONS
+from .validation import ACTIONS
 
 
 @dataclass(slots=True)

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from hashlib import md5
 
 from .recordings import Catalogue, Recording
-from .rules import Call
 from .settings import PageNumbering, RecordingSettings, WalkEnd
+from .validation import Call
 
 MOST_FOUND = 5000
 MOST_IDS = 10
