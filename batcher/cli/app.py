@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from batcher._version import __version__
+from batcher.cli.command import app
 from batcher.cli.commands import finding, following, rehearsing, results, submitting, upkeep  # noqa: F401
-from batcher.cli.console import Console
-from batcher.cli.logs import take_over
-from batcher.cli.program import app
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.logging_setup import take_over
 
 __all__ = ["app", "main"]
 

@@ -6,8 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from batcher.cli.console import Console, legible
-from batcher.cli.output import opened
+from batcher.cli.output_file import opened
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.text import legible
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
 from batcher.ledger.audit_queries import audited

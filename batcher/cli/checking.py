@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from batcher.cli.console import Console, Volume
 from batcher.cli.findings import (
     Finding,
     Level,
@@ -28,8 +27,10 @@ from batcher.cli.findings import (
     skip,
     warn,
 )
-from batcher.cli.hearers import hearer_findings
+from batcher.cli.notification_targets import hearer_findings
 from batcher.cli.reaching import look_at_network
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
 from batcher.config.examine import Examined, examine_settings
 from batcher.config.settings import Settings

@@ -16,10 +16,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from batcher.cli.console import Console
 from batcher.cli.discovering import Asked, discover_recordings
 from batcher.cli.exporting import export_results
 from batcher.cli.running import run_manifests
+from batcher.cli.terminal.console import Console
 from batcher.config.resources import bundled
 from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError

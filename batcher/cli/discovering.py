@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batcher.cli.asking import archive_of, asking, moment_of
-from batcher.cli.console import Console
-from batcher.cli.output import Interruptible
-from batcher.cli.unfinished import UnfinishedFile
+from batcher.cli.resumable_file import UnfinishedFile
+from batcher.cli.service_queries import archive_of, asking, moment_of
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.discover.retrying_query import Inquiry
 from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk

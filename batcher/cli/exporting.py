@@ -12,9 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from batcher.cli.console import Console
-from batcher.cli.output import Interruptible, opened, waiting_room
-from batcher.cli.rows import how_to_read
+from batcher.cli.output_file import opened, waiting_room
+from batcher.cli.read_options import how_to_read
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading

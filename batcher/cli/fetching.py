@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batcher._version import __version__
-from batcher.cli.console import Console
-from batcher.cli.display import PLAIN_EVERY_S, REFRESH_S, drawn_bar
-from batcher.cli.output import Interruptible, opened
+from batcher.cli.output_file import opened
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
@@ -290,7 +291,7 @@ class _Bar:
         from rich.console import Console as RichConsole
         from rich.live import Live
 
-        from batcher.cli.outlet import Drawing, of_stderr
+        from batcher.cli.terminal.stderr_writer import Drawing, of_stderr
 
         self._outlet = of_stderr()
         drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text

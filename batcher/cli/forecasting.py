@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batcher.cli.console import Console
 from batcher.cli.loading import prepare_manifests, tune_process
-from batcher.cli.rows import how_to_read
-from batcher.cli.window import window_s
+from batcher.cli.read_options import how_to_read
+from batcher.cli.terminal.console import Console
+from batcher.cli.until_option import window_s
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
 from batcher.ledger import ledger_path, open_for_writing

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.appearance import Command, Group
-from batcher.cli.console import Console
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.help_style import Command, Group
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings

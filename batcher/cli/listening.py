@@ -17,8 +17,9 @@ from pathlib import Path
 
 from batcher.callbacks.confirmer import Confirmation
 from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
-from batcher.cli.console import Console, Volume
-from batcher.cli.rows import how_to_read
+from batcher.cli.read_options import how_to_read
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of, callback_secret_of, has_account
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
@@ -258,7 +259,7 @@ def _stopped(tls: _Certificate | None) -> asyncio.Future[int]:
 
 
 def _read_again(tls: _Certificate) -> None:
-    from batcher.cli.logs import attached
+    from batcher.cli.terminal.logging_setup import attached
 
     try:
         tls.read()

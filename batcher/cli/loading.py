@@ -10,11 +10,11 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from batcher.cli.announcing import Closing, Heed
-from batcher.cli.console import Console
-from batcher.cli.locking import lock_for
-from batcher.cli.output import Interruptible
-from batcher.cli.rows import how_to_read
+from batcher.cli.announcer import Closing, Heed
+from batcher.cli.ledger_lock import lock_for
+from batcher.cli.read_options import how_to_read
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.flowcontrol.deadline import Window

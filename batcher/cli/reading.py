@@ -6,7 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from batcher.cli.console import Console, fitted, legible
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.text import fitted, legible
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading

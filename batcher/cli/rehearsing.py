@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from batcher.cli.console import Console
+from batcher.cli.terminal.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.sandbox import (
     CALLBACK,

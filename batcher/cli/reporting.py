@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 from batcher.cli.codes import DOES_IN_CHINESE
-from batcher.cli.console import Console
-from batcher.cli.output import Interruptible, opened
+from batcher.cli.output_file import opened
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.flowcontrol.retry_policy import kind_of

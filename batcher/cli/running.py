@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batcher.cli.announcing import Closing, Heed, closing_of
-from batcher.cli.console import Console
-from batcher.cli.display import watch
+from batcher.cli.announcer import Closing, Heed, closing_of
+from batcher.cli.ledger_lock import lock_for
 from batcher.cli.loading import prepare_manifests, tune_process
-from batcher.cli.locking import lock_for
-from batcher.cli.measuring import measured, recorded_if_not_begun
-from batcher.cli.rows import how_to_read
-from batcher.cli.window import until
+from batcher.cli.metrics_server import measured, recorded_if_not_begun
+from batcher.cli.read_options import how_to_read
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import watch
+from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from batcher.cli.console import Console
+from batcher.cli.terminal.console import Console
 
 _RECORDINGS, _TASKS, _CALLBACKS = "What SearchMedia finds", "What becomes of tasks", "Callbacks"
 

@@ -16,12 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 from batcher.callbacks.confirmer import doubts_confirmed
-from batcher.cli.announcing import Closing, Heed
-from batcher.cli.console import Console
-from batcher.cli.display import tasks_now, watch_tasks
+from batcher.cli.announcer import Closing, Heed
+from batcher.cli.ledger_lock import lock_for
 from batcher.cli.loading import tune_process
-from batcher.cli.locking import lock_for
-from batcher.cli.window import until
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import tasks_now, watch_tasks
+from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import BindingError, LedgerError, LedgerMissing

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from batcher.cli.console import Console
-from batcher.cli.locking import lock_for
+from batcher.cli.ledger_lock import lock_for
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.ledger import (

@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from batcher.cli.asking import asking, moment_of
-from batcher.cli.console import Console
-from batcher.cli.output import Interruptible, opened, waiting_room
-from batcher.cli.rows import how_to_read
+from batcher.cli.output_file import opened, waiting_room
+from batcher.cli.read_options import how_to_read
+from batcher.cli.service_queries import asking, moment_of
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.discover.id_check import Finding, Looked, Lookups, Originals
 from batcher.discover.search_walks import Pages, TimeWalk

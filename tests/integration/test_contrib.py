@@ -28,7 +28,7 @@ from conftest import Cli, query, serving, tencent_ids, write_manifest
 
 from batcher import __version__
 from batcher.cli.app import app
-from batcher.cli.outlet import END_S
+from batcher.cli.terminal.stderr_writer import END_S
 from batcher.config.settings import Settings
 from batcher.exit_codes import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import FAST, PICTURES, Cli, serving, tencent_ids
 
-from batcher.cli.outlet import Outlet
+from batcher.cli.terminal.stderr_writer import Outlet
 from batcher.sandbox import Fault, SandboxSettings
 
 IDS = tencent_ids(60)

@@ -18,7 +18,7 @@ from aiohttp.test_utils import RawTestServer
 from conftest import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
 from conftest import until as moment
 
-from batcher.cli.window import until, window_s
+from batcher.cli.until_option import until, window_s
 from batcher.config.settings import load_settings
 from batcher.report.estimate import rest
 from batcher.sandbox import SandboxSettings

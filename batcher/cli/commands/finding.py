@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.console import Console
-from batcher.cli.program import MAIN, command, end_async, settings_of
+from batcher.cli.command import MAIN, command, end_async, settings_of
+from batcher.cli.terminal.console import Console
 
 
 @command(MAIN)
@@ -83,8 +83,8 @@ def discover(
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
-        from batcher.cli.asking import seconds_of
         from batcher.cli.discovering import Asked, discover_recordings
+        from batcher.cli.service_queries import seconds_of
 
         least_s = None if min_duration is None else seconds_of(min_duration, "--min-duration")
         asked = Asked(since, newest, prefix, tuple(category or ()), least_s, not_in_ledger, format_)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.console import Console
-from batcher.cli.program import MAIN, announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.command import MAIN, announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.terminal.console import Console
 
 
 @command(MAIN)

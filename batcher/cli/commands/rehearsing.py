@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli.console import Console
-from batcher.cli.program import REHEARSING, command, end_async
+from batcher.cli.command import REHEARSING, command, end_async
 from batcher.cli.sandboxing import sandbox_command
+from batcher.cli.terminal.console import Console
 
 sandbox_command(command(REHEARSING), end_async)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.console import Console
-from batcher.cli.program import RESULTS, command, end, end_async, settings_of
+from batcher.cli.command import RESULTS, command, end, end_async, settings_of
+from batcher.cli.terminal.console import Console
 
 
 @command(RESULTS)

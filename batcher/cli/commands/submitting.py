@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.console import Console
-from batcher.cli.program import (
+from batcher.cli.command import (
     MAIN,
     announcer_of,
     begin_quickly,
@@ -18,6 +17,7 @@ from batcher.cli.program import (
     flags_of,
     settings_of,
 )
+from batcher.cli.terminal.console import Console
 
 
 @command(MAIN)

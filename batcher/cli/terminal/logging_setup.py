@@ -19,7 +19,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from batcher.cli.console import Console, Level, Volume, legible, write_line
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.stderr_writer import write_line
+from batcher.cli.terminal.text import Level, Volume, legible
 from batcher.model.events import Rejected
 
 if TYPE_CHECKING:

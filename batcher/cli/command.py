@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from batcher.cli.appearance import Command, Group
-from batcher.cli.console import Console
-from batcher.cli.logs import attach, attached, say_defect
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.help_style import Command, Group
+from batcher.cli.terminal.logging_setup import attach, attached, say_defect
 from batcher.errors import BatcherError, Interrupted, SettingsError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from batcher.cli.announcing import Announcer
+    from batcher.cli.announcer import Announcer
     from batcher.config.settings import Settings
 
 DEFECT = 70
@@ -130,7 +130,7 @@ def begin_quickly() -> None:
 
 def announcer_of(command: str, given: dict[str, Any], console: Console) -> Announcer:
     """Who tells of a command; it has told already that the command begins."""
-    from batcher.cli.announcing import ANNOUNCED, Announcer
+    from batcher.cli.announcer import ANNOUNCED, Announcer
 
     announcer = Announcer(ANNOUNCED[command], flags_of(given), given["config"], console)
     announcer.begin()

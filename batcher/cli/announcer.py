@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from batcher._version import __version__
-from batcher.cli.console import Console
-from batcher.cli.hearers import addresses_of, kind_of
+from batcher.cli.notification_targets import addresses_of, kind_of
+from batcher.cli.terminal.console import Console
 from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path

@@ -154,3 +154,25 @@ def _outlet(process: int) -> Outlet:
     outlet = Outlet(_STDERR)
     atexit.register(outlet.settle, END_S)
     return outlet
+
+
+def write_line(text: str, *, needed: bool = True) -> None:
+    """Write to stderr, as it is; a closed pipe, a full one or a vanished terminal stops nobody.
+
+    Args:
+        text: one line or more.
+        needed: it may not be left out when nobody reads those before it.
+    """
+    if not text or sys.stderr is None:
+        return
+    if outlet := of_stderr():
+        outlet.write(encoded(text + "\n"), needed=needed)
+        return
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # so that its end finds nothing left to complain of
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except (OSError, ValueError):
+        pass

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from batcher.cli.console import Console
-from batcher.cli.output import Interruptible
+from batcher.cli.signals import Interruptible
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.ledger import Asker, LedgerLock, Purpose, take_lock

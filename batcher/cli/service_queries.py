@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from batcher.cli.console import Console
+from batcher.cli.terminal.console import Console
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.discover.retrying_query import Inquiry

@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from batcher.cli.console import MAX_WIDTH
+from batcher.cli.terminal.text import MAX_WIDTH
 
 _PLAIN = (
     "STYLE_HELPTEXT",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
-from batcher.cli.console import Console
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading

@@ -1,63 +1,30 @@
 """stderr, for people or programs, and stdout, for data: what is said survives a reader that has gone away.
 
-Between the commands and the two streams. Whatever goes to people passes here, or :mod:`batcher.cli.logs`,
-without secrets and without characters that a terminal would obey; what is data goes out as it is.
+Between the commands and the two streams. Whatever goes to people passes here, or
+:mod:`batcher.cli.terminal.logging_setup`, without secrets and without characters that a terminal would
+obey; what is data goes out as it is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
-from batcher.cli.outlet import encoded, of_stderr
+from batcher.cli.terminal.stderr_writer import of_stderr, write_line
+from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
 from batcher.model.events import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
-from batcher.report.formatting import columns, wrapped
 from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings
 
-MAX_WIDTH = 100
-
 TURN_S = 1.0
 """How long data for stdout lets what was said before on stderr come first."""
-
-_OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
-
-
-class Volume(IntEnum):
-    """How much is said."""
-
-    QUIET = 0
-    """Problems only."""
-    NORMAL = 1
-    VERBOSE = 2
-
-
-class LogFormat(StrEnum):
-    """How stderr is written."""
-
-    TEXT = "text"
-    """For people."""
-    JSON = "json"
-    """For programs: each line one JSON object."""
-
-
-class Level(StrEnum):
-    """How much an event weighs."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class Console:
@@ -191,7 +158,9 @@ class Console:
             self._event(level, "message", {"text": text.strip("\n")})
 
     def _event(self, level: Level, event: str, known: Mapping[str, object]) -> None:
-        from batcher.cli.logs import record_event  # what writes JSON comes in when something is written
+        from batcher.cli.terminal.logging_setup import (
+            record_event,  # what writes JSON comes in when something is written
+        )
 
         record_event(self, level, event, known)
 
@@ -200,50 +169,6 @@ class Console:
         if self.volume is Volume.QUIET:
             return isinstance(notice, Halted)
         return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
-
-
-def legible(text: str) -> str:
-    """A text for a terminal: characters that it would obey are escaped, ends of lines are kept."""
-    return _OBEYED.sub(_escaped, text)
-
-
-def fitted(text: str, width: int) -> str:
-    """A text in lines that are no wider than a terminal; what goes on of a line is indented."""
-    return "\n".join(_fitted(line, width) for line in text.split("\n"))
-
-
-def _fitted(line: str, width: int) -> str:
-    if columns(line) <= width:
-        return line
-    head = line[: len(line) - len(line.lstrip())]
-    return wrapped(line, width, head=head, indent=head + "  ")
-
-
-def write_line(text: str, *, needed: bool = True) -> None:
-    """Write to stderr, as it is; a closed pipe, a full one or a vanished terminal stops nobody.
-
-    Args:
-        text: one line or more.
-        needed: it may not be left out when nobody reads those before it.
-    """
-    if not text or sys.stderr is None:
-        return
-    if outlet := of_stderr():
-        outlet.write(encoded(text + "\n"), needed=needed)
-        return
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):  # so that its end finds nothing left to complain of
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    except (OSError, ValueError):
-        pass
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _level(notice: Notice) -> Level:

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from batcher.cli.console import Console, legible
-from batcher.cli.outlet import Drawing, of_stderr
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.stderr_writer import Drawing, of_stderr
+from batcher.cli.terminal.text import legible
 from batcher.errors import LedgerError
 from batcher.flowcontrol.rate_meter import Pace
 from batcher.ledger import LedgerReader

@@ -1,0 +1,1 @@
+"""The terminal: what people read, and how it fits."""
