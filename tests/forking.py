@@ -197,13 +197,11 @@ def _become(asked: dict[str, object], descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    import batcher.cli.auditing
-    import batcher.cli.checking
-    import batcher.cli.codes
-    import batcher.cli.exporting
-    import batcher.cli.listening
-    import batcher.cli.reading
-    import batcher.cli.rehearsing
-    import batcher.cli.running  # noqa: F401 - all of it, so that a fork has nothing left to import
+    import batcher.cli.commands.audit
+    import batcher.cli.commands.check
+    import batcher.cli.commands.codes
+    import batcher.cli.commands.export
+    import batcher.cli.commands.listen
+    import batcher.cli.commands.run  # noqa: F401 - all of it, so that a fork has nothing left to import
 
     _serve(socket.socket(fileno=int(sys.argv[1])))

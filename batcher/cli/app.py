@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+import batcher.cli.commands  # noqa: F401
 from batcher._version import __version__
 from batcher.cli.command import app
-from batcher.cli.commands import finding, following, rehearsing, results, submitting, upkeep  # noqa: F401
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.logging_setup import take_over
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from batcher.cli.findings import Finding, ok, warn
+from batcher.cli.commands.check_findings import Finding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.report.formatting import count

@@ -17,9 +17,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from conftest import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
 
-from batcher.cli.checking import disk_finding
-from batcher.cli.findings import Level
-from batcher.cli.reaching import clock_ahead_s
+from batcher.cli.commands.check import disk_finding
+from batcher.cli.commands.check_findings import Level
+from batcher.cli.commands.check_network import clock_ahead_s
 from batcher.ledger import Readiness, Room
 from batcher.model.submission import Place
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings

@@ -350,5 +350,5 @@ async def test_a_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Pa
 
 def test_nothing_is_brought_in_for_figures_that_nobody_wants() -> None:
     """What serves metrics is imported by a run that is measured, and by no other."""
-    code = "import sys, batcher.cli.running; sys.exit('prometheus_client' in sys.modules)"
+    code = "import sys, batcher.cli.commands.run; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from batcher.cli.app import app
-from batcher.cli.codes import DOES_IN_CHINESE, wide_paragraph
+from batcher.cli.commands.codes import DOES_IN_CHINESE, wide_paragraph
 from batcher.flowcontrol.retry_policy import KINDS, Kind
 from batcher.report.formatting import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese

@@ -1,1 +1,43 @@
-"""The commands: their options, and their help, which is documentation. What they do stands beside."""
+"""Commands: one file for each, named like it."""
+
+from batcher.cli.commands import (
+    audit,
+    check,
+    codes,
+    demo,
+    discover,
+    export,
+    fetch,
+    ledger,
+    listen,
+    load,
+    report,
+    retry,
+    run,
+    sandbox,
+    show,
+    status,
+    track,
+    verify_ids,
+)
+
+__all__ = [
+    "audit",
+    "check",
+    "codes",
+    "demo",
+    "discover",
+    "export",
+    "fetch",
+    "ledger",
+    "listen",
+    "load",
+    "report",
+    "retry",
+    "run",
+    "sandbox",
+    "show",
+    "status",
+    "track",
+    "verify_ids",
+]

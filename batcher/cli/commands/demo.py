@@ -14,11 +14,14 @@ import os
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from batcher.cli.discovering import Asked, discover_recordings
-from batcher.cli.exporting import export_results
-from batcher.cli.running import run_manifests
+import typer
+
+from batcher.cli.command import REHEARSING, command, end_async
+from batcher.cli.commands.discover import Asked, discover_recordings
+from batcher.cli.commands.export import export_results
+from batcher.cli.commands.run import run_manifests
 from batcher.cli.terminal.console import Console
 from batcher.config.resources import bundled
 from batcher.config.settings import Settings, load_settings
@@ -28,6 +31,32 @@ from batcher.ledger import open_for_reading
 from batcher.model.submission import FileId, Place
 from batcher.report.formatting import count
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
+
+
+@command(REHEARSING)
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")
+    ] = Path("demo"),
+) -> None:
+    """Go the whole way once, on this machine alone: from recordings to pictures and a report.
+
+    Submits a sample archive to a sandbox, makes a few videos, discovers and submits them, follows all tasks,
+    fetches the pictures, and draws the report. Needs no account and no network. Leaves one folder, and
+    nothing else; what needs a package that is not installed is left out, and named.
+
+    Exit codes: 0.
+
+    Example:  batcher demo
+    """
+    console = Console()
+
+    async def work() -> int:
+
+        return await run_demo(folder, console)
+
+    end_async(console, work)
+
 
 LATENCY_MS = 60
 """Of the sandboxes: about what a service in the same country takes."""
@@ -185,7 +214,7 @@ class _Demo:
     async def _fetch(self, url: str) -> int:
         if not self._has("PIL", "fetching pictures", "pictures"):
             return 0
-        from batcher.cli.fetching import Wanted, fetch_pictures
+        from batcher.cli.commands.fetch import Wanted, fetch_pictures
 
         left, self._has_fetched = self._left, True
         wanted = await asyncio.to_thread(_discovered_ids, left.discovered)
@@ -198,7 +227,7 @@ class _Demo:
     async def _report(self, url: str) -> int:
         if not (self._has("jinja2", "the report", "report") and self._has("PIL", "the report", "report")):
             return 0
-        from batcher.cli.reporting import write_report
+        from batcher.cli.commands.report import write_report
 
         left = self._left
         pictures = left.pictures if left.pictures.is_dir() else None

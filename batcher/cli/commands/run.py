@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed, closing_of
+from batcher.cli.command import MAIN, announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
+from batcher.cli.commands.load import prepare_manifests, tune_process
 from batcher.cli.ledger_lock import lock_for
-from batcher.cli.loading import prepare_manifests, tune_process
 from batcher.cli.metrics_server import measured, recorded_if_not_begun
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
@@ -37,8 +39,82 @@ from batcher.submit.runner import Runner, RunSettings
 from batcher.zego.client import Account
 
 if TYPE_CHECKING:
-    from batcher.cli.tracking import Following
+    from batcher.cli.commands.track import Following
     from batcher.track.tracker import Tracker
+
+
+@command(MAIN)
+def run(
+    manifests: o.Manifests = None,
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
+    rate: o.Rate = None,
+    concurrency: o.Concurrency = None,
+    timeout: o.Timeout = None,
+    in_doubt: o.InDoubt = None,
+    limit: o.Limit = None,
+    max_duration: o.MaxDuration = None,
+    until: o.Until = None,
+    max_failures: o.MaxFailures = None,
+    dry_run: o.DryRun = False,
+    track: o.Track = None,
+    track_timeout: o.TrackTimeout = None,
+    give_up: o.GiveUp = None,
+    progress: o.Progress = None,
+    metrics_port: o.MetricsPort = None,
+    metrics_host: o.MetricsHost = None,
+    metrics_file: o.MetricsFile = None,
+    json: o.Json = False,
+    wait_lock: o.WaitLock = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Load manifests and submit everything that is open.
+
+    Takes from the manifests what the ledger does not have yet, and sends one request for each submission
+    that is still open, at 20 a second. Without a manifest it goes on with what is open. Stop it with
+    Ctrl-C and run it again at any time: what is on record is not sent again.
+
+    Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
+    in a .env file. Every option can be set there too: BATCHER_RATE, BATCHER_OFFSET=1;2 and so on.
+
+    With --track it follows the tasks too, as `batcher track` does, each kind of call at its own --rate, and
+    ends when all have ended. Exit code 1 then also stands for tasks that newly failed or are unknown, 4 for
+    tasks that have not ended in time, and 5 for somebody who follows them already.
+
+    Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
+    refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
+    130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
+
+    Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
+    """
+    given = dict(locals())
+    begin_quickly()
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        settings = settings_of(given)
+        if dry_run:
+            from batcher.cli.commands.run_dry import forecast
+
+            return await forecast(settings, manifests or [], console, as_json=json)
+
+        heed = announcer.heed if announcer else None
+        return await run_manifests(settings, manifests or [], console, as_json=json, heed=heed)
+
+    announcer = None if dry_run else announcer_of("run", given, console)
+    end_async(console, work, fast_loop(), announcer)
 
 
 async def run_manifests(
@@ -90,7 +166,7 @@ async def run_manifests(
             console.problem(f"batcher: not recorded: {lost}")
         summary = replace(await run.summary(ending), row_options=_row_options(settings))
         if tasks and summing_up:
-            from batcher.cli.tracking import with_tasks
+            from batcher.cli.commands.track import with_tasks
 
             summary = with_tasks(summary, summing_up)
             if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
@@ -144,7 +220,7 @@ def _waiting_within(window: Window, settings: Settings) -> Settings:
 def _lock_of_tracking(path: Path, settings: Settings, console: Console) -> AbstractAsyncContextManager[None]:
     if not settings.track:
         return nullcontext()
-    from batcher.cli.tracking import lock_of_tracking
+    from batcher.cli.commands.track import lock_of_tracking
 
     return lock_of_tracking(path, settings, console)
 
@@ -159,7 +235,7 @@ def _followed(
 ) -> AbstractAsyncContextManager[Following | None]:
     if not settings.track:
         return nullcontext()
-    from batcher.cli.tracking import followed
+    from batcher.cli.commands.track import followed
 
     return followed(settings, account, path, console, window, polled)
 

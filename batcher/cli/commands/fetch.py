@@ -18,10 +18,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
+import typer
+
 from batcher._version import __version__
+from batcher.cli import options as o
+from batcher.cli.command import RESULTS, command, end_async, settings_of
 from batcher.cli.output_file import opened
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
@@ -39,6 +43,71 @@ from batcher.report.formatting import PLACES, count, duration, lasting, moment, 
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
+
+
+@command(RESULTS)
+def fetch(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures.")
+    ],
+    recording: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE_ID", help="Of this recording alone; repeat for more."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask once more for those that were given up before.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
+    ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
+            metavar="SIZE",
+        ),
+    ] = None,
+    progress: o.Progress = None,
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Fetch the pictures of finished tasks into a folder, one folder in it for each recording.
+
+    Takes what `batcher track` has found, from public http and https addresses alone, and needs no
+    credentials. Each picture is decoded to its end and then put in its place, so a file there is a whole
+    image; blank and black ones are told apart. What is there is not fetched again, what is lost is. Works
+    while a run is going on; stop it with Ctrl-C and run it again at any time. DIR/pictures.csv says which
+    file is which picture, and why there is none. Needs the extra `pictures`.
+
+    Exit codes: 0 all pictures are there; 1 some are missing, broken or refused, which is told once;
+    2 settings; 4 work is left: the limit, or a server that does not answer; 5 another fetch is going on;
+    6 the ledger or DIR cannot be written; 130, 143 stopped by a signal.
+
+    Example:  batcher fetch -o pictures
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.model.submission import FileId
+
+        wanted = Wanted(output, tuple(map(FileId, recording or ())), again)
+        return await fetch_pictures(settings_of(given), wanted, console, as_json=json)
+
+    end_async(console, work)
+
 
 CONCURRENCY = 8
 """Pictures under way at once, unless said otherwise: enough for any line, and no burden to any server."""

@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
+import typer
+
+from batcher.cli import options as o
+from batcher.cli.command import MAIN, command, end_async, settings_of
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
 from batcher.cli.service_queries import asking, moment_of
@@ -31,6 +35,72 @@ from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export.text_tables import encoded
 from batcher.report.formatting import count
 from batcher.zego.search_media import LOOKED_UP
+
+
+@command(MAIN)
+def verify_ids(
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin; as `run` reads it.")
+    ],
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A list of recordings that exist, such as `discover` writes: rounded ids are found again "
+            "in it. Repeat for more.",
+            metavar="FILE",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for the originals of rounded ids among all recordings since then: 30d, 2026-11-30 "
+            "(local time).",
+            metavar="WHEN",
+        ),
+    ] = None,
+    newest: Annotated[
+        str | None, typer.Option("--until", help="And until then. (default: now)", metavar="WHEN")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="And whose names begin so.", metavar="TEXT")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    vendor: o.Vendor = None,
+    encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
+    rate: o.Rate = None,
+    timeout: o.Timeout = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Ask the vendor about the Tencent ids of a manifest, before money is spent on them.
+
+    Writes one line of CSV for each row with something wrong: missing (no recording has the id), audio_only,
+    image, forbidden, archived, refused, or invalid for a row that cannot be sent. Ten ids go into one
+    call, 200 ids a second. With --known or --since, an id that a spreadsheet has rounded comes with the
+    recording it stood for, when there is exactly one. Needs the same credentials as `batcher run`.
+
+    Exit codes: 0 all ids are well; 1 something is wrong with some; 2 settings or manifest; 3 the service
+    refuses us; 130, 143 stopped by a signal.
+
+    Example:  batcher verify-ids archive.csv --since 30d -o wrong.csv
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        sought = Known(tuple(known or ()), since, newest, prefix)
+        return await look_up_ids(settings_of(given), manifest, sought, output, console)
+
+    end_async(console, work)
+
 
 PAGE_ROWS = 2_000
 
@@ -76,7 +146,7 @@ class Counted:
     suggested: int = 0
 
 
-async def verify_ids(
+async def look_up_ids(
     settings: Settings, manifest: str, known: Known, output: Path | None, console: Console
 ) -> int:
     """Write what is wrong with the ids of a manifest; a signal ends it with nothing left behind."""

@@ -14,11 +14,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from batcher.callbacks.confirmer import doubts_confirmed
+from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed
+from batcher.cli.command import MAIN, announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
-from batcher.cli.loading import tune_process
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import tasks_now, watch_tasks
 from batcher.cli.until_option import until
@@ -45,6 +50,67 @@ from batcher.report.tracking_summary import (
 from batcher.submit.runner import Ending
 from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
+
+
+@command(MAIN)
+def track(
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
+    ] = False,
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
+    ] = None,
+    give_up: o.GiveUp = None,
+    max_duration: Annotated[
+        str | None,
+        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
+    ] = None,
+    progress: o.Progress = None,
+    json: o.Json = False,
+    wait_lock: o.WaitLock = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Ask what has become of the tasks, until all have ended.
+
+    Each is asked about 2 s after it was submitted and then ever less often, each wait half as long again as
+    the one before, up to 10 minutes; 20 a second in all. A task ends as finished, with the addresses of its
+    pictures, as failed, or as unknown: the service does not know it, said three times and not sooner than a
+    minute after it was submitted, or it had not ended after --give-up. Works beside a run. Stop it with
+    Ctrl-C and start it again at any time.
+
+    Exit codes: 0 all tasks have ended; 1 some have failed or are unknown, which is told once; 2 settings;
+    3 halted: the service refuses us; 4 time is over and tasks have not ended; 5 somebody follows the tasks
+    already; 6 the ledger cannot be used; 130, 143 stopped by a signal.
+
+    Example:  batcher track --max-duration 30m
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        return await track_tasks(settings_of(given), console, again=again, as_json=json, heed=announcer.heed)
+
+    announcer = announcer_of("track", given, console)
+    end_async(console, work, fast_loop(), announcer)
 
 
 async def track_tasks(

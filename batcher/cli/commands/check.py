@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from batcher.cli.findings import (
+from batcher.cli import options as o
+from batcher.cli.command import MAIN, command, end_async, flags_of
+from batcher.cli.commands.check_findings import (
     Finding,
     Level,
     fail,
@@ -27,8 +29,8 @@ from batcher.cli.findings import (
     skip,
     warn,
 )
+from batcher.cli.commands.check_network import look_at_network
 from batcher.cli.notification_targets import hearer_findings
-from batcher.cli.reaching import look_at_network
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
@@ -50,6 +52,37 @@ from batcher.model.submission import Place
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
 from batcher.zego.client import Account
+
+
+@command(MAIN)
+def check(
+    json: o.Json = False,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Say what would go wrong before a run does.
+
+    Looks at the settings and where each comes from, the credentials, this machine's clock against the
+    service's, the endpoint's name and certificate, the ledger, who holds it, and the disk. Makes one
+    signed call that starts no task, writes nothing, and works while a run is going on. With -v all
+    settings are listed, with -q only what fails or may.
+
+    Exit codes: 0 a run could begin, warnings or not; 2 something fails, and each such thing is named.
+
+    Example:  batcher check --json
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        return await check_all(flags_of(given), config, console, as_json=json)
+
+    end_async(console, work)
+
 
 DOCUMENTED_RATE_PER_S = 20
 """Of each call, over everything that shares the AppId. Source: ZEGO server API, "Accessing server APIs"."""

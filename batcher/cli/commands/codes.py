@@ -10,10 +10,34 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Annotated
 
+import typer
+
+from batcher.cli.command import RESULTS, command, end
+from batcher.cli.terminal.console import Console
 from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
+
+
+@command(RESULTS)
+def codes(
+    number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
+) -> None:
+    """Say what a return code means and what batcher does about it, in English and in Chinese.
+
+    Exit codes: 0.
+
+    Example:  batcher codes 1000
+    """
+
+    def work() -> int:
+
+        return explain(number)
+
+    end(Console(), work)
+
 
 LABEL_COLUMNS = 9
 """For the longest label, and a blank."""

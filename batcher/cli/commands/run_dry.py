@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batcher.cli.loading import prepare_manifests, tune_process
+from batcher.cli.commands.load import prepare_manifests, tune_process
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
 from batcher.cli.until_option import window_s

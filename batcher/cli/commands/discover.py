@@ -10,8 +10,12 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import typer
+
+from batcher.cli import options as o
+from batcher.cli.command import MAIN, command, end_async, settings_of
 from batcher.cli.resumable_file import UnfinishedFile
 from batcher.cli.service_queries import archive_of, asking, moment_of
 from batcher.cli.signals import Interruptible
@@ -29,6 +33,87 @@ from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:
     from batcher.ledger import LedgerReader
+
+
+@command(MAIN)
+def discover(
+    vendor: Annotated[
+        str | None, typer.Option(help="Where to look: Tencent, Huawei or Ws.", metavar="NAME")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Created since then: so long ago (90m, 24h, 7d) or a date (2026-11-30, 2026-11-30T05:30; "
+            "local time, or with a zone: 2026-11-30T05:30Z). Tencent needs it.",
+            metavar="WHEN",
+        ),
+    ] = None,
+    newest: Annotated[
+        str | None,
+        typer.Option("--until", help="Created until then, likewise. (default: now)", metavar="WHEN"),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="What names, or Huawei's object paths, begin with.", metavar="TEXT")
+    ] = "",
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Video, Audio or Image (Tencent); repeat for more. (default: all)", metavar="NAME"),
+    ] = None,
+    min_duration: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave out what is known to be shorter (Tencent): 10, 90s, 5m.", metavar="DURATION"
+        ),
+    ] = None,
+    not_in_ledger: Annotated[
+        bool, typer.Option("--not-in-ledger", help="Leave out recordings that the ledger has already.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, and go on there later. (default: stdout)"
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="csv or jsonl. (default: as FILE is named, else csv)"),
+    ] = None,
+    rate: o.Rate = None,
+    timeout: o.Timeout = None,
+    max_duration: o.MaxDuration = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """List the recordings that exist, as a manifest.
+
+    Asks the vendor for all recordings of a time (Tencent) or below a path (Huawei), each once, with name,
+    creation, duration, size and URL beside its id. On stdout for a run to read, or in FILE: one that was
+    interrupted stays as FILE.part, and the same command goes on with it, until now. What the service
+    cannot show, more than 5,000 recordings of one second, is said on stderr.
+
+    Needs the same credentials as `batcher run`. Searches are counted apart from submissions, 20 a second.
+
+    Exit codes: 0 all are listed; 1 some could not be, and stderr says which; 2 usage or settings; 3 the
+    service refuses us; 4 --max-duration is over; 6 the ledger cannot be read (--not-in-ledger); 130, 143
+    stopped by a signal.
+
+    Example:  batcher discover --vendor Tencent --since 24h -o new.csv
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+        from batcher.cli.service_queries import seconds_of
+
+        least_s = None if min_duration is None else seconds_of(min_duration, "--min-duration")
+        asked = Asked(since, newest, prefix, tuple(category or ()), least_s, not_in_ledger, format_)
+        return await discover_recordings(settings_of(given), asked, output, console)
+
+    end_async(console, work)
+
 
 TOLD_EVERY_S = 10.0
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from batcher.cli.findings import Finding, Level, fail, ok, skip, warn
+from batcher.cli.commands.check_findings import Finding, Level, fail, ok, skip, warn
 from batcher.config.settings import Settings
 from batcher.flowcontrol.retry_policy import Kind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost

@@ -12,10 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from batcher._version import __version__
-from batcher.cli.codes import DOES_IN_CHINESE
+from batcher.cli import options as o
+from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.commands.codes import DOES_IN_CHINESE
 from batcher.cli.output_file import opened
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
@@ -35,6 +39,51 @@ from batcher.zego.codes import meaning, meaning_in_chinese
 if TYPE_CHECKING:
     from batcher.report.html.contents import CodeExplained, Contents, Sheet, Shown
     from batcher.report.html.phrases import Language
+
+
+@command(RESULTS)
+def report(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    lang: Annotated[str, typer.Option(metavar="LANG", help="en or zh.")] = "en",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show the pictures that `batcher fetch -o DIR` has put here."),
+    ] = None,
+    recordings: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="Recordings whose pictures are shown.")
+    ] = 48,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Draw everything that the ledger knows on one page, to be looked at in a browser.
+
+    One file that needs no network: figures, the run over time, how long answers took, the codes with
+    their remedies, what failed, what may be there twice, and the pictures that were fetched. Long tables are
+    cut, and say so. Works while a run is going on. Needs `pip install 'batcher\\[report]'`.
+
+    Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher report -o report.html --pictures pictures
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        return await write_report(
+            settings_of(given), output, console, language=lang, pictures=pictures, recordings=recordings
+        )
+
+    end_async(console, work)
+
 
 RUNS_DRAWN = 14
 """Runs over time: a fortnight of nights."""

@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
+import typer
+
+from batcher.cli import options as o
+from batcher.cli.command import RESULTS, command, end_async, settings_of
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
 from batcher.cli.signals import Interruptible
@@ -25,6 +29,66 @@ from batcher.model.submission import InvalidRow, Row
 from batcher.report.export.rows import ExportRow, Table, columns_of, header, manifest_row, record_row
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.report.formatting import count
+
+
+@command(RESULTS)
+def export(
+    manifest: Annotated[
+        str | None, typer.Argument(metavar="MANIFEST", help="Export this file's rows, in its order.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="csv, jsonl, parquet or xlsx. (default: as FILE is named, else csv)",
+        ),
+    ] = None,
+    excel: Annotated[
+        bool,
+        typer.Option("--excel", help="CSV that a spreadsheet opens without damage to ids and text."),
+    ] = False,
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    manifest_format: o.ManifestFormat = None,
+    sheet: o.Sheet = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Write the results, one row for each submission, or for each row of a manifest.
+
+    With a manifest, give the same --vendor, --definition and so on as when it was loaded: they are part
+    of what was asked for. Rows that cannot be sent and rows not loaded yet are there too, and say so.
+
+    Exit codes: 0; 2 settings or manifest; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher export archive.csv --vendor Huawei --interval 5 -o out.csv
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        settings = settings_of(given)
+        return await export_results(settings, manifest, output, console, format_=format_, excel=excel)
+
+    end_async(console, work)
+
 
 PAGE = 500
 """Submissions taken from the ledger at once; more are hardly faster, and are held three times over."""

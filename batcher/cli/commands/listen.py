@@ -14,9 +14,14 @@ import ssl
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from batcher.callbacks.confirmer import Confirmation
 from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
+from batcher.cli import options as o
+from batcher.cli.command import MAIN, command, end_async, settings_of
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
@@ -32,6 +37,86 @@ from batcher.report.formatting import PLACES, count
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
+
+@command(MAIN)
+def listen(
+    listen_port: Annotated[
+        int | None, typer.Option("--port", metavar="N", help="0 takes a free one. (default: 8080)")
+    ] = None,
+    listen_host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Which of this machine's addresses. (default: 127.0.0.1)"
+        ),
+    ] = None,
+    listen_path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="PATH", help="Take callbacks at this path alone. (default: any)"),
+    ] = None,
+    listen_cert: Annotated[
+        Path | None,
+        typer.Option("--cert", metavar="FILE", help="Speak TLS with this certificate and its chain, as PEM."),
+    ] = None,
+    listen_key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The certificate's key. (default: in the same file)"),
+    ] = None,
+    listen_max_body: Annotated[
+        str | None,
+        typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 512KiB)"),
+    ] = None,
+    listen_max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="DURATION",
+            help="Refuse a callback whose time is further from ours. (default: 10m)",
+        ),
+    ] = None,
+    submit_new: Annotated[
+        bool | None,
+        typer.Option(
+            "--submit-new",
+            help="Make each recording that a callback tells of a new submission, for the next run.",
+        ),
+    ] = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Receive the service's callbacks, and confirm what they say.
+
+    A `snapshot` callback makes its task due for a poll at once; one that names the recording of a
+    submission in doubt settles that, once a poll has confirmed the task. With --submit-new, `record` and
+    `compose` callbacks become new submissions, which the next `batcher run` sends: --definition and
+    --offset are for recordings at Tencent, --interval for those at Huawei. Works beside a run. Answers
+    once a callback is on disk; GET /healthz says whether the ledger can be read.
+
+    Needs BATCHER_CALLBACK_SECRET (or BATCHER_CALLBACK_SECRET_FILE, or BATCHER_CALLBACK_SECRET_COMMAND),
+    which is not the ServerSecret; to confirm, the account as for `batcher run`, else `batcher track` does
+    it. A certificate is read again on SIGHUP.
+
+    Exit codes: 2 settings, or nobody can listen there; 6 the ledger cannot be used; 130, 143 stopped by a
+    signal, which is how it ends.
+
+    Example:  batcher listen --submit-new --definition 10 --offset 1
+    """
+    given = dict(locals())
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        return await listen_to_callbacks(settings_of(given), console)
+
+    end_async(console, work)
+
+
 WARN_EVERY_S = 60.0
 """How often it is said, at most, that callbacks were refused."""
 
@@ -39,7 +124,7 @@ CONNECTIONS = 16
 """To the service, for polls."""
 
 
-async def listen(settings: Settings, console: Console) -> int:
+async def listen_to_callbacks(settings: Settings, console: Console) -> int:
     """Listen until a signal comes; what was taken by then is on disk."""
     secret = callback_secret_of(settings)
     console.redaction.learn(secret)

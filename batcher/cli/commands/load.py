@@ -9,8 +9,13 @@ import asyncio
 import gc
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
+
+from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed
+from batcher.cli.command import MAIN, announcer_of, begin_quickly, command, end_async, settings_of
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.read_options import how_to_read
 from batcher.cli.signals import Interruptible
@@ -28,6 +33,51 @@ from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import CutOff, Preparation, Prepared, refuse_resubmissions
+
+
+@command(MAIN)
+def load(
+    manifests: Annotated[
+        list[str], typer.Argument(metavar="MANIFEST", help="Files, URLs, quoted patterns, or - for stdin.")
+    ],
+    vendor: o.Vendor = None,
+    type_: o.Type = None,
+    definition: o.Definition = None,
+    interval: o.Interval = None,
+    offset: o.Offset = None,
+    encoding: o.Encoding = None,
+    manifest_format: o.Format = None,
+    sheet: o.Sheet = None,
+    trust_ids: o.TrustIds = None,
+    allow_resubmit: o.AllowResubmit = None,
+    wait_lock: o.WaitLock = None,
+    ledger: o.Ledger = None,
+    config: o.Config = None,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+    log_format: o.LogFormat = None,
+) -> None:
+    """Load manifests into the ledger; send nothing.
+
+    Reads and checks every row and keeps what is new. Needs no credentials. `batcher run` sends it later.
+
+    Exit codes: 0 all rows can be sent; 1 some are invalid and new; 2 a manifest cannot be used;
+    5 another run holds the ledger; 6 the ledger cannot be used.
+
+    Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
+    """
+    given = dict(locals())
+    begin_quickly()
+    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+    async def work() -> int:
+
+        settings = settings_of(given)
+        return await load_manifests(settings, manifests, console, heed=announcer.heed)
+
+    announcer = announcer_of("load", given, console)
+    end_async(console, work, announcer=announcer)
+
 
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""
