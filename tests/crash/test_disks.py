@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, Done, query, referee, serving, tencent_ids
+from support.cli import PICTURES, Cli, Done, query, serving, tencent_ids
+from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings
 

@@ -18,19 +18,19 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from conftest import (
+from support.cli import (
     NO_LIMIT,
     Cli,
     Done,
     Json,
     Process,
     query,
-    referee,
     serving,
     tencent_ids,
     until,
     write_manifest,
 )
+from support.referee import referee
 
 from batcher.sandbox import Fault, RequestSeen, Sandbox
 

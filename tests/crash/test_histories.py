@@ -10,11 +10,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from conftest import FAST, PICTURES, Cli, query, referee, tencent_ids, write_manifest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from running import run_here
+from support.cli import FAST, PICTURES, Cli, query, tencent_ids, write_manifest
+from support.library_run import run_here
+from support.referee import referee
 
 from batcher.exit_codes import Exit
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings

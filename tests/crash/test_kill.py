@@ -8,18 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import (
-    FAST,
-    NO_LIMIT,
-    PICTURES,
-    Cli,
-    query,
-    referee,
-    serving,
-    tencent_ids,
-    until,
-    write_manifest,
-)
+from support.cli import FAST, NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import PICTURES, Cli, query, referee, serving, tencent_ids, until
+from support.cli import PICTURES, Cli, query, serving, tencent_ids, until
+from support.referee import referee
 
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
 

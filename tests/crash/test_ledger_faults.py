@@ -7,9 +7,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from conftest import NO_LIMIT, Cli, referee, serving, tencent_ids, write_manifest
-from running import run_here
 from sqlalchemy import event
+from support.cli import NO_LIMIT, Cli, serving, tencent_ids, write_manifest
+from support.library_run import run_here
+from support.referee import referee
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import Exit

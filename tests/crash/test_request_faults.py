@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Cli, referee, serving, tencent_ids, write_manifest
-from running import run_here
+from support.cli import Cli, serving, tencent_ids, write_manifest
+from support.library_run import run_here
+from support.referee import referee
 
 from batcher.exit_codes import Exit
 from batcher.model.submission import InDoubtPolicy

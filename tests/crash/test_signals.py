@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, Process, referee, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
+from support.referee import referee
 
 from batcher.sandbox import SandboxSettings
 

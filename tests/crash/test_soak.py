@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, query, referee, serving, tencent_ids
+from support.cli import PICTURES, Cli, query, serving, tencent_ids
+from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings
 

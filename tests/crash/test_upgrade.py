@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from conftest import Cli, query, until
+from support.cli import Cli, query, until
 
 from batcher.ledger.schema import REVISIONS
 

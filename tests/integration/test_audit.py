@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 
 from batcher.ledger.schema import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings

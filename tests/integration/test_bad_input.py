@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, query, referee, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.referee import referee
 
 ROW = tencent_ids(1)[0]
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from conftest import PICTURES, Cli, referee, serving, tencent_ids
-from test_listen import callbacks, listening, post, record, sealed
+from support.callbacks import callbacks, listening, post, record, sealed
+from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.referee import referee
 
 from batcher.ledger.schema import NO_CODE, NO_RUN
 

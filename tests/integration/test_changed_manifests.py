@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from conftest import PICTURES, Cli, Json, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, Json, query, serving, tencent_ids, until, write_manifest
 
 from batcher.sandbox import SandboxSettings
 

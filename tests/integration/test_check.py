@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import sqlite3
 import ssl
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from conftest import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
+from support.certificates import certificate, needs_openssl
+from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
 
 from batcher.cli.commands.check import disk_finding
 from batcher.cli.commands.check_findings import Level
@@ -291,19 +291,6 @@ async def test_a_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
         assert levels(await check(cli, code=2))["settings"] == "warn"
 
 
-# -- TLS and proxies ----------------------------------------------------------------------------------
-
-
-def certificate(folder: Path, host: str, days: int) -> tuple[Path, Path]:
-    """A certificate for a host that is its own authority."""
-    made, key = folder / f"{host}.pem", folder / f"{host}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days)]
-    command += ["-subj", f"/O=Archive/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
-    command += ["-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
-
-
 @asynccontextmanager
 async def serving_tls(made: Path, key: Path) -> AsyncIterator[int]:
     """Something that answers every call with code 2, at a port of this machine, with a certificate."""
@@ -350,9 +337,6 @@ async def proxying(to: int | None) -> AsyncIterator[int]:
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
-
-
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates")
 
 
 @needs_openssl

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ import typer.main
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from conftest import Cli, query, serving, tencent_ids, write_manifest
+from support.cli import Cli, query, serving, tencent_ids, write_manifest
+from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, ROOT, environment_of, said_by, unit_of
 
 from batcher import __version__
 from batcher.cli.app import app
@@ -34,8 +35,6 @@ from batcher.exit_codes import Exit
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
 from batcher.telemetry.notifications import LIMIT_S
 
-ROOT = Path(__file__).parents[2]
-CONTRIB = ROOT / "contrib"
 SERVICE = CONTRIB / "systemd" / "batcher.service"
 TIMER = CONTRIB / "systemd" / "batcher.timer"
 CRONTAB = CONTRIB / "crontab"
@@ -51,30 +50,6 @@ RECORDINGS, STATE = "/srv/recordings", "/var/lib/batcher"
 TEXTFILES = "/var/lib/node_exporter/textfile_collector"
 STOPPING_S = GRACE_S + LIMIT_S + END_S
 """The longest that a stopped run takes: for the wire, for hooks, and for a reader of stderr."""
-
-
-# -- reading them ------------------------------------------------------------------------------------
-
-Unit = dict[str, dict[str, list[str]]]
-
-
-def unit_of(path: Path) -> Unit:
-    """A systemd unit: section, key, and its values in their order."""
-    found: Unit = {}
-    section = ""
-    for line in re.sub(r"\\\n\s*", "", path.read_text("utf-8")).splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif line and not line.startswith("#"):
-            key, equals, value = line.partition("=")
-            assert equals, line
-            found.setdefault(section, {}).setdefault(key, []).append(value)
-    return found
-
-
-def environment_of(lines: Iterator[str] | list[str]) -> dict[str, str]:
-    """What lines such as ``NAME=value`` set."""
-    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
 
 
 def crontab_lines() -> list[tuple[str, str]]:
@@ -159,13 +134,6 @@ def test_the_version_is_todays() -> None:
     """Images are named for the version that is built."""
     tags = {tag for path in FILES for tag in re.findall(r"\bbatcher:(\d[\w.]*)", path.read_text("utf-8"))}
     assert tags == {__version__}
-
-
-# -- each does a night's work ------------------------------------------------------------------------
-
-
-OPTION = "#: "
-"""What stands before a line of a unit that is an option."""
 
 
 @pytest.fixture
@@ -388,41 +356,6 @@ def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
     assert CRONTAB.read_bytes().endswith(b"\n"), "cron passes over a last line without an end"
 
 
-# -- systemd -----------------------------------------------------------------------------------------
-
-PROMISED = {
-    "Type": ["oneshot"],
-    "User": ["batcher"],
-    "ProtectSystem": ["strict"],
-    "ProtectHome": ["yes"],
-    "PrivateTmp": ["yes"],
-    "NoNewPrivileges": ["yes"],
-    "CapabilityBoundingSet": [""],
-    "StateDirectory": ["batcher"],
-    "StateDirectoryMode": ["0700"],
-    "UMask": ["0077"],
-    "LoadCredential": ["server-secret:/etc/batcher/server-secret"],
-    "KillSignal": ["SIGTERM"],
-    "LimitCORE": ["0"],
-}
-
-KNOWN_KEYS = {
-    "Unit": "Description Wants After RequiresMountsFor",
-    "Service": "Type User Group UMask StateDirectory StateDirectoryMode WorkingDirectory Environment "
-    "EnvironmentFile LoadCredential ReadWritePaths ExecStart SuccessExitStatus TimeoutStartSec "
-    "TimeoutStopSec KillSignal KillMode Restart SyslogIdentifier MemoryMax TasksMax LimitCORE "
-    "ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateMounts ProtectClock "
-    "ProtectControlGroups ProtectHostname ProtectKernelLogs ProtectKernelModules "
-    "ProtectKernelTunables ProtectProc ProcSubset NoNewPrivileges CapabilityBoundingSet "
-    "AmbientCapabilities LockPersonality MemoryDenyWriteExecute RemoveIPC RestrictAddressFamilies "
-    "RestrictNamespaces RestrictRealtime RestrictSUIDSGID SystemCallArchitectures SystemCallFilter "
-    "SystemCallErrorNumber",
-    "Timer": "OnCalendar Persistent RandomizedDelaySec Unit",
-    "Install": "WantedBy",
-}
-"""Source: systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5), systemd.timer(5)."""
-
-
 def test_the_service_is_as_promised() -> None:
     """Hardened, with a folder of its own, and the secret handed over as a credential."""
     service = unit_of(SERVICE)["Service"]
@@ -486,12 +419,6 @@ def unit_problems(service: str, timer: str, folder: Path) -> str:
         said_by(analyze, "security", "--offline=true", "--threshold=15", units[0]),
     ]
     return "\n".join(said).strip()
-
-
-def said_by(*words: str) -> str:
-    """What a tool complains of: stderr, and everything when it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    return done.stderr + (done.stdout if done.returncode else "")
 
 
 # -- the image ---------------------------------------------------------------------------------------

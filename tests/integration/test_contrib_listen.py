@@ -15,9 +15,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import Cli, query, serving
-from test_contrib import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
-from test_listen import SECRET, post, record, sealed
+from support.callbacks import SECRET, post, record, sealed
+from support.cli import Cli, query, serving
+from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
 
 from batcher.callbacks.receiver import HEALTH, HEALTH_S, VISIT_S
 from batcher.config.settings import Settings

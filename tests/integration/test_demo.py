@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli, Done, query, until
 from PIL import Image
-from test_output import COLUMNS
+from support.cli import Cli, Done, query, until
+from support.export_columns import COLUMNS
 
 from batcher.sandbox.demo_videos import read_time_ms
 

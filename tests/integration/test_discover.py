@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from conftest import Cli, query, referee, serving
+from support.cli import Cli, query, serving
+from support.referee import referee
 
 from batcher.sandbox import (
     ActionFaults,

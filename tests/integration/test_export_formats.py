@@ -18,7 +18,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
 
 from batcher.report.export.parquet import GROUP_ROWS, ParquetTable
 from batcher.report.export.rows import COLUMNS, Cell, ExportRow

@@ -14,10 +14,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, Done, empty_ledger, query, serving, tencent_ids, until, write_manifest
-from pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
 from PIL import Image
-from test_terminal import Terminal, too_wide
+from support.cli import (
+    PICTURES,
+    Cli,
+    Done,
+    empty_ledger,
+    query,
+    serving,
+    tencent_ids,
+    until,
+    write_manifest,
+)
+from support.pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
+from support.terminal import Terminal, too_wide
 
 from batcher.fetch.address_guard import Addresses
 from batcher.fetch.fetcher import (

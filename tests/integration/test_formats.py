@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import NO_LIMIT, PICTURES, Cli, query, referee, serving, tencent_ids
-from written import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
+from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
+from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
+from support.referee import referee
 
 IDS = tencent_ids(12)
 TABLE = [{"file_id": one, "room": f"room {number},\n晨会"} for number, one in enumerate(IDS)]

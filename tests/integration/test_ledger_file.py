@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import PICTURES, Cli, referee, serving, tencent_ids
 from sqlalchemy import Connection, create_engine, text
+from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.referee import referee
 
 from batcher.config.resources import bundled
 from batcher.ledger import open_for_writing

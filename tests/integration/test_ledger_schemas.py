@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Cli, query, serving
+from support.cli import Cli, query, serving
 
 from batcher.ledger.schema import REVISIONS
 

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, query, serving, tencent_ids
 from filelock import FileLock
+from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
 
 from batcher.ledger.schema import REVISIONS, metadata
 from batcher.report.formatting import size as in_units

@@ -17,7 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from conftest import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
+from support.cli import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
 
 import batcher
 from batcher import (

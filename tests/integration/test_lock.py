@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from conftest import FAST, PICTURES, Cli, Process, referee, serving, tencent_ids
 from filelock import FileLock
+from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
+from support.referee import referee
 
 from batcher.errors import LedgerBusy
 from batcher.ledger import Asker, Holder, lock_holder, open_for_writing, take_lock

@@ -20,7 +20,7 @@ import pytest
 import typer.main
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
-from conftest import FAST, PICTURES, Cli, Done, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids
 
 from batcher.cli.app import app
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Fault, SandboxSettings

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from conftest import PICTURES, Cli, Json, referee, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, Json, serving, tencent_ids, write_manifest
+from support.referee import referee
 
 from batcher.ledger import open_for_writing
 from batcher.manifest import Defaults

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import FAST, PICTURES, Cli, Process, empty_ledger, query, serving, tencent_ids, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
+from support.cli import FAST, PICTURES, Cli, Process, empty_ledger, query, serving, tencent_ids, until
 
 from batcher.ledger import open_for_reading
 from batcher.sandbox import Fault, Sandbox, SandboxSettings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from conftest import FAST, PICTURES, Cli, tencent_ids
+from support.cli import FAST, PICTURES, Cli, tencent_ids
 
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 

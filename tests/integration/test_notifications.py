@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from conftest import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 from batcher.telemetry.notifications import Errands, Occasion, is_wanted, ping, ping_at

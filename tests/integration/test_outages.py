@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, query, referee, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.referee import referee
 
 from batcher.flowcontrol.outage import SILENT_CALLS
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings

@@ -11,28 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, SAMPLES, Cli, referee, serving, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, SAMPLES, Cli, serving, tencent_ids, write_manifest
+from support.export_columns import COLUMNS
+from support.referee import referee
 
 from batcher.sandbox import Fault, SandboxSettings
 
-COLUMNS = [
-    "file_id",
-    "vendor",
-    "type",
-    "definition",
-    "interval",
-    "offsets",
-    "status",
-    "task_id",
-    "code",
-    "message",
-    "request_id",
-    "attempts",
-    "first_sent_at",
-    "last_answer_at",
-    "source",
-    "line",
-]
 STATES = {"pending", "sending", "submitted", "rejected", "failed", "in_doubt"}
 
 IDS = tencent_ids(4)

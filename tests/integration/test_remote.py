@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import s3fs
-from conftest import NO_LIMIT, PICTURES, Cli, query, referee, serving, tencent_ids
 from moto.server import ThreadedMotoServer
-from serving_files import Files, serving_files
-from written import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text
+from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
+from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text
+from support.referee import referee
+from support.serving_files import Files, serving_files
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest

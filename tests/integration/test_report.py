@@ -15,9 +15,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
-from drawn import Drawn, Ending, Words
 from PIL import Image, ImageDraw
+from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
+from support.drawn import Drawn, Ending, Words
 
 from batcher.ledger.report_queries import CELLS, Survey
 from batcher.ledger.schema import REVISIONS

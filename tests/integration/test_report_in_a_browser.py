@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from browsing import Tab, browser, browsing
-from conftest import Cli
-from drawn import Drawn, Ending, Words
 from PIL import Image, ImageStat
+from support.browsing import Tab, browser, browsing
+from support.cli import Cli
+from support.drawn import Drawn, Ending, Words
 
 from batcher.model.history import Doubt
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from calling import Answer, NoAnswerError, calling, sign, signed
+from support.calling import Answer, NoAnswerError, calling, sign, signed
 from yarl import URL
 
 from batcher.sandbox import (

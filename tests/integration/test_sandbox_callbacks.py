@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 from aiohttp import web
-from calling import Caller, NoAnswerError, calling
+from support.calling import Caller, NoAnswerError, calling
 
 from batcher.sandbox import (
     SANDBOX_APP_ID,

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from calling import Caller, signed
-from conftest import Cli, Process
+from support.calling import Caller, signed
+from support.cli import Cli, Process
 
 from batcher.sandbox import SANDBOX_CALLBACK_SECRET
 

@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import av
 import pytest
-from calling import Caller, calling
 from PIL import Image
+from support.calling import Caller, calling
 
 from batcher.sandbox import CallbackSettings, Recording, Sandbox, SandboxSettings, TaskSettings
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from calling import Caller, NoAnswerError, calling, sign, signed
+from support.calling import Caller, NoAnswerError, calling, sign, signed
 
 from batcher.sandbox import (
     ActionFaults,

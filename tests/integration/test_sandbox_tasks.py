@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from calling import Caller, NoAnswerError, calling
 from PIL import Image
+from support.calling import Caller, NoAnswerError, calling
 
 from batcher.sandbox import (
     ActionFaults,

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 
 from batcher.cli.terminal.stderr_writer import Outlet
 from batcher.sandbox import Fault, SandboxSettings

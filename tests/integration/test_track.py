@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FAST, PICTURES, Cli, Done, query, referee, serving, tencent_ids, until, write_manifest
+from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until, write_manifest
+from support.referee import referee
 
 from batcher.sandbox import ActionFaults, Fate, Fault, SandboxSettings, TaskSettings
 

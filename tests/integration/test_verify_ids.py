@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli, serving, write_manifest
+from support.cli import Cli, serving, write_manifest
 
 from batcher.sandbox import (
     ActionFaults,

@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import PICTURES, Cli, referee, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.referee import referee
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
-from conftest import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
-from conftest import until as moment
+from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.cli import until as moment
 
 from batcher.cli.until_option import until, window_s
 from batcher.config.settings import load_settings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import FAST, PICTURES, Cli, query, serving, until, write_manifest
+from support.cli import FAST, PICTURES, Cli, query, serving, until, write_manifest
 
 from batcher.manifest import HEAD_ROWS
 from batcher.sandbox import Fault, FaultKind, SandboxSettings

@@ -1,0 +1,255 @@
+"""The command line as a process, manifests, and looks into a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import csv
+import functools
+import io
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from batcher.ledger import open_for_writing
+from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
+from support.forking import ForkedProcess, Forker
+
+DEADLINE_S = 40.0
+"""How long one command may take before a test gives up on it."""
+
+
+PICTURES = ("--vendor", "Tencent", "--definition", "10", "--offset", "1", "--offset", "2")
+"""What the manifests of ids alone leave out."""
+
+FAST = ("--rate", "2000", "--progress", "none")
+"""For runs that are not about pacing."""
+
+
+NO_LIMIT = SandboxSettings(rate_per_s=None)
+
+
+SAMPLES = Path(__file__).parents[2] / "sample_manifests"
+
+
+Json = dict[str, Any]
+
+
+Process = asyncio.subprocess.Process | ForkedProcess
+
+
+@functools.cache
+def forker() -> Forker:
+    """The process that forks command lines, one for each process of tests."""
+    started = Forker()
+    atexit.register(started.close)
+    return started
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def data(self) -> Json:
+        """stdout as one JSON object and nothing else."""
+        value = json.loads(self.stdout)
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def lines(self) -> list[Json]:
+        """stdout as JSON lines."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def table(self) -> list[dict[str, str]]:
+        """stdout as CSV."""
+        return list(csv.DictReader(io.StringIO(self.stdout)))
+
+
+@dataclass
+class Cli:
+    """The command line in a folder of its own, with an environment of its own."""
+
+    folder: Path
+    secret: str = SANDBOX_SERVER_SECRET
+    env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    deadline_s: float = DEADLINE_S
+    _running: list[Process] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.env = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": "1",
+            **self.env,
+        }
+
+    def use(self, url: str, *, app_id: int = SANDBOX_APP_ID, secret: str = SANDBOX_SERVER_SECRET) -> None:
+        """Name the service and the account for the commands that follow."""
+        self.secret = secret
+        self.env |= {
+            "BATCHER_ENDPOINT": url,
+            "BATCHER_APP_ID": str(app_id),
+            "BATCHER_SERVER_SECRET": secret,
+        }
+
+    async def __call__(
+        self, *args: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> Done:
+        """Run one command to its end."""
+        process = await self.start(*args, env=env)
+        return await self.finish(process, stdin)
+
+    async def start(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Process:
+        """Begin a command and leave it running."""
+        environment = self.env | dict(env or {})
+        process: Process
+        if self.python == sys.executable:
+            process = await forker().start([*map(str, args)], self.folder, environment)
+        else:
+            process = await asyncio.create_subprocess_exec(
+                self.python,
+                *("-m", "batcher", *map(str, args)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self.folder,
+                env=environment,
+                limit=2**24,
+            )
+        self._running.append(process)
+        return process
+
+    async def finish(self, process: Process, stdin: bytes | None = None) -> Done:
+        """Wait for a command's end; a command that does not end is killed and fails the test."""
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                out, err = await process.communicate(stdin)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        done = Done(process.returncode or 0, out.decode(), err.decode())
+        assert "Traceback" not in done.stderr, done.stderr
+        assert self.secret not in done.stdout + done.stderr
+        return done
+
+    async def run(self, *args: str | Path, stdin: bytes = b"") -> Done:
+        """``batcher run``, fast."""
+        return await self("run", *args, *FAST, stdin=stdin)
+
+    async def status(self) -> Json:
+        """``batcher status --json``."""
+        done = await self("status", "--json")
+        assert done.code == 0, done.stderr
+        return done.data
+
+    async def export(self, *args: str | Path) -> list[Json]:
+        """``batcher export`` as rows."""
+        done = await self("export", *args, "--format", "jsonl")
+        assert done.code == 0, done.stderr
+        return done.lines
+
+    async def end_all(self) -> None:
+        """End what a failed test has left running."""
+        for process in self._running:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+
+def _holding(folder: Path, secret: str) -> list[str]:
+    """Files with the secret in them; those that a test has named for it are meant to have it."""
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and "secret" not in path.name and secret.encode() in path.read_bytes()
+    ]
+
+
+@asynccontextmanager
+async def serving(
+    cli: Cli, settings: SandboxSettings = NO_LIMIT, *, ledger_made: bool = True
+) -> AsyncIterator[Sandbox]:
+    """A sandbox that the command line uses.
+
+    Args:
+        cli: the command line.
+        settings: of the sandbox.
+        ledger_made: an empty ledger is there already, which saves every test the making of one.
+    """
+    sandbox = Sandbox(settings)
+    if ledger_made and not (ledger := cli.folder / "batcher.db").exists():
+        shutil.copy(await empty_ledger(), ledger)
+    async with sandbox.serve() as url:
+        cli.use(url)
+        yield sandbox
+
+
+async def empty_ledger() -> Path:
+    """A ledger without anything in it, made once for each process of tests."""
+    path = Path(tempfile.gettempdir()) / f"batcher-empty-{os.getpid()}.db"
+    if not path.exists():
+        async with await open_for_writing(path):
+            pass
+        atexit.register(path.unlink, missing_ok=True)
+        atexit.register(Path(f"{path}.lock").unlink, missing_ok=True)
+    return path
+
+
+def tencent_ids(n: int, seed: int = 1) -> list[str]:
+    """Ids of recordings as Tencent gives them, none of them marked or rounded."""
+    rng = Random(seed)
+    numbers: set[int] = set()
+    while len(numbers) < n:
+        number = 1397757890000000000 + rng.randrange(10**10)
+        if number % 256 and number % 100:
+            numbers.add(number)
+    return [str(number) for number in sorted(numbers)]
+
+
+def write_manifest(path: Path, rows: Iterable[Sequence[str]], header: Sequence[str] = ("file_id",)) -> Path:
+    """Write a CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@contextlib.contextmanager
+def reading(ledger: Path) -> Iterator[sqlite3.Connection]:
+    """A second opinion on a ledger: SQLite itself, read-only."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+def query(ledger: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows of a query, as tuples."""
+    with reading(ledger) as connection:
+        return [tuple(row) for row in connection.execute(sql, values)]
+
+
+async def until(holds: Callable[[], bool], deadline_s: float = 20.0) -> None:
+    """Wait until a state that only another process can bring about has come."""
+    async with asyncio.timeout(deadline_s):
+        while not holds():  # noqa: ASYNC110 - another process makes it so, and no event of ours tells
+            await asyncio.sleep(0.01)

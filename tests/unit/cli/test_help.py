@@ -1,0 +1,119 @@
+"""Help is documentation: every command's help is whole, and its examples work."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from batcher.cli.app import app
+
+README = Path(__file__).parents[3] / "README.md"
+
+GROUP: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = dict(GROUP.commands)
+for name, command in GROUP.commands.items():
+    COMMANDS |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
+NAMES = sorted(COMMANDS)
+
+
+def printed(*words: str, columns: int) -> list[str]:
+    """The lines of a command's help at a width."""
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(columns)})
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def help_of(*words: str) -> str:
+    """A command's help as it is printed, on one line."""
+    return " ".join(" ".join(printed(*words, columns=200)).split())
+
+
+def examples(text: str) -> list[list[str]]:
+    """The commands after ``Example:``, as a shell would hand them over."""
+    found = re.findall(r"Examples?[^:\n]*:\s+batcher (.+)", text)
+    return [shlex.split(one) for one in found]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_help_has_an_example_and_its_exit_codes(name: str) -> None:
+    """Each command's help says how it ends and gives something to paste."""
+    text = help_of(*name.split())
+    assert [words for words in ("Example:", "Exit codes:") if words not in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_explained(name: str) -> None:
+    """Each option and argument stands in the help, with a text of its own."""
+    text = help_of(*name.split())
+    params = [param for param in COMMANDS[name].params if not getattr(param, "hidden", False)]
+    assert [param.name for param in params if not getattr(param, "help", None)] == []
+    flags = [flag for param in params for flag in param.opts if flag.startswith("-")]
+    assert [flag for flag in flags if flag not in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_example_in_help_parses(name: str) -> None:
+    """What help tells to paste is a command line that batcher takes."""
+    found = examples(inspect.cleandoc(COMMANDS[name].help))
+    assert found
+    for words in found:
+        own = len(name.split())
+        assert words[:own] == name.split()
+        context = COMMANDS[name].make_context(name, words[own:])
+        assert context.params or hasattr(COMMANDS[name], "commands")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_can_be_copied_from_a_narrow_terminal(name: str) -> None:
+    """At 80 columns every example stands whole on one line, since a torn one cannot be pasted."""
+    lines = [" ".join(line.split()) for line in printed(*name.split(), columns=80)]
+    wanted = re.findall(r"Examples?[^:\n]*:\s+(batcher .+)", inspect.cleandoc(COMMANDS[name].help))
+    assert [one for one in wanted if not any(line.endswith(one) for line in lines)] == []
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(60, 60), (80, 80), (200, 100)])
+def test_help_is_as_wide_as_can_be_read(columns: int, widest: int) -> None:
+    """No line is wider than the terminal, and none than a person reads with ease."""
+    for name in NAMES:
+        assert max(map(len, printed(*name.split(), columns=columns))) == widest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_help_tells_to_install_is_an_extra(name: str) -> None:
+    """Square brackets are not taken for markup: the package by itself is there already."""
+    assert "pip install 'batcher'" not in help_of(*name.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_no_types_of_the_language(name: str) -> None:
+    """A flag takes no value, and says so by naming none."""
+    text = help_of(*name.split())
+    assert re.findall(r"<\w+>|list\[", text) == []
+
+
+def test_the_programs_own_help_names_every_command_and_exit_code() -> None:
+    """``batcher --help`` lists the commands, the exit codes and an example."""
+    text = help_of()
+    assert [name for name in GROUP.commands if f" {name} " not in text] == []
+    assert [
+        code for code in ("0", "1", "2", "3", "4", "5", "6", "130", "143") if f" {code} " not in text
+    ] == []
+    assert "Example, without an account: batcher demo" in text
+
+
+def test_a_mistyped_option_ends_with_2() -> None:
+    """What cannot be understood is a fault of usage."""
+    assert CliRunner().invoke(app, ["run", "--rat", "3"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    """The README knows every command by its name."""
+    assert re.search(rf"\bbatcher {name}\b", README.read_text("utf-8"))

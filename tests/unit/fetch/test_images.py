@@ -1,0 +1,109 @@
+"""What a picture turns out to be, by its pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from support.pictured import image, noisy
+
+from batcher.fetch.images import judged
+from batcher.model.task import PictureState
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_a_picture_is_named_by_what_it_is(kind: str, extension: str) -> None:
+    """State, extension and size come out of the picture."""
+    found = judged(image(kind=kind, size=(320, 180)))
+    assert (found.state, found.extension, found.width, found.height) == (
+        PictureState.WHOLE,
+        extension,
+        320,
+        180,
+    )
+
+
+@pytest.mark.parametrize("level", [0, 8, 16])
+def test_black_with_its_noise_is_black(level: int) -> None:
+    """What a camera with its cap on sees, after JPEG."""
+    assert judged(noisy(level)).state is PictureState.BLACK
+
+
+@pytest.mark.parametrize("level", [40, 128, 200, 255])
+def test_one_colour_with_its_noise_is_blank(level: int) -> None:
+    """Grey, white: nothing to be seen."""
+    assert judged(noisy(level)).state is PictureState.BLANK
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 200), (200, 30, 30), (255, 255, 255)])
+def test_one_colour_is_blank_whichever_it_is(colour: tuple[int, int, int]) -> None:
+    """A blue screen is as empty as a white one."""
+    assert judged(image(colour)).state is PictureState.BLANK
+
+
+def test_a_dark_picture_with_something_in_it_is_whole() -> None:
+    """A clock in the corner of a black picture, or a dim scene, is something to be seen."""
+    made = Image.new("RGB", (320, 180), (2, 2, 2))
+    made.paste((120, 120, 120), (300, 165, 316, 175))
+    file = io.BytesIO()
+    made.save(file, "JPEG", quality=50)
+    assert judged(file.getvalue()).state is PictureState.WHOLE
+    assert judged(noisy(30, noise=0)).state is PictureState.BLANK
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (7, 3), (3000, 2)])
+def test_odd_sizes_are_looked_at_too(size: tuple[int, int]) -> None:
+    """However small or thin it is."""
+    assert judged(image((0, 0, 0), size=size)).state is PictureState.BLACK
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_picture_that_was_cut_off_is_broken(kind: str, share: float) -> None:
+    """However much of it has come."""
+    whole = image(kind=kind, size=(640, 360))
+    found = judged(whole[: int(len(whole) * share)])
+    assert found.state is PictureState.BROKEN
+    assert found.error
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>Please log in.</body></html>", b"\xff\xd8\xff", b"GIF89a" + b"\0" * 50]
+)
+def test_what_is_no_picture_is_broken(body: bytes) -> None:
+    """A page instead of a picture, nothing, and formats that no thumbnail has."""
+    assert judged(body).state is PictureState.BROKEN
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A small PNG that claims to be large, and would be when it is decoded."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = zlib.compress(b"\0" * ((width + 1) * min(height, 50)))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [6_400, 10_000, 20_000, 2_000_000])
+def test_a_bomb_is_not_decoded(side: int) -> None:
+    """A picture that would fill the memory is broken by what it claims, at each limit."""
+    with warnings.catch_warnings(record=True) as said:
+        found = judged(bomb(side, side))
+    assert found.state is PictureState.BROKEN
+    assert "million pixels" in (found.error or "")
+    assert said == []
+
+
+@given(st.binary(max_size=400), st.integers(0, 200))
+def test_no_bytes_make_it_raise(rest: bytes, at: int) -> None:
+    """Whatever a server sends in the middle of a picture."""
+    whole = image(size=(32, 32))
+    assert judged(whole[:at] + rest + whole[at + len(rest) :]).state in set(PictureState)

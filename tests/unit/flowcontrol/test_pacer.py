@@ -1,0 +1,351 @@
+"""When requests may leave: evenly, as near to the limit as can be, never over it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
+
+from batcher.flowcontrol.pacer import AHEAD_S, Pacer, Turn
+
+LIMIT = 20.0
+
+
+def take_turns(
+    n: int, rate_per_s: float = LIMIT, late_s: Callable[[], float] = lambda: 0.0, workers: int = 64
+) -> list[float]:
+    """The instants of so many turns that a pool of workers takes as fast as it can."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(rate_per_s, now_s)
+        instants: list[float] = []
+
+        async def work() -> None:
+            while len(instants) < n:
+                async with pacer.line():
+                    if len(instants) < n and await pacer.turn():
+                        instants.append(now_s())
+
+        await asyncio.gather(*(work() for _ in range(workers)))
+        return instants[:n]
+
+    return run_virtually(take(), late_s)
+
+
+def most_in_a_second(instants: list[float]) -> int:
+    """The largest number of instants within any window of one second."""
+    most = first = 0
+    for last, instant in enumerate(instants):
+        while instants[first] <= instant - 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def rate_of(instants: list[float]) -> float:
+    """Turns per second, over all of them."""
+    return (len(instants) - 1) / (instants[-1] - instants[0])
+
+
+class Lateness(NamedTuple):
+    """How late timers fire: a share of them, by up to so long."""
+
+    share: float
+    most_s: float
+
+    def draw(self, seed: int) -> Callable[[], float]:
+        """Seconds that the next timer is late."""
+        rng = random.Random(seed)
+        return lambda: rng.uniform(0.0, self.most_s) if rng.random() < self.share else 0.0
+
+
+LATE = [
+    Lateness(0.0, 0.0),
+    Lateness(1.0, 0.002),
+    Lateness(0.5, 0.03),
+    Lateness(0.1, 0.2),
+    Lateness(0.02, 3.0),
+]
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_no_second_holds_more_than_the_limit(late: Lateness) -> None:
+    """At 20/s no second, however it is laid, holds a 21st turn, even when timers are late at random."""
+    for seed in range(3):
+        assert most_in_a_second(take_turns(1000, late_s=late.draw(seed))) <= LIMIT
+
+
+@pytest.mark.parametrize("late", LATE[:2])
+def test_the_pace_is_as_near_to_the_limit_as_can_be(late: Lateness) -> None:
+    """With punctual or slightly late timers, 20/s become at least 19.7/s."""
+    assert 19.7 <= rate_of(take_turns(1000, late_s=late.draw(1))) <= LIMIT
+
+
+def test_turns_are_evenly_spaced() -> None:
+    """With punctual timers no two turns come together, and none leaves a gap."""
+    gaps = [b - a for a, b in itertools.pairwise(take_turns(200))]
+    assert min(gaps) > 0.4 / LIMIT
+    assert max(gaps) < 1.6 / LIMIT
+
+
+@pytest.mark.parametrize("rate_per_s", [1, 2, 20, 50, 51, 100, 300, 2000, 5000])
+@pytest.mark.parametrize("late", [Lateness(0.0, 0.0), Lateness(1.0, 0.001)])
+def test_every_rate_is_reached_and_none_exceeded(rate_per_s: float, late: Lateness) -> None:
+    """From 1 to 5,000/s the pace reaches 95 % of the rate, also with coarse timers, and stays below."""
+    instants = take_turns(int(rate_per_s * 4) + 20, rate_per_s, late.draw(2))
+    assert 0.95 * rate_per_s <= rate_of(instants)
+    catch_up = max(0.0, 0.01 * rate_per_s) if rate_per_s > LIMIT else 0.0
+    assert most_in_a_second(instants) <= rate_per_s + catch_up
+
+
+def test_nothing_is_saved_up_while_nobody_asks() -> None:
+    """After a pause without any work the turns are as far apart as before it."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        for _ in range(5):
+            await pacer.turn()
+        await asyncio.sleep(100)
+        instants = []
+        for _ in range(25):
+            assert await pacer.turn()
+            instants.append(now_s())
+        return instants
+
+    assert most_in_a_second(run_virtually(take())) <= LIMIT
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_hold_is_followed_by_no_burst(paused: bool) -> None:
+    """When a hold runs out, or a pause is ended, the turns after it keep to the pace."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        instants: list[float] = []
+
+        async def work() -> None:
+            while len(instants) < 100:
+                async with pacer.line():
+                    if await pacer.turn():
+                        instants.append(now_s())
+
+        workers = [asyncio.create_task(work()) for _ in range(64)]
+        await asyncio.sleep(1)
+        before = len(instants)
+        if paused:
+            pacer.pause()
+        else:
+            pacer.hold(10.0)
+        await asyncio.sleep(5)
+        assert before == len(instants)
+        pacer.resume()
+        await asyncio.gather(*workers)
+        return instants
+
+    assert most_in_a_second(run_virtually(take())) <= LIMIT
+
+
+def test_a_machine_that_slept_bursts_no_more_than_it_may() -> None:
+    """After the whole process stood still, no more than one late turn is made up for."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        instants = []
+        for n in range(60):
+            assert await pacer.turn()
+            instants.append(now_s())
+            if n == 30:
+                virtual_loop().pass_time(600.0)
+        return instants
+
+    assert most_in_a_second(run_virtually(take())) <= LIMIT
+
+
+def test_held_turns_start_when_the_hold_runs_out() -> None:
+    """Nobody is let into the line before the hold is over, and the first one is at that moment."""
+
+    async def wait() -> float:
+        pacer = Pacer(LIMIT, now_s)
+        pacer.hold(7.0)
+        pacer.hold(3.0)
+        assert pacer.held
+        async with pacer.line():
+            assert not pacer.held
+            assert await pacer.turn()
+        return passed_s()
+
+    assert run_virtually(wait()) == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize(("hold_s", "expected_s"), [(0.0, 42.0), (50.0, 50.0)])
+def test_a_pause_lasts_until_it_is_ended_and_a_hold_until_it_has_passed(
+    hold_s: float, expected_s: float
+) -> None:
+    """Turns come again when the pause is over and the hold as well, whichever is later."""
+
+    async def wait() -> float:
+        pacer = Pacer(LIMIT, now_s)
+        pacer.pause()
+        pacer.hold(hold_s)
+        asyncio.get_running_loop().call_later(42.0, pacer.resume)
+        async with pacer.line():
+            assert await pacer.turn()
+        return passed_s()
+
+    assert run_virtually(wait()) == pytest.approx(expected_s)
+
+
+def test_who_waits_for_a_turn_when_a_hold_begins_does_not_send() -> None:
+    """A turn that comes while turns are held back is none."""
+
+    async def wait() -> Turn | None:
+        pacer = Pacer(LIMIT, now_s)
+        assert await pacer.turn()
+        turn = asyncio.create_task(pacer.turn())
+        await asyncio.sleep(0.01)
+        pacer.hold(5.0)
+        return await turn
+
+    assert run_virtually(wait()) is None
+
+
+def test_requests_that_waited_for_a_connection_do_not_leave_together() -> None:
+    """After a stall of the network what had its turns meanwhile leaves at the pace, not in a bunch."""
+
+    async def stall() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        connected = asyncio.Event()
+        left: list[float] = []
+
+        async def send(turn: Turn) -> None:
+            await connected.wait()
+            assert await pacer.leave(turn)
+            left.append(now_s())
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(100):
+                async with pacer.line():
+                    turn = await pacer.turn()
+                assert turn is not None
+                group.create_task(send(turn))
+                if n == 60:
+                    connected.set()
+        return left
+
+    left = run_virtually(stall())
+    assert len(left) == 100
+    assert most_in_a_second(left) <= LIMIT
+
+
+def test_what_is_about_to_leave_stays_when_turns_are_held_back() -> None:
+    """A request whose connection took its time does not leave into a hold, nor after the stop."""
+
+    async def late() -> list[bool]:
+        pacer = Pacer(LIMIT, now_s)
+        one = await pacer.turn()
+        assert one is not None
+        pacer.hold(5.0)
+        held = await pacer.leave(one)
+        pacer.stop()
+        return [held, await pacer.leave(one)]
+
+    assert run_virtually(late()) == [False, False]
+
+
+def test_a_probe_counts_like_any_request() -> None:
+    """Probes take turns and leave traces in the window."""
+
+    async def take() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        instants = []
+        for n in range(100):
+            if n % 7 == 3:
+                assert await pacer.probe_turn()
+            else:
+                assert await pacer.turn()
+            instants.append(now_s())
+        return instants
+
+    assert most_in_a_second(run_virtually(take())) <= LIMIT
+
+
+def test_a_stop_ends_every_wait() -> None:
+    """A stop lets nobody wait: neither in a line that is held back nor for a turn, and no turn is given."""
+
+    async def wait() -> tuple[list[Turn | None], float]:
+        pacer = Pacer(0.01, now_s)
+        assert await pacer.turn()
+
+        async def work() -> Turn | None:
+            async with pacer.line():
+                return await pacer.turn()
+
+        turn = asyncio.create_task(pacer.turn())
+        pacer.hold(3600.0)
+        workers = [asyncio.create_task(work()) for _ in range(5)]
+        await asyncio.sleep(1)
+        pacer.stop()
+        return await asyncio.gather(turn, *workers), passed_s()
+
+    assert run_virtually(wait()) == ([None] * 6, 1.0)
+
+
+def test_a_hold_after_a_stop_lets_nobody_wait() -> None:
+    """An answer that arrives after the stop and asks for a pause does not keep the run from ending."""
+
+    async def wait() -> float:
+        pacer = Pacer(LIMIT, now_s)
+        pacer.stop()
+        pacer.hold(3600.0)
+        async with pacer.line():
+            assert not await pacer.turn()
+        return passed_s()
+
+    assert run_virtually(wait()) == pytest.approx(0.0, abs=1.0)
+
+
+@pytest.mark.parametrize("rate_per_s", [0.1, 1, 20, 39, 100, 2000])
+def test_the_line_is_short(rate_per_s: float) -> None:
+    """At 20/s one attempt is begun ahead of its instant; at high rates what leaves within ``AHEAD_S``."""
+    width = 1 if rate_per_s <= LIMIT else max(1, int(rate_per_s * AHEAD_S))
+
+    async def stand() -> int:
+        pacer = Pacer(rate_per_s, now_s)
+        most = standing = 0
+
+        async def work() -> None:
+            nonlocal most, standing
+            async with pacer.line():
+                standing += 1
+                most = max(most, standing)
+                await asyncio.sleep(1)
+                standing -= 1
+
+        await asyncio.gather(*(work() for _ in range(3 * width)))
+        return most
+
+    assert run_virtually(stand()) == width
+
+
+def test_a_worker_cancelled_in_the_line_leaves_its_place() -> None:
+    """A cancelled worker takes neither the place in the line nor the turn with it."""
+
+    async def stand() -> bool:
+        pacer = Pacer(LIMIT, now_s)
+        assert await pacer.turn()
+
+        async def work() -> bool:
+            async with pacer.line():
+                return bool(await pacer.turn())
+
+        first, second = asyncio.create_task(work()), asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+        first.cancel()
+        return await second
+
+    assert run_virtually(stand()) is True

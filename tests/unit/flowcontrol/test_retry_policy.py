@@ -1,0 +1,319 @@
+"""What we do about each outcome."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.specimens import ACCEPTED, TASK, Outcomes, claim_of, next_claim
+
+from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, Kind, decide, kind_of
+from batcher.model.outcome import Answer, Decision, Disposition, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.submission import MOVES, Claim, InDoubtPolicy, State, Tries
+from batcher.zego.codes import MEANINGS, UNKNOWN, meaning
+
+RETRY, HOLD = InDoubtPolicy.RETRY, InDoubtPolicy.HOLD
+
+REJECTING = (2, 4, 41003)
+HALTING = (
+    *(3, 5),
+    *(100000000, 100000001, 100000006, 100000007, 100000010, 100000011, 100000013),
+    *(100000014, 100000016, 100000017),
+    *(100000002, 100000003, 100000008, 100000009),
+    100000005,
+)
+TOO_FREQUENT = (6, 206, 207, 1010, 5007, 30002)
+BUSY = (1, 100000012, 100000015)
+LITTLE = (1000, 999999, -1, 8, 100000018)
+"""Tried again a little: 1000 and codes that no table names."""
+DOCUMENTED = {0, 7, 1000, 100000004, *REJECTING, *HALTING, *TOO_FREQUENT, *BUSY}
+
+
+def most(seconds: float) -> float:
+    """Jitter that draws the most there is."""
+    return seconds
+
+
+def judged(
+    outcome: Outcome, claim: Claim | None = None, policy: InDoubtPolicy = RETRY, *, proven: bool = True
+) -> Disposition:
+    """Judge an outcome of a first attempt, unless told of another."""
+    return decide(outcome, claim or claim_of(), policy=policy, proven=proven, jitter=most)
+
+
+def decisions(
+    outcomes: Iterable[Outcome], policy: InDoubtPolicy = RETRY
+) -> list[tuple[Decision, State, Tries]]:
+    """What is decided about a submission that meets these outcomes one after the other."""
+    claim, made = claim_of(), []
+    for outcome in outcomes:
+        disposition = judged(outcome, claim, policy)
+        made.append((disposition.decision, disposition.state, disposition.tries))
+        claim = next_claim(claim, disposition)
+    return made
+
+
+Case = tuple[Outcome, Decision, State, Tries, int | None]
+
+FIRST_ATTEMPTS: list[Case] = [
+    (ACCEPTED, Decision.SUBMITTED, State.SUBMITTED, Tries(), 0),
+    (Answer(0), Decision.IN_DOUBT, State.IN_DOUBT, Tries(), None),
+    *((Answer(n), Decision.REJECTED, State.REJECTED, Tries(), n) for n in REJECTING),
+    *((Answer(n), Decision.HALT, State.PENDING, Tries(), n) for n in HALTING),
+    *((Answer(n), Decision.SLOW_DOWN, State.PENDING, Tries(), n) for n in TOO_FREQUENT),
+    *((Answer(n), Decision.AGAIN, State.PENDING, Tries(busy=1), n) for n in BUSY),
+    *((Answer(n), Decision.AGAIN, State.PENDING, Tries(unknown=1), n) for n in LITTLE),
+    (Answer(7), Decision.PROBE, State.PENDING, Tries(), 7),
+    (Answer(100000004), Decision.HALT, State.PENDING, Tries(), 100000004),
+    (Answer(100000004, clock_corrected=True), Decision.AGAIN, State.PENDING, Tries(), 100000004),
+    *((HttpRefusal(n), Decision.SLOW_DOWN, State.PENDING, Tries(), None) for n in (429, 503)),
+    *((HttpRefusal(n), Decision.AGAIN, State.PENDING, Tries(unknown=1), None) for n in (400, 404, 499)),
+    (NotSent("refused"), Decision.AGAIN, State.PENDING, Tries(), None),
+]
+
+
+@pytest.mark.parametrize("policy", InDoubtPolicy)
+@pytest.mark.parametrize(("outcome", "decision", "state", "tries", "code"), FIRST_ATTEMPTS)
+def test_a_first_attempts_outcome_is_judged_by_the_table(
+    policy: InDoubtPolicy, outcome: Outcome, decision: Decision, state: State, tries: Tries, code: int | None
+) -> None:
+    """Every code, and every answer without one, has its decision, state, budget and last definite code."""
+    disposition = judged(outcome, policy=policy)
+    assert (decision, state, tries, code) == (
+        disposition.decision,
+        disposition.state,
+        disposition.tries,
+        disposition.code,
+    )
+    assert (disposition.delay_s is not None) == (state is State.PENDING)
+
+
+@pytest.mark.parametrize("lost", [ReplyLost("no answer came"), ReplyLost("no Code", 500)])
+@pytest.mark.parametrize(("policy", "state"), [(RETRY, State.PENDING), (HOLD, State.IN_DOUBT)])
+def test_a_missing_answer_is_a_doubt_under_both_policies(
+    lost: ReplyLost, policy: InDoubtPolicy, state: State
+) -> None:
+    """A missing answer is recorded as a doubt; the policy decides whether it is sent again."""
+    disposition = judged(lost, policy=policy)
+    expected = (Decision.IN_DOUBT, state, Tries(doubt=1), True)
+    actual = (disposition.decision, disposition.state, disposition.tries, disposition.doubted)
+    assert expected == actual
+
+
+@pytest.mark.parametrize("code", BUSY)
+def test_a_busy_service_is_asked_five_times(code: int) -> None:
+    """After the fifth busy answer the submission has failed."""
+    made = decisions([Answer(code)] * 5)
+    again = [(Decision.AGAIN, State.PENDING, Tries(busy=n)) for n in (1, 2, 3, 4)]
+    assert [*again, (Decision.FAILED, State.FAILED, Tries(busy=5))] == made
+
+
+@pytest.mark.parametrize("outcome", [*map(Answer, LITTLE), HttpRefusal(404)])
+def test_a_puzzling_answer_is_tried_three_times(outcome: Outcome) -> None:
+    """After the third answer of code 1000, an unknown code or an HTTP 4xx it is taken as a no."""
+    made = decisions([outcome] * 3)
+    again = [(Decision.AGAIN, State.PENDING, Tries(unknown=n)) for n in (1, 2)]
+    assert [*again, (Decision.REJECTED, State.REJECTED, Tries(unknown=3))] == made
+
+
+def test_doubt_ends_after_five_sends() -> None:
+    """Under retry a submission is sent five times without an answer, then stays in doubt."""
+    made = decisions([ReplyLost("lost")] * 5)
+    again = [(Decision.IN_DOUBT, State.PENDING, Tries(doubt=n)) for n in (1, 2, 3, 4)]
+    assert [*again, (Decision.IN_DOUBT, State.IN_DOUBT, Tries(doubt=5))] == made
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (Answer(1), (Decision.IN_DOUBT, State.IN_DOUBT, Tries(5, 2, 4))),
+        (Answer(1000), (Decision.REJECTED, State.REJECTED, Tries(4, 3, 4))),
+        (ReplyLost("lost"), (Decision.IN_DOUBT, State.IN_DOUBT, Tries(4, 2, 5))),
+    ],
+)
+def test_each_budget_is_counted_by_itself(last: Outcome, expected: tuple[Decision, State, Tries]) -> None:
+    """Four busy answers, two puzzling ones and four doubts leave one try of each kind."""
+    rounds: Outcomes = [Answer(1), ReplyLost("lost"), Answer(1000)] * 2
+    busy_and_lost: Outcomes = [Answer(100000012), ReplyLost("lost")]
+    made = decisions([*rounds, *busy_and_lost, *busy_and_lost, last])
+    assert {State.PENDING} == {state for _, state, _ in made[:-1]}
+    assert expected == made[-1]
+
+
+@pytest.mark.parametrize("outcome", [NotSent("x"), *map(Answer, TOO_FREQUENT), HttpRefusal(429)])
+def test_what_never_arrived_and_refusals_for_the_rate_use_nothing(outcome: Outcome) -> None:
+    """Connections never made and refusals for being too frequent leave every budget as it was."""
+    used = Tries(4, 2, 4)
+    disposition = judged(outcome, claim_of(99, used, doubted=True, code=1))
+    assert (State.PENDING, used, True) == (disposition.state, disposition.tries, disposition.doubted)
+
+
+@pytest.mark.parametrize("outcome", [NotSent("x"), ReplyLost("x"), HttpRefusal(404), Answer(0)])
+def test_the_last_definite_code_outlives_answers_without_one(outcome: Outcome) -> None:
+    """An outcome without a code leaves the last definite code as it was."""
+    assert judged(outcome, claim_of(code=1000)).code == 1000
+
+
+def test_busy_to_the_end_after_a_doubt_is_in_doubt() -> None:
+    """A submission that may have arrived once is never called failed."""
+    disposition = judged(Answer(1), claim_of(6, Tries(busy=4, doubt=1), doubted=True))
+    expected = (Decision.IN_DOUBT, State.IN_DOUBT, True)
+    assert expected == (disposition.decision, disposition.state, disposition.doubted)
+
+
+@pytest.mark.parametrize("policy", InDoubtPolicy)
+@pytest.mark.parametrize("tries", [Tries(), Tries(doubt=3)])
+def test_accepted_without_a_task_id_is_never_sent_again(policy: InDoubtPolicy, tries: Tries) -> None:
+    """An accepted submission whose task id is not readable stays in doubt, whatever the policy."""
+    disposition = judged(Answer(0, "success"), claim_of(tries=tries), policy)
+    expected = (Decision.IN_DOUBT, State.IN_DOUBT, True, None)
+    assert expected == (disposition.decision, disposition.state, disposition.doubted, disposition.delay_s)
+
+
+@pytest.mark.parametrize(("proven", "decision"), [(False, Decision.HALT), (True, Decision.PROBE)])
+def test_code_7_is_a_fault_until_a_success(proven: bool, decision: Decision) -> None:
+    """Code 7 halts before the first success and asks by a probe after one; the submission stays pending."""
+    disposition = judged(Answer(7), proven=proven)
+    assert (decision, State.PENDING, Tries()) == (disposition.decision, disposition.state, disposition.tries)
+
+
+@pytest.mark.parametrize("proven", [False, True])
+@pytest.mark.parametrize("code", sorted(DOCUMENTED - {7}))
+def test_only_code_7_depends_on_an_earlier_success(code: int, proven: bool) -> None:
+    """Every other code is judged the same before and after a success."""
+    assert judged(Answer(code)) == judged(Answer(code), proven=proven)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Answer(6, retry_after_s=7.5), 7.5),
+        (Answer(6, retry_after_s=3600.0), 3600.0),
+        (HttpRefusal(429, 0.0), 0.0),
+        (HttpRefusal(503, 120.0), 120.0),
+        (HttpRefusal(429), 1.0),
+        (Answer(6), 1.0),
+        (NotSent("x"), 1.0),
+        (Answer(3), 0.0),
+        (Answer(7), 0.0),
+        (Answer(100000004, clock_corrected=True), 0.0),
+    ],
+)
+def test_the_services_word_outranks_our_arithmetic(outcome: Outcome, expected: float) -> None:
+    """A Retry-After is obeyed as it is; without one the wait is short."""
+    assert expected == judged(outcome).delay_s
+
+
+@pytest.mark.parametrize(
+    ("outcome", "used", "longest"),
+    [
+        *((Answer(1), Tries(busy=n), 2.0**n) for n in range(4)),
+        *((Answer(1000), Tries(unknown=n), 2.0**n) for n in range(2)),
+        *((ReplyLost("x"), Tries(doubt=n), 2.0**n) for n in range(4)),
+    ],
+)
+def test_a_backoff_is_drawn_evenly_and_doubles(outcome: Outcome, used: Tries, longest: float) -> None:
+    """The jitter is asked for a number up to a bound that doubles, and what it draws is the delay."""
+    asked: list[float] = []
+
+    def draw(bound: float) -> float:
+        asked.append(bound)
+        return bound / 4
+
+    made = decide(outcome, claim_of(tries=used), policy=RETRY, proven=True, jitter=draw)
+    assert [min(longest, LARGEST_BACKOFF_S)] == asked
+    assert made.delay_s == longest / 4
+
+
+def test_no_backoff_is_longer_than_a_minute() -> None:
+    """However many tries a ledger from elsewhere may have counted, the bound is a minute."""
+    made = judged(ReplyLost("x"), claim_of(tries=Tries(doubt=-100)))
+    assert made.delay_s is not None
+    assert made.delay_s < 1
+    assert LARGEST_BACKOFF_S == 60.0
+
+
+def test_every_documented_code_has_a_meaning_and_a_rule() -> None:
+    """No code of the documentation is missing from either table, and neither knows one more."""
+    assert sorted(MEANINGS) == sorted(DOCUMENTED)
+    assert sorted(KINDS) == sorted(DOCUMENTED)
+
+
+def test_unknown_codes_are_named_as_such() -> None:
+    """A code that no table names is tried a little and called unknown."""
+    assert (kind_of(424242), meaning(424242)) == (Kind.UNKNOWN, UNKNOWN)
+
+
+@pytest.mark.parametrize("code", sorted(DOCUMENTED - {0}))
+def test_every_meaning_says_what_and_what_to_do(code: int) -> None:
+    """Every code other than 0 has a meaning in words and a remedy."""
+    assert meaning(code).text
+    assert meaning(code).remedy
+
+
+NOT_DEFINITE: list[Outcome] = [
+    NotSent("refused"),
+    ReplyLost("lost"),
+    HttpRefusal(404),
+    HttpRefusal(429),
+    *map(Answer, (*BUSY, *LITTLE, *TOO_FREQUENT, *HALTING, 7)),
+]
+ANY: list[Outcome] = [*NOT_DEFINITE, ACCEPTED, Answer(0), *map(Answer, REJECTING)]
+COSTLY = (*BUSY, *LITTLE)
+
+
+@given(
+    outcomes=st.lists(st.sampled_from(NOT_DEFINITE), min_size=60, max_size=60),
+    policy=st.sampled_from(InDoubtPolicy),
+    proven=st.booleans(),
+    seed=st.integers(),
+)
+def test_without_a_definite_answer_budgets_only_grow_until_it_ends(
+    outcomes: Outcomes, policy: InDoubtPolicy, proven: bool, seed: int
+) -> None:
+    """However outcomes are mixed, each try counts once, nothing is given back, and the budgets end it."""
+    claim, costs, rng = claim_of(), 0, random.Random(seed)
+    for outcome in outcomes:
+        made = decide(
+            outcome, claim, policy=policy, proven=proven, jitter=lambda bound: rng.uniform(0.0, bound)
+        )
+        costly = isinstance(outcome, ReplyLost) or outcome in (HttpRefusal(404), *map(Answer, COSTLY))
+        costs += costly
+        assert made.tries.busy >= claim.tries.busy
+        assert made.tries.unknown >= claim.tries.unknown
+        assert made.tries.doubt >= claim.tries.doubt
+        assert costs == made.tries.busy + made.tries.unknown + made.tries.doubt
+        assert made.doubted == (claim.doubted or isinstance(outcome, ReplyLost))
+        assert made.state in MOVES[State.SENDING]
+        if made.state is not State.PENDING:
+            assert made.tries.busy == 5 or made.tries.unknown == 3 or made.tries.doubt in (1, 5)
+            assert made.state is not State.FAILED or not made.doubted
+            assert made.delay_s is None
+            return
+        assert made.delay_s is not None
+        assert 0.0 <= made.delay_s <= LARGEST_BACKOFF_S
+        claim = next_claim(claim, made)
+    assert costs <= 4 + 2 + 4
+
+
+@given(
+    outcome=st.sampled_from(ANY),
+    tries=st.builds(Tries, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+    policy=st.sampled_from(InDoubtPolicy),
+    proven=st.booleans(),
+    doubted=st.booleans(),
+)
+def test_every_disposition_is_a_legal_move(
+    outcome: Outcome, tries: Tries, policy: InDoubtPolicy, proven: bool, doubted: bool
+) -> None:
+    """Whatever came before, what is decided can be recorded: a legal move, a task id just when submitted."""
+    claim = claim_of(tries=tries, doubted=doubted)
+    made = decide(outcome, claim, policy=policy, proven=proven, jitter=most)
+    assert made.state in MOVES[State.SENDING]
+    assert made.doubted >= doubted
+    submitted = isinstance(outcome, Answer) and outcome.task_id == TASK
+    assert submitted == (made.decision is Decision.SUBMITTED) == (made.state is State.SUBMITTED)
+    assert (made.delay_s is None) == (made.state is not State.PENDING)

@@ -1,0 +1,470 @@
+"""What the ledger makes of callbacks: each counts once, a claim is no fact, and every number stays right."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
+
+from batcher.flowcontrol.retry_policy import decide
+from batcher.ledger import Ledger, open_for_writing, verify
+from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S
+from batcher.ledger.callbacks import CallbackLedger
+from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
+from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
+from batcher.model.submission import (
+    Claim,
+    FileId,
+    InDoubtPolicy,
+    InvalidRow,
+    Row,
+    RunId,
+    State,
+    TaskId,
+    Vendor,
+)
+from batcher.model.task import Effect
+
+RETRY, HOLD = InDoubtPolicy.RETRY, InDoubtPolicy.HOLD
+LOST = ReplyLost("no answer came")
+UNNAMED = Answer(0, "success", "outer", "inner", None)
+NAMED = TaskId("named-by-a-callback")
+NONCES = count()
+
+
+@dataclass
+class Pair:
+    """A run's ledger, and a listener's beside it."""
+
+    run: Ledger
+    beside: CallbackLedger
+    run_id: RunId
+    now: list[float]
+
+    async def load(self, *numbers: int) -> None:
+        """Submissions of these recordings."""
+        load_id = await self.run.start_load("archive.csv", "/data/archive.csv", ["file_id"])
+        await self.run.add(load_id, "archive.csv", rows_of(*numbers), [])
+        await self.run.end_load(load_id)
+
+    async def send(self, outcome: Outcome, policy: InDoubtPolicy = HOLD) -> Claim:
+        """Send the first open submission; this is what comes back."""
+        found = await self.run.fresh(after_id=0, limit=1)
+        claim = found[0] if found else (await self.run.doubtful(after=(0, 0), limit=1))[0][1]
+        assert await self.run.begin(claim, self.run_id)
+        made = decide(outcome, claim, policy=policy, proven=True, jitter=lambda most: most)
+        await self.run.settle(Settlement(claim, outcome, made), self.run_id)
+        return claim
+
+    async def take(self, callback: Callback, row: Row | InvalidRow | None = None) -> Effect:
+        """A callback comes."""
+        taken = await self.beside.take(callback, "what it said", row)
+        assert taken is not None
+        return taken.effect
+
+    def ask(self, sql: str) -> list[tuple[object, ...]]:
+        """What another program reads."""
+        with closing(sqlite3.connect(self.run.path)) as connection:
+            return list(connection.execute(sql))
+
+    @property
+    def states(self) -> list[object]:
+        """The states of all submissions, in their order."""
+        return [state for (state,) in self.ask("SELECT state FROM submissions ORDER BY id")]
+
+    @property
+    def effects(self) -> list[object]:
+        """What came of all callbacks, in their order."""
+        return [effect for (effect,) in self.ask("SELECT effect FROM callbacks ORDER BY id")]
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    """Both open at once; at the end nothing in the ledger contradicts anything else."""
+    path, now = tmp_path / "l.db", [2e9]
+    async with await open_for_writing(path) as run:
+        run_id = await run.start_run(20.0, "test")
+        async with await CallbackLedger.open(path) as beside:
+            beside._clock = lambda: now[0]
+            await beside.take_up(600_000)
+            yield Pair(run, beside, run_id, now)
+        assert list(verify(path, lambda *_: None)) == []
+        with closing(sqlite3.connect(path)) as connection:
+            grouped = "SELECT state, count(*) FROM tasks GROUP BY 1"
+            told = "SELECT state, n FROM task_tallies WHERE n"
+            assert sorted(connection.execute(grouped)) == sorted(connection.execute(told))
+            tracked = "SELECT count(*) FROM submissions WHERE tracked"
+            assert (
+                connection.execute(tracked).fetchone()
+                == connection.execute("SELECT count(*) FROM tasks").fetchone()
+            )
+
+
+def seal() -> Seal:
+    """One that was not there before."""
+    return Seal(2_000_000_000, str(next(NONCES)), "good")
+
+
+def ended(task_id: str = TASK, file_id: str | None = "1") -> Snapshot:
+    """A callback that says that a task has ended."""
+    return Snapshot(seal(), TaskId(task_id), Vendor.TENCENT, FileId(file_id) if file_id else None)
+
+
+def recorded(file_id: str = "7") -> Recorded:
+    """A callback that tells of a recording."""
+    return Recorded(seal(), Vendor.TENCENT, FileId(file_id))
+
+
+def row(file_id: str = "7") -> Row:
+    """The submission that follows from it."""
+    return Row(0, FileId(file_id), AT_1_AND_2_S, '{"stream_alias":"s"}')
+
+
+# -- tasks of ours -------------------------------------------------------------------------------------
+
+
+async def test_a_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None:
+    """The first callback about it has it followed, and claimed; nothing is finished by that."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    assert await pair.take(ended()) is Effect.CLAIMED
+    due = [(TASK, "waiting", 2e12, 2e12, None)]
+    assert pair.ask("SELECT task_id, state, due_at_ms, claimed_at_ms, closed_at_ms FROM tasks") == due
+    assert [task.task_id for task in await pair.beside.claimed(int(2e12), 10)] == [TASK]
+
+
+async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
+    """Whenever it would have been asked about, it is now."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    await pair.beside.seed(10**9)
+    pair.now[0] += 5
+    assert await pair.beside.claimed(10**14, 10) == []
+    assert await pair.take(ended(file_id=None)) is Effect.CLAIMED
+    assert [task.due_at_ms for task in await pair.beside.claimed(10**14, 10)] == [int(pair.now[0] * 1000)]
+
+
+async def test_without_a_recording_its_name_a_task_is_found_once_it_is_followed(pair: Pair) -> None:
+    """Huawei's callbacks name the task alone: it is open until tasks are followed."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    assert await pair.take(ended(file_id=None)) is Effect.OPEN
+    assert await pair.beside.nameless_open()
+    assert await pair.beside.seed(0) == 1
+    assert await pair.beside.look_again() == 1
+    assert pair.effects == ["claimed"]
+
+
+async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pair) -> None:
+    """It comes before the task id is on record, and counts once it is."""
+    await pair.load(1)
+    assert await pair.take(ended()) is Effect.OPEN
+    assert await pair.beside.look_again() == 1
+    await pair.send(ACCEPTED)
+    assert await pair.beside.look_again() == 0
+    pair.now[0] += LOOKS_AFTER_S[0]
+    assert await pair.beside.look_again() == 1
+    assert pair.effects == ["claimed"]
+
+
+async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_long(pair: Pair) -> None:
+    """The submission is still on the wire when its task is called ended: looked at after 1 s, 2 s, 4 s …"""
+    await pair.load(1)
+    [claim] = await pair.run.fresh(after_id=0, limit=1)
+    assert await pair.run.begin(claim, pair.run_id)
+    assert await pair.take(ended()) is Effect.OPEN
+    for wait_s in (0, 1, 1, 2, 4, 8, 16, 32, 60, 60):
+        pair.now[0] += wait_s
+        assert await pair.beside.look_again() == 1
+    made = decide(ACCEPTED, claim, policy=HOLD, proven=False, jitter=lambda most: most)
+    await pair.run.settle(Settlement(claim, ACCEPTED, made), pair.run_id)
+    pair.now[0] += 60
+    assert await pair.beside.look_again() == 1
+    assert pair.effects == ["claimed"]
+
+
+async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None:
+    """A callback is a reason to ask once more."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    assert await pair.take(ended()) is Effect.CLAIMED
+    with closing(sqlite3.connect(pair.run.path)) as connection, connection:
+        connection.execute("UPDATE tasks SET state = 'unknown', closed_at_ms = 5, due_at_ms = NULL")
+        connection.execute(
+            "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('unknown', 1), ('waiting', 0)"
+        )
+    assert await pair.take(ended()) is Effect.CLAIMED
+    assert pair.ask("SELECT state, closed_at_ms, due_at_ms IS NOT NULL FROM tasks") == [("waiting", None, 1)]
+
+
+async def test_a_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
+    """What a poll has said stands, whatever a callback says afterwards."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    await pair.take(ended())
+    with closing(sqlite3.connect(pair.run.path)) as connection, connection:
+        connection.execute("UPDATE tasks SET state = 'failed', closed_at_ms = 5, due_at_ms = NULL")
+        connection.execute(
+            "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('failed', 1), ('waiting', 0)"
+        )
+    assert await pair.take(ended()) is Effect.NOTED
+    assert pair.ask("SELECT state, due_at_ms FROM tasks") == [("failed", None)]
+
+
+# -- each once -----------------------------------------------------------------------------------------
+
+
+async def test_a_callback_counts_once(pair: Pair) -> None:
+    """The same one again changes nothing and is known for what it is."""
+    first = recorded()
+    assert await pair.take(first, row()) is Effect.ADDED
+    again = await pair.beside.take(first, "what it said", row())
+    assert again is not None
+    assert (again.effect, again.again) == (Effect.ADDED, True)
+    assert (
+        pair.ask("SELECT count(*) FROM callbacks") == pair.ask("SELECT count(*) FROM submissions") == [(1,)]
+    )
+
+
+async def test_a_seal_is_good_for_one_callback(pair: Pair) -> None:
+    """A signature covers no body: another one under the same nonce and time is not taken."""
+    first = recorded("7")
+    await pair.take(first, row("7"))
+    forged = Recorded(first.seal, Vendor.TENCENT, FileId("8"))
+    assert await pair.beside.take(forged, "what it said", row("8")) is None
+    assert pair.ask("SELECT file_id FROM submissions") == [("7",)]
+
+
+# -- doubts --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lost", "policy"), [(LOST, HOLD), (LOST, RETRY), (UNNAMED, HOLD)])
+async def test_a_doubt_is_settled_once_a_poll_has_confirmed_it(
+    pair: Pair, lost: Outcome, policy: InDoubtPolicy
+) -> None:
+    """First it is held, so that no run sends it; then its lost attempt is the one that was accepted."""
+    await pair.load(1, 2)
+    claim = await pair.send(lost, policy)
+    assert await pair.take(ended(NAMED)) is Effect.OPEN
+    assert await pair.beside.look_again() == 1
+    assert pair.states[0] == "in_doubt"
+    assert not await pair.run.begin(claim._replace(number=2), pair.run_id)
+    [check] = await pair.beside.to_check(10)
+    assert (check.task_id, check.vendor) == (NAMED, Vendor.TENCENT)
+    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert pair.states == ["submitted", "pending"]
+    assert pair.ask("SELECT code, doubted, tracked FROM submissions WHERE id = 1") == [(0, 0, 1)]
+    attempt = "SELECT decision, task_id, code FROM attempts WHERE submission_id = 1"
+    assert pair.ask(attempt) == [("submitted", NAMED, 0)]
+    assert pair.ask("SELECT task_id, state, due_at_ms FROM tasks") == [(NAMED, "waiting", 2e12)]
+    [record] = await pair.run.records_of([FileId("1")])
+    assert (record.state, record.task_id, record.why_in_doubt) == (State.SUBMITTED, NAMED, None)
+    assert await pair.beside.to_check(10) == []
+
+
+async def test_one_of_several_lost_attempts_leaves_a_doubt(pair: Pair) -> None:
+    """Sent three times without an answer and named once: it is submitted, perhaps more than once."""
+    await pair.load(1)
+    for _ in range(3):
+        await pair.send(LOST, RETRY)
+    await pair.take(ended(NAMED))
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert pair.ask("SELECT state, doubted FROM submissions") == [("submitted", 1)]
+    decisions = pair.ask("SELECT decision FROM attempts ORDER BY number")
+    assert decisions == [("submitted",), ("in_doubt",), ("in_doubt",)]
+
+
+async def test_a_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
+    """Its answer was lost, it was sent again and accepted; then the first one's callback comes."""
+    await pair.load(1)
+    await pair.send(LOST, RETRY)
+    await pair.send(ACCEPTED, RETRY)
+    assert pair.states == ["submitted"]
+    await pair.take(ended(NAMED))
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    assert await pair.beside.confirm(check) is Effect.DOUBLE
+    assert pair.ask("SELECT task_id FROM attempts ORDER BY number") == [(None,), (TASK,)]
+    assert pair.ask("SELECT submission_id, task_id FROM callbacks") == [(1, NAMED)]
+
+
+@pytest.mark.parametrize(("policy", "state"), [(RETRY, "pending"), (HOLD, "in_doubt")])
+async def test_what_the_service_denies_changes_nothing(pair: Pair, policy: InDoubtPolicy, state: str) -> None:
+    """Asked again often enough, a task of nobody is believed to be none; the submission is where it was."""
+    await pair.load(1)
+    await pair.send(LOST, policy)
+    await pair.take(ended("nobody's"))
+    await pair.beside.look_again()
+    for delay_s in DENIED_AFTER_S:
+        [check] = await pair.beside.to_check(10)
+        assert await pair.beside.deny(check) is Effect.CHECKED
+        assert pair.states == ["in_doubt"]
+        assert await pair.beside.to_check(10) == []
+        pair.now[0] += delay_s
+    [check] = await pair.beside.to_check(10)
+    assert await pair.beside.deny(check) is Effect.DENIED
+    assert pair.states == [state]
+    assert pair.ask("SELECT task_id, decision FROM attempts") == [(None, "in_doubt")]
+    assert pair.ask("SELECT due_at_ms FROM callbacks") == [(None,)]
+
+
+async def test_two_doubts_that_a_task_may_belong_to_are_left_to_a_person(pair: Pair) -> None:
+    """The same recording under two sets of parameters, both in doubt: which of them it is nobody can know."""
+    await pair.load(1)
+    load_id = await pair.run.start_load("again.csv", "/data/again.csv", ["file_id"])
+    other = AT_1_AND_2_S._replace(definition="20")
+    await pair.run.add(load_id, "again.csv", rows_of(1, asked=other), [])
+    await pair.run.end_load(load_id)
+    await pair.send(LOST)
+    await pair.send(LOST)
+    await pair.take(ended(NAMED))
+    await pair.beside.look_again()
+    assert (pair.effects, pair.states) == (["ambiguous"], ["in_doubt", "in_doubt"])
+
+
+async def test_an_attempt_that_began_later_cannot_be_meant(pair: Pair) -> None:
+    """A callback from before the attempt is about something else."""
+    await pair.load(1)
+    pair.now[0] = 1e9
+    await pair.take(ended(NAMED))
+    pair.now[0] = 2e9
+    await pair.send(LOST)
+    await pair.beside.look_again()
+    assert (pair.effects, pair.states) == (["open"], ["in_doubt"])
+
+
+async def test_what_a_killed_run_has_left_on_the_wire_is_waited_for(pair: Pair) -> None:
+    """It is not known to be in doubt before the next run says so; then its callback settles it."""
+    await pair.load(1)
+    [claim] = await pair.run.fresh(after_id=0, limit=1)
+    assert await pair.run.begin(claim, pair.run_id)
+    await pair.take(ended(NAMED))
+    for _ in range(20):
+        pair.now[0] += 3_600
+        assert await pair.beside.look_again() == 1
+    assert (pair.effects, pair.states) == (["open"], ["sending"])
+    made = decide(LOST, claim, policy=HOLD, proven=False, jitter=lambda most: most)
+    await pair.run.settle(Settlement(claim, LOST, made), pair.run_id)
+    pair.now[0] += 3_600
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert pair.states == ["submitted"]
+
+
+async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pair) -> None:
+    """A person has put it back in the queue and a run has begun it: its answer decides first."""
+    await pair.load(1)
+    await pair.send(LOST)
+    await pair.take(ended(NAMED))
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    await pair.run.retry([State.IN_DOUBT])
+    [claim] = await pair.run.fresh(after_id=0, limit=1)
+    assert await pair.run.begin(claim, pair.run_id)
+    assert await pair.beside.confirm(check) is Effect.CHECKED
+    made = decide(ACCEPTED, claim, policy=HOLD, proven=False, jitter=lambda most: most)
+    await pair.run.settle(Settlement(claim, ACCEPTED, made), pair.run_id)
+    assert await pair.beside.confirm(check) is Effect.DOUBLE
+
+
+async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
+    """Another program of the same AppId has tasks, too: they are looked at a few times, and let be."""
+    await pair.load(1)
+    await pair.send(ACCEPTED)
+    await pair.take(ended("of another program", "1"))
+    await pair.take(ended("of another program", None))
+    for delay_s in (*LOOKS_AFTER_S, 0):
+        assert pair.effects == ["open", "open"]
+        assert await pair.beside.look_again() == 2
+        pair.now[0] += delay_s
+    assert pair.effects == ["stranger", "stranger"]
+    assert await pair.beside.look_again() == 0
+
+
+# -- recordings ----------------------------------------------------------------------------------------
+
+
+async def test_a_recording_becomes_a_submission(pair: Pair) -> None:
+    """It is kept as a manifest's row would be, and the next run finds it; asked for again, it is known."""
+    assert await pair.take(recorded(), row()) is Effect.ADDED
+    assert await pair.take(recorded(), row()) is Effect.KNOWN
+    [claim] = await pair.run.fresh(after_id=0, limit=10)
+    assert (claim.file_id, claim.parameters) == ("7", AT_1_AND_2_S)
+    [load] = await pair.run.loads()
+    assert (load.source, load.new, load.duplicates, load.unfinished) == ("callbacks", 1, 1, False)
+    [record] = await pair.run.records()
+    assert (record.place, record.extra) == ("callbacks row 1", '{"stream_alias":"s"}')
+
+
+async def test_a_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> None:
+    """It is on record with its reason, and never sent."""
+    bad = InvalidRow(0, "file_id", "is no id", ("x",))
+    assert await pair.take(recorded("x"), bad) is Effect.UNUSABLE
+    [invalid] = await pair.run.invalid_rows()
+    assert (invalid.place, invalid.reason) == ("callbacks row 1", "is no id")
+    assert pair.states == []
+
+
+async def test_nothing_follows_from_the_rest(pair: Pair) -> None:
+    """A recording without a row, a file that was not merged and a strange event are noted in their words."""
+    failed = Composed(seal(), "1", Vendor.TENCENT, FileId("7"))
+    for callback in (recorded(), failed, Other(seal(), "stream_close")):
+        assert await pair.take(callback) is Effect.NOTED
+    assert pair.ask("SELECT event, content FROM callbacks ORDER BY id") == [
+        ("record", "what it said"),
+        ("compose", "what it said"),
+        ("stream_close", "what it said"),
+    ]
+    assert await pair.run.loads() == []
+
+
+# -- how it is asked -----------------------------------------------------------------------------------
+
+
+async def test_nothing_goes_through_all_rows(pair: Pair) -> None:
+    """Whatever a callback leads to is looked up: in a ledger of millions it takes no longer."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
+        statements.append((statement, values))
+
+    await pair.load(1, 2, 3)
+    for engine in (pair.beside._writing, pair.beside._reading.sync_engine):
+        event.listen(engine, "before_cursor_execute", note)
+    await pair.send(LOST, RETRY)
+    await pair.take(ended(NAMED))
+    await pair.take(ended("of another program", None))
+    await pair.send(ACCEPTED)
+    await pair.take(ended(TASK, "2"))
+    await pair.take(recorded(), row())
+    assert await pair.beside.nameless_open()
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    await pair.beside.put_off(check, 0)
+    await pair.beside.deny(check)
+    await pair.beside.confirm(check)
+    await pair.beside.claimed(10**14, 10)
+    await pair.beside.next_claimed_ms(0)
+    assert len(statements) > 40
+    with closing(sqlite3.connect(pair.run.path)) as connection:
+        plans = [
+            str(step[3])
+            for statement, values in statements
+            if statement.split()[0] in ("SELECT", "UPDATE", "INSERT")
+            for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    few = ("USING INDEX callbacks_due", "USING INDEX tasks_claimed", "USING INDEX tasks_due", "json_each")
+    scans = [step for step in plans if step.startswith("SCAN") and not step.endswith(few)]
+    long = {"submissions", "attempts", "tasks", "callbacks", "invalid_rows"}
+    assert [step for step in scans if step.split()[1] in long] == []

@@ -1,0 +1,154 @@
+"""Pictures in the ledger: which are handed out, in which order, and what is kept of a fetch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from support.cli import empty_ledger, query
+from support.pictured import Told, keep_tasks, told
+
+from batcher.errors import IllegalMove
+from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
+from batcher.model.records import Fetched, PictureRecord
+from batcher.model.submission import FileId
+from batcher.model.task import PictureState
+
+URL = "https://cdn.example.com/"
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> Path:
+    """A ledger without anything in it."""
+    path = tmp_path / "batcher.db"
+    path.write_bytes((await empty_ledger()).read_bytes())
+    return path
+
+
+def names(page: list[PictureRecord]) -> list[str]:
+    """Pictures by the ends of their addresses."""
+    return [one.url.removeprefix(URL) for one in page]
+
+
+async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
+    """A page goes on where the one before it ended, also in the middle of a task."""
+    tasks = [told(str(n), *(f"{URL}{n}.{k}" for k in range(3))) for n in range(1, 5)]
+    keep_tasks(ledger, tasks)
+    async with await PictureLedger.open(ledger) as pictures:
+        got, after = list[str](), (0, 0)
+        while page := await pictures.unfetched(after=after, limit=5):
+            got += names(page)
+            after = page[-1].place
+        assert got == [f"{n}.{k}" for n in range(1, 5) for k in range(3)]
+        assert await pictures.count_unfetched() == 12
+        some = [FileId("2"), FileId("4")]
+        assert {one.file_id for one in await pictures.unfetched(some, limit=99)} == {"2", "4"}
+        assert await pictures.count_unfetched(some) == 6
+        assert await pictures.knows(FileId("2"))
+        assert not await pictures.knows(FileId("22"))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Told("1", (f"{URL}a",), state="processing", closed=False),
+        Told("1", (f"{URL}a",), state="failed"),
+        Told("1", (f"{URL}a",), state="unknown"),
+        Told("1", (f"{URL}a",), polls=0),
+        Told("1", (f"{URL}a",), closed=False),
+    ],
+    ids=["not ended", "failed", "unknown", "claimed by a callback alone", "not closed"],
+)
+async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: Told) -> None:
+    """An address counts once a poll has said that the task has ended well."""
+    keep_tasks(ledger, [task])
+    async with await PictureLedger.open(ledger) as pictures:
+        assert await pictures.unfetched(limit=9) == []
+        assert await pictures.pictures(limit=9) == []
+        assert await pictures.count_unfetched() == 0
+        assert sum((await pictures.counts()).values()) == 0
+
+
+async def test_each_submission_of_a_recording_is_told_from_the_others(ledger: Path) -> None:
+    """By its place among them, which stays whatever comes later."""
+    keep_tasks(ledger, [told("7", f"{URL}a"), told("8", f"{URL}b"), told("7", f"{URL}c")])
+    async with await PictureLedger.open(ledger) as pictures:
+        ordinals = [one.ordinal for one in await pictures.unfetched(limit=9)]
+    assert ordinals == [1, 1, 2]
+
+
+async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
+    """State, reason, file and size; tries add up, and one that is left is handed out again."""
+    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b", f"{URL}c")])
+    async with await PictureLedger.open(ledger) as pictures:
+        a, b, c = await pictures.unfetched(limit=9)
+        began_ms = pictures.now_ms()
+        await pictures.record(Fetched(a, PictureState.WHOLE, 2, None, "7/0001.jpg", 10, 64, 48))
+        await pictures.record(Fetched(b, PictureState.MISSING, 3, "HTTP 404"))
+        await pictures.record(Fetched(c, None, 4, "timed out"))
+        await pictures.record(Fetched(c, None, 5, "timed out"))
+        (left,) = await pictures.unfetched(limit=9)
+        assert (left.number, left.tries, left.error, left.fetched_at) == (3, 9, "timed out", None)
+        later_ms = pictures.now_ms() + 1
+        (kept,) = await pictures.settled_before(KEPT, later_ms, limit=9)
+        assert (kept.file, kept.n_bytes, kept.width, kept.height, kept.tries) == ("7/0001.jpg", 10, 64, 48, 2)
+        assert kept.fetched_at is not None
+        (given_up,) = await pictures.settled_before(GIVEN_UP, later_ms, limit=9)
+        assert (given_up.state, given_up.error) == (PictureState.MISSING, "HTTP 404")
+        assert await pictures.settled_before((*KEPT, *GIVEN_UP), began_ms, limit=9) == []
+        counts = await pictures.counts()
+        assert (counts[None], counts[PictureState.WHOLE], counts[PictureState.BLANK]) == (1, 1, 0)
+
+
+async def test_a_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
+    """A contradiction is said, and does not take its neighbours down."""
+    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b")])
+    async with await PictureLedger.open(ledger) as pictures:
+        a, b = await pictures.unfetched(limit=9)
+        doing = pictures.record(Fetched(a, PictureState.BLACK, 1))
+        with pytest.raises(IllegalMove, match="not on record"):
+            await pictures.record(Fetched(replace(b, number=99), PictureState.BLACK, 1))
+        await doing
+    assert query(ledger, "SELECT number, state FROM pictures") == [(1, "black"), (2, None)]
+
+
+ASKED: dict[str, Callable[[PictureLedger], Awaitable[object]]] = {
+    "unfetched": lambda ledger: ledger.unfetched(after=(7, 1), limit=500),
+    "unfetched of some": lambda ledger: ledger.unfetched([FileId("1")], after=(7, 1), limit=500),
+    "settled": lambda ledger: ledger.settled_before(KEPT, 10, after=(7, 1), limit=500),
+    "settled of some": lambda ledger: ledger.settled_before(KEPT, 10, [FileId("1")], limit=500),
+    "pictures": lambda ledger: ledger.pictures(after=(7, 1), limit=500),
+    "count_unfetched": lambda ledger: ledger.count_unfetched(),
+    "count_unfetched of some": lambda ledger: ledger.count_unfetched([FileId("1")]),
+    "knows": lambda ledger: ledger.knows(FileId("1")),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_no_page_goes_through_all_pictures(ledger: Path, name: str) -> None:
+    """Pages are found by keys; only the few that are not fetched yet are gone through, by their own index."""
+    statements: list[tuple[str, tuple[object, ...]]] = []
+    async with await PictureLedger.open(ledger) as pictures:
+
+        @event.listens_for(pictures._reading.sync_engine, "before_cursor_execute")
+        def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
+            statements.append((statement, tuple(values)))
+
+        await ASKED[name](pictures)
+    with closing(sqlite3.connect(ledger)) as connection:
+        plans = [
+            row[3]
+            for statement, values in statements
+            if statement.startswith("SELECT")
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    assert any(step.startswith("SEARCH") for step in plans)
+    assert [step for step in plans if step.startswith("SCAN") and "pictures_unfetched" not in step] == []
+    sorted_by_hand = [step for step in plans if "TEMP B-TREE" in step]
+    assert sorted_by_hand == [] or "of some" in name

@@ -1,0 +1,94 @@
+"""What is asked of a ledger goes through indexes, so that it takes no longer in a ledger of millions."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from batcher.ledger import LedgerReader, open_for_reading, open_for_writing
+from batcher.ledger.schema import REVISIONS
+from batcher.model.submission import FileId
+
+LEDGER = Path(__file__).parents[2] / "ledgers" / f"{REVISIONS[-1]}.db"
+
+LONG = {"submissions", "s", "attempts", "seen", "tasks", "pictures"}
+"""Tables that have millions of rows, by the names they have in statements."""
+
+ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
+    "bound_to": lambda ledger: ledger.bound_to(),
+    "tallies": lambda ledger: ledger.tallies(),
+    "tallies_of_tasks": lambda ledger: ledger.tallies_of_tasks(),
+    "loads": lambda ledger: ledger.loads(),
+    "last_run": lambda ledger: ledger.last_run(),
+    "last_told_run": lambda ledger: ledger.last_told_run(),
+    "last_ended_run": lambda ledger: ledger.last_ended_run(0),
+    "invalid_rows": lambda ledger: ledger.invalid_rows(limit=5),
+    "count_invalid_rows": lambda ledger: ledger.count_invalid_rows(after_id=1),
+    "newest_invalid_row": lambda ledger: ledger.newest_invalid_row(),
+    "fresh": lambda ledger: ledger.fresh(after_id=7, limit=200),
+    "doubtful": lambda ledger: ledger.doubtful(after=(0, 0), limit=200),
+    "delayed": lambda ledger: ledger.delayed(),
+    "sending": lambda ledger: ledger.sending(),
+    "count_doubtful": lambda ledger: ledger.count_doubtful(),
+    "asked_before": lambda ledger: ledger.asked_before([FileId("1"), FileId("2")]),
+    "records": lambda ledger: ledger.records(after_id=7, limit=500),
+    "records_in_doubt": lambda ledger: ledger.records_in_doubt(5),
+    "records_of": lambda ledger: ledger.records_of([FileId("1")]),
+    "digest_before": lambda ledger: ledger.digest_before("/srv/nightly.csv"),
+    "last_seen": lambda ledger: ledger.last_seen("/srv/nightly.csv"),
+    "seen_pages": lambda ledger: ledger.seen_pages(_load(1), after=0, limit=64),
+    "same_recording": lambda ledger: ledger.same_recording([1, 2, 3]),
+}
+
+
+def _load(number: int) -> Any:  # noqa: ANN401 - an id, whatever its name
+    return number
+
+
+def scanned(statement: str, values: tuple[object, ...]) -> list[str]:
+    """Long tables that a statement would go through from end to end; the parts of a partial index are few."""
+    with closing(sqlite3.connect(LEDGER)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    through = [step for step in plan if step.startswith("SCAN") and " INDEX submissions_" not in step]
+    return [step for step in through if re.sub(r"_\d+$", "", step.split()[1]) in LONG]
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_nothing_goes_through_all_rows(name: str) -> None:
+    """No query of status, summary, show, claims or a load reads a long table from end to end."""
+    statements: list[tuple[str, tuple[object, ...]]] = []
+    async with await open_for_reading(LEDGER) as ledger:
+
+        @event.listens_for(ledger._reading.sync_engine, "before_cursor_execute")
+        def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
+            statements.append((statement, tuple(values)))
+
+        await ASKED[name](ledger)
+    assert statements
+    assert [step for one in statements for step in scanned(*one)] == []
+
+
+async def test_every_question_is_looked_at() -> None:
+    """A new question of the reader has its line above, or is one that goes through all on purpose."""
+    asked = {
+        name
+        for name in vars(LedgerReader)
+        if not name.startswith("_") and name not in {"close", "records_of_many_attempts"}
+    }
+    assert asked == set(ASKED)
+
+
+async def test_a_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
+    """The statements of a load look rows up, however many there are."""
+    from batcher.ledger import bulk_insert
+
+    async with await open_for_writing(tmp_path / "batcher.db"):
+        pass
+    assert scanned(bulk_insert._FIND, ("{}",)) == []

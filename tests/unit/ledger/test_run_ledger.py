@@ -1,0 +1,521 @@
+"""What the ledger records, what it refuses, and that its numbers always agree with its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import pytest
+from support.specimens import ACCEPTED, AT_1_AND_2_S, EVERY_2_S, TASK, claims_of, next_claim, rows_of
+
+from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
+from batcher.flowcontrol.retry_policy import decide
+from batcher.ledger import Added, Ledger, open_for_reading, open_for_writing
+from batcher.ledger.schema import NO_CODE, NO_RUN
+from batcher.model.outcome import (
+    Answer,
+    Decision,
+    Disposition,
+    HttpRefusal,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    Settlement,
+)
+from batcher.model.submission import (
+    MOVES,
+    Claim,
+    InDoubtPolicy,
+    InvalidRow,
+    LoadId,
+    Place,
+    RunId,
+    State,
+    Tries,
+)
+
+RETRY, HOLD = InDoubtPolicy.RETRY, InDoubtPolicy.HOLD
+LOST = ReplyLost("no answer came")
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    """A new ledger; at the end its tallies must agree with its rows."""
+    async with await open_for_writing(tmp_path / "l.db") as opened:
+        assert isinstance(opened, Ledger)
+        yield opened
+        check_tallies(opened.path)
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    """What another program reads from the ledger."""
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.execute(sql))
+
+
+def check_tallies(path: Path) -> None:
+    """The tallies are exactly what counting the submissions gives."""
+    counted = query(
+        path,
+        f"SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), count(*) "  # noqa: S608
+        "FROM submissions GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    )
+    assert counted == query(path, "SELECT * FROM tallies WHERE n > 0 ORDER BY 1, 2, 3")
+
+
+async def loaded(ledger: Ledger, *numbers: int, source: str = "archive.csv") -> LoadId:
+    """A finished load of one row for each number."""
+    load_id = await ledger.start_load(source, f"/data/{source}", ["file_id"])
+    await ledger.add(load_id, source, rows_of(*numbers), [])
+    await ledger.end_load(load_id)
+    return load_id
+
+
+async def begun(ledger: Ledger, run_id: RunId) -> Claim:
+    """The first open submission, begun."""
+    claim = (await ledger.fresh(after_id=0, limit=1))[0]
+    assert await ledger.begin(claim, run_id)
+    return claim
+
+
+async def settled(
+    ledger: Ledger, claim: Claim, run_id: RunId, outcome: Outcome, policy: InDoubtPolicy = RETRY
+) -> Disposition:
+    """Judge an outcome and record it."""
+    made = decide(outcome, claim, policy=policy, proven=True, jitter=lambda bound: bound)
+    await ledger.settle(Settlement(claim, outcome, made), run_id)
+    return made
+
+
+async def counts(ledger: Ledger) -> dict[State, int]:
+    """Submissions by state; states without any are left out."""
+    found: dict[State, int] = {}
+    for tally in await ledger.tallies():
+        found[tally.state] = found.get(tally.state, 0) + tally.n
+    return found
+
+
+OUTCOMES: list[tuple[Outcome, InDoubtPolicy, State]] = [
+    (ACCEPTED, RETRY, State.SUBMITTED),
+    (Answer(0), RETRY, State.IN_DOUBT),
+    (Answer(2, "bad", "outer"), RETRY, State.REJECTED),
+    (Answer(1), RETRY, State.PENDING),
+    (Answer(3), RETRY, State.PENDING),
+    (Answer(6), RETRY, State.PENDING),
+    (Answer(7), RETRY, State.PENDING),
+    (Answer(1000), RETRY, State.PENDING),
+    (HttpRefusal(404), RETRY, State.PENDING),
+    (HttpRefusal(429, 3.0), RETRY, State.PENDING),
+    (LOST, RETRY, State.PENDING),
+    (ReplyLost("no Code", 500), HOLD, State.IN_DOUBT),
+    (NotSent("refused"), RETRY, State.PENDING),
+]
+
+
+@pytest.mark.parametrize(("outcome", "policy", "state"), OUTCOMES)
+async def test_every_outcome_can_be_recorded(
+    ledger: Ledger, outcome: Outcome, policy: InDoubtPolicy, state: State
+) -> None:
+    """Each kind of outcome moves its submission and stands in full with its attempt."""
+    await loaded(ledger, 1, 2)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = await begun(ledger, run_id)
+    assert await counts(ledger) == {State.PENDING: 1, State.SENDING: 1}
+    made = await settled(ledger, claim, run_id, outcome, policy)
+    (record,) = await ledger.records_of([claim.file_id])
+    (attempt,) = record.attempts
+    assert (state, made.code, made.doubted) == (record.state, record.code, record.doubted)
+    assert (1, run_id, made.decision.value) == (attempt.number, attempt.run_id, attempt.decision)
+    assert (record.not_before is not None) == (state is State.PENDING)
+    if isinstance(outcome, Answer):
+        assert (outcome.code, outcome.message, outcome.task_id) == (
+            attempt.code,
+            attempt.message,
+            attempt.task_id,
+        )
+        assert (outcome.request_id, outcome.vendor_request_id) == (
+            attempt.request_id,
+            attempt.vendor_request_id,
+        )
+    else:
+        assert (None, outcome.detail) == (attempt.code, attempt.message)
+
+
+async def test_the_next_claim_knows_what_was_used(ledger: Ledger) -> None:
+    """A submission that goes back in the queue comes with its number, tries, doubt, code and run."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = await begun(ledger, run_id)
+    made = await settled(ledger, claim, run_id, Answer(1))
+    ((_, waiting),) = await ledger.delayed()
+    assert next_claim(claim, made, run_id) == waiting
+    assert await ledger.begin(waiting, run_id)
+    assert [waiting] == await ledger.sending()
+    made = await settled(ledger, waiting, run_id, LOST)
+    assert await ledger.delayed() == []
+    ((not_before, doubtful),) = await ledger.doubtful(after=(0, 0), limit=10)
+    assert not_before is not None
+    assert next_claim(waiting, made, run_id) == doubtful
+    assert (3, Tries(busy=1, doubt=1), True, 1) == (
+        doubtful.number,
+        doubtful.tries,
+        doubtful.doubted,
+        doubtful.code,
+    )
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
+async def test_only_an_open_submission_is_begun(ledger: Ledger, state: State) -> None:
+    """Beginning what is not pending any more says so and records nothing."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = await begun(ledger, run_id)
+    if state is not State.SENDING:
+        made = Disposition(Decision.SUBMITTED, state, Tries(), code=0)
+        await ledger.settle(Settlement(claim, ACCEPTED, made), run_id)
+    assert not await ledger.begin(claim._replace(number=2, run_id=run_id, code=0), run_id)
+    assert query(ledger.path, "SELECT number FROM attempts") == [(1,)]
+    assert await counts(ledger) == {state: 1}
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.SENDING])
+async def test_only_what_is_being_sent_is_settled(ledger: Ledger, state: State) -> None:
+    """Settling what is not being sent is refused and changes nothing."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = (await ledger.fresh(after_id=0, limit=1))[0]
+    if state is not State.PENDING:
+        assert await ledger.begin(claim, run_id)
+        first = Disposition(Decision.REJECTED, state, Tries(), code=2)
+        await ledger.settle(Settlement(claim, Answer(2), first), run_id)
+    before = [query(ledger.path, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
+    second = Disposition(Decision.SUBMITTED, State.SUBMITTED, Tries(), code=0)
+    with pytest.raises(LedgerError):
+        await ledger.settle(Settlement(claim, ACCEPTED, second), run_id)
+    after = [query(ledger.path, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
+    assert before == after
+
+
+async def test_an_illegal_state_is_refused(ledger: Ledger) -> None:
+    """No attempt ends with its submission still being sent."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = await begun(ledger, run_id)
+    assert State.SENDING not in MOVES[State.SENDING]
+    made = Disposition(Decision.AGAIN, State.SENDING, Tries())
+    with pytest.raises(IllegalMove, match="sending to sending"):
+        await ledger.settle(Settlement(claim, NotSent("x"), made), run_id)
+    assert await counts(ledger) == {State.SENDING: 1}
+    await settled(ledger, claim, run_id, ACCEPTED)
+    assert await counts(ledger) == {State.SUBMITTED: 1}
+
+
+async def test_one_claim_begun_twice_at_once_begins_once(ledger: Ledger) -> None:
+    """Two begins of the same submission at the same moment make one attempt."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    (claim,) = await ledger.fresh(after_id=0, limit=1)
+    assert sorted(await asyncio.gather(*(ledger.begin(claim, run_id) for _ in range(3)))) == [
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_an_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -> None:
+    """A claim that remembers another code than the ledger's is refused, or leaves the tallies right."""
+    async with await open_for_writing(tmp_path / "l.db") as ledger:
+        assert isinstance(ledger, Ledger)
+        await loaded(ledger, 1)
+        run_id = await ledger.start_run(20.0, "test")
+        (claim,) = await ledger.fresh(after_id=0, limit=1)
+        with contextlib.suppress(LedgerError):
+            await ledger.begin(claim._replace(code=1000), run_id)
+    check_tallies(tmp_path / "l.db")
+
+
+async def in_every_state(ledger: Ledger) -> RunId:
+    """Submissions 1 to 7: submitted, rejected with 2 and 41003, failed with 1, in doubt, pending, sending."""
+    await loaded(ledger, *range(1, 8))
+    run_id = await ledger.start_run(20.0, "test")
+    claims = await ledger.fresh(after_id=0, limit=10)
+    endings: list[tuple[State, Outcome, int | None]] = [
+        (State.SUBMITTED, ACCEPTED, 0),
+        (State.REJECTED, Answer(2), 2),
+        (State.REJECTED, Answer(41003), 41003),
+        (State.FAILED, Answer(1), 1),
+        (State.IN_DOUBT, LOST, None),
+    ]
+    for claim, (state, outcome, code) in zip(claims, endings, strict=False):
+        assert await ledger.begin(claim, run_id)
+        decision = Decision.SUBMITTED if state is State.SUBMITTED else Decision.AGAIN
+        doubted = state is State.IN_DOUBT
+        made = Disposition(decision, state, Tries(5, 3, 5), doubted=doubted, code=code)
+        await ledger.settle(Settlement(claim, outcome, made), run_id)
+    assert await ledger.begin(claims[6], run_id)
+    return run_id
+
+
+@pytest.mark.parametrize(
+    ("states", "codes", "moved"),
+    [
+        ([State.FAILED, State.REJECTED], [], {2, 3, 4}),
+        ([State.FAILED], [], {4}),
+        ([State.REJECTED], [41003], {3}),
+        ([State.REJECTED, State.FAILED], [1, 2], {2, 4}),
+        ([State.IN_DOUBT], [], {5}),
+        ([State.IN_DOUBT], [2], set()),
+        ([State.SUBMITTED], [], set()),
+        ([State.SENDING], [], set()),
+        ([State.PENDING], [], set()),
+        ([], [], set()),
+    ],
+)
+async def test_a_retry_puts_back_what_was_named(
+    ledger: Ledger, states: list[State], codes: list[int], moved: set[int]
+) -> None:
+    """Only settled submissions of the states and codes named go back, and never what has a task id."""
+    await in_every_state(ledger)
+    before = {claim.id for claim in await ledger.fresh(after_id=0, limit=10)}
+    assert len(moved) == await ledger.retry(states, codes)
+    claims = await ledger.fresh(after_id=0, limit=10)
+    assert moved == {int(claim.id) for claim in claims} - before
+    assert {Tries()} == {claim.tries for claim in claims}
+    check_tallies(ledger.path)
+
+
+async def test_a_retry_forgets_budgets_and_nothing_else(ledger: Ledger) -> None:
+    """What goes back keeps its attempts, its last code, and whether it may have arrived."""
+    run_id = await in_every_state(ledger)
+    await ledger.retry([State.IN_DOUBT, State.FAILED])
+    failed, doubted, _ = await ledger.fresh(after_id=0, limit=10)
+    assert (2, 1, False, run_id) == (failed.number, failed.code, failed.doubted, failed.run_id)
+    assert (doubted.number, doubted.code, doubted.doubted) == (2, None, True)
+
+
+async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: Ledger) -> None:
+    """A change of policy to hold moves open submissions with a doubt, and only those."""
+    await loaded(ledger, 1, 2, 3)
+    run_id = await ledger.start_run(20.0, "test")
+    await settled(ledger, await begun(ledger, run_id), run_id, LOST)
+    await settled(ledger, await begun(ledger, run_id), run_id, Answer(1))
+    holding = await ledger.start_run(20.0, "test")
+    assert await ledger.hold_doubtful(holding) == 1
+    assert await counts(ledger) == {State.IN_DOUBT: 1, State.PENDING: 2}
+    assert await ledger.doubtful(after=(0, 0), limit=10) == []
+    assert await ledger.hold_doubtful(holding) == 0
+
+
+async def test_what_is_asked_for_already_stays_as_it_is(ledger: Ledger) -> None:
+    """The same recording under the same parameters is one submission, within a load and between loads."""
+    run_id = await ledger.start_run(20.0, "test")
+    first = await ledger.start_load("a.csv", "/data/a.csv", ["file_id"])
+    assert Added(2, 1, 0) == await ledger.add(first, "a.csv", rows_of(1, 2, 1), [])
+    await settled(ledger, await begun(ledger, run_id), run_id, ACCEPTED)
+    second = await ledger.start_load("b.csv", "/data/b.csv", ["file_id"])
+    assert Added(1, 2, 0) == await ledger.add(second, "b.csv", rows_of(1, 2, 3, extra='{"x":"y"}'), [])
+    assert Added(1, 0, 0) == await ledger.add(second, "b.csv", rows_of(1, asked=EVERY_2_S), [])
+    records = await ledger.records()
+    assert [(record.file_id, record.source) for record in records] == [
+        ("1", "a.csv"),
+        ("2", "a.csv"),
+        ("3", "b.csv"),
+        ("1", "b.csv"),
+    ]
+    assert [record.extra for record in records] == [None, None, '{"x":"y"}', None]
+    assert records[0].task_id == TASK
+    ids = [record.file_id for record in records]
+    assert {AT_1_AND_2_S, EVERY_2_S} == (await ledger.asked_before(ids))[ids[0]]
+
+
+async def test_loads_add_up_and_say_whether_they_ended(ledger: Ledger) -> None:
+    """A load counts its rows by kind; it is unfinished until it, or a later one of the file, ends."""
+    bad = InvalidRow(9, "file_id", "is missing", ("",))
+    one = await ledger.start_load("a.csv", "/data/a.csv", ["file_id", "title"])
+    await ledger.add(one, "a.csv", rows_of(1, 2), [bad])
+    await ledger.add(one, "a.csv", rows_of(2, 3), [])
+    two = await ledger.start_load("b.csv", "/data/b.csv", ["file_id"])
+    await ledger.end_load(two, "b.csv line 7: cut off")
+    first, second = await ledger.loads()
+    assert (first.rows, first.new, first.duplicates, first.invalid) == (5, 3, 1, 1)
+    assert first.columns == ("file_id", "title")
+    assert (
+        first.unfinished,
+        first.error,
+        second.unfinished,
+        second.error,
+    ) == (True, None, True, "b.csv line 7: cut off")
+    await loaded(ledger, 1, source="a.csv")
+    await loaded(ledger, 1, source="c.csv")
+    assert [load.unfinished for load in await ledger.loads()] == [False, True, False, False]
+    assert [load.superseded for load in await ledger.loads()] == [True, False, False, False]
+
+
+async def test_an_invalid_row_is_kept_once(ledger: Ledger) -> None:
+    """Rows that cannot be sent are told apart by file name, content and reason, whatever line they are on."""
+    row = InvalidRow(2, "file_id", "is missing", ("", "a"))
+    same = [row, row._replace(line=7), row._replace(column="FileId")]
+    other = [
+        row._replace(reason="is longer than 1,024 bytes"),
+        row._replace(cells=("", "b")),
+        row._replace(cells=("a", "")),
+    ]
+    for source in ("mon/a.csv", "tue/a.csv"):
+        load_id = await ledger.start_load(source, f"/data/{source}", [])
+        assert Added(0, 0, 6) == await ledger.add(load_id, source, [], [*same, *other])
+    kept = await ledger.invalid_rows()
+    assert [(one.source, one.line) for one in kept] == [("mon/a.csv", 2)] * 4
+    load_id = await ledger.start_load("b.csv", "/data/b.csv", [])
+    await ledger.add(load_id, "b.csv", [], same)
+    assert (
+        await ledger.count_invalid_rows(),
+        await ledger.count_invalid_rows(after_id=kept[-1].id),
+    ) == (5, 1)
+
+
+@pytest.mark.parametrize(("exit_code", "told"), [(0, True), (1, True), (3, False), (4, False), (130, False)])
+async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
+    ledger: Ledger, exit_code: int, told: bool
+) -> None:
+    """Only a run that ends with 0 or 1 has told of what there is to know."""
+    load_id = await ledger.start_load("a.csv", "/data/a.csv", [])
+    await ledger.add(load_id, "a.csv", [], [InvalidRow(2, "file_id", "is missing", ("",))])
+    run_id = await ledger.start_run(20.0, "1.2.3")
+    running = await ledger.last_run()
+    assert running is not None
+    assert (running.ended_at, running.exit_code, running.version) == (None, None, "1.2.3")
+    await ledger.end_run(run_id, exit_code, "because")
+    last, telling = await ledger.last_run(), await ledger.last_told_run()
+    assert last is not None
+    assert (exit_code, "because") == (last.exit_code, last.reason)
+    assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())
+
+
+async def test_a_ledger_belongs_to_one_account_and_place(ledger: Ledger) -> None:
+    """The first binding stays; another AppId or another kind of endpoint is refused."""
+    assert await ledger.bound_to() is None
+    await ledger.bind(12345, Place.OTHER)
+    await ledger.bind(12345, Place.OTHER)
+    for app_id, place in [(12345, Place.ZEGO), (54321, Place.OTHER)]:
+        with pytest.raises(
+            BindingError, match="belongs to AppId 12345 and an endpoint outside the ZEGO cloud"
+        ):
+            await ledger.bind(app_id, place)
+    assert await ledger.bound_to() == (12345, Place.OTHER)
+
+
+async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: Ledger) -> None:
+    """While one holds the ledger nobody else can write it, and anybody can read it."""
+    await loaded(ledger, 1)
+    with pytest.raises(LedgerBusy, match="another run holds this ledger"):
+        await open_for_writing(ledger.path)
+    async with await open_for_reading(ledger.path) as reader:
+        assert [claims_of(1)[0]] == await reader.fresh(after_id=0, limit=10)
+
+
+async def test_a_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """A schema that this program does not know is neither read nor written."""
+    path = tmp_path / "l.db"
+    async with await open_for_writing(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for opening in (open_for_writing, open_for_reading):
+        with pytest.raises(LedgerTooNew, match="upgrade batcher"):
+            await opening(path)
+
+
+async def test_what_was_recorded_survives_a_second_opening(tmp_path: Path) -> None:
+    """A ledger opened again holds the same, with times as they were recorded."""
+    path, sent_at = tmp_path / "l.db", datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
+    async with await open_for_writing(path) as ledger:
+        assert isinstance(ledger, Ledger)
+        await loaded(ledger, 1)
+        run_id = await ledger.start_run(20.0, "test")
+        claim = await begun(ledger, run_id)
+        made = decide(ACCEPTED, claim, policy=RETRY, proven=True, jitter=lambda bound: bound)
+        await ledger.settle(Settlement(claim, ACCEPTED, made, sent_at, sent_at), run_id)
+    async with await open_for_writing(path) as again:
+        (record,) = await again.records()
+        assert (TASK, sent_at) == (record.task_id, record.attempts[0].sent_at)
+    check_tallies(path)
+
+
+async def test_odd_texts_of_an_answer_can_be_recorded(ledger: Ledger) -> None:
+    """Any text that an answer was read as is kept as it is; reading has taken NUL out."""
+    await loaded(ledger, 1)
+    run_id = await ledger.start_run(20.0, "test")
+    claim = await begun(ledger, run_id)
+    await settled(ledger, claim, run_id, Answer(-(2**63), "图\n'\"😀" * 1000, "r" * 1000))
+    (record,) = await ledger.records()
+    assert record.attempts[0].message == "图\n'\"😀" * 1000
+
+
+BAD_SQL = [
+    "UPDATE submissions SET state = 'sent'",
+    "UPDATE submissions SET file_id = ''",
+    "UPDATE submissions SET not_before_ms = 1, state = 'failed'",
+    "UPDATE submissions SET parameters_id = 99",
+    "INSERT INTO submissions (file_id, parameters_id, load_id, line) VALUES ('1', 1, 1, 9)",
+    "INSERT INTO binding VALUES (2, 1, 'zego')",
+    "INSERT INTO binding VALUES (1, 1, 'moon')",
+    "UPDATE loads SET rows = rows + 1",
+    "UPDATE parameters SET vendor = 'Ws'",
+    "UPDATE parameters SET type = 'Sample'",
+    "UPDATE tallies SET n = -1",
+    "INSERT INTO attempts (submission_id, number, run_id, begun_at_ms) VALUES (1, 1, 99, 0)",
+    "INSERT INTO attempts (submission_id, number, run_id, begun_at_ms) VALUES (99, 1, 1, 0)",
+    *(
+        "INSERT INTO attempts "  # noqa: S608 - all of it stands here
+        "(submission_id, number, run_id, begun_at_ms, outcome, decision, task_id) "
+        f"VALUES (1, 1, 1, 0, {outcome}, {decision}, {task_id})"
+        for outcome, decision, task_id in [
+            ("'answer'", "NULL", "NULL"),
+            ("NULL", "'again'", "NULL"),
+            ("'answer'", "'submitted'", "NULL"),
+            ("'answer'", "'again'", "'t'"),
+            ("'shrug'", "'again'", "NULL"),
+            ("'answer'", "'shrug'", "NULL"),
+        ]
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with one submission and one run, closed."""
+    path = tmp_path_factory.mktemp("small") / "l.db"
+
+    async def fill() -> None:
+        async with await open_for_writing(path) as ledger:
+            assert isinstance(ledger, Ledger)
+            await loaded(ledger, 1)
+            await ledger.start_run(20.0, "test")
+
+    asyncio.run(fill())
+    return path
+
+
+@pytest.mark.parametrize("sql", BAD_SQL)
+def test_what_must_hold_is_a_constraint(small: Path, sql: str) -> None:
+    """Even by hand nothing can be written that contradicts the model."""
+    with closing(sqlite3.connect(small, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("BEGIN")
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(sql)
+        connection.execute("ROLLBACK")
+
+
+def test_the_moves_are_those_documented() -> None:
+    """What has a task id never moves again, and whatever is sent was pending before."""
+    assert MOVES[State.SUBMITTED] == frozenset()
+    into_sending = {a for a, b in product(State, State) if b is State.SENDING and b in MOVES[a]}
+    assert into_sending == {State.PENDING}
+    assert set(MOVES) == set(State)

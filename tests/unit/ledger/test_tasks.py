@@ -1,0 +1,274 @@
+"""Tasks in a real ledger: how they come to be followed, what polls leave behind, what it all adds up to."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from batcher.ledger import open_for_writing, prune
+from batcher.ledger.schema import REVISIONS
+from batcher.ledger.sqlite.verify import verify
+from batcher.ledger.tasks import Followed, Polled, TaskLedger
+from batcher.model.records import TaskTally
+from batcher.model.task import Picture, TaskState
+
+LEDGER = Path(__file__).parents[2] / "ledgers" / f"{REVISIONS[-1]}.db"
+LONG = {"submissions", "s", "attempts", "a", "tasks", "t", "pictures", "p"}
+"""Tables that have millions of rows, by the names they have in statements."""
+
+OF_FEW = {"submissions_untracked", "tasks_due", "tasks_troubled"}
+"""Indexes of what is looked for alone: going through one of them takes no longer than it has to."""
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A ledger that a run has left behind, with some tasks that nobody follows."""
+    ledger = Path(shutil.copy(LEDGER, tmp_path / "batcher.db"))
+    write(
+        ledger,
+        "DELETE FROM pictures",
+        "DELETE FROM tasks",
+        "DELETE FROM task_tallies",
+        "UPDATE submissions SET tracked = 0",
+    )
+    return ledger
+
+
+def write(path: Path, *statements: str) -> None:
+    """Change a ledger behind the program's back."""
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows of a query."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def findings(path: Path) -> list[str]:
+    """What ``ledger verify`` finds."""
+    return list(verify(path, lambda *_: None))
+
+
+def submitted(path: Path) -> int:
+    """How many submissions have a task."""
+    return int(rows(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
+
+
+async def counted(ledger: TaskLedger) -> dict[TaskState, int]:
+    """The tallies of tasks, those that are not empty."""
+    return {tally.state: tally.n for tally in await ledger.tallies_of_tasks() if tally.n}
+
+
+async def all_due(ledger: TaskLedger) -> list[Followed]:
+    """Every task that is followed and open, in the order in which it is due."""
+    return await ledger.due(2**60, 1000)
+
+
+async def test_tasks_are_followed_some_at_a_time_in_their_order(path: Path) -> None:
+    query = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
+    answered = dict(rows(path, query))
+    n = submitted(path)
+    assert n >= 5
+    async with await TaskLedger.open(path) as ledger:
+        assert await ledger.tallies_of_tasks() == []
+        await ledger.take_up(HOUR_MS)
+        assert [tally.n for tally in await ledger.tallies_of_tasks()] == [0] * 5
+        assert (await ledger.left()).untracked
+        assert [await ledger.seed(2000, 3), await ledger.seed(2000, 3)] == [3, 3]
+        assert await ledger.seed(2000) == n - 6
+        assert await ledger.seed(2000) == 0
+        assert not (await ledger.left()).untracked
+        due = await all_due(ledger)
+        assert await counted(ledger) == {TaskState.WAITING: n}
+    given = dict(rows(path, "SELECT submission_id, task_id FROM attempts WHERE task_id IS NOT NULL"))
+    assert {one.id: one.task_id for one in due} == given
+    answered = dict(
+        rows(path, "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL")
+    )
+    assert {one.id: one.due_at_ms - 2000 for one in due} == answered
+    assert [one.due_at_ms for one in due] == sorted(one.due_at_ms for one in due)
+    assert findings(path) == []
+
+
+async def test_no_task_waits_for_a_clock_that_was_wrong(path: Path) -> None:
+    """A due time far in the future is brought near when tasks are followed again."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+    write(path, "UPDATE tasks SET due_at_ms = due_at_ms + 1000000000000")
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        [latest] = rows(path, "SELECT max(due_at_ms) - unixepoch() * 1000 FROM tasks")[0]
+    assert HOUR_MS - 5000 < latest <= HOUR_MS + 5000
+
+
+async def test_what_a_poll_brings_is_kept(path: Path) -> None:
+    """States, words, times and pictures in their order; the tallies follow in the same breath."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        first, second, third, *rest = await all_due(ledger)
+        taken = (Picture("http://a/2.jpg", 2500), Picture("http://a/1.jpg"))
+        assert await ledger.note(Polled(first, 111, None, TaskState.FINISHED, "FINISH", pictures=taken))
+        assert await ledger.note(
+            Polled(second, 222, None, TaskState.FAILED, "FAILED", "cannot be decoded", "r-9", 5, 6)
+        )
+        assert await ledger.note(Polled(third, 333, 444, TaskState.PROCESSING, "PROCESSING"))
+        assert await ledger.note(Polled(third, 555, 666, answered=False))
+        expected = {
+            TaskState.FINISHED: 1,
+            TaskState.FAILED: 1,
+            TaskState.PROCESSING: 1,
+            TaskState.WAITING: len(rest),
+        }
+        assert await counted(ledger) == {one: n for one, n in expected.items() if n}
+        records = {record.id: record for record in await ledger.records()}
+        [trouble] = await ledger.untold_troubles(5)
+    task = records[first.id].task
+    assert task is not None
+    assert (task.state, task.status, task.pictures) == (TaskState.FINISHED, "FINISH", taken)
+    assert (trouble.file_id, trouble.message) == (second.file_id, "cannot be decoded")
+    columns = "state, status, polls, polled_at_ms, due_at_ms, closed_at_ms, started_at_ms, ended_at_ms"
+    query = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
+    assert rows(path, query, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
+    assert rows(path, query, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
+    assert findings(path) == []
+
+
+async def test_an_end_is_recorded_once(path: Path) -> None:
+    """A task that somebody else has closed meanwhile stays as that one left it."""
+    async with await TaskLedger.open(path) as ledger, await TaskLedger.open(path) as other:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        task = (await all_due(ledger))[0]
+        taken = (Picture("http://a/1.jpg"),)
+        assert await other.note(Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=taken))
+        assert not await ledger.note(Polled(task, 2, None, TaskState.FAILED, "FAIL"))
+        assert not await ledger.note(Polled(task, 2, 3, TaskState.PROCESSING, "PROCESSING"))
+        assert (await counted(ledger))[TaskState.FINISHED] == 1
+    assert rows(path, "SELECT count(*) FROM pictures") == [(1,)]
+    assert findings(path) == []
+
+
+async def test_a_claim_that_came_while_a_poll_was_under_way_stays_due(path: Path) -> None:
+    """A poll that did not know of the callback does not put the task off; an end is one all the same."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        task = (await all_due(ledger))[0]
+        write(path, f"UPDATE tasks SET claimed_at_ms = 7, due_at_ms = 7 WHERE submission_id = {task.id}")  # noqa: S608
+        await ledger.note(Polled(task, 8, 2**50, TaskState.PROCESSING, "PROCESSING"))
+        claimed = (await all_due(ledger))[0]
+        assert (claimed.id, claimed.due_at_ms, claimed.claimed_at_ms) == (task.id, 7, 7)
+        await ledger.note(Polled(claimed, 9, 10))
+        assert (await all_due(ledger))[0].due_at_ms == 10
+        await ledger.note(Polled(task, 11, None, TaskState.FINISHED, "FINISH"))
+        assert task.id not in {one.id for one in await all_due(ledger)}
+    assert findings(path) == []
+
+
+async def test_what_was_told_is_not_new_and_what_is_asked_again_is(path: Path) -> None:
+    """Troubles are told of once; a task that is unknown again after it was asked again is new."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        first, second, third, *_ = await all_due(ledger)
+        for task, state in ((first, TaskState.UNKNOWN), (second, TaskState.FAILED)):
+            await ledger.note(Polled(task, 1, None, state, "x"))
+        await ledger.told()
+        tallies = {tally.state: tally for tally in await ledger.tallies_of_tasks()}
+        assert tallies[TaskState.UNKNOWN] == TaskTally(TaskState.UNKNOWN, 1, 1)
+        await ledger.note(Polled(third, 1, None, TaskState.FAILED, "x"))
+        assert await ledger.ask_again() == 1
+        assert first.id in {one.id for one in await all_due(ledger)}
+        tallies = {tally.state: tally for tally in await ledger.tallies_of_tasks()}
+        assert tallies[TaskState.UNKNOWN] == TaskTally(TaskState.UNKNOWN, 0, 0)
+        assert tallies[TaskState.FAILED] == TaskTally(TaskState.FAILED, 2, 1)
+    assert findings(path) == []
+
+
+async def test_pruning_keeps_what_tasks_are_known_by(path: Path) -> None:
+    """After all that can go is gone, every task is still known by its attempt, and nothing contradicts it."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        before = [record.task for record in await ledger.records()]
+    async with await open_for_writing(path) as run:
+        pruned = await prune(run, _far_future(), run.forget)
+        assert pruned.attempts > 0
+        assert before == [record.task for record in await run.records()]
+    assert findings(path) == []
+
+
+def _far_future() -> Any:  # noqa: ANN401 - a time
+    from datetime import UTC, datetime
+
+    return datetime(2999, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("UPDATE task_tallies SET n = n + 1 WHERE state = 'waiting'", "tallies: "),
+        ("UPDATE submissions SET tracked = 0 WHERE id = 1", "does not count as followed"),
+        ("UPDATE tasks SET task_id = 'another' WHERE submission_id = 1", "another task id"),
+        ("UPDATE tasks SET pictures = 3 WHERE submission_id = 1", "counts other pictures"),
+        ("UPDATE tasks SET state = 'finished' WHERE submission_id = 1", "has ended and is due"),
+        ("DELETE FROM tasks WHERE submission_id = 1", "counts as followed, and has no task"),
+    ],
+)
+async def test_verify_finds_what_contradicts(path: Path, damage: str, found: str) -> None:
+    """What nobody can have left behind about tasks is a finding."""
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000)
+        damage = damage.replace("= 1", f"= {(await all_due(ledger))[0].id}")
+    write(path, damage)
+    assert [line for line in findings(path) if found in line]
+
+
+async def test_nothing_goes_through_all_tasks(path: Path) -> None:
+    """Following takes no longer in a ledger of millions: what is asked and recorded is found by indexes."""
+    statements: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
+        values = values[0] if values and isinstance(values[0], tuple) else values  # one of many
+        statements.append((statement, tuple(values)))
+
+    async with await TaskLedger.open(path) as ledger:
+        await ledger.take_up(HOUR_MS)
+        event.listen(ledger._reading.sync_engine, "before_cursor_execute", note)
+        event.listen(ledger._writing, "before_cursor_execute", note)
+        await ledger.take_up(HOUR_MS)
+        await ledger.seed(2000, 3)
+        task = (await all_due(ledger))[0]
+        await ledger.left(beyond=1)
+        await ledger.note(
+            Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
+        )
+        await ledger.untold_troubles(5)
+        await ledger.told()
+        await ledger.ask_again()
+        await ledger.records(limit=500)
+        await ledger.records_of([task.file_id])
+    plans = [
+        (step[3], statement)
+        for statement, values in statements
+        if not statement.lstrip().startswith(("BEGIN", "PRAGMA", "COMMIT", "ROLLBACK"))
+        for step in rows(path, f"EXPLAIN QUERY PLAN {statement}", *values)
+    ]
+    assert len(plans) > 15
+    through = [one for one in plans if one[0].startswith("SCAN") and one[0].split()[1] in LONG]
+    assert [one for one in through if not any(f" INDEX {name}" in one[0] for name in OF_FEW)] == []

@@ -1,0 +1,170 @@
+"""Parquet: ids of every exact type, refusal of inexact ones, and types as text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from support.manifest_files import parquet_of
+
+from batcher.errors import ManifestError
+from batcher.manifest import Defaults, open_manifest
+from batcher.model.submission import InvalidRow, Row
+
+TENCENT = Defaults(vendor="Tencent", definition="10")
+NUMBERS = [1397757897438985123, 9007199254740993]
+IDS = list(map(str, NUMBERS))
+
+
+def read(data: bytes) -> tuple[tuple[str, ...], list[Row | InvalidRow]]:
+    """The own columns and the rows of a manifest given as bytes."""
+    stdin = io.BytesIO(data)
+    with open_manifest("-", stdin=stdin, defaults=TENCENT, format_="parquet") as manifest:
+        return manifest.columns, list(manifest)
+
+
+def rows_of(columns: Mapping[str, pa.Array]) -> list[Row | InvalidRow]:
+    """The rows of a file of columns."""
+    return read(parquet_of(columns))[1]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(IDS),
+        pa.array(IDS, pa.large_string()),
+        pa.array(IDS).dictionary_encode(),
+        pa.array([text.encode() for text in IDS]),
+        pa.array(NUMBERS),
+        pa.array(NUMBERS, pa.uint64()),
+        pa.array(NUMBERS).dictionary_encode(),
+        pa.array([Decimal(number) for number in NUMBERS], pa.decimal128(19, 0)),
+        pa.array([Decimal(number) for number in NUMBERS], pa.decimal128(30, 4)),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_an_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
+    """Texts, whole numbers of 64 bits, decimals, and all of them by dictionary."""
+    assert [row.file_id for row in rows_of({"file_id": column}) if isinstance(row, Row)] == IDS
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([1.4e18]), "its type is double, which keeps 15 to 17 of an id's 19 digits"),
+        (pa.array([1.4e18], pa.float32()), "its type is float, which keeps"),
+        (pa.array([1.4e18]).dictionary_encode(), "its type is double"),
+        (pa.array([True]), "its type is bool; a file id is a string or an int64"),
+        (pa.array([["1"]]), "a file id is a string or an int64"),
+        (pa.array([dt.date(2024, 1, 1)]), "its type is date32"),
+    ],
+)
+def test_a_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str) -> None:
+    """Before any row is read, with the column and the reason."""
+    with pytest.raises(ManifestError) as caught:
+        rows_of({"room": pa.array(["a"]), "FileID": column})
+    assert str(caught.value).startswith("stdin, column FileID: ")
+    assert message in str(caught.value)
+
+
+def test_values_of_every_type_become_text() -> None:
+    """What is missing is empty, times are ISO 8601, numbers are plain, and what is nested is JSON."""
+    utc, moment = dt.UTC, dt.datetime.fromisoformat("2024-11-13T06:10:48.250")
+    columns = {
+        "file_id": pa.array(["12", None, "13"]),
+        "definition": pa.array([20.0, None, None]),
+        "offsets": pa.array([[1, 2.5], None, []]),
+        "at": pa.array([moment, None, None], pa.timestamp("ms")),
+        "zoned": pa.array([moment.replace(tzinfo=utc), None, None], pa.timestamp("ms", "UTC")),
+        "day": pa.array([dt.date(2024, 11, 13), None, None]),
+        "share": pa.array([0.1, float("nan"), None]),
+        "exact": pa.array([Decimal("1.10"), None, None]),
+        "yes": pa.array([True, None, False]),
+        "nested": pa.array([{"a": [1.0, None], "b": "晨"}, None, None]),
+        "empty": pa.nulls(3),
+        "took": pa.array([dt.timedelta(seconds=90), None, None]),
+        "big": pa.array([2**63, 1, 0], pa.uint64()),
+    }
+    first, missing, third = rows_of(columns)
+    assert isinstance(first, Row)
+    assert (first.parameters.definition, first.parameters.offsets) == ("20", ("1", "2.5"))
+    assert json.loads(first.extra or "") == {
+        "at": "2024-11-13T06:10:48.250",
+        "zoned": "2024-11-13T06:10:48.250Z",
+        "day": "2024-11-13",
+        "share": "0.1",
+        "exact": "1.1",
+        "yes": "true",
+        "nested": '{"a": [1, null], "b": "晨"}',
+        "empty": "",
+        "took": "0:01:30",
+        "big": "9223372036854775808",
+    }
+    assert isinstance(third, Row)
+    assert (
+        third.line,
+        *(json.loads(third.extra or "")[name] for name in ("yes", "big")),
+    ) == (3, "false", "0")
+    assert isinstance(missing, InvalidRow)
+    assert (missing.line, missing.column, missing.reason) == (2, "file_id", "is missing")
+
+
+def test_a_row_of_nothing_is_passed_over_and_counted() -> None:
+    """As a blank line is."""
+    columns = {"file_id": pa.array(["1", None, "3"]), "room": pa.array(["a", None, "b"])}
+    assert [row.line for row in rows_of(columns)] == [1, 3]
+
+
+def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
+    """The others are read."""
+    columns = {"file_id": pa.array([b"1", b"/\xff.mp4", b"3"]), "room": pa.array([b"a", b"b", b"\xfe"])}
+    good, fault, other = rows_of(columns)
+    assert isinstance(good, Row)
+    assert isinstance(fault, InvalidRow)
+    assert isinstance(other, InvalidRow)
+    assert (fault.line, fault.column, fault.reason) == (2, "file_id", "/\\xff.mp4 is not UTF-8 text")
+    assert (other.line, other.column, other.reason) == (3, "room", "\\xfe is not UTF-8 text")
+
+
+def test_a_string_column_that_is_no_text_inside_is_a_fault_too() -> None:
+    """Writers that do not look at what they write exist."""
+    bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"1", b"\xff2"]).buffers())
+    rows = rows_of({"file_id": bad})
+    assert [Row, InvalidRow] == list(map(type, rows))
+
+
+@pytest.mark.parametrize("spoil", ["cut", "page", "footer"])
+def test_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
+    """With its name, and the row where reading it went wrong."""
+    data = parquet_of(
+        {"file_id": pa.array([str(number) for number in range(20_000)])},
+        row_group_size=10_000,
+        compression="zstd",
+        use_dictionary=False,
+    )
+    if spoil == "cut":
+        data = data[:-10_000]
+    elif spoil == "page":
+        at = len(data) * 3 // 4
+        data = data[:at] + bytes(200) + data[at + 200 :]
+    else:
+        data = data[:-8] + b"\xff\xff\xff\x00" + data[-4:]
+    path = tmp_path / "a.parquet"
+    path.write_bytes(data)
+    with pytest.raises(ManifestError) as caught, open_manifest(str(path), defaults=TENCENT) as manifest:
+        list(manifest)
+    place = f"{path} row " if spoil == "page" else f"{path}: "
+    assert str(caught.value).startswith(place), caught.value
+    assert "the Parquet file cannot be read" in str(caught.value)
+
+
+def test_a_file_without_rows_is_a_manifest_without_rows() -> None:
+    """A night without work is no mistake."""
+    empty = parquet_of({"file_id": pa.array([], pa.string()), "room": pa.array([], pa.string())})
+    assert read(empty) == (("room",), [])

@@ -1,0 +1,219 @@
+"""What a run as a whole does about what comes back, without a network and without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from support.virtual_time import run_virtually
+
+from batcher.flowcontrol.pacer import Pacer
+from batcher.model.events import Notice, NotSubmitted
+from batcher.model.outcome import (
+    Answer,
+    Decision,
+    Disposition,
+    HttpRefusal,
+    NotSent,
+    Outcome,
+    ReplyLost,
+    Settlement,
+)
+from batcher.model.submission import (
+    Claim,
+    FileId,
+    Parameters,
+    SnapshotType,
+    State,
+    SubmissionId,
+    Tries,
+    Vendor,
+)
+from batcher.submit.governor import Governor, MaxFailures
+
+CLAIM = Claim(
+    SubmissionId(1), FileId("1"), Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, definition="10"), 1
+)
+LOST = ReplyLost("no answer came")
+
+
+class Probed:
+    """A service that answers probes as it is told, one after the other, then always alike."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.probes = 0
+
+    async def probe(self) -> Outcome:
+        """The next outcome."""
+        self.probes += 1
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+class Run:
+    """A governor and what it was heard to say."""
+
+    def __init__(self, *probed: Outcome, max_failures: str = "off") -> None:
+
+        clock = asyncio.get_running_loop().time
+        self.client = Probed(*(probed or (Answer(2),)))
+        self.pacer = Pacer(20, clock)
+        self.halted: list[str] = []
+        self.told: list[str] = []
+        self.governor = Governor(
+            self.pacer,
+            self.client,
+            MaxFailures.parse(max_failures),
+            halt=self.halted.append,
+            tell=self._hear,
+            clock=clock,
+        )
+
+    def _hear(self, notice: Notice) -> None:
+        if not isinstance(notice, NotSubmitted):
+            self.told.append(notice.words)
+
+    async def heed(self, outcome: Outcome, decision: Decision, state: State = State.PENDING) -> None:
+        """Let the governor hear of one settlement."""
+        await self.governor.heed(Settlement(CLAIM, outcome, Disposition(decision, state, Tries())))
+
+
+SILENT: Sequence[Outcome] = (NotSent("Connection refused"), LOST)
+
+
+@pytest.mark.parametrize("outcome", SILENT)
+def test_five_silent_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
+    """Four calls without an answer are nothing; the fifth makes the run wait and probe until one answers."""
+
+    async def scenario() -> None:
+        run = Run(NotSent("refused"), NotSent("refused"), Answer(2))
+        for _ in range(4):
+            await run.heed(outcome, Decision.AGAIN)
+        assert run.client.probes == 0
+        await run.heed(outcome, Decision.AGAIN)
+        assert run.client.probes == 3
+        assert not run.pacer.held
+        assert len(run.told) == 2
+
+    run_virtually(scenario())
+
+
+def test_an_answer_in_between_is_no_outage() -> None:
+    """Calls without an answer count only in a row."""
+
+    async def scenario() -> None:
+        run = Run()
+        for _ in range(3):
+            for _ in range(4):
+                await run.heed(LOST, Decision.IN_DOUBT)
+            await run.heed(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
+        assert run.client.probes == 0
+
+    run_virtually(scenario())
+
+
+def test_an_unreadable_answer_is_an_answer() -> None:
+    """A gateway that answers rubbish is reachable: that is no outage."""
+
+    async def scenario() -> None:
+        run = Run()
+        for _ in range(20):
+            await run.heed(ReplyLost("the answer was cut off", http_status=502), Decision.IN_DOUBT)
+        assert run.client.probes == 0
+
+    run_virtually(scenario())
+
+
+def test_probes_come_ever_more_rarely_and_at_least_every_minute() -> None:
+    """The pauses between probes grow, up to a minute."""
+
+    async def scenario() -> None:
+
+        run = Run(*[NotSent("refused")] * 30, Answer(2))
+        began = asyncio.get_running_loop().time()
+        for _ in range(5):
+            await run.heed(LOST, Decision.IN_DOUBT)
+        lasted = asyncio.get_running_loop().time() - began
+        assert run.client.probes == 31
+        assert 60 * 15 < lasted < 60 * 31
+
+    run_virtually(scenario())
+
+
+def test_a_fault_of_the_account_found_by_a_probe_halts() -> None:
+    """When the endpoint is back and refuses the account, the run halts."""
+
+    async def scenario() -> None:
+        run = Run(Answer(3))
+        for _ in range(5):
+            await run.heed(LOST, Decision.IN_DOUBT)
+        assert len(run.halted) == 1
+        assert "code 3" in run.halted[0]
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("probed", "halts"), [(Answer(7), True), (Answer(2), False), (Answer(6), False)])
+def test_code_7_after_successes_is_asked_about_once(probed: Answer, halts: bool) -> None:
+    """A second 7 halts; any other answer means that it was the rate, and the pace falls."""
+
+    async def scenario() -> None:
+        run = Run(probed)
+        await run.heed(Answer(7), Decision.PROBE)
+        assert (len(run.halted), run.client.probes) == (int(halts), 1)
+        assert halts or run.pacer.pace_per_s < run.pacer.pace.cap_per_s
+
+    run_virtually(scenario())
+
+
+def test_too_frequent_slows_a_little_and_retry_after_holds() -> None:
+    """A refusal takes a little off the pace; the service's own time is waited for."""
+
+    async def scenario() -> None:
+        run = Run()
+        await run.heed(Answer(6), Decision.SLOW_DOWN)
+        assert 0.95 < run.pacer.pace_per_s / run.pacer.pace.cap_per_s < 0.99
+        assert not run.pacer.held
+        assert run.governor.why_slow is not None
+        await run.heed(HttpRefusal(503, retry_after_s=7.0), Decision.SLOW_DOWN)
+        assert run.pacer.held
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("limit", "ends", "halts"),
+    [
+        ("3", [True] * 2, False),
+        ("3", [True, False, True, False, True], True),
+        ("50%", [True] * 199, False),
+        ("50%", [True, False] * 100 + [True], True),
+        ("50%", [True, False, False] * 100, False),
+        ("off", [True] * 500, False),
+    ],
+)
+def test_failures_halt_at_their_limit(limit: str, ends: list[bool], halts: bool) -> None:
+    """A number counts this run's failures; a share is of the last 200 that ended and needs 200."""
+
+    async def scenario() -> None:
+        run = Run(max_failures=limit)
+        for failed in ends:
+            state = State.REJECTED if failed else State.SUBMITTED
+            await run.heed(Answer(41003 if failed else 0), Decision(state.value), state)
+        assert bool(run.halted) is halts
+
+    run_virtually(scenario())
+
+
+def test_a_stopped_run_probes_no_more() -> None:
+    """Once the run is stopped, silence begins no outage."""
+
+    async def scenario() -> None:
+        run = Run()
+        run.pacer.stop()
+        for _ in range(20):
+            await run.heed(LOST, Decision.IN_DOUBT)
+        assert (run.client.probes, run.told) == (0, [])
+
+    run_virtually(scenario())

@@ -1,0 +1,281 @@
+"""What goes into a query and what is read out of an answer."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.specimens import AT_1_AND_2_S, EVERY_2_S, HUAWEI_ID, TASK, TENCENT_ID
+
+from batcher.model.submission import FileId, Parameters, SnapshotType, Vendor
+from batcher.zego.wire import Envelope, encoded, harmless, media_thumbnails, read_answer
+
+# The documentation's own examples, MediaThumbnails.
+EXAMPLE_HUAWEI = (
+    "Action=MediaThumbnails&Vendor=Huawei"
+    "&FileId=/record/pickrecord/command_record/clarechen_test/2024-11-13-06-10-48.mp4"
+    "&Interval=2&Type=SampleSnapshot"
+)
+EXAMPLE_TENCENT = (
+    "Action=MediaThumbnails&Vendor=Tencent&FileId=1397757897438985100&Definition=10"
+    "&ExtTimeOffsetSet[]=1&ExtTimeOffsetSet[]=2&Type=SnapshotByTimeOffset"
+)
+EXAMPLE_ANSWER = """{
+    "Code":0,
+    "Message":"success",
+    "Data":{
+        "Tencent":{
+            "TaskId":"1500030200-procedurev2-afc1fe7dfe51cd88a5d588cacba53393tt0",
+            "RequestId":"474284b3-d722-490a-ba2c-de0b472eab83"}
+    }
+}"""
+INNER = "474284b3-d722-490a-ba2c-de0b472eab83"
+
+
+@pytest.mark.parametrize(
+    ("example", "file_id", "asked"),
+    [(EXAMPLE_HUAWEI, HUAWEI_ID, EVERY_2_S), (EXAMPLE_TENCENT, TENCENT_ID, AT_1_AND_2_S)],
+)
+def test_the_documented_requests_are_written_as_documented(
+    example: str, file_id: FileId, asked: Parameters
+) -> None:
+    """The documentation's example requests come out with the same parameters in the same order."""
+    expected = [tuple(part.split("=", 1)) for part in example.split("&")]
+    assert expected == media_thumbnails(file_id, asked)
+    assert expected == parse_qsl(encoded(media_thumbnails(file_id, asked)), strict_parsing=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10"), ["Definition", "Type"]),
+        (
+            Parameters(Vendor.HUAWEI, SnapshotType.BY_TIME_OFFSET, "", "2", ("1",)),
+            ["Interval", "ExtTimeOffsetSet[]", "Type"],
+        ),
+    ],
+)
+def test_only_what_has_an_effect_is_sent(asked: Parameters, names: list[str]) -> None:
+    """A vendor is sent the parameters that mean something to it, and no others."""
+    assert ["Action", "Vendor", "FileId", *names] == [name for name, _ in media_thumbnails(TENCENT_ID, asked)]
+
+
+def test_the_harmless_call_names_no_recording() -> None:
+    """The call that proves the credentials can start no task, since it names no file."""
+    assert harmless() == [("Action", "MediaThumbnails")]
+
+
+@pytest.mark.parametrize(
+    "file_id",
+    [
+        "/a b/c+d.mp4",
+        "/a%20b.mp4",
+        "/a&FileId=other&b",
+        "/a=b;c?d#e.mp4",
+        "/录制/中文 文件.mp4",
+        "/emoji/😀.mp4",
+        "//double//slashes/../dots",
+        "'\"<>\\^`{|}~[]@:!$()*,",
+        "a\u00a0b\u3000c",
+    ],
+)
+def test_awkward_file_ids_arrive_as_they_are(file_id: str) -> None:
+    """Any character of a file id comes out of the query string as it went in."""
+    query = media_thumbnails(FileId(file_id), EVERY_2_S)
+    assert dict(parse_qsl(encoded(query), strict_parsing=True))["FileId"] == file_id
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), min_size=1))
+def test_any_query_round_trips_in_plain_ascii(query: list[tuple[str, str]]) -> None:
+    """A query string is ASCII without blanks, and reads back as the names and values it was made of."""
+    text = encoded(query)
+    assert text.isascii()
+    assert not set(text) & set(" +#?\"'<>[]")
+    assert query == parse_qsl(text, strict_parsing=True)
+
+
+def test_the_documented_answer_is_read() -> None:
+    """The documentation's example answer, a plain object and without a RequestId, gives both inner ids."""
+    assert Envelope(0, "success", None, INNER, TASK) == read_answer(EXAMPLE_ANSWER.encode(), Vendor.TENCENT)
+
+
+PARTS = {
+    Vendor.TENCENT: {"TaskId": TASK, "RequestId": INNER},
+    Vendor.HUAWEI: {"task_id": "289665200"},
+}
+
+
+def answer(**fields: object) -> bytes:
+    """A successful answer's body with fields replaced."""
+    return json.dumps({"Code": 0, "Message": "success", "RequestId": "outer"} | fields).encode()
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+@pytest.mark.parametrize("shape", ["object", "list", "list with others"])
+def test_both_shapes_of_the_vendors_part_are_read(vendor: Vendor, shape: str) -> None:
+    """The vendor's part may be an object or a list of objects; unknown fields change nothing."""
+    part = PARTS[vendor] | {"New": {"TaskId": "not this"}, "Others": [1]}
+    shaped = {"object": part, "list": [part], "list with others": [None, "text", part, {"TaskId": "late"}]}
+    read = read_answer(answer(Data={vendor.value: shaped[shape], "More": []}, Extra=[1]), vendor)
+    expected = PARTS[vendor].get("TaskId") or PARTS[vendor]["task_id"]
+    assert read is not None
+    assert ("outer", expected) == (read.request_id, read.task_id)
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+def test_the_other_vendors_part_is_not_read(vendor: Vendor) -> None:
+    """A task id in another vendor's part, or beside the parts, is not taken for ours."""
+    (other,) = set(Vendor) - {vendor}
+    read = read_answer(answer(Data={other.value: PARTS[other], "TaskId": "1"}, TaskId="2"), vendor)
+    assert Envelope(0, "success", "outer", None, None) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("289665200", "289665200"),
+        ("  289665200\n", "289665200"),
+        (289665200, "289665200"),
+        (1397757897438985100123, "1397757897438985100123"),
+        (0, "0"),
+        ("", None),
+        ("   ", None),
+        (None, None),
+        (True, None),
+        (1.5, None),
+        ([1], None),
+        ({"id": 1}, None),
+    ],
+)
+@pytest.mark.parametrize("vendor", Vendor)
+def test_a_task_id_is_text_or_a_whole_number(vendor: Vendor, value: object, expected: str | None) -> None:
+    """A task id is read from text or a whole number; anything else is no readable task id."""
+    name = "TaskId" if vendor is Vendor.TENCENT else "task_id"
+    read = read_answer(answer(Data={vendor.value: {name: value}}), vendor)
+    assert read is not None
+    assert expected == read.task_id
+
+
+def test_a_refusal_has_no_task_id() -> None:
+    """A task id beside a code other than 0 is not taken."""
+    read = read_answer(answer(Code=1000, Data={"Tencent": PARTS[Vendor.TENCENT]}), Vendor.TENCENT)
+    assert Envelope(1000, "success", "outer", INNER, None) == read
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], "text", 7, {"Tencent": None}, {"Tencent": "x"}, {"Tencent": []}, {"Tencent": [[]]}]
+)
+def test_a_success_without_a_readable_part_has_no_task_id(data: object) -> None:
+    """A missing or odd vendor's part leaves code and message readable and the task id empty."""
+    expected = Envelope(0, "success", "outer", None, None)
+    assert expected == read_answer(answer(Data=data), Vendor.TENCENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("-1", -1),
+        ("0.0", 0),
+        ("1e3", 1000),
+        ('"1000"', 1000),
+        ('" 7 "', 7),
+        ('"-1"', -1),
+        ("100000004", 100000004),
+        ("1.5", None),
+        ("true", None),
+        ("false", None),
+        ("null", None),
+        ("[0]", None),
+        ('{"Code":0}', None),
+        ('""', None),
+        ('"-"', None),
+        ('"zero"', None),
+        ('"--5"', None),
+        ('"0x10"', None),
+        ("NaN", None),
+        ("Infinity", None),
+        ("1e400", None),
+    ],
+)
+def test_a_code_is_a_whole_number_or_its_text(text: str, expected: int | None) -> None:
+    """A Code is readable as a whole number or its text; any other value is no readable Code."""
+    read = read_answer(f'{{"Code":{text},"Message":"m"}}'.encode(), None)
+    assert expected == (read.code if read else None)
+
+
+@pytest.mark.parametrize("text", ["1e300", "1" + "0" * 30, '"' + "9" * 30 + '"', '"' + "9" * 5000 + '"'])
+def test_a_code_that_no_database_can_keep_is_not_readable(text: str) -> None:
+    """A Code beyond 64 bits is no code of the service's, and nothing that could be recorded."""
+    assert read_answer(f'{{"Code":{text}}}'.encode(), None) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"<html><body>502 Bad Gateway</body></html>",
+        b"{}",
+        b"[]",
+        b"0",
+        b'"Code"',
+        b"null",
+        b'{"code":0}',
+        b'{"Message":"success"}',
+        EXAMPLE_ANSWER.encode()[:-2],
+        EXAMPLE_ANSWER.encode()[:40],
+        b'{"Code":0,"Message":"\xff\xfe"}',
+        b"\x00\x01\x02",
+        b"[" * 100_000,
+        b'{"Code":0,"Data":' + b"[" * 100_000,
+        b'{"Code":' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_a_body_without_a_readable_code_is_no_answer(body: bytes) -> None:
+    """A body that is not whole JSON with a Code says nothing definite, whatever it is."""
+    assert read_answer(body, Vendor.TENCENT) is None
+
+
+def test_a_byte_order_mark_is_no_obstacle() -> None:
+    """An answer that begins with a byte-order mark is read."""
+    read = read_answer(b"\xef\xbb\xbf" + EXAMPLE_ANSWER.encode(), Vendor.TENCENT)
+    assert read is not None
+    assert read.task_id == TASK
+
+
+def test_texts_of_an_answer_can_be_written_down() -> None:
+    """Half a surrogate pair in an answer's texts does not reach the ledger, which cannot keep it."""
+    body = (
+        rb'{"Code":0,"Message":"\ud800","RequestId":"\udfff",'
+        rb'"Data":{"Tencent":{"TaskId":"t","RequestId":"\ud800"}}}'
+    )
+    read = read_answer(body, Vendor.TENCENT)
+    assert read is not None
+    "".join([read.message, read.request_id or "", read.vendor_request_id or ""]).encode()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["Tencent", "Huawei", "TaskId", "task_id", "RequestId"]), inner)
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["Code", "Message", "RequestId", "Data"]), JSON))
+def test_any_json_is_read_without_a_fault(body: dict[str, object]) -> None:
+    """Whatever JSON comes, it is an envelope with a whole number as its code, or no answer."""
+    read = read_answer(json.dumps(body).encode(), Vendor.TENCENT)
+    assert read is None or type(read.code) is int
+
+
+@given(st.binary())
+def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
+    """Whatever bytes come, reading them raises nothing."""
+    read = read_answer(body, Vendor.HUAWEI)
+    assert read is None or type(read.code) is int
