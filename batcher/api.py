@@ -30,24 +30,24 @@ from batcher.errors import (
     NotALedger,
     SettingsError,
 )
-from batcher.exit_codes import Exit
-from batcher.flowcontrol.rate_meter import Pace
+from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
-    Asker,
-    Ledger,
     LedgerReader,
+    LockClient,
+    RunLedger,
     ledger_path,
     open_for_reading,
     open_for_writing,
     take_lock,
 )
 from batcher.manifest import Defaults, join_results
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
-from batcher.model.events import Notice, Tell, to_nobody
-from batcher.model.records import InvalidRowRecord, Load
+from batcher.model.events import Event, OnEvent, ignore_event
+from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
-from batcher.report.counts import Figures, figures
+from batcher.report.counts import Counts, figures
 from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import Summary
 from batcher.submit.governor import MaxFailures
@@ -61,25 +61,25 @@ __all__ = [
     "Account",
     "BatcherError",
     "BindingError",
+    "Counts",
+    "CurrentRate",
     "Defaults",
-    "Exit",
-    "Figures",
-    "HowToRead",
+    "Event",
+    "ExitCode",
     "InDoubtPolicy",
     "InvalidRowRecord",
+    "Ledger",
     "LedgerBusy",
     "LedgerError",
     "LedgerMissing",
     "LedgerTooNew",
-    "Load",
-    "Loaded",
+    "LedgerView",
+    "LoadRecord",
+    "LoadResult",
     "ManifestError",
     "MaxFailures",
     "NotALedger",
-    "Notice",
-    "OpenLedger",
-    "Pace",
-    "ReadLedger",
+    "ReadOptions",
     "Result",
     "RowStatus",
     "RunSettings",
@@ -98,16 +98,16 @@ _Path = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What a load has brought."""
 
-    loads: tuple[Load, ...]
+    loads: tuple[LoadRecord, ...]
     """One for each manifest."""
     warnings: tuple[str, ...]
     """What a person should hear of the manifests."""
 
 
-class ReadLedger:
+class LedgerView:
     """A ledger to be read, also while a run of it goes on, here or in another process.
 
     Made by :func:`read_ledger`. Every method raises LedgerError when the ledger cannot be read or is closed.
@@ -123,7 +123,7 @@ class ReadLedger:
         return self._reader.path
 
     async def results(
-        self, manifest: _Path | None = None, *, how: HowToRead | None = None
+        self, manifest: _Path | None = None, *, how: ReadOptions | None = None
     ) -> AsyncIterator[Result]:
         """All submissions with what became of them, in the order they were first asked for.
 
@@ -138,7 +138,7 @@ class ReadLedger:
             ManifestError: the manifest cannot be used; or its rest, after all results before.
         """
         if manifest is not None:
-            async with aclosing(self._results_of_rows(os.fspath(manifest), how or HowToRead())) as results:
+            async with aclosing(self._results_of_rows(os.fspath(manifest), how or ReadOptions())) as results:
                 async for result in results:
                     yield result
             return
@@ -148,7 +148,7 @@ class ReadLedger:
                 yield result_of(record)
             last = page[-1].id
 
-    async def _results_of_rows(self, source: str, how: HowToRead) -> AsyncGenerator[Result, None]:
+    async def _results_of_rows(self, source: str, how: ReadOptions) -> AsyncGenerator[Result, None]:
         self._readable()
         async with join_results.opened(source, how) as manifest:
             async for page in join_results.matched(manifest, lambda ids: self._readable().records_of(ids)):
@@ -163,7 +163,7 @@ class ReadLedger:
         found = await self._readable().records_of(map(FileId, file_ids))
         return [result_of(record) for record in found]
 
-    async def figures(self) -> Figures:
+    async def figures(self) -> Counts:
         """How many submissions stand in each state, and which codes came back."""
         return figures(await self._readable().tallies())
 
@@ -171,7 +171,7 @@ class ReadLedger:
         """The rows of manifests that cannot be sent, with the reasons, in the order they were met."""
         return await self._readable().invalid_rows()
 
-    async def loads(self) -> list[Load]:
+    async def loads(self) -> list[LoadRecord]:
         """Every reading of a manifest, oldest first."""
         return await self._readable().loads()
 
@@ -183,10 +183,10 @@ class ReadLedger:
         return self._reader
 
 
-class OpenLedger(ReadLedger):
+class Ledger(LedgerView):
     """A ledger to load, run and read, until closed this program's alone. Made by :func:`open_ledger`."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: RunLedger) -> None:
         super().__init__(ledger)
         self._ledger = ledger
         self._at_work: str | None = None
@@ -195,7 +195,9 @@ class OpenLedger(ReadLedger):
         self._runner: Runner | None = None
         self._stops_wanted = 0
 
-    async def load(self, *manifests: _Path, how: HowToRead | None = None, tell: Tell = to_nobody) -> Loaded:
+    async def load(
+        self, *manifests: _Path, how: ReadOptions | None = None, tell: OnEvent = ignore_event
+    ) -> LoadResult:
         """Load manifests; sends nothing. What the ledger has already stays as it is.
 
         Args:
@@ -208,7 +210,7 @@ class OpenLedger(ReadLedger):
             LedgerBusy: this program is loading or running this ledger already.
             LedgerError: the ledger cannot be written.
         """
-        how = how or HowToRead()
+        how = how or ReadOptions()
         with self._working("a load"):
             before = {load.id for load in await self.loads()}
             async with _prepared(manifests, how) as prepared:
@@ -216,7 +218,7 @@ class OpenLedger(ReadLedger):
                 await load_alone(self._ledger, prepared, tell)
                 warnings = tuple(text for one in prepared for text in one.warnings)
             new = [load for load in await self.loads() if load.id not in before]
-            return Loaded(tuple(new), warnings)
+            return LoadResult(tuple(new), warnings)
 
     async def run(
         self,
@@ -224,10 +226,10 @@ class OpenLedger(ReadLedger):
         settings: RunSettings | None = None,
         *,
         manifests: Sequence[_Path] = (),
-        how: HowToRead | None = None,
+        how: ReadOptions | None = None,
         endpoint: str = DEFAULT_ENDPOINT,
         timeout_s: float = 30.0,
-        tell: Tell = to_nobody,
+        tell: OnEvent = ignore_event,
     ) -> Summary:
         """Submit everything open, and what manifests bring, as far as the settings let it go.
 
@@ -256,7 +258,7 @@ class OpenLedger(ReadLedger):
             LedgerBusy: this program is loading or running this ledger already.
             LedgerError: the ledger cannot be used, or not be read any more after the run.
         """
-        settings, how = settings or RunSettings(), how or HowToRead()
+        settings, how = settings or RunSettings(), how or ReadOptions()
         service = usable_service(account, endpoint, timeout_s, settings)
         listener = _Listener(tell)
         with self._working("a run"):
@@ -288,7 +290,7 @@ class OpenLedger(ReadLedger):
             self._stops_wanted += 1
 
     @property
-    def pace(self) -> Pace | None:
+    def pace(self) -> CurrentRate | None:
         """How fast the run goes at this moment; None without one."""
         return None if self._runner is None else self._runner.pace
 
@@ -343,7 +345,7 @@ class OpenLedger(ReadLedger):
 
 
 @asynccontextmanager
-async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[OpenLedger]:
+async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledger]:
     """Open a ledger for loading and running; it is made where there is none. Use with ``async with``.
 
     Args:
@@ -355,8 +357,8 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Open
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
     place = ledger_path(os.fspath(path))
-    lock = await take_lock(place, Asker("a program that uses the library", wait_s or None))
-    ledger = OpenLedger(await open_for_writing(place, lock))
+    lock = await take_lock(place, LockClient("a program that uses the library", wait_s or None))
+    ledger = Ledger(await open_for_writing(place, lock))
     try:
         yield ledger
     finally:
@@ -364,7 +366,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Open
 
 
 @asynccontextmanager
-async def read_ledger(path: _Path) -> AsyncIterator[ReadLedger]:
+async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
     """Open a ledger for reading alone, whoever else runs it. Use with ``async with``.
 
     Raises:
@@ -373,7 +375,7 @@ async def read_ledger(path: _Path) -> AsyncIterator[ReadLedger]:
         LedgerBusy: it must be upgraded, and a run of an older version holds it.
     """
     reader = await open_for_reading(ledger_path(os.fspath(path)))
-    ledger = ReadLedger(reader)
+    ledger = LedgerView(reader)
     try:
         yield ledger
     finally:
@@ -382,7 +384,7 @@ async def read_ledger(path: _Path) -> AsyncIterator[ReadLedger]:
 
 
 @asynccontextmanager
-async def _prepared(manifests: Sequence[_Path], how: HowToRead) -> AsyncIterator[list[Prepared]]:
+async def _prepared(manifests: Sequence[_Path], how: ReadOptions) -> AsyncIterator[list[Prepared]]:
     """Manifests opened and judged; closed again, loaded or not."""
     names = [os.fspath(one) for one in manifests]
     preparing = asyncio.create_task(in_thread(prepare_all, names, how), name="preparing")
@@ -410,12 +412,12 @@ def _close_unwanted(preparing: asyncio.Task[list[Prepared]]) -> None:
 class _Listener:
     """Hands notices on; when whoever listens fails, the run is stopped in order and the failure kept."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: OnEvent) -> None:
         self._tell = tell
         self.runner: Runner | None = None
         self.error: Exception | None = None
 
-    def tell(self, notice: Notice) -> None:
+    def tell(self, notice: Event) -> None:
         if self.error is not None:
             return
         try:

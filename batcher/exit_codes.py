@@ -10,7 +10,7 @@ from pathlib import Path
 TIME_OVER = "its time was over"
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """Exit codes, as they are promised."""
 
     DONE = 0
@@ -24,7 +24,7 @@ class Exit(IntEnum):
     SIGTERM = 143
 
 
-_PRECEDENCE = (Exit.LEDGER, Exit.HALTED, Exit.SIGINT, Exit.SIGTERM, Exit.USAGE)
+_PRECEDENCE = (ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.USAGE)
 """Why a run stopped early, weightiest first."""
 
 
@@ -37,20 +37,20 @@ def defect(exc: Exception) -> str:
     )
 
 
-def heaviest(codes: Iterable[Exit]) -> Exit:
+def heaviest(codes: Iterable[ExitCode]) -> ExitCode:
     """Which of several exit codes holds."""
     given = set(codes)
     return next(code for code in PRECEDENCE if code in given)
 
 
 PRECEDENCE = (
-    Exit.LEDGER,
-    Exit.HALTED,
-    Exit.SIGINT,
-    Exit.SIGTERM,
-    Exit.WORK_LEFT,
-    Exit.USAGE,
-    Exit.TROUBLE,
-    Exit.DONE,
+    ExitCode.LEDGER,
+    ExitCode.HALTED,
+    ExitCode.SIGINT,
+    ExitCode.SIGTERM,
+    ExitCode.WORK_LEFT,
+    ExitCode.USAGE,
+    ExitCode.TROUBLE,
+    ExitCode.DONE,
 )
 """As exit codes are promised, weightiest first."""

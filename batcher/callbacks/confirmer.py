@@ -14,16 +14,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from batcher.errors import LedgerError
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.retry_policy import Kind, kind_of
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
-from batcher.model.events import ClaimChecked, Tell, to_nobody
+from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported
 from batcher.model.task import Effect, TaskReport
 from batcher.track.poll_policy import NO_TASK
-from batcher.track.tracker import Service, Tracker, TrackSettings
+from batcher.track.tracker import PollClient, Tracker, TrackSettings
 from batcher.zego.client import Wire
 
 CHECKS_PER_S = 1.0
@@ -39,7 +39,7 @@ HALTED_S = 600.0
 """How long until a service is asked again that refuses us as a whole."""
 
 
-class Claims:
+class ClaimedTasks:
     """Of a ledger's tasks those alone that a callback has called ended: the tracker's book of them."""
 
     def __init__(self, ledger: CallbackLedger) -> None:
@@ -76,7 +76,9 @@ class Confirmer:
         tell: told of every doubt that was looked into.
     """
 
-    def __init__(self, ledger: CallbackLedger, client: Service | None, tell: Tell = to_nobody) -> None:
+    def __init__(
+        self, ledger: CallbackLedger, client: PollClient | None, tell: OnEvent = ignore_event
+    ) -> None:
         self._ledger = ledger
         self._client = client
         self._tell = tell
@@ -110,7 +112,7 @@ class Confirmer:
         if isinstance(outcome, TaskReport):
             known = outcome.status != NO_TASK
             return await (self._ledger.confirm(check) if known else self._ledger.deny(check))
-        if isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT):
+        if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
             return await self._ledger.deny(check)
         if outcome is not HELD_BACK:
             await self._ledger.put_off(check, self._later_s(outcome))
@@ -119,16 +121,16 @@ class Confirmer:
     def _later_s(self, outcome: NotReported) -> float:
         delay_s = getattr(outcome, "retry_after_s", None)
         if isinstance(outcome, HttpRefusal) or (
-            isinstance(outcome, Answer) and kind_of(outcome.code) is Kind.SLOW_DOWN
+            isinstance(outcome, Answer) and kind_of(outcome.code) is CodeKind.SLOW_DOWN
         ):
             self._pacer.slow_down(delay_s)
-        halts = isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.HALT, Kind.CREDENTIALS)
+        halts = isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.HALT, CodeKind.CREDENTIALS)
         return HALTED_S if halts else max(delay_s or 0.0, LATER_S)
 
 
 @asynccontextmanager
 async def doubts_confirmed(
-    ledger: CallbackLedger, client: Service, tell: Tell = to_nobody
+    ledger: CallbackLedger, client: PollClient, tell: OnEvent = ignore_event
 ) -> AsyncIterator[None]:
     """Confirm what a listener without an account has left, before the block and while it goes on."""
     confirmer = Confirmer(ledger, client, tell)
@@ -164,10 +166,10 @@ class Confirmation:
     def __init__(
         self,
         ledger: CallbackLedger,
-        client: Service | None,
+        client: PollClient | None,
         rate_per_s: float,
         *,
-        tell: Tell,
+        tell: OnEvent,
         warn: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
@@ -201,12 +203,12 @@ class Confirmation:
                 await asyncio.sleep(LATER_S)
             await _either(self._came.wait(), LOOK_EVERY_S)
 
-    async def _poll(self, client: Service) -> None:
+    async def _poll(self, client: PollClient) -> None:
         settings = TrackSettings(self._rate_per_s, concurrency=8, follow=True)
         while True:
-            tracker = Tracker(Claims(self._ledger), client, settings, tell=self._tell)
+            tracker = Tracker(ClaimedTasks(self._ledger), client, settings, tell=self._tell)
             ended = await tracker.run()
-            pause_s = HALTED_S if ended.exit is Exit.HALTED else LATER_S
+            pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
             self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")
             await asyncio.sleep(pause_s)
 

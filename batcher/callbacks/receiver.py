@@ -25,7 +25,7 @@ from batcher.manifest import Defaults
 from batcher.manifest.columns import read_columns
 from batcher.manifest.rows import read_rows
 from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, event_of
-from batcher.model.events import CallbackRefused, CallbackTaken, Tell, to_nobody
+from batcher.model.events import CallbackRefused, CallbackTaken, OnEvent, ignore_event
 from batcher.model.submission import InvalidRow, Row, Vendor
 from batcher.zego.callbacks import is_signed, read_callback
 
@@ -106,7 +106,7 @@ class Receiver:
         acceptance: Acceptance,
         *,
         submissions: NewSubmissions | None = None,
-        tell: Tell = to_nobody,
+        tell: OnEvent = ignore_event,
         taken: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -126,7 +126,7 @@ class Receiver:
         """
         try:
             answer = await self._answer(request, heard)
-        except _Refusal as refusal:
+        except _CallbackRefusal as refusal:
             self._tell(CallbackRefused(refusal.why, refusal.status, request.remote))
             answer = web.Response(status=refusal.status, text="refused\n", headers=refusal.headers)
         answer.force_close()
@@ -136,42 +136,42 @@ class Receiver:
         if request.path == HEALTH and request.method in {"GET", "HEAD"}:
             return await self._health()
         if self._acceptance.path not in (None, request.path):
-            raise _Refusal(404, "nobody listens at this path")
+            raise _CallbackRefusal(404, "nobody listens at this path")
         if request.method != "POST":
-            raise _Refusal(405, "it is no POST", Allow="POST")
+            raise _CallbackRefusal(405, "it is no POST", Allow="POST")
         body = await self._body(request)
         heard()
         callback = self._read(body)
         if not is_signed(callback.seal, self._acceptance.secret):
-            raise _Refusal(401, "its signature is wrong")
+            raise _CallbackRefusal(401, "its signature is wrong")
         if abs(self._clock() - callback.seal.timestamp) > self._acceptance.max_age_s:
-            raise _Refusal(401, "its time is too far from ours")
+            raise _CallbackRefusal(401, "its time is too far from ours")
         if self._acceptance.app_id and callback.seal.app_id not in (None, self._acceptance.app_id):
-            raise _Refusal(401, "it is of another AppId")
+            raise _CallbackRefusal(401, "it is of another AppId")
         await self._take(callback)
         return web.Response(text="ok\n")
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise _Refusal(415, "its body is packed")
+            raise _CallbackRefusal(415, "its body is packed")
         if (request.content_length or 0) > self._acceptance.max_body_bytes:
-            raise _Refusal(413, "its body is too long")
+            raise _CallbackRefusal(413, "its body is too long")
         body = b""
         try:
             async with asyncio.timeout(REQUEST_S):
                 while more := await request.content.readany():
                     body += more
                     if len(body) > self._acceptance.max_body_bytes:
-                        raise _Refusal(413, "its body is too long")
+                        raise _CallbackRefusal(413, "its body is too long")
         except TimeoutError:
-            raise _Refusal(408, "its body did not come") from None
+            raise _CallbackRefusal(408, "its body did not come") from None
         return body
 
     def _read(self, body: bytes) -> Callback:
         try:
             return read_callback(body)
         except UnreadableCallback as exc:
-            raise _Refusal(400, str(exc)) from None
+            raise _CallbackRefusal(400, str(exc)) from None
 
     async def _take(self, callback: Callback) -> None:
         """Have a callback kept; the sender hears of it once it is on disk."""
@@ -179,9 +179,9 @@ class Receiver:
         try:
             taken = await self._ledger.take(callback, _content(callback), row)
         except LedgerError as exc:
-            raise _Refusal(503, str(exc), **{"Retry-After": str(RETRY_AFTER_S)}) from exc
+            raise _CallbackRefusal(503, str(exc), **{"Retry-After": str(RETRY_AFTER_S)}) from exc
         if taken is None:
-            raise _Refusal(409, "another callback came under its nonce and time")
+            raise _CallbackRefusal(409, "another callback came under its nonce and time")
         task_id, file_id = getattr(callback, "task_id", None), getattr(callback, "file_id", None)
         self._tell(CallbackTaken(event_of(callback), taken.effect, taken.again, task_id, file_id))
         self._taken()
@@ -195,7 +195,7 @@ class Receiver:
         return web.Response(text="ok\n")
 
 
-class _Refusal(Exception):
+class _CallbackRefusal(Exception):
     """A request is not taken."""
 
     def __init__(self, status: int, why: str, **headers: str) -> None:

@@ -25,11 +25,11 @@ from batcher.report.summary import Summary, ledger_option
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
-    Errands,
     Hook,
+    HookCalls,
     NoApprise,
     Note,
-    Occasion,
+    NotifyOn,
     hooks_at,
     is_failure,
     is_wanted,
@@ -98,11 +98,11 @@ class Announcer:
         self._of = of
         self._console = console
         self._settings = examine_settings(flags, config).settings
-        self._occasion = Occasion(self._settings.notify_on)
-        self._errands = Errands()
+        self._occasion = NotifyOn(self._settings.notify_on)
+        self._errands = HookCalls()
         self._closing: Closing | None = None
         self._ping_url = self._address_of_pings() if of.ping else None
-        self._hooks = {} if self._occasion is Occasion.NEVER else self._find_hooks()
+        self._hooks = {} if self._occasion is NotifyOn.NEVER else self._find_hooks()
 
     def begin(self) -> None:
         """Tell that the command begins; nobody waits for that."""

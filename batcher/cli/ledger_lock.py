@@ -12,7 +12,7 @@ from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
-from batcher.ledger import Asker, LedgerLock, Purpose, take_lock
+from batcher.ledger import LedgerLock, LockClient, Purpose, take_lock
 
 
 async def lock_for(
@@ -29,7 +29,7 @@ async def lock_for(
         LedgerError: it cannot be taken at all.
         Interrupted: a signal came while waiting.
     """
-    asker = Asker(f"batcher {command}", settings.wait_lock, console.say, purpose)
+    asker = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
     with Interruptible() as signals:
         try:
             lock = await take_lock(path, asker)

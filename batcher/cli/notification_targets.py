@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from batcher.cli.commands.check_findings import Finding, ok, warn
+from batcher.cli.commands.check_findings import CheckFinding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.report.formatting import count
-from batcher.telemetry.notifications import NoApprise, Occasion, addresses_in, hooks_at
+from batcher.telemetry.notifications import NoApprise, NotifyOn, addresses_in, hooks_at
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class NotificationTargets:
     """Where notifications go."""
 
     setting: str = ""
@@ -32,19 +32,19 @@ class Addresses:
     """Why there are none, although there should be."""
 
 
-def addresses_of(settings: Settings) -> Addresses:
+def addresses_of(settings: Settings) -> NotificationTargets:
     """Where notifications go, read from the setting or from the file that it names."""
     if settings.notify is not None:
-        return Addresses("BATCHER_NOTIFY", tuple(addresses_in(settings.notify.get_secret_value())))
+        return NotificationTargets("BATCHER_NOTIFY", tuple(addresses_in(settings.notify.get_secret_value())))
     path, setting = settings.notify_file, "BATCHER_NOTIFY_FILE"
     if path is None:
-        return Addresses()
+        return NotificationTargets()
     try:
         urls = tuple(addresses_in(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-        return Addresses(setting, problem=f"{setting}: {path}: {why}")
-    return Addresses(setting, urls, "" if urls else f"{setting}: {path}: it holds no URL")
+        return NotificationTargets(setting, problem=f"{setting}: {path}: {why}")
+    return NotificationTargets(setting, urls, "" if urls else f"{setting}: {path}: it holds no URL")
 
 
 def kind_of(address: str) -> str:
@@ -53,7 +53,7 @@ def kind_of(address: str) -> str:
     return f" ({found[1]})" if found else ""
 
 
-def hearer_findings(examined: Examined) -> Iterator[Finding]:
+def hearer_findings(examined: Examined) -> Iterator[CheckFinding]:
     """What notifications, pings and figures are in force, and whether their settings lead anywhere."""
     settings = examined.settings
     if not examined.unsure & {"notify", "notify_file", "notify_on"}:
@@ -66,7 +66,7 @@ def hearer_findings(examined: Examined) -> Iterator[Finding]:
         yield _kept(settings.metrics_file)
 
 
-def _notifications(settings: Settings) -> Iterator[Finding]:
+def _notifications(settings: Settings) -> Iterator[CheckFinding]:
     found = addresses_of(settings)
     if found.problem:
         yield warn(
@@ -91,18 +91,18 @@ def _notifications(settings: Settings) -> Iterator[Finding]:
             yield warn("notify", f"{named}: apprise does not understand it", "correct it, or take it away")
     understood = [f"{n} × {kind}" if n > 1 else kind for kind, n in kinds.items() if n]
     if understood:
-        yield ok("notify", f"{found.setting}: {', '.join(understood)}; {_TOLD[Occasion(settings.notify_on)]}")
+        yield ok("notify", f"{found.setting}: {', '.join(understood)}; {_TOLD[NotifyOn(settings.notify_on)]}")
 
 
 _TOLD = {
-    Occasion.FAILURE: "told when somebody has something to do (BATCHER_NOTIFY_ON=failure)",
-    Occasion.HALT: "told when going on would be wrong (BATCHER_NOTIFY_ON=halt)",
-    Occasion.ALWAYS: "told of every end (BATCHER_NOTIFY_ON=always)",
-    Occasion.NEVER: "never told, since BATCHER_NOTIFY_ON=never",
+    NotifyOn.FAILURE: "told when somebody has something to do (BATCHER_NOTIFY_ON=failure)",
+    NotifyOn.HALT: "told when going on would be wrong (BATCHER_NOTIFY_ON=halt)",
+    NotifyOn.ALWAYS: "told of every end (BATCHER_NOTIFY_ON=always)",
+    NotifyOn.NEVER: "never told, since BATCHER_NOTIFY_ON=never",
 }
 
 
-def _served(host: str, port: int) -> Finding:
+def _served(host: str, port: int) -> CheckFinding:
     where = (
         f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics" if port else f"a free port of {host}"
     )
@@ -119,7 +119,7 @@ def _is_ours_alone(host: str) -> bool:
         return host == "localhost"
 
 
-def _kept(path: Path) -> Finding:
+def _kept(path: Path) -> CheckFinding:
     folder = path.resolve().parent
     if path.is_dir():
         return warn("metrics", f"{path}: it is a folder, and no figures would be kept", "name a file")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.manifest import Defaults
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 
 
-def how_to_read(settings: Settings) -> HowToRead:
+def how_to_read(settings: Settings) -> ReadOptions:
     """How manifests are read, out of the settings.
 
     Raises:
@@ -23,7 +23,7 @@ def how_to_read(settings: Settings) -> HowToRead:
         )
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
-    return HowToRead(
+    return ReadOptions(
         defaults,
         settings.encoding,
         settings.trust_ids,

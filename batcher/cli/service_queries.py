@@ -1,6 +1,7 @@
 """How commands ask the service for what costs nothing: who asks, at which pace, and of which time.
 
-Between the settings and an :class:`~batcher.discover.retrying_query.Inquiry`. It asks nothing by itself.
+Between the settings and an :class:`~batcher.discover.retrying_query.RetryingQuery`. It asks nothing by
+itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from batcher.cli.terminal.console import Console
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
-from batcher.discover.retrying_query import Inquiry
+from batcher.discover.retrying_query import RetryingQuery
 from batcher.errors import SettingsError
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.submission import Archive
@@ -29,7 +30,7 @@ _UNITS_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 *
 
 
 @asynccontextmanager
-async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[ZegoClient, Inquiry]]:
+async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[ZegoClient, RetryingQuery]]:
     """A client and what asks by it, at a pace of its own: the service counts searches by themselves.
 
     Raises:
@@ -41,7 +42,7 @@ async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[Ze
     async with ZegoClient(
         settings.endpoint, account, timeout_s=settings.timeout, connections=SPARE_CONNECTIONS
     ) as client:
-        yield client, Inquiry(Pacer(settings.rate, time.monotonic), console.tell)
+        yield client, RetryingQuery(Pacer(settings.rate, time.monotonic), console.tell)
 
 
 def archive_of(vendor: str | None) -> Archive:

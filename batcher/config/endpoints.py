@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 
 DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
 
@@ -34,10 +34,10 @@ def endpoint_of(text: str) -> str:
     return parts._replace(path=parts.path or "/").geturl()
 
 
-def place_of(endpoint: str) -> Place:
+def place_of(endpoint: str) -> EndpointKind:
     """What kind of endpoint a URL names."""
     host = urlsplit(endpoint).hostname or ""
-    return Place.ZEGO if host == "zego.im" or host.endswith(".zego.im") else Place.OTHER
+    return EndpointKind.ZEGO if host == "zego.im" or host.endswith(".zego.im") else EndpointKind.OTHER
 
 
 def is_loopback(host: str) -> bool:

@@ -27,7 +27,7 @@ from pydantic_settings import (
 from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
 from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
 from batcher.errors import SettingsError
-from batcher.model.submission import InDoubtPolicy, Place
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -241,7 +241,7 @@ class Settings(BaseSettings):
         return endpoint_of(value)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> EndpointKind:
         """What kind of endpoint this is."""
         return place_of(self.endpoint)
 

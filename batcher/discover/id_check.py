@@ -26,7 +26,7 @@ CALLS_AT_ONCE = 16
 _NO_SUCH_FILE = 41003
 
 
-class Finding(StrEnum):
+class IdFinding(StrEnum):
     """What is wrong with an id."""
 
     MISSING = "missing"
@@ -44,11 +44,11 @@ class Finding(StrEnum):
     """The row cannot be sent at all."""
 
 
-class Looked(NamedTuple):
+class Lookup(NamedTuple):
     """What came of looking one id up."""
 
     file_id: FileId
-    findings: tuple[Finding, ...]
+    findings: tuple[IdFinding, ...]
     """Empty when all is well."""
     detail: str = ""
     recording: Recording | None = None
@@ -64,7 +64,7 @@ class Lookups:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
 
-    async def each(self, chunks: AsyncIterator[Sequence[FileId]]) -> AsyncIterator[list[Looked]]:
+    async def each(self, chunks: AsyncIterator[Sequence[FileId]]) -> AsyncIterator[list[Lookup]]:
         """What came of each ten ids, in their order.
 
         Args:
@@ -73,7 +73,7 @@ class Lookups:
         Raises:
             Refused: the service does not answer.
         """
-        under_way: deque[asyncio.Task[list[Looked]]] = deque()
+        under_way: deque[asyncio.Task[list[Lookup]]] = deque()
         first = True
         try:
             async for chunk in chunks:
@@ -88,7 +88,7 @@ class Lookups:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def ten(self, ids: Sequence[FileId]) -> list[Looked]:
+    async def ten(self, ids: Sequence[FileId]) -> list[Lookup]:
         """Look up ten ids at most by one call; one by one where the service takes one of them for wrong."""
         answer = await self._pages.looked_up(tuple(dict.fromkeys(ids)))
         if not isinstance(answer, Answer):
@@ -96,25 +96,25 @@ class Lookups:
             return [_looked(one, found.get(one)) for one in ids]
         if len(ids) == 1:
             said = f"code {answer.code}: {answer.message or meaning(answer.code).text}"
-            finding = Finding.MISSING if answer.code == _NO_SUCH_FILE else Finding.REFUSED
-            return [Looked(ids[0], (finding,), said)]
+            finding = IdFinding.MISSING if answer.code == _NO_SUCH_FILE else IdFinding.REFUSED
+            return [Lookup(ids[0], (finding,), said)]
         return [looked for one in ids for looked in await self.ten([one])]
 
 
-def _looked(file_id: FileId, recording: Recording | None) -> Looked:
+def _looked(file_id: FileId, recording: Recording | None) -> Lookup:
     if recording is None:
-        return Looked(file_id, (Finding.MISSING,))
+        return Lookup(file_id, (IdFinding.MISSING,))
     category, storage = recording.category.lower(), recording.storage_class.upper()
     findings = (
-        *((Finding.AUDIO_ONLY,) if category == "audio" else ()),
-        *((Finding.IMAGE,) if category == "image" else ()),
-        *((Finding.FORBIDDEN,) if recording.status.lower() == "forbidden" else ()),
-        *((Finding.ARCHIVED,) if "ARCHIVE" in storage else ()),
+        *((IdFinding.AUDIO_ONLY,) if category == "audio" else ()),
+        *((IdFinding.IMAGE,) if category == "image" else ()),
+        *((IdFinding.FORBIDDEN,) if recording.status.lower() == "forbidden" else ()),
+        *((IdFinding.ARCHIVED,) if "ARCHIVE" in storage else ()),
     )
-    return Looked(file_id, findings, recording.name, recording)
+    return Lookup(file_id, findings, recording.name, recording)
 
 
-class Originals:
+class RoundedOriginals:
     """Which recordings ids may have stood for before a program rounded them.
 
     Args:

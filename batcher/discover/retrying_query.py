@@ -30,11 +30,11 @@ from batcher.flowcontrol.retry_policy import (
     FIRST_BACKOFF_S,
     LARGEST_BACKOFF_S,
     UNKNOWN_TRIES,
+    CodeKind,
     Jitter,
-    Kind,
     kind_of,
 )
-from batcher.model.events import OutageBegan, OutageOver, Tell, to_nobody
+from batcher.model.events import OnEvent, OutageBegan, OutageOver, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.zego.client import Wire
 
@@ -48,7 +48,7 @@ def _up_to(most: float) -> float:
     return random.uniform(0, most)
 
 
-class Inquiry:
+class RetryingQuery:
     """Asks questions, several at once if need be.
 
     Args:
@@ -62,7 +62,7 @@ class Inquiry:
     def __init__(
         self,
         pacer: Pacer,
-        tell: Tell = to_nobody,
+        tell: OnEvent = ignore_event,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Jitter = _up_to,
@@ -93,7 +93,7 @@ class Inquiry:
                 self._proven = True
                 self._heard()
                 return outcome
-            if isinstance(outcome, Answer) and kind_of(outcome.code) is Kind.REJECT:
+            if isinstance(outcome, Answer) and kind_of(outcome.code) is CodeKind.REJECT:
                 self._heard()
                 return outcome
             if wait_s := self._wait_s(outcome, asking):
@@ -126,19 +126,19 @@ class Inquiry:
 
     def _after_answer(self, answer: Answer, asking: _Asking) -> float:
         match kind_of(answer.code):
-            case Kind.SLOW_DOWN:
+            case CodeKind.SLOW_DOWN:
                 self._pacer.slow_down(answer.retry_after_s)
                 return self._jitter(FIRST_BACKOFF_S)
-            case Kind.CREDENTIALS if self._proven and not asking.suspected:
+            case CodeKind.CREDENTIALS if self._proven and not asking.suspected:
                 # After answers with the same credentials it may mean the rate: asked once more, it is known.
                 asking.suspected = True
                 self._pacer.slow_down(answer.retry_after_s)
                 return SUSPECT_PAUSE_S
-            case Kind.CLOCK if answer.clock_corrected:
+            case CodeKind.CLOCK if answer.clock_corrected:
                 return 0.0
-            case Kind.BUSY:
+            case CodeKind.BUSY:
                 return self._counted(asking, BUSY_TRIES, halt_reason(answer))
-            case Kind.UNKNOWN:
+            case CodeKind.UNKNOWN:
                 return self._counted(asking, UNKNOWN_TRIES, halt_reason(answer))
         raise Refused(halt_reason(answer))
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from batcher.discover.retrying_query import Inquiry
+from batcher.discover.retrying_query import RetryingQuery
 from batcher.errors import Refused
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.submission import Archive, FileId, Recording
@@ -81,7 +81,7 @@ class Pages:
         inquiry: asks until there is an answer.
     """
 
-    def __init__(self, client: Searching, inquiry: Inquiry) -> None:
+    def __init__(self, client: Searching, inquiry: RetryingQuery) -> None:
         self._client = client
         self._inquiry = inquiry
         self._first: int | None = None
@@ -248,7 +248,7 @@ class TimeWalk:
         self._recent = met_again
         if most > self._pages.fitting:
             self._crowded = begin
-        part = _Part(begin, end, len(seen), unreadable, most, crowded=most > self._pages.fitting)
+        part = _TimeRange(begin, end, len(seen), unreadable, most, crowded=most > self._pages.fitting)
         yield Listed((), Reached(at_s=end, recent=frozenset(met_again)), part.shortfall)
 
     def _search(self, begin: int, end: int) -> Search:
@@ -271,7 +271,7 @@ class MarkerWalk:
     def __init__(
         self,
         client: Searching,
-        inquiry: Inquiry,
+        inquiry: RetryingQuery,
         archive: Archive,
         prefix: str,
         marker: str = "",
@@ -311,7 +311,7 @@ def _is_before(one: Recording, at_s: int) -> bool:
     return one.created_at is not None and one.created_at.timestamp() < at_s
 
 
-class _Part(NamedTuple):
+class _TimeRange(NamedTuple):
     """What came of one part of a time."""
 
     begin: int

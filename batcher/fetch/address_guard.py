@@ -31,7 +31,7 @@ class NotPublic(OSError):
         super().__init__(errno.EACCES, "its host is not at a public address, and we go nowhere else")
 
 
-class Addresses:
+class AddressGuard:
     """Where pictures may be taken from.
 
     Args:

@@ -47,7 +47,7 @@ DECODERS = 2
 _T = TypeVar("_T")
 
 
-class Pictures(Protocol):
+class PictureQueue(Protocol):
     """What fetching needs of the ledger."""
 
     async def unfetched(
@@ -73,7 +73,7 @@ class Pictures(Protocol):
         """Now, as the ledger dates what it records."""
 
 
-class Source(Protocol):
+class PictureDownloads(Protocol):
     """What fetching needs of the network."""
 
     def server_of(self, url: str) -> str:
@@ -159,8 +159,8 @@ class Fetcher:
 
     def __init__(
         self,
-        ledger: Pictures,
-        source: Source,
+        ledger: PictureQueue,
+        source: PictureDownloads,
         settings: FetchSettings,
         *,
         tell: Callable[[Fetched], None] = lambda _: None,

@@ -16,7 +16,7 @@ from typing import Self
 
 import aiohttp
 
-from batcher.fetch.address_guard import Addresses, NotPublic, address_of
+from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_RETRY_AFTER_S = 30.0
@@ -77,7 +77,7 @@ class PictureSource:
     """
 
     def __init__(
-        self, addresses: Addresses, agent: str, *, timeout_s: float, connections: int, most_bytes: int
+        self, addresses: AddressGuard, agent: str, *, timeout_s: float, connections: int, most_bytes: int
     ) -> None:
         self._addresses = addresses
         self._headers = {"User-Agent": agent, "Accept": "image/*", "Accept-Encoding": "identity"}

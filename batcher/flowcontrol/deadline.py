@@ -16,7 +16,7 @@ LOOK_AT_CLOCK_S = 10.0
 """How often the wall clock is looked at while a run has an end in time."""
 
 
-class Window:
+class Deadline:
     """A window that opens now.
 
     Args:

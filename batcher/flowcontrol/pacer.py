@@ -59,7 +59,7 @@ class Turn:
         """Monotonic seconds at which it leaves."""
 
 
-class Window:
+class SlidingWindow:
     """The last requests that left, as many as the limit allows in a second, and how long that must take.
 
     It goes by the moment in which a request really left: one that was late moves its successors, not the
@@ -98,7 +98,7 @@ class Window:
             self._turns.remove(turn)
 
 
-class _Line(AbstractAsyncContextManager[None]):
+class _AdmissionQueue(AbstractAsyncContextManager[None]):
     """So many at once, and nobody before being admitted."""
 
     def __init__(self, places: int, admitted: Callable[[], Awaitable[None]]) -> None:
@@ -137,8 +137,8 @@ class Pacer:
         self._resumed.set()
         self._stopped = asyncio.Event()
         self._left_out = 0
-        self._line = _Line(max(1, math.floor(rate_per_s * AHEAD_S)), self.admitted)
-        self._window = Window(rate_per_s, clock)
+        self._line = _AdmissionQueue(max(1, math.floor(rate_per_s * AHEAD_S)), self.admitted)
+        self._window = SlidingWindow(rate_per_s, clock)
         self._bucket_per_s = 0.0
         self._bucket = AsyncLimiter(1)
 

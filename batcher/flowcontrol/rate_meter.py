@@ -9,7 +9,7 @@ METER_S = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class CurrentRate:
     """How fast a run goes at this moment."""
 
     now_per_s: float

@@ -27,7 +27,7 @@ Jitter = Callable[[float], float]
 """A number drawn evenly between zero and its argument."""
 
 
-class Kind(Enum):
+class CodeKind(Enum):
     """What a code makes us do, whatever came before."""
 
     SUBMITTED = "records the task id"
@@ -43,29 +43,29 @@ class Kind(Enum):
     CLOCK = "learns how far this machine's clock is off and sends again; halts when that did not help"
 
 
-KINDS: dict[int, Kind] = {
-    0: Kind.SUBMITTED,
-    1: Kind.BUSY,
-    2: Kind.REJECT,
-    3: Kind.HALT,
-    4: Kind.REJECT,
-    5: Kind.HALT,
-    6: Kind.SLOW_DOWN,
-    7: Kind.CREDENTIALS,
-    1000: Kind.UNKNOWN,
-    41003: Kind.REJECT,
-    100000004: Kind.CLOCK,
-    100000012: Kind.BUSY,
-    100000015: Kind.BUSY,
-    **dict.fromkeys((206, 207, 1010, 5007, 30002), Kind.SLOW_DOWN),
-    **dict.fromkeys((*range(100000000, 100000004), *range(100000005, 100000012)), Kind.HALT),
-    **dict.fromkeys((100000013, 100000014, 100000016, 100000017), Kind.HALT),
+KINDS: dict[int, CodeKind] = {
+    0: CodeKind.SUBMITTED,
+    1: CodeKind.BUSY,
+    2: CodeKind.REJECT,
+    3: CodeKind.HALT,
+    4: CodeKind.REJECT,
+    5: CodeKind.HALT,
+    6: CodeKind.SLOW_DOWN,
+    7: CodeKind.CREDENTIALS,
+    1000: CodeKind.UNKNOWN,
+    41003: CodeKind.REJECT,
+    100000004: CodeKind.CLOCK,
+    100000012: CodeKind.BUSY,
+    100000015: CodeKind.BUSY,
+    **dict.fromkeys((206, 207, 1010, 5007, 30002), CodeKind.SLOW_DOWN),
+    **dict.fromkeys((*range(100000000, 100000004), *range(100000005, 100000012)), CodeKind.HALT),
+    **dict.fromkeys((100000013, 100000014, 100000016, 100000017), CodeKind.HALT),
 }
 
 
-def kind_of(code: int) -> Kind:
+def kind_of(code: int) -> CodeKind:
     """What a code makes us do; a code that the documentation does not name is unknown."""
-    return KINDS.get(code, Kind.UNKNOWN)
+    return KINDS.get(code, CodeKind.UNKNOWN)
 
 
 def decide(
@@ -98,23 +98,23 @@ def decide(
 
 def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> Disposition:
     kind = kind_of(answer.code)
-    if kind is Kind.SUBMITTED:
+    if kind is CodeKind.SUBMITTED:
         return Disposition(Decision.SUBMITTED, State.SUBMITTED, claim.tries, doubted=claim.doubted, code=0)
     claim = claim._replace(code=answer.code)
     match kind:
-        case Kind.REJECT:
+        case CodeKind.REJECT:
             return _ended(claim, Decision.REJECTED, State.REJECTED)
-        case Kind.HALT:
+        case CodeKind.HALT:
             return _stays(claim, Decision.HALT)
-        case Kind.SLOW_DOWN:
+        case CodeKind.SLOW_DOWN:
             return _slow_down(claim, answer.retry_after_s, jitter)
-        case Kind.BUSY:
+        case CodeKind.BUSY:
             return _busy(claim, jitter)
-        case Kind.UNKNOWN:
+        case CodeKind.UNKNOWN:
             return _unknown(claim, jitter)
-        case Kind.CREDENTIALS:
+        case CodeKind.CREDENTIALS:
             return _stays(claim, Decision.PROBE if proven else Decision.HALT)
-        case Kind.CLOCK:
+        case CodeKind.CLOCK:
             return _again(claim, claim.tries, 0.0) if answer.clock_corrected else _stays(claim, Decision.HALT)
 
 

@@ -3,26 +3,26 @@
 from batcher.ledger.loads import Added
 from batcher.ledger.prune import Pruned, prune
 from batcher.ledger.reader import LedgerReader, open_for_reading
-from batcher.ledger.run_ledger import Ledger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.backup import Vacuumed, back_up, vacuum
 from batcher.ledger.sqlite.connection import check_file, ledger_path, open_to_itself
 from batcher.ledger.sqlite.disk import network_file_system
-from batcher.ledger.sqlite.lock import Asker, Holder, LedgerLock, Purpose, lock_holder, take_lock
+from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
 from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
 from batcher.ledger.sqlite.verify import Inspected, inspect, verify
 
 __all__ = [
     "Added",
-    "Asker",
     "Holder",
     "Inspected",
-    "Ledger",
     "LedgerLock",
     "LedgerReader",
+    "LockClient",
     "Pruned",
     "Purpose",
     "Readiness",
     "Room",
+    "RunLedger",
     "Vacuumed",
     "back_up",
     "check_file",

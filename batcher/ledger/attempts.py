@@ -18,7 +18,7 @@ from batcher.errors import IllegalMove
 from batcher.ledger.schema import binding, invalid_rows, runs, submissions
 from batcher.ledger.tallies import Key, tally
 from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
-from batcher.model.submission import MOVES, Claim, Place, RunId, State
+from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
 
 
 class Begin(NamedTuple):
@@ -83,13 +83,13 @@ WHERE submissions.id = json_extract(value, '$[0]') AND state = 'sending'
 """
 
 
-def bind(connection: Connection, items: Sequence[tuple[int, Place]]) -> list[tuple[int, Place]]:
+def bind(connection: Connection, items: Sequence[tuple[int, EndpointKind]]) -> list[tuple[int, EndpointKind]]:
     """Bind the ledger where it is not bound yet; returns what it is bound to."""
     for app_id, place in items:
         row = {"id": 1, "app_id": app_id, "place": place}
         connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
     bound = (connection.execute(select(binding.c.app_id, binding.c.place))).one()
-    return [(bound.app_id, Place(bound.place))] * len(items)
+    return [(bound.app_id, EndpointKind(bound.place))] * len(items)
 
 
 def insert_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from batcher.ledger.schema import IS_CLAIMED, IS_TROUBLED
 from batcher.ledger.sqlite.verify import looking_into
-from batcher.model.audit import Case, Counted, Kind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
@@ -31,22 +31,24 @@ _TWICE = "SELECT count(DISTINCT submission_id) FROM callbacks WHERE effect = 'do
 _TALLIED = "SELECT state, sum(n) FROM tallies GROUP BY 1"
 _TASKS_TALLIED = "SELECT state, sum(n) FROM task_tallies GROUP BY 1"
 
-_CASES: dict[Kind, str] = {
-    Kind.TWICE: "SELECT submission_id, task_id FROM callbacks WHERE effect = 'double' ORDER BY id LIMIT ?",
-    Kind.POSSIBLY_TWICE: (
+_CASES: dict[CaseKind, str] = {
+    CaseKind.TWICE: (
+        "SELECT submission_id, task_id FROM callbacks WHERE effect = 'double' ORDER BY id LIMIT ?"
+    ),
+    CaseKind.POSSIBLY_TWICE: (
         "SELECT id, NULL FROM submissions WHERE state = 'submitted' AND doubted ORDER BY id LIMIT ?"
     ),
-    Kind.IN_DOUBT: (
+    CaseKind.IN_DOUBT: (
         f"SELECT id, NULL FROM submissions WHERE state = 'in_doubt' AND {IS_TROUBLED} "  # noqa: S608
         "ORDER BY id + 0 LIMIT ?"
     ),
-    Kind.UNNAMED: (
+    CaseKind.UNNAMED: (
         "SELECT id, NULL FROM submissions WHERE state IN ('rejected', 'failed') AND doubted "  # noqa: S608
         f"AND {IS_TROUBLED} ORDER BY id + 0 LIMIT ?"
     ),
-    Kind.TASK_FAILED: "SELECT submission_id, NULL FROM tasks WHERE state = 'failed' LIMIT ?",
-    Kind.TASK_UNKNOWN: "SELECT submission_id, NULL FROM tasks WHERE state = 'unknown' LIMIT ?",
-    Kind.WITHOUT_PICTURES: (
+    CaseKind.TASK_FAILED: "SELECT submission_id, NULL FROM tasks WHERE state = 'failed' LIMIT ?",
+    CaseKind.TASK_UNKNOWN: "SELECT submission_id, NULL FROM tasks WHERE state = 'unknown' LIMIT ?",
+    CaseKind.WITHOUT_PICTURES: (
         "SELECT submission_id, NULL FROM tasks WHERE state = 'finished' AND NOT pictures LIMIT ?"
     ),
 }
@@ -102,7 +104,7 @@ def _counted(connection: sqlite3.Connection, cases: int) -> Counted:
         tasks_tallied={TaskState(state): n for state, n in all_of(_TASKS_TALLIED)},
         cases={
             **{kind: tuple(_cases(connection, query, cases)) for kind, query in _CASES.items()},
-            Kind.STRANGER: tuple(
+            CaseKind.STRANGER: tuple(
                 Case(FileId(file_id) if file_id else None, _vendor(vendor), TaskId(task_id), (), None)
                 for file_id, vendor, task_id in connection.execute(_STRANGERS, (cases,))
             ),

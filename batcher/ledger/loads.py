@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from batcher.ledger.bulk_insert import Batch, keep_rows
-from batcher.ledger.manifest_fingerprint import Seen
+from batcher.ledger.manifest_fingerprint import Fingerprint
 from batcher.ledger.schema import invalid_rows, loads, parameters, seen
 from batcher.ledger.tallies import tally
 from batcher.model.submission import InvalidRow, LoadId, Parameters, State
@@ -57,7 +57,7 @@ class Ended:
     error: str | None = None
     changes: Changes | None = None
     """Since the last load of the path; None when there was none to compare with."""
-    seen: Seen | None = None
+    seen: Fingerprint | None = None
     """What its rows stood for; None when that is not to be kept."""
     digest: str | None = None
     """By which the file is known to hold the same the next time."""
@@ -105,7 +105,7 @@ def repeat_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
     return [None] * len(items)
 
 
-def _keep_seen(connection: Connection, load_id: LoadId, what: Seen) -> None:
+def _keep_seen(connection: Connection, load_id: LoadId, what: Fingerprint) -> None:
     path = select(loads.c.path).where(loads.c.id == load_id).scalar_subquery()
     connection.execute(delete(seen).where(seen.c.load_id.in_(select(loads.c.id).where(loads.c.path == path))))
     for number, checks in what.packed():

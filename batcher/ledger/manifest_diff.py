@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from batcher.ledger.loads import Changes
-from batcher.ledger.manifest_fingerprint import NOTHING_BEFORE, PAGE_IDS, Seen, differences, unpacked
+from batcher.ledger.manifest_fingerprint import NOTHING_BEFORE, PAGE_IDS, Fingerprint, differences, unpacked
 from batcher.model.submission import LoadId, SubmissionId
 
 PAGES_AT_ONCE = 64
@@ -29,12 +29,12 @@ class Before(Protocol):
         """For submissions, the others of the same recording."""
 
 
-async def compare(ledger: Before, path: str, now: Seen) -> Changes | None:
+async def compare(ledger: Before, path: str, now: Fingerprint) -> Changes | None:
     """How the rows read now differ from the last ones; None when there are none to compare with."""
     last = await ledger.last_seen(path)
     if last is None:
         return None
-    appeared, gone = Seen(), Seen()
+    appeared, gone = Fingerprint(), Fingerprint()
     found = Changes(0, 0, 0)
     async for number, before in _both(ledger, last, now):
         differs = differences(number, unpacked(before) if before else NOTHING_BEFORE, now.page(number))
@@ -46,7 +46,7 @@ async def compare(ledger: Before, path: str, now: Seen) -> Changes | None:
     return Changes(found.appeared - moved, found.gone - moved, found.changed + moved)
 
 
-async def _both(ledger: Before, last: LoadId, now: Seen) -> AsyncIterator[tuple[int, bytes | None]]:
+async def _both(ledger: Before, last: LoadId, now: Fingerprint) -> AsyncIterator[tuple[int, bytes | None]]:
     """Every page that was used before or is used now, with what it was before."""
     left, after = set(now.numbers()), -1
     while pages := await ledger.seen_pages(last, after=after, limit=PAGES_AT_ONCE):
@@ -58,9 +58,9 @@ async def _both(ledger: Before, last: LoadId, now: Seen) -> AsyncIterator[tuple[
         yield number, None
 
 
-async def _moved(ledger: Before, gone: Seen, appeared: Seen) -> int:
+async def _moved(ledger: Before, gone: Fingerprint, appeared: Fingerprint) -> int:
     """How many recordings are gone under some parameters and have appeared under others."""
-    taken, given = Seen(), Seen()
+    taken, given = Fingerprint(), Fingerprint()
     moved = 0
     for number in gone.numbers():
         ids = [id_ for id_, check in enumerate(gone.page(number), number * PAGE_IDS) if check]

@@ -83,7 +83,7 @@ class Differences(NamedTuple):
     """There before and now, and carrying something else."""
 
 
-class Seen:
+class Fingerprint:
     """Submissions by their ids, each with its check."""
 
     def __init__(self) -> None:

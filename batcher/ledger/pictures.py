@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, selec
 from batcher.errors import IllegalMove
 from batcher.ledger.reader import _time_or_none
 from batcher.ledger.schema import parameters, pictures, submissions, tasks
-from batcher.ledger.shared_ledger import Beside
+from batcher.ledger.shared_ledger import SharedLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState, TaskState
@@ -77,7 +77,7 @@ class FetchEnded(NamedTuple):
     at_ms: int
 
 
-class PictureLedger(Beside):
+class PictureLedger(SharedLedger):
     """A ledger for whoever fetches pictures. Open it with :meth:`open`."""
 
     async def unfetched(

@@ -42,15 +42,24 @@ from batcher.ledger.sqlite.connection import (
     translated,
 )
 from batcher.ledger.sqlite.lock import take_lock
-from batcher.model.records import Attempt, InvalidRowRecord, Load, Record, Run, Tally, Task, TaskTally
+from batcher.model.records import (
+    Attempt,
+    InvalidRowRecord,
+    LoadRecord,
+    Record,
+    Run,
+    Tally,
+    TaskRecord,
+    TaskTally,
+)
 from batcher.model.submission import (
     SETTLED,
     Claim,
     CountedBy,
+    EndpointKind,
     FileId,
     LoadId,
     Parameters,
-    Place,
     RunId,
     SnapshotType,
     State,
@@ -174,10 +183,10 @@ class LedgerReader:
 
     # -- numbers ---------------------------------------------------------------------------------
 
-    async def bound_to(self) -> tuple[int, Place] | None:
+    async def bound_to(self) -> tuple[int, EndpointKind] | None:
         """The AppId and kind of endpoint this ledger belongs to; None before its first run."""
         rows = await self._rows(select(binding.c.app_id, binding.c.place))
-        return (rows[0].app_id, Place(rows[0].place)) if rows else None
+        return (rows[0].app_id, EndpointKind(rows[0].place)) if rows else None
 
     async def tallies(self) -> list[Tally]:
         """All submissions, counted by state, last definite code, and the run that last settled them."""
@@ -197,7 +206,7 @@ class LedgerReader:
             TaskTally(TaskState(row.state), row.n, row.told) for row in await self._rows(select(task_tallies))
         ]
 
-    async def loads(self) -> list[Load]:
+    async def loads(self) -> list[LoadRecord]:
         """Every reading of a manifest, oldest first."""
         later, earlier = loads.alias(), loads.alias()
         finished_later = (
@@ -412,7 +421,7 @@ class LedgerReader:
         return await self._with_attempts(found)
 
     async def _with_attempts(self, rows: Sequence[Row[Any]]) -> list[Record]:
-        made, followed = [], dict[int, Task]()
+        made, followed = [], dict[int, TaskRecord]()
         for some in _chunks([row.id for row in rows]):
             made.append(await self._attempts(attempts.c.submission_id.in_(some)))
             of_some = await self._rows(_TASK.where(tasks.c.submission_id.in_(some)))
@@ -501,8 +510,8 @@ def _claim(row: Row[Any], *, begun: bool = False) -> Claim:
 _UNTRIED = Tries()
 
 
-def _load(row: Row[Any]) -> Load:
-    return Load(
+def _load(row: Row[Any]) -> LoadRecord:
+    return LoadRecord(
         id=LoadId(row.id),
         source=row.source,
         path=row.path,
@@ -548,7 +557,7 @@ _COUNTED_BY = {word.value: word for word in CountedBy}
 def _records(
     rows: Iterable[Sequence[Any]],
     attempts_of: Iterable[Iterable[Sequence[Any]]],
-    tasks_of: Mapping[int, Task],
+    tasks_of: Mapping[int, TaskRecord],
 ) -> list[Record]:
     made: dict[int, list[Attempt]] = {}
     for some in attempts_of:
@@ -557,7 +566,7 @@ def _records(
     return [_record(made, tasks_of, *row) for row in rows]
 
 
-def _tasks(rows: Iterable[Sequence[Any]], pictures_of: Iterable[Sequence[Any]]) -> dict[int, Task]:
+def _tasks(rows: Iterable[Sequence[Any]], pictures_of: Iterable[Sequence[Any]]) -> dict[int, TaskRecord]:
     taken: dict[int, list[Picture]] = {}
     for id_, url, offset_ms in pictures_of:
         taken.setdefault(id_, []).append(Picture(url, offset_ms))
@@ -577,8 +586,8 @@ def _task(
     started_at_ms: int | None,
     ended_at_ms: int | None,
     closed_at_ms: int | None,
-) -> Task:
-    return Task(
+) -> TaskRecord:
+    return TaskRecord(
         TaskId(task_id),
         TaskState(state),
         status,
@@ -628,7 +637,7 @@ def _attempt(
 
 def _record(
     made: Mapping[int, Sequence[Attempt]],
-    tasks_of: Mapping[int, Task],
+    tasks_of: Mapping[int, TaskRecord],
     id_: int,
     file_id: str,
     state: str,

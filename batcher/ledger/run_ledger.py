@@ -25,7 +25,7 @@ from batcher.ledger.attempts import Begin, Settle, begin, bind, insert_run, move
 from batcher.ledger.bulk_insert import Batch, written
 from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
-from batcher.ledger.manifest_fingerprint import Seen, check_of
+from batcher.ledger.manifest_fingerprint import Fingerprint, check_of
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.schema import submissions
 from batcher.ledger.sqlite.connection import (
@@ -44,10 +44,10 @@ from batcher.model.submission import (
     SETTLED,
     Claim,
     CountedBy,
+    EndpointKind,
     InvalidRow,
     LoadId,
     Parameters,
-    Place,
     Row,
     RunId,
     State,
@@ -58,10 +58,10 @@ _KNOWN_PARAMETERS = 10_000
 STREAM = "-"
 """The path of what is no file; two streams are not compared."""
 
-_ENDPOINTS = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
+_ENDPOINTS = {EndpointKind.ZEGO: "the ZEGO cloud", EndpointKind.OTHER: "an endpoint outside the ZEGO cloud"}
 
 
-class Ledger(LedgerReader):
+class RunLedger(LedgerReader):
     """A ledger opened for writing: it holds the ledger's lock. Opened by :func:`open_for_writing`."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Ledger(LedgerReader):
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
-        self._seen: dict[LoadId, tuple[str, Seen]] = {}
+        self._seen: dict[LoadId, tuple[str, Fingerprint]] = {}
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
@@ -114,7 +114,7 @@ class Ledger(LedgerReader):
 
     # -- runs ------------------------------------------------------------------------------------
 
-    async def bind(self, app_id: int, place: Place) -> None:
+    async def bind(self, app_id: int, place: EndpointKind) -> None:
         """Make the ledger belong to an AppId and a kind of endpoint, or confirm that it does.
 
         Raises:
@@ -215,7 +215,7 @@ class Ledger(LedgerReader):
         }
         load_id = LoadId(await self._writer.record(insert_load, row))
         if path != STREAM:
-            self._seen[load_id] = path, Seen()
+            self._seen[load_id] = path, Fingerprint()
         return load_id
 
     async def add(
@@ -268,7 +268,7 @@ class Ledger(LedgerReader):
         return self._parameters
 
 
-async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> Ledger:
+async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> RunLedger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
 
     Args:
@@ -289,7 +289,7 @@ async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> Ledger
         except BaseException:
             await reading.dispose()
             raise
-        ledger = Ledger(path, lock, reading)
+        ledger = RunLedger(path, lock, reading)
         try:
             await ledger.start()
         except BaseException:

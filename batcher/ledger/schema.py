@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from batcher.model.outcome import Decision
-from batcher.model.submission import Place, SnapshotType, State, Vendor
+from batcher.model.submission import EndpointKind, SnapshotType, State, Vendor
 from batcher.model.task import Effect, PictureState, TaskState
 
 REVISIONS = ("0001", "0002", "0003", "0004")
@@ -78,7 +78,7 @@ binding = Table(
     Column("app_id", BigInteger, nullable=False),
     Column("place", Text, nullable=False),
     CheckConstraint("id = 1", name="single"),
-    _one_of("place", Place),
+    _one_of("place", EndpointKind),
 )
 """The AppId and the kind of endpoint this ledger belongs to: one row, or none before the first run."""
 

@@ -29,7 +29,7 @@ class _SharedDisk(LedgerDisk):
         """Leave it to the run."""
 
 
-class Beside(LedgerReader):
+class SharedLedger(LedgerReader):
     """A ledger to read, and to write to while a run may be going on. Open it with :meth:`open`.
 
     What is kept beside a run derives from this: one method per business event, as in the run's own.

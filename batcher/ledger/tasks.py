@@ -24,7 +24,7 @@ from batcher.ledger.schema import (
     task_tallies,
     tasks,
 )
-from batcher.ledger.shared_ledger import Beside
+from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
@@ -156,7 +156,7 @@ FOLLOWED = (
 )
 
 
-class TaskLedger(Beside):
+class TaskLedger(SharedLedger):
     """A ledger whose tasks are followed, beside a run or without one."""
 
     async def take_up(self, longest_wait_ms: int) -> None:

@@ -47,7 +47,7 @@ class _Receipt(asyncio.Future[R]):
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[I, R]):
+class _PendingWrite(Generic[I, R]):
     item: I
     done: asyncio.Future[R]
     known: bool
@@ -57,9 +57,9 @@ class _Waiting(Generic[I, R]):
 RESCUE_PATIENCE_MS = 500
 """How long to wait for a foreign lock once one has not passed in the usual time, until one record is kept."""
 
-_Group = dict[Event[Any, Any], list[_Waiting[Any, Any]]]
+_Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
-_Results = list[tuple[_Waiting[Any, Any], Any]]
+_Results = list[tuple[_PendingWrite[Any, Any], Any]]
 """What became of each; an exception where it is not on disk."""
 
 
@@ -125,7 +125,7 @@ class Writer:
             raise LedgerError(f"{self._path}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
-        waiting: _Waiting[I, R] = _Waiting(item, _Receipt(loop=self._loop), known)
+        waiting: _PendingWrite[I, R] = _PendingWrite(item, _Receipt(loop=self._loop), known)
         members = self._waiting.get(event)
         if members is None:
             self._waiting[event] = [waiting]
@@ -259,7 +259,7 @@ class Writer:
         return results
 
 
-def _members(group: _Group) -> list[_Waiting[Any, Any]]:
+def _members(group: _Group) -> list[_PendingWrite[Any, Any]]:
     return [waiting for members in group.values() for waiting in members]
 
 
@@ -272,7 +272,7 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
         future.set_exception(error)
 
 
-def _fail(waiting: _Waiting[Any, Any], error: BaseException) -> None:
+def _fail(waiting: _PendingWrite[Any, Any], error: BaseException) -> None:
     if not waiting.done.done():
         waiting.done.set_exception(error)
         waiting.done.exception()  # a worker that has gone away does not make this a warning

@@ -13,7 +13,7 @@ came out. ``identity`` tells whether a file has to be read at all.
 
 from __future__ import annotations
 
-from batcher.manifest.formats.detect import Format
+from batcher.manifest.formats.detect import ManifestFormat
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.reader import Manifest, open_manifest
 from batcher.manifest.rounded_ids import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
@@ -24,8 +24,8 @@ from batcher.manifest.sources.remote import is_url, lasting, redacted
 __all__ = [
     "HEAD_ROWS",
     "Defaults",
-    "Format",
     "Manifest",
+    "ManifestFormat",
     "Mark",
     "RoundedIds",
     "Verdict",

@@ -16,7 +16,7 @@ BLANKS = " \t\u00a0\u3000"
 """What may surround a value without belonging to it. A line end may not: it is part of what was written."""
 
 
-class Known(StrEnum):
+class KnownColumn(StrEnum):
     """The columns that mean something to us."""
 
     FILE_ID = "file_id"
@@ -27,22 +27,28 @@ class Known(StrEnum):
     OFFSETS = "offsets"
 
 
-PARAMETERS = (Known.VENDOR, Known.TYPE, Known.DEFINITION, Known.INTERVAL, Known.OFFSETS)
+PARAMETERS = (
+    KnownColumn.VENDOR,
+    KnownColumn.TYPE,
+    KnownColumn.DEFINITION,
+    KnownColumn.INTERVAL,
+    KnownColumn.OFFSETS,
+)
 """The known columns that say what is asked for, in the order in which they are handed on."""
 
 _NAMES = {
-    "fileid": Known.FILE_ID,
-    "obsobject": Known.FILE_ID,
-    "key": Known.FILE_ID,
-    "vendor": Known.VENDOR,
-    "cdn": Known.VENDOR,
-    "type": Known.TYPE,
-    "definition": Known.DEFINITION,
-    "template": Known.DEFINITION,
-    "interval": Known.INTERVAL,
-    "offsets": Known.OFFSETS,
-    "exttimeoffsetset": Known.OFFSETS,
-    "exttimeoffsetset[]": Known.OFFSETS,
+    "fileid": KnownColumn.FILE_ID,
+    "obsobject": KnownColumn.FILE_ID,
+    "key": KnownColumn.FILE_ID,
+    "vendor": KnownColumn.VENDOR,
+    "cdn": KnownColumn.VENDOR,
+    "type": KnownColumn.TYPE,
+    "definition": KnownColumn.DEFINITION,
+    "template": KnownColumn.DEFINITION,
+    "interval": KnownColumn.INTERVAL,
+    "offsets": KnownColumn.OFFSETS,
+    "exttimeoffsetset": KnownColumn.OFFSETS,
+    "exttimeoffsetset[]": KnownColumn.OFFSETS,
 }
 _IGNORED = str.maketrans("", "", " \t\u00a0\u3000\r\n_-\"'=\ufeff")
 
@@ -53,7 +59,7 @@ class Columns:
 
     names: tuple[str, ...]
     """Every column as the header names it; unnamed and repeated ones told apart."""
-    known: dict[Known, int]
+    known: dict[KnownColumn, int]
     """Positions of the columns that mean something; ``file_id`` is always there."""
     own: tuple[int, ...]
     """Positions of all others, in the order of the header."""
@@ -65,20 +71,20 @@ class Columns:
         """The names of the columns that are the manifest's own."""
         return tuple(self.names[position] for position in self.own)
 
-    def name(self, known: Known) -> str:
+    def name(self, known: KnownColumn) -> str:
         """What the header calls a column; our own name for it when the manifest has none."""
         position = self.known.get(known)
         return known.value if position is None else self.names[position]
 
 
-def meaning(cell: str) -> Known | None:
+def meaning(cell: str) -> KnownColumn | None:
     """What a cell of the header stands for; None when it is a column of the manifest's own."""
     return _NAMES.get(cell.translate(_IGNORED).lower())
 
 
 def names_file_id(cells: Sequence[str]) -> bool:
     """Whether a row can be a header."""
-    return any(meaning(cell) is Known.FILE_ID for cell in cells)
+    return any(meaning(cell) is KnownColumn.FILE_ID for cell in cells)
 
 
 def read_columns(where: str, cells: Sequence[str]) -> Columns:
@@ -88,7 +94,7 @@ def read_columns(where: str, cells: Sequence[str]) -> Columns:
         ManifestError: it has no column for the file id, or two for the same thing.
     """
     names = told_apart([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
-    known: dict[Known, int] = {}
+    known: dict[KnownColumn, int] = {}
     for position, cell in enumerate(cells):
         what = meaning(cell)
         if what is None:
@@ -100,7 +106,7 @@ def read_columns(where: str, cells: Sequence[str]) -> Columns:
                 "Rename or remove one of them"
             )
         known[what] = position
-    if Known.FILE_ID not in known:
+    if KnownColumn.FILE_ID not in known:
         raise ManifestError(f"{where}: {no_file_id(names)}")
     return Columns(names, known, tuple(i for i in range(len(names)) if i not in known.values()))
 

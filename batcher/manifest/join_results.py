@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from batcher.manifest import Manifest
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row
@@ -31,7 +31,7 @@ class Matched(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(source: str, how: HowToRead) -> AsyncIterator[Manifest]:
+async def opened(source: str, how: ReadOptions) -> AsyncIterator[Manifest]:
     """The one manifest that a name or a pattern stands for, opened and its text checked; closed afterwards.
 
     Raises:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
-from batcher.manifest.columns import BLANKS, Known
+from batcher.manifest.columns import BLANKS, KnownColumn
 from batcher.manifest.display import shown
 from batcher.model.submission import Parameters, SnapshotType, Vendor
 
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _SEPARATORS = re.compile(rf"[;|\r\n{BLANKS}]+")
 
 
-class Given(NamedTuple):
+class GivenParameters(NamedTuple):
     """The parameters as texts, without surrounding blanks; an empty one was left out."""
 
     vendor: str = ""
@@ -43,7 +43,7 @@ class Given(NamedTuple):
 class Unusable(ValueError):
     """A row's parameters cannot be sent: which column is at fault, and why."""
 
-    def __init__(self, column: Known, reason: str) -> None:
+    def __init__(self, column: KnownColumn, reason: str) -> None:
         super().__init__(reason)
         self.column = column
         self.reason = reason
@@ -75,12 +75,12 @@ class Defaults:
             _refuse("--offset", _text(offset), offsets_of)
 
     @property
-    def given(self) -> Given:
+    def given(self) -> GivenParameters:
         """The same as texts of a row."""
         texts = (self.vendor, self.type, _text(self.definition), _text(self.interval))
         vendor, kind, definition, interval = ((text or "").strip(BLANKS) for text in texts)
         offsets = [value for one in self.offsets for value in offsets_of((_text(one) or "").strip(BLANKS))]
-        return Given(vendor, kind, definition, interval, ";".join(offsets))
+        return GivenParameters(vendor, kind, definition, interval, ";".join(offsets))
 
 
 def _text(value: str | float | None) -> str | None:
@@ -100,34 +100,34 @@ def _refuse(option: str, text: str | None, read: Callable[[str], object]) -> Non
         raise ValueError(f"{option}: {exc}") from exc
 
 
-def resolve(given: Given, defaults: Given) -> Parameters:
+def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:
     """Decide what is asked for.
 
     Raises:
         Unusable: a value with an effect is missing or wrong.
     """
-    vendor = _column(Known.VENDOR, vendor_of, given.vendor or defaults.vendor)
+    vendor = _column(KnownColumn.VENDOR, vendor_of, given.vendor or defaults.vendor)
     kind = _kind(given, defaults)
     definition = interval = ""
     offsets: tuple[str, ...] = ()
     if kind is SnapshotType.BY_TIME_OFFSET:
-        offsets = _column(Known.OFFSETS, offsets_of, _offsets_given(given, defaults))
+        offsets = _column(KnownColumn.OFFSETS, offsets_of, _offsets_given(given, defaults))
     if vendor is Vendor.TENCENT:
-        definition = _column(Known.DEFINITION, definition_of, given.definition or defaults.definition)
+        definition = _column(KnownColumn.DEFINITION, definition_of, given.definition or defaults.definition)
     else:
-        interval = _column(Known.INTERVAL, interval_of, given.interval or defaults.interval)
+        interval = _column(KnownColumn.INTERVAL, interval_of, given.interval or defaults.interval)
     return Parameters(vendor, kind, definition, interval, offsets)
 
 
-def _kind(given: Given, defaults: Given) -> SnapshotType:
+def _kind(given: GivenParameters, defaults: GivenParameters) -> SnapshotType:
     """The type asked for; left out everywhere, offsets decide."""
     text = given.type or defaults.type
     if text:
-        return _column(Known.TYPE, type_of, text)
+        return _column(KnownColumn.TYPE, type_of, text)
     return SnapshotType.BY_TIME_OFFSET if _offsets_given(given, defaults) else SnapshotType.SAMPLE
 
 
-def _offsets_given(given: Given, defaults: Given) -> str:
+def _offsets_given(given: GivenParameters, defaults: GivenParameters) -> str:
     """A row's own offsets, else the default ones. A list of none is none."""
     return defaults.offsets if _is_empty(given.offsets) else given.offsets
 
@@ -137,10 +137,10 @@ def _is_empty(text: str) -> bool:
     return not text.strip("[];|\r\n" + BLANKS)
 
 
-def _column(column: Known, read: Callable[[str], T], text: str) -> T:
+def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
     """Read a value that has an effect and so must be there."""
     if not text:
-        option = "--offset" if column is Known.OFFSETS else f"--{column}"
+        option = "--offset" if column is KnownColumn.OFFSETS else f"--{column}"
         raise Unusable(column, f"is missing; fill it in or give {option}")
     try:
         return read(text)

@@ -9,7 +9,7 @@ from batcher.manifest import Defaults, Manifest, expand, open_manifest, redacted
 
 
 @dataclass(frozen=True, slots=True)
-class HowToRead:
+class ReadOptions:
     """How manifests are read: what rows leave out, what is waved through, and what their names do not say."""
 
     defaults: Defaults = field(default_factory=Defaults)

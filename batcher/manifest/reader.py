@@ -12,13 +12,13 @@ from typing import BinaryIO, Self
 
 from batcher.errors import ManifestError
 from batcher.manifest.formats.csv_table import Delimited
-from batcher.manifest.formats.detect import Format, format_of, name_says, unpacked
+from batcher.manifest.formats.detect import ManifestFormat, format_of, name_says, unpacked
 from batcher.manifest.formats.id_list import Listing
 from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
 from batcher.manifest.formats.json_table import Objects
 from batcher.manifest.formats.parquet import Parquet
 from batcher.manifest.formats.table import Table
-from batcher.manifest.formats.xlsx import Sheet
+from batcher.manifest.formats.xlsx import Worksheet
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
 from batcher.manifest.rows import read_rows
 from batcher.manifest.sources.local import Source, open_local
@@ -111,7 +111,7 @@ def open_manifest(
     remote = is_url(source)
     opened = open_remote(source) if remote else open_local(source, stdin)
     try:
-        wanted = Format(format_) if format_ else None
+        wanted = ManifestFormat(format_) if format_ else None
         says = name_says(redacted(source))
         opened = unpacked(opened, says, trusted=remote or source == "-" or wanted is not None)
         kind = format_of(opened.name, opened.peek(HEAD_BYTES), wanted, says.format)
@@ -123,14 +123,14 @@ def open_manifest(
 
 
 def _table(
-    opened: Source, kind: Format, encoding: str | None, sheet: str | None, *, asked_for: bool
+    opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, asked_for: bool
 ) -> tuple[Table, Callable[[], None]]:
     """The table of a format, and the check of all its bytes."""
     match kind:
-        case Format.PARQUET:
+        case ManifestFormat.PARQUET:
             return Parquet(opened.name, opened.seekable()), _nothing_to_check
-        case Format.XLSX:
-            return Sheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+        case ManifestFormat.XLSX:
+            return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
     text = Text(opened, encoding)
     try:
         return _text_table(text, kind, asked_for=asked_for), text.check
@@ -139,13 +139,13 @@ def _table(
         raise
 
 
-def _text_table(text: Text, kind: Format, *, asked_for: bool) -> Table:
+def _text_table(text: Text, kind: ManifestFormat, *, asked_for: bool) -> Table:
     match kind:
-        case Format.TEXT:
+        case ManifestFormat.TEXT:
             return Listing(text.name, text.lines(), asked_for=asked_for)
-        case Format.JSONL:
+        case ManifestFormat.JSONL:
             return Objects(text.name, lines_of(text.lines(MAX_VALUE)))
-        case Format.JSON:
+        case ManifestFormat.JSON:
             return Objects(text.name, Documents(text.name, text.blocks()).values())
         case _:
             return Delimited(text.name, text.lines())

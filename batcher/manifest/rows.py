@@ -13,10 +13,10 @@ from functools import partial
 from json.encoder import encode_basestring
 from operator import itemgetter
 
-from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, Known
+from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, KnownColumn
 from batcher.manifest.display import shown
 from batcher.manifest.formats.table import Record, lost_digits
-from batcher.manifest.parameters import Defaults, Given, Unusable, resolve
+from batcher.manifest.parameters import Defaults, GivenParameters, Unusable, resolve
 from batcher.model.submission import InvalidRow, Parameters, Row, Vendor
 
 MAX_ID_BYTES = 1_024
@@ -41,7 +41,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
     One flat loop on purpose: it runs millions of times, and each call in it costs a tenth of the whole.
     """
     width = len(columns.names)
-    id_at = columns.known[Known.FILE_ID]
+    id_at = columns.known[KnownColumn.FILE_ID]
     parameters_of = _Resolver(columns, defaults)
     fixed = parameters_of(()) if not parameters_of.positions else None
     key_of = _picker(parameters_of.positions)
@@ -95,7 +95,7 @@ class _Resolver:
 
     def __call__(self, cells: tuple[str, ...]) -> _Resolved:
         texts = {known.value: unmarked(cell) for known, cell in zip(self._present, cells, strict=True)}
-        given = Given(**texts)
+        given = GivenParameters(**texts)
         try:
             return resolve(given, self._defaults)
         except Unusable as exc:

@@ -14,7 +14,7 @@ from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
 
-class Kind(StrEnum):
+class CaseKind(StrEnum):
     """Of what cases are named."""
 
     TWICE = "twice"
@@ -71,7 +71,7 @@ class Counted:
     tallied: Mapping[State, int]
     """Submissions by state, as the figures kept beside them say."""
     tasks_tallied: Mapping[TaskState, int]
-    cases: Mapping[Kind, tuple[Case, ...]]
+    cases: Mapping[CaseKind, tuple[Case, ...]]
     """The first of each kind."""
 
     def of(self, *states: State, doubted: bool | None = None) -> int:

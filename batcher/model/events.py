@@ -46,7 +46,7 @@ class PaceChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class SendingPaused:
     """Nothing is sent until something is known: an outage, or credentials in question."""
 
     event: ClassVar[str] = "waiting_began"
@@ -59,7 +59,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class OutageBegan(Waiting):
+class OutageBegan(SendingPaused):
     """The endpoint does not answer."""
 
     event: ClassVar[str] = "outage_began"
@@ -182,10 +182,10 @@ class ClaimChecked:
         return f"task {self.task_id}, named for a submission in doubt: {self.effect}"
 
 
-Notice = (
+Event = (
     RunStarted
     | PaceChanged
-    | Waiting
+    | SendingPaused
     | OutageBegan
     | OutageOver
     | Halted
@@ -197,9 +197,9 @@ Notice = (
     | ClaimChecked
 )
 
-Tell = Callable[[Notice], None]
+OnEvent = Callable[[Event], None]
 """Called with each notice, in the run's own thread; must not block."""
 
 
-def to_nobody(_: Notice) -> None:
+def ignore_event(_: Event) -> None:
     """Tell nobody."""

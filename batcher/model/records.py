@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadRecord:
     """One reading of a manifest."""
 
     id: LoadId
@@ -153,7 +153,7 @@ class TaskTally:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TaskRecord:
     """What is known of the task of one submission, as it is followed."""
 
     task_id: TaskId
@@ -204,7 +204,7 @@ class Record:
     pruned: int = 0
     """Requests that may have left and are no longer kept one by one."""
     counted_by: CountedBy = CountedBy.LINE
-    task: Task | None = None
+    task: TaskRecord | None = None
     """None while nobody follows it, or there is none."""
 
     @property

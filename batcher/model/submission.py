@@ -122,7 +122,7 @@ class InvalidRow(NamedTuple):
     """What the row holds, cell by cell."""
 
 
-class Place(StrEnum):
+class EndpointKind(StrEnum):
     """What kind of service a ledger's submissions went to."""
 
     ZEGO = "zego"

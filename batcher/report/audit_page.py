@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from batcher.model.audit import Case, Counted, Kind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import State
 from batcher.model.task import Effect, TaskState
 from batcher.report.formatting import count, wrapped
@@ -15,19 +15,19 @@ _NUMBER = 12
 _LABEL = 50
 
 _HEADINGS = {
-    Kind.TWICE: "Submitted twice, confirmed by a poll",
-    Kind.POSSIBLY_TWICE: "Submitted, possibly twice",
-    Kind.IN_DOUBT: "In doubt",
-    Kind.UNNAMED: "Rejected or failed, and an earlier attempt may have been accepted",
-    Kind.TASK_FAILED: "Tasks that failed",
-    Kind.TASK_UNKNOWN: "Tasks that the service does not know, or that did not end",
-    Kind.WITHOUT_PICTURES: "Finished without pictures",
-    Kind.STRANGER: "Tasks that callbacks named and that are none of ours",
+    CaseKind.TWICE: "Submitted twice, confirmed by a poll",
+    CaseKind.POSSIBLY_TWICE: "Submitted, possibly twice",
+    CaseKind.IN_DOUBT: "In doubt",
+    CaseKind.UNNAMED: "Rejected or failed, and an earlier attempt may have been accepted",
+    CaseKind.TASK_FAILED: "Tasks that failed",
+    CaseKind.TASK_UNKNOWN: "Tasks that the service does not know, or that did not end",
+    CaseKind.WITHOUT_PICTURES: "Finished without pictures",
+    CaseKind.STRANGER: "Tasks that callbacks named and that are none of ours",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AuditLine:
     """One figure."""
 
     name: str
@@ -65,42 +65,44 @@ def _by_task(counted: Counted) -> Iterator[str]:
         yield f"{count(counted.shared_task_ids, 'task id')} of more than one submission"
 
 
-def submission_lines(counted: Counted) -> list[Line]:
+def submission_lines(counted: Counted) -> list[AuditLine]:
     """What became of the submissions; the lines of depth 0 add up to all of them."""
     doubted = counted.of(State.SUBMITTED, doubted=True)
     twice = counted.twice
     unnamed = counted.of(State.REJECTED, State.FAILED, doubted=True)
     waiting = counted.of(State.PENDING, doubted=True)
     return [
-        Line("submitted_once", "submitted once", counted.of(State.SUBMITTED, doubted=False)),
-        Line("possibly_twice", "submitted, possibly twice", doubted),
-        *([Line("twice", "of these, twice for certain", twice, 1)] if twice else []),
-        Line("in_doubt", "in doubt: may have been accepted", counted.of(State.IN_DOUBT)),
-        Line("rejected", "rejected", counted.of(State.REJECTED)),
-        Line("failed", "failed", counted.of(State.FAILED)),
-        *([Line("unnamed", "of both, perhaps accepted before", unnamed, 1)] if unnamed else []),
-        Line("pending", "still to send", counted.of(State.PENDING)),
-        *([Line("pending_doubted", "of these, perhaps accepted before", waiting, 1)] if waiting else []),
-        Line("sending", "being sent just now, or when a run was killed", counted.of(State.SENDING)),
+        AuditLine("submitted_once", "submitted once", counted.of(State.SUBMITTED, doubted=False)),
+        AuditLine("possibly_twice", "submitted, possibly twice", doubted),
+        *([AuditLine("twice", "of these, twice for certain", twice, 1)] if twice else []),
+        AuditLine("in_doubt", "in doubt: may have been accepted", counted.of(State.IN_DOUBT)),
+        AuditLine("rejected", "rejected", counted.of(State.REJECTED)),
+        AuditLine("failed", "failed", counted.of(State.FAILED)),
+        *([AuditLine("unnamed", "of both, perhaps accepted before", unnamed, 1)] if unnamed else []),
+        AuditLine("pending", "still to send", counted.of(State.PENDING)),
+        *([AuditLine("pending_doubted", "of these, perhaps accepted before", waiting, 1)] if waiting else []),
+        AuditLine("sending", "being sent just now, or when a run was killed", counted.of(State.SENDING)),
     ]
 
 
-def task_lines(counted: Counted) -> list[Line]:
+def task_lines(counted: Counted) -> list[AuditLine]:
     """What became of the tasks; the lines of depth 0 add up to the submissions that are submitted."""
     finished = counted.tasks.get(TaskState.FINISHED, 0)
     lines = [
-        Line("finished", "finished with pictures", counted.with_pictures),
-        Line("without_pictures", "finished without pictures", finished - counted.with_pictures),
-        Line("task_failed", "failed", counted.tasks.get(TaskState.FAILED, 0)),
-        Line("task_unknown", "unknown, or not ended in time", counted.tasks.get(TaskState.UNKNOWN, 0)),
-        Line("processing", "the vendor works on them", counted.tasks.get(TaskState.PROCESSING, 0)),
-        Line("waiting", "waiting", counted.tasks.get(TaskState.WAITING, 0)),
+        AuditLine("finished", "finished with pictures", counted.with_pictures),
+        AuditLine("without_pictures", "finished without pictures", finished - counted.with_pictures),
+        AuditLine("task_failed", "failed", counted.tasks.get(TaskState.FAILED, 0)),
+        AuditLine("task_unknown", "unknown, or not ended in time", counted.tasks.get(TaskState.UNKNOWN, 0)),
+        AuditLine("processing", "the vendor works on them", counted.tasks.get(TaskState.PROCESSING, 0)),
+        AuditLine("waiting", "waiting", counted.tasks.get(TaskState.WAITING, 0)),
     ]
     if counted.unconfirmed:
-        lines.append(Line("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
+        lines.append(AuditLine("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
     return [
         *lines,
-        Line("not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())),
+        AuditLine(
+            "not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())
+        ),
     ]
 
 
@@ -120,10 +122,10 @@ _EFFECTS = {
 }
 
 
-def callback_lines(counted: Counted) -> list[Line]:
+def callback_lines(counted: Counted) -> list[AuditLine]:
     """What came of the callbacks, those kinds that there are."""
     return [
-        Line(effect.value, words, n)
+        AuditLine(effect.value, words, n)
         for effect, words in _EFFECTS.items()
         if (n := counted.callbacks.get(effect))
     ]
@@ -146,7 +148,7 @@ def audit_json(counted: Counted, ledger: str) -> dict[str, Any]:
                 "total": _how_many(counted)[kind],
                 "named": [asdict(case) for case in counted.cases.get(kind, ())],
             }
-            for kind in Kind
+            for kind in CaseKind
         },
     }
 
@@ -166,11 +168,11 @@ def audit_text(counted: Counted, ledger: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _named(lines: list[Line]) -> Mapping[str, int]:
+def _named(lines: list[AuditLine]) -> Mapping[str, int]:
     return {line.name: line.n for line in lines}
 
 
-def _block(heading: str, lines: list[Line], total: int) -> list[str]:
+def _block(heading: str, lines: list[AuditLine], total: int) -> list[str]:
     shown = [heading]
     for line in lines:
         label = "  " * (line.depth + 1) + line.words
@@ -191,17 +193,17 @@ def _verdict(problems: list[str], total: int, width: int) -> list[str]:
     return ["It does not balance:", *told, then]
 
 
-def _how_many(counted: Counted) -> dict[Kind, int]:
+def _how_many(counted: Counted) -> dict[CaseKind, int]:
     finished = counted.tasks.get(TaskState.FINISHED, 0)
     return {
-        Kind.TWICE: counted.callbacks.get(Effect.DOUBLE, 0),
-        Kind.POSSIBLY_TWICE: counted.of(State.SUBMITTED, doubted=True),
-        Kind.IN_DOUBT: counted.of(State.IN_DOUBT),
-        Kind.UNNAMED: counted.of(State.REJECTED, State.FAILED, doubted=True),
-        Kind.TASK_FAILED: counted.tasks.get(TaskState.FAILED, 0),
-        Kind.TASK_UNKNOWN: counted.tasks.get(TaskState.UNKNOWN, 0),
-        Kind.WITHOUT_PICTURES: finished - counted.with_pictures,
-        Kind.STRANGER: counted.callbacks.get(Effect.STRANGER, 0),
+        CaseKind.TWICE: counted.callbacks.get(Effect.DOUBLE, 0),
+        CaseKind.POSSIBLY_TWICE: counted.of(State.SUBMITTED, doubted=True),
+        CaseKind.IN_DOUBT: counted.of(State.IN_DOUBT),
+        CaseKind.UNNAMED: counted.of(State.REJECTED, State.FAILED, doubted=True),
+        CaseKind.TASK_FAILED: counted.tasks.get(TaskState.FAILED, 0),
+        CaseKind.TASK_UNKNOWN: counted.tasks.get(TaskState.UNKNOWN, 0),
+        CaseKind.WITHOUT_PICTURES: finished - counted.with_pictures,
+        CaseKind.STRANGER: counted.callbacks.get(Effect.STRANGER, 0),
     }
 
 

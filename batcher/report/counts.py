@@ -12,7 +12,7 @@ from batcher.model.task import TaskState
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Counts:
     """How many submissions there are, in all and of which kind."""
 
     by_state: dict[State, int]
@@ -41,7 +41,7 @@ class Figures:
         return sum(self.by_state[state] for state in TROUBLED)
 
 
-def figures(tallies: Iterable[Tally]) -> Figures:
+def figures(tallies: Iterable[Tally]) -> Counts:
     """Add up tallies."""
     by_state: Counter[State] = Counter()
     codes: Counter[int] = Counter()
@@ -49,15 +49,15 @@ def figures(tallies: Iterable[Tally]) -> Figures:
         by_state[tally.state] += tally.n
         if tally.code:
             codes[tally.code] += tally.n
-    return Figures({state: by_state[state] for state in State}, dict(sorted(codes.items())))
+    return Counts({state: by_state[state] for state in State}, dict(sorted(codes.items())))
 
 
-def of_run(tallies: Iterable[Tally], run_id: RunId) -> Figures:
+def of_run(tallies: Iterable[Tally], run_id: RunId) -> Counts:
     """Figures of what one run was the last to settle."""
     return figures(tally for tally in tallies if tally.run_id == run_id)
 
 
-def since(tallies: Iterable[Tally], told: Run | None) -> Figures:
+def since(tallies: Iterable[Tally], told: Run | None) -> Counts:
     """Figures of what was settled after the last run that could tell all."""
     last = told.id if told else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)

@@ -6,9 +6,9 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 
-PLACES = {Place.ZEGO: "the ZEGO cloud", Place.OTHER: "an endpoint outside the ZEGO cloud"}
+PLACES = {EndpointKind.ZEGO: "the ZEGO cloud", EndpointKind.OTHER: "an endpoint outside the ZEGO cloud"}
 
 _PIECE = re.compile(
     r"\s*(?:(?:\$ )?batcher (?:run|load|check|retry|status|export|show|codes|ledger|discover|verify-ids|track"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from batcher.model.records import Load
+from batcher.model.records import LoadRecord
 from batcher.report.formatting import count
 
 
-def changes_lines(loads: Iterable[Load]) -> list[str]:
+def changes_lines(loads: Iterable[LoadRecord]) -> list[str]:
     """One line for each load whose file has changed; none where nothing has, or nothing is known."""
     return [_line(load) for load in loads if load.differs]
 
 
-def changes_text(load: Load) -> str:
+def changes_text(load: LoadRecord) -> str:
     """The numbers alone: ``312 rows new, 5 gone, 2 changed``."""
     return f"{count(load.appeared or 0, 'row')} new, {load.gone or 0:,} gone, {load.changed or 0:,} changed"
 
 
-def _line(load: Load) -> str:
+def _line(load: LoadRecord) -> str:
     since = "" if load.since is None else f" since {load.since:%Y-%m-%d %H:%M} UTC"
     before = bool(load.gone or load.changed)
     stays = (

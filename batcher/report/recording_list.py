@@ -18,22 +18,22 @@ from batcher.report.formatting import moment
 COLUMNS = ("file_id", "vendor", "name", "created", "duration", "size", "url")
 
 
-class Format(StrEnum):
+class ListFormat(StrEnum):
     """How a list is written."""
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
-def head(format_: Format) -> bytes:
+def head(format_: ListFormat) -> bytes:
     """What comes first."""
-    return (",".join(COLUMNS) + "\n").encode() if format_ is Format.CSV else b""
+    return (",".join(COLUMNS) + "\n").encode() if format_ is ListFormat.CSV else b""
 
 
-def lines(recordings: Iterable[Recording], format_: Format) -> bytes:
+def lines(recordings: Iterable[Recording], format_: ListFormat) -> bytes:
     """Some recordings."""
     cells = map(_cells, recordings)
-    if format_ is Format.JSONL:
+    if format_ is ListFormat.JSONL:
         return encoded("".join(_object(row) for row in cells))
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(cells)

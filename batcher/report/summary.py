@@ -11,7 +11,7 @@ from typing import Any
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
-from batcher.report.counts import Figures
+from batcher.report.counts import Counts
 from batcher.report.estimate import rest
 from batcher.report.formatting import columns, count, lasting, moment, paragraph, sentence, wrapped
 from batcher.report.tracking_summary import (
@@ -54,9 +54,9 @@ class Summary:
     run_id: int
     sent: int
     seconds: float
-    now: Figures
-    this_run: Figures
-    new: Figures
+    now: Counts
+    this_run: Counts
+    new: Counts
     """Settled after the last run that could tell all."""
     invalid_rows: InvalidRows
     meanings: Mapping[int, Meaning]
@@ -173,7 +173,7 @@ def _all_in_one(summary: Summary) -> str:
     return f"{summary.reason}{': ' if said else ''}{', '.join(said)}. Which: {export}"
 
 
-def _states(figures: Figures) -> dict[str, int]:
+def _states(figures: Counts) -> dict[str, int]:
     return {state.value: n for state, n in figures.by_state.items()}
 
 

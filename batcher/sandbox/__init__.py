@@ -25,7 +25,7 @@ from .faults import (
     parse_faults,
     parse_shares,
 )
-from .recordings import Recording
+from .recordings import SandboxRecording
 from .request_log import Entry
 from .server import Sandbox
 from .settings import (
@@ -43,7 +43,7 @@ from .settings import (
     TaskSettings,
     WalkEnd,
 )
-from .tasks import Task
+from .tasks import SandboxTask
 
 __all__ = [
     "CALLBACK",
@@ -64,12 +64,12 @@ __all__ = [
     "FaultKind",
     "PageNumbering",
     "PictureFault",
-    "Recording",
     "RecordingSettings",
     "RequestSeen",
     "Sandbox",
+    "SandboxRecording",
     "SandboxSettings",
-    "Task",
+    "SandboxTask",
     "TaskSettings",
     "WalkEnd",
     "parse_faults",

@@ -22,7 +22,7 @@ from .callbacks import Json, encoded, signed, snapshot
 from .clock import TaskClock
 from .faults import CallbackFault
 from .settings import SandboxSettings
-from .tasks import Shots, Task, Tasks
+from .tasks import SandboxTask, Shots, Tasks
 
 MOST_AT_ONCE = 16
 PATIENCE_S = 10.0
@@ -61,7 +61,7 @@ class _Due:
     """Nonce, Content-Type and bytes of a callback that is sent a second time."""
 
 
-class Deliveries:
+class CallbackSender:
     """Takes pictures and calls back."""
 
     def __init__(
@@ -83,13 +83,13 @@ class Deliveries:
         self._wake_waiters = wake
         self._rng = Random(settings.seed + 3)
         self._numbers, self._order = count(1), count()
-        self._due: list[tuple[float, int, _Due | Task]] = []
+        self._due: list[tuple[float, int, _Due | SandboxTask]] = []
         self._taking: set[asyncio.Task[None]] = set()
         self._calling: set[asyncio.Task[None]] = set()
         self._something = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
-        self.take: Callable[[Task], asyncio.Future[Shots]] | None = None
+        self.take: Callable[[SandboxTask], asyncio.Future[Shots]] | None = None
         """Takes the pictures of a real file."""
         tasks.on_accepted = self._accepted
         clock.on_advance = self._something.set
@@ -131,7 +131,7 @@ class Deliveries:
         if fault is CallbackFault.DOUBLED:
             self._put(self._clock.now_s(), _Due(fields, file_id, fault))
 
-    def _accepted(self, task: Task) -> None:
+    def _accepted(self, task: SandboxTask) -> None:
         """Note a task that was accepted."""
         if self._sender is None:
             return
@@ -142,19 +142,19 @@ class Deliveries:
         elif self.url is not None:
             self._put_ending(task)
 
-    async def _take(self, task: Task) -> None:
+    async def _take(self, task: SandboxTask) -> None:
         assert self.take is not None
         task.shots = await self.take(task)
         self._wake_waiters()
         if self.url is not None:
             self._put_ending(task)
 
-    def _put_ending(self, task: Task) -> None:
+    def _put_ending(self, task: SandboxTask) -> None:
         ends_s = self._tasks.ends_s(task)
         if ends_s is not None:
             self._put(ends_s, task)
 
-    def _put(self, due_s: float, due: _Due | Task) -> None:
+    def _put(self, due_s: float, due: _Due | SandboxTask) -> None:
         heappush(self._due, (due_s, next(self._order), due))
         self._something.set()
 
@@ -173,8 +173,8 @@ class Deliveries:
             except TimeoutError:
                 continue
 
-    def _begin(self, due: _Due | Task) -> None:
-        if isinstance(due, Task):
+    def _begin(self, due: _Due | SandboxTask) -> None:
+        if isinstance(due, SandboxTask):
             if self.url is not None:
                 self.post(snapshot(due, self._callable(due)), due.file_id)
             return
@@ -186,7 +186,7 @@ class Deliveries:
         self._calling.discard(sending)
         self._something.set()
 
-    def _callable(self, task: Task) -> list[tuple[str, int]]:
+    def _callable(self, task: SandboxTask) -> list[tuple[str, int]]:
         """Give the pictures as a callback has them: always by their address."""
         return [
             (url if "://" in url else f"{self._tasks.base_url}_pictures/{url}", at_ms)

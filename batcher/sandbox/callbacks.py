@@ -11,9 +11,9 @@ import json
 from hashlib import sha1
 from urllib.parse import quote, urlencode
 
-from .recordings import Recording
+from .recordings import SandboxRecording
 from .settings import CallbackBody
-from .tasks import Task
+from .tasks import SandboxTask
 from .validation import BY_OFFSET
 
 Json = dict[str, object]
@@ -27,7 +27,7 @@ def signature(secret: str, timestamp: str, nonce: str) -> str:
     return sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def snapshot(task: Task, pictures: list[tuple[str, int]]) -> Json:
+def snapshot(task: SandboxTask, pictures: list[tuple[str, int]]) -> Json:
     """Say that a task has ended; `pictures` are addresses and times in milliseconds."""
     with_offset = task.vendor == "Tencent" and task.type == BY_OFFSET
     listed = [{"url": url, "offset": at_ms} if with_offset else {"url": url} for url, at_ms in pictures]
@@ -41,7 +41,7 @@ def snapshot(task: Task, pictures: list[tuple[str, int]]) -> Json:
     return fields | ({"field_id": task.file_id} if task.vendor == "Tencent" else {})
 
 
-def record(recording: Recording, vendor: str, task_id: str) -> Json:
+def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
     """Say that a recording was written."""
     duration_s = round(recording.duration_s)
     extra: Json = {"Duration": duration_s}

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from .callback_sender import CallbackSent
-from .request_log import TruthLog
+from .request_log import RequestLog
 
 PREFIX = "/_sandbox/"
 _HELP = (
@@ -34,7 +34,7 @@ class ControlPage:
 
     def __init__(
         self,
-        log: TruthLog,
+        log: RequestLog,
         set_outage: Callable[[bool], None],
         send: Callable[[str, str, str], None],
         callbacks: Callable[[], Sequence[CallbackSent]],

@@ -23,7 +23,7 @@ from typing import Protocol
 from .faults import Fault, RequestSeen, checked_shares
 
 
-class Wanted(Protocol):
+class PlannedFaults(Protocol):
     """What is wanted, as the settings of an Action have it."""
 
     @property
@@ -46,7 +46,7 @@ class Wanted(Protocol):
 class FaultPlan:
     """Settles the fault of each request of one Action at its arrival."""
 
-    def __init__(self, settings: Wanted, rng: Random, action: str = "MediaThumbnails") -> None:
+    def __init__(self, settings: PlannedFaults, rng: Random, action: str = "MediaThumbnails") -> None:
         self._settings = settings
         self._rng = rng
         self._action = action

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
-from .recordings import Recording
+from .recordings import SandboxRecording
 
 _LOWEST, _SPAN = 10**18, 8 * 10**18
 
@@ -48,7 +48,7 @@ class MediaFolder:
         self._places = {one.file_id: place for place, one in enumerate(self._by_creation)}
         self.count = len(listed)
 
-    def at(self, place: int) -> Recording:
+    def at(self, place: int) -> SandboxRecording:
         """Give the recording at a place in the order of creation."""
         return self._by_creation[place]
 
@@ -60,7 +60,7 @@ class MediaFolder:
         """Give the place of Tencent's id in the order of creation."""
         return self._places.get(file_id)
 
-    def with_key_at(self, place: int) -> Recording:
+    def with_key_at(self, place: int) -> SandboxRecording:
         """Give the recording at a place in the order of keys."""
         return self._by_key[place]
 
@@ -72,7 +72,7 @@ class MediaFolder:
         """Give stream and name: both come from the file's name."""
         return self._by_creation[place].stream_id, self._by_creation[place].name
 
-    def find(self, vendor: str, file_id: str) -> Recording | None:
+    def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
         """Give the recording which a vendor calls by this file id."""
         if vendor == "Tencent":
             place = self._places.get(file_id)
@@ -101,7 +101,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _recording(folder: Path, path: Path) -> Recording | None:
+def _recording(folder: Path, path: Path) -> SandboxRecording | None:
     """Give the recording in a file, None if there is nothing of the kind in it."""
     inside = path.relative_to(folder).as_posix()
     kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
@@ -109,7 +109,7 @@ def _recording(folder: Path, path: Path) -> Recording | None:
     if looked is None and kind not in ("video", "audio"):
         return None
     stat = path.stat()
-    bare = Recording(
+    bare = SandboxRecording(
         file_id=tencent_id(inside),
         key=f"/record/{inside}",
         name=path.name,

@@ -17,7 +17,7 @@ from aiohttp import web
 from .demo_picture import mosaic, plain
 from .faults import PictureFault
 from .settings import SandboxSettings
-from .tasks import Task, Tasks
+from .tasks import SandboxTask, Tasks
 
 PREFIX = "/_pictures/"
 _KEPT = 100_000
@@ -25,7 +25,7 @@ _JPEG = "image/jpeg"
 _PORTION = b"\xff\xd8" + bytes(65534)
 
 
-class Pictures:
+class PictureServer:
     """Answers the requests for pictures of one sandbox."""
 
     def __init__(self, settings: SandboxSettings, tasks: Tasks, wake: Callable[[], None]) -> None:
@@ -81,7 +81,7 @@ class Pictures:
         request.protocol.force_close()
         return response
 
-    def _jpeg(self, task: Task, number: int) -> bytes:
+    def _jpeg(self, task: SandboxTask, number: int) -> bytes:
         if self._real and self.folder is not None:
             return (self.folder / picture_name(task.task_id, number)).read_bytes()
         return mosaic(f"{task.task_id} {number}")

@@ -35,7 +35,7 @@ _CONTAINERS = {"Video": "mp4", "Audio": "m4a", "Image": "jpg"}
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class SandboxRecording:
     """One file that the service keeps."""
 
     file_id: str
@@ -66,7 +66,7 @@ class Catalogue(Protocol):
 
     count: int
 
-    def at(self, place: int) -> Recording:
+    def at(self, place: int) -> SandboxRecording:
         """Give the recording at a place in the order of creation."""
 
     def created_s(self, place: int) -> int:
@@ -75,7 +75,7 @@ class Catalogue(Protocol):
     def place_of(self, file_id: str) -> int | None:
         """Give the place of Tencent's id in the order of creation."""
 
-    def with_key_at(self, place: int) -> Recording:
+    def with_key_at(self, place: int) -> SandboxRecording:
         """Give the recording at a place in the order of keys."""
 
     def key_at(self, place: int) -> str:
@@ -84,7 +84,7 @@ class Catalogue(Protocol):
     def stream_and_name(self, place: int) -> tuple[str, str]:
         """Give stream and name at a place in the order of creation."""
 
-    def find(self, vendor: str, file_id: str) -> Recording | None:
+    def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
         """Give the recording which a vendor calls by this file id."""
 
     def arrive(self) -> None:
@@ -103,14 +103,14 @@ class MadeUp:
         if self._crowded and self._crowded.stop > settings.count:
             self._crowded = range(settings.count - settings.crowd, settings.count)
 
-    def at(self, place: int) -> Recording:
+    def at(self, place: int) -> SandboxRecording:
         """Compute one recording."""
         stream, name = self.stream_and_name(place)
         category = _category(place)
         archived = place % 40 == 17
         duration_s = 0.0 if category == "Image" else self._duration_s(place)
         seen = category != "Audio"
-        return Recording(
+        return SandboxRecording(
             file_id=self._file_id(place),
             key=self.key_at(place),
             name=name,
@@ -147,7 +147,7 @@ class MadeUp:
         place = (int(found[1]) - self._offset) * _UNSPREAD % _DIGITS
         return place if place < self.count else None
 
-    def with_key_at(self, place: int) -> Recording:
+    def with_key_at(self, place: int) -> SandboxRecording:
         """Keys are in the order of creation."""
         return self.at(place)
 
@@ -161,7 +161,7 @@ class MadeUp:
         stream = f"class-{place % 1000:04d}"
         return stream, f"{stream} {place:09d}"
 
-    def find(self, vendor: str, file_id: str) -> Recording | None:
+    def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
         """Find the place in the file id itself."""
         if vendor == "Tencent":
             place = self.place_of(file_id)

@@ -83,7 +83,7 @@ class _Peak:
         self.most = max(self.most, len(recent))
 
 
-class TruthLog:
+class RequestLog:
     """All entries of one sandbox, with what a referee asks about them.
 
     The counts are kept up with each entry, so that asking costs little in the midst of a long rehearsal.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import md5
 
-from .recordings import Catalogue, Recording
+from .recordings import Catalogue, SandboxRecording
 from .settings import PageNumbering, RecordingSettings, WalkEnd
 from .validation import Call
 
@@ -36,7 +36,7 @@ _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchAnswer:
     """The vendor's part of an answer, and how many recordings are in it."""
 
     data: Json
@@ -81,7 +81,7 @@ def _page(call: Call, pages: PageNumbering) -> tuple[int, int]:
     return int(call.given("PageNumber") or first), int(call.given("PageSize") or 10)
 
 
-class Search:
+class RecordingSearch:
     """Finds recordings of one catalogue."""
 
     def __init__(
@@ -92,14 +92,14 @@ class Search:
         self._uuid = uuid
         self._last: tuple[tuple[object, ...], Sequence[int]] | None = None
 
-    def find(self, call: Call, number: int) -> Found:
+    def find(self, call: Call, number: int) -> SearchAnswer:
         """Answer a search that is well formed, as request `number`; afterwards new recordings may arrive."""
         vendor = call.one("Vendor")
         found = self._page(call, number) if vendor == "Tencent" else self._walk(call)
         self._catalogue.arrive()
         return found
 
-    def _page(self, call: Call, number: int) -> Found:
+    def _page(self, call: Call, number: int) -> SearchAnswer:
         page, size = _page(call, self._settings.pages)
         if self._settings.pages is not PageNumbering.ZERO:
             page = max(page, 1) - 1
@@ -111,7 +111,7 @@ class Search:
             if at >= 0
         ]
         data: Json = {"TotalCount": min(len(places), MOST_FOUND), "MediaInfoSet": items}
-        return Found(data | {"RequestId": self._uuid("vendor", number)}, len(items))
+        return SearchAnswer(data | {"RequestId": self._uuid("vendor", number)}, len(items))
 
     def _places(self, call: Call) -> Sequence[int]:
         """Find the places that a search means, oldest first; the last search's are kept for its next page."""
@@ -144,7 +144,7 @@ class Search:
             if place in within and name.startswith(prefix) and (not streams or stream in streams):
                 yield place
 
-    def _walk(self, call: Call) -> Found:
+    def _walk(self, call: Call) -> SearchAnswer:
         """Give the keys after a marker, of those that begin with the prefix."""
         marker, most = call.one("Marker"), int(call.given("MaxKeys") or MOST_KEYS)
         every, key_at = range(self._catalogue.count), self._catalogue.key_at
@@ -155,7 +155,7 @@ class Search:
         places = every[first:beyond][:most]
         items = [_keyed_item(self._catalogue.with_key_at(place)) for place in places]
         following = self._marker_after(marker, places, ended=first + len(places) >= beyond)
-        return Found({"Keys": items, "NextMarker": following}, len(items))
+        return SearchAnswer({"Keys": items, "NextMarker": following}, len(items))
 
     def _marker_after(self, marker: str, places: range, *, ended: bool) -> str:
         if places and (not ended or self._settings.walk_end is WalkEnd.EMPTY_PAGE):
@@ -163,7 +163,7 @@ class Search:
         return marker if self._settings.walk_end is WalkEnd.SAME_MARKER else ""
 
 
-def _tencent_item(recording: Recording) -> Json:
+def _tencent_item(recording: SandboxRecording) -> Json:
     created = _iso(recording.created_s)
     return {
         "FileId": recording.file_id,
@@ -190,13 +190,13 @@ def _tencent_item(recording: Recording) -> Json:
     }
 
 
-def _transcoded(recording: Recording) -> Json | None:
+def _transcoded(recording: SandboxRecording) -> Json | None:
     if recording.category == "Image":
         return None
     return {"TranscodeSet": [_rendition(recording, number) for number in range(recording.renditions)]}
 
 
-def _rendition(recording: Recording, number: int) -> Json:
+def _rendition(recording: SandboxRecording, number: int) -> Json:
     """Give the original (number 0) or a smaller one."""
     shrunk = 2**number
     size = recording.size_bytes // shrunk
@@ -212,7 +212,7 @@ def _rendition(recording: Recording, number: int) -> Json:
     }
 
 
-def _keyed_item(recording: Recording) -> Json:
+def _keyed_item(recording: SandboxRecording) -> Json:
     return {
         "Key": recording.key,
         "LastModified": _iso(recording.created_s),

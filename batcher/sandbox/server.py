@@ -19,18 +19,18 @@ from urllib.parse import quote
 from aiohttp import web
 
 from . import callbacks
-from .callback_sender import CallbackSent, Deliveries
+from .callback_sender import CallbackSender, CallbackSent
 from .connections import Connections
 from .control import PREFIX, ControlPage
 from .media import MediaFolder
 from .pictures import PREFIX as PICTURES_PREFIX
-from .pictures import Pictures
-from .recordings import Catalogue, Recording
-from .request_log import Entry, TruthLog
+from .pictures import PictureServer
+from .recordings import Catalogue, SandboxRecording
+from .request_log import Entry, RequestLog
 from .responses import Delivery, Reply
-from .service import Service
+from .service import SandboxService
 from .settings import SandboxSettings, checked_receiver
-from .snapshot_worker import Workshop
+from .snapshot_worker import SnapshotWorker
 from .tasks import UNLISTED_DURATION_S, Tasks
 
 # Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
@@ -50,15 +50,15 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self.settings = settings or SandboxSettings()
-        self.truth = TruthLog(self.settings.keep_entries)
+        self.truth = RequestLog(self.settings.keep_entries)
         self.connections_made = 0
         media = self.settings.media
         catalogue = None if media is None else MediaFolder(media)
-        self._service = Service(self.settings, self.truth, time.monotonic, time.time, catalogue)
-        self._deliveries = Deliveries(
+        self._service = SandboxService(self.settings, self.truth, time.monotonic, time.time, catalogue)
+        self._deliveries = CallbackSender(
             self.settings, self.tasks, self._service.clock, self._service.clock_s, self.truth.wake
         )
-        self._pictures = Pictures(self.settings, self.tasks, self.truth.wake)
+        self._pictures = PictureServer(self.settings, self.tasks, self.truth.wake)
         self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
         # Its own source: jitter must not move the draws of faults.
         self._jitter = Random(self.settings.seed + 1)
@@ -185,7 +185,7 @@ class Sandbox:
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
         """Take pictures and call back while the context is entered."""
-        workshop = Workshop(self.tasks) if self.settings.media is not None else None
+        workshop = SnapshotWorker(self.tasks) if self.settings.media is not None else None
         if workshop is not None:
             self._pictures.folder, self._deliveries.take = workshop.folder, workshop.take
             self.tasks.on_forgotten = workshop.forget
@@ -343,9 +343,9 @@ def _listening_host(host: str, *, allow_remote: bool) -> str:
     return address
 
 
-def _unlisted(vendor: str, file_id: str) -> Recording:
+def _unlisted(vendor: str, file_id: str) -> SandboxRecording:
     """Make up a minute's recording that no catalogue lists."""
-    return Recording(
+    return SandboxRecording(
         file_id=file_id if vendor == "Tencent" else "",
         key="" if vendor == "Tencent" else file_id,
         name="unlisted",

@@ -33,9 +33,9 @@ from .faults import ActionFaults, Fault, FaultKind, Moment
 from .magic_ids import MarkedFiles
 from .rate_limit import limit_for
 from .recordings import Catalogue, MadeUp
-from .request_log import Entry, TruthLog
+from .request_log import Entry, RequestLog
 from .responses import Answers, Delivery, Judgement, Reply, html_reply
-from .search_media import Search, search_problem
+from .search_media import RecordingSearch, search_problem
 from .settings import SandboxSettings
 from .tasks import Tasks, task_problem
 from .validation import (
@@ -52,13 +52,13 @@ _SIGNATURE = re.compile(r"(?<=[?&]Signature=)[^&]*")
 _OUTAGE = Judgement(code=None, fault=Fault(FaultKind.DROP_BEFORE))
 
 
-class Service:
+class SandboxService:
     """The documented behaviour of the three Actions, with a truth log."""
 
     def __init__(
         self,
         settings: SandboxSettings,
-        log: TruthLog,
+        log: RequestLog,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         catalogue: Catalogue | None = None,
@@ -84,7 +84,7 @@ class Service:
         self.recordings = catalogue or MadeUp(settings.recordings, settings.seed, wall())
         self.clock = TaskClock(monotonic)
         self.tasks = Tasks(settings, self.recordings, self.clock, self.clock_s)
-        self._search = Search(self.recordings, settings.recordings, self._answers.uuid)
+        self._search = RecordingSearch(self.recordings, settings.recordings, self._answers.uuid)
 
     def clock_s(self) -> float:
         """Give the service's wall clock in Unix seconds, which may be set wrong on purpose."""

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from threading import Event
 
 from .pictures import picture_name
-from .tasks import Shots, Task, Tasks
+from .tasks import SandboxTask, Shots, Tasks
 
 
-class Workshop:
+class SnapshotWorker:
     """Takes pictures, one task at a time."""
 
     def __init__(self, tasks: Tasks) -> None:
@@ -26,11 +26,11 @@ class Workshop:
         self._stopped = Event()
         self._thread = ThreadPoolExecutor(1, "sandbox pictures")
 
-    def take(self, task: Task) -> asyncio.Future[Shots]:
+    def take(self, task: SandboxTask) -> asyncio.Future[Shots]:
         """Take the pictures of a task, when those before it are done."""
         return asyncio.get_running_loop().run_in_executor(self._thread, self._take, task)
 
-    def forget(self, task: Task) -> None:
+    def forget(self, task: SandboxTask) -> None:
         """Remove the pictures of a task that is remembered no more."""
         for number in range(1, len(task.shots.times_ms) + 1 if task.shots else 1):
             (self.folder / picture_name(task.task_id, number)).unlink(missing_ok=True)
@@ -41,7 +41,7 @@ class Workshop:
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._kept.cleanup)
 
-    def _take(self, task: Task) -> Shots:
+    def _take(self, task: SandboxTask) -> Shots:
         from .snapshot_taker import take  # noqa: PLC0415, RUF100 - PyAV is an extra
 
         recording = self._tasks.recording(task.vendor, task.file_id)

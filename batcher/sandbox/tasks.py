@@ -23,7 +23,7 @@ from random import Random
 
 from .clock import TaskClock
 from .magic_ids import fate_of
-from .recordings import Catalogue, Recording
+from .recordings import Catalogue, SandboxRecording
 from .settings import Fate, SandboxSettings
 from .validation import BY_OFFSET, Call
 
@@ -46,7 +46,7 @@ class Shots:
 
 
 @dataclass(slots=True, eq=False)
-class Task:
+class SandboxTask:
     """One task. Everything is settled when it is accepted, except what came of taking its pictures."""
 
     task_id: str
@@ -74,9 +74,9 @@ class Tasks:
     ) -> None:
         self.base_url = ""
         """Where pictures are served, with a slash at its end."""
-        self.on_accepted: Callable[[Task], None] | None = None
+        self.on_accepted: Callable[[SandboxTask], None] | None = None
         """Called with each task that was accepted."""
-        self.on_forgotten: Callable[[Task], None] | None = None
+        self.on_forgotten: Callable[[SandboxTask], None] | None = None
         """Called with each task that is remembered no more."""
         self._settings = settings.tasks
         self._catalogue = catalogue
@@ -86,15 +86,15 @@ class Tasks:
         self._wall = wall
         # Its own source: whether a task fails must not move the draws of faults.
         self._rng = Random(settings.seed + 2)
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, SandboxTask] = {}
 
-    def __getitem__(self, task_id: str) -> Task:
+    def __getitem__(self, task_id: str) -> SandboxTask:
         return self._tasks[task_id]
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def get(self, task_id: str, vendor: str) -> Task | None:
+    def get(self, task_id: str, vendor: str) -> SandboxTask | None:
         """Give the task which a vendor calls by this id and has not forgotten."""
         task = self._tasks.get(task_id)
         if task is None or task.vendor != vendor or task.fate is Fate.FORGOTTEN:
@@ -106,15 +106,15 @@ class Tasks:
         task = self._tasks.get(task_id)
         return "" if task is None else task.file_id
 
-    def recording(self, vendor: str, file_id: str) -> Recording | None:
+    def recording(self, vendor: str, file_id: str) -> SandboxRecording | None:
         """Give the recording that a task would take pictures of, if a catalogue lists it."""
         return self._catalogue.find(vendor, file_id)
 
-    def accept(self, task_id: str, call: Call, arrived_s: float) -> Task:
+    def accept(self, task_id: str, call: Call, arrived_s: float) -> SandboxTask:
         """Enter the task that a well-formed call starts which arrives at a monotonic time."""
         vendor, file_id = call.one("Vendor"), call.one("FileId")
         fate, problem = self._fate(vendor, file_id)
-        task = Task(
+        task = SandboxTask(
             task_id=task_id,
             vendor=vendor,
             file_id=file_id,
@@ -135,17 +135,17 @@ class Tasks:
             self.on_accepted(task)
         return task
 
-    def ends_s(self, task: Task) -> float | None:
+    def ends_s(self, task: SandboxTask) -> float | None:
         """Give when a task ends on their clock, None if it never does."""
         if task.fate in (Fate.ENDLESS, Fate.STUCK, Fate.FORGOTTEN):
             return None
         return task.accepted_s + self._settings.time_s
 
-    def needs_pictures(self, task: Task) -> bool:
+    def needs_pictures(self, task: SandboxTask) -> bool:
         """Whether pictures of a real file are still to be taken for a task."""
         return self._real and task.fate is Fate.FINISH and task.shots is None
 
-    def status(self, task: Task) -> str:
+    def status(self, task: SandboxTask) -> str:
         """Say how far a task has come, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
         age_s = self._clock.now_s() - task.accepted_s
         if task.fate is Fate.FORGOTTEN:
@@ -158,24 +158,24 @@ class Tasks:
             return "CANCELED" if task.vendor == "Huawei" else "FAIL"
         return "FAIL" if self.problem(task) else "FINISH"
 
-    def has_ended(self, task: Task) -> bool:
+    def has_ended(self, task: SandboxTask) -> bool:
         """Whether nothing more becomes of a task."""
         return self.status(task) in _ENDED
 
-    def problem(self, task: Task) -> str:
+    def problem(self, task: SandboxTask) -> str:
         """Say why a task that has ended has no pictures; empty if it has."""
         if task.fate is not Fate.FINISH:
             return task.problem or "the task failed"
         shots = task.shots or self._by_rule(task)
         return shots.problem or ("" if shots.times_ms else "no offset lies within the recording")
 
-    def times_ms(self, task: Task) -> tuple[int, ...]:
+    def times_ms(self, task: SandboxTask) -> tuple[int, ...]:
         """Give the times in the recording of the pictures that a task has made so far."""
         if self.status(task) != "FINISH":
             return ()
         return (task.shots or self._by_rule(task)).times_ms
 
-    def wanted_s(self, task: Task, duration_s: float) -> list[float]:
+    def wanted_s(self, task: SandboxTask, duration_s: float) -> list[float]:
         """Give the times that a task asks for and that lie within a recording, the first so many of them."""
         if task.type == BY_OFFSET:
             times_s = [offset_s for offset_s in task.offsets_s if offset_s < duration_s]
@@ -184,7 +184,7 @@ class Tasks:
             times_s = [number * task.interval_s for number in range(many)]
         return times_s[: self._settings.most_pictures]
 
-    def pictures(self, task: Task) -> list[tuple[str, int]]:
+    def pictures(self, task: SandboxTask) -> list[tuple[str, int]]:
         """Give address (Huawei: object name) and time in milliseconds of each picture, as reported."""
         times_ms = self.times_ms(task)
         given = self._settings.urls.get(task.file_id)
@@ -196,7 +196,7 @@ class Tasks:
             for number, at_ms in enumerate(times_ms, 1)
         ]
 
-    def picture_at(self, name: str) -> tuple[Task, int] | None:
+    def picture_at(self, name: str) -> tuple[SandboxTask, int] | None:
         """Give the task and the number (from 1) of the picture that an object name means, if there is one."""
         found = _PICTURE.fullmatch(name)
         task = self._tasks.get(found[1]) if found else None
@@ -211,7 +211,7 @@ class Tasks:
             return _no_task(task_id) if task is None else self._huawei_report(task)
         return None if task is None else self._tencent_report(task, request_id)
 
-    def _tencent_report(self, task: Task, request_id: str) -> Json:
+    def _tencent_report(self, task: SandboxTask, request_id: str) -> Json:
         status = self.status(task)
         return {
             "TaskId": task.task_id,
@@ -222,7 +222,7 @@ class Tasks:
             "RequestId": request_id,
         }
 
-    def _huawei_report(self, task: Task) -> Json:
+    def _huawei_report(self, task: SandboxTask) -> Json:
         status = self.status(task)
         ended_at_s = task.accepted_at_s + self._settings.time_s
         return {
@@ -233,7 +233,7 @@ class Tasks:
             "FileName": [name for name, _ in self.pictures(task)],
         }
 
-    def _by_rule(self, task: Task) -> Shots:
+    def _by_rule(self, task: SandboxTask) -> Shots:
         recording = self._catalogue.find(task.vendor, task.file_id)
         duration_s = UNLISTED_DURATION_S if recording is None else recording.duration_s
         return Shots(tuple(round(at_s * 1000) for at_s in self.wanted_s(task, duration_s)))
@@ -283,7 +283,7 @@ def _no_task(task_id: str) -> Json:
     return {"TaskId": task_id, "Status": "NO_TASK", "CreateTime": "", "EndTime": "", "FileName": []}
 
 
-def _problem_of(recording: Recording) -> str:
+def _problem_of(recording: SandboxRecording) -> str:
     """Say why no pictures can be taken of a recording made up by rule; empty if they can."""
     if recording.status == "Forbidden":
         return "the source file is forbidden"

@@ -23,8 +23,8 @@ from batcher.flowcontrol.outage import (
     halt_reason,
 )
 from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.retry_policy import Kind, kind_of
-from batcher.model.events import NotSubmitted, OutageBegan, OutageOver, Rejected, Tell, Waiting
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.model.events import NotSubmitted, OnEvent, OutageBegan, OutageOver, Rejected, SendingPaused
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,
@@ -80,7 +80,7 @@ class Governor:
         max_failures: MaxFailures,
         *,
         halt: Callable[[str], None],
-        tell: Tell,
+        tell: OnEvent,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -160,7 +160,7 @@ class Governor:
 
         def judge(outcome: Outcome) -> bool:
             match outcome:
-                case Answer() if kind_of(outcome.code) in (Kind.CREDENTIALS, Kind.HALT):
+                case Answer() if kind_of(outcome.code) in (CodeKind.CREDENTIALS, CodeKind.HALT):
                     self._halt(halt_reason(outcome))
                     return True
                 case Answer() | HttpRefusal():
@@ -168,7 +168,7 @@ class Governor:
                     return isinstance(outcome, Answer)
             return False
 
-        doubt = Waiting("the service doubts our credentials; asking it again")
+        doubt = SendingPaused("the service doubts our credentials; asking it again")
         await self._probe(judge, SUSPECT_PAUSE_S, doubt)
 
     async def _sit_out(self, detail: str) -> None:
@@ -181,11 +181,11 @@ class Governor:
 
         def judge(outcome: Outcome) -> bool:
             match outcome:
-                case Answer() if kind_of(outcome.code) is Kind.HALT:
+                case Answer() if kind_of(outcome.code) is CodeKind.HALT:
                     self._halt(halt_reason(outcome))
                 case HttpRefusal(http_status=429 | 503):
                     self._pacer.slow_down(outcome.retry_after_s)
-                case Answer() if kind_of(outcome.code) is Kind.SLOW_DOWN:
+                case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
                     self._pacer.slow_down(outcome.retry_after_s)
                 case NotSent() | ReplyLost() if _is_silence(outcome):
                     self.outage = Outage(since, outcome.detail)
@@ -198,7 +198,7 @@ class Governor:
         if await self._probe(judge, FIRST_PROBE_S, outage):
             self._tell(OutageOver(self._clock() - began))
 
-    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: Waiting) -> bool:
+    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: SendingPaused) -> bool:
         """Hold all turns and probe until an outcome decides; False when another probe is under way or the
         run is stopped.
         """

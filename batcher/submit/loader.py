@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from batcher.errors import ManifestError
-from batcher.ledger import Added, Ledger
+from batcher.ledger import Added, RunLedger
 from batcher.manifest.threads import in_thread
-from batcher.model.events import PassedOver, Tell, to_nobody
+from batcher.model.events import OnEvent, PassedOver, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row
 from batcher.submit.manifest_checks import Prepared
 
@@ -26,7 +26,7 @@ BATCHES_AT_ONCE = 12
 """So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
 
 
-async def load_alone(ledger: Ledger, prepared: Sequence[Prepared], tell: Tell = to_nobody) -> None:
+async def load_alone(ledger: RunLedger, prepared: Sequence[Prepared], tell: OnEvent = ignore_event) -> None:
     """Load manifests while nothing is sent: as fast as the disk takes them.
 
     Raises:
@@ -51,12 +51,12 @@ class Loader:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: RunLedger,
         *,
         batch_rows: int,
         batches_at_once: int = 1,
         added: Callable[[], None],
-        tell: Tell = to_nobody,
+        tell: OnEvent = ignore_event,
     ) -> None:
         self._ledger = ledger
         self._batch_rows = batch_rows

@@ -24,7 +24,7 @@ from batcher.manifest import (
     redacted,
     rounded_ids,
 )
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row
 from batcher.report.formatting import count
@@ -122,7 +122,7 @@ class Preparation:
         how: they are read.
     """
 
-    def __init__(self, sources: Sequence[str], how: HowToRead) -> None:
+    def __init__(self, sources: Sequence[str], how: ReadOptions) -> None:
         self._how = how
         self._sources = sources
         self._names: list[str] = []
@@ -206,7 +206,7 @@ class Preparation:
         return digest if mark == Mark.of(path) and path == _lasting(name) else None
 
 
-def prepare_all(sources: Sequence[str], how: HowToRead) -> list[Prepared]:
+def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
     """Prepare what sources and patterns stand for, in their order, each file once.
 
     Raises:
@@ -223,14 +223,14 @@ def _lasting(source: str) -> str:
     return str(path.resolve()) if source != "-" and path.is_file() else "-"
 
 
-class Known(Protocol):
+class KnownSubmissions(Protocol):
     """What is asked of a ledger before anything of a manifest is kept."""
 
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
         """Under which parameters recordings are in it already."""
 
 
-async def refuse_resubmission(ledger: Known, prepared: Prepared) -> None:
+async def refuse_resubmission(ledger: KnownSubmissions, prepared: Prepared) -> None:
     """Refuse a manifest that would buy again what is in the ledger under other parameters.
 
     Raises:
@@ -255,7 +255,9 @@ async def refuse_resubmission(ledger: Known, prepared: Prepared) -> None:
     )
 
 
-async def refuse_resubmissions(ledger: Known, prepared: Sequence[Prepared], how: HowToRead) -> None:
+async def refuse_resubmissions(
+    ledger: KnownSubmissions, prepared: Sequence[Prepared], how: ReadOptions
+) -> None:
     """Refuse what would be bought again, unless that is meant.
 
     Raises:

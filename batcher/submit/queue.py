@@ -45,7 +45,7 @@ class _Delayed(NamedTuple):
     """It was taken up in this run already, and so counts no more towards the limit."""
 
 
-class Claims:
+class SubmissionQueue:
     """Hands out open submissions, each to one worker at a time.
 
     Args:

@@ -16,10 +16,10 @@ from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
-from batcher.flowcontrol.deadline import Window
-from batcher.ledger import Ledger
-from batcher.manifest.read_options import HowToRead
-from batcher.model.events import Tell, to_nobody
+from batcher.flowcontrol.deadline import Deadline
+from batcher.ledger import RunLedger
+from batcher.manifest.read_options import ReadOptions
+from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import Run
 from batcher.model.submission import LoadId
@@ -40,7 +40,7 @@ MAX_CONCURRENCY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceAccess:
     """Whom a run calls, in whose name, and how long one call may take."""
 
     account: Account
@@ -55,8 +55,8 @@ class ReadyRun:
     runner: Runner
     warnings: tuple[str, ...]
     """What a person should know before it begins."""
-    _ledger: Ledger
-    _service: Service
+    _ledger: RunLedger
+    _service: ServiceAccess
     _settings: RunSettings
     _prepared: tuple[Prepared, ...]
     _told: Run | None
@@ -112,15 +112,15 @@ class ReadyRun:
 
 @asynccontextmanager
 async def ready_run(
-    ledger: Ledger,
-    service: Service,
+    ledger: RunLedger,
+    service: ServiceAccess,
     settings: RunSettings,
     prepared: Sequence[Prepared] = (),
-    how: HowToRead | None = None,
+    how: ReadOptions | None = None,
     *,
-    tell: Tell = to_nobody,
+    tell: OnEvent = ignore_event,
     settled: Callable[[Settlement], None] | None = None,
-    window: Window | None = None,
+    window: Deadline | None = None,
     cut_off: CutOff | None = None,
 ) -> AsyncIterator[ReadyRun]:
     """Check and wire a run of a ledger's open work, and of what manifests bring; nothing is sent yet.
@@ -141,7 +141,7 @@ async def ready_run(
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerError: it cannot be used, or there is no room beside it.
     """
-    await refuse_resubmissions(ledger, prepared, how or HowToRead())
+    await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
     warnings = ledger.prepare_run(figures(await ledger.tallies()).open)
     told, last = await ledger.last_told_run(), await ledger.last_run()
@@ -169,7 +169,7 @@ async def ready_run(
         )
 
 
-def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> Service:
+def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> ServiceAccess:
     """Whom a run calls, once everything about it and how it goes is found usable.
 
     Raises:
@@ -190,7 +190,7 @@ def usable_service(account: Account, endpoint: str, timeout_s: float, settings: 
         problems.append(f"timeout_s {timeout_s}: give a number of seconds")
     if problems:
         raise SettingsError("\n".join(problems))
-    return Service(replace(account, server_secret=secret), endpoint, timeout_s)
+    return ServiceAccess(replace(account, server_secret=secret), endpoint, timeout_s)
 
 
 def _is_app_id(value: object) -> bool:

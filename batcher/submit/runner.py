@@ -17,21 +17,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from batcher.errors import LedgerError, ManifestError
-from batcher.exit_codes import _PRECEDENCE, TIME_OVER, Exit, defect
-from batcher.flowcontrol.deadline import Window
+from batcher.exit_codes import _PRECEDENCE, TIME_OVER, ExitCode, defect
+from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.rate_meter import METER_S, Pace
+from batcher.flowcontrol.rate_meter import METER_S, CurrentRate
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
-from batcher.ledger import Ledger
-from batcher.model.events import Halted, PaceChanged, RunStarted, Tell, to_nobody
+from batcher.ledger import RunLedger
+from batcher.model.events import Halted, OnEvent, PaceChanged, RunStarted, ignore_event
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
 from batcher.submit.governor import Governor, MaxFailures
 from batcher.submit.loader import Loader
 from batcher.submit.manifest_checks import CutOff, Prepared
-from batcher.submit.queue import Claims
-from batcher.submit.worker import Standing, Worker
+from batcher.submit.queue import SubmissionQueue
+from batcher.submit.worker import RunState, Worker
 from batcher.zego.client import ZegoClient
 
 ROWS_WHILE_SENDING = 1_000
@@ -67,7 +67,7 @@ class RunSettings:
 class Ending:
     """How a run ended."""
 
-    exit: Exit
+    exit: ExitCode
     reason: str
     """Why, in words for a person."""
     run_id: RunId
@@ -100,16 +100,16 @@ class Runner:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: RunLedger,
         client: ZegoClient,
         settings: RunSettings,
         prepared: Sequence[Prepared] = (),
         *,
         version: str,
         learned_pace_per_s: float | None = None,
-        tell: Tell = to_nobody,
+        tell: OnEvent = ignore_event,
         settled: Callable[[Settlement], None] | None = None,
-        window: Window | None = None,
+        window: Deadline | None = None,
         cut_off: CutOff | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -130,15 +130,17 @@ class Runner:
             self._pacer,
             client,
             settings.max_failures,
-            halt=lambda reason: self._stop(Exit.HALTED, reason),
+            halt=lambda reason: self._stop(ExitCode.HALTED, reason),
             tell=tell,
             clock=clock,
         )
-        self._claims = Claims(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
+        self._claims = SubmissionQueue(
+            ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock
+        )
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
-        self._standing = Standing()
+        self._standing = RunState()
         self._all_loaded = False
-        self._stops: dict[Exit, str] = {}
+        self._stops: dict[ExitCode, str] = {}
         self._stopped_early: str | None = None
         self._unwanted = False
         self._cutting_off: asyncio.TimerHandle | None = None
@@ -166,7 +168,7 @@ class Runner:
         self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
-        window = self._window or Window(self._settings.lasts_s, self._settings.until, self._clock)
+        window = self._window or Deadline(self._settings.lasts_s, self._settings.until, self._clock)
         closing = asyncio.create_task(self._close_in_time(window), name="window")
         try:
             async with asyncio.TaskGroup() as group:
@@ -182,7 +184,7 @@ class Runner:
                 self._cutting_off.cancel()
         await self._all_recorded()
         ending = await self._ending(run_id)
-        with contextlib.suppress(LedgerError) if Exit.LEDGER in self._stops else contextlib.nullcontext():
+        with contextlib.suppress(LedgerError) if ExitCode.LEDGER in self._stops else contextlib.nullcontext():
             await self._ledger.end_run(
                 run_id,
                 int(ending.exit),
@@ -192,9 +194,9 @@ class Runner:
             )
         return ending
 
-    def stop(self, code: Exit) -> None:
+    def stop(self, code: ExitCode) -> None:
         """Drain: claim nothing more, let what is on the wire end and be recorded. A second time: at once."""
-        if self._stops.keys() & {Exit.SIGINT, Exit.SIGTERM}:
+        if self._stops.keys() & {ExitCode.SIGINT, ExitCode.SIGTERM}:
             self._cut_off()
             return
         self._stop(code, "stopped by " + code.name)
@@ -213,14 +215,14 @@ class Runner:
             self._close(why)
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> CurrentRate:
         """How fast the run goes at this moment."""
         second, seconds = int(self._clock()), self._clock() - self._started_at
         if not self._meter or self._meter[-1][0] != second:
             self._meter.append((second, self._standing.sent))
         first_second, first_sent = self._meter[0]
         span = max(self._clock() - first_second, 1.0) if len(self._meter) > 1 else max(seconds, 1.0)
-        return Pace(
+        return CurrentRate(
             (self._standing.sent - first_sent) / span if len(self._meter) > 1 else self._standing.sent / span,
             self._pacer.pace_per_s,
             self._settings.rate_per_s,
@@ -273,11 +275,11 @@ class Runner:
                 self._all_loaded = True
         except ManifestError as exc:
             sent = self._standing.sent
-            self._stop(Exit.USAGE, f"{exc}. {sent:,} requests were sent before")
+            self._stop(ExitCode.USAGE, f"{exc}. {sent:,} requests were sent before")
         except LedgerError as exc:
-            self._stop(Exit.LEDGER, str(exc))
+            self._stop(ExitCode.LEDGER, str(exc))
         except Exception as exc:
-            self._stop(Exit.HALTED, defect(exc))
+            self._stop(ExitCode.HALTED, defect(exc))
         finally:
             self._claims.loading_ended()
 
@@ -285,7 +287,7 @@ class Runner:
         """Wait for what was handed to the ledger by workers that were cut off since."""
         await asyncio.gather(*self._standing.outstanding, return_exceptions=True)
         if isinstance(self._standing.fault, LedgerError):
-            self._stop(Exit.LEDGER, str(self._standing.fault))
+            self._stop(ExitCode.LEDGER, str(self._standing.fault))
 
     async def _note_pace(self, run_id: RunId) -> None:
         """Keep the pace and why it is below the cap on record, for whoever looks and for the next run."""
@@ -304,15 +306,15 @@ class Runner:
         try:
             await work
         except LedgerError as exc:
-            self._stop(Exit.LEDGER, str(exc))
+            self._stop(ExitCode.LEDGER, str(exc))
             if self._loading is not None:
                 self._loading.cancel()
         except Exception as exc:
-            self._stop(Exit.HALTED, defect(exc))
+            self._stop(ExitCode.HALTED, defect(exc))
 
-    def _stop(self, code: Exit, reason: str) -> None:
+    def _stop(self, code: ExitCode, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
-        if code is Exit.HALTED and code not in self._stops:
+        if code is ExitCode.HALTED and code not in self._stops:
             self._tell(Halted(reason))
         self._stops.setdefault(code, reason)
         self._claims.close()
@@ -326,7 +328,7 @@ class Runner:
             loop = asyncio.get_running_loop()
             self._cutting_off = loop.call_later(self._settings.grace_s, self._cut_off)
 
-    async def _close_in_time(self, window: Window) -> None:
+    async def _close_in_time(self, window: Deadline) -> None:
         """Drain the run when its time is over."""
         await window.over()
         self._close(TIME_OVER)
@@ -347,7 +349,7 @@ class Runner:
 
     async def _ending(self, run_id: RunId) -> Ending:
         ending = Ending(
-            Exit.DONE,
+            ExitCode.DONE,
             "nothing is left to send",
             run_id,
             self._standing.sent,
@@ -359,21 +361,23 @@ class Runner:
         for code in _PRECEDENCE:
             if code in self._stops:
                 reason = self._stops[code]
-                if outage is None or code not in (Exit.SIGINT, Exit.SIGTERM):
+                if outage is None or code not in (ExitCode.SIGINT, ExitCode.SIGTERM):
                     return replace(ending, exit=code, reason=reason)
                 left = None
                 with contextlib.suppress(LedgerError):  # whoever still has to record meets it, too
                     left = _left(await self._ledger.tallies())
                 return replace(ending, exit=code, reason=_in_outage(reason, outage, left), outage=outage)
         code, reason = await self._outcome()
-        return replace(ending, exit=code, reason=reason, outage=outage if code is Exit.WORK_LEFT else None)
+        return replace(
+            ending, exit=code, reason=reason, outage=outage if code is ExitCode.WORK_LEFT else None
+        )
 
-    async def _outcome(self) -> tuple[Exit, str]:
+    async def _outcome(self) -> tuple[ExitCode, str]:
         """How a run ends that nothing has stopped."""
         tallies = await self._ledger.tallies()
         left = _left(tallies)
         if self._late:
-            return Exit.WORK_LEFT, (
+            return ExitCode.WORK_LEFT, (
                 f"{self._late.reason}, {left:,} left to send; see what holds it up. The next run goes on"
             )
         if left:
@@ -383,8 +387,8 @@ class Runner:
                 else "submissions came into the queue as the run ended"
             )
             if outage := self._governor.outage:
-                return Exit.WORK_LEFT, _in_outage(why, outage, left)
-            return Exit.WORK_LEFT, f"{why}, {left:,} left to send"
+                return ExitCode.WORK_LEFT, _in_outage(why, outage, left)
+            return ExitCode.WORK_LEFT, f"{why}, {left:,} left to send"
         unfinished = [
             "stdin" if load.source == "-" else load.source
             for load in await self._ledger.loads()
@@ -394,14 +398,14 @@ class Runner:
             unfinished += [one.manifest.source for one in self._prepared]
         if unfinished:
             names = ", ".join(dict.fromkeys(unfinished))
-            return Exit.WORK_LEFT, f"not read to the end yet: {names}; name it in a run to go on with it"
+            return ExitCode.WORK_LEFT, f"not read to the end yet: {names}; name it in a run to go on with it"
         told = await self._ledger.last_told_run()
         since = told.id if told else 0
         troubled = sum(t.n for t in tallies if t.state in TROUBLED and (t.run_id or 0) > since)
         rows = await self._ledger.count_invalid_rows(after_id=(told.invalid_rows_seen or 0) if told else 0)
         if troubled or rows:
-            return Exit.TROUBLE, "nothing is left to send, but there is something to look at"
-        return Exit.DONE, "nothing is left to send"
+            return ExitCode.TROUBLE, "nothing is left to send, but there is something to look at"
+        return ExitCode.DONE, "nothing is left to send"
 
 
 def _left(tallies: Sequence[Tally]) -> int:

@@ -31,11 +31,11 @@ from batcher.model.outcome import (
     Settlement,
 )
 from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State
-from batcher.submit.queue import Claims
+from batcher.submit.queue import SubmissionQueue
 from batcher.zego.client import Wire
 
 
-class Recording(Protocol):
+class AttemptLedger(Protocol):
     """What workers need of the ledger."""
 
     def begin(self, claim: Claim, run_id: RunId) -> asyncio.Future[bool]:
@@ -45,7 +45,7 @@ class Recording(Protocol):
         """Record what came back and what was decided."""
 
 
-class Service(Protocol):
+class SubmitClient(Protocol):
     """What workers need of the client."""
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
@@ -74,7 +74,7 @@ Heed = Callable[[Settlement], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Standing:
+class RunState:
     """What workers share while a run goes on."""
 
     proven: bool = False
@@ -101,11 +101,11 @@ class Worker:
 
     def __init__(
         self,
-        ledger: Recording,
-        client: Service,
+        ledger: AttemptLedger,
+        client: SubmitClient,
         pacer: Turns,
-        claims: Claims,
-        standing: Standing,
+        claims: SubmissionQueue,
+        standing: RunState,
         heed: Heed,
         *,
         run_id: RunId,

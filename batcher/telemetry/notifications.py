@@ -36,7 +36,7 @@ Errand = Callable[[], str | None]
 """Calls a hook; says why that did not work, or None."""
 
 
-class Occasion(StrEnum):
+class NotifyOn(StrEnum):
     """When a notification is wanted."""
 
     FAILURE = "failure"
@@ -66,20 +66,20 @@ def is_failure(exit_code: int, *, bounded: bool) -> bool:
     return exit_code in FAILURES or (exit_code == WORK_LEFT and not bounded)
 
 
-def is_wanted(occasion: Occasion, exit_code: int, *, bounded: bool) -> bool:
+def is_wanted(occasion: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
     """Whether there is a notification of a run that ended so."""
     match occasion:
-        case Occasion.ALWAYS:
+        case NotifyOn.ALWAYS:
             return True
-        case Occasion.NEVER:
+        case NotifyOn.NEVER:
             return False
-        case Occasion.HALT:
+        case NotifyOn.HALT:
             return exit_code in HALTS
-        case Occasion.FAILURE:
+        case NotifyOn.FAILURE:
             return is_failure(exit_code, bounded=bounded)
 
 
-class Errands:
+class HookCalls:
     """Calls of hooks under way, each in a thread of its own that ends with the process."""
 
     def __init__(self) -> None:

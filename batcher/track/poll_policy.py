@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from batcher.flowcontrol.retry_policy import Jitter, Kind, kind_of
+from batcher.flowcontrol.retry_policy import CodeKind, Jitter, kind_of
 from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, ReplyLost
 from batcher.model.task import TaskReport, TaskState
@@ -145,7 +145,12 @@ def is_miss(outcome: TaskReport | NotReported) -> bool:
         case TaskReport():
             return outcome.status == NO_TASK
         case Answer():
-            return kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT, Kind.BUSY, Kind.SUBMITTED)
+            return kind_of(outcome.code) in (
+                CodeKind.UNKNOWN,
+                CodeKind.REJECT,
+                CodeKind.BUSY,
+                CodeKind.SUBMITTED,
+            )
         case HttpRefusal():
             return outcome.http_status not in (429, 503)
         case ReplyLost():
@@ -155,7 +160,7 @@ def is_miss(outcome: TaskReport | NotReported) -> bool:
 
 def _is_refusal(outcome: NotReported) -> bool:
     """Whether a code says that there is nothing to tell of this task."""
-    return isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.UNKNOWN, Kind.REJECT)
+    return isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT)
 
 
 def _with_words(polled: Polled, outcome: NotReported) -> Polled:

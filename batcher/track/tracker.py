@@ -22,8 +22,8 @@ from functools import partial
 from typing import Protocol
 
 from batcher.errors import LedgerError
-from batcher.exit_codes import TIME_OVER, Exit, defect
-from batcher.flowcontrol.deadline import Window
+from batcher.exit_codes import TIME_OVER, ExitCode, defect
+from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.outage import (
     FIRST_PROBE_S,
     LONGEST_PROBE_S,
@@ -34,9 +34,9 @@ from batcher.flowcontrol.outage import (
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S
-from batcher.flowcontrol.retry_policy import Kind, kind_of
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.tasks import Followed
-from batcher.model.events import OutageBegan, OutageOver, Tell, Waiting, to_nobody
+from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
 from batcher.model.submission import SubmissionId, TaskId, Vendor
 from batcher.model.task import TaskReport
@@ -57,7 +57,7 @@ CUT_OFF_S = 2.0
 """How long polls under way may take once the tracker is told to stop; what is dropped is asked again."""
 
 
-class Service(Protocol):
+class PollClient(Protocol):
     """What is asked of the client."""
 
     async def describe(
@@ -83,7 +83,7 @@ class TrackSettings:
 class Tracked:
     """How following tasks has ended."""
 
-    exit: Exit
+    exit: ExitCode
     """DONE when all tasks have ended: what has become of them is in the ledger."""
     reason: str
     polls: int
@@ -126,12 +126,12 @@ class Tracker:
     def __init__(
         self,
         book: Book,
-        client: Service,
+        client: PollClient,
         settings: TrackSettings,
         *,
         sending: bool = False,
-        window: Window | None = None,
-        tell: Tell = to_nobody,
+        window: Deadline | None = None,
+        tell: OnEvent = ignore_event,
         polled: Callable[[TaskReport | NotReported], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -157,7 +157,7 @@ class Tracker:
         self._probing = False
         self._waiting_for: str | None = None
         self._outage: Outage | None = None
-        self._stopped: tuple[Exit, str] | None = None
+        self._stopped: tuple[ExitCode, str] | None = None
         self._sent = 0
         self._started_at = clock()
         self._meter: deque[tuple[int, int]] = deque(maxlen=METER_S + 1)
@@ -182,17 +182,17 @@ class Tracker:
                 if self._agenda.closed:  # it was stopped before it began
                     self._cut_off()
         except LedgerError as exc:
-            self._stop(Exit.LEDGER, str(exc))
+            self._stop(ExitCode.LEDGER, str(exc))
         finally:
             for timer in self._timers:
                 timer.cancel()
             if self._cutting_off is not None:
                 self._cutting_off.cancel()
-        code, reason = self._stopped or (Exit.DONE, "all tasks have ended")
+        code, reason = self._stopped or (ExitCode.DONE, "all tasks have ended")
         seconds = self._clock() - self._started_at
         return Tracked(code, reason, self._sent, seconds, None if self._agenda.emptied else self._outage)
 
-    def stop(self, code: Exit, why: str) -> None:
+    def stop(self, code: ExitCode, why: str) -> None:
         """Ask no more; what is under way has a moment to end. A second time: at once."""
         if self._stopped is not None:
             self._cut_off()
@@ -223,17 +223,17 @@ class Tracker:
 
     def _begin_last_part(self) -> None:
         if self._settings.lasts_s is not None:
-            window = Window(self._settings.lasts_s, clock=self._clock)
+            window = Deadline(self._settings.lasts_s, clock=self._clock)
             self._end_with(window, TIME_OVER)
 
-    def _end_with(self, window: Window, why: str) -> None:
+    def _end_with(self, window: Deadline, why: str) -> None:
         async def end() -> None:
             await window.over()
-            self._stop(Exit.WORK_LEFT, why)
+            self._stop(ExitCode.WORK_LEFT, why)
 
         self._timers.append(asyncio.create_task(end(), name="tracking-window"))
 
-    def _stop(self, code: Exit, why: str) -> None:
+    def _stop(self, code: ExitCode, why: str) -> None:
         if self._stopped is not None:
             return
         self._stopped = code, why
@@ -266,9 +266,9 @@ class Tracker:
         try:
             await work
         except LedgerError as exc:
-            self._stop(Exit.LEDGER, str(exc))
+            self._stop(ExitCode.LEDGER, str(exc))
         except Exception as exc:
-            self._stop(Exit.HALTED, defect(exc))
+            self._stop(ExitCode.HALTED, defect(exc))
 
     async def _work(self) -> None:
         """Ask about one due task after the other, until there are none."""
@@ -339,31 +339,31 @@ class Tracker:
         match outcome:
             case HttpRefusal(http_status=429 | 503):
                 self._pacer.slow_down(outcome.retry_after_s)
-            case Answer() if kind_of(outcome.code) is Kind.SLOW_DOWN:
+            case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
                 self._pacer.slow_down(outcome.retry_after_s)
             case Answer() if self._halts(outcome):
-                self._stop(Exit.HALTED, halt_reason(outcome))
-            case Answer() if kind_of(outcome.code) is Kind.CREDENTIALS:
+                self._stop(ExitCode.HALTED, halt_reason(outcome))
+            case Answer() if kind_of(outcome.code) is CodeKind.CREDENTIALS:
                 await self._suspect_credentials(task)
 
     def _halts(self, answer: Answer) -> bool:
         """Whether every further poll would fail alike."""
         kind = kind_of(answer.code)
-        if kind is Kind.CREDENTIALS:
+        if kind is CodeKind.CREDENTIALS:
             return not self._proven
-        return kind is Kind.HALT or (kind is Kind.CLOCK and not answer.clock_corrected)
+        return kind is CodeKind.HALT or (kind is CodeKind.CLOCK and not answer.clock_corrected)
 
     async def _suspect_credentials(self, task: Followed) -> None:
         """Code 7 after reports: find out by another poll whether it meant the credentials or the rate."""
 
         def settles(outcome: TaskReport | NotReported) -> bool:
-            if isinstance(outcome, Answer) and kind_of(outcome.code) in (Kind.CREDENTIALS, Kind.HALT):
-                self._stop(Exit.HALTED, halt_reason(outcome))
+            if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.CREDENTIALS, CodeKind.HALT):
+                self._stop(ExitCode.HALTED, halt_reason(outcome))
             elif isinstance(outcome, TaskReport):
                 self._pacer.slow_down()
             return isinstance(outcome, TaskReport | Answer)
 
-        doubt = Waiting("the service doubts our credentials; asking it again")
+        doubt = SendingPaused("the service doubts our credentials; asking it again")
         await self._probe(task, settles, SUSPECT_PAUSE_S, doubt)
 
     async def _sit_out(self, task: Followed, met: TaskReport | NotReported) -> None:
@@ -377,7 +377,7 @@ class Tracker:
                 return False
             self._silent, self._outage = 0, None
             if isinstance(outcome, Answer) and self._halts(outcome):
-                self._stop(Exit.HALTED, halt_reason(outcome))
+                self._stop(ExitCode.HALTED, halt_reason(outcome))
             return True
 
         self._outage = Outage(since, detail)
@@ -390,7 +390,7 @@ class Tracker:
         task: Followed,
         settles: Callable[[TaskReport | NotReported], bool],
         pause_s: float,
-        waiting: Waiting,
+        waiting: SendingPaused,
     ) -> bool:
         """Hold all turns and ask about one task until an answer settles it; False when that is under way."""
         if self._probing or self._pacer.stopped:

@@ -10,9 +10,9 @@ from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, TaskId, Vendor
 from batcher.model.task import TaskReport
 from batcher.zego import describe_task, search_media, wire
-from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, Leg, Seen, Wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, CallTrace, Leg, Wire
 
-__all__ = ["SIGNATURE_EXPIRED", "Account", "Leg", "Seen", "Wire", "ZegoClient"]
+__all__ = ["SIGNATURE_EXPIRED", "Account", "CallTrace", "Leg", "Wire", "ZegoClient"]
 
 
 class ZegoClient(Caller):
@@ -30,7 +30,7 @@ class ZegoClient(Caller):
         """
         return await self._call(wire.encoded_call(file_id, asked), asked.vendor, on_wire or Wire())
 
-    async def probe(self, seen: Seen | None = None) -> Outcome:
+    async def probe(self, seen: CallTrace | None = None) -> Outcome:
         """Make the harmless call: code 2 means that credentials and endpoint are well.
 
         Args:

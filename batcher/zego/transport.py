@@ -86,7 +86,7 @@ class Leg(Enum):
 
 
 @dataclass(slots=True)
-class Seen:
+class CallTrace:
     """What one call met on its way: for ``batcher check``."""
 
     address: str | None = None
@@ -124,7 +124,7 @@ class Wire:
     """Asked at that moment, which may be long after the call began; when it says no, nothing is sent."""
     sent_at: float | None = None
     """Unix seconds at which its first byte may have left; None while none can have."""
-    seen: Seen | None = None
+    seen: CallTrace | None = None
     """Filled in with what was met on the way, for those who ask."""
     alone: bool = False
     """Nothing is sent on its connection afterwards: the other side may be closing it just then."""

@@ -10,7 +10,7 @@ from support.cli import Cli, serving, tencent_ids, write_manifest
 from support.library_run import run_here
 from support.referee import referee
 
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.sandbox import SandboxSettings
 
 HOUR_S = 3600.0
@@ -43,7 +43,7 @@ async def test_a_clock_that_jumps_by_an_hour_delays_and_loses_nothing(
         ending = await run_here(
             tmp_path / "batcher.db", str(sandbox.url), [manifest], wall_clock=Jumping(40, *jumps)
         )
-        assert ending.exit == Exit.DONE, ending.reason
+        assert ending.exit == ExitCode.DONE, ending.reason
         assert ending.seconds < 20
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["submitted"] * ROWS

@@ -17,7 +17,7 @@ from support.cli import FAST, PICTURES, Cli, query, tencent_ids, write_manifest
 from support.library_run import run_here
 from support.referee import referee
 
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Histories(RuleBasedStateMachine):
         try:
             if self.manifest:
                 self._note()
-                assert self._run() in (Exit.DONE, Exit.TROUBLE)
+                assert self._run() in (ExitCode.DONE, ExitCode.TROUBLE)
                 rows = self._await(referee(self.cli, self.sandbox))
                 assert {row["file_id"]: row["status"] for row in rows} == self._expected()
         finally:
@@ -81,7 +81,7 @@ class Histories(RuleBasedStateMachine):
     def run(self) -> None:
         """A run with the manifest ends, and everything it has loaded has ended."""
         self._note()
-        assert self._run() in (Exit.DONE, Exit.TROUBLE)
+        assert self._run() in (ExitCode.DONE, ExitCode.TROUBLE)
 
     @precondition(lambda self: self.manifest)
     @rule(after=st.integers(0, 6))
@@ -118,7 +118,7 @@ class Histories(RuleBasedStateMachine):
     def _write(self) -> Path:
         return write_manifest(self.path / "rows.csv", ([one] for one in self.manifest))
 
-    def _run(self) -> Exit:
+    def _run(self) -> ExitCode:
         work = run_here(self.path / "batcher.db", str(self.sandbox.url), [self._write()], timeout_s=2)
         return self._await(work).exit
 

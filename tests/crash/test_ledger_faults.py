@@ -13,8 +13,8 @@ from support.library_run import run_here
 from support.referee import referee
 
 from batcher.errors import LedgerError
-from batcher.exit_codes import Exit
-from batcher.ledger import Ledger
+from batcher.exit_codes import ExitCode
+from batcher.ledger import RunLedger
 
 ROWS = 5
 
@@ -28,7 +28,7 @@ class NthFails:
         self.lasts = lasts
         self.done = 0
 
-    def __call__(self, ledger: Ledger) -> None:
+    def __call__(self, ledger: RunLedger) -> None:
         """Listen to the writer's connection."""
         engine = ledger._writing
         event.listen(engine, "before_cursor_execute", self._count)
@@ -68,12 +68,12 @@ async def test_whichever_step_of_the_ledger_fails_the_next_run_completes_the_wor
         async with serving(cli, NO_LIMIT) as sandbox:
             try:
                 ending = await run_here(ledger, str(sandbox.url), [manifest], prepare_ledger=fault)
-                assert ending.exit in (Exit.DONE, Exit.LEDGER), ending.reason
+                assert ending.exit in (ExitCode.DONE, ExitCode.LEDGER), ending.reason
             except LedgerError:
                 pass  # before the run could be recorded as begun
             sent = len(sandbox.log)
             ending = await run_here(ledger, str(sandbox.url), [manifest])
-            assert ending.exit == Exit.DONE, ending.reason
+            assert ending.exit == ExitCode.DONE, ending.reason
             if step % 4 == 0:  # a process each time: some of them are enough
                 await referee(cli, sandbox, ledger=ledger.name)
             assert {entry.file_id for entry in sandbox.accepted().values()} == set(tencent_ids(ROWS))

@@ -9,7 +9,7 @@ from support.cli import Cli, serving, tencent_ids, write_manifest
 from support.library_run import run_here
 from support.referee import referee
 
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.model.submission import InDoubtPolicy
 from batcher.sandbox import Fault, SandboxSettings
 
@@ -48,11 +48,11 @@ async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: st
             ending = await run_here(ledger, str(sandbox.url), [manifest], timeout_s=0.3)
             struck = sandbox.log[n - 1].file_id
             if fault in HALTING:
-                assert ending.exit == Exit.HALTED, ending.reason
+                assert ending.exit == ExitCode.HALTED, ending.reason
                 assert len(sandbox.log) <= n + 3  # what was on the wire already
                 ending = await run_here(ledger, str(sandbox.url))
             ends_well = fault not in REJECTED and fault != "no-task-id"
-            assert ending.exit == (Exit.DONE if ends_well else Exit.TROUBLE), ending.reason
+            assert ending.exit == (ExitCode.DONE if ends_well else ExitCode.TROUBLE), ending.reason
             rows = await referee(cli, sandbox, ledger=ledger.name)
             expected = (
                 "rejected" if fault in REJECTED else "in_doubt" if fault == "no-task-id" else "submitted"
@@ -69,7 +69,7 @@ async def test_under_hold_a_lost_answer_is_sent_once(cli: Cli, tmp_path: Path, f
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     settings = SandboxSettings(rate_per_s=None, script={2: Fault.parse(fault)})
     async with serving(cli, settings) as sandbox:
-        for expected in (Exit.TROUBLE, Exit.DONE):  # it is news once
+        for expected in (ExitCode.TROUBLE, ExitCode.DONE):  # it is news once
             ending = await run_here(
                 tmp_path / "batcher.db",
                 str(sandbox.url),

@@ -18,10 +18,10 @@ from support.certificates import certificate, needs_openssl
 from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
 
 from batcher.cli.commands.check import disk_finding
-from batcher.cli.commands.check_findings import Level
+from batcher.cli.commands.check_findings import Severity
 from batcher.cli.commands.check_network import clock_ahead_s
 from batcher.ledger import Readiness, Room
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
 ABOUT = ["DNS", "connection", "TLS", "clock", "call", "ledger", "lock", "disk"]
@@ -516,18 +516,18 @@ async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: C
 @pytest.mark.parametrize(
     ("free", "open_submissions", "level"),
     [
-        (10 * MIB, 0, Level.FAIL),
-        (17 * MIB, 0, Level.OK),
-        (1000 * MIB, 1_000_000, Level.OK),
-        (100 * MIB, 1_000_000, Level.FAIL),
+        (10 * MIB, 0, Severity.FAIL),
+        (17 * MIB, 0, Severity.OK),
+        (1000 * MIB, 1_000_000, Severity.OK),
+        (100 * MIB, 1_000_000, Severity.FAIL),
     ],
 )
-def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Level) -> None:
+def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Severity) -> None:
     """Too little for a run to begin, or for what is open to be recorded, fails."""
-    found = Readiness("0002", "0002", (1, Place.ZEGO), open_submissions)
+    found = Readiness("0002", "0002", (1, EndpointKind.ZEGO), open_submissions)
     room = Room(free, open_submissions * 250, 16 * MIB)
     assert disk_finding(room, found).level is level
-    assert (disk_finding(room, None).level is Level.FAIL) == (free < 16 * MIB), "before the first run"
+    assert (disk_finding(room, None).level is Severity.FAIL) == (free < 16 * MIB), "before the first run"
 
 
 async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:

@@ -31,7 +31,7 @@ from batcher import __version__
 from batcher.cli.app import app
 from batcher.cli.terminal.stderr_writer import END_S
 from batcher.config.settings import Settings
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.sandbox import SANDBOX_SERVER_SECRET, Fault, SandboxSettings
 from batcher.telemetry.notifications import LIMIT_S
 
@@ -289,7 +289,7 @@ async def test_a_unit_says_what_is_wrong(cli: Cli, unit: str) -> None:
         write_manifest(machine.recordings / "monday.csv", ([one] for one in tencent_ids(2)))
         machine.secret.unlink()
         code, out, err = await machine.night()
-        assert (code, out) == (int(Exit.USAGE), "")
+        assert (code, out) == (int(ExitCode.USAGE), "")
         assert "BATCHER_SERVER_SECRET_FILE" in err
         assert "Traceback" not in err
         assert sandbox.log == []
@@ -365,7 +365,7 @@ def test_the_service_is_as_promised() -> None:
 def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     """Work left and a stop in order are no failures; stopping takes as long as batcher may take for it."""
     service = unit_of(SERVICE)["Service"]
-    assert service["SuccessExitStatus"] == [f"{int(Exit.WORK_LEFT)} {int(Exit.SIGTERM)}"]
+    assert service["SuccessExitStatus"] == [f"{int(ExitCode.WORK_LEFT)} {int(ExitCode.SIGTERM)}"]
     assert float(service["TimeoutStopSec"][0]) > STOPPING_S
     assert service["TimeoutStartSec"] == ["infinity"]
     assert service["Restart"] == ["no"]

@@ -21,7 +21,7 @@ from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of,
 
 from batcher.callbacks.receiver import HEALTH, HEALTH_S, VISIT_S
 from batcher.config.settings import Settings
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.sandbox import SANDBOX_SERVER_SECRET
 
 SERVICE = CONTRIB / "systemd" / "batcher-listen.service"
@@ -66,8 +66,8 @@ def test_its_secrets_are_credentials() -> None:
 def test_it_agrees_with_the_exit_codes_and_the_time_that_stopping_takes() -> None:
     """A stop in order is no failure; wrong settings are not tried again."""
     service = unit_of(SERVICE)["Service"]
-    assert service["SuccessExitStatus"] == [str(int(Exit.SIGTERM))]
-    assert service["RestartPreventExitStatus"] == [str(int(Exit.USAGE))]
+    assert service["SuccessExitStatus"] == [str(int(ExitCode.SIGTERM))]
+    assert service["RestartPreventExitStatus"] == [str(int(ExitCode.USAGE))]
     assert float(service["TimeoutStopSec"][0]) > VISIT_S + HEALTH_S
 
 

@@ -29,7 +29,7 @@ from support.cli import (
 from support.pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
 from support.terminal import Terminal, too_wide
 
-from batcher.fetch.address_guard import Addresses
+from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.fetcher import (
     HITCH_TRIES,
     MOST_TRIES,
@@ -39,7 +39,7 @@ from batcher.fetch.fetcher import (
     FetchSettings,
 )
 from batcher.fetch.http_source import PictureSource
-from batcher.ledger import Ledger, open_for_writing
+from batcher.ledger import RunLedger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
 from batcher.model.task import PictureState
@@ -349,7 +349,7 @@ async def test_it_works_beside_a_run(cli: Cli, server: PictureServer) -> None:
     assert set(states(cli).values()) == {"whole"}
 
 
-async def _write_on(running: Ledger) -> None:
+async def _write_on(running: RunLedger) -> None:
     while True:
         await running.start_load("b.csv", "b.csv", ())
 
@@ -367,7 +367,7 @@ async def fetched_here(cli: Cli, concurrency: int, timeout_s: float = 5.0) -> Fe
 async def _fetched_from(
     ledger: PictureLedger, folder: Path, concurrency: int, timeout_s: float
 ) -> FetchFigures:
-    addresses = Addresses(of_this_machine=True)
+    addresses = AddressGuard(of_this_machine=True)
     async with PictureSource(
         addresses, "test", timeout_s=timeout_s, connections=concurrency, most_bytes=1 << 20
     ) as source:

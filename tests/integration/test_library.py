@@ -24,15 +24,15 @@ from batcher import (
     Account,
     BindingError,
     Defaults,
-    Exit,
-    HowToRead,
+    Event,
+    ExitCode,
     InDoubtPolicy,
+    Ledger,
     LedgerBusy,
     LedgerError,
     LedgerMissing,
     ManifestError,
-    Notice,
-    OpenLedger,
+    ReadOptions,
     Result,
     RowStatus,
     RunSettings,
@@ -54,7 +54,7 @@ from batcher.sandbox import (
 
 ROOT = Path(batcher.__file__).parents[1]
 ACCOUNT = Account(SANDBOX_APP_ID, SANDBOX_SERVER_SECRET)
-PICTURES = HowToRead(Defaults(vendor="Tencent", definition=10, offsets=(1, 2.5)))
+PICTURES = ReadOptions(Defaults(vendor="Tencent", definition=10, offsets=(1, 2.5)))
 FAST = RunSettings(rate_per_s=1000, concurrency=8)
 HANGING = SandboxSettings(rate_per_s=None, shares={"hang": 1.0})
 DEADLINE_S = 20.0
@@ -65,7 +65,7 @@ SENT = "SELECT count(*) FROM attempts WHERE outcome IS NOT 'not_sent'"
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, manifest: Callable[..., Path]) -> AsyncIterator[OpenLedger]:
+async def ledger(tmp_path: Path, manifest: Callable[..., Path]) -> AsyncIterator[Ledger]:
     """A ledger with 40 submissions to send."""
     async with open_ledger(tmp_path / "batcher.db") as opened:
         await opened.load(manifest(tencent_ids(40)), how=PICTURES)
@@ -164,7 +164,7 @@ async def test_results_are_what_an_export_holds(cli: Cli, tmp_path: Path) -> Non
         assert await ledger.results_of(ids[:1]) == results[:1]
         assert [row.line for row in await ledger.invalid_rows()] == [3]
         assert (await ledger.figures()) == summary.now
-    assert (summary.exit_code, summary.sent) == (Exit.TROUBLE, 6)
+    assert (summary.exit_code, summary.sent) == (ExitCode.TROUBLE, 6)
     assert Counter(result.status for result in results) == {State.SUBMITTED: 5, State.REJECTED: 1}
     assert [result.own for result in results] == [*({"room": f"room {n}"} for n in range(5)), {}]
     assert results[0].offsets == ("1", "2.5")
@@ -186,7 +186,7 @@ async def test_results_of_a_manifest_are_what_its_export_holds(cli: Cli, tmp_pat
     rows += [[ids[2], "Tencent", "", ""], [ids[1], "Tencent", "again", ""], ["/a.mp4", "Aliyun", "", ""]]
     manifest = write_manifest(tmp_path / "b.csv", rows, header)
     async with Sandbox(NO_LIMIT).serve() as url, open_ledger(tmp_path / "batcher.db") as ledger:
-        how = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
+        how = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
         await ledger.run(ACCOUNT, FAST, manifests=[first], how=how, endpoint=url)
         results = [result async for result in ledger.results(manifest, how=how)]
     assert [one.status for one in results] == [
@@ -206,7 +206,7 @@ async def test_results_of_a_manifest_are_what_its_export_holds(cli: Cli, tmp_pat
         assert bool(result.first_sent_at) == bool(row["first_sent_at"])
 
 
-async def test_results_of_a_manifest_that_cannot_be_used(ledger: OpenLedger, tmp_path: Path) -> None:
+async def test_results_of_a_manifest_that_cannot_be_used(ledger: Ledger, tmp_path: Path) -> None:
     """It is said as loading would say it; what was read before is handed out, and the file is let go."""
     with pytest.raises(ManifestError, match="no such file"):
         await anext(ledger.results(tmp_path / "none.csv"))
@@ -225,7 +225,7 @@ async def test_results_of_a_manifest_that_cannot_be_used(ledger: OpenLedger, tmp
         [_ async for _ in results]
 
 
-async def test_results_are_read_while_a_run_goes_on(ledger: OpenLedger) -> None:
+async def test_results_are_read_while_a_run_goes_on(ledger: Ledger) -> None:
     """By the same program, from the ledger that runs and from one opened beside it."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, choose=_hang_after(10)))
     async with sandbox.serve() as url:
@@ -243,7 +243,7 @@ async def test_results_are_read_while_a_run_goes_on(ledger: OpenLedger) -> None:
     assert ledger.pace is None
 
 
-async def test_a_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: OpenLedger) -> None:
+async def test_a_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
     """Another process that looks meanwhile does not take the run for dead and its journal away."""
     async with read_ledger(ledger.path) as beside:
         assert (await beside.figures()).total == 40
@@ -291,14 +291,14 @@ async def test_two_ledgers_run_at_once(tmp_path: Path, manifest: Callable[..., P
             ledger.run(ACCOUNT, FAST, manifests=[manifest(one, "1.csv")], how=PICTURES, endpoint=url),
             other.run(ACCOUNT, FAST, manifests=[manifest(two, "2.csv")], how=PICTURES, endpoint=other_url),
         )
-        assert [summary.exit_code for summary in summaries] == [Exit.DONE, Exit.DONE]
+        assert [summary.exit_code for summary in summaries] == [ExitCode.DONE, ExitCode.DONE]
         assert [result.file_id async for result in ledger.results()] == one
     assert sorted(entry.file_id for entry in first.log) == sorted(one)
     assert sorted(entry.file_id for entry in second.log) == sorted(two)
 
 
 async def test_nothing_of_the_process_is_changed(
-    ledger: OpenLedger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No signal handler, no collector, no logging, no hook is another after a run, and nothing is printed."""
     monkeypatch.setenv("BATCHER_RATE", "not a number")
@@ -306,7 +306,7 @@ async def test_nothing_of_the_process_is_changed(
     async with Sandbox(NO_LIMIT).serve() as url:
         during: list[object] = []
         summary = await ledger.run(ACCOUNT, FAST, endpoint=url, tell=lambda _: during.append(_process()))
-    assert summary.exit_code == Exit.DONE
+    assert summary.exit_code == ExitCode.DONE
     assert during
     assert all(one == before for one in during)
     assert _process() == before
@@ -332,7 +332,7 @@ def _hang_after(n: int) -> Callable[[RequestSeen], Fault | None]:
     return lambda seen: Fault.parse("hang") if seen.number > n else None
 
 
-async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: OpenLedger) -> None:
+async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> None:
     """Cancelling sends nothing more, waits for the answers that are due, and then goes on."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=400))
     async with sandbox.serve() as url:
@@ -351,7 +351,7 @@ async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: OpenLedger) -
 
 @pytest.mark.parametrize("policy", InDoubtPolicy)
 async def test_what_is_not_answered_within_the_grace_is_in_doubt(
-    ledger: OpenLedger, policy: InDoubtPolicy
+    ledger: Ledger, policy: InDoubtPolicy
 ) -> None:
     """Nothing is lost by it: what may have arrived is on record, and the next run takes up the rest."""
     sandbox = Sandbox(HANGING)
@@ -378,7 +378,7 @@ async def test_what_is_not_answered_within_the_grace_is_in_doubt(
     assert summary.now.by_state[State.SUBMITTED] == 40 - held
 
 
-async def test_a_second_cancellation_cuts_off(ledger: OpenLedger) -> None:
+async def test_a_second_cancellation_cuts_off(ledger: Ledger) -> None:
     """However long the grace is."""
     sandbox = Sandbox(HANGING)
     settings = RunSettings(rate_per_s=1000, concurrency=8, grace_s=3600)
@@ -395,7 +395,7 @@ async def test_a_second_cancellation_cuts_off(ledger: OpenLedger) -> None:
     assert query(ledger.path, "SELECT count(*) FROM attempts WHERE outcome IS NULL") == [(0,)]
 
 
-async def test_stop_ends_a_run_with_its_summary(ledger: OpenLedger) -> None:
+async def test_stop_ends_a_run_with_its_summary(ledger: Ledger) -> None:
     """Work that is left is left on purpose; stopped before it began, nothing of it is sent."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=50))
     ledger.stop()  # nothing is going on: nothing happens
@@ -408,9 +408,9 @@ async def test_stop_ends_a_run_with_its_summary(ledger: OpenLedger) -> None:
         await sandbox.wait_for(lambda: len(sandbox.log) >= 8, DEADLINE_S)
         ledger.stop()
         summary = await run
-    assert (early.exit_code, early.sent) == (Exit.WORK_LEFT, 0)
+    assert (early.exit_code, early.sent) == (ExitCode.WORK_LEFT, 0)
     left = summary.now.by_state[State.PENDING]
-    assert (summary.exit_code, summary.sent) == (Exit.WORK_LEFT, 40 - left)
+    assert (summary.exit_code, summary.sent) == (ExitCode.WORK_LEFT, 40 - left)
     assert summary.reason == f"stopped by its program, {left} left to send"
     assert 0 < left < 40
 
@@ -426,7 +426,7 @@ async def test_leaving_the_ledger_drains_its_run(tmp_path: Path, manifest: Calla
             )
             await sandbox.wait_for(lambda: len(sandbox.log) >= 8, DEADLINE_S)
         summary = await run
-    assert summary.exit_code == Exit.WORK_LEFT
+    assert summary.exit_code == ExitCode.WORK_LEFT
     assert summary.now.by_state[State.SUBMITTED] == len(sandbox.accepted())
     with pytest.raises(LedgerError, match="inside its"):
         await ledger.figures()
@@ -470,21 +470,21 @@ async def test_a_program_interrupted_by_ctrl_c_drains_as_well(
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-async def test_what_is_told_comes_as_values(ledger: OpenLedger) -> None:
+async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
     """A halt is an end like any other: told on the way, and in the summary."""
-    told: list[Notice] = []
+    told: list[Event] = []
     async with Sandbox(SandboxSettings(account_code=3)).serve() as url:
         summary = await ledger.run(ACCOUNT, FAST, endpoint=url, tell=told.append)
-    assert summary.exit_code == Exit.HALTED
+    assert summary.exit_code == ExitCode.HALTED
     assert "code 3" in summary.reason
     assert isinstance(told[0], RunStarted)
     assert [notice.reason for notice in told if isinstance(notice, Halted)] == [summary.reason]
 
 
-async def test_a_listener_that_fails_stops_the_run_in_order(ledger: OpenLedger) -> None:
+async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
     """What it raised comes out, once what is on the wire is on record."""
 
-    def tell(notice: Notice) -> None:
+    def tell(notice: Event) -> None:
         if not isinstance(notice, RunStarted):
             raise ZeroDivisionError("mine")
 
@@ -497,7 +497,7 @@ async def test_a_listener_that_fails_stops_the_run_in_order(ledger: OpenLedger) 
     assert len(sandbox.log) < 40
 
 
-async def test_everything_wrong_with_a_call_is_named_before_anything_is_sent(ledger: OpenLedger) -> None:
+async def test_everything_wrong_with_a_call_is_named_before_anything_is_sent(ledger: Ledger) -> None:
     """All of it in one message, and the secret in none."""
     wrong = RunSettings(rate_per_s=0, concurrency=0, limit=0, grace_s=-1, lasts_s=0)
     with pytest.raises(SettingsError) as raised:
@@ -513,9 +513,7 @@ async def test_everything_wrong_with_a_call_is_named_before_anything_is_sent(led
         await ledger.retry([State.SUBMITTED])
 
 
-async def test_errors_are_of_one_tree(
-    ledger: OpenLedger, tmp_path: Path, manifest: Callable[..., Path]
-) -> None:
+async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: Callable[..., Path]) -> None:
     """Each says what the caller may do next, and leaves the ledger usable."""
     with pytest.raises(LedgerMissing):
         await _read(tmp_path / "none.db")
@@ -524,18 +522,18 @@ async def test_errors_are_of_one_tree(
             """Never reached."""
     with pytest.raises(ManifestError, match="no such file"):
         await ledger.load(tmp_path / "none.csv")
-    changed = HowToRead(Defaults(vendor="Tencent", definition=20, offsets=(1, 2.5)))
+    changed = ReadOptions(Defaults(vendor="Tencent", definition=20, offsets=(1, 2.5)))
     with pytest.raises(ManifestError, match="allow-resubmit"):
         await ledger.load(manifest(tencent_ids(40)), how=changed)
     async with Sandbox(NO_LIMIT).serve() as url:
-        assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == Exit.DONE
+        assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
         with pytest.raises(BindingError):
             await ledger.run(Account(77, SANDBOX_SERVER_SECRET), FAST, endpoint=url)
     for kind in (LedgerMissing, LedgerBusy, ManifestError, BindingError, SettingsError, LedgerError):
         assert issubclass(kind, batcher.BatcherError)
 
 
-async def test_a_ledger_does_one_thing_at_a_time(ledger: OpenLedger, manifest: Callable[..., Path]) -> None:
+async def test_a_ledger_does_one_thing_at_a_time(ledger: Ledger, manifest: Callable[..., Path]) -> None:
     """A load beside a run would not be seen by it, so it is refused; afterwards it works."""
     archive = manifest(tencent_ids(3, seed=5), "more.csv")
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=50))
@@ -545,7 +543,7 @@ async def test_a_ledger_does_one_thing_at_a_time(ledger: OpenLedger, manifest: C
         for attempt in (ledger.load(archive, how=PICTURES), ledger.run(ACCOUNT), ledger.retry()):
             with pytest.raises(LedgerBusy, match="a run of this program is going on"):
                 await attempt
-        assert (await run).exit_code == Exit.DONE
+        assert (await run).exit_code == ExitCode.DONE
     assert (await ledger.load(archive, how=PICTURES)).loads[0].new == 3
 
 
@@ -566,7 +564,7 @@ async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
         assert (again.new, again.duplicates, again.unfinished) == (60_000 - kept, kept, False)
 
 
-async def test_a_manifest_that_never_comes_can_be_cancelled(ledger: OpenLedger, tmp_path: Path) -> None:
+async def test_a_manifest_that_never_comes_can_be_cancelled(ledger: Ledger, tmp_path: Path) -> None:
     """A pipe that nobody writes into holds up neither the program nor the ledger."""
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
@@ -576,19 +574,19 @@ async def test_a_manifest_that_never_comes_can_be_cancelled(ledger: OpenLedger, 
     with pytest.raises(asyncio.CancelledError):
         await load
     async with Sandbox(NO_LIMIT).serve() as url:
-        assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == Exit.DONE
+        assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
     # Somebody writes at last: the thread that was left behind reads the first rows, and closes the pipe.
     text = "\n".join(["file_id", *tencent_ids(60_000, seed=2)])
     with pytest.raises(BrokenPipeError):
         await asyncio.to_thread(pipe.write_text, text)
 
 
-async def test_put_back_submissions_are_sent_again(ledger: OpenLedger) -> None:
+async def test_put_back_submissions_are_sent_again(ledger: Ledger) -> None:
     """Those chosen, and with a fresh budget."""
     refusing = SandboxSettings(rate_per_s=None, script={n: Fault.parse("code:2") for n in (1, 2, 3)})
     async with Sandbox(refusing).serve() as url:
         settings = RunSettings(rate_per_s=1000, concurrency=8)
-        assert (await ledger.run(ACCOUNT, settings, endpoint=url)).exit_code == Exit.TROUBLE
+        assert (await ledger.run(ACCOUNT, settings, endpoint=url)).exit_code == ExitCode.TROUBLE
         assert await ledger.retry(codes=[4]) == 0
         assert await ledger.retry([State.REJECTED], codes=[2]) == 3
         assert (await ledger.run(ACCOUNT, settings, endpoint=url)).sent == 3

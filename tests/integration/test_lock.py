@@ -21,7 +21,7 @@ from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
-from batcher.ledger import Asker, Holder, lock_holder, open_for_writing, take_lock
+from batcher.ledger import Holder, LockClient, lock_holder, open_for_writing, take_lock
 from batcher.sandbox import Sandbox
 
 WRITERS = {
@@ -211,7 +211,7 @@ async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
     with FileLock(f"{ledger}.lock"):
         write_lock_text(ledger, _holder(pid=4711, host="night\x1b[31mly-1"))
         with pytest.raises(LedgerBusy) as caught:
-            await take_lock(ledger, Asker("batcher run", 0.0))
+            await take_lock(ledger, LockClient("batcher run", 0.0))
     assert str(caught.value) == (
         f"{ledger}: another run holds this ledger: process 4711 on night[31mly-1, "
         "since 2026-11-22 18:00:03 UTC (batcher run). Wait for it, or use --wait-lock"

@@ -11,13 +11,13 @@ from support.referee import referee
 
 from batcher.ledger import open_for_writing
 from batcher.manifest import Defaults
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import prepare_all
 
-HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
+HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 CHANGED = ("--vendor", "Tencent", "--definition", "20", "--offset", "1", "--offset", "2")
 
 

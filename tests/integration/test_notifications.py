@@ -17,7 +17,7 @@ from aiohttp import web
 from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
-from batcher.telemetry.notifications import Errands, Occasion, is_wanted, ping, ping_at
+from batcher.telemetry.notifications import HookCalls, NotifyOn, is_wanted, ping, ping_at
 
 Manifest = Callable[..., Path]
 
@@ -428,7 +428,7 @@ async def test_a_hook_that_hangs_holds_nobody(cli: Cli) -> None:
 async def test_pings_of_one_check_keep_their_order() -> None:
     """The end is not told before the start, however long that takes."""
     async with listening() as hooks:
-        errands = Errands()
+        errands = HookCalls()
         errands.begin("ping", lambda: ping(f"{hooks.url}/hang/start", "batcher"))
         errands.begin("ping", lambda: ping(f"{hooks.url}/hang", "batcher"))
         assert await asyncio.to_thread(errands.wait, 0.3) == ["ping: no answer within 0.3 s"]
@@ -449,15 +449,15 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
 @pytest.mark.parametrize(
     ("occasion", "codes"),
     [
-        (Occasion.FAILURE, {1, 2, 3, 5, 6, 70, 143}),
-        (Occasion.HALT, {3, 6, 70}),
-        (Occasion.ALWAYS, {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}),
-        (Occasion.NEVER, set()),
+        (NotifyOn.FAILURE, {1, 2, 3, 5, 6, 70, 143}),
+        (NotifyOn.HALT, {3, 6, 70}),
+        (NotifyOn.ALWAYS, {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}),
+        (NotifyOn.NEVER, set()),
     ],
 )
-def test_which_exit_codes_are_told(occasion: Occasion, codes: set[int]) -> None:
+def test_which_exit_codes_are_told(occasion: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
     assert {code for code in all_codes if is_wanted(occasion, code, bounded=True)} == codes
-    unbounded = codes | {4} if occasion is Occasion.FAILURE else codes
+    unbounded = codes | {4} if occasion is NotifyOn.FAILURE else codes
     assert {code for code in all_codes if is_wanted(occasion, code, bounded=False)} == unbounded

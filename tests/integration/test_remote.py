@@ -17,7 +17,7 @@ from support.serving_files import Files, serving_files
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.sources.remote import lasting, redacted
 from batcher.submit.manifest_checks import prepare_all
 
@@ -285,4 +285,4 @@ def test_a_url_is_a_stream_that_is_judged_like_a_file(files: Files) -> None:
         json.dumps({"file_id": f"{n}0000"}) + "\n" for n in range(9**9, 9**9 + 40)
     ).encode()
     with pytest.raises(ManifestError, match=r"rounded\.jsonl: 40 of 40 Tencent ids end in 0000"):
-        prepare_all([f"{files.url}/rounded.jsonl"], HowToRead(TENCENT))
+        prepare_all([f"{files.url}/rounded.jsonl"], ReadOptions(TENCENT))

@@ -28,8 +28,8 @@ from batcher.sandbox import (
     Sandbox,
     SandboxSettings,
 )
-from batcher.sandbox.request_log import TruthLog
-from batcher.sandbox.service import Service
+from batcher.sandbox.request_log import RequestLog
+from batcher.sandbox.service import SandboxService
 
 # The two requests and the answer of the service documentation, "Start a snapshot task", letter for letter.
 EXAMPLE_HUAWEI = """\
@@ -386,7 +386,7 @@ async def test_a_lost_answer_is_accepted_and_lost_once(query: str) -> None:
 def test_a_throttled_request_does_not_use_up_a_marker() -> None:
     """A busy file is busy for the first two requests that reach the service."""
     settings, arrivals_s = SandboxSettings(rate_per_s=1), iter([0.0, 0.5, 1.0, 1.5, 2.0])
-    service = Service(settings, TruthLog(), monotonic=lambda: next(arrivals_s), wall=time.time)
+    service = SandboxService(settings, RequestLog(), monotonic=lambda: next(arrivals_s), wall=time.time)
     target = "/?" + signed(tencent("5035035031234567891"))
     assert [service.serve("GET", target)[0].code for _ in range(5)] == [1, 6, 1, 6, 0]
 
@@ -648,8 +648,8 @@ async def test_an_entry_tells_what_was_asked_and_answered() -> None:
 def test_rates_are_those_of_the_arrivals() -> None:
     """The most in a second is over any window of one second, and the rate of acceptance over all of them."""
     arrivals_s = [10.0, 10.5, 10.99, 11.0, 11.4, 20.0]
-    clock, log = iter(arrivals_s), TruthLog()
-    service = Service(UNLIMITED, log, monotonic=lambda: next(clock), wall=time.time)
+    clock, log = iter(arrivals_s), RequestLog()
+    service = SandboxService(UNLIMITED, log, monotonic=lambda: next(clock), wall=time.time)
     for _ in arrivals_s:
         service.serve("GET", "/?" + signed(TENCENT))
     assert log.max_in_any_second() == 4

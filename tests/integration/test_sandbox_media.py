@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 from support.calling import Caller, calling
 
-from batcher.sandbox import CallbackSettings, Recording, Sandbox, SandboxSettings, TaskSettings
+from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, SandboxSettings, TaskSettings
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
 from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
 from batcher.sandbox.media import tencent_id
@@ -47,14 +47,14 @@ def served(videos: dict[str, Path], **tasks: Any) -> Sandbox:  # noqa: ANN401 - 
     return Sandbox(SandboxSettings(rate_per_s=None, media=folder, tasks=TaskSettings(**tasks)))
 
 
-def of(sandbox: Sandbox, path: Path) -> Recording:
+def of(sandbox: Sandbox, path: Path) -> SandboxRecording:
     """The recording that a file is."""
     recording = sandbox.recordings.find("Huawei", f"/record/{path.name}")
     assert recording is not None
     return recording
 
 
-def by_offset(recording: Recording, offsets_s: Sequence[float]) -> str:
+def by_offset(recording: SandboxRecording, offsets_s: Sequence[float]) -> str:
     times = "".join(f"&ExtTimeOffsetSet[]={offset}" for offset in offsets_s)
     return (
         f"Action=MediaThumbnails&Vendor=Tencent&FileId={recording.file_id}&Type=SnapshotByTimeOffset"
@@ -62,7 +62,7 @@ def by_offset(recording: Recording, offsets_s: Sequence[float]) -> str:
     )
 
 
-def sampled(recording: Recording, interval_s: float) -> str:
+def sampled(recording: SandboxRecording, interval_s: float) -> str:
     return (
         f"Action=MediaThumbnails&Vendor=Huawei&FileId={recording.key}&Type=SampleSnapshot"
         f"&Interval={interval_s}"

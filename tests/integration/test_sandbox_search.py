@@ -17,15 +17,15 @@ from batcher.sandbox import (
     AnswerShape,
     Fault,
     PageNumbering,
-    Recording,
     RecordingSettings,
     Sandbox,
+    SandboxRecording,
     SandboxSettings,
     WalkEnd,
 )
 from batcher.sandbox.recordings import MadeUp
-from batcher.sandbox.request_log import TruthLog
-from batcher.sandbox.service import Service
+from batcher.sandbox.request_log import RequestLog
+from batcher.sandbox.service import SandboxService
 
 UNTIL_S = 1_795_000_000
 SEARCH = "Action=SearchMedia&Vendor="
@@ -37,7 +37,7 @@ def made(count: int, **others: object) -> SandboxSettings:
     return SandboxSettings(rate_per_s=None, recordings=RecordingSettings(**wanted))
 
 
-def every(sandbox: Sandbox) -> list[Recording]:
+def every(sandbox: Sandbox) -> list[SandboxRecording]:
     """All recordings in the order of creation."""
     return [sandbox.recordings.at(place) for place in range(sandbox.recordings.count)]
 
@@ -358,7 +358,7 @@ def test_two_hundred_thousand_recordings_are_all_different_and_found_by_either_n
 def test_paging_through_two_hundred_thousand_recordings_takes_no_memory() -> None:
     """Pages from everywhere in the archive, also of a filter that must look at each name, stay small."""
     settings = made(200_000, span_s=30 * 86400)
-    service = Service(settings, TruthLog(1), lambda: 0.0, lambda: float(UNTIL_S))
+    service = SandboxService(settings, RequestLog(1), lambda: 0.0, lambda: float(UNTIL_S))
     asked = [
         f"Tencent&PageSize=1000&StartTime={UNTIL_S - day * 86400}&EndTime={UNTIL_S - day * 86400 + 3000}"
         for day in range(1, 30, 4)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from batcher.ledger import Ledger, open_for_writing
+from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
-from batcher.manifest.read_options import HowToRead
-from batcher.model.submission import InDoubtPolicy, Place
+from batcher.manifest.read_options import ReadOptions
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account, ZegoClient
 
-HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
+HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 
 
 class AtOnce(Random):
@@ -32,7 +32,7 @@ async def run_here(
     url: str,
     manifests: Sequence[Path] = (),
     *,
-    prepare_ledger: Callable[[Ledger], None] = lambda _: None,
+    prepare_ledger: Callable[[RunLedger], None] = lambda _: None,
     policy: InDoubtPolicy = InDoubtPolicy.RETRY,
     concurrency: int = 4,
     timeout_s: float = 5.0,
@@ -51,7 +51,7 @@ async def run_here(
         async with await open_for_writing(ledger_path) as ledger:
             ledger._clock = wall_clock
             prepare_ledger(ledger)
-            await ledger.bind(SANDBOX_APP_ID, Place.OTHER)
+            await ledger.bind(SANDBOX_APP_ID, EndpointKind.OTHER)
             async with ZegoClient(
                 url, account, timeout_s=timeout_s, connections=8, clock=wall_clock
             ) as client:

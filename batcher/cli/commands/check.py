@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from batcher.cli import options as o
 from batcher.cli.command import MAIN, command, end_async, flags_of
 from batcher.cli.commands.check_findings import (
-    Finding,
-    Level,
+    CheckFinding,
+    Severity,
     fail,
     fails,
     finding_json,
@@ -48,7 +48,7 @@ from batcher.ledger import (
     readiness,
     room,
 )
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
 from batcher.zego.client import Account
@@ -124,22 +124,22 @@ async def check_all(
         )
     else:
         for finding in findings:
-            if console.volume > Volume.QUIET or finding.level in (Level.WARN, Level.FAIL):
+            if console.volume > Volume.QUIET or finding.level in (Severity.WARN, Severity.FAIL):
                 console.show(finding_text(finding, console.width))
         console.say(_verdict(findings))
     return NOT_READY if fails(findings) else 0
 
 
-def _verdict(findings: list[Finding]) -> str:
-    failing = sum(finding.level is Level.FAIL for finding in findings)
-    warnings = sum(finding.level is Level.WARN for finding in findings)
+def _verdict(findings: list[CheckFinding]) -> str:
+    failing = sum(finding.level is Severity.FAIL for finding in findings)
+    warnings = sum(finding.level is Severity.WARN for finding in findings)
     noted = f", {count(warnings, 'warning')}" if warnings else ""
     if failing:
         return f"{count(failing, 'thing')} to put right before a run{noted}."
     return f"A run can begin{noted}."
 
 
-def _json(examined: Examined, findings: list[Finding]) -> dict[str, object]:
+def _json(examined: Examined, findings: list[CheckFinding]) -> dict[str, object]:
     return {
         "findings": [finding_json(finding) for finding in findings],
         "settings": {
@@ -153,7 +153,7 @@ def _json(examined: Examined, findings: list[Finding]) -> dict[str, object]:
 # -- settings -----------------------------------------------------------------------------------------
 
 
-def _account(examined: Examined) -> tuple[Account | None, list[Finding]]:
+def _account(examined: Examined) -> tuple[Account | None, list[CheckFinding]]:
     """The account, None when it is not known; and what can be said of it that was not said yet."""
     giver = next((name for name in _SECRETS if getattr(examined.settings, name, None) is not None), None)
     asked = _SECRETS if giver is None else _SECRETS[: _SECRETS.index(giver) + 1]
@@ -172,7 +172,7 @@ def _account(examined: Examined) -> tuple[Account | None, list[Finding]]:
     return (None if unsure else account), findings
 
 
-def _settings_findings(examined: Examined, volume: Volume) -> Iterator[Finding]:
+def _settings_findings(examined: Examined, volume: Volume) -> Iterator[CheckFinding]:
     for problem in examined.problems:
         yield fail("settings", problem)
     for variable in examined.strange:
@@ -186,10 +186,10 @@ def _settings_findings(examined: Examined, volume: Volume) -> Iterator[Finding]:
             yield _setting_finding(name, examined)
 
 
-def _setting_finding(name: str, examined: Examined) -> Finding:
+def _setting_finding(name: str, examined: Examined) -> CheckFinding:
     settings, origin = examined.settings, examined.origins.get(name)
     text = f"{name}: {_value(name, settings)} ({_origin(name, origin)})"
-    if name == "rate" and settings.rate > DOCUMENTED_RATE_PER_S and settings.place is Place.ZEGO:
+    if name == "rate" and settings.rate > DOCUMENTED_RATE_PER_S and settings.place is EndpointKind.ZEGO:
         limit = f"the service takes {DOCUMENTED_RATE_PER_S} a second, over everything that shares the AppId"
         return warn("settings", text, limit)
     return ok("settings", text)
@@ -233,7 +233,7 @@ def _value(name: str, settings: Settings) -> str | None:
 # -- the ledger ---------------------------------------------------------------------------------------
 
 
-async def _ledger_findings(examined: Examined) -> list[Finding]:
+async def _ledger_findings(examined: Examined) -> list[CheckFinding]:
     """The ledger, who holds it, and the disk under it."""
     settings = examined.settings
     try:
@@ -255,7 +255,7 @@ async def _ledger_findings(examined: Examined) -> list[Finding]:
     return findings
 
 
-def _ledger(path: Path, examined: Examined) -> tuple[list[Finding], Readiness | None]:
+def _ledger(path: Path, examined: Examined) -> tuple[list[CheckFinding], Readiness | None]:
     try:
         check_place(path)
         found = readiness(path)
@@ -275,7 +275,7 @@ def _ledger(path: Path, examined: Examined) -> tuple[list[Finding], Readiness | 
     return findings, found
 
 
-def ledger_finding(path: Path, found: Readiness, examined: Examined) -> Finding:
+def ledger_finding(path: Path, found: Readiness, examined: Examined) -> CheckFinding:
     """The ledger's schema, and whether it belongs to this account and kind of endpoint."""
     settings = examined.settings
     schema = f"schema {found.revision}"
@@ -305,7 +305,7 @@ def ledger_finding(path: Path, found: Readiness, examined: Examined) -> Finding:
     return ok("ledger", text, **facts)
 
 
-def lock_finding(holder: Holder | bool, wait_s: float) -> Finding:
+def lock_finding(holder: Holder | bool, wait_s: float) -> CheckFinding:
     """Whether a run could have the ledger now."""
     if holder is False:
         return ok("lock", "nobody holds the ledger", held=False)
@@ -323,7 +323,7 @@ def lock_finding(holder: Holder | bool, wait_s: float) -> Finding:
     return warn("lock", f"held by {who}", f"{then}; --wait-lock says how long to wait", **facts)
 
 
-def disk_finding(found: Room, ledger: Readiness | None) -> Finding:
+def disk_finding(found: Room, ledger: Readiness | None) -> CheckFinding:
     """The room on the disk against what the open work takes."""
     free = f"{size(found.free_bytes)} free"
     facts = {"free_bytes": found.free_bytes, "needed_bytes": found.needed_bytes + found.least_bytes}

@@ -11,7 +11,7 @@ from batcher.report.formatting import paragraph, sentence
 _LABEL_WIDTH = 18
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is."""
 
     OK = "ok"
@@ -24,10 +24,10 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One thing that was looked at."""
 
-    level: Level
+    level: Severity
     about: str
     text: str
     remedy: str = ""
@@ -35,27 +35,27 @@ class Finding:
     """For programs."""
 
 
-def ok(about: str, text: str, **facts: object) -> Finding:
+def ok(about: str, text: str, **facts: object) -> CheckFinding:
     """All is well."""
-    return Finding(Level.OK, about, text, facts=facts)
+    return CheckFinding(Severity.OK, about, text, facts=facts)
 
 
-def warn(about: str, text: str, remedy: str, **facts: object) -> Finding:
+def warn(about: str, text: str, remedy: str, **facts: object) -> CheckFinding:
     """Well enough for a run."""
-    return Finding(Level.WARN, about, text, remedy, facts)
+    return CheckFinding(Severity.WARN, about, text, remedy, facts)
 
 
-def fail(about: str, text: str, remedy: str = "", **facts: object) -> Finding:
+def fail(about: str, text: str, remedy: str = "", **facts: object) -> CheckFinding:
     """A run would not do."""
-    return Finding(Level.FAIL, about, text, remedy, facts)
+    return CheckFinding(Severity.FAIL, about, text, remedy, facts)
 
 
-def skip(about: str, why: str) -> Finding:
+def skip(about: str, why: str) -> CheckFinding:
     """Not looked at."""
-    return Finding(Level.SKIP, about, f"not looked at: {why}")
+    return CheckFinding(Severity.SKIP, about, f"not looked at: {why}")
 
 
-def finding_text(finding: Finding, width: int) -> str:
+def finding_text(finding: CheckFinding, width: int) -> str:
     """A finding as a wrapped line, its remedy as a sentence of its own."""
     text = shown(finding.text)
     if finding.remedy:
@@ -64,7 +64,7 @@ def finding_text(finding: Finding, width: int) -> str:
     return paragraph(label, text, width=width, indent=0, label_width=_LABEL_WIDTH)
 
 
-def finding_json(finding: Finding) -> dict[str, object]:
+def finding_json(finding: CheckFinding) -> dict[str, object]:
     """A finding as an object."""
     return {
         "level": finding.level.value,
@@ -75,9 +75,9 @@ def finding_json(finding: Finding) -> dict[str, object]:
     }
 
 
-def fails(findings: Sequence[Finding]) -> bool:
+def fails(findings: Sequence[CheckFinding]) -> bool:
     """Whether a run could not begin, or would end."""
-    return any(finding.level is Level.FAIL for finding in findings)
+    return any(finding.level is Severity.FAIL for finding in findings)
 
 
 def shown(text: str) -> str:

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from batcher.cli.commands.check_findings import Finding, Level, fail, ok, skip, warn
+from batcher.cli.commands.check_findings import CheckFinding, Severity, fail, ok, skip, warn
 from batcher.config.settings import Settings
-from batcher.flowcontrol.retry_policy import Kind, kind_of
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
-from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, Seen, ZegoClient
+from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
 
 NOBODY = Account(0, "")
@@ -43,14 +43,14 @@ EXPIRES_SOON_DAYS = 14
 _NOT_WELL = "the endpoint could not be reached"
 
 
-async def look_at_network(settings: Settings, account: Account | None) -> list[Finding]:
+async def look_at_network(settings: Settings, account: Account | None) -> list[CheckFinding]:
     """Name, connection, certificate, clock and credentials; ``account`` is None when it is not known."""
     client = ZegoClient(settings.endpoint, account or NOBODY, timeout_s=settings.timeout, connections=1)
     async with client:
         name = await _look_up(settings.endpoint, client.proxy)
-        if name.level is Level.FAIL:
+        if name.level is Severity.FAIL:
             return [name, *(skip(about, _NOT_WELL) for about in ("connection", "TLS", "clock", "call"))]
-        seen = Seen()
+        seen = CallTrace()
         outcome = await client.probe(seen)
         findings = [
             name,
@@ -72,7 +72,7 @@ async def look_at_network(settings: Settings, account: Account | None) -> list[F
         return [*findings, call_finding(outcome)]
 
 
-async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> Finding:
+async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding:
     """Have the host's name looked up, or the proxy's, which looks up the host's."""
     parts = urlsplit(endpoint)
     host, port = proxy or (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
@@ -97,7 +97,9 @@ async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> Finding:
     return fail("DNS", f"{host}: {problem}", f"check {named} and how this machine looks up names", host=host)
 
 
-def connection_finding(endpoint: str, proxy: tuple[str, int] | None, seen: Seen, outcome: Outcome) -> Finding:
+def connection_finding(
+    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome
+) -> CheckFinding:
     """Whether the other side can be talked to at all."""
     to = urlsplit(endpoint).netloc
     through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""
@@ -115,8 +117,8 @@ def connection_finding(endpoint: str, proxy: tuple[str, int] | None, seen: Seen,
 
 
 def tls_finding(
-    endpoint: str, proxy: tuple[str, int] | None, seen: Seen, outcome: Outcome, now: float
-) -> Finding:
+    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome, now: float
+) -> CheckFinding:
     """Whether the other side is who it should be, and for how long."""
     if urlsplit(endpoint).scheme == "http":
         return ok("TLS", "not used: plain http to this machine", used=False)
@@ -132,7 +134,7 @@ def tls_finding(
     return _certificate_finding(seen.certificate, through, now)
 
 
-def _certificate_finding(certificate: Mapping[str, Any], through: str, now: float) -> Finding:
+def _certificate_finding(certificate: Mapping[str, Any], through: str, now: float) -> CheckFinding:
     subject = _name_in(certificate.get("subject", ())) or ", ".join(
         str(name) for _, name in certificate.get("subjectAltName", ())
     )
@@ -173,7 +175,7 @@ def clock_ahead_s(sent_at: float, answered_at: float, server_time: float) -> flo
     return 0.0 if least <= 0 <= most else (least + most) / 2
 
 
-def clock_finding(seen: Seen) -> Finding:
+def clock_finding(seen: CallTrace) -> CheckFinding:
     """This machine's clock against the service's."""
     if seen.ended_at is not None and seen.server_time is None:
         return skip("clock", _NOT_WELL)
@@ -195,7 +197,7 @@ def clock_finding(seen: Seen) -> Finding:
     return warn("clock", f"{text}, and only {CLOCK_LIMIT_S} s is taken", remedy, **facts)
 
 
-def call_finding(outcome: Outcome) -> Finding:
+def call_finding(outcome: Outcome) -> CheckFinding:
     """What the harmless call proves."""
     match outcome:
         case Answer(code=2):
@@ -216,7 +218,7 @@ def call_finding(outcome: Outcome) -> Finding:
                 "check BATCHER_ENDPOINT: this is not the API",
                 code=0,
             )
-        case Answer(code=code) if kind_of(code) is Kind.SLOW_DOWN:
+        case Answer(code=code) if kind_of(code) is CodeKind.SLOW_DOWN:
             remedy = "other programs use up the AppId's rate; check again when they pause"
             return fail("call", f"{_coded(code)}, {CALLS} times: nothing is proven", remedy, code=code)
         case Answer(code=code):
@@ -229,7 +231,7 @@ def call_finding(outcome: Outcome) -> Finding:
 
 def _is_busy(outcome: Outcome) -> bool:
     if isinstance(outcome, Answer):
-        return kind_of(outcome.code) in (Kind.SLOW_DOWN, Kind.BUSY)
+        return kind_of(outcome.code) in (CodeKind.SLOW_DOWN, CodeKind.BUSY)
     return isinstance(outcome, HttpRefusal) and outcome.http_status in (429, 503)
 
 

@@ -16,7 +16,7 @@ import typer
 
 from batcher.cli.command import RESULTS, command, end
 from batcher.cli.terminal.console import Console
-from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, Kind, kind_of
+from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
@@ -43,17 +43,17 @@ LABEL_COLUMNS = 9
 """For the longest label, and a blank."""
 
 DOES_IN_CHINESE = {
-    Kind.SUBMITTED: "记录任务 ID",
-    Kind.REJECT: "将该提交记为 rejected，不再发送",
-    Kind.HALT: "停止运行：之后的调用都会同样失败；该提交仍待发送",
-    Kind.SLOW_DOWN: "放慢速度后重发；不计入尝试次数",
-    Kind.BUSY: f"重发，共尝试 {BUSY_TRIES} 次；仍不成功则记为 failed",
-    Kind.UNKNOWN: f"重发，共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected",
-    Kind.CREDENTIALS: (
+    CodeKind.SUBMITTED: "记录任务 ID",
+    CodeKind.REJECT: "将该提交记为 rejected，不再发送",
+    CodeKind.HALT: "停止运行：之后的调用都会同样失败；该提交仍待发送",
+    CodeKind.SLOW_DOWN: "放慢速度后重发；不计入尝试次数",
+    CodeKind.BUSY: f"重发，共尝试 {BUSY_TRIES} 次；仍不成功则记为 failed",
+    CodeKind.UNKNOWN: f"重发，共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected",
+    CodeKind.CREDENTIALS: (
         "本次运行尚无成功请求时停止；已有成功请求时暂停，并用一次不会创建任务的调用确认："
         "鉴权有误则停止，频率过高则放慢"
     ),
-    Kind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
+    CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
 }
 
 _PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")

@@ -26,9 +26,9 @@ from batcher.cli.terminal.console import Console
 from batcher.config.resources import bundled
 from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.ledger import open_for_reading
-from batcher.model.submission import FileId, Place
+from batcher.model.submission import EndpointKind, FileId
 from batcher.report.formatting import count
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
@@ -64,7 +64,7 @@ LATENCY_MS = 60
 OFFSETS = ("0.5", "1.5", "2.5", "3.5", "4.5", "5.5")
 """Where pictures of the videos are taken, in seconds; some videos have ended by then."""
 
-_STOPPED = (Exit.SIGINT, Exit.SIGTERM)
+_STOPPED = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 _FROM_OLD_LEDGERS = ("-wal", "-shm", ".lock", ".track.lock", ".fetch.lock")
 
@@ -214,14 +214,14 @@ class _Demo:
     async def _fetch(self, url: str) -> int:
         if not self._has("PIL", "fetching pictures", "pictures"):
             return 0
-        from batcher.cli.commands.fetch import Wanted, fetch_pictures
+        from batcher.cli.commands.fetch import FetchRequest, fetch_pictures
 
         left, self._has_fetched = self._left, True
         wanted = await asyncio.to_thread(_discovered_ids, left.discovered)
         named = "".join(f" --recording {file_id}" for file_id in wanted)
         self._say(f"batcher fetch -o {left.pictures}{named} -l {left.ledger}")
         return await fetch_pictures(
-            self._settings(url), Wanted(left.pictures, wanted), self._console, as_json=False
+            self._settings(url), FetchRequest(left.pictures, wanted), self._console, as_json=False
         )
 
     async def _report(self, url: str) -> int:
@@ -295,5 +295,5 @@ async def _refuse_others(left: Left) -> None:
         with contextlib.suppress(LedgerError):
             async with await open_for_reading(left.ledger) as opened:
                 bound = await opened.bound_to()
-    if bound != (SandboxSettings().app_id, Place.OTHER):
+    if bound != (SandboxSettings().app_id, EndpointKind.OTHER):
         raise SettingsError(f"--folder {left.folder}: {there[0]} is not a demo's; choose another folder")

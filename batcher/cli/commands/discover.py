@@ -21,14 +21,14 @@ from batcher.cli.service_queries import archive_of, asking, moment_of
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
-from batcher.discover.retrying_query import Inquiry
+from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.formatting import count
-from batcher.report.recording_list import Format, head, lines
+from batcher.report.recording_list import ListFormat, head, lines
 from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Standing:
+class DiscoveryProgress:
     """How far a list has come; what an interrupted one is gone on from."""
 
     since_s: int = 0
@@ -169,7 +169,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
     since_s, until_s = _time(asked, archive, now)
     _check_filters(asked, archive)
     with Interruptible() as interruptible, _target(output, archive, asked, format_) as target:
-        standing = Standing(since_s or 0)
+        standing = DiscoveryProgress(since_s or 0)
         if target.before is None:
             target.write(head(format_), asdict(standing))
         else:
@@ -267,10 +267,10 @@ def _begins(one: Recording, prefix: str) -> bool:
 
 async def _parts(
     client: ZegoClient,
-    inquiry: Inquiry,
+    inquiry: RetryingQuery,
     archive: Archive,
     asked: Asked,
-    standing: Standing,
+    standing: DiscoveryProgress,
     until_s: int | None,
 ) -> AsyncIterator[Listed]:
     recent = frozenset(map(FileId, standing.recent))
@@ -288,7 +288,7 @@ async def _parts(
         yield part
 
 
-def _take_in(standing: Standing, part: Listed, wanted: int, sieve: Sieve) -> None:
+def _take_in(standing: DiscoveryProgress, part: Listed, wanted: int, sieve: Sieve) -> None:
     if (reached := part.reached) is not None:
         standing.at_s, standing.marker, standing.recent = reached.at_s, reached.marker, tuple(reached.recent)
     standing.listed += wanted
@@ -306,7 +306,7 @@ class _Telling:
         self._console = console
         self._told_at = time.monotonic()
 
-    def tell(self, standing: Standing) -> None:
+    def tell(self, standing: DiscoveryProgress) -> None:
         if time.monotonic() - self._told_at < TOLD_EVERY_S:
             return
         self._told_at = time.monotonic()
@@ -318,11 +318,11 @@ class _Telling:
 # -- what is asked for ---------------------------------------------------------------------------
 
 
-def _format(asked: Asked, output: Path | None) -> Format:
-    if asked.format is not None and asked.format not in set(Format):
+def _format(asked: Asked, output: Path | None) -> ListFormat:
+    if asked.format is not None and asked.format not in set(ListFormat):
         raise SettingsError(f"--format {asked.format}: give csv or jsonl")
     if asked.format is not None:
-        return Format(asked.format)
+        return ListFormat(asked.format)
     says = name_says("-" if output is None else output.name)
     if says.packing or says.format not in _WRITTEN_AS:
         raise SettingsError(
@@ -333,9 +333,9 @@ def _format(asked: Asked, output: Path | None) -> Format:
 
 
 _WRITTEN_AS = {
-    None: Format.CSV,
-    manifests.Format.CSV: Format.CSV,
-    manifests.Format.JSONL: Format.JSONL,
+    None: ListFormat.CSV,
+    manifests.ManifestFormat.CSV: ListFormat.CSV,
+    manifests.ManifestFormat.JSONL: ListFormat.JSONL,
 }
 """By what a name says of a manifest."""
 
@@ -414,7 +414,7 @@ class _Stream:
 
 
 @contextmanager
-def _target(output: Path | None, archive: Archive, asked: Asked, format_: Format) -> Iterator[Target]:
+def _target(output: Path | None, archive: Archive, asked: Asked, format_: ListFormat) -> Iterator[Target]:
     if output is None:
         if sys.stdout is None:
             raise SettingsError("stdout is closed; name a file with -o")
@@ -432,8 +432,8 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _standing(before: Mapping[str, Any]) -> Standing:
-    standing = Standing(**before)
+def _standing(before: Mapping[str, Any]) -> DiscoveryProgress:
+    standing = DiscoveryProgress(**before)
     standing.recent, standing.shortfalls = tuple(standing.recent), tuple(standing.shortfalls)
     return standing
 
@@ -441,14 +441,14 @@ def _standing(before: Mapping[str, Any]) -> Standing:
 # -- what is said --------------------------------------------------------------------------------
 
 
-def _stopped(output: Path | None, standing: Standing) -> str:
+def _stopped(output: Path | None, standing: DiscoveryProgress) -> str:
     so_far = count(standing.listed, "recording")
     if output is None:
         return f"stopped after {so_far}; with -o FILE a later call goes on where one has stopped"
     return f"stopped after {so_far}, kept in {output}.part: the same command goes on from there"
 
 
-def _finished(archive: Archive, output: Path | None, standing: Standing, asked: Asked) -> str:
+def _finished(archive: Archive, output: Path | None, standing: DiscoveryProgress, asked: Asked) -> str:
     said = f"{output}: " if output else ""
     said += count(standing.listed, "recording")
     if asked.since is not None:

@@ -24,9 +24,9 @@ from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
 from batcher.manifest import Manifest, join_results
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import InvalidRow, Row
-from batcher.report.export.rows import ExportRow, Table, columns_of, header, manifest_row, record_row
+from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.report.formatting import count
 
@@ -94,7 +94,7 @@ PAGE = 500
 """Submissions taken from the ledger at once; more are hardly faster, and are held three times over."""
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """How results are written. A file whose name ends in one of these is meant to be that."""
 
     CSV = "csv"
@@ -103,7 +103,7 @@ class Format(StrEnum):
     XLSX = "xlsx"
 
 
-_BINARY = {Format.PARQUET: ("pyarrow", "parquet"), Format.XLSX: ("XlsxWriter", "excel")}
+_BINARY = {ExportFormat.PARQUET: ("pyarrow", "parquet"), ExportFormat.XLSX: ("XlsxWriter", "excel")}
 """Formats that no terminal can show: the package each needs, and the extra that brings it."""
 
 
@@ -111,7 +111,7 @@ _BINARY = {Format.PARQUET: ("pyarrow", "parquet"), Format.XLSX: ("XlsxWriter", "
 class Destination:
     """Where results go, and how they are written; made by :func:`destination_of`."""
 
-    format: Format
+    format: ExportFormat
     output: Path | None
     """None for stdout."""
     excel: bool
@@ -151,28 +151,28 @@ def destination_of(format_: str | None, output: Path | None, *, excel: bool) -> 
     Raises:
         SettingsError: they contradict each other, or what they ask for cannot be had here.
     """
-    if format_ is not None and format_ not in set(Format):
+    if format_ is not None and format_ not in set(ExportFormat):
         raise SettingsError(f"--format {format_}: give csv, jsonl, parquet or xlsx")
     suffix = output.suffix.lower().removeprefix(".") if output else ""
-    by_name = Format(suffix) if suffix in set(Format) else None
-    chosen = Format(format_) if format_ else (by_name or Format.CSV)
+    by_name = ExportFormat(suffix) if suffix in set(ExportFormat) else None
+    chosen = ExportFormat(format_) if format_ else (by_name or ExportFormat.CSV)
     if by_name not in (None, chosen) and {by_name, chosen} & set(_BINARY):
         # One text in a file named for another was always taken; a program that opens these would be misled.
         raise SettingsError(f"--format {chosen} -o {output}: the name says {by_name}; change one of the two")
-    if excel and chosen is not Format.CSV:
+    if excel and chosen is not ExportFormat.CSV:
         raise SettingsError("--excel: goes with --format csv; xlsx needs no protection")
     if chosen in _BINARY:
         _check_binary(chosen, output)
     return Destination(chosen, output, excel)
 
 
-def _check_binary(chosen: Format, output: Path | None) -> None:
+def _check_binary(chosen: ExportFormat, output: Path | None) -> None:
     if output is None and sys.stdout is not None and sys.stdout.isatty():
         raise SettingsError(
             f"--format {chosen}: no terminal can show that; add -o results.{chosen}, or send it into a pipe"
         )
     try:
-        if chosen is Format.PARQUET:
+        if chosen is ExportFormat.PARQUET:
             # Before its import: of the allocators it can use, the system's takes least and hands back most.
             os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
             import batcher.report.export.parquet
@@ -192,7 +192,7 @@ async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: I
 
 
 async def _export_manifest(
-    ledger: LedgerReader, source: str, how: HowToRead, to: Destination, interruptible: Interruptible
+    ledger: LedgerReader, source: str, how: ReadOptions, to: Destination, interruptible: Interruptible
 ) -> str:
     async with join_results.opened(source, how) as manifest:
         followed = bool(await ledger.tallies_of_tasks())
@@ -249,19 +249,19 @@ async def _write(
 
 
 @contextmanager
-def _table(to: Destination, file: BinaryIO, columns: Sequence[str], ours: int) -> Iterator[Table]:
+def _table(to: Destination, file: BinaryIO, columns: Sequence[str], ours: int) -> Iterator[ResultTable]:
     """The file of results in the making; when it does not come to its end, nothing more is written."""
     match to.format:
-        case Format.CSV:
+        case ExportFormat.CSV:
             yield CsvTable(file, columns, excel=to.excel)
-        case Format.JSONL:
+        case ExportFormat.JSONL:
             yield JsonLines(file, columns)
-        case Format.PARQUET:
+        case ExportFormat.PARQUET:
             from batcher.report.export.parquet import ParquetTable
 
             with ParquetTable(file, columns, ours) as table:
                 yield table
-        case Format.XLSX:
+        case ExportFormat.XLSX:
             from batcher.report.export.xlsx import SHEET_COLUMNS, Workbook
 
             if len(columns) > SHEET_COLUMNS:

@@ -33,7 +33,7 @@ from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
-from batcher.ledger import Asker, Purpose, check_file, ledger_path, take_lock
+from batcher.ledger import LockClient, Purpose, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId
@@ -103,7 +103,7 @@ def fetch(
     async def work() -> int:
         from batcher.model.submission import FileId
 
-        wanted = Wanted(output, tuple(map(FileId, recording or ())), again)
+        wanted = FetchRequest(output, tuple(map(FileId, recording or ())), again)
         return await fetch_pictures(settings_of(given), wanted, console, as_json=json)
 
     end_async(console, work)
@@ -138,7 +138,7 @@ _DONE, _TROUBLED, _LEFT = 0, 1, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchRequest:
     """What a fetch is asked for besides the settings."""
 
     output: Path
@@ -146,7 +146,7 @@ class Wanted:
     again: bool = False
 
 
-async def fetch_pictures(settings: Settings, wanted: Wanted, console: Console, *, as_json: bool) -> int:
+async def fetch_pictures(settings: Settings, wanted: FetchRequest, console: Console, *, as_json: bool) -> int:
     """Fetch what there is to fetch, keep an index of it, and close with a summary.
 
     Raises:
@@ -163,7 +163,7 @@ async def fetch_pictures(settings: Settings, wanted: Wanted, console: Console, *
     check_file(path)
     if proxy := _proxy():
         console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
-    with await take_lock(path, Asker("batcher fetch", purpose=Purpose.FETCHING)):
+    with await take_lock(path, LockClient("batcher fetch", purpose=Purpose.FETCHING)):
         async with await PictureLedger.open(path) as ledger:
             await _check(ledger, settings, wanted)
             return await _fetch(ledger, settings, wanted, console, as_json=as_json)
@@ -184,7 +184,7 @@ def _proxy() -> str | None:
     return named[0] if named else None
 
 
-async def _check(ledger: PictureLedger, settings: Settings, wanted: Wanted) -> None:
+async def _check(ledger: PictureLedger, settings: Settings, wanted: FetchRequest) -> None:
     """Refuse what would be fetched from the wrong side, or is not there at all."""
     bound = await ledger.bound_to()
     if bound is not None and bound[1] is not settings.place:
@@ -198,9 +198,9 @@ async def _check(ledger: PictureLedger, settings: Settings, wanted: Wanted) -> N
 
 
 async def _fetch(
-    ledger: PictureLedger, settings: Settings, wanted: Wanted, console: Console, *, as_json: bool
+    ledger: PictureLedger, settings: Settings, wanted: FetchRequest, console: Console, *, as_json: bool
 ) -> int:
-    from batcher.fetch.address_guard import Addresses
+    from batcher.fetch.address_guard import AddressGuard
     from batcher.fetch.fetcher import Fetcher, FetchSettings
     from batcher.fetch.http_source import PictureSource
 
@@ -208,7 +208,7 @@ async def _fetch(
     given_up: list[Fetched] = []
     began = time.monotonic()
     with Interruptible() as signals:
-        addresses = Addresses(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
+        addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
         async with PictureSource(
             addresses,
             f"batcher/{__version__}",
@@ -236,7 +236,7 @@ async def _fetch(
                 await _write_index(ledger, wanted.output)
     seconds, totals = time.monotonic() - began, await ledger.counts()
     before = sum(totals[state] for state in GIVEN_UP) - fetcher.figures.given_up
-    ending = _Ending(fetcher.figures, seconds, signals.code, max(before, 0))
+    ending = _FetchEnding(fetcher.figures, seconds, signals.code, max(before, 0))
     _say(ending, wanted, given_up, console)
     if as_json:
         value = _summary(ledger, wanted, ending, totals)
@@ -270,7 +270,7 @@ def _line(fetched: Fetched) -> str:
 
 @asynccontextmanager
 async def _watched(
-    fetcher: Fetcher, ledger: PictureLedger, settings: Settings, wanted: Wanted, console: Console
+    fetcher: Fetcher, ledger: PictureLedger, settings: Settings, wanted: FetchRequest, console: Console
 ) -> AsyncIterator[None]:
     """Show how far a fetch is while the block goes on."""
     if settings.progress == "none" or console.volume == 0:
@@ -280,7 +280,7 @@ async def _watched(
     if settings.limit is not None:
         total = min(total, settings.limit)
     on_terminal = settings.progress == "auto" and console.is_terminal
-    bar = _Bar() if on_terminal else None
+    bar = _PictureBar() if on_terminal else None
     began = time.monotonic()
 
     def show() -> None:
@@ -353,7 +353,7 @@ class Progress:
         }
 
 
-class _Bar:
+class _PictureBar:
     """A bar on a terminal, and where the pictures stand."""
 
     def __init__(self) -> None:
@@ -443,7 +443,7 @@ def _index_row(picture: PictureRecord) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ending:
+class _FetchEnding:
     figures: FetchFigures
     seconds: float
     signal_code: int | None
@@ -475,7 +475,7 @@ class _Ending:
         return "nothing is left to fetch" if self.given_up_before else "all pictures are fetched"
 
 
-def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: Console) -> None:
+def _say(ending: _FetchEnding, wanted: FetchRequest, given_up: Sequence[Fetched], console: Console) -> None:
     figures = ending.figures
     kept = {state: figures.by_state[state] for state in KEPT}
     lines = [sentence(ending.reason)]
@@ -510,7 +510,10 @@ def _say(ending: _Ending, wanted: Wanted, given_up: Sequence[Fetched], console: 
 
 
 def _summary(
-    ledger: PictureLedger, wanted: Wanted, ending: _Ending, totals: Mapping[PictureState | None, int]
+    ledger: PictureLedger,
+    wanted: FetchRequest,
+    ending: _FetchEnding,
+    totals: Mapping[PictureState | None, int],
 ) -> dict[str, object]:
     figures = ending.figures
     return {

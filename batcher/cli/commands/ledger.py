@@ -32,7 +32,7 @@ from batcher.ledger import (
     vacuum,
     verify,
 )
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
 
@@ -351,7 +351,7 @@ def _info_json(found: Inspected) -> dict[str, object]:
 
 
 def _info_text(found: Inspected) -> str:
-    to = f"AppId {found.bound[0]} and {PLACES[Place(found.bound[1])]}" if found.bound else "no run yet"
+    to = f"AppId {found.bound[0]} and {PLACES[EndpointKind(found.bound[1])]}" if found.bound else "no run yet"
     lines = [
         f"{found.path}   schema {found.revision}   {to}",
         "",

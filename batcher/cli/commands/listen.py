@@ -31,8 +31,8 @@ from batcher.config.settings import Settings
 from batcher.errors import BindingError, SettingsError
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Notice
-from batcher.model.submission import Place, Vendor
+from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
+from batcher.model.submission import EndpointKind, Vendor
 from batcher.report.formatting import PLACES, count
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
@@ -192,7 +192,9 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
     return submissions
 
 
-def _check_binding(settings: Settings, path: Path, bound: tuple[int, Place] | None, *, asking: bool) -> None:
+def _check_binding(
+    settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool
+) -> None:
     if bound is None or settings.app_id is None:
         return
     app_id, place = bound
@@ -280,7 +282,7 @@ class _Said:
         self._taken_in_all = self._refused_in_all = 0
         self._next: asyncio.TimerHandle | None = None
 
-    def __call__(self, notice: Notice) -> None:
+    def __call__(self, notice: Event) -> None:
         if isinstance(notice, CallbackRefused):
             self._count(notice)
         self._taken_in_all += isinstance(notice, CallbackTaken)

@@ -22,11 +22,11 @@ from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
-from batcher.flowcontrol.deadline import Window
-from batcher.ledger import Ledger, ledger_path, open_for_writing
-from batcher.manifest.read_options import HowToRead
+from batcher.flowcontrol.deadline import Deadline
+from batcher.ledger import RunLedger, ledger_path, open_for_writing
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
-from batcher.model.records import Load
+from batcher.model.records import LoadRecord
 from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
@@ -118,7 +118,7 @@ async def load_manifests(
     return 1 if new else 0
 
 
-async def _load_unless_stopped(ledger: Ledger, prepared: Sequence[Prepared], console: Console) -> None:
+async def _load_unless_stopped(ledger: RunLedger, prepared: Sequence[Prepared], console: Console) -> None:
     """Load to the end.
 
     Raises:
@@ -136,7 +136,7 @@ async def _load_unless_stopped(ledger: Ledger, prepared: Sequence[Prepared], con
             ) from None
 
 
-def _closing(loaded: Sequence[Load], new_invalid: int, left: int) -> Closing:
+def _closing(loaded: Sequence[LoadRecord], new_invalid: int, left: int) -> Closing:
     """How a load ended."""
     reason = "all was loaded" if not new_invalid else "all was loaded, but there are rows that cannot be sent"
     brought = [count(sum(load.new for load in loaded), "new submission")]
@@ -145,7 +145,7 @@ def _closing(loaded: Sequence[Load], new_invalid: int, left: int) -> Closing:
 
 
 async def prepare_manifests(
-    manifests: Sequence[str], how: HowToRead, console: Console, window: Window | None = None
+    manifests: Sequence[str], how: ReadOptions, console: Console, window: Deadline | None = None
 ) -> tuple[list[Prepared], CutOff | None]:
     """Open and judge manifests; what is odd about them is said.
 
@@ -164,7 +164,7 @@ async def prepare_manifests(
     """
     preparation, cut_off = Preparation(manifests, how), None
     coming = asyncio.ensure_future(in_thread(preparation.all))
-    over = asyncio.ensure_future((window or Window()).over())
+    over = asyncio.ensure_future((window or Deadline()).over())
     with Interruptible() as signals:
         try:
             await asyncio.wait((coming, over), return_when=asyncio.FIRST_COMPLETED)

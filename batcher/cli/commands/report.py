@@ -37,7 +37,7 @@ from batcher.report.summary import ledger_option, quoted
 from batcher.zego.codes import meaning, meaning_in_chinese
 
 if TYPE_CHECKING:
-    from batcher.report.html.contents import CodeExplained, Contents, Sheet, Shown
+    from batcher.report.html.contents import CodeExplained, ContactSheet, Contents, Shown
     from batcher.report.html.phrases import Language
 
 
@@ -217,11 +217,11 @@ async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:
     return sorted((record for some in found for record in some), key=lambda record: record.id)
 
 
-async def _sheet(survey: Survey, folder: Path | None, recordings: int) -> Sheet:
-    from batcher.report.html.contents import Sheet
+async def _sheet(survey: Survey, folder: Path | None, recordings: int) -> ContactSheet:
+    from batcher.report.html.contents import ContactSheet
 
     if folder is None:
-        return Sheet()
+        return ContactSheet()
     found = await survey.pictured(recordings + 1, EACH)
     shown, room = [], SHEET_BYTES
     for one in found[:recordings]:
@@ -229,7 +229,7 @@ async def _sheet(survey: Survey, folder: Path | None, recordings: int) -> Sheet:
         room -= sum(len(getattr(frame.frame, "uri", "")) for frame in frames)
         shown.append((one, frames))
     is_cut = len(found) > recordings or any(one.of > len(one.pictures) for one in found)
-    return Sheet(str(folder), shown, EACH, is_cut)
+    return ContactSheet(str(folder), shown, EACH, is_cut)
 
 
 def _frames(of: Pictured, folder: Path, room: int) -> list[Shown]:

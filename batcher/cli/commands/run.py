@@ -25,8 +25,8 @@ from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
-from batcher.exit_codes import Exit
-from batcher.flowcontrol.deadline import Window
+from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.deadline import Deadline
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
@@ -34,7 +34,7 @@ from batcher.model.task import TaskReport
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.submit.governor import MaxFailures
-from batcher.submit.run_setup import Service, ready_run, unrecorded
+from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
 from batcher.submit.runner import Runner, RunSettings
 from batcher.zego.client import Account
 
@@ -131,11 +131,11 @@ async def run_manifests(
         console.redaction.learn(secret)
         how, path = how_to_read(settings), ledger_path(settings.ledger)
         run_settings = _run_settings(settings)  # from here on its time counts, whatever is waited for
-        window = Window(run_settings.lasts_s, run_settings.until)
+        window = Deadline(run_settings.lasts_s, run_settings.until)
         prepared, cut_off = await prepare_manifests(manifests, how, console, window)
     if not manifests and not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
-    service = Service(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
+    service = ServiceAccess(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
     waiting = settings if cut_off else _waiting_within(window, settings)
     async with (
         _lock_of_tracking(path, waiting, console),
@@ -169,7 +169,7 @@ async def run_manifests(
             from batcher.cli.commands.track import with_tasks
 
             summary = with_tasks(summary, summing_up)
-            if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
+            if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
                 await tasks.told()
         measures.ended(summary.exit_code)
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
@@ -206,10 +206,10 @@ async def put_back(
         f"{count(moved, 'submission')} back in the queue"
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
     )
-    return int(Exit.DONE)
+    return int(ExitCode.DONE)
 
 
-def _waiting_within(window: Window, settings: Settings) -> Settings:
+def _waiting_within(window: Deadline, settings: Settings) -> Settings:
     """The settings of a run that waits for the ledger no longer than it may last."""
     return settings.model_copy(update={"wait_lock": min(settings.wait_lock, max(window.left_s, 0.0))})
 
@@ -230,7 +230,7 @@ def _followed(
     account: Account,
     path: Path,
     console: Console,
-    window: Window,
+    window: Deadline,
     polled: Callable[[TaskReport | NotReported], None] | None,
 ) -> AbstractAsyncContextManager[Following | None]:
     if not settings.track:
@@ -259,7 +259,7 @@ def _listen_to_signals(runner: Runner, console: Console, tracker: Tracker | None
 
     signals = 0
 
-    def stop(code: Exit) -> None:
+    def stop(code: ExitCode) -> None:
         nonlocal signals
         signals += 1
         if signals == 1:
@@ -270,8 +270,8 @@ def _listen_to_signals(runner: Runner, console: Console, tracker: Tracker | None
         if tracker is not None:
             tracker.stop(code, "stopped by " + code.name)
 
-    loop.add_signal_handler(signal.SIGINT, stop, Exit.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, stop, Exit.SIGTERM)
+    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

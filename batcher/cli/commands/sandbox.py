@@ -204,7 +204,7 @@ def sandbox_command(register: _Registering, end_async: _Ending) -> None:
 
         async def work() -> int:
 
-            wanted = Wanted(
+            wanted = SandboxRequest(
                 rate=rate,
                 counting=counting,
                 count_refused=count_refused,
@@ -241,7 +241,7 @@ SECRET_NAME = "BATCHER_CALLBACK_SECRET"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SandboxRequest:
     """What the command line asks of a sandbox, in its own words."""
 
     rate: float
@@ -270,7 +270,7 @@ class Wanted:
     callback_scale: float
 
 
-def sandbox_settings(wanted: Wanted) -> SandboxSettings:
+def sandbox_settings(wanted: SandboxRequest) -> SandboxSettings:
     """Turn what is asked for into settings.
 
     Raises:
@@ -306,7 +306,7 @@ def sandbox_settings(wanted: Wanted) -> SandboxSettings:
         raise SettingsError(str(exc)) from exc
 
 
-def _recordings(wanted: Wanted) -> RecordingSettings:
+def _recordings(wanted: SandboxRequest) -> RecordingSettings:
     return RecordingSettings(
         count=wanted.recordings,
         span_s=wanted.days * 86400,
@@ -317,7 +317,7 @@ def _recordings(wanted: Wanted) -> RecordingSettings:
     )
 
 
-def _callbacks(wanted: Wanted, shares: Mapping[str, float]) -> CallbackSettings:
+def _callbacks(wanted: SandboxRequest, shares: Mapping[str, float]) -> CallbackSettings:
     return CallbackSettings(
         url=wanted.callback_url,
         secret=os.environ.get(SECRET_NAME) or SANDBOX_CALLBACK_SECRET,

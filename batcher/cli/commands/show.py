@@ -15,7 +15,7 @@ from batcher.cli.terminal.text import fitted, legible
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.model.records import Attempt, Record, Task
+from batcher.model.records import Attempt, Record, TaskRecord
 from batcher.model.submission import FileId, State
 from batcher.model.task import TaskState
 from batcher.report.counts import figures
@@ -92,7 +92,7 @@ def _record_text(record: Record, width: int) -> str:
     return "\n".join(fitted(legible(line), width) for line in lines)
 
 
-def _task_lines(task: Task) -> list[str]:
+def _task_lines(task: TaskRecord) -> list[str]:
     """What is known of a task, and its pictures."""
     head = f"  task {task.state.value}" + (f" ({task.status})" if task.status else "")
     if not task.polled_at:

@@ -12,9 +12,9 @@ from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import legible
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
-from batcher.model.records import Load, Run
+from batcher.model.records import LoadRecord, Run
 from batcher.model.submission import State
-from batcher.report.counts import Figures, figures, task_figures
+from batcher.report.counts import Counts, figures, task_figures
 from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
 from batcher.report.manifest_changes import changes_text
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
@@ -116,12 +116,12 @@ def _out_lines(lines: list[str]) -> None:
         _out(line)
 
 
-def _states_text(now: Figures) -> str:
+def _states_text(now: Counts) -> str:
     rows = [(state.value.replace("_", " "), n) for state, n in now.by_state.items()]
     return "\n".join(f"  {label:<14}{n:>10,}" for label, n in [*rows, ("total", now.total)])
 
 
-def _codes_lines(now: Figures, width: int) -> list[str]:
+def _codes_lines(now: Counts, width: int) -> list[str]:
     heading = ["", "Codes that came back"] if now.codes else []
     return heading + [
         paragraph(f"code {code}", f"{n:,} × {meaning(code).text}", width=width, label_width=15)
@@ -129,7 +129,7 @@ def _codes_lines(now: Figures, width: int) -> list[str]:
     ]
 
 
-def _load_text(load: Load) -> str:
+def _load_text(load: LoadRecord) -> str:
     if load.unfinished:
         how = "unfinished: " + (load.error or "run it again to read the rest")
     elif load.ended_at is None:
@@ -153,7 +153,7 @@ def _minute(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
-def _load_json(load: Load) -> dict[str, Any]:
+def _load_json(load: LoadRecord) -> dict[str, Any]:
     return {
         "source": load.source,
         "started_at": moment(load.started_at),

@@ -30,8 +30,8 @@ from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import BindingError, LedgerError, LedgerMissing
-from batcher.exit_codes import Exit, heaviest
-from batcher.flowcontrol.deadline import Window
+from batcher.exit_codes import ExitCode, heaviest
+from batcher.flowcontrol.deadline import Deadline
 from batcher.ledger import LedgerReader, Purpose, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
@@ -128,7 +128,7 @@ async def track_tasks(
     path = ledger_path(settings.ledger)
     if not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
-    window = Window(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
+    window = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
     account = Account(app_id, secret, settings.is_test)
     with await lock_for("track", path, settings, console, Purpose.TRACKING):
         async with _opened(settings, account, path, console) as (ledger, client):
@@ -143,7 +143,7 @@ async def track_tasks(
             async with watch_tasks(tracker, ledger, console, settings.progress):
                 tracked = await tracker.run()
             summary = await summed_up(ledger, tracked)
-            if summary.exit_code in (Exit.DONE, Exit.TROUBLE):
+            if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
                 await ledger.told()
     _say(summary, settings, console, app_id, as_json=as_json)
     if heed is not None:
@@ -166,7 +166,7 @@ class Following:
 
     async def ended(self, ending: Ending) -> TrackingSummary:
         """Go on until all tasks have ended, or no longer if the run was told to stop."""
-        if ending.exit in (Exit.LEDGER, Exit.SIGINT, Exit.SIGTERM):
+        if ending.exit in (ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
             self.tracker.stop(ending.exit, ending.reason)
         self.tracker.sending_ended()
         async with watch_tasks(self.tracker, self._ledger, self._console, self._how):
@@ -195,7 +195,7 @@ async def followed(
     account: Account,
     path: Path,
     console: Console,
-    window: Window,
+    window: Deadline,
     polled: Callable[[TaskReport | NotReported], None] | None,
 ) -> AsyncIterator[Following]:
     """Follow tasks while the block goes on; whoever leaves it early stops that, too."""
@@ -220,15 +220,15 @@ async def followed(
 
 def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
     """The summary of a run that has followed tasks, too."""
-    ran = Exit(summary.exit_code)
-    code = heaviest([ran, Exit(tasks.exit_code)])
-    if ran is not Exit.DONE and tasks.exit_code != Exit.DONE and summary.reason != tasks.reason:
+    ran = ExitCode(summary.exit_code)
+    code = heaviest([ran, ExitCode(tasks.exit_code)])
+    if ran is not ExitCode.DONE and tasks.exit_code != ExitCode.DONE and summary.reason != tasks.reason:
         reason = f"{summary.reason}; tasks: {tasks.reason}"
-    elif ran is not Exit.DONE:
+    elif ran is not ExitCode.DONE:
         reason = summary.reason
-    elif tasks.exit_code == Exit.DONE:
+    elif tasks.exit_code == ExitCode.DONE:
         reason = "nothing is left to send, and all tasks have ended"
-    elif tasks.exit_code == Exit.HALTED:
+    elif tasks.exit_code == ExitCode.HALTED:
         reason = f"nothing is left to send, but tasks cannot be followed: {tasks.reason}"
     else:
         reason = tasks.reason
@@ -278,26 +278,26 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
         tasks = await tasks_now(ledger)
         troubles = tuple(await ledger.untold_troubles(FIRST_TROUBLES))
     except LedgerError:
-        if tracked.exit is not Exit.LEDGER:
+        if tracked.exit is not ExitCode.LEDGER:
             raise
         return TrackingSummary(
-            int(Exit.LEDGER), tracked.reason, task_figures([], 0), tracked.polls, tracked.seconds
+            int(ExitCode.LEDGER), tracked.reason, task_figures([], 0), tracked.polls, tracked.seconds
         )
     summary = TrackingSummary(
         int(tracked.exit), tracked.reason, tasks, tracked.polls, tracked.seconds, troubles, tracked.outage
     )
-    if tracked.exit in (Exit.DONE, Exit.WORK_LEFT) and tasks.open:
-        return replace(summary, exit_code=int(Exit.WORK_LEFT), reason=_why_left(tracked, tasks.open))
-    if tracked.exit not in (Exit.DONE, Exit.WORK_LEFT):
+    if tracked.exit in (ExitCode.DONE, ExitCode.WORK_LEFT) and tasks.open:
+        return replace(summary, exit_code=int(ExitCode.WORK_LEFT), reason=_why_left(tracked, tasks.open))
+    if tracked.exit not in (ExitCode.DONE, ExitCode.WORK_LEFT):
         return summary
     if summary.new:
         why = f"all tasks have ended, but there is something to look at: {tasks_in_words(summary)}"
-        return replace(summary, exit_code=int(Exit.TROUBLE), reason=why)
-    return replace(summary, exit_code=int(Exit.DONE), reason="all tasks have ended")
+        return replace(summary, exit_code=int(ExitCode.TROUBLE), reason=why)
+    return replace(summary, exit_code=int(ExitCode.DONE), reason="all tasks have ended")
 
 
 def _why_left(tracked: Tracked, left: int) -> str:
-    why = "all tasks that were followed have ended" if tracked.exit is Exit.DONE else tracked.reason
+    why = "all tasks that were followed have ended" if tracked.exit is ExitCode.DONE else tracked.reason
     why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
     if tracked.outage is None:
         return why
@@ -335,7 +335,9 @@ def _say(
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
     width, option = console.width, ledger_option(settings.ledger)
     if console.volume == 0:
-        if summary.exit_code == Exit.DONE or (summary.exit_code == Exit.WORK_LEFT and not summary.outage):
+        if summary.exit_code == ExitCode.DONE or (
+            summary.exit_code == ExitCode.WORK_LEFT and not summary.outage
+        ):
             return ""
         return f"batcher: {summary.reason}. Which: batcher export{option} -o results.csv"
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
@@ -349,10 +351,10 @@ def _listen_to_signals(tracker: Tracker, console: Console) -> None:
     """The first signal ends the polls, the second at once; losing the terminal stops nothing."""
     loop = asyncio.get_running_loop()
 
-    def stop(code: Exit) -> None:
+    def stop(code: ExitCode) -> None:
         console.say("Stopping: what is under way is asked again the next time.")
         tracker.stop(code, "stopped by " + code.name)
 
-    loop.add_signal_handler(signal.SIGINT, stop, Exit.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, stop, Exit.SIGTERM)
+    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

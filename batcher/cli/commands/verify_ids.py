@@ -25,11 +25,11 @@ from batcher.cli.service_queries import asking, moment_of
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
-from batcher.discover.id_check import Finding, Looked, Lookups, Originals
+from batcher.discover.id_check import IdFinding, Lookup, Lookups, RoundedOriginals
 from batcher.discover.search_walks import Pages, TimeWalk
 from batcher.errors import SettingsError
 from batcher.manifest import Manifest, join_results
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
 from batcher.report.export.text_tables import encoded
@@ -96,7 +96,7 @@ def verify_ids(
 
     async def work() -> int:
 
-        sought = Known(tuple(known or ()), since, newest, prefix)
+        sought = SearchedTimes(tuple(known or ()), since, newest, prefix)
         return await look_up_ids(settings_of(given), manifest, sought, output, console)
 
     end_async(console, work)
@@ -110,7 +110,7 @@ COLUMNS = ("source", "line", "file_id", "finding", "detail", "suggestion")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SearchedTimes:
     """Where recordings are looked for of which an id may be the rounded one."""
 
     files: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class Known:
         return bool(self.files or self.since)
 
 
-class Fault(NamedTuple):
+class IdFault(NamedTuple):
     """One row with something wrong about it: a line of the report."""
 
     source: str
@@ -136,24 +136,24 @@ class Fault(NamedTuple):
 
 
 @dataclass(slots=True)
-class Counted:
+class IdCounts:
     """What there was, for the closing line."""
 
     ids: int = 0
     elsewhere: int = 0
     wrong: int = 0
-    by_finding: Counter[Finding] = field(default_factory=Counter)
+    by_finding: Counter[IdFinding] = field(default_factory=Counter)
     suggested: int = 0
 
 
 async def look_up_ids(
-    settings: Settings, manifest: str, known: Known, output: Path | None, console: Console
+    settings: Settings, manifest: str, known: SearchedTimes, output: Path | None, console: Console
 ) -> int:
     """Write what is wrong with the ids of a manifest; a signal ends it with nothing left behind."""
     now = datetime.now(UTC)
     times = _times(known, now)
     how = _how(settings)
-    counted = Counted()
+    counted = IdCounts()
     with Interruptible() as interruptible:
         try:
             async with AsyncExitStack() as stack:
@@ -174,19 +174,19 @@ async def look_up_ids(
                 raise
             return interruptible.code
     console.say(_finished(output, counted))
-    if counted.by_finding[Finding.MISSING] > counted.suggested and not known.any:
+    if counted.by_finding[IdFinding.MISSING] > counted.suggested and not known.any:
         console.say("Ids that a spreadsheet has rounded can be found again: --since 30d, or --known FILE")
     return 1 if counted.wrong else 0
 
 
-def _how(settings: Settings) -> HowToRead:
+def _how(settings: Settings) -> ReadOptions:
     """How the manifest is read: what a row asks for does not matter, and neither do signs of rounding."""
     filled = {"vendor": Vendor.TENCENT.value, "definition": "1", "interval": "1"}
     update = {name: value for name, value in filled.items() if getattr(settings, name) is None}
     return how_to_read(settings.model_copy(update=update))
 
 
-def _times(known: Known, now: datetime) -> tuple[int, int]:
+def _times(known: SearchedTimes, now: datetime) -> tuple[int, int]:
     if known.since is None:
         for flag, given in (("--until", known.until), ("--prefix", known.prefix)):
             if given:
@@ -201,12 +201,12 @@ def _times(known: Known, now: datetime) -> tuple[int, int]:
     return int(since.timestamp()), int(until.timestamp())
 
 
-async def _faults(manifest: Manifest, lookups: Lookups, counted: Counted) -> AsyncIterator[list[Fault]]:
+async def _faults(manifest: Manifest, lookups: Lookups, counted: IdCounts) -> AsyncIterator[list[IdFault]]:
     """What is wrong, in the order of the rows."""
     rows = iter(manifest)
     while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
         ids = [row.file_id for row in page if isinstance(row, Row) and row.parameters.vendor is _TENCENT]
-        looked: dict[FileId, Looked] = {}
+        looked: dict[FileId, Lookup] = {}
         async for ten in lookups.each(_tens(dict.fromkeys(ids))):
             looked.update((one.file_id, one) for one in ten)
         counted.ids += len(ids)
@@ -223,22 +223,22 @@ async def _tens(ids: Iterable[FileId]) -> AsyncIterator[Sequence[FileId]]:
 
 
 def _fault(
-    manifest: Manifest, row: Row | InvalidRow, looked: dict[FileId, Looked], counted: Counted
-) -> Fault | None:
+    manifest: Manifest, row: Row | InvalidRow, looked: dict[FileId, Lookup], counted: IdCounts
+) -> IdFault | None:
     if isinstance(row, InvalidRow):
-        counted.by_finding[Finding.INVALID] += 1
+        counted.by_finding[IdFinding.INVALID] += 1
         cells = manifest.cells_of(row)
-        return Fault(
+        return IdFault(
             manifest.source,
             row.line,
             cells.get("file_id", ""),
-            Finding.INVALID,
+            IdFinding.INVALID,
             f"{row.column}: {row.reason}",
         )
     if (one := looked.get(row.file_id)) is None or not one.findings:
         return None
     counted.by_finding.update(one.findings)
-    return Fault(manifest.source, row.line, row.file_id, ";".join(one.findings), one.detail)
+    return IdFault(manifest.source, row.line, row.file_id, ";".join(one.findings), one.detail)
 
 
 class _Suggesting:
@@ -248,7 +248,7 @@ class _Suggesting:
     """
 
     def __init__(
-        self, known: Known, times: tuple[int, int], pages: Pages, how: HowToRead, console: Console
+        self, known: SearchedTimes, times: tuple[int, int], pages: Pages, how: ReadOptions, console: Console
     ) -> None:
         self._known = known
         self._times = times
@@ -257,23 +257,23 @@ class _Suggesting:
         self._console = console
 
     async def suggested(
-        self, faults: AsyncIterator[list[Fault]], folder: Path, counted: Counted
-    ) -> AsyncIterator[list[Fault]]:
+        self, faults: AsyncIterator[list[IdFault]], folder: Path, counted: IdCounts
+    ) -> AsyncIterator[list[IdFault]]:
         """The same faults, with what is suggested for them."""
         missing: set[FileId] = set()
         waiting = folder / "faults.jsonl"
         with waiting.open("w+", encoding="utf-8", errors="surrogatepass") as file:
             async for some in faults:
-                missing |= {FileId(one.file_id) for one in some if one.finding == Finding.MISSING}
+                missing |= {FileId(one.file_id) for one in some if one.finding == IdFinding.MISSING}
                 file.writelines(json.dumps(one) + "\n" for one in some)
-            originals = Originals(missing)
+            originals = RoundedOriginals(missing)
             if missing:
                 await self._learn(originals)
             file.seek(0)
             while lines := list(islice(file, PAGE_ROWS)):
-                yield [_with_suggestion(Fault(*json.loads(line)), originals, counted) for line in lines]
+                yield [_with_suggestion(IdFault(*json.loads(line)), originals, counted) for line in lines]
 
-    async def _learn(self, originals: Originals) -> None:
+    async def _learn(self, originals: RoundedOriginals) -> None:
         for source in self._known.files:
             async with join_results.opened(source, self._how) as manifest:
                 rows = iter(manifest)
@@ -291,8 +291,8 @@ def _next_rows(rows: Iterator[Row | InvalidRow]) -> list[Row | InvalidRow]:
     return list(islice(rows, PAGE_ROWS))
 
 
-def _with_suggestion(fault: Fault, originals: Originals, counted: Counted) -> Fault:
-    if fault.finding != Finding.MISSING:
+def _with_suggestion(fault: IdFault, originals: RoundedOriginals, counted: IdCounts) -> IdFault:
+    if fault.finding != IdFinding.MISSING:
         return fault
     only, candidates = originals.of(FileId(fault.file_id))
     if only is not None:
@@ -310,7 +310,7 @@ def _write(file: BinaryIO, rows: Iterable[Sequence[object]]) -> None:
     file.flush()
 
 
-def _finished(output: Path | None, counted: Counted) -> str:
+def _finished(output: Path | None, counted: IdCounts) -> str:
     said = f"{output}: " if output else ""
     said += f"{count(counted.ids, 'id')} looked up, {count(counted.wrong, 'row')} with something wrong"
     if counted.by_finding:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batcher.cli.terminal.stderr_writer import of_stderr, write_line
 from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
-from batcher.model.events import Halted, Notice, NotSubmitted, OutageBegan, Rejected, Waiting
+from batcher.model.events import Event, Halted, NotSubmitted, OutageBegan, Rejected, SendingPaused
 from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Console:
         if self.volume is Volume.VERBOSE:
             self._words(Level.DEBUG, text)
 
-    def tell(self, notice: Notice) -> None:
+    def tell(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
         if not self.for_programs:
             if not isinstance(notice, NotSubmitted):
@@ -164,18 +164,18 @@ class Console:
 
         record_event(self, level, event, known)
 
-    def _is_wanted(self, notice: Notice) -> bool:
+    def _is_wanted(self, notice: Event) -> bool:
         """Whether a program is told; when only problems are wanted, of what ends a run."""
         if self.volume is Volume.QUIET:
             return isinstance(notice, Halted)
         return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
 
 
-def _level(notice: Notice) -> Level:
+def _level(notice: Event) -> Level:
     match notice:
         case Halted():
             return Level.ERROR
-        case OutageBegan() | Waiting() | Rejected():
+        case OutageBegan() | SendingPaused() | Rejected():
             return Level.WARNING
         case NotSubmitted():
             return Level.DEBUG

@@ -16,10 +16,10 @@ from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.stderr_writer import Drawing, of_stderr
 from batcher.cli.terminal.text import legible
 from batcher.errors import LedgerError
-from batcher.flowcontrol.rate_meter import Pace
+from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import LedgerReader
 from batcher.model.submission import State
-from batcher.report.counts import Figures, TaskFigures, figures, task_figures
+from batcher.report.counts import Counts, TaskFigures, figures, task_figures
 from batcher.report.formatting import duration, sentence
 from batcher.submit.runner import Runner
 
@@ -45,7 +45,7 @@ async def watch(runner: Runner, ledger: LedgerReader, console: Console, how: str
     on_terminal = how == "auto" and console.is_terminal
     show = _Display(runner).show if on_terminal else _plain(runner, console)
 
-    async def look() -> Figures:
+    async def look() -> Counts:
         return figures(await ledger.tallies())
 
     async with _shown(look, show, REFRESH_S if on_terminal else PLAIN_EVERY_S):
@@ -81,7 +81,7 @@ async def tasks_now(ledger: LedgerReader) -> TaskFigures:
 
 
 _F = TypeVar("_F")
-_Show = Callable[[Figures, bool], None]
+_Show = Callable[[Counts, bool], None]
 _ShowTasks = Callable[[TaskFigures, bool], None]
 
 
@@ -112,7 +112,7 @@ async def _repeat(
             show(await look(), closing.is_set())
 
 
-def seconds_left(now: Figures, pace: Pace, ended_before: int) -> float | None:
+def seconds_left(now: Counts, pace: CurrentRate, ended_before: int) -> float | None:
     """How long the rest takes at the rate of this run alone; None while that is not known."""
     ended = now.ended - ended_before
     if ended <= 0 or pace.seconds < 1:
@@ -123,7 +123,7 @@ def seconds_left(now: Figures, pace: Pace, ended_before: int) -> float | None:
 def _plain(runner: Runner, console: Console) -> _Show:
     before: list[int] = []
 
-    def show(now: Figures, last: bool) -> None:
+    def show(now: Counts, last: bool) -> None:
         if not before:
             before.append(now.ended - runner.pace.sent if runner.pace.sent <= now.ended else 0)
         if last:
@@ -146,14 +146,14 @@ def _plain(runner: Runner, console: Console) -> _Show:
     return show
 
 
-def _slow(pace: Pace) -> str:
+def _slow(pace: CurrentRate) -> str:
     """Why the run is slow; while nothing is sent at all there is no pace to name."""
     if pace.waiting:
         return f"nothing is sent: {pace.why_slow}"
     return f"pace held at {pace.pace_per_s:.1f}/s: {pace.why_slow}"
 
 
-def _states(now: Figures) -> list[str]:
+def _states(now: Counts) -> list[str]:
     shown = {
         State.SUBMITTED: "submitted",
         State.REJECTED: "rejected",
@@ -176,7 +176,7 @@ class _Display:
         drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text
         self._live = Live(console=drawn_on, auto_refresh=False, transient=True)
 
-    def show(self, now: Figures, last: bool) -> None:
+    def show(self, now: Counts, last: bool) -> None:
         """Draw the figures of this moment; the last time, take the display away."""
         if last:
             self._live.stop()
@@ -188,7 +188,7 @@ class _Display:
             self._live.start()
         self._live.update(self._drawn(now), refresh=True)
 
-    def _drawn(self, now: Figures) -> RenderableType:
+    def _drawn(self, now: Counts) -> RenderableType:
         from rich.console import Group
         from rich.text import Text
 

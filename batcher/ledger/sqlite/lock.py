@@ -82,7 +82,7 @@ _HELD = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class LockClient:
     """Who asks for a lock."""
 
     command: str = "batcher"
@@ -119,14 +119,14 @@ class LedgerLock:
         self.release()
 
 
-async def take_lock(path: Path, asker: Asker | None = None) -> LedgerLock:
+async def take_lock(path: Path, asker: LockClient | None = None) -> LedgerLock:
     """Take the lock of a ledger, waiting for another holder as long as is wanted.
 
     Raises:
         LedgerBusy: another process holds it.
         LedgerError: the lock file cannot be made.
     """
-    asker = asker or Asker()
+    asker = asker or LockClient()
     place = _place(path, asker.purpose)
     descriptor = _open(path, place)
     lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
@@ -138,7 +138,7 @@ async def take_lock(path: Path, asker: Asker | None = None) -> LedgerLock:
         raise
 
 
-async def _acquire(path: Path, lock: FileLock, asker: Asker) -> None:
+async def _acquire(path: Path, lock: FileLock, asker: LockClient) -> None:
     began, wait_s, told = time.monotonic(), asker.wait_s or 0.0, False
     while not _acquired(path, lock):
         waited_s = time.monotonic() - began
@@ -271,7 +271,7 @@ def _named(holder: Holder | None, purpose: Purpose) -> str:
     return f"{who}: {holder}" if holder else f"{who}, whose process cannot be told"
 
 
-def _busy(path: Path, holder: Holder | None, asker: Asker) -> str:
+def _busy(path: Path, holder: Holder | None, asker: LockClient) -> str:
     who, held = f": {holder}" if holder else "; its process cannot be told", _HELD[asker.purpose]
     if asker.wait_s:
         waited = f"also after waiting {asker.wait_s:g} s"

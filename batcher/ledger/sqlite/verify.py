@@ -26,7 +26,7 @@ _SAMPLED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TableAndIndexes:
     """A table with its indexes."""
 
     name: str
@@ -46,7 +46,7 @@ class Inspected:
     wal_bytes: int
     free_bytes: int
     """In the file and not used; ``vacuum`` gives it back to the disk."""
-    parts: tuple[Part, ...]
+    parts: tuple[TableAndIndexes, ...]
     bound: tuple[int, str] | None
     runs: tuple[int | None, int | None]
     """When the first and the last run began, in Unix milliseconds."""
@@ -108,14 +108,14 @@ def inspect(path: Path) -> Inspected:
         )
 
 
-def _parts(connection: sqlite3.Connection) -> Iterator[Part]:
+def _parts(connection: sqlite3.Connection) -> Iterator[TableAndIndexes]:
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     sizes = _sizes(connection)
     for table in metadata.sorted_tables:
         if table.name in there:
             rows = int(connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - ours
             size = sizes[table.name] if sizes else _estimate(connection, table.name, rows)
-            yield Part(table.name, rows, size, estimated=not sizes)
+            yield TableAndIndexes(table.name, rows, size, estimated=not sizes)
 
 
 def _sizes(connection: sqlite3.Connection) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import names_file_id, read_columns
-from batcher.manifest.formats.table import PASSED_OVER, Fault, Record, whole
+from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, whole
 from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import CountedBy
 
@@ -96,7 +96,7 @@ class Delimited:
             if self._line != last + 1 or self._next_line != pulled:  # the reader is elsewhere
                 reader, before = self._reader(), self._line - 1
 
-    def _given_up_on(self, begun: int) -> tuple[list[str], int, Fault | None]:
+    def _given_up_on(self, begun: int) -> tuple[list[str], int, RecordFault | None]:
         """The record on which the reader gave up, and how many lines it takes up.
 
         A cell is longer than the process lets the reader take, or the quotes do not match: then the record is
@@ -234,7 +234,7 @@ def _cell(delimiter: str) -> re.Pattern[str]:
     return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|(?!")([^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)')
 
 
-def _quote_fault(begun: int, last: int) -> Fault:
+def _quote_fault(begun: int, last: int) -> RecordFault:
     """Why the reader gave up on a record."""
     where = "" if last == begun else f" on {CountedBy.LINE.numbered(last)}"
     return whole(

@@ -16,7 +16,7 @@ from batcher.manifest.sources.local import Source
 from batcher.manifest.text.lines import HEAD_BYTES
 
 
-class Format(StrEnum):
+class ManifestFormat(StrEnum):
     """How a manifest is written."""
 
     CSV = "csv"
@@ -32,37 +32,37 @@ class Format(StrEnum):
 
 
 _EXTENSIONS = {
-    ".csv": Format.CSV,
-    ".tsv": Format.CSV,
-    ".txt": Format.TEXT,
-    ".list": Format.TEXT,
-    ".jsonl": Format.JSONL,
-    ".ndjson": Format.JSONL,
-    ".json": Format.JSON,
-    ".parquet": Format.PARQUET,
-    ".xlsx": Format.XLSX,
-    ".xlsm": Format.XLSX,
+    ".csv": ManifestFormat.CSV,
+    ".tsv": ManifestFormat.CSV,
+    ".txt": ManifestFormat.TEXT,
+    ".list": ManifestFormat.TEXT,
+    ".jsonl": ManifestFormat.JSONL,
+    ".ndjson": ManifestFormat.JSONL,
+    ".json": ManifestFormat.JSON,
+    ".parquet": ManifestFormat.PARQUET,
+    ".xlsx": ManifestFormat.XLSX,
+    ".xlsm": ManifestFormat.XLSX,
 }
 _PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
 
-_MAGIC = ((PARQUET_MARK, Format.PARQUET), (ZIP_MARK, Format.XLSX))
+_MAGIC = ((PARQUET_MARK, ManifestFormat.PARQUET), (ZIP_MARK, ManifestFormat.XLSX))
 _CALLED = {
-    Format.PARQUET: "a Parquet file",
-    Format.XLSX: "a ZIP archive or an Excel workbook (.xlsx)",
+    ManifestFormat.PARQUET: "a Parquet file",
+    ManifestFormat.XLSX: "a ZIP archive or an Excel workbook (.xlsx)",
 }
 
 
 class NameSays(NamedTuple):
     """What a manifest's name says of it."""
 
-    format: Format | None
+    format: ManifestFormat | None
     packing: Packing | None
 
 
 def name_says(name: str) -> NameSays:
     """Read the extensions of a name, in any case; ``.csv.gz`` says two things. Standard input is CSV."""
     if name == "-":
-        return NameSays(Format.CSV, None)
+        return NameSays(ManifestFormat.CSV, None)
     path = PurePosixPath(name.lower())
     packing = _PACKED.get(path.suffix)
     return NameSays(_EXTENSIONS.get((path.with_suffix("") if packing else path).suffix), packing)
@@ -85,13 +85,15 @@ def unpacked(source: Source, says: NameSays, *, trusted: bool) -> Source:
         calls = says.packing or says.format
         raise ManifestError(
             f"{source.name}: this is {f'compressed with {packing}' if packing else 'not compressed'}, and "
-            f"its name says {'CSV' if calls is Format.CSV else calls}. Name it for what it is, or say with "
-            "--format what it holds"
+            f"its name says {'CSV' if calls is ManifestFormat.CSV else calls}. Name it for what it is, or "
+            "say with --format what it holds"
         )
     return Unpacked(source, packing) if packing else source
 
 
-def format_of(name: str, head: bytes, wanted: Format | None, says: Format | None) -> Format:
+def format_of(
+    name: str, head: bytes, wanted: ManifestFormat | None, says: ManifestFormat | None
+) -> ManifestFormat:
     """The format of a manifest that begins with ``head``, compression taken off.
 
     Raises:
@@ -105,16 +107,17 @@ def format_of(name: str, head: bytes, wanted: Format | None, says: Format | None
                 f"{name}: this is not {_CALLED[expected]}, though {_said_by(name, wanted)} so. "
                 "If it is text, say with --format csv, text, jsonl or json which it is"
             )
-        return expected or Format.CSV
+        return expected or ManifestFormat.CSV
     if expected is None or expected is found:
         return found
     raise ManifestError(
         f"{name}: this is {_CALLED[found]}, and {_said_by(name, wanted)} "
-        f"{'CSV' if expected is Format.CSV else expected}. To read it as what it is, give --format {found}"
+        f"{'CSV' if expected is ManifestFormat.CSV else expected}. To read it as what it is, "
+        f"give --format {found}"
     )
 
 
-def _said_by(name: str, wanted: Format | None) -> str:
+def _said_by(name: str, wanted: ManifestFormat | None) -> str:
     if wanted:
         return "--format says"
     return "without --format it is read as" if name == "stdin" else "its name says"

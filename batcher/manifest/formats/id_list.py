@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from itertools import chain
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import BLANKS, Columns, Known, meaning, names_file_id
+from batcher.manifest.columns import BLANKS, Columns, KnownColumn, meaning, names_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import DELIMITERS
 from batcher.manifest.formats.table import PASSED_OVER, Record
 from batcher.model.submission import CountedBy
 
-_COLUMNS = Columns((Known.FILE_ID.value,), {Known.FILE_ID: 0}, (), marked=False)
+_COLUMNS = Columns((KnownColumn.FILE_ID.value,), {KnownColumn.FILE_ID: 0}, (), marked=False)
 
 
 class Listing:
@@ -58,7 +58,7 @@ class Listing:
 
 def _refuse_other_formats(where: str, text: str, *, asked_for: bool) -> None:
     """Refuse a first line that is a header, or the beginning of JSON when only the name speaks for text."""
-    header = meaning(text) is Known.FILE_ID
+    header = meaning(text) is KnownColumn.FILE_ID
     if not asked_for:
         header = header or any(names_file_id(text.split(delimiter)) for delimiter in DELIMITERS)
         if text.startswith(('{"', "[{", '["', "%7B")):

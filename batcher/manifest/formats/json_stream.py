@@ -40,7 +40,7 @@ Value = str | Number | bool | list["Value"] | Members | None
 """A JSON value; an object is a tuple of its members, in their order."""
 
 
-class Found(NamedTuple):
+class JsonValue(NamedTuple):
     """A value of the outermost level, or an element of an array there."""
 
     line: int
@@ -106,7 +106,7 @@ def _reason(exc: json.JSONDecodeError) -> str:
 # -- one value a line ----------------------------------------------------------------------------
 
 
-def lines_of(blocks: Iterator[list[str]]) -> Iterator[Found]:
+def lines_of(blocks: Iterator[list[str]]) -> Iterator[JsonValue]:
     """One value from each line that is not blank; a line that is broken is a fault of its own."""
     number = 0
     for block in blocks:
@@ -116,9 +116,9 @@ def lines_of(blocks: Iterator[list[str]]) -> Iterator[Found]:
             if not text:
                 continue
             try:
-                yield Found(number, _line_value(text), text, 0, len(text))
+                yield JsonValue(number, _line_value(text), text, 0, len(text))
             except ValueError as exc:
-                yield Found(number, None, text, 0, len(text), str(exc))
+                yield JsonValue(number, None, text, 0, len(text), str(exc))
 
 
 def _line_value(text: str) -> Value:
@@ -170,7 +170,7 @@ class Documents:
         """Where ``_at`` is."""
         self._ended = False
 
-    def values(self) -> Iterator[Found]:
+    def values(self) -> Iterator[JsonValue]:
         """All values.
 
         Raises:
@@ -182,7 +182,7 @@ class Documents:
             else:
                 yield self._value()
 
-    def _elements(self) -> Iterator[Found]:
+    def _elements(self) -> Iterator[JsonValue]:
         self._take(self._at + 1)
         if self._next_character() == "]":
             self._take(self._at + 1)
@@ -197,7 +197,7 @@ class Documents:
                 return
             self._next_character()
 
-    def _value(self) -> Found:
+    def _value(self) -> JsonValue:
         """The value at hand, pulled in until it is complete."""
         while True:
             at = self._at
@@ -213,7 +213,7 @@ class Documents:
             else:
                 if end < len(self._text) or not self._grow():  # a number at the end may go on
                     break
-        found = Found(self._line, value, self._text, self._at, end)
+        found = JsonValue(self._line, value, self._text, self._at, end)
         self._take(end)
         return found
 
@@ -256,7 +256,7 @@ def _at_line(line: int, at: int, exc: json.JSONDecodeError) -> str:
 # -- where something stands inside a value that has been read ------------------------------------
 
 
-def element_lines(found: Found, path: tuple[str | int, ...]) -> list[int]:
+def element_lines(found: JsonValue, path: tuple[str | int, ...]) -> list[int]:
     """On which line each element of the array at ``path`` begins."""
     text = found.text
     if "\n" not in found.raw:

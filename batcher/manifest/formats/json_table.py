@@ -12,10 +12,10 @@ from itertools import chain
 from json.encoder import encode_basestring
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import Columns, Known, meaning, no_file_id, told_apart
+from batcher.manifest.columns import Columns, KnownColumn, meaning, no_file_id, told_apart
 from batcher.manifest.display import shown
-from batcher.manifest.formats.json_stream import Found
-from batcher.manifest.formats.table import Fault, Record, whole
+from batcher.manifest.formats.json_stream import JsonValue
+from batcher.manifest.formats.table import Record, RecordFault, whole
 from batcher.manifest.formats.vendor_json import Cells, Item, Recordings, names_id
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy
@@ -25,7 +25,7 @@ HEAD_CHARACTERS = 1 << 23
 LATE = "more"
 """The column of what only later lines have; ``more_2`` when the manifest has one of that name."""
 
-_KNOWN = tuple(Known)
+_KNOWN = tuple(KnownColumn)
 
 
 class Objects:
@@ -33,7 +33,7 @@ class Objects:
 
     counted_by = CountedBy.LINE
 
-    def __init__(self, name: str, found: Iterator[Found]) -> None:
+    def __init__(self, name: str, found: Iterator[JsonValue]) -> None:
         """Read the first lines and gather their names.
 
         Raises:
@@ -72,7 +72,7 @@ class Objects:
                 cells[-1] = _together(late)
             yield line, cells, fault
 
-    def _noted(self, found: Iterator[Found]) -> Iterator[Found]:
+    def _noted(self, found: Iterator[JsonValue]) -> Iterator[JsonValue]:
         for one in found:
             self._any_found = True
             yield one
@@ -120,7 +120,7 @@ def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int
     as the manifest calls it when it has one name for it.
     """
     names = dict.fromkeys(name for item in head for name, _ in item.cells)
-    spelled: dict[Known, list[str]] = {known: [] for known in _KNOWN}
+    spelled: dict[KnownColumn, list[str]] = {known: [] for known in _KNOWN}
     own: list[str] = []
     for name in names:
         known = meaning(name)
@@ -139,7 +139,7 @@ def _together(cells: Cells) -> str:
     return "{" + ", ".join(members) + "}"
 
 
-def _both(first: str, second: str, pairs: Cells) -> Fault:
+def _both(first: str, second: str, pairs: Cells) -> RecordFault:
     """Two names of one object mean the same."""
     means = meaning(second)
     also = next((name for name, text in pairs if text and name != second and meaning(name) is means), first)

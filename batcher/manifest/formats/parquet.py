@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import Known, read_columns
+from batcher.manifest.columns import KnownColumn, read_columns
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import Number, Value, encode
-from batcher.manifest.formats.table import PASSED_OVER, Fault, Record
+from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import Unread
 from batcher.model.submission import CountedBy
@@ -56,7 +56,7 @@ class Parquet:
             self._file = pq.ParquetFile(file, pre_buffer=False, buffer_size=PAGE_BUFFER_BYTES)
             self._schema = self._file.schema_arrow
         self.columns = read_columns(name, self._schema.names)
-        id_at = self.columns.known[Known.FILE_ID]
+        id_at = self.columns.known[KnownColumn.FILE_ID]
         _refuse_inexact(f"{name}, column {self.columns.names[id_at]}", self._schema.field(id_at).type)
 
     def records(self) -> Iterator[Record]:
@@ -140,10 +140,10 @@ def _extension_type() -> type:
     return pa.BaseExtensionType  # type: ignore[no-any-return] # the package has no types
 
 
-def _first_fault(columns: list[_Column], row: int) -> Fault | None:
+def _first_fault(columns: list[_Column], row: int) -> RecordFault | None:
     for column in columns:
         if column.faults and row in column.faults:
-            return Fault(column.name, column.faults[row])
+            return RecordFault(column.name, column.faults[row])
     return None
 
 

@@ -14,7 +14,7 @@ from batcher.manifest.display import shown
 from batcher.model.submission import CountedBy
 
 
-class Fault(NamedTuple):
+class RecordFault(NamedTuple):
     """Why a record cannot be a row, before any rule was asked."""
 
     column: str
@@ -22,7 +22,7 @@ class Fault(NamedTuple):
     reason: str
 
 
-Record = tuple[int, list[str], Fault | None]
+Record = tuple[int, list[str], RecordFault | None]
 """The line or row on which it begins, from 1, its cells in the order of the columns, and its fault."""
 
 PASSED_OVER: Mapping[str, int] = {}
@@ -52,9 +52,9 @@ class Table(Protocol):
         """
 
 
-def whole(reason: str) -> Fault:
+def whole(reason: str) -> RecordFault:
     """A fault of a record as a whole."""
-    return Fault("row", reason)
+    return RecordFault("row", reason)
 
 
 def lost_digits(text: str) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from batcher.manifest.columns import Known, meaning
+from batcher.manifest.columns import KnownColumn, meaning
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import (
-    Found,
+    JsonValue,
     Members,
     Number,
     Value,
@@ -25,7 +25,7 @@ from batcher.manifest.formats.json_stream import (
     element_lines,
     encode,
 )
-from batcher.manifest.formats.table import Fault, lost_digits, whole
+from batcher.manifest.formats.table import RecordFault, lost_digits, whole
 
 Cells = list[tuple[str, str]]
 """Texts by the names that the document gives them."""
@@ -60,7 +60,7 @@ class Item(NamedTuple):
 
     line: int
     cells: Cells
-    fault: Fault | None = None
+    fault: RecordFault | None = None
 
 
 class Recordings:
@@ -69,13 +69,13 @@ class Recordings:
     def __init__(self) -> None:
         self.passed_over: Counter[str] = Counter()
 
-    def items(self, found: Found) -> Iterator[Item]:
+    def items(self, found: JsonValue) -> Iterator[Item]:
         """All items of a value."""
         value = found.value
         if found.fault:
             yield _faulty(found.line, found.text, found.fault)
         elif isinstance(value, str):
-            yield _fit(_with_id(found.line, Known.FILE_ID.value, value))
+            yield _fit(_with_id(found.line, KnownColumn.FILE_ID.value, value))
         elif not isinstance(value, tuple):
             yield _faulty(found.line, found.raw, f"is {_kind(value)}; an object or a file id is expected")
         else:
@@ -90,7 +90,7 @@ class Recordings:
             else:
                 yield _fit(_object(found.line, value))
 
-    def _callback(self, found: Found, members: dict[str, Value]) -> Iterator[Item]:
+    def _callback(self, found: JsonValue, members: dict[str, Value]) -> Iterator[Item]:
         event = text_of(members.get("event"))
         if event != "record":
             self.passed_over[f"{shown(event, limit=30)} callback"] += 1
@@ -119,7 +119,7 @@ def _is_answer(members: dict[str, Value]) -> bool:
 @lru_cache(4096)
 def names_id(name: str) -> bool:
     """Whether a name of an object is one of the file id."""
-    return meaning(name) is Known.FILE_ID
+    return meaning(name) is KnownColumn.FILE_ID
 
 
 # -- single recordings ---------------------------------------------------------------------------
@@ -134,17 +134,19 @@ def _object(line: int, value: Members) -> Item:
 
 def _with_id(line: int, name: str, value: Value, vendor: str = "", own: Cells | None = None) -> Item:
     """A recording of which id and vendor are known."""
-    cells = [(name, text_of(value)), *([(Known.VENDOR.value, vendor)] if vendor else []), *(own or [])]
-    return Item(line, cells, _id_fault(name, value) or (None if cells[0][1] else Fault(name, "is missing")))
+    cells = [(name, text_of(value)), *([(KnownColumn.VENDOR.value, vendor)] if vendor else []), *(own or [])]
+    return Item(
+        line, cells, _id_fault(name, value) or (None if cells[0][1] else RecordFault(name, "is missing"))
+    )
 
 
-def _id_fault(name: str, value: Value) -> Fault | None:
+def _id_fault(name: str, value: Value) -> RecordFault | None:
     """Why a value cannot be an id, whatever the vendor."""
     if isinstance(value, Number):
-        return None if value.whole else Fault(name, lost_digits(value))
+        return None if value.whole else RecordFault(name, lost_digits(value))
     if value is None or isinstance(value, str):
         return None
-    return Fault(name, f"is {_kind(value)}, not a file id")
+    return RecordFault(name, f"is {_kind(value)}, not a file id")
 
 
 def _recorded(line: int, members: dict[str, Value], inner: dict[str, Value]) -> Item:
@@ -154,14 +156,16 @@ def _recorded(line: int, members: dict[str, Value], inner: dict[str, Value]) -> 
         return _with_id(line, "FileID", inner["FileID"], "Tencent", own)
     if inner.get("ObsObject") not in (None, ""):
         return _with_id(line, "ObsObject", inner["ObsObject"], "Huawei", own)
-    fault = Fault(Known.FILE_ID.value, "is missing: extra_params holds neither FileID nor ObsObject")
+    fault = RecordFault(
+        KnownColumn.FILE_ID.value, "is missing: extra_params holds neither FileID nor ObsObject"
+    )
     return Item(line, own, fault)
 
 
 # -- answers of SearchMedia ----------------------------------------------------------------------
 
 
-def _answer(found: Found, members: dict[str, Value]) -> Iterator[Item]:
+def _answer(found: JsonValue, members: dict[str, Value]) -> Iterator[Item]:
     """The recordings of one answer; one with an error is a fault, an empty page is nothing."""
     code = text_of(members.get("Code")) or "0"
     if code != "0":
@@ -198,7 +202,7 @@ def _parts(part: Value, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
         yield from (((*path, number), one) for number, one in enumerate(part) if isinstance(one, tuple))
 
 
-def _media(found: Found, vendor: str, items: list[Value], path: tuple[str | int, ...]) -> Iterator[Item]:
+def _media(found: JsonValue, vendor: str, items: list[Value], path: tuple[str | int, ...]) -> Iterator[Item]:
     lines = element_lines(found, path) or [found.line] * len(items)
     for line, item in zip(lines, items, strict=True):
         if not isinstance(item, tuple):
@@ -253,7 +257,7 @@ def _kind(value: Value) -> str:
 
 
 def _faulty(line: int, raw: str, reason: str, column: str = "row") -> Item:
-    return _fit(Item(line, [(Known.FILE_ID.value, raw)], Fault(column, reason)))
+    return _fit(Item(line, [(KnownColumn.FILE_ID.value, raw)], RecordFault(column, reason)))
 
 
 def _fit(item: Item) -> Item:
@@ -263,6 +267,8 @@ def _fit(item: Item) -> Item:
     cells, fault = [], item.fault
     for name, text in item.cells:
         if _UNFIT.search(text):
-            fault = fault or Fault(name, f"{shown(text)} holds a NUL or half a character, which is no text")
+            fault = fault or RecordFault(
+                name, f"{shown(text)} holds a NUL or half a character, which is no text"
+            )
         cells.append((name, _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
     return Item(item.line, cells, fault)

@@ -16,9 +16,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import BLANKS, Known, names_file_id, read_columns
+from batcher.manifest.columns import BLANKS, KnownColumn, names_file_id, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import PASSED_OVER, Fault, Record, lost_digits
+from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, lost_digits
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.manifest.sources.local import Unread
@@ -35,7 +35,7 @@ _ROWS_AT_ONCE = 1_000
 _Values = tuple[Any, ...]
 
 
-class Sheet:
+class Worksheet:
     """A sheet, read once."""
 
     passed_over = PASSED_OVER
@@ -60,7 +60,7 @@ class Sheet:
             raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
         number, row = header
         self.columns = read_columns(CountedBy.ROW.place(self._name, number), _trimmed(row))
-        self._id_at = self.columns.known[Known.FILE_ID]
+        self._id_at = self.columns.known[KnownColumn.FILE_ID]
         self._head = list(islice(self._rows, HEAD_ROWS))
         self._refuse_numbers()
 
@@ -73,7 +73,7 @@ class Sheet:
                 cells.pop()
             value = row[id_at] if id_at < len(row) else None
             reason = _number_fault(value) if isinstance(value, int | float) else None
-            yield number, cells, Fault(self.columns.names[id_at], reason) if reason else None
+            yield number, cells, RecordFault(self.columns.names[id_at], reason) if reason else None
 
     def _refuse_numbers(self) -> None:
         """Refuse a sheet whose ids are all long numbers: not one row of it could be sent."""

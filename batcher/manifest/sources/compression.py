@@ -75,7 +75,7 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
             return
         except Unread as exc:
             raise exc.at(where) from exc
-        except _CutOff:
+        except _Truncated:
             what, cause = "is cut off", None
         except _Damaged as exc:
             what, cause = f"is damaged ({exc})", exc
@@ -93,7 +93,7 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
         ) from cause
 
 
-class _CutOff(Exception):
+class _Truncated(Exception):
     """The data ends before its own end."""
 
 
@@ -122,7 +122,7 @@ def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
     while begun and (piece := member.decompress(member.unconsumed_tail, BLOCK_BYTES)):
         yield piece
     if begun and not member.eof:
-        raise _CutOff
+        raise _Truncated
 
 
 def _unzstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -154,4 +154,4 @@ def _unzstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if piece := b"".join(pieces):
             yield piece
     if begun:
-        raise _CutOff
+        raise _Truncated

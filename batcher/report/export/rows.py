@@ -68,7 +68,7 @@ class Came(NamedTuple):
 NOTHING_CAME = Came()
 
 
-class Table(Protocol):
+class ResultTable(Protocol):
     """A file of results in the making, in one of the formats."""
 
     def write(self, rows: Sequence[ExportRow]) -> None:

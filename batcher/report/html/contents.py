@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 
 from batcher.model.history import BareTask, Doubted, FetchedPicture, History, Pictured
 from batcher.model.records import InvalidRowRecord, Meaning, Record, Run
-from batcher.model.submission import Place
+from batcher.model.submission import EndpointKind
 from batcher.model.task import TaskState
-from batcher.report.counts import Figures
+from batcher.report.counts import Counts
 from batcher.report.html.thumbnails import Frame, NoFrame
 
 _K = TypeVar("_K")
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ContactSheet:
     """The contact sheet."""
 
     folder: str | None = None
@@ -74,12 +74,12 @@ class Contents:
     """Everything on the page."""
 
     ledger: str
-    bound: tuple[int, Place] | None
+    bound: tuple[int, EndpointKind] | None
     made_at: datetime
     version: str
     rate_per_s: float
     """At which what is open will be sent."""
-    now: Figures
+    now: Counts
     runs: Sequence[Run]
     """Those that have sent, oldest first, and no more than are listed."""
     runs_in_all: int
@@ -93,7 +93,7 @@ class Contents:
     invalid_in_all: int = 0
     doubted: Sequence[Doubted] = ()
     bare: Sequence[BareTask] = ()
-    sheet: Sheet = field(default_factory=Sheet)
+    sheet: ContactSheet = field(default_factory=ContactSheet)
 
 
 def shares(groups: Mapping[_K, int], room: int) -> Iterator[tuple[_K, int]]:

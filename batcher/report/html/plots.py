@@ -89,7 +89,7 @@ class Plot:
     shapes: list[Shape] = field(default_factory=list)
 
 
-class _Frame(NamedTuple):
+class _PlotArea(NamedTuple):
     """Where the axes are."""
 
     left: float
@@ -128,7 +128,7 @@ def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Lang
         title,
         say("rate.desc" if refused else "rate.desc.calm", sent=sent, refused=refused),
     )
-    frame = _Frame(52, 34, width - 14, plot.height - 66)
+    frame = _PlotArea(52, 34, width - 14, plot.height - 66)
     bars = [_bars(one, _at_once(stretches, frame.width)) for one in stretches]
     top = max(
         max(one.run.rate_per_s for one in stretches), *(bar.sent_per_s for some in bars for bar in some)
@@ -148,7 +148,7 @@ def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Lang
 class _Scale:
     """From values to places on the vertical axis."""
 
-    def __init__(self, frame: _Frame, top: float) -> None:
+    def __init__(self, frame: _PlotArea, top: float) -> None:
         self._frame = frame
         self.step = _nice(top / 5)
         self.top = self.step * math.ceil(top / self.step - 1e-9)
@@ -206,7 +206,7 @@ def _seconds(stretch: Stretch, first: int, cells: int) -> float:
     return min(whole, max(to_its_end, whole - width_s / 2))
 
 
-def _places(stretches: Sequence[Stretch], frame: _Frame) -> Iterator[tuple[float, float]]:
+def _places(stretches: Sequence[Stretch], frame: _PlotArea) -> Iterator[tuple[float, float]]:
     """Where each run begins, and how much room it has: as much as it lasted, with a gap between two."""
     gap = min(16.0, frame.width / 4 / len(stretches)) if len(stretches) > 1 else 0.0
     least = 6.0 if len(stretches) > 1 else 0.0
@@ -219,7 +219,7 @@ def _places(stretches: Sequence[Stretch], frame: _Frame) -> Iterator[tuple[float
         x += wide + gap
 
 
-def _value_axis(frame: _Frame, scale: _Scale, words: str) -> list[Shape]:
+def _value_axis(frame: _PlotArea, scale: _Scale, words: str) -> list[Shape]:
     shapes: list[Shape] = [Label(frame.left - 44, frame.top - 18, words, "axis", "start")]
     for value in scale.ticks():
         y = scale(value)
@@ -258,7 +258,7 @@ def outages(stretch: Stretch) -> list[tuple[int, int]]:
 
 
 def _outages(
-    stretch: Stretch, x: float, room: float, frame: _Frame, say: Say, language: Language
+    stretch: Stretch, x: float, room: float, frame: _PlotArea, say: Say, language: Language
 ) -> list[Shape]:
     shapes: list[Shape] = []
     for begin, end in outages(stretch):
@@ -272,7 +272,7 @@ def _outages(
 
 
 def _refusals(
-    bars: Sequence[Sequence[_Bar]], places: Sequence[tuple[float, float]], frame: _Frame, say: Say
+    bars: Sequence[Sequence[_Bar]], places: Sequence[tuple[float, float]], frame: _PlotArea, say: Say
 ) -> list[Shape]:
     """A lane below the axis, in which refusals hang like icicles: the more of them, the longer."""
     most = max(bar.refused for some in bars for bar in some)
@@ -326,7 +326,7 @@ _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 1
 
 
 def _clock(
-    stretches: Sequence[Stretch], places: Sequence[tuple[float, float]], frame: _Frame, say: Say
+    stretches: Sequence[Stretch], places: Sequence[tuple[float, float]], frame: _PlotArea, say: Say
 ) -> list[Shape]:
     """Times below the axis, and below them the day and the run that begins there."""
     shapes: list[Shape] = []
@@ -394,7 +394,7 @@ def latency_plot(latencies: Mapping[int, int], width: int, say: Say, language: L
     n = sum(latencies.values())
     said = {name: milliseconds(value, language) for name, value in spread._asdict().items()}
     plot = Plot(width, 260, f"latency{width}", say("latency"), say("latency.desc", n=n, **said))
-    frame = _Frame(52, 76, width - 22, plot.height - 46)
+    frame = _PlotArea(52, 76, width - 22, plot.height - 46)
     first, last = _decades(latencies)
     shares = [0.0] * ((last - first) * _PER_DECADE)
     for took_ms, answers in latencies.items():
@@ -430,11 +430,11 @@ def _decades(latencies: Mapping[int, int]) -> tuple[int, int]:
     return first, last
 
 
-def _placer(frame: _Frame, first: int, last: int) -> _Place:
-    return _Place(frame.left, frame.width, first, last)
+def _placer(frame: _PlotArea, first: int, last: int) -> _LogScale:
+    return _LogScale(frame.left, frame.width, first, last)
 
 
-class _Place(NamedTuple):
+class _LogScale(NamedTuple):
     """From times to places on the logarithmic axis."""
 
     left: float
@@ -448,7 +448,7 @@ class _Place(NamedTuple):
 
 
 def _latency_axis(
-    frame: _Frame, first: int, last: int, place: _Place, say: Say, language: Language
+    frame: _PlotArea, first: int, last: int, place: _LogScale, say: Say, language: Language
 ) -> Iterable[Shape]:
     free = -math.inf
     for took_ms in (digit * 10**power for power in range(first, last + 1) for digit in (1, 2, 5)):
@@ -462,7 +462,7 @@ def _latency_axis(
     yield Label(frame.left + frame.width / 2, frame.bottom + 38, say("latency.axis.x"), "axis")
 
 
-def _marks(spread: Percentiles, frame: _Frame, place: _Place, language: Language) -> Iterable[Shape]:
+def _marks(spread: Percentiles, frame: _PlotArea, place: _LogScale, language: Language) -> Iterable[Shape]:
     """Lines at the percentiles, their words one below the other, so that they never meet."""
     for row, (words, took_ms) in enumerate(
         (("50 %", spread.p50), ("95 %", spread.p95), ("99 %", spread.p99))

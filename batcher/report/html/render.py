@@ -184,7 +184,7 @@ def _took_s(stretch: Stretch) -> float:
     return (stretch.run.ended_at - stretch.run.started_at).total_seconds()
 
 
-class Part(NamedTuple):
+class StripPart(NamedTuple):
     """One kind of things in a strip."""
 
     means: str
@@ -199,7 +199,7 @@ class Strip(NamedTuple):
 
     words: str
     n: int
-    parts: Sequence[Part]
+    parts: Sequence[StripPart]
 
 
 def _strips(contents: Contents, say: Say) -> Iterator[Strip]:
@@ -230,7 +230,7 @@ def _strip(words: str, kinds: Sequence[tuple[str, str, int]]) -> Strip:
     parts, x = [], 0.0
     for means, name, n in there:
         width = least + room * n / whole
-        parts.append(Part(means, name, n, round(x, 1), round(max(width - 2, 1), 1)))
+        parts.append(StripPart(means, name, n, round(x, 1), round(max(width - 2, 1), 1)))
         x += width
     return Strip(words, whole, parts)
 

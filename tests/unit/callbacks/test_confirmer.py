@@ -15,7 +15,7 @@ from batcher.ledger import open_for_writing
 from batcher.ledger.callback_effects import DENIED_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.callbacks import Seal, Snapshot
-from batcher.model.events import ClaimChecked, Notice
+from batcher.model.events import ClaimChecked, Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, TaskId, Vendor
 from batcher.model.task import TaskReport, TaskState
@@ -90,7 +90,7 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
     tries: int,
 ) -> None:
     """Whatever else comes back is asked again, and only a no counts towards believing that there is none."""
-    service, told = Said(outcome), list[Notice]()
+    service, told = Said(outcome), list[Event]()
     async with await in_doubt(tmp_path / "l.db") as ledger:
         confirmer = Confirmer(ledger, service, told.append)
         assert await confirmer.confirm_due() == 2

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from batcher.cli.app import app
 from batcher.cli.commands.codes import DOES_IN_CHINESE, wide_paragraph
-from batcher.flowcontrol.retry_policy import KINDS, Kind
+from batcher.flowcontrol.retry_policy import KINDS, CodeKind
 from batcher.report.formatting import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
 
@@ -28,7 +28,7 @@ def said(*args: str, width: int = 80, charset: str = "utf-8") -> str:
 def test_every_code_is_told_in_both_languages() -> None:
     """The two tables know the same codes, and each has a remedy in both languages or in none."""
     assert set(IN_CHINESE) == set(MEANINGS) == set(KINDS)
-    assert set(DOES_IN_CHINESE) == set(Kind)
+    assert set(DOES_IN_CHINESE) == set(CodeKind)
     assert [code for code in MEANINGS if bool(MEANINGS[code].remedy) != bool(IN_CHINESE[code].remedy)] == []
     texts = [text for one in (*IN_CHINESE.values(), UNKNOWN_IN_CHINESE) for text in (one.text, one.remedy)]
     assert [text for text in texts if text and not HAN.search(text)] == []

@@ -10,7 +10,7 @@ import pytest
 from batcher.config.account import account_of
 from batcher.config.settings import Settings, load_settings
 from batcher.errors import SettingsError
-from batcher.model.submission import InDoubtPolicy, Place
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret
 
@@ -157,19 +157,19 @@ def test_missing_credentials_are_named_together() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "place"),
     [
-        ("https://rtc-api.zego.im/", Place.ZEGO),
-        ("https://rtc-api-sha.zego.im", Place.ZEGO),
-        ("https://RTC-API.ZEGO.IM:443/", Place.ZEGO),
-        ("https://evil-zego.im/", Place.OTHER),
-        ("https://zego.im.example.com/", Place.OTHER),
-        ("https://example.com/rtc-api.zego.im", Place.OTHER),
-        ("http://127.0.0.1:8420/", Place.OTHER),
-        ("http://localhost:8420", Place.OTHER),
-        ("http://[::1]:8420/", Place.OTHER),
-        ("http://127.1.2.3/", Place.OTHER),
+        ("https://rtc-api.zego.im/", EndpointKind.ZEGO),
+        ("https://rtc-api-sha.zego.im", EndpointKind.ZEGO),
+        ("https://RTC-API.ZEGO.IM:443/", EndpointKind.ZEGO),
+        ("https://evil-zego.im/", EndpointKind.OTHER),
+        ("https://zego.im.example.com/", EndpointKind.OTHER),
+        ("https://example.com/rtc-api.zego.im", EndpointKind.OTHER),
+        ("http://127.0.0.1:8420/", EndpointKind.OTHER),
+        ("http://localhost:8420", EndpointKind.OTHER),
+        ("http://[::1]:8420/", EndpointKind.OTHER),
+        ("http://127.1.2.3/", EndpointKind.OTHER),
     ],
 )
-def test_an_endpoint_is_of_a_kind(endpoint: str, place: Place) -> None:
+def test_an_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
     """Only hosts under zego.im are the service; plain http is taken for this machine's own addresses."""
     assert load_settings({"endpoint": endpoint}).place is place
 

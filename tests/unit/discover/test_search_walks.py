@@ -10,13 +10,13 @@ from itertools import chain, repeat
 import pytest
 from support.virtual_time import run_virtually
 
-from batcher.discover.id_check import Finding, Lookups, Originals
-from batcher.discover.retrying_query import Inquiry
+from batcher.discover.id_check import IdFinding, Lookups, RoundedOriginals
+from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import CAP, Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import Refused
 from batcher.flowcontrol.pacer import Pacer
 from batcher.manifest.rounded_ids import as_rounded
-from batcher.model.events import Notice
+from batcher.model.events import Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import Wire
@@ -44,11 +44,11 @@ def made(n: int, at_s: int = 100, archive: Archive = Archive.TENCENT) -> Recordi
     return Recording(FileId(str(n)), archive, created_at=datetime.fromtimestamp(at_s, UTC))
 
 
-def inquiry(told: list[Notice] | None = None) -> Inquiry:
+def inquiry(told: list[Event] | None = None) -> RetryingQuery:
     """Asks at once, on the loop's own time."""
     clock = asyncio.get_running_loop().time
     tell = told.append if told is not None else (lambda _: None)
-    return Inquiry(Pacer(1000, clock), tell, jitter=lambda most: most, clock=clock)
+    return RetryingQuery(Pacer(1000, clock), tell, jitter=lambda most: most, clock=clock)
 
 
 def walked(service: Service, since_s: int = 0, until_s: int = 1000) -> list[Listed]:
@@ -175,9 +175,9 @@ def test_pages_that_begin_with_the_marker_itself_list_it_once() -> None:
 # -- asking --------------------------------------------------------------------------------------
 
 
-def answered(*outcomes: SearchPage | NotReported) -> tuple[object, list[Notice], float]:
+def answered(*outcomes: SearchPage | NotReported) -> tuple[object, list[Event], float]:
     """What comes of one question to which these are the answers, what is told, and how long it took."""
-    told: list[Notice] = []
+    told: list[Event] = []
 
     async def ask() -> tuple[object, float]:
         said = iter(outcomes)
@@ -273,13 +273,13 @@ def test_one_id_that_is_refused_spoils_no_others() -> None:
             return Answer(2, "FileId")
         return SearchPage(tuple(made(int(one)) for one in wanted.file_ids), len(wanted.file_ids))
 
-    async def look() -> list[tuple[str, tuple[Finding, ...]]]:
+    async def look() -> list[tuple[str, tuple[IdFinding, ...]]]:
         lookups = Lookups(Pages(Service(say), inquiry()))
         return [
             (one.file_id, one.findings) for one in await lookups.ten([FileId(str(n)) for n in range(10, 20)])
         ]
 
-    expected = [(str(n), (Finding.REFUSED,) if n == 13 else ()) for n in range(10, 20)]
+    expected = [(str(n), (IdFinding.REFUSED,) if n == 13 else ()) for n in range(10, 20)]
     assert run_virtually(look()) == expected
 
 
@@ -294,7 +294,7 @@ def test_one_id_that_is_refused_spoils_no_others() -> None:
 )
 def test_every_way_of_rounding_leads_back(rounded: str) -> None:
     """What spreadsheets and JavaScript make of an id names the one recording that it was."""
-    originals = Originals([FileId(rounded)])
+    originals = RoundedOriginals([FileId(rounded)])
     originals.learn([FileId("1397757897438985123"), FileId("1397757897448995123"), FileId("/a.mp4")])
     assert originals.of(FileId(rounded)) == ("1397757897438985123", 1)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.fetch.address_guard import Addresses, NotPublic, address_of
+from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
 
 PUBLIC = ["8.8.8.8", "119.29.29.29", "2400:3200::1", "64:ff9b::808:808", "2002:808:808::1", "::ffff:8.8.8.8"]
 INWARD = [
@@ -63,34 +63,34 @@ LOOPBACK = ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]
 @pytest.mark.parametrize("host", PUBLIC)
 def test_public_addresses_are_good(host: str) -> None:
     """What belongs to the internet is connected to, also through a translation of addresses."""
-    assert Addresses().allow(host)
-    assert Addresses(of_this_machine=True).allow(host)
+    assert AddressGuard().allow(host)
+    assert AddressGuard(of_this_machine=True).allow(host)
 
 
 @pytest.mark.parametrize("host", INWARD)
 def test_no_connection_leads_inside_a_network(host: str) -> None:
     """Private, shared, reserved and local addresses are not connected to, in whatever form they come."""
-    assert not Addresses().allow(host)
+    assert not AddressGuard().allow(host)
 
 
 @pytest.mark.parametrize("host", sorted(set(INWARD) - set(LOOPBACK)))
 def test_a_service_on_this_machine_opens_no_other_network(host: str) -> None:
     """With the sandbox as the service, this machine's own addresses are good and no others."""
-    assert not Addresses(of_this_machine=True).allow(host)
+    assert not AddressGuard(of_this_machine=True).allow(host)
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_a_service_on_this_machine_has_its_pictures_there(host: str) -> None:
     """With the sandbox as the service, pictures come from this machine."""
-    assert Addresses(of_this_machine=True).allow(host)
+    assert AddressGuard(of_this_machine=True).allow(host)
 
 
 def test_a_socket_is_made_for_what_is_allowed_alone() -> None:
     """The check stands where the connection is made, after every name has been looked up."""
     info = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.0.0.1", 80))
     with pytest.raises(NotPublic):
-        Addresses().socket(info)
-    Addresses().socket((*info[:4], ("8.8.8.8", 80))).close()
+        AddressGuard().socket(info)
+    AddressGuard().socket((*info[:4], ("8.8.8.8", 80))).close()
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_a_socket_is_made_for_what_is_allowed_alone() -> None:
 )
 def test_what_is_no_address_to_go_to_is_refused_with_its_reason(url: str, words: str) -> None:
     """Object names, other schemes, passwords and nonsense are refused before anything is asked."""
-    assert words in (Addresses().refusal(url) or "")
+    assert words in (AddressGuard().refusal(url) or "")
 
 
 def test_a_signed_address_is_asked_for_as_it_was_signed() -> None:
     """Not one letter of a query changes on its way."""
     url = "https://cdn.example.com/a%2Fb/c.jpg?sign=a%2Bb%3D%3D&t=1&q=%e4%bd%a0&x=a+b;c"
-    assert Addresses().refusal(url) is None
+    assert AddressGuard().refusal(url) is None
     assert str(address_of(url)) == url
 
 
@@ -132,5 +132,5 @@ def test_an_address_with_chinese_in_it_is_escaped() -> None:
 def test_no_text_makes_it_raise(text: str) -> None:
     """Whatever the vendor names, the answer is a reason or none."""
     for url in (text, f"http://{text}", f"https://a/{text}"):
-        why = Addresses().refusal(url)
+        why = AddressGuard().refusal(url)
         assert why is None or why

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.specimens import ACCEPTED, TASK, Outcomes, claim_of, next_claim
 
-from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, Kind, decide, kind_of
+from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, CodeKind, decide, kind_of
 from batcher.model.outcome import Answer, Decision, Disposition, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.model.submission import MOVES, Claim, InDoubtPolicy, State, Tries
 from batcher.zego.codes import MEANINGS, UNKNOWN, meaning
@@ -244,7 +244,7 @@ def test_every_documented_code_has_a_meaning_and_a_rule() -> None:
 
 def test_unknown_codes_are_named_as_such() -> None:
     """A code that no table names is tried a little and called unknown."""
-    assert (kind_of(424242), meaning(424242)) == (Kind.UNKNOWN, UNKNOWN)
+    assert (kind_of(424242), meaning(424242)) == (CodeKind.UNKNOWN, UNKNOWN)
 
 
 @pytest.mark.parametrize("code", sorted(DOCUMENTED - {0}))

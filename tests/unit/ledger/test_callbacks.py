@@ -15,7 +15,7 @@ from sqlalchemy import event
 from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import Ledger, open_for_writing, verify
+from batcher.ledger import RunLedger, open_for_writing, verify
 from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
@@ -44,7 +44,7 @@ NONCES = count()
 class Pair:
     """A run's ledger, and a listener's beside it."""
 
-    run: Ledger
+    run: RunLedger
     beside: CallbackLedger
     run_id: RunId
     now: list[float]

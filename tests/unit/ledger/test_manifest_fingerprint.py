@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batcher.ledger.manifest_fingerprint import (
     PAGE_IDS,
+    Fingerprint,
     PageBefore,
-    Seen,
     check_of,
     differences,
     filled,
@@ -28,9 +28,9 @@ IDS = st.one_of(
 BATCHES = st.lists(st.tuples(IDS, st.booleans()), max_size=5)
 
 
-def seen_of(batches: list[tuple[list[int], bool]]) -> tuple[Seen, dict[int, int]]:
+def seen_of(batches: list[tuple[list[int], bool]]) -> tuple[Fingerprint, dict[int, int]]:
     """Batches of rows as they are remembered, and as they should be."""
-    seen, expected = Seen(), dict[int, int]()
+    seen, expected = Fingerprint(), dict[int, int]()
     for n, (ids, carry) in enumerate(batches):
         checks = [check_of(f'{{"n":"{n} {at}"}}') for at in range(len(ids))] if carry else None
         seen.add(ids, checks)
@@ -39,7 +39,7 @@ def seen_of(batches: list[tuple[list[int], bool]]) -> tuple[Seen, dict[int, int]
     return seen, expected
 
 
-def as_dict(seen: Seen) -> dict[int, int]:
+def as_dict(seen: Fingerprint) -> dict[int, int]:
     """All that is remembered, as it is kept and taken up again."""
     return {
         id_: check
@@ -107,7 +107,7 @@ def test_rows_that_carry_something_else_differ(one: dict[str, str], two: dict[st
 
 def test_what_is_remembered_in_the_old_way_tells_which_rows_there_were() -> None:
     """A page of the version before says which rows are new and gone, and calls none of them changed."""
-    before, now = array("H", bytes(2 * PAGE_IDS)), Seen()
+    before, now = array("H", bytes(2 * PAGE_IDS)), Fingerprint()
     before[5:8] = array("H", [700, 800, 900])
     now.add([6, 7, 8], [check_of('{"a":"1"}')] * 3)
     old = unpacked(b"H" + zlib.compress(before.tobytes()))

@@ -16,7 +16,7 @@ from support.specimens import ACCEPTED, AT_1_AND_2_S, EVERY_2_S, TASK, claims_of
 
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import Added, Ledger, open_for_reading, open_for_writing
+from batcher.ledger import Added, RunLedger, open_for_reading, open_for_writing
 from batcher.ledger.schema import NO_CODE, NO_RUN
 from batcher.model.outcome import (
     Answer,
@@ -31,10 +31,10 @@ from batcher.model.outcome import (
 from batcher.model.submission import (
     MOVES,
     Claim,
+    EndpointKind,
     InDoubtPolicy,
     InvalidRow,
     LoadId,
-    Place,
     RunId,
     State,
     Tries,
@@ -45,10 +45,10 @@ LOST = ReplyLost("no answer came")
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(tmp_path: Path) -> AsyncIterator[RunLedger]:
     """A new ledger; at the end its tallies must agree with its rows."""
     async with await open_for_writing(tmp_path / "l.db") as opened:
-        assert isinstance(opened, Ledger)
+        assert isinstance(opened, RunLedger)
         yield opened
         check_tallies(opened.path)
 
@@ -69,7 +69,7 @@ def check_tallies(path: Path) -> None:
     assert counted == query(path, "SELECT * FROM tallies WHERE n > 0 ORDER BY 1, 2, 3")
 
 
-async def loaded(ledger: Ledger, *numbers: int, source: str = "archive.csv") -> LoadId:
+async def loaded(ledger: RunLedger, *numbers: int, source: str = "archive.csv") -> LoadId:
     """A finished load of one row for each number."""
     load_id = await ledger.start_load(source, f"/data/{source}", ["file_id"])
     await ledger.add(load_id, source, rows_of(*numbers), [])
@@ -77,7 +77,7 @@ async def loaded(ledger: Ledger, *numbers: int, source: str = "archive.csv") -> 
     return load_id
 
 
-async def begun(ledger: Ledger, run_id: RunId) -> Claim:
+async def begun(ledger: RunLedger, run_id: RunId) -> Claim:
     """The first open submission, begun."""
     claim = (await ledger.fresh(after_id=0, limit=1))[0]
     assert await ledger.begin(claim, run_id)
@@ -85,7 +85,7 @@ async def begun(ledger: Ledger, run_id: RunId) -> Claim:
 
 
 async def settled(
-    ledger: Ledger, claim: Claim, run_id: RunId, outcome: Outcome, policy: InDoubtPolicy = RETRY
+    ledger: RunLedger, claim: Claim, run_id: RunId, outcome: Outcome, policy: InDoubtPolicy = RETRY
 ) -> Disposition:
     """Judge an outcome and record it."""
     made = decide(outcome, claim, policy=policy, proven=True, jitter=lambda bound: bound)
@@ -93,7 +93,7 @@ async def settled(
     return made
 
 
-async def counts(ledger: Ledger) -> dict[State, int]:
+async def counts(ledger: RunLedger) -> dict[State, int]:
     """Submissions by state; states without any are left out."""
     found: dict[State, int] = {}
     for tally in await ledger.tallies():
@@ -120,7 +120,7 @@ OUTCOMES: list[tuple[Outcome, InDoubtPolicy, State]] = [
 
 @pytest.mark.parametrize(("outcome", "policy", "state"), OUTCOMES)
 async def test_every_outcome_can_be_recorded(
-    ledger: Ledger, outcome: Outcome, policy: InDoubtPolicy, state: State
+    ledger: RunLedger, outcome: Outcome, policy: InDoubtPolicy, state: State
 ) -> None:
     """Each kind of outcome moves its submission and stands in full with its attempt."""
     await loaded(ledger, 1, 2)
@@ -147,7 +147,7 @@ async def test_every_outcome_can_be_recorded(
         assert (None, outcome.detail) == (attempt.code, attempt.message)
 
 
-async def test_the_next_claim_knows_what_was_used(ledger: Ledger) -> None:
+async def test_the_next_claim_knows_what_was_used(ledger: RunLedger) -> None:
     """A submission that goes back in the queue comes with its number, tries, doubt, code and run."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -171,7 +171,7 @@ async def test_the_next_claim_knows_what_was_used(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
-async def test_only_an_open_submission_is_begun(ledger: Ledger, state: State) -> None:
+async def test_only_an_open_submission_is_begun(ledger: RunLedger, state: State) -> None:
     """Beginning what is not pending any more says so and records nothing."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -185,7 +185,7 @@ async def test_only_an_open_submission_is_begun(ledger: Ledger, state: State) ->
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.SENDING])
-async def test_only_what_is_being_sent_is_settled(ledger: Ledger, state: State) -> None:
+async def test_only_what_is_being_sent_is_settled(ledger: RunLedger, state: State) -> None:
     """Settling what is not being sent is refused and changes nothing."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -202,7 +202,7 @@ async def test_only_what_is_being_sent_is_settled(ledger: Ledger, state: State) 
     assert before == after
 
 
-async def test_an_illegal_state_is_refused(ledger: Ledger) -> None:
+async def test_an_illegal_state_is_refused(ledger: RunLedger) -> None:
     """No attempt ends with its submission still being sent."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -216,7 +216,7 @@ async def test_an_illegal_state_is_refused(ledger: Ledger) -> None:
     assert await counts(ledger) == {State.SUBMITTED: 1}
 
 
-async def test_one_claim_begun_twice_at_once_begins_once(ledger: Ledger) -> None:
+async def test_one_claim_begun_twice_at_once_begins_once(ledger: RunLedger) -> None:
     """Two begins of the same submission at the same moment make one attempt."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -231,7 +231,7 @@ async def test_one_claim_begun_twice_at_once_begins_once(ledger: Ledger) -> None
 async def test_an_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -> None:
     """A claim that remembers another code than the ledger's is refused, or leaves the tallies right."""
     async with await open_for_writing(tmp_path / "l.db") as ledger:
-        assert isinstance(ledger, Ledger)
+        assert isinstance(ledger, RunLedger)
         await loaded(ledger, 1)
         run_id = await ledger.start_run(20.0, "test")
         (claim,) = await ledger.fresh(after_id=0, limit=1)
@@ -240,7 +240,7 @@ async def test_an_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -
     check_tallies(tmp_path / "l.db")
 
 
-async def in_every_state(ledger: Ledger) -> RunId:
+async def in_every_state(ledger: RunLedger) -> RunId:
     """Submissions 1 to 7: submitted, rejected with 2 and 41003, failed with 1, in doubt, pending, sending."""
     await loaded(ledger, *range(1, 8))
     run_id = await ledger.start_run(20.0, "test")
@@ -278,7 +278,7 @@ async def in_every_state(ledger: Ledger) -> RunId:
     ],
 )
 async def test_a_retry_puts_back_what_was_named(
-    ledger: Ledger, states: list[State], codes: list[int], moved: set[int]
+    ledger: RunLedger, states: list[State], codes: list[int], moved: set[int]
 ) -> None:
     """Only settled submissions of the states and codes named go back, and never what has a task id."""
     await in_every_state(ledger)
@@ -290,7 +290,7 @@ async def test_a_retry_puts_back_what_was_named(
     check_tallies(ledger.path)
 
 
-async def test_a_retry_forgets_budgets_and_nothing_else(ledger: Ledger) -> None:
+async def test_a_retry_forgets_budgets_and_nothing_else(ledger: RunLedger) -> None:
     """What goes back keeps its attempts, its last code, and whether it may have arrived."""
     run_id = await in_every_state(ledger)
     await ledger.retry([State.IN_DOUBT, State.FAILED])
@@ -299,7 +299,7 @@ async def test_a_retry_forgets_budgets_and_nothing_else(ledger: Ledger) -> None:
     assert (doubted.number, doubted.code, doubted.doubted) == (2, None, True)
 
 
-async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: Ledger) -> None:
+async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: RunLedger) -> None:
     """A change of policy to hold moves open submissions with a doubt, and only those."""
     await loaded(ledger, 1, 2, 3)
     run_id = await ledger.start_run(20.0, "test")
@@ -312,7 +312,7 @@ async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: Ledger) -> N
     assert await ledger.hold_doubtful(holding) == 0
 
 
-async def test_what_is_asked_for_already_stays_as_it_is(ledger: Ledger) -> None:
+async def test_what_is_asked_for_already_stays_as_it_is(ledger: RunLedger) -> None:
     """The same recording under the same parameters is one submission, within a load and between loads."""
     run_id = await ledger.start_run(20.0, "test")
     first = await ledger.start_load("a.csv", "/data/a.csv", ["file_id"])
@@ -334,7 +334,7 @@ async def test_what_is_asked_for_already_stays_as_it_is(ledger: Ledger) -> None:
     assert {AT_1_AND_2_S, EVERY_2_S} == (await ledger.asked_before(ids))[ids[0]]
 
 
-async def test_loads_add_up_and_say_whether_they_ended(ledger: Ledger) -> None:
+async def test_loads_add_up_and_say_whether_they_ended(ledger: RunLedger) -> None:
     """A load counts its rows by kind; it is unfinished until it, or a later one of the file, ends."""
     bad = InvalidRow(9, "file_id", "is missing", ("",))
     one = await ledger.start_load("a.csv", "/data/a.csv", ["file_id", "title"])
@@ -357,7 +357,7 @@ async def test_loads_add_up_and_say_whether_they_ended(ledger: Ledger) -> None:
     assert [load.superseded for load in await ledger.loads()] == [True, False, False, False]
 
 
-async def test_an_invalid_row_is_kept_once(ledger: Ledger) -> None:
+async def test_an_invalid_row_is_kept_once(ledger: RunLedger) -> None:
     """Rows that cannot be sent are told apart by file name, content and reason, whatever line they are on."""
     row = InvalidRow(2, "file_id", "is missing", ("", "a"))
     same = [row, row._replace(line=7), row._replace(column="FileId")]
@@ -381,7 +381,7 @@ async def test_an_invalid_row_is_kept_once(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("exit_code", "told"), [(0, True), (1, True), (3, False), (4, False), (130, False)])
 async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
-    ledger: Ledger, exit_code: int, told: bool
+    ledger: RunLedger, exit_code: int, told: bool
 ) -> None:
     """Only a run that ends with 0 or 1 has told of what there is to know."""
     load_id = await ledger.start_load("a.csv", "/data/a.csv", [])
@@ -397,20 +397,20 @@ async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
     assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())
 
 
-async def test_a_ledger_belongs_to_one_account_and_place(ledger: Ledger) -> None:
+async def test_a_ledger_belongs_to_one_account_and_place(ledger: RunLedger) -> None:
     """The first binding stays; another AppId or another kind of endpoint is refused."""
     assert await ledger.bound_to() is None
-    await ledger.bind(12345, Place.OTHER)
-    await ledger.bind(12345, Place.OTHER)
-    for app_id, place in [(12345, Place.ZEGO), (54321, Place.OTHER)]:
+    await ledger.bind(12345, EndpointKind.OTHER)
+    await ledger.bind(12345, EndpointKind.OTHER)
+    for app_id, place in [(12345, EndpointKind.ZEGO), (54321, EndpointKind.OTHER)]:
         with pytest.raises(
             BindingError, match="belongs to AppId 12345 and an endpoint outside the ZEGO cloud"
         ):
             await ledger.bind(app_id, place)
-    assert await ledger.bound_to() == (12345, Place.OTHER)
+    assert await ledger.bound_to() == (12345, EndpointKind.OTHER)
 
 
-async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: Ledger) -> None:
+async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -> None:
     """While one holds the ledger nobody else can write it, and anybody can read it."""
     await loaded(ledger, 1)
     with pytest.raises(LedgerBusy, match="another run holds this ledger"):
@@ -435,7 +435,7 @@ async def test_what_was_recorded_survives_a_second_opening(tmp_path: Path) -> No
     """A ledger opened again holds the same, with times as they were recorded."""
     path, sent_at = tmp_path / "l.db", datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
     async with await open_for_writing(path) as ledger:
-        assert isinstance(ledger, Ledger)
+        assert isinstance(ledger, RunLedger)
         await loaded(ledger, 1)
         run_id = await ledger.start_run(20.0, "test")
         claim = await begun(ledger, run_id)
@@ -447,7 +447,7 @@ async def test_what_was_recorded_survives_a_second_opening(tmp_path: Path) -> No
     check_tallies(path)
 
 
-async def test_odd_texts_of_an_answer_can_be_recorded(ledger: Ledger) -> None:
+async def test_odd_texts_of_an_answer_can_be_recorded(ledger: RunLedger) -> None:
     """Any text that an answer was read as is kept as it is; reading has taken NUL out."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -494,7 +494,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def fill() -> None:
         async with await open_for_writing(path) as ledger:
-            assert isinstance(ledger, Ledger)
+            assert isinstance(ledger, RunLedger)
             await loaded(ledger, 1)
             await ledger.start_run(20.0, "test")
 

@@ -8,7 +8,7 @@ import pytest
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
-from batcher.manifest.columns import Known, meaning, read_columns
+from batcher.manifest.columns import KnownColumn, meaning, read_columns
 from batcher.model.submission import Row
 
 ALL_DEFAULTS = Defaults(vendor="hw", interval="2")
@@ -17,32 +17,32 @@ ALL_DEFAULTS = Defaults(vendor="hw", interval="2")
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        ("file_id", Known.FILE_ID),
-        ("FileId", Known.FILE_ID),
-        ("FileID", Known.FILE_ID),
-        ("file-id", Known.FILE_ID),
-        (" File ID ", Known.FILE_ID),
-        ("\ufefffile_id", Known.FILE_ID),
-        ("'file_id'", Known.FILE_ID),
-        ("ObsObject", Known.FILE_ID),
-        ("obs_object", Known.FILE_ID),
-        ("Key", Known.FILE_ID),
-        ("Vendor", Known.VENDOR),
-        ("CDN", Known.VENDOR),
-        ("TYPE", Known.TYPE),
-        ("Definition", Known.DEFINITION),
-        ("template", Known.DEFINITION),
-        ("Interval", Known.INTERVAL),
-        ("offsets", Known.OFFSETS),
-        ("ExtTimeOffsetSet", Known.OFFSETS),
-        ("ExtTimeOffsetSet[]", Known.OFFSETS),
-        ("ext_time_offset_set[]", Known.OFFSETS),
+        ("file_id", KnownColumn.FILE_ID),
+        ("FileId", KnownColumn.FILE_ID),
+        ("FileID", KnownColumn.FILE_ID),
+        ("file-id", KnownColumn.FILE_ID),
+        (" File ID ", KnownColumn.FILE_ID),
+        ("\ufefffile_id", KnownColumn.FILE_ID),
+        ("'file_id'", KnownColumn.FILE_ID),
+        ("ObsObject", KnownColumn.FILE_ID),
+        ("obs_object", KnownColumn.FILE_ID),
+        ("Key", KnownColumn.FILE_ID),
+        ("Vendor", KnownColumn.VENDOR),
+        ("CDN", KnownColumn.VENDOR),
+        ("TYPE", KnownColumn.TYPE),
+        ("Definition", KnownColumn.DEFINITION),
+        ("template", KnownColumn.DEFINITION),
+        ("Interval", KnownColumn.INTERVAL),
+        ("offsets", KnownColumn.OFFSETS),
+        ("ExtTimeOffsetSet", KnownColumn.OFFSETS),
+        ("ExtTimeOffsetSet[]", KnownColumn.OFFSETS),
+        ("ext_time_offset_set[]", KnownColumn.OFFSETS),
         ("room", None),
         ("id", None),
         ("", None),
     ],
 )
-def test_known_columns_have_more_than_one_name(cell: str, expected: Known | None) -> None:
+def test_known_columns_have_more_than_one_name(cell: str, expected: KnownColumn | None) -> None:
     """Case, blanks, underscores, hyphens and quotes do not count in a column's name."""
     assert expected == meaning(cell)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batcher.manifest import Defaults
 from batcher.manifest.parameters import (
     MAX_DIGITS,
-    Given,
+    GivenParameters,
     definition_of,
     interval_of,
     number_of,
@@ -66,7 +66,7 @@ def test_equal_numbers_ask_for_the_same(number: str, zeros_before: int, zeros_be
     """Two rows that differ only in how they write a number are one submission."""
     point = "" if "." in number else "."
     other = "0" * zeros_before + number + point + "0" * zeros_behind
-    asked = [resolve(Given("hw", "", "", "1", text), Given()) for text in (number, other)]
+    asked = [resolve(GivenParameters("hw", "", "", "1", text), GivenParameters()) for text in (number, other)]
     assert asked[0] == asked[1]
 
 

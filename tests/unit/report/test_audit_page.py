@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from batcher.model.audit import Case, Counted, Kind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 from batcher.report.audit_page import audit_json, audit_text, balance, submission_lines, task_lines
@@ -45,7 +45,7 @@ COUNTED = Counted(
         State.SENDING: 8,
     },
     tasks_tallied={TaskState.FINISHED: 60, TaskState.FAILED: 9, TaskState.UNKNOWN: 1, TaskState.WAITING: 10},
-    cases=dict.fromkeys(Kind, (CASE,)),
+    cases=dict.fromkeys(CaseKind, (CASE,)),
 )
 
 
@@ -129,7 +129,7 @@ def test_a_ledger_without_anything_balances() -> None:
 def test_the_object_for_programs_is_plain() -> None:
     """It is JSON, with every kind of case and every effect in it."""
     read = json.loads(json.dumps(audit_json(COUNTED, "batcher.db")))
-    assert set(read["cases"]) == set(Kind)
+    assert set(read["cases"]) == set(CaseKind)
     assert set(read["callbacks"]) == set(Effect)
     assert read["cases"]["task_failed"]["named"][0]["request_ids"] == ["r-1", "r-2"]
     assert (read["submissions"]["total"], read["submissions"]["submitted_once"]) == (126, 90)

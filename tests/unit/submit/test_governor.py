@@ -9,7 +9,7 @@ import pytest
 from support.virtual_time import run_virtually
 
 from batcher.flowcontrol.pacer import Pacer
-from batcher.model.events import Notice, NotSubmitted
+from batcher.model.events import Event, NotSubmitted
 from batcher.model.outcome import (
     Answer,
     Decision,
@@ -70,7 +70,7 @@ class Run:
             clock=clock,
         )
 
-    def _hear(self, notice: Notice) -> None:
+    def _hear(self, notice: Event) -> None:
         if not isinstance(notice, NotSubmitted):
             self.told.append(notice.words)
 

@@ -14,7 +14,7 @@ from support.specimens import claims_of
 from support.virtual_time import now_s, passed_s, run_virtually
 
 from batcher.model.submission import Claim, Tries
-from batcher.submit.queue import PAGE, Claims
+from batcher.submit.queue import PAGE, SubmissionQueue
 
 DOUBTED = Tries(doubt=1)
 
@@ -57,21 +57,21 @@ def due_in(seconds: float, claim: Claim) -> tuple[datetime, Claim]:
 
 async def opened(
     ledger: OpenInMemory, *, limit: int | None = None, loading: bool = False, longest_delay_s: float = 60.0
-) -> Claims:
+) -> SubmissionQueue:
     """Claims on virtual time, ready to be taken."""
-    claims = Claims(ledger, limit=limit, longest_delay_s=longest_delay_s, clock=now_s)
+    claims = SubmissionQueue(ledger, limit=limit, longest_delay_s=longest_delay_s, clock=now_s)
     await claims.open(loading=loading)
     return claims
 
 
-async def taken(claims: Claims) -> Claim:
+async def taken(claims: SubmissionQueue) -> Claim:
     """The next claim, of which there must be one."""
     claim = await claims.next()
     assert claim is not None
     return claim
 
 
-async def taken_ids(claims: Claims) -> list[int]:
+async def taken_ids(claims: SubmissionQueue) -> list[int]:
     """All that can be taken, each one done at once."""
     ids = []
     while (claim := await claims.next()) is not None:
@@ -311,7 +311,7 @@ async def test_what_others_put_in_the_queue_meanwhile_is_handed_out() -> None:
 class SlowLedger(OpenInMemory):
     """Something is added just while the ledger answers that there is nothing."""
 
-    claims: Claims
+    claims: SubmissionQueue
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
         """An answer that is out of date when it arrives."""

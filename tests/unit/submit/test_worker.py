@@ -10,19 +10,19 @@ from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 
 from batcher.flowcontrol.pacer import Turn
-from batcher.ledger import Ledger, open_for_writing
+from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
-from batcher.manifest.read_options import HowToRead
+from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import prepare_all
-from batcher.submit.queue import Claims
-from batcher.submit.worker import Heed, Standing, Worker
+from batcher.submit.queue import SubmissionQueue
+from batcher.submit.worker import Heed, RunState, Worker
 from batcher.zego.client import Wire
 
 ACCEPTED = Answer(0, task_id=TaskId("t-1"))
-HOW = HowToRead(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
+HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
 
 
 class HeldAfterOne:
@@ -108,7 +108,7 @@ async def test_nothing_stays_begun_while_an_outage_is_waited_out(tmp_path: Path)
     assert found == [("in_doubt", 1), ("pending", 1)]
 
 
-async def _load_two(ledger: Ledger, folder: Path) -> None:
+async def _load_two(ledger: RunLedger, folder: Path) -> None:
     archive = folder / "archive.csv"
     archive.write_text("file_id\n1397757897438985123\n1397757897438985177\n")
     await load_alone(ledger, prepare_all([str(archive)], HOW))
@@ -120,15 +120,15 @@ def _states(path: Path) -> list[tuple[str, int]]:
         return connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
 
 
-async def _worker(ledger: Ledger, turns: HeldAfterOne, service: Answering, heed: Heed) -> Worker:
-    claims = Claims(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
+async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, heed: Heed) -> Worker:
+    claims = SubmissionQueue(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
     await claims.open(loading=False)
     return Worker(
         ledger,
         service,
         turns,
         claims,
-        Standing(),
+        RunState(),
         heed,
         run_id=await ledger.start_run(2000.0, "test"),
         policy=InDoubtPolicy.HOLD,

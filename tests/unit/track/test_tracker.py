@@ -10,9 +10,9 @@ from random import Random
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually
 
-from batcher.exit_codes import Exit
+from batcher.exit_codes import ExitCode
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
-from batcher.model.events import Notice
+from batcher.model.events import Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
@@ -279,7 +279,7 @@ class Tried:
         book: Book | None = None,
     ) -> None:
         self.book = book or Book(tasks or [task()])
-        self.service, self.told = Service(answer), list[Notice]()
+        self.service, self.told = Service(answer), list[Event]()
         self.tracker = Tracker(
             self.book,
             self.service,
@@ -311,7 +311,7 @@ def test_a_task_is_asked_about_until_it_ends() -> None:
     gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
     assert times[0] == pytest.approx(2, abs=0.1)
     assert gaps == pytest.approx([2, 3, 4.5, 6.75, 10.1], rel=0.12)
-    assert (ended.exit, ended.polls, tried.book.open) == (Exit.DONE, 6, {})
+    assert (ended.exit, ended.polls, tried.book.open) == (ExitCode.DONE, 6, {})
 
 
 class SlowBook(Book):
@@ -330,7 +330,7 @@ def test_no_end_is_asked_about_again() -> None:
         tasks = [task(n)._replace(due_at_ms=SUBMITTED_MS + 2000 + 60 * n) for n in range(40)]
         tried = Tried(lambda *_: FINISHED, book=SlowBook(tasks))
         tried.service.latency_s = 0.03
-        assert (await tried.run()).exit is Exit.DONE
+        assert (await tried.run()).exit is ExitCode.DONE
         return [task_id for _, task_id in tried.service.asked]
 
     asked = run_virtually(scenario())
@@ -353,7 +353,7 @@ def test_what_is_put_off_while_the_ledger_is_asked_is_waited_for() -> None:
     async def scenario() -> dict[SubmissionId, Followed]:
         tried = Tried(lambda n, _: PROCESSING if n == 1 else FINISHED, book=LateBook([task()]))
         tried.service.latency_s = 0.08
-        assert (await tried.run()).exit is Exit.DONE
+        assert (await tried.run()).exit is ExitCode.DONE
         return tried.book.open
 
     assert run_virtually(scenario()) == {}
@@ -373,7 +373,7 @@ def test_a_forgotten_task_takes_a_minute_to_be_believed() -> None:
     ended, tried = tracked(lambda *_: NO_TASK)
     assert tried.service.asked[-1][0] >= BELIEVED_AFTER_S
     assert tried.book.noted[-1].state is TaskState.UNKNOWN
-    assert ended.exit is Exit.DONE
+    assert ended.exit is ExitCode.DONE
     _, tried = tracked(lambda n, _: NO_TASK if n < 6 else FINISHED)
     assert [one.state for one in tried.book.noted] == [None] * 5 + [TaskState.FINISHED]
 
@@ -381,7 +381,7 @@ def test_a_forgotten_task_takes_a_minute_to_be_believed() -> None:
 def test_a_fault_of_the_account_halts() -> None:
     """Nothing more is asked, and the reason says what to do; the tasks stay due."""
     ended, tried = tracked(lambda *_: Answer(100000005, "signature wrong"), *map(task, range(50)))
-    assert ended.exit is Exit.HALTED
+    assert ended.exit is ExitCode.HALTED
     assert "code 100000005" in ended.reason
     assert len(tried.book.open) == 50
     assert len(tried.service.asked) <= 3
@@ -390,12 +390,12 @@ def test_a_fault_of_the_account_halts() -> None:
 def test_doubted_credentials_are_asked_again() -> None:
     """Code 7 after a report: once more, a report means that it was the rate; a second 7 halts."""
     ended, tried = tracked(lambda n, _: Answer(7) if n == 5 else FINISHED, *map(task, range(20)))
-    assert (ended.exit, tried.book.open) == (Exit.DONE, {})
+    assert (ended.exit, tried.book.open) == (ExitCode.DONE, {})
     ended, tried = tracked(lambda n, _: Answer(7) if n >= 5 else FINISHED, *map(task, range(20)))
-    assert ended.exit is Exit.HALTED
+    assert ended.exit is ExitCode.HALTED
     assert len(tried.service.asked) <= 7
     ended, _ = tracked(lambda *_: Answer(7))
-    assert ended.exit is Exit.HALTED
+    assert ended.exit is ExitCode.HALTED
 
 
 def test_an_outage_is_sat_out() -> None:
@@ -403,7 +403,7 @@ def test_an_outage_is_sat_out() -> None:
     ended, tried = tracked(
         lambda n, _: NotSent("Connection refused") if n <= 15 else FINISHED, *map(task, range(30))
     )
-    assert (ended.exit, ended.outage, tried.book.open) == (Exit.DONE, None, {})
+    assert (ended.exit, ended.outage, tried.book.open) == (ExitCode.DONE, None, {})
     assert [notice.event for notice in tried.told] == ["outage_began", "outage_over"]
     asked = [at for at, _ in tried.service.asked]
     assert asked[14] - asked[5] > 20
@@ -417,7 +417,7 @@ def test_too_frequent_slows_the_polls_down() -> None:
             lambda n, _: Answer(6) if 10 <= n < 60 and n % 4 == 0 else FINISHED, *map(task, range(80))
         )
         ended = await tried.run()
-        assert (ended.exit, tried.book.open) == (Exit.DONE, {})
+        assert (ended.exit, tried.book.open) == (ExitCode.DONE, {})
         return tried.tracker.pace.pace_per_s
 
     assert run_virtually(scenario()) < 19
@@ -431,7 +431,7 @@ def test_it_ends_in_time_and_says_that_nobody_answered() -> None:
         return await tried.run()
 
     ended = run_virtually(scenario())
-    assert ended.exit is Exit.WORK_LEFT
+    assert ended.exit is ExitCode.WORK_LEFT
     assert ended.outage is not None
     assert ended.outage.met == "refused"
 
@@ -443,5 +443,5 @@ def test_a_defect_ends_it_in_order() -> None:
         raise ZeroDivisionError
 
     ended, _ = tracked(broken)
-    assert ended.exit is Exit.HALTED
+    assert ended.exit is ExitCode.HALTED
     assert "ZeroDivisionError" in ended.reason

@@ -12,7 +12,7 @@ from support.manifest_files import FORMATS, PACKINGS, as_parquet, as_text, as_xl
 
 from batcher.config.settings import MANIFEST_FORMATS
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, Format, open_manifest
+from batcher.manifest import Defaults, ManifestFormat, open_manifest
 from batcher.model.submission import InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 DEFAULTS = Defaults(vendor="Tencent", definition="10", interval="5")
@@ -118,8 +118,8 @@ def test_text_is_one_id_a_line(tmp_path: Path, packing: str) -> None:
     assert rows == list(open_manifest("-", defaults=DEFAULTS, format_="text", stdin=io.BytesIO(data)))
 
 
-@pytest.mark.parametrize("format_", Format)
-def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: Format) -> None:
+@pytest.mark.parametrize("format_", ManifestFormat)
+def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
     """Nothing at all is a mistake; the message names the file."""
     path = tmp_path / f"archive.{format_}"
     path.write_bytes(b"")
@@ -225,4 +225,4 @@ def test_a_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str)
 
 def test_the_settings_know_every_format() -> None:
     """What ``--format`` takes is what there is."""
-    assert tuple(Format) == MANIFEST_FORMATS
+    assert tuple(ManifestFormat) == MANIFEST_FORMATS

@@ -10,7 +10,7 @@ import pytest
 
 import batcher.report.html.phrases as phrases
 from batcher.model.history import Doubt
-from batcher.model.submission import Place, State
+from batcher.model.submission import EndpointKind, State
 from batcher.model.task import PictureState, TaskState
 from batcher.report.html.contents import shares
 from batcher.report.html.phrases import CHINESE, ENGLISH, Language, speaker
@@ -47,7 +47,13 @@ def test_one_thing_is_not_said_with_more_than_the_phrase_for_many_knows() -> Non
 
 def test_every_state_has_a_word() -> None:
     """Whatever the ledger holds can be said."""
-    kinds = {"state": State, "task": TaskState, "picture": PictureState, "doubt": Doubt, "place": Place}
+    kinds = {
+        "state": State,
+        "task": TaskState,
+        "picture": PictureState,
+        "doubt": Doubt,
+        "place": EndpointKind,
+    }
     wanted = {f"{kind}.{one.value}" for kind, words in kinds.items() for one in words}
     assert wanted - set(ENGLISH) == set()
 
