@@ -1,6 +1,6 @@
 """The command: what it is called with, and the commands it knows.
 
-The commands stand in ``commands``, by the headings of the help.
+Each command has a file of its name in ``commands``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-import batcher.cli.commands  # noqa: F401
 from batcher._version import __version__
 from batcher.cli.command import app
 from batcher.cli.terminal.console import Console

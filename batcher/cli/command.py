@@ -11,10 +11,13 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+import typer.main
 
+from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, attached, say_defect
@@ -29,12 +32,44 @@ if TYPE_CHECKING:
 DEFECT = 70
 """The exit code of what nobody expected; none of those that are promised."""
 
-MAIN, RESULTS, REHEARSING, UPKEEP = "The main job", "Results", "Rehearsing", "Upkeep"
-"""Under which heading a command stands in the help."""
+
+class Commands(Group):
+    """The group of all commands; a command is imported when it is called, not to be listed."""
+
+    def __init__(self, **attrs: Any) -> None:  # noqa: ANN401 - the library's own
+        super().__init__(**attrs)
+        self._listing = False
+        for name, (panel, text) in COMMANDS.items():
+            if name not in self.commands:
+                self.commands[name] = _Listed(
+                    name=name, help=text, rich_help_panel=panel, rich_markup_mode="rich"
+                )
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - the library moves this type
+        """The commands in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the library moves these types
+        """The command of that name, imported; while the help lists all, what it lists."""
+        if not self._listing and isinstance(self.commands.get(name), _Listed):
+            import_module(f"batcher.cli.commands.{name.replace('-', '_')}")
+            self.commands[name] = typer.main.get_group(app).commands[name]
+        return super().get_command(ctx, name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
+        """Draw the help out of the summaries."""
+        self._listing = True
+        super().format_help(ctx, formatter)
+        self._listing = False
+
+
+class _Listed(Command):
+    """A command that has not been imported: its name, heading and summary."""
+
 
 app = typer.Typer(
     name="batcher",
-    cls=Group,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -57,13 +92,13 @@ app = typer.Typer(
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
 
-def command(panel: str) -> Callable[[_Function], _Function]:
-    """Make a function a command whose help is its docstring, wrapped to the terminal's width."""
+def command(name: str) -> Callable[[_Function], _Function]:
+    """Make a function the command of that name; its help is its docstring."""
 
     def register(function: _Function) -> _Function:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
-        return app.command(cls=Command, help=text, rich_help_panel=panel)(function)
+        return app.command(name, cls=Command, help=text)(function)
 
     return register
 

@@ -15,7 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+
+from batcher.cli.commands import COMMANDS
 
 _INT = struct.Struct("i")
 _LIMIT = 2**24
@@ -197,11 +200,7 @@ def _become(asked: dict[str, object], descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    import batcher.cli.commands.audit
-    import batcher.cli.commands.check
-    import batcher.cli.commands.codes
-    import batcher.cli.commands.export
-    import batcher.cli.commands.listen
-    import batcher.cli.commands.run  # noqa: F401 - all of it, so that a fork has nothing left to import
+    for name in COMMANDS:  # all of them, so that a fork has nothing left to import
+        import_module(f"batcher.cli.commands.{name.replace('-', '_')}")
 
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -11,6 +11,7 @@ import pytest
 
 import batcher
 from batcher import api
+from batcher.cli.commands import COMMANDS
 
 ROOT = Path(batcher.__file__).parent
 MIGRATIONS = ROOT.parent / "migrations"
@@ -73,6 +74,12 @@ def test_package_imports_only_from_floors_below(file: Path) -> None:
 def test_loose_modules_stay_few() -> None:
     """What is not in a package can be counted on the fingers."""
     assert len([*ROOT.glob("*.py")]) <= LOOSE_MODULES
+
+
+def test_every_command_has_a_file_of_its_name() -> None:
+    """A person who knows the command line can guess the file."""
+    files = {file.stem.replace("_", "-") for file in (ROOT / "cli" / "commands").glob("*.py")}
+    assert set(COMMANDS) <= files
 
 
 def test_only_the_command_line_reads_the_environment_prints_or_exits() -> None:

@@ -27,9 +27,7 @@ CHINESE: Final = "README.zh-CN.md"
 BOTH: Final = [ENGLISH, CHINESE]
 
 GROUP: Any = typer.main.get_command(app)
-INNER: Final = {
-    f"{name} {inner}" for name, one in GROUP.commands.items() for inner in getattr(one, "commands", {})
-}
+INNER: Final = {f"ledger {inner}" for inner in GROUP.get_command(None, "ledger").commands}
 NAMES: Final = INNER | set(GROUP.commands)
 MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
 FIGURE: Final = re.compile(r"\d+(?:[.,:]\d+)*")

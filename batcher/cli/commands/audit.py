@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.output_file import opened
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import legible
@@ -20,7 +20,7 @@ from batcher.ledger.audit_queries import audited
 from batcher.report.audit_page import audit_json, audit_text, balance
 
 
-@command(RESULTS)
+@command("audit")
 def audit(
     json: o.Json = False,
     output: Annotated[

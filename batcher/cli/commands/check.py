@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from batcher.cli import options as o
-from batcher.cli.command import MAIN, command, end_async, flags_of
+from batcher.cli.command import command, end_async, flags_of
 from batcher.cli.commands.check_findings import (
     CheckFinding,
     Severity,
@@ -54,7 +54,7 @@ from batcher.report.summary import ledger_option
 from batcher.zego.client import Account
 
 
-@command(MAIN)
+@command("check")
 def check(
     json: o.Json = False,
     ledger: o.Ledger = None,

@@ -14,14 +14,14 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli.command import RESULTS, command, end
+from batcher.cli.command import command, end
 from batcher.cli.terminal.console import Console
 from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
 
-@command(RESULTS)
+@command("codes")
 def codes(
     number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
 ) -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from batcher.cli.command import REHEARSING, command, end_async
+from batcher.cli.command import command, end_async
 from batcher.cli.commands.discover import Asked, discover_recordings
 from batcher.cli.commands.export import export_results
 from batcher.cli.commands.run import run_manifests
@@ -33,7 +33,7 @@ from batcher.report.formatting import count
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
 
-@command(REHEARSING)
+@command("demo")
 def demo(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")

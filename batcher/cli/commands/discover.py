@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import MAIN, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.resumable_file import UnfinishedFile
 from batcher.cli.service_queries import archive_of, asking, moment_of
 from batcher.cli.signals import Interruptible
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batcher.ledger import LedgerReader
 
 
-@command(MAIN)
+@command("discover")
 def discover(
     vendor: Annotated[
         str | None, typer.Option(help="Where to look: Tencent, Huawei or Ws.", metavar="NAME")

@@ -15,7 +15,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
 from batcher.cli.signals import Interruptible
@@ -31,7 +31,7 @@ from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.report.formatting import count
 
 
-@command(RESULTS)
+@command("export")
 def export(
     manifest: Annotated[
         str | None, typer.Argument(metavar="MANIFEST", help="Export this file's rows, in its order.")

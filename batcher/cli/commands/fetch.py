@@ -25,7 +25,7 @@ import typer
 
 from batcher._version import __version__
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.output_file import opened
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
 
 
-@command(RESULTS)
+@command("fetch")
 def fetch(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures.")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import UPKEEP, app, end, end_async, settings_of
+from batcher.cli.command import app, end, end_async, settings_of
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
@@ -372,4 +372,4 @@ def _time(ms: int | None) -> str:
     return "" if ms is None else moment(datetime.fromtimestamp(ms / 1000, UTC))
 
 
-app.add_typer(ledger_commands(Program(settings_of, end, end_async)), name="ledger", rich_help_panel=UPKEEP)
+app.add_typer(ledger_commands(Program(settings_of, end, end_async)), name="ledger")

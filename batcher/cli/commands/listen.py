@@ -21,7 +21,7 @@ import typer
 from batcher.callbacks.confirmer import Confirmation
 from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.cli import options as o
-from batcher.cli.command import MAIN, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
@@ -38,7 +38,7 @@ from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
 
-@command(MAIN)
+@command("listen")
 def listen(
     listen_port: Annotated[
         int | None, typer.Option("--port", metavar="N", help="0 takes a free one. (default: 8080)")

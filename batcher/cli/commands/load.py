@@ -15,7 +15,7 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed
-from batcher.cli.command import MAIN, announcer_of, begin_quickly, command, end_async, settings_of
+from batcher.cli.command import announcer_of, begin_quickly, command, end_async, settings_of
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.read_options import how_to_read
 from batcher.cli.signals import Interruptible
@@ -35,7 +35,7 @@ from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import CutOff, Preparation, Prepared, refuse_resubmissions
 
 
-@command(MAIN)
+@command("load")
 def load(
     manifests: Annotated[
         list[str], typer.Argument(metavar="MANIFEST", help="Files, URLs, quoted patterns, or - for stdin.")

@@ -18,7 +18,7 @@ import typer
 
 from batcher._version import __version__
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.commands.codes import DOES_IN_CHINESE
 from batcher.cli.output_file import opened
 from batcher.cli.signals import Interruptible
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from batcher.report.html.phrases import Language
 
 
-@command(RESULTS)
+@command("report")
 def report(
     output: Annotated[
         Path | None,

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import MAIN, announcer_of, command, end_async, settings_of
+from batcher.cli.command import announcer_of, command, end_async, settings_of
 from batcher.cli.terminal.console import Console
 
 
-@command(MAIN)
+@command("retry")
 def retry(
     state: Annotated[
         list[str] | None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed, closing_of
-from batcher.cli.command import MAIN, announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
+from batcher.cli.command import announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import prepare_manifests, tune_process
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.metrics_server import measured, recorded_if_not_begun
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from batcher.track.tracker import Tracker
 
 
-@command(MAIN)
+@command("run")
 def run(
     manifests: o.Manifests = None,
     vendor: o.Vendor = None,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from batcher.cli.command import REHEARSING, command, end_async
+from batcher.cli.command import command, end_async
 from batcher.cli.terminal.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.sandbox import (
@@ -378,4 +378,4 @@ def _callback_variable(settings: SandboxSettings) -> Sequence[tuple[str, str]]:
     return [("CALLBACK_SECRET", secret)] if secret == SANDBOX_CALLBACK_SECRET else []
 
 
-sandbox_command(command(REHEARSING), end_async)
+sandbox_command(command("sandbox"), end_async)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.commands.status import _out
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import fitted, legible
@@ -23,7 +23,7 @@ from batcher.report.formatting import count, moment
 from batcher.zego.codes import meaning
 
 
-@command(RESULTS)
+@command("show")
 def show(
     file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="A recording.")],
     ledger: o.Ledger = None,

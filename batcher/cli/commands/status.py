@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from batcher.cli import options as o
-from batcher.cli.command import RESULTS, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import legible
 from batcher.config.settings import Settings
@@ -21,7 +21,7 @@ from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
 from batcher.zego.codes import meaning
 
 
-@command(RESULTS)
+@command("status")
 def status(
     json: o.Json = False,
     ledger: o.Ledger = None,

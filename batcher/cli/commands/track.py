@@ -21,7 +21,7 @@ import typer
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed
-from batcher.cli.command import MAIN, announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.command import announcer_of, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
@@ -52,7 +52,7 @@ from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
 
-@command(MAIN)
+@command("track")
 def track(
     again: Annotated[
         bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")

@@ -18,7 +18,7 @@ from typing import Annotated, BinaryIO, NamedTuple
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import MAIN, command, end_async, settings_of
+from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
 from batcher.cli.service_queries import asking, moment_of
@@ -37,7 +37,7 @@ from batcher.report.formatting import count
 from batcher.zego.search_media import LOOKED_UP
 
 
-@command(MAIN)
+@command("verify-ids")
 def verify_ids(
     manifest: Annotated[
         str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin; as `run` reads it.")

@@ -35,20 +35,8 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-ORDER = (
-    *("run", "load", "check", "retry", "discover", "verify-ids", "track", "listen"),
-    *("status", "export", "show", "fetch", "report", "audit", "codes"),
-    *("demo", "sandbox"),
-)
-"""The commands as the help lists them; others stand behind, as they come."""
-
-
 class Group(TyperGroup):
     """A group of commands whose help looks like all others'."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - the library moves these types
-        """The commands in the order in which they are needed."""
-        return sorted(super().list_commands(ctx), key=lambda name: (*ORDER, name).index(name))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
         """Draw the help."""

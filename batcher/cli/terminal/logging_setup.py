@@ -17,9 +17,8 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.stderr_writer import write_line
 from batcher.cli.terminal.text import Level, Volume, legible
 from batcher.model.events import Rejected
@@ -27,6 +26,9 @@ from batcher.model.events import Rejected
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger, ProcessorFormatter
     from structlog.typing import EventDict, WrappedLogger
+
+    from batcher.config.settings import Settings
+    from batcher.telemetry.redaction import Redaction
 
 _OURS = "batcher"
 _NUMBERS = {
@@ -37,13 +39,51 @@ _NUMBERS = {
 }
 
 
+class Speaker(Protocol):
+    """The console, as far as log records need it."""
+
+    volume: Volume
+    redaction: Redaction
+
+    @property
+    def for_programs(self) -> bool:
+        """True when stderr holds one JSON object a line."""
+
+    def heed(self, settings: Settings) -> None:
+        """Apply the settings."""
+
+    def write(self, text: str) -> None:
+        """Write lines for people."""
+
+    def say(self, text: str) -> None:
+        """Report what was done."""
+
+    def warn(self, text: str) -> None:
+        """Report what may be wrong."""
+
+
 class _ToStderr(logging.Handler):
     """Writes each record as the console of the moment has it: lines for people, or a JSON object."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console()
+        self._console: Speaker | None = None
         self._formatter: ProcessorFormatter | None = None
+
+    @property
+    def console(self) -> Speaker:
+        """The console that was attached last.
+
+        Raises:
+            RuntimeError: none was attached.
+        """
+        if self._console is None:
+            raise RuntimeError("attach a console before anything is logged")
+        return self._console
+
+    @console.setter
+    def console(self, console: Speaker) -> None:
+        self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; one that cannot be formatted is named, not raised."""
@@ -115,7 +155,7 @@ def _is_needed(record: logging.LogRecord) -> bool:
 _handler = _ToStderr()
 
 
-def attach(console: Console) -> None:
+def attach(console: Speaker) -> None:
     """From now on everything that is logged goes to stderr, as this console has it."""
     _handler.console = console
     root = logging.getLogger()
@@ -124,12 +164,12 @@ def attach(console: Console) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if console.volume is Volume.VERBOSE else logging.INFO)
 
 
-def attached() -> Console:
+def attached() -> Speaker:
     """The console as which this process speaks."""
     return _handler.console
 
 
-def take_over(console: Console) -> None:
+def take_over(console: Speaker) -> None:
     """Attach for the life of the process: its warnings and uncaught exceptions go the same way."""
     attach(console)
     logging.captureWarnings(capture=True)
@@ -138,14 +178,14 @@ def take_over(console: Console) -> None:
     sys.unraisablehook = _unraisable
 
 
-def record_event(console: Console, level: Level, event: str, known: Mapping[str, object]) -> None:
+def record_event(console: Speaker, level: Level, event: str, known: Mapping[str, object]) -> None:
     """Write an event for programs."""
-    if _handler.console is not console:
+    if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
     _logger().log(_NUMBERS[level], event, **known)
 
 
-def say_defect(console: Console, exc: BaseException, where: str = "") -> None:
+def say_defect(console: Speaker, exc: BaseException, where: str = "") -> None:
     """Say that something happened which nobody expected; its own words may hold anything, -v shows them."""
     said = f"a defect in batcher{where}, {type(exc).__name__}: report it"
     trace = "".join(traceback.format_exception(exc)).rstrip() if console.volume is Volume.VERBOSE else ""

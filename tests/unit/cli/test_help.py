@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import typer.main
 from typer.testing import CliRunner
 
 from batcher.cli.app import app
+from batcher.cli.commands import COMMANDS as SUMMARIES
 
 README = Path(__file__).parents[3] / "README.md"
 
 GROUP: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = dict(GROUP.commands)
-for name, command in GROUP.commands.items():
+COMMANDS: dict[str, Any] = {name: GROUP.get_command(None, name) for name in GROUP.list_commands(None)}
+for name, command in list(COMMANDS.items()):
     COMMANDS |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
 NAMES = sorted(COMMANDS)
 
@@ -106,6 +109,26 @@ def test_the_programs_own_help_names_every_command_and_exit_code() -> None:
         code for code in ("0", "1", "2", "3", "4", "5", "6", "130", "143") if f" {code} " not in text
     ] == []
     assert "Example, without an account: batcher demo" in text
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_summary_is_the_first_sentence_of_the_help(name: str) -> None:
+    """The list of commands and a command's own help say the same."""
+    assert inspect.cleandoc(COMMANDS[name].help).split("\n\n")[0] == SUMMARIES[name].text
+
+
+def test_help_imports_no_command() -> None:
+    """``batcher --help`` starts fast: what a command needs is imported with the command."""
+    code = (
+        "import sys; from batcher.cli.app import main\n"
+        "sys.argv = ['batcher', '--help']\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(' '.join(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert loaded & {"aiohttp", "asyncio", "pydantic", "sqlalchemy"} == set()
+    assert [name for name in loaded if name.startswith("batcher.cli.commands.")] == []
 
 
 def test_a_mistyped_option_ends_with_2() -> None:
