@@ -4,6 +4,7 @@ For programs: the names below are the library, and are what is promised; :mod:`b
 Nothing of it is imported before one of them is asked for.
 """
 
+import warnings
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
@@ -77,8 +78,25 @@ __all__ = [
 ]
 
 
+RENAMED = {
+    "Exit": "ExitCode",
+    "Figures": "Counts",
+    "HowToRead": "ReadOptions",
+    "Load": "LoadRecord",
+    "Loaded": "LoadResult",
+    "Notice": "Event",
+    "OpenLedger": "Ledger",
+    "Pace": "CurrentRate",
+    "ReadLedger": "LedgerView",
+}
+"""Names of 0.1 and what they are called now; the old ones go with the next version."""
+
+
 def __getattr__(name: str) -> object:
-    """Bring the library in with the first of its names that is asked for."""
+    """Import the library with the first of its names that is used."""
+    if name in RENAMED:
+        warnings.warn(f"batcher.{name} is now batcher.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = RENAMED[name]
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from batcher import api

@@ -133,3 +133,12 @@ def test_public_names_are_the_library() -> None:
         if getattr(batcher, name) is not getattr(api, name, batcher.__version__)
     ] == []
     assert (ROOT / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", batcher.RENAMED)
+def test_old_library_name_warns_and_is_the_new_one(name: str) -> None:
+    """A name of 0.1 still works, and says what it is called now."""
+    new = batcher.RENAMED[name]
+    with pytest.warns(DeprecationWarning, match=new):
+        old = getattr(batcher, name)
+    assert old is getattr(batcher, new)
