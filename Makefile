@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint types soak bench pacing lock audit clean
+.PHONY: help demo test suite lint types soak bench pacing lock audit clean
 
 help:
 	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
 	@echo "make test    format, lint, types, and the whole suite"
+	@echo "make suite   the suite alone"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
 	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
@@ -30,7 +31,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/batcher demo
 
-test: lint types
+test: lint types suite
+
+suite: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/installed-dev
@@ -62,4 +65,4 @@ audit: $(VENV)/installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo
+	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo

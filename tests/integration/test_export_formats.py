@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.cli import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
+from support.pipes import named_pipe
 
 from batcher.report.export.parquet import GROUP_ROWS, ParquetTable
 from batcher.report.export.rows import COLUMNS, Cell, ExportRow
@@ -272,11 +273,11 @@ async def test_what_is_no_plain_file_is_written_into(cli: Cli, manifest: Callabl
     """``-o`` replaces plain files alone: a named pipe stays one, and a link goes on pointing where it did."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     pipe, link, real = (cli.folder / name for name in ("pipe", "link.csv", "real.csv"))
-    os.mkfifo(pipe)
-    reading = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))
-    done = await cli("export", "-o", pipe, "--format", "parquet")
-    assert done.code == 0, done.stderr
-    assert pq.read_table(io.BytesIO(await reading)).column("file_id").to_pylist() == IDS
+    with named_pipe(pipe):
+        reading = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))
+        done = await cli("export", "-o", pipe, "--format", "parquet")
+        assert done.code == 0, done.stderr
+        assert pq.read_table(io.BytesIO(await reading)).column("file_id").to_pylist() == IDS
     assert pipe.is_fifo()
     real.write_text("old")
     link.symlink_to(real)

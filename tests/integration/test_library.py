@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
+from support.pipes import named_pipe
 
 import batcher
 from batcher import (
@@ -566,19 +567,18 @@ async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
 
 async def test_a_manifest_that_never_comes_can_be_cancelled(ledger: Ledger, tmp_path: Path) -> None:
     """A pipe that nobody writes into holds up neither the program nor the ledger."""
-    pipe = tmp_path / "pipe.csv"
-    os.mkfifo(pipe)
-    load = asyncio.create_task(ledger.load(pipe, how=PICTURES))
-    assert await asyncio.wait([load], timeout=0.05) == (set(), {load})
-    load.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await load
-    async with Sandbox(NO_LIMIT).serve() as url:
-        assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
-    # Somebody writes at last: the thread that was left behind reads the first rows, and closes the pipe.
-    text = "\n".join(["file_id", *tencent_ids(60_000, seed=2)])
-    with pytest.raises(BrokenPipeError):
-        await asyncio.to_thread(pipe.write_text, text)
+    with named_pipe(tmp_path / "pipe.csv") as pipe:
+        load = asyncio.create_task(ledger.load(pipe, how=PICTURES))
+        assert await asyncio.wait([load], timeout=0.05) == (set(), {load})
+        load.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await load
+        async with Sandbox(NO_LIMIT).serve() as url:
+            assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
+        # Somebody writes at last: the thread that was left behind reads the first rows, and closes the pipe.
+        text = "\n".join(["file_id", *tencent_ids(60_000, seed=2)])
+        with pytest.raises(BrokenPipeError):
+            await asyncio.to_thread(pipe.write_text, text)
 
 
 async def test_put_back_submissions_are_sent_again(ledger: Ledger) -> None:

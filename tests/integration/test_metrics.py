@@ -313,9 +313,11 @@ async def test_nobody_reads_half_a_file(tmp_path: Path) -> None:
     enough = threading.Event()
 
     def read() -> None:
-        while len(found) < 3_000:
-            found.append(path.read_bytes())
-        enough.set()
+        try:
+            while len(found) < 3_000:
+                found.append(path.read_bytes())
+        finally:
+            enough.set()
 
     async with await open_for_reading(ledger) as reader:
         metrics = Metrics(reader, "0")
@@ -323,7 +325,7 @@ async def test_nobody_reads_half_a_file(tmp_path: Path) -> None:
         await metrics.write(path)
         inodes = {path.stat().st_ino}
         async with written(metrics, path, pytest.fail, every_s=0.0):
-            reading = threading.Thread(target=read)
+            reading = threading.Thread(target=read, daemon=True)
             reading.start()
             while not enough.is_set():
                 await asyncio.sleep(0.001)

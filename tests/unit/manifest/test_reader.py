@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.pipes import named_pipe
 
 from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
@@ -96,14 +97,12 @@ def test_rows_of_a_pipe_come_as_they_are_written() -> None:
 
 def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
     """What can be read once only is read once; checking it does nothing."""
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(b"file_id\n1\n2\n",))
-    writer.start()
-    with open_manifest(str(path), defaults=TENCENT) as manifest:
-        manifest.check()
-        assert len(list(manifest)) == 2
-    writer.join()
+    with named_pipe(tmp_path / "pipe") as path:
+        writer = threading.Thread(target=path.write_bytes, args=(b"file_id\n1\n2\n",), daemon=True)
+        writer.start()
+        with open_manifest(str(path), defaults=TENCENT) as manifest:
+            manifest.check()
+            assert len(list(manifest)) == 2
 
 
 def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) -> None:
