@@ -1,7 +1,6 @@
 """The ledger: the only truth about what was asked and what came back."""
 
 from batcher.ledger.loads import Added
-from batcher.ledger.prune import Pruned, prune
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.backup import Vacuumed, back_up, vacuum
@@ -18,7 +17,6 @@ __all__ = [
     "LedgerLock",
     "LedgerReader",
     "LockClient",
-    "Pruned",
     "Purpose",
     "Readiness",
     "Room",
@@ -34,7 +32,6 @@ __all__ = [
     "open_for_reading",
     "open_for_writing",
     "open_to_itself",
-    "prune",
     "readiness",
     "room",
     "take_lock",

@@ -28,10 +28,10 @@ from batcher.ledger import (
     open_for_reading,
     open_for_writing,
     open_to_itself,
-    prune,
     vacuum,
     verify,
 )
+from batcher.ledger.prune import prune
 from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option

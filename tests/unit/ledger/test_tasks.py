@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from batcher.ledger import open_for_writing, prune
+from batcher.ledger import open_for_writing
+from batcher.ledger.prune import prune
 from batcher.ledger.schema import REVISIONS
 from batcher.ledger.sqlite.verify import verify
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
