@@ -212,12 +212,12 @@ class Ledger(LedgerView):
         """
         how = how or ReadOptions()
         with self._working("a load"):
-            before = {load.id for load in await self.loads()}
+            newest = await self._reader.newest_load()
             async with _prepared(manifests, how) as prepared:
                 await refuse_resubmissions(self._ledger, prepared, how)
                 await load_alone(self._ledger, prepared, tell)
                 warnings = tuple(text for one in prepared for text in one.warnings)
-            new = [load for load in await self.loads() if load.id not in before]
+            new = await self._readable().loads(after_id=newest)
             return LoadResult(tuple(new), warnings)
 
     async def run(

@@ -15,6 +15,7 @@
         ├── LedgerMissing    there is none at that place
         ├── NotALedger       the file there is something else
         ├── LedgerTooNew     a newer batcher has written it
+        ├── LedgerLocked     another program has locked the file: try again once it has let go
         └── IllegalMove      what was to be recorded contradicts what is on record: a defect of ours
 
 What the service or the network answers to a request is no error here but a value, an
@@ -96,6 +97,10 @@ class NotALedger(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger's schema is newer than this program knows."""
+
+
+class LedgerLocked(LedgerError):
+    """Another program has locked the ledger's file for longer than a statement waits."""
 
 
 class IllegalMove(LedgerError):

@@ -174,6 +174,7 @@ def announcer_of(command: str, given: dict[str, Any], console: Console) -> Annou
 
 def settings_of(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
+    from batcher.cli.protected_files import check_files
     from batcher.config.examine import examine_settings
     from batcher.config.settings import load_settings
 
@@ -183,6 +184,7 @@ def settings_of(given: dict[str, Any]) -> Settings:
         attached().heed(examine_settings(flags_of(given), given["config"]).settings)
         raise
     attached().heed(settings)
+    check_files(given, settings)
     return settings
 
 

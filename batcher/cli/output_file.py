@@ -6,7 +6,6 @@ of a file stays behind. It never knows what is written.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher.errors import BatcherError, SettingsError
+from batcher.output_files import written_whole
 
 
 @contextmanager
@@ -22,6 +22,7 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
     """stdout, or a file written beside its place and then renamed; devices and pipes are written into.
 
     Raises:
+        SettingsError: it is the ledger, an input or a database.
         BatcherError: it cannot be written.
     """
     try:
@@ -31,7 +32,8 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
             with output.open("wb") as file:
                 yield file
         else:
-            yield from _beside(output.resolve())
+            with written_whole(output.resolve(), "--output") as file:
+                yield file
     except BrokenPipeError:
         raise  # the reader has what it wanted
     except OSError as exc:
@@ -52,24 +54,3 @@ def _stdout() -> Iterator[BinaryIO]:
         raise SettingsError("stdout is closed; name a file with -o")
     yield sys.stdout.buffer
     sys.stdout.buffer.flush()
-
-
-def _beside(output: Path) -> Iterator[BinaryIO]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-    beside = Path(name)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(output)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

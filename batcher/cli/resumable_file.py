@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from batcher.errors import BatcherError, SettingsError
+from batcher.output_files import check_target, written_whole
 
 NOTED_EVERY_S = 1.0
 """Each note waits for the disk."""
@@ -43,6 +44,8 @@ class UnfinishedFile:
         self._size = 0
         self._latest: tuple[dict[str, Any], int] | None = None
         self._whole = False
+        for written in (place, self._part, self._note):
+            check_target(written, "--output")
         try:
             if place.is_dir():
                 raise IsADirectoryError(21, os.strerror(21))
@@ -144,12 +147,8 @@ class UnfinishedFile:
         os.fsync(self._file.fileno())
         reached, n_bytes = self._latest
         noted = {"of": self._of, "reached": reached, "bytes": n_bytes}
-        beside = self._note.with_name(self._note.name + ".new")
-        with beside.open("w", encoding="utf-8") as file:
-            json.dump(noted, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._note)
+        with written_whole(self._note, "--output") as file:
+            file.write(json.dumps(noted, ensure_ascii=False).encode("utf-8"))
         self._noted_at = time.monotonic()
 
     def _unwritable(self, exc: OSError) -> BatcherError:

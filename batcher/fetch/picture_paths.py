@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from pathlib import Path
 
 from batcher.errors import FolderError
 from batcher.model.submission import FileId
+from batcher.output_files import written_whole
 
 LONGEST = 120
 """Letters of a folder's name: with the files in it, it fits everywhere."""
@@ -84,14 +84,10 @@ def keep(folder: Path, file: str, body: bytes) -> None:
     try:
         place.parent.mkdir(exist_ok=True)
         try:
-            with beside.open("wb") as opened:
+            with written_whole(place, "--output", beside=beside) as opened:
                 opened.write(body)
-                opened.flush()
-                os.fsync(opened.fileno())
-            beside.replace(place)
         except BaseException:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
                 place.parent.rmdir()  # goes when there is nothing else in it
             raise
     except OSError as exc:

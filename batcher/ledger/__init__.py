@@ -8,7 +8,7 @@ from batcher.ledger.sqlite.connection import check_file, ledger_path, open_to_it
 from batcher.ledger.sqlite.disk import network_file_system
 from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
 from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
-from batcher.ledger.sqlite.verify import Inspected, inspect, verify
+from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
 
 __all__ = [
     "Added",
@@ -33,6 +33,7 @@ __all__ = [
     "open_for_writing",
     "open_to_itself",
     "readiness",
+    "repair",
     "room",
     "take_lock",
     "vacuum",

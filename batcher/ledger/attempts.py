@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from batcher.errors import IllegalMove
@@ -83,6 +83,9 @@ WHERE submissions.id = json_extract(value, '$[0]') AND state = 'sending'
 """
 
 
+_AMONG = "submissions.id IN (SELECT value FROM json_each(:ids))"
+
+
 def bind(connection: Connection, items: Sequence[tuple[int, EndpointKind]]) -> list[tuple[int, EndpointKind]]:
     """Bind the ledger where it is not bound yet; returns what it is bound to."""
     for app_id, place in items:
@@ -148,10 +151,20 @@ def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
     return [None] * len(items)
 
 
-def move_all(connection: Connection, items: Sequence[tuple[Any, dict[str, Any]]]) -> list[int]:
-    """Move all submissions that a condition chooses; the states it chooses must allow the move."""
+class Moving(NamedTuple):
+    """Submissions that are to be moved alike."""
+
+    ids: Sequence[int]
+    chosen: ColumnElement[bool]
+    """What is asked of each once more: another process may have moved it meanwhile."""
+    values: dict[str, Any]
+
+
+def move(connection: Connection, items: Sequence[Moving]) -> list[int]:
+    """Move submissions, as far as they are still chosen; the states they are in must allow the move."""
     moved = []
-    for chosen, values in items:
+    for ids, still, values in items:
+        chosen = and_(text(_AMONG).bindparams(ids=json.dumps(ids)), still)
         counted = connection.execute(
             select(submissions.c.state, submissions.c.code, submissions.c.run_id, func.count())
             .where(chosen)

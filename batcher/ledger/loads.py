@@ -106,8 +106,9 @@ def repeat_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
 
 
 def _keep_seen(connection: Connection, load_id: LoadId, what: Fingerprint) -> None:
-    path = select(loads.c.path).where(loads.c.id == load_id).scalar_subquery()
-    connection.execute(delete(seen).where(seen.c.load_id.in_(select(loads.c.id).where(loads.c.path == path))))
+    before = connection.exec_driver_sql(_WHOLE_BEFORE, (load_id,)).scalar_one_or_none()
+    if before is not None:
+        connection.execute(delete(seen).where(seen.c.load_id == before))
     for number, checks in what.packed():
         connection.execute(insert(seen), {"load_id": load_id, "page": number, "checks": checks})
 

@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.ledger.schema import (
     IS_TROUBLED,
-    NO_CODE,
     NO_RUN,
     attempts,
     binding,
@@ -156,6 +155,34 @@ _PICTURE = select(pictures.c.submission_id, pictures.c.url, pictures.c.offset_ms
 )
 
 
+_later, _earlier = loads.alias("later"), loads.alias("earlier")
+
+_FINISHED_LATER = (
+    select(_later.c.id)
+    .where(_later.c.path == loads.c.path, _later.c.id > loads.c.id, _later.c.ended_at_ms.is_not(None))
+    .exists()
+)
+"""A later load has read the same path to its end."""
+
+_LOAD = select(
+    loads,
+    _FINISHED_LATER.label("superseded"),
+    select(_earlier.c.ended_at_ms)
+    .where(_earlier.c.path == loads.c.path, _earlier.c.id < loads.c.id, loads.c.appeared.is_not(None))
+    .where(_earlier.c.ended_at_ms.is_not(None))
+    .order_by(_earlier.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("since_ms"),
+)
+
+
+def _last_ended(path: str, column: ColumnElement[Any]) -> Select[Any]:
+    """Of the last load of a path that reached its end."""
+    of_path = select(column).where(loads.c.path == path, loads.c.ended_at_ms.is_not(None))
+    return of_path.order_by(loads.c.id.desc()).limit(1)
+
+
 class LedgerReader:
     """A ledger opened for reading alone. Use as an async context manager, by :func:`open_for_reading`."""
 
@@ -193,7 +220,7 @@ class LedgerReader:
         return [
             Tally(
                 State(row.state),
-                None if row.code == NO_CODE else row.code,
+                row.code if row.coded else None,
                 None if row.run_id == NO_RUN else RunId(row.run_id),
                 row.n,
             )
@@ -206,48 +233,41 @@ class LedgerReader:
             TaskTally(TaskState(row.state), row.n, row.told) for row in await self._rows(select(task_tallies))
         ]
 
-    async def loads(self) -> list[LoadRecord]:
-        """Every reading of a manifest, oldest first."""
-        later, earlier = loads.alias(), loads.alias()
-        finished_later = (
-            select(later.c.id)
-            .where(later.c.path == loads.c.path, later.c.id > loads.c.id, later.c.ended_at_ms.is_not(None))
-            .exists()
+    async def loads(self, *, after_id: int = 0) -> list[LoadRecord]:
+        """Every reading of a manifest after a given one, oldest first."""
+        rows = await self._rows(_LOAD.where(loads.c.id > after_id).order_by(loads.c.id))
+        return [_load(row) for row in rows]
+
+    async def newest_load(self) -> int:
+        """The id of the newest reading of a manifest, and so how many there are; 0 when there is none."""
+        return int((await self._rows(select(func.coalesce(func.max(loads.c.id), 0))))[0][0])
+
+    async def unfinished_sources(self) -> list[str]:
+        """Manifests of which some rows may be missing, each once, in the order they were first read."""
+        # Not by the id alone: for that order SQLite would go through all loads.
+        query = (
+            select(loads.c.source)
+            .where(loads.c.ended_at_ms.is_(None), ~_FINISHED_LATER)
+            .order_by(loads.c.id + 0)
         )
-        finished_before = (
-            select(earlier.c.ended_at_ms)
-            .where(earlier.c.path == loads.c.path, earlier.c.id < loads.c.id)
-            .where(earlier.c.ended_at_ms.is_not(None), loads.c.appeared.is_not(None))
-            .order_by(earlier.c.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        query = select(loads, finished_later.label("superseded"), finished_before.label("since_ms")).order_by(
-            loads.c.id
-        )
-        return [_load(row) for row in await self._rows(query)]
+        return list(dict.fromkeys(row.source for row in await self._rows(query)))
+
+    async def own_columns(self) -> list[str]:
+        """The names of all columns that manifests have had, in the order they were first met."""
+        query = select(loads.c.columns).group_by(loads.c.columns).order_by(func.min(loads.c.id))
+        found = [json.loads(row.columns) for row in await self._rows(query)]
+        return list(dict.fromkeys(name for names in found for name in names))
 
     async def digest_before(self, path: str) -> str | None:
         """By which a path's file is known as it was when it was last read to its end."""
-        query = (
-            select(loads.c.digest)
-            .where(loads.c.path == path, loads.c.ended_at_ms.is_not(None))
-            .order_by(loads.c.id.desc())
-            .limit(1)
-        )
-        rows = await self._rows(query)
+        rows = await self._rows(_last_ended(path, loads.c.digest))
         return rows[0].digest if rows else None
 
     async def last_seen(self, path: str) -> LoadId | None:
-        """The last load of a path whose rows are remembered."""
-        query = (
-            select(loads.c.id)
-            .where(loads.c.path == path, select(seen.c.page).where(seen.c.load_id == loads.c.id).exists())
-            .order_by(loads.c.id.desc())
-            .limit(1)
-        )
-        rows = await self._rows(query)
-        return LoadId(rows[0].id) if rows else None
+        """The last load of a path that reached its end, if its rows are remembered."""
+        rows = await self._rows(_last_ended(path, loads.c.id))
+        pages = select(seen.c.load_id).where(seen.c.load_id == rows[0].id).limit(1) if rows else None
+        return LoadId(rows[0].id) if pages is not None and await self._rows(pages) else None
 
     async def seen_pages(self, load_id: LoadId, *, after: int, limit: int) -> list[tuple[int, bytes]]:
         """What a load's rows stood for, in the order of the pages, from a given one on."""

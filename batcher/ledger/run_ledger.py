@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
 from batcher.ledger import prune
-from batcher.ledger.attempts import Begin, Settle, begin, bind, insert_run, move_all, settle, update_run
+from batcher.ledger.attempts import Begin, Moving, Settle, begin, bind, insert_run, move, settle, update_run
 from batcher.ledger.bulk_insert import Batch, written
 from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
@@ -37,7 +38,7 @@ from batcher.ledger.sqlite.connection import (
 )
 from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system
 from batcher.ledger.sqlite.lock import LedgerLock, take_lock
-from batcher.ledger.writer import Writer
+from batcher.ledger.writer import MOVED_AT_ONCE, Writer, leaving_gap
 from batcher.model.outcome import Settlement
 from batcher.model.submission import (
     MOVES,
@@ -185,20 +186,36 @@ class RunLedger(LedgerReader):
         """Take open submissions whose answer was lost before out of the queue; returns how many."""
         chosen = and_(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
         moved = {"state": State.IN_DOUBT, "run_id": run_id, "not_before_ms": None}
-        return await self._writer.record(move_all, (chosen, moved))
+        return await self._move(chosen, moved)
 
     async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
-        """Put settled submissions back in the queue with fresh budgets; returns how many."""
+        """Put settled submissions back in the queue with fresh budgets; returns how many.
+
+        Cut short, it has moved some, and the same call moves the others.
+        """
         allowed = [state for state in states if state in SETTLED and State.PENDING in MOVES[state]]
         chosen: ColumnElement[bool] = submissions.c.state.in_(allowed)
         if codes:
             chosen = and_(chosen, submissions.c.code.in_(codes))
         moved = {"state": State.PENDING, "tries_busy": 0, "tries_unknown": 0, "tries_doubt": 0}
-        return await self._writer.record(move_all, (chosen, moved))
+        return await self._move(chosen, moved)
+
+    async def _move(self, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
+        """Move all submissions that a condition chooses, page by page: others come in between."""
+        moved = last = 0
+        while True:
+            page = select(submissions.c.id).where(chosen, submissions.c.id > last)
+            ids = [row.id for row in await self._rows(page.order_by(submissions.c.id).limit(MOVED_AT_ONCE))]
+            if not ids:
+                return moved
+            last = ids[-1]
+            async with leaving_gap():
+                moved += await self._writer.record(move, Moving(ids, chosen, values))
 
     async def forget(self, surplus: Sequence[prune.Surplus]) -> None:
         """Let go of attempts that nobody has to look at any more; what they add up to stays."""
-        await self._writer.record(prune.forget, surplus)
+        async with leaving_gap():
+            await self._writer.record(prune.forget, surplus)
 
     # -- loads -----------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from batcher.model.outcome import Decision
 from batcher.model.submission import EndpointKind, SnapshotType, State, Vendor
 from batcher.model.task import Effect, PictureState, TaskState
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every schema this program knows, oldest first; the last is the one declared here."""
 
 IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"
@@ -51,7 +51,7 @@ IS_TASK_TROUBLED = "state IN ('failed', 'unknown') AND closed_at_ms IS NOT NULL"
 """The condition of an index: tasks that have ended without pictures."""
 
 NO_CODE = -1
-"""In tallies: no definite code has come yet."""
+"""The code of tallies without a code. The service may send it as a code, too: ``coded`` tells them apart."""
 NO_RUN = 0
 """In tallies: no run has settled an attempt yet."""
 
@@ -123,6 +123,8 @@ loads = Table(
     Column("digest", Text),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
+    Index("loads_ended", "path", "id", sqlite_where=text("ended_at_ms IS NOT NULL")),
+    Index("loads_unended", "path", "id", sqlite_where=text("ended_at_ms IS NULL")),
 )
 """One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
 ``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream); ``counted_by`` says what
@@ -260,11 +262,13 @@ tallies = Table(
     Column("state", Text, primary_key=True),
     Column("code", Integer, primary_key=True),
     Column("run_id", Integer, primary_key=True),
+    Column("coded", Boolean(create_constraint=False), primary_key=True, server_default=text("0")),
     Column("n", Integer, nullable=False),
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many submissions stand in each state, by last definite code and by the run that last settled them."""
+"""How many submissions stand in each state, by last definite code and by the run that last settled them.
+``coded`` is whether there is a code: every number is one that the service may send."""
 
 tasks = Table(
     "tasks",

@@ -1,22 +1,26 @@
 """A ledger opened beside a run: by who follows what was sent, and sends nothing.
 
 The run's lock is for sending alone. What is written here is short transactions that wait their turn among the
-run's; each says which state it moves from, so that neither writes over the other.
+run's; each says which state it moves from, so that neither writes over the other. A file that another program
+has locked is waited for, however long that takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from batcher.errors import LedgerLocked
 from batcher.ledger.reader import LedgerReader, connect_reader
 from batcher.ledger.sqlite.connection import connect_writer
 from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.writer import Event, Writer
+from batcher.model.events import LedgerHeld, OnEvent, ignore_event
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
@@ -38,18 +42,24 @@ class SharedLedger(LedgerReader):
     def __init__(self, reading: AsyncEngine, path: Path, clock: Callable[[], float] = time) -> None:
         super().__init__(reading, path)
         self._writing = connect_writer(path)
-        self._writer = Writer(self._writing, path, _SharedDisk(path))
+        self._tell: OnEvent = ignore_event
+        self._writer = Writer(self._writing, path, _SharedDisk(path), held=self._held)
         self._clock = clock
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, tell: OnEvent = ignore_event) -> Self:
         """Open an existing ledger, upgrading an older one's schema first.
+
+        Args:
+            path: the ledger.
+            tell: told when another program has locked the file.
 
         Raises:
             LedgerError: there is none, it is none, it is from a newer version, or it cannot be used.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
         ledger = cls(await connect_reader(path), path)
+        ledger._tell = tell
         try:
             await ledger._writer.start()
         except BaseException:
@@ -62,6 +72,19 @@ class SharedLedger(LedgerReader):
         await self._writer.close()
         await super().close()
         self._writing.dispose()
+
+    def _held(self) -> None:
+        self._tell(LedgerHeld(str(self.path)))
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        told = False
+        while True:
+            try:
+                return await super()._rows(query)
+            except LedgerLocked:
+                if not told:
+                    self._held()
+                told = True
 
     async def _record(self, event: Event[I, R], item: I) -> R:
         """Have something recorded that has happened; on disk when this returns.

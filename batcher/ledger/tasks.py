@@ -26,6 +26,7 @@ from batcher.ledger.schema import (
 )
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
+from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -135,9 +136,14 @@ FROM json_each(?)
 """
 
 _ASK_AGAIN = f"""
-UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = ?
-WHERE {IS_TASK_TROUBLED} AND state = 'unknown'
+UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = ? WHERE submission_id IN
+    (SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} AND state = 'unknown' LIMIT ?)
 """  # noqa: S608 - words of ours
+
+_SOONER = """
+UPDATE tasks SET due_at_ms = ?
+WHERE submission_id IN (SELECT submission_id FROM tasks WHERE due_at_ms > ? LIMIT ?)
+"""
 
 FOLLOWED = (
     select(
@@ -165,7 +171,12 @@ class TaskLedger(SharedLedger):
         Args:
             longest_wait_ms: no task waits for longer, whatever the clock said when its due time was set.
         """
-        await self._record(take_up, self._now_ms() + longest_wait_ms)
+        latest_ms = self._now_ms() + longest_wait_ms
+        await self._record(take_up, None)
+        some = 1
+        while some:
+            async with leaving_gap():
+                some = await self._record(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
         """Follow submissions that have a task and are not followed yet, in their order; returns how many.
@@ -208,7 +219,12 @@ class TaskLedger(SharedLedger):
 
     async def ask_again(self) -> int:
         """Follow again what was closed as unknown; returns how many."""
-        return await self._record(ask_again, self._now_ms())
+        moved, some = 0, 1
+        while some:
+            async with leaving_gap():
+                some = await self._record(ask_again, self._now_ms())
+            moved += some
+        return moved
 
     async def untold_troubles(self, limit: int) -> list[TaskTrouble]:
         """The newest tasks that have failed or are unknown."""
@@ -245,16 +261,20 @@ class Seeding(NamedTuple):
     limit: int
 
 
-def take_up(connection: Connection, items: Sequence[int]) -> list[None]:
-    """Have a tally of every state, and let no task wait until after the latest time."""
+def take_up(connection: Connection, items: Sequence[None]) -> list[None]:
+    """Have a tally of every state."""
     connection.execute(
         upsert(task_tallies).on_conflict_do_nothing(), [{"state": one, "n": 0} for one in TaskState]
     )
-    for latest_ms in items:
-        connection.exec_driver_sql(
-            "UPDATE tasks SET due_at_ms = ? WHERE due_at_ms > ?", (latest_ms, latest_ms)
-        )
     return [None] * len(items)
+
+
+def wait_no_longer(connection: Connection, items: Sequence[int]) -> list[int]:
+    """Let some tasks no longer wait until after the latest time; returns how many did."""
+    return [
+        connection.exec_driver_sql(_SOONER, (latest_ms, latest_ms, MOVED_AT_ONCE)).rowcount
+        for latest_ms in items
+    ]
 
 
 def seed(connection: Connection, items: Sequence[Seeding]) -> list[int]:
@@ -298,10 +318,10 @@ def tell(connection: Connection, items: Sequence[None]) -> list[None]:
 
 
 def ask_again(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Open what was closed as unknown; once it is unknown again, that is new."""
+    """Open some of what was closed as unknown; once it is unknown again, that is new."""
     moved = []
     for now_ms in items:
-        again = connection.exec_driver_sql(_ASK_AGAIN, (now_ms,)).rowcount
+        again = connection.exec_driver_sql(_ASK_AGAIN, (now_ms, MOVED_AT_ONCE)).rowcount
         tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
         connection.exec_driver_sql("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
         moved.append(again)

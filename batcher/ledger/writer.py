@@ -11,6 +11,8 @@ is recorded any more: those waiting to begin are refused, now and from then on. 
 all answers, is tried once more, out of a reserve of room if there is one. A group that fails because one of
 its items is impossible is taken apart, so that a bad item does not take its neighbours down.
 
+A writer beside a run can wait instead for a file that is only locked: nothing of its own leads to a request.
+
 Nothing can cancel a transaction: a worker that is cancelled while it waits is cancelled once it is over, and
 so knows what has become of it.
 """
@@ -20,7 +22,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,7 +32,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from batcher.errors import IllegalMove, LedgerError
+from batcher.errors import IllegalMove, LedgerError, LedgerLocked
 from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, translated
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -41,15 +45,19 @@ Event = Callable[[Connection, Sequence[I]], Sequence[R]]
 class _Receipt(asyncio.Future[R]):
     """Done once something is on disk, or cannot be; whoever waits for it is not cancelled before."""
 
+    given_up = False
+    """A task that waits for it was cancelled."""
+
     def cancel(self, msg: object = None) -> bool:
         del msg
+        self.given_up = True
         return False
 
 
 @dataclass(slots=True, eq=False)
 class _PendingWrite(Generic[I, R]):
     item: I
-    done: asyncio.Future[R]
+    done: _Receipt[R]
     known: bool
     """It records what has happened already, and leads to no request."""
 
@@ -61,6 +69,21 @@ _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
 _Results = list[tuple[_PendingWrite[Any, Any], Any]]
 """What became of each; an exception where it is not on disk."""
+
+
+MOVED_AT_ONCE = 2_000
+"""Rows that one transaction of a long work moves; callbacks, polls and answers wait behind it."""
+
+LONGEST_GAP_S = 0.1
+"""Between two transactions of a long work: SQLite looks at least that often whether a file is free."""
+
+
+@asynccontextmanager
+async def leaving_gap() -> AsyncIterator[None]:
+    """Leave the file alone for as long as the block took, so that others come in between two of them."""
+    began = time.monotonic()
+    yield
+    await asyncio.sleep(min(time.monotonic() - began, LONGEST_GAP_S))
 
 
 class Disk(Protocol):
@@ -80,12 +103,18 @@ class Writer:
         engine: an engine whose transactions begin ``IMMEDIATE``; the writer holds one connection of it.
         path: the ledger's file, for messages.
         disk: what is asked before, and told when something cannot be written.
+        held: makes the writer wait for a file that another program has locked, until that lets go or a task
+            that waits is cancelled; called, in the loop, once for each such wait. Without it the ledger
+            counts as broken.
     """
 
-    def __init__(self, engine: Engine, path: Path, disk: Disk) -> None:
+    def __init__(
+        self, engine: Engine, path: Path, disk: Disk, *, held: Callable[[], None] | None = None
+    ) -> None:
         self._engine = engine
         self._path = path
         self._disk = disk
+        self._held = held
         self._waiting: _Group = {}
         self._under_way: _Group = {}
         self._scheduled = False
@@ -203,6 +232,8 @@ class Writer:
         """Record a group, or what can be recorded of it."""
         try:
             results = self._transact(connection, group)
+            if isinstance(results, LedgerLocked) and self._held is not None:
+                results = self._wait_and_transact(connection, group, self._held, results)
             if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
                 results = self._rescue(connection, group, results)
             elif self._hurried and not isinstance(results, Exception):
@@ -212,6 +243,17 @@ class Writer:
                 results = self._take_apart(connection, group, results)
         except Exception as exc:  # whatever goes wrong, nobody may wait in vain
             results = [(waiting, exc) for waiting in _members(group)]
+        return results
+
+    def _wait_and_transact(
+        self, connection: Connection, group: _Group, held: Callable[[], None], results: _Results | Exception
+    ) -> _Results | Exception:
+        """Try again while another program has the file locked; each try waits as long as a statement may."""
+        self._loop.call_soon_threadsafe(held)
+        while isinstance(results, LedgerLocked) and not self._closing:
+            if any(waiting.done.given_up for waiting in _members(group)):
+                break
+            results = self._transact(connection, group)
         return results
 
     def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:

@@ -182,6 +182,19 @@ class ClaimChecked:
         return f"task {self.task_id}, named for a submission in doubt: {self.effect}"
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerHeld:
+    """Another program has locked the ledger's file; it is waited for, and nothing is lost meanwhile."""
+
+    event: ClassVar[str] = "ledger_held"
+    ledger: str
+
+    @property
+    def words(self) -> str:
+        """Which ledger, and what happens now."""
+        return f"{self.ledger}: another program has locked the file; waiting until it is free."
+
+
 Event = (
     RunStarted
     | PaceChanged
@@ -195,6 +208,7 @@ Event = (
     | CallbackTaken
     | CallbackRefused
     | ClaimChecked
+    | LedgerHeld
 )
 
 OnEvent = Callable[[Event], None]

@@ -33,6 +33,7 @@ A fault takes hold at one of three moments (`FaultKind.moment`):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -102,6 +103,8 @@ _MOMENTS = {
 }
 
 # What the number after the colon means, for the kinds which need one.
+_WHOLE = re.compile(r"-?[0-9]+")
+
 _NUMBERS = {
     FaultKind.HTTP: "an HTTP error status (400 to 599) or a redirect, e.g. http:503",
     FaultKind.HTTP_AFTER: "an HTTP status from 500 to 599, e.g. http-after:502",
@@ -145,7 +148,7 @@ class Fault:
         if word not in tuple(FaultKind):
             raise ValueError(f"fault {text!r}: no such kind. The kinds are {', '.join(FaultKind)}.")
         kind = FaultKind(word)
-        if len(rest) > 2 or not all(part.isascii() and part.isdigit() for part in rest):
+        if len(rest) > 2 or not all(_WHOLE.fullmatch(part) for part in rest):
             raise ValueError(f"fault {text!r}: {kind} takes {_NUMBERS.get(kind, 'nothing after its name')}.")
         return cls(kind, *(int(part) for part in rest))
 
@@ -313,7 +316,7 @@ def _number_fits(kind: FaultKind, number: int | None) -> bool:
         case FaultKind.HTTP_AFTER:
             return number is not None and 500 <= number <= 599
         case FaultKind.CODE:
-            return number is not None and number > 0
+            return number not in (None, 0)
         case FaultKind.SLOW:
             return number is not None and number >= 0
         case _:

@@ -22,7 +22,6 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import Run
-from batcher.model.submission import LoadId
 from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
 from batcher.report.manifest_changes import changes_lines
@@ -61,7 +60,8 @@ class ReadyRun:
     _prepared: tuple[Prepared, ...]
     _told: Run | None
     """The last run before this one that could tell all."""
-    _loads_before: frozenset[LoadId]
+    _newest_load: int
+    """The newest load before this run."""
 
     async def summary(self, ending: Ending) -> Summary:
         """Everything that the closing summary tells, read from the ledger.
@@ -70,7 +70,7 @@ class ReadyRun:
             LedgerError: it cannot be read.
         """
         ledger, told = self._ledger, self._told
-        tallies, loads = await ledger.tallies(), await ledger.loads()
+        tallies = await ledger.tallies()
         now = figures(tallies)
         seen = (told.invalid_rows_seen or 0) if told else 0
         return Summary(
@@ -99,10 +99,8 @@ class ReadyRun:
             doubtful=await ledger.count_doubtful(),
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
             manifests=tuple(one.manifest.source for one in self._prepared),
-            unfinished=tuple(
-                dict.fromkeys([*(load.source for load in loads if load.unfinished), *ending.cut_off])
-            ),
-            changes=tuple(changes_lines(load for load in loads if load.id not in self._loads_before)),
+            unfinished=tuple(dict.fromkeys([*await ledger.unfinished_sources(), *ending.cut_off])),
+            changes=tuple(changes_lines(await ledger.loads(after_id=self._newest_load))),
             unrecorded=unrecorded(ending),
             outage=ending.outage,
             cut_off=ending.cut_off,
@@ -145,7 +143,7 @@ async def ready_run(
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
     warnings = ledger.prepare_run(figures(await ledger.tallies()).open)
     told, last = await ledger.last_told_run(), await ledger.last_run()
-    loads_before = frozenset(load.id for load in await ledger.loads())
+    newest_load = await ledger.newest_load()
     async with ZegoClient(
         service.endpoint,
         service.account,
@@ -164,9 +162,7 @@ async def ready_run(
             window=window,
             cut_off=cut_off,
         )
-        yield ReadyRun(
-            runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, loads_before
-        )
+        yield ReadyRun(runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, newest_load)
 
 
 def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> ServiceAccess:

@@ -389,11 +389,8 @@ class Runner:
             if outage := self._governor.outage:
                 return ExitCode.WORK_LEFT, _in_outage(why, outage, left)
             return ExitCode.WORK_LEFT, f"{why}, {left:,} left to send"
-        unfinished = [
-            "stdin" if load.source == "-" else load.source
-            for load in await self._ledger.loads()
-            if load.unfinished
-        ]
+        sources = await self._ledger.unfinished_sources()
+        unfinished = ["stdin" if source == "-" else source for source in sources]
         if not self._all_loaded:  # perhaps not even begun, and so not on record as unfinished
             unfinished += [one.manifest.source for one in self._prepared]
         if unfinished:

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, write_to_textfile
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from batcher.errors import LedgerError
+from batcher.errors import LedgerError, SettingsError
 from batcher.ledger import LedgerReader
 from batcher.model.outcome import (
     Answer,
@@ -39,6 +39,7 @@ from batcher.model.outcome import (
 from batcher.model.records import Run, Tally, TaskTally
 from batcher.model.submission import RunId, State
 from batcher.model.task import TaskReport, TaskState
+from batcher.output_files import written_whole
 from batcher.report.counts import figures, task_figures
 
 WRITE_EVERY_S = 30.0
@@ -178,9 +179,9 @@ class Metrics:
     def _write(self, path: Path) -> None:
         if path.exists() and not path.is_file():
             raise OSError("it is not a file")  # what is renamed over a device takes its place
-        place = path.resolve()
-        write_to_textfile(str(place), self.registry)
-        place.chmod(0o644)  # whatever the umask: the exporter is another user
+        # Whatever the umask: the exporter is another user.
+        with written_whole(path.resolve(), "--metrics-file", mode=0o644) as file:
+            file.write(generate_latest(self.registry))
 
     async def _look(self) -> None:
         """Ask the ledger; when it does not answer, what it said last stands."""
@@ -364,9 +365,9 @@ async def _keep_writing(
         last = closing.is_set()
         try:
             await metrics.write(path)
-        except OSError as exc:
+        except (OSError, SettingsError) as exc:
             if not warned:
-                why = exc.strerror or exc
+                why = getattr(exc, "strerror", None) or exc
                 warn(f"--metrics-file {path}: cannot be written: {why}. The run goes on without it")
             warned = True
         if last:

@@ -169,7 +169,7 @@ class Tracker:
         """Ask about every task until it has ended, or for as long as is wanted."""
         self._started_at = self._clock()
         try:
-            await self._book.take_up(int(LONGEST_WAIT_S * (1 + SPREAD) * 1000))
+            await self._take_up()
             if self._window is not None:
                 self._end_with(self._window, TIME_OVER)
             if not self._sending:
@@ -220,6 +220,14 @@ class Tracker:
         return PollPace(now_per_s, self._pacer.pace_per_s, cap, self._why_slow, self._sent, seconds)
 
     # -- its parts -------------------------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        """Begin to follow tasks; a stop cuts off the waiting for a locked ledger."""
+        taking = asyncio.ensure_future(self._book.take_up(int(LONGEST_WAIT_S * (1 + SPREAD) * 1000)))
+        self._workers = [taking]
+        await asyncio.wait([taking])
+        if not taking.cancelled():
+            taking.result()
 
     def _begin_last_part(self) -> None:
         if self._settings.lasts_s is not None:

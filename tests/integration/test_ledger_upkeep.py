@@ -157,6 +157,58 @@ async def test_verify_tells_of_a_damaged_file(cli: Cli, ledger: Path) -> None:
     assert done.stdout + done.stderr
 
 
+async def test_repair_of_wrong_tallies_counts_them_anew(cli: Cli, ledger: Path) -> None:
+    """Tallies that drifted are made right with exit code 0, and nothing else of the ledger changes."""
+    change(ledger, "DELETE FROM tallies WHERE n = 0")
+    before = content(ledger)
+    change(
+        ledger,
+        "UPDATE tallies SET n = n + 1 WHERE state = 'pending'",
+        "DELETE FROM tallies WHERE state = 'submitted'",
+        "UPDATE task_tallies SET n = n + 2, told = n + 2 WHERE state = 'waiting'",
+    )
+    found = await cli("ledger", "verify")
+    assert (found.code, "verify --repair" in found.stderr) == (6, True)
+    done = await cli("ledger", "verify", "--repair")
+    assert (done.code, done.stdout) == (0, ""), done.stderr
+    assert content(ledger) == before
+    assert (await cli("ledger", "verify", "--repair")).code == 0
+    assert content(ledger) == before
+
+
+async def test_repair_of_other_damage_says_what_is_left(cli: Cli, ledger: Path) -> None:
+    """What is no tally stays, is named, and the exit code is 6."""
+    change(
+        ledger,
+        "UPDATE tallies SET n = n + 1 WHERE state = 'pending'",
+        "UPDATE submissions SET attempts = 7 WHERE state = 'failed'",
+    )
+    done = await cli("ledger", "verify", "--repair")
+    assert done.code == 6
+    assert {"counts other attempts than there are" in line for line in done.stdout.splitlines()} == {True}
+
+
+async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Extreme codes beside lost answers and good ones: tallies stay right, and a retry puts them back."""
+    ids = tencent_ids(30)
+    faults = [Fault(FaultKind.CODE, code) for code in (-1, -(2**63), 2**63 - 1, -2, -1)]
+    by_file = {one: [faults[k % 5]] * (3 if k % 2 else 1) for k, one in enumerate(ids[:20])}
+    by_file |= {one: [Fault(FaultKind.DROP_AFTER), faults[0]] for one in ids[20:25]}
+    async with serving(cli, SandboxSettings(rate_per_s=None, by_file=by_file)):
+        done = await cli("run", manifest(ids), *PICTURES, *FAST, "--max-failures", "off")
+        assert done.code in (0, 1), done.stderr
+        assert (await cli("ledger", "verify")).stdout == ""
+        codes = (await cli.status())["codes"]
+        assert {"-1", str(-(2**63)), str(2**63 - 1)} <= set(codes)
+        put_back = await cli("retry", "--code", "-1")
+        assert put_back.code == 0, put_back.stderr
+        assert (await cli("ledger", "verify")).stdout == ""
+        assert (await cli("run", *FAST, "--max-failures", "off")).code in (0, 1)
+        assert (await cli("ledger", "verify")).stdout == ""
+
+
 # -- backup ----------------------------------------------------------------------------------------
 
 
@@ -328,7 +380,7 @@ async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path])
     assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("words", [("prune", "--older-than", "9"), ("vacuum",)])
+@pytest.mark.parametrize("words", [("prune", "--older-than", "9"), ("vacuum",), ("verify", "--repair")])
 async def test_a_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
     """Those that write wait for no run: they end with 5; those that read do not mind."""
     with FileLock(f"{ledger}.lock"):

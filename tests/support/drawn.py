@@ -124,8 +124,8 @@ class Drawn:
             sql.execute("UPDATE runs SET ended_at_ms = ? WHERE id = ?", (round(at) + 100, number))
             sql.execute("DELETE FROM tallies")
             sql.execute(
-                "INSERT INTO tallies SELECT state, coalesce(code, -1), coalesce(run_id, 0), count(*) "
-                "FROM submissions GROUP BY 1, 2, 3"
+                "INSERT INTO tallies (state, code, run_id, coded, n) SELECT state, coalesce(code, -1), "
+                "coalesce(run_id, 0), code IS NOT NULL, count(*) FROM submissions GROUP BY 1, 2, 3, 4"
             )
 
     def task(

@@ -187,7 +187,7 @@ def _check_binary(chosen: ExportFormat, output: Path | None) -> None:
 
 async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: Interruptible) -> str:
     followed = bool(await ledger.tallies_of_tasks())
-    own = header((name for load in await ledger.loads() for name in load.columns), followed=followed)
+    own = header(await ledger.own_columns(), followed=followed)
     return await _write(_all(ledger, own, followed), columns_of(followed=followed), own, to, interruptible)
 
 

@@ -38,6 +38,7 @@ from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
+from batcher.output_files import check_target
 from batcher.report.export.text_tables import encoded
 from batcher.report.formatting import PLACES, count, duration, lasting, moment, sentence, size
 
@@ -97,7 +98,7 @@ def fetch(
 
     Example:  batcher fetch -o pictures
     """
-    given = dict(locals())
+    given = {name: value for name, value in locals().items() if name != "output"}  # a folder, not a file
     console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
     async def work() -> int:
@@ -159,12 +160,13 @@ async def fetch_pictures(settings: Settings, wanted: FetchRequest, console: Cons
     _check_package()
     if wanted.output.exists() and not wanted.output.is_dir():
         raise SettingsError(f"--output {wanted.output}: this is a file; name the folder for the pictures")
+    check_target(wanted.output, "--output")
     path = ledger_path(settings.ledger)
     check_file(path)
     if proxy := _proxy():
         console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
     with await take_lock(path, LockClient("batcher fetch", purpose=Purpose.FETCHING)):
-        async with await PictureLedger.open(path) as ledger:
+        async with await PictureLedger.open(path, console.tell) as ledger:
             await _check(ledger, settings, wanted)
             return await _fetch(ledger, settings, wanted, console, as_json=as_json)
 

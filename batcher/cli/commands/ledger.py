@@ -28,6 +28,7 @@ from batcher.ledger import (
     open_for_reading,
     open_for_writing,
     open_to_itself,
+    repair,
     vacuum,
     verify,
 )
@@ -105,6 +106,11 @@ def _readers(program: Program, command: _Command) -> None:
 
     @command
     def verify(
+        repair: Annotated[
+            bool,
+            typer.Option("--repair", help="Count wrong tallies anew; takes the ledger's lock."),
+        ] = False,
+        wait_lock: o.WaitLock = None,
         ledger: o.Ledger = None,
         config: o.Config = None,
         verbose: o.Verbose = False,
@@ -113,20 +119,29 @@ def _readers(program: Program, command: _Command) -> None:
     ) -> None:
         """Look whether the ledger is whole: the file, references, tallies, and states against attempts.
 
-        Works while a run is going on, and changes nothing. Each finding is a line on stdout.
+        Works while a run is going on, and changes nothing. Each finding is a line on stdout. With --repair,
+        tallies that are wrong are counted anew, and nothing else is changed; findings are what is left.
 
-        Exit codes: 0 whole; 2 settings; 6 something is wrong, or there is no ledger.
+        Exit codes: 0 whole; 2 settings; 5 a run holds the ledger (--repair); 6 something is wrong, or there
+        is no ledger.
 
         Example:  batcher ledger verify
         """
         given = dict(locals())
         console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
 
-        def work() -> int:
+        def verified() -> int:
 
             return say_verified(program.settings(given), console)
 
-        program.end(console, work)
+        async def repaired() -> int:
+
+            return await say_repaired(program.settings(given), console)
+
+        if repair:
+            program.end_async(console, repaired)
+        else:
+            program.end(console, verified)
 
     @command
     def backup(
@@ -249,19 +264,54 @@ def say_info(settings: Settings, console: Console, *, as_json: bool) -> int:
 def say_verified(settings: Settings, console: Console) -> int:
     """Print each thing that is wrong."""
     path = ledger_path(settings.ledger)
-    said = NowAndThen(console)
-    findings = 0
-    for finding in verify(path, lambda what, _: said(lambda: f"still looking at {what}")):
-        findings += 1
-        console.show(finding)
-    if findings:
+    findings = _print_findings(path, console)
+    if not findings:
+        console.say(f"{path}: whole; tallies, states and attempts agree")
+        return 0
+    found = f"batcher: {path}: {count(len(findings), 'finding')}"
+    if all(map(_is_of_tallies, findings)):
         console.problem(
-            f"batcher: {path}: {count(findings, 'finding')}. Stop runs on this ledger, keep a copy of the "
-            "file, and go back to the last backup; `batcher export` still reads what can be read"
+            f"{found}, of tallies alone. Keep the last backup, and count them anew: "
+            f"batcher ledger verify --repair{ledger_option(settings.ledger)}"
         )
-        return _DAMAGED
-    console.say(f"{path}: whole; tallies, states and attempts agree")
-    return 0
+    else:
+        console.problem(
+            f"{found}. Stop runs on this ledger, keep a copy of the file, and go back to the last backup; "
+            "`batcher export` still reads what can be read"
+        )
+    return _DAMAGED
+
+
+async def say_repaired(settings: Settings, console: Console) -> int:
+    """Count wrong tallies anew, then print what is still wrong."""
+    path = ledger_path(settings.ledger)
+    check_file(path)
+    lock = await lock_for("ledger verify", path, settings, console)
+    async with open_to_itself(path, lock):
+        wrong = list(verify(path, _still_looking(console)))
+        if any(one.startswith("the file:") for one in wrong):
+            console.say(f"{path}: not repaired: the file itself is damaged")
+        elif any(map(_is_of_tallies, wrong)):
+            repair(path)
+            console.say(f"{path}: tallies counted anew, {sum(map(_is_of_tallies, wrong)):,} were wrong")
+    return say_verified(settings, console)
+
+
+def _is_of_tallies(finding: str) -> bool:
+    return finding.startswith("tallies:")
+
+
+def _still_looking(console: Console) -> Callable[[str, float], None]:
+    said = NowAndThen(console)
+    return lambda what, _: said(lambda: f"still looking at {what}")
+
+
+def _print_findings(path: Path, console: Console) -> list[str]:
+    findings = []
+    for finding in verify(path, _still_looking(console)):
+        findings.append(finding)
+        console.show(finding)
+    return findings
 
 
 def make_backup(settings: Settings, target: Path, console: Console, *, force: bool) -> int:
@@ -306,6 +356,7 @@ async def say_vacuumed(settings: Settings, console: Console) -> int:
     path = ledger_path(settings.ledger)
     check_file(path)
     lock = await lock_for("ledger vacuum", path, settings, console)
+    console.say(f"{path}: writing the file anew; track, listen and fetch wait meanwhile")
     async with open_to_itself(path, lock):
         done = vacuum(path)
     console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")

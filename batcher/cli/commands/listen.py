@@ -136,7 +136,7 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
         async with await open_for_writing(path):
             pass  # recordings are awaited that no manifest has named
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await CallbackLedger.open(path))
+        ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.tell))
         bound = await ledger.bound_to()
         _check_binding(settings, path, bound, asking=account is not None)
         await ledger.take_up(int(LONGEST_WAIT_S * 1000))

@@ -93,10 +93,10 @@ async def load_manifests(
     async with await open_for_writing(path, lock) as ledger:
         await refuse_resubmissions(ledger, prepared, how)
         newest = await ledger.newest_invalid_row()
-        before = {load.id for load in await ledger.loads()}
+        newest_load = await ledger.newest_load()
         tune_process(handing_over=True)
         await _load_unless_stopped(ledger, prepared, console)
-        loaded = [load for load in await ledger.loads() if load.id not in before]
+        loaded = await ledger.loads(after_id=newest_load)
         for load in loaded:
             console.say(
                 f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "

@@ -18,6 +18,7 @@ import typer
 from batcher.cli.command import command, end_async
 from batcher.cli.terminal.console import Console
 from batcher.errors import BatcherError, SettingsError
+from batcher.output_files import check_target
 from batcher.sandbox import (
     CALLBACK,
     PLACES,
@@ -276,6 +277,8 @@ def sandbox_settings(wanted: SandboxRequest) -> SandboxSettings:
     Raises:
         SettingsError: it cannot be; the message says why.
     """
+    if wanted.log is not None:
+        check_target(wanted.log, "--log")
     try:
         shares = parse_faults(wanted.fault)
         own, of_callbacks = shares.pop(PLACES[0], {}), shares.pop(CALLBACK, {})

@@ -57,7 +57,8 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         bound = await ledger.bound_to()
         now = figures(await ledger.tallies())
         tasks = task_figures(await ledger.tallies_of_tasks(), now.by_state[State.SUBMITTED])
-        loads, last_run = await ledger.loads(), await ledger.last_run()
+        n_loads, last_run = await ledger.newest_load(), await ledger.last_run()
+        loads = await ledger.loads(after_id=0 if as_json else n_loads - LAST_LOADS)
         invalid, doubtful = await ledger.count_invalid_rows(), await ledger.count_doubtful()
         in_doubt = await ledger.records_in_doubt(FIRST_IN_DOUBT)
     if as_json:
@@ -94,9 +95,9 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         _out("\nIn doubt, the first of them")
         for state in (State.IN_DOUBT, State.PENDING):
             _out_lines(in_doubt_lines(in_doubt, state, width))
-    earlier = f", the last {LAST_LOADS} of {len(loads):,}" if len(loads) > LAST_LOADS else ""
+    earlier = f", the last {LAST_LOADS} of {n_loads:,}" if n_loads > LAST_LOADS else ""
     _out(f"\nLoads{earlier}" if loads else "\nNothing loaded yet")
-    for load in loads[-LAST_LOADS:]:
+    for load in loads:
         _out(paragraph(_minute(load.started_at) + " ", _load_text(load), width=width))
     if last_run is not None:
         _out("\nLast run")

@@ -243,7 +243,7 @@ async def _opened(
     settings: Settings, account: Account, path: Path, console: Console
 ) -> AsyncIterator[tuple[TaskLedger, ZegoClient]]:
     async with (
-        await CallbackLedger.open(path) as ledger,
+        await CallbackLedger.open(path, console.tell) as ledger,
         ZegoClient(
             settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
         ) as client,

@@ -20,6 +20,7 @@ from batcher.errors import BatcherError, LedgerError
 from batcher.ledger.sqlite.connection import connect_writer, translated
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
 from batcher.ledger.sqlite.verify import looking_into, revision_of
+from batcher.output_files import check_target
 
 STEP_PAGES = 2_000
 """Pages of 4 KiB copied at a time."""
@@ -66,9 +67,11 @@ def back_up(path: Path, target: Path, tell: Callable[[int, int], None], *, repla
 
 
 def _check_target(path: Path, target: Path, *, replace: bool) -> None:
-    if target.exists() and (target.is_dir() or target.samefile(path)):
-        what = "a folder" if target.is_dir() else "the ledger itself"
-        raise BatcherError(f"{target}: this is {what}; name another file for the backup")
+    if target.is_dir():
+        raise BatcherError(f"{target}: this is a folder; name a file for the backup")
+    if target.exists() and target.samefile(path):
+        raise BatcherError(f"{target}: this is the ledger itself; name another file for the backup")
+    check_target(target, "FILE", may_be_database=True)
     if target.exists() and not replace:
         raise BatcherError(f"{target}: there is a file already; name another, or replace it with --force")
     if not target.resolve().parent.is_dir():

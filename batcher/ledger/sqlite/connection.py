@@ -26,6 +26,7 @@ from batcher.config.resources import bundled
 from batcher.errors import (
     IllegalMove,
     LedgerError,
+    LedgerLocked,
     LedgerMissing,
     LedgerTooNew,
     NotALedger,
@@ -292,7 +293,8 @@ def _from_driver(path: Path, error: BaseException | None) -> LedgerError:
     if name == "SQLITE_NOTADB":
         return NotALedger(f"{path}: this is not a ledger; choose another --ledger")
     base = "_".join(name.split("_")[:2])
-    return _unusable(path, _REMEDIES.get(base) or f"{type(error).__name__}: {error}")
+    unusable = _unusable(path, _REMEDIES.get(base) or f"{type(error).__name__}: {error}")
+    return LedgerLocked(str(unusable)) if base in ("SQLITE_BUSY", "SQLITE_LOCKED") else unusable
 
 
 def _unusable(path: Path, why: str) -> LedgerError:

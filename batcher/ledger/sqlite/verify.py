@@ -1,20 +1,29 @@
 """Looking into a ledger's file: what it is made of, and whether it is whole.
 
 Reads as a stranger would, with the database library alone, so that it can look at a ledger of any schema
-and at a damaged one. It never writes, takes no lock, and works while a run is going on.
+and at a damaged one. Only :func:`repair` writes; the others take no lock and work while a run is going on.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batcher.ledger.schema import NO_CODE, NO_RUN, metadata
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, check_revision, translated
+from batcher.ledger.sqlite.connection import (
+    BUSY_TIMEOUT_S,
+    check_file,
+    check_revision,
+    connect_writer,
+    translated,
+)
+from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
 FIRST_FINDINGS = 20
 """So many findings of one kind are told of one by one."""
@@ -141,11 +150,9 @@ def _estimate(connection: sqlite3.Connection, table: str, rows: int) -> int:
 # -- whether it is whole -----------------------------------------------------------------------------
 
 
-_GROUPED = f"""
-SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), count(*) FROM submissions
-GROUP BY 1, 2, 3
-"""  # noqa: S608 - numbers of ours
-_TALLIED = "SELECT state, code, run_id, n FROM tallies WHERE n <> 0"
+_TALLIED = "SELECT state, code, run_id, coded, n FROM tallies WHERE n <> 0"
+_TALLIED_UNTIL_0004 = f"SELECT state, code, run_id, code <> {NO_CODE}, n FROM tallies WHERE n <> 0"  # noqa: S608
+"""Until then a code of -1 and no code were one."""
 
 _CONTRADICTIONS = {
     "is submitted, and no attempt has a task id": """
@@ -205,7 +212,6 @@ _TASK_CONTRADICTIONS = {
 }
 """The same about what becomes of tasks."""
 
-_TASKS_COUNTED = "SELECT state, count(*) FROM tasks GROUP BY 1"
 _TASKS_TALLIED = "SELECT state, n FROM task_tallies WHERE n <> 0"
 
 
@@ -228,6 +234,20 @@ def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
         yield from _watched(connection, "states and attempts", tell, _contradictions)
         if _has_tasks(connection):
             yield from _watched(connection, "tasks", tell, _task_findings)
+
+
+def repair(path: Path) -> None:
+    """Count the tallies anew, in one transaction. The caller holds the ledger's lock.
+
+    Raises:
+        LedgerError: the ledger cannot be read or written.
+    """
+    engine = connect_writer(path)
+    try:
+        with translated(path), engine.begin() as connection:
+            recount(connection)
+    finally:
+        engine.dispose()
 
 
 _Look = Callable[[sqlite3.Connection], Iterator[str]]
@@ -264,15 +284,18 @@ def _reference_findings(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    counted = {tuple(row[:3]): row[3] for row in connection.execute(_GROUPED)}
-    tallied = {tuple(row[:3]): row[3] for row in connection.execute(_TALLIED)}
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(tallies)")}
+    counted: Counter[tuple[Any, ...]] = Counter()
+    for state, code, run, coded, n in connection.execute(GROUPED):
+        counted[state, code, run, coded if "coded" in columns else code != NO_CODE] += n
+    tallied: Counter[tuple[Any, ...]] = Counter()
+    for *key, n in connection.execute(_TALLIED if "coded" in columns else _TALLIED_UNTIL_0004):
+        tallied[tuple(key)] += n
     for key in sorted(counted.keys() | tallied.keys()):
-        there, told = counted.get(key, 0), tallied.get(key, 0)
+        there, told = counted[key], tallied[key]
         if there != told:
-            state, code, run = key
-            of = (
-                f"{state}, code {'none' if code == NO_CODE else code}, run {'none' if run == NO_RUN else run}"
-            )
+            state, code, run, coded = key
+            of = f"{state}, code {code if coded else 'none'}, run {'none' if run == NO_RUN else run}"
             yield f"tallies: {told:,} submissions {of}, and {there:,} are there"
 
 
@@ -287,7 +310,7 @@ def _has_tasks(connection: sqlite3.Connection) -> bool:
 
 
 def _task_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    counted = dict(connection.execute(_TASKS_COUNTED).fetchall())
+    counted = dict(connection.execute(TASKS_GROUPED).fetchall())
     tallied = dict(connection.execute(_TASKS_TALLIED).fetchall())
     for state in sorted(counted.keys() | tallied.keys()):
         there, told = counted.get(state, 0), tallied.get(state, 0)

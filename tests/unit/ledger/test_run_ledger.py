@@ -63,10 +63,10 @@ def check_tallies(path: Path) -> None:
     """The tallies are exactly what counting the submissions gives."""
     counted = query(
         path,
-        f"SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), count(*) "  # noqa: S608
-        "FROM submissions GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        f"SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), "  # noqa: S608
+        "code IS NOT NULL, count(*) FROM submissions GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
     )
-    assert counted == query(path, "SELECT * FROM tallies WHERE n > 0 ORDER BY 1, 2, 3")
+    assert counted == query(path, "SELECT * FROM tallies WHERE n > 0 ORDER BY 1, 2, 3, 4")
 
 
 async def loaded(ledger: RunLedger, *numbers: int, source: str = "archive.csv") -> LoadId:

@@ -1,0 +1,81 @@
+"""Files that a command reads and keeps, out of its arguments and settings; its outputs must be others."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from batcher.config.settings import DEFAULT_CONFIG, Settings
+from batcher.errors import BatcherError
+from batcher.output_files import Protected, check_stdout, check_target, protect
+
+OUTPUTS = {"output": "--output", "metrics_file": "--metrics-file", "file": "FILE", "target": "TARGET"}
+"""Arguments that name a file to be written, each as the user knows it."""
+
+_COPIES = ("file", "target")
+"""Those of them that name the copy of a ledger: it may replace an older one."""
+
+_SOURCES = ("manifests", "manifest", "known")
+"""Arguments that name what is read as a manifest is."""
+
+
+def check_files(given: Mapping[str, Any], settings: Settings) -> None:
+    """Protect what a command reads and keeps, and refuse outputs that would write over it.
+
+    Args:
+        given: the command's arguments.
+        settings: made out of them.
+
+    Raises:
+        SettingsError: an output is the ledger, one of its companions, an input or a database.
+    """
+    sources = [source for name in _SOURCES for source in _listed(given.get(name))]
+    inputs = [
+        Path(given.get("config") or DEFAULT_CONFIG),
+        Path(".env"),
+        *(place for source in sources for place in _files(source)),
+        *_files_of_settings(settings),
+    ]
+    protect(Protected(tuple(_ledger(settings)), tuple(inputs), stdin_is_input="-" in sources))
+    check_stdout()
+    for name, option in OUTPUTS.items():
+        target = settings.metrics_file if name == "metrics_file" else given.get(name)
+        if name in given and target is not None and not Path(target).is_dir():
+            check_target(Path(target), option, may_be_database=name in _COPIES)
+
+
+def _listed(value: object) -> list[str]:
+    if value is None:
+        return []
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _files(source: str) -> Iterator[Path]:
+    """The files on this machine that a source may stand for."""
+    parts = urlsplit(source)
+    place = unquote(parts.path) if parts.scheme == "file" else source
+    yield Path(place)
+    if glob.has_magic(place):
+        yield from map(Path, glob.iglob(place, recursive=True))  # noqa: PTH207 - with ** as manifests take it
+
+
+def _files_of_settings(settings: Settings) -> Iterator[Path]:
+    """Files that settings name and that are read: secrets, addresses, certificates."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Path) and name not in OUTPUTS:
+            yield value
+
+
+def _ledger(settings: Settings) -> Iterator[Path]:
+    if "://" not in settings.ledger:
+        yield Path(settings.ledger)
+        return
+    from batcher.ledger import ledger_path  # 20 MiB, which only a URL needs
+
+    with contextlib.suppress(BatcherError):  # the command says so if it needs one
+        yield ledger_path(settings.ledger)

@@ -1,0 +1,208 @@
+"""Files that are written: what must not be written over, and files that appear whole or not at all.
+
+Every place that opens a file of the user's for writing calls :func:`check_target` first. The command line
+says with :func:`protect` which files the process reads and keeps. Files are compared by inode, so that
+links of either kind and other spellings of a path make no difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from batcher.errors import SettingsError
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+
+_COMPANION = re.compile(r"(-wal|-shm|-journal|(\.[a-z]+)?\.lock|\.reserve)$", re.IGNORECASE)
+"""What the name of a file beside a ledger adds to the ledger's."""
+
+_COMPANIONS = ("-wal", "-shm", "-journal", ".lock", ".track.lock", ".fetch.lock", ".reserve")
+
+_MOST_NAME_BYTES = 200
+"""Of a file's name that its temporary file repeats; a name has 255 at most."""
+
+_STDIN, _STDOUT = 0, 1
+
+_LEDGER = "the ledger itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """Files that no output may replace."""
+
+    ledgers: tuple[Path, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    stdin_is_input: bool = False
+
+    def owner(self, target: _File) -> str | None:
+        """Say what a file is that must not be written; None for any other."""
+        for ledger in self.ledgers:
+            if target.is_the_same(_File.at(ledger)):
+                return _LEDGER
+            if any(target.is_the_same(_File.at(one)) for one in _beside(ledger)):
+                return f"a file that belongs to the ledger {ledger}"
+        if any(target.is_the_same(_File.at(one)) for one in self.inputs):
+            return "a file that this command reads"
+        if self.stdin_is_input and target.is_the_same(_File.of_descriptor(_STDIN)):
+            return "the file that this command reads from stdin"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file, or a place where there is none yet."""
+
+    place: str
+    identity: tuple[int, int] | None
+    """Device and inode; None where there is no regular file."""
+    exists: bool
+
+    @classmethod
+    def at(cls, path: Path) -> _File:
+        """The file of a path, links followed."""
+        try:
+            found = path.stat()
+        except (OSError, ValueError):
+            return cls(os.path.realpath(path).casefold(), None, exists=False)
+        return cls(str(path), _identity(found), exists=True)
+
+    @classmethod
+    def of_descriptor(cls, descriptor: int) -> _File:
+        """The file behind an open descriptor."""
+        try:
+            return cls("", _identity(os.fstat(descriptor)), exists=True)
+        except OSError:
+            return cls("", None, exists=True)
+
+    def is_the_same(self, other: _File) -> bool:
+        """Whether writing the one would write the other."""
+        if self.exists or other.exists:
+            return self.identity is not None and self.identity == other.identity
+        return self.place == other.place
+
+
+_protected = Protected()
+
+
+def protect(files: Protected) -> None:
+    """Say what the command under way reads and keeps; takes the place of what was said before."""
+    global _protected
+    _protected = files
+
+
+def check_target(target: Path, named: str, *, may_be_database: bool = False) -> None:
+    """Refuse to write over the ledger, its companions, an input, or any database.
+
+    Args:
+        target: the file to be written.
+        named: the option that names it, for the message.
+        may_be_database: a copy of a ledger may replace an older one.
+
+    Raises:
+        SettingsError: it must not be written.
+    """
+    file = _File.at(target)
+    # By inode first: closing a ledger that is in use, even only after a look, would drop its locks.
+    what = _protected.owner(file) or _owner_by_name(target)
+    if what is None and file.identity is not None and not may_be_database and _is_database(target):
+        what = "an SQLite database"
+    if what is not None:
+        place = "" if not target.is_symlink() else f" (a link to {os.path.realpath(target)})"
+        raise SettingsError(
+            f"{named} {target}{place}: this is {what}, and writing here would destroy it; name another file"
+        )
+
+
+def check_stdout() -> None:
+    """Refuse a stdout that the shell has directed into the ledger or an input.
+
+    Raises:
+        SettingsError: it is one of them.
+    """
+    if sys.stdout is None:
+        return
+    file = _File.of_descriptor(_STDOUT)
+    what = _protected.owner(file) if file.identity is not None else None
+    if what is not None:
+        raise SettingsError(f"stdout goes into {what}; direct it into another file")
+
+
+@contextmanager
+def written_whole(
+    place: Path, named: str, *, mode: int | None = None, beside: Path | None = None
+) -> Iterator[BinaryIO]:
+    """Write a file beside its place, sync it, and rename it: no reader sees half of it.
+
+    Args:
+        place: the file; one that is there is replaced.
+        named: the option that names it, for the message.
+        mode: its permissions; None leaves them to the umask.
+        beside: where to write it meanwhile; None takes a name that nothing has.
+
+    Raises:
+        SettingsError: the place must not be written.
+        OSError: it cannot be written; nothing stays behind.
+    """
+    check_target(place, named)
+    if beside is None:
+        name = place.name.encode("utf-8", "surrogateescape")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
+        beside = place.with_name(f".{name}.{secrets.token_hex(4)}")
+    else:
+        beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        beside.replace(place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def _identity(found: os.stat_result) -> tuple[int, int] | None:
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _beside(ledger: Path) -> Iterable[Path]:
+    """A ledger's companions, beside the name it was given and beside the file itself."""
+    names = dict.fromkeys((str(ledger), os.path.realpath(ledger)))
+    return (Path(f"{name}{end}") for name in names for end in _COMPANIONS)
+
+
+def _owner_by_name(target: Path) -> str | None:
+    """Say that a file belongs to a database beside it, whichever that is."""
+    place = Path(os.path.realpath(target))
+    if not (added := _COMPANION.search(place.name)):
+        return None
+    database = place.with_name(place.name[: added.start()])
+    file = _File.at(database)
+    if file.identity is None:
+        return None
+    owner = _protected.owner(file)  # first, as above
+    is_ledger = owner == _LEDGER
+    if is_ledger or (owner is None and _is_database(database)):
+        return f"a file that belongs to the {'ledger' if is_ledger else 'database'} {database}"
+    return None
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+    except OSError:
+        return False

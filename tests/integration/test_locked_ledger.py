@@ -1,0 +1,253 @@
+"""A ledger locked for long by another process: what follows it waits, and long work of ours leaves gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+from support.callbacks import SECRET_GIVEN, post, sealed
+from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from test_listen import snapshot
+
+from batcher.ledger import open_for_writing, verify
+from batcher.model.submission import State
+
+Manifest = Callable[..., Path]
+
+PATIENCE_S = 1
+"""How long a statement waits for a lock in the processes of these tests."""
+
+_QUICK = (
+    "from batcher.ledger import opening; "
+    f"opening.BUSY_TIMEOUT_S = {PATIENCE_S}; "
+    "from batcher.cli.app import app; app()"
+)
+
+_HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+connection.execute("ROLLBACK")
+"""
+
+
+@asynccontextmanager
+async def held(ledger: Path) -> AsyncIterator[Callable[[], None]]:
+    """Lock a ledger for writing in another process; what is yielded lets go of it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _HOLDER, str(ledger)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"held\n"
+    stdin = process.stdin
+    try:
+        yield lambda: stdin.write(b"\n")
+    finally:
+        stdin.close()
+        await process.wait()
+
+
+@asynccontextmanager
+async def started(
+    cli: Cli, *args: str, env: dict[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command whose statements wait for a lock only shortly; killed if it has not ended."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _QUICK, *args),
+        cwd=cli.folder,
+        env=cli.env | (env or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process, words: str) -> str:
+    """The next line of stderr with these words in it; everything up to the end when there is none."""
+    assert process.stderr is not None
+    lines = []
+    async with asyncio.timeout(30):
+        while line := (await process.stderr.readline()).decode():
+            lines.append(line)
+            if words in line:
+                return line
+    raise AssertionError("".join(lines))
+
+
+async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
+    cli: Cli, manifest: Manifest
+) -> None:
+    """Neither ends while the file is locked; once it is free the callback is on record and the tasks end."""
+    ledger = cli.folder / "batcher.db"
+    async with serving(cli):
+        assert (await cli.run(manifest(tencent_ids(5)), *PICTURES)).code == 0
+        left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
+        async with started(cli, "listen", "--port", "0", env=SECRET_GIVEN | left_out) as listener:
+            url = (await said(listener, "Listening")).split()[3]
+            async with held(ledger) as let_go, started(cli, "track", "--progress", "none") as tracker:
+                posting = asyncio.create_task(post(url, sealed(snapshot())))
+                await said(tracker, "another program has locked the file; waiting")
+                await said(listener, "another program has locked the file; waiting")
+                assert not posting.done()
+                let_go()
+                _, words = await tracker.communicate()
+                assert tracker.returncode == 0, words.decode()
+                assert (await posting)[0] == 200
+            listener.send_signal(signal.SIGTERM)
+            await listener.communicate()
+            assert listener.returncode == 143
+        assert query(ledger, "SELECT count(*) FROM callbacks") == [(1,)]
+        assert query(ledger, "SELECT count(*) FROM tasks WHERE state = 'finished'") == [(5,)]
+
+
+async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, manifest: Manifest) -> None:
+    """A signal ends the waiting, whether or not the other program ever lets go."""
+    async with serving(cli):
+        assert (await cli.run(manifest(tencent_ids(2)), *PICTURES)).code == 0
+        async with held(cli.folder / "batcher.db"), started(cli, "track", "--progress", "none") as tracker:
+            await said(tracker, "another program has locked the file; waiting")
+            tracker.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                await tracker.communicate()
+            assert tracker.returncode == 143
+
+
+async def test_track_goes_on_after_a_vacuum_beside_it(cli: Cli, manifest: Manifest) -> None:
+    """A vacuum says that others wait; the tracker follows what is submitted afterwards."""
+    ledger = cli.folder / "batcher.db"
+    finished = "SELECT count(*) FROM tasks WHERE state = 'finished'"
+    async with serving(cli):
+        assert (await cli.run(manifest(tencent_ids(2)), *PICTURES)).code == 0
+        async with started(cli, "track", "--follow", "--progress", "none") as tracker:
+            await until(lambda: query(ledger, finished) == [(2,)])
+            done = await cli("ledger", "vacuum")
+            assert (done.code, "track, listen and fetch wait" in done.stderr) == (0, True), done.stderr
+            assert (await cli.run(manifest(tencent_ids(4)), *PICTURES)).code == 0
+            await until(lambda: query(ledger, finished) == [(4,)])
+            tracker.send_signal(signal.SIGTERM)
+            await tracker.communicate()
+            assert tracker.returncode == 143
+        assert (await cli("ledger", "verify")).stdout == ""
+
+
+def with_failed(ledger: Path, n: int) -> None:
+    """Add failed submissions to a ledger, every third of them with a code of its own."""
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.executescript(f"""
+            INSERT OR IGNORE INTO parameters VALUES (1, 'Tencent', 'SampleSnapshot', '10', '', '');
+            INSERT INTO loads (id, source, path, columns, started_at_ms, ended_at_ms, rows, new)
+                VALUES (900, 'big.csv', '/srv/big.csv', '["file_id"]', 1, 2, {n}, {n});
+            INSERT INTO runs (id, started_at_ms, pid, host, version, rate_per_s, ended_at_ms, exit_code)
+                VALUES (900, 1, 1, 'archive', '0', 20, 2, 1);
+            WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {n})
+            INSERT INTO submissions
+                (id, file_id, parameters_id, state, code, run_id, attempts, tries_busy, load_id, line)
+                SELECT 1000000 + n, 'r' || n, 1, 'failed', iif(n % 3, 1, 1000), 900, 1, 5, 900, n
+                FROM numbers;
+            INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, outcome, decision, code)
+                SELECT id, 1, 900, 1, 'answer', 'failed', code FROM submissions WHERE id > 1000000;
+            INSERT INTO tallies (state, code, run_id, coded, n) SELECT 'failed', code, 900, 1, count(*)
+                FROM submissions WHERE id > 1000000 GROUP BY code;
+        """)  # noqa: S608 - numbers of ours
+
+
+@asynccontextmanager
+async def rows_by_transaction() -> AsyncIterator[Counter[int]]:
+    """How many submissions each transaction of this process has changed."""
+    changed: Counter[int] = Counter()
+    number = 0
+
+    def executed(_connection: object, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
+        if statement.startswith("UPDATE submissions"):
+            changed[number] += cursor.rowcount
+
+    def committed(_connection: object) -> None:
+        nonlocal number
+        number += 1
+
+    event.listen(Engine, "after_cursor_execute", executed)
+    event.listen(Engine, "commit", committed)
+    try:
+        yield changed
+    finally:
+        event.remove(Engine, "after_cursor_execute", executed)
+        event.remove(Engine, "commit", committed)
+
+
+@pytest.mark.parametrize(("codes", "moved"), [((), 9_000), ((1000,), 3_000)])
+async def test_retry_of_many_moves_them_in_small_transactions(
+    tmp_path: Path, codes: tuple[int, ...], moved: int
+) -> None:
+    """However many are put back, no transaction is long, and the tallies follow each."""
+    path = tmp_path / "batcher.db"
+    async with await open_for_writing(path):
+        pass
+    with_failed(path, 9_000)
+    async with await open_for_writing(path) as ledger, rows_by_transaction() as changed:
+        assert await ledger.retry([State.FAILED], codes) == moved
+    assert sum(changed.values()) == moved
+    assert max(changed.values()) <= 2_000
+    assert list(verify(path, lambda *_: None)) == []
+
+
+async def test_retry_that_is_cut_short_goes_on_with_the_rest(tmp_path: Path) -> None:
+    """What was moved stays moved, the ledger is whole, and the same call moves the others."""
+    path = tmp_path / "batcher.db"
+    async with await open_for_writing(path):
+        pass
+    with_failed(path, 9_000)
+    pending = "SELECT count(*) FROM submissions WHERE state = 'pending'"
+    async with await open_for_writing(path) as ledger:
+        async with rows_by_transaction() as changed:
+            retrying = asyncio.create_task(ledger.retry([State.FAILED]))
+            await until(lambda: bool(changed))
+            retrying.cancel()
+            await asyncio.wait([retrying])
+        [(some,)] = query(path, pending)
+        assert 0 < some < 9_000
+        assert await ledger.retry([State.FAILED]) == 9_000 - some
+    assert list(verify(path, lambda *_: None)) == []
+
+
+async def test_callbacks_are_taken_while_a_retry_of_many_goes_on(cli: Cli, manifest: Manifest) -> None:
+    """Every callback that comes meanwhile is answered and on record."""
+    ledger = cli.folder / "batcher.db"
+    async with serving(cli):
+        assert (await cli.run(manifest(tencent_ids(2)), *PICTURES, *FAST)).code == 0
+        with_failed(ledger, 60_000)
+        left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
+        async with started(cli, "listen", "--port", "0", env=SECRET_GIVEN | left_out) as listener:
+            url = (await said(listener, "Listening")).split()[3]
+            async with started(cli, "retry") as retrying:
+                ending = asyncio.create_task(retrying.communicate())
+                answers = []
+                while not ending.done():
+                    answers.append((await post(url, sealed(snapshot())))[0])
+                _, words = await ending
+                assert (retrying.returncode, b"60,000 submissions" in words) == (0, True), words.decode()
+            assert set(answers) == {200}
+            listener.send_signal(signal.SIGTERM)
+            await listener.communicate()
+        assert query(ledger, "SELECT count(*) FROM callbacks") == [(len(answers),)]
+        assert json.loads((await cli("status", "--json")).stdout)["submissions"]["pending"] == 60_000
+        assert (await cli("ledger", "verify")).stdout == ""
