@@ -31,6 +31,7 @@ from batcher.errors import (
     SettingsError,
 )
 from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
     LedgerReader,
@@ -186,9 +187,10 @@ class LedgerView:
 class Ledger(LedgerView):
     """A ledger to load, run and read, until closed this program's alone. Made by :func:`open_ledger`."""
 
-    def __init__(self, ledger: RunLedger) -> None:
+    def __init__(self, ledger: RunLedger, wait_s: float | None = None) -> None:
         super().__init__(ledger)
         self._ledger = ledger
+        self._wait_s = wait_s
         self._at_work: str | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -255,14 +257,18 @@ class Ledger(LedgerView):
             SettingsError: settings, account or endpoint cannot be used; all of them are named.
             ManifestError: a manifest cannot be used; nothing was sent.
             BindingError: the ledger belongs to another AppId or kind of endpoint.
-            LedgerBusy: this program is loading or running this ledger already.
+            LedgerBusy: this program is loading or running this ledger already; or another program on this
+                machine, on another ledger, uses the limit of the AppId.
             LedgerError: the ledger cannot be used, or not be read any more after the run.
         """
         settings, how = settings or RunSettings(), how or ReadOptions()
         service = usable_service(account, endpoint, timeout_s, settings)
         listener = _Listener(tell)
+        key = LimitKey.of(account.app_id, Action.SUBMIT, service.endpoint)
+        sender = Sender.of(self.path, "a program that uses the library", settings.rate_per_s)
         with self._working("a run"):
             async with (
+                admitted(key, sender, wait_s=self._wait_s),
                 _prepared(manifests, how) as prepared,
                 ready_run(self._ledger, service, settings, prepared, how, tell=listener.tell) as ready,
             ):
@@ -350,7 +356,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
 
     Args:
         path: its file.
-        wait_s: how long to wait for another run that holds it.
+        wait_s: how long to wait for another run that holds it, and for one that uses the AppId's limit.
 
     Raises:
         LedgerBusy: another run holds it.
@@ -358,7 +364,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
     """
     place = ledger_path(os.fspath(path))
     lock = await take_lock(place, LockClient("a program that uses the library", wait_s or None))
-    ledger = Ledger(await open_for_writing(place, lock))
+    ledger = Ledger(await open_for_writing(place, lock), wait_s or None)
     try:
         yield ledger
     finally:

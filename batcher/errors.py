@@ -7,6 +7,7 @@
     ├── ManifestError        a manifest cannot be used (as a whole; a bad row is a value, not an error)
     ├── BindingError         the ledger belongs to another AppId or kind of endpoint
     ├── LedgerBusy           another run holds the ledger: wait for it
+    │   └── LimitBusy        another run on this machine uses the limit of the AppId: wait for it
     ├── Refused              the service refuses us as a whole, or a question however often it is asked
     ├── UnreadableCallback   a body that is no callback: refuse it
     ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
@@ -51,6 +52,10 @@ class LedgerBusy(BatcherError):
     """Another process holds the ledger's lock."""
 
     exit_code = 5
+
+
+class LimitBusy(LedgerBusy):
+    """Another run on this machine, on another ledger, uses the limit of the AppId."""
 
 
 class Refused(BatcherError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from functools import partial
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
@@ -74,15 +76,20 @@ class Confirmer:
         ledger: where they are; stays open.
         client: the service; None leaves the asking to somebody else.
         tell: told of every doubt that was looked into.
+        limit: counts polls together with others'; a limit of its own when not given.
     """
 
     def __init__(
-        self, ledger: CallbackLedger, client: PollClient | None, tell: OnEvent = ignore_event
+        self,
+        ledger: CallbackLedger,
+        client: PollClient | None,
+        tell: OnEvent = ignore_event,
+        limit: SlidingWindow | None = None,
     ) -> None:
         self._ledger = ledger
         self._client = client
         self._tell = tell
-        self._pacer = Pacer(CHECKS_PER_S, asyncio.get_running_loop().time)
+        self._pacer = Pacer(CHECKS_PER_S, asyncio.get_running_loop().time, window=limit)
 
     async def confirm_due(self) -> int:
         """Look at everything that is due, once; returns at how much.
@@ -130,10 +137,13 @@ class Confirmer:
 
 @asynccontextmanager
 async def doubts_confirmed(
-    ledger: CallbackLedger, client: PollClient, tell: OnEvent = ignore_event
+    ledger: CallbackLedger,
+    client: PollClient,
+    tell: OnEvent = ignore_event,
+    limit: SlidingWindow | None = None,
 ) -> AsyncIterator[None]:
     """Confirm what a listener without an account has left, before the block and while it goes on."""
-    confirmer = Confirmer(ledger, client, tell)
+    confirmer = Confirmer(ledger, client, tell, limit)
 
     async def go_on() -> None:
         with contextlib.suppress(LedgerError):  # who follows tasks meets the same, and says so
@@ -159,6 +169,7 @@ class Confirmation:
         ledger: stays open.
         client: the service, stays open; None leaves what only it can say to ``batcher track``.
         rate_per_s: polls per second at most.
+        limit: counts polls together with others'.
         tell: told of outages and of doubts that were looked into.
         warn: told what hinders it.
     """
@@ -169,11 +180,13 @@ class Confirmation:
         client: PollClient | None,
         rate_per_s: float,
         *,
+        limit: SlidingWindow | None = None,
         tell: OnEvent,
         warn: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._client = client
+        self._limit = limit
         self._rate_per_s = max(rate_per_s - CHECKS_PER_S, CHECKS_PER_S)
         self._tell = tell
         self._warn = warn
@@ -191,7 +204,7 @@ class Confirmation:
                 group.create_task(self._poll(self._client), name="callback-poller")
 
     async def _look_again(self) -> None:
-        confirmer = Confirmer(self._ledger, self._client, self._tell)
+        confirmer = Confirmer(self._ledger, self._client, self._tell, self._limit)
         while True:
             self._came.clear()
             try:
@@ -206,7 +219,8 @@ class Confirmation:
     async def _poll(self, client: PollClient) -> None:
         settings = TrackSettings(self._rate_per_s, concurrency=8, follow=True)
         while True:
-            tracker = Tracker(ClaimedTasks(self._ledger), client, settings, tell=self._tell)
+            pacer = Pacer(settings.rate_per_s, time.monotonic, window=self._limit)
+            tracker = Tracker(ClaimedTasks(self._ledger), client, settings, pacer=pacer, tell=self._tell)
             ended = await tracker.run()
             pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
             self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")

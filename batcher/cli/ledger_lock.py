@@ -6,12 +6,15 @@ Between such commands and the ledger. A signal ends the waiting at once; nothing
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
+from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.ledger import LedgerLock, LockClient, Purpose, take_lock
 
 
@@ -41,3 +44,37 @@ async def lock_for(
         lock.release()
         raise Interrupted(f"{path}: stopped before anything began", signals.code)
     return lock
+
+
+@asynccontextmanager
+async def place_of_run(
+    app_id: int, path: Path, settings: Settings, console: Console, waited_s: float
+) -> AsyncIterator[None]:
+    """Hold a place among the runs of this machine that share the AppId's limit, waiting for it if need be.
+
+    Args:
+        app_id: whose limit it is.
+        path: the ledger.
+        settings: of the run.
+        console: told of the waiting.
+        waited_s: how long the run has waited for the ledger: ``--wait-lock`` holds for both together.
+
+    Raises:
+        LimitBusy: other runs use the limit.
+        Interrupted: a signal came while waiting.
+    """
+    key = LimitKey.of(app_id, Action.SUBMIT, settings.endpoint)
+    sender = Sender.of(path, "batcher run", settings.rate)
+    async with AsyncExitStack() as stack:
+        with Interruptible() as signals:
+            try:
+                await stack.enter_async_context(
+                    admitted(key, sender, wait_s=settings.wait_lock, waited_s=waited_s, tell=console.say)
+                )
+            except asyncio.CancelledError:
+                if signals.code is None:
+                    raise
+                raise Interrupted("stopped while waiting for another run", signals.code) from None
+        if signals.code is not None:
+            raise Interrupted("stopped before anything began", signals.code)
+        yield

@@ -17,6 +17,7 @@ from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.errors import SettingsError
+from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.submission import Archive
 from batcher.zego.client import Account, ZegoClient
@@ -31,7 +32,7 @@ _UNITS_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 *
 
 @asynccontextmanager
 async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[ZegoClient, RetryingQuery]]:
-    """A client and what asks by it, at a pace of its own: the service counts searches by themselves.
+    """A client and what asks by it, within the limit of searches, which the service counts by themselves.
 
     Raises:
         SettingsError: AppId or ServerSecret are missing.
@@ -42,7 +43,8 @@ async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[Ze
     async with ZegoClient(
         settings.endpoint, account, timeout_s=settings.timeout, connections=SPARE_CONNECTIONS
     ) as client:
-        yield client, RetryingQuery(Pacer(settings.rate, time.monotonic), console.tell)
+        limit = window_for(LimitKey.of(app_id, Action.SEARCH, settings.endpoint), settings.rate)
+        yield client, RetryingQuery(Pacer(settings.rate, time.monotonic, window=limit), console.tell)
 
 
 def archive_of(vendor: str | None) -> Archive:

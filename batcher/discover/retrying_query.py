@@ -36,6 +36,7 @@ from batcher.flowcontrol.retry_policy import (
 )
 from batcher.model.events import OnEvent, OutageBegan, OutageOver, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
+from batcher.submit.governor import said_by
 from batcher.zego.client import Wire
 
 _T = TypeVar("_T")
@@ -119,7 +120,7 @@ class RetryingQuery:
             case Answer():
                 return self._after_answer(outcome, asking)
             case HttpRefusal(http_status=429 | 503):
-                self._pacer.slow_down(outcome.retry_after_s)
+                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
                 return self._jitter(FIRST_BACKOFF_S)
             case HttpRefusal() | ReplyLost() | NotSent():
                 return self._counted(asking, BUSY_TRIES, outcome.detail)

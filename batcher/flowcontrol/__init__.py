@@ -1,1 +1,1 @@
-"""Flow control: when a request may leave, whether it is sent again, and for how long."""
+"""Flow control: when to send, when to hold still, and what an outcome says about the service."""

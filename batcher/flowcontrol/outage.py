@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from batcher.model.outcome import Answer, Outcome
@@ -26,8 +27,8 @@ SUSPECT_PAUSE_S = 2.0
 class Prober(Protocol):
     """What the governor needs of the client."""
 
-    async def probe(self) -> Outcome:
-        """Make the harmless call."""
+    async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
+        """Make the harmless call; ``may_leave`` is asked just before its first byte."""
 
 
 def halt_reason(answer: Answer) -> str:

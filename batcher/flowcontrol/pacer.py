@@ -1,18 +1,20 @@
-"""The pacer: when the next request may leave, and how it listens to the service.
+"""The pacer: when the next request may leave, and how it reacts to the service's refusals.
 
 Mechanism and policy stand apart. :class:`Pace` says how many requests a second are right just now; it is
 pure and knows no waiting. :class:`Pacer` makes turns of it with a token bucket (aiolimiter) that holds
 hardly more than one token, so that requests leave evenly spaced: a bucket of 20 lets 20 go at once *and*
 refills meanwhile, 39 in one second. The little more than one is what a late timer may catch up, so that
-lateness does not add up to a slower pace.
+lateness does not add up to a slower pace. :class:`SlidingWindow` counts what leaves, at the moment it leaves:
+several pacers may share one, and one window may share its count with other processes.
 
 Why the pace ends near the limit without knowing how the service counts: a margin below the limit keeps
 evenly spaced requests within any second, sliding or aligned. Where the network bunches them all the same,
 a refusal says so, and costs two things: one turn is left out at once, so that the second which was full can
 empty (a refused call may count as well, and would hold it full), and the pace falls by little, by more
-when refusals crowd, which is how a neighbour on the same AppId shows. It is regained slowly at first, since
-what was refused just now would be refused again, and faster the longer nothing was refused, since then the
-neighbour has gone.
+when refusals crowd, which is how a neighbour on the same AppId shows. How fast it is regained depends on the
+share of recent calls that were refused. Isolated refusals cost next to nothing: waiting for them costs more
+calls than they do. Where a noticeable share is refused the pace is regained slowly, since what was refused
+just now would be refused again, and faster the longer nothing was refused, since then the neighbour has gone.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
@@ -43,78 +46,204 @@ LATE_S = 0.02
 """A request that leaves so long after its turn has had to wait for something, and others with it."""
 
 AHEAD_S = 0.02
-"""How long before its instant an attempt may begin, so that a slow disk does not bunch requests."""
+"""How long before its instant an attempt may begin on a fast disk, so that commits do not bunch requests."""
+
+LONGEST_BEGIN_S = 0.5
+"""How long before its instant an attempt begins at most, however slow the disk is."""
+
+BEGIN_MEMORY = 0.98
+"""How much of the slowest begin counts after each further one: a stall of the disk is remembered briefly."""
+
+SLOWED = 0.995
+"""Of the cap: a pace below it is called slow."""
+
+TOO_OFTEN = "too often"
+"""What the service says to a call that comes too soon after others."""
 
 _PATIENCE_PER_S = 50.0
 """Above this pace the wait for a turn is too short to be worth interrupting."""
 
 
+# -- the policy ------------------------------------------------------------------------------------------
+
+
+def cut_of(crowd: int, pace_per_s: float) -> float:
+    """The share of the pace that a refusal takes off.
+
+    Args:
+        crowd: other refusals within the last second.
+        pace_per_s: requests a second.
+    """
+    return min(Pace.CUT + crowd / max(pace_per_s, 1.0), Pace.LARGEST_CUT)
+
+
+def regain_per_s(quiet_s: float, refused_share: float) -> float:
+    """The share of the cap that is regained each second.
+
+    Args:
+        quiet_s: since the last refusal.
+        refused_share: the refused part of recent calls.
+    """
+    brisk = Pace.BRISK * (1 - refused_share / Pace.BEARABLE)
+    return max(brisk, Pace.REGAIN) + Pace.HASTE * max(0.0, quiet_s - Pace.CAUTIOUS_S) ** 2
+
+
+def why_slow(refusals: Counter[str]) -> str:
+    """Why a pace is below its cap, in words."""
+    if not refusals:
+        return "an earlier run was told that calls come too often"
+    said = [
+        f"said {_times(n)} that calls come too often" if what == TOO_OFTEN else f"answered {what} {_times(n)}"
+        for what, n in refusals.most_common()
+    ]
+    return f"the service {' and '.join(said)}"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n:,} times"
+
+
+def places_in_line(rate_per_s: float, begin_s: float) -> int:
+    """How many attempts may be begun and wait for their turn: as many as leave while one begins.
+
+    Args:
+        rate_per_s: requests a second.
+        begin_s: how long it takes to begin an attempt, commit included.
+    """
+    begun_meanwhile = math.floor(rate_per_s * min(begin_s, LONGEST_BEGIN_S) + 0.5)
+    return max(1 + begun_meanwhile, math.floor(rate_per_s * AHEAD_S))
+
+
+# -- counting what leaves --------------------------------------------------------------------------------
+
+
 class Turn:
-    """Leave to send one request."""
+    """Leave to send one request.
 
-    __slots__ = ("at",)
+    Args:
+        probe: it may leave while turns are held back.
+    """
 
-    def __init__(self, at: float) -> None:
+    __slots__ = ("at", "probe")
+
+    def __init__(self, at: float = -math.inf, *, probe: bool = False) -> None:
         self.at = at
-        """Monotonic seconds at which it leaves."""
+        """Monotonic seconds at which it leaves; -inf before it is counted."""
+        self.probe = probe
+
+
+class Elsewhere(Protocol):
+    """A count that others share, such as other processes."""
+
+    def enter(self, at: float, instead_of: float) -> float:
+        """Count a request that leaves now, if there is room.
+
+        Args:
+            at: monotonic seconds.
+            instead_of: the moment at which the same request was counted before; -inf when it was not.
+
+        Returns:
+            How long to wait before asking again; nothing or less when it is counted.
+        """
+
+    def move(self, before: float, at: float) -> None:
+        """Correct the moment of a request that is counted already."""
 
 
 class SlidingWindow:
     """The last requests that left, as many as the limit allows in a second, and how long that must take.
 
     It goes by the moment in which a request really left: one that was late moves its successors, not the
-    distance to them.
+    distance to them. All pacers of one Action in a command share one.
 
     Args:
         rate_per_s: the limit; above 200 a second timers are too coarse to keep such distances.
         clock: monotonic seconds.
+        elsewhere: a count that has to have room, too.
     """
 
-    def __init__(self, rate_per_s: float, clock: Callable[[], float]) -> None:
+    COUNTED_PER_S = 200
+
+    def __init__(
+        self, rate_per_s: float, clock: Callable[[], float], elsewhere: Elsewhere | None = None
+    ) -> None:
         self._clock = clock
-        limit = max(1, round(rate_per_s)) if rate_per_s <= 200 else 0
-        self._lasts_s = limit / rate_per_s * (1 + MARGIN)
+        self._elsewhere = elsewhere
+        self._limit = max(1, round(rate_per_s)) if rate_per_s <= self.COUNTED_PER_S else 0
+        self._lasts_s = self._limit / rate_per_s * (1 + MARGIN)
         self._least_s = (1 - CATCH_UP_TURNS) / rate_per_s
-        self._turns: deque[Turn] = deque(maxlen=limit)
+        self._turns: deque[Turn] = deque(maxlen=self._limit)
 
-    def wait_s(self) -> float:
-        """How long the next one has to wait; nothing or less when it may leave."""
-        if not self._turns:
-            return 0.0
-        wait_s = self._turns[-1].at + self._least_s - self._clock()
-        if len(self._turns) == self._turns.maxlen:
-            wait_s = max(wait_s, self._turns[0].at + self._lasts_s - self._clock())
-        return wait_s
+    def enter(self, turn: Turn) -> float:
+        """Count a turn at this moment, if there is room; one that was counted before counts anew.
 
-    def enter(self) -> Turn:
-        """One leaves now."""
-        turn = Turn(self._clock())
-        self._turns.append(turn)
-        return turn
-
-    def withdraw(self, turn: Turn) -> None:
-        """One has not left after all, or not yet."""
+        Returns:
+            How long to wait before asking again; nothing or less when it is counted.
+        """
         with contextlib.suppress(ValueError):
             self._turns.remove(turn)
+        now = self._clock()
+        wait_s = self._wait_s(now)
+        if wait_s <= 0 and self._elsewhere is not None:
+            wait_s = self._elsewhere.enter(now, turn.at)
+        if wait_s <= 0:
+            turn.at = now
+            self._turns.append(turn)
+        return wait_s
+
+    def leave(self, turn: Turn) -> bool:
+        """The request of a turn leaves now; False when that is so late that it has to enter again."""
+        now = self._clock()
+        if now - turn.at > LATE_S:
+            return False
+        if self._elsewhere is not None:
+            self._elsewhere.move(turn.at, now)
+        turn.at = now
+        return True
+
+    def _wait_s(self, now: float) -> float:
+        if not self._turns:
+            return 0.0
+        wait_s = self._turns[-1].at + self._least_s - now
+        if len(self._turns) == self._limit:
+            wait_s = max(wait_s, self._turns[0].at + self._lasts_s - now)
+        return wait_s
+
+
+# -- the mechanism ---------------------------------------------------------------------------------------
 
 
 class _AdmissionQueue(AbstractAsyncContextManager[None]):
-    """So many at once, and nobody before being admitted."""
+    """The queue before the next turns: a number of places, and nobody before being admitted."""
 
     def __init__(self, places: int, admitted: Callable[[], Awaitable[None]]) -> None:
+        self._wanted = self._made = places
         self._places = asyncio.Semaphore(places)
         self._admitted = admitted
+
+    def resize(self, places: int) -> None:
+        """Have so many places; surplus ones vanish as they are left."""
+        self._wanted = places
+        while self._made < places:
+            self._made += 1
+            self._places.release()
 
     async def __aenter__(self) -> None:
         await self._places.acquire()
         try:
             await self._admitted()
         except BaseException:
-            self._places.release()
+            self._leave()
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._places.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._made > self._wanted:
+            self._made -= 1
+        else:
+            self._places.release()
 
 
 class Pacer:
@@ -123,32 +252,46 @@ class Pacer:
     Args:
         rate_per_s: the limit; the pace stays a margin below it.
         clock: monotonic seconds.
-        start_per_s: the pace that an earlier run has learned.
+        start_share: the share of its pace that an earlier run has learned.
+        age_s: how long ago that was.
+        window: counts what leaves, together with other pacers; a window of its own when not given.
     """
 
     def __init__(
-        self, rate_per_s: float, clock: Callable[[], float], start_per_s: float | None = None
+        self,
+        rate_per_s: float,
+        clock: Callable[[], float],
+        start_share: float | None = None,
+        *,
+        age_s: float = 0.0,
+        window: SlidingWindow | None = None,
     ) -> None:
         self.rate_per_s = rate_per_s
-        self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_per_s)
+        self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_share, age_s)
         self._clock = clock
         self._held_until = 0.0
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._stopped = asyncio.Event()
         self._left_out = 0
-        self._line = _AdmissionQueue(max(1, math.floor(rate_per_s * AHEAD_S)), self.admitted)
-        self._window = SlidingWindow(rate_per_s, clock)
+        self._begin_s = 0.0
+        self._line = _AdmissionQueue(places_in_line(rate_per_s, 0.0), self.admitted)
+        self._window = window or SlidingWindow(rate_per_s, clock)
         self._bucket_per_s = 0.0
         self._bucket = AsyncLimiter(1)
 
     def line(self) -> AbstractAsyncContextManager[None]:
         """Be among the next to get a turn: here an attempt may begin, since it has hardly to wait any more.
 
-        There is one place in the line at 20/s and more at rates where one begin after another would be too
-        slow; while turns are held back nobody is let in.
+        There is one place in the line at 20/s, more where a disk is so slow that one begin after another
+        would set the pace, and more at rates where any disk is; while turns are held back nobody is let in.
         """
         return self._line
+
+    def begun_within(self, seconds: float) -> None:
+        """An attempt has begun in the line, and that took so long."""
+        self._begin_s = max(seconds, self._begin_s * BEGIN_MEMORY)
+        self._line.resize(places_in_line(self.rate_per_s, self._begin_s))
 
     async def admitted(self) -> None:
         """Wait while turns are held back."""
@@ -169,35 +312,36 @@ class Pacer:
         now = self._clock()
         if abs(self.pace.per_s(now) - self._bucket_per_s) > 0.001 * self._bucket_per_s:
             await self._pour(now)  # this turn's token is taken already: no turn is won or lost
-        await self._room()
-        return None if self.held or self.stopped else self._window.enter()
+        turn = Turn()
+        return turn if await self._enter(turn) else None
 
     async def leave(self, turn: Turn) -> bool:
         """The request of a turn is about to leave, perhaps late: its connection had to be made first.
 
-        One that is late stands in line again, since many that waited for a stalled network would else leave
-        together.
+        It counts at this moment. One that is late waits for room again, since many that waited for a stalled
+        network would else leave together. Every request asks this just before its first byte, probes too.
 
         Returns:
             False when turns are held back or stopped by now: it must not leave.
         """
-        if self._clock() - turn.at > LATE_S:
-            self._window.withdraw(turn)
-            await self._room()
-            turn = self._window.enter()
-        turn.at = self._clock()
-        return not self.held and not self.stopped
+        if self._window.leave(turn):
+            return self._may_leave(turn)
+        return await self._enter(turn)
 
-    async def probe_turn(self) -> bool:
-        """Wait for an instant to send a probe, which may leave while turns are held; False when stopped."""
+    async def probe_turn(self) -> Turn | None:
+        """Wait for an instant to send a probe, which may leave while turns are held; None when stopped."""
         await self._instant()
-        await self._room()
-        self._window.enter()
-        return not self.stopped
+        turn = Turn(probe=True)
+        return turn if await self._enter(turn) else None
 
-    def slow_down(self, retry_after_s: float | None = None) -> None:
-        """The service said "too frequent", and perhaps for how long it wants to hear nothing."""
-        if self.pace.refused(self._clock()):
+    def slow_down(self, retry_after_s: float | None = None, said: str = TOO_OFTEN) -> None:
+        """The service refused a call for its pace.
+
+        Args:
+            retry_after_s: for how long it wants no calls.
+            said: what it said, such as ``HTTP 503``.
+        """
+        if self.pace.refused(self._clock(), said):
             self._left_out += 1
         if retry_after_s:
             self.hold(retry_after_s)
@@ -243,10 +387,23 @@ class Pacer:
         """The pace at this moment."""
         return self.pace.per_s(self._clock())
 
-    async def _room(self) -> None:
-        """Wait until the window has room for one more, or until stopped."""
-        while (wait_s := self._window.wait_s()) > 0 and not await self.stopped_within(wait_s):
-            pass
+    @property
+    def why_slow(self) -> str | None:
+        """Why the pace is below the cap; None when it is not."""
+        if self.held:
+            return "the service asked for a pause"
+        return why_slow(self.pace.refusals) if self.pace.share(self._clock()) < SLOWED else None
+
+    async def _enter(self, turn: Turn) -> bool:
+        """Wait until the window has room and count the turn; False when it must not be sent any more."""
+        while self._may_leave(turn):
+            if (wait_s := self._window.enter(turn)) <= 0:
+                return True
+            await self.stopped_within(wait_s)
+        return False
+
+    def _may_leave(self, turn: Turn) -> bool:
+        return not self.stopped and (turn.probe or not self.held)
 
     async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
         """A new bucket for the pace of this moment, which holds so many tokens at first."""

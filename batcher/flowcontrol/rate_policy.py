@@ -3,65 +3,90 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
+
+from batcher.flowcontrol.pacer import TOO_OFTEN, cut_of, regain_per_s
 
 
 class Pace:
-    """How many requests a second are right, as the service's refusals tell.
+    """The right number of requests a second, judged by the service's refusals; a share of the cap.
 
     The numbers were found by simulation against limits of 20/s that count a sliding or an aligned second,
-    with refused calls counted or not, under exponential jitter of 0, 5 and 20 ms, and with a neighbour that
-    comes and goes.
+    with refused calls counted or not, under exponential jitter of 0, 5 and 20 ms, with a neighbour that
+    comes and goes, and with refusals by chance of 0.2 to 2 % of all calls.
 
     Args:
-        cap_per_s: what is never exceeded.
-        start_per_s: what an earlier run has learned; None begins at the cap.
+        cap_per_s: the pace never exceeds it.
         now: monotonic seconds.
+        start_share: the share of its cap that an earlier run has learned; None begins at the cap.
+        age_s: how long ago that was: the share ages as in a run without refusals.
     """
 
     CUT = 0.02
     """What one refusal takes off."""
     CUT_EVERY_S = 0.2
-    """Refusals of one full second arrive together and are heard as one."""
+    """Refusals of one full second arrive together and count as one."""
     LARGEST_CUT = 0.3
+    BEARABLE = 0.02
+    """The share of refused calls that is borne without slowing down for long."""
+    MEMORY_S = 20.0
+    """How long a call counts as recent."""
+    BRISK = 0.01
+    """Of the cap, regained per second while hardly any call is refused."""
     REGAIN = 0.0008
-    """Of the cap, regained per second, each second."""
+    """Of the cap, regained per second while more calls are refused than are bearable."""
     HASTE = 5e-7
     """Of the cap, regained more for the square of the seconds without a refusal beyond the first twenty."""
     CAUTIOUS_S = 20.0
     FLOOR = 0.01
     """Of the cap: it never gets slower, since only a request can find out that the limit is back."""
 
-    def __init__(self, cap_per_s: float, now: float, start_per_s: float | None = None) -> None:
+    def __init__(
+        self, cap_per_s: float, now: float, start_share: float | None = None, age_s: float = 0.0
+    ) -> None:
         self.cap_per_s = cap_per_s
-        self.refusals = 0
-        self._per_s = max(min(start_per_s or cap_per_s, cap_per_s), self.FLOOR * cap_per_s)
-        self._updated_at = now
-        self._refused_at = now - self.CAUTIOUS_S
+        self.refusals: Counter[str] = Counter()
+        """How often the service refused a call, by what it said."""
+        self._share = max(min(start_share or 1.0, 1.0), self.FLOOR)
+        self._updated_at = now - age_s
+        self._refused_at = now - (age_s if start_share else self.CAUTIOUS_S)
         self._cut_at = -math.inf
-        self._recent: deque[float] = deque()
+        self._last_second: deque[float] = deque()
+        self._recent = self.BEARABLE * self._recent_calls if start_share else 0.0
+
+    def share(self, now: float) -> float:
+        """The pace at this moment as a share of the cap."""
+        seconds, self._updated_at = now - self._updated_at, now
+        if seconds > 0:
+            self._recent *= math.exp(-seconds / self.MEMORY_S)
+            regained = regain_per_s(now - self._refused_at, self._recent / self._recent_calls) * seconds
+            self._share = min(1.0, self._share + regained)
+        return self._share
 
     def per_s(self, now: float) -> float:
         """The pace at this moment; never above the cap."""
-        seconds, self._updated_at = now - self._updated_at, now
-        if self._per_s < self.cap_per_s and seconds > 0:
-            quiet_s = max(0.0, now - self._refused_at - self.CAUTIOUS_S)
-            regained = self.cap_per_s * (self.REGAIN + self.HASTE * quiet_s**2) * seconds
-            self._per_s = min(self.cap_per_s, self._per_s + regained)
-        return self._per_s
+        return self.share(now) * self.cap_per_s
 
-    def refused(self, now: float) -> bool:
-        """The service said "too frequent"; returns whether the pace was cut for it."""
+    def refused(self, now: float, said: str = TOO_OFTEN) -> bool:
+        """A call was refused; returns whether the pace was cut for it.
+
+        Args:
+            now: monotonic seconds.
+            said: what the service said, in a word or two.
+        """
         pace = self.per_s(now)
-        self.refusals += 1
+        self.refusals[said] += 1
         self._refused_at = now
-        self._recent.append(now)
-        while self._recent[0] < now - 1.0:
-            self._recent.popleft()
+        self._last_second.append(now)
+        while self._last_second[0] < now - 1.0:
+            self._last_second.popleft()
         if now - self._cut_at < self.CUT_EVERY_S:
             return False
-        crowd = (len(self._recent) - 1) / max(pace, 1.0)
-        cut = min(self.CUT + crowd, self.LARGEST_CUT)
-        self._per_s = max(pace * (1 - cut), self.FLOOR * self.cap_per_s)
+        self._recent += 1
+        self._share = max(self._share * (1 - cut_of(len(self._last_second) - 1, pace)), self.FLOOR)
         self._cut_at = now
         return True
+
+    @property
+    def _recent_calls(self) -> float:
+        return max(self._share * self.cap_per_s, 1.0) * self.MEMORY_S

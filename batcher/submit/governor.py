@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from batcher.flowcontrol.outage import (
     FIRST_PROBE_S,
@@ -22,7 +23,7 @@ from batcher.flowcontrol.outage import (
     Prober,
     halt_reason,
 )
-from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.pacer import TOO_OFTEN, Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import NotSubmitted, OnEvent, OutageBegan, OutageOver, Rejected, SendingPaused
 from batcher.model.outcome import (
@@ -117,7 +118,7 @@ class Governor:
             case Decision.HALT, Answer():
                 self._halt(halt_reason(outcome))
             case Decision.SLOW_DOWN, Answer() | HttpRefusal():
-                self._pacer.slow_down(outcome.retry_after_s)
+                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
             case Decision.PROBE, _:
                 await self._suspect_credentials()
             case _, NotSent() | ReplyLost() if self._silent >= SILENT_CALLS and _is_silence(outcome):
@@ -128,15 +129,7 @@ class Governor:
         """Why the pace is below the cap; None when it is not."""
         if self.waiting_for:
             return self.waiting_for
-        pace = self._pacer.pace
-        if self._pacer.held:
-            return "the service asked for a pause"
-        if pace.per_s(self._clock()) < 0.995 * pace.cap_per_s:
-            if pace.refusals:
-                often = "once" if pace.refusals == 1 else f"{pace.refusals:,} times"
-                return f"the service said {often} that calls come too often"
-            return "an earlier run was told that calls come too often"
-        return None
+        return self._pacer.why_slow
 
     def _count_failures(self, disposition: Disposition) -> None:
         if disposition.state in (State.PENDING, State.SENDING):
@@ -184,7 +177,7 @@ class Governor:
                 case Answer() if kind_of(outcome.code) is CodeKind.HALT:
                     self._halt(halt_reason(outcome))
                 case HttpRefusal(http_status=429 | 503):
-                    self._pacer.slow_down(outcome.retry_after_s)
+                    self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
                 case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
                     self._pacer.slow_down(outcome.retry_after_s)
                 case NotSent() | ReplyLost() if _is_silence(outcome):
@@ -208,8 +201,8 @@ class Governor:
         self._pacer.pause()
         self._tell(waiting)
         try:
-            while not await self._pacer.stopped_within(pause_s) and await self._pacer.probe_turn():
-                if judge(await self._client.probe()):
+            while not await self._pacer.stopped_within(pause_s) and (turn := await self._pacer.probe_turn()):
+                if judge(await self._client.probe(partial(self._pacer.leave, turn))):
                     return True
                 pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
             return False
@@ -233,3 +226,9 @@ def _not_submitted(settlement: Settlement) -> NotSubmitted:
     said = f"code {outcome.code} {outcome.message}"
     request_id = outcome.vendor_request_id or outcome.request_id
     return kind(settlement.claim.file_id, decision, said, outcome.code, request_id)
+
+
+def said_by(refusal: Answer | HttpRefusal) -> str:
+    """What a refusal for the pace says, for the pacer."""
+    is_busy = isinstance(refusal, HttpRefusal) and refusal.http_status == 503
+    return "HTTP 503" if is_busy else TOO_OFTEN

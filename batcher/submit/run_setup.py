@@ -7,7 +7,8 @@ nothing, listens to no signal, and changes nothing of the process that others sh
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.machine_limit import Action, LimitKey, why_unshared, window_for
+from batcher.flowcontrol.pacer import MARGIN, Pacer
 from batcher.ledger import RunLedger
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
@@ -141,7 +144,8 @@ async def ready_run(
     """
     await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
-    warnings = ledger.prepare_run(figures(await ledger.tallies()).open)
+    key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
+    warnings = [*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key)]
     told, last = await ledger.last_told_run(), await ledger.last_run()
     newest_load = await ledger.newest_load()
     async with ZegoClient(
@@ -156,13 +160,39 @@ async def ready_run(
             settings,
             prepared,
             version=__version__,
-            learned_pace_per_s=last.pace_per_s if last and last.why_slow else None,
+            pacer=_pacer(key, settings, last),
             tell=tell,
             settled=settled,
             window=window,
             cut_off=cut_off,
         )
         yield ReadyRun(runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, newest_load)
+
+
+def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:
+    """The pacer of a run, which begins with what the last one has learned of the service."""
+    window = window_for(key, settings.rate_per_s)
+    share, age_s = learned_from(last, datetime.now(UTC))
+    return Pacer(settings.rate_per_s, time.monotonic, share, age_s=age_s, window=window)
+
+
+def _unshared(key: LimitKey) -> Iterator[str]:
+    if why := why_unshared(key):
+        yield (
+            f"other programs on this machine that use AppId {key.app_id} are not seen, and each counts its "
+            f"calls alone ({why}): run one at a time"
+        )
+
+
+def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
+    """The share of its pace that the last run was slowed down to, if it was, and how many seconds ago.
+
+    A killed run has noted its pace at some time after its start.
+    """
+    if last is None or last.pace_per_s is None or not last.why_slow:
+        return None, 0.0
+    ago_s = (now - (last.ended_at or last.started_at)).total_seconds()
+    return last.pace_per_s * (1 + MARGIN) / last.rate_per_s, max(ago_s, 0.0)
 
 
 def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> ServiceAccess:

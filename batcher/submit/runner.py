@@ -91,7 +91,7 @@ class Runner:
         settings: how the run goes.
         prepared: the manifests to load while sending goes on.
         version: of this program, for the record.
-        learned_pace_per_s: the pace at which an earlier run ended.
+        pacer: gives turns to requests; one at the settings' rate when not given.
         tell: told of what happens as it happens.
         settled: called with every settlement once it is judged, for whoever counts.
         window: when the run has to end; when not given it opens as the run begins, as the settings say.
@@ -106,7 +106,7 @@ class Runner:
         prepared: Sequence[Prepared] = (),
         *,
         version: str,
-        learned_pace_per_s: float | None = None,
+        pacer: Pacer | None = None,
         tell: OnEvent = ignore_event,
         settled: Callable[[Settlement], None] | None = None,
         window: Deadline | None = None,
@@ -125,7 +125,7 @@ class Runner:
         self._late = cut_off
         self._clock = clock
         self._rng = rng or random.Random()
-        self._pacer = Pacer(settings.rate_per_s, clock, learned_pace_per_s)
+        self._pacer = pacer or Pacer(settings.rate_per_s, clock)
         self._governor = Governor(
             self._pacer,
             client,

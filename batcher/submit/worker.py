@@ -58,6 +58,9 @@ class Turns(Protocol):
     def line(self) -> AbstractAsyncContextManager[None]:
         """Be among the next to get a turn."""
 
+    def begun_within(self, seconds: float) -> None:
+        """An attempt has begun in the line, and that took so long."""
+
     @property
     def held(self) -> bool:
         """Whether turns are held back at this moment."""
@@ -162,8 +165,9 @@ class Worker:
                 if claim is None:
                     return None
                 self._upcoming = self._begin(claim)
-            claim, begun = self._upcoming
+            asked_at, (claim, begun) = time.monotonic(), self._upcoming
             if await begun:
+                self._pacer.begun_within(time.monotonic() - asked_at)
                 return claim
             self._upcoming = None
             self._claims.done(claim)

@@ -40,6 +40,7 @@ from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
 from batcher.model.submission import SubmissionId, TaskId, Vendor
 from batcher.model.task import TaskReport
+from batcher.submit.governor import said_by
 from batcher.track.poll_policy import (
     BELIEVED_AFTER_S,
     GIVE_UP_S,
@@ -115,6 +116,7 @@ class Tracker:
         book: the ledger, opened beside a run; stays open.
         client: the service; stays open.
         settings: how tasks are followed.
+        pacer: gives turns to polls; one at the settings' rate when not given.
         sending: a run goes on in this process: there will be more tasks until :meth:`sending_ended`.
         window: when it ends at the latest.
         tell: told of outages.
@@ -129,6 +131,7 @@ class Tracker:
         client: PollClient,
         settings: TrackSettings,
         *,
+        pacer: Pacer | None = None,
         sending: bool = False,
         window: Deadline | None = None,
         tell: OnEvent = ignore_event,
@@ -145,7 +148,7 @@ class Tracker:
         self._polled = polled
         self._clock = clock
         self._rng = rng or random.Random()
-        self._pacer = Pacer(settings.rate_per_s, clock)
+        self._pacer = pacer or Pacer(settings.rate_per_s, clock)
         self._wall_ahead_s = wall() - clock()
         self._sending = sending
         self._agenda = Agenda(book, self._now_ms, lambda: not (self._sending or settings.follow))
@@ -263,11 +266,7 @@ class Tracker:
     def _why_slow(self) -> str | None:
         if self._waiting_for:
             return self._waiting_for
-        if self._pacer.held:
-            return "the service asked for a pause"
-        if self._pacer.pace.refusals and self._pacer.pace_per_s < 0.995 * self._pacer.pace.cap_per_s:
-            return "the service said that polls come too often"
-        return None
+        return self._pacer.why_slow
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         """Let one worker's fault stop the tracker in order, and not what else goes on in this process."""
@@ -346,7 +345,7 @@ class Tracker:
         self._proven = self._proven or isinstance(outcome, TaskReport)
         match outcome:
             case HttpRefusal(http_status=429 | 503):
-                self._pacer.slow_down(outcome.retry_after_s)
+                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
             case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
                 self._pacer.slow_down(outcome.retry_after_s)
             case Answer() if self._halts(outcome):
@@ -407,8 +406,9 @@ class Tracker:
         self._pacer.pause()
         self._tell(waiting)
         try:
-            while not await self._pacer.stopped_within(pause_s) and await self._pacer.probe_turn():
-                outcome = await self._client.describe(task.task_id, task.vendor)
+            while not await self._pacer.stopped_within(pause_s) and (turn := await self._pacer.probe_turn()):
+                on_wire = Wire(partial(self._pacer.leave, turn))
+                outcome = await self._client.describe(task.task_id, task.vendor, on_wire)
                 self._sent += not isinstance(outcome, NotSent)
                 if self._polled is not None:
                     self._polled(outcome)

@@ -6,6 +6,8 @@ to do next; how a call goes is the matter of :mod:`batcher.zego.transport`.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, TaskId, Vendor
 from batcher.model.task import TaskReport
@@ -30,15 +32,17 @@ class ZegoClient(Caller):
         """
         return await self._call(wire.encoded_call(file_id, asked), asked.vendor, on_wire or Wire())
 
-    async def probe(self, seen: CallTrace | None = None) -> Outcome:
+    async def probe(
+        self, may_leave: Callable[[], Awaitable[bool]] | None = None, *, seen: CallTrace | None = None
+    ) -> Outcome:
         """Make the harmless call: code 2 means that credentials and endpoint are well.
 
         Args:
+            may_leave: asked just before its first byte.
             seen: filled in with what was met on the way.
         """
-        return await self._call(
-            wire.encoded(wire.harmless()), None, Wire(seen=seen, alone=True), self._probe_timeout
-        )
+        on_wire = Wire(may_leave, seen=seen, alone=True)
+        return await self._call(wire.encoded(wire.harmless()), None, on_wire, self._probe_timeout)
 
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None

@@ -9,13 +9,15 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from batcher.cli.commands.check_findings import CheckFinding, Severity, fail, ok, skip, warn
 from batcher.config.settings import Settings
+from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
+from batcher.flowcontrol.pacer import Pacer, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
@@ -50,8 +52,8 @@ async def look_at_network(settings: Settings, account: Account | None) -> list[C
         name = await _look_up(settings.endpoint, client.proxy)
         if name.level is Severity.FAIL:
             return [name, *(skip(about, _NOT_WELL) for about in ("connection", "TLS", "clock", "call"))]
-        seen = CallTrace()
-        outcome = await client.probe(seen)
+        seen, may_leave = CallTrace(), _counted(settings, account)
+        outcome = await client.probe(may_leave, seen=seen)
         findings = [
             name,
             connection_finding(settings.endpoint, client.proxy, seen, outcome),
@@ -64,12 +66,21 @@ async def look_at_network(settings: Settings, account: Account | None) -> list[C
             return [*findings, skip("call", _NOT_WELL)]
         for _ in range(1, CALLS):
             if isinstance(outcome, Answer) and outcome.clock_corrected:
-                outcome = await client.probe()  # signed by the service's clock now
+                outcome = await client.probe(may_leave)  # signed by the service's clock now
             if not _is_busy(outcome):
                 break
             await asyncio.sleep(PAUSE_S)
-            outcome = await client.probe()
+            outcome = await client.probe(may_leave)
         return [*findings, call_finding(outcome)]
+
+
+def _counted(settings: Settings, account: Account | None) -> Callable[[], Awaitable[bool]] | None:
+    """Waits for room within the limit that runs on this machine share; None where there is no account."""
+    if account is None:
+        return None
+    key = LimitKey.of(account.app_id, Action.SUBMIT, settings.endpoint)
+    pacer = Pacer(LIMIT_PER_S, time.monotonic, window=window_for(key, LIMIT_PER_S))
+    return lambda: pacer.leave(Turn(probe=True))
 
 
 async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding:

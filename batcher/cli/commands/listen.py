@@ -29,6 +29,8 @@ from batcher.config.account import account_of, callback_secret_of, has_account
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
 from batcher.errors import BindingError, SettingsError
+from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
+from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
 from batcher.ledger import ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
@@ -147,7 +149,8 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             )
             client = await stack.enter_async_context(calls)
         said = _Said(console)
-        confirmation = Confirmation(ledger, client, settings.rate, tell=said, warn=console.warn)
+        limit = _limit(settings, account)
+        confirmation = Confirmation(ledger, client, settings.rate, limit=limit, tell=said, warn=console.warn)
         acceptance = Acceptance(
             secret,
             settings.listen_max_age,
@@ -172,6 +175,12 @@ def _account(settings: Settings, console: Console) -> Account | None:
     app_id, secret = account_of(settings)
     console.redaction.learn(secret)
     return Account(app_id, secret, settings.is_test)
+
+
+def _limit(settings: Settings, account: Account | None) -> SlidingWindow | None:
+    if account is None:
+        return None
+    return window_for(LimitKey.of(account.app_id, Action.POLL, settings.endpoint), settings.rate)
 
 
 def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -16,7 +17,7 @@ from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed, closing_of
 from batcher.cli.command import announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import prepare_manifests, tune_process
-from batcher.cli.ledger_lock import lock_for
+from batcher.cli.ledger_lock import lock_for, place_of_run
 from batcher.cli.metrics_server import measured, recorded_if_not_begun
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
@@ -136,10 +137,11 @@ async def run_manifests(
     if not manifests and not path.exists():
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     service = ServiceAccess(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
-    waiting = settings if cut_off else _waiting_within(window, settings)
+    waiting, began = settings if cut_off else _waiting_within(window, settings), time.monotonic()
     async with (
         _lock_of_tracking(path, waiting, console),
         await open_for_writing(path, await lock_for("run", path, waiting, console)) as ledger,
+        _place_of_run(app_id, path, waiting, console, began, sends=cut_off is None),
         measured(settings, ledger, console) as measures,
         ready_run(
             ledger,
@@ -212,6 +214,15 @@ async def put_back(
 def _waiting_within(window: Deadline, settings: Settings) -> Settings:
     """The settings of a run that waits for the ledger no longer than it may last."""
     return settings.model_copy(update={"wait_lock": min(settings.wait_lock, max(window.left_s, 0.0))})
+
+
+def _place_of_run(
+    app_id: int, path: Path, waiting: Settings, console: Console, began: float, *, sends: bool
+) -> AbstractAsyncContextManager[None]:
+    """The place of a run that sends, waited for as long as is left of the waiting for the ledger."""
+    if not sends:
+        return nullcontext()
+    return place_of_run(app_id, path, waiting, console, time.monotonic() - began)
 
 
 # What follows tasks comes in where that is wanted: it would make every run begin later.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from batcher.config.settings import Settings
 from batcher.errors import BindingError, LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
+from batcher.flowcontrol.pacer import Pacer
 from batcher.ledger import LedgerReader, Purpose, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
@@ -131,13 +134,13 @@ async def track_tasks(
     window = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
     account = Account(app_id, secret, settings.is_test)
     with await lock_for("track", path, settings, console, Purpose.TRACKING):
-        async with _opened(settings, account, path, console) as (ledger, client):
+        async with _opened(settings, account, path, console) as (ledger, client, pacer):
             await _check_binding(ledger, settings, app_id)
             if again:
                 asked_again = await ledger.ask_again()
                 console.say(f"{count(asked_again, 'unknown task')} asked about again.")
             chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
-            tracker = Tracker(ledger, client, chosen, window=window, tell=console.tell)
+            tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, tell=console.tell)
             _listen_to_signals(tracker, console)
             tune_process()
             async with watch_tasks(tracker, ledger, console, settings.progress):
@@ -199,11 +202,12 @@ async def followed(
     polled: Callable[[TaskReport | NotReported], None] | None,
 ) -> AsyncIterator[Following]:
     """Follow tasks while the block goes on; whoever leaves it early stops that, too."""
-    async with _opened(settings, account, path, console) as (ledger, client):
+    async with _opened(settings, account, path, console) as (ledger, client, pacer):
         tracker = Tracker(
             ledger,
             client,
             _track_settings(settings),
+            pacer=pacer,
             sending=True,
             window=window,
             tell=console.tell,
@@ -241,15 +245,16 @@ def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
 @asynccontextmanager
 async def _opened(
     settings: Settings, account: Account, path: Path, console: Console
-) -> AsyncIterator[tuple[TaskLedger, ZegoClient]]:
+) -> AsyncIterator[tuple[TaskLedger, ZegoClient, Pacer]]:
+    limit = window_for(LimitKey.of(account.app_id, Action.POLL, settings.endpoint), settings.rate)
     async with (
         await CallbackLedger.open(path, console.tell) as ledger,
         ZegoClient(
             settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
         ) as client,
-        doubts_confirmed(ledger, client, console.tell),
+        doubts_confirmed(ledger, client, console.tell, limit),
     ):
-        yield ledger, client
+        yield ledger, client, Pacer(settings.rate, time.monotonic, window=limit)
 
 
 def _track_settings(settings: Settings) -> TrackSettings:

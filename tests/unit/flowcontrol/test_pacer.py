@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.flowcontrol.pacer import AHEAD_S, Pacer, Turn
+from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, SlidingWindow, Turn, places_in_line
 
 LIMIT = 20.0
 
@@ -349,3 +349,140 @@ def test_a_worker_cancelled_in_the_line_leaves_its_place() -> None:
         return await second
 
     assert run_virtually(stand()) is True
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "begin_s", "expected"),
+    [
+        (20, 0.0, 1),
+        (20, 0.02, 1),
+        (20, 0.06, 2),
+        (20, 0.2, 5),
+        (20, LONGEST_BEGIN_S, 11),
+        (20, 3600.0, 11),
+        (1, 0.2, 1),
+        (2000, 0.001, 40),
+        (2000, 0.1, 201),
+    ],
+)
+def test_places_in_line_by_rate_and_begin(rate_per_s: float, begin_s: float, expected: int) -> None:
+    """As many attempts begin ahead as leave while one begins, and not more than half a second's."""
+    assert places_in_line(rate_per_s, begin_s) == expected
+
+
+def test_line_beside_a_slow_disk_widens_and_narrows_again() -> None:
+    """Begins of 200 ms do not set the pace; once they are fast, one attempt is begun ahead."""
+
+    async def run() -> tuple[list[float], int]:
+        pacer = Pacer(LIMIT, now_s)
+        instants: list[float] = []
+        standing = most = 0
+        begin_s = 0.2
+
+        async def work(n: int) -> None:
+            nonlocal standing, most
+            while len(instants) < n:
+                async with pacer.line():
+                    standing += 1
+                    most = max(most, standing)
+                    await asyncio.sleep(begin_s)
+                    pacer.begun_within(begin_s)
+                    if await pacer.turn():
+                        instants.append(now_s())
+                    standing -= 1
+
+        await asyncio.gather(*(work(400) for _ in range(64)))
+        assert 4 <= most <= 6
+        begin_s, slow = 0.001, list(instants)
+        await asyncio.gather(*(work(700) for _ in range(64)))
+        most = 0
+        await asyncio.gather(*(work(800) for _ in range(64)))
+        return slow, most
+
+    slow, most = run_virtually(run())
+    assert rate_of(slow[40:]) >= 19.5
+    assert most_in_a_second(slow) <= LIMIT
+    assert most == 1
+
+
+@pytest.mark.parametrize("late_s", [0.3, 0.9, 1.4, 2.5])
+def test_probe_that_leaves_late_counts_when_it_leaves(late_s: float) -> None:
+    """A probe whose connection took its time is no 21st request of the second in which it leaves."""
+
+    async def run() -> list[float]:
+        pacer = Pacer(LIMIT, now_s)
+        left: list[float] = []
+
+        async def send(turn: Turn, wait_s: float) -> None:
+            await asyncio.sleep(wait_s)
+            if await pacer.leave(turn):
+                left.append(now_s())
+
+        async def work() -> None:
+            while len(left) < 100:
+                async with pacer.line():
+                    turn = await pacer.turn()
+                if turn is not None:
+                    await send(turn, 0.0)
+
+        workers = [asyncio.create_task(work()) for _ in range(64)]
+        await asyncio.sleep(1.5)
+        pacer.pause()
+        turn = await pacer.probe_turn()
+        assert turn is not None
+        probing = asyncio.create_task(send(turn, late_s))
+        await asyncio.sleep(0.2)
+        pacer.resume()  # by somebody else: a probe that is under way does not hold turns back by itself
+        await asyncio.gather(probing, *workers)
+        return sorted(left)
+
+    assert most_in_a_second(run_virtually(run())) <= LIMIT
+
+
+def test_probe_may_leave_while_turns_are_held_back() -> None:
+    """A probe is what ends a pause; after a stop it must not leave either."""
+
+    async def run() -> list[bool]:
+        pacer = Pacer(LIMIT, now_s)
+        pacer.pause()
+        probe = await pacer.probe_turn()
+        assert probe is not None
+        await asyncio.sleep(5)
+        held = await pacer.leave(probe)
+        pacer.stop()
+        return [held, await pacer.leave(probe), await pacer.probe_turn() is None]
+
+    assert run_virtually(run()) == [True, False, True]
+
+
+@pytest.mark.parametrize("rates", [(20, 1), (20, 20), (10, 20), (20, 20, 20)])
+def test_pacers_that_share_a_window_keep_one_limit(rates: tuple[float, ...]) -> None:
+    """Pacers of one Action together stay below the limit, near to it, and each gets its part."""
+
+    async def run() -> list[list[float]]:
+        window = SlidingWindow(LIMIT, now_s)
+
+        async def work(pacer: Pacer, left: list[float]) -> None:
+            while now_s() < began + 30:
+                async with pacer.line():
+                    turn = await pacer.turn()
+                assert turn is not None
+                if next(numbers) % 20 == 0:  # its connection has to be made first
+                    await asyncio.sleep(0.3)
+                assert await pacer.leave(turn)
+                left.append(now_s())
+
+        began, flows, numbers = now_s(), [list[float]() for _ in rates], itertools.count()
+        async with asyncio.TaskGroup() as group:
+            for rate_per_s, left in zip(rates, flows, strict=True):
+                pacer = Pacer(rate_per_s, now_s, window=window)
+                for _ in range(32):
+                    group.create_task(work(pacer, left))
+        return [[at for at in left if at < began + 30] for left in flows]
+
+    flows = run_virtually(run())
+    together = sorted(itertools.chain(*flows))
+    assert most_in_a_second(together) <= LIMIT
+    assert rate_of(together) >= 18.5
+    fair = min(LIMIT / len(rates), *rates)
+    assert min(map(len, flows)) >= 0.6 * fair * 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from support.virtual_time import run_virtually
@@ -45,8 +45,9 @@ class Probed:
         self.outcomes = list(outcomes)
         self.probes = 0
 
-    async def probe(self) -> Outcome:
+    async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
         """The next outcome."""
+        assert may_leave is None or await may_leave()
         self.probes += 1
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 

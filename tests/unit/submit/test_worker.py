@@ -36,6 +36,9 @@ class HeldAfterOne:
         """Nobody has to wait."""
         return nullcontext()
 
+    def begun_within(self, seconds: float) -> None:
+        """Of no interest."""
+
     async def turn(self) -> Turn | None:
         """At once."""
         return Turn(time.monotonic())

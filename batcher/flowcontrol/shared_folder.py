@@ -1,0 +1,165 @@
+"""A folder that all processes of this machine share, of whatever user; for small files that coordinate them.
+
+On Linux it lies in ``/dev/shm``: local, writable for everybody, empty after a start of the machine, and the
+same one for services with a temporary folder of their own. Elsewhere it lies in ``/tmp``. ``TMPDIR`` does not
+count: two users have two.
+
+Other users may write there, so nothing in it is trusted: links are not followed, a file with a second name
+or with other content is left alone, and what is read only decides about waiting. Files may vanish at any
+time (systemd removes those of a user who has logged out), so their users open them again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FOLDER = "batcher-limits"
+MAGIC = b"batcher1"
+"""How each of our files begins."""
+
+FOR_EVERYBODY = 0o1777
+"""As /tmp itself: everybody adds files, and removes only their own."""
+
+MOST_BYTES = 8192
+SWEPT_AFTER_S = 600.0
+"""A file that was not written for so long coordinates nothing any more."""
+SWEPT_AT_ONCE = 100
+
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def shared_folders() -> tuple[Path, ...]:
+    """Where the folder may lie, the best place first."""
+    return tuple(Path(place) / FOLDER for place in ("/dev/shm", "/tmp") if os.path.isdir(place))  # noqa: PTH112
+
+
+@contextmanager
+def opened_folder(places: tuple[Path, ...]) -> Iterator[int]:
+    """A descriptor of the first folder that can be used, made where there is none.
+
+    Raises:
+        OSError: there is none.
+    """
+    problem: OSError = FileNotFoundError("this machine has no shared folder")
+    for place in places:
+        try:
+            folder = _open_folder(place)
+        except OSError as exc:
+            problem = exc
+            continue
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+        return
+    raise problem
+
+
+def _open_folder(place: Path) -> int:
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(0o700)
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+    try:
+        about = os.fstat(folder)
+        if about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) != FOR_EVERYBODY:
+            os.fchmod(folder, FOR_EVERYBODY)  # not by mkdir: the umask would take rights away
+        elif not about.st_mode & stat.S_ISVTX or not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(f"{place} is not a folder that everybody may write")
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def open_file(folder: int, name: str, *, writing: bool, mode: int = 0o666) -> int:
+    """Open one of our files.
+
+    Args:
+        folder: a descriptor.
+        name: within it.
+        writing: make it where there is none; else it must be there.
+        mode: of a new one.
+
+    Raises:
+        FileNotFoundError: there is none to read.
+        OSError: it cannot be used, or is not ours.
+    """
+    while True:
+        try:
+            file = os.open(name, (os.O_RDWR if writing else os.O_RDONLY) | _FLAGS, dir_fd=folder)
+        except FileNotFoundError:
+            if not writing:
+                raise
+            with contextlib.suppress(FileExistsError):
+                return create_file(folder, name, mode)
+            continue
+        try:
+            _check(file, name)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+
+def create_file(folder: int, name: str, mode: int) -> int:
+    """Make a file.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: it cannot be made.
+    """
+    file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode, dir_fd=folder)
+    os.fchmod(file, mode)
+    return file
+
+
+def _check(file: int, name: str) -> None:
+    about = os.fstat(file)
+    begins = os.pread(file, len(MAGIC), 0) if stat.S_ISREG(about.st_mode) else b"-"
+    if about.st_nlink > 1 or about.st_size > MOST_BYTES or begins not in (b"", MAGIC):
+        raise PermissionError(f"{name} is not a file of batcher")
+
+
+def is_named(file: int, folder: int, name: str) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    about = os.fstat(file)
+    return (there.st_dev, there.st_ino) == (about.st_dev, about.st_ino)
+
+
+def try_lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock a file if nobody else has; the lock vanishes with the process."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def sweep(folder: int) -> None:
+    """Remove some of the files that coordinate nothing any more."""
+    long_ago = time.time() - SWEPT_AFTER_S
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for _, entry in zip(range(SWEPT_AT_ONCE), entries, strict=False):
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime < long_ago:
+                    _remove_unlocked(folder, entry.name)
+
+
+def _remove_unlocked(folder: int, name: str) -> None:
+    file = open_file(folder, name, writing=False)
+    try:
+        if try_lock(file):
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(file)
