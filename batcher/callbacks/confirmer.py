@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported
+from batcher.model.outcome import HELD_BACK, Answer, NotReported
+from batcher.model.submission import TaskId, Vendor
 from batcher.model.task import Effect, TaskReport
 from batcher.track.poll_policy import NO_TASK
 from batcher.track.tracker import PollClient, Tracker, TrackSettings
@@ -37,6 +40,8 @@ FIRST_CHECKS_S = 10.0
 """How long following tasks waits for doubts at its beginning: each that is settled is one more task."""
 LATER_S = 30.0
 """How long until the service is asked again that could not be asked."""
+LATEST_S = 3600.0
+"""The longest such wait, for a task whose polls are refused again and again."""
 HALTED_S = 600.0
 """How long until a service is asked again that refuses us as a whole."""
 
@@ -89,7 +94,12 @@ class Confirmer:
         self._ledger = ledger
         self._client = client
         self._tell = tell
-        self._pacer = Pacer(CHECKS_PER_S, asyncio.get_running_loop().time, window=limit)
+        self._clock = asyncio.get_running_loop().time
+        self._pacer = Pacer(CHECKS_PER_S, self._clock, window=limit)
+        self._guard = Guard(self._pacer, halt=self._halt, clock=self._clock)
+        self._halted_until = 0.0
+        self._refused: Counter[int] = Counter()
+        self._known_task: tuple[TaskId, Vendor] | None = None
 
     async def confirm_due(self) -> int:
         """Look at everything that is due, once; returns at how much.
@@ -98,21 +108,38 @@ class Confirmer:
             LedgerError: it cannot be recorded.
         """
         looked = await self._ledger.look_again()
-        checks = await self._ledger.to_check(CHECKED_AT_ONCE) if self._client is not None else []
+        if self._client is None or self._clock() < self._halted_until:
+            return looked
+        checks = await self._ledger.to_check(CHECKED_AT_ONCE)
         for check in checks:
-            await self._check(check)
+            await self._check(check, self._client)
         return looked + len(checks)
 
-    async def _check(self, check: Check) -> None:
+    async def _check(self, check: Check, client: PollClient) -> None:
         async with self._pacer.line():
             turn = await self._pacer.turn()
-        if turn is None or self._client is None:
+        if turn is None or self._clock() < self._halted_until:
             return
-        on_wire = Wire(partial(self._pacer.leave, turn))
-        outcome = await self._client.describe(check.task_id, check.vendor, on_wire)
+        on_wire, asked_at = Wire(partial(self._pacer.leave, turn)), self._clock()
+        outcome = await client.describe(check.task_id, check.vendor, on_wire)
+        waited_s = self._clock() - asked_at
         effect = await self._judged(check, outcome)
         if effect is not None and effect is not Effect.CHECKED:
             self._tell(ClaimChecked(check.task_id, effect))
+        if isinstance(outcome, TaskReport):
+            self._known_task = check.task_id, check.vendor
+        await self._guard.heed(
+            outcome,
+            partial(_probe, client, *(self._known_task or (check.task_id, check.vendor))),
+            about=check.id,
+            name=f"task {check.task_id}",
+            waited_s=waited_s,
+            of_row=self._refused[check.id] > 1,
+        )
+
+    def _halt(self, reason: str) -> None:
+        del reason  # the tracker beside it says so
+        self._halted_until = self._clock() + HALTED_S
 
     async def _judged(self, check: Check, outcome: TaskReport | NotReported) -> Effect | None:
         """Record what the service says; None when it could not be asked."""
@@ -122,25 +149,31 @@ class Confirmer:
         if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
             return await self._ledger.deny(check)
         if outcome is not HELD_BACK:
-            await self._ledger.put_off(check, self._later_s(outcome))
+            self._refused[check.id] += 1
+            await self._ledger.put_off(check, _later_s(outcome, self._refused[check.id]))
         return None
 
-    def _later_s(self, outcome: NotReported) -> float:
-        delay_s = getattr(outcome, "retry_after_s", None)
-        if isinstance(outcome, HttpRefusal) or (
-            isinstance(outcome, Answer) and kind_of(outcome.code) is CodeKind.SLOW_DOWN
-        ):
-            self._pacer.slow_down(delay_s)
-        halts = isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.HALT, CodeKind.CREDENTIALS)
-        return HALTED_S if halts else max(delay_s or 0.0, LATER_S)
+
+async def _probe(
+    client: PollClient, task_id: TaskId, vendor: Vendor, may_leave: MayLeave
+) -> TaskReport | NotReported:
+    return await client.describe(task_id, vendor, Wire(may_leave))
+
+
+_DENIALS = (Finding.ACCOUNT, Finding.PERMISSION, Finding.CREDENTIALS)
+
+
+def _later_s(outcome: NotReported, times: int) -> float:
+    """How long until a task is asked about again that was refused so many times."""
+    if classify(outcome) in _DENIALS:
+        return HALTED_S
+    asked_s: float = getattr(outcome, "retry_after_s", None) or 0.0
+    return max(asked_s, min(LATER_S * 2.0 ** min(times - 1, 20), LATEST_S))
 
 
 @asynccontextmanager
 async def doubts_confirmed(
-    ledger: CallbackLedger,
-    client: PollClient,
-    tell: OnEvent = ignore_event,
-    limit: SlidingWindow | None = None,
+    ledger: CallbackLedger, client: PollClient, tell: OnEvent = ignore_event, limit: SlidingWindow | None = None
 ) -> AsyncIterator[None]:
     """Confirm what a listener without an account has left, before the block and while it goes on."""
     confirmer = Confirmer(ledger, client, tell, limit)
@@ -199,12 +232,14 @@ class Confirmation:
     async def go_on(self) -> None:
         """Confirm until cancelled; a ledger or a service that does not do just now is tried again later."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._look_again(), name="callback-confirmer")
+            group.create_task(self._look_again(Confirmer(self._ledger, None)), name="callback-confirmer")
             if self._client is not None:
+                # By itself: it waits for an endpoint that does not answer, and callbacks do not.
+                checking = Confirmer(self._ledger, self._client, self._tell)
+                group.create_task(self._look_again(checking), name="doubt-confirmer")
                 group.create_task(self._poll(self._client), name="callback-poller")
 
-    async def _look_again(self) -> None:
-        confirmer = Confirmer(self._ledger, self._client, self._tell, self._limit)
+    async def _look_again(self, confirmer: Confirmer) -> None:
         while True:
             self._came.clear()
             try:

@@ -15,7 +15,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
-from batcher.ledger import LedgerLock, LockClient, Purpose, take_lock
+from batcher.ledger import LockClient, LedgerLock, Purpose, take_lock
 
 
 async def lock_for(

@@ -11,18 +11,39 @@ from batcher.report import estimate
 def until(settings: Settings, now: datetime) -> datetime | None:
     """The next moment at which it is the time of day that ``--until`` names.
 
+    A time that a clock change skips is the moment of the change; a repeated one is its first occurrence still
+    ahead.
+
     Args:
-        now: local time without a zone: what the clock on the wall shows.
+        now: local time without a zone; ``fold`` tells the two occurrences of a repeated hour apart.
     """
     if settings.until is None:
         return None
     hour, minute = map(int, settings.until.split(":"))
-    at = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if at <= now:
-        at += timedelta(days=1)
-    return at.astimezone(UTC)
+    began = now.astimezone(UTC)
+    today = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    # Yesterday's date too: a change at midnight repeats the last hour of the day before.
+    days = (today + timedelta(days=n) for n in (-1, 0, 1, 2))
+    return min(moment for day in days for moment in _moments(day) if moment > began)
 
 
 def window_s(settings: Settings, now: datetime) -> float | None:
     """How long a run that begins now may last; None when it has no end."""
     return estimate.window_s(settings.max_duration, until(settings, now), now.astimezone(UTC))
+
+
+def _moments(local: datetime) -> tuple[datetime, ...]:
+    """The moments at which clocks show a local time: one, two, or the change that skips it."""
+    moments = sorted(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if moments[0].astimezone().replace(tzinfo=None, fold=0) == local.replace(fold=0):
+        return tuple(moments)
+    return (_change_between(*moments),)
+
+
+def _change_between(before: datetime, after: datetime) -> datetime:
+    """The moment at which the offset from UTC changes, to the second."""
+    offset = before.astimezone().utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = (before + (after - before) / 2).replace(microsecond=0)
+        before, after = (middle, after) if middle.astimezone().utcoffset() == offset else (before, middle)
+    return after

@@ -27,7 +27,7 @@ from pydantic_settings import (
 from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
 from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
 from batcher.errors import SettingsError
-from batcher.model.submission import EndpointKind, InDoubtPolicy
+from batcher.model.submission import InDoubtPolicy, EndpointKind
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

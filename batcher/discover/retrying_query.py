@@ -1,9 +1,9 @@
 """Questions to the service that cost nothing: asked at a pace of their own until they are answered.
 
-Between whoever wants to know (a search, a look at a task) and the client. A question may be asked again as
-often as it takes, which is what tells it from a submission: a lost answer leaves no doubt. Busy answers are
-asked again after a while, an endpoint that does not answer is waited for, and what the service would refuse
-every time ends the asking. Nothing is recorded here.
+Between a search or a look-up and the client. A question may be asked again as often as it takes, which is
+what tells it from a submission: a lost answer leaves no doubt. An endpoint that gives no usable answer to any
+question is waited for; a question that alone gets none, or only refusals, ends by a budget. Nothing is
+recorded here.
 """
 
 from __future__ import annotations
@@ -13,31 +13,29 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from batcher.errors import Refused
-from batcher.flowcontrol.outage import (
-    FIRST_PROBE_S,
-    LONGEST_PROBE_S,
-    PROBE_GROWTH,
-    SILENT_CALLS,
-    SUSPECT_PAUSE_S,
-    halt_reason,
-)
+from batcher.flowcontrol.outage import FIRST_PAUSE_S, Finding, Guard, MayLeave, classify, fault_of, shown
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import (
     BUSY_TRIES,
     FIRST_BACKOFF_S,
     LARGEST_BACKOFF_S,
     UNKNOWN_TRIES,
-    CodeKind,
     Jitter,
+    CodeKind,
     kind_of,
 )
-from batcher.model.events import OnEvent, OutageBegan, OutageOver, ignore_event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.submit.governor import said_by
+from batcher.model.events import OnEvent, ignore_event
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
 from batcher.zego.client import Wire
+
+THROTTLED_TRIES = 8
+"""A question refused as too frequent this often in a row, probes included, is not answered."""
+
+LONGEST_WAIT_S = 8.0
+"""The longest wait after a refusal as too frequent; where every call is refused the guard waits longer."""
 
 _T = TypeVar("_T")
 
@@ -70,13 +68,18 @@ class RetryingQuery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pacer = pacer
-        self._tell = tell
         self._sleep = sleep
         self._jitter = jitter
         self._clock = clock
-        self._proven = False
-        self._silent = 0
-        self._silent_since: float | None = None
+        self._guard = Guard(pacer, halt=self._halt, tell=tell, clock=clock)
+        self._halted: str | None = None
+        self._answerable: Question[Any] | None = None
+        """The last question that was answered: a probe that does not concern a refused one."""
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage that is not over."""
+        return self._guard.outage
 
     async def ask(self, question: Question[_T]) -> _T | Answer:
         """Ask until there is an answer.
@@ -87,17 +90,26 @@ class RetryingQuery:
         Raises:
             Refused: the service refuses us, or has no answer to this however often it is asked.
         """
-        asking = _Asking()
+        asking = _Asking(question)
         while True:
+            asked_at = self._clock()
             outcome = await self._once(question)
-            if not isinstance(outcome, Answer | HttpRefusal | ReplyLost | NotSent):
-                self._proven = True
-                self._heard()
-                return outcome
-            if isinstance(outcome, Answer) and kind_of(outcome.code) is CodeKind.REJECT:
-                self._heard()
-                return outcome
-            if wait_s := self._wait_s(outcome, asking):
+            await self._guard.heed(
+                outcome,
+                partial(self._probe, asking),
+                about=asking,
+                waited_s=self._clock() - asked_at,
+                of_row=asking.sevens > 0,
+            )
+            if self._halted is not None:
+                raise Refused(self._halted)
+            if asking.probed is not None:
+                self._guard.succeeded(asking)
+                outcome = cast("_T | Answer", asking.probed)
+            if _is_answer(outcome):
+                self._answerable = question
+                return cast("_T | Answer", outcome)
+            if wait_s := self._wait_s(cast("NotReported", outcome), asking):
                 await self._sleep(wait_s)
 
     async def _once(self, question: Question[_T]) -> _T | NotReported:
@@ -105,43 +117,47 @@ class RetryingQuery:
             turn = await self._pacer.turn()
         return HELD_BACK if turn is None else await question(Wire(partial(self._pacer.leave, turn)))
 
+    async def _probe(self, asking: _Asking, may_leave: MayLeave) -> object:
+        """Ask the last answerable question, or this one again; keep an answer to this one.
+
+        Raises:
+            Refused: this question was refused too often.
+        """
+        question = self._answerable or asking.question
+        outcome = await question(Wire(may_leave))
+        if question is asking.question and _is_answer(outcome):
+            asking.probed = outcome
+        if classify(outcome) is Finding.THROTTLED:
+            self._count_throttled(asking, outcome)
+        return outcome
+
+    def _halt(self, reason: str) -> None:
+        self._halted = self._halted or reason
+
     def _wait_s(self, outcome: NotReported, asking: _Asking) -> float:
         """How long to wait before asking again.
 
         Raises:
             Refused: it would be for nothing.
         """
-        if outcome is HELD_BACK:
-            return 0.0
-        if _is_silence(outcome):
-            return self._unheard(outcome, asking)
-        self._heard()
-        match outcome:
-            case Answer():
-                return self._after_answer(outcome, asking)
-            case HttpRefusal(http_status=429 | 503):
-                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
-                return self._jitter(FIRST_BACKOFF_S)
-            case HttpRefusal() | ReplyLost() | NotSent():
-                return self._counted(asking, BUSY_TRIES, outcome.detail)
-
-    def _after_answer(self, answer: Answer, asking: _Asking) -> float:
-        match kind_of(answer.code):
-            case CodeKind.SLOW_DOWN:
-                self._pacer.slow_down(answer.retry_after_s)
-                return self._jitter(FIRST_BACKOFF_S)
-            case CodeKind.CREDENTIALS if self._proven and not asking.suspected:
-                # After answers with the same credentials it may mean the rate: asked once more, it is known.
-                asking.suspected = True
-                self._pacer.slow_down(answer.retry_after_s)
-                return SUSPECT_PAUSE_S
-            case CodeKind.CLOCK if answer.clock_corrected:
+        finding = classify(outcome)
+        match finding, outcome:
+            case Finding.OURS, _:
                 return 0.0
-            case CodeKind.BUSY:
-                return self._counted(asking, BUSY_TRIES, halt_reason(answer))
-            case CodeKind.UNKNOWN:
-                return self._counted(asking, UNKNOWN_TRIES, halt_reason(answer))
-        raise Refused(halt_reason(answer))
+            case Finding.THROTTLED, _:
+                self._count_throttled(asking, outcome)
+                return self._jitter(min(FIRST_BACKOFF_S * 2 ** (asking.throttled - 1), LONGEST_WAIT_S))
+            case ((Finding.NO_ANSWER | Finding.UNREADABLE), _):
+                return self._unanswered(outcome, asking)
+            case Finding.CREDENTIALS, Answer():
+                asking.sevens += 1
+                return self._counted(asking, UNKNOWN_TRIES, fault_of(outcome))
+            case _, Answer() if outcome.clock_corrected:
+                return 0.0
+            case _, Answer():
+                most = BUSY_TRIES if kind_of(outcome.code) is CodeKind.BUSY else UNKNOWN_TRIES
+                return self._counted(asking, most, fault_of(outcome))
+        return self._counted(asking, BUSY_TRIES, shown(outcome))
 
     def _counted(self, asking: _Asking, most: int, said: str) -> float:
         asking.tries += 1
@@ -149,34 +165,35 @@ class RetryingQuery:
             raise Refused(f"asked {most} times and not answered: {said}")
         return self._jitter(min(FIRST_BACKOFF_S * 2**asking.tries, LARGEST_BACKOFF_S))
 
-    def _unheard(self, outcome: HttpRefusal | ReplyLost | NotSent | Answer, asking: _Asking) -> float:
-        self._silent += 1
-        if self._silent == SILENT_CALLS:
-            self._silent_since = self._clock()
-            detail = getattr(outcome, "detail", "")
-            self._tell(OutageBegan(f"the endpoint does not answer ({detail}); waiting for it"))
-        asking.silent += 1
-        return min(FIRST_PROBE_S * PROBE_GROWTH**asking.silent, LONGEST_PROBE_S)
+    def _count_throttled(self, asking: _Asking, outcome: object) -> None:
+        asking.throttled += 1
+        if asking.throttled >= THROTTLED_TRIES:
+            said = fault_of(outcome) if isinstance(outcome, Answer) else shown(outcome)
+            raise Refused(f"asked {asking.throttled} times and not answered: {said}")
 
-    def _heard(self) -> None:
-        """Somebody answers."""
-        self._silent = 0
-        if self._silent_since is not None:
-            self._tell(OutageOver(self._clock() - self._silent_since))
-            self._silent_since = None
+    def _unanswered(self, outcome: NotReported, asking: _Asking) -> float:
+        """Count a missing answer when others, or a probe, were answered since the last time."""
+        if self._guard.answers > asking.answers_before:
+            asking.answers_before = self._guard.answers
+            self._counted(asking, BUSY_TRIES, shown(outcome))
+        return FIRST_PAUSE_S  # the guard makes longer pauses
 
 
 class _Asking:
-    """How often one question was asked, by what came of it."""
+    """One question, and how often it was asked, by what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: Question[Any]) -> None:
+        self.question = question
         self.tries = 0
-        self.silent = 0
-        self.suspected = False
+        self.throttled = 0
+        self.answers_before = 0
+        self.sevens = 0
+        self.probed: object = None
+        """The answer, where a probe that asked the same has brought it."""
 
 
-def _is_silence(outcome: NotReported) -> bool:
-    """Whether nobody answered who could know; a gateway in front of them that says so is nobody."""
-    if isinstance(outcome, ReplyLost):
-        return outcome.http_status is None or outcome.http_status >= 500
-    return isinstance(outcome, NotSent)
+def _is_answer(outcome: object) -> bool:
+    """Whether it is what was asked for, or a definite no."""
+    if isinstance(outcome, Answer):
+        return kind_of(outcome.code) is CodeKind.REJECT
+    return not isinstance(outcome, HttpRefusal | ReplyLost | NotSent)

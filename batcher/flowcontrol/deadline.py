@@ -1,7 +1,7 @@
 """The window of a run: after so long, or at a moment of the wall's clock, whichever is first, it has to end.
 
 Between the settings and whatever takes time. Its length counts from its making, so that everything a command
-does, the reading of its manifests too, is within it. It stops nothing by itself.
+does, the reading of its manifests too, is within it; time for which the machine slept counts too.
 """
 
 from __future__ import annotations
@@ -9,11 +9,46 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
 
-LOOK_AT_CLOCK_S = 10.0
-"""How often the wall clock is looked at while a run has an end in time."""
+LOOK_AT_CLOCK_S = 1.0
+"""How often the clocks are read while a run has an end in time."""
+
+DRIFT_S = 1.0
+"""A difference between the clocks up to this is drift, not sleep."""
+
+
+class ElapsedTime:
+    """Seconds since a moment, with the time for which the machine slept.
+
+    A monotonic clock stands still during a suspend, and the wall's clock does not. A wall clock that is set
+    back takes nothing away.
+
+    Args:
+        clock: monotonic seconds.
+        wall: Unix seconds.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._began_at = clock()
+        self._slept_s = 0.0
+        self._wall_ahead_s = wall() - self._began_at
+
+    def __call__(self) -> float:
+        """Seconds since this object was made."""
+        now = self._clock()
+        wall_ahead_s = self._wall() - now
+        moved_s = wall_ahead_s - self._wall_ahead_s
+        if abs(moved_s) >= DRIFT_S:
+            self._wall_ahead_s = wall_ahead_s
+            self._slept_s += max(moved_s, 0.0)
+        return now - self._began_at + self._slept_s
 
 
 class Deadline:
@@ -23,6 +58,7 @@ class Deadline:
         lasts_s: how long it lasts; None without end.
         until: when it closes, with its zone; None for never.
         clock: monotonic seconds.
+        wall: Unix seconds.
     """
 
     def __init__(
@@ -30,24 +66,40 @@ class Deadline:
         lasts_s: float | None = None,
         until: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._lasts_s = lasts_s
         self._until = until
-        self._clock = clock
-        self._opened_at = clock()
+        self._wall = wall
+        self._elapsed_s = ElapsedTime(clock, wall)
 
     @property
     def left_s(self) -> float:
         """How long it is still open; not above 0 when it is over."""
-        left_s = math.inf if self._until is None else (self._until - datetime.now(UTC)).total_seconds()
+        left_s = math.inf if self._until is None else self._until.timestamp() - self._wall()
         if self._lasts_s is not None:
-            left_s = min(left_s, self._lasts_s - (self._clock() - self._opened_at))
+            left_s = min(left_s, self._lasts_s - self._elapsed_s())
         return left_s
 
     async def over(self) -> None:
         """Return when it is over.
 
-        The wall clock is looked at again and again: it may be set, and a machine that slept has not counted.
+        The clocks are read again and again: the wall's clock may be set, and the machine may sleep.
         """
-        while (left_s := self.left_s) > 0:  # noqa: ASYNC110 - clocks tell nobody
+        while (left_s := self.left_s) > 0:  # noqa: ASYNC110 - no clock reports that it was set
             await asyncio.sleep(min(left_s, LOOK_AT_CLOCK_S))
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """Cancel the block with a TimeoutError when the window is over."""
+        async with asyncio.timeout(None) as timeout:
+
+            async def end() -> None:
+                await self.over()
+                timeout.reschedule(asyncio.get_running_loop().time())
+
+            ending = asyncio.create_task(end(), name="window-limit")
+            try:
+                yield
+            finally:
+                ending.cancel()

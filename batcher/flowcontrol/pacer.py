@@ -121,15 +121,15 @@ class Turn:
     """Leave to send one request.
 
     Args:
-        probe: it may leave while turns are held back.
+        alone: it may leave while the others are held back: a probe, or the turn of :meth:`Pacer.single`.
     """
 
-    __slots__ = ("at", "probe")
+    __slots__ = ("alone", "at")
 
-    def __init__(self, at: float = -math.inf, *, probe: bool = False) -> None:
+    def __init__(self, at: float = -math.inf, *, alone: bool = False) -> None:
         self.at = at
         """Monotonic seconds at which it leaves; -inf before it is counted."""
-        self.probe = probe
+        self.alone = alone
 
 
 class Elsewhere(Protocol):
@@ -273,6 +273,7 @@ class Pacer:
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._stopped = asyncio.Event()
+        self._single = False
         self._left_out = 0
         self._begin_s = 0.0
         self._line = _AdmissionQueue(places_in_line(rate_per_s, 0.0), self.admitted)
@@ -313,7 +314,12 @@ class Pacer:
         if abs(self.pace.per_s(now) - self._bucket_per_s) > 0.001 * self._bucket_per_s:
             await self._pour(now)  # this turn's token is taken already: no turn is won or lost
         turn = Turn()
-        return turn if await self._enter(turn) else None
+        if not await self._enter(turn):
+            return None
+        if self._single:
+            self.pause()
+            turn.alone = True
+        return turn
 
     async def leave(self, turn: Turn) -> bool:
         """The request of a turn is about to leave, perhaps late: its connection had to be made first.
@@ -331,7 +337,7 @@ class Pacer:
     async def probe_turn(self) -> Turn | None:
         """Wait for an instant to send a probe, which may leave while turns are held; None when stopped."""
         await self._instant()
-        turn = Turn(probe=True)
+        turn = Turn(alone=True)
         return turn if await self._enter(turn) else None
 
     def slow_down(self, retry_after_s: float | None = None, said: str = TOO_OFTEN) -> None:
@@ -352,11 +358,18 @@ class Pacer:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
     def pause(self) -> None:
-        """Give no turns until :meth:`resume`."""
+        """Give no turns until :meth:`resume` or :meth:`single`."""
+        self._single = False
         self._resumed.clear()
 
     def resume(self) -> None:
         """Give turns again, once no hold is left."""
+        self._single = False
+        self._resumed.set()
+
+    def single(self) -> None:
+        """Give one turn, once no hold is left, then pause again."""
+        self._single = True
         self._resumed.set()
 
     def stop(self) -> None:
@@ -403,7 +416,7 @@ class Pacer:
         return False
 
     def _may_leave(self, turn: Turn) -> bool:
-        return not self.stopped and (turn.probe or not self.held)
+        return not self.stopped and (turn.alone or not self.held)
 
     async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
         """A new bucket for the pace of this moment, which holds so many tokens at first."""

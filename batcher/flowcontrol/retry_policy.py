@@ -18,10 +18,14 @@ from batcher.model.submission import Claim, InDoubtPolicy, State, Tries
 BUSY_TRIES = 5
 UNKNOWN_TRIES = 3
 DOUBT_SENDS = 5
+REFUSED_TRIES = 10
 
 FIRST_BACKOFF_S = 1.0
 LARGEST_BACKOFF_S = 60.0
 """Nothing but the service's own ``Retry-After`` makes a submission wait for longer."""
+
+REFUSED_GROWTH = 1.25
+"""The backoff of a submission that is refused while others are answered grows by this factor."""
 
 Jitter = Callable[[float], float]
 """A number drawn evenly between zero and its argument."""
@@ -33,12 +37,20 @@ class CodeKind(Enum):
     SUBMITTED = "records the task id"
     REJECT = "rejects the submission"
     HALT = "halts: every further call would fail alike; the submission stays pending"
-    SLOW_DOWN = "slows down and sends again; uses up no tries"
+    PERMISSION = (
+        "halts before the run's first success; after one, halts when two recordings get it; a single one "
+        f"waits behind the others, {UNKNOWN_TRIES} tries, then it is rejected"
+    )
+    SLOW_DOWN = (
+        f"slows down and sends again; refused {REFUSED_TRIES} times while others were accepted, the "
+        "submission has failed"
+    )
     BUSY = f"sends again, {BUSY_TRIES} tries; then the submission has failed"
     UNKNOWN = f"sends again, {UNKNOWN_TRIES} tries; then rejects the submission"
     CREDENTIALS = (
         "halts before the run's first success; after one, pauses and asks with one harmless call "
-        "whether it was the credentials (halts) or the rate (slows down)"
+        f"whether it was the credentials (halts) or the rate (slows down); again for the same submission: "
+        f"{UNKNOWN_TRIES} tries, then rejects it"
     )
     CLOCK = "learns how far this machine's clock is off and sends again; halts when that did not help"
 
@@ -47,9 +59,9 @@ KINDS: dict[int, CodeKind] = {
     0: CodeKind.SUBMITTED,
     1: CodeKind.BUSY,
     2: CodeKind.REJECT,
-    3: CodeKind.HALT,
+    3: CodeKind.PERMISSION,
     4: CodeKind.REJECT,
-    5: CodeKind.HALT,
+    5: CodeKind.PERMISSION,
     6: CodeKind.SLOW_DOWN,
     7: CodeKind.CREDENTIALS,
     1000: CodeKind.UNKNOWN,
@@ -68,8 +80,21 @@ def kind_of(code: int) -> CodeKind:
     return KINDS.get(code, CodeKind.UNKNOWN)
 
 
+def waits_behind(claim: Claim) -> bool:
+    """Whether a submission that was put off waits behind fresh work, because it would hold that up."""
+    if claim.tries.refused:
+        return True
+    return claim.code is not None and kind_of(claim.code) in (CodeKind.HALT, CodeKind.PERMISSION, CodeKind.CREDENTIALS)
+
+
 def decide(
-    outcome: Outcome, claim: Claim, *, policy: InDoubtPolicy, proven: bool, jitter: Jitter
+    outcome: Outcome,
+    claim: Claim,
+    *,
+    policy: InDoubtPolicy,
+    proven: bool,
+    jitter: Jitter,
+    refused_alone: bool = False,
 ) -> Disposition:
     """Judge one attempt.
 
@@ -79,25 +104,29 @@ def decide(
         policy: what becomes of a submission whose answer is missing.
         proven: the credentials have had a success earlier in this run.
         jitter: draws the backoff.
+        refused_alone: others were answered since this submission was last refused.
     """
     match outcome:
         case NotSent():
             return _again(claim, claim.tries, jitter(FIRST_BACKOFF_S))
         case ReplyLost():
             return _in_doubt(claim, policy, jitter)
-        case HttpRefusal(http_status=429 | 503):
-            return _slow_down(claim, outcome.retry_after_s, jitter)
+        case HttpRefusal(http_status=status) if status in (429, 503) or status < 400:
+            return _refused(claim, outcome, refused_alone, jitter)
         case HttpRefusal():
             return _unknown(claim, jitter)
         case Answer(code=0, task_id=None):
             # Accepted, but under no name we can read: another request would surely be a second task.
             return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
         case Answer():
-            return _decide_code(outcome, claim, proven, jitter)
+            return _decide_code(outcome, claim, proven, refused_alone, jitter)
 
 
-def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> Disposition:
+def _decide_code(
+    answer: Answer, claim: Claim, proven: bool, refused_alone: bool, jitter: Jitter
+) -> Disposition:
     kind = kind_of(answer.code)
+    again = kind is CodeKind.CREDENTIALS and claim.code == answer.code
     if kind is CodeKind.SUBMITTED:
         return Disposition(Decision.SUBMITTED, State.SUBMITTED, claim.tries, doubted=claim.doubted, code=0)
     claim = claim._replace(code=answer.code)
@@ -106,11 +135,15 @@ def _decide_code(answer: Answer, claim: Claim, proven: bool, jitter: Jitter) -> 
             return _ended(claim, Decision.REJECTED, State.REJECTED)
         case CodeKind.HALT:
             return _stays(claim, Decision.HALT)
+        case CodeKind.PERMISSION:
+            return _unknown(claim, jitter) if proven else _stays(claim, Decision.HALT)
         case CodeKind.SLOW_DOWN:
-            return _slow_down(claim, answer.retry_after_s, jitter)
+            return _refused(claim, answer, refused_alone, jitter)
         case CodeKind.BUSY:
             return _busy(claim, jitter)
         case CodeKind.UNKNOWN:
+            return _unknown(claim, jitter)
+        case CodeKind.CREDENTIALS if proven and again:
             return _unknown(claim, jitter)
         case CodeKind.CREDENTIALS:
             return _stays(claim, Decision.PROBE if proven else Decision.HALT)
@@ -148,9 +181,17 @@ def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Dispositio
     )
 
 
-def _slow_down(claim: Claim, retry_after_s: float | None, jitter: Jitter) -> Disposition:
-    delay_s = jitter(FIRST_BACKOFF_S) if retry_after_s is None else retry_after_s
-    return _again(claim, claim.tries, delay_s)._replace(decision=Decision.SLOW_DOWN)
+def _refused(claim: Claim, refusal: Answer | HttpRefusal, alone: bool, jitter: Jitter) -> Disposition:
+    """Send again what was refused for certain; its budget shrinks only while others are answered."""
+    tries = claim.tries._replace(refused=claim.tries.refused + 1) if alone else claim.tries
+    if tries.refused >= REFUSED_TRIES:
+        if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
+            return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries)
+        return _ended(claim, Decision.FAILED, State.FAILED, tries)
+    longest_s = FIRST_BACKOFF_S * REFUSED_GROWTH**claim.tries.refused
+    delay_s = jitter(longest_s) if refusal.retry_after_s is None else refusal.retry_after_s
+    decision = Decision.AGAIN if refusal.http_status in range(300, 400) else Decision.SLOW_DOWN
+    return _again(claim, tries, delay_s)._replace(decision=decision)
 
 
 def _again(claim: Claim, tries: Tries, delay_s: float) -> Disposition:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from batcher.model.submission import Claim, State, TaskId, Tries
+from batcher.model.submission import Claim, ReplyShape, State, TaskId, Tries
 
 # -- what came back ----------------------------------------------------------------------------
 
@@ -26,18 +26,24 @@ class Answer(NamedTuple):
     retry_after_s: float | None = None
     clock_corrected: bool = False
     """The answer taught us a clock offset that this request was not signed with yet."""
+    excerpt: str = ""
+    """Of a success whose task id cannot be read: what came back, shortened."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRefusal:
-    """An HTTP 4xx or 503 without a readable ``Code``: the request was not taken."""
+    """An HTTP 3xx, 4xx or 503 without a readable ``Code``: the request was not taken."""
 
     http_status: int
     retry_after_s: float | None = None
+    location: str = ""
+    """Where a redirect points, without its query."""
 
     @property
     def detail(self) -> str:
         """The status in words."""
+        if self.http_status < 400:
+            return f"HTTP {self.http_status} to {self.location or 'an address it does not name'}"
         return f"HTTP {self.http_status} without a Code"
 
 
@@ -47,6 +53,7 @@ class ReplyLost:
 
     detail: str
     http_status: int | None = None
+    shape: ReplyShape = field(default=ReplyShape.NOTHING, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

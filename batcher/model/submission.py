@@ -183,6 +183,8 @@ class Tries(NamedTuple):
     """Code 1000, codes we do not know, and HTTP 4xx without a code."""
     doubt: int = 0
     """Sends whose answer never came."""
+    refused: int = 0
+    """Refusals as too frequent while others were answered; counted within one run, not kept in the ledger."""
 
 
 class Claim(NamedTuple):
@@ -200,3 +202,14 @@ class Claim(NamedTuple):
     """The last definite code so far."""
     run_id: RunId | None = None
     """The run that last settled an attempt of it."""
+
+
+class ReplyShape(StrEnum):
+    """How much of an answer there is in a reply that is lost."""
+
+    NOTHING = "nothing"
+    """No answer, an empty or cut-off one, or a page: nothing of the API's."""
+    OTHER_JSON = "other_json"
+    """JSON without a readable ``Code``."""
+    DATA = "data"
+    """The API's answer to a question, whose ``Data`` cannot be read."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from batcher.model.audit import Case, CaseKind, Counted
+from batcher.model.audit import Case, Counted, CaseKind
 from batcher.model.submission import State
 from batcher.model.task import Effect, TaskState
 from batcher.report.formatting import count, wrapped
@@ -100,9 +100,7 @@ def task_lines(counted: Counted) -> list[AuditLine]:
         lines.append(AuditLine("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
     return [
         *lines,
-        AuditLine(
-            "not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())
-        ),
+        AuditLine("not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())),
     ]
 
 

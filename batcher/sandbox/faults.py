@@ -19,6 +19,7 @@ A fault takes hold at one of three moments (`FaultKind.moment`):
 | `hang-before` | front | no answer, until the client goes or the sandbox stops |
 | `http:503`, `http:503:2` | front | that status with an HTML body; the second with `Retry-After: 2` |
 | `html` | front | status 200 with an HTML body |
+| `long-header` | front | status 200 with a header of 9,000 bytes, which clients refuse to read |
 | `code:1000` | refusal | that `Code` |
 | `drop-after` | answer | the connection is closed without an answer |
 | `hang` | answer | no answer, until the client goes or the sandbox stops |
@@ -67,6 +68,8 @@ class FaultKind(StrEnum):
     """An HTTP error status with an HTML body, not accepted."""
     HTML = "html"
     """Status 200 with an HTML body, not accepted."""
+    LONG_HEADER = "long-header"
+    """Status 200 with a header that is too large, not accepted."""
     CODE = "code"
     """A `Code` of the service's table, not accepted."""
     DROP_AFTER = "drop-after"
@@ -99,6 +102,7 @@ _MOMENTS = {
     FaultKind.HANG_BEFORE: Moment.FRONT,
     FaultKind.HTTP: Moment.FRONT,
     FaultKind.HTML: Moment.FRONT,
+    FaultKind.LONG_HEADER: Moment.FRONT,
     FaultKind.CODE: Moment.REFUSAL,
 }
 

@@ -128,6 +128,8 @@ class Answers:
                 return html_reply(fault.number or 500, retry_after_s=fault.retry_after_s)
             case FaultKind.HTML:
                 return html_reply(200)
+            case FaultKind.LONG_HEADER:
+                return Reply(headers={"X-Long": "x" * 9_000})
             case FaultKind.SLOW:
                 return self._whole(judgement, number, delay_ms=fault.number or 0)
             case FaultKind.CUT:

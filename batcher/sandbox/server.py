@@ -19,9 +19,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from . import callbacks
-from .callback_sender import CallbackSender, CallbackSent
+from .callback_sender import CallbackSent, CallbackSender
 from .connections import Connections
 from .control import PREFIX, ControlPage
+from .faults import Fault
 from .media import MediaFolder
 from .pictures import PREFIX as PICTURES_PREFIX
 from .pictures import PictureServer
@@ -79,6 +80,15 @@ class Sandbox:
     @outage.setter
     def outage(self, on: bool) -> None:
         self._set_outage(on)
+
+    @property
+    def outage_fault(self) -> Fault:
+        """What every call meets during an outage, a fault of the front; may be set while serving."""
+        return self._service.outage_fault
+
+    @outage_fault.setter
+    def outage_fault(self, fault: Fault) -> None:
+        self._service.outage_fault = fault
 
     @property
     def account_code(self) -> int | None:

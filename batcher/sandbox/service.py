@@ -6,7 +6,7 @@ step.
 
 The order, for each request:
 
-1. an outage closes the connection;
+1. an outage closes the connection, or answers with another fault of the front (`outage_fault`);
 2. a fault at the front (`faults`) takes the place of everything below;
 3. the gateway's checks (`rules`);
 4. the rate limit (`limits`), counting only what passed so far;
@@ -49,7 +49,6 @@ from .validation import (
 )
 
 _SIGNATURE = re.compile(r"(?<=[?&]Signature=)[^&]*")
-_OUTAGE = Judgement(code=None, fault=Fault(FaultKind.DROP_BEFORE))
 
 
 class SandboxService:
@@ -64,6 +63,7 @@ class SandboxService:
         catalogue: Catalogue | None = None,
     ) -> None:
         self.outage = False
+        self.outage_fault = Fault(FaultKind.DROP_BEFORE)
         self.account_code = settings.account_code
         self._settings = settings
         self._log = log
@@ -96,7 +96,8 @@ class SandboxService:
         path, _, query = target.partition("?")
         call = Call.parse(query)
         if self.outage:
-            judgement, reply = _OUTAGE, Reply(Delivery.CLOSED)
+            judgement = Judgement(code=None, fault=self.outage_fault)
+            reply = self._answers.reply(judgement, self._log.count + 1)
         elif path != "/" or method != "GET":
             judgement, reply = Judgement(code=None), html_reply(404 if path != "/" else 405)
         else:
@@ -174,7 +175,7 @@ class SandboxService:
     def _entry(self, call: Call, target: str, arrived_s: float, judgement: Judgement, reply: Reply) -> Entry:
         silent = reply.delivery in (Delivery.CLOSED, Delivery.HELD)
         action = call.one("Action")
-        fault = "outage" if judgement is _OUTAGE else judgement.fault
+        fault = "outage" if self.outage else judgement.fault
         return Entry(
             number=self._log.count + 1,
             arrived_s=arrived_s,

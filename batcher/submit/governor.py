@@ -1,8 +1,8 @@
 """The governor: what a run as a whole does about what comes back.
 
-Workers judge and record one submission each; here their dispositions add up. A service that says "too
-frequent" slows the pace; one that does not answer at all is waited for; a fault of the account, or too many
-failures, halts the run. It sends nothing but the harmless probe.
+Workers judge and record one submission each; here their dispositions add up. The guard slows the pace, waits
+for a service that does not answer and finds faults of the account (:mod:`batcher.flowcontrol.outage`); too
+many failures, or doubts, halt the run.
 """
 
 from __future__ import annotations
@@ -12,36 +12,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from batcher.flowcontrol.outage import (
-    FIRST_PROBE_S,
-    LONGEST_PROBE_S,
-    PROBE_GROWTH,
-    SILENT_CALLS,
-    SUSPECT_PAUSE_S,
+    Guard,
     Prober,
     halt_reason,
 )
-from batcher.flowcontrol.pacer import TOO_OFTEN, Pacer
-from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.events import NotSubmitted, OnEvent, OutageBegan, OutageOver, Rejected, SendingPaused
-from batcher.model.outcome import (
-    HELD_BACK,
-    Answer,
-    Decision,
-    Disposition,
-    HttpRefusal,
-    NotSent,
-    Outage,
-    Outcome,
-    ReplyLost,
-    Settlement,
-)
-from batcher.model.submission import State
+from batcher.flowcontrol.pacer import Pacer
+from batcher.model.events import NotSubmitted, Rejected, OnEvent
+from batcher.model.outcome import Answer, Decision, Outage, Settlement
+from batcher.model.submission import State, SubmissionId
 
 JUDGED = 200
 """A share of failures is that among the last so many submissions that ended."""
+
+COUNTED_DOUBT = 2
+"""A submission counts as ended badly at this send in doubt, though it may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,37 +78,47 @@ class Governor:
         self._tell = tell
         self._clock = clock
         self._now = now
-        self._silent = 0
-        self._probing = False
         self._failures = 0
         self._ended: deque[bool] = deque(maxlen=JUDGED)
-        self.waiting_for: str | None = None
+        self._counted: set[SubmissionId] = set()
+        """Counted as ended badly for their doubts, and not ended yet."""
+        self._guard = Guard(pacer, halt=halt, tell=tell, clock=clock, now=now)
+        self.refused_alone: Callable[[SubmissionId], bool] = self._guard.refused_alone
+        """Whether others were answered since a submission was last refused."""
+
+    @property
+    def waiting_for(self) -> str | None:
         """Why nothing is sent at this moment."""
-        self.outage: Outage | None = None
+        return self._guard.waiting_for
+
+    @property
+    def outage(self) -> Outage | None:
         """The outage that is not over."""
+        return self._guard.outage
 
     async def heed(self, settlement: Settlement) -> None:
         """React to one recorded settlement; returns when the run may go on."""
-        outcome, disposition = settlement.outcome, settlement.disposition
+        claim, outcome, disposition = settlement.claim, settlement.outcome, settlement.disposition
         if disposition.decision is Decision.SUBMITTED:
-            self._silent, self.outage = 0, None
+            self._guard.succeeded(claim.id)
+            self._counted.discard(claim.id)
             self._ended.append(False)
             return
         self._tell(_not_submitted(settlement))
-        self._count_failures(disposition)
-        if _is_silence(outcome):
-            self._silent += 1
-        elif outcome is not HELD_BACK:
-            self._silent = 0
-        match disposition.decision, outcome:
-            case Decision.HALT, Answer():
-                self._halt(halt_reason(outcome))
-            case Decision.SLOW_DOWN, Answer() | HttpRefusal():
-                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
-            case Decision.PROBE, _:
-                await self._suspect_credentials()
-            case _, NotSent() | ReplyLost() if self._silent >= SILENT_CALLS and _is_silence(outcome):
-                await self._sit_out(outcome.detail)
+        self._count_failures(settlement)
+        if disposition.decision is Decision.HALT and isinstance(outcome, Answer):
+            self._halt(f"{halt_reason(outcome)}; met by {claim.file_id}")
+            return
+        if disposition.decision is Decision.PROBE:
+            self._guard.proven = True  # it was judged so
+        await self._guard.heed(
+            outcome,
+            self._client.probe,
+            about=claim.id,
+            name=claim.file_id,
+            waited_s=self._waited_s(settlement),
+            of_row=disposition.decision is not Decision.PROBE,
+        )
 
     @property
     def why_slow(self) -> str | None:
@@ -131,15 +127,27 @@ class Governor:
             return self.waiting_for
         return self._pacer.why_slow
 
-    def _count_failures(self, disposition: Disposition) -> None:
-        if disposition.state in (State.PENDING, State.SENDING):
+    def _waited_s(self, settlement: Settlement) -> float:
+        """How long a request has waited for its answer."""
+        return 0.0 if settlement.sent_at is None else (self._now() - settlement.sent_at).total_seconds()
+
+    def _count_failures(self, settlement: Settlement) -> None:
+        """Count a submission that ended badly, or that is in doubt for the second time, once."""
+        id_, disposition = settlement.claim.id, settlement.disposition
+        ended = disposition.state not in (State.PENDING, State.SENDING)
+        doubted = disposition.decision is Decision.IN_DOUBT and disposition.tries.doubt >= COUNTED_DOUBT
+        if not ended and not doubted:
             return
-        failed = disposition.state in (State.REJECTED, State.FAILED)
-        self._failures += failed
-        self._ended.append(failed)
+        counted = id_ in self._counted
+        if ended:
+            self._counted.discard(id_)
+        else:
+            self._counted.add(id_)
+        if counted:
+            return
+        self._failures += 1
+        self._ended.append(True)
         number, share = self._max_failures.number, self._max_failures.share
-        if not failed:
-            return
         if number is not None and self._failures >= number:
             self._halt(f"too many failures: {self._failures} in this run; see the codes, then run again")
         elif share is not None and len(self._ended) == JUDGED and sum(self._ended) >= share * JUDGED:
@@ -147,75 +155,6 @@ class Governor:
                 f"too many failures: {sum(self._ended)} of the last {JUDGED} that ended; see the codes, "
                 "then run again, with --max-failures off if this is as it should be"
             )
-
-    async def _suspect_credentials(self) -> None:
-        """Code 7 after successes: find out by the harmless call what it meant."""
-
-        def judge(outcome: Outcome) -> bool:
-            match outcome:
-                case Answer() if kind_of(outcome.code) in (CodeKind.CREDENTIALS, CodeKind.HALT):
-                    self._halt(halt_reason(outcome))
-                    return True
-                case Answer() | HttpRefusal():
-                    self._pacer.slow_down(outcome.retry_after_s)
-                    return isinstance(outcome, Answer)
-            return False
-
-        doubt = SendingPaused("the service doubts our credentials; asking it again")
-        await self._probe(judge, SUSPECT_PAUSE_S, doubt)
-
-    async def _sit_out(self, detail: str) -> None:
-        """Nobody answers: hold still and probe, at growing intervals, until somebody does.
-
-        Args:
-            detail: what the last call met.
-        """
-        began, since = self._clock(), self.outage.since if self.outage else self._now()
-
-        def judge(outcome: Outcome) -> bool:
-            match outcome:
-                case Answer() if kind_of(outcome.code) is CodeKind.HALT:
-                    self._halt(halt_reason(outcome))
-                case HttpRefusal(http_status=429 | 503):
-                    self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
-                case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
-                    self._pacer.slow_down(outcome.retry_after_s)
-                case NotSent() | ReplyLost() if _is_silence(outcome):
-                    self.outage = Outage(since, outcome.detail)
-                    return False
-            self._silent, self.outage = 0, None
-            return True
-
-        self.outage = Outage(since, detail)
-        outage = OutageBegan(f"the endpoint does not answer ({detail}); waiting for it")
-        if await self._probe(judge, FIRST_PROBE_S, outage):
-            self._tell(OutageOver(self._clock() - began))
-
-    async def _probe(self, judge: Callable[[Outcome], bool], pause_s: float, waiting: SendingPaused) -> bool:
-        """Hold all turns and probe until an outcome decides; False when another probe is under way or the
-        run is stopped.
-        """
-        if self._probing or self._pacer.stopped:
-            return False
-        self._probing, self.waiting_for = True, waiting.why
-        self._pacer.pause()
-        self._tell(waiting)
-        try:
-            while not await self._pacer.stopped_within(pause_s) and (turn := await self._pacer.probe_turn()):
-                if judge(await self._client.probe(partial(self._pacer.leave, turn))):
-                    return True
-                pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
-            return False
-        finally:
-            self._probing, self.waiting_for = False, None
-            self._pacer.resume()
-
-
-def _is_silence(outcome: Outcome) -> bool:
-    """Whether nobody answered, and not because we took it back ourselves."""
-    if isinstance(outcome, ReplyLost):
-        return outcome.http_status is None
-    return isinstance(outcome, NotSent) and outcome is not HELD_BACK
 
 
 def _not_submitted(settlement: Settlement) -> NotSubmitted:
@@ -226,9 +165,3 @@ def _not_submitted(settlement: Settlement) -> NotSubmitted:
     said = f"code {outcome.code} {outcome.message}"
     request_id = outcome.vendor_request_id or outcome.request_id
     return kind(settlement.claim.file_id, decision, said, outcome.code, request_id)
-
-
-def said_by(refusal: Answer | HttpRefusal) -> str:
-    """What a refusal for the pace says, for the pacer."""
-    is_busy = isinstance(refusal, HttpRefusal) and refusal.http_status == 503
-    return "HTTP 503" if is_busy else TOO_OFTEN

@@ -1,8 +1,9 @@
 """Claims: which open submission is taken up next.
 
 Stands between the ledger, which knows what is open, and the workers. First comes what was put off and is
-due, then what was never tried, in the order of the manifests; what may have been sent already comes after
-all others. One run holds a ledger, so a claim needs no mark in it and a crash leaves none behind.
+due, then what was never tried, in the order of the manifests, then what would hold the others up: refused
+while others are not, or a cause of an earlier halt. What may have been sent already comes after all others.
+One run holds a ledger, so a claim needs no mark in it and a crash leaves none behind.
 
 Within a run, waiting is kept on the monotonic clock; the wall time in the ledger is read once, at opening,
 and never makes anything wait longer than the largest backoff.
@@ -18,10 +19,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
+from batcher.flowcontrol.retry_policy import waits_behind
 from batcher.model.submission import Claim, SubmissionId
 
 PAGE = 1_000
 """Open submissions fetched at once."""
+
+MOST_BEHIND = 10_000
+"""Beyond so many that wait in memory behind fresh work, those that are due come first."""
 
 
 class OpenWork(Protocol):
@@ -68,6 +73,8 @@ class SubmissionQueue:
         self._longest_delay_s = longest_delay_s
         self._clock = clock
         self._delayed: list[_Delayed] = []
+        self._behind: list[_Delayed] = []
+        """Put off, and not taken up while there is fresh work."""
         self._order = itertools.count()
         self._page: deque[Claim] = deque()
         self._fresh_after = 0
@@ -115,8 +122,8 @@ class SubmissionQueue:
             self._out += 1
         return claim
 
-    def put_back(self, claim: Claim, delay_s: float) -> None:
-        """A claimed submission is open again and due after a delay."""
+    def put_back(self, claim: Claim, delay_s: float, *, behind: bool = False) -> None:
+        """A claimed submission is open again and due after a delay, perhaps behind fresh work."""
         self._out -= 1
         if claim.tries.doubt and self._doubtful_after is None:
             if self._left is not None:
@@ -124,7 +131,7 @@ class SubmissionQueue:
             else:
                 self._held.discard(claim.id)  # found again in the ledger, after all others
         else:
-            self._delay(claim, self._clock() + delay_s, counted=True)
+            self._delay(claim, self._clock() + delay_s, counted=True, behind=behind)
         self._changed.set()
 
     def done(self, claim: Claim) -> None:
@@ -153,21 +160,43 @@ class SubmissionQueue:
         """Whether as many submissions were taken up as may be."""
         return self._left is not None and self._left <= 0
 
-    def _delay(self, claim: Claim, due: float, *, counted: bool) -> None:
+    def _delay(self, claim: Claim, due: float, *, counted: bool, behind: bool = False) -> None:
         self._held.add(claim.id)
-        heapq.heappush(self._delayed, _Delayed(due, next(self._order), claim, counted))
+        queue = self._behind if behind or waits_behind(claim) else self._delayed
+        heapq.heappush(queue, _Delayed(due, next(self._order), claim, counted))
 
     def _take(self) -> Claim | None:
-        if self._delayed and self._delayed[0].due <= self._clock():
-            _, _, claim, counted = heapq.heappop(self._delayed)
-            if not counted:
-                self._count()
+        for queue in self._queues:
+            if (claim := self._due_of(queue)) is not None:
+                return claim
+        if self._page and not self.limit_reached:
+            claim = self._page.popleft()
+            self._count()
             return claim
-        if not self._page or self.limit_reached:
+        return None
+
+    def _due_of(self, queue: list[_Delayed]) -> Claim | None:
+        """The first of those put off that is due, if any."""
+        if not queue or queue[0].due > self._clock():
             return None
-        claim = self._page.popleft()
-        self._count()
+        _, _, claim, counted = heapq.heappop(queue)
+        if not counted:
+            self._count()
         return claim
+
+    @property
+    def _queues(self) -> tuple[list[_Delayed], ...]:
+        """What was put off and may be taken up once it is due."""
+        if self._fresh_left and len(self._behind) <= MOST_BEHIND:
+            return (self._delayed,)
+        return (self._delayed, self._behind)
+
+    @property
+    def _fresh_left(self) -> bool:
+        """Whether there is, or may yet be, work that was never tried."""
+        if self.limit_reached:
+            return False
+        return bool(self._page) or not self._fresh_ended or self._loading or self._fetching.locked()
 
     def _count(self) -> None:
         """One more submission is taken up; at the limit, those not taken up yet stay in the ledger."""
@@ -176,8 +205,9 @@ class SubmissionQueue:
         self._left -= 1
         if self.limit_reached:
             self._page.clear()
-            self._delayed = [waiting for waiting in self._delayed if waiting.counted]
-            heapq.heapify(self._delayed)
+            for queue in (self._delayed, self._behind):
+                queue[:] = [waiting for waiting in queue if waiting.counted]
+                heapq.heapify(queue)
 
     async def _fetch(self) -> bool:
         """Fill the page from the ledger; False when there was nothing to fill it with."""
@@ -244,7 +274,7 @@ class SubmissionQueue:
         return bool(claims)
 
     def _finished(self) -> bool:
-        if self._out or self._delayed or self._last:
+        if self._out or self._delayed or self._behind or self._last:
             return False
         if self.limit_reached:
             return True
@@ -252,7 +282,7 @@ class SubmissionQueue:
 
     async def _wait(self) -> None:
         """Until something changes or the next delayed one is due."""
-        due_in_s = self._delayed[0].due - self._clock() if self._delayed else None
+        due_in_s = min((queue[0].due - self._clock() for queue in self._queues if queue), default=None)
         try:
             async with asyncio.timeout(due_in_s):
                 await self._changed.wait()

@@ -23,6 +23,7 @@ from batcher.flowcontrol.retry_policy import Jitter, decide
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,
+    Decision,
     Disposition,
     HttpRefusal,
     NotSent,
@@ -30,7 +31,7 @@ from batcher.model.outcome import (
     ReplyLost,
     Settlement,
 )
-from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State
+from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State, SubmissionId
 from batcher.submit.queue import SubmissionQueue
 from batcher.zego.client import Wire
 
@@ -99,6 +100,7 @@ class Worker:
         run_id: the run they belong to.
         policy: what becomes of a submission whose answer is missing.
         jitter: draws backoffs.
+        refused_alone: whether others were answered since a submission was last refused.
         ahead: begin the next attempt while an answer is waited for; one that is then not sent is taken back.
     """
 
@@ -114,6 +116,7 @@ class Worker:
         run_id: RunId,
         policy: InDoubtPolicy,
         jitter: Jitter,
+        refused_alone: Callable[[SubmissionId], bool] = lambda _: False,
         ahead: bool = False,
     ) -> None:
         self._ledger = ledger
@@ -125,6 +128,7 @@ class Worker:
         self._run_id = run_id
         self._policy = policy
         self._jitter = jitter
+        self._refused_alone = refused_alone
         self._ahead = ahead
         self._upcoming: tuple[Claim, asyncio.Future[bool]] | None = None
 
@@ -218,7 +222,12 @@ class Worker:
             Done when it is on record.
         """
         disposition = decide(
-            outcome, claim, policy=self._policy, proven=self._standing.proven, jitter=self._jitter
+            outcome,
+            claim,
+            policy=self._policy,
+            proven=self._standing.proven,
+            jitter=self._jitter,
+            refused_alone=self._refused_alone(claim.id),
         )
         settlement = Settlement(
             claim,
@@ -241,11 +250,13 @@ class Worker:
             return recorded
         await recorded
         if disposition.state is State.PENDING:
-            self._claims.put_back(_next(claim, disposition, self._run_id), disposition.delay_s or 0.0)
+            again = _next(claim, disposition, self._run_id)
+            behind = disposition.decision is Decision.SLOW_DOWN
+            self._claims.put_back(again, disposition.delay_s or 0.0, behind=behind)
         elif disposition.state is not State.SUBMITTED:
             self._claims.done(claim)
         if heeded:
-            if isinstance(outcome, NotSent | ReplyLost):
+            if not isinstance(outcome, Answer):
                 await self._take_back()  # an outage may begin with this one, and last for hours
             await self._heed(settlement)
         return recorded

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from batcher.flowcontrol.retry_policy import CodeKind, Jitter, kind_of
+from batcher.flowcontrol.outage import Finding, classify
+from batcher.flowcontrol.retry_policy import Jitter, CodeKind, kind_of
 from batcher.ledger.tasks import Followed, Polled
-from batcher.model.outcome import Answer, HttpRefusal, NotReported, ReplyLost
+from batcher.model.outcome import Answer, NotReported
 from batcher.model.task import TaskReport, TaskState
+from batcher.track.tracker import _judge_refusal
 from batcher.zego.codes import meaning
 
 FIRST_WAIT_S = 2.0
@@ -48,8 +50,15 @@ class Missed(NamedTuple):
     """How often in a row the service did not say where a task stands, and since when."""
 
     times: int
+    """It answered."""
     reports_before: int
     """Reports of all tasks up to the first time, but for one that came shortly before."""
+    refused: int = 0
+    """It refused the poll or gave no usable answer, and had answered other polls since the last time."""
+    answers_before: int = 0
+    """Answers to all polls up to the last of those times."""
+    in_a_row: int = 0
+    """It refused the poll or gave no usable answer, whatever became of others."""
 
 
 def wait_s(task: Followed, now_ms: int, jitter: Jitter) -> float:
@@ -94,8 +103,7 @@ def judge(
         return _judge_report(outcome, task, now_ms, again_ms, age_s, give_up_s, missed)
     polled = Polled(task, now_ms, again_ms)
     if not is_miss(outcome):
-        delay_s = getattr(outcome, "retry_after_s", None) or 0.0
-        return polled._replace(due_at_ms=max(again_ms, now_ms + int(delay_s * 1000)), answered=False)
+        return _judge_refusal(outcome, polled, age_s, give_up_s, missed, jitter)
     polled = _with_words(polled, outcome)
     if missed.times < BELIEVED_TIMES or age_s < BELIEVED_AFTER_S:
         return polled
@@ -141,21 +149,11 @@ def _judge_report(
 
 def is_miss(outcome: TaskReport | NotReported) -> bool:
     """Whether the service answered, and did not say where the task stands."""
-    match outcome:
-        case TaskReport():
-            return outcome.status == NO_TASK
-        case Answer():
-            return kind_of(outcome.code) in (
-                CodeKind.UNKNOWN,
-                CodeKind.REJECT,
-                CodeKind.BUSY,
-                CodeKind.SUBMITTED,
-            )
-        case HttpRefusal():
-            return outcome.http_status not in (429, 503)
-        case ReplyLost():
-            return outcome.http_status is not None
-    return False
+    if isinstance(outcome, TaskReport):
+        return outcome.status == NO_TASK
+    if isinstance(outcome, Answer):
+        return kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT, CodeKind.BUSY, CodeKind.SUBMITTED)
+    return classify(outcome) in (Finding.ANSWERED, Finding.FORBIDDEN, Finding.UNREADABLE)
 
 
 def _is_refusal(outcome: NotReported) -> bool:
@@ -172,7 +170,7 @@ def _with_words(polled: Polled, outcome: NotReported) -> Polled:
             request_id=outcome.vendor_request_id or outcome.request_id,
         )
     status = getattr(outcome, "http_status", None)
-    return polled._replace(status=f"HTTP {status}", message=outcome.detail)
+    return polled._replace(status=f"HTTP {status}" if status else "no answer", message=outcome.detail)
 
 
 def _ms(at: datetime | None) -> int | None:

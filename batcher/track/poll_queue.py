@@ -45,7 +45,7 @@ class Agenda:
 
     Args:
         book: where they are found.
-        now_ms: Unix milliseconds that no setting of the clock moves.
+        now_ms: Unix milliseconds that never go back.
         is_over: whether the agenda ends once nothing is left to follow.
     """
 

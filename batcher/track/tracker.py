@@ -4,8 +4,9 @@ Stands between the ledger, which knows the tasks and when each is due, and the s
 and costs nothing, so one that fails is made again, and whatever ends the tracker leaves nothing to repair:
 the due times are in the ledger. It has a pacer of its own, sends polls alone, and works beside a run.
 
-Within, time is monotonic: the wall's clock is looked at once, so that a clock that is set neither stops the
-polls nor bunches them.
+Due times are written and compared by one clock that counts the time for which the machine slept and never
+goes back, so that neither a suspend nor a wall clock that is set back stops the polls. Everything else in the
+ledger is wall time.
 """
 
 from __future__ import annotations
@@ -17,45 +18,51 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import TIME_OVER, ExitCode, defect
-from batcher.flowcontrol.deadline import Deadline
-from batcher.flowcontrol.outage import (
-    FIRST_PROBE_S,
-    LONGEST_PROBE_S,
-    PROBE_GROWTH,
-    SILENT_CALLS,
-    SUSPECT_PAUSE_S,
-    halt_reason,
-)
+from batcher.flowcontrol.deadline import ElapsedTime, Deadline
+from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S
-from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.ledger.tasks import Followed
-from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
+from batcher.flowcontrol.retry_policy import UNKNOWN_TRIES, Jitter
+from batcher.ledger.tasks import Followed, Polled
+from batcher.model.events import OnEvent, ignore_event
+from batcher.model.outcome import HELD_BACK, NotReported, NotSent, Outage
 from batcher.model.submission import SubmissionId, TaskId, Vendor
-from batcher.model.task import TaskReport
-from batcher.submit.governor import said_by
+from batcher.model.task import TaskReport, TaskState
 from batcher.track.poll_policy import (
     BELIEVED_AFTER_S,
+    BELIEVED_TIMES,
+    FIRST_WAIT_S,
     GIVE_UP_S,
+    GROWTH,
     LONGEST_WAIT_S,
     NO_TASK,
     SPREAD,
     Missed,
+    _with_words,
     is_miss,
     judge,
 )
 from batcher.track.poll_queue import Agenda, Book
 from batcher.zego.client import Wire
 
+REFUSED_TIMES = 10
+"""A task whose polls were refused or not answered this often in a row is given up, if others were answered
+meanwhile."""
+DENIED_TIMES = 1 + UNKNOWN_TRIES
+"""The same for codes 3, 5 and 7, which mean the account; the first time the rate may have been meant."""
+REFUSED_WAIT_S = 5.0
+"""Up to so long, growing, a task waits after refusals even if it would be due sooner."""
+
 CUT_OFF_S = 2.0
 """How long polls under way may take once the tracker is told to stop; what is dropped is asked again."""
+
+NO_SUCH_TASK = TaskId("0")
+"""Asked about by a probe while no task is known that the service reports."""
 
 
 class PollClient(Protocol):
@@ -106,6 +113,25 @@ class PollPace:
     seconds: float
 
 
+def _judge_refusal(
+    outcome: NotReported, polled: Polled, age_s: float, give_up_s: float, missed: Missed, jitter: Jitter
+) -> Polled:
+    """Judge a poll that was refused or not answered: put the task off, or give it up if this goes on."""
+    most = DENIED_TIMES if classify(outcome) in _DENIALS else REFUSED_TIMES
+    if missed.refused >= BELIEVED_TIMES and (missed.in_a_row >= most or age_s >= give_up_s):
+        polled = _with_words(polled, outcome)
+        why = f"polls of this task were refused {missed.in_a_row} times while others were answered"
+        why = f"{why}: {polled.message}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    growing_s = min(REFUSED_WAIT_S, FIRST_WAIT_S * GROWTH ** min(missed.in_a_row, 60))
+    asked_s = getattr(outcome, "retry_after_s", None) or 0.0
+    soonest_ms = polled.at_ms + int(max(growing_s - jitter(growing_s * SPREAD), asked_s) * 1000)
+    return polled._replace(due_at_ms=max(polled.due_at_ms or 0, soonest_ms), answered=False)
+
+
+_DENIALS = (Finding.CREDENTIALS, Finding.PERMISSION)
+
+
 # -- the tracker ---------------------------------------------------------------------------------------
 
 
@@ -122,7 +148,7 @@ class Tracker:
         tell: told of outages.
         polled: called with what came back for every poll, for whoever counts.
         clock: monotonic seconds.
-        wall: Unix seconds, looked at once.
+        wall: Unix seconds, the clock by which the ledger's times were written.
     """
 
     def __init__(
@@ -149,17 +175,21 @@ class Tracker:
         self._clock = clock
         self._rng = rng or random.Random()
         self._pacer = pacer or Pacer(settings.rate_per_s, clock)
-        self._wall_ahead_s = wall() - clock()
+        self._wall = wall
+        self._began_wall_s, self._elapsed_s = wall(), ElapsedTime(clock, wall)
         self._sending = sending
         self._agenda = Agenda(book, self._now_ms, lambda: not (self._sending or settings.follow))
         self._missed: dict[SubmissionId, Missed] = {}
         self._reports = 0
         self._reported_at_ms = -math.inf
-        self._proven = False
-        self._silent = 0
-        self._probing = False
-        self._waiting_for: str | None = None
-        self._outage: Outage | None = None
+        self._known_task: tuple[TaskId, Vendor] | None = None
+        self._guard = Guard(
+            self._pacer,
+            halt=lambda why: self._stop(ExitCode.HALTED, why),
+            tell=tell,
+            silence="the endpoint does not answer polls",
+            clock=clock,
+        )
         self._stopped: tuple[ExitCode, str] | None = None
         self._sent = 0
         self._started_at = clock()
@@ -193,7 +223,8 @@ class Tracker:
                 self._cutting_off.cancel()
         code, reason = self._stopped or (ExitCode.DONE, "all tasks have ended")
         seconds = self._clock() - self._started_at
-        return Tracked(code, reason, self._sent, seconds, None if self._agenda.emptied else self._outage)
+        outage = None if self._agenda.emptied else self._guard.outage
+        return Tracked(code, reason, self._sent, seconds, outage)
 
     def stop(self, code: ExitCode, why: str) -> None:
         """Ask no more; what is under way has a moment to end. A second time: at once."""
@@ -234,7 +265,7 @@ class Tracker:
 
     def _begin_last_part(self) -> None:
         if self._settings.lasts_s is not None:
-            window = Deadline(self._settings.lasts_s, clock=self._clock)
+            window = Deadline(self._settings.lasts_s, clock=self._clock, wall=self._wall)
             self._end_with(window, TIME_OVER)
 
     def _end_with(self, window: Deadline, why: str) -> None:
@@ -257,15 +288,16 @@ class Tracker:
             worker.cancel()
 
     def _now_ms(self) -> int:
-        return int((self._clock() + self._wall_ahead_s) * 1000)
+        """Unix milliseconds by which due times are written and compared."""
+        return int((self._began_wall_s + self._elapsed_s()) * 1000)
 
     def _jitter(self, most: float) -> float:
         return self._rng.uniform(0.0, most)
 
     @property
     def _why_slow(self) -> str | None:
-        if self._waiting_for:
-            return self._waiting_for
+        if self._guard.waiting_for:
+            return self._guard.waiting_for
         return self._pacer.why_slow
 
     async def _guarded(self, work: Awaitable[None]) -> None:
@@ -289,30 +321,31 @@ class Tracker:
                 if turn is None:  # turns were held back: it stays due
                     continue
                 on_wire = Wire(partial(self._pacer.leave, turn))
+                asked_at = self._clock()
                 outcome = await self._client.describe(task.task_id, task.vendor, on_wire)
-                await self._take_in(task, outcome)
+                await self._take_in(task, outcome, self._clock() - asked_at)
             finally:
                 self._agenda.done(task)
 
-    async def _take_in(self, task: Followed, outcome: TaskReport | NotReported) -> None:
+    async def _take_in(self, task: Followed, outcome: TaskReport | NotReported, waited_s: float) -> None:
         """Judge and record what came back, then let it count for the tracker as a whole."""
         if outcome is HELD_BACK:
             return
-        if not isinstance(outcome, NotSent):
-            self._sent += 1
-        if self._polled is not None:
-            self._polled(outcome)
+        self._count(outcome)
         if is_miss(outcome):
             missed = self._note_miss(task)
-        else:
+        elif isinstance(outcome, TaskReport):
             self._missed.pop(task.id, None)
             missed = Missed(0, 0)
-            if isinstance(outcome, TaskReport):
-                self._reports, self._reported_at_ms = self._reports + 1, self._now_ms()
+            self._reports, self._reported_at_ms = self._reports + 1, self._now_ms()
+            self._known_task = task.task_id, task.vendor
+        else:
+            missed = self._note_refusal(task)
+        wall_ms = int(self._wall() * 1000)
         polled = judge(
             outcome,
             task,
-            now_ms=self._now_ms(),
+            now_ms=wall_ms,
             give_up_s=self._settings.give_up_s,
             missed=missed,
             reports=self._reports,
@@ -320,109 +353,44 @@ class Tracker:
         )
         if polled.due_at_ms is None:
             self._missed.pop(task.id, None)
+        else:
+            polled = polled._replace(due_at_ms=polled.due_at_ms + self._now_ms() - wall_ms)
         await self._book.note(polled)
-        await self._heed(task, outcome)
+        await self._guard.heed(
+            outcome,
+            partial(self._probe, task.vendor),
+            about=task.id,
+            name=f"task {task.task_id}",
+            waited_s=waited_s,
+            of_row=missed.refused > 1,
+        )
+
+    def _count(self, outcome: TaskReport | NotReported) -> None:
+        self._sent += not isinstance(outcome, NotSent)
+        if self._polled is not None:
+            self._polled(outcome)
+
+    async def _probe(self, vendor: Vendor, may_leave: MayLeave) -> TaskReport | NotReported:
+        """Ask about a task that was reported before, so that the answer does not concern a refused one."""
+        task_id, vendor = self._known_task or (NO_SUCH_TASK, vendor)
+        outcome = await self._client.describe(task_id, vendor, Wire(may_leave))
+        self._count(outcome)
+        return outcome
 
     def _note_miss(self, task: Followed) -> Missed:
         """Count in a row; what an earlier tracker was told counts once."""
-        before = self._missed.get(task.id)
-        if before is None:
+        before = self._missed.get(task.id) or Missed(0, 0)
+        if not before.times:
             said = (task.status or "").startswith((NO_TASK, "code ", "HTTP "))
             lately = self._now_ms() - self._reported_at_ms < BELIEVED_AFTER_S * 1000
-            before = Missed(int(said), self._reports - lately)
+            before = before._replace(times=int(said), reports_before=self._reports - lately)
         missed = self._missed[task.id] = before._replace(times=before.times + 1)
         return missed
 
-    # -- what it does about the service as a whole -------------------------------------------------
-
-    async def _heed(self, task: Followed, outcome: TaskReport | NotReported) -> None:
-        if _is_silence(outcome):
-            self._silent += 1
-            if self._silent >= SILENT_CALLS:
-                await self._sit_out(task, outcome)
-            return
-        self._silent, self._outage = 0, None
-        self._proven = self._proven or isinstance(outcome, TaskReport)
-        match outcome:
-            case HttpRefusal(http_status=429 | 503):
-                self._pacer.slow_down(outcome.retry_after_s, said_by(outcome))
-            case Answer() if kind_of(outcome.code) is CodeKind.SLOW_DOWN:
-                self._pacer.slow_down(outcome.retry_after_s)
-            case Answer() if self._halts(outcome):
-                self._stop(ExitCode.HALTED, halt_reason(outcome))
-            case Answer() if kind_of(outcome.code) is CodeKind.CREDENTIALS:
-                await self._suspect_credentials(task)
-
-    def _halts(self, answer: Answer) -> bool:
-        """Whether every further poll would fail alike."""
-        kind = kind_of(answer.code)
-        if kind is CodeKind.CREDENTIALS:
-            return not self._proven
-        return kind is CodeKind.HALT or (kind is CodeKind.CLOCK and not answer.clock_corrected)
-
-    async def _suspect_credentials(self, task: Followed) -> None:
-        """Code 7 after reports: find out by another poll whether it meant the credentials or the rate."""
-
-        def settles(outcome: TaskReport | NotReported) -> bool:
-            if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.CREDENTIALS, CodeKind.HALT):
-                self._stop(ExitCode.HALTED, halt_reason(outcome))
-            elif isinstance(outcome, TaskReport):
-                self._pacer.slow_down()
-            return isinstance(outcome, TaskReport | Answer)
-
-        doubt = SendingPaused("the service doubts our credentials; asking it again")
-        await self._probe(task, settles, SUSPECT_PAUSE_S, doubt)
-
-    async def _sit_out(self, task: Followed, met: TaskReport | NotReported) -> None:
-        """Nobody answers: hold still and ask about one task, at growing intervals, until somebody does."""
-        began, since = self._clock(), self._outage.since if self._outage else datetime.now(UTC)
-        detail = getattr(met, "detail", "")
-
-        def settles(outcome: TaskReport | NotReported) -> bool:
-            if _is_silence(outcome):
-                self._outage = Outage(since, getattr(outcome, "detail", detail))
-                return False
-            self._silent, self._outage = 0, None
-            if isinstance(outcome, Answer) and self._halts(outcome):
-                self._stop(ExitCode.HALTED, halt_reason(outcome))
-            return True
-
-        self._outage = Outage(since, detail)
-        outage = OutageBegan(f"the endpoint does not answer polls ({detail}); waiting for it")
-        if await self._probe(task, settles, FIRST_PROBE_S, outage):
-            self._tell(OutageOver(self._clock() - began))
-
-    async def _probe(
-        self,
-        task: Followed,
-        settles: Callable[[TaskReport | NotReported], bool],
-        pause_s: float,
-        waiting: SendingPaused,
-    ) -> bool:
-        """Hold all turns and ask about one task until an answer settles it; False when that is under way."""
-        if self._probing or self._pacer.stopped:
-            return False
-        self._probing, self._waiting_for = True, waiting.why
-        self._pacer.pause()
-        self._tell(waiting)
-        try:
-            while not await self._pacer.stopped_within(pause_s) and (turn := await self._pacer.probe_turn()):
-                on_wire = Wire(partial(self._pacer.leave, turn))
-                outcome = await self._client.describe(task.task_id, task.vendor, on_wire)
-                self._sent += not isinstance(outcome, NotSent)
-                if self._polled is not None:
-                    self._polled(outcome)
-                if settles(outcome):
-                    return True
-                pause_s = min(pause_s * PROBE_GROWTH, LONGEST_PROBE_S)
-            return False
-        finally:
-            self._probing, self._waiting_for = False, None
-            self._pacer.resume()
-
-
-def _is_silence(outcome: TaskReport | NotReported) -> bool:
-    """Whether nobody answered, and not because we took it back ourselves."""
-    if isinstance(outcome, ReplyLost):
-        return outcome.http_status is None
-    return isinstance(outcome, NotSent) and outcome is not HELD_BACK
+    def _note_refusal(self, task: Followed) -> Missed:
+        before = self._missed.get(task.id) or Missed(0, 0)
+        alone = self._guard.answers > before.answers_before
+        missed = self._missed[task.id] = before._replace(
+            refused=before.refused + alone, answers_before=self._guard.answers, in_a_row=before.in_a_row + 1
+        )
+        return missed

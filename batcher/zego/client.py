@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
-from batcher.model.submission import FileId, Parameters, TaskId, Vendor
+from batcher.model.submission import FileId, Parameters, ReplyShape, TaskId, Vendor
 from batcher.model.task import TaskReport
 from batcher.zego import describe_task, search_media, wire
-from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, CallTrace, Leg, Wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, Leg, CallTrace, Wire
 
-__all__ = ["SIGNATURE_EXPIRED", "Account", "CallTrace", "Leg", "Wire", "ZegoClient"]
+__all__ = ["SIGNATURE_EXPIRED", "Account", "Leg", "CallTrace", "Wire", "ZegoClient"]
 
 
 class ZegoClient(Caller):
@@ -61,7 +61,8 @@ class ZegoClient(Caller):
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
         report = describe_task.read_report(on_wire.body, task_id, vendor)
-        return report or ReplyLost("the answer says nothing readable of this task", outcome.http_status)
+        unread = "the answer says nothing readable of this task"
+        return report or ReplyLost(unread, outcome.http_status, ReplyShape.DATA)
 
     async def search(
         self, wanted: search_media.Search, on_wire: Wire | None = None
@@ -80,4 +81,5 @@ class ZegoClient(Caller):
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
         page = search_media.read_page(on_wire.body, wanted.archive)
-        return page or ReplyLost("the answer holds no readable list of recordings", outcome.http_status)
+        unread = "the answer holds no readable list of recordings"
+        return page or ReplyLost(unread, outcome.http_status, ReplyShape.DATA)

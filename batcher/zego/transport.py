@@ -28,7 +28,7 @@ from aiohttp import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from yarl import URL
 
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.outcome import HELD_BACK, Answer, NotSent, Outcome, ReplyLost
 from batcher.model.submission import Vendor
 from batcher.zego import wire
 from batcher.zego.signature import SIGNATURE_VERSION, signature
@@ -274,9 +274,8 @@ class Caller:
             None if succeeded else _retry_after_s(response.headers.get("Retry-After"), self._clock)
         )
         if envelope is None:
-            if 400 <= status < 500 or status == 503:
-                return HttpRefusal(status, retry_after_s)
-            return ReplyLost(f"the answer (HTTP {status}, {len(body)} bytes) has no readable Code", status)
+            location = response.headers.get("Location")
+            return wire.read_without_code(status, body, location=location, retry_after_s=retry_after_s)
         corrected = envelope.code == SIGNATURE_EXPIRED and self._learn_clock(response, offset_s)
         return Answer(
             code=envelope.code,
@@ -287,6 +286,7 @@ class Caller:
             http_status=status,
             retry_after_s=retry_after_s,
             clock_corrected=corrected,
+            excerpt=wire.excerpt(body) if vendor and succeeded and envelope.task_id is None else "",
         )
 
     def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:

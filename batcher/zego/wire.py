@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from batcher.model.submission import FileId, Parameters, SnapshotType, TaskId, Vendor
+from batcher.model.outcome import HttpRefusal, ReplyLost
+from batcher.model.submission import FileId, Parameters, ReplyShape, SnapshotType, TaskId, Vendor
 
 MAX_BODY_BYTES = 1 << 20
 """An answer longer than this is not one of the service's."""
@@ -106,6 +107,68 @@ def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
         vendor_request_id=text_of(part.get("RequestId")),
         task_id=TaskId(task_id) if task_id else None,
     )
+
+
+def read_without_code(
+    status: int, body: bytes, *, location: str | None = None, retry_after_s: float | None = None
+) -> HttpRefusal | ReplyLost:
+    """Read an answer that has no readable ``Code``.
+
+    Args:
+        status: the HTTP status.
+        body: the body as it came.
+        location: the header of that name.
+        retry_after_s: what the header ``Retry-After`` asks for.
+    """
+    if 300 <= status < 400:
+        return HttpRefusal(status, retry_after_s, _address_shown(location or ""))
+    if (400 <= status < 500 and status not in _MAYBE_TAKEN) or status == 503:
+        return HttpRefusal(status, retry_after_s)
+    shape = ReplyShape.OTHER_JSON if status < 300 and _is_json(body) else ReplyShape.NOTHING
+    return ReplyLost(f"HTTP {status} with {excerpt(body)} and no readable Code", status, shape)
+
+
+_MAYBE_TAKEN = (408, 421, 425)
+"""These say nothing certain about what became of the request."""
+
+_TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
+_SIGNATURE = re.compile(r"(Signature(?:Nonce)?=)[0-9a-f]+", re.IGNORECASE)
+
+EXCERPT_CHARS = 120
+
+
+def excerpt(body: bytes) -> str:
+    """Say what a body is, in words that fit into a message."""
+    if not body.strip():
+        return "an empty body"
+    if len(body) > MAX_BODY_BYTES:
+        return f"a body of more than {MAX_BODY_BYTES:,} bytes"
+    title = _TITLE.search(body[:10_000])
+    is_page = body.lstrip()[:1] == b"<"
+    text = (title[1] if title else body[: 8 * EXCERPT_CHARS]).decode("utf-8", "replace")
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = _SIGNATURE.sub(r"\1…", text)
+    text = text if len(text) <= EXCERPT_CHARS else text[:EXCERPT_CHARS] + "…"
+    return f'a page "{text}"' if title or is_page else text
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _address_shown(location: str) -> str:
+    """Shorten an address to what may be shown: no user, no query, nothing unprintable."""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname or ""
+    except ValueError:
+        return ""
+    address = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    return "".join(c for c in address if c.isprintable())[:EXCERPT_CHARS]
 
 
 def part_of(data: object, vendor: Vendor | None) -> dict[str, object]:

@@ -21,7 +21,7 @@ from batcher.flowcontrol.pacer import Pacer, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
-from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
+from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, CallTrace, ZegoClient
 from batcher.zego.codes import meaning
 
 NOBODY = Account(0, "")
@@ -80,7 +80,7 @@ def _counted(settings: Settings, account: Account | None) -> Callable[[], Awaita
         return None
     key = LimitKey.of(account.app_id, Action.SUBMIT, settings.endpoint)
     pacer = Pacer(LIMIT_PER_S, time.monotonic, window=window_for(key, LIMIT_PER_S))
-    return lambda: pacer.leave(Turn(probe=True))
+    return lambda: pacer.leave(Turn(alone=True))
 
 
 async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding:
@@ -108,9 +108,7 @@ async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding
     return fail("DNS", f"{host}: {problem}", f"check {named} and how this machine looks up names", host=host)
 
 
-def connection_finding(
-    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome
-) -> CheckFinding:
+def connection_finding(endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome) -> CheckFinding:
     """Whether the other side can be talked to at all."""
     to = urlsplit(endpoint).netloc
     through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""

@@ -16,7 +16,7 @@ import typer
 
 from batcher.cli.command import command, end
 from batcher.cli.terminal.console import Console
-from batcher.flowcontrol.retry_policy import BUSY_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
+from batcher.flowcontrol.retry_policy import BUSY_TRIES, REFUSED_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
@@ -46,12 +46,17 @@ DOES_IN_CHINESE = {
     CodeKind.SUBMITTED: "记录任务 ID",
     CodeKind.REJECT: "将该提交记为 rejected，不再发送",
     CodeKind.HALT: "停止运行：之后的调用都会同样失败；该提交仍待发送",
-    CodeKind.SLOW_DOWN: "放慢速度后重发；不计入尝试次数",
+    CodeKind.PERMISSION: (
+        "本次运行尚无成功请求时停止；已有成功请求时，两个录制文件都收到才停止；只有一个收到时排在其他提交之后重发，"
+        f"共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected"
+    ),
+    CodeKind.SLOW_DOWN: f"放慢速度后重发；其他提交被接受而该提交被拒绝满 {REFUSED_TRIES} 次，则记为 failed",
     CodeKind.BUSY: f"重发，共尝试 {BUSY_TRIES} 次；仍不成功则记为 failed",
     CodeKind.UNKNOWN: f"重发，共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected",
     CodeKind.CREDENTIALS: (
         "本次运行尚无成功请求时停止；已有成功请求时暂停，并用一次不会创建任务的调用确认："
-        "鉴权有误则停止，频率过高则放慢"
+        "鉴权有误则停止，频率过高则放慢；"
+        f"同一提交再次收到：共尝试 {UNKNOWN_TRIES} 次，仍不成功则记为 rejected"
     ),
     CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
 }

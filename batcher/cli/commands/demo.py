@@ -28,7 +28,7 @@ from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.ledger import open_for_reading
-from batcher.model.submission import EndpointKind, FileId
+from batcher.model.submission import FileId, EndpointKind
 from batcher.report.formatting import count
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 

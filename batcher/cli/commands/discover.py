@@ -24,6 +24,7 @@ from batcher.config.settings import Settings
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError
+from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording
@@ -177,13 +178,15 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
             console.say(f"{output}: goes on after {count(standing.listed, 'recording')} of an earlier call")
             for shortfall in standing.shortfalls:
                 console.warn(shortfall)
+        inquiry: RetryingQuery | None = None
         try:
-            async with AsyncExitStack() as stack, asyncio.timeout(settings.max_duration):
-                client, inquiry = await stack.enter_async_context(asking(settings, console))
+            async with AsyncExitStack() as stack, Deadline(settings.max_duration).limit():
+                client, asks = await stack.enter_async_context(asking(settings, console))
+                inquiry = asks
                 ledger = await _ledger(stack, settings) if asked.not_in_ledger else None
                 sieve = Sieve(asked, (standing.since_s if since_s is not None else None, until_s), ledger)
                 telling, ahead = _Telling(console), replace(standing)
-                async for part in _parts(client, inquiry, archive, asked, standing, until_s):
+                async for part in _parts(client, asks, archive, asked, standing, until_s):
                     wanted = await sieve.passed(part.recordings)
                     _take_in(ahead, part, len(wanted), sieve)
                     if part.shortfall:
@@ -200,7 +203,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
             console.say(_stopped(output, standing))
             return interruptible.code
         except TimeoutError:
-            console.say(f"--max-duration is over; {_stopped(output, standing)}")
+            console.say(f"--max-duration is over{_in_outage(inquiry)}; {_stopped(output, standing)}")
             return 4
         except Refused as exc:
             raise Refused(f"{exc}\n{_stopped(output, standing)}") from exc
@@ -446,6 +449,13 @@ def _stopped(output: Path | None, standing: DiscoveryProgress) -> str:
     if output is None:
         return f"stopped after {so_far}; with -o FILE a later call goes on where one has stopped"
     return f"stopped after {so_far}, kept in {output}.part: the same command goes on from there"
+
+
+def _in_outage(inquiry: RetryingQuery | None) -> str:
+    if inquiry is None or (outage := inquiry.outage) is None:
+        return ""
+    since = f"{outage.since:%Y-%m-%d %H:%M:%S} UTC"
+    return f" while the endpoint did not answer (since {since}, last: {outage.met})"
 
 
 def _finished(archive: Archive, output: Path | None, standing: DiscoveryProgress, asked: Asked) -> str:

@@ -512,10 +512,7 @@ def _say(ending: _FetchEnding, wanted: FetchRequest, given_up: Sequence[Fetched]
 
 
 def _summary(
-    ledger: PictureLedger,
-    wanted: FetchRequest,
-    ending: _FetchEnding,
-    totals: Mapping[PictureState | None, int],
+    ledger: PictureLedger, wanted: FetchRequest, ending: _FetchEnding, totals: Mapping[PictureState | None, int]
 ) -> dict[str, object]:
     figures = ending.figures
     return {

@@ -201,9 +201,7 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
     return submissions
 
 
-def _check_binding(
-    settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool
-) -> None:
+def _check_binding(settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool) -> None:
     if bound is None or settings.app_id is None:
         return
     app_id, place = bound

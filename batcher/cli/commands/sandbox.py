@@ -72,10 +72,10 @@ def sandbox_command(register: _Registering, end_async: _Ending) -> None:
             typer.Option(
                 metavar="KIND=SHARE",
                 help="Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, "
-                "hang-before, http:NNN, http-after:NNN, html, cut, cut-json, empty, no-code, no-task-id, "
-                "code:N, slow:MS. They meet MediaThumbnails; SearchMedia/KIND and DescribeMediaTask/KIND "
-                "meet those. callback/KIND spoils callbacks: lost, doubled, forged, replayed, late, "
-                "wrong-task, invented.",
+                "hang-before, http:NNN, http-after:NNN, html, long-header, cut, cut-json, empty, no-code, "
+                "no-task-id, code:N, slow:MS. They meet MediaThumbnails; SearchMedia/KIND and "
+                "DescribeMediaTask/KIND meet those. callback/KIND spoils callbacks: lost, doubled, forged, "
+                "replayed, late, wrong-task, invented.",
             ),
         ] = None,
         seed: Annotated[

@@ -340,9 +340,7 @@ def _say(
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
     width, option = console.width, ledger_option(settings.ledger)
     if console.volume == 0:
-        if summary.exit_code == ExitCode.DONE or (
-            summary.exit_code == ExitCode.WORK_LEFT and not summary.outage
-        ):
+        if summary.exit_code == ExitCode.DONE or (summary.exit_code == ExitCode.WORK_LEFT and not summary.outage):
             return ""
         return f"batcher: {summary.reason}. Which: batcher export{option} -o results.csv"
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]

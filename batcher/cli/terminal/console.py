@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batcher.cli.terminal.stderr_writer import of_stderr, write_line
 from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
-from batcher.model.events import Event, Halted, NotSubmitted, OutageBegan, Rejected, SendingPaused
+from batcher.model.events import Halted, Event, NotSubmitted, OutageBegan, Rejected, SendingPaused
 from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,33 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
         due = None if again_s is None else int((NOW + again_s) * 1000)
         assert connection.execute("SELECT due_at_ms, tries FROM callbacks").fetchone() == (due, tries)
     assert [type(one) for one in told] == ([ClaimChecked] if state == "submitted" else [])
+
+
+async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_path: Path) -> None:
+    """A refusal without end doubles the wait each time, and ends nothing."""
+    service, times = Said(HttpRefusal(502)), [NOW]
+    async with await in_doubt(tmp_path / "l.db") as ledger:
+        ledger._clock = lambda: times[-1]
+        confirmer = Confirmer(ledger, service)
+        for _ in range(3):
+            await confirmer.confirm_due()
+            with closing(sqlite3.connect(tmp_path / "l.db")) as connection:
+                [(due,)] = connection.execute("SELECT due_at_ms FROM callbacks").fetchall()
+            times.append(due / 1000)
+    waits = [after - before for before, after in pairwise(times)]
+    assert waits == [LATER_S, 2 * LATER_S, 4 * LATER_S]
+    assert len(service.asked) == 3
+
+
+async def test_confirmer_that_is_refused_as_a_whole_asks_nothing_for_a_while(tmp_path: Path) -> None:
+    """A fault of the account pauses all checks, not only the one that met it."""
+    service = Said(Answer(100000005, "signature"))
+    async with await in_doubt(tmp_path / "l.db") as ledger:
+        confirmer = Confirmer(ledger, service)
+        await confirmer.confirm_due()
+        ledger._clock = lambda: NOW + 10 * HALTED_S
+        await confirmer.confirm_due()
+    assert len(service.asked) == 1
 
 
 async def test_without_a_service_a_doubt_waits_for_somebody_who_can_ask(tmp_path: Path) -> None:

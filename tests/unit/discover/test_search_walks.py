@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import chain, repeat
 
 import pytest
-from support.virtual_time import run_virtually
+from support.virtual_time import BEGINNING_S, run_virtually
 
 from batcher.discover.id_check import IdFinding, Lookups, RoundedOriginals
 from batcher.discover.retrying_query import RetryingQuery
@@ -18,7 +18,7 @@ from batcher.flowcontrol.pacer import Pacer
 from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.events import Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.model.submission import Archive, FileId, Recording
+from batcher.model.submission import Archive, FileId, Recording, ReplyShape
 from batcher.zego.client import Wire
 from batcher.zego.search_media import Search, SearchPage
 
@@ -228,7 +228,7 @@ def test_a_definite_no_is_an_answer() -> None:
         [Answer(1000)] * 3,
         [Answer(424242)] * 3,
         [HttpRefusal(404)] * 5,
-        [ReplyLost("odd", 200)] * 5,
+        [ReplyLost("odd", 200, ReplyShape.DATA)] * 5,
     ],
 )
 def test_what_will_not_pass_ends_the_asking(outcomes: list[NotReported]) -> None:
@@ -260,6 +260,64 @@ def test_code_7_after_an_answer_is_asked_about_once_more() -> None:
     assert run_virtually(ask(PAGE, Answer(7), PAGE)) is PAGE
     with pytest.raises(Refused, match="code 7: authentication failed"):
         run_virtually(ask(PAGE, Answer(7), Answer(7)))
+
+
+class Patient:
+    """A service that answers look-ups after a while, and one of them never."""
+
+    def __init__(self, outcome: NotReported) -> None:
+        self.outcome = outcome
+        self.answered: list[float] = []
+        self.refused = 0
+
+    async def search(self, wanted: Search, on_wire: Wire | None = None) -> SearchPage | NotReported:
+        """Answer one search."""
+        if on_wire is not None and on_wire.may_leave is not None:
+            await on_wire.may_leave()
+        await asyncio.sleep(0.02)
+        if FileId("7") in wanted.file_ids:
+            self.refused += 1
+            return self.outcome
+        self.answered.append(asyncio.get_running_loop().time())
+        return SearchPage((), 0)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        *(Answer(code) for code in (3, 6, 7, 207)),
+        HttpRefusal(302),
+        HttpRefusal(429, 2.0),
+        HttpRefusal(503),
+        ReplyLost("a page", 200),
+        ReplyLost("HTTP 502", 502),
+        ReplyLost("no Code", 200, ReplyShape.OTHER_JSON),
+    ],
+    ids=str,
+)
+def test_question_that_alone_is_never_answered_ends_and_slows_no_others(outcome: NotReported) -> None:
+    """One of many look-ups is refused for ever: it ends by its budget, the others keep the pace."""
+
+    async def scenario() -> tuple[float, Patient]:
+        service = Patient(outcome)
+        clock = asyncio.get_running_loop().time
+        asking = RetryingQuery(Pacer(20, clock), jitter=lambda most: most, clock=clock)
+
+        async def ask(n: int) -> object:
+            wanted = Search(Archive.TENCENT, file_ids=(FileId(str(n)),))
+            return await asking.ask(lambda on_wire: service.search(wanted, on_wire))
+
+        others = [asyncio.ensure_future(ask(n)) for n in range(300) if n != 7]
+        stuck = asyncio.ensure_future(ask(7))
+        await asyncio.gather(*others)
+        with pytest.raises(Refused):
+            await stuck
+        return clock() - BEGINNING_S, service
+
+    seconds, service = run_virtually(scenario())
+    assert 299 / (service.answered[298] - service.answered[0]) >= 17
+    assert service.refused <= 15
+    assert seconds < 300
 
 
 # -- ids -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.virtual_time import BEGINNING_S, now_s, run_virtually
 
 from batcher.flowcontrol.deadline import Deadline
 
@@ -44,3 +45,86 @@ async def test_whoever_waits_for_one_that_is_over_does_not_wait() -> None:
     async with asyncio.timeout(5):
         await Deadline(0.0).over()
         await Deadline(until=datetime.now(UTC) - timedelta(seconds=1)).over()
+
+
+class Machine:
+    """A machine's two clocks; while it sleeps only the wall's clock moves on."""
+
+    def __init__(self) -> None:
+        self.mono, self.wall = 100.0, 1_700_000_000.0
+
+    def run(self, seconds: float) -> None:
+        """Let time pass while it is awake."""
+        self.mono += seconds
+        self.wall += seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass while it is suspended."""
+        self.wall += seconds
+
+
+def test_window_on_a_machine_that_slept_counts_the_sleep() -> None:
+    """Its length is wall time."""
+    machine = Machine()
+    window = Deadline(3600.0, clock=lambda: machine.mono, wall=lambda: machine.wall)
+    machine.run(60)
+    machine.sleep(1800)
+    assert window.left_s == pytest.approx(1740)
+    machine.run(40)
+    machine.sleep(1800)
+    assert window.left_s == pytest.approx(-100)
+
+
+def test_window_whose_wall_clock_is_set_back_ends_in_its_time() -> None:
+    """A clock that is set back does not lengthen a run, before or after a sleep."""
+    machine = Machine()
+    window = Deadline(3600.0, clock=lambda: machine.mono, wall=lambda: machine.wall)
+    machine.wall -= 7200
+    machine.run(1000)
+    assert window.left_s == pytest.approx(2600)
+    machine.sleep(2000)
+    assert window.left_s == pytest.approx(600)
+
+
+def test_window_with_a_moment_follows_the_wall_clock() -> None:
+    """A moment of the wall's clock passes while the machine sleeps."""
+    machine = Machine()
+    until = datetime.fromtimestamp(machine.wall + 3600, UTC)
+    window = Deadline(until=until, clock=lambda: machine.mono, wall=lambda: machine.wall)
+    machine.sleep(3700)
+    assert window.left_s == pytest.approx(-100)
+
+
+def test_window_notices_a_sleep_within_a_second_of_waking() -> None:
+    """Whoever waits for its end does not wait for as long as the machine slept."""
+
+    async def scenario() -> float:
+        slept = [0.0]
+        window = Deadline(3600.0, clock=now_s, wall=lambda: 1_700_000_000.0 + now_s() + slept[0])
+        waiting = asyncio.ensure_future(window.over())
+        await asyncio.sleep(10.5)
+        slept[0], woke = 7200.0, now_s()
+        await waiting
+        return now_s() - woke
+
+    assert run_virtually(scenario()) <= 1.01
+
+
+def test_window_that_limits_a_block_ends_it_after_a_sleep() -> None:
+    """The block is cancelled with a TimeoutError once the window is over by the wall's clock."""
+
+    async def scenario() -> float:
+        slept = [0.0]
+        window = Deadline(3600.0, clock=now_s, wall=lambda: 1_700_000_000.0 + now_s() + slept[0])
+        asyncio.get_running_loop().call_later(10.5, slept.__setitem__, 0, 7200.0)
+        with pytest.raises(TimeoutError):
+            async with window.limit():
+                await asyncio.sleep(5000)
+        async with window_of_an_hour().limit():
+            await asyncio.sleep(1)
+        return now_s()
+
+    def window_of_an_hour() -> Deadline:
+        return Deadline(3600.0, clock=now_s, wall=now_s)
+
+    assert run_virtually(scenario()) <= BEGINNING_S + 13

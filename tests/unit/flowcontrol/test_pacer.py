@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, SlidingWindow, Turn, places_in_line
+from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, Turn, SlidingWindow, places_in_line
 
 LIMIT = 20.0
 
@@ -486,3 +486,31 @@ def test_pacers_that_share_a_window_keep_one_limit(rates: tuple[float, ...]) -> 
     assert rate_of(together) >= 18.5
     fair = min(LIMIT / len(rates), *rates)
     assert min(map(len, flows)) >= 0.6 * fair * 30
+
+
+def test_single_turn_is_given_alone_and_leaves_while_others_are_held() -> None:
+    """Of many workers one gets the turn and leaves, however late its connection; the others wait."""
+
+    async def scenario() -> None:
+        pacer = Pacer(200, now_s)
+        turns: list[Turn] = []
+
+        async def work() -> None:
+            async with pacer.line():
+                turn = await pacer.turn()
+            if turn is not None:
+                turns.append(turn)
+
+        pacer.pause()
+        workers = [asyncio.create_task(work()) for _ in range(20)]
+        await asyncio.sleep(1)
+        pacer.single()
+        await asyncio.sleep(5)
+        assert [turn.alone for turn in turns] == [True]
+        assert pacer.held
+        assert await pacer.leave(turns[0])
+        pacer.resume()
+        await asyncio.gather(*workers)
+        assert not any(turn.alone for turn in turns[1:])
+
+    run_virtually(scenario())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.specimens import ACCEPTED, TASK, Outcomes, claim_of, next_claim
 
-from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, CodeKind, decide, kind_of
+from batcher.flowcontrol.retry_policy import KINDS, LARGEST_BACKOFF_S, CodeKind, decide, kind_of, waits_behind
 from batcher.model.outcome import Answer, Decision, Disposition, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.model.submission import MOVES, Claim, InDoubtPolicy, State, Tries
 from batcher.zego.codes import MEANINGS, UNKNOWN, meaning
@@ -18,8 +18,8 @@ from batcher.zego.codes import MEANINGS, UNKNOWN, meaning
 RETRY, HOLD = InDoubtPolicy.RETRY, InDoubtPolicy.HOLD
 
 REJECTING = (2, 4, 41003)
+DENYING = (3, 5)
 HALTING = (
-    *(3, 5),
     *(100000000, 100000001, 100000006, 100000007, 100000010, 100000011, 100000013),
     *(100000014, 100000016, 100000017),
     *(100000002, 100000003, 100000008, 100000009),
@@ -29,7 +29,7 @@ TOO_FREQUENT = (6, 206, 207, 1010, 5007, 30002)
 BUSY = (1, 100000012, 100000015)
 LITTLE = (1000, 999999, -1, 8, 100000018)
 """Tried again a little: 1000 and codes that no table names."""
-DOCUMENTED = {0, 7, 1000, 100000004, *REJECTING, *HALTING, *TOO_FREQUENT, *BUSY}
+DOCUMENTED = {0, 7, 1000, 100000004, *REJECTING, *DENYING, *HALTING, *TOO_FREQUENT, *BUSY}
 
 
 def most(seconds: float) -> float:
@@ -63,6 +63,7 @@ FIRST_ATTEMPTS: list[Case] = [
     (Answer(0), Decision.IN_DOUBT, State.IN_DOUBT, Tries(), None),
     *((Answer(n), Decision.REJECTED, State.REJECTED, Tries(), n) for n in REJECTING),
     *((Answer(n), Decision.HALT, State.PENDING, Tries(), n) for n in HALTING),
+    *((Answer(n), Decision.AGAIN, State.PENDING, Tries(unknown=1), n) for n in DENYING),
     *((Answer(n), Decision.SLOW_DOWN, State.PENDING, Tries(), n) for n in TOO_FREQUENT),
     *((Answer(n), Decision.AGAIN, State.PENDING, Tries(busy=1), n) for n in BUSY),
     *((Answer(n), Decision.AGAIN, State.PENDING, Tries(unknown=1), n) for n in LITTLE),
@@ -71,6 +72,7 @@ FIRST_ATTEMPTS: list[Case] = [
     (Answer(100000004, clock_corrected=True), Decision.AGAIN, State.PENDING, Tries(), 100000004),
     *((HttpRefusal(n), Decision.SLOW_DOWN, State.PENDING, Tries(), None) for n in (429, 503)),
     *((HttpRefusal(n), Decision.AGAIN, State.PENDING, Tries(unknown=1), None) for n in (400, 404, 499)),
+    *((HttpRefusal(n), Decision.AGAIN, State.PENDING, Tries(), None) for n in (301, 302, 307)),
     (NotSent("refused"), Decision.AGAIN, State.PENDING, Tries(), None),
 ]
 
@@ -180,9 +182,66 @@ def test_code_7_is_a_fault_until_a_success(proven: bool, decision: Decision) -> 
     assert (decision, State.PENDING, Tries()) == (disposition.decision, disposition.state, disposition.tries)
 
 
+@pytest.mark.parametrize("code", DENYING)
+def test_permission_halts_until_a_success_and_then_has_three_tries(code: int) -> None:
+    """Codes 3 and 5 halt before the first success; after one they are the recording's, three times."""
+    first = judged(Answer(code), proven=False)
+    assert (first.decision, first.state, first.tries) == (Decision.HALT, State.PENDING, Tries())
+    assert decisions([Answer(code)] * 3) == [
+        (Decision.AGAIN, State.PENDING, Tries(unknown=1)),
+        (Decision.AGAIN, State.PENDING, Tries(unknown=2)),
+        (Decision.REJECTED, State.REJECTED, Tries(unknown=3)),
+    ]
+
+
+def test_second_code_7_of_a_submission_has_three_tries() -> None:
+    """A 7 after the one that was asked about concerns the submission."""
+    assert decisions([Answer(7)] * 4) == [
+        (Decision.PROBE, State.PENDING, Tries()),
+        (Decision.AGAIN, State.PENDING, Tries(unknown=1)),
+        (Decision.AGAIN, State.PENDING, Tries(unknown=2)),
+        (Decision.REJECTED, State.REJECTED, Tries(unknown=3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("doubted", "ending"),
+    [(False, (Decision.FAILED, State.FAILED)), (True, (Decision.IN_DOUBT, State.IN_DOUBT))],
+)
+@pytest.mark.parametrize("outcome", [Answer(6), HttpRefusal(429), HttpRefusal(503), HttpRefusal(302)])
+def test_refused_ten_times_while_others_are_answered_ends(
+    outcome: Outcome, doubted: bool, ending: tuple[Decision, State]
+) -> None:
+    """The tenth such refusal ends the submission, and the delays before it grow."""
+    claim, delays = claim_of(doubted=doubted), []
+    for _ in range(9):
+        made = decide(outcome, claim, policy=RETRY, proven=True, jitter=most, refused_alone=True)
+        assert made.state is State.PENDING
+        delays.append(made.delay_s)
+        claim = next_claim(claim, made)
+    last = decide(outcome, claim, policy=RETRY, proven=True, jitter=most, refused_alone=True)
+    assert (last.decision, last.state) == ending
+    assert delays == sorted(delays, key=lambda delay: delay or 0.0)
+    assert delays[-1] != delays[0]
+
+
+@pytest.mark.parametrize(
+    ("claim", "behind"),
+    [
+        (claim_of(), False),
+        (claim_of(code=6), False),
+        (claim_of(tries=Tries(refused=1)), True),
+        *((claim_of(code=code), True) for code in (3, 5, 7, 100000005)),
+    ],
+)
+def test_what_would_hold_up_others_waits_behind(claim: Claim, behind: bool) -> None:
+    """Refused while others were not, or the cause of a halt."""
+    assert waits_behind(claim) is behind
+
+
 @pytest.mark.parametrize("proven", [False, True])
-@pytest.mark.parametrize("code", sorted(DOCUMENTED - {7}))
-def test_only_code_7_depends_on_an_earlier_success(code: int, proven: bool) -> None:
+@pytest.mark.parametrize("code", sorted(DOCUMENTED - {7, *DENYING}))
+def test_only_codes_3_5_and_7_depend_on_an_earlier_success(code: int, proven: bool) -> None:
     """Every other code is judged the same before and after a success."""
     assert judged(Answer(code)) == judged(Answer(code), proven=proven)
 
@@ -197,7 +256,7 @@ def test_only_code_7_depends_on_an_earlier_success(code: int, proven: bool) -> N
         (HttpRefusal(429), 1.0),
         (Answer(6), 1.0),
         (NotSent("x"), 1.0),
-        (Answer(3), 0.0),
+        (Answer(100000005), 0.0),
         (Answer(7), 0.0),
         (Answer(100000004, clock_corrected=True), 0.0),
     ],
@@ -259,7 +318,7 @@ NOT_DEFINITE: list[Outcome] = [
     ReplyLost("lost"),
     HttpRefusal(404),
     HttpRefusal(429),
-    *map(Answer, (*BUSY, *LITTLE, *TOO_FREQUENT, *HALTING, 7)),
+    *map(Answer, (*BUSY, *LITTLE, *TOO_FREQUENT, *HALTING, *DENYING, 7)),
 ]
 ANY: list[Outcome] = [*NOT_DEFINITE, ACCEPTED, Answer(0), *map(Answer, REJECTING)]
 COSTLY = (*BUSY, *LITTLE)
@@ -281,6 +340,8 @@ def test_without_a_definite_answer_budgets_only_grow_until_it_ends(
             outcome, claim, policy=policy, proven=proven, jitter=lambda bound: rng.uniform(0.0, bound)
         )
         costly = isinstance(outcome, ReplyLost) or outcome in (HttpRefusal(404), *map(Answer, COSTLY))
+        if proven:
+            costly |= outcome in [*map(Answer, DENYING)] or (outcome == Answer(7) and claim.code == 7)
         costs += costly
         assert made.tries.busy >= claim.tries.busy
         assert made.tries.unknown >= claim.tries.unknown

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batcher.ledger.manifest_fingerprint import (
     PAGE_IDS,
-    Fingerprint,
     PageBefore,
+    Fingerprint,
     check_of,
     differences,
     filled,

@@ -20,6 +20,7 @@ TEXTS = [
     "http:302",
     "http-after:502",
     "html",
+    "long-header",
     "cut",
     "cut-json",
     "empty",

@@ -95,6 +95,7 @@ def test_five_silent_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
         await run.heed(outcome, Decision.AGAIN)
         assert run.client.probes == 3
         assert not run.pacer.held
+        await run.heed(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
         assert len(run.told) == 2
 
     run_virtually(scenario())
@@ -114,14 +115,36 @@ def test_an_answer_in_between_is_no_outage() -> None:
     run_virtually(scenario())
 
 
-def test_an_unreadable_answer_is_an_answer() -> None:
-    """A gateway that answers rubbish is reachable: that is no outage."""
+def test_a_gateway_that_answers_every_call_with_rubbish_is_an_outage() -> None:
+    """What nobody can use is an outage, whatever its form."""
 
     async def scenario() -> None:
         run = Run()
-        for _ in range(20):
+        for _ in range(5):
             await run.heed(ReplyLost("the answer was cut off", http_status=502), Decision.IN_DOUBT)
-        assert run.client.probes == 0
+        assert run.client.probes == 1
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("doubts", "counted"),
+    [([1], 0), ([1, 2], 1), ([1, 2, 3, 4, 5], 1), ([2, 5], 1)],
+)
+def test_doubts_count_as_failures_once_at_the_second_send(doubts: list[int], counted: int) -> None:
+    """A submission in doubt counts at its second send, or when it ends in doubt, and only once."""
+
+    async def scenario() -> None:
+        run = Run(max_failures=str(counted + 1))
+        for n in doubts:
+            state = State.IN_DOUBT if n == 5 else State.PENDING
+            made = Disposition(Decision.IN_DOUBT, state, Tries(doubt=n))
+            await run.governor.heed(Settlement(CLAIM, LOST, made))
+            await run.heed(Answer(2), Decision.AGAIN)
+        assert run.halted == []
+        made = Disposition(Decision.FAILED, State.FAILED, Tries())
+        await run.governor.heed(Settlement(CLAIM._replace(id=SubmissionId(2)), Answer(1), made))
+        assert len(run.halted) == 1
 
     run_virtually(scenario())
 

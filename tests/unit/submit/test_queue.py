@@ -14,7 +14,7 @@ from support.specimens import claims_of
 from support.virtual_time import now_s, passed_s, run_virtually
 
 from batcher.model.submission import Claim, Tries
-from batcher.submit.queue import PAGE, SubmissionQueue
+from batcher.submit.queue import MOST_BEHIND, PAGE, SubmissionQueue
 
 DOUBTED = Tries(doubt=1)
 
@@ -457,6 +457,44 @@ def test_any_sequence_of_moves_hands_out_each_once(
         assert await claims.next() is None
 
     run_virtually(drive())
+
+
+@virtually
+async def test_refused_claims_wait_behind_fresh_work() -> None:
+    """What was refused comes again only when nothing fresh is left, though it has long been due."""
+    claims = await opened(OpenInMemory(*claims_of(*range(1, 6))))
+    refused = [await taken(claims) for _ in range(2)]
+    for claim in refused:
+        claims.put_back(claim._replace(number=2), 1.0, behind=True)
+    await asyncio.sleep(10)
+    assert await taken_ids(claims) == [3, 4, 5, 1, 2]
+
+
+@virtually
+async def test_cause_of_a_halt_waits_behind_all_others_in_the_next_run() -> None:
+    """It is due since the last run, and comes after what is still being loaded."""
+    ledger = OpenInMemory(*claims_of(1, 2))
+    (halted,) = claims_of(9)
+    ledger.put_off = [due_in(-60, halted._replace(code=3))]
+    claims = await opened(ledger, loading=True)
+    taking = asyncio.create_task(taken_ids(claims))
+    await asyncio.sleep(1)
+    (new,) = claims_of(10)
+    ledger.open[new.id] = new
+    claims.added()
+    await asyncio.sleep(1)
+    claims.loading_ended()
+    assert await taking == [1, 2, 10, 9]
+
+
+@virtually
+async def test_more_refused_than_memory_should_hold_come_first_again() -> None:
+    """Beyond a bound, what is due is taken up before fresh work."""
+    claims = await opened(OpenInMemory(*claims_of(*range(1, MOST_BEHIND + 5))))
+    for claim in [await taken(claims) for _ in range(MOST_BEHIND + 1)]:
+        claims.put_back(claim._replace(number=2), 0.0, behind=True)
+    assert (await taken(claims)).id == 1
+    assert (await taken(claims)).id == MOST_BEHIND + 2
 
 
 class AskedLongAgo(OpenInMemory):

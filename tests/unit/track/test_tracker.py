@@ -14,7 +14,7 @@ from batcher.exit_codes import ExitCode
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
+from batcher.model.submission import FileId, ReplyShape, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.track.poll_policy import (
     BELIEVED_AFTER_S,
@@ -153,8 +153,8 @@ MISSES: Sequence[Outcome] = (
     Answer(987654),
     Answer(1),
     HttpRefusal(404),
-    ReplyLost("cut off", 200),
-    ReplyLost("HTTP 502", 502),
+    ReplyLost("says nothing of the task", 200, ReplyShape.DATA),
+    ReplyLost("JSON without a Code", 200, ReplyShape.OTHER_JSON),
 )
 NO_MISSES: Sequence[Outcome] = (
     PROCESSING,
@@ -165,7 +165,10 @@ NO_MISSES: Sequence[Outcome] = (
     Answer(100000005),
     HttpRefusal(429),
     HttpRefusal(503),
+    HttpRefusal(302, location="https://login.example/"),
     ReplyLost("nobody answered"),
+    ReplyLost("a page", 200),
+    ReplyLost("HTTP 502", 502),
     NotSent("refused"),
 )
 
@@ -203,7 +206,7 @@ def test_a_refusal_by_code_is_believed_when_others_are_told_of(
     assert (polled.status, polled.request_id) == ("code 1000", "r-1")
 
 
-@pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(403), ReplyLost("cut off", 200)])
+@pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(403), ReplyLost("cut off", 200, ReplyShape.DATA)])
 def test_what_may_pass_is_given_up_only_after_the_tasks_time(outcome: Outcome) -> None:
     """Busy, forbidden and unreadable answers do not close a task before it is given up anyway."""
     assert judged(outcome, GIVE_UP_S - 1, missed=99).due_at_ms is not None
@@ -445,3 +448,58 @@ def test_a_defect_ends_it_in_order() -> None:
     ended, _ = tracked(broken)
     assert ended.exit is ExitCode.HALTED
     assert "ZeroDivisionError" in ended.reason
+
+
+# -- clocks --------------------------------------------------------------------------------------------
+
+
+def asked_after(moved_s: float, *, settings: TrackSettings | None = None) -> tuple[Tracked, list[float], int]:
+    """Follow a task that never ends; after 500 s the wall's clock jumps, and 700 s later it is stopped.
+
+    Returns:
+        How it ended, when polls were made since the jump, in seconds after it, and the last due time.
+    """
+
+    async def scenario() -> tuple[Tracked, list[float], int]:
+        moved = [0.0]
+        tried = Tried(lambda *_: PROCESSING, settings=settings)
+        tried.tracker = Tracker(
+            tried.book,
+            tried.service,
+            settings or TrackSettings(),
+            clock=now_s,
+            wall=lambda: SUBMITTED_MS / 1000 + passed_s() + moved[0],
+            rng=Random(1),
+        )
+        running = asyncio.ensure_future(tried.run())
+        await asyncio.sleep(500)
+        moved[0], jumped = moved_s, passed_s()
+        await asyncio.wait([running], timeout=700)
+        tried.tracker.stop(ExitCode.SIGINT, "enough")
+        ended = await running
+        due_at_ms = tried.book.noted[-1].due_at_ms
+        assert due_at_ms is not None
+        return ended, [at - jumped for at, _ in tried.service.asked if at >= jumped], due_at_ms
+
+    return run_virtually(scenario())
+
+
+def test_tracker_on_a_machine_that_slept_polls_on_waking() -> None:
+    """What became due meanwhile is asked about within a second, and its next due time is wall time."""
+    _, asked, due_at_ms = asked_after(8 * 3600)
+    assert asked[0] <= 1.1
+    assert due_at_ms > SUBMITTED_MS + 8 * 3600 * 1000
+
+
+def test_tracker_whose_wall_clock_is_set_back_keeps_polling() -> None:
+    """A wall clock that is set back by a day puts no poll off, and no poll is made more often."""
+    _, usual, _ = asked_after(0)
+    _, asked, _ = asked_after(-86400)
+    assert asked == pytest.approx(usual, abs=0.1)
+
+
+def test_tracker_with_a_time_limit_on_a_machine_that_slept_ends() -> None:
+    """The time limit counts wall time."""
+    ended, asked, _ = asked_after(3600, settings=TrackSettings(lasts_s=3600))
+    assert (ended.exit, ended.reason) == (ExitCode.WORK_LEFT, "its time was over")
+    assert len(asked) <= 1

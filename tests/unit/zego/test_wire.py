@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.specimens import AT_1_AND_2_S, EVERY_2_S, HUAWEI_ID, TASK, TENCENT_ID
 
-from batcher.model.submission import FileId, Parameters, SnapshotType, Vendor
-from batcher.zego.wire import Envelope, encoded, harmless, media_thumbnails, read_answer
+from batcher.model.outcome import HttpRefusal, ReplyLost
+from batcher.model.submission import FileId, Parameters, ReplyShape, SnapshotType, Vendor
+from batcher.zego.wire import Envelope, encoded, harmless, media_thumbnails, read_answer, read_without_code
 
 # The documentation's own examples, MediaThumbnails.
 EXAMPLE_HUAWEI = (
@@ -279,3 +280,48 @@ def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
     """Whatever bytes come, reading them raises nothing."""
     read = read_answer(body, Vendor.HUAWEI)
     assert read is None or type(read.code) is int
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "location", "expected", "detail"),
+    [
+        (302, b"", "https://login.example/a?token=s#x", HttpRefusal, "HTTP 302 to https://login.example/a"),
+        (301, b"", "https://user:pw@h.example:8443/a", HttpRefusal, "HTTP 301 to https://h.example/a"),
+        (307, b"", None, HttpRefusal, "HTTP 307 to an address it does not name"),
+        (404, b"", None, HttpRefusal, "HTTP 404 without a Code"),
+        (503, b"", None, HttpRefusal, "HTTP 503 without a Code"),
+        (408, b"", None, ReplyLost, "HTTP 408 with an empty body and no readable Code"),
+        (200, b"<title> Log  in </title>", None, ReplyLost, 'HTTP 200 with a page "Log in" and no'),
+        (200, b'{"code":0}', None, ReplyLost, 'HTTP 200 with {"code":0} and no readable Code'),
+        (502, b"\x00\xff" * 500, None, ReplyLost, "HTTP 502 with "),
+    ],
+)
+def test_answer_without_a_code_says_what_it_was(
+    status: int, body: bytes, location: str | None, expected: type, detail: str
+) -> None:
+    """A redirect names its target without secrets, and a page its title."""
+    outcome = read_without_code(status, body, location=location)
+    assert type(outcome) is expected
+    assert outcome.detail.startswith(detail)
+    assert outcome.detail.isprintable()
+    assert len(outcome.detail) < 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "shape"),
+    [
+        (200, b'{"code":0}', ReplyShape.OTHER_JSON),
+        (200, b"[]", ReplyShape.OTHER_JSON),
+        (200, b'{"Code":', ReplyShape.NOTHING),
+        (200, b"", ReplyShape.NOTHING),
+        (200, b"<html></html>", ReplyShape.NOTHING),
+        (502, b'{"code":0}', ReplyShape.NOTHING),
+    ],
+)
+def test_only_json_of_a_success_is_an_answer_of_another_kind(
+    status: int, body: bytes, shape: ReplyShape
+) -> None:
+    """Whole JSON without a Code is told apart from pages and from what is cut off."""
+    outcome = read_without_code(status, body)
+    assert isinstance(outcome, ReplyLost)
+    assert outcome.shape is shape

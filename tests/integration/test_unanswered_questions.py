@@ -1,0 +1,71 @@
+"""``discover`` and ``verify-ids`` while the service gives no answer, or none to one question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from support.cli import Cli, serving
+
+from batcher.sandbox import ActionFaults, Fault, RecordingSettings, RequestSeen, SandboxSettings
+
+SEARCH = "SearchMedia"
+DISCOVER = ("discover", "--vendor", "Tencent", "--since", "2026-01-01")
+NEWEST = 1_770_000_000
+
+
+def searches(choose: Callable[[RequestSeen], Fault | None], count: int = 6_000) -> SandboxSettings:
+    """A sandbox whose searches fare so."""
+    recordings = RecordingSettings(count=count, until_s=NEWEST, span_s=86_400)
+    faults = {SEARCH: ActionFaults(choose=choose)}
+    return SandboxSettings(rate_per_s=None, recordings=recordings, faults=faults)
+
+
+@pytest.mark.parametrize("fault", ["code:6", "http:429", "code:1000", "no-code"])
+@pytest.mark.parametrize("well", [0, 3])
+async def test_a_question_that_is_never_answered_ends_discover(cli: Cli, fault: str, well: int) -> None:
+    """Refusals without end, at the beginning or in the middle of a list, end it with 3 and their meaning."""
+    stuck = Fault.parse(fault)
+    async with serving(cli, searches(lambda seen: stuck if seen.number > well else None)) as sandbox:
+        if fault == "no-code" and well:
+            done = await cli(*DISCOVER, "-o", "all.csv", "--max-duration", "6s")
+            assert done.code == 4
+            assert "while the endpoint did not answer (since " in done.stderr
+        else:
+            done = await cli(*DISCOVER, "-o", "all.csv")
+            assert done.code == 3, done.stderr
+            assert fault.replace(":", " ").replace("http", "HTTP").replace("no-code", "read") in done.stderr
+        assert len(sandbox.requests_of(SEARCH)) <= well + 15
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("http:502", "HTTP 502"), ("http:302", "HTTP 302 to "), ("html", "HTTP 200"), ("drop-after", "(")],
+)
+async def test_an_outage_that_answers_is_waited_for_by_discover(cli: Cli, fault: str, said: str) -> None:
+    """It is named, costs a handful of calls, and the list is whole afterwards."""
+    bad = asyncio.Event()
+
+    def choose(seen: RequestSeen) -> Fault | None:
+        if seen.number == 4:
+            bad.set()
+            asyncio.get_running_loop().call_later(8, bad.clear)
+        return Fault.parse(fault) if bad.is_set() else None
+
+    async with serving(cli, searches(choose, 9_000)) as sandbox:
+        done = await cli(*DISCOVER)
+        assert done.code == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 9_001
+        assert "does not answer" in done.stderr
+        assert said in done.stderr
+        assert sum(one.fault is not None for one in sandbox.requests_of(SEARCH)) <= 15
+
+
+async def test_a_redirect_to_every_question_is_named_when_the_time_is_over(cli: Cli) -> None:
+    """The reason of exit code 4 says what came back."""
+    async with serving(cli, searches(lambda _: Fault.parse("http:302"))):
+        done = await cli(*DISCOVER, "--max-duration", "6s")
+    assert done.code == 4
+    assert "while the endpoint did not answer (since " in done.stderr
+    assert "last: HTTP 302 to " in done.stderr

@@ -1,0 +1,310 @@
+"""The classification of outcomes, and the guard that decides about a flow as a whole, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+import pytest
+from support.virtual_time import now_s, run_virtually
+
+from batcher.flowcontrol.outage import (
+    DENIED_SUBJECTS,
+    FORBIDDEN_SUBJECTS,
+    NO_ANSWERS,
+    UNREADABLE_ANSWERS,
+    Finding,
+    Guard,
+    MayLeave,
+    classify,
+    fault_of,
+)
+from batcher.flowcontrol.pacer import Pacer
+from batcher.model.events import Event
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.submission import ReplyShape, TaskId
+from batcher.model.task import TaskReport, TaskState
+
+WELL = Answer(2)
+LOST = ReplyLost("no answer came")
+REFUSED = HttpRefusal(503)
+REPORT = TaskReport(TaskState.WAITING, "WAITING")
+
+FINDINGS: list[tuple[object, Finding]] = [
+    (HELD_BACK, Finding.OURS),
+    (NotSent("Connection refused"), Finding.NO_ANSWER),
+    (LOST, Finding.NO_ANSWER),
+    *((ReplyLost("a page", status), Finding.NO_ANSWER) for status in (200, 408, 421, 425, 500, 502, 530)),
+    *((HttpRefusal(status, location="https://login/"), Finding.NO_ANSWER) for status in (301, 302, 307)),
+    (HttpRefusal(503), Finding.NO_ANSWER),
+    (HttpRefusal(503, 0.0), Finding.THROTTLED),
+    (HttpRefusal(429), Finding.THROTTLED),
+    *((HttpRefusal(status), Finding.FORBIDDEN) for status in (401, 403, 407)),
+    *((HttpRefusal(status), Finding.ANSWERED) for status in (400, 404, 499)),
+    (ReplyLost("no Code", 200, ReplyShape.OTHER_JSON), Finding.UNREADABLE),
+    (ReplyLost("no task", 200, ReplyShape.DATA), Finding.ANSWERED),
+    (Answer(0), Finding.UNREADABLE),
+    (Answer(0, task_id=TaskId("t")), Finding.SUCCEEDED),
+    (REPORT, Finding.SUCCEEDED),
+    *((Answer(code), Finding.THROTTLED) for code in (6, 206, 30002)),
+    *((Answer(code), Finding.ANSWERED) for code in (1, 2, 4, 1000, 41003, 77777, 100000015)),
+    *((Answer(code), Finding.PERMISSION) for code in (3, 5)),
+    (Answer(7), Finding.CREDENTIALS),
+    *((Answer(code), Finding.ACCOUNT) for code in (100000005, 100000017, 100000004)),
+    (Answer(100000004, clock_corrected=True), Finding.ANSWERED),
+]
+
+
+@pytest.mark.parametrize(("outcome", "finding"), FINDINGS)
+def test_an_outcome_has_one_finding(outcome: object, finding: Finding) -> None:
+    """Each form of outcome says one thing about the service."""
+    assert classify(outcome) is finding
+
+
+class Flow:
+    """A guard, its pacer, and a service whose probes are answered as given, the last one for ever."""
+
+    def __init__(self, *probed: object) -> None:
+        self.pacer = Pacer(20, now_s)
+        self.probed = list(probed or [WELL])
+        self.probes: list[float] = []
+        self.halted: list[str] = []
+        self.told: list[Event] = []
+        self.guard = Guard(self.pacer, halt=self.halted.append, tell=self.told.append, clock=now_s)
+
+    async def probe(self, may_leave: MayLeave) -> object:
+        """Answer the next probe."""
+        assert await may_leave()
+        self.probes.append(now_s())
+        return self.probed.pop(0) if len(self.probed) > 1 else self.probed[0]
+
+    async def heed(self, *outcomes: object, about: Hashable = None) -> None:
+        """Pass outcomes on, each about another subject unless one is given."""
+        for outcome in outcomes:
+            await self.guard.heed(outcome, self.probe, about=object() if about is None else about)
+
+    async def turns(self, seconds: float) -> int:
+        """Count the turns that are given within some seconds."""
+        given = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    async with self.pacer.line():
+                        given += await self.pacer.turn() is not None
+        except TimeoutError:
+            return given
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [NotSent("refused"), LOST, ReplyLost("a page", 200), ReplyLost("x", 502), HttpRefusal(302), REFUSED],
+)
+def test_outage_whatever_its_form_is_probed_and_ends_with_one_request_alone(outcome: object) -> None:
+    """Five in a row hold the flow still; an answered probe lets one request leave, its success the others."""
+
+    async def scenario() -> None:
+        flow = Flow(outcome, outcome, WELL)
+        await flow.heed(*[outcome] * (NO_ANSWERS - 1))
+        assert flow.probes == []
+        await flow.heed(outcome)
+        assert len(flow.probes) == 3
+        assert await flow.turns(5.0) == 1
+        assert flow.guard.outage is not None
+        await flow.heed(Answer(0, task_id=TaskId("t")))
+        assert flow.guard.outage is None
+        assert await flow.turns(1.0) >= 19
+        assert [notice.event for notice in flow.told] == ["outage_began", "outage_over"]
+
+    run_virtually(scenario())
+
+
+def test_pauses_grow_while_probes_are_answered_and_nothing_succeeds() -> None:
+    """A service that answers probes alone is sent one request after each pause, and the pauses grow."""
+
+    async def scenario() -> None:
+        flow = Flow(WELL)
+        await flow.heed(*[LOST] * NO_ANSWERS)
+        for _ in range(20):
+            assert await flow.turns(1.0) == 1
+            await flow.heed(LOST)
+        pauses = [after - before for before, after in zip(flow.probes, flow.probes[1:], strict=False)]
+        assert len(flow.probes) == 21
+        assert pauses == sorted(pauses)
+        assert 60 < pauses[-1] < 63
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("between", [Answer(2), Answer(1000), REPORT, HttpRefusal(404)])
+def test_an_answer_between_begins_the_count_anew(between: object) -> None:
+    """Only outcomes in a row make an outage."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        for _ in range(5):
+            await flow.heed(*[LOST] * (NO_ANSWERS - 1), between)
+        assert flow.probes == []
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("outcome", [Answer(0), ReplyLost("no Code", 200, ReplyShape.OTHER_JSON)])
+def test_unreadable_answers_before_any_success_halt(outcome: object) -> None:
+    """A few accepted answers that cannot be read halt a flow that had no success."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        await flow.heed(*[outcome] * (UNREADABLE_ANSWERS - 1))
+        assert flow.halted == []
+        await flow.heed(outcome)
+        assert len(flow.halted) == 1
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("outcome", [Answer(0), ReplyLost("no Code", 200, ReplyShape.OTHER_JSON)])
+def test_unreadable_answers_after_a_success_are_an_outage(outcome: object) -> None:
+    """Once something has succeeded they hold the flow still, so that few are paid for."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        flow.guard.succeeded()
+        await flow.heed(*[outcome] * NO_ANSWERS)
+        assert (flow.halted, len(flow.probes)) == ([], 1)
+
+    run_virtually(scenario())
+
+
+def test_one_subject_refused_for_ever_costs_the_others_nothing() -> None:
+    """Refusals of one subject among answers to others neither slow the pace nor hold it."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        await flow.heed(*[WELL] * 100)
+        await flow.heed(Answer(6), about="one")
+        await flow.heed(*[WELL] * 5)
+        for _ in range(10):
+            await flow.heed(Answer(6, retry_after_s=60.0), about="one")
+            await flow.heed(*[WELL] * 5)
+            await flow.heed(REFUSED, about="two")
+            await flow.heed(*[WELL] * 5)
+        assert flow.pacer.pace_per_s == flow.pacer.pace.cap_per_s
+        assert (flow.probes, flow.pacer.held) == ([], False)
+
+    run_virtually(scenario())
+
+
+def test_many_subjects_refused_slow_the_pace() -> None:
+    """A share of the recent calls that is refused is heard by the pacer."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        await flow.heed(*[WELL] * 100)
+        await flow.heed(*[Answer(6)] * 4)
+        assert flow.pacer.pace_per_s == flow.pacer.pace.cap_per_s
+        await flow.heed(Answer(6))
+        assert flow.pacer.pace_per_s < flow.pacer.pace.cap_per_s
+
+    run_virtually(scenario())
+
+
+def test_a_subject_refused_again_with_no_answer_between_is_asked_about() -> None:
+    """When nobody else is left, a probe says whether the refusals concern the subject."""
+
+    async def scenario() -> None:
+        flow = Flow(Answer(6), WELL)
+        await flow.heed(WELL)
+        assert flow.guard.refused_alone("one")
+        await flow.heed(Answer(6), about="one")
+        assert not flow.guard.refused_alone("one")
+        await flow.heed(Answer(6), about="one")
+        assert len(flow.probes) == 2
+        assert flow.guard.refused_alone("one")
+        assert not flow.pacer.held
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("met", "halts"), [(["a", "a", "a"], False), (["a", "b"], True), (["a", "a", "b"], True)]
+)
+def test_permission_after_a_success_halts_by_several_recordings(met: list[str], halts: bool) -> None:
+    """One subject that gets code 3 or 5 halts nothing; two do, and both are named."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        flow.guard.succeeded()
+        for name in met:
+            await flow.guard.heed(Answer(3), flow.probe, about=name, name=f"recording {name}")
+        assert [reason.endswith("; met by recording a, recording b") for reason in flow.halted] == [
+            True
+        ] * halts
+        assert DENIED_SUBJECTS == 2
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("answer", [Answer(3), Answer(5), Answer(7), Answer(100000005)])
+def test_account_fault_before_any_success_halts_at_once(answer: Answer) -> None:
+    """Before the first success the first one halts."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        await flow.heed(answer)
+        assert flow.halted == [fault_of(answer)]
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("probed", "halts"), [(Answer(7), True), (WELL, False), (Answer(6), False)])
+def test_code_7_after_a_success_is_asked_about(probed: Answer, halts: bool) -> None:
+    """The probe's answer says whether it was the credentials."""
+
+    async def scenario() -> None:
+        flow = Flow(probed)
+        flow.guard.succeeded()
+        await flow.heed(Answer(7))
+        assert (bool(flow.halted), len(flow.probes)) == (halts, 1)
+
+    run_virtually(scenario())
+
+
+def test_codes_7_among_successes_are_asked_about_once_in_a_while() -> None:
+    """After an answered probe single ones are not asked about; several in a row are."""
+
+    async def scenario() -> None:
+        flow = Flow(WELL)
+        for _ in range(10):
+            flow.guard.succeeded()
+            await flow.heed(Answer(7))
+        assert len(flow.probes) == 1
+        await flow.heed(Answer(7), Answer(7))
+        assert len(flow.probes) == 2
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(("probed", "halts"), [(HttpRefusal(403), True), (WELL, False)])
+def test_forbidden_to_several_and_to_the_probe_halts(probed: object, halts: bool) -> None:
+    """HTTP 403 to several recordings is asked about."""
+
+    async def scenario() -> None:
+        flow = Flow(probed)
+        await flow.heed(*[HttpRefusal(403)] * (FORBIDDEN_SUBJECTS - 1))
+        assert flow.probes == []
+        await flow.heed(HttpRefusal(403))
+        assert (bool(flow.halted), len(flow.probes)) == (halts, 1)
+
+    run_virtually(scenario())
+
+
+def test_stopped_flow_probes_no_more() -> None:
+    """Once the pacer is stopped, nothing begins an outage."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        flow.pacer.stop()
+        await flow.heed(*[LOST] * 20)
+        assert (flow.probes, flow.told) == ([], [])
+
+    run_virtually(scenario())
