@@ -1,4 +1,4 @@
-"""The ledger's lock for a command that writes: taken at once, or waited for.
+"""The ledger's lock for a command that writes: taken at once, or waited for; and whether one may be created.
 
 Between such commands and the ledger. A signal ends the waiting at once; nothing has begun by then.
 """
@@ -6,16 +6,18 @@ Between such commands and the ledger. A signal ends the waiting at once; nothing
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TextIO
 
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
-from batcher.errors import Interrupted
+from batcher.errors import Interrupted, SettingsError
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
-from batcher.ledger import LockClient, LedgerLock, Purpose, take_lock
+from batcher.ledger import LockClient, LedgerLock, Purpose, is_missing, take_lock
 
 
 async def lock_for(
@@ -78,3 +80,27 @@ async def place_of_run(
         if signals.code is not None:
             raise Interrupted("stopped before anything began", signals.code)
         yield
+
+
+def check_creation(path: Path, settings: Settings) -> None:
+    """Refuse a run that would create a ledger unasked and unseen.
+
+    Raises:
+        SettingsError: there is no ledger, it is not named, and no terminal is attached.
+        LedgerError: there is none, but what one has left behind.
+    """
+    if not is_missing(path) or settings.new_ledger or "ledger" in settings.model_fields_set:
+        return
+    if not (_is_terminal(sys.stdin) or _is_terminal(sys.stderr)):
+        raise SettingsError(
+            f"{path}: there is no ledger here, and without a terminal none is created unless it is named: "
+            "the same command in another folder would buy everything again. Name it (--ledger, "
+            "BATCHER_LEDGER, or ledger in batcher.toml), or give --new-ledger"
+        )
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False

@@ -233,6 +233,14 @@ Ledger = Annotated[
         rich_help_panel=EVERYWHERE,
     ),
 ]
+NewLedger = Annotated[
+    bool | None,
+    typer.Option(
+        "--new-ledger",
+        help="Without a terminal: create the ledger if there is none, although it is not named.",
+        rich_help_panel=RUN,
+    ),
+]
 LogFormat = Annotated[
     str | None,
     typer.Option(

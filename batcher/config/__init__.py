@@ -1,1 +1,1 @@
-"""Settings: where they come from, what they may be, and the files that ship with the package."""
+"""Settings: what people give, and what it has to look like."""

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
+from batcher.config.paths import path_problem
 from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
 from batcher.errors import SettingsError
 from batcher.model.submission import InDoubtPolicy, EndpointKind
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     endpoint: str = DEFAULT_ENDPOINT
     is_test: bool | None = None
     ledger: str = "batcher.db"
+    new_ledger: bool = False
 
     rate: float = Field(20.0, gt=0, le=1_000_000, allow_inf_nan=False)
     concurrency: int = Field(64, ge=1, le=10_000)
@@ -202,6 +204,17 @@ class Settings(BaseSettings):
     @classmethod
     def _left_out(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator(
+        *("ledger", "server_secret_file", "callback_secret_file", "listen_cert", "listen_key"),
+        *("metrics_file", "notify_file"),
+    )
+    @classmethod
+    def _meant(cls, value: str | Path | None) -> str | Path | None:
+        """A path without stray characters, which would silently name another file."""
+        if value is not None and (problem := path_problem(str(value))):
+            raise ValueError(problem)
+        return value
 
     @field_validator("server_secret")
     @classmethod

@@ -1,10 +1,11 @@
 """The ledger: the only truth about what was asked and what came back."""
 
+from batcher.ledger.binding import binding_problem
 from batcher.ledger.loads import Added
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.backup import Vacuumed, back_up, vacuum
-from batcher.ledger.sqlite.connection import check_file, ledger_path, open_to_itself
+from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
+from batcher.ledger.sqlite.connection import check_file, is_missing, ledger_path, open_to_itself
 from batcher.ledger.sqlite.disk import network_file_system
 from batcher.ledger.sqlite.lock import LockClient, Holder, LedgerLock, Purpose, lock_holder, take_lock
 from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
@@ -21,12 +22,15 @@ __all__ = [
     "LockClient",
     "Purpose",
     "Readiness",
+    "Restored",
     "Room",
     "Vacuumed",
     "back_up",
+    "binding_problem",
     "check_file",
     "check_place",
     "inspect",
+    "is_missing",
     "ledger_path",
     "lock_holder",
     "network_file_system",
@@ -35,6 +39,7 @@ __all__ = [
     "open_to_itself",
     "readiness",
     "repair",
+    "restore",
     "room",
     "take_lock",
     "vacuum",

@@ -35,6 +35,8 @@ class Settle(NamedTuple):
     settlement: Settlement
     run_id: RunId
     not_before_ms: int | None
+    proven: tuple[int, EndpointKind] | None = None
+    """The account that its outcome proves, if the ledger may not be bound to it yet."""
 
 
 # Prepared by hand: these run for every request, a group of them at a time as one JSON array, so that a
@@ -84,15 +86,6 @@ WHERE submissions.id = json_extract(value, '$[0]') AND state = 'sending'
 
 
 _AMONG = "submissions.id IN (SELECT value FROM json_each(:ids))"
-
-
-def bind(connection: Connection, items: Sequence[tuple[int, EndpointKind]]) -> list[tuple[int, EndpointKind]]:
-    """Bind the ledger where it is not bound yet; returns what it is bound to."""
-    for app_id, place in items:
-        row = {"id": 1, "app_id": app_id, "place": place}
-        connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
-    bound = (connection.execute(select(binding.c.app_id, binding.c.place))).one()
-    return [(bound.app_id, EndpointKind(bound.place))] * len(items)
 
 
 def insert_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:
@@ -148,7 +141,15 @@ def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
         changes[State.SENDING, claim.code, claim.run_id] -= 1
         changes[disposition.state, disposition.code, item.run_id] += 1
     tally(connection, changes)
+    _bind(connection, items)
     return [None] * len(items)
+
+
+def _bind(connection: Connection, items: Sequence[Settle]) -> None:
+    """Bind the ledger to the account that an answer proves, unless it is bound."""
+    if proven := next((item.proven for item in items if item.proven), None):
+        row = {"id": 1, "app_id": proven[0], "place": proven[1]}
+        connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
 
 
 class Moving(NamedTuple):

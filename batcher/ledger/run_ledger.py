@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.errors import BindingError
 from batcher.ledger import prune
-from batcher.ledger.attempts import Begin, Moving, Settle, begin, bind, insert_run, move, settle, update_run
+from batcher.ledger.attempts import Begin, Moving, Settle, begin, insert_run, move, settle, update_run
+from batcher.ledger.binding import binding_problem, proves_account
 from batcher.ledger.bulk_insert import Batch, written
 from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
@@ -59,8 +60,6 @@ _KNOWN_PARAMETERS = 10_000
 STREAM = "-"
 """The path of what is no file; two streams are not compared."""
 
-_ENDPOINTS = {EndpointKind.ZEGO: "the ZEGO cloud", EndpointKind.OTHER: "an endpoint outside the ZEGO cloud"}
-
 
 class RunLedger(LedgerReader):
     """A ledger opened for writing: it holds the ledger's lock. Opened by :func:`open_for_writing`."""
@@ -75,11 +74,13 @@ class RunLedger(LedgerReader):
         super().__init__(reading, path)
         self._lock = lock
         self._writing = connect_writer(path)
-        self._disk = LedgerDisk(path)
+        self._disk = LedgerDisk(path, lock.check)
         self._writer = Writer(self._writing, path, self._disk)
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
+        self._unproven: tuple[int, EndpointKind] | None = None
+        """The account that the ledger will belong to."""
         self._seen: dict[LoadId, tuple[str, Fingerprint]] = {}
 
     async def start(self) -> None:
@@ -116,18 +117,15 @@ class RunLedger(LedgerReader):
     # -- runs ------------------------------------------------------------------------------------
 
     async def bind(self, app_id: int, place: EndpointKind) -> None:
-        """Make the ledger belong to an AppId and a kind of endpoint, or confirm that it does.
+        """Have the ledger belong to an AppId and a kind of endpoint from the first answer that proves them.
 
         Raises:
             BindingError: it belongs to others.
         """
-        bound = await self._writer.record(bind, (app_id, place))
-        if bound != (app_id, place):
-            raise BindingError(
-                f"{self.path}: it belongs to AppId {bound[0]} and {_ENDPOINTS[bound[1]]}, and this run to "
-                f"AppId {app_id} and {_ENDPOINTS[place]}; rehearsed submissions must not count as real ones. "
-                "Choose another --ledger, or the AppId and endpoint it belongs to"
-            )
+        bound = await self.bound_to()
+        if problem := binding_problem(bound, app_id, place):
+            raise BindingError(f"{self.path}: {problem}")
+        self._unproven = None if bound else (app_id, place)
 
     async def start_run(self, rate_per_s: float, version: str) -> RunId:
         """Record that a run begins."""
@@ -180,7 +178,15 @@ class RunLedger(LedgerReader):
         """Record what came back for an attempt and what was decided about its submission."""
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
-        return self._writer.record(settle, Settle(settlement, run_id, due), known=True)
+        account = self._unproven if proves_account(settlement.outcome) else None
+        settled = self._writer.record(settle, Settle(settlement, run_id, due, account), known=True)
+        if account:
+            settled.add_done_callback(self._proven)
+        return settled
+
+    def _proven(self, settled: asyncio.Future[None]) -> None:
+        if settled.exception() is None:
+            self._unproven = None
 
     async def hold_doubtful(self, run_id: RunId) -> int:
         """Take open submissions whose answer was lost before out of the queue; returns how many."""
@@ -285,12 +291,15 @@ class RunLedger(LedgerReader):
         return self._parameters
 
 
-async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> RunLedger:
+async def open_for_writing(
+    path: Path, lock: LedgerLock | None = None, *, created: Callable[[str], None] = lambda _: None
+) -> RunLedger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
 
     Args:
         path: the ledger.
         lock: its lock, if it is held already.
+        created: called with what to tell the user once a new ledger was made.
 
     Raises:
         LedgerBusy: another process holds it.
@@ -299,6 +308,7 @@ async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> RunLed
     lock = lock or await take_lock(path)
     try:
         there = exists(path)
+        lock.cover()
         reading = connect(path, writing=False)
         try:
             if there:  # before anything touches what may be somebody else's
@@ -315,4 +325,15 @@ async def open_for_writing(path: Path, lock: LedgerLock | None = None) -> RunLed
     except BaseException:
         lock.release()
         raise
+    if not there:
+        created(_new_ledger(path, lock))
     return ledger
+
+
+def _new_ledger(path: Path, lock: LedgerLock) -> str:
+    if lock.is_first:
+        return f"new ledger {path}"
+    return (
+        f"new ledger {path} (the lock file of an earlier one was there: if that ledger was deleted, what "
+        "it sent is sent again)"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -309,7 +310,7 @@ def _command_lines(purpose: str, command: str, width: int) -> list[str]:
 
 def ledger_option(ledger: str) -> str:
     """How a command names its ledger; nothing for the default one."""
-    return "" if ledger == "batcher.db" else f" -l {quoted(ledger)}"
+    return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {quoted(ledger)}"
 
 
 def _results(summary: Summary) -> str:

@@ -475,7 +475,7 @@ async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: 
     ("args", "code", "words"),
     [
         (["-o", "batcher.db"], 2, "--output batcher.db: this is a file"),
-        (["-o", "out", "--recording", "99"], 2, "--recording 99: batcher.db does not know it"),
+        (["-o", "out", "--recording", "99"], 2, "/batcher.db does not know it"),
         (["-o", "out", "-l", "none.db"], 6, "there is no ledger here"),
         (
             ["-o", "out", "--max-bytes", "much"],

@@ -78,7 +78,7 @@ async def test_the_message_names_the_other_runs_process_host_and_start(
             done = await cli(*words)
             assert done.code == 5
             assert done.stderr == (
-                f"batcher: batcher.db: another run holds this ledger: process {run.pid} on "
+                f"batcher: {cli.folder}/batcher.db: another run holds this ledger: process {run.pid} on "
                 f"{platform.node()}, since {since} UTC (batcher run). Wait for it, or use --wait-lock\n"
             )
         assert len(sandbox.log) == sent
@@ -94,7 +94,9 @@ async def test_a_command_waits_for_the_other_run(
     async with held(cli, manifest) as (sandbox, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1m")
         said = await line_of(waiting)
-        assert said.startswith(f"batcher.db: waiting up to 60 s for another run: process {run.pid} on ")
+        assert said.startswith(
+            f"{cli.folder}/batcher.db: waiting up to 60 s for another run: process {run.pid} on "
+        )
         run.send_signal(signal.SIGTERM)
         assert (await cli.finish(run)).code == 143
         done = await cli.finish(waiting)
@@ -123,9 +125,12 @@ async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> No
             cli("retry", "--wait-lock", "500ms"), cli("retry", "--wait-lock", "0.5", "-q")
         )
         assert (loud.code, quiet.code) == (5, 5)
-        assert [line.split(" ")[1] for line in loud.stderr.splitlines()] == ["waiting", "batcher.db:"]
+        assert [line.split(" ")[1] for line in loud.stderr.splitlines()] == [
+            "waiting",
+            f"{cli.folder}/batcher.db:",
+        ]
         assert quiet.stderr.startswith(
-            "batcher: batcher.db: another run holds this ledger, also after waiting 0.5 s: "
+            f"batcher: {cli.folder}/batcher.db: another run holds this ledger, also after waiting 0.5 s: "
             f"process {run.pid} on "
         )
         assert len(quiet.stderr.splitlines()) == 1
@@ -146,7 +151,7 @@ async def test_a_signal_ends_the_waiting_at_once(
         async with asyncio.timeout(5):
             done = await cli.finish(waiting)
         assert done.code == 128 + number
-        assert done.stderr == "batcher: batcher.db: stopped while waiting for another run\n"
+        assert done.stderr == f"batcher: {cli.folder}/batcher.db: stopped while waiting for another run\n"
         assert run.returncode is None
         run.kill()
         await run.communicate()

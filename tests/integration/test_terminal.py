@@ -25,6 +25,10 @@ async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> t
     return await asyncio.to_thread(terminal.end), terminal
 
 
+OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/[^/\s]+")
+"""The folder of a test, which is long."""
+
+
 @pytest.mark.parametrize(("columns", "widest"), [(80, 80), (200, 100)])
 async def test_help_is_legible_on_light_and_on_dark(cli: Cli, columns: int, widest: int) -> None:
     """Help has weight and no colours, nothing in it fades, and no line is too long."""

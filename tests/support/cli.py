@@ -122,6 +122,8 @@ class Cli:
     async def start(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Process:
         """Begin a command and leave it running."""
         environment = self.env | dict(env or {})
+        if args[:1] == ("run",):  # no terminal, and most tests use the default ledger
+            environment.setdefault("BATCHER_NEW_LEDGER", "true")
         process: Process
         if self.python == sys.executable:
             process = await forker().start([*map(str, args)], self.folder, environment)

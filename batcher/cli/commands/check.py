@@ -260,7 +260,7 @@ def _ledger(path: Path, examined: Examined) -> tuple[list[CheckFinding], Readine
         check_place(path)
         found = readiness(path)
     except LedgerMissing:
-        return [ok("ledger", f"{path}: none yet; the first run makes it", exists=False)], None
+        return [_no_ledger(path, examined)], None
     except BatcherError as exc:
         return [fail("ledger", str(exc))], None
     findings = [ledger_finding(path, found, examined)]
@@ -273,6 +273,15 @@ def _ledger(path: Path, examined: Examined) -> tuple[list[CheckFinding], Readine
             )
         )
     return findings, found
+
+
+def _no_ledger(path: Path, examined: Examined) -> CheckFinding:
+    remedy = (
+        "the first run or load creates it; if there should be one, run in its folder or name it (--ledger)"
+    )
+    if "ledger" not in examined.origins and not examined.settings.new_ledger:
+        remedy += "; without a terminal a run ends with 2 here unless it is named, or --new-ledger is given"
+    return warn("ledger", f"{path}: there is none", remedy, exists=False)
 
 
 def ledger_finding(path: Path, found: Readiness, examined: Examined) -> CheckFinding:
@@ -300,7 +309,11 @@ def ledger_finding(path: Path, found: Readiness, examined: Examined) -> CheckFin
     other_place = place is not settings.place and "endpoint" not in examined.unsure
     if other_account or other_place:
         ours = f"AppId {settings.app_id} and {PLACES[settings.place]}"
-        remedy = "choose another --ledger, or the AppId and endpoint it belongs to"
+        remedy = (
+            f"use AppId {app_id}, or another --ledger"
+            if other_account
+            else "use an endpoint of the kind it belongs to, or another --ledger"
+        )
         return fail("ledger", f"{text}, and a run now to {ours}", remedy, **facts)
     return ok("ledger", text, **facts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from inspect import cleandoc
 from pathlib import Path
@@ -18,9 +19,10 @@ from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.config.settings import Settings
-from batcher.errors import LedgerMissing, SettingsError
+from batcher.errors import SettingsError
 from batcher.ledger import (
     Inspected,
+    Purpose,
     back_up,
     check_file,
     inspect,
@@ -29,6 +31,7 @@ from batcher.ledger import (
     open_for_writing,
     open_to_itself,
     repair,
+    restore,
     vacuum,
     verify,
 )
@@ -176,6 +179,36 @@ def _writers(program: Program, command: _Command) -> None:
     """Those that hold the ledger's lock."""
 
     @command
+    def restore(
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to put in its place.")],
+        wait_lock: o.WaitLock = None,
+        ledger: o.Ledger = None,
+        config: o.Config = None,
+        verbose: o.Verbose = False,
+        quiet: o.Quiet = False,
+        log_format: o.LogFormat = None,
+    ) -> None:
+        """Put a backup in the ledger's place.
+
+        FILE is copied and verified first, and stays as it is. The ledger that was there, with its log, is
+        kept beside it under a name with the time. Copying a backup over a ledger by hand damages it: the old
+        log beside it is applied to the new file.
+
+        Exit codes: 0; 2 settings, or FILE is the ledger itself; 5 a run, track or fetch holds the ledger;
+        6 FILE is missing, not whole or from a newer version, or the ledger's folder cannot be written.
+
+        Example:  batcher ledger restore monday.db
+        """
+        given = dict(locals())
+        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+
+        async def work() -> int:
+
+            return await restore_backup(program.settings(given), file, console)
+
+        program.end_async(console, work)
+
+    @command
     def prune(
         older_than: Annotated[
             str,
@@ -276,7 +309,8 @@ def say_verified(settings: Settings, console: Console) -> int:
         )
     else:
         console.problem(
-            f"{found}. Stop runs on this ledger, keep a copy of the file, and go back to the last backup; "
+            f"{found}. Stop runs on this ledger and go back to the last backup: "
+            f"batcher ledger restore{ledger_option(settings.ledger)} FILE, which keeps this one; "
             "`batcher export` still reads what can be read"
         )
     return _DAMAGED
@@ -328,6 +362,24 @@ def make_backup(settings: Settings, target: Path, console: Console, *, force: bo
     return 0
 
 
+async def restore_backup(settings: Settings, backup: Path, console: Console) -> int:
+    """Put a backup in the ledger's place, while nothing else works on it."""
+    path, backup = ledger_path(settings.ledger), ledger_path(str(backup))
+    said = NowAndThen(console)
+    with ExitStack() as held:
+        for purpose in Purpose:
+            held.enter_context(await lock_for("ledger restore", path, settings, console, purpose))
+        done = restore(path, backup, lambda text: said(lambda: text), now=datetime.now(UTC))
+    console.say(f"{path}: restored from {backup}, {size(done.bytes)}, verified and whole")
+    if done.kept:
+        console.warn(
+            f"what was sent after that backup was made is on record only in {done.kept}; a run sends it again"
+        )
+    else:
+        console.note(f"new ledger {path}")
+    return 0
+
+
 async def say_pruned(settings: Settings, older_than: str, console: Console, *, dry_run: bool) -> int:
     """Let go of surplus attempts, or say how many there are."""
     before = datetime.now(UTC) - _days(older_than)
@@ -336,8 +388,7 @@ async def say_pruned(settings: Settings, older_than: str, console: Console, *, d
         async with await open_for_reading(path) as reading:
             found = await prune(reading, before, None)
     else:
-        if not path.exists():
-            raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
+        check_file(path)
         lock = await lock_for("ledger prune", path, settings, console)
         async with await open_for_writing(path, lock) as ledger:
             found = await prune(ledger, before, ledger.forget)

@@ -31,11 +31,11 @@ from batcher.config.settings import Settings
 from batcher.errors import BindingError, SettingsError
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
-from batcher.ledger import ledger_path, open_for_writing
+from batcher.ledger import binding_problem, is_missing, ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
 from batcher.model.submission import EndpointKind, Vendor
-from batcher.report.formatting import PLACES, count
+from batcher.report.formatting import count
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
@@ -134,8 +134,8 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
     submissions = _submissions(settings, console)
     tls = _Certificate(settings) if settings.listen_cert or settings.listen_key else None
     path = ledger_path(settings.ledger)
-    if submissions is not None and not path.exists():
-        async with await open_for_writing(path):
+    if submissions is not None and is_missing(path):
+        async with await open_for_writing(path, created=console.note):
             pass  # recordings are awaited that no manifest has named
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.tell))
@@ -202,15 +202,10 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
 
 
 def _check_binding(settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool) -> None:
-    if bound is None or settings.app_id is None:
+    if settings.app_id is None:
         return
-    app_id, place = bound
-    if settings.app_id != app_id or (asking and settings.place is not place):
-        raise BindingError(
-            f"{path}: it belongs to AppId {app_id} and {PLACES[place]}, and these settings to "
-            f"AppId {settings.app_id} and {PLACES[settings.place]}. "
-            "Choose another --ledger, or the AppId and endpoint it belongs to"
-        )
+    if problem := binding_problem(bound, settings.app_id, settings.place if asking else None):
+        raise BindingError(f"{path}: {problem}")
 
 
 async def _received(

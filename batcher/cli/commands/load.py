@@ -90,7 +90,7 @@ async def load_manifests(
     how, path = how_to_read(settings), ledger_path(settings.ledger)
     prepared, _ = await prepare_manifests(manifests, how, console)
     lock = await lock_for("load", path, settings, console)
-    async with await open_for_writing(path, lock) as ledger:
+    async with await open_for_writing(path, lock, created=console.note) as ledger:
         await refuse_resubmissions(ledger, prepared, how)
         newest = await ledger.newest_invalid_row()
         newest_load = await ledger.newest_load()

@@ -17,7 +17,7 @@ from batcher.cli import options as o
 from batcher.cli.announcer import Closing, Heed, closing_of
 from batcher.cli.command import announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import prepare_manifests, tune_process
-from batcher.cli.ledger_lock import lock_for, place_of_run
+from batcher.cli.ledger_lock import check_creation, lock_for, place_of_run
 from batcher.cli.metrics_server import measured, recorded_if_not_begun
 from batcher.cli.read_options import how_to_read
 from batcher.cli.terminal.console import Console
@@ -28,7 +28,7 @@ from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger import ledger_path, open_for_writing
+from batcher.ledger import check_file, is_missing, ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
@@ -76,6 +76,7 @@ def run(
     json: o.Json = False,
     wait_lock: o.WaitLock = None,
     ledger: o.Ledger = None,
+    new_ledger: o.NewLedger = None,
     config: o.Config = None,
     verbose: o.Verbose = False,
     quiet: o.Quiet = False,
@@ -89,6 +90,10 @@ def run(
 
     Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
     in a .env file. Every option can be set there too: BATCHER_RATE, BATCHER_OFFSET=1;2 and so on.
+
+    A ledger is created where there is none, and that is said. Without a terminal (cron, CI) it has to be
+    named (--ledger, BATCHER_LEDGER, batcher.toml) or asked for with --new-ledger: the same command in
+    another folder would buy everything again.
 
     With --track it follows the tasks too, as `batcher track` does, each kind of call at its own --rate, and
     ends when all have ended. Exit code 1 then also stands for tasks that newly failed or are unknown, 4 for
@@ -131,16 +136,20 @@ async def run_manifests(
         app_id, secret = account_of(settings)
         console.redaction.learn(secret)
         how, path = how_to_read(settings), ledger_path(settings.ledger)
+        if manifests:
+            check_creation(path, settings)
         run_settings = _run_settings(settings)  # from here on its time counts, whatever is waited for
         window = Deadline(run_settings.lasts_s, run_settings.until)
         prepared, cut_off = await prepare_manifests(manifests, how, console, window)
-    if not manifests and not path.exists():
+    if not manifests and is_missing(path):
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     service = ServiceAccess(Account(app_id, secret, settings.is_test), settings.endpoint, settings.timeout)
     waiting, began = settings if cut_off else _waiting_within(window, settings), time.monotonic()
     async with (
         _lock_of_tracking(path, waiting, console),
-        await open_for_writing(path, await lock_for("run", path, waiting, console)) as ledger,
+        await open_for_writing(
+            path, await lock_for("run", path, waiting, console), created=console.note
+        ) as ledger,
         _place_of_run(app_id, path, waiting, console, began, sends=cut_off is None),
         measured(settings, ledger, console) as measures,
         ready_run(
@@ -197,8 +206,7 @@ async def put_back(
         raise SettingsError(f"--state {wrong[0]}: give failed, rejected or in_doubt")
     chosen = [State(state.replace("-", "_")) for state in states] or [State.FAILED, State.REJECTED]
     path = ledger_path(settings.ledger)
-    if not path.exists():
-        raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
+    check_file(path)
     lock = await lock_for("retry", path, settings, console)
     async with await open_for_writing(path, lock) as ledger:
         moved = await ledger.retry(chosen, codes)

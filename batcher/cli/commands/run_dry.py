@@ -18,7 +18,7 @@ from batcher.cli.terminal.console import Console
 from batcher.cli.until_option import window_s
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
-from batcher.ledger import ledger_path, open_for_writing
+from batcher.ledger import is_missing, ledger_path, open_for_writing
 from batcher.ledger.sqlite.preflight import Bystander, lacking, readiness
 from batcher.report.counts import figures
 from batcher.report.estimate import rest
@@ -36,7 +36,7 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
     """
     how, path = how_to_read(settings), ledger_path(settings.ledger)
     prepared, _ = await prepare_manifests(manifests, how, console)
-    exists = path.exists() and (path.is_dir() or path.stat().st_size > 0)  # an empty file becomes a ledger
+    exists = not is_missing(path)
     if not prepared and not exists:
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     left = readiness(path).open if exists else 0
@@ -52,7 +52,8 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
     found["open_before"] = left
     if as_json:
         console.data(json.dumps(found))
-    console.say("\n".join([*_lines(found, settings, bool(prepared)), *problems]))
+    new = [] if exists else ["", f"There is no ledger yet: a run creates {path}."]
+    console.say("\n".join([*_lines(found, settings, bool(prepared)), *new, *problems]))
     return 1 if found["invalid"] else 0
 
 

@@ -30,18 +30,18 @@ from batcher.cli.terminal.progress import tasks_now, watch_tasks
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
-from batcher.errors import BindingError, LedgerError, LedgerMissing
+from batcher.errors import BindingError, LedgerError
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
-from batcher.ledger import LedgerReader, Purpose, ledger_path
+from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
 from batcher.model.task import TaskReport, TaskState
 from batcher.report.counts import task_figures
-from batcher.report.formatting import PLACES, count, sentence, wrapped
+from batcher.report.formatting import count, sentence, wrapped
 from batcher.report.summary import Summary, ledger_option
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
@@ -129,8 +129,7 @@ async def track_tasks(
     app_id, secret = account_of(settings)
     console.redaction.learn(secret)
     path = ledger_path(settings.ledger)
-    if not path.exists():
-        raise LedgerMissing(f"{path}: there is no ledger here; --ledger names another place")
+    check_file(path)
     window = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
     account = Account(app_id, secret, settings.is_test)
     with await lock_for("track", path, settings, console, Purpose.TRACKING):
@@ -268,12 +267,10 @@ def _track_settings(settings: Settings) -> TrackSettings:
 
 async def _check_binding(ledger: LedgerReader, settings: Settings, app_id: int) -> None:
     """Refuse to ask one account what has become of another's tasks: it would know none of them."""
-    bound = await ledger.bound_to()
-    if bound is not None and bound != (app_id, settings.place):
+    if problem := binding_problem(await ledger.bound_to(), app_id, settings.place):
         raise BindingError(
-            f"{ledger.path}: it belongs to AppId {bound[0]} and {PLACES[bound[1]]}, and this is AppId "
-            f"{app_id} and {PLACES[settings.place]}, which know nothing of its tasks. Choose another "
-            "--ledger, or the AppId and endpoint it belongs to"
+            f"{ledger.path}: {problem}. Polls would go to an AppId and an endpoint "
+            "which know nothing of its tasks"
         )
 
 
@@ -328,7 +325,7 @@ def _say(
     value = {
         "exit_code": summary.exit_code,
         "reason": summary.reason,
-        "ledger": settings.ledger,
+        "ledger": str(ledger_path(settings.ledger)),
         "app_id": app_id,
         **tracking_json(summary),
     }
@@ -347,7 +344,7 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     steps = [f"  for results   batcher export{option} -o results.csv"]
     if summary.tasks.open:
         steps.insert(0, f"  to go on      batcher track{option}")
-    return "\n".join([*lines, "", f"Ledger: {settings.ledger}", "Next", *steps])
+    return "\n".join([*lines, "", f"Ledger: {ledger_path(settings.ledger)}", "Next", *steps])
 
 
 def _listen_to_signals(tracker: Tracker, console: Console) -> None:

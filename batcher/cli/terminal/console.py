@@ -63,6 +63,10 @@ class Console:
         else:
             self.write(f"batcher: warning: {text}")
 
+    def note(self, text: str) -> None:
+        """Say what must be known even when only problems are wanted."""
+        self._words(Level.INFO, text)
+
     def say(self, text: str) -> None:
         """Say what was done, unless only problems are wanted."""
         if self.volume > Volume.QUIET:

@@ -1,1 +1,1 @@
-"""What only SQLite has: connections, the lock, the disk, backups and repairs of one file."""
+"""What only SQLite has: one file, its identity, its locks."""

@@ -1,4 +1,4 @@
-"""Copies of a ledger's file: a backup beside it, and the file itself without its empty pages.
+"""Copies of a ledger's file: a backup beside it, a backup in its place, and the file without its empty pages.
 
 A backup is one moment of the ledger, taken while a run goes on: a reader's snapshot keeps what was there,
 and the run's writer never waits for it. It comes into being whole: written beside its place, synced, looked
@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from batcher.errors import BatcherError, LedgerError
-from batcher.ledger.sqlite.connection import connect_writer, translated
+from batcher.errors import BatcherError, LedgerError, LedgerMissing
+from batcher.ledger.sqlite.connection import RESTORING, check_file, connect_writer, translated
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
-from batcher.ledger.sqlite.verify import looking_into, revision_of
+from batcher.ledger.sqlite.preflight import _untouched as looking_on
+from batcher.ledger.sqlite.verify import looking_into, revision_of, verify
 from batcher.output_files import check_target
 
 STEP_PAGES = 2_000
@@ -34,6 +36,15 @@ class Vacuumed:
 
     before_bytes: int
     after_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of a ledger and its backup."""
+
+    bytes: int
+    kept: Path | None
+    """Where the ledger that was there before is now, with its log; None if there was none."""
 
 
 def back_up(path: Path, target: Path, tell: Callable[[int, int], None], *, replace: bool = False) -> int:
@@ -92,15 +103,21 @@ def _copy(source: sqlite3.Connection, beside: Path, target: Path, tell: Callable
         tell(pages - left, pages)
 
     try:
-        with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
-            source.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-            found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        found = _copied(source, beside, progress)
     except sqlite3.Error as exc:
         raise BatcherError(f"{target}: the copy could not be made: {exc}") from exc
     if found != "ok":
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
+
+
+def _copied(source: sqlite3.Connection, beside: Path, progress: Callable[[int, int, int], None]) -> str:
+    """Copy into an empty file, and have it on disk; returns what its integrity check says."""
+    with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
+        source.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+        found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
     _sync(beside)
+    return found
 
 
 def _sync(path: Path) -> None:
@@ -109,6 +126,93 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# -- a backup in the ledger's place --------------------------------------------------------------------
+
+
+def restore(path: Path, backup: Path, tell: Callable[[str], None], *, now: datetime) -> Restored:
+    """Put a copy of a backup in the ledger's place. The caller holds all of the ledger's locks.
+
+    The copy is made and verified beside the ledger first. Then the ledger and its log are renamed, and the
+    copy takes the ledger's name: the old log never lies beside the new ledger, to which SQLite would apply
+    it. A crash between two renames leaves no ledger but the complete copy, which
+    :func:`is_missing` refuses.
+
+    Args:
+        path: the ledger, resolved; there may be none.
+        backup: a whole ledger; it is only read.
+        tell: called now and then with what is being done.
+        now: for the name under which the old ledger stays.
+
+    Raises:
+        LedgerError: the backup is missing, not whole or from a newer version; or the disk has no room.
+        BatcherError: the backup is the ledger itself.
+    """
+    beside = path.with_name(path.name + RESTORING)
+    _check_backup(path, backup, beside)
+    try:
+        beside.unlink(missing_ok=True)
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        try:
+            _fill(beside, backup, tell)
+        except BaseException:
+            if path.exists():  # else it says that a restoration was cut off
+                beside.unlink(missing_ok=True)
+            raise
+        return Restored(beside.stat().st_size, _swap(path, beside, now))
+    except OSError as exc:
+        raise LedgerError(f"{path}: cannot be restored: {exc.strerror or exc}") from exc
+
+
+def _check_backup(path: Path, backup: Path, beside: Path) -> None:
+    if not backup.exists():
+        raise LedgerMissing(f"{backup}: there is no such file; name the backup to restore")
+    if any(one.exists() and backup.samefile(one) for one in (path, beside)):
+        raise BatcherError(
+            f"{backup}: this is the ledger itself or its unfinished restoration; name a backup"
+        )
+    check_file(backup)
+    needed, free = backup.stat().st_size + LEAST_FREE_BYTES, shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise LedgerError(
+            f"{path}: restoring needs {needed >> 20:,} MiB on its disk, and {free >> 20:,} MiB are free. "
+            "Free some space, then restore again"
+        )
+
+
+def _fill(beside: Path, backup: Path, tell: Callable[[str], None]) -> None:
+    """Copy a backup and look whether the copy is whole."""
+
+    def progress(_: int, left: int, pages: int) -> None:
+        tell(f"{(pages - left) * 100 // max(pages, 1)} % copied")
+
+    with translated(backup), looking_on(backup) as source:
+        revision_of(source, backup)
+        _copied(source, beside, progress)
+    findings = list(verify(beside, lambda what, _: tell(f"verifying {what}")))
+    if findings:
+        more = f", and {len(findings) - 1} more findings" if len(findings) > 1 else ""
+        raise LedgerError(
+            f"{backup}: not whole, and so not restored: {findings[0]}{more}. Restore an earlier backup; "
+            f"batcher ledger verify -l {backup} shows all findings"
+        )
+
+
+def _swap(path: Path, beside: Path, now: datetime) -> Path | None:
+    """Let the copy take the ledger's name; returns the old ledger's new one."""
+    kept = path.with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
+    had_one = path.exists()
+    if had_one:
+        path.rename(kept)
+    for log in ("-wal", "-journal"):
+        if (old := path.with_name(path.name + log)).exists():
+            old.rename(kept.with_name(kept.name + log))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    _sync(path.parent)
+    beside.rename(path)
+    _sync(path.parent)
+    return kept if had_one else None
 
 
 def vacuum(path: Path) -> Vacuumed:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
-import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from batcher.config.paths import path_problem
 from batcher.config.resources import bundled
 from batcher.errors import (
     IllegalMove,
@@ -33,6 +33,7 @@ from batcher.errors import (
     SettingsError,
 )
 from batcher.ledger.schema import REVISIONS, metadata
+from batcher.ledger.sqlite.identity import check_one_name, connecting, first_bytes
 from batcher.ledger.sqlite.lock import LedgerLock, take_lock
 
 BUSY_TIMEOUT_S = 10
@@ -43,12 +44,10 @@ PAGE_BYTES = 8192
 CACHE_KIB = 10 << 10
 """What the writer may keep of the file in memory: ids in no order touch pages all over it."""
 
-_MAGIC = b"SQLite format 3\0"
+RESTORING = ".restoring"
+"""How the copy is called that is about to become the ledger."""
 
-_looking = threading.Lock()
-_in_use: Counter[str] = Counter()
-"""Ledgers that this process has open. To close any other descriptor of such a file takes away all locks that
-the process holds on it; another process would then take a run for ended and delete its journal."""
+_MAGIC = b"SQLite format 3\0"
 
 _REMEDIES = {
     "SQLITE_FULL": "the disk is full; free some space, then run again",
@@ -58,28 +57,71 @@ _REMEDIES = {
     "SQLITE_CANTOPEN": "it cannot be opened; check that its folder exists and is writable",
     "SQLITE_PERM": "it cannot be opened; check its permissions",
     "SQLITE_IOERR": "the disk reports an input/output error; check the disk, then run again",
-    "SQLITE_CORRUPT": "the file is damaged; restore a backup, or name another --ledger",
+    "SQLITE_CORRUPT": "the file is damaged; go back to the last backup (batcher ledger restore FILE), or "
+    "name another --ledger",
 }
 
 
 def ledger_path(ledger: str) -> Path:
-    """The file that a path or a SQLAlchemy URL names.
+    """The file that a path or a SQLAlchemy URL names: absolute, and with symbolic links resolved.
 
     Raises:
-        SettingsError: the URL cannot be read, or names a database that is not an SQLite file.
+        SettingsError: the URL cannot be read, or names a database that is not an SQLite file; or the path
+            surely was not meant.
     """
-    if "://" not in ledger:
-        return Path(ledger)
+    text = ledger
+    if "://" in ledger:
+        try:
+            url = make_url(ledger)
+        except ArgumentError as exc:
+            raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
+        if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+            raise SettingsError(
+                f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "
+                "or sqlite:///PATH as a URL"
+            )
+        text = url.database
+    if problem := path_problem(text):
+        raise SettingsError(f"--ledger {text}: {problem}")
     try:
-        url = make_url(ledger)
-    except ArgumentError as exc:
-        raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise SettingsError(
-            f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "
-            "or sqlite:///PATH as a URL"
+        return Path(text).resolve()
+    except (OSError, RuntimeError) as exc:  # a loop of links, or a working directory that was removed
+        raise SettingsError(f"--ledger {text}: this path leads nowhere; give another") from exc
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no ledger: nothing at all, or an empty file, which becomes one.
+
+    Raises:
+        LedgerError: there was one, and what it has left behind says that it was not given up.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return not path.is_symlink() and _nothing_left_behind(path)
+    return stat.S_ISREG(status.st_mode) and not status.st_size and _nothing_left_behind(path)
+
+
+def _nothing_left_behind(path: Path) -> bool:
+    """Make sure that no ledger has been here that somebody still wants.
+
+    Raises:
+        LedgerError: its log, or a restoration that was cut off, lies here.
+    """
+    place = path.resolve()
+    if place.with_name(place.name + RESTORING).exists():
+        raise LedgerError(
+            f"{path}: a `batcher ledger restore` was cut off before it ended; give that command again"
         )
-    return Path(url.database)
+    for log in ("-wal", "-journal"):
+        left = place.with_name(place.name + log)
+        if left.is_file() and left.stat().st_size:
+            raise LedgerError(
+                f"{path}: the ledger is gone, but its log {left.name} is still here, with what was sent "
+                "last. Put the ledger back, or a backup: batcher ledger restore FILE. To begin anew, remove "
+                "the log"
+            )
+    return True
 
 
 def exists(path: Path) -> bool:
@@ -88,11 +130,11 @@ def exists(path: Path) -> bool:
     Raises:
         LedgerError: there is something else, or nothing can be made there.
     """
-    if path.exists() and (path.is_dir() or path.stat().st_size):
+    if not is_missing(path):
         check_file(path)
         return True
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        os.close(os.open(path.resolve(), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     except OSError as exc:
         raise _unusable(path, exc.strerror or str(exc)) from exc
     return False
@@ -106,12 +148,9 @@ def check_file(path: Path) -> None:
         NotALedger: it is a folder or some other kind of file.
     """
     try:
-        with _looking:
-            if _in_use[os.path.realpath(path)] and path.exists():
-                return
-            with path.open("rb") as file:
-                magic = file.read(len(_MAGIC))
+        magic = first_bytes(path, len(_MAGIC))
     except FileNotFoundError as exc:
+        _nothing_left_behind(path)
         raise LedgerMissing(
             f"{path}: there is no ledger here; `batcher load` or `batcher run` makes one, "
             "--ledger names another place"
@@ -120,7 +159,10 @@ def check_file(path: Path) -> None:
         raise NotALedger(f"{path}: this is a folder; --ledger takes the path of a file") from exc
     except OSError as exc:
         raise _unusable(path, exc.strerror or str(exc)) from exc
-    if not magic:
+    if magic is None:
+        return
+    if not magic and path.is_file():
+        _nothing_left_behind(path)
         raise LedgerMissing(f"{path}: the file is empty; `batcher load` or `batcher run` makes it a ledger")
     if magic != _MAGIC:
         raise NotALedger(f"{path}: this is not a ledger; --ledger names the ledger, manifests stand alone")
@@ -137,7 +179,12 @@ def connect(path: Path, *, writing: bool = False) -> AsyncEngine:
 
 
 def connect_writer(path: Path) -> Engine:
-    """The writer's engine, for one thread: transactions begin ``IMMEDIATE``."""
+    """The writer's engine, for one thread: transactions begin ``IMMEDIATE``.
+
+    Raises:
+        LedgerError: the file has another name, under which another process might write it.
+    """
+    check_one_name(path)
     engine = create_engine(
         URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=NullPool
     )
@@ -147,17 +194,12 @@ def connect_writer(path: Path) -> Engine:
 
 
 def _hold(engine: Engine, path: Path) -> None:
-    """From here until the engine is let go of, nobody in this process opens its file in another way."""
-    place = os.path.realpath(path)
-    with _looking:
-        _in_use[place] += 1
+    """Note that this process may be connected to the file until the engine is disposed of."""
+    over = connecting(path)
 
     @event.listens_for(engine, "engine_disposed", once=True)
     def _let_go(_: Engine) -> None:
-        with _looking:
-            _in_use[place] -= 1
-            if not _in_use[place]:
-                del _in_use[place]
+        over()
 
 
 def _set_up(engine: Engine, *, writing: bool) -> None:

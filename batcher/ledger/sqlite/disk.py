@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from batcher.errors import LedgerError
+from batcher.ledger.sqlite.identity import inode_of, mounts
 
 RESERVE_BYTES = 4 << 20
 """Enough for the answers of some hundred requests, with every page they touch written twice."""
@@ -31,20 +32,27 @@ class LedgerDisk:
 
     The database library would go on writing to a file that has no name any more, so the file's identity is
     compared with the one it had when it was opened.
+
+    Args:
+        path: the ledger.
+        alone: raises LedgerError when another process may have been let in to write.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alone: Callable[[], None] = lambda: None) -> None:
         self._path = path
-        self._reserve = path.with_name(path.name + ".reserve")
-        self._opened = _identity(path)
+        resolved = path.resolve()
+        self._reserve = resolved.with_name(resolved.name + ".reserve")
+        self._opened = inode_of(path)
+        self._alone = alone
 
     def check(self) -> None:
         """Make sure that the file is still the one that was opened.
 
         Raises:
-            LedgerError: it was deleted or replaced.
+            LedgerError: it was deleted or replaced, or may not be ours alone any more.
         """
-        if _identity(self._path) != self._opened:
+        self._alone()
+        if inode_of(self._path) != self._opened:
             raise LedgerError(
                 f"{self._path}: the ledger was deleted or replaced while in use; nothing more is sent. "
                 "Put the file back if it was moved, then run again"
@@ -57,8 +65,8 @@ class LedgerDisk:
             LedgerError: there is not that much.
         """
         try:
-            with self._reserve.open("wb") as file:
-                os.fchmod(file.fileno(), 0o600)
+            self._reserve.unlink(missing_ok=True)  # never written through: it may be a link to something else
+            with open(self._reserve, "xb", opener=_opened_anew) as file:
                 # Written, not only allocated: some file systems promise room that they do not have.
                 file.write(os.urandom(1 << 16) * (RESERVE_BYTES >> 16))
                 file.flush()
@@ -107,21 +115,14 @@ def network_file_system(path: Path) -> str | None:
 
 
 def _kind(folder: Path) -> str:
-    if not sys.platform.startswith("linux"):
-        return ""
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
-        fields = line.split()
-        mounted, after = fields[4].encode().decode("unicode_escape"), fields[fields.index("-") + 1]
-        inside = mounted == "/" or str(folder) == mounted or str(folder).startswith(mounted + "/")
+    place = os.fsencode(folder)
+    best, kind = b"", ""
+    for mounted, its_kind in mounts():
+        inside = mounted in (b"/", place) or place.startswith(mounted + b"/")
         if inside and len(mounted) >= len(best):
-            best, kind = mounted, after
+            best, kind = mounted, its_kind
     return kind
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _opened_anew(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -1,8 +1,9 @@
-"""The lock on a ledger: one process writes, and whoever comes second learns which one that is.
+"""The lock on a ledger: one process writes, and the second one learns which process that is.
 
-Stands between those who write a ledger and the operating system, whose lock on ``LEDGER.lock`` vanishes with
-its process. Who holds it stands in that file, for people alone: nothing is ever decided by what it says, and
-what a killed process has left there is not believed.
+Stands between the writers of a ledger and the operating system, whose locks vanish with their process.
+There are two. The one on ``LEDGER.lock`` is there before the ledger is; the file names its holder, for people
+alone: nothing is decided by what it says. The one on the ledger's own file keeps a second run out when
+``LEDGER.lock`` was removed under the first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fcntl
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,11 +22,18 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from batcher.errors import LedgerBusy, LedgerError
+from batcher.ledger.sqlite.identity import (
+    InodeLock,
+    check_one_name,
+    inode_of,
+    is_inode_locked,
+    lock_inode,
+)
 
 LOOK_EVERY_S = 0.1
 """How often the lock is tried while somebody else holds it."""
@@ -73,6 +82,11 @@ class Purpose(Enum):
     TRACKING = "track.lock"
     FETCHING = "fetch.lock"
 
+    @property
+    def byte(self) -> int:
+        """Which byte of the ledger's own file is locked for it."""
+        return list(Purpose).index(self)
+
 
 _HELD = {
     Purpose.SENDING: "another run holds this ledger",
@@ -94,20 +108,61 @@ class LockClient:
 
 
 class LedgerLock:
-    """A lock that is held, until released or until the process ends."""
+    """A lock that is held, until released or until the process ends.
 
-    def __init__(self, lock: FileLock, descriptor: int, command: str) -> None:
+    Attributes:
+        is_first: no lock file was there before, so no ledger is likely to have been.
+    """
+
+    def __init__(
+        self, path: Path, lock: FileLock, name: _NameFile, inode: InodeLock | None, asker: LockClient
+    ) -> None:
+        self._path = path
         self._lock = lock
-        self._descriptor = descriptor
-        _write(descriptor, Holder(os.getpid(), platform.node(), datetime.now(UTC), command))
+        self._descriptor = name.descriptor
+        self._inode = inode
+        self._asker = asker
+        self._file = inode_of(Path(lock.lock_file))
+        self.is_first = name.is_new
+        _write(name.descriptor, Holder(os.getpid(), platform.node(), datetime.now(UTC), asker.command))
+
+    def cover(self) -> None:
+        """Lock the ledger's file too, if it was made or replaced since.
+
+        Raises:
+            LedgerBusy: another process holds it, whose lock file was removed.
+        """
+        if self._inode is not None and self._inode.file == inode_of(self._path):
+            return
+        try:
+            before, self._inode = self._inode, lock_inode(self._path, self._asker.purpose.byte)
+        except BlockingIOError as exc:
+            raise LedgerBusy(_busy(self._path, None, self._asker)) from exc
+        if before is not None:
+            before.release()
+
+    def check(self) -> None:
+        """Make sure that no second process can have been let in.
+
+        Raises:
+            LedgerError: the lock file was removed or replaced, and the ledger itself cannot be locked here.
+        """
+        if self._inode is None and inode_of(Path(self._lock.lock_file)) != self._file:
+            raise LedgerError(
+                f"{self._lock.lock_file}: the lock file was removed or replaced while in use; another run "
+                "may have begun, so nothing more is sent. See that only one is running, then run again"
+            )
 
     def release(self) -> None:
-        """Let go of it; nobody's name stays behind."""
+        """Release it; no name stays behind."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = -1
+        if self._inode is not None:
+            self._inode.release()
+            self._inode = None
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -124,23 +179,28 @@ async def take_lock(path: Path, asker: LockClient | None = None) -> LedgerLock:
 
     Raises:
         LedgerBusy: another process holds it.
-        LedgerError: the lock file cannot be made.
+        LedgerError: the lock file cannot be made, or the ledger's file has another name.
     """
-    asker = asker or LockClient()
+    asker, path = asker or LockClient(), _resolved(path)
+    check_one_name(path)
     place = _place(path, asker.purpose)
-    descriptor = _open(path, place)
+    name = _open(path, place)
     lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
-        await _acquire(path, lock, asker)
-        return LedgerLock(lock, descriptor, asker.command)
+        inode = await _acquire(path, lock, asker)
+        return LedgerLock(path, lock, name, inode, asker)
     except BaseException:
-        os.close(descriptor)
+        os.close(name.descriptor)
         raise
 
 
-async def _acquire(path: Path, lock: FileLock, asker: LockClient) -> None:
+async def _acquire(path: Path, lock: FileLock, asker: LockClient) -> InodeLock | None:
     began, wait_s, told = time.monotonic(), asker.wait_s or 0.0, False
-    while not _acquired(path, lock):
+    while True:
+        try:
+            return _acquired(path, lock, asker)
+        except BlockingIOError:
+            pass
         waited_s = time.monotonic() - began
         # A name is believed when its process lives; what cannot be known, such as another machine's
         # process, after a moment. A look at the lock by `lock_holder` has passed by then, too.
@@ -156,14 +216,23 @@ async def _acquire(path: Path, lock: FileLock, asker: LockClient) -> None:
         await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
 
 
-def _acquired(path: Path, lock: FileLock) -> bool:
+def _acquired(path: Path, lock: FileLock, asker: LockClient) -> InodeLock | None:
+    """Both locks; the second one is None where there is no file to lock yet, or no such lock.
+
+    Raises:
+        BlockingIOError: another holds one of them.
+    """
     try:
         lock.acquire(timeout=0)
-    except Timeout:
-        return False
+    except Timeout as exc:
+        raise BlockingIOError from exc
     except (OSError, NotImplementedError) as exc:
         raise _unusable(path, str(exc)) from exc
-    return True
+    try:
+        return lock_inode(path, asker.purpose.byte)
+    except BlockingIOError:
+        lock.release()
+        raise
 
 
 async def lock_holder(path: Path) -> Holder | bool:
@@ -187,6 +256,10 @@ async def lock_holder(path: Path) -> Holder | bool:
 
 
 def _is_held(path: Path) -> bool:
+    return _is_file_held(path) or is_inode_locked(path.resolve(), Purpose.SENDING.byte)
+
+
+def _is_file_held(path: Path) -> bool:
     try:
         descriptor = os.open(_place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -207,18 +280,41 @@ def _is_held(path: Path) -> bool:
 # -- the file -----------------------------------------------------------------------------------------
 
 
-def _place(path: Path, purpose: Purpose = Purpose.SENDING) -> str:
-    return f"{path.resolve()}.{purpose.value}"
+class _NameFile(NamedTuple):
+    """The lock file, opened to write the holder's name into it."""
+
+    descriptor: int
+    is_new: bool
 
 
-def _open(path: Path, place: str) -> int:
-    """Open the lock file ourselves first: the library makes missing folders, and waits for what cannot be."""
+def _resolved(path: Path) -> Path:
     try:
-        return os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        return path.resolve()
+    except (OSError, RuntimeError) as exc:
+        raise _unusable(path, "its path leads nowhere; name another --ledger") from exc
+
+
+def _place(path: Path, purpose: Purpose = Purpose.SENDING) -> str:
+    return f"{_resolved(path)}.{purpose.value}"
+
+
+def _open(path: Path, place: str) -> _NameFile:
+    """Open the lock file ourselves first: the library makes missing folders, and waits for what cannot be."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        try:
+            return _NameFile(os.open(place, flags | os.O_CREAT | os.O_EXCL, 0o600), is_new=True)
+        except FileExistsError:
+            descriptor = os.open(place, flags | os.O_CREAT, 0o600)
     except FileNotFoundError as exc:
         raise _unusable(path, "its folder does not exist; make it, or name another --ledger") from exc
     except OSError as exc:
         raise _unusable(path, f"{exc.strerror}; make its folder writable, or name another --ledger") from exc
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _unusable(path, f"{place} is no lock file of ours; remove it while no run is going on")
+    return _NameFile(descriptor, is_new=False)
 
 
 def _write(descriptor: int, holder: Holder) -> None:

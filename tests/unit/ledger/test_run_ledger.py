@@ -397,16 +397,23 @@ async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
     assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())
 
 
-async def test_a_ledger_belongs_to_one_account_and_place(ledger: RunLedger) -> None:
-    """The first binding stays; another AppId or another kind of endpoint is refused."""
-    assert await ledger.bound_to() is None
+async def test_ledger_is_bound_by_the_first_answer_that_proves_the_account(ledger: RunLedger) -> None:
+    """Nothing but such an answer binds it; then another AppId or another kind of endpoint is refused."""
+    await loaded(ledger, *range(1, 9))
+    run = await ledger.start_run(20.0, "test")
+    await ledger.bind(54321, EndpointKind.ZEGO)
+    refusals: list[Outcome] = [Answer(code) for code in (100000001, 100000005, 3, 5, 7, 6)]
+    for outcome in [*refusals, LOST]:
+        await settled(ledger, await begun(ledger, run), run, outcome)
+        assert await ledger.bound_to() is None
     await ledger.bind(12345, EndpointKind.OTHER)
+    await settled(ledger, await begun(ledger, run), run, Answer(41003))
+    assert await ledger.bound_to() == (12345, EndpointKind.OTHER)
     await ledger.bind(12345, EndpointKind.OTHER)
-    for app_id, place in [(12345, EndpointKind.ZEGO), (54321, EndpointKind.OTHER)]:
-        with pytest.raises(
-            BindingError, match="belongs to AppId 12345 and an endpoint outside the ZEGO cloud"
-        ):
-            await ledger.bind(app_id, place)
+    with pytest.raises(BindingError, match=r"belongs to AppId 12345; the AppId in use .* is 54321"):
+        await ledger.bind(54321, EndpointKind.OTHER)
+    with pytest.raises(BindingError, match="rehearsed submissions must not count as real ones"):
+        await ledger.bind(12345, EndpointKind.ZEGO)
     assert await ledger.bound_to() == (12345, EndpointKind.OTHER)
 
 

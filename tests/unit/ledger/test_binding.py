@@ -1,0 +1,56 @@
+"""Whose a ledger is, and which answers prove it."""
+
+from __future__ import annotations
+
+import pytest
+
+from batcher.flowcontrol.retry_policy import KINDS, CodeKind
+from batcher.ledger.binding import PROVING_CODES, binding_problem, proves_account
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.submission import EndpointKind
+
+OURS = (12345, EndpointKind.OTHER)
+
+
+def test_proving_codes_are_those_that_concern_one_recording() -> None:
+    """No code that refuses the account or the pace is among them, and every rejection of a recording is."""
+    concerning = {CodeKind.SUBMITTED, CodeKind.REJECT, CodeKind.UNKNOWN}
+    assert {code for code, kind in KINDS.items() if kind in concerning} == PROVING_CODES
+
+
+def test_only_an_answer_proves_an_account() -> None:
+    """What is no answer, or an unknown code, proves nothing."""
+    assert proves_account(Answer(0))
+    others: list[Outcome] = [Answer(4711), HttpRefusal(404), ReplyLost("x"), NotSent("x")]
+    assert [outcome for outcome in others if proves_account(outcome)] == []
+
+
+@pytest.mark.parametrize(
+    ("bound", "app_id", "place", "said", "unsaid"),
+    [
+        (
+            OURS,
+            7,
+            EndpointKind.OTHER,
+            "it belongs to AppId 12345; the AppId in use (BATCHER_APP_ID) is 7",
+            "rehears",
+        ),
+        (OURS, 12345, EndpointKind.ZEGO, "rehearsed submissions must not count", "AppId"),
+        (OURS, 7, EndpointKind.ZEGO, "AppId 12345, and to an endpoint outside the ZEGO cloud", "rehears"),
+        (OURS, 7, None, "it belongs to AppId 12345; the AppId in use", "rehears"),
+    ],
+)
+def test_refusal_names_what_differs(
+    bound: tuple[int, EndpointKind], app_id: int, place: EndpointKind | None, said: str, unsaid: str
+) -> None:
+    """Another AppId is told apart from another kind of endpoint."""
+    problem = binding_problem(bound, app_id, place) or ""
+    assert said in problem
+    assert unsaid not in problem
+
+
+@pytest.mark.parametrize("bound", [None, OURS])
+@pytest.mark.parametrize("place", [None, EndpointKind.OTHER])
+def test_own_ledger_is_no_problem(bound: tuple[int, EndpointKind] | None, place: EndpointKind | None) -> None:
+    """An unbound ledger, or one bound to the same, may be used."""
+    assert binding_problem(bound, 12345, place) is None
