@@ -34,9 +34,9 @@ from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
+    LedgerReader,
     LockClient,
     RunLedger,
-    LedgerReader,
     ledger_path,
     open_for_reading,
     open_for_writing,
@@ -62,25 +62,25 @@ __all__ = [
     "Account",
     "BatcherError",
     "BindingError",
-    "Defaults",
-    "ExitCode",
     "Counts",
-    "ReadOptions",
+    "CurrentRate",
+    "Defaults",
+    "Event",
+    "ExitCode",
     "InDoubtPolicy",
     "InvalidRowRecord",
+    "Ledger",
     "LedgerBusy",
     "LedgerError",
     "LedgerMissing",
     "LedgerTooNew",
+    "LedgerView",
     "LoadRecord",
     "LoadResult",
     "ManifestError",
     "MaxFailures",
     "NotALedger",
-    "Event",
-    "Ledger",
-    "CurrentRate",
-    "LedgerView",
+    "ReadOptions",
     "Result",
     "RowStatus",
     "RunSettings",
@@ -197,7 +197,9 @@ class Ledger(LedgerView):
         self._runner: Runner | None = None
         self._stops_wanted = 0
 
-    async def load(self, *manifests: _Path, how: ReadOptions | None = None, tell: OnEvent = ignore_event) -> LoadResult:
+    async def load(
+        self, *manifests: _Path, how: ReadOptions | None = None, tell: OnEvent = ignore_event
+    ) -> LoadResult:
         """Load manifests; sends nothing. What the ledger has already stays as it is.
 
         Args:

@@ -29,11 +29,22 @@ from __future__ import annotations
 class BatcherError(Exception):
     """Root of everything batcher raises on purpose; its text says what, where and what to do.
 
+    Each argument is one line of the text. Others' words in it (a file's name, an answer) may hold ends of
+    lines of their own, which are no lines of ours.
+
     Attributes:
         exit_code: with which a command ends that meets it.
     """
 
     exit_code: int = 2
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text, line by line."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class SettingsError(BatcherError):

@@ -30,6 +30,7 @@ from batcher.model.task import Effect, TaskReport
 from batcher.track.poll_policy import NO_TASK
 from batcher.track.tracker import PollClient, Tracker, TrackSettings
 from batcher.zego.client import Wire
+from batcher.zego.evidence import Evidence, evidence_of
 
 CHECKS_PER_S = 1.0
 """Doubts are few; the rest of the Action's limit is for tasks that have ended."""
@@ -144,14 +145,25 @@ class Confirmer:
     async def _judged(self, check: Check, outcome: TaskReport | NotReported) -> Effect | None:
         """Record what the service says; None when it could not be asked."""
         if isinstance(outcome, TaskReport):
-            known = outcome.status != NO_TASK
-            return await (self._ledger.confirm(check) if known else self._ledger.deny(check))
+            return await self._reported(check, outcome)
         if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
             return await self._ledger.deny(check)
         if outcome is not HELD_BACK:
             self._refused[check.id] += 1
             await self._ledger.put_off(check, _later_s(outcome, self._refused[check.id]))
         return None
+
+    async def _reported(self, check: Check, report: TaskReport) -> Effect | None:
+        """Hold what the service says of a task against the recording that the callback named."""
+        if report.status == NO_TASK:
+            return await self._ledger.deny(check)
+        match evidence_of(report, check.file_id, check.vendor):
+            case Evidence.AGAINST:
+                return await self._ledger.disprove(check)
+            case Evidence.LATER:
+                await self._ledger.put_off(check, LATER_S)
+                return None
+        return await self._ledger.confirm(check)
 
 
 async def _probe(
@@ -173,7 +185,10 @@ def _later_s(outcome: NotReported, times: int) -> float:
 
 @asynccontextmanager
 async def doubts_confirmed(
-    ledger: CallbackLedger, client: PollClient, tell: OnEvent = ignore_event, limit: SlidingWindow | None = None
+    ledger: CallbackLedger,
+    client: PollClient,
+    tell: OnEvent = ignore_event,
+    limit: SlidingWindow | None = None,
 ) -> AsyncIterator[None]:
     """Confirm what a listener without an account has left, before the block and while it goes on."""
     confirmer = Confirmer(ledger, client, tell, limit)
@@ -243,8 +258,6 @@ class Confirmation:
         while True:
             self._came.clear()
             try:
-                while await self._ledger.nameless_open() and await self._ledger.seed(0):
-                    pass  # without a recording's name only the list of all tasks tells whose a task is
                 await confirmer.confirm_due()
             except LedgerError as exc:
                 self._warn(f"callbacks are not looked at for {LATER_S:.0f} s: {exc}")

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
+import aiohttp
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from batcher.errors import LedgerError, UnreadableCallback
 from batcher.ledger.callbacks import CallbackLedger
@@ -39,6 +43,9 @@ MOST_AT_ONCE = 256
 """Connections. When they are all taken, the one that has said nothing for the longest time makes room."""
 
 HEALTH_S = 5.0
+LOG_EVERY_S = 60.0
+"""How often an error of ours while answering is logged, at most: callers can repeat it at will."""
+
 RETRY_AFTER_S = 2
 
 HEALTH = "/healthz"
@@ -75,7 +82,7 @@ class NewSubmissions:
         """The submission that follows from a callback, or why it cannot be sent; None when none follows."""
         if not isinstance(callback, Recorded | Composed) or not callback.file_id or not callback.vendor:
             return None
-        if isinstance(callback, Composed) and callback.code != "0":
+        if isinstance(callback, Composed) and not callback.succeeded:
             return None
         return self._row(callback.file_id, callback.vendor, [callback.facts.get(name, "") for name in FACTS])
 
@@ -165,6 +172,8 @@ class Receiver:
                         raise _CallbackRefusal(413, "its body is too long")
         except TimeoutError:
             raise _CallbackRefusal(408, "its body did not come") from None
+        except _MALFORMED:
+            raise _CallbackRefusal(400, "its body is not HTTP") from None
         return body
 
     def _read(self, body: bytes) -> Callback:
@@ -217,9 +226,21 @@ def _content(callback: Callback) -> str:
 
 @asynccontextmanager
 async def received(
-    receiver: Receiver, host: str, port: int, tls: ssl.SSLContext | None = None
+    receiver: Receiver,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    malformed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[str]:
     """Serve a receiver while the block goes on; at its end who is there is answered, and nobody new let in.
+
+    Args:
+        receiver: answers requests.
+        host: the address to listen on.
+        port: the port to listen on; 0 for a free one.
+        tls: the certificate; None for plain HTTP.
+        malformed: called for each request that is not HTTP.
 
     Yields:
         Its URL.
@@ -231,7 +252,8 @@ async def received(
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return await receiver.answer(request, partial(door.heard, request.protocol))
 
-    server = web.Server(answer, access_log=None, auto_decompress=False)
+    log = _ServerLog(malformed)
+    server = web.Server(answer, access_log=None, auto_decompress=False, logger=log)
     door = _Doorkeeper(server, MOST_AT_ONCE)
     listener = await asyncio.get_running_loop().create_server(
         door, host, port, ssl=tls, ssl_handshake_timeout=REQUEST_S if tls else None
@@ -244,6 +266,38 @@ async def received(
         listener.close()
         await door.last_ones_out()
         await server.shutdown(HEALTH_S)
+
+
+_MALFORMED = (HttpProcessingError, aiohttp.ClientPayloadError, web.RequestPayloadError)
+"""What aiohttp raises for bytes that are not HTTP."""
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's server: count bytes that are not HTTP, log errors of ours once a minute.
+
+    Args:
+        malformed: called for each request that is not HTTP.
+    """
+
+    def __init__(self, malformed: Callable[[], None]) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"), {})
+        self._malformed = malformed
+        self._logged_at = -LOG_EVERY_S
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:  # noqa: ANN401 - as logging has it
+        """Count or log an error that aiohttp met while it handled a request."""
+        if isinstance(exc_info, _MALFORMED):
+            self._malformed()
+        elif (now := time.monotonic()) - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            super().exception(msg, *args, exc_info=exc_info, **more)
+
+    def debug(self, msg: object, *args: object, exc_info: Any = None, **more: Any) -> None:  # noqa: ANN401 - as logging has it
+        """Count a request that is not HTTP; aiohttp reports some of them here."""
+        if isinstance(exc_info, _MALFORMED):
+            self._malformed()
+        else:
+            super().debug(msg, *args, exc_info=exc_info, **more)
 
 
 class _Doorkeeper:

@@ -25,8 +25,8 @@ from batcher.report.summary import Summary, ledger_option
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
-    HookCalls,
     Hook,
+    HookCalls,
     NoApprise,
     Note,
     NotifyOn,

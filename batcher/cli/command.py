@@ -114,12 +114,11 @@ def end(console: Console, work: Callable[[], int], announcer: Announcer | None =
     except KeyboardInterrupt:
         code = 130
     except Interrupted as exc:
-        console.say(f"batcher: {exc}")
+        console.say(*(f"batcher: {line}" for line in exc.lines))
         code, said = exc.exit_code, str(exc)
     except BatcherError as exc:
         code, said = exc.exit_code, str(exc)
-        text = "\n".join(f"batcher: {line}" for line in said.splitlines())
-        console.problem(text, error=type(exc).__name__, exit_code=code)
+        console.problem(*(f"batcher: {line}" for line in exc.lines), error=type(exc).__name__, exit_code=code)
     except Exception as exc:
         say_defect(console, exc)
         code, said = DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"

@@ -17,7 +17,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
-from batcher.ledger import LockClient, LedgerLock, Purpose, is_missing, take_lock
+from batcher.ledger import LedgerLock, LockClient, Purpose, is_missing, take_lock
 
 
 async def lock_for(

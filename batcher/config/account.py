@@ -30,7 +30,7 @@ def account_of(settings: Settings) -> tuple[int, str]:
     secret, problem = _given_secret(settings, _SERVER)
     problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError(*problems)
     return settings.app_id, secret
 
 

@@ -28,7 +28,7 @@ from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
 from batcher.config.paths import path_problem
 from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
 from batcher.errors import SettingsError
-from batcher.model.submission import InDoubtPolicy, EndpointKind
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -290,7 +290,7 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     try:
         settings = Settings(**given)
     except ValidationError as exc:
-        raise SettingsError("\n".join(_problems(exc, given, toml, str(config or DEFAULT_CONFIG)))) from None
+        raise SettingsError(*_problems(exc, given, toml, str(config or DEFAULT_CONFIG))) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f".env: cannot be read: {exc}") from exc
     finally:
@@ -304,7 +304,7 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
 def _read_toml(config: Path | None) -> dict[str, Any]:
     values = _parse_toml(config)
     if problems := _toml_problems(values, config or Path(DEFAULT_CONFIG)):
-        raise SettingsError("\n".join(problems))
+        raise SettingsError(*problems)
     return values
 
 

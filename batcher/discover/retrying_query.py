@@ -23,8 +23,8 @@ from batcher.flowcontrol.retry_policy import (
     FIRST_BACKOFF_S,
     LARGEST_BACKOFF_S,
     UNKNOWN_TRIES,
-    Jitter,
     CodeKind,
+    Jitter,
     kind_of,
 )
 from batcher.model.events import OnEvent, ignore_event

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -22,6 +23,10 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given out."""
 _INWARD = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "3fff::/20")))
 """A provider's own and those of examples, which not every version of Python knows as such."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{0,253}\.?")
+"""What may be looked up, as far as its letters and its length go."""
 
 
 class NotPublic(OSError):
@@ -83,8 +88,15 @@ def address_of(url: str) -> URL:
     """
     if not url.isprintable() or " " in url:
         raise ValueError("an address has no blanks and control characters")
-    parsed = URL(url, encoded=url.isascii()).with_fragment(None)
-    _ = parsed.host, parsed.port  # what is wrong with them shows here
+    try:
+        parsed = URL(url, encoded=url.isascii()).with_fragment(None)
+        _ = parsed.host, parsed.port  # what is wrong with them shows here
+        host = parsed.raw_host or ""
+        host.encode("idna")  # as for the look-up of its name: no empty or endless label
+    except Exception as exc:  # whatever a parser makes of a text that anybody can send
+        raise ValueError("its parts cannot be read") from exc
+    if ":" not in host and not _NAME.fullmatch(host):
+        raise ValueError("its host's name can be nobody's")
     return parsed
 
 

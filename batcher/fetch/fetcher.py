@@ -5,6 +5,10 @@ recorded, in this order; a fetch that is killed anywhere loses nothing, and unde
 or none. What may pass is asked for again after a while. A picture that brings nothing is at fault when its
 server answers others; a server that answers nobody is left for another time. It never goes to an address
 that the source refuses.
+
+Pictures that were fetched before and are lost are fetched again. One listing of the folder finds recordings
+whose folder is gone. Files are looked at one by one, too: all of them while they are few, else a share each
+day, so that a night's few pictures do not cost a look at the whole archive.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +25,20 @@ from typing import Protocol, TypeVar
 from batcher.errors import BatcherError
 from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal, Torn
 from batcher.fetch.images import judged
-from batcher.fetch.picture_paths import folder_of, is_kept, keep, made, name_of
-from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd
+from batcher.fetch.picture_paths import folder_of, folders_in, free_name, is_kept, keep, made, name_of
+from batcher.ledger.pictures import GIVEN_UP, KEPT, FolderRecord, PageEnd
 from batcher.model.records import Fetched, PictureRecord
-from batcher.model.submission import FileId
+from batcher.model.submission import FileId, SubmissionId
 from batcher.model.task import PictureState
 
 PAGE = 500
+
+FOLDERS = 20_000
+"""Submissions whose folders are compared with the listing together."""
+
+CHECKED_A_DAY = 20_000
+"""Files that are looked at one by one each day; all of them when there are no more."""
+_DAY_MS = 86_400_000
 
 ABSENT_TRIES = 3
 """Requests for a picture that is not there, not for us, or cut off: it may just be in the making."""
@@ -42,7 +53,7 @@ FIRST_BACKOFF_S = 0.25
 LARGEST_BACKOFF_S = 10.0
 
 DECODERS = 2
-"""Pictures looked at at once: each may take a hundred megabytes."""
+"""Pictures looked at at once: each may take some tens of megabytes, and one of them some hundreds."""
 
 _T = TypeVar("_T")
 
@@ -65,6 +76,14 @@ class PictureQueue(Protocol):
         limit: int,
     ) -> list[PictureRecord]:
         """A page of the pictures in some states that were fetched or given up before a time."""
+
+    async def folders(
+        self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
+    ) -> list[FolderRecord]:
+        """A page of the submissions that had files before a time."""
+
+    async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
+        """The pictures of some submissions that had files before a time."""
 
     async def record(self, fetched: Fetched) -> None:
         """Keep what came of fetching a picture."""
@@ -98,6 +117,10 @@ class FetchSettings:
     """Those that were given up before are asked for again."""
     recordings: tuple[FileId, ...] = ()
     """Of these alone; of all when there are none."""
+    check_all: bool = False
+    """Look at every file that was fetched before, however many there are."""
+    not_under: str | None = None
+    """Names in the folder that begin so belong to somebody else: the ledger's, when it is there too."""
 
 
 @dataclass(slots=True)
@@ -108,7 +131,7 @@ class FetchFigures:
     left: int = 0
     """Taken up, and left for another time."""
     in_place: int = 0
-    """Fetched before, and still there."""
+    """Fetched before, and not found to be lost."""
     n_bytes: int = 0
     """Kept by this fetch."""
     more: bool = False
@@ -178,8 +201,6 @@ class Fetcher:
         self._page: deque[PictureRecord] = deque()
         self._taking = asyncio.Lock()
         self._taken = 0
-        self._kinds: deque[Callable[[PageEnd], Awaitable[list[PictureRecord]]]] = deque()
-        self._after: PageEnd = (0, 0)
 
     async def fetch(self) -> None:
         """Fetch all there is to fetch.
@@ -191,7 +212,7 @@ class Fetcher:
             LedgerError: what came of them cannot be recorded.
         """
         made(self._settings.folder)
-        self._begin()
+        self._pages = self._wanted(self._ledger.now_ms())
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures") as self._decoders:
             workers = range(self._settings.concurrency)
             try:
@@ -203,48 +224,62 @@ class Fetcher:
 
     # -- which -----------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Line up what to look for: what nobody has fetched, what is lost, what was given up."""
-        began_ms, of = self._ledger.now_ms(), self._settings.recordings
+    async def _wanted(self, began_ms: int) -> AsyncIterator[list[PictureRecord]]:
+        """Pages of what to fetch: what nobody has fetched, what is lost, what was given up."""
+        of = self._settings.recordings
 
         async def unfetched(after: PageEnd) -> list[PictureRecord]:
             return await self._ledger.unfetched(of, after=after, limit=PAGE)
 
-        async def kept(after: PageEnd) -> list[PictureRecord]:
-            return await self._ledger.settled_before(KEPT, began_ms, of, after=after, limit=PAGE)
-
         async def given_up(after: PageEnd) -> list[PictureRecord]:
             return await self._ledger.settled_before(GIVEN_UP, began_ms, of, after=after, limit=PAGE)
 
-        self._kinds = deque([unfetched, kept, *([given_up] if self._settings.again else [])])
+        async for page in _paged(unfetched):
+            yield page
+        async for page in self._lost(began_ms):
+            self.figures.in_place -= len(page)
+            yield page
+        if self._settings.again:
+            async for page in _paged(given_up):
+                yield page
+
+    async def _lost(self, began_ms: int) -> AsyncIterator[list[PictureRecord]]:
+        """Pages of pictures that were fetched before and are not there any more."""
+        of, folder = self._settings.recordings, self._settings.folder
+        there = await asyncio.to_thread(folders_in, folder)
+        gone: list[SubmissionId] = []
+        last = 0
+        while some := await self._ledger.folders(began_ms, of, after=last, limit=FOLDERS):
+            last = some[-1].submission_id
+            self.figures.in_place += sum(one.n for one in some)
+            gone += [one.submission_id for one in some if one.file.partition("/")[0] not in there]
+        for first in range(0, len(gone), PAGE):
+            yield await self._ledger.of_submissions(gone[first : first + PAGE], began_ms)
+        n_kept = self.figures.in_place
+        begin, end = (0, last) if self._settings.check_all else checked(n_kept, last, began_ms // _DAY_MS)
+        known = set(gone)
+
+        async def kept(after: PageEnd) -> list[PictureRecord]:
+            return await self._ledger.settled_before(KEPT, began_ms, of, after=after, limit=PAGE)
+
+        async for page in _paged(kept, (begin + 1, 0)):
+            looked_at = [one for one in page if one.submission_id <= end and one.submission_id not in known]
+            yield await asyncio.to_thread(_without_file, folder, looked_at)
+            if page[-1].submission_id > end:
+                break
 
     async def _take(self) -> PictureRecord | None:
         """The next picture; None when there is none, or enough were taken."""
         async with self._taking:
-            while not self._page and self._kinds:
-                await self._turn_page()
-            if not self._page:
-                return None
+            while not self._page:
+                if (page := await anext(self._pages, None)) is None:
+                    return None
+                self._page.extend(page)
             if self._taken == self._settings.limit:
                 self.figures.more = True
                 return None
             self._taken += 1
             return self._page.popleft()
-
-    async def _turn_page(self) -> None:
-        found = await self._kinds[0](self._after)
-        if not found:
-            self._kinds.popleft()
-            self._after = (0, 0)
-            return
-        self._after = found[-1].place
-        lost = await asyncio.to_thread(self._without_file, found)
-        self.figures.in_place += len(found) - len(lost)
-        self._page.extend(lost)
-
-    def _without_file(self, page: list[PictureRecord]) -> list[PictureRecord]:
-        folder = self._settings.folder
-        return [one for one in page if one.state not in KEPT or not is_kept(folder, one.file, one.n_bytes)]
 
     # -- one of them -----------------------------------------------------------------------------
 
@@ -324,10 +359,39 @@ class Fetcher:
         found = judged(content)
         if found.state not in KEPT:
             return Fetched(picture, found.state, tries, found.error)
+        folder, own = self._settings.folder, folder_of(picture.file_id, picture.ordinal)
         name = name_of(picture.number, picture.offset_ms, found.extension)
-        file = f"{folder_of(picture.file_id, picture.ordinal)}/{name}"
-        keep(self._settings.folder, file, content)
+        file = f"{free_name(folder, own, self._settings.not_under)}/{name}"
+        keep(folder, file, content)
         return Fetched(picture, found.state, tries, None, file, len(content), found.width, found.height)
+
+
+def checked(n_kept: int, last: int, day: int) -> tuple[int, int]:
+    """Which submissions' files are looked at on a day: those after the first number, up to the second.
+
+    Over as many days as there are shares every file is looked at once.
+
+    Args:
+        n_kept: files that there are.
+        last: the highest number of a submission that has one.
+        day: counted from any day.
+    """
+    shares = max(1, -(-n_kept // CHECKED_A_DAY))
+    share = day % shares
+    return last * share // shares, last * (share + 1) // shares
+
+
+def _without_file(folder: Path, page: list[PictureRecord]) -> list[PictureRecord]:
+    return [one for one in page if not is_kept(folder, one.file, one.n_bytes)]
+
+
+async def _paged(
+    page_after: Callable[[PageEnd], Awaitable[list[PictureRecord]]], after: PageEnd = (0, 0)
+) -> AsyncIterator[list[PictureRecord]]:
+    """All pages, one after the other."""
+    while page := await page_after(after):
+        after = page[-1].place
+        yield page
 
 
 async def _finished(work: Coroutine[object, object, _T]) -> _T:

@@ -128,6 +128,8 @@ class PictureSource:
             return Torn()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
             return Hitch(_words(exc))
+        except (ValueError, TypeError, OverflowError) as exc:  # what the libraries make of an odd address
+            return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Got:
         status = response.status

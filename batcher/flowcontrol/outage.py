@@ -18,7 +18,7 @@ from typing import Protocol
 
 from batcher.flowcontrol.pacer import TOO_OFTEN, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.events import OutageBegan, OutageOver, OnEvent, SendingPaused, ignore_event
+from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, Outcome, ReplyLost
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning

@@ -84,7 +84,11 @@ def waits_behind(claim: Claim) -> bool:
     """Whether a submission that was put off waits behind fresh work, because it would hold that up."""
     if claim.tries.refused:
         return True
-    return claim.code is not None and kind_of(claim.code) in (CodeKind.HALT, CodeKind.PERMISSION, CodeKind.CREDENTIALS)
+    return claim.code is not None and kind_of(claim.code) in (
+        CodeKind.HALT,
+        CodeKind.PERMISSION,
+        CodeKind.CREDENTIALS,
+    )
 
 
 def decide(

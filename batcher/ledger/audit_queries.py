@@ -14,7 +14,7 @@ from typing import Any
 
 from batcher.ledger.schema import IS_CLAIMED, IS_TROUBLED
 from batcher.ledger.sqlite.verify import looking_into
-from batcher.model.audit import Case, Counted, CaseKind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 

@@ -19,7 +19,9 @@ def proves_account(outcome: Outcome) -> bool:
     return isinstance(outcome, Answer) and outcome.code in PROVING_CODES
 
 
-def binding_problem(bound: tuple[int, EndpointKind] | None, app_id: int, place: EndpointKind | None) -> str | None:
+def binding_problem(
+    bound: tuple[int, EndpointKind] | None, app_id: int, place: EndpointKind | None
+) -> str | None:
     """Return why an account must not use a ledger, and what to do; None if it may.
 
     Args:

@@ -81,8 +81,9 @@ def claimed(connection: Connection, about: Subject, now_ms: int) -> Follows:
     task = select(tasks.c.submission_id, tasks.c.state, tasks.c.closed_at_ms).where(
         tasks.c.task_id == about.task_id
     )
-    if (known := connection.execute(task).first()) is None and _follow_untracked(connection, about, now_ms):
-        known = connection.execute(task).one()
+    known = connection.execute(task).first()
+    if known is None and _follow_untracked(connection, about.task_id, now_ms):
+        known = connection.execute(task).first()
     if known is None:
         return Follows(Effect.OPEN, due_at_ms=now_ms)
     if known.closed_at_ms is not None and known.state != TaskState.UNKNOWN:
@@ -95,19 +96,17 @@ def claimed(connection: Connection, about: Subject, now_ms: int) -> Follows:
     return Follows(Effect.CLAIMED, known.submission_id)
 
 
-def _follow_untracked(connection: Connection, about: Subject, now_ms: int) -> bool:
-    """Follow a submission of the recording that has this task; False when there is none."""
-    if about.file_id is None:
-        return False
+def _follow_untracked(connection: Connection, task_id: str, now_ms: int) -> bool:
+    """Follow the submission that has this task, whatever recording was named; False when there is none."""
     query = (
         select(submissions.c.id, _SENT_AT)
-        .join_from(submissions, attempts, attempts.c.submission_id == submissions.c.id)
-        .where(submissions.c.file_id == about.file_id, submissions.c.state == State.SUBMITTED)
-        .where(~submissions.c.tracked, attempts.c.task_id == about.task_id)
+        .join_from(attempts, submissions, submissions.c.id == attempts.c.submission_id)
+        .where(attempts.c.task_id == task_id, submissions.c.state == State.SUBMITTED)
+        .where(~submissions.c.tracked)
     )
     found = connection.execute(query).first()
     if found is not None:
-        _follow(connection, found.id, about.task_id, found.sent_at_ms, now_ms)
+        _follow(connection, found.id, task_id, found.sent_at_ms, now_ms)
     return found is not None
 
 
@@ -316,6 +315,20 @@ def _deny(connection: Connection, id_: int, now_ms: int) -> Effect:
         follows = Follows(Effect.DENIED, submission.id)
     conclude(connection, id_, follows)
     return follows.effect
+
+
+def disprove(connection: Connection, items: Sequence[int]) -> list[Effect]:
+    """The service says that tasks belong to other recordings than callbacks have named."""
+    return [_disprove(connection, id_) for id_ in items]
+
+
+def _disprove(connection: Connection, id_: int) -> Effect:
+    about, submission, held = _checked(connection, id_)
+    if about is None or submission is None:
+        return Effect.NOTED
+    _release(connection, submission, held)
+    conclude(connection, id_, Follows(Effect.DENIED, submission.id))
+    return Effect.DENIED
 
 
 def _release(connection: Connection, submission: Row[Any], held: bool) -> None:

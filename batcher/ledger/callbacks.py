@@ -24,7 +24,7 @@ from batcher.ledger.loads import add, insert_load, parameter_ids
 from batcher.ledger.schema import IS_CLAIMED, callbacks, loads, tasks
 from batcher.ledger.tasks import FOLLOWED, Followed, TaskLedger, followed
 from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, Seal, Snapshot, event_of
-from batcher.model.submission import CountedBy, InvalidRow, LoadId, Row, TaskId, Vendor
+from batcher.model.submission import CountedBy, FileId, InvalidRow, LoadId, Row, TaskId, Vendor
 from batcher.model.task import Effect
 
 SOURCE = "callbacks"
@@ -61,6 +61,8 @@ class Check:
     vendor: Vendor
     tries: int
     """How often the service has said that it does not know the task."""
+    file_id: FileId
+    """The recording that the callback named."""
 
 
 class CallbackLedger(TaskLedger):
@@ -97,10 +99,6 @@ class CallbackLedger(TaskLedger):
         rows = await self._rows(query.offset(beyond).limit(1))
         return rows[0].due_at_ms if rows else None
 
-    async def nameless_open(self) -> bool:
-        """Whether a callback is due that names a task we do not know, and no recording."""
-        return bool(await self._rows(open_due(self._now_ms(), 1).where(callbacks.c.file_id.is_(None))))
-
     async def look_again(self, limit: int = 200) -> int:
         """Look at callbacks that are due, about tasks that we did not know; returns at how many."""
         if not await self._rows(open_due(self._now_ms(), 1)):
@@ -110,14 +108,20 @@ class CallbackLedger(TaskLedger):
     async def to_check(self, limit: int) -> list[Check]:
         """Tasks that callbacks have named for submissions in doubt, due to be asked about."""
         query = (
-            select(callbacks.c.id, callbacks.c.task_id, callbacks.c.vendor, callbacks.c.tries)
+            select(
+                callbacks.c.id,
+                callbacks.c.task_id,
+                callbacks.c.vendor,
+                callbacks.c.tries,
+                callbacks.c.file_id,
+            )
             .where(callbacks.c.due_at_ms.is_not(None), callbacks.c.due_at_ms <= self._now_ms())
             .where(callbacks.c.effect == Effect.CHECKED)
             .order_by(callbacks.c.due_at_ms)
             .limit(limit)
         )
         return [
-            Check(row.id, TaskId(row.task_id), Vendor(row.vendor), row.tries)
+            Check(row.id, TaskId(row.task_id), Vendor(row.vendor), row.tries, FileId(row.file_id))
             for row in await self._rows(query)
         ]
 
@@ -134,6 +138,10 @@ class CallbackLedger(TaskLedger):
     async def deny(self, check: Check) -> Effect:
         """The service does not know the task; asked again often enough, it is believed."""
         return await self._record(callback_effects.deny, (check.id, self._now_ms()))
+
+    async def disprove(self, check: Check) -> Effect:
+        """The task belongs to another recording; the submission is as it was before the callback."""
+        return await self._record(callback_effects.disprove, check.id)
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """The service could not be asked just now."""

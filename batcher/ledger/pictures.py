@@ -29,6 +29,9 @@ GIVEN_UP = (PictureState.BROKEN, PictureState.REFUSED, PictureState.MISSING)
 PageEnd = tuple[int, int]
 """A submission and the number of one of its pictures: where a page ends."""
 
+_TOGETHER = 500
+"""Pictures or submissions that are looked up together."""
+
 _EARLIER = submissions.alias("earlier")
 _ORDINAL = (
     select(func.count() + 1)
@@ -70,6 +73,15 @@ WHERE submission_id = json_extract(value, '$[0]') AND number = json_extract(valu
 """
 
 
+class FolderRecord(NamedTuple):
+    """The pictures of one submission that have a file."""
+
+    submission_id: SubmissionId
+    file: str
+    """One of them; the others are most often in the same folder."""
+    n: int
+
+
 class FetchEnded(NamedTuple):
     """A fetch that has ended, one way or another."""
 
@@ -109,9 +121,65 @@ class PictureLedger(SharedLedger):
         )
         return await self._page(settled, recordings, after, limit)
 
-    async def pictures(self, *, after: PageEnd = (0, 0), limit: int) -> list[PictureRecord]:
-        """A page of all pictures, whatever has become of them."""
-        return await self._page(_CONFIRMED, (), after, limit)
+    async def pictures(
+        self, *, after: PageEnd = (0, 0), limit: int, ended: bool = False
+    ) -> list[PictureRecord]:
+        """A page of all pictures, whatever has become of them.
+
+        Args:
+            after: where the page before it ended.
+            limit: how many at most.
+            ended: only those that were fetched or given up.
+        """
+        which = and_(_CONFIRMED, pictures.c.state.is_not(None)) if ended else _CONFIRMED
+        return await self._page(which, (), after, limit)
+
+    async def at(self, places: Sequence[PageEnd]) -> list[PictureRecord]:
+        """Pictures by their places, in the order of all pictures."""
+        found: list[PictureRecord] = []
+        ordered = sorted(set(places))
+        for first in range(0, len(ordered), _TOGETHER):
+            some = ordered[first : first + _TOGETHER]
+            which = tuple_(pictures.c.submission_id, pictures.c.number).in_(some)
+            found += await self._page(and_(which, _CONFIRMED), (), (0, 0), len(some))
+        return found
+
+    async def of_task(self, task_id: TaskId, number: int) -> PictureRecord | None:
+        """A picture by its task and its number there; None when it is not on record."""
+        which = and_(tasks.c.task_id == task_id, pictures.c.number == number, _CONFIRMED)
+        return next(iter(await self._page(which, (), (0, 0), 1)), None)
+
+    async def folders(
+        self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
+    ) -> list[FolderRecord]:
+        """A page of the submissions that had files before a time; goes through all pictures, page by page.
+
+        Args:
+            at_ms: files from before this time.
+            recordings: of these alone; of all when there are none.
+            after: the last submission of the page before.
+            limit: how many submissions at most.
+        """
+        query = (
+            select(pictures.c.submission_id, func.min(pictures.c.file).label("file"), func.count().label("n"))
+            .where(pictures.c.submission_id > after, pictures.c.file.is_not(None))
+            .where(pictures.c.fetched_at_ms < at_ms)
+            .group_by(pictures.c.submission_id)
+            .order_by(pictures.c.submission_id)
+            .limit(limit)
+        )
+        found = await self._rows(_of(query, recordings))
+        return [FolderRecord(SubmissionId(row.submission_id), row.file, row.n) for row in found]
+
+    async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
+        """The pictures of some submissions that had files before a time."""
+        which = and_(pictures.c.submission_id.in_(ids), pictures.c.file.is_not(None), _CONFIRMED)
+        found: list[PictureRecord] = []
+        after: PageEnd = (0, 0)
+        while page := await self._page(and_(which, pictures.c.fetched_at_ms < at_ms), (), after, _TOGETHER):
+            after = page[-1].place
+            found += page
+        return found
 
     async def count_unfetched(self, recordings: Sequence[FileId] = ()) -> int:
         """How many pictures nobody has fetched or given up yet."""

@@ -41,15 +41,24 @@ from batcher.ledger.sqlite.connection import (
     translated,
 )
 from batcher.ledger.sqlite.lock import take_lock
-from batcher.model.records import Attempt, InvalidRowRecord, LoadRecord, Record, Run, Tally, TaskRecord, TaskTally
+from batcher.model.records import (
+    Attempt,
+    InvalidRowRecord,
+    LoadRecord,
+    Record,
+    Run,
+    Tally,
+    TaskRecord,
+    TaskTally,
+)
 from batcher.model.submission import (
     SETTLED,
     Claim,
     CountedBy,
+    EndpointKind,
     FileId,
     LoadId,
     Parameters,
-    EndpointKind,
     RunId,
     SnapshotType,
     State,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
@@ -122,7 +123,7 @@ class Survey(LedgerReader):
         Args:
             drawn: the runs that are wanted over time, oldest first.
         """
-        spans = {int(run.id): await self._span(run) for run in drawn}
+        spans = await self._spans(drawn)
         sums = _Sums(spans)
         followed = any((await self.task_tallies()).values())
         async for page in self._pages():
@@ -139,14 +140,27 @@ class Survey(LedgerReader):
         for first in range(1, last + 1, PAGE):
             yield first, first + PAGE - 1
 
-    async def _span(self, run: Run) -> tuple[int, int]:
-        """When a run began and ended; of one that did not record its end, when the last of it was sent."""
-        began = int(run.started_at.timestamp() * 1000)
-        if run.ended_at is not None:
-            return began, max(began, int(run.ended_at.timestamp() * 1000))
+    async def _spans(self, drawn: Sequence[Run]) -> dict[int, tuple[int, int]]:
+        """When each run began and ended; of one that did not record its end, when the last of it was sent."""
+        killed = [int(run.id) for run in drawn if run.ended_at is None]
+        last = await self._last_of(killed) if killed else {}
+        spans = {}
+        for run in drawn:
+            began = _ms(run.started_at)
+            ended = last.get(int(run.id), began) if run.ended_at is None else _ms(run.ended_at)
+            spans[int(run.id)] = began, max(began, ended)
+        return spans
+
+    async def _last_of(self, run_ids: Sequence[int]) -> dict[int, int]:
+        """When the last request of each run was sent or answered; goes through all attempts once."""
         last = func.max(func.coalesce(attempts.c.answered_at_ms, _SENT_AT))
-        [(ended,)] = await self._rows(select(last).where(attempts.c.run_id == run.id))
-        return began, max(began, ended or began)
+        of_runs = select(attempts.c.run_id, last.label("at_ms")).where(attempts.c.run_id.in_(run_ids))
+        found: dict[int, int] = {}
+        async for page in self._pages():
+            in_page = of_runs.where(attempts.c.submission_id.between(*page)).group_by(attempts.c.run_id)
+            for row in await self._rows(in_page):
+                found[row.run_id] = max(found.get(row.run_id, row.at_ms), row.at_ms)
+        return found
 
     # -- some of everything ----------------------------------------------------------------------
 
@@ -312,6 +326,10 @@ class _Sums:
             self._pictures,
             self._bare,
         )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _many(condition: ColumnElement[bool]) -> ColumnElement[int]:

@@ -235,6 +235,7 @@ attempts = Table(
     CheckConstraint("(decision = 'submitted') = (task_id IS NOT NULL)", name="submitted_has_task_id"),
     _one_of("outcome", ("answer", "http_refusal", "reply_lost", "not_sent")),
     _one_of("decision", Decision),
+    Index("attempts_task_id", "task_id", sqlite_where=text("task_id IS NOT NULL")),
     sqlite_with_rowid=False,
 )
 """One row per request, written before it is sent; ``outcome`` is what came back and ``decision`` what we made

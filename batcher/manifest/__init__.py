@@ -24,8 +24,8 @@ from batcher.manifest.sources.remote import is_url, lasting, redacted
 __all__ = [
     "HEAD_ROWS",
     "Defaults",
-    "ManifestFormat",
     "Manifest",
+    "ManifestFormat",
     "Mark",
     "RoundedIds",
     "Verdict",

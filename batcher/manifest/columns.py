@@ -27,7 +27,13 @@ class KnownColumn(StrEnum):
     OFFSETS = "offsets"
 
 
-PARAMETERS = (KnownColumn.VENDOR, KnownColumn.TYPE, KnownColumn.DEFINITION, KnownColumn.INTERVAL, KnownColumn.OFFSETS)
+PARAMETERS = (
+    KnownColumn.VENDOR,
+    KnownColumn.TYPE,
+    KnownColumn.DEFINITION,
+    KnownColumn.INTERVAL,
+    KnownColumn.OFFSETS,
+)
 """The known columns that say what is asked for, in the order in which they are handed on."""
 
 _NAMES = {

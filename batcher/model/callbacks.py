@@ -54,11 +54,16 @@ class Composed:
     """Files were merged into a recording, or could not be."""
 
     seal: Seal
-    code: str
-    """``0`` is success."""
+    code: str | None = None
+    """``0`` is success; missing from vendors that send none."""
     vendor: Vendor | None = None
     file_id: FileId | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the files were merged."""
+        return self.code in (None, "0")
 
 
 @dataclass(frozen=True, slots=True)

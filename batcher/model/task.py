@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from batcher.model.submission import FileId
+
 
 class TaskState(StrEnum):
     """What has become of a task, as far as we know."""
@@ -36,7 +38,7 @@ class Effect(StrEnum):
     DOUBLE = "double"
     """It named one more task of a submission that has one: it was sent twice, and both arrived."""
     DENIED = "denied"
-    """The service does not know the task that it named."""
+    """The service does not know the task that it named, or the task belongs to another recording."""
     STRANGER = "stranger"
     """It names a task that we do not know, and that no submission in doubt can have started."""
     AMBIGUOUS = "ambiguous"
@@ -90,3 +92,5 @@ class TaskReport:
     ended_at: datetime | None = None
     request_id: str | None = None
     """The vendor's inner one where given, else the envelope's."""
+    file_id: FileId | None = None
+    """The recording, where the answer names it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from batcher.model.audit import Case, Counted, CaseKind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import State
 from batcher.model.task import Effect, TaskState
 from batcher.report.formatting import count, wrapped
@@ -100,7 +100,9 @@ def task_lines(counted: Counted) -> list[AuditLine]:
         lines.append(AuditLine("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
     return [
         *lines,
-        AuditLine("not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())),
+        AuditLine(
+            "not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())
+        ),
     ]
 
 
@@ -111,7 +113,7 @@ _EFFECTS = {
     Effect.DOUBLE: "named a second task of a submission",
     Effect.OPEN: "named a task that we may still come to know",
     Effect.STRANGER: "named a task that is none of ours",
-    Effect.DENIED: "named a task that the service does not know",
+    Effect.DENIED: "named a task that the service does not know, or knows as another recording's",
     Effect.AMBIGUOUS: "may belong to several submissions in doubt",
     Effect.ADDED: "became a new submission",
     Effect.KNOWN: "told of a recording that is asked for already",

@@ -67,6 +67,22 @@ def _columns(one: str) -> int:
     return 2 if unicodedata.east_asian_width(one) in "WF" else 1
 
 
+_OBEYED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
+
+
+def one_line(text: str) -> str:
+    """A text with others' words in it as one line: what ends a line or steers a terminal is escaped."""
+    return text if text.isascii() and text.isprintable() else _OBEYED.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
 def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
     """A text in lines of so many columns; no word is broken, whatever its length.
 

@@ -14,7 +14,16 @@ from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
-from batcher.report.formatting import columns, count, lasting, moment, paragraph, sentence, wrapped
+from batcher.report.formatting import (
+    columns,
+    count,
+    lasting,
+    moment,
+    one_line,
+    paragraph,
+    sentence,
+    wrapped,
+)
 from batcher.report.tracking_summary import (
     TrackingSummary,
     tasks_in_words,
@@ -117,7 +126,7 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
             return ""
         problems += _invalid(summary, width) if summary.invalid_rows.new else []
         problems += trouble_lines(summary.tracking, width) if summary.tracking else []
-        return "\n".join([f"batcher: {_all_in_one(summary)}", *problems, *_next(summary, width)])
+        return "\n".join([f"batcher: {one_line(_all_in_one(summary))}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
     said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
     lines = ["", wrapped(said, width), "", *_counts(summary), ""]
@@ -290,7 +299,7 @@ def _next(summary: Summary, width: int) -> list[str]:
     if retriable and summary.exit_code != 3:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
     lines = [line for command, purpose in steps for line in _command_lines(purpose, command, width)]
-    return ["", f"Ledger: {summary.ledger}", "Next", *lines]
+    return ["", f"Ledger: {one_line(summary.ledger)}", "Next", *map(one_line, lines)]
 
 
 _WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")

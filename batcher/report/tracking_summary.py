@@ -9,7 +9,7 @@ from batcher.model.outcome import Outage
 from batcher.model.records import TaskTrouble
 from batcher.model.task import TaskState
 from batcher.report.counts import TROUBLED_TASKS, TaskFigures
-from batcher.report.formatting import count, lasting, moment, paragraph
+from batcher.report.formatting import count, lasting, moment, one_line, paragraph
 
 FIRST_TROUBLES = 5
 
@@ -90,7 +90,7 @@ def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
     first = f", the last {len(shown)}" if len(shown) < summary.new else ""
     lines = ["", f"New: {tasks_in_words(summary)}{first}"]
     for one in shown:
-        said = one.message or one.status
+        said = one_line(one.message or one.status)
         lines.append(
             paragraph(
                 "", f"{one.file_id}, task {one.task_id}: {one.state.value}: {said}", width=width, hang=2

@@ -22,7 +22,7 @@ from .callbacks import Json, encoded, signed, snapshot
 from .clock import TaskClock
 from .faults import CallbackFault
 from .settings import SandboxSettings
-from .tasks import Shots, SandboxTask, Tasks
+from .tasks import SandboxTask, Shots, Tasks
 
 MOST_AT_ONCE = 16
 PATIENCE_S = 10.0

@@ -30,7 +30,9 @@ def signature(secret: str, timestamp: str, nonce: str) -> str:
 def snapshot(task: SandboxTask, pictures: list[tuple[str, int]]) -> Json:
     """Say that a task has ended; `pictures` are addresses and times in milliseconds."""
     with_offset = task.vendor == "Tencent" and task.type == BY_OFFSET
-    listed = [{"url": url, "offset": at_ms} if with_offset else {"url": url} for url, at_ms in pictures]
+    listed = [
+        {"url": url, "offset": float(at_ms)} if with_offset else {"url": url} for url, at_ms in pictures
+    ]
     fields: Json = {
         "event": "snapshot",
         "task_id": task.task_id,
@@ -55,7 +57,7 @@ def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
         "replay_url": recording.url,
         "begin_time": str(recording.created_s - duration_s),
         "end_time": str(recording.created_s),
-        "extra_params": extra,
+        "extra_params": json.dumps(extra, ensure_ascii=False),  # a text, as the documents say
     }
 
 

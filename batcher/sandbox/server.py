@@ -19,7 +19,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from . import callbacks
-from .callback_sender import CallbackSent, CallbackSender
+from .callback_sender import CallbackSender, CallbackSent
 from .connections import Connections
 from .control import PREFIX, ControlPage
 from .faults import Fault

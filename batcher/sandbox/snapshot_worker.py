@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from threading import Event
 
 from .pictures import picture_name
-from .tasks import Shots, SandboxTask, Tasks
+from .tasks import SandboxTask, Shots, Tasks
 
 
 class SnapshotWorker:

@@ -215,6 +215,7 @@ class Tasks:
         status = self.status(task)
         return {
             "TaskId": task.task_id,
+            "FileId": task.file_id,
             "Event": task.type,
             "Status": status,
             "Message": self.problem(task) if status == "FAIL" else "success" if status == "FINISH" else "",

@@ -19,7 +19,7 @@ from batcher.flowcontrol.outage import (
     halt_reason,
 )
 from batcher.flowcontrol.pacer import Pacer
-from batcher.model.events import NotSubmitted, Rejected, OnEvent
+from batcher.model.events import NotSubmitted, OnEvent, Rejected
 from batcher.model.outcome import Answer, Decision, Outage, Settlement
 from batcher.model.submission import State, SubmissionId
 

@@ -15,7 +15,7 @@ from itertools import islice
 from batcher.errors import ManifestError
 from batcher.ledger import Added, RunLedger
 from batcher.manifest.threads import in_thread
-from batcher.model.events import PassedOver, OnEvent, ignore_event
+from batcher.model.events import OnEvent, PassedOver, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row
 from batcher.submit.manifest_checks import Prepared
 

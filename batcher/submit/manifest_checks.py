@@ -255,7 +255,9 @@ async def refuse_resubmission(ledger: KnownSubmissions, prepared: Prepared) -> N
     )
 
 
-async def refuse_resubmissions(ledger: KnownSubmissions, prepared: Sequence[Prepared], how: ReadOptions) -> None:
+async def refuse_resubmissions(
+    ledger: KnownSubmissions, prepared: Sequence[Prepared], how: ReadOptions
+) -> None:
     """Refuse what would be bought again, unless that is meant.
 
     Raises:

@@ -215,7 +215,7 @@ def usable_service(account: Account, endpoint: str, timeout_s: float, settings: 
     if not 0 < timeout_s < math.inf:
         problems.append(f"timeout_s {timeout_s}: give a number of seconds")
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError(*problems)
     return ServiceAccess(replace(account, server_secret=secret), endpoint, timeout_s)
 
 

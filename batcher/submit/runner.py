@@ -23,7 +23,7 @@ from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S, CurrentRate
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
 from batcher.ledger import RunLedger
-from batcher.model.events import Halted, PaceChanged, RunStarted, OnEvent, ignore_event
+from batcher.model.events import Halted, OnEvent, PaceChanged, RunStarted, ignore_event
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
@@ -134,7 +134,9 @@ class Runner:
             tell=tell,
             clock=clock,
         )
-        self._claims = SubmissionQueue(ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock)
+        self._claims = SubmissionQueue(
+            ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock
+        )
         self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
         self._standing = RunState()
         self._all_loaded = False
@@ -367,7 +369,9 @@ class Runner:
                     left = _left(await self._ledger.tallies())
                 return replace(ending, exit=code, reason=_in_outage(reason, outage, left), outage=outage)
         code, reason = await self._outcome()
-        return replace(ending, exit=code, reason=reason, outage=outage if code is ExitCode.WORK_LEFT else None)
+        return replace(
+            ending, exit=code, reason=reason, outage=outage if code is ExitCode.WORK_LEFT else None
+        )
 
     async def _outcome(self) -> tuple[ExitCode, str]:
         """How a run ends that nothing has stopped."""

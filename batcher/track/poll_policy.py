@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from batcher.flowcontrol.outage import Finding, classify
-from batcher.flowcontrol.retry_policy import Jitter, CodeKind, kind_of
+from batcher.flowcontrol.retry_policy import CodeKind, Jitter, kind_of
 from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.task import TaskReport, TaskState

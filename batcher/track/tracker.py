@@ -23,7 +23,7 @@ from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import TIME_OVER, ExitCode, defect
-from batcher.flowcontrol.deadline import ElapsedTime, Deadline
+from batcher.flowcontrol.deadline import Deadline, ElapsedTime
 from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S

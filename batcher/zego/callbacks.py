@@ -20,7 +20,7 @@ from batcher.errors import UnreadableCallback
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Picture
-from batcher.zego.wire import integer_of, text_of
+from batcher.zego.wire import integer_of, milliseconds_of, text_of
 
 MAX_FIELDS = 100
 """Of a form."""
@@ -124,7 +124,7 @@ def _pictures(value: object) -> tuple[Picture, ...]:
     for one in listed if isinstance(listed, list) else []:
         url = text_of(one.get("url")) if isinstance(one, dict) else None
         if url:
-            pictures.append(Picture(url, integer_of(one.get("offset"))))
+            pictures.append(Picture(url, milliseconds_of(one.get("offset"))))
     return tuple(pictures)
 
 
@@ -147,8 +147,6 @@ def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
 
 def _composed(fields: Mapping[str, Any], seal: Seal) -> Composed:
     code, file_id = text_of(fields.get("code")), text_of(fields.get("file_id"))
-    if code is None:
-        raise UnreadableCallback("it has no code")
     vendor = Vendor.TENCENT if file_id else None  # the only one that names it
     return Composed(seal, code, vendor, FileId(file_id) if file_id else None, _facts(fields, _FACTS))
 

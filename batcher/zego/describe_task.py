@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from batcher.model.submission import TaskId, Vendor
+from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.zego.wire import encoded, integer_of, parts_of, text_of
+from batcher.zego.wire import encoded, milliseconds_of, parts_of, text_of
 
 STATES: dict[str, TaskState] = {
     "WAITING": TaskState.WAITING,
@@ -59,8 +59,14 @@ def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | No
             started_at=_moment(part.get("CreateTime")),
             ended_at=_moment(part.get("EndTime")),
             request_id=text_of(part.get("RequestId")) or text_of(answer.get("RequestId")),
+            file_id=_file_id(part),
         )
     return None
+
+
+def _file_id(part: dict[str, object]) -> FileId | None:
+    named = text_of(part.get("FileId")) or text_of(part.get("FileID"))
+    return FileId(named) if named else None
 
 
 def _pictures(listed: object) -> Iterator[Picture]:
@@ -76,7 +82,7 @@ def _pictures(listed: object) -> Iterator[Picture]:
             found["url"] = one
         address = found.get("url")
         if isinstance(address, str) and (address := address.strip()) and len(address) <= MAX_ADDRESS_CHARS:
-            offset_ms = integer_of(found.get("offset"))
+            offset_ms = milliseconds_of(found.get("offset"))
             yield Picture(address.encode("utf-8", "replace").decode().replace("\0", ""), offset_ms)
 
 

@@ -6,6 +6,7 @@ Source: ZEGO server API, "Start a snapshot task" (MediaThumbnails).
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -193,6 +194,18 @@ def integer_of(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         return None
     return value
+
+
+def milliseconds_of(value: object) -> int | None:
+    """A time in a recording, which comes as a whole number or as a fraction, rounded to a millisecond."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, float) and math.isfinite(value):
+        value = round(value)
+    return integer_of(value)
 
 
 def text_of(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Tallies tell every code from no code; the ends of loads are found without reading all loads.
+"""Tallies tell every code from no code; ends of loads, and attempts by their task ids, have indexes.
 
 The tallies are counted anew: in an older ledger a code of -1 and no code were one tally.
 """
@@ -38,3 +38,5 @@ def upgrade() -> None:
     ended, unended = sa.text("ended_at_ms IS NOT NULL"), sa.text("ended_at_ms IS NULL")
     op.create_index("loads_ended", "loads", ["path", "id"], sqlite_where=ended)
     op.create_index("loads_unended", "loads", ["path", "id"], sqlite_where=unended)
+    named = sa.text("task_id IS NOT NULL")
+    op.create_index("attempts_task_id", "attempts", ["task_id"], sqlite_where=named)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -29,16 +29,20 @@ from support.cli import (
 from support.pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
 from support.terminal import Terminal, too_wide
 
+from batcher.fetch import fetcher as fetching
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.fetcher import (
+    CHECKED_A_DAY,
     HITCH_TRIES,
     MOST_TRIES,
     SILENT_PICTURES,
     Fetcher,
     FetchFigures,
     FetchSettings,
+    checked,
 )
 from batcher.fetch.http_source import PictureSource
+from batcher.fetch.picture_paths import is_kept
 from batcher.ledger import RunLedger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
@@ -358,20 +362,26 @@ async def at_once(_: float) -> None:
     """No pause between two tries."""
 
 
-async def fetched_here(cli: Cli, concurrency: int, timeout_s: float = 5.0) -> FetchFigures:
+async def fetched_here(
+    cli: Cli, concurrency: int, timeout_s: float = 5.0, settings: FetchSettings | None = None
+) -> FetchFigures:
     """A fetch within this process, whose tries follow one another at once."""
     async with await PictureLedger.open(cli.folder / "batcher.db") as ledger:
-        return await _fetched_from(ledger, cli.folder / "out", concurrency, timeout_s)
+        return await _fetched_from(ledger, cli.folder / "out", concurrency, timeout_s, settings)
 
 
 async def _fetched_from(
-    ledger: PictureLedger, folder: Path, concurrency: int, timeout_s: float
+    ledger: PictureLedger,
+    folder: Path,
+    concurrency: int,
+    timeout_s: float,
+    settings: FetchSettings | None = None,
 ) -> FetchFigures:
     addresses = AddressGuard(of_this_machine=True)
     async with PictureSource(
         addresses, "test", timeout_s=timeout_s, connections=concurrency, most_bytes=1 << 20
     ) as source:
-        fetcher = Fetcher(ledger, source, FetchSettings(folder, concurrency), sleep=at_once)
+        fetcher = Fetcher(ledger, source, settings or FetchSettings(folder, concurrency), sleep=at_once)
         await fetcher.fetch()
         return fetcher.figures
 
@@ -622,3 +632,218 @@ async def test_from_a_manifest_to_pictures(cli: Cli) -> None:
     expected = ["whole", "missing", "broken", "black", "blank", "broken", "refused", "refused"]
     assert found == {one: {state} for one, state in zip(ids, expected, strict=True)}
     assert files(cli) == sorted(f"{ids[n]}/000{k}.jpg" for n in (0, 3, 4) for k in (1, 2))
+
+
+ODD_ADDRESSES = [
+    "http://a..b/1.jpg",
+    "https://.a.b/1.jpg",
+    f"http://{'a' * 64}.example/1.jpg",
+    f"http://{'.'.join(['a' * 60] * 6)}/1.jpg",
+    "http://a%00b/1.jpg",
+    "http://xn--a/1.jpg",
+    "http://xn--zzzzzz99999/1.jpg",
+    "http://\u00fc..b/1.jpg",
+    "http://a\u3002\u3002b/1.jpg",
+    "http://[::1/1.jpg",
+    "http://[fe80::1%25]/1.jpg",
+    "http://127.0.0.1:99999/1.jpg",
+    "http://\u2024/1.jpg",
+    "http:///1.jpg",
+    "http://*/1.jpg",
+    "//a/1.jpg",
+    "http://",
+]
+
+
+async def test_an_odd_address_costs_its_own_picture_alone(cli: Cli, server: PictureServer) -> None:
+    """Whatever its text is, it is refused for good, and the pictures around it come."""
+    good = [server.add(f"/{n}") for n in range(2)]
+    keep_tasks(cli.folder / "batcher.db", [told("7", good[0], *ODD_ADDRESSES, good[1])])
+    done = await fetched(cli)
+    assert done.code in (1, 4), done.stderr
+    found = list(states(cli).values())
+    assert (found[0], found[-1]) == ("whole", "whole")
+    left = [url for url, state in zip(ODD_ADDRESSES, found[1:-1], strict=True) if state != "refused"]
+    assert set(left) <= {url for url in ODD_ADDRESSES if "xn--" in url}, "what can be a name may be looked up"
+
+
+async def test_a_recording_with_the_name_of_the_index_is_fetched(cli: Cli, server: PictureServer) -> None:
+    """Nor does one that is called as the ledger, its companions or a file in the folder stand in the way."""
+    shutil.move(cli.folder / "batcher.db", cli.folder / "ledger.db")
+    cli.env["BATCHER_LEDGER"] = "ledger.db"
+    ids = [
+        "pictures.csv",
+        "PICTURES.CSV",
+        "ledger.db",
+        "ledger.db-journal",
+        "ledger.db.lock",
+        "notes.txt",
+        "7",
+    ]
+    (cli.folder / "notes.txt").write_text("mine")
+    keep_tasks(cli.folder / "ledger.db", [told(one, server.add(f"/{one}")) for one in ids])
+    for _ in range(2):
+        done = await cli("fetch", "-o", ".", "--json", *QUIET)
+        assert done.code == 0, done.stderr
+    assert done.data["in_place"] == len(ids)
+    rows = csv.DictReader(io.StringIO((cli.folder / "pictures.csv").read_text("utf-8")))
+    kept = {row["file_id"]: row["file"] for row in rows}
+    assert kept == {
+        "pictures.csv": "%70ictures.csv/0001.jpg",
+        "PICTURES.CSV": "%50%49%43%54%55%52%45%53.%43%53%56/0001.jpg",
+        "ledger.db": "ledger.db+1/0001.jpg",
+        "ledger.db-journal": "ledger.db-journal+1/0001.jpg",
+        "ledger.db.lock": "ledger.db.lock+1/0001.jpg",
+        "notes.txt": "notes.txt+1/0001.jpg",
+        "7": "7/0001.jpg",
+    }
+    assert all((cli.folder / file).is_file() for file in kept.values())
+    assert (cli.folder / "notes.txt").read_text() == "mine"
+
+
+async def test_links_in_the_folder_are_not_followed(cli: Cli, server: PictureServer) -> None:
+    """What they point to stays as it is; the pictures and the index come all the same."""
+    outside, out = cli.folder / "outside", cli.folder / "out"
+    outside.mkdir()
+    out.mkdir()
+    (outside / "mine.csv").write_text("mine")
+    (outside / "mine.jpg").write_text("mine")
+    (out / "pictures.csv").symlink_to(outside / "mine.csv")
+    (out / "7").symlink_to(outside)
+    (out / "8").mkdir()
+    (out / "8" / "0001.jpg").symlink_to(outside / "mine.jpg")
+    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a")), told("8", server.add("/b"))])
+    done = await fetched(cli)
+    assert done.code == 0, done.stderr
+    assert {one.name: one.read_text() for one in outside.iterdir()} == {
+        "mine.csv": "mine",
+        "mine.jpg": "mine",
+    }
+    assert [row["file"] for row in index(cli)] == ["7+1/0001.jpg", "8/0001.jpg"]
+    assert not (out / "pictures.csv").is_symlink()
+    assert (out / "8" / "0001.jpg").read_bytes() == server.bodies["/b"]
+
+
+# -- the index, and what was fetched before ------------------------------------------------------------
+
+
+async def test_new_pictures_are_appended_to_the_index(cli: Cli, server: PictureServer) -> None:
+    """What stands in it stays; without new pictures it is not touched."""
+    ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
+    keep_tasks(ledger, [told("1", server.add("/a"), f"{server.url}/gone")])
+    assert (await fetched(cli)).code == 1
+    first = place.stat()
+    keep_tasks(ledger, [told("2", server.add("/b")), told("3", server.add("/c"), f"{server.url}/none")])
+    assert (await fetched(cli)).code == 1
+    second = place.stat()
+    assert (second.st_ino, second.st_size > first.st_size) == (first.st_ino, True)
+    assert [(row["file_id"], row["number"], row["state"]) for row in index(cli)] == [
+        ("1", "1", "whole"),
+        ("1", "2", "missing"),
+        ("2", "1", "whole"),
+        ("3", "1", "whole"),
+        ("3", "2", "missing"),
+    ]
+    assert (await fetched(cli)).code == 0
+    assert (place.stat().st_ino, place.stat().st_mtime_ns) == (second.st_ino, second.st_mtime_ns)
+
+
+def _cut(place: Path) -> None:
+    place.write_bytes(place.read_bytes()[:-3])
+
+
+def _of_another_ledger(place: Path) -> None:
+    place.write_text(place.read_text().replace("task-", "job-"))
+
+
+def _linked(place: Path) -> None:
+    place.with_name("backup.csv").hardlink_to(place)
+
+
+def _foreign(place: Path) -> None:
+    place.write_text("mine\n")
+
+
+SPOILT = [Path.unlink, _cut, _of_another_ledger, _linked, _foreign]
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda one: one.__name__.strip("_"))
+async def test_an_index_that_is_not_as_it_was_is_written_anew(
+    cli: Cli, server: PictureServer, spoil: Callable[[Path], None]
+) -> None:
+    """Gone, cut off, of another ledger or somebody's backup: afterwards it has every row, once."""
+    ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
+    keep_tasks(ledger, [told("1", server.add("/a"))])
+    assert (await fetched(cli)).code == 0
+    spoil(place)
+    keep_tasks(ledger, [told("2", server.add("/b"))])
+    assert (await fetched(cli)).code == 0
+    assert [row["file"] for row in index(cli)] == ["1/0001.jpg", "2/0001.jpg"]
+    if (backup := place.with_name("backup.csv")).exists():
+        assert len(backup.read_text().splitlines()) == 2
+
+
+async def test_rows_that_change_have_the_index_written_anew(cli: Cli, server: PictureServer) -> None:
+    """A picture that was given up and comes after all has one row."""
+    keep_tasks(cli.folder / "batcher.db", [told("1", f"{server.url}/a", server.add("/b"))])
+    assert (await fetched(cli)).code == 1
+    server.add("/a")
+    assert (await fetched(cli, "--again")).code == 0
+    assert [(row["number"], row["state"]) for row in index(cli)] == [("1", "whole"), ("2", "whole")]
+
+
+async def test_a_killed_fetch_leaves_an_index_that_the_next_completes(
+    cli: Cli, server: PictureServer
+) -> None:
+    """What was recorded before the kill and is not in the index is found by the number of its rows."""
+    ledger = cli.folder / "batcher.db"
+    keep_tasks(ledger, [told("1", server.add("/a"))])
+    assert (await fetched(cli)).code == 0
+    keep_tasks(ledger, [told("2", server.add("/b"), server.add("/c"))])
+    server.hanging.add("/c")
+    process = await cli.start("fetch", "-o", "out", *QUIET)
+    await until(lambda: states(cli)["2", 1] == "whole")
+    process.kill()
+    await process.communicate()
+    server.hanging.clear()
+    assert (await fetched(cli)).code == 0
+    assert [row["file"] for row in index(cli)] == ["1/0001.jpg", "2/0001.jpg", "2/0002.jpg"]
+
+
+async def test_a_large_archive_is_looked_at_a_share_a_day(
+    cli: Cli, server: PictureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing folder is found at once, a missing file on the day of its share; nothing is fetched twice."""
+    monkeypatch.setattr(fetching, "CHECKED_A_DAY", 4)
+    keep_tasks(
+        cli.folder / "batcher.db",
+        [told(str(n), server.add(f"/{n}a"), server.add(f"/{n}b")) for n in range(10)],
+    )
+    await fetched_here(cli, 2)
+    shutil.rmtree(cli.folder / "out" / "3")
+    for n in (0, 9):
+        (cli.folder / "out" / str(n) / "0001.jpg").unlink()
+    looked_at: list[str | None] = []
+    monkeypatch.setattr(
+        fetching, "is_kept", lambda folder, file, n: looked_at.append(file) or is_kept(folder, file, n)
+    )
+    by_day = []
+    for day in range(5):
+        monkeypatch.setattr(fetching, "checked", lambda kept, last, _, day=day: checked(kept, last, day))
+        looked_at.clear()
+        figures = await fetched_here(cli, 2)
+        by_day.append((figures.kept, figures.in_place))
+        assert len(looked_at) <= 4
+    assert by_day == [(3, 17), (0, 20), (0, 20), (0, 20), (1, 19)]
+    assert max(server.times.values()) == 2
+    (cli.folder / "out" / "5" / "0001.jpg").unlink()
+    settings = FetchSettings(cli.folder / "out", check_all=True)
+    assert (await fetched_here(cli, 2, settings=settings)).kept == 1
+
+
+def test_shares_cover_every_submission_once() -> None:
+    """Over as many days as there are shares, whatever day is the first."""
+    for kept, last in ((0, 0), (1, 1), (CHECKED_A_DAY, 7), (CHECKED_A_DAY * 3 + 1, 1000), (10**7, 3)):
+        shares = max(1, -(-kept // CHECKED_A_DAY))
+        parts = sorted(checked(kept, last, 20_000 + day) for day in range(shares))
+        assert [one for first, end in parts for one in range(first + 1, end + 1)] == list(range(1, last + 1))

@@ -25,15 +25,15 @@ from batcher import (
     Account,
     BindingError,
     Defaults,
+    Event,
     ExitCode,
-    ReadOptions,
     InDoubtPolicy,
+    Ledger,
     LedgerBusy,
     LedgerError,
     LedgerMissing,
     ManifestError,
-    Event,
-    Ledger,
+    ReadOptions,
     Result,
     RowStatus,
     RunSettings,
@@ -514,9 +514,7 @@ async def test_everything_wrong_with_a_call_is_named_before_anything_is_sent(led
         await ledger.retry([State.SUBMITTED])
 
 
-async def test_errors_are_of_one_tree(
-    ledger: Ledger, tmp_path: Path, manifest: Callable[..., Path]
-) -> None:
+async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: Callable[..., Path]) -> None:
     """Each says what the caller may do next, and leaves the ledger usable."""
     with pytest.raises(LedgerMissing):
         await _read(tmp_path / "none.db")

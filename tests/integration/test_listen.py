@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import pytest
 from support.callbacks import SECRET, SECRET_GIVEN, Json, Listener, callbacks, listening, post, record, sealed
+from support.calling import Caller
 from support.certificates import certificate, needs_openssl
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
 from support.referee import referee
@@ -528,3 +529,127 @@ async def test_huaweis_callbacks_name_the_task_alone(cli: Cli) -> None:
         await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(3,)])
         assert len(sandbox.callbacks) == 3
         assert {json.loads(one.body).get("field_id") for one in sandbox.callbacks} == {None}
+
+
+# -- what others send ----------------------------------------------------------------------------------
+
+MALFORMED = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nno colon\r\n\r\n",
+    b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+
+async def sent_raw(url: str, *parts: bytes) -> bytes:
+    """Send bytes over a connection of their own, part by part; what comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+
+async def test_bytes_that_are_not_http_are_warned_of_together(cli: Cli) -> None:
+    """A port scanner does not fill the log: one line at once, one at the end, whatever it sends."""
+    async with serving(cli), listening(cli, "-v") as listener:
+        for bad in MALFORMED * 5:
+            assert b" 200 " not in await sent_raw(listener.url, bad)
+        assert (await post(listener.url, sealed(snapshot())))[0] == 200
+    warned = [one for one in listener.said if one.get("level") in ("warning", "error")]
+    assert [one["text"] for one in warned] == [
+        "1 request refused: 1 × it is not HTTP",
+        "39 requests refused: 39 × it is not HTTP",
+    ]
+    assert [one for one in listener.said if one.get("logger", "").startswith("aiohttp")] == []
+
+
+async def test_a_body_that_is_not_http_is_refused(cli: Cli) -> None:
+    """The head was good; the body breaks off its own encoding."""
+    async with in_process(cli) as url:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+        assert b" 400 " in await sent_raw(url, head, b"zz\r\n")
+
+
+async def test_an_error_of_ours_is_logged_once_a_minute(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever can provoke it again and again does not fill the log with it."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Receiver, "_answer", broken)
+    async with in_process(cli) as url:
+        assert [(await post(url, sealed(snapshot())))[0] for _ in range(5)] == [500] * 5
+    assert [one.message for one in caplog.records if one.name == "aiohttp.server"] == [
+        "Error handling request from 127.0.0.1"
+    ]
+
+
+# -- whose task it is ----------------------------------------------------------------------------------
+
+
+async def test_a_task_of_another_recording_settles_no_doubt(cli: Cli, manifest: Manifest) -> None:
+    """Its own ledger or another program has started it: the service's answer decides, not the callback."""
+    [lost, other, foreign] = tencent_ids(3)
+    silent = dict.fromkeys((lost, other, foreign), CallbackFault.LOST)
+    settings = callbacks(by_file=silent, script={1: Fault.parse("drop-after")})
+    async with serving(cli, settings) as sandbox, listening(cli) as listener:
+        sandbox.callback_url = listener.url
+        done = await cli.run(manifest([lost, other]), *PICTURES, "--in-doubt", "hold", "--concurrency", "1")
+        assert done.code == 1
+        async with aiohttp.ClientSession() as session:
+            asked = (
+                f"Action=MediaThumbnails&Vendor=Tencent&FileId={foreign}&Type=SampleSnapshot&Definition=10"
+            )
+            await Caller(sandbox.url, session).ask(asked)
+        tasks = {entry.file_id: entry.task_id for entry in sandbox.log if entry.task_id}
+        for named in (other, foreign):
+            callback = snapshot(str(tasks[named]), field_id=lost)
+            assert (await post(listener.url, sealed(callback)))[0] == 200
+        effects = "SELECT effect FROM callbacks ORDER BY id"
+        await until(lambda: query(cli.folder / "batcher.db", effects) == [("claimed",), ("denied",)])
+        rows = await cli.export()
+        assert [(row["file_id"], row["status"]) for row in rows] == [
+            (lost, "in_doubt"),
+            (other, "submitted"),
+        ]
+        assert (await post(listener.url, sealed(snapshot(str(tasks[lost]), field_id=lost))))[0] == 200
+        await until(lambda: query(cli.folder / "batcher.db", effects)[2:] == [("settled",)])
+        given = {row["file_id"]: row["task_id"] for row in await cli.export()}
+        assert given == {lost: tasks[lost], other: tasks[other]}
+
+
+async def test_a_stray_callback_follows_none_of_the_ledgers_tasks(cli: Cli, manifest: Manifest) -> None:
+    """It names a task of another program, and no recording: no submission gets a task by that."""
+    async with serving(cli) as sandbox:
+        assert (await cli.run(manifest(tencent_ids(50)), *PICTURES)).code == 0
+        async with listening(cli) as listener:
+            assert (await post(listener.url, sealed(snapshot("of another program"))))[0] == 200
+            looked = "SELECT count(*) FROM callbacks WHERE tries >= 2"
+            await until(lambda: query(cli.folder / "batcher.db", looked) == [(1,)])
+        assert query(cli.folder / "batcher.db", "SELECT count(*) FROM tasks") == [(0,)]
+        assert sandbox.requests_of("DescribeMediaTask") == []
+
+
+async def test_a_merged_file_whose_callback_has_no_code_is_a_new_recording(cli: Cli) -> None:
+    """The code matters for Tencent's failures only; a callback without one is taken."""
+    [merged] = tencent_ids(1)
+    options = ("--submit-new", "--definition", "10", "--offset", "1")
+    async with serving(cli, ledger_made=False), listening(cli, *options) as listener:
+        bare = {"event": "compose", "task_id": "c-1"}
+        assert (await post(listener.url, sealed(bare)))[0] == 200
+        assert (await post(listener.url, sealed({**bare, "file_id": merged})))[0] == 200
+    assert query(cli.folder / "batcher.db", "SELECT file_id FROM submissions") == [(merged,)]

@@ -21,7 +21,7 @@ from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
-from batcher.ledger import LockClient, Holder, lock_holder, open_for_writing, take_lock
+from batcher.ledger import Holder, LockClient, lock_holder, open_for_writing, take_lock
 from batcher.sandbox import Sandbox
 
 WRITERS = {

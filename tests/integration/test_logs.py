@@ -23,7 +23,7 @@ from aiohttp.test_utils import RawTestServer
 from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids
 
 from batcher.cli.app import app
-from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Fault, SandboxSettings
+from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Fate, Fault, SandboxSettings, TaskSettings
 
 JSON = ("--log-format", "json")
 NONCE = "4fd24687296dd9f3"
@@ -365,12 +365,12 @@ async def test_statements_of_sqlalchemy_are_redacted(cli: Cli) -> None:
 
 
 @asynccontextmanager
-async def hostile_service(code: int) -> AsyncIterator[str]:
+async def hostile_service(code: int, message: str = HOSTILE) -> AsyncIterator[str]:
     """A service whose every message steers the terminal that shows it."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         del request
-        return web.json_response({"Code": code, "Message": HOSTILE, "RequestId": "r\x1b[1m"})
+        return web.json_response({"Code": code, "Message": message, "RequestId": "r\x1b[1m"})
 
     async with RawTestServer(answer) as server:
         yield str(server.make_url("/"))
@@ -395,6 +395,79 @@ async def test_a_hostile_message_steers_no_terminal(cli: Cli, code: int, exits: 
     assert "\\x1b]0;pwned\\x07" in shown.stdout
     assert "\\x9b31m such\\u202efile" in shown.stdout
     events(told)
+
+
+FORGED = "no\nforged\r\nforged\u2028forged"
+"""Ends lines in several ways."""
+
+
+def forged(*texts: str) -> list[str]:
+    """Lines that begin as somebody else has them begin."""
+    lines = [line for text in texts for line in text.splitlines()]
+    return [line for line in lines if line.strip().removeprefix("batcher:").strip().startswith("forged")]
+
+
+@pytest.mark.parametrize("code", [41003, 2, 100000005])
+async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
+    """Nobody forges lines of ours: not in ``-v``, ``show`` or ``status``, not by a cell or a file's name."""
+    ids = tencent_ids(2)
+    archive = cli.folder / "arch\nforged.csv"
+    archive.write_text("".join([f'{one},"{FORGED}"\n' for one in ("file_id", *ids)]), "utf-8")
+    async with hostile_service(code, FORGED) as url:
+        cli.use(url, app_id=SANDBOX_APP_ID)
+        done = await cli.run(archive.name, *PICTURES, "-v")
+        quiet = await cli.run("-q")
+    shown, status = await cli("show", ids[0], "-v"), await cli("status")
+    assert forged(done.stderr, quiet.stderr, shown.stdout, status.stdout) == []
+    assert done.code == (3 if code == 100000005 else 1)
+    assert "no\\x0aforged\\x0d\\x0aforged\\u2028forged" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("load", "no\nforged.csv"),
+        ("run", "no\nforged.csv", "--dry-run"),
+        ("export", "no\nforged.csv"),
+        ("export", "-o", "no\nforged/out.csv"),
+        ("show", "no\nforged"),
+        ("fetch", "-o", "batcher.db/no\nforged"),
+        ("fetch", "-o", "out", "--recording", "no\nforged"),
+        ("report", "-o", "no\nforged/out.html"),
+        ("ledger", "backup", "no\nforged/copy.db"),
+        ("export", "--config", "no\nforged.toml"),
+    ],
+    ids=lambda one: " ".join(one).replace("\n", " "),
+)
+async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
+    """What is said of a file or a recording that is not there names it on one line."""
+    async with serving(cli):
+        done = await cli(*args)
+    assert done.code != 0
+    assert "forged" in done.stderr
+    assert forged(done.stdout, done.stderr) == []
+
+
+async def test_a_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> None:
+    """Out of the answer to a poll: in ``track``, ``show`` and ``fetch``."""
+    [failed, done_] = tencent_ids(2)
+    tasks = TaskSettings(
+        fates={failed: Fate.FAIL},
+        messages={failed: FORGED},
+        urls={done_: ["http://a.example/no\nforged", "no\nforged/object.jpg"]},
+    )
+    (cli.folder / "a.csv").write_text(f"file_id\n{failed}\n{done_}\n")
+    async with serving(cli, SandboxSettings(rate_per_s=None, tasks=tasks)):
+        assert (await cli.run("a.csv", *PICTURES)).code == 0
+        track = await cli("track", "--progress", "none", "-v")
+        again = await cli("track", "-q")
+        shown = [await cli("show", one) for one in (failed, done_)]
+        fetch = await cli("fetch", "-o", "out", "-v", "--progress", "none")
+    assert (track.code, fetch.code) == (1, 1)
+    texts = [track.stderr, again.stderr, fetch.stderr, *(one.stdout for one in shown)]
+    assert forged(*texts) == []
+    assert "no\\x0aforged" in shown[0].stdout
+    assert "no\\x0aforged" in shown[1].stdout
 
 
 async def test_without_a_terminal_there_is_nothing_to_obey(cli: Cli, manifest: Callable[..., Path]) -> None:

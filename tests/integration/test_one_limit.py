@@ -15,7 +15,7 @@ from support.referee import referee
 from test_listen import snapshot
 from test_track import age
 
-from batcher import Account, Defaults, ExitCode, ReadOptions, LedgerBusy, RunSettings, open_ledger
+from batcher import Account, Defaults, ExitCode, LedgerBusy, ReadOptions, RunSettings, open_ledger
 from batcher.sandbox import (
     SANDBOX_APP_ID,
     SANDBOX_SERVER_SECRET,

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import re
+import shutil
 import sqlite3
 import sys
 from collections import Counter
@@ -400,6 +401,44 @@ async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:
     assert sent[6:34] == [0] * 28
     assert sum(sent) == 200
     assert stretch.cells[5].unanswered == 6
+
+
+async def test_killed_runs_cost_one_look_at_the_attempts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are; each ends with the last of its own requests."""
+    from sqlalchemy import event
+
+    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
+    asked: list[int] = []
+    lengths: list[list[int]] = []
+    for killed in (1, 5):
+        ledger = Drawn(tmp_path / f"{killed}.db")
+        await ledger.make()
+        for number in range(1, 6):
+            ledger.run(MIXED * 4, number=number, per_s=number)
+        whole = ledger.path.with_suffix(".whole.db")
+        shutil.copy(ledger.path, whole)
+        with ledger.writing() as sql:
+            sql.execute("UPDATE runs SET ended_at_ms = NULL WHERE id <= ?", (killed,))
+        statements: list[str] = []
+        async with await Survey.open(ledger.path) as survey:
+
+            @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
+            def note(
+                _connection: object, _cursor: object, statement: str, *_: object, to: list[str] = statements
+            ) -> None:
+                to.append(statement)
+
+            history = await survey.history(await survey.runs_that_sent())
+        asked.append(sum("FROM attempts" in one for one in statements))
+        lengths.append([len(one.cells) for one in history.stretches])
+        sent = [sum(cell.sent for cell in one.cells) for one in history.stretches]
+        async with await Survey.open(whole) as survey:
+            known = await survey.history(await survey.runs_that_sent())
+        assert sent == [sum(cell.sent for cell in one.cells) for one in known.stretches]
+    assert asked[0] == asked[1]
+    assert lengths[0] == pytest.approx(lengths[1], abs=2)
 
 
 async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> None:

@@ -329,11 +329,12 @@ async def test_record_and_compose_come_on_request() -> None:
         lines = (await caller.control("GET", "callbacks")).text.splitlines()
     tencent, huawei, composed, of_huawei = receiver.told
     assert tencent["stream_alias"] == listed.stream_id
-    assert tencent["extra_params"]["FileID"] == listed.file_id
-    assert tencent["extra_params"]["Duration"] == round(listed.duration_s)
-    assert set(tencent["extra_params"]) == {"TaskId", "FileID", "Duration"}
-    assert set(huawei["extra_params"]) == {"Duration", "ObsObject", "FileSize"}
-    assert huawei["extra_params"]["ObsObject"] == KEY
+    extra, of_obs = json.loads(tencent["extra_params"]), json.loads(huawei["extra_params"])
+    assert extra["FileID"] == listed.file_id
+    assert extra["Duration"] == round(listed.duration_s)
+    assert set(extra) == {"TaskId", "FileID", "Duration"}
+    assert set(of_obs) == {"Duration", "ObsObject", "FileSize"}
+    assert of_obs["ObsObject"] == KEY
     assert {"replay_url", "begin_time", "end_time"} <= set(huawei)
     assert (composed["event"], composed["code"], composed["message"]) == ("compose", "7", "no room")
     assert (composed["file_id"], "file_id" in of_huawei, of_huawei["code"]) == (TENCENT_ID, False, "0")

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 from support.calling import Caller, calling
 
-from batcher.sandbox import CallbackSettings, SandboxRecording, Sandbox, SandboxSettings, TaskSettings
+from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, SandboxSettings, TaskSettings
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
 from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
 from batcher.sandbox.media import tencent_id

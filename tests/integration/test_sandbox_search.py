@@ -17,9 +17,9 @@ from batcher.sandbox import (
     AnswerShape,
     Fault,
     PageNumbering,
-    SandboxRecording,
     RecordingSettings,
     Sandbox,
+    SandboxRecording,
     SandboxSettings,
     WalkEnd,
 )

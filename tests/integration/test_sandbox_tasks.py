@@ -75,7 +75,8 @@ async def test_a_task_of_tencent_waits_is_processed_and_finishes() -> None:
         ("FINISH", 2),
         ("FINISH", 2),
     ]
-    assert set(told) == {"TaskId", "Event", "Status", "Message", "ThumbnailsUrl", "RequestId"}
+    assert set(told) == {"TaskId", "FileId", "Event", "Status", "Message", "ThumbnailsUrl", "RequestId"}
+    assert told["FileId"] == TENCENT_ID
     assert (told["TaskId"], told["Event"]) == (task_id, "SnapshotByTimeOffset")
     assert [url.rpartition("/")[2] for url in told["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
 

@@ -10,7 +10,7 @@ from random import Random
 from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
-from batcher.model.submission import InDoubtPolicy, EndpointKind
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.runner import Ending, Runner, RunSettings

@@ -125,7 +125,7 @@ async def check_all(
     else:
         for finding in findings:
             if console.volume > Volume.QUIET or finding.level in (Severity.WARN, Severity.FAIL):
-                console.show(finding_text(finding, console.width))
+                console.show(*finding_text(finding, console.width).split("\n"))
         console.say(_verdict(findings))
     return NOT_READY if fails(findings) else 0
 

@@ -21,7 +21,7 @@ from batcher.flowcontrol.pacer import Pacer, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
-from batcher.zego.client import SIGNATURE_EXPIRED, Account, Leg, CallTrace, ZegoClient
+from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
 
 NOBODY = Account(0, "")
@@ -108,7 +108,9 @@ async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding
     return fail("DNS", f"{host}: {problem}", f"check {named} and how this machine looks up names", host=host)
 
 
-def connection_finding(endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome) -> CheckFinding:
+def connection_finding(
+    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome
+) -> CheckFinding:
     """Whether the other side can be talked to at all."""
     to = urlsplit(endpoint).netloc
     through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""

@@ -28,7 +28,7 @@ from batcher.config.settings import Settings, load_settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.ledger import open_for_reading
-from batcher.model.submission import FileId, EndpointKind
+from batcher.model.submission import EndpointKind, FileId
 from batcher.report.formatting import count
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
@@ -126,7 +126,7 @@ async def run_demo(folder: Path, console: Console) -> int:
     if code in _STOPPED:
         return code
     there = await asyncio.to_thread(lambda: [name for name, path in left.named().items() if path.exists()])
-    console.say(f"\nIn {folder}/: {', '.join(there)}.")
+    console.say("", f"In {folder}/: {', '.join(there)}.")
     if "report.html" in there:
         console.say(f"Open {left.report} in a browser: all of this on one page, pictures too.")
     return 0
@@ -145,8 +145,8 @@ class _Demo:
         """All steps; the exit code of the one that a signal ended, else 0."""
         async with Sandbox(SandboxSettings(latency_ms=LATENCY_MS)).serve() as url:
             self._console.say(
-                f"A sandbox serves the API at {url}: 20 calls a second,\n"
-                "some recordings missing or at the wrong vendor, one answer lost."
+                f"A sandbox serves the API at {url}: 20 calls a second,",
+                "some recordings missing or at the wrong vendor, one answer lost.",
             )
             for step in (self._archive, self._results, self._videos, self._fetched, self._report):
                 if (code := await step(url)) in _STOPPED:
@@ -179,8 +179,10 @@ class _Demo:
         left = self._left
         made = await asyncio.to_thread(make_videos, left.videos)
         self._console.say(
-            f"\nA second sandbox has {count(len(made), 'recording')} of its own, made just now in "
-            f"{left.videos}/:\nmoving pictures that show their time, one of them cut off, and sound alone."
+            "",
+            f"A second sandbox has {count(len(made), 'recording')} of its own, made just now in "
+            f"{left.videos}/:",
+            "moving pictures that show their time, one of them cut off, and sound alone.",
         )
         settings = SandboxSettings(latency_ms=LATENCY_MS, media=left.videos, tasks=TaskSettings())
         async with Sandbox(settings).serve() as url:
@@ -258,7 +260,7 @@ class _Demo:
         return load_settings(known | more)
 
     def _say(self, command: str) -> None:
-        self._console.say(f"\n$ {command}")
+        self._console.say("", f"$ {command}")
 
 
 def _begin(left: Left) -> None:

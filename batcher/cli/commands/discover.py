@@ -206,7 +206,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
             console.say(f"--max-duration is over{_in_outage(inquiry)}; {_stopped(output, standing)}")
             return 4
         except Refused as exc:
-            raise Refused(f"{exc}\n{_stopped(output, standing)}") from exc
+            raise Refused(*exc.lines, _stopped(output, standing)) from exc
     console.say(_finished(archive, output, standing, asked))
     return 1 if standing.shortfalls else 0
 

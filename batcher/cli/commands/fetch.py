@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
-import io
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +24,21 @@ import typer
 from batcher._version import __version__
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
-from batcher.cli.output_file import opened
+from batcher.cli.picture_index import Changes, update_index
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
+from batcher.fetch.picture_paths import INDEX
 from batcher.ledger import LockClient, Purpose, check_file, ledger_path, take_lock
-from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
-from batcher.model.records import Fetched, PictureRecord
+from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
+from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
-from batcher.report.export.text_tables import encoded
-from batcher.report.formatting import PLACES, count, duration, lasting, moment, sentence, size
+from batcher.report.formatting import PLACES, count, duration, lasting, sentence, size
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
@@ -57,6 +55,10 @@ def fetch(
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Ask once more for those that were given up before.")
+    ] = False,
+    check_all: Annotated[
+        bool,
+        typer.Option("--check-all", help="Look at every file that was fetched before, not at some a day."),
     ] = False,
     limit: Annotated[
         int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")
@@ -104,7 +106,7 @@ def fetch(
     async def work() -> int:
         from batcher.model.submission import FileId
 
-        wanted = FetchRequest(output, tuple(map(FileId, recording or ())), again)
+        wanted = FetchRequest(output, tuple(map(FileId, recording or ())), again, check_all)
         return await fetch_pictures(settings_of(given), wanted, console, as_json=json)
 
     end_async(console, work)
@@ -113,27 +115,9 @@ def fetch(
 CONCURRENCY = 8
 """Pictures under way at once, unless said otherwise: enough for any line, and no burden to any server."""
 
-INDEX = "pictures.csv"
-INDEX_COLUMNS = (
-    "file",
-    "file_id",
-    "vendor",
-    "task_id",
-    "number",
-    "offset_ms",
-    "state",
-    "reason",
-    "bytes",
-    "width",
-    "height",
-    "fetched_at",
-    "object",
-)
-
 FIRST_GIVEN_UP = 5
 """So many pictures that are none are named, one of each recording and reason."""
 
-_PAGE = 1_000
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _DONE, _TROUBLED, _LEFT = 0, 1, 4
 
@@ -145,6 +129,7 @@ class FetchRequest:
     output: Path
     recordings: tuple[FileId, ...] = ()
     again: bool = False
+    check_all: bool = False
 
 
 async def fetch_pictures(settings: Settings, wanted: FetchRequest, console: Console, *, as_json: bool) -> int:
@@ -208,6 +193,7 @@ async def _fetch(
 
     chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
     given_up: list[Fetched] = []
+    changes = Changes()
     began = time.monotonic()
     with Interruptible() as signals:
         addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
@@ -221,8 +207,16 @@ async def _fetch(
             fetcher = Fetcher(
                 ledger,
                 source,
-                FetchSettings(wanted.output, chosen, settings.limit, wanted.again, wanted.recordings),
-                tell=_heard(given_up, console),
+                FetchSettings(
+                    wanted.output,
+                    chosen,
+                    settings.limit,
+                    wanted.again,
+                    wanted.recordings,
+                    wanted.check_all,
+                    _names_beside(ledger.path, wanted.output),
+                ),
+                tell=_heard(given_up, changes, console),
             )
             try:
                 async with _watched(fetcher, ledger, settings, wanted, console):
@@ -235,7 +229,7 @@ async def _fetch(
                 raise FolderError(f"{exc}. {done} had been fetched by then") from exc
         if signals.code is None:
             with contextlib.suppress(asyncio.CancelledError):
-                await _write_index(ledger, wanted.output)
+                await update_index(ledger, wanted.output, changes)
     seconds, totals = time.monotonic() - began, await ledger.counts()
     before = sum(totals[state] for state in GIVEN_UP) - fetcher.figures.given_up
     ending = _FetchEnding(fetcher.figures, seconds, signals.code, max(before, 0))
@@ -246,11 +240,20 @@ async def _fetch(
     return ending.exit_code
 
 
-def _heard(given_up: list[Fetched], console: Console) -> Callable[[Fetched], None]:
+def _names_beside(ledger: Path, folder: Path) -> str | None:
+    """What the names of the ledger and its companions begin with, when they are in the folder too."""
+    with contextlib.suppress(OSError):
+        if folder.samefile(ledger.parent):
+            return ledger.name
+    return None
+
+
+def _heard(given_up: list[Fetched], changes: Changes, console: Console) -> Callable[[Fetched], None]:
     """Keep some pictures that are none for the summary; a curious person hears of each."""
     told: set[tuple[FileId, str | None]] = set()
 
     def hear(fetched: Fetched) -> None:
+        changes.note(fetched)
         if fetched.state in KEPT:
             return
         console.detail(_line(fetched))
@@ -388,59 +391,6 @@ def _states(by_state: Mapping[PictureState, int]) -> list[str]:
     return [f"{by_state[state]:,} {state.value}" for state in PictureState if by_state.get(state)]
 
 
-# -- the index ------------------------------------------------------------------------------------------
-
-
-async def _write_index(ledger: PictureLedger, folder: Path) -> None:
-    """Write which file is which picture, and what became of those that have none; whole or not at all.
-
-    Folders have names that no file system mistakes, and programs should not have to read ids out of them.
-
-    Raises:
-        FolderError: it cannot be written.
-    """
-    place = folder / INDEX
-    after: PageEnd = (0, 0)
-    try:
-        with opened(place) as file:
-            file.write(_lines([INDEX_COLUMNS]))
-            while page := await ledger.pictures(after=after, limit=_PAGE):
-                after = page[-1].place
-                file.write(_lines(map(_index_row, page)))
-    except BatcherError as exc:
-        if isinstance(exc.__cause__, OSError):
-            why = exc.__cause__.strerror or exc.__cause__
-            raise FolderError(
-                f"{place}: the index cannot be written: {why}. The pictures are kept and recorded; "
-                "correct that, then run the same command again"
-            ) from exc
-        raise
-
-
-def _lines(rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return encoded(text.getvalue())
-
-
-def _index_row(picture: PictureRecord) -> tuple[object, ...]:
-    return (
-        picture.file,
-        picture.file_id,
-        picture.vendor.value,
-        picture.task_id,
-        picture.number,
-        picture.offset_ms,
-        picture.state.value if picture.state else "",
-        picture.error,
-        picture.n_bytes,
-        picture.width,
-        picture.height,
-        moment(picture.fetched_at),
-        "" if "://" in picture.url else picture.url,  # an address may be signed, an object's name is none
-    )
-
-
 # -- how it ended ---------------------------------------------------------------------------------------
 
 
@@ -504,15 +454,18 @@ def _say(ending: _FetchEnding, wanted: FetchRequest, given_up: Sequence[Fetched]
             f"  All that were given up stand in {wanted.output / INDEX}; --again asks for them once more"
         )
     if ending.exit_code and not console.for_programs:
-        console.write("\n".join(lines))
+        console.problem(*lines)
     elif console.for_programs and ending.exit_code:
-        console.warn("\n".join(lines))
+        console.warn(*lines)
     else:
-        console.say("\n".join(lines))
+        console.say(*lines)
 
 
 def _summary(
-    ledger: PictureLedger, wanted: FetchRequest, ending: _FetchEnding, totals: Mapping[PictureState | None, int]
+    ledger: PictureLedger,
+    wanted: FetchRequest,
+    ending: _FetchEnding,
+    totals: Mapping[PictureState | None, int],
 ) -> dict[str, object]:
     figures = ending.figures
     return {

@@ -290,7 +290,7 @@ def say_info(settings: Settings, console: Console, *, as_json: bool) -> int:
     if as_json:
         console.data(json.dumps(_info_json(found), ensure_ascii=False))
     else:
-        console.show(_info_text(found))
+        console.show(*_info_lines(found))
     return 0
 
 
@@ -452,7 +452,7 @@ def _info_json(found: Inspected) -> dict[str, object]:
     }
 
 
-def _info_text(found: Inspected) -> str:
+def _info_lines(found: Inspected) -> list[str]:
     to = f"AppId {found.bound[0]} and {PLACES[EndpointKind(found.bound[1])]}" if found.bound else "no run yet"
     lines = [
         f"{found.path}   schema {found.revision}   {to}",
@@ -467,7 +467,7 @@ def _info_text(found: Inspected) -> str:
         lines.append(f"  {part.name:<14}{part.rows:>12,}{size(part.bytes):>14}{about}")
     if found.runs[0] is not None:
         lines += ["", f"Runs from {_time(found.runs[0])} to {_time(found.runs[1])}"]
-    return "\n".join(lines)
+    return lines
 
 
 def _time(ms: int | None) -> str:

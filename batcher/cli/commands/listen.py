@@ -35,7 +35,7 @@ from batcher.ledger import binding_problem, is_missing, ledger_path, open_for_wr
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
 from batcher.model.submission import EndpointKind, Vendor
-from batcher.report.formatting import count
+from batcher.report.formatting import count, one_line
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
@@ -162,7 +162,7 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
         stopped = _stopped(tls)
         confirming = asyncio.create_task(confirmation.go_on(), name="confirmation")
         stack.push_async_callback(_end, confirming)
-        url = await _received(receiver, settings, tls, stack)
+        url = await _received(receiver, settings, tls, stack, said)
         _introduce(settings, console, url, confirms=client is not None, secured=tls is not None)
         code = await _until(stopped, confirming)
     said.close(code)
@@ -201,7 +201,9 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
     return submissions
 
 
-def _check_binding(settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool) -> None:
+def _check_binding(
+    settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool
+) -> None:
     if settings.app_id is None:
         return
     if problem := binding_problem(bound, settings.app_id, settings.place if asking else None):
@@ -209,11 +211,14 @@ def _check_binding(settings: Settings, path: Path, bound: tuple[int, EndpointKin
 
 
 async def _received(
-    receiver: Receiver, settings: Settings, tls: _Certificate | None, stack: AsyncExitStack
+    receiver: Receiver, settings: Settings, tls: _Certificate | None, stack: AsyncExitStack, said: _Said
 ) -> str:
     host, port = settings.listen_host, settings.listen_port
+    context = tls.context if tls else None
     try:
-        return await stack.enter_async_context(received(receiver, host, port, tls.context if tls else None))
+        return await stack.enter_async_context(
+            received(receiver, host, port, context, malformed=said.malformed)
+        )
     except (socket.gaierror, UnicodeError) as exc:
         raise SettingsError(f"--host {host}: this machine has no such address") from exc
     except OSError as exc:
@@ -286,7 +291,7 @@ class _Said:
 
     def __call__(self, notice: Event) -> None:
         if isinstance(notice, CallbackRefused):
-            self._count(notice)
+            self._count(notice.why)
         self._taken_in_all += isinstance(notice, CallbackTaken)
         if (
             not isinstance(notice, CallbackTaken | CallbackRefused | ClaimChecked)
@@ -296,7 +301,7 @@ class _Said:
         elif isinstance(notice, ClaimChecked):
             self._console.say(notice.words)
         elif self._console.volume is Volume.VERBOSE:
-            self._console.write(notice.words, needed=False)
+            self._console.write(one_line(notice.words), needed=False)
 
     def close(self, code: int) -> None:
         """Say what was not said yet, and what there was in all."""
@@ -306,8 +311,12 @@ class _Said:
         taken, refused = count(self._taken_in_all, "callback"), count(self._refused_in_all, "request")
         self._console.say(f"Stopped by {signal.Signals(code - 128).name}: {taken} taken, {refused} refused.")
 
-    def _count(self, notice: CallbackRefused) -> None:
-        self._refused[notice.why] += 1
+    def malformed(self) -> None:
+        """Count a request that is not HTTP: it gets no line of its own, since there can be any number."""
+        self._count("it is not HTTP")
+
+    def _count(self, why: str) -> None:
+        self._refused[why] += 1
         self._refused_in_all += 1
         if self._next is None:
             self._tell()

@@ -106,7 +106,7 @@ async def load_manifests(
             console.say(line)
         new = await ledger.count_invalid_rows(after_id=newest)
         for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
-            console.problem(invalid_line(row, console.width))
+            console.problem(*invalid_line(row, console.width).split("\n"))
         left = figures(await ledger.tallies()).open
         if heed is not None:
             heed(_closing(loaded, new, left))

@@ -37,7 +37,7 @@ from batcher.report.summary import ledger_option, quoted
 from batcher.zego.codes import meaning, meaning_in_chinese
 
 if TYPE_CHECKING:
-    from batcher.report.html.contents import CodeExplained, Contents, ContactSheet, Shown
+    from batcher.report.html.contents import CodeExplained, ContactSheet, Contents, Shown
     from batcher.report.html.phrases import Language
 
 

@@ -53,7 +53,7 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
     if as_json:
         console.data(json.dumps(found))
     new = [] if exists else ["", f"There is no ledger yet: a run creates {path}."]
-    console.say("\n".join([*_lines(found, settings, bool(prepared)), *new, *problems]))
+    console.say(*_lines(found, settings, bool(prepared)), *new, *problems)
     return 1 if found["invalid"] else 0
 
 
@@ -66,11 +66,10 @@ async def _read(
         await load_alone(ledger, prepared, console.tell)
         distinct = figures(await ledger.tallies()).total
         invalid = await ledger.count_invalid_rows()
-        problems = [
-            invalid_line(row, console.width) for row in await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
-        ]
+        first_rows = await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)
+        problems = [line for row in first_rows for line in invalid_line(row, console.width).split("\n")]
         rows = sum(load.rows for load in await ledger.loads())
-    first = f", the first {len(problems)}" if len(problems) < invalid else ""
+    first = f", the first {len(first_rows)}" if len(first_rows) < invalid else ""
     heading = ["", count(invalid, "invalid row") + first] if problems else []
     return {"rows": rows, "distinct": distinct, "new": distinct, "invalid": invalid}, heading + problems
 

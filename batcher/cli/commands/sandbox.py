@@ -358,8 +358,8 @@ async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: in
     try:
         async with sandbox.serve(port=port) as url:
             console.say(
-                f"Serving (seed {sandbox.settings.seed}); what it has seen: {url}_sandbox/summary\n"
-                "Set these where batcher runs, and give it a ledger of its own:"
+                f"Serving (seed {sandbox.settings.seed}); what it has seen: {url}_sandbox/summary",
+                "Set these where batcher runs, and give it a ledger of its own:",
             )
             for name, value in (
                 ("ENDPOINT", url),

@@ -9,9 +9,9 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
-from batcher.cli.commands.status import _out
+from batcher.cli.commands.status import _out, _out_wrapped
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.text import fitted, legible
+from batcher.cli.terminal.text import fitted
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
@@ -19,7 +19,7 @@ from batcher.model.records import Attempt, Record, TaskRecord
 from batcher.model.submission import FileId, State
 from batcher.model.task import TaskState
 from batcher.report.counts import figures
-from batcher.report.formatting import count, moment
+from batcher.report.formatting import count, moment, one_line
 from batcher.zego.codes import meaning
 
 
@@ -58,38 +58,15 @@ async def show_recording(settings: Settings, file_id: str, console: Console) -> 
         records = await ledger.records_of([FileId(file_id)])
         if not records:
             raise BatcherError(await _unknown(ledger, file_id))
-    _out("\n\n".join(_record_text(record, console.width) for record in records))
+    for number, record in enumerate(records):
+        _out(*([""] if number else []))
+        _out_wrapped([fitted(one_line(line), console.width) for line in _record_lines(record)])
     return 0
 
 
 async def _unknown(ledger: LedgerReader, file_id: str) -> str:
     total = figures(await ledger.tallies()).total
     return f"{file_id}: not among the {count(total, 'submission')} of {ledger.path}; load its manifest first"
-
-
-def _record_text(record: Record, width: int) -> str:
-    asked = record.parameters
-    parts = [
-        f"definition {asked.definition}" if asked.definition else "",
-        f"interval {asked.interval} s" if asked.interval else "",
-        "offsets " + ", ".join(f"{offset} s" for offset in asked.offsets) if asked.offsets else "",
-    ]
-    state = record.state.value.replace("_", " ")
-    if record.state is State.PENDING and record.not_before:
-        state += f", not before {moment(record.not_before)}"
-    lines = [
-        f"{record.file_id}   {asked.vendor.value}, {asked.type.value}, {', '.join(p for p in parts if p)}",
-        f"  {state}" + (f", task id {record.task_id}" if record.task_id else ""),
-        f"  from {record.place}",
-    ]
-    if record.extra:
-        own = ", ".join(f"{name}: {value}" for name, value in json.loads(record.extra).items())
-        lines.append(f"  its other columns: {own}")
-    if record.doubted:
-        lines.append("  an attempt whose answer is missing may have been accepted as well")
-    lines += [line for attempt in record.attempts for line in _attempt_lines(attempt)]
-    lines += _task_lines(record.task) if record.task else []
-    return "\n".join(fitted(legible(line), width) for line in lines)
 
 
 def _task_lines(task: TaskRecord) -> list[str]:
@@ -133,4 +110,29 @@ def _attempt_lines(attempt: Attempt) -> list[str]:
         lines.append(f"    RequestId {attempt.request_id}")
     if attempt.vendor_request_id:
         lines.append(f"    RequestId {attempt.vendor_request_id} (the vendor's own, which support asks for)")
+    return lines
+
+
+def _record_lines(record: Record) -> list[str]:
+    asked = record.parameters
+    parts = [
+        f"definition {asked.definition}" if asked.definition else "",
+        f"interval {asked.interval} s" if asked.interval else "",
+        "offsets " + ", ".join(f"{offset} s" for offset in asked.offsets) if asked.offsets else "",
+    ]
+    state = record.state.value.replace("_", " ")
+    if record.state is State.PENDING and record.not_before:
+        state += f", not before {moment(record.not_before)}"
+    lines = [
+        f"{record.file_id}   {asked.vendor.value}, {asked.type.value}, {', '.join(p for p in parts if p)}",
+        f"  {state}" + (f", task id {record.task_id}" if record.task_id else ""),
+        f"  from {record.place}",
+    ]
+    if record.extra:
+        own = ", ".join(f"{name}: {value}" for name, value in json.loads(record.extra).items())
+        lines.append(f"  its other columns: {own}")
+    if record.doubted:
+        lines.append("  an attempt whose answer is missing may have been accepted as well")
+    lines += [line for attempt in record.attempts for line in _attempt_lines(attempt)]
+    lines += _task_lines(record.task) if record.task else []
     return lines

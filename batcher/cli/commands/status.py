@@ -9,13 +9,12 @@ from typing import Any
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.text import legible
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
 from batcher.model.records import LoadRecord, Run
 from batcher.model.submission import State
 from batcher.report.counts import Counts, figures, task_figures
-from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
+from batcher.report.formatting import PLACES, count, duration, moment, one_line, paragraph, sentence
 from batcher.report.manifest_changes import changes_text
 from batcher.report.summary import FIRST_IN_DOUBT, in_doubt_lines
 from batcher.zego.codes import meaning
@@ -81,45 +80,46 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         return 0
     width = console.width
     to = f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet"
-    _out(f"{ledger.path}   {to}\n")
-    _out(_states_text(now))
+    _out(f"{ledger.path}   {to}", "")
+    _out(*_states_lines(now))
     if doubtful:
         _out(f"  {'answers lost':<14}{doubtful:>10,}   of the pending; may have been accepted already")
     if invalid:
         _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
     if tasks.followed:
-        _out("\nTasks of what was submitted")
-        _out("\n".join(f"  {state.value:<14}{n:>10,}" for state, n in tasks.by_state.items()))
-    _out_lines(_codes_lines(now, width))
+        _out("", "Tasks of what was submitted")
+        _out(*(f"  {state.value:<14}{n:>10,}" for state, n in tasks.by_state.items()))
+    _out_wrapped(_codes_lines(now, width))
     if in_doubt:
-        _out("\nIn doubt, the first of them")
+        _out("", "In doubt, the first of them")
         for state in (State.IN_DOUBT, State.PENDING):
-            _out_lines(in_doubt_lines(in_doubt, state, width))
+            _out_wrapped(in_doubt_lines(in_doubt, state, width))
     earlier = f", the last {LAST_LOADS} of {n_loads:,}" if n_loads > LAST_LOADS else ""
-    _out(f"\nLoads{earlier}" if loads else "\nNothing loaded yet")
+    _out("", f"Loads{earlier}" if loads else "Nothing loaded yet")
     for load in loads:
-        _out(paragraph(_minute(load.started_at) + " ", _load_text(load), width=width))
+        _out_wrapped([paragraph(_minute(load.started_at) + " ", _load_text(load), width=width)])
     if last_run is not None:
-        _out("\nLast run")
-        _out(paragraph("", sentence(_run_text(last_run)), width=width))
+        _out("", "Last run")
+        _out_wrapped([paragraph("", sentence(_run_text(last_run)), width=width)])
     if now.open:
         rest = duration(now.open / settings.rate)
-        _out(f"\n{count(now.open, 'submission')} to send: about {rest} at {settings.rate:g} a second")
+        _out("", f"{count(now.open, 'submission')} to send: about {rest} at {settings.rate:g} a second")
     return 0
 
 
-def _out(text: str) -> None:
-    print(legible(text))  # noqa: T201 - for people, on stdout; a closed pipe ends the command
-
-
-def _out_lines(lines: list[str]) -> None:
+def _out(*lines: str) -> None:
     for line in lines:
-        _out(line)
+        print(one_line(line))  # noqa: T201 - for people, on stdout; a closed pipe ends the command
 
 
-def _states_text(now: Counts) -> str:
+def _out_wrapped(paragraphs: list[str]) -> None:
+    for one in paragraphs:
+        _out(*one.split("\n"))
+
+
+def _states_lines(now: Counts) -> list[str]:
     rows = [(state.value.replace("_", " "), n) for state, n in now.by_state.items()]
-    return "\n".join(f"  {label:<14}{n:>10,}" for label, n in [*rows, ("total", now.total)])
+    return [f"  {label:<14}{n:>10,}" for label, n in [*rows, ("total", now.total)]]
 
 
 def _codes_lines(now: Counts, width: int) -> list[str]:

@@ -41,7 +41,7 @@ from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
 from batcher.model.task import TaskReport, TaskState
 from batcher.report.counts import task_figures
-from batcher.report.formatting import count, sentence, wrapped
+from batcher.report.formatting import count, one_line, sentence, wrapped
 from batcher.report.summary import Summary, ledger_option
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
@@ -337,14 +337,17 @@ def _say(
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
     width, option = console.width, ledger_option(settings.ledger)
     if console.volume == 0:
-        if summary.exit_code == ExitCode.DONE or (summary.exit_code == ExitCode.WORK_LEFT and not summary.outage):
+        if summary.exit_code == ExitCode.DONE or (
+            summary.exit_code == ExitCode.WORK_LEFT and not summary.outage
+        ):
             return ""
-        return f"batcher: {summary.reason}. Which: batcher export{option} -o results.csv"
+        return f"batcher: {one_line(summary.reason)}. Which: batcher export{option} -o results.csv"
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
     steps = [f"  for results   batcher export{option} -o results.csv"]
     if summary.tasks.open:
         steps.insert(0, f"  to go on      batcher track{option}")
-    return "\n".join([*lines, "", f"Ledger: {ledger_path(settings.ledger)}", "Next", *steps])
+    ledger = one_line(str(ledger_path(settings.ledger)))
+    return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])
 
 
 def _listen_to_signals(tracker: Tracker, console: Console) -> None:

@@ -3,6 +3,9 @@
 Between the commands and the two streams. Whatever goes to people passes here, or
 :mod:`batcher.cli.terminal.logging_setup`, without secrets and without characters that a terminal would
 obey; what is data goes out as it is.
+
+Each argument of the methods below is one line. An end of a line within it was written by somebody else (the
+service, a file's name), and is escaped, so that nobody forges lines.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from batcher.cli.terminal.stderr_writer import of_stderr, write_line
 from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
-from batcher.model.events import Halted, Event, NotSubmitted, OutageBegan, Rejected, SendingPaused
+from batcher.model.events import Event, Halted, NotSubmitted, OutageBegan, Rejected, SendingPaused
+from batcher.report.formatting import one_line
 from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
@@ -49,33 +53,34 @@ class Console:
             if hasattr(secret := getattr(settings, name), "get_secret_value"):
                 self.redaction.learn(secret.get_secret_value())
 
-    def problem(self, text: str, **known: object) -> None:
+    def problem(self, *lines: str, **known: object) -> None:
         """Say what is wrong; always said. ``known`` is for programs."""
         if self.for_programs:
-            self._event(Level.ERROR, "message", {"text": _unprefixed(text), **known})
+            text = "\n".join(line.removeprefix("batcher: ") for line in lines)
+            self._event(Level.ERROR, "message", {"text": text, **known})
         else:
-            self.write(text)
+            self.write(_joined(lines))
 
-    def warn(self, text: str) -> None:
+    def warn(self, *lines: str) -> None:
         """Say what may be wrong; always said."""
         if self.for_programs:
-            self._event(Level.WARNING, "message", {"text": text})
+            self._event(Level.WARNING, "message", {"text": "\n".join(lines)})
         else:
-            self.write(f"batcher: warning: {text}")
+            self.write(f"batcher: warning: {_joined(lines)}")
 
-    def note(self, text: str) -> None:
+    def note(self, *lines: str) -> None:
         """Say what must be known even when only problems are wanted."""
-        self._words(Level.INFO, text)
+        self._words(Level.INFO, lines)
 
-    def say(self, text: str) -> None:
+    def say(self, *lines: str) -> None:
         """Say what was done, unless only problems are wanted."""
         if self.volume > Volume.QUIET:
-            self._words(Level.INFO, text)
+            self._words(Level.INFO, lines)
 
-    def detail(self, text: str) -> None:
+    def detail(self, *lines: str) -> None:
         """Say what only a curious person wants to know."""
         if self.volume is Volume.VERBOSE:
-            self._words(Level.DEBUG, text)
+            self._words(Level.DEBUG, lines)
 
     def tell(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
@@ -83,7 +88,7 @@ class Console:
             if not isinstance(notice, NotSubmitted):
                 self.say(notice.words)
             elif self.volume is Volume.VERBOSE:
-                self.write(notice.words, needed=False)
+                self.write(one_line(notice.words), needed=False)
         elif self._is_wanted(notice):
             known = {field.name: getattr(notice, field.name) for field in fields(notice)}
             self._event(_level(notice), notice.event, known)
@@ -114,15 +119,15 @@ class Console:
         with contextlib.suppress(BrokenPipeError):
             print(text, flush=True)  # noqa: T201 - data, on stdout
 
-    def show(self, text: str) -> None:
+    def show(self, *lines: str) -> None:
         """Write lines for people to stdout, whose reader may have gone away."""
-        self.data(legible(text))
+        self.data(_joined(lines))
 
     def write(self, text: str, *, needed: bool = True, fitting: bool = False) -> None:
         """Write lines for people to stderr, without secrets and without what a terminal obeys.
 
         Args:
-            text: one line or more.
+            text: one line or more; what others wrote in it has been made one line.
             needed: it may not be left out when nobody reads those before it.
             fitting: its lines have been made for the width; commands in it must stay as they are.
         """
@@ -155,11 +160,11 @@ class Console:
         except ValueError:
             return False
 
-    def _words(self, level: Level, text: str) -> None:
+    def _words(self, level: Level, lines: Sequence[str]) -> None:
         if not self.for_programs:
-            self.write(text)
-        elif text:
-            self._event(level, "message", {"text": text.strip("\n")})
+            self.write(_joined(lines))
+        elif text := "\n".join(lines).strip("\n"):
+            self._event(level, "message", {"text": text})
 
     def _event(self, level: Level, event: str, known: Mapping[str, object]) -> None:
         from batcher.cli.terminal.logging_setup import (
@@ -175,6 +180,10 @@ class Console:
         return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
 
 
+def _joined(lines: Sequence[str]) -> str:
+    return "\n".join(map(one_line, lines))
+
+
 def _level(notice: Event) -> Level:
     match notice:
         case Halted():
@@ -185,8 +194,3 @@ def _level(notice: Event) -> Level:
             return Level.DEBUG
         case _:
             return Level.INFO
-
-
-def _unprefixed(text: str) -> str:
-    """Words without the name of the program before each line, which a person needs and a program does not."""
-    return "\n".join(line.removeprefix("batcher: ") for line in text.splitlines())

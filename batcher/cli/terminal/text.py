@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum, StrEnum
 
-from batcher.report.formatting import columns, wrapped
+from batcher.report.formatting import columns, one_line, wrapped
 
 MAX_WIDTH = 100
-
-
-_OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
 
 
 class Volume(IntEnum):
@@ -43,7 +38,7 @@ class Level(StrEnum):
 
 def legible(text: str) -> str:
     """A text for a terminal: characters that it would obey are escaped, ends of lines are kept."""
-    return _OBEYED.sub(_escaped, text)
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def fitted(text: str, width: int) -> str:
@@ -56,8 +51,3 @@ def _fitted(line: str, width: int) -> str:
         return line
     head = line[: len(line) - len(line.lstrip())]
     return wrapped(line, width, head=head, indent=head + "  ")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

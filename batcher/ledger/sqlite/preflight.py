@@ -22,7 +22,7 @@ from batcher.ledger.schema import REVISIONS
 from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, translated
 from batcher.ledger.sqlite.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
 from batcher.ledger.sqlite.verify import revision_of
-from batcher.model.submission import FileId, Parameters, EndpointKind, State
+from batcher.model.submission import EndpointKind, FileId, Parameters, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def readiness(path: Path) -> Readiness:
             "SELECT coalesce(sum(n), 0) FROM tallies WHERE state IN (?, ?)",
             (State.PENDING.value, State.SENDING.value),
         ).fetchone()[0]
-    return Readiness(revision, REVISIONS[-1], (int(bound[0]), EndpointKind(bound[1])) if bound else None, int(left))
+    return Readiness(
+        revision, REVISIONS[-1], (int(bound[0]), EndpointKind(bound[1])) if bound else None, int(left)
+    )
 
 
 _LACKING = """

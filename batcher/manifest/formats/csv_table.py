@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import names_file_id, read_columns
-from batcher.manifest.formats.table import PASSED_OVER, RecordFault, Record, whole
+from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, whole
 from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import CountedBy
 

@@ -91,7 +91,9 @@ def unpacked(source: Source, says: NameSays, *, trusted: bool) -> Source:
     return Unpacked(source, packing) if packing else source
 
 
-def format_of(name: str, head: bytes, wanted: ManifestFormat | None, says: ManifestFormat | None) -> ManifestFormat:
+def format_of(
+    name: str, head: bytes, wanted: ManifestFormat | None, says: ManifestFormat | None
+) -> ManifestFormat:
     """The format of a manifest that begins with ``head``, compression taken off.
 
     Raises:

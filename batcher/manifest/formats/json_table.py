@@ -15,7 +15,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import Columns, KnownColumn, meaning, no_file_id, told_apart
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import JsonValue
-from batcher.manifest.formats.table import RecordFault, Record, whole
+from batcher.manifest.formats.table import Record, RecordFault, whole
 from batcher.manifest.formats.vendor_json import Cells, Item, Recordings, names_id
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy

@@ -16,7 +16,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import KnownColumn, read_columns
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import Number, Value, encode
-from batcher.manifest.formats.table import PASSED_OVER, RecordFault, Record
+from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import Unread
 from batcher.model.submission import CountedBy

@@ -135,7 +135,9 @@ def _object(line: int, value: Members) -> Item:
 def _with_id(line: int, name: str, value: Value, vendor: str = "", own: Cells | None = None) -> Item:
     """A recording of which id and vendor are known."""
     cells = [(name, text_of(value)), *([(KnownColumn.VENDOR.value, vendor)] if vendor else []), *(own or [])]
-    return Item(line, cells, _id_fault(name, value) or (None if cells[0][1] else RecordFault(name, "is missing")))
+    return Item(
+        line, cells, _id_fault(name, value) or (None if cells[0][1] else RecordFault(name, "is missing"))
+    )
 
 
 def _id_fault(name: str, value: Value) -> RecordFault | None:
@@ -154,7 +156,9 @@ def _recorded(line: int, members: dict[str, Value], inner: dict[str, Value]) -> 
         return _with_id(line, "FileID", inner["FileID"], "Tencent", own)
     if inner.get("ObsObject") not in (None, ""):
         return _with_id(line, "ObsObject", inner["ObsObject"], "Huawei", own)
-    fault = RecordFault(KnownColumn.FILE_ID.value, "is missing: extra_params holds neither FileID nor ObsObject")
+    fault = RecordFault(
+        KnownColumn.FILE_ID.value, "is missing: extra_params holds neither FileID nor ObsObject"
+    )
     return Item(line, own, fault)
 
 
@@ -263,6 +267,8 @@ def _fit(item: Item) -> Item:
     cells, fault = [], item.fault
     for name, text in item.cells:
         if _UNFIT.search(text):
-            fault = fault or RecordFault(name, f"{shown(text)} holds a NUL or half a character, which is no text")
+            fault = fault or RecordFault(
+                name, f"{shown(text)} holds a NUL or half a character, which is no text"
+            )
         cells.append((name, _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
     return Item(item.line, cells, fault)

@@ -103,21 +103,20 @@ def check_text(source: Source, encoding: Encoding) -> None:
                 offending.append(f"  {CountedBy.LINE.numbered(number)}: {_as_chinese(raw, position)}")
             if len(offending) == OFFENDING_LINES:
                 break
-    raise ManifestError(_not_text(source, encoding, offending))
+    raise ManifestError(*_not_text(source, encoding, offending))
 
 
-def _not_text(source: Source, encoding: Encoding, offending: list[str]) -> str:
-    """The message for a file that is not of its encoding."""
+def _not_text(source: Source, encoding: Encoding, offending: list[str]) -> list[str]:
+    """The lines of the message for a file that is not of its encoding."""
     what = f"{source.name}: this is not {encoding.label} text"
     if not offending:
-        return f"{what} from its first to its last byte. Save it as UTF-8"
-    lines = "\n".join(offending)
+        return [f"{what} from its first to its last byte. Save it as UTF-8"]
     if encoding.codec != "utf-8" and _accepts(source.all_blocks(), Encoding("utf-8", "UTF-8")):
-        return f"{what}:\n{lines}\nIt is UTF-8: leave --encoding out"
-    head = f"{what}. The first lines at fault, as {CHINESE.upper()} reads them:\n{lines}\n"
+        return [f"{what}:", *offending, "It is UTF-8: leave --encoding out"]
+    head = [f"{what}. The first lines at fault, as {CHINESE.upper()} reads them:", *offending]
     if encoding.codec != CHINESE and _accepts(source.all_blocks(), Encoding(CHINESE, CHINESE)):
-        return f"{head}If that reads well, use --encoding {CHINESE}; otherwise save the file as UTF-8"
-    return f"{head}Not all of it can be read that way either: save the file as UTF-8"
+        return [*head, f"If that reads well, use --encoding {CHINESE}; otherwise save the file as UTF-8"]
+    return [*head, "Not all of it can be read that way either: save the file as UTF-8"]
 
 
 def stream_fault(
@@ -133,9 +132,10 @@ def stream_fault(
     end = fault.object.find(b"\n", fault.start)
     rest = fault.object[fault.start : end if end >= 0 else None][:LONGEST_BYTES]
     raw = before.encode(encoding.codec, "replace") + rest
-    reading = f"As {CHINESE.upper()} reads it:\n  {_as_chinese(raw, len(raw) - len(rest))}\n"
+    heading = f"{where}. As {CHINESE.upper()} reads it:"
     named = "" if encoding.codec == CHINESE else f"If that reads well, use --encoding {CHINESE}; otherwise "
-    return ManifestError(f"{where}. {reading}{named}{'save' if named else 'Save'} it as UTF-8")
+    remedy = f"{named}{'save' if named else 'Save'} it as UTF-8"
+    return ManifestError(heading, f"  {_as_chinese(raw, len(raw) - len(rest))}", remedy)
 
 
 def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> ManifestError:  # noqa: ARG001

@@ -46,7 +46,8 @@ NUMBERS = frozenset({"code", "attempts", "line", "picture_count"})
 
 _IDS = frozenset({"file_id", "task_id", "request_id"})
 _ASKED = COLUMNS[: COLUMNS.index("status")]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for a formula's beginning, and what it leaves out before one."""
 _BOM = "\ufeff"
 
 Cell = str | int | datetime | None

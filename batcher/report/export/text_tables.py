@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import BinaryIO
+from unicodedata import normalize
 
 from batcher.report.export.rows import _BOM, _FORMULA, _IDS, TIMES, Cell, ExportRow
 from batcher.report.formatting import moment
@@ -127,4 +128,7 @@ def in_words(value: Cell) -> str | int | None:
 def _protected(column: str, value: str) -> str:
     if column in _IDS and value.isdecimal():
         return f'="{value}"'
-    return "'" + value if value.startswith(_FORMULA) else value
+    first = value[:1]
+    if not first.isascii():  # full-width signs are as good, where Chinese or Japanese is written
+        first = normalize("NFKC", first)
+    return "'" + value if first.startswith(_FORMULA) else value

@@ -19,8 +19,9 @@ from batcher.model.callbacks import Seal, Snapshot
 from batcher.model.events import ClaimChecked, Event
 from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, TaskId, Vendor
-from batcher.model.task import TaskReport, TaskState
+from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.zego.client import Wire
+from batcher.zego.describe_task import STATES
 
 NAMED = TaskId("named-by-a-callback")
 NOW = 2e9
@@ -66,9 +67,30 @@ FINISHED = TaskReport(TaskState.FINISHED, "FINISH")
 NO_TASK = TaskReport(TaskState.UNKNOWN, "NO_TASK")
 STRANGE = TaskReport(TaskState.UNKNOWN, "ARCHIVED")
 
+
+def report_of(*urls: str, named: str | None = None, state: str = "FINISH") -> TaskReport:
+    """A report with pictures at these addresses, or that names a recording."""
+    return TaskReport(
+        STATES[state],
+        state,
+        pictures=tuple(map(Picture, urls)),
+        file_id=FileId(named) if named else None,
+    )
+
+
+HERE, ELSEWHERE = f"https://cdn.example/a/{TENCENT_ID}/1.jpg", "https://cdn.example/a/1397757/1.jpg"
+
 CASES: list[tuple[TaskReport | NotReported, str, float | None, int]] = [
     (FINISHED, "submitted", None, 0),
     (STRANGE, "submitted", None, 0),
+    (report_of(named=TENCENT_ID), "submitted", None, 0),
+    (report_of(HERE), "submitted", None, 0),
+    (report_of(HERE, state="PROCESSING"), "submitted", None, 0),
+    (report_of(named="1397757"), "denied", None, 0),
+    (report_of(ELSEWHERE), "denied", None, 0),
+    (report_of(HERE, named="1397757"), "denied", None, 0),
+    (report_of(state="WAITING"), "in_doubt", LATER_S, 0),
+    (report_of(state="PROCESSING"), "in_doubt", LATER_S, 0),
     (NO_TASK, "in_doubt", DENIED_AFTER_S[0], 1),
     (Answer(1000, "failed"), "in_doubt", DENIED_AFTER_S[0], 1),
     (Answer(2, "bad"), "in_doubt", DENIED_AFTER_S[0], 1),
@@ -97,11 +119,13 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
         assert await confirmer.confirm_due() == 2
         assert await confirmer.confirm_due() == 0
     assert service.asked == [(NAMED, Vendor.TENCENT)]
+    denied = state == "denied"
     with closing(sqlite3.connect(tmp_path / "l.db")) as connection:
-        assert connection.execute("SELECT state FROM submissions").fetchone() == (state,)
+        left = "pending" if denied else state
+        assert connection.execute("SELECT state FROM submissions").fetchone() == (left,)
         due = None if again_s is None else int((NOW + again_s) * 1000)
         assert connection.execute("SELECT due_at_ms, tries FROM callbacks").fetchone() == (due, tries)
-    assert [type(one) for one in told] == ([ClaimChecked] if state == "submitted" else [])
+    assert [type(one) for one in told] == ([ClaimChecked] if denied or state == "submitted" else [])
 
 
 async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_path: Path) -> None:

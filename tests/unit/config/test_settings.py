@@ -10,7 +10,7 @@ import pytest
 from batcher.config.account import account_of
 from batcher.config.settings import Settings, load_settings
 from batcher.errors import SettingsError
-from batcher.model.submission import InDoubtPolicy, EndpointKind
+from batcher.model.submission import EndpointKind, InDoubtPolicy
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret
 

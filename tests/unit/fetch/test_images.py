@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -107,3 +110,69 @@ def test_no_bytes_make_it_raise(rest: bytes, at: int) -> None:
     """Whatever a server sends in the middle of a picture."""
     whole = image(size=(32, 32))
     assert judged(whole[:at] + rest + whole[at + len(rest) :]).state in set(PictureState)
+
+
+ENDING = """
+import sys
+from pathlib import Path
+from batcher.pictures.images import judged
+found = judged(Path(sys.argv[1]).read_bytes())
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(found.state.value, int(status["VmHWM"].split()[0]) >> 10)
+"""
+"""Prints what a picture is, and the most MiB that its process has taken."""
+
+
+def large(kind: str, size: tuple[int, int], mode: str = "RGB") -> bytes:
+    """A large picture whose left half is of another colour, small as a file."""
+    made = Image.new(mode, size)
+    made.paste(tuple(90 for _ in made.getbands()), (0, 0, max(1, size[0] // 2), size[1]))
+    file = io.BytesIO()
+    made.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was taken")
+@pytest.mark.parametrize(
+    ("kind", "size", "state", "most_mib"),
+    [
+        ("PNG", (1, 39_000_000), "broken", 100),
+        ("PNG", (39_000_000, 1), "broken", 100),
+        ("PNG", (2, 19_000_000), "broken", 100),
+        ("PNG", (100_000, 300), "broken", 100),
+        ("JPEG", (65_500, 500), "broken", 100),
+        ("JPEG", (7680, 4320), "whole", 150),
+        ("PNG", (7680, 4320), "whole", 260),
+    ],
+)  # fmt: skip
+def test_memory_is_bounded_by_what_the_header_claims(
+    tmp_path: Path, kind: str, size: tuple[int, int], state: str, most_mib: int
+) -> None:
+    """An extreme shape is refused before it is decoded; a picture of 8K takes some hundred megabytes."""
+    body = bomb(*size) if state == "broken" and kind == "PNG" else large(kind, size)
+    (tmp_path / "picture").write_bytes(body)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, str(tmp_path / "picture")], capture_output=True, text=True, check=True
+    )
+    found, mib = done.stdout.split()
+    assert (found, int(mib) < most_mib) == (state, True), done.stdout
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("top", [0, 504, 1016, 1072])
+def test_whatever_stands_in_a_large_picture_is_seen(kind: str, top: int) -> None:
+    """Rows are looked at some at a time: none is left out."""
+    made = Image.new("RGB", (640, 1080), (2, 2, 2))
+    made.paste((160, 160, 160), (320, top, 328, top + 8))
+    file = io.BytesIO()
+    made.save(file, kind, quality=90)
+    assert judged(file.getvalue()).state is PictureState.WHOLE
+
+
+def test_an_animated_picture_is_judged_by_its_first_frame() -> None:
+    """The others are not decoded."""
+    frames = [Image.new("RGB", (64, 48), (n, n, n)) for n in range(0, 250, 25)]
+    for kind in ("WEBP", "PNG"):
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+        assert judged(file.getvalue()).state is PictureState.BLACK

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.errors import FolderError
-from batcher.fetch.picture_paths import LONGEST, folder_of, is_kept, keep, name_of
+from batcher.fetch.picture_paths import LONGEST, folder_of, folders_in, free_name, is_kept, keep, name_of
 from batcher.model.submission import FileId
 
 ids = st.text(min_size=1) | st.from_regex(r"[/A-Za-z0-9._~+-]{1,200}", fullmatch=True)
@@ -101,3 +101,45 @@ def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
     ):
         keep(tmp_path, "a/0001.jpg", b"whole")
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["0001.jpg"]
+
+
+@pytest.mark.parametrize("file_id", ["pictures.csv", "pictures.csv.part", "pictures.csv/x"])
+def test_no_recording_has_the_name_of_the_index(file_id: str) -> None:
+    """Its folder would stand where the index goes; capitals are escaped anyway."""
+    name = folder_of(FileId(file_id))
+    assert name.startswith("%70ictures.csv")
+    assert unquote(name) == file_id
+    assert not folder_of(FileId("PICTURES.CSV")).casefold().startswith("pictures")
+
+
+def test_a_name_that_something_else_has_is_left_alone(tmp_path: Path) -> None:
+    """A file, a link or what belongs to the ledger: the recording gets a folder beside it."""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "folder").mkdir()
+    names = [free_name(tmp_path, one) for one in ("file", "link", "folder", "nothing")]
+    assert names == ["file+1", "link+1", "folder", "nothing"]
+    own = [free_name(tmp_path, one, "Batcher.DB") for one in ("batcher.db", "batcher.db-journal", "batcher")]
+    assert own == ["batcher.db+1", "batcher.db-journal+1", "batcher"]
+
+
+def test_links_below_the_folder_are_not_followed(tmp_path: Path) -> None:
+    """In place of a folder, of a picture or of what is written beside it; the folder itself may be one."""
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (tmp_path / "real").mkdir()
+    out.symlink_to(tmp_path / "real")
+    (outside / "0001.jpg").write_bytes(b"whole")
+    (out / "a").symlink_to(outside)
+    (out / "b").mkdir()
+    (out / "b" / "0001.jpg").symlink_to(outside / "0001.jpg")
+    (out / "b" / ".0001.jpg.part").symlink_to(outside / "0001.jpg")
+    assert not is_kept(out, "a/0001.jpg", 5)
+    assert not is_kept(out, "b/0001.jpg", 5)
+    with pytest.raises(FolderError):
+        keep(out, "a/0001.jpg", b"other")
+    keep(out, "b/0001.jpg", b"other")
+    assert (outside / "0001.jpg").read_bytes() == b"whole"
+    assert [one.name for one in outside.iterdir()] == ["0001.jpg"]
+    assert not (out / "b" / "0001.jpg").is_symlink()
+    assert folders_in(out) == {"b"}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, Turn, SlidingWindow, places_in_line
+from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, SlidingWindow, Turn, places_in_line
 
 LIMIT = 20.0
 

@@ -118,6 +118,11 @@ def ended(task_id: str = TASK, file_id: str | None = "1") -> Snapshot:
     return Snapshot(seal(), TaskId(task_id), Vendor.TENCENT, FileId(file_id) if file_id else None)
 
 
+def accepted(task_id: str) -> Answer:
+    """An answer that names a task."""
+    return Answer(0, "success", "outer", "inner", TaskId(task_id))
+
+
 def recorded(file_id: str = "7") -> Recorded:
     """A callback that tells of a recording."""
     return Recorded(seal(), Vendor.TENCENT, FileId(file_id))
@@ -152,15 +157,79 @@ async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
     assert [task.due_at_ms for task in await pair.beside.claimed(10**14, 10)] == [int(pair.now[0] * 1000)]
 
 
-async def test_without_a_recording_its_name_a_task_is_found_once_it_is_followed(pair: Pair) -> None:
-    """Huawei's callbacks name the task alone: it is open until tasks are followed."""
+async def test_a_callback_that_names_no_recording_follows_its_task_alone(pair: Pair) -> None:
+    """Huawei's callbacks name the task alone: it is found by its id, and no other task is followed."""
+    await pair.load(1, 2, 3)
+    for number in range(1, 4):
+        await pair.send(accepted(f"t-{number}"))
+    assert await pair.take(ended("t-2", None)) is Effect.CLAIMED
+    assert pair.ask("SELECT submission_id, task_id FROM tasks") == [(2, "t-2")]
+
+
+async def test_a_stray_callback_follows_no_task(pair: Pair) -> None:
+    """A task of another program leaves the tasks of the ledger alone, however often it is looked at."""
+    await pair.load(1, 2, 3)
+    for number in range(1, 4):
+        await pair.send(accepted(f"t-{number}"))
+    await pair.take(ended("of another program", None))
+    for delay_s in (*LOOKS_AFTER_S, 0):
+        await pair.beside.look_again()
+        pair.now[0] += delay_s
+    assert pair.effects == ["stranger"]
+    assert pair.ask("SELECT count(*) FROM tasks") == [(0,)]
+
+
+async def test_a_task_named_for_another_recording_settles_nothing_there(pair: Pair) -> None:
+    """Recording 3 has the task on record: its callback, naming recording 2, claims the task of 3."""
+    await pair.load(2, 3)
+    await pair.send(LOST)
+    await pair.send(accepted("t-3"))
+    assert await pair.take(ended("t-3", "2")) is Effect.CLAIMED
+    assert await pair.beside.look_again() == 0
+    assert pair.states == ["in_doubt", "submitted"]
+    assert pair.ask("SELECT submission_id, task_id FROM tasks") == [(2, "t-3")]
+
+
+async def test_one_task_settles_one_submission(pair: Pair) -> None:
+    """Two doubts, one task named for both: the first settles, the second is released."""
+    await pair.load(1, 2)
+    await pair.send(LOST)
+    await pair.send(LOST)
+    for recording in ("1", "2"):
+        await pair.take(ended(NAMED, recording))
+    await pair.beside.look_again()
+    checks = await pair.beside.to_check(10)
+    effects = [await pair.beside.confirm(check) for check in checks]
+    assert effects == [Effect.SETTLED, Effect.CLAIMED]
+    assert pair.states == ["submitted", "in_doubt"]
+    assert pair.ask("SELECT count(*) FROM attempts WHERE task_id IS NOT NULL") == [(1,)]
+
+
+async def test_a_task_that_an_answer_names_meanwhile_settles_no_other_submission(pair: Pair) -> None:
+    """The answer of recording 2 comes between the callback for recording 1 and the poll."""
+    await pair.load(1, 2)
+    await pair.send(LOST)
+    await pair.take(ended("t-2", "1"))
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    await pair.send(accepted("t-2"))
+    assert await pair.beside.confirm(check) is Effect.CLAIMED
+    assert pair.states == ["in_doubt", "submitted"]
+
+
+@pytest.mark.parametrize(("policy", "state"), [(RETRY, "pending"), (HOLD, "in_doubt")])
+async def test_a_disproved_claim_leaves_the_submission_as_it_was(
+    pair: Pair, policy: InDoubtPolicy, state: str
+) -> None:
+    """The service has named another recording for the task: the submission goes back where it was."""
     await pair.load(1)
-    await pair.send(ACCEPTED)
-    assert await pair.take(ended(file_id=None)) is Effect.OPEN
-    assert await pair.beside.nameless_open()
-    assert await pair.beside.seed(0) == 1
-    assert await pair.beside.look_again() == 1
-    assert pair.effects == ["claimed"]
+    await pair.send(LOST, policy)
+    await pair.take(ended(NAMED))
+    await pair.beside.look_again()
+    [check] = await pair.beside.to_check(10)
+    assert (check.file_id, await pair.beside.disprove(check)) == ("1", Effect.DENIED)
+    assert (pair.states, pair.effects) == ([state], ["denied"])
+    assert await pair.beside.to_check(10) == []
 
 
 async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pair) -> None:
@@ -448,7 +517,6 @@ async def test_nothing_goes_through_all_rows(pair: Pair) -> None:
     await pair.send(ACCEPTED)
     await pair.take(ended(TASK, "2"))
     await pair.take(recorded(), row())
-    assert await pair.beside.nameless_open()
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
     await pair.beside.put_off(check, 0)

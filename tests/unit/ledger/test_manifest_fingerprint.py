@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batcher.ledger.manifest_fingerprint import (
     PAGE_IDS,
-    PageBefore,
     Fingerprint,
+    PageBefore,
     check_of,
     differences,
     filled,

@@ -31,10 +31,10 @@ from batcher.model.outcome import (
 from batcher.model.submission import (
     MOVES,
     Claim,
+    EndpointKind,
     InDoubtPolicy,
     InvalidRow,
     LoadId,
-    EndpointKind,
     RunId,
     State,
     Tries,

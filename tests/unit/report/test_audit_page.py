@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from batcher.model.audit import Case, Counted, CaseKind
+from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 from batcher.report.audit_page import audit_json, audit_text, balance, submission_lines, task_lines

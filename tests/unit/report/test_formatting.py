@@ -12,6 +12,7 @@ from batcher.report.formatting import (
     duration,
     lasting,
     moment,
+    one_line,
     paragraph,
     sentence,
     size,
@@ -149,3 +150,21 @@ def test_a_command_at_the_end_is_not_torn() -> None:
         "3 submissions to send:",
         "  batcher run -l /a/rather/long/place/of/a/ledger.db",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b", "a b"),
+        ("截图 é", "截图 é"),
+        ("a\nb", "a\\x0ab"),
+        ("a\r\tb", "a\\x0d\\x09b"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\x85b\u2028c", "a\\x85b\\u2028c"),
+        ("a\u202eb\u2066c\u200fd\u061ce", "a\\u202eb\\u2066c\\u200fd\\u061ce"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_a_text_of_others_is_one_line(text: str, expected: str) -> None:
+    """What ends a line, steers a terminal or turns the order of letters is escaped."""
+    assert one_line(text) == expected

@@ -102,6 +102,48 @@ def test_a_merged_file_is_read() -> None:
     assert (read.code, read.vendor, read.file_id) == ("0", Vendor.TENCENT, "1397757897438985123")
 
 
+@pytest.mark.parametrize(
+    ("code", "succeeded"), [(None, True), ("", True), ("0", True), (0, True), ("70000", False)]
+)
+def test_a_merged_file_without_a_code_is_a_success(code: object, succeeded: bool) -> None:
+    """The code matters for Tencent only, so other callbacks come without one."""
+    fields = {**SEALED, "event": "compose", "task_id": "c-1", "replay_url": "https://r.example/1.mp4"}
+    read = read_callback(json.dumps(fields | ({} if code is None else {"code": code})).encode())
+    assert isinstance(read, Composed)
+    assert read.succeeded is succeeded
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        (2500, 2500),
+        (2500.0, 2500),
+        (2499.6, 2500),
+        ("2500.4", 2500),
+        ("2500", 2500),
+        (None, None),
+        ("x", None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (True, None),
+        ([1], None),
+        ("9" * 400, None),
+    ],
+)
+def test_a_time_in_a_recording_may_have_a_fraction(offset: object, expected: int | None) -> None:
+    """Offsets of pictures are floats of milliseconds."""
+    listed = json.dumps([{"url": "https://p.example/1.jpg", "offset": offset}])
+    read = read_callback(json.dumps({**SNAPSHOT, "snapshot_pic_list": listed}).encode())
+    assert isinstance(read, Snapshot)
+    assert read.pictures == (Picture("https://p.example/1.jpg", expected),)
+
+
+@pytest.mark.parametrize("event", ["procedure", "stream_create", "a new one"])
+def test_an_event_of_another_kind_is_taken(event: str) -> None:
+    """Whatever else the service sends is a callback without consequences."""
+    assert read_callback(json.dumps({**SEALED, "event": event, "code": None}).encode()) == Other(SEAL, event)
+
+
 def test_what_is_not_known_does_no_harm() -> None:
     """Unknown fields, vendors, events and pictures that cannot be read are passed over."""
     fields = {**SNAPSHOT, "vendor": "someone", "snapshot_pic_list": "no list", "new": {"deep": [1]}}
@@ -129,7 +171,6 @@ def test_what_is_not_known_does_no_harm() -> None:
         (json.dumps({**SEALED, "timestamp": True, "event": "x"}).encode(), "no timestamp"),
         (json.dumps(SEALED).encode(), "names no event"),
         (json.dumps({**SEALED, "event": "snapshot"}).encode(), "names no task"),
-        (json.dumps({**SEALED, "event": "compose"}).encode(), "no code"),
         ("&".join(f"f{n}=1" for n in range(MAX_FIELDS + 1)).encode(), "too many fields"),
     ],
 )

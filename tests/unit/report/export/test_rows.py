@@ -185,6 +185,16 @@ def test_rows_without_a_submission_say_so() -> None:
         ("-1", "'-1"),
         ("@a", "'@a"),
         ("\ta", "'\ta"),
+        ("\na", "'\na"),
+        ("\n=1+1", "'\n=1+1"),
+        ("＝1+1", "'＝1+1"),
+        ("＋1", "'＋1"),
+        ("－1", "'－1"),
+        ("＠a", "'＠a"),
+        ("﹣1", "'﹣1"),
+        ("﹦1", "'﹦1"),
+        ("截图", "截图"),
+        ("－", "'－"),
         ("a=1", "a=1"),
         ("", ""),
     ],
@@ -234,3 +244,8 @@ def json_of(*rows: ExportRow) -> list[str]:
     file = io.BytesIO()
     JsonLines(file, COLUMNS).write(rows)
     return file.getvalue().decode().splitlines()
+
+
+def test_a_carriage_return_is_protected_too() -> None:
+    """A spreadsheet leaves it out, and takes what follows for a formula."""
+    assert cells_of(row_of(message="\r=1+1"), excel=True)["message"] == "'\r=1+1"

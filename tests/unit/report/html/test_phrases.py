@@ -47,7 +47,13 @@ def test_one_thing_is_not_said_with_more_than_the_phrase_for_many_knows() -> Non
 
 def test_every_state_has_a_word() -> None:
     """Whatever the ledger holds can be said."""
-    kinds = {"state": State, "task": TaskState, "picture": PictureState, "doubt": Doubt, "place": EndpointKind}
+    kinds = {
+        "state": State,
+        "task": TaskState,
+        "picture": PictureState,
+        "doubt": Doubt,
+        "place": EndpointKind,
+    }
     wanted = {f"{kind}.{one.value}" for kind, words in kinds.items() for one in words}
     assert wanted - set(ENGLISH) == set()
 
