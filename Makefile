@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test suite lint types soak bench pacing lock audit clean
+.PHONY: help demo test suite lint types soak compat bench pacing lock audit clean
 
 help:
 	@echo "make demo    go the whole way once, against a sandbox on this machine, to a report to look at"
 	@echo "make test    format, lint, types, and the whole suite"
 	@echo "make suite   the suite alone"
 	@echo "make soak    the long proofs: 500 kills, every fault at every step, 20,000 recordings; half an hour"
+	@echo "make compat  the suite on the newest release and pre-release of aiohttp; needs the network"
 	@echo "make bench   speed, memory and start-up, against other tools where they are installed; 20 minutes"
 	@echo "make pacing  how near the limit the pace is, against servers that count differently; 15 minutes"
 	@echo "make lock    write constraints.txt anew from pyproject.toml"
@@ -46,6 +47,20 @@ types: $(VENV)/installed-dev
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/crash -rP --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
 
+# Each in a virtual environment of its own. 4.0.0a1 is a pre-release of 2019, older than every 3.x of today.
+compat:
+	rm -rf $(VENV)-compat && mkdir $(VENV)-compat
+	grep -v '^aiohttp==' constraints.txt > $(VENV)-compat/constraints.txt
+	for pre in "" --pre; do \
+		in=$(VENV)-compat/release$$pre && $(PYTHON) -m venv $$in && \
+		$$in/bin/python -m pip install --quiet --disable-pip-version-check \
+			-c $(VENV)-compat/constraints.txt -e '.[dev]' && \
+		$$in/bin/python -m pip install --quiet --disable-pip-version-check \
+			--upgrade --no-deps $$pre 'aiohttp<4.0.0a0' && \
+		$$in/bin/python -m pip list --disable-pip-version-check 2>/dev/null | grep '^aiohttp ' && \
+		$$in/bin/python -m pytest -n $(JOBS) --dist loadgroup || exit 1; \
+	done
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench
 
@@ -65,4 +80,4 @@ audit: $(VENV)/installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt
 
 clean:
-	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo
+	rm -rf $(VENV) $(VENV)-compat .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo

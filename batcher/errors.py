@@ -11,6 +11,7 @@
     ├── Refused              the service refuses us as a whole, or a question however often it is asked
     ├── UnreadableCallback   a body that is no callback: refuse it
     ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
+    ├── UnseenRequest        the HTTP library sends requests unseen: nothing may be sent any more; a defect
     ├── Interrupted          a signal ended the waiting for the ledger: end as it says
     └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
         ├── LedgerMissing    there is none at that place
@@ -83,6 +84,12 @@ class FolderError(BatcherError):
     """The folder that pictures are kept in cannot be written."""
 
     exit_code = 6
+
+
+class UnseenRequest(BatcherError):
+    """The HTTP library sends requests in a way that cannot be followed: a defect."""
+
+    exit_code = 70
 
 
 class Interrupted(BatcherError):

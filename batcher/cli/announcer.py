@@ -22,6 +22,7 @@ from batcher.ledger import ledger_path
 from batcher.model.submission import State
 from batcher.report.formatting import count, sentence
 from batcher.report.summary import Summary, ledger_option
+from batcher.requirements import pip_install
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
@@ -164,7 +165,7 @@ class Announcer:
         except NoApprise:
             self._console.warn(
                 f"{found.setting}: there will be no notification: apprise is not installed; "
-                "pip install 'batcher[notify]'"
+                + pip_install("apprise")
             )
             return {}
         hooks = {}

@@ -18,6 +18,7 @@ from batcher.cli.commands.check_findings import CheckFinding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.report.formatting import count
+from batcher.requirements import pip_install
 from batcher.telemetry.notifications import NoApprise, NotifyOn, addresses_in, hooks_at
 
 
@@ -80,7 +81,7 @@ def _notifications(settings: Settings) -> Iterator[CheckFinding]:
         yield warn(
             "notify",
             f"{found.setting}: {count(len(found.urls), 'URL')}; apprise, which reads them, is not installed",
-            "pip install 'batcher[notify]'; without it there is no notification",
+            f"{pip_install('apprise')}; without it there is no notification",
         )
         return
     kinds = Counter[str]()

@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batcher.errors import ManifestError
+from batcher.requirements import pip_install
 
 
 @contextmanager
-def needed(package: str, extra: str, what: str) -> Iterator[None]:
+def needed(package: str, what: str) -> Iterator[None]:
     """Around the import of an optional package.
 
     Raises:
-        ManifestError: it is not installed; names the extra of ours that brings it.
+        ManifestError: it is not installed; names the command that installs it.
     """
     try:
         yield
     except ImportError as exc:
         raise ManifestError(
-            f"{what} needs the package {package}, which is not installed: pip install 'batcher[{extra}]'"
+            f"{what} needs the package {package}, which is not installed: {pip_install(package)}"
         ) from exc

@@ -25,6 +25,7 @@ from .faults import (
     parse_faults,
     parse_shares,
 )
+from .media import MediaPackageMissing
 from .recordings import SandboxRecording
 from .request_log import Entry
 from .server import Sandbox
@@ -62,6 +63,7 @@ __all__ = [
     "Fate",
     "Fault",
     "FaultKind",
+    "MediaPackageMissing",
     "PageNumbering",
     "PictureFault",
     "RecordingSettings",

@@ -1,7 +1,7 @@
 """Sample videos: short moving test pictures that carry their own time, for the demo and for tests.
 
 Where it stands: whoever wants recordings without having any makes them here, and serves them with
-`SandboxSettings.media`. Nothing else of the sandbox needs it; PyAV and Pillow (the extra `media`) do it.
+`SandboxSettings.media`. Nothing else of the sandbox needs it; PyAV and Pillow do it.
 
 Each picture shows its time twice: as digits for people, and for programs as a strip of black and white
 squares along the lower edge (`read_time_ms`), which survives JPEG and scaling. So a test can

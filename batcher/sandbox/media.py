@@ -24,6 +24,10 @@ from .recordings import SandboxRecording
 _LOWEST, _SPAN = 10**18, 8 * 10**18
 
 
+class MediaPackageMissing(ValueError):
+    """A package that reads media files is not installed."""
+
+
 class MediaFolder:
     """The catalogue of a folder."""
 
@@ -31,15 +35,14 @@ class MediaFolder:
         """Look at every file.
 
         Raises:
-            ValueError: PyAV is not installed, or there is no such folder.
+            MediaPackageMissing: PyAV or Pillow is not installed.
+            ValueError: there is no such folder.
         """
         try:
             import av  # noqa: F401, PLC0415, RUF100 - asked for here, so that the message comes at once
             import PIL  # noqa: F401, PLC0415, RUF100
         except ImportError as exc:
-            raise ValueError(
-                f"media needs PyAV and Pillow ({exc}). Install them with: pip install 'batcher[media]'"
-            ) from exc
+            raise MediaPackageMissing(f"media needs PyAV and Pillow ({exc})") from exc
         if not folder.is_dir():
             raise ValueError(f"media {folder}: there is no such folder. Name one that holds recordings.")
         listed = [one for path in _files(folder) if (one := _recording(folder, path)) is not None]

@@ -20,7 +20,7 @@ from batcher.errors import UnreadableCallback
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Picture
-from batcher.zego.wire import integer_of, milliseconds_of, text_of
+from batcher.zego.wire import id_of, integer_of, milliseconds_of, text_of
 
 MAX_FIELDS = 100
 """Of a form."""
@@ -104,13 +104,27 @@ def _seal(fields: Mapping[str, Any]) -> Seal:
     return Seal(timestamp, nonce, signature, integer_of(fields.get("appid")))
 
 
+def _id(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return an id that a body names; None when it names none.
+
+    Raises:
+        UnreadableCallback: an id is there and cannot be read.
+    """
+    value = fields.get(name)
+    if not isinstance(value, str | int) or not str(value).strip():
+        return None
+    if (text := id_of(value)) is None:
+        raise UnreadableCallback(f"its {name} cannot be read")
+    return text
+
+
 def _snapshot(fields: Mapping[str, Any], seal: Seal) -> Snapshot:
-    task_id = text_of(fields.get("task_id"))
+    task_id = _id(fields, "task_id")
     if task_id is None:
         raise UnreadableCallback("it names no task")
     vendor = _VENDORS.get((text_of(fields.get("vendor")) or "").lower())
     # The service's own spelling is field_id.
-    file_id = text_of(fields.get("field_id")) or text_of(fields.get("file_id"))
+    file_id = _id(fields, "field_id") or _id(fields, "file_id")
     if vendor is None and file_id:
         vendor = Vendor.TENCENT  # the only one that names it
     pictures = _pictures(fields.get("snapshot_pic_list"))
@@ -140,13 +154,13 @@ def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
         ("FileId", Vendor.TENCENT),
         ("ObsObject", Vendor.HUAWEI),
     ):
-        if file_id := text_of(extra.get(name)):
+        if file_id := _id(extra, name):
             return Recorded(seal, vendor, FileId(file_id), facts)
     return Recorded(seal, facts=facts)
 
 
 def _composed(fields: Mapping[str, Any], seal: Seal) -> Composed:
-    code, file_id = text_of(fields.get("code")), text_of(fields.get("file_id"))
+    code, file_id = text_of(fields.get("code")), _id(fields, "file_id")
     vendor = Vendor.TENCENT if file_id else None  # the only one that names it
     return Composed(seal, code, vendor, FileId(file_id) if file_id else None, _facts(fields, _FACTS))
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.zego.wire import encoded, milliseconds_of, parts_of, text_of
+from batcher.zego.wire import encoded, id_of, milliseconds_of, parsed_body, parts_of, text_of
 
 STATES: dict[str, TaskState] = {
     "WAITING": TaskState.WAITING,
@@ -45,11 +45,10 @@ def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | No
         task_id: what was asked about: an answer about another task is none.
         vendor: whose part of ``Data`` is read.
     """
-    answer = json.loads(body)
+    answer = parsed_body(body)
     for part in parts_of(answer.get("Data"), vendor):
         status = text_of(part.get("Status"))
-        named = text_of(part.get("TaskId")) or text_of(part.get("task_id"))
-        if status is None or named not in (None, task_id):
+        if status is None or not _is_about(part, task_id):
             continue
         return TaskReport(
             state=STATES.get(status.upper(), TaskState.UNKNOWN),
@@ -65,8 +64,14 @@ def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | No
 
 
 def _file_id(part: dict[str, object]) -> FileId | None:
-    named = text_of(part.get("FileId")) or text_of(part.get("FileID"))
+    named = id_of(part.get("FileId")) or id_of(part.get("FileID"))
     return FileId(named) if named else None
+
+
+def _is_about(part: dict[str, object], task_id: TaskId) -> bool:
+    """Return whether a part names the task, or none at all."""
+    named = [part[name] for name in ("TaskId", "task_id") if part.get(name) not in (None, "")]
+    return all(id_of(one) == task_id for one in named)
 
 
 def _pictures(listed: object) -> Iterator[Picture]:

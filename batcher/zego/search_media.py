@@ -5,7 +5,6 @@ Source: ZEGO server API, "Search media information" (SearchMedia).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from batcher.model.submission import Archive, FileId, Recording
-from batcher.zego.wire import Query, integer_of, parts_of, text_of
+from batcher.zego.wire import Query, id_of, integer_of, parsed_body, parts_of, text_of
 
 MAX_BODY_BYTES = 16 << 20
 """A page of a thousand recordings, each with a long address, is longer than any other answer."""
@@ -87,7 +86,7 @@ def read_page(body: bytes, archive: Archive) -> SearchPage | None:
         body: the body of an answer with code 0.
         archive: whose part of ``Data`` is read.
     """
-    parts = list(parts_of(json.loads(body).get("Data"), archive))
+    parts = list(parts_of(parsed_body(body).get("Data"), archive))
     if not any({"MediaInfoSet", "Keys", "TotalCount"} & part.keys() for part in parts):
         return None
     items = [item for part in parts for item in _items(part)]
@@ -117,7 +116,7 @@ def _recording(item: object, archive: Archive) -> Recording | None:
 
 
 def _of_tencent(item: Mapping[str, object]) -> Recording | None:
-    if not (file_id := text_of(item.get("FileId"))):
+    if not (file_id := id_of(item.get("FileId"))):
         return None
     basic = item.get("BasicInfo")
     known: Mapping[str, object] = basic if isinstance(basic, dict) else {}
@@ -149,7 +148,7 @@ def _transcodes(info: object) -> Iterator[Mapping[str, object]]:
 
 
 def _of_keys(item: Mapping[str, object], archive: Archive) -> Recording | None:
-    if not (key := _address(item.get("Key"))):
+    if not (key := _address(item.get("Key"))) or key != item["Key"]:
         return None
     modified = text_of(item.get("LastModified")) or ""
     return Recording(

@@ -15,33 +15,36 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp import ClientRequest, ClientResponse
-from aiohttp.connector import Connection
+from aiohttp import ClientResponse
 from yarl import URL
 
 from batcher.model.outcome import HELD_BACK, Answer, NotSent, Outcome, ReplyLost
 from batcher.model.submission import Vendor
 from batcher.zego import wire
+from batcher.zego.connector import DEPARTING, Connector
+from batcher.zego.departure_check import check_departures, unseen
 from batcher.zego.signature import SIGNATURE_VERSION, signature
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
 
 SIGNATURE_EXPIRED = 100000004
 
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 5.0
-KEEPALIVE_S = 4.0
-"""A connection idle for longer is not used again: the other side may be closing it just then."""
-
 CLOCK_JUMP_S = 60.0
 """A learned offset that is off by more shows that our clock has jumped since."""
+
+_BELIEVED_S = 1_577_836_800.0, 4_102_444_800.0
+"""Unix seconds of 2020 and 2100: a server's clock that shows another time is not believed."""
 
 _MAX_RETRY_AFTER_S = 3600.0
 
@@ -128,46 +131,51 @@ class Wire:
     """Filled in with what was met on the way, for those who ask."""
     alone: bool = False
     """Nothing is sent on its connection afterwards: the other side may be closing it just then."""
+    protocol: ResponseHandler | None = None
+    """Its connection, for the connector."""
+    idle_s: float | None = None
+    """How long its connection was idle before it; None on a new one."""
     max_body_bytes: int = wire.MAX_BODY_BYTES
     """An answer longer than this is not one of the service's."""
     body: bytes = b""
     """The answer's, for calls that ask for more than an outcome tells."""
 
     async def leaves(self) -> None:
-        """Its first byte is about to be handed to the connection."""
+        """Ask whether the request may leave; raise when it may not."""
         if self.may_leave is not None and not await self.may_leave():
             raise _TakenBack
+
+    def left(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note that the first byte is about to be handed to the connection."""
+        if self.seen is not None:
+            self.seen.connected(transport)
         self.sent_at = time.time()
 
 
-_ON_WIRE: ContextVar[Wire] = ContextVar("on_wire")
-"""Of the call that this task is making."""
+def _session(connector: Connector) -> aiohttp.ClientSession:
+    """Return a session for the calls that :data:`DEPARTING` names, one request for each."""
 
-
-class _NotingRequest(ClientRequest):
-    """A request that says when it is about to leave: its connection is made, and nothing is written yet."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        on_wire = _ON_WIRE.get()
-        if on_wire.seen is not None:
-            on_wire.seen.connected(conn.transport)
-        if on_wire.alone and conn.protocol is not None:
-            conn.protocol.force_close()
-        await on_wire.leaves()
+    async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> ClientResponse:
+        """Keep the client library from sending a request again that got no answer."""
         try:
-            return await super().send(conn)
+            return await handler(request)
         except _REPEATED as exc:
+            call = DEPARTING.get()
+            if call.sent_at is None:
+                raise
+            connector.hung_up(call)
             raise _Unanswered(_words(exc)) from None
 
+    return aiohttp.ClientSession(
+        connector=connector,
+        middlewares=(once,),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,  # the proxy is looked up once, here, not in a thread for every request
+    )
 
-class _SingleResponse(ClientResponse):
-    """The answer to a request that is not sent again when none comes."""
 
-    async def start(self, connection: Connection) -> ClientResponse:
-        try:
-            return await super().start(connection)
-        except _REPEATED as exc:
-            raise _Unanswered(_words(exc)) from None
+_checked = False
+"""This process has seen requests leave."""
 
 
 class Caller:
@@ -198,15 +206,14 @@ class Caller:
         self._proxy = _proxy_for(URL(endpoint))
         self._timeout = _timeout(timeout_s)
         self._probe_timeout = _timeout(min(timeout_s, PROBE_TIMEOUT_S))
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            request_class=_NotingRequest,
-            response_class=_SingleResponse,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,  # the proxy is looked up once, here, not in a thread for every request
-        )
+        self._connector = Connector(connections)
+        self._session = _session(self._connector)
 
     async def __aenter__(self) -> Self:
+        global _checked
+        if not _checked:
+            await check_departures(_session(Connector(1)), Wire)
+            _checked = True
         return self
 
     async def __aexit__(
@@ -230,7 +237,7 @@ class Caller:
         offset_s = self._clock_offset_s
         url = URL(f"{self._endpoint}?{query}&{self._public()}", encoded=True)
         status: int | None = None
-        _ON_WIRE.set(on_wire)
+        DEPARTING.set(on_wire)
         try:
             async with self._session.get(
                 url,
@@ -250,7 +257,12 @@ class Caller:
         except Exception as exc:  # whatever the library raises, what counts is whether anything was sent
             if on_wire.seen is not None:
                 on_wire.seen.ended_at = _leg(exc, on_wire)
-            return _without_answer(exc, on_wire, status)
+            if status is None or on_wire.sent_at is not None:
+                return _without_answer(exc, on_wire, status)
+        if on_wire.sent_at is None:
+            raise unseen("are answered although they were not seen leaving")
+        if not self._connector.check_answered(on_wire):
+            return ReplyLost("two answers came to one request", status)
         return self._answered(response, on_wire, vendor, offset_s)
 
     def _public(self) -> str:
@@ -366,11 +378,13 @@ def _words(exc: BaseException) -> str:
 
 
 def _server_time(response: ClientResponse) -> float | None:
-    """The answer's ``Date``; None when it has none that can be read."""
+    """The answer's ``Date``; None when it has none that can be read and believed."""
     try:
-        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+        at = parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError, OverflowError):
         return None
+    earliest, latest = _BELIEVED_S
+    return at if earliest <= at < latest else None
 
 
 def _retry_after_s(value: str | None, clock: Callable[[], float]) -> float | None:

@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unicodedata import category
 from urllib.parse import quote, urlsplit
 
 from batcher.model.outcome import HttpRefusal, ReplyLost
@@ -20,9 +21,14 @@ MAX_BODY_BYTES = 1 << 20
 """An answer longer than this is not one of the service's."""
 
 MAX_TEXT_CHARS = 2000
-"""Of a message, a task id or a RequestId."""
+"""Of a message or a RequestId; longer ones are cut."""
+
+MAX_ID_CHARS = 2000
+"""Of a task id or a file id; longer ones are not readable."""
 
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
+_LONGEST_NUMBER = 100
+"""Digits of a JSON number that is read as one; a longer one is kept as text."""
 
 Query = list[tuple[str, str]]
 
@@ -93,20 +99,16 @@ def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
         body: the body as it came.
         vendor: whose part of ``Data`` holds the task id; None when no task can have been started.
     """
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+    parsed = parsed_body(body)
+    if (code := integer_of(parsed.get("Code"))) is None:
         return None
-    if not isinstance(parsed, dict) or (code := integer_of(parsed.get("Code"))) is None:
-        return None
-    part = part_of(parsed.get("Data"), vendor)
-    task_id = (text_of(part.get("TaskId")) or text_of(part.get("task_id"))) if code == 0 else None
+    parts = list(parts_of(parsed.get("Data"), vendor)) if vendor else []
     return Envelope(
         code=code,
         message=text_of(parsed.get("Message")) or "",
         request_id=text_of(parsed.get("RequestId")),
-        vendor_request_id=text_of(part.get("RequestId")),
-        task_id=TaskId(task_id) if task_id else None,
+        vendor_request_id=next(filter(None, (text_of(part.get("RequestId")) for part in parts)), None),
+        task_id=next(filter(None, map(_task_id, parts)), None) if code == 0 else None,
     )
 
 
@@ -125,7 +127,7 @@ def read_without_code(
         return HttpRefusal(status, retry_after_s, _address_shown(location or ""))
     if (400 <= status < 500 and status not in _MAYBE_TAKEN) or status == 503:
         return HttpRefusal(status, retry_after_s)
-    shape = ReplyShape.OTHER_JSON if status < 300 and _is_json(body) else ReplyShape.NOTHING
+    shape = ReplyShape.OTHER_JSON if status < 300 and is_json(body) else ReplyShape.NOTHING
     return ReplyLost(f"HTTP {status} with {excerpt(body)} and no readable Code", status, shape)
 
 
@@ -153,14 +155,6 @@ def excerpt(body: bytes) -> str:
     return f'a page "{text}"' if title or is_page else text
 
 
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _address_shown(location: str) -> str:
     """Shorten an address to what may be shown: no user, no query, nothing unprintable."""
     try:
@@ -172,9 +166,32 @@ def _address_shown(location: str) -> str:
     return "".join(c for c in address if c.isprintable())[:EXCERPT_CHARS]
 
 
-def part_of(data: object, vendor: Vendor | None) -> dict[str, object]:
-    """The vendor's part of ``Data``, the first where there are several; empty when there is none."""
-    return next(parts_of(data, vendor), {}) if vendor else {}
+def is_json(body: bytes) -> bool:
+    """Return whether a body is JSON, of whatever kind."""
+    try:
+        json.loads(body, parse_int=_whole_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def parsed_body(body: bytes) -> dict[str, Any]:
+    """Return a body's JSON object; an empty one when there is none."""
+    try:
+        parsed = json.loads(body, parse_int=_whole_number)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _whole_number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
+
+
+def _task_id(part: dict[str, object]) -> TaskId | None:
+    """Return the task id of one part, under either vendor's name for it."""
+    text = id_of(part.get("TaskId")) or id_of(part.get("task_id"))
+    return TaskId(text) if text else None
 
 
 def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
@@ -186,7 +203,7 @@ def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
 
 
 def integer_of(value: object) -> int | None:
-    """A whole number of at most 64 bits, which is what can be kept; a longer one is no code."""
+    """A signed whole number of at most 64 bits, which is what can be kept; a longer one is no code."""
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -206,6 +223,24 @@ def milliseconds_of(value: object) -> int | None:
     if isinstance(value, float) and math.isfinite(value):
         value = round(value)
     return integer_of(value)
+
+
+def id_of(value: object) -> str | None:
+    """Return an id as it is; None when it is missing or cannot be kept whole.
+
+    An id is never repaired: a cut or changed one would name another task or recording, or none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or len(value) > MAX_ID_CHARS:
+        return None
+    text = value.strip()
+    return text if text and not any(map(_is_damage, text)) else None
+
+
+def _is_damage(one: str) -> bool:
+    """Return whether a character is a control character, half a surrogate pair, or the mark of a lost one."""
+    return one == "\ufffd" or (not one.isprintable() and category(one) in {"Cc", "Cs"})
 
 
 def text_of(value: object) -> str | None:

@@ -74,6 +74,25 @@ async def test_all_is_well(cli: Cli) -> None:
         assert [(entry.file_id, entry.accepted) for entry in sandbox.log] == [("", False)]
 
 
+async def test_distribution_of_the_former_name_is_a_warning(cli: Cli) -> None:
+    """It owns the same files, so that it has to be uninstalled first."""
+    former = cli.folder / "site" / "batcher-1.0.dist-info"
+    former.mkdir(parents=True)
+    (former / "METADATA").write_text("Metadata-Version: 2.1\nName: batcher\nVersion: 1.0\n")
+    async with serving(cli):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "batcher", "check"),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=cli.folder,
+            env={**cli.env, "PYTHONPATH": str(former.parent)},
+        )
+        out, _ = await process.communicate()
+    [line] = [line for line in out.decode().splitlines() if "installation" in line]
+    assert line.startswith("warn")
+    assert "pip uninstall batcher" in out.decode()
+    assert process.returncode == 0
+
+
 async def test_it_needs_no_ledger_and_makes_none(cli: Cli) -> None:
     """Before the first run there is no ledger, and none after the check."""
     async with serving(cli, ledger_made=False):
@@ -683,4 +702,4 @@ async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
     assert heard(done) == [
         ("warn", "notify", "BATCHER_NOTIFY: 1 URL; apprise, which reads them, is not installed")
     ]
-    assert "batcher[notify]" in done.stdout
+    assert "pip install 'apprise>=1.9'" in done.stdout

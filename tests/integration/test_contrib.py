@@ -484,7 +484,7 @@ def test_the_image_can_be_built(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", *words, "--quiet", "--disable-pip-version-check"]
     built = subprocess.run(pip, capture_output=True, text=True, check=False, cwd=tmp_path / "src", timeout=90)
     assert built.returncode == 0, built.stderr
-    [wheel] = (tmp_path / "wheels").glob("batcher-*.whl")
+    [wheel] = (tmp_path / "wheels").glob("zego_batcher-*.whl")
     needed = {"batcher/cli/app.py", "batcher/migrations/env.py", "batcher/sample_manifests/demo.csv"}
     assert needed - set(zipfile.ZipFile(wheel).namelist()) == set()
     if (docker := shutil.which("docker")) and not said_by(docker, "info"):

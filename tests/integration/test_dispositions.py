@@ -260,6 +260,21 @@ async def test_seven_twice_after_a_success_halts(cli: Cli, manifest: Callable[..
     assert {row["status"] for row in rows} == {"submitted", "pending"}
 
 
+@pytest.mark.parametrize("offset_s", [1e11, -1.7e9])
+async def test_clock_of_the_service_that_is_off_by_decades_is_not_believed(
+    cli: Cli, manifest: Callable[..., Path], offset_s: float
+) -> None:
+    """A service that shows the year 5195 or 1972 halts the run after its first answers."""
+    archive = manifest(tencent_ids(40))
+    async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)) as sandbox:
+        done = await cli.run(archive, *PICTURES, "--concurrency", "1")
+        assert done.code == 3, done.stderr
+        assert "code 100000004" in done.stderr
+        assert len(sandbox.log) <= 2
+        rows = await referee(cli, sandbox)
+    assert {row["status"] for row in rows} == {"pending"}
+
+
 @pytest.mark.parametrize("offset_s", [3600.0, -86400.0])
 async def test_a_wrong_clock_is_learned_from(
     cli: Cli, manifest: Callable[..., Path], offset_s: float

@@ -220,10 +220,11 @@ async def test_a_closed_pipe_ends_every_format_quietly(
 
 
 @pytest.mark.parametrize(
-    ("package", "name", "extra"), [("pyarrow", "parquet", "parquet"), ("xlsxwriter", "xlsx", "excel")]
+    ("package", "name", "requirement"),
+    [("pyarrow", "parquet", "pyarrow>=18"), ("xlsxwriter", "xlsx", "XlsxWriter>=3.2")],
 )
 async def test_a_missing_package_is_named(
-    cli: Cli, manifest: Callable[..., Path], package: str, name: str, extra: str
+    cli: Cli, manifest: Callable[..., Path], package: str, name: str, requirement: str
 ) -> None:
     """Without the package of a format the message says what to install; the other formats work."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
@@ -241,7 +242,7 @@ async def test_a_missing_package_is_named(
 
     refused = await export(name)
     assert refused.code == 2
-    assert f"pip install 'batcher[{extra}]'" in refused.stderr
+    assert f"pip install '{requirement}'" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (cli.folder / f"r.{name}").exists()
     assert (await export("csv")).code == 0

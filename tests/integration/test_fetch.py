@@ -524,7 +524,7 @@ async def test_without_its_package_it_says_how_to_get_it(cli: Cli, server: Pictu
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("pip install 'batcher[pictures]'")
+    assert done.stderr.strip().endswith("pip install 'Pillow>=11'")
 
 
 async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: PictureServer) -> None:

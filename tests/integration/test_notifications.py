@@ -389,7 +389,7 @@ async def test_without_apprise_the_run_says_what_to_install(
         )
         done = await cli.finish(process)
     assert done.code == 1
-    assert [line for line in told(done) if "pip install 'batcher[notify]'" in line] == told(done) != []
+    assert [line for line in told(done) if "pip install 'apprise>=1.9'" in line] == told(done) != []
     assert hooks.notes == []
     assert hooks.pings == ["/start", "/1"]
 

@@ -194,11 +194,11 @@ def test_a_url_that_cannot_be_opened_here(url: str, message: str) -> None:
         (
             "fsspec",
             "https://example.com/a.csv",
-            "fsspec, which is not installed: pip install 'batcher[remote]'",
+            "fsspec, which is not installed: pip install 'fsspec>=2024.6'",
         ),
-        ("pyarrow", "a.parquet", "pyarrow, which is not installed: pip install 'batcher[parquet]'"),
-        ("openpyxl", "a.xlsx", "openpyxl, which is not installed: pip install 'batcher[excel]'"),
-        ("zstandard", "a.csv.zst", "zstandard, which is not installed: pip install 'batcher[zstd]'"),
+        ("pyarrow", "a.parquet", "pyarrow, which is not installed: pip install 'pyarrow>=18'"),
+        ("openpyxl", "a.xlsx", "openpyxl, which is not installed: pip install 'openpyxl>=3.1'"),
+        ("zstandard", "a.csv.zst", "zstandard, which is not installed: pip install 'zstandard>=0.22'"),
     ],
 )
 def test_a_missing_package_is_named(

@@ -344,7 +344,7 @@ def test_what_is_not_installed_is_said(tmp_path: Path, missing: str) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "pip install 'batcher[media]'" in done.stderr
+    assert "pip install 'av>=17' 'Pillow>=11'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -42,7 +42,7 @@ async def installed(folder: Path) -> Path:
     await command(
         sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", ROOT
     )
-    [wheel] = (folder / "dist").glob("*.whl")
+    [wheel] = (folder / "dist").glob("zego_batcher-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "batcher/migrations/env.py" in names
     assert "batcher/sample_manifests/demo.csv" in names

@@ -10,6 +10,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -105,7 +106,7 @@ async def check_all(
     account, credentials = _account(examined)
     if account is not None:
         console.redaction.learn(account.server_secret)
-    findings = [*_settings_findings(examined, console.volume), *credentials]
+    findings = [*_installation_findings(), *_settings_findings(examined, console.volume), *credentials]
     if "endpoint" in examined.unsure:
         findings += [
             skip(about, "the endpoint is not known")
@@ -170,6 +171,19 @@ def _account(examined: Examined) -> tuple[Account | None, list[CheckFinding]]:
         place = f"BATCHER_{giver.upper()}{_place_of_secret(giver, examined)}"
         findings.insert(0, ok("credentials", f"the ServerSecret is set ({place})"))
     return (None if unsure else account), findings
+
+
+def _installation_findings() -> Iterator[CheckFinding]:
+    """Warn of the distribution whose name this program once had: it owns the same files."""
+    try:
+        other = distribution("batcher")
+    except PackageNotFoundError:
+        return
+    yield warn(
+        "installation",
+        f"the distribution batcher {other.version} is installed too; it and zego-batcher own the same files",
+        "uninstall it first (pip uninstall batcher), then install zego-batcher again",
+    )
 
 
 def _settings_findings(examined: Examined, volume: Volume) -> Iterator[CheckFinding]:

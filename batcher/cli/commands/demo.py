@@ -30,6 +30,7 @@ from batcher.exit_codes import ExitCode
 from batcher.ledger import open_for_reading
 from batcher.model.submission import EndpointKind, FileId
 from batcher.report.formatting import count
+from batcher.requirements import MEDIA, REPORT, pip_install
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
 
@@ -172,7 +173,7 @@ class _Demo:
 
     async def _videos(self, _url: str) -> int:
         """Real videos: made, discovered, submitted, followed, and their pictures fetched."""
-        if not self._has("av", "videos to take pictures of", "media"):
+        if not self._has("av", "videos to take pictures of", MEDIA):
             return 0
         from batcher.sandbox.demo_videos import make_videos
 
@@ -214,7 +215,7 @@ class _Demo:
         return 0 if self._has_fetched else await self._fetch(url)
 
     async def _fetch(self, url: str) -> int:
-        if not self._has("PIL", "fetching pictures", "pictures"):
+        if not self._has("PIL", "fetching pictures", ("Pillow",)):
             return 0
         from batcher.cli.commands.fetch import FetchRequest, fetch_pictures
 
@@ -227,7 +228,7 @@ class _Demo:
         )
 
     async def _report(self, url: str) -> int:
-        if not (self._has("jinja2", "the report", "report") and self._has("PIL", "the report", "report")):
+        if not (self._has("jinja2", "the report", REPORT) and self._has("PIL", "the report", REPORT)):
             return 0
         from batcher.cli.commands.report import write_report
 
@@ -239,12 +240,12 @@ class _Demo:
             self._settings(url), left.report, self._console, language="en", pictures=pictures, recordings=24
         )
 
-    def _has(self, package: str, what: str, extra: str) -> bool:
+    def _has(self, module: str, what: str, packages: tuple[str, ...]) -> bool:
         """Whether a package is there; if not, what goes without it is named at the end."""
         with contextlib.suppress(ImportError):
-            import_module(package)
+            import_module(module)
             return True
-        words = f"Left out: {what}. pip install 'batcher[{extra}]' and the next demo has it."
+        words = f"Left out: {what}. {pip_install(*packages)} and the next demo has it."
         if words not in self._left_out:
             self._left_out.append(words)
         return False

@@ -29,6 +29,7 @@ from batcher.model.submission import InvalidRow, Row
 from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.report.formatting import count
+from batcher.requirements import pip_install
 
 
 @command("export")
@@ -103,8 +104,8 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
 
 
-_BINARY = {ExportFormat.PARQUET: ("pyarrow", "parquet"), ExportFormat.XLSX: ("XlsxWriter", "excel")}
-"""Formats that no terminal can show: the package each needs, and the extra that brings it."""
+_BINARY = {ExportFormat.PARQUET: "pyarrow", ExportFormat.XLSX: "XlsxWriter"}
+"""Formats that no terminal can show, and the package each needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +180,9 @@ def _check_binary(chosen: ExportFormat, output: Path | None) -> None:
         else:
             import batcher.report.export.xlsx  # noqa: F401 - to see whether its package is there
     except ImportError as exc:
-        package, extra = _BINARY[chosen]
+        package = _BINARY[chosen]
         raise SettingsError(
-            f"--format {chosen}: needs the package {package} ({exc}): pip install 'batcher[{extra}]'"
+            f"--format {chosen}: needs the package {package} ({exc}): {pip_install(package)}"
         ) from exc
 
 

@@ -39,6 +39,7 @@ from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
 from batcher.report.formatting import PLACES, count, duration, lasting, sentence, size
+from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
@@ -161,7 +162,7 @@ def _check_package() -> None:
         import PIL  # noqa: F401 - to see whether it is there
     except ImportError as exc:
         raise SettingsError(
-            "batcher fetch needs the package Pillow, which is not installed: pip install 'batcher[pictures]'"
+            f"batcher fetch needs the package Pillow, which is not installed: {pip_install('Pillow')}"
         ) from exc
 
 

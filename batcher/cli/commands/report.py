@@ -34,6 +34,7 @@ from batcher.model.submission import State
 from batcher.report.counts import figures
 from batcher.report.formatting import size
 from batcher.report.summary import ledger_option, quoted
+from batcher.requirements import REPORT, pip_install
 from batcher.zego.codes import meaning, meaning_in_chinese
 
 if TYPE_CHECKING:
@@ -149,9 +150,7 @@ def _language(name: str) -> Language:
         import PIL.Image  # noqa: F401 - likewise
     except ImportError as exc:
         package = "Jinja2" if exc.name == "jinja2" else "Pillow"
-        raise SettingsError(
-            f"report: needs the package {package} ({exc}): pip install 'batcher[report]'"
-        ) from exc
+        raise SettingsError(f"report: needs the package {package} ({exc}): {pip_install(*REPORT)}") from exc
     from batcher.report.html.phrases import Language
 
     if name.lower() not in set(Language):

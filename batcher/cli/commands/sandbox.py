@@ -19,6 +19,7 @@ from batcher.cli.command import command, end_async
 from batcher.cli.terminal.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import check_target
+from batcher.requirements import MEDIA, pip_install
 from batcher.sandbox import (
     CALLBACK,
     PLACES,
@@ -28,6 +29,7 @@ from batcher.sandbox import (
     CallbackBody,
     CallbackSettings,
     Counting,
+    MediaPackageMissing,
     PageNumbering,
     RecordingSettings,
     Sandbox,
@@ -91,7 +93,7 @@ def sandbox_command(register: _Registering, end_async: _Ending) -> None:
                 metavar="DIR",
                 rich_help_panel=_RECORDINGS,
                 help="The files of this folder, of which tasks take real snapshots; "
-                "needs pip install 'batcher\\[media]'.",
+                f"needs {pip_install(*MEDIA)}.",
             ),
         ] = None,
         recordings: Annotated[
@@ -350,6 +352,8 @@ async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: in
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # its errors would print signed URLs
     try:
         sandbox = Sandbox(settings)
+    except MediaPackageMissing as exc:
+        raise SettingsError(f"{exc}. Install them with: {pip_install(*MEDIA)}") from exc
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
     stopped = asyncio.Event()

@@ -46,7 +46,7 @@ class Parquet:
         Raises:
             ManifestError: it is no whole Parquet file, has no column for the file id, or one of a wrong type.
         """
-        with needed("pyarrow", "parquet", f"{name}: a Parquet file"):
+        with needed("pyarrow", f"{name}: a Parquet file"):
             import pyarrow as pa
             import pyarrow.parquet as pq
         # Its own allocators keep what they had; the system's gives it back.

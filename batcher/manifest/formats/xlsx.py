@@ -48,7 +48,7 @@ class Worksheet:
             ManifestError: it is no workbook, the sheet cannot be told, there is no header or no text in its
             ids.
         """
-        with needed("openpyxl", "excel", f"{name}: an Excel workbook"):
+        with needed("openpyxl", f"{name}: an Excel workbook"):
             import openpyxl
         with _translated(name):
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)

@@ -126,7 +126,7 @@ def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    with needed("zstandard", "zstd", "a manifest compressed with zstd"):
+    with needed("zstandard", "a manifest compressed with zstd"):
         import zstandard
     unpacker = zstandard.ZstdDecompressor()
     frame, begun = unpacker.decompressobj(), False

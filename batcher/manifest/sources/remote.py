@@ -224,7 +224,7 @@ class _Parts(io.RawIOBase):
 
 def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str]:
     """The file system of a protocol, and the path of a URL in it."""
-    with needed("fsspec", "remote", f"{name}: a URL"):
+    with needed("fsspec", f"{name}: a URL"):
         import fsspec
     try:
         kind = fsspec.get_filesystem_class(protocol)

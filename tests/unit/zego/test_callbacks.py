@@ -180,6 +180,24 @@ def test_a_body_that_is_no_callback_says_why(body: bytes, why: str) -> None:
         read_callback(body)
 
 
+@pytest.mark.parametrize("damaged", ["x" * 10_000, "a\0b", "a\ud800", "a\nb"])
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({**SNAPSHOT}, "task_id"),
+        ({**SNAPSHOT}, "field_id"),
+        ({**SEALED, "event": "compose", "code": "0"}, "file_id"),
+        ({**SEALED, "event": "record"}, "FileID"),
+        ({**SEALED, "event": "record"}, "ObsObject"),
+    ],
+)
+def test_body_with_damaged_id_is_refused(fields: dict[str, Any], name: str, damaged: str) -> None:
+    """A repaired id would name another task or recording."""
+    changed = {"extra_params": {name: damaged}} if fields["event"] == "record" else {name: damaged}
+    with pytest.raises(UnreadableCallback, match=f"its {name} cannot be read"):
+        read_callback(json.dumps(fields | changed).encode())
+
+
 def test_the_documents_own_signature() -> None:
     """The vector of the documentation; and it is the secret that makes it."""
     assert signature_of("secret", "1470820198", "123412") == "5bd59fd62953a8059fb7eaba95720f66d19e4517"

@@ -160,6 +160,45 @@ def test_a_task_id_is_text_or_a_whole_number(vendor: Vendor, value: object, expe
     assert expected == read.task_id
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 2001,
+        "x" * 10_000,
+        "task\0id",
+        "\0",
+        "task\ud800",
+        f"task{chr(0xFFFD)}",
+        "task\nid",
+        "\x1b[31mtask",
+        10**3000,
+    ],
+)
+@pytest.mark.parametrize("vendor", Vendor)
+def test_task_id_that_cannot_be_kept_whole_is_not_readable(vendor: Vendor, value: object) -> None:
+    """Cutting or repairing it would name another task."""
+    name = "TaskId" if vendor is Vendor.TENCENT else "task_id"
+    read = read_answer(answer(Data={vendor.value: {name: value}}), vendor)
+    assert read is not None
+    assert (read.code, read.task_id) == (0, None)
+
+
+def test_task_id_of_ten_thousand_digits_is_an_answer_without_a_task_id() -> None:
+    """The code beside it is read; without it the submission would be sent again."""
+    body = b'{"Code":0,"Data":{"Tencent":{"TaskId":' + b"9" * 10_000 + b"}}}"
+    read = read_answer(body, Vendor.TENCENT)
+    assert read is not None
+    assert (read.code, read.task_id) == (0, None)
+
+
+def test_list_of_answers_is_read_to_its_end() -> None:
+    """The task id and the RequestId may be in any object of the list."""
+    parts = [{}, {"RequestId": INNER}, {"TaskId": "\0"}, {"TaskId": TASK}, {"TaskId": "later"}]
+    read = read_answer(answer(Data={"Tencent": parts}), Vendor.TENCENT)
+    assert read is not None
+    assert (read.task_id, read.vendor_request_id) == (TASK, INNER)
+
+
 def test_a_refusal_has_no_task_id() -> None:
     """A task id beside a code other than 0 is not taken."""
     read = read_answer(answer(Code=1000, Data={"Tencent": PARTS[Vendor.TENCENT]}), Vendor.TENCENT)
@@ -185,6 +224,11 @@ def test_a_success_without_a_readable_part_has_no_task_id(data: object) -> None:
         ('"1000"', 1000),
         ('" 7 "', 7),
         ('"-1"', -1),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ('"-9223372036854775808"', -(2**63)),
+        ("9223372036854775808", None),
+        ("-9223372036854775809", None),
         ("100000004", 100000004),
         ("1.5", None),
         ("true", None),

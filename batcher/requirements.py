@@ -1,0 +1,30 @@
+"""The packages that messages ask for when one is missing or unsuitable.
+
+They are named themselves, not by an extra: that is right in every kind of installation and does not depend on
+the name under which a package index knows this program.
+"""
+
+from __future__ import annotations
+
+REQUIREMENTS = {
+    "aiohttp": "aiohttp>=3.13,<3.15",
+    "apprise": "apprise>=1.9",
+    "av": "av>=17",
+    "fsspec": "fsspec>=2024.6",
+    "Jinja2": "Jinja2>=3.1",
+    "MarkupSafe": "MarkupSafe>=2.1",
+    "openpyxl": "openpyxl>=3.1",
+    "Pillow": "Pillow>=11",
+    "pyarrow": "pyarrow>=18",
+    "XlsxWriter": "XlsxWriter>=3.2",
+    "zstandard": "zstandard>=0.22",
+}
+"""By package, as ``pyproject.toml`` requires it."""
+
+MEDIA = ("av", "Pillow")
+REPORT = ("Jinja2", "MarkupSafe", "Pillow")
+
+
+def pip_install(*packages: str) -> str:
+    """Return the command that installs packages, ready for a shell."""
+    return " ".join(["pip install", *(f"'{REQUIREMENTS[package]}'" for package in packages)])
