@@ -13,6 +13,9 @@
     ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
     ├── UnseenRequest        the HTTP library sends requests unseen: nothing may be sent any more; a defect
     ├── Interrupted          a signal ended the waiting for the ledger: end as it says
+    ├── StdoutClosed         nobody reads stdout any more: end quietly
+    ├── StdoutError          stdout cannot be written
+    ├── SystemFault          the machine refuses something: a full disk, missing rights, no descriptors left
     └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
         ├── LedgerMissing    there is none at that place
         ├── NotALedger       the file there is something else
@@ -102,6 +105,24 @@ class Interrupted(BatcherError):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class StdoutClosed(BatcherError):
+    """The reader of stdout has gone: it has what it wanted."""
+
+    exit_code = 0
+
+
+class StdoutError(BatcherError):
+    """stdout cannot be written."""
+
+    exit_code = 6
+
+
+class SystemFault(BatcherError):
+    """The operating system refuses something, which is no defect of ours."""
+
+    exit_code = 6
 
 
 class LedgerError(BatcherError):

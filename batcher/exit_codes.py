@@ -20,20 +20,16 @@ class ExitCode(IntEnum):
     WORK_LEFT = 4
     LEDGER_BUSY = 5
     LEDGER = 6
+    DEFECT = 70
     SIGINT = 130
     SIGTERM = 143
 
 
-_PRECEDENCE = (ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.USAGE)
-"""Why a run stopped early, weightiest first."""
-
-
 def defect(exc: Exception) -> str:
-    """What is said of an exception that nobody expected; its own text may hold anything, and is left out."""
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    """The words for an exception that nothing expects; its own text may hold anything, and is left out."""
     return (
-        f"a defect in batcher, {type(exc).__name__} at {Path(frame.filename).name} line {frame.lineno}: "
-        "report it. What was on the wire is on record; run again to go on"
+        f"a defect in batcher, {type(exc).__name__} at {line_of(exc)}: report it. "
+        "What was on the wire is on record; run again to go on"
     )
 
 
@@ -44,13 +40,15 @@ def heaviest(codes: Iterable[ExitCode]) -> ExitCode:
 
 
 PRECEDENCE = (
-    ExitCode.LEDGER,
-    ExitCode.HALTED,
-    ExitCode.SIGINT,
-    ExitCode.SIGTERM,
-    ExitCode.WORK_LEFT,
-    ExitCode.USAGE,
-    ExitCode.TROUBLE,
-    ExitCode.DONE,
+    *(ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM),
+    *(ExitCode.WORK_LEFT, ExitCode.USAGE, ExitCode.TROUBLE, ExitCode.DONE),
 )
-"""As exit codes are promised, weightiest first."""
+"""Which exit code holds where several do: the first of them."""
+
+
+def line_of(exc: Exception) -> str:
+    """The line that an exception came from, ``worker.py:120``: the last one of ours, else the last."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    frame = (ours or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

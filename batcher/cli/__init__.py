@@ -3,6 +3,14 @@
 The only place that reads the environment, prints, or exits.
 """
 
-from batcher.cli.app import main
+from batcher.cli.terminal.streams import open_standard_streams
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the ``batcher`` command; the standard streams come first, whatever it imports."""
+    open_standard_streams()
+    from batcher.cli.app import main as command
+
+    command()

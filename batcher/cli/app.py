@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from batcher._version import __version__
-from batcher.cli.command import app
+from batcher.cli.command import DEFECT, app, say_problem
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.logging_setup import take_over
+from batcher.cli.terminal.logging_setup import say_defect, take_over
+from batcher.errors import BatcherError, StdoutClosed
 
 __all__ = ["app", "main"]
 
@@ -25,13 +26,27 @@ def main() -> None:
     take_over(console)
     try:
         code = typer.main.get_command(app)(standalone_mode=False)
-    except Exception as exc:  # a line that cannot be understood; whose class is the library's own affair
-        if not isinstance(code := getattr(exc, "exit_code", None), int):
-            raise
-        if text := _unusable(exc) or (exc.format_message() if hasattr(exc, "format_message") else str(exc)):
-            at = getattr(getattr(exc, "ctx", None), "command_path", "batcher")
-            console.problem(f"batcher: {text.rstrip('.')}; see {at} --help", exit_code=code)
+        sys.stdout.flush()
+    except StdoutClosed:
+        code = 0
+    except BatcherError as exc:
+        say_problem(console, exc)
+        code = exc.exit_code
+    except Exception as exc:
+        code = _said(console, exc)
     sys.exit(code)
+
+
+def _said(console: Console, exc: Exception) -> int:
+    """Say why a command line cannot be understood, or what else failed; the library's classes are private."""
+    code = getattr(exc, "exit_code", None)
+    if not isinstance(code, int):
+        say_defect(console, exc)
+        return DEFECT
+    if text := _unusable(exc) or (exc.format_message() if hasattr(exc, "format_message") else str(exc)):
+        at = getattr(getattr(exc, "ctx", None), "command_path", "batcher")
+        console.problem(f"batcher: {text.rstrip('.')}; see {at} --help", exit_code=code)
+    return code
 
 
 def _unusable(exc: Exception) -> str | None:
@@ -40,11 +55,11 @@ def _unusable(exc: Exception) -> str | None:
     param = getattr(exc, "param", None)
     if problems is None or param is None:
         return None
-    from batcher.config.settings import wanted
+    from batcher.config.settings import shown_value, wanted
 
     error = problems(include_url=False)[0]
     option = next((one for one in param.opts if one.startswith("--")), param.metavar or param.opts[0])
-    return f"{option} {error['input']}: {wanted(error)}"
+    return f"{option}{shown_value(str(error['input']))}: {wanted(error)}"
 
 
 def _log_format(words: Sequence[str]) -> str | None:

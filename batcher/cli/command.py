@@ -6,6 +6,7 @@ Nothing heavy is imported here: what a command needs comes in when it runs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import inspect
 import os
@@ -20,8 +21,8 @@ import typer.main
 from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
-from batcher.cli.terminal.logging_setup import attach, attached, say_defect
-from batcher.errors import BatcherError, Interrupted, SettingsError
+from batcher.cli.terminal.logging_setup import attach, attached, say_defect, trace_of
+from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from batcher.config.settings import Settings
 
 DEFECT = 70
-"""The exit code of what nobody expected; none of those that are promised."""
+"""The exit code of a defect: an exception that nothing above it expects."""
+
+_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENOMEM", "EMFILE", "ENFILE", "ESTALE"),
+        *("ENOENT", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"),
+    )
+)
+"""Errors by which the operating system says that the machine, and not the program, is at fault."""
 
 
 class Commands(Group):
@@ -108,8 +118,8 @@ def end(console: Console, work: Callable[[], int], announcer: Announcer | None =
     code, said = 0, ""
     attach(console)
     try:
-        code = work()
-    except BrokenPipeError:
+        code = _worked(work)
+    except StdoutClosed:
         pass  # the reader of stdout has what it wanted
     except KeyboardInterrupt:
         code = 130
@@ -118,19 +128,45 @@ def end(console: Console, work: Callable[[], int], announcer: Announcer | None =
         code, said = exc.exit_code, str(exc)
     except BatcherError as exc:
         code, said = exc.exit_code, str(exc)
-        console.problem(*(f"batcher: {line}" for line in exc.lines), error=type(exc).__name__, exit_code=code)
+        say_problem(console, exc)
+        if isinstance(exc, SystemFault):
+            console.detail(*trace_of(exc).split("\n"))
     except Exception as exc:
         say_defect(console, exc)
         code, said = DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
     if announcer is not None:
         with contextlib.suppress(KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait
             announcer.end(code, said)
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # keep the interpreter from complaining at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(code)
+
+
+def _worked(work: Callable[[], int]) -> int:
+    """Do the work, and write out what is left of stdout.
+
+    Raises:
+        SystemFault: the operating system refused something.
+    """
+    try:
+        code = work()
+        sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno not in _MACHINE:
+            raise
+        raise SystemFault(_machine_fault(exc)) from exc
+    return code
+
+
+def _machine_fault(exc: OSError) -> str:
+    if "temporary directory" in str(exc.strerror):
+        return "no folder for temporary files can be written; set TMPDIR to one that can"
+    where = os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else "the operating system"
+    return f"{where}: {exc.strerror}; -v shows where it was needed"
+
+
+def say_problem(console: Console, exc: BatcherError) -> None:
+    """Say what is wrong, in the words of the exception."""
+    lines = (f"batcher: {line}" for line in exc.lines)
+    console.problem(*lines, error=type(exc).__name__, exit_code=exc.exit_code)
 
 
 def end_async(
@@ -175,8 +211,10 @@ def settings_of(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
     from batcher.cli.protected_files import check_files
     from batcher.config.examine import examine_settings
-    from batcher.config.settings import load_settings
+    from batcher.config.settings import load_settings, strange_text, strange_variables
 
+    for variable in strange_variables():
+        attached().warn("; ".join(strange_text(variable)))
     try:
         settings = load_settings(flags_of(given), given["config"])
     except SettingsError:

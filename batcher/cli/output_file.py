@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from batcher.errors import BatcherError, SettingsError
+from batcher.errors import BatcherError, StdoutClosed
 from batcher.output_files import written_whole
 
 
@@ -34,8 +34,8 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
         else:
             with written_whole(output.resolve(), "--output") as file:
                 yield file
-    except BrokenPipeError:
-        raise  # the reader has what it wanted
+    except BrokenPipeError as exc:
+        raise StdoutClosed(f"--output {output} is not read any more") from exc
     except OSError as exc:
         place = "stdout" if output is None else f"--output {output}"
         raise BatcherError(f"{place}: cannot be written: {exc.strerror or exc}") from exc
@@ -50,7 +50,5 @@ def waiting_room(output: Path | None) -> Iterator[Path]:
 
 
 def _stdout() -> Iterator[BinaryIO]:
-    if sys.stdout is None:
-        raise SettingsError("stdout is closed; name a file with -o")
     yield sys.stdout.buffer
     sys.stdout.buffer.flush()

@@ -1,6 +1,7 @@
 """How commands ask the service for what costs nothing: who asks, at which pace, and of which time.
 
-Between the settings and an :class:`~batcher.discover.retrying_query.RetryingQuery`. It asks nothing by itself.
+Between the settings and an :class:`~batcher.discover.retrying_query.RetryingQuery`. It asks nothing by
+itself.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batcher.config.secrets import _CALLBACK, _SERVER, _Secret
-from batcher.config.settings import Settings
+from batcher.config.secrets import _CALLBACK, _SERVER, QUOTATION_MARKS, _Secret, in_quotes
+from batcher.config.settings import Settings, _is_secret_word
 from batcher.errors import SettingsError
 
 SECRET_COMMAND_S = 30.0
@@ -73,10 +73,13 @@ def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-        if re.fullmatch(r"[0-9A-Za-z]{16,}", str(path)) and not path.exists():
+        word = str(path).strip(QUOTATION_MARKS)
+        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or _is_secret_word(word)) and not path.exists():
             # Somebody has put the secret itself there: it is not shown.
             return None, f"{name}: names a file; the secret itself is {what.variable}"
         return None, f"{name}: {path}: {words}"
+    if in_quotes(secret):
+        return None, f"{name}: {path}: the secret in it is in quotation marks; take them away"
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
         return None, f"{name}: {path}: one line with {what.called} is expected"
     return secret, None

@@ -21,9 +21,11 @@ from batcher.config.secrets import SECRETS
 from batcher.config.settings import (
     DEFAULT_CONFIG,
     Settings,
+    _dotenv_variables,
     _parse_toml,
     _problems,
     _SettingsClass,
+    _strange,
     _toml_problems,
 )
 from batcher.errors import SettingsError
@@ -87,7 +89,7 @@ def examine_settings(flags: Mapping[str, object], config: Path | None = None) ->
 
     def read_dotenv() -> dict[str, Any]:
         source = DotEnvSettingsSource(Settings)
-        variables.update(name.upper() for name in source.env_vars if name.startswith("batcher_"))
+        variables.update(_dotenv_variables(source))
         return source()
 
     for origin, read in (
@@ -110,16 +112,7 @@ def examine_settings(flags: Mapping[str, object], config: Path | None = None) ->
         origins |= dict.fromkeys(found, origin)
         unsure -= found.keys()
     settings, wrong, more = _validated(values, given, toml, str(path))
-    strange = [
-        name for name in variables if name.upper()[len("BATCHER_") :].lower() not in Settings.model_fields
-    ]
-    return Examined(
-        settings,
-        origins,
-        (*problems, *more),
-        frozenset(unsure | wrong),
-        tuple(sorted(strange, key=str.upper)),
-    )
+    return Examined(settings, origins, (*problems, *more), frozenset(unsure | wrong), _strange(variables))
 
 
 def _validated(

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
+
+QUOTATION_MARKS = "\"'`"
+
+
+def in_quotes(text: str) -> bool:
+    """Whether a value still has the quotation marks that a shell or a file would have taken off."""
+    stripped = text.strip()
+    return bool(stripped) and (stripped[0] in QUOTATION_MARKS or stripped[-1] in QUOTATION_MARKS)
+
 
 SECRETS = {
     "server_secret": "the ServerSecret",
@@ -20,10 +30,7 @@ def secret_of(text: str) -> str:
     Raises:
         ValueError: it cannot be one.
     """
-    stripped = text.strip()
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError("the ServerSecret is 32 letters and digits, without blanks")
-    return stripped
+    return _one_word(text, "the ServerSecret is 32 letters and digits, without blanks")
 
 
 # -- secrets ------------------------------------------------------------------------------------------
@@ -48,13 +55,31 @@ _SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 lette
 
 
 def _callback_secret_of(text: str) -> str:
-    stripped = text.strip()
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError("the secret of callbacks is letters and digits, without blanks")
-    return stripped
+    return _one_word(text, "the secret of callbacks is letters and digits, without blanks")
 
 
 _CALLBACK = _Secret(
     "callback_secret", "the secret of callbacks", "one of letters and digits", _callback_secret_of
 )
 """The console shows it beside the ServerSecret, which it is not."""
+
+
+LEAST_SECRET = 20
+"""Letters and digits in one piece, both of them: so many may be a secret, which has 32."""
+
+
+_PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether a value that was given for something else may be a secret, put in the wrong place."""
+    return any(not piece.isdigit() and not piece.isalpha() for piece in _PIECES.findall(text))
+
+
+def _one_word(text: str, wanted: str) -> str:
+    stripped = text.strip()
+    if in_quotes(stripped):
+        raise ValueError("the value is in quotation marks, which are not part of it; take them away")
+    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
+        raise ValueError(wanted)
+    return stripped

@@ -6,10 +6,12 @@ which the user gave it. The ServerSecret comes from the environment or a file al
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -26,7 +29,7 @@ from pydantic_settings import (
 
 from batcher.config.endpoints import DEFAULT_ENDPOINT, endpoint_of, place_of
 from batcher.config.paths import path_problem
-from batcher.config.secrets import _CALLBACK, SECRETS, secret_of
+from batcher.config.secrets import _CALLBACK, QUOTATION_MARKS, SECRETS, in_quotes, may_be_secret, secret_of
 from batcher.errors import SettingsError
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 
@@ -39,6 +42,8 @@ MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
 _SettingsClass = type[BaseSettings]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_MAY_BE_SECRET = re.compile(r"(?=[0-9]*[A-Za-z])[0-9A-Za-z]{8,}")
+"""What is not repeated of an AppId, which is digits only."""
 _WHOLE = re.compile(r"[+-]?\d+")
 _SIZE = re.compile(r"(\d+)\s*(k|m)(?:i?b)?", re.IGNORECASE)
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -58,6 +63,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
     app_id: int | None = Field(None, ge=1, lt=2**32)
     server_secret: SecretStr | None = None
@@ -147,11 +153,11 @@ class Settings(BaseSettings):
     @field_validator("offset", mode="before")
     @classmethod
     def _offsets(cls, value: object) -> object:
-        """A list from a repeated flag or from ``1;2``."""
+        """A list from a repeated flag, from ``1;2`` or ``1,2``."""
         parts = [value] if isinstance(value, str | int | float) else value
         if not isinstance(parts, list | tuple):
             return value
-        return tuple(one for part in parts for one in re.split(r"[;|\s]+", str(part).strip()) if one)
+        return tuple(one for part in parts for one in re.split(r"[;,|\s]+", str(part).strip()) if one)
 
     @field_validator("vendor", "type", "definition", "interval", "encoding", "sheet", mode="before")
     @classmethod
@@ -298,6 +304,11 @@ def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     return settings
 
 
+def _is_secret_word(word: str) -> bool:
+    """Whether a path may be the secret itself: it names no folder, and looks like one."""
+    return "/" not in word and may_be_secret(word)
+
+
 # -- the file of settings -------------------------------------------------------------------------------
 
 
@@ -341,9 +352,36 @@ def _problems(
     lines = []
     for error in exc.errors(include_url=False):
         name = str(error["loc"][0])
-        given = "" if name in SECRETS or "@" in str(error.get("input")) else f" {error.get('input')!s}"
-        lines.append(f"{_named(name, flags, toml, config)}{given}: {wanted(error)}")
+        given = str(error.get("input"))
+        hidden = name in SECRETS or (name == "app_id" and _MAY_BE_SECRET.search(given))
+        shown = "" if hidden else shown_value(given)
+        more = _app_id_remedy(given) if name == "app_id" else ""
+        lines.append(f"{_named(name, flags, toml, config)}{shown}: {wanted(error)}{more}")
     return lines
+
+
+def is_number(text: str) -> bool:
+    """Whether a value is a number, which no secret is."""
+    return bool(_WHOLE.fullmatch(text.strip()))
+
+
+def shown_value(given: str) -> str:
+    """A value as a message repeats it, after a blank; empty when it may hold a secret."""
+    return "" if "@" in given or may_be_secret(given) else f" {given}"
+
+
+def _app_id_remedy(given: str) -> str:
+    """What else to say of an AppId that is no number; the value itself may be a secret, and is not shown."""
+    if is_number(given):
+        return ""
+    if in_quotes(given) and is_number(given.strip().strip(QUOTATION_MARKS)):
+        return ", without quotation marks"
+    if _MAY_BE_SECRET.search(given):
+        return (
+            ", the one that the ZEGO console shows. The value is not repeated here, since it may be the "
+            "ServerSecret: BATCHER_APP_ID and BATCHER_SERVER_SECRET may have been exchanged"
+        )
+    return ", the one that the ZEGO console shows"
 
 
 def wanted(error: ErrorDetails) -> str:
@@ -379,3 +417,31 @@ def _named(name: str, flags: Mapping[str, object], toml: Mapping[str, object], c
         return "--" + name.removeprefix("listen_").replace("_", "-")
     variable = f"BATCHER_{name.upper()}"
     return f"{config}: {name}" if name in toml and variable not in os.environ else variable
+
+
+def strange_variables() -> tuple[str, ...]:
+    """Variables, in the environment and ``.env``, that look like settings and are none; never raises."""
+    variables = {name for name in os.environ if name.upper().startswith("BATCHER_")}
+    with contextlib.suppress(
+        OSError, UnicodeDecodeError
+    ):  # whoever needs the file says what is wrong with it
+        variables |= _dotenv_variables(DotEnvSettingsSource(Settings))
+    return _strange(variables)
+
+
+def strange_text(variable: str) -> tuple[str, str]:
+    """What is wrong with a variable that is no setting, and what to do."""
+    names = {name.upper(): f"BATCHER_{name.upper()}" for name in Settings.model_fields}
+    near = difflib.get_close_matches(variable.upper().removeprefix("BATCHER_"), names, 1)
+    remedy = f"perhaps {names[near[0]]} is meant" if near else "take it away, or correct its name"
+    return f"{variable}: there is no such setting, and it has no effect", remedy
+
+
+def _dotenv_variables(source: DotEnvSettingsSource) -> set[str]:
+    return {name.upper() for name in source.env_vars if name.lower().startswith("batcher_")}
+
+
+def _strange(variables: Iterable[str]) -> tuple[str, ...]:
+    fields = Settings.model_fields
+    strange = [name for name in variables if name.upper().removeprefix("BATCHER_").lower() not in fields]
+    return tuple(sorted(strange, key=str.upper))

@@ -152,6 +152,8 @@ class RetryingQuery:
             case Finding.CREDENTIALS, Answer():
                 asking.sevens += 1
                 return self._counted(asking, UNKNOWN_TRIES, fault_of(outcome))
+            case Finding.PERMISSION, Answer():  # a list has no other rows to prove that it is this one's
+                raise Refused(fault_of(outcome))
             case _, Answer() if outcome.clock_corrected:
                 return 0.0
             case _, Answer():

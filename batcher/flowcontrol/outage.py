@@ -16,7 +16,8 @@ from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
-from batcher.flowcontrol.pacer import TOO_OFTEN, Turn
+from batcher.flowcontrol.pacer import Turn
+from batcher.flowcontrol.rate_policy import TOO_OFTEN
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, Outcome, ReplyLost

@@ -22,14 +22,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
-from batcher.flowcontrol.rate_policy import Pace
+from batcher.flowcontrol.rate_policy import SLOWED, TOO_OFTEN, Pace, why_slow
 
 MARGIN = 0.0125
 """How far below the limit the pace stays at most: at 20/s, 20 requests leave in 1.0125 s and not in 1 s. The
@@ -54,53 +54,8 @@ LONGEST_BEGIN_S = 0.5
 BEGIN_MEMORY = 0.98
 """How much of the slowest begin counts after each further one: a stall of the disk is remembered briefly."""
 
-SLOWED = 0.995
-"""Of the cap: a pace below it is called slow."""
-
-TOO_OFTEN = "too often"
-"""What the service says to a call that comes too soon after others."""
-
 _PATIENCE_PER_S = 50.0
 """Above this pace the wait for a turn is too short to be worth interrupting."""
-
-
-# -- the policy ------------------------------------------------------------------------------------------
-
-
-def cut_of(crowd: int, pace_per_s: float) -> float:
-    """The share of the pace that a refusal takes off.
-
-    Args:
-        crowd: other refusals within the last second.
-        pace_per_s: requests a second.
-    """
-    return min(Pace.CUT + crowd / max(pace_per_s, 1.0), Pace.LARGEST_CUT)
-
-
-def regain_per_s(quiet_s: float, refused_share: float) -> float:
-    """The share of the cap that is regained each second.
-
-    Args:
-        quiet_s: since the last refusal.
-        refused_share: the refused part of recent calls.
-    """
-    brisk = Pace.BRISK * (1 - refused_share / Pace.BEARABLE)
-    return max(brisk, Pace.REGAIN) + Pace.HASTE * max(0.0, quiet_s - Pace.CAUTIOUS_S) ** 2
-
-
-def why_slow(refusals: Counter[str]) -> str:
-    """Why a pace is below its cap, in words."""
-    if not refusals:
-        return "an earlier run was told that calls come too often"
-    said = [
-        f"said {_times(n)} that calls come too often" if what == TOO_OFTEN else f"answered {what} {_times(n)}"
-        for what, n in refusals.most_common()
-    ]
-    return f"the service {' and '.join(said)}"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n:,} times"
 
 
 def places_in_line(rate_per_s: float, begin_s: float) -> int:

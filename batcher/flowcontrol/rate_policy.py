@@ -5,7 +5,47 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 
-from batcher.flowcontrol.pacer import TOO_OFTEN, cut_of, regain_per_s
+TOO_OFTEN = "too often"
+"""What the service says to a call that comes too soon after others."""
+
+
+# -- the policy ------------------------------------------------------------------------------------------
+
+
+def cut_of(crowd: int, pace_per_s: float) -> float:
+    """The share of the pace that a refusal takes off.
+
+    Args:
+        crowd: other refusals within the last second.
+        pace_per_s: requests a second.
+    """
+    return min(Pace.CUT + crowd / max(pace_per_s, 1.0), Pace.LARGEST_CUT)
+
+
+def regain_per_s(quiet_s: float, refused_share: float) -> float:
+    """The share of the cap that is regained each second.
+
+    Args:
+        quiet_s: since the last refusal.
+        refused_share: the refused part of recent calls.
+    """
+    brisk = Pace.BRISK * (1 - refused_share / Pace.BEARABLE)
+    return max(brisk, Pace.REGAIN) + Pace.HASTE * max(0.0, quiet_s - Pace.CAUTIOUS_S) ** 2
+
+
+def why_slow(refusals: Counter[str]) -> str:
+    """Why a pace is below its cap, in words."""
+    if not refusals:
+        return "an earlier run was told that calls come too often"
+    said = [
+        f"said {_times(n)} that calls come too often" if what == TOO_OFTEN else f"answered {what} {_times(n)}"
+        for what, n in refusals.most_common()
+    ]
+    return f"the service {' and '.join(said)}"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n:,} times"
 
 
 class Pace:
@@ -90,3 +130,7 @@ class Pace:
     @property
     def _recent_calls(self) -> float:
         return max(self._share * self.cap_per_s, 1.0) * self.MEMORY_S
+
+
+SLOWED = 0.995
+"""Of the cap: a pace below it is called slow."""

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batcher.ledger.schema import IS_CLAIMED, IS_TROUBLED
+from batcher.ledger.schema import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
 from batcher.ledger.sqlite.verify import looking_into
 from batcher.model.audit import Case, CaseKind, Counted
+from batcher.model.records import doubt_reason, may_be_unseen
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
@@ -36,7 +37,7 @@ _CASES: dict[CaseKind, str] = {
         "SELECT submission_id, task_id FROM callbacks WHERE effect = 'double' ORDER BY id LIMIT ?"
     ),
     CaseKind.POSSIBLY_TWICE: (
-        "SELECT id, NULL FROM submissions WHERE state = 'submitted' AND doubted ORDER BY id LIMIT ?"
+        f"SELECT id, NULL FROM submissions WHERE {IS_POSSIBLY_TWICE} ORDER BY id LIMIT ?"  # noqa: S608
     ),
     CaseKind.IN_DOUBT: (
         f"SELECT id, NULL FROM submissions WHERE state = 'in_doubt' AND {IS_TROUBLED} "  # noqa: S608
@@ -61,8 +62,8 @@ SELECT s.file_id, p.vendor, t.task_id, t.status, t.message, t.request_id FROM su
 JOIN parameters AS p ON p.id = s.parameters_id LEFT JOIN tasks AS t ON t.submission_id = s.id WHERE s.id = ?
 """
 _CASE_ATTEMPTS = """
-SELECT coalesce(vendor_request_id, request_id), task_id, message FROM attempts WHERE submission_id = ?
-ORDER BY number LIMIT ?
+SELECT coalesce(vendor_request_id, request_id), task_id, message, outcome, decision, code FROM attempts
+WHERE submission_id = ? ORDER BY number LIMIT ?
 """
 
 
@@ -103,7 +104,7 @@ def _counted(connection: sqlite3.Connection, cases: int) -> Counted:
         tallied={State(state): n for state, n in all_of(_TALLIED)},
         tasks_tallied={TaskState(state): n for state, n in all_of(_TASKS_TALLIED)},
         cases={
-            **{kind: tuple(_cases(connection, query, cases)) for kind, query in _CASES.items()},
+            **{kind: tuple(_cases(connection, kind, cases)) for kind in _CASES},
             CaseKind.STRANGER: tuple(
                 Case(FileId(file_id) if file_id else None, _vendor(vendor), TaskId(task_id), (), None)
                 for file_id, vendor, task_id in connection.execute(_STRANGERS, (cases,))
@@ -112,13 +113,24 @@ def _counted(connection: sqlite3.Connection, cases: int) -> Counted:
     )
 
 
-def _cases(connection: sqlite3.Connection, query: str, most: int) -> Iterator[Case]:
-    for id_, named in connection.execute(query, (most,)).fetchall():
+_DOUBTS = (CaseKind.POSSIBLY_TWICE, CaseKind.IN_DOUBT, CaseKind.UNNAMED)
+"""Kinds of which our reason for the doubt is told, and not what the service said."""
+
+
+def _cases(connection: sqlite3.Connection, kind: CaseKind, most: int) -> Iterator[Case]:
+    for id_, named in connection.execute(_CASES[kind], (most,)).fetchall():
         file_id, vendor, task_id, status, message, polled = connection.execute(_CASE, (id_,)).fetchone()
         made = connection.execute(_CASE_ATTEMPTS, (id_, _MOST_ATTEMPTS)).fetchall()
-        of_attempts = [request_id for request_id, _, _ in made if request_id]
-        own = next((one for _, one, _ in made if one), None)
-        said = [text for _, _, text in made if text][-1:]
+        of_attempts = [request_id for request_id, *_ in made if request_id]
+        own = next((one for _, one, *_ in made if one), None)
+        said = [text for _, _, text, *_ in made if text][-1:]
+        if kind in _DOUBTS:
+            lost = [
+                doubt_reason(outcome, code, text)
+                for _, _, text, outcome, decision, code in made
+                if may_be_unseen(outcome, decision, code)
+            ]
+            status, said = None, lost[-1:] or said
         yield Case(
             FileId(file_id),
             _vendor(vendor),

@@ -34,8 +34,8 @@ def binding_problem(
     if bound[0] == app_id:
         return (
             f"it belongs to {_ENDPOINTS[bound[1]]}, and the endpoint in use (BATCHER_ENDPOINT) is "
-            f"{'' if place is EndpointKind.ZEGO else 'not '}of the ZEGO cloud; rehearsed submissions must not count "
-            "as real ones. Use an endpoint of the kind it belongs to, or another --ledger"
+            f"{'' if place is EndpointKind.ZEGO else 'not '}of the ZEGO cloud; rehearsed submissions must "
+            "not count as real ones. Use an endpoint of the kind it belongs to, or another --ledger"
         )
     also = "" if place in (None, bound[1]) else f", and to {_ENDPOINTS[bound[1]]}, which this endpoint is not"
     return (

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from batcher.ledger.schema import (
+    IS_POSSIBLY_TWICE,
     IS_TROUBLED,
     NO_RUN,
     attempts,
@@ -42,6 +43,7 @@ from batcher.ledger.sqlite.connection import (
 )
 from batcher.ledger.sqlite.lock import take_lock
 from batcher.model.records import (
+    AskedFor,
     Attempt,
     InvalidRowRecord,
     LoadRecord,
@@ -381,6 +383,44 @@ class LedgerReader:
             .where(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
         )
         return int((await self._rows(query))[0][0])
+
+    async def count_possibly_twice(self) -> int:
+        """How many submissions have a task id although an earlier attempt may have been accepted as well."""
+        query = select(func.count()).select_from(submissions).where(text(IS_POSSIBLY_TWICE))
+        return int((await self._rows(query))[0][0])
+
+    async def newest_submission(self) -> int:
+        """The id of the newest submission; 0 when there is none."""
+        return int((await self._rows(select(func.coalesce(func.max(submissions.c.id), 0))))[0][0])
+
+    async def asked_for_open(self, groups: int) -> AskedFor:
+        """What the open submissions ask for, the largest groups first."""
+        return await self._asked_for(submissions.c.state == State.PENDING, groups)
+
+    async def asked_for_since(self, after_id: int, groups: int) -> AskedFor:
+        """What the submissions after a given one ask for, the largest groups first."""
+        return await self._asked_for(submissions.c.id > after_id, groups)
+
+    async def _asked_for(self, which: ColumnElement[bool], groups: int) -> AskedFor:
+        number = func.count().label("n")
+        counted = (
+            select(submissions.c.parameters_id, number).where(which).group_by(submissions.c.parameters_id)
+        ).subquery()
+        query = (
+            select(
+                parameters,
+                counted.c.n,
+                func.sum(counted.c.n).over().label("total"),
+                func.count().over().label("sets"),
+            )
+            .join_from(counted, parameters, parameters.c.id == counted.c.parameters_id)
+            .order_by(counted.c.n.desc(), parameters.c.id)
+            .limit(groups)
+        )
+        rows = await self._rows(query)
+        if not rows:
+            return AskedFor()
+        return AskedFor(tuple((_parameters(row), row.n) for row in rows), rows[0].total, rows[0].sets)
 
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
         """Under which parameters recordings are in the ledger already; unknown ones are left out."""

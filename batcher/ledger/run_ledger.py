@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.errors import BindingError
+from batcher.errors import BindingError, SettingsError
 from batcher.ledger import prune
 from batcher.ledger.attempts import Begin, Moving, Settle, begin, insert_run, move, settle, update_run
 from batcher.ledger.binding import binding_problem, proves_account
@@ -198,7 +198,12 @@ class RunLedger(LedgerReader):
         """Put settled submissions back in the queue with fresh budgets; returns how many.
 
         Cut short, it has moved some, and the same call moves the others.
+
+        Raises:
+            SettingsError: no submission can have such a code.
         """
+        if wrong := [code for code in codes if not -(2**63) <= code < 2**63]:
+            raise SettingsError(f"code {wrong[0]}: return codes have at most 64 bits")
         allowed = [state for state in states if state in SETTLED and State.PENDING in MOVES[state]]
         chosen: ColumnElement[bool] = submissions.c.state.in_(allowed)
         if codes:

@@ -44,6 +44,9 @@ because it is cheap: the condition is asked of every row that is loaded."""
 IS_UNTRACKED = "state = 'submitted' AND NOT tracked"
 """The condition of an index: what has a task id, and nobody has asked yet what became of it."""
 
+IS_POSSIBLY_TWICE = "doubted AND state = 'submitted'"
+"""The condition of an index: it has a task id, and an earlier attempt may have been accepted as well."""
+
 IS_CLAIMED = "claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL"
 """The condition of an index: a callback said that the task has ended, and no poll has said so yet."""
 
@@ -207,6 +210,11 @@ submissions = Table(
         "submissions_untracked",
         "id",
         sqlite_where=text(IS_UNTRACKED),
+    ),
+    Index(
+        "submissions_possibly_twice",
+        "id",
+        sqlite_where=text(IS_POSSIBLY_TWICE),
     ),
 )
 """``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the

@@ -5,7 +5,7 @@ Used once per manifest, before its first row; the same for every format. Never l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,6 +50,10 @@ _NAMES = {
     "exttimeoffsetset": KnownColumn.OFFSETS,
     "exttimeoffsetset[]": KnownColumn.OFFSETS,
 }
+SHORT = 5
+"""A known name of fewer letters is misspelt by one letter only: ``time`` is no misspelt ``type``."""
+FAR = 3
+"""Letters: words that differ in so many have nothing to do with each other."""
 _IGNORED = str.maketrans("", "", " \t\u00a0\u3000\r\n_-\"'=\ufeff")
 
 
@@ -122,6 +126,33 @@ def no_file_id(names: Sequence[str]) -> str:
             "Put a first line that names the columns, file_id among them"
         )
     return f"no column is named file_id; there are {listed}. Name the one that holds the file ids file_id"
+
+
+def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Columns of a manifest's own that may be misspelt, each with the column that it may stand for."""
+    found = []
+    for name in names:
+        word = name.translate(_IGNORED).lower()
+        near = min(_NAMES, key=lambda known: _letters_apart(word, known))
+        if 0 < _letters_apart(word, near) <= (1 if len(near) < SHORT else 2):
+            found.append((name, _NAMES[near].value))
+    return found
+
+
+def _letters_apart(one: str, other: str) -> int:
+    """How many letters differ: put in, left out, changed, or changed about with the next one."""
+    if abs(len(one) - len(other)) > FAR:
+        return FAR
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, there in enumerate(other, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != there))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == there:
+                best = min(best, earlier[j - 2] + 1)
+            row.append(best)
+    return min(row[-1], FAR)
 
 
 def told_apart(names: Sequence[str]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ MAX_DIGITS = 15
 _VENDORS = {"tencent": Vendor.TENCENT, "huawei": Vendor.HUAWEI, "hw": Vendor.HUAWEI}
 _TYPES = {kind.lower(): kind for kind in SnapshotType}
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_SEPARATORS = re.compile(rf"[;|\r\n{BLANKS}]+")
+_SEPARATORS = re.compile(rf"[;,|\r\n{BLANKS}]+")
 
 
 class GivenParameters(NamedTuple):
@@ -134,7 +134,7 @@ def _offsets_given(given: GivenParameters, defaults: GivenParameters) -> str:
 
 def _is_empty(text: str) -> bool:
     """Whether a text holds nothing, or a list of nothing."""
-    return not text.strip("[];|\r\n" + BLANKS)
+    return not text.strip("[];,|\r\n" + BLANKS)
 
 
 def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
@@ -202,7 +202,7 @@ class _Literal(str):
 
 
 def offsets_of(text: str) -> tuple[str, ...]:
-    """Read times in seconds, separated by ``;``, ``|`` or blanks, or a JSON array; order and repeats kept."""
+    """Read times in seconds, separated by ``;,|`` or blanks, or a JSON array; order and repeats are kept."""
     if not text.startswith("["):
         return tuple(number_of(part) for part in _SEPARATORS.split(text) if part)
     try:

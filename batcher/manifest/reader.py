@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from batcher.errors import ManifestError
+from batcher.manifest.columns import near_misses
+from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import Delimited
 from batcher.manifest.formats.detect import ManifestFormat, format_of, name_says, unpacked
 from batcher.manifest.formats.id_list import Listing
@@ -25,6 +27,11 @@ from batcher.manifest.sources.local import Source, open_local
 from batcher.manifest.sources.remote import is_url, local_path, open_remote, redacted
 from batcher.manifest.text.lines import HEAD_BYTES, Text
 from batcher.model.submission import CountedBy, InvalidRow, Row
+
+COLUMNS_LOOKED_AT = 200
+"""Of a manifest's own columns, so many are looked at for misspelt names."""
+FIRST_MISSES = 5
+"""So many of those are named."""
 
 
 class Manifest:
@@ -56,6 +63,18 @@ class Manifest:
     def passed_over(self) -> Mapping[str, int]:
         """What was met so far that is no row and no fault, by name, with how many of it."""
         return self._table.passed_over
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should hear of its columns."""
+        misses = near_misses(self.columns[:COLUMNS_LOOKED_AT])
+        lines = [
+            f"{self.source}: the column {shown(name)} has no effect; if {known} is meant, correct its name"
+            for name, known in misses[:FIRST_MISSES]
+        ]
+        if (more := len(misses) - FIRST_MISSES) > 0:
+            lines.append(f"{self.source}: {more:,} more columns are named almost like one that has an effect")
+        return lines
 
     @property
     def again(self) -> bool:

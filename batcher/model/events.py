@@ -22,11 +22,13 @@ class RunStarted:
     run: int
     rate_per_s: float
     to_send: int
+    asked: tuple[str, ...] = ()
+    """What it will ask for, in words."""
 
     @property
     def words(self) -> str:
-        """Nothing: a person sees that by the figures."""
-        return ""
+        """What it will ask for."""
+        return "\n".join(self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,23 @@ class Halted:
 
     event: ClassVar[str] = "halted"
     reason: str
+
+    @property
+    def words(self) -> str:
+        """Nothing: the closing summary begins with it."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class DefectMet:
+    """An exception that nothing expects has stopped the run."""
+
+    event: ClassVar[str] = "defect"
+    error: str
+    place: str
+    """File and line."""
+    exception: str
+    """The traceback: it may hold anything, and is only for people who ask for it."""
 
     @property
     def words(self) -> str:
@@ -202,6 +221,7 @@ Event = (
     | OutageBegan
     | OutageOver
     | Halted
+    | DefectMet
     | NotSubmitted
     | Rejected
     | PassedOver

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from batcher.model.outcome import Decision
 from batcher.model.submission import (
     CountedBy,
     FileId,
@@ -40,6 +41,18 @@ class Tally:
     code: int | None
     run_id: RunId | None
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """Submissions by what they ask for."""
+
+    groups: tuple[tuple[Parameters, int], ...] = ()
+    """The largest groups of equal parameters, with how many each has."""
+    n: int = 0
+    """All submissions, also those of other groups."""
+    sets: int = 0
+    """All groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,22 @@ class InvalidRowRecord:
     def place(self) -> str:
         """Where it stands, in words."""
         return self.counted_by.place(self.source, self.line)
+
+
+def may_be_unseen(outcome: str | None, decision: str | None, code: int | None) -> bool:
+    """Whether the service may have accepted an attempt under a task id that we do not know."""
+    if outcome is None:  # on the wire, or its run was killed
+        return True
+    return decision == Decision.IN_DOUBT and code in (None, 0)
+
+
+def doubt_reason(outcome: str | None, code: int | None, message: str | None) -> str:
+    """Why it is not known what became of an attempt, in our words."""
+    if outcome is None:
+        return "its run ended before an answer was recorded"
+    if code == 0:
+        return "accepted (code 0), but the answer held no task id that can be read"
+    return message or "no answer came that can be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +251,20 @@ class Record:
             *(attempt for attempt in self.attempts if attempt.task_id),
             *sorted(left, key=lambda attempt: attempt.sent_at or attempt.begun_at)[:1],
             *sorted(answered, key=lambda attempt: attempt.answered_at or attempt.begun_at)[-1:],
-            *self._lost[-1:],
+            *self._lost,
         ]
         return [attempt for attempt in self.attempts if attempt.begun_at < before and attempt not in kept]
 
     @property
     def _lost(self) -> list[Attempt]:
-        return [one for one in self.attempts if one.decision == "in_doubt" or one.outcome is None]
+        return [one for one in self.attempts if may_be_unseen(one.outcome, one.decision, one.code)]
+
+    @property
+    def possibly_twice(self) -> int:
+        """How many earlier attempts may have been accepted beside the one that was; 0 unless submitted."""
+        if self.state is not State.SUBMITTED or not self.doubted:
+            return 0
+        return max(1, len(self._lost))  # attempts of which only the number was kept are not counted
 
     @property
     def telling(self) -> Attempt | None:
@@ -241,10 +277,8 @@ class Record:
     @property
     def why_in_doubt(self) -> str | None:
         """Why the last attempt without a definite answer had none."""
-        lost = self._lost
-        if not lost:
-            return None
-        return lost[-1].message or "its run ended before an answer was recorded"
+        lost = self._lost[-1:]
+        return doubt_reason(lost[0].outcome, lost[0].code, lost[0].message) if lost else None
 
     @property
     def task_id(self) -> TaskId | None:

@@ -76,6 +76,8 @@ class Summary:
     """How long the run was allowed to last; None when it had no end."""
     doubtful: int = 0
     """Still to send, and perhaps accepted already: their answer was lost."""
+    possibly_twice: int = 0
+    """Submitted, and an earlier attempt may have been accepted as well."""
     in_doubt: tuple[Record, ...] = ()
     """The first of those in doubt, and of those to be sent again for it."""
     manifests: tuple[str, ...] = ()
@@ -91,6 +93,8 @@ class Summary:
     """The endpoint did not answer when the run ended."""
     cut_off: tuple[str, ...] = ()
     """Manifests that had not come when the run's time was over."""
+    unusable: bool = False
+    """A manifest turned out unusable on the way."""
     warnings: tuple[str, ...] = field(default=())
     tracking: TrackingSummary | None = None
     """What has become of the tasks; None when the run did not follow them."""
@@ -99,7 +103,7 @@ class Summary:
     def hindered(self) -> bool:
         """Whether work is left that the run could not get at; else it is left on purpose."""
         unheard = self.tracking is not None and self.tracking.outage is not None
-        return self.outage is not None or bool(self.cut_off) or unheard
+        return self.outage is not None or bool(self.cut_off) or self.unusable or unheard
 
     @property
     def only_tasks_left(self) -> bool:
@@ -152,6 +156,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "codes": {str(code): n for code, n in summary.now.codes.items()},
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
+        "possibly_twice": summary.possibly_twice,
         "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
         if summary.outage
         else None,
@@ -197,6 +202,9 @@ def _counts(summary: Summary) -> list[str]:
         here = summary.this_run.by_state[state]
         of_run = f"   {here:,} in this run" if state is not State.PENDING and here != n else ""
         lines.append(f"  {label:<15}{n:>{widest},}{of_run}")
+        if state is State.SUBMITTED and summary.possibly_twice:
+            of = "of these; an earlier attempt may have been accepted as well"
+            lines.append(f"  {'possibly twice':<15}{summary.possibly_twice:>{widest},}   {of}")
     if summary.invalid_rows.total:
         lines.append(f"  {'invalid rows':<15}{summary.invalid_rows.total:>{widest},}   never sent")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,9 @@ from batcher.manifest import (
 )
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
+from batcher.model.records import AskedFor
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row
+from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
 
 RESUBMITTED_SHARE = 0.1
@@ -191,7 +194,9 @@ class Preparation:
             prepared.let_go()
 
     def _judged(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> Prepared:
-        warnings = [] if self._how.trust_ids else _judge_ids(manifest, head)
+        warnings = (
+            manifest.warnings if self._how.trust_ids else [*manifest.warnings, *_judge_ids(manifest, head)]
+        )
         path = _lasting(name)
         return Prepared(
             manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, name, path)
@@ -230,8 +235,18 @@ class KnownSubmissions(Protocol):
         """Under which parameters recordings are in it already."""
 
 
-async def refuse_resubmission(ledger: KnownSubmissions, prepared: Prepared) -> None:
+async def refuse_resubmission(
+    ledger: KnownSubmissions, prepared: Prepared, *, allowed: bool = False
+) -> Brought:
     """Refuse a manifest that would buy again what is in the ledger under other parameters.
+
+    Args:
+        ledger: what is known.
+        prepared: the manifest.
+        allowed: it is meant.
+
+    Returns:
+        What it brings.
 
     Raises:
         ManifestError: more than a tenth of its first recordings are.
@@ -239,33 +254,37 @@ async def refuse_resubmission(ledger: KnownSubmissions, prepared: Prepared) -> N
     head = await in_thread(prepared.first_rows)
     rows = [row for row in head if isinstance(row, Row)]
     known = await ledger.asked_before(row.file_id for row in rows)
+    new = {(row.file_id, row.parameters) for row in rows if row.parameters not in known.get(row.file_id, ())}
+    brought = Brought(
+        prepared.manifest.source,
+        asked_for(Counter(parameters for _, parameters in new)),
+        whole=len(head) < HEAD_ROWS,
+    )
     changed = {
         row.file_id: row for row in rows if row.file_id in known and row.parameters not in known[row.file_id]
     }
     recordings = {row.file_id for row in rows}
-    if len(changed) <= RESUBMITTED_SHARE * len(recordings):
-        return
+    if allowed or len(changed) <= RESUBMITTED_SHARE * len(recordings):
+        return brought
     example, counted_by = next(iter(changed.values())), prepared.manifest.counted_by
     raise ManifestError(
         f"{prepared.manifest.source}: {len(changed)} of the first {len(recordings)} recordings are in the "
         f"ledger already, asked for under other parameters, and would be paid for again. For example "
-        f"{counted_by.numbered(example.line)}, {example.file_id}: now {_words(example)}. If a changed "
-        "--definition, --interval, --offset or --type was not meant, undo it; if new pictures are wanted, "
-        "add --allow-resubmit"
+        f"{counted_by.numbered(example.line)}, {example.file_id}: now {asked_words(example.parameters)}. If "
+        "a changed --definition, --interval, --offset or --type was not meant, undo it; if new pictures are "
+        "wanted, add --allow-resubmit"
     )
 
 
 async def refuse_resubmissions(
     ledger: KnownSubmissions, prepared: Sequence[Prepared], how: ReadOptions
-) -> None:
-    """Refuse what would be bought again, unless that is meant.
+) -> tuple[Brought, ...]:
+    """Refuse what would be bought again, unless that is meant; returns what each manifest brings.
 
     Raises:
         ManifestError: a manifest would.
     """
-    if not how.allow_resubmit:
-        for one in prepared:
-            await refuse_resubmission(ledger, one)
+    return tuple([await refuse_resubmission(ledger, one, allowed=how.allow_resubmit) for one in prepared])
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
@@ -276,10 +295,11 @@ def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
     return [said] if judged.verdict is Verdict.WARN else []
 
 
-def _words(row: Row) -> str:
-    asked = row.parameters
-    parts = [asked.vendor.value, asked.type.value]
-    parts += [f"definition {asked.definition}"] if asked.definition else []
-    parts += [f"interval {asked.interval}"] if asked.interval else []
-    parts += [f"offsets {';'.join(asked.offsets)}"] if asked.offsets else []
-    return ", ".join(parts)
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the first rows of a manifest bring that the ledger lacks."""
+
+    source: str
+    asked: AskedFor
+    whole: bool
+    """These are all of its rows."""

@@ -16,26 +16,33 @@ from datetime import UTC, datetime, timedelta
 from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
+from batcher.config.settings import shown_value
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, why_unshared, window_for
 from batcher.flowcontrol.pacer import MARGIN, Pacer
 from batcher.ledger import RunLedger
+from batcher.manifest import HEAD_ROWS
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
-from batcher.model.records import Run
+from batcher.model.records import AskedFor, Run
+from batcher.report.asked import FIRST_GROUPS, asked_text
 from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
+from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
-from batcher.submit.manifest_checks import CutOff, Prepared, refuse_resubmissions
+from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
 from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
 SPARE_CONNECTIONS = 4
 """Beyond those of the requests under way: for probes."""
+
+FIRST_MANIFESTS = 5
+"""Of so many it is said what they bring."""
 
 MAX_RATE_PER_S = 1_000_000
 MAX_CONCURRENCY = 10_000
@@ -100,6 +107,7 @@ class ReadyRun:
             ),
             meanings={code: meaning(code) for code in now.codes},
             doubtful=await ledger.count_doubtful(),
+            possibly_twice=await ledger.count_possibly_twice(),
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
             manifests=tuple(one.manifest.source for one in self._prepared),
             unfinished=tuple(dict.fromkeys([*await ledger.unfinished_sources(), *ending.cut_off])),
@@ -107,6 +115,7 @@ class ReadyRun:
             unrecorded=unrecorded(ending),
             outage=ending.outage,
             cut_off=ending.cut_off,
+            unusable=ending.unusable,
             warnings=(*(text for one in self._prepared for text in one.warnings), *self.warnings),
         )
 
@@ -142,10 +151,11 @@ async def ready_run(
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerError: it cannot be used, or there is no room beside it.
     """
-    await refuse_resubmissions(ledger, prepared, how or ReadOptions())
+    brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
     key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
     warnings = [*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key)]
+    left = await ledger.asked_for_open(FIRST_GROUPS)
     told, last = await ledger.last_told_run(), await ledger.last_run()
     newest_load = await ledger.newest_load()
     async with ZegoClient(
@@ -165,6 +175,7 @@ async def ready_run(
             settled=settled,
             window=window,
             cut_off=cut_off,
+            asked=tuple(asked_lines(left, brought)),
         )
         yield ReadyRun(runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, newest_load)
 
@@ -195,6 +206,18 @@ def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
     return last.pace_per_s * (1 + MARGIN) / last.rate_per_s, max(ago_s, 0.0)
 
 
+def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
+    """What a run will ask for, in words: what is left in the ledger, and what manifests bring."""
+    lines = [asked_text("Left to send", left)]
+    for one in brought[:FIRST_MANIFESTS]:
+        first = "" if one.whole else f"the first {HEAD_ROWS:,} rows of "
+        name = "stdin" if one.source == "-" else one.source
+        lines.append(asked_text(f"New in {first}{name}", one.asked))
+    if len(others := brought[FIRST_MANIFESTS:]) > 0:
+        lines.append(f"New in {count(len(others), 'other manifest')}: {sum(one.asked.n for one in others):,}")
+    return [line for line in lines if line]
+
+
 def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> ServiceAccess:
     """Whom a run calls, once everything about it and how it goes is found usable.
 
@@ -211,7 +234,7 @@ def usable_service(account: Account, endpoint: str, timeout_s: float, settings: 
     try:
         endpoint = endpoint_of(endpoint)
     except ValueError as exc:
-        problems.append(f"endpoint {endpoint}: {exc}")
+        problems.append(f"endpoint{shown_value(endpoint)}: {exc}")
     if not 0 < timeout_s < math.inf:
         problems.append(f"timeout_s {timeout_s}: give a number of seconds")
     if problems:

@@ -11,19 +11,20 @@ import asyncio
 import contextlib
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from batcher.errors import LedgerError, ManifestError
-from batcher.exit_codes import _PRECEDENCE, TIME_OVER, ExitCode, defect
+from batcher.exit_codes import PRECEDENCE, TIME_OVER, ExitCode, defect, line_of
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S, CurrentRate
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
 from batcher.ledger import RunLedger
-from batcher.model.events import Halted, OnEvent, PaceChanged, RunStarted, ignore_event
+from batcher.model.events import DefectMet, Halted, OnEvent, PaceChanged, RunStarted, ignore_event
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, InDoubtPolicy, RunId, State
@@ -80,6 +81,8 @@ class Ending:
     """The endpoint did not answer when the run ended: that is why work is left."""
     cut_off: tuple[str, ...] = ()
     """Manifests that the run waited for until its time was over, and that had not come by then."""
+    unusable: bool = False
+    """A manifest turned out unusable on the way, whatever else ended the run."""
 
 
 class Runner:
@@ -96,6 +99,7 @@ class Runner:
         settled: called with every settlement once it is judged, for whoever counts.
         window: when the run has to end; when not given it opens as the run begins, as the settings say.
         cut_off: the manifests had not come when the window was over: what came is loaded, nothing is sent.
+        asked: what it will ask for, in words.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Runner:
         settled: Callable[[Settlement], None] | None = None,
         window: Deadline | None = None,
         cut_off: CutOff | None = None,
+        asked: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -123,6 +128,7 @@ class Runner:
         self._settled = settled
         self._window = window
         self._late = cut_off
+        self._asked = asked
         self._clock = clock
         self._rng = rng or random.Random()
         self._pacer = pacer or Pacer(settings.rate_per_s, clock)
@@ -165,7 +171,7 @@ class Runner:
         await self._claims.open(loading=bool(self._prepared))
         tallies = await self._ledger.tallies()
         to_send = sum(tally.n for tally in tallies if tally.state is State.PENDING)
-        self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send))
+        self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send, self._asked))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
         window = self._window or Deadline(self._settings.lasts_s, self._settings.until, self._clock)
@@ -280,7 +286,7 @@ class Runner:
         except LedgerError as exc:
             self._stop(ExitCode.LEDGER, str(exc))
         except Exception as exc:
-            self._stop(ExitCode.HALTED, defect(exc))
+            self._met_defect(exc)
         finally:
             self._claims.loading_ended()
 
@@ -311,11 +317,16 @@ class Runner:
             if self._loading is not None:
                 self._loading.cancel()
         except Exception as exc:
-            self._stop(ExitCode.HALTED, defect(exc))
+            self._met_defect(exc)
+
+    def _met_defect(self, exc: Exception) -> None:
+        """Stop the run for an exception that nothing expects."""
+        self._tell(DefectMet(type(exc).__name__, line_of(exc), "".join(traceback.format_exception(exc))))
+        self._stop(ExitCode.DEFECT, defect(exc))
 
     def _stop(self, code: ExitCode, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
-        if code is ExitCode.HALTED and code not in self._stops:
+        if code in (ExitCode.HALTED, ExitCode.DEFECT) and code not in self._stops:
             self._tell(Halted(reason))
         self._stops.setdefault(code, reason)
         self._claims.close()
@@ -357,21 +368,31 @@ class Runner:
             self._clock() - self._started_at,
             tuple(self._standing.unrecorded),
             cut_off=self._late.sources if self._late else (),
+            unusable=ExitCode.USAGE in self._stops,
         )
         outage = self._governor.outage
-        for code in _PRECEDENCE:
-            if code in self._stops:
-                reason = self._stops[code]
-                if outage is None or code not in (ExitCode.SIGINT, ExitCode.SIGTERM):
-                    return replace(ending, exit=code, reason=reason)
-                left = None
-                with contextlib.suppress(LedgerError):  # whoever still has to record meets it, too
-                    left = _left(await self._ledger.tallies())
-                return replace(ending, exit=code, reason=_in_outage(reason, outage, left), outage=outage)
-        code, reason = await self._outcome()
-        return replace(
-            ending, exit=code, reason=reason, outage=outage if code is ExitCode.WORK_LEFT else None
-        )
+        stopped = next((code for code in PRECEDENCE if code in self._stops), None)
+        if stopped is None:
+            code, reason = await self._outcome()
+            outage = outage if code is ExitCode.WORK_LEFT else None
+            return replace(ending, exit=code, reason=reason, outage=outage)
+        reason = self._stops[stopped]
+        if stopped is ExitCode.USAGE and (early := self._ended_early):
+            if left := _left(await self._ledger.tallies()):
+                reason = f"{early}, {left:,} left to send; {reason}"
+                return replace(ending, exit=ExitCode.WORK_LEFT, reason=reason)
+        elif outage is not None and stopped in (ExitCode.SIGINT, ExitCode.SIGTERM):
+            to_send = None
+            with contextlib.suppress(LedgerError):  # whoever still has to record meets it, too
+                to_send = _left(await self._ledger.tallies())
+            return replace(ending, exit=stopped, reason=_in_outage(reason, outage, to_send), outage=outage)
+        return replace(ending, exit=stopped, reason=reason)
+
+    @property
+    def _ended_early(self) -> str | None:
+        """Why the run leaves work undone on purpose; None when it does not."""
+        limit = f"stopped at the limit of {self._settings.limit}" if self._claims.limit_reached else None
+        return self._stopped_early or limit
 
     async def _outcome(self) -> tuple[ExitCode, str]:
         """How a run ends that nothing has stopped."""
@@ -382,11 +403,7 @@ class Runner:
                 f"{self._late.reason}, {left:,} left to send; see what holds it up. The next run goes on"
             )
         if left:
-            why = self._stopped_early or (
-                f"stopped at the limit of {self._settings.limit}"
-                if self._claims.limit_reached
-                else "submissions came into the queue as the run ended"
-            )
+            why = self._ended_early or "submissions came into the queue as the run ended"
             if outage := self._governor.outage:
                 return ExitCode.WORK_LEFT, _in_outage(why, outage, left)
             return ExitCode.WORK_LEFT, f"{why}, {left:,} left to send"

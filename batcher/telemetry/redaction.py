@@ -113,4 +113,5 @@ class Redaction:
 def _spellings(secret: str) -> set[str]:
     """A value as it stands in texts: itself, escaped in a URL, escaped in quotes."""
     in_quotes = secret.encode("unicode_escape").decode("ascii")
-    return {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), in_quotes}
+    raw = secret.encode("utf-8", "surrogatepass")  # a variable may hold bytes of any kind
+    return {secret, quote(raw, safe=""), quote_plus(raw), quote(raw), in_quotes}

@@ -6,12 +6,25 @@ from datetime import datetime
 from typing import NamedTuple
 
 from batcher.flowcontrol.outage import Finding, classify
-from batcher.flowcontrol.retry_policy import CodeKind, Jitter, kind_of
+from batcher.flowcontrol.retry_policy import UNKNOWN_TRIES, CodeKind, Jitter, kind_of
 from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.task import TaskReport, TaskState
-from batcher.track.tracker import _judge_refusal
 from batcher.zego.codes import meaning
+
+REFUSED_TIMES = 10
+"""A task whose polls were refused or not answered this often in a row is given up, if others were answered
+meanwhile."""
+
+DENIED_TIMES = 1 + UNKNOWN_TRIES
+"""The same for codes 3, 5 and 7, which mean the account; the first time the rate may have been meant."""
+
+REFUSED_WAIT_S = 5.0
+"""Up to so long, growing, a task waits after refusals even if it would be due sooner."""
+
+
+_DENIALS = (Finding.CREDENTIALS, Finding.PERMISSION)
+
 
 FIRST_WAIT_S = 2.0
 """How long after it was submitted a task is first asked about."""
@@ -180,3 +193,19 @@ def _ms(at: datetime | None) -> int | None:
 def _long(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:g} h" if hours >= 1 else f"{seconds:g} s"
+
+
+def _judge_refusal(
+    outcome: NotReported, polled: Polled, age_s: float, give_up_s: float, missed: Missed, jitter: Jitter
+) -> Polled:
+    """Judge a poll that was refused or not answered: put the task off, or give it up if this goes on."""
+    most = DENIED_TIMES if classify(outcome) in _DENIALS else REFUSED_TIMES
+    if missed.refused >= BELIEVED_TIMES and (missed.in_a_row >= most or age_s >= give_up_s):
+        polled = _with_words(polled, outcome)
+        why = f"polls of this task were refused {missed.in_a_row} times while others were answered"
+        why = f"{why}: {polled.message}"
+        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+    growing_s = min(REFUSED_WAIT_S, FIRST_WAIT_S * GROWTH ** min(missed.in_a_row, 60))
+    asked_s = getattr(outcome, "retry_after_s", None) or 0.0
+    soonest_ms = polled.at_ms + int(max(growing_s - jitter(growing_s * SPREAD), asked_s) * 1000)
+    return polled._replace(due_at_ms=max(polled.due_at_ms or 0, soonest_ms), answered=False)

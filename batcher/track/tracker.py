@@ -24,39 +24,26 @@ from typing import Protocol
 from batcher.errors import LedgerError
 from batcher.exit_codes import TIME_OVER, ExitCode, defect
 from batcher.flowcontrol.deadline import Deadline, ElapsedTime
-from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
+from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S
-from batcher.flowcontrol.retry_policy import UNKNOWN_TRIES, Jitter
-from batcher.ledger.tasks import Followed, Polled
+from batcher.ledger.tasks import Followed
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, NotReported, NotSent, Outage
 from batcher.model.submission import SubmissionId, TaskId, Vendor
-from batcher.model.task import TaskReport, TaskState
+from batcher.model.task import TaskReport
 from batcher.track.poll_policy import (
     BELIEVED_AFTER_S,
-    BELIEVED_TIMES,
-    FIRST_WAIT_S,
     GIVE_UP_S,
-    GROWTH,
     LONGEST_WAIT_S,
     NO_TASK,
     SPREAD,
     Missed,
-    _with_words,
     is_miss,
     judge,
 )
 from batcher.track.poll_queue import Agenda, Book
 from batcher.zego.client import Wire
-
-REFUSED_TIMES = 10
-"""A task whose polls were refused or not answered this often in a row is given up, if others were answered
-meanwhile."""
-DENIED_TIMES = 1 + UNKNOWN_TRIES
-"""The same for codes 3, 5 and 7, which mean the account; the first time the rate may have been meant."""
-REFUSED_WAIT_S = 5.0
-"""Up to so long, growing, a task waits after refusals even if it would be due sooner."""
 
 CUT_OFF_S = 2.0
 """How long polls under way may take once the tracker is told to stop; what is dropped is asked again."""
@@ -111,25 +98,6 @@ class PollPace:
     why_slow: str | None
     polls: int
     seconds: float
-
-
-def _judge_refusal(
-    outcome: NotReported, polled: Polled, age_s: float, give_up_s: float, missed: Missed, jitter: Jitter
-) -> Polled:
-    """Judge a poll that was refused or not answered: put the task off, or give it up if this goes on."""
-    most = DENIED_TIMES if classify(outcome) in _DENIALS else REFUSED_TIMES
-    if missed.refused >= BELIEVED_TIMES and (missed.in_a_row >= most or age_s >= give_up_s):
-        polled = _with_words(polled, outcome)
-        why = f"polls of this task were refused {missed.in_a_row} times while others were answered"
-        why = f"{why}: {polled.message}"
-        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
-    growing_s = min(REFUSED_WAIT_S, FIRST_WAIT_S * GROWTH ** min(missed.in_a_row, 60))
-    asked_s = getattr(outcome, "retry_after_s", None) or 0.0
-    soonest_ms = polled.at_ms + int(max(growing_s - jitter(growing_s * SPREAD), asked_s) * 1000)
-    return polled._replace(due_at_ms=max(polled.due_at_ms or 0, soonest_ms), answered=False)
-
-
-_DENIALS = (Finding.CREDENTIALS, Finding.PERMISSION)
 
 
 # -- the tracker ---------------------------------------------------------------------------------------
@@ -307,7 +275,7 @@ class Tracker:
         except LedgerError as exc:
             self._stop(ExitCode.LEDGER, str(exc))
         except Exception as exc:
-            self._stop(ExitCode.HALTED, defect(exc))
+            self._stop(ExitCode.DEFECT, defect(exc))
 
     async def _work(self) -> None:
         """Ask about one due task after the other, until there are none."""

@@ -1,4 +1,5 @@
-"""Tallies tell every code from no code; ends of loads, and attempts by their task ids, have indexes.
+"""Tallies tell every code from no code; ends of loads, attempts by task id, and possible
+doubles have indexes.
 
 The tallies are counted anew: in an older ledger a code of -1 and no code were one tally.
 """
@@ -40,3 +41,5 @@ def upgrade() -> None:
     op.create_index("loads_unended", "loads", ["path", "id"], sqlite_where=unended)
     named = sa.text("task_id IS NOT NULL")
     op.create_index("attempts_task_id", "attempts", ["task_id"], sqlite_where=named)
+    possibly_twice = sa.text("doubted AND state = 'submitted'")
+    op.create_index("submissions_possibly_twice", "submissions", ["id"], sqlite_where=possibly_twice)

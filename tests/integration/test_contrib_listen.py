@@ -149,6 +149,7 @@ async def test_it_does_its_work(cli: Cli) -> None:
         try:
             assert process.stderr is not None
             async with asyncio.timeout(30):
+                assert (await process.stderr.readline()).decode() == f"new ledger {state}/batcher.db\n"
                 assert "Listening" in (await process.stderr.readline()).decode()
             base = f"http://127.0.0.1:{port}"
             async with aiohttp.ClientSession() as session, session.get(base + HEALTH) as answer:

@@ -824,9 +824,12 @@ async def test_a_large_archive_is_looked_at_a_share_a_day(
     for n in (0, 9):
         (cli.folder / "out" / str(n) / "0001.jpg").unlink()
     looked_at: list[str | None] = []
-    monkeypatch.setattr(
-        fetching, "is_kept", lambda folder, file, n: looked_at.append(file) or is_kept(folder, file, n)
-    )
+
+    def noted(folder: Path, file: str | None, n_bytes: int | None) -> bool:
+        looked_at.append(file)
+        return is_kept(folder, file, n_bytes)
+
+    monkeypatch.setattr(fetching, "is_kept", noted)
     by_day = []
     for day in range(5):
         monkeypatch.setattr(fetching, "checked", lambda kept, last, _, day=day: checked(kept, last, day))

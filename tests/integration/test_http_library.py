@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from batcher.errors import UnseenRequest
 from batcher.model.outcome import Answer, NotSent
 from batcher.model.submission import FileId, Parameters, SnapshotType, Vendor
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
-from batcher.zego import transport
+from batcher.zego import departure_check, transport
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.connector import Connector
 
@@ -117,7 +116,7 @@ async def test_library_that_moves_or_repeats_sending_sends_each_call_once(cli: C
 
 
 @pytest.fixture
-def checked(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def checked(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The check at start-up has passed in this process; a test changes the library afterwards."""
     monkeypatch.setattr(transport, "_checked", True)
     return monkeypatch
@@ -139,7 +138,7 @@ async def test_check_is_made_once_in_a_process(monkeypatch: pytest.MonkeyPatch) 
     """The first client makes it, and the second one finds it made."""
     monkeypatch.setattr(transport, "_checked", False)
     made = []
-    check = transport.check_departures
+    check = departure_check.check_departures
 
     async def counting(*args: object) -> None:
         made.append(args)

@@ -17,7 +17,18 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import pytest
-from support.callbacks import SECRET, SECRET_GIVEN, Json, Listener, callbacks, listening, post, record, sealed
+from support.callbacks import (
+    SECRET,
+    SECRET_GIVEN,
+    Json,
+    Listener,
+    callbacks,
+    listening,
+    post,
+    record,
+    sealed,
+    snapshot,
+)
 from support.calling import Caller
 from support.certificates import certificate, needs_openssl
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
@@ -33,14 +44,10 @@ from batcher.sandbox import (
     Fault,
     TaskSettings,
 )
+from batcher.track.tracker import NO_SUCH_TASK
 
 Manifest = Callable[..., Path]
 FINISHED = "SELECT count(*) FROM tasks WHERE state = 'finished' AND pictures > 0"
-
-
-def snapshot(task_id: str = "t-1", **more: object) -> Json:
-    """A callback that says that a task has ended."""
-    return {"event": "snapshot", "task_id": task_id, "vendor": "tencent", "snapshot_pic_list": "[]", **more}
 
 
 # -- tasks ---------------------------------------------------------------------------------------------
@@ -152,7 +159,8 @@ async def test_polls_that_fail_are_made_again(cli: Cli, manifest: Manifest) -> N
         sandbox.callback_url = listener.url
         assert (await cli.run(manifest(tencent_ids(1)), *PICTURES)).code == 0
         await until(lambda: query(cli.folder / "batcher.db", FINISHED) == [(1,)])
-    assert len(sandbox.requests_of("DescribeMediaTask")) == 4
+    asked = [one.asked_task_id for one in sandbox.requests_of("DescribeMediaTask")]
+    assert len(asked) - asked.count(NO_SUCH_TASK) == 4  # a probe finds out whether every poll is refused
 
 
 # -- what is answered ----------------------------------------------------------------------------------

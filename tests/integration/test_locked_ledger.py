@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
-from support.callbacks import SECRET_GIVEN, post, sealed
+from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
-from test_listen import snapshot
 
 from batcher.ledger import open_for_writing, verify
 from batcher.model.submission import State

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
-from test_terminal import shown
+from support.terminal import shown
 
 UNASKED = {"BATCHER_NEW_LEDGER": ""}
 """As a crontab runs: the tests' own permission is taken back."""

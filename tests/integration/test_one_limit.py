@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from counted import lateness, moments, most_in_a_second, rate_of
-from support.callbacks import callbacks, listening, post, sealed
+from support.callbacks import callbacks, listening, post, sealed, snapshot
 from support.cli import PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
 from support.referee import referee
-from test_listen import snapshot
-from test_track import age
+from support.task_ages import age
 
 from batcher import Account, Defaults, ExitCode, LedgerBusy, ReadOptions, RunSettings, open_ledger
 from batcher.sandbox import (

@@ -11,22 +11,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from support.cli import DEADLINE_S, PICTURES, Cli, serving, tencent_ids, write_manifest
-from support.terminal import CONTROL, Terminal, too_wide
+from support.terminal import CONTROL, Terminal, shown, too_wide
 
 from batcher.sandbox import Fault, SandboxSettings
 
 LIGHT_AND_DARK = {"0", "1", "2", "22", "39", "49", "31", "35", ""}
 """Weight, the terminal's own colours, red and magenta: what is legible on white as on black."""
-
-
-async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> tuple[int, Terminal]:
-    """A command on a terminal, to its end."""
-    terminal = Terminal(cli, args, columns, env)
-    return await asyncio.to_thread(terminal.end), terminal
-
-
-OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/[^/\s]+")
-"""The folder of a test, which is long."""
 
 
 @pytest.mark.parametrize(("columns", "widest"), [(80, 80), (200, 100)])

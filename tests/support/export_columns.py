@@ -19,4 +19,5 @@ COLUMNS = [
     "last_answer_at",
     "source",
     "line",
+    "possibly_twice",
 ]

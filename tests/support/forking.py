@@ -200,6 +200,8 @@ def _become(asked: dict[str, object], descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    import batcher.cli.app  # noqa: F401 - what an installed command imports first
+
     for name in COMMANDS:  # all of them, so that a fork has nothing left to import
         import_module(f"batcher.cli.commands.{name.replace('-', '_')}")
 

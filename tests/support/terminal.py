@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -18,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
-from test_terminal import OWN_FOLDER
 
 from support.cli import DEADLINE_S, Cli
 
@@ -97,3 +97,13 @@ class Terminal:
 def too_wide(lines: Sequence[str], columns: int) -> list[str]:
     """Lines that a terminal would tear; the path of the test's own folder does not count."""
     return [line for line in lines if cell_len(OWN_FOLDER.sub("", line)) > columns]
+
+
+async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> tuple[int, Terminal]:
+    """A command on a terminal, to its end."""
+    terminal = Terminal(cli, args, columns, env)
+    return await asyncio.to_thread(terminal.end), terminal
+
+
+OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/[^/\s]+")
+"""The folder of a test, which is long."""

@@ -6,7 +6,6 @@ at, because something else fails, says so.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -36,7 +35,8 @@ from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
 from batcher.config.examine import Examined, examine_settings
-from batcher.config.settings import Settings
+from batcher.config.secrets import may_be_secret
+from batcher.config.settings import Settings, strange_text
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
 from batcher.ledger import (
     Holder,
@@ -92,6 +92,9 @@ ALWAYS_TOLD = ("endpoint", "ledger", "rate")
 """These matter also where they are default."""
 
 NOT_READY = 2
+
+_PLACES = ("ledger", "endpoint")
+"""Settings whose values are shown whatever they look like."""
 
 _SECRETS = ("server_secret", "server_secret_file", "server_secret_command")
 """What gives the ServerSecret, the first of them that is set."""
@@ -190,10 +193,7 @@ def _settings_findings(examined: Examined, volume: Volume) -> Iterator[CheckFind
     for problem in examined.problems:
         yield fail("settings", problem)
     for variable in examined.strange:
-        names = [f"BATCHER_{name.upper()}" for name in Settings.model_fields]
-        near = difflib.get_close_matches(variable.upper(), names, 1)
-        meant = f"perhaps {near[0]} is meant" if near else "take it away, or correct its name"
-        yield warn("settings", f"{variable}: there is no such setting, and it has no effect", meant)
+        yield warn("settings", *strange_text(variable))
     for name in Settings.model_fields:
         told = name in examined.origins or name in ALWAYS_TOLD or volume is Volume.VERBOSE
         if told and name not in examined.unsure and name not in _SECRETS:
@@ -241,7 +241,11 @@ def _value(name: str, settings: Settings) -> str | None:
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
         text = parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl()
-    return shown(text)
+    return (
+        "not shown"
+        if may_be_secret(text) and not isinstance(value, Path) and name not in _PLACES
+        else shown(text)
+    )
 
 
 # -- the ledger ---------------------------------------------------------------------------------------

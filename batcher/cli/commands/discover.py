@@ -23,7 +23,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
-from batcher.errors import BatcherError, Refused, SettingsError
+from batcher.errors import BatcherError, Refused, SettingsError, StdoutClosed
 from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
@@ -406,8 +406,8 @@ class _Stream:
             self._file.write(self._heading + data)
             self._heading = b""
             self._file.flush()
-        except BrokenPipeError:
-            raise  # the reader has what it wanted
+        except BrokenPipeError as exc:
+            raise StdoutClosed(f"{self._place} is not read any more") from exc
         except OSError as exc:
             raise BatcherError(f"{self._place}: cannot be written: {exc.strerror or exc}") from exc
 
@@ -419,8 +419,6 @@ class _Stream:
 @contextmanager
 def _target(output: Path | None, archive: Archive, asked: Asked, format_: ListFormat) -> Iterator[Target]:
     if output is None:
-        if sys.stdout is None:
-            raise SettingsError("stdout is closed; name a file with -o")
         yield _Stream(sys.stdout.buffer, "stdout")
     elif output.exists() and not output.is_file() and not output.is_dir():
         with output.open("wb") as file:

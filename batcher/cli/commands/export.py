@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -136,7 +136,7 @@ async def export_results(
                 if manifest is None:
                     said = await _export_ledger(ledger, to, interruptible)
                 else:
-                    said = await _export_manifest(ledger, manifest, how, to, interruptible)
+                    said = await _export_manifest(ledger, manifest, how, to, interruptible, console.warn)
         except asyncio.CancelledError:
             if interruptible.code is None:
                 raise
@@ -193,9 +193,16 @@ async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: I
 
 
 async def _export_manifest(
-    ledger: LedgerReader, source: str, how: ReadOptions, to: Destination, interruptible: Interruptible
+    ledger: LedgerReader,
+    source: str,
+    how: ReadOptions,
+    to: Destination,
+    interruptible: Interruptible,
+    warn: Callable[[str], None],
 ) -> str:
     async with join_results.opened(source, how) as manifest:
+        for warning in manifest.warnings:
+            warn(warning)
         followed = bool(await ledger.tallies_of_tasks())
         own = header(manifest.columns, followed=followed)
         pages = _of_manifest(ledger, manifest, own, followed)

@@ -27,6 +27,7 @@ from batcher.ledger import RunLedger, ledger_path, open_for_writing
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.records import LoadRecord
+from batcher.report.asked import FIRST_GROUPS, asked_text
 from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
@@ -92,7 +93,7 @@ async def load_manifests(
     lock = await lock_for("load", path, settings, console)
     async with await open_for_writing(path, lock, created=console.note) as ledger:
         await refuse_resubmissions(ledger, prepared, how)
-        newest = await ledger.newest_invalid_row()
+        newest, last = await ledger.newest_invalid_row(), await ledger.newest_submission()
         newest_load = await ledger.newest_load()
         tune_process(handing_over=True)
         await _load_unless_stopped(ledger, prepared, console)
@@ -102,6 +103,8 @@ async def load_manifests(
                 f"{load.source}: {count(load.new, 'new submission')}, {load.duplicates:,} known already, "
                 f"{load.invalid:,} invalid"
             )
+        asked = await ledger.asked_for_since(last, FIRST_GROUPS)
+        console.say(*asked_text("Newly asked for", asked).split("\n"))
         for line in changes_lines(loaded):
             console.say(line)
         new = await ledger.count_invalid_rows(after_id=newest)

@@ -68,7 +68,8 @@ def report(
 
     One file that needs no network: figures, the run over time, how long answers took, the codes with
     their remedies, what failed, what may be there twice, and the pictures that were fetched. Long tables are
-    cut, and say so. Works while a run is going on. Needs `pip install 'batcher\\[report]'`.
+    cut, and say so. Works while a run is going on. Needs the packages Jinja2 and
+    Pillow, and names the command that installs them.
 
     Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
 

@@ -19,7 +19,9 @@ from batcher.cli.until_option import window_s
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing
 from batcher.ledger import is_missing, ledger_path, open_for_writing
-from batcher.ledger.sqlite.preflight import Bystander, lacking, readiness
+from batcher.ledger.sqlite.preflight import Bystander, asked_lacking, asked_open, readiness
+from batcher.model.records import AskedFor
+from batcher.report.asked import FIRST_GROUPS, asked_json, asked_text
 from batcher.report.counts import figures
 from batcher.report.estimate import rest
 from batcher.report.formatting import count
@@ -40,20 +42,25 @@ async def forecast(settings: Settings, manifests: Sequence[str], console: Consol
     if not prepared and not exists:
         raise LedgerMissing(f"{path}: there is no ledger to go on with; name a manifest to begin one")
     left = readiness(path).open if exists else 0
+    asked = asked_open(path, FIRST_GROUPS) if left else AskedFor()
     if exists:
         await refuse_resubmissions(Bystander(path), prepared, how)
     with TemporaryDirectory(prefix="batcher-") as folder:
         scratch = Path(folder) / "dry-run.db"
         found, problems = await _read(prepared, scratch, console)
-        if exists:
-            found["new"] = lacking(path, scratch)
+        new = asked_lacking(path if exists else None, scratch, FIRST_GROUPS)
+        found["new"] = new.n
     to_send = left + found["new"]
     found["would_send"] = to_send if settings.limit is None else min(to_send, settings.limit)
     found["open_before"] = left
     if as_json:
-        console.data(json.dumps(found))
-    new = [] if exists else ["", f"There is no ledger yet: a run creates {path}."]
-    console.say(*_lines(found, settings, bool(prepared)), *new, *problems)
+        console.data(json.dumps({**found, "asked": {"open": asked_json(asked), "new": asked_json(new)}}))
+    lines = [
+        text for label, one in (("Left to send", asked), ("New", new)) if (text := asked_text(label, one))
+    ]
+    created = [] if exists else ["", f"There is no ledger yet: a run creates {path}."]
+    said = [line for text in lines for line in text.split("\n")]
+    console.say(*_lines(found, settings, bool(prepared)), *[""][: len(said)], *said, *created, *problems)
     return 1 if found["invalid"] else 0
 
 

@@ -52,7 +52,7 @@ def sandbox_command(register: _Registering, end_async: _Ending) -> None:
 
     @register
     def sandbox(
-        port: Annotated[int, typer.Option(help="0 takes a free one.", metavar="N")] = 8420,
+        port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535, metavar="N")] = 8420,
         rate: Annotated[
             float, typer.Option(help="Calls per second of each Action; 0 for no limit.", metavar="N")
         ] = 20,

@@ -15,7 +15,7 @@ from batcher.cli.terminal.text import fitted
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.model.records import Attempt, Record, TaskRecord
+from batcher.model.records import Attempt, Record, TaskRecord, doubt_reason, may_be_unseen
 from batcher.model.submission import FileId, State
 from batcher.model.task import TaskState
 from batcher.report.counts import figures
@@ -99,7 +99,9 @@ def _attempt_lines(attempt: Attempt) -> list[str]:
     if attempt.outcome is None:
         return [head + ": under way, or its run was killed"]
     said = attempt.message or ""
-    if attempt.code is not None:
+    if may_be_unseen(attempt.outcome, attempt.decision, attempt.code):
+        said = doubt_reason(attempt.outcome, attempt.code, attempt.message)
+    elif attempt.code is not None:
         said = f"code {attempt.code} ({meaning(attempt.code).text})" + (f": {said}" if said else "")
     took = ""
     if attempt.sent_at and attempt.answered_at:
@@ -131,8 +133,11 @@ def _record_lines(record: Record) -> list[str]:
     if record.extra:
         own = ", ".join(f"{name}: {value}" for name, value in json.loads(record.extra).items())
         lines.append(f"  its other columns: {own}")
-    if record.doubted:
-        lines.append("  an attempt whose answer is missing may have been accepted as well")
+    if record.possibly_twice:
+        earlier = count(record.possibly_twice, "earlier attempt")
+        lines.append(f"  possibly twice: {earlier} may have been accepted as well")
+    elif record.doubted:
+        lines.append("  an attempt whose answer is missing may have been accepted")
     lines += [line for attempt in record.attempts for line in _attempt_lines(attempt)]
     lines += _task_lines(record.task) if record.task else []
     return lines

@@ -59,6 +59,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
         n_loads, last_run = await ledger.newest_load(), await ledger.last_run()
         loads = await ledger.loads(after_id=0 if as_json else n_loads - LAST_LOADS)
         invalid, doubtful = await ledger.count_invalid_rows(), await ledger.count_doubtful()
+        twice = await ledger.count_possibly_twice()
         in_doubt = await ledger.records_in_doubt(FIRST_IN_DOUBT)
     if as_json:
         value = {
@@ -70,6 +71,7 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
             },
             "tasks": {state.value: n for state, n in tasks.by_state.items()},
             "doubtful": doubtful,
+            "possibly_twice": twice,
             "invalid_rows": invalid,
             "codes": {str(code): n for code, n in now.codes.items()},
             "loads": [_load_json(load) for load in loads],
@@ -84,6 +86,9 @@ async def say_status(settings: Settings, console: Console, *, as_json: bool) -> 
     _out(*_states_lines(now))
     if doubtful:
         _out(f"  {'answers lost':<14}{doubtful:>10,}   of the pending; may have been accepted already")
+    if twice:
+        of = "of the submitted; an earlier attempt may have been accepted as well"
+        _out(f"  {'possibly twice':<14}{twice:>10,}   {of}")
     if invalid:
         _out(f"  {'invalid rows':<14}{invalid:>10,}   never sent")
     if tasks.followed:

@@ -168,7 +168,7 @@ class Following:
 
     async def ended(self, ending: Ending) -> TrackingSummary:
         """Go on until all tasks have ended, or no longer if the run was told to stop."""
-        if ending.exit in (ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
+        if ending.exit in (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
             self.tracker.stop(ending.exit, ending.reason)
         self.tracker.sending_ended()
         async with watch_tasks(self.tracker, self._ledger, self._console, self._how):

@@ -158,6 +158,8 @@ async def look_up_ids(
         try:
             async with AsyncExitStack() as stack:
                 opened_manifest = await stack.enter_async_context(join_results.opened(manifest, how))
+                for warning in opened_manifest.warnings:
+                    console.warn(warning)
                 client, inquiry = await stack.enter_async_context(asking(settings, console))
                 pages = Pages(client, inquiry)
                 faults = _faults(opened_manifest, Lookups(pages), counted)

@@ -1,1 +1,1 @@
-"""The terminal: what people read, and how it fits."""
+"""What the command line does with the terminal and the standard streams."""

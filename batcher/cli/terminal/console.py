@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING
 
 from batcher.cli.terminal.stderr_writer import of_stderr, write_line
 from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
-from batcher.model.events import Event, Halted, NotSubmitted, OutageBegan, Rejected, SendingPaused
+from batcher.config.secrets import may_be_secret
+from batcher.errors import StdoutClosed
+from batcher.model.events import (
+    DefectMet,
+    Event,
+    Halted,
+    NotSubmitted,
+    OutageBegan,
+    Rejected,
+    RunStarted,
+    SendingPaused,
+)
 from batcher.report.formatting import one_line
 from batcher.telemetry.redaction import Redaction
 
@@ -42,7 +53,7 @@ class Console:
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False, log_format: str | None = None) -> None:
         self.volume = Volume.QUIET if quiet else Volume.VERBOSE if verbose else Volume.NORMAL
-        self.redaction = Redaction()
+        self.redaction = Redaction(_possible_secrets())
         wanted = log_format or os.environ.get("BATCHER_LOG_FORMAT", "")
         self.log_format = LogFormat.JSON if wanted.strip().lower() == LogFormat.JSON else LogFormat.TEXT
 
@@ -85,12 +96,16 @@ class Console:
     def tell(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
         if not self.for_programs:
-            if not isinstance(notice, NotSubmitted):
-                self.say(notice.words)
+            if isinstance(notice, DefectMet):
+                self.detail(*notice.exception.rstrip().split("\n"))
+            elif not isinstance(notice, NotSubmitted):
+                self.say(*(notice.words.split("\n") if isinstance(notice, RunStarted) else [notice.words]))
             elif self.volume is Volume.VERBOSE:
                 self.write(one_line(notice.words), needed=False)
         elif self._is_wanted(notice):
             known = {field.name: getattr(notice, field.name) for field in fields(notice)}
+            if self.volume is not Volume.VERBOSE:
+                known.pop("exception", None)
             self._event(_level(notice), notice.event, known)
 
     def progress(self, text: str, figures: Mapping[str, object]) -> None:
@@ -113,15 +128,33 @@ class Console:
             self._event(level, "run_finished", figures)
 
     def data(self, text: str) -> None:
-        """Write a line of data to stdout, as it is; its reader may have gone away."""
-        if outlet := of_stderr():
-            outlet.settle(TURN_S)
-        with contextlib.suppress(BrokenPipeError):
-            print(text, flush=True)  # noqa: T201 - data, on stdout
+        """Write a line of data to stdout, as it is and in UTF-8; its reader may have gone away.
+
+        Half a character, which names of files can hold, is written as JSON would escape it.
+
+        Raises:
+            StdoutError: stdout cannot be written.
+        """
+        self._wait_for_stderr()
+        with contextlib.suppress(StdoutClosed):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            sys.stdout.buffer.flush()
 
     def show(self, *lines: str) -> None:
-        """Write lines for people to stdout, whose reader may have gone away."""
-        self.data(_joined(lines))
+        """Write lines for people to stdout, whose reader may have gone away.
+
+        Raises:
+            StdoutError: stdout cannot be written.
+        """
+        self._wait_for_stderr()
+        with contextlib.suppress(StdoutClosed):
+            print(_joined(lines), flush=True)  # noqa: T201 - for people, on stdout
+
+    def _wait_for_stderr(self) -> None:
+        """Let what was said before come first."""
+        if outlet := of_stderr():
+            outlet.settle(TURN_S)
 
     def write(self, text: str, *, needed: bool = True, fitting: bool = False) -> None:
         """Write lines for people to stderr, without secrets and without what a terminal obeys.
@@ -176,8 +209,17 @@ class Console:
     def _is_wanted(self, notice: Event) -> bool:
         """Whether a program is told; when only problems are wanted, of what ends a run."""
         if self.volume is Volume.QUIET:
-            return isinstance(notice, Halted)
+            return isinstance(notice, Halted | DefectMet)
         return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
+
+
+def _possible_secrets() -> list[str]:
+    """Values of our variables that are secrets, or may be one in the wrong place."""
+    ours = [
+        (name.upper(), value.strip()) for name, value in os.environ.items() if name[:8].upper() == "BATCHER_"
+    ]
+    values = [value for name, value in ours if name.endswith("_SECRET") or may_be_secret(value)]
+    return [value.strip("\"'`") for value in values if "://" not in value and "/" not in value]
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -186,7 +228,7 @@ def _joined(lines: Sequence[str]) -> str:
 
 def _level(notice: Event) -> Level:
     match notice:
-        case Halted():
+        case Halted() | DefectMet():
             return Level.ERROR
         case OutageBegan() | SendingPaused() | Rejected():
             return Level.WARNING

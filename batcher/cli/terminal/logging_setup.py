@@ -188,12 +188,17 @@ def record_event(console: Speaker, level: Level, event: str, known: Mapping[str,
 def say_defect(console: Speaker, exc: BaseException, where: str = "") -> None:
     """Say that something happened which nobody expected; its own words may hold anything, -v shows them."""
     said = f"a defect in batcher{where}, {type(exc).__name__}: report it"
-    trace = "".join(traceback.format_exception(exc)).rstrip() if console.volume is Volume.VERBOSE else ""
+    trace = trace_of(exc) if console.volume is Volume.VERBOSE else ""
     if console.for_programs:
         known = {"text": said, "error": type(exc).__name__, **({"exception": trace} if trace else {})}
         record_event(console, Level.ERROR, "defect", known)
     else:
         console.write(f"batcher: {said}" + (f"\n{trace}" if trace else "; -v shows where"))
+
+
+def trace_of(exc: BaseException) -> str:
+    """Where an exception came from, as Python shows it."""
+    return "".join(traceback.format_exception(exc)).rstrip()
 
 
 @functools.cache

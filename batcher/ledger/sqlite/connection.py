@@ -223,10 +223,32 @@ def _set_up(engine: Engine, *, writing: bool) -> None:
             cursor.execute(pragma)
         cursor.close()
 
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _executing(
+        _connection: Connection, _cursor: object, statement: str, given: object, _context: object, _many: bool
+    ) -> tuple[str, object]:
+        return statement, storable(given)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A read that turns into a write fails at once when locked, whatever the timeout: begin as a writer.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def storable(given: object) -> object:
+    """Parameters of a statement, every text in them one that the database takes.
+
+    Names of files that are not UTF-8, and only they, hold halves of characters: those become escapes.
+    """
+    match given:
+        case str():
+            return given if given.isascii() else given.encode("utf-8", "backslashreplace").decode()
+        case tuple() | list():
+            return type(given)(map(storable, given))
+        case dict():
+            return {name: storable(value) for name, value in given.items()}
+        case _:
+            return given
 
 
 async def bring_up_to_date(path: Path) -> None:

@@ -22,6 +22,7 @@ from batcher.ledger.schema import REVISIONS
 from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, translated
 from batcher.ledger.sqlite.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
 from batcher.ledger.sqlite.verify import revision_of
+from batcher.model.records import AskedFor
 from batcher.model.submission import EndpointKind, FileId, Parameters, State
 
 
@@ -73,25 +74,60 @@ def readiness(path: Path) -> Readiness:
     )
 
 
+_OPEN = (
+    "SELECT parameters_id, count(*) AS n FROM submissions WHERE state IN ('pending', 'sending') GROUP BY 1"
+)
+
 _LACKING = """
-SELECT count(*) FROM other.submissions AS s
-JOIN other.parameters AS p ON p.id = s.parameters_id
-LEFT JOIN parameters AS q ON q.vendor = p.vendor AND q.type = p.type AND q.definition = p.definition
+SELECT s.parameters_id, count(*) AS n FROM submissions AS s
+JOIN parameters AS p ON p.id = s.parameters_id
+LEFT JOIN other.parameters AS q ON q.vendor = p.vendor AND q.type = p.type AND q.definition = p.definition
     AND q.interval = p.interval AND q.offsets = p.offsets
-LEFT JOIN submissions AS r ON r.file_id = s.file_id AND r.parameters_id = q.id
-WHERE r.id IS NULL
+LEFT JOIN other.submissions AS r ON r.file_id = s.file_id AND r.parameters_id = q.id
+WHERE r.id IS NULL GROUP BY 1
+"""
+
+_ALL = "SELECT parameters_id, count(*) AS n FROM submissions GROUP BY 1"
+
+_LARGEST = """
+SELECT vendor, type, definition, interval, offsets, n, sum(n) OVER (), count(*) OVER ()
+FROM ({groups}) JOIN parameters ON parameters.id = parameters_id ORDER BY n DESC, parameters_id LIMIT ?
 """
 
 
-def lacking(path: Path, other: Path) -> int:
-    """How many of another ledger's submissions a ledger lacks.
+def asked_open(path: Path, groups: int) -> AskedFor:
+    """What the open submissions of a ledger ask for, the largest groups first.
 
     Raises:
         LedgerError: it cannot be read.
     """
     with translated(path), _untouched(path) as connection:
-        connection.execute("ATTACH ? AS other", (str(other),))
-        return int(connection.execute(_LACKING).fetchone()[0])
+        return _largest(connection, _OPEN, groups)
+
+
+def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
+    """What another ledger asks for that a ledger lacks, the largest groups first.
+
+    Args:
+        path: the ledger; None when there is none yet.
+        scratch: the other one.
+        groups: so many are named.
+
+    Raises:
+        LedgerError: one of them cannot be read.
+    """
+    with translated(path or scratch), _untouched(scratch) as connection:
+        if path is None:
+            return _largest(connection, _ALL, groups)
+        connection.execute("ATTACH ? AS other", (_place_of(path),))
+        return _largest(connection, _LACKING, groups)
+
+
+def _largest(connection: sqlite3.Connection, groups: str, most: int) -> AskedFor:
+    rows = connection.execute(_LARGEST.format(groups=groups), (most,)).fetchall()
+    if not rows:
+        return AskedFor()
+    return AskedFor(tuple((asked_of(*row[:5]), row[5]) for row in rows), rows[0][6], rows[0][7])
 
 
 class Bystander:
@@ -122,13 +158,16 @@ def _untouched(path: Path) -> Iterator[sqlite3.Connection]:
     one, and could not take it away again. With one, it is read as every other reader would, without the
     right to write.
     """
-    path = path.resolve()  # the log lies beside the file itself, not beside a link to it
-    at_rest = not path.with_name(path.name + "-wal").exists()
-    how = "immutable=1" if at_rest else "mode=ro"
-    place = f"file:{quote(str(path))}?{how}"
-    connection = sqlite3.connect(place, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection = sqlite3.connect(_place_of(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     with closing(connection):
         yield connection
+
+
+def _place_of(path: Path) -> str:
+    """The URI by which a ledger is opened without a trace."""
+    path = path.resolve()  # the log lies beside the file itself, not beside a link to it
+    at_rest = not path.with_name(path.name + "-wal").exists()
+    return f"file:{quote(os.fsencode(path))}?{'immutable=1' if at_rest else 'mode=ro'}"
 
 
 def check_place(path: Path) -> None:

@@ -53,6 +53,8 @@ class Result:
     source: str
     """The manifest that asked for it first; of a manifest's row, that manifest."""
     line: int
+    possibly_twice: int = 0
+    """How many earlier attempts may have been accepted beside the one that was."""
     own: Mapping[str, str] = field(default_factory=dict)
     """The manifest's own columns, under their own names."""
 
@@ -71,6 +73,7 @@ def result_of(record: Record) -> Result:
         *came_back(record),
         record.source,
         record.line,
+        record.possibly_twice,
         _own(record.extra),
     )
 
@@ -92,7 +95,7 @@ def row_result(row: Row, record: Record | None, source: str) -> Result:
         *NOTHING_CAME,
         source,
         row.line,
-        own,
+        own=own,
     )
 
 
@@ -117,7 +120,7 @@ def invalid_result(row: InvalidRow, cells: Mapping[str, str], source: str, own: 
         *NOTHING_CAME._replace(message=f"{row.column}: {row.reason}"),
         source,
         row.line,
-        {name: cells[name] for name in own if name in cells},
+        own={name: cells[name] for name in own if name in cells},
     )
 
 

@@ -33,6 +33,7 @@ COLUMNS = (
     "last_answer_at",
     "source",
     "line",
+    "possibly_twice",
 )
 
 TASK_COLUMNS = ("task_state", "picture_count", "picture_urls")
@@ -41,7 +42,7 @@ TASK_COLUMNS = ("task_state", "picture_count", "picture_urls")
 TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"))
 """Positions of the columns that hold times."""
 
-NUMBERS = frozenset({"code", "attempts", "line", "picture_count"})
+NUMBERS = frozenset({"code", "attempts", "line", "possibly_twice", "picture_count"})
 """The columns of every export that hold numbers; everything that is not a time either is text."""
 
 _IDS = frozenset({"file_id", "task_id", "request_id"})
@@ -112,6 +113,7 @@ def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False
         *came_back(record),
         record.source,
         record.line,
+        record.possibly_twice,
         *(task_cells(record) if followed else ()),
         *_own(record.extra, own),
     )
@@ -153,12 +155,13 @@ def manifest_row(
         asked: ExportRow = tuple(map(known.get, _ASKED))
         message = f"{row.column}: {row.reason}"
         came: ExportRow = ("invalid", None, None, message, *NOTHING_CAME[3:])
-        return (*asked, *came, source, row.line, *tasks, *map(known.get, own.values()))
+        return (*asked, *came, source, row.line, 0, *tasks, *map(known.get, own.values()))
     if record is None:
         asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *NOTHING_CAME)
     else:
         asked, came = _asked(record.file_id, record.parameters), (record.state, *came_back(record))
-    return (*asked, *came, source, row.line, *tasks, *_own(row.extra, own))
+    twice = record.possibly_twice if record else 0
+    return (*asked, *came, source, row.line, twice, *tasks, *_own(row.extra, own))
 
 
 def _asked(file_id: str, parameters: Parameters) -> ExportRow:

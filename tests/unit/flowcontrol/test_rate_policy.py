@@ -7,8 +7,7 @@ from collections import Counter
 
 import pytest
 
-from batcher.flowcontrol.pacer import TOO_OFTEN, cut_of, regain_per_s, why_slow
-from batcher.flowcontrol.rate_policy import Pace
+from batcher.flowcontrol.rate_policy import TOO_OFTEN, Pace, cut_of, regain_per_s, why_slow
 
 CAP = 19.75
 

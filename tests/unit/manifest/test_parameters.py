@@ -75,6 +75,7 @@ def test_equal_numbers_ask_for_the_same(number: str, zeros_before: int, zeros_be
     [
         ("1", ("1",)),
         ("1;2", ("1", "2")),
+        ("1,2", ("1", "2")),
         ("3|1|3", ("3", "1", "3")),
         (" 1  2.50\t3 ", ("1", "2.5", "3")),
         ("1; 2 ;;3;", ("1", "2", "3")),
@@ -90,7 +91,8 @@ def test_times_keep_their_order_and_repeats(text: str, expected: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2", "1:2", "[1", '["1"]', "[true]", "[null]", "[NaN]", "[[1]]", "[1e2]", "[-1]", "[" * 99_999]
+    "text",
+    ["1.5,x", "1:2", "[1", '["1"]', "[true]", "[null]", "[NaN]", "[[1]]", "[1e2]", "[-1]", "[" * 99_999],
 )
 def test_what_is_no_list_of_times_is_refused(text: str) -> None:
     """A list with anything but plain numbers in it is not sent in part."""

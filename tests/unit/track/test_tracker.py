@@ -446,7 +446,7 @@ def test_a_defect_ends_it_in_order() -> None:
         raise ZeroDivisionError
 
     ended, _ = tracked(broken)
-    assert ended.exit is ExitCode.HALTED
+    assert ended.exit is ExitCode.DEFECT
     assert "ZeroDivisionError" in ended.reason
 
 
