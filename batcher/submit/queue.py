@@ -104,7 +104,7 @@ class SubmissionQueue:
     async def next(self) -> Claim | None:
         """The next submission to take up; waits for one. None when nothing is left, or after a close."""
         while not self._closed:
-            if (claim := self.at_hand()) is not None:
+            if (claim := self._at_hand()) is not None:
                 return claim
             self._changed.clear()
             if not await self._fetch():
@@ -114,7 +114,7 @@ class SubmissionQueue:
                     self.close()
         return None
 
-    def at_hand(self) -> Claim | None:
+    def _at_hand(self) -> Claim | None:
         """A submission to take up, if there is one that need not be waited for."""
         claim = None if self._closed else self._take()
         if claim is not None:

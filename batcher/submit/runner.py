@@ -41,10 +41,6 @@ ROWS_WHILE_SENDING = 1_000
 NOTE_PACE_S = 5.0
 """How often the pace is put on record while it changes."""
 
-BEGIN_AHEAD_PER_S = 1_000.0
-"""Above this rate a worker begins its next attempt while it waits for an answer: a commit takes as long as
-many requests there, and a connection must not stand idle meanwhile."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
@@ -252,7 +248,6 @@ class Runner:
             policy=self._settings.in_doubt,
             jitter=self._jitter,
             refused_alone=self._governor.refused_alone,
-            ahead=self._settings.rate_per_s > BEGIN_AHEAD_PER_S,
         )
 
     def _jitter(self, most: float) -> float:

@@ -101,7 +101,6 @@ class Worker:
         policy: what becomes of a submission whose answer is missing.
         jitter: draws backoffs.
         refused_alone: whether others were answered since a submission was last refused.
-        ahead: begin the next attempt while an answer is waited for; one that is then not sent is taken back.
     """
 
     def __init__(
@@ -117,7 +116,6 @@ class Worker:
         policy: InDoubtPolicy,
         jitter: Jitter,
         refused_alone: Callable[[SubmissionId], bool] = lambda _: False,
-        ahead: bool = False,
     ) -> None:
         self._ledger = ledger
         self._client = client
@@ -129,85 +127,67 @@ class Worker:
         self._policy = policy
         self._jitter = jitter
         self._refused_alone = refused_alone
-        self._ahead = ahead
-        self._upcoming: tuple[Claim, asyncio.Future[bool]] | None = None
 
     async def work(self) -> None:
-        """Carry submissions until there are none left to claim.
+        """Carry submissions until none is left to claim.
 
         While the success of one is being recorded the next is begun already, so that both go into one
-        transaction; the order in which they were handed over is the order in which they are kept.
+        transaction.
 
         Raises:
             LedgerError: something could not be recorded.
         """
         recorded: asyncio.Future[None] | None = None
-        try:
-            while True:
-                if self._upcoming is not None and self._pacer.held:
-                    await self._take_back()  # that may last for hours
-                async with self._pacer.line() if self._upcoming is None else contextlib.nullcontext():
-                    claim = await self._take_up()
-                    turn = await self._pacer.turn() if claim is not None else None
-                self._upcoming, before = None, recorded
-                if claim is not None and turn is not None:
-                    recorded = await self._send(claim, turn)
-                elif claim is not None:
-                    recorded = await self._settle(claim, HELD_BACK, Wire())
-                if before is not None:
-                    await before
-                if claim is None:
-                    return
-        finally:
-            await self._take_back()
-
-    async def _take_up(self) -> Claim | None:
-        """The next submission, its attempt begun; None when nothing is left."""
         while True:
-            if self._upcoming is None:
-                claim = await self._claims.next()
-                if claim is None:
-                    return None
-                self._upcoming = self._begin(claim)
-            asked_at, (claim, begun) = time.monotonic(), self._upcoming
-            if await begun:
+            async with self._pacer.line():  # wait first: a crash while waiting leaves no doubt
+                claim = await self._begin_next()  # committed: from here on a crash means in doubt
+                turn = await self._turn(claim) if claim is not None else None
+            before = recorded
+            if claim is not None and turn is not None:
+                recorded = await self._send(claim, turn)
+            elif claim is not None:
+                recorded = await self._settle(claim, HELD_BACK, Wire())
+            if before is not None:
+                await before
+            if claim is None:
+                return
+
+    async def _begin_next(self) -> Claim | None:
+        """Begin an attempt for the next submission; None when nothing is left.
+
+        A worker that is cancelled meanwhile settles what it has begun: nothing of it left.
+        """
+        while (claim := await self._claims.next()) is not None:
+            asked_at, begun = time.monotonic(), self._ledger.begin(claim, self._run_id)
+            try:
+                open_still = await begun
+            except asyncio.CancelledError:
+                with contextlib.suppress(LedgerError):  # not begun: the run ends for that
+                    if await begun:  # the ledger records it all the same
+                        await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+                raise
+            if open_still:
                 self._pacer.begun_within(time.monotonic() - asked_at)
                 return claim
-            self._upcoming = None
             self._claims.done(claim)
+        return None
 
-    def _begin(self, claim: Claim) -> tuple[Claim, asyncio.Future[bool]]:
-        return claim, self._ledger.begin(claim, self._run_id)
-
-    async def _take_back(self) -> None:
-        """Settle what has begun here and was not sent: nothing of it left."""
-        if self._upcoming is None:
-            return
-        claim, begun = self._upcoming
+    async def _turn(self, claim: Claim) -> Turn | None:
+        """Wait for the instant to send; a worker that is cancelled meanwhile settles its attempt."""
         try:
-            open_still = await begun  # who is cancelled meanwhile still has it to take back
-        except LedgerError:  # it has not begun, and the run ends for the same reason
-            self._upcoming = None
-            return
-        self._upcoming = None
-        if open_still:
+            return await self._pacer.turn()
+        except asyncio.CancelledError:
             await self._settle(claim, HELD_BACK, Wire(), heeded=False)
-        else:
-            self._claims.done(claim)
+            raise
 
     async def _send(self, claim: Claim, turn: Turn) -> asyncio.Future[None]:
         on_wire = Wire(partial(self._pacer.leave, turn))
         try:
-            if self._ahead and not self._pacer.held and (following := self._claims.at_hand()) is not None:
-                self._upcoming = self._begin(following)
             outcome = await self._client.submit(claim.file_id, claim.parameters, on_wire)
         except asyncio.CancelledError:
             lost = ReplyLost if on_wire.sent_at else NotSent
             outcome = lost("the run was stopped before an answer came")
             await self._settle(claim, outcome, on_wire, heeded=False)
-            raise
-        except LedgerError:  # nothing can be begun any more
-            await self._settle(claim, HELD_BACK, on_wire, heeded=False)
             raise
         return await self._settle(claim, outcome, on_wire)
 
@@ -256,8 +236,6 @@ class Worker:
         elif disposition.state is not State.SUBMITTED:
             self._claims.done(claim)
         if heeded:
-            if not isinstance(outcome, Answer):
-                await self._take_back()  # an outage may begin with this one, and last for hours
             await self._heed(settlement)
         return recorded
 

@@ -68,7 +68,7 @@ async def ignore(_: Settlement) -> None:
     """Nothing follows."""
 
 
-async def test_what_is_begun_ahead_is_taken_back_by_a_worker_that_is_cut_off(tmp_path: Path) -> None:
+async def test_worker_cancelled_while_an_attempt_begins_settles_it(tmp_path: Path) -> None:
     """Cut off while the ledger is locked and turns are held back, it leaves nothing that looks like sent."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:
@@ -94,8 +94,8 @@ async def test_what_is_begun_ahead_is_taken_back_by_a_worker_that_is_cut_off(tmp
     assert _states(path) == [("submitted", 1), ("pending", 1)]
 
 
-async def test_nothing_stays_begun_while_an_outage_is_waited_out(tmp_path: Path) -> None:
-    """Who has met silence takes back what was begun ahead before the run as a whole reacts to it."""
+async def test_nothing_is_begun_while_a_request_has_no_answer(tmp_path: Path) -> None:
+    """A worker begins its next attempt when the run as a whole has reacted to the last one."""
     path = tmp_path / "batcher.db"
     found: list[tuple[str, int]] = []
 
@@ -108,7 +108,7 @@ async def test_nothing_stays_begun_while_an_outage_is_waited_out(tmp_path: Path)
         turns = HeldAfterOne()
         worker = asyncio.create_task((await _worker(ledger, turns, Answering(ReplyLost("no")), heed)).work())
         await asyncio.wait((worker,))
-    assert found == [("in_doubt", 1), ("pending", 1)]
+    assert found == [("in_doubt", 1), ("pending", 0)]
 
 
 async def _load_two(ledger: RunLedger, folder: Path) -> None:
@@ -136,5 +136,55 @@ async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, he
         run_id=await ledger.start_run(2000.0, "test"),
         policy=InDoubtPolicy.HOLD,
         jitter=lambda _: 0.0,
-        ahead=True,
     )
+
+
+class Hanging:
+    """A service that never answers, and counts the requests that have left."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.more = asyncio.Event()
+
+    async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
+        """Wait for ever."""
+        del file_id, asked
+        assert on_wire is not None
+        await on_wire.leaves()
+        self.sent += 1
+        self.more.set()
+        return await asyncio.Future()
+
+
+async def test_submission_never_waits_behind_an_answer_that_hangs(tmp_path: Path) -> None:
+    """With two workers and two submissions both are sent, though neither is answered."""
+    async with await open_for_writing(tmp_path / "batcher.db") as ledger:
+        await _load_two(ledger, tmp_path)
+        service, turns = Hanging(), HeldAfterOne()
+        claims = SubmissionQueue(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
+        await claims.open(loading=False)
+        run_id = await ledger.start_run(100_000.0, "test")
+        workers = [
+            asyncio.create_task(
+                Worker(
+                    ledger,
+                    service,
+                    turns,
+                    claims,
+                    RunState(),
+                    ignore,
+                    run_id=run_id,
+                    policy=InDoubtPolicy.HOLD,
+                    jitter=lambda _: 0.0,
+                ).work()
+            )
+            for _ in range(2)
+        ]
+        async with asyncio.timeout(20):
+            while service.sent < 2:
+                service.more.clear()
+                await service.more.wait()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
+    assert service.sent == 2
