@@ -13,22 +13,20 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from support.cli import Cli, query, serving, tencent_ids, write_manifest
+from support.command_table import COMMANDS
 from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, ROOT, environment_of, said_by, unit_of
 
 from batcher import __version__
-from batcher.cli.app import app
 from batcher.cli.terminal.stderr_writer import END_S
 from batcher.config.settings import Settings
 from batcher.exit_codes import ExitCode
@@ -44,7 +42,6 @@ CRONJOB = CONTRIB / "kubernetes" / "cronjob.yaml"
 FILES = sorted(path for path in CONTRIB.rglob("*") if path.is_file() and path.parent.name != "grafana")
 TEXTS = [*FILES, ROOT / "SECURITY.md"]
 GRACE_S: float = Settings.model_fields["grace"].default
-COMMANDS: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group
 
 RECORDINGS, STATE = "/srv/recordings", "/var/lib/batcher"
 TEXTFILES = "/var/lib/node_exporter/textfile_collector"
@@ -343,7 +340,7 @@ def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_mo
     [nightly] = [f"{when} {command}" for when, command in crontab_lines() if " run " in command]
     assert nightly == line.replace(" --track ", " ")
     words = shlex.split(line.partition(" batcher ")[2])
-    assert typer.main.get_command(app).commands["run"].make_context("run", words[1:]).params["track"]  # type: ignore[attr-defined] # a group
+    assert COMMANDS["run"].make_context("run", words[1:]).params["track"]
 
 
 def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:

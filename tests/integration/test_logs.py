@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids
+from support.command_table import EVERY_COMMAND
 
-from batcher.cli.app import app
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Fate, Fault, SandboxSettings, TaskSettings
 
 JSON = ("--log-format", "json")
@@ -209,11 +208,9 @@ async def test_the_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
 
 def test_every_command_that_can_be_quiet_can_write_for_programs() -> None:
     """``-q`` and ``--log-format`` go together, everywhere."""
-    group: Any = typer.main.get_command(app)
-    commands = dict(group.commands)
-    for name, one in group.commands.items():
-        commands |= {f"{name} {inner}": own for inner, own in getattr(one, "commands", {}).items()}
-    flags = {name: {flag for param in one.params for flag in param.opts} for name, one in commands.items()}
+    flags = {
+        name: {flag for param in one.params for flag in param.opts} for name, one in EVERY_COMMAND.items()
+    }
     quiet = {name for name, own in flags.items() if "--quiet" in own}
     assert "run" in quiet
     assert quiet == {name for name, own in flags.items() if "--log-format" in own}

@@ -11,24 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import pytest
-import typer.main
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-
-from batcher.cli.app import app
+from support.command_table import COMMANDS
 
 ROOT: Final = Path(__file__).parents[2]
 ENGLISH: Final = "README.md"
 CHINESE: Final = "README.zh-CN.md"
 BOTH: Final = [ENGLISH, CHINESE]
 
-GROUP: Any = typer.main.get_command(app)
-INNER: Final = {f"ledger {inner}" for inner in GROUP.get_command(None, "ledger").commands}
-NAMES: Final = INNER | set(GROUP.commands)
+INNER: Final = {f"ledger {inner}" for inner in COMMANDS["ledger"].commands}
+NAMES: Final = INNER | set(COMMANDS)
 MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
 FIGURE: Final = re.compile(r"\d+(?:[.,:]\d+)*")
 VARIABLE: Final = re.compile(r"\bBATCHER_[A-Z_]+")

@@ -8,10 +8,10 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
+from support.command_table import COMMANDS as TOP_COMMANDS
+from support.command_table import EVERY_COMMAND as COMMANDS
 from typer.testing import CliRunner
 
 from batcher.cli.app import app
@@ -19,10 +19,6 @@ from batcher.cli.commands import COMMANDS as SUMMARIES
 
 README = Path(__file__).parents[3] / "README.md"
 
-GROUP: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = {name: GROUP.get_command(None, name) for name in GROUP.list_commands(None)}
-for name, command in list(COMMANDS.items()):
-    COMMANDS |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
 NAMES = sorted(COMMANDS)
 
 
@@ -104,7 +100,7 @@ def test_help_shows_no_types_of_the_language(name: str) -> None:
 def test_the_programs_own_help_names_every_command_and_exit_code() -> None:
     """``batcher --help`` lists the commands, the exit codes and an example."""
     text = help_of()
-    assert [name for name in GROUP.commands if f" {name} " not in text] == []
+    assert [name for name in TOP_COMMANDS if f" {name} " not in text] == []
     assert [
         code for code in ("0", "1", "2", "3", "4", "5", "6", "130", "143") if f" {code} " not in text
     ] == []
