@@ -154,7 +154,7 @@ async def test_a_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) 
         stderr=asyncio.subprocess.PIPE,
     )
     _, stderr = await process.communicate()
-    assert (process.returncode, stderr) == (0, b"")
+    assert (process.returncode, stderr.decode()) == (0, f"new ledger {tmp_path / 'batcher.db'}\n")
     assert query(tmp_path / "batcher.db", "SELECT count(*) FROM submissions") == [(300,)]
 
 

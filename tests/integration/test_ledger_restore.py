@@ -250,9 +250,8 @@ def _cut_off_after(monkeypatch: pytest.MonkeyPatch, left: int, step: str) -> Non
 
 async def test_messages_that_name_a_backup_name_the_command(cli: Cli, ledger: Path) -> None:
     """Whoever is told to go back to a backup is told how."""
-    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
-        connection.execute("UPDATE tallies SET n = n + 1")
-    done = await cli("ledger", "verify", "-l", "batcher.db")
+    _spoilt(ledger.with_name("bad.db"), "UPDATE submissions SET state = 'lost' WHERE id = 20")
+    done = await cli("ledger", "verify", "-l", "bad.db")
     assert (done.code, "batcher ledger restore FILE" in done.stderr) == (6, True)
 
 

@@ -69,7 +69,7 @@ DYING = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from batcher.ledger import opening
+from batcher.ledger.sqlite.connection import bring_up_to_date
 
 steps, last = 0, int(sys.argv[2])
 
@@ -82,7 +82,7 @@ def die(connection, cursor, statement, *_):
     if steps == last:
         os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(opening.bring_up_to_date(Path(sys.argv[1])))
+asyncio.run(bring_up_to_date(Path(sys.argv[1])))
 print(steps)
 """
 """Upgrades a ledger and dies by its own hand after so many statements."""

@@ -180,7 +180,7 @@ def _writers(program: Program, command: _Command) -> None:
 
     @command
     def restore(
-        file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to put in its place.")],
+        backup: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to put in its place.")],
         wait_lock: o.WaitLock = None,
         ledger: o.Ledger = None,
         config: o.Config = None,
@@ -204,7 +204,7 @@ def _writers(program: Program, command: _Command) -> None:
 
         async def work() -> int:
 
-            return await restore_backup(program.settings(given), file, console)
+            return await restore_backup(program.settings(given), backup, console)
 
         program.end_async(console, work)
 
