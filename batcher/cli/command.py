@@ -92,7 +92,7 @@ app = typer.Typer(
             "keeps every request and its answer in a ledger: an interrupted run goes on where it ended.",
             "Exit codes: 0 all done; 1 done, with new problems; 2 usage, settings, manifest; 3 halted: "
             "the service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger "
-            "cannot be used; 130 and 143 stopped by a signal.",
+            "cannot be used; 70 a defect of batcher; 130 and 143 stopped by a signal.",
             "Example, without an account:  batcher demo",
         )
     ),
