@@ -27,8 +27,8 @@ PATIENCE_S = 1
 """How long a statement waits for a lock in the processes of these tests."""
 
 _QUICK = (
-    "from batcher.ledger import opening; "
-    f"opening.BUSY_TIMEOUT_S = {PATIENCE_S}; "
+    "from batcher.ledger import writer; from batcher.ledger.sqlite import connection; "
+    f"connection.BUSY_TIMEOUT_S = writer.BUSY_TIMEOUT_S = {PATIENCE_S}; "
     "from batcher.cli.app import app; app()"
 )
 

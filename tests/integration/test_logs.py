@@ -224,7 +224,8 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import RawTestServer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from batcher.cli import main, reading
+from batcher.cli import main
+from batcher.cli.commands import status
 
 SECRET, SIGNED = os.environ["BATCHER_SERVER_SECRET"], os.environ["SIGNED"]
 LEAK = f"{SIGNED} with {SECRET}"
@@ -296,7 +297,7 @@ async def say_status(settings, console, *, as_json):
     return 0
 
 
-reading.say_status = say_status
+status.say_status = say_status
 sys.argv = ["batcher", "status", *sys.argv[1:]]
 main()
 """
@@ -481,9 +482,10 @@ async def test_without_a_terminal_there_is_nothing_to_obey(cli: Cli, manifest: C
 
 OFTEN = """
 import sys
-from batcher.cli import display, main
+from batcher.cli import main
+from batcher.cli.terminal import progress
 
-display.PLAIN_EVERY_S = 0.2
+progress.PLAIN_EVERY_S = 0.2
 sys.argv = ["batcher", *sys.argv[1:]]
 main()
 """

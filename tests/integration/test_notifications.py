@@ -397,9 +397,9 @@ async def test_without_apprise_the_run_says_what_to_install(
 WAITS_IN_VAIN = """
 import sys
 from functools import partial
-from batcher.notifying import Errands, Note, hooks_at, ping
+from batcher.telemetry.notifications import HookCalls, Note, hooks_at, ping
 
-errands = Errands()
+errands = HookCalls()
 errands.begin("ping", partial(ping, sys.argv[1] + "/hang/ping", "batcher"))
 hook = hooks_at(["json" + sys.argv[1].removeprefix("http") + "/hang/note"])[0]
 errands.begin("note", partial(hook, Note("title", "body", "failure")))

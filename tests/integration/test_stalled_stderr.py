@@ -22,10 +22,11 @@ ONE_MISSING = SandboxSettings(rate_per_s=None, by_file={IDS[0]: Fault.parse("cod
 
 OFTEN = """
 import sys
-from batcher.cli import display, main, outlet
+from batcher.cli import main
+from batcher.cli.terminal import progress, stderr_writer
 
-display.PLAIN_EVERY_S = display.REFRESH_S = 0.02
-outlet.END_S = 0.3
+progress.PLAIN_EVERY_S = progress.REFRESH_S = 0.02
+stderr_writer.END_S = 0.3
 sys.argv = ["batcher", *sys.argv[1:]]
 main()
 """

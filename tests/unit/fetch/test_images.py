@@ -115,7 +115,7 @@ def test_no_bytes_make_it_raise(rest: bytes, at: int) -> None:
 ENDING = """
 import sys
 from pathlib import Path
-from batcher.pictures.images import judged
+from batcher.fetch.images import judged
 found = judged(Path(sys.argv[1]).read_bytes())
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(found.state.value, int(status["VmHWM"].split()[0]) >> 10)

@@ -316,7 +316,8 @@ async def test_after_a_lock_has_passed_it_is_patient_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who goes on after a lock that lasted too long waits for the next one as long as for any."""
-    monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 1)
+    for module in ("sqlite.connection", "writer"):
+        monkeypatch.setattr(f"batcher.ledger.{module}.BUSY_TIMEOUT_S", 1)
     monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_MS", 10)
     path = tmp_path / "numbers.db"
     async with writing(path) as (writer, _):
