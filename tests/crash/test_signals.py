@@ -10,18 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids
 from support.referee import referee
 
 from batcher.sandbox import SandboxSettings
-
-
-async def said(process: Process, words: str) -> None:
-    """Wait until a command has said something to people."""
-    assert process.stderr is not None
-    async with asyncio.timeout(20):
-        while words not in (line := (await process.stderr.readline()).decode()):
-            assert line, f"it ended without saying {words!r}"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

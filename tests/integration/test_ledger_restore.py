@@ -252,7 +252,7 @@ async def test_messages_that_name_a_backup_name_the_command(cli: Cli, ledger: Pa
     """Whoever is told to go back to a backup is told how."""
     _spoilt(ledger.with_name("bad.db"), "UPDATE submissions SET state = 'lost' WHERE id = 20")
     done = await cli("ledger", "verify", "-l", "bad.db")
-    assert (done.code, "batcher ledger restore FILE" in done.stderr) == (6, True)
+    assert (done.code, "batcher ledger restore -l bad.db FILE" in done.stderr) == (6, True)
 
 
 def test_restore_leaves_other_locks_alone(tmp_path: Path) -> None:

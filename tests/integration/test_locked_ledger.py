@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 
 from batcher.ledger import open_for_writing, verify
 from batcher.model.submission import State
@@ -79,18 +79,6 @@ async def started(
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-async def said(process: asyncio.subprocess.Process, words: str) -> str:
-    """The next line of stderr with these words in it; everything up to the end when there is none."""
-    assert process.stderr is not None
-    lines = []
-    async with asyncio.timeout(30):
-        while line := (await process.stderr.readline()).decode():
-            lines.append(line)
-            if words in line:
-                return line
-    raise AssertionError("".join(lines))
 
 
 async def test_track_and_listen_wait_while_another_process_holds_the_ledger(

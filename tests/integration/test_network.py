@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.cli import FAST, PICTURES, Cli, tencent_ids
+from support.cli import FAST, PICTURES, Cli, said, tencent_ids
 
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 
@@ -37,13 +37,10 @@ async def test_a_proxy_that_the_environment_names_is_asked(cli: Cli, manifest: C
             *("run", archive, *PICTURES, *FAST),
             env=ACCOUNT | {"HTTPS_PROXY": f"127.0.0.1:{port}"},
         )
-        assert process.stderr is not None
-        async with asyncio.timeout(20):
-            said = (await process.stderr.readline()).decode()
+        await said(process, "the proxy refused: HTTP 403")
         process.send_signal(signal.SIGTERM)
         done = await cli.finish(process)
     assert done.code == 143
-    assert "the proxy refused: HTTP 403" in said
     assert all(request.startswith(b"CONNECT rtc-api.zego.im:443 ") for request in asked)
     assert b"Signature" not in b"".join(asked)
     assert (await cli.status())["submissions"]["pending"] == 3
@@ -80,10 +77,7 @@ async def test_a_private_authority_is_trusted_when_the_environment_names_it(
         cli.python = shutil.which("python3", path=str(Path(cli.python).parent)) or cli.python
         process = await cli.start("run", archive, *PICTURES, *FAST, env=environment)
         if not trusted:
-            assert process.stderr is not None
-            async with asyncio.timeout(20):
-                said = (await process.stderr.readline()).decode()
-            assert "TLS failed" in said
+            await said(process, "TLS failed")
             process.send_signal(signal.SIGTERM)
         done = await cli.finish(process)
     finally:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 from support.referee import referee
 
 from batcher.flowcontrol.outage import SILENT_CALLS
@@ -30,10 +30,7 @@ async def test_refused_connections_are_waited_for_and_use_up_no_tries(
         process = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 20)
         await sandbox.stop_listening()
-        assert process.stderr is not None
-        async with asyncio.timeout(20):
-            said = await process.stderr.readline()
-        assert b"does not answer" in said
+        await said(process, "does not answer")
         await sandbox.start_listening()
         done = await cli.finish(process)
         assert done.code == 0, done.stderr
@@ -69,9 +66,7 @@ async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callabl
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         await sandbox.stop_listening()
         process = await cli.start("run", archive, *PICTURES, *FAST)
-        assert process.stderr is not None
-        async with asyncio.timeout(20):
-            await process.stderr.readline()
+        await said(process, "does not answer")
         process.send_signal(signal.SIGTERM)
         done = await cli.finish(process)
         assert done.code == 143

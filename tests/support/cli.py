@@ -255,3 +255,15 @@ async def until(holds: Callable[[], bool], deadline_s: float = 20.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not holds():  # noqa: ASYNC110 - another process makes it so, and no event of ours tells
             await asyncio.sleep(0.01)
+
+
+async def said(process: Process, words: str) -> str:
+    """Wait for the next line of stderr with these words in it, and return the line."""
+    assert process.stderr is not None
+    lines = []
+    async with asyncio.timeout(30):
+        while line := (await process.stderr.readline()).decode():
+            lines.append(line)
+            if words in line:
+                return line
+    raise AssertionError("".join(lines))
