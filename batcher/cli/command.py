@@ -108,7 +108,7 @@ def command(name: str) -> Callable[[_Function], _Function]:
     def register(function: _Function) -> _Function:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
-        return app.command(name, cls=Command, help=text)(function)
+        return app.command(name, cls=Command, help=text, rich_help_panel=COMMANDS[name].panel)(function)
 
     return register
 

@@ -30,7 +30,7 @@ from batcher.model.records import AskedFor, Run
 from batcher.report.asked import FIRST_GROUPS, asked_text
 from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
-from batcher.report.formatting import count
+from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
 from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
@@ -211,7 +211,7 @@ def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
     lines = [asked_text("Left to send", left)]
     for one in brought[:FIRST_MANIFESTS]:
         first = "" if one.whole else f"the first {HEAD_ROWS:,} rows of "
-        name = "stdin" if one.source == "-" else one.source
+        name = "stdin" if one.source == "-" else one_line(one.source)
         lines.append(asked_text(f"New in {first}{name}", one.asked))
     if len(others := brought[FIRST_MANIFESTS:]) > 0:
         lines.append(f"New in {count(len(others), 'other manifest')}: {sum(one.asked.n for one in others):,}")

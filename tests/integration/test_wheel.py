@@ -47,7 +47,7 @@ async def installed(folder: Path) -> Path:
     assert "batcher/migrations/env.py" in names
     assert "batcher/sample_manifests/demo.csv" in names
     assert "batcher/py.typed" in names
-    assert {f"batcher/report/page/page.{end}" for end in ("html", "css", "js")} <= set(names)
+    assert {f"batcher/report/html/page.{end}" for end in ("html", "css", "js")} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "bench", "migrations"))]
     environment = folder / "environment"
     await command(sys.executable, "-m", "venv", environment)

@@ -234,6 +234,19 @@ async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
             "invalid": 1,
             "would_send": 40,
             "open_before": 0,
+            "asked": {
+                "open": [],
+                "new": [
+                    {
+                        "n": 40,
+                        "vendor": "Tencent",
+                        "type": "SnapshotByTimeOffset",
+                        "definition": "10",
+                        "interval": None,
+                        "offsets": "1;2",
+                    }
+                ],
+            },
         }
         assert "line 47" in done.stderr
         assert (await cli("load", manifest(ids[30:], name="later.csv"), *PICTURES)).code == 0

@@ -105,5 +105,5 @@ async def shown(cli: Cli, *args: str | Path, columns: int = 80, **env: str) -> t
     return await asyncio.to_thread(terminal.end), terminal
 
 
-OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/[^/\s]+")
+OWN_FOLDER = re.compile(r"/\S*/pytest-\d+/(?:popen-gw\d+/)?[^/\s]+")
 """The folder of a test, which is long."""

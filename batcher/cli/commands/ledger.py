@@ -15,6 +15,7 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import app, end, end_async, settings_of
+from batcher.cli.commands import COMMANDS
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
@@ -474,4 +475,8 @@ def _time(ms: int | None) -> str:
     return "" if ms is None else moment(datetime.fromtimestamp(ms / 1000, UTC))
 
 
-app.add_typer(ledger_commands(Program(settings_of, end, end_async)), name="ledger")
+app.add_typer(
+    ledger_commands(Program(settings_of, end, end_async)),
+    name="ledger",
+    rich_help_panel=COMMANDS["ledger"].panel,
+)
