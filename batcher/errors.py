@@ -24,7 +24,7 @@
         └── IllegalMove      what was to be recorded contradicts what is on record: a defect of ours
 
 What the service or the network answers to a request is no error here but a value, an
-``Outcome`` of :mod:`batcher.model.submission`: every one of them is expected, recorded and judged.
+``Outcome`` of :mod:`batcher.model.outcome`: every one of them is expected, recorded and judged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Signals: how a command is interrupted."""
+"""Signals: how work that waits, loads or writes is interrupted.
+
+``run``, ``track``, ``listen`` and ``sandbox`` drain, and install handlers of their own.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Examined:
     origins: Mapping[str, str]
     """Where each comes from that is not default, right or wrong."""
     problems: tuple[str, ...]
-    """Everything for which :func:`load_settings` would refuse them."""
+    """Everything for which :func:`~batcher.config.settings.load_settings` would refuse them."""
     unsure: frozenset[str]
     """Those whose values are not known: they are wrong, or a file that may set them cannot be read."""
     strange: tuple[str, ...]
@@ -72,7 +72,7 @@ class Examined:
 
 
 def examine_settings(flags: Mapping[str, object], config: Path | None = None) -> Examined:
-    """Read all settings, and go on where :func:`load_settings` would raise; never raises itself."""
+    """Read all settings, past every fault at which ``load_settings`` would raise; never raises itself."""
     problems: list[str] = []
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

@@ -20,7 +20,7 @@ from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.rate_policy import TOO_OFTEN
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, Outcome, ReplyLost
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
 
@@ -505,26 +505,3 @@ class Guard:
         self._pause_s = FIRST_PAUSE_S
         self._stage, self.waiting_for = _Stage.OPEN, None
         self._pacer.resume()
-
-
-SILENT_CALLS = NO_ANSWERS
-
-FIRST_PROBE_S = FIRST_PAUSE_S
-
-LONGEST_PROBE_S = LONGEST_PAUSE_S
-
-PROBE_GROWTH = PAUSE_GROWTH
-
-SUSPECT_PAUSE_S = CREDENTIALS_PAUSE_S
-
-
-class Prober(Protocol):
-    """What the governor needs of the client."""
-
-    async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
-        """Make the harmless call; ``may_leave`` is asked just before its first byte."""
-
-
-def halt_reason(answer: Answer) -> str:
-    """Why an answer halts the run, and what to do."""
-    return fault_of(answer)

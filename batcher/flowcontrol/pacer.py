@@ -1,11 +1,12 @@
 """The pacer: when the next request may leave, and how it reacts to the service's refusals.
 
-Mechanism and policy stand apart. :class:`Pace` says how many requests a second are right just now; it is
-pure and knows no waiting. :class:`Pacer` makes turns of it with a token bucket (aiolimiter) that holds
-hardly more than one token, so that requests leave evenly spaced: a bucket of 20 lets 20 go at once *and*
-refills meanwhile, 39 in one second. The little more than one is what a late timer may catch up, so that
-lateness does not add up to a slower pace. :class:`SlidingWindow` counts what leaves, at the moment it leaves:
-several pacers may share one, and one window may share its count with other processes.
+Mechanism and policy stand apart. :class:`~batcher.flowcontrol.rate_policy.Pace` says how many requests a
+second are right just now; it is pure and knows no waiting. :class:`Pacer` makes turns of it with a token
+bucket (aiolimiter) that holds hardly more than one token, so that requests leave evenly spaced: a bucket of
+20 lets 20 go at once *and* refills meanwhile, 39 in one second. The little more than one is what a late
+timer may catch up, so that lateness does not add up to a slower pace. :class:`SlidingWindow` counts what
+leaves, at the moment it leaves: several pacers may share one, and one window may share its count with other
+processes.
 
 Why the pace ends near the limit without knowing how the service counts: a margin below the limit keeps
 evenly spaced requests within any second, sliding or aligned. Where the network bunches them all the same,

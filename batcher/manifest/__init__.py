@@ -3,12 +3,13 @@
 A tool of the flow: it knows the model and the errors, nothing of the ledger, the service or the
 command line. It reads; it never sends, writes, prints, or asks anybody.
 
-The way through: ``source`` or ``remote`` (bytes), ``compression`` (the bytes they hold), ``formats`` (of
-which kind) → a ``table`` of columns and records, made by one module for each format (``delimited``,
-``listing``, ``objects``, ``parquet``, ``workbook``; text comes to them through ``encoding`` and ``text``,
-JSON through ``jsontext`` and ``recordings``) → ``columns`` (which cell is what) → ``rows`` with
-``parameters`` (the rules). ``reader`` joins them, ``patterns`` finds the files, ``rounding`` looks at what
-came out. ``identity`` tells whether a file has to be read at all.
+The way through: ``sources/local`` or ``sources/remote`` (bytes), ``sources/compression`` (the bytes they
+hold), ``formats/detect`` (of which kind) → a ``formats/table`` of columns and records, made by one module
+for each format (``formats/csv_table``, ``formats/id_list``, ``formats/json_table``, ``formats/parquet``,
+``formats/xlsx``; text comes to them through ``text/encoding`` and ``text/lines``, JSON through
+``formats/json_stream`` and ``formats/vendor_json``) → ``columns`` (which cell is what) → ``rows`` with
+``parameters`` (the rules). ``reader`` joins them, ``sources/patterns`` finds the files, ``rounded_ids``
+looks at what came out. ``sources/file_digest`` tells whether a file has to be read at all.
 """
 
 from __future__ import annotations

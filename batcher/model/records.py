@@ -1,7 +1,6 @@
 """What the ledger hands out when it is read, as plain values; reports are made of them.
 
-They stand beside the model, on the same floor: the ledger makes them, reports and the command line read them,
-and neither has to know the other.
+The ledger makes them; reports and the command line read them, so that neither imports the other.
 """
 
 from __future__ import annotations

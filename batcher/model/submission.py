@@ -1,4 +1,4 @@
-"""The words of batcher as values: what is asked, what came back, what we decide, and the legal moves.
+"""Submissions as values: what is asked of the service, their states, and the legal moves between them.
 
 Everything in the flow passes these along. Nothing here does I/O, reads a clock or draws a
 random number, and nothing here knows the ledger, the wire or the command line.

@@ -6,10 +6,10 @@ that client and sandbox agree only because both read the documents.
 
     async with Sandbox(SandboxSettings(rate_per_s=20)).serve() as url: ...
 
-`markers` says which file ids have a meaning, `faults` what can go wrong, `rules` what is checked in which
-order, `recordings` which recordings there are by rule and `media` which in a folder, `tasks` what becomes of
-a task, `control` what another terminal can ask of it. It reaches out to no other machine, and on this one
-only to the callback address that it is given.
+`magic_ids` says which file ids have a meaning, `faults` what can go wrong, `validation` what is checked in
+which order, `recordings` which recordings there are by rule and `media` which in a folder, `tasks` what
+becomes of a task, `control` what another terminal can ask of it. It reaches out to no other machine, and on
+this one only to the callback address that it is given.
 """
 
 from .callback_sender import CallbackSent

@@ -1,6 +1,6 @@
 """Callbacks: what the service tells of a task, a recording or a merged file, as bytes.
 
-Where it stands: `deliveries` sends what is written here. It decides nothing and waits for nothing.
+Where it stands: `callback_sender` sends what is written here. It decides nothing and waits for nothing.
 
 Source: service documentation, "Callbacks": their signature, `snapshot`, `record` and `compose`.
 """

@@ -1,7 +1,7 @@
 """The clock of the tasks: monotonic, and a test can put it forward.
 
-Where it stands: `tasks` reads it, `deliveries` waits on it. It stands apart from the clocks of the service,
-so that putting it forward moves neither the rate limit nor the check of timestamps.
+Where it stands: `tasks` reads it, `callback_sender` waits on it. It stands apart from the clocks of the
+service, so that putting it forward moves neither the rate limit nor the check of timestamps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faults: the ways in which an answer can go wrong, as values and as text.
 
-Where it stands: the words of the sandbox. Settings carry faults, `plan` chooses one for a request,
-`service` and `answers` carry it out. Nothing here does anything, and nothing here is drawn at random.
+Where it stands: the words of the sandbox. Settings carry faults, `fault_plan` chooses one for a request,
+`service` and `responses` carry it out. Nothing here does anything, and nothing here is drawn at random.
 Callbacks and pictures have faults of their own, which are words alone.
 
 A fault takes hold at one of three moments (`FaultKind.moment`):

@@ -1,7 +1,7 @@
 """A folder of media files as the recordings of the sandbox.
 
-Where it stands: the catalogue that `searching` and `tasks` ask in place of the made-up one. It looks at the
-folder once, when the sandbox is made: every file that PyAV can open or whose name says that it is a
+Where it stands: the catalogue that `search_media` and `tasks` ask in place of the made-up one. It looks at
+the folder once, when the sandbox is made: every file that PyAV can open or whose name says that it is a
 recording is listed, with its real duration and size of picture. It never follows a link out of the folder.
 
 What the service would call a file follows from its path within the folder, `a/b.mp4`, and is stable:

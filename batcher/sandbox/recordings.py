@@ -1,8 +1,9 @@
 """Recordings: what SearchMedia finds and tasks take pictures of, made up by rule.
 
-Where it stands: the words of the sandbox. `searching` pages through a catalogue, `tasks` asks it how long a
-recording lasts; `media` has the catalogue of a folder. A made-up catalogue is arithmetic: a recording is
-computed from its place and exists only while somebody looks at it, so that a million take no memory.
+Where it stands: the words of the sandbox. `search_media` pages through a catalogue, `tasks` asks it how
+long a recording lasts; `media` has the catalogue of a folder. A made-up catalogue is arithmetic: a
+recording is computed from its place and exists only while somebody looks at it, so that a million take no
+memory.
 
 The rule, by the place `i` of a recording in the order of creation:
 

@@ -1,8 +1,8 @@
 """The sandbox itself: listens, lets each request arrive, and delivers what the service replies.
 
 Where it stands: the edge of the package. `Sandbox` is what a test or the command line holds; the judging is
-`service`, the record is `truth`. It listens on loopback addresses only unless told otherwise, and it reaches
-out only to a callback address on this machine (`deliveries`).
+`service`, the record is `request_log`. It listens on loopback addresses only unless told otherwise, and it
+reaches out only to a callback address on this machine (`callback_sender`).
 """
 
 from __future__ import annotations

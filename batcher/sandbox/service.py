@@ -8,12 +8,12 @@ The order, for each request:
 
 1. an outage closes the connection, or answers with another fault of the front (`outage_fault`);
 2. a fault at the front (`faults`) takes the place of everything below;
-3. the gateway's checks (`rules`);
-4. the rate limit (`limits`), counting only what passed so far;
+3. the gateway's checks (`validation`);
+4. the rate limit (`rate_limit`), counting only what passed so far;
 5. the fault of the account, if one is set;
 6. a fault with a code of its own;
-7. the parameters (`rules`, `searching`, `tasks`);
-8. the marker of the file id (`markers`), and in a folder of media files whether there is such a file;
+7. the parameters (`validation`, `search_media`, `tasks`);
+8. the marker of the file id (`magic_ids`), and in a folder of media files whether there is such a file;
 9. a task is accepted, recordings are searched, or a task is looked up;
 10. the answer is written, or spoilt by a fault. A fault that was asked for outranks a marker's.
 

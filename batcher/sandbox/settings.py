@@ -256,7 +256,7 @@ class SandboxSettings:
     seed: int = 0
     """Seeds task ids, file ids, shares, and jitter. Two sandboxes with one seed give the same task ids."""
     markers: bool = True
-    """Whether the file ids of `markers` have their special meaning."""
+    """Whether the file ids of `magic_ids` have their special meaning."""
     slow_ms: int = 3000
     """How late a file id marked as slow is answered."""
     shares: Mapping[str, float] = field(default_factory=dict)

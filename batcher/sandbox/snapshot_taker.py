@@ -1,7 +1,8 @@
 """Snapshots of real files: the frame that is on the screen at a given time, as a JPEG.
 
-Where it stands: `workshop` calls this in a thread of its own. It knows files and times, and neither tasks
-nor the network. It is imported only where a folder of media files is served, since PyAV takes its time.
+Where it stands: `snapshot_worker` calls this in a thread of its own. It knows files and times, and neither
+tasks nor the network. It is imported only where a folder of media files is served, since PyAV takes its
+time.
 """
 
 from __future__ import annotations

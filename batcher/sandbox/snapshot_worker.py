@@ -1,7 +1,7 @@
 """The workshop: one thread in which the pictures of real files are taken, and the folder where they lie.
 
-Where it stands: `server` opens it with itself if a folder of media files is served; `deliveries` hands it one
-task after another. The folder is the workshop's own, and is gone when it closes.
+Where it stands: `server` opens it with itself if a folder of media files is served; `callback_sender` hands
+it one task after another. The folder is the workshop's own, and is gone when it closes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The tasks that were accepted, and how far each has come.
 
 Where it stands: `service` enters a task here when it accepts one and asks here for DescribeMediaTask;
-`deliveries` is told of each, to take its pictures and to call back. How far a task has come follows from its
-fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in between.
+`callback_sender` is told of each, to take its pictures and to call back. How far a task has come follows
+from its fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in
+between.
 
 A task's fate is settled when it is accepted. The first of these that has one wins: `TaskSettings.fates`, the
-marker of the file id (`markers`), the recording (a forbidden, archived or soundtrack-only one cannot be
+marker of the file id (`magic_ids`), the recording (a forbidden, archived or soundtrack-only one cannot be
 taken pictures of), the shares. In a folder of media files the picture itself decides: a file that
 cannot be decoded fails.
 

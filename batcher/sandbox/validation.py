@@ -15,8 +15,8 @@ those above it:
 6. `Signature` is given (100000009) and right (100000005). A nonce of another form than 16 lower-case hex
    digits has no code of its own and makes a signature wrong.
 7. `IsTest` is `true` or left out, as the project's phase asks (100000016).
-8. The rate limit (6), which is `limits`, for each Action by itself.
-9. The parameters of the Action (2); those of the other Actions are in `searching` and `tasks`.
+8. The rate limit (6), which is `rate_limit`, for each Action by itself.
+9. The parameters of the Action (2); those of the other Actions are in `search_media` and `tasks`.
 
 A nonce that is used twice is not refused: the documents do not say that the service does, and a request
 which a client library repeats by itself must show in the truth log as what it is, a second task.

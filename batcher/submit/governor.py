@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from batcher.flowcontrol.outage import (
     Guard,
-    Prober,
-    halt_reason,
+    fault_of,
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import NotSubmitted, OnEvent, Rejected
-from batcher.model.outcome import Answer, Decision, Outage, Settlement
+from batcher.model.outcome import Answer, Decision, Outage, Outcome, Settlement
 from batcher.model.submission import State, SubmissionId
 
 JUDGED = 200
@@ -28,6 +28,13 @@ JUDGED = 200
 
 COUNTED_DOUBT = 2
 """A submission counts as ended badly at this send in doubt, though it may be sent again."""
+
+
+class Prober(Protocol):
+    """What the governor needs of the client."""
+
+    async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
+        """Make the harmless call; ``may_leave`` is asked just before its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Governor:
         self._tell(_not_submitted(settlement))
         self._count_failures(settlement)
         if disposition.decision is Decision.HALT and isinstance(outcome, Answer):
-            self._halt(f"{halt_reason(outcome)}; met by {claim.file_id}")
+            self._halt(f"{fault_of(outcome)}; met by {claim.file_id}")
             return
         if disposition.decision is Decision.PROBE:
             self._guard.proven = True  # it was judged so

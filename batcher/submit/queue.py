@@ -1,4 +1,4 @@
-"""Claims: which open submission is taken up next.
+"""The queue: which open submission is claimed next.
 
 Stands between the ledger, which knows what is open, and the workers. First comes what was put off and is
 due, then what was never tried, in the order of the manifests, then what would hold the others up: refused
@@ -30,7 +30,7 @@ MOST_BEHIND = 10_000
 
 
 class OpenWork(Protocol):
-    """What claims need of the ledger."""
+    """What the queue needs of the ledger."""
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
         """Open submissions that wait for nothing, in order."""

@@ -14,7 +14,7 @@ import pytest
 from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 from support.referee import referee
 
-from batcher.flowcontrol.outage import SILENT_CALLS
+from batcher.flowcontrol.outage import NO_ANSWERS
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 NOT_SENT = "SELECT count(*) FROM attempts WHERE outcome = 'not_sent'"
@@ -122,7 +122,7 @@ async def test_an_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         await sandbox.stop_listening()
         process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none", "--json")
-        await until(lambda: query(cli.folder / "batcher.db", NOT_SENT)[0][0] >= SILENT_CALLS)
+        await until(lambda: query(cli.folder / "batcher.db", NOT_SENT)[0][0] >= NO_ANSWERS)
         await sandbox.start_listening()
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 3, 20)
         process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""``run`` and ``retry``: what leads to requests."""
+"""``batcher run``: load manifests and submit everything that is open."""
 
 from __future__ import annotations
 

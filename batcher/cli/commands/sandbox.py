@@ -1,4 +1,4 @@
-"""``sandbox`` and ``demo``: the service on this machine, for people without an account."""
+"""``batcher sandbox``: the documented API as a server on this machine, for people without an account."""
 
 from __future__ import annotations
 

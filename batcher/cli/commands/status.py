@@ -1,4 +1,4 @@
-"""``status`` and ``show``: what the ledger knows, for people and programs."""
+"""``batcher status``: counts, codes, loads and the time left, for people and programs."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def restore(path: Path, backup: Path, tell: Callable[[str], None], *, now: datet
     The copy is made and verified beside the ledger first. Then the ledger and its log are renamed, and the
     copy takes the ledger's name: the old log never lies beside the new ledger, to which SQLite would apply
     it. A crash between two renames leaves no ledger but the complete copy, which
-    :func:`is_missing` refuses.
+    :func:`batcher.ledger.sqlite.connection.is_missing` refuses.
 
     Args:
         path: the ledger, resolved; there may be none.

@@ -2,7 +2,8 @@
 
 The columns are public and fixed; the manifest's own follow them, under their own names where those are free.
 A row is a tuple in the order of the columns, with times as times: each format writes them in its own way.
-The two formats of text stand here; Parquet and XLSX, which need packages, in modules of their own.
+CSV and JSON lines are in :mod:`~batcher.report.export.text_tables`; Parquet and XLSX, which need packages, in
+modules of their own.
 """
 
 from __future__ import annotations
