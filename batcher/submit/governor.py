@@ -19,6 +19,7 @@ from batcher.flowcontrol.outage import (
     fault_of,
 )
 from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import NotSubmitted, OnEvent, Rejected
 from batcher.model.outcome import Answer, Decision, Outage, Outcome, Settlement
 from batcher.model.submission import State, SubmissionId
@@ -114,7 +115,8 @@ class Governor:
         self._tell(_not_submitted(settlement))
         self._count_failures(settlement)
         if disposition.decision is Decision.HALT and isinstance(outcome, Answer):
-            self._halt(f"{fault_of(outcome)}; met by {claim.file_id}")
+            of_row = kind_of(outcome.code) is CodeKind.PERMISSION  # the others concern the account alone
+            self._halt(fault_of(outcome) + (f"; met by {claim.file_id}" if of_row else ""))
             return
         if disposition.decision is Decision.PROBE:
             self._guard.proven = True  # it was judged so

@@ -360,7 +360,7 @@ def _seen(folder: Path) -> list[float]:
 def of_another_user(shared: Path) -> Path:
     """The folder, made by another user first."""
     for folder in shared.parents:
-        if folder.name.startswith("pytest") or folder == shared.parent:
+        if folder.name.startswith(("pytest", "popen")) or folder == shared.parent:
             folder.chmod(folder.stat().st_mode | 0o055)
     shared.mkdir()
     os.chown(shared, NOBODY, NOBODY)
