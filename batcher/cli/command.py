@@ -43,7 +43,7 @@ _MACHINE = frozenset(
 """Errors by which the operating system says that the machine, and not the program, is at fault."""
 
 
-class Commands(Group):
+class CommandGroup(Group):
     """The group of all commands; a command is imported when it is called, not to be listed."""
 
     def __init__(self, **attrs: Any) -> None:  # noqa: ANN401 - the library's own
@@ -51,7 +51,7 @@ class Commands(Group):
         self._listing = False
         for name, (panel, text) in COMMANDS.items():
             if name not in self.commands:
-                self.commands[name] = _Listed(
+                self.commands[name] = _UnimportedCommand(
                     name=name, help=text, rich_help_panel=panel, rich_markup_mode="rich"
                 )
 
@@ -61,7 +61,7 @@ class Commands(Group):
 
     def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the library moves these types
         """The command of that name, imported; while the help lists all, what it lists."""
-        if not self._listing and isinstance(self.commands.get(name), _Listed):
+        if not self._listing and isinstance(self.commands.get(name), _UnimportedCommand):
             import_module(f"batcher.cli.commands.{name.replace('-', '_')}")
             self.commands[name] = typer.main.get_group(app).commands[name]
         return super().get_command(ctx, name)
@@ -73,13 +73,13 @@ class Commands(Group):
         self._listing = False
 
 
-class _Listed(Command):
+class _UnimportedCommand(Command):
     """A command that has not been imported: its name, heading and summary."""
 
 
 app = typer.Typer(
     name="batcher",
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -50,7 +50,7 @@ _TAIL = 1 << 17
 
 
 @dataclass(slots=True)
-class Changes:
+class IndexChanges:
     """What a fetch changes in the index: rows to append, or rows in the middle."""
 
     added: list[PageEnd] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Changes:
             self.added.append(fetched.picture.place)
 
 
-async def update_index(ledger: PictureLedger, folder: Path, changes: Changes) -> None:
+async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChanges) -> None:
     """Have the index name every picture that was fetched or given up: its file, or why it has none.
 
     Folders have names that no file system mistakes, and programs should not have to read ids out of them.

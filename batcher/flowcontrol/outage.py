@@ -144,7 +144,7 @@ def shown(outcome: object) -> str:
     return str(getattr(outcome, "detail", ""))
 
 
-class Turns(Protocol):
+class GuardedPacer(Protocol):
     """What the guard needs of the pacer."""
 
     def pause(self) -> None:
@@ -217,7 +217,7 @@ class Guard:
 
     def __init__(
         self,
-        pacer: Turns,
+        pacer: GuardedPacer,
         *,
         halt: Callable[[str], None],
         tell: OnEvent = ignore_event,

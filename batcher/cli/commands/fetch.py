@@ -24,7 +24,7 @@ import typer
 from batcher._version import __version__
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
-from batcher.cli.picture_index import Changes, update_index
+from batcher.cli.picture_index import IndexChanges, update_index
 from batcher.cli.signals import Interruptible
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
@@ -194,7 +194,7 @@ async def _fetch(
 
     chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
     given_up: list[Fetched] = []
-    changes = Changes()
+    changes = IndexChanges()
     began = time.monotonic()
     with Interruptible() as signals:
         addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
@@ -249,7 +249,7 @@ def _names_beside(ledger: Path, folder: Path) -> str | None:
     return None
 
 
-def _heard(given_up: list[Fetched], changes: Changes, console: Console) -> Callable[[Fetched], None]:
+def _heard(given_up: list[Fetched], changes: IndexChanges, console: Console) -> Callable[[Fetched], None]:
     """Keep some pictures that are none for the summary; a curious person hears of each."""
     told: set[tuple[FileId, str | None]] = set()
 
