@@ -246,7 +246,8 @@ class Guard:
         self._answered_at = clock()
         self._unreadable = 0
         self._forbidden: set[Hashable] = set()
-        self._denied: dict[Hashable, str] = {}
+        self._denied: dict[tuple[int, Hashable], str] = {}
+        """Subjects that got code 3 or 5, by the code, with their names."""
         self._sevens = 0
         self._trusted_until = 0.0
         self._recent: deque[bool] = deque(maxlen=RECENT_CALLS)
@@ -301,8 +302,8 @@ class Guard:
                 await self._unanswered(finding, outcome, probe, about, waited_s)
             case _:
                 self._pass(finding, about)
-                if finding is Finding.PERMISSION:
-                    self._denied[about] = name
+                if finding is Finding.PERMISSION and isinstance(outcome, Answer):
+                    self._denied[outcome.code, about] = name
                 await self._answered(finding, outcome, probe, about, of_row)
         return finding
 
@@ -347,8 +348,9 @@ class Guard:
                 if len(self._forbidden) >= FORBIDDEN_SUBJECTS:
                     await self._hold(_Cause.FORBIDDEN, outcome, probe)
             case Finding.PERMISSION, Answer():
-                if not self.proven or len(self._denied) >= DENIED_SUBJECTS:
-                    names = ", ".join(filter(None, self._denied.values()))
+                denied = [name for (code, _), name in self._denied.items() if code == outcome.code]
+                if not self.proven or len(denied) >= DENIED_SUBJECTS:
+                    names = ", ".join(filter(None, denied))
                     self._halt(fault_of(outcome) + (f"; met by {names}" if names else ""))
             case Finding.ACCOUNT, Answer():
                 self._halt(fault_of(outcome))

@@ -85,11 +85,12 @@ async def test_reason_of_a_doubt_is_ours(cli: Cli, manifest: Callable[..., Path]
         ran = await cli.run(archive, *PICTURES, "--in-doubt", "hold")
     assert ran.code == 1, ran.stderr
     status, audit, shown = (await cli("status")), (await cli("audit")), (await cli("show", IDS[0]))
+    exported = await cli("export")
     wanted = "no task id that can be read" if fault == "no-task-id" else "closed"
     assert [state for (state,) in query(cli.folder / "batcher.db", "SELECT state FROM submissions")] == [
         "in_doubt"
     ]
-    for text in (ran.stderr, status.stdout, audit.stdout, shown.stdout):
+    for text in (ran.stderr, status.stdout, audit.stdout, shown.stdout, exported.stdout):
         assert wanted in text
         assert "success" not in text
         assert "run ended" not in text

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from batcher.model.records import Attempt, Record
+from batcher.model.records import Attempt, Record, doubt_reason, may_be_unseen
 from batcher.model.submission import InvalidRow, Parameters, Row, State, TaskId
 from batcher.model.task import TaskState
 
@@ -182,14 +182,14 @@ def came_back(record: Record) -> Came:
     if not record.attempts:
         return Came(code=code)
     if len(record.attempts) == 1:
-        return _came_back_once(record.attempts[0], code, record.pruned)
+        return _came_back_once(record.attempts[0], code, record)
     telling = record.telling
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
     return Came(
         record.task_id,
         code,
-        telling.message if telling else None,
+        _message(telling, record.state) if telling else None,
         (telling.vendor_request_id or telling.request_id) if telling else None,
         len(left) + record.pruned,
         min(attempt.sent_at or attempt.begun_at for attempt in left) if left else None,
@@ -197,15 +197,22 @@ def came_back(record: Record) -> Came:
     )
 
 
-def _came_back_once(attempt: Attempt, code: int | None, pruned: int) -> Came:
+def _message(attempt: Attempt, state: State) -> str | None:
+    """What the service said; of an attempt that leaves its submission in doubt, why."""
+    if state is State.IN_DOUBT and may_be_unseen(attempt.outcome, attempt.decision, attempt.code):
+        return doubt_reason(attempt.outcome, attempt.code, attempt.message)
+    return attempt.message
+
+
+def _came_back_once(attempt: Attempt, code: int | None, record: Record) -> Came:
     """The same for one attempt, which is all that nearly every submission has."""
     left, ended = attempt.may_have_left, attempt.outcome is not None
     return Came(
         attempt.task_id or None,
         code,
-        attempt.message if ended else None,
+        _message(attempt, record.state) if ended else None,
         (attempt.vendor_request_id or attempt.request_id) if ended else None,
-        left + pruned,
+        left + record.pruned,
         (attempt.sent_at or attempt.begun_at) if left else None,
         attempt.answered_at,
     )

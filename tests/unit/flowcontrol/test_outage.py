@@ -308,3 +308,18 @@ def test_stopped_flow_probes_no_more() -> None:
         assert (flow.probes, flow.told) == ([], [])
 
     run_virtually(scenario())
+
+
+def test_permission_faults_of_different_codes_are_counted_apart() -> None:
+    """One recording with code 3 and another with code 5 halt nothing."""
+
+    async def scenario() -> None:
+        flow = Flow()
+        flow.guard.succeeded()
+        await flow.guard.heed(Answer(3), flow.probe, about="a", name="a")
+        await flow.guard.heed(Answer(5), flow.probe, about="b", name="b")
+        assert flow.halted == []
+        await flow.guard.heed(Answer(5), flow.probe, about="c", name="c")
+        assert [reason.partition("; met by ")[2] for reason in flow.halted] == ["b, c"]
+
+    run_virtually(scenario())
