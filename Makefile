@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+TESTS ?= tests
 
 .PHONY: help demo test suite lint types soak compat bench pacing lock audit clean
 
@@ -35,7 +36,7 @@ demo: $(VENV)/installed
 test: lint types suite
 
 suite: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
