@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from batcher.config.paths import path_problem
 from batcher.config.settings import DEFAULT_CONFIG, Settings
-from batcher.errors import BatcherError
+from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import Protected, check_stdout, check_target, protect
 
 OUTPUTS = {"output": "--output", "metrics_file": "--metrics-file", "file": "FILE", "target": "TARGET"}
@@ -31,7 +32,8 @@ def check_files(given: Mapping[str, Any], settings: Settings) -> None:
         settings: made out of them.
 
     Raises:
-        SettingsError: an output is the ledger, one of its companions, an input or a database.
+        SettingsError: an output is the ledger, one of its companions, an input or a database, or its path
+            holds quotation marks or control characters.
     """
     sources = [source for name in _SOURCES for source in _listed(given.get(name))]
     inputs = [
@@ -44,7 +46,11 @@ def check_files(given: Mapping[str, Any], settings: Settings) -> None:
     check_stdout()
     for name, option in OUTPUTS.items():
         target = settings.metrics_file if name == "metrics_file" else given.get(name)
-        if name in given and target is not None and not Path(target).is_dir():
+        if name not in given or target is None:
+            continue
+        if problem := path_problem(str(target)):
+            raise SettingsError(f"{option} {target}: {problem}")
+        if not Path(target).is_dir():
             check_target(Path(target), option, may_be_database=name in _COPIES)
 
 

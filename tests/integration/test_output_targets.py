@@ -146,3 +146,13 @@ async def test_stdout_into_what_is_kept_is_refused(cli: Cli, kept: str) -> None:
         _, err = await process.communicate()
     assert (process.returncode, b"stdout" in err) == (2, True), err.decode()
     assert files(cli.folder) == before
+
+
+@pytest.mark.parametrize("name", ['"out.csv"', "out.csv\r", " out.csv"])
+async def test_output_whose_name_was_surely_not_meant_is_refused(cli: Cli, name: str) -> None:
+    """Quotation marks, a line end or a blank around the name make no file."""
+    furnish(cli.folder)
+    before = files(cli.folder)
+    done = await cli("export", "-o", name)
+    assert (done.code, "--output" in done.stderr) == (2, True), done.stderr
+    assert files(cli.folder) == before
