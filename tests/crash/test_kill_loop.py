@@ -12,11 +12,12 @@ import pytest
 from support.cli import PICTURES, Cli, query, serving, tencent_ids, until
 from support.referee import referee
 
+from batcher.flowcontrol.pacer import places_in_line
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
 
 RATE = 400
-IN_LINE = 8
-"""At this rate so many attempts at most have begun and wait for their turn."""
+IN_LINE = places_in_line(RATE, 0.1)
+"""So many attempts at most have begun and wait for their turn, if a commit takes a tenth of a second."""
 NEVER_SETTLED = "SELECT count(*) FROM attempts WHERE outcome IS NULL"
 IN_DOUBT = "SELECT count(*) FROM attempts WHERE outcome IS NULL OR outcome = 'reply_lost'"
 
