@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from batcher._version import __version__
-from batcher.cli.command import DEFECT, app, say_problem
+from batcher.cli.command import app, say_problem
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.logging_setup import say_defect, take_over
 from batcher.errors import BatcherError, StdoutClosed
+from batcher.exit_codes import ExitCode
 
 __all__ = ["app", "main"]
 
@@ -42,7 +43,7 @@ def _said(console: Console, exc: Exception) -> int:
     code = getattr(exc, "exit_code", None)
     if not isinstance(code, int):
         say_defect(console, exc)
-        return DEFECT
+        return ExitCode.DEFECT
     if text := _unusable(exc) or (exc.format_message() if hasattr(exc, "format_message") else str(exc)):
         at = getattr(getattr(exc, "ctx", None), "command_path", "batcher")
         console.problem(f"batcher: {text.rstrip('.')}; see {at} --help", exit_code=code)

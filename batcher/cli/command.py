@@ -23,15 +23,13 @@ from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, attached, say_defect, trace_of
 from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
+from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from batcher.cli.announcer import Announcer
     from batcher.config.settings import Settings
-
-DEFECT = 70
-"""The exit code of a defect: an exception that nothing above it expects."""
 
 _MACHINE = frozenset(
     getattr(errno, name)
@@ -133,7 +131,7 @@ def end(console: Console, work: Callable[[], int], announcer: Announcer | None =
             console.detail(*trace_of(exc).split("\n"))
     except Exception as exc:
         say_defect(console, exc)
-        code, said = DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
+        code, said = ExitCode.DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
     if announcer is not None:
         with contextlib.suppress(KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait
             announcer.end(code, said)

@@ -18,14 +18,13 @@ from batcher._version import __version__
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
+from batcher.exit_codes import ExitCode
 from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
 from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
 
 if TYPE_CHECKING:
     from batcher.telemetry.metrics import Metrics, Paced
-
-_DEFECT = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ async def measured(settings: Settings, ledger: LedgerReader, console: Console) -
             metrics.ended(exc.exit_code)
             raise
         except Exception:
-            metrics.ended(_DEFECT)
+            metrics.ended(ExitCode.DEFECT)
             raise
 
 

@@ -62,10 +62,6 @@ class Turns(Protocol):
     def begun_within(self, seconds: float) -> None:
         """An attempt has begun in the line, and that took so long."""
 
-    @property
-    def held(self) -> bool:
-        """Whether turns are held back at this moment."""
-
     async def turn(self) -> Turn | None:
         """Wait for the instant to send; None when nothing may be sent after all."""
 
