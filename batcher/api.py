@@ -198,14 +198,14 @@ class Ledger(LedgerView):
         self._stops_wanted = 0
 
     async def load(
-        self, *manifests: _Path, how: ReadOptions | None = None, tell: OnEvent = ignore_event
+        self, *manifests: _Path, how: ReadOptions | None = None, on_event: OnEvent = ignore_event
     ) -> LoadResult:
         """Load manifests; sends nothing. What the ledger has already stays as it is.
 
         Args:
             manifests: files, URLs, or patterns of files; ``-`` is standard input.
             how: what rows leave out, and what names do not say.
-            tell: called with what is noticed on the way; must not block.
+            on_event: called with what is noticed on the way; must not block.
 
         Raises:
             ManifestError: one cannot be used; what was read of it before is kept.
@@ -217,7 +217,7 @@ class Ledger(LedgerView):
             newest = await self._reader.newest_load()
             async with _prepared(manifests, how) as prepared:
                 await refuse_resubmissions(self._ledger, prepared, how)
-                await load_alone(self._ledger, prepared, tell)
+                await load_alone(self._ledger, prepared, on_event)
                 warnings = tuple(text for one in prepared for text in one.warnings)
             new = await self._readable().loads(after_id=newest)
             return LoadResult(tuple(new), warnings)
@@ -231,7 +231,7 @@ class Ledger(LedgerView):
         how: ReadOptions | None = None,
         endpoint: str = DEFAULT_ENDPOINT,
         timeout_s: float = 30.0,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
     ) -> Summary:
         """Submit everything open, and what manifests bring, as far as the settings let it go.
 
@@ -246,9 +246,8 @@ class Ledger(LedgerView):
             how: how they are read.
             endpoint: the service's URL; plain ``http`` for this machine's own addresses alone.
             timeout_s: how long one call may take.
-            tell: called with each notice of :mod:`batcher.model.events`, in the event loop; must not block.
-            What
-                it raises stops the run in order and comes out here.
+            on_event: called with each event of :mod:`batcher.model.events`; must not block the event loop.
+                What it raises drains the run and is raised here.
 
         Returns:
             How the run ended: ``exit_code`` is what ``batcher run`` would have ended with.
@@ -263,14 +262,16 @@ class Ledger(LedgerView):
         """
         settings, how = settings or RunSettings(), how or ReadOptions()
         service = usable_service(account, endpoint, timeout_s, settings)
-        listener = _Listener(tell)
+        listener = _Listener(on_event)
         key = LimitKey.of(account.app_id, Action.SUBMIT, service.endpoint)
         sender = Sender.of(self.path, "a program that uses the library", settings.rate_per_s)
         with self._working("a run"):
             async with (
                 admitted(key, sender, wait_s=self._wait_s),
                 _prepared(manifests, how) as prepared,
-                ready_run(self._ledger, service, settings, prepared, how, tell=listener.tell) as ready,
+                ready_run(
+                    self._ledger, service, settings, prepared, how, on_event=listener.on_event
+                ) as ready,
             ):
                 self._runner = listener.runner = ready.runner
                 for _ in range(self._stops_wanted):
@@ -418,16 +419,16 @@ def _close_unwanted(preparing: asyncio.Task[list[Prepared]]) -> None:
 class _Listener:
     """Hands notices on; when whoever listens fails, the run is stopped in order and the failure kept."""
 
-    def __init__(self, tell: OnEvent) -> None:
-        self._tell = tell
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
         self.runner: Runner | None = None
         self.error: Exception | None = None
 
-    def tell(self, notice: Event) -> None:
+    def on_event(self, notice: Event) -> None:
         if self.error is not None:
             return
         try:
-            self._tell(notice)
+            self._on_event(notice)
         except Exception as exc:
             self.error = exc
             if self.runner is not None:

@@ -81,7 +81,7 @@ class Confirmer:
     Args:
         ledger: where they are; stays open.
         client: the service; None leaves the asking to somebody else.
-        tell: told of every doubt that was looked into.
+        on_event: told of every doubt that was looked into.
         limit: counts polls together with others'; a limit of its own when not given.
     """
 
@@ -89,12 +89,12 @@ class Confirmer:
         self,
         ledger: CallbackLedger,
         client: PollClient | None,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         limit: SlidingWindow | None = None,
     ) -> None:
         self._ledger = ledger
         self._client = client
-        self._tell = tell
+        self._on_event = on_event
         self._clock = asyncio.get_running_loop().time
         self._pacer = Pacer(CHECKS_PER_S, self._clock, window=limit)
         self._guard = Guard(self._pacer, halt=self._halt, clock=self._clock)
@@ -126,10 +126,10 @@ class Confirmer:
         waited_s = self._clock() - asked_at
         effect = await self._judged(check, outcome)
         if effect is not None and effect is not Effect.CHECKED:
-            self._tell(ClaimChecked(check.task_id, effect))
+            self._on_event(ClaimChecked(check.task_id, effect))
         if isinstance(outcome, TaskReport):
             self._known_task = check.task_id, check.vendor
-        await self._guard.heed(
+        await self._guard.observe(
             outcome,
             partial(_probe, client, *(self._known_task or (check.task_id, check.vendor))),
             about=check.id,
@@ -187,11 +187,11 @@ def _later_s(outcome: NotReported, times: int) -> float:
 async def doubts_confirmed(
     ledger: CallbackLedger,
     client: PollClient,
-    tell: OnEvent = ignore_event,
+    on_event: OnEvent = ignore_event,
     limit: SlidingWindow | None = None,
 ) -> AsyncIterator[None]:
     """Confirm what a listener without an account has left, before the block and while it goes on."""
-    confirmer = Confirmer(ledger, client, tell, limit)
+    confirmer = Confirmer(ledger, client, on_event, limit)
 
     async def go_on() -> None:
         with contextlib.suppress(LedgerError):  # who follows tasks meets the same, and says so
@@ -218,7 +218,7 @@ class Confirmation:
         client: the service, stays open; None leaves what only it can say to ``batcher track``.
         rate_per_s: polls per second at most.
         limit: counts polls together with others'.
-        tell: told of outages and of doubts that were looked into.
+        on_event: told of outages and of doubts that were looked into.
         warn: told what hinders it.
     """
 
@@ -229,14 +229,14 @@ class Confirmation:
         rate_per_s: float,
         *,
         limit: SlidingWindow | None = None,
-        tell: OnEvent,
+        on_event: OnEvent,
         warn: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._client = client
         self._limit = limit
         self._rate_per_s = max(rate_per_s - CHECKS_PER_S, CHECKS_PER_S)
-        self._tell = tell
+        self._on_event = on_event
         self._warn = warn
         self._came = asyncio.Event()
 
@@ -250,7 +250,7 @@ class Confirmation:
             group.create_task(self._look_again(Confirmer(self._ledger, None)), name="callback-confirmer")
             if self._client is not None:
                 # By itself: it waits for an endpoint that does not answer, and callbacks do not.
-                checking = Confirmer(self._ledger, self._client, self._tell)
+                checking = Confirmer(self._ledger, self._client, self._on_event)
                 group.create_task(self._look_again(checking), name="doubt-confirmer")
                 group.create_task(self._poll(self._client), name="callback-poller")
 
@@ -268,7 +268,9 @@ class Confirmation:
         settings = TrackSettings(self._rate_per_s, concurrency=8, follow=True)
         while True:
             pacer = Pacer(settings.rate_per_s, time.monotonic, window=self._limit)
-            tracker = Tracker(ClaimedTasks(self._ledger), client, settings, pacer=pacer, tell=self._tell)
+            tracker = Tracker(
+                ClaimedTasks(self._ledger), client, settings, pacer=pacer, on_event=self._on_event
+            )
             ended = await tracker.run()
             pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
             self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")

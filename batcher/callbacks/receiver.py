@@ -102,7 +102,7 @@ class Receiver:
         ledger: where callbacks go.
         acceptance: what is taken.
         submissions: what follows from recordings; None when nothing does.
-        tell: told of every callback, taken or refused.
+        on_event: told of every callback, taken or refused.
         taken: called after each that is on record.
         clock: Unix seconds.
     """
@@ -113,14 +113,14 @@ class Receiver:
         acceptance: Acceptance,
         *,
         submissions: NewSubmissions | None = None,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         taken: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
         self._acceptance = acceptance
         self._submissions = submissions
-        self._tell = tell
+        self._on_event = on_event
         self._taken = taken
         self._clock = clock
 
@@ -134,7 +134,7 @@ class Receiver:
         try:
             answer = await self._answer(request, heard)
         except _CallbackRefusal as refusal:
-            self._tell(CallbackRefused(refusal.why, refusal.status, request.remote))
+            self._on_event(CallbackRefused(refusal.why, refusal.status, request.remote))
             answer = web.Response(status=refusal.status, text="refused\n", headers=refusal.headers)
         answer.force_close()
         return answer
@@ -192,7 +192,7 @@ class Receiver:
         if taken is None:
             raise _CallbackRefusal(409, "another callback came under its nonce and time")
         task_id, file_id = getattr(callback, "task_id", None), getattr(callback, "file_id", None)
-        self._tell(CallbackTaken(event_of(callback), taken.effect, taken.again, task_id, file_id))
+        self._on_event(CallbackTaken(event_of(callback), taken.effect, taken.again, task_id, file_id))
         self._taken()
 
     async def _health(self) -> web.Response:

@@ -72,13 +72,13 @@ class Closing:
 
     reason: str
     figures: str = ""
-    hindered: bool = False
+    blocked_by_outage: bool = False
     """Work is left that could not be got at; else it is left on purpose."""
     on_purpose: bool = False
     """What is left is left on purpose, whatever end was set: tasks end when they end."""
 
 
-Heed = Callable[[Closing], None]
+OnClosing = Callable[[Closing], None]
 
 
 class Announcer:
@@ -99,18 +99,18 @@ class Announcer:
         self._of = of
         self._console = console
         self._settings = examine_settings(flags, config).settings
-        self._occasion = NotifyOn(self._settings.notify_on)
+        self._notify_on = NotifyOn(self._settings.notify_on)
         self._errands = HookCalls()
         self._closing: Closing | None = None
         self._ping_url = self._address_of_pings() if of.ping else None
-        self._hooks = {} if self._occasion is NotifyOn.NEVER else self._find_hooks()
+        self._hooks = {} if self._notify_on is NotifyOn.NEVER else self._find_hooks()
 
     def begin(self) -> None:
         """Tell that the command begins; nobody waits for that."""
         if self._ping_url:
             self._ping("start")
 
-    def heed(self, closing: Closing) -> None:
+    def record(self, closing: Closing) -> None:
         """Take in how the command ended, in its own words."""
         self._closing = closing
 
@@ -124,7 +124,7 @@ class Announcer:
         failed = exit_code != 0 and (exit_code != WORK_LEFT or is_failure(exit_code, bounded=self._bounded))
         if self._ping_url:
             self._ping(*([str(exit_code)] if failed else []))
-        if self._hooks and is_wanted(self._occasion, exit_code, bounded=self._bounded):
+        if self._hooks and is_wanted(self._notify_on, exit_code, bounded=self._bounded):
             note = self._note(exit_code, said)
             for name, hook in self._hooks.items():
                 self._errands.begin(name, partial(hook, note))
@@ -146,7 +146,7 @@ class Announcer:
     def _bounded(self) -> bool:
         """Whether the run was given an end before its work's."""
         given = self._settings
-        if self._closing is not None and self._closing.hindered:
+        if self._closing is not None and self._closing.blocked_by_outage:
             return False  # not its end is why work is left
         if self._closing is not None and self._closing.on_purpose:
             return True
@@ -227,18 +227,20 @@ _THEN = {
 def closing_of(summary: Summary) -> Closing:
     """How a run ended."""
     run, now = summary.this_run.by_state, summary.now
-    told = [
-        f"{run[state]:,} {word}" for state, word in _TOLD.items() if run[state] or state is State.SUBMITTED
+    counted = [
+        f"{run[state]:,} {word}"
+        for state, word in _SHOWN_STATES.items()
+        if run[state] or state is State.SUBMITTED
     ]
     invalid = [count(summary.invalid_rows.new, "new invalid row")] if summary.invalid_rows.new else []
-    figures = f"This run: {', '.join([*told, *invalid])}; {now.open:,} left to send."
+    figures = f"This run: {', '.join([*counted, *invalid])}; {now.open:,} left to send."
     if (tracking := summary.tracking) is not None:
         tasks = [f"{n:,} {state.value}" for state, n in tracking.tasks.by_state.items() if n]
         figures += f" Tasks: {', '.join(tasks) or 'none'}."
-    return Closing(summary.reason, figures, summary.hindered, summary.only_tasks_left)
+    return Closing(summary.reason, figures, summary.blocked_by_outage, summary.only_tasks_left)
 
 
-_TOLD = {
+_SHOWN_STATES = {
     State.SUBMITTED: "submitted",
     State.REJECTED: "rejected",
     State.FAILED: "failed",

@@ -216,9 +216,9 @@ def settings_of(given: dict[str, Any]) -> Settings:
     try:
         settings = load_settings(flags_of(given), given["config"])
     except SettingsError:
-        attached().heed(examine_settings(flags_of(given), given["config"]).settings)
+        attached().configure(examine_settings(flags_of(given), given["config"]).settings)
         raise
-    attached().heed(settings)
+    attached().configure(settings)
     check_files(given, settings)
     return settings
 

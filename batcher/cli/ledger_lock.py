@@ -34,10 +34,10 @@ async def lock_for(
         LedgerError: it cannot be taken at all.
         Interrupted: a signal came while waiting.
     """
-    asker = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
+    client = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
     with Interruptible() as signals:
         try:
-            lock = await take_lock(path, asker)
+            lock = await take_lock(path, client)
         except asyncio.CancelledError:
             if signals.code is None:
                 raise
@@ -71,7 +71,7 @@ async def place_of_run(
         with Interruptible() as signals:
             try:
                 await stack.enter_async_context(
-                    admitted(key, sender, wait_s=settings.wait_lock, waited_s=waited_s, tell=console.say)
+                    admitted(key, sender, wait_s=settings.wait_lock, waited_s=waited_s, on_wait=console.say)
                 )
             except asyncio.CancelledError:
                 if signals.code is None:

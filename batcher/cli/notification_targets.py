@@ -92,10 +92,13 @@ def _notifications(settings: Settings) -> Iterator[CheckFinding]:
             yield warn("notify", f"{named}: apprise does not understand it", "correct it, or take it away")
     understood = [f"{n} × {kind}" if n > 1 else kind for kind, n in kinds.items() if n]
     if understood:
-        yield ok("notify", f"{found.setting}: {', '.join(understood)}; {_TOLD[NotifyOn(settings.notify_on)]}")
+        yield ok(
+            "notify",
+            f"{found.setting}: {', '.join(understood)}; {_WHEN_NOTIFIED[NotifyOn(settings.notify_on)]}",
+        )
 
 
-_TOLD = {
+_WHEN_NOTIFIED = {
     NotifyOn.FAILURE: "told when somebody has something to do (BATCHER_NOTIFY_ON=failure)",
     NotifyOn.HALT: "told when going on would be wrong (BATCHER_NOTIFY_ON=halt)",
     NotifyOn.ALWAYS: "told of every end (BATCHER_NOTIFY_ON=always)",

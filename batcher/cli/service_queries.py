@@ -44,7 +44,7 @@ async def asking(settings: Settings, console: Console) -> AsyncIterator[tuple[Ze
         settings.endpoint, account, timeout_s=settings.timeout, connections=SPARE_CONNECTIONS
     ) as client:
         limit = window_for(LimitKey.of(app_id, Action.SEARCH, settings.endpoint), settings.rate)
-        yield client, RetryingQuery(Pacer(settings.rate, time.monotonic, window=limit), console.tell)
+        yield client, RetryingQuery(Pacer(settings.rate, time.monotonic, window=limit), console.on_event)
 
 
 def archive_of(vendor: str | None) -> Archive:

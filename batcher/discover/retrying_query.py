@@ -52,7 +52,7 @@ class RetryingQuery:
 
     Args:
         pacer: of this Action alone: the service counts each by itself.
-        tell: told of outages.
+        on_event: told of outages.
         sleep: waits between two times of asking.
         jitter: draws how long.
         clock: monotonic seconds.
@@ -61,7 +61,7 @@ class RetryingQuery:
     def __init__(
         self,
         pacer: Pacer,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Jitter = _up_to,
@@ -71,7 +71,7 @@ class RetryingQuery:
         self._sleep = sleep
         self._jitter = jitter
         self._clock = clock
-        self._guard = Guard(pacer, halt=self._halt, tell=tell, clock=clock)
+        self._guard = Guard(pacer, halt=self._halt, on_event=on_event, clock=clock)
         self._halted: str | None = None
         self._answerable: Question[Any] | None = None
         """The last question that was answered: a probe that does not concern a refused one."""
@@ -94,7 +94,7 @@ class RetryingQuery:
         while True:
             asked_at = self._clock()
             outcome = await self._once(question)
-            await self._guard.heed(
+            await self._guard.observe(
                 outcome,
                 partial(self._probe, asking),
                 about=asking,

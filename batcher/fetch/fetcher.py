@@ -175,7 +175,7 @@ class Fetcher:
         ledger: knows them.
         source: asks for them.
         settings: how the fetch goes.
-        tell: told of each picture that has come to its end.
+        on_event: told of each picture that has come to its end.
         sleep: waits between two tries.
         jitter: draws how long, out of a longest time.
     """
@@ -186,7 +186,7 @@ class Fetcher:
         source: PictureDownloads,
         settings: FetchSettings,
         *,
-        tell: Callable[[Fetched], None] = lambda _: None,
+        on_event: Callable[[Fetched], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[float], float] = _up_to,
     ) -> None:
@@ -194,7 +194,7 @@ class Fetcher:
         self._ledger = ledger
         self._source = source
         self._settings = settings
-        self._tell = tell
+        self._on_event = on_event
         self._sleep = sleep
         self._jitter = jitter
         self._servers: dict[str, _Server] = {}
@@ -337,7 +337,7 @@ class Fetcher:
         else:
             self.figures.by_state[fetched.state] += 1
             self.figures.n_bytes += fetched.n_bytes or 0
-        self._tell(fetched)
+        self._on_event(fetched)
         return fetched
 
     async def _result(self, picture: PictureRecord, got: Got, tries: int) -> Fetched:

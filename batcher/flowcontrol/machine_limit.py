@@ -487,7 +487,7 @@ async def admitted(
     *,
     wait_s: float | None = None,
     waited_s: float = 0.0,
-    tell: Callable[[str], None] = lambda _: None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[None]:
     """Hold a place among the runs of this machine; runs of one process share one.
 
@@ -496,12 +496,12 @@ async def admitted(
         sender: the run.
         wait_s: how long to wait for others; None where there is no such option.
         waited_s: how much of that has passed already.
-        tell: called once, when there is somebody to wait for.
+        on_event: called once, when there is somebody to wait for.
 
     Raises:
         LimitBusy: other runs use the limit.
     """
-    place = await _awaited_place(key, sender, wait_s, time.monotonic() - waited_s, tell)
+    place = await _awaited_place(key, sender, wait_s, time.monotonic() - waited_s, on_wait)
     try:
         yield
     finally:
@@ -509,16 +509,16 @@ async def admitted(
 
 
 async def _awaited_place(
-    key: LimitKey, sender: Sender, wait_s: float | None, began: float, tell: Callable[[str], None]
+    key: LimitKey, sender: Sender, wait_s: float | None, began: float, on_wait: Callable[[str], None]
 ) -> _Place | None:
-    told = False
+    said = False
     while isinstance(taken := _PROCESS.place_of(key, sender), list):
         waited_s = time.monotonic() - began
         if taken and waited_s >= (wait_s or 0.0):
             raise LimitBusy(_busy(key, sender, taken, wait_s))
-        if taken and not told:
-            tell(f"waiting up to {wait_s:g} s for another run with AppId {key.app_id}: {taken[0]}")
-            told = True
+        if taken and not said:
+            on_wait(f"waiting up to {wait_s:g} s for another run with AppId {key.app_id}: {taken[0]}")
+            said = True
         await asyncio.sleep(min(LOOK_EVERY_S, (wait_s or 0.0) - waited_s) if taken else _LOCKED_RETRY_S)
     return taken
 

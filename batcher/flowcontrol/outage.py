@@ -203,13 +203,13 @@ class _Cause(Enum):
 class Guard:
     """Decides about one flow of requests as a whole; sends nothing but probes.
 
-    Call :meth:`heed` with every outcome, once it is recorded. A call that begins an outage returns when a
+    Call :meth:`observe` with every outcome, once it is recorded. A call that begins an outage returns when a
     probe was answered; the others return at once, and their next turn waits.
 
     Args:
         pacer: gives the turns of this flow; held back, slowed down and released here.
         halt: called with the reason why the flow must stop; may be called more than once.
-        tell: told of outages and of credentials in doubt.
+        on_event: told of outages and of credentials in doubt.
         silence: the words for an endpoint without usable answers.
         clock: monotonic seconds.
         now: the wall's clock, in UTC.
@@ -220,14 +220,14 @@ class Guard:
         pacer: GuardedPacer,
         *,
         halt: Callable[[str], None],
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         silence: str = "the endpoint does not answer",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pacer = pacer
         self._halt = halt
-        self._tell = tell
+        self._on_event = on_event
         self._silence = silence
         self._clock = clock
         self._now = now
@@ -263,16 +263,16 @@ class Guard:
     def refused_alone(self, about: Hashable) -> bool:
         """Whether others were answered since a subject was last refused, or before it ever was.
 
-        Then a refusal concerns this subject, not the pace or the endpoint. Ask before :meth:`heed`.
+        Then a refusal concerns this subject, not the pace or the endpoint. Ask before :meth:`observe`.
         """
         return self.answers > self._refused_at.get(about, 0)
 
     def succeeded(self, about: Hashable = None) -> None:
-        """Note a success; the same as :meth:`heed` with one, for callers that must not wait."""
+        """Note a success; the same as :meth:`observe` with one, for callers that must not wait."""
         self.proven = True
         self._pass(Finding.SUCCEEDED, about)
 
-    async def heed(
+    async def observe(
         self,
         outcome: object,
         probe: Probe,
@@ -326,7 +326,7 @@ class Guard:
         if finding is not Finding.THROTTLED:
             self._recent.append(False)
         if self.outage is not None:
-            self._tell(OutageOver(self._clock() - self._outage_began))
+            self._on_event(OutageOver(self._clock() - self._outage_began))
             self.outage = self.waiting_for = None
             self._stage = _Stage.OPEN
             self._pacer.resume()
@@ -456,13 +456,13 @@ class Guard:
             self.waiting_for = cause.value
             asked_lately = cause is _Cause.CREDENTIALS and self._clock() < self._trusted_until
             if cause is not _Cause.THROTTLED and not asked_lately:
-                self._tell(SendingPaused(cause.value))
+                self._on_event(SendingPaused(cause.value))
             return
         self.waiting_for = f"{self._silence} ({shown(met)}); waiting for it"
         if self.outage is None:
             self._outage_began = self._clock()
             self.outage = Outage(self._now(), shown(met))
-            self._tell(OutageBegan(self.waiting_for))
+            self._on_event(OutageBegan(self.waiting_for))
         self.outage = Outage(self.outage.since, shown(met))
 
     def _settles(self, cause: _Cause, outcome: object) -> bool:

@@ -69,7 +69,9 @@ async def prune(
     """
     found, last = Pruned(), 0
     while page := await ledger.records_of_many_attempts(after_id=last, limit=PAGE):
-        some = [Surplus(record.id, surplus) for record in page if (surplus := record.surplus(before))]
+        some = [
+            Surplus(record.id, superfluous) for record in page if (superfluous := record.superfluous(before))
+        ]
         if some and forget is not None:
             await forget(some)
         found = Pruned(found.attempts + sum(len(one.attempts) for one in some), found.submissions + len(some))

@@ -302,7 +302,7 @@ class LedgerReader:
         rows = await self._rows(select(runs).where(ended).order_by(runs.c.id.desc()).limit(1))
         return _run(rows[0]) if rows else None
 
-    async def last_told_run(self) -> Run | None:
+    async def last_reported_run(self) -> Run | None:
         """The newest run that ended with 0 or 1: what it told of is not new any more."""
         query = select(runs).where(runs.c.exit_code.in_((0, 1))).order_by(runs.c.id.desc()).limit(1)
         rows = await self._rows(query)

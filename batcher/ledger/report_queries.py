@@ -33,14 +33,14 @@ from batcher.ledger.schema import (
 )
 from batcher.ledger.sqlite.connection import translated
 from batcher.model.history import (
-    BareTask,
     Cell,
     Doubt,
     Doubted,
     FetchedPicture,
     History,
     Pictured,
-    Stretch,
+    RunTimeline,
+    TaskWithoutPictures,
     doubt_of,
 )
 from batcher.model.outcome import Decision
@@ -131,7 +131,7 @@ class Survey(LedgerReader):
             sums.add_latencies(await self._rows(_latencies(*page)))
             sums.add_doubts(await self._rows(_doubts(*page)))
             if followed:
-                sums.add_bare(await self._rows(_bare(*page)))
+                sums.add_without_pictures(await self._rows(_bare(*page)))
                 sums.add_pictures(await self._rows(_pictures(*page)))
         return sums.history(drawn)
 
@@ -184,14 +184,14 @@ class Survey(LedgerReader):
                     found.append(Doubted(doubt, record))
         return found[:limit]
 
-    async def bare_tasks(self, limit: int) -> list[BareTask]:
+    async def tasks_without_pictures(self, limit: int) -> list[TaskWithoutPictures]:
         """The first tasks that ended without a picture."""
         query = (
             select(tasks, submissions.c.file_id, submissions.c.extra, parameters.c.vendor)
             .join_from(tasks, submissions)
             .join(parameters, parameters.c.id == submissions.c.parameters_id)
         )
-        found: list[BareTask] = []
+        found: list[TaskWithoutPictures] = []
         async for page in self._pages():
             if len(found) >= limit:
                 break
@@ -302,7 +302,7 @@ class _Sums:
             if doubt := doubt_of(State(row[0]), 2 if row[1] else 1):
                 self._doubts[doubt] += row[2]
 
-    def add_bare(self, rows: Sequence[Sequence[Any]]) -> None:
+    def add_without_pictures(self, rows: Sequence[Sequence[Any]]) -> None:
         """By state of the task."""
         for row in rows:
             self._bare[TaskState(row[0])] += row[1]
@@ -316,7 +316,7 @@ class _Sums:
         """All of it."""
         return History(
             tuple(
-                Stretch(run, self._spans[run.id][0], self._width_ms, tuple(self._cells[run.id]))
+                RunTimeline(run, self._spans[run.id][0], self._width_ms, tuple(self._cells[run.id]))
                 for run in drawn
             ),
             self._latencies,
@@ -358,8 +358,8 @@ def _pictures(first: int, last: int) -> Select[Any]:
     return select(pictures.c.state, func.count()).where(page).group_by(pictures.c.state)
 
 
-def _bare_task(row: Row[Any]) -> BareTask:
-    return BareTask(
+def _bare_task(row: Row[Any]) -> TaskWithoutPictures:
+    return TaskWithoutPictures(
         FileId(row.file_id),
         Vendor(row.vendor),
         row.extra,

@@ -42,24 +42,24 @@ class SharedLedger(LedgerReader):
     def __init__(self, reading: AsyncEngine, path: Path, clock: Callable[[], float] = time) -> None:
         super().__init__(reading, path)
         self._writing = connect_writer(path)
-        self._tell: OnEvent = ignore_event
+        self._on_event: OnEvent = ignore_event
         self._writer = Writer(self._writing, path, _SharedDisk(path), held=self._held)
         self._clock = clock
 
     @classmethod
-    async def open(cls, path: Path, tell: OnEvent = ignore_event) -> Self:
+    async def open(cls, path: Path, on_event: OnEvent = ignore_event) -> Self:
         """Open an existing ledger, upgrading an older one's schema first.
 
         Args:
             path: the ledger.
-            tell: told when another program has locked the file.
+            on_event: told when another program has locked the file.
 
         Raises:
             LedgerError: there is none, it is none, it is from a newer version, or it cannot be used.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
         ledger = cls(await connect_reader(path), path)
-        ledger._tell = tell
+        ledger._on_event = on_event
         try:
             await ledger._writer.start()
         except BaseException:
@@ -74,17 +74,17 @@ class SharedLedger(LedgerReader):
         self._writing.dispose()
 
     def _held(self) -> None:
-        self._tell(LedgerHeld(str(self.path)))
+        self._on_event(LedgerHeld(str(self.path)))
 
     async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        told = False
+        said = False
         while True:
             try:
                 return await super()._rows(query)
             except LedgerLocked:
-                if not told:
+                if not said:
                     self._held()
-                told = True
+                said = True
 
     async def _record(self, event: Event[I, R], item: I) -> R:
         """Have something recorded that has happened; on disk when this returns.

@@ -213,9 +213,9 @@ class TaskLedger(SharedLedger):
         """Record what a poll has brought; False when the task had been closed meanwhile."""
         return await self._record(note, polled)
 
-    async def told(self) -> None:
+    async def mark_reported(self) -> None:
         """Record that all failed and unknown tasks have been told of: they are not new any more."""
-        await self._record(tell, None)
+        await self._record(mark_reported, None)
 
     async def ask_again(self) -> int:
         """Follow again what was closed as unknown; returns how many."""
@@ -311,7 +311,7 @@ def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     return [item is fresh.get(item.task.id) for item in items]
 
 
-def tell(connection: Connection, items: Sequence[None]) -> list[None]:
+def mark_reported(connection: Connection, items: Sequence[None]) -> list[None]:
     """All that stands in the tallies has been told of."""
     connection.exec_driver_sql("UPDATE task_tallies SET told = n")
     return [None] * len(items)

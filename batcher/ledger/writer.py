@@ -211,22 +211,22 @@ class Writer:
     # -- in the thread ---------------------------------------------------------------------------
 
     def _live(self, opened: asyncio.Future[None]) -> None:
-        tell = self._loop.call_soon_threadsafe
+        call_soon = self._loop.call_soon_threadsafe
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             try:
                 with translated(self._path):
                     connection = self._engine.connect()
             except Exception as exc:
-                tell(_answer, opened, exc)
-                tell(self._end)
+                call_soon(_answer, opened, exc)
+                call_soon(self._end)
                 return
-            tell(_answer, opened, None)
+            call_soon(_answer, opened, None)
             try:
                 with connection:
                     while (group := self._inbox.get()) is not None:
-                        tell(self._written, self._write(connection, group))
+                        call_soon(self._written, self._write(connection, group))
             finally:
-                tell(self._end)
+                call_soon(self._end)
 
     def _write(self, connection: Connection, group: _Group) -> _Results:
         """Record a group, or what can be recorded of it."""

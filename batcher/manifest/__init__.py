@@ -20,7 +20,7 @@ from batcher.manifest.reader import Manifest, open_manifest
 from batcher.manifest.rounded_ids import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
 from batcher.manifest.sources.file_digest import Mark, digest_of
 from batcher.manifest.sources.patterns import expand
-from batcher.manifest.sources.remote import is_url, lasting, redacted
+from batcher.manifest.sources.remote import is_url, redacted, stable_url
 
 __all__ = [
     "HEAD_ROWS",
@@ -33,8 +33,8 @@ __all__ = [
     "digest_of",
     "expand",
     "is_url",
-    "lasting",
     "open_manifest",
     "redacted",
     "rounded_ids",
+    "stable_url",
 ]

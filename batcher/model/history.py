@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RunTimeline:
     """One run over time."""
 
     run: Run
@@ -81,7 +81,7 @@ class Doubted:
 class History:
     """Everything that was sent and fetched, added up."""
 
-    stretches: tuple[Stretch, ...]
+    timelines: tuple[RunTimeline, ...]
     """The last runs, oldest first."""
     latencies: Mapping[int, int]
     """Answers by how long they took, in milliseconds."""
@@ -95,7 +95,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class BareTask:
+class TaskWithoutPictures:
     """A task that has ended, or was given up, without a picture."""
 
     file_id: FileId

@@ -176,7 +176,7 @@ class TaskTally:
 
     state: TaskState
     n: int
-    told: int = 0
+    reported: int = 0
     """How many of them are not new: a tracking that ended with 0 or 1 has told of them."""
 
 
@@ -240,12 +240,12 @@ class Record:
         """Where the row stands that asked for it first, in words."""
         return self.counted_by.place(self.source, self.line)
 
-    def surplus(self, before: datetime) -> list[Attempt]:
+    def superfluous(self, before: datetime) -> list[Attempt]:
         """Attempts begun before a time that nothing above or below, and no export, has to look at."""
         left = [attempt for attempt in self.attempts if attempt.may_have_left]
         answered = [attempt for attempt in self.attempts if attempt.answered_at]
         kept = [
-            self.telling,
+            self.decisive,
             *self.attempts[-1:],
             *(attempt for attempt in self.attempts if attempt.task_id),
             *sorted(left, key=lambda attempt: attempt.sent_at or attempt.begun_at)[:1],
@@ -266,7 +266,7 @@ class Record:
         return max(1, len(self._lost))  # attempts of which only the number was kept are not counted
 
     @property
-    def telling(self) -> Attempt | None:
+    def decisive(self) -> Attempt | None:
         """The attempt that tells how it stands: the last with its code, else the last that ended."""
         settled = [attempt for attempt in self.attempts if attempt.outcome is not None]
         coded = [attempt for attempt in settled if attempt.code is not None and attempt.code == self.code]

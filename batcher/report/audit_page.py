@@ -45,10 +45,10 @@ def balance(counted: Counted) -> list[str]:
 
 def _by_state(counted: Counted) -> Iterator[str]:
     for state in State:
-        there, told = counted.of(state), counted.tallied.get(state, 0)
-        if there != told:
+        there, tallied = counted.of(state), counted.tallied.get(state, 0)
+        if there != tallied:
             name = state.value.replace("_", " ")
-            yield f"{there:,} submissions are {name}, and the figures kept beside them say {told:,}"
+            yield f"{there:,} submissions are {name}, and the figures kept beside them say {tallied:,}"
     if (submitted := counted.of(State.SUBMITTED)) != counted.task_ids:
         yield f"{submitted:,} submissions are submitted, and {counted.task_ids:,} attempts brought a task id"
 
@@ -56,9 +56,9 @@ def _by_state(counted: Counted) -> Iterator[str]:
 def _by_task(counted: Counted) -> Iterator[str]:
     tasks = sum(counted.tasks.values())
     for state in TaskState:
-        there, told = counted.tasks.get(state, 0), counted.tasks_tallied.get(state, 0)
-        if there != told:
-            yield f"{there:,} tasks are {state.value}, and the figures kept beside them say {told:,}"
+        there, tallied = counted.tasks.get(state, 0), counted.tasks_tallied.get(state, 0)
+        if there != tallied:
+            yield f"{there:,} tasks are {state.value}, and the figures kept beside them say {tallied:,}"
     if tasks != counted.followed:
         yield f"{count(tasks, 'task')} on record, and {counted.followed:,} submissions are marked as followed"
     if counted.shared_task_ids:
@@ -188,9 +188,9 @@ def _block(heading: str, lines: list[AuditLine], total: int) -> list[str]:
 def _verdict(problems: list[str], total: int, width: int) -> list[str]:
     if not problems:
         return [f"It balances: {count(total, 'submission')}, each counted once."]
-    told = [wrapped(problem + ".", width, head="  - ", indent="    ") for problem in problems]
+    tallied = [wrapped(problem + ".", width, head="  - ", indent="    ") for problem in problems]
     then = "batcher ledger verify says which rows these are."
-    return ["It does not balance:", *told, then]
+    return ["It does not balance:", *tallied, then]
 
 
 def _how_many(counted: Counted) -> dict[CaseKind, int]:

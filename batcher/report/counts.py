@@ -57,9 +57,9 @@ def of_run(tallies: Iterable[Tally], run_id: RunId) -> Counts:
     return figures(tally for tally in tallies if tally.run_id == run_id)
 
 
-def since(tallies: Iterable[Tally], told: Run | None) -> Counts:
+def since(tallies: Iterable[Tally], reported: Run | None) -> Counts:
     """Figures of what was settled after the last run that could tell all."""
-    last = told.id if told else 0
+    last = reported.id if reported else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)
 
 
@@ -104,5 +104,5 @@ def task_figures(tallies: Iterable[TaskTally], submitted: int) -> TaskFigures:
     by_state = {state: found[state].n if state in found else 0 for state in TaskState}
     if found:
         by_state[TaskState.WAITING] += max(0, submitted - sum(by_state.values()))
-    new = {one: max(0, found[one].n - found[one].told) if one in found else 0 for one in TROUBLED_TASKS}
+    new = {one: max(0, found[one].n - found[one].reported) if one in found else 0 for one in TROUBLED_TASKS}
     return TaskFigures(by_state, new, bool(found))

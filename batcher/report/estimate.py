@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from batcher.report.formatting import count, duration, lasting
+from batcher.report.formatting import at_least_a_second, count, duration
 
 
 def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> float | None:
@@ -32,7 +32,7 @@ def rest(left: int, rate_per_s: float, window_s: float | None) -> str:
     """
     seconds = left / rate_per_s
     nights = math.ceil(seconds / window_s) if window_s else 1
-    about = f"about {duration(seconds)}" if seconds >= 1 else lasting(seconds)
+    about = f"about {duration(seconds)}" if seconds >= 1 else at_least_a_second(seconds)
     text = f"{about} at {rate_per_s:.3g} a second"
     return (
         text

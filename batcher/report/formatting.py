@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def lasting(seconds: float) -> str:
+def at_least_a_second(seconds: float) -> str:
     """How long something takes that surely takes some time: never ``0 s``."""
     return duration(seconds) if seconds >= 1 else "less than 1 s"
 

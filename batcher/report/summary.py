@@ -15,9 +15,9 @@ from batcher.model.submission import State
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
 from batcher.report.formatting import (
+    at_least_a_second,
     columns,
     count,
-    lasting,
     moment,
     one_line,
     paragraph,
@@ -100,7 +100,7 @@ class Summary:
     """What has become of the tasks; None when the run did not follow them."""
 
     @property
-    def hindered(self) -> bool:
+    def blocked_by_outage(self) -> bool:
         """Whether work is left that the run could not get at; else it is left on purpose."""
         unheard = self.tracking is not None and self.tracking.outage is not None
         return self.outage is not None or bool(self.cut_off) or self.unusable or unheard
@@ -109,7 +109,7 @@ class Summary:
     def only_tasks_left(self) -> bool:
         """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
         left = self.tracking is not None and self.tracking.exit_code == WORK_LEFT
-        return left and not (self.now.open or self.unfinished or self.hindered)
+        return left and not (self.now.open or self.unfinished or self.blocked_by_outage)
 
 
 _LABELS = {
@@ -172,7 +172,7 @@ _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 def _needs_reading(summary: Summary) -> bool:
     """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
     if summary.exit_code == WORK_LEFT:
-        return summary.hindered or not (summary.now.open or summary.only_tasks_left)
+        return summary.blocked_by_outage or not (summary.now.open or summary.only_tasks_left)
     return summary.exit_code != 0
 
 
@@ -215,7 +215,7 @@ def _effort(summary: Summary) -> list[str]:
         return ["Nothing was sent."]
     rate_per_s = summary.sent / summary.seconds if summary.seconds >= 1 else 0.0
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
-    lasted = lasting(summary.seconds)
+    lasted = at_least_a_second(summary.seconds)
     lines = [f"Sent {count(summary.sent, 'request')} in {lasted}{pace}."]
     if summary.now.open and summary.exit_code == WORK_LEFT:
         measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s

@@ -9,7 +9,7 @@ from batcher.model.outcome import Outage
 from batcher.model.records import TaskTrouble
 from batcher.model.task import TaskState
 from batcher.report.counts import TROUBLED_TASKS, TaskFigures
-from batcher.report.formatting import count, lasting, moment, one_line, paragraph
+from batcher.report.formatting import at_least_a_second, count, moment, one_line, paragraph
 
 FIRST_TROUBLES = 5
 
@@ -65,7 +65,7 @@ def tracking_lines(summary: TrackingSummary, width: int) -> list[str]:
     """What has become of tasks, how much asking it took, and those to look at."""
     lines = task_lines(summary.tasks)
     if summary.polls:
-        lasted = lasting(summary.seconds)
+        lasted = at_least_a_second(summary.seconds)
         lines += ["", f"  Asked {count(summary.polls, 'time')} in {lasted}."]
     return lines + trouble_lines(summary, width)
 

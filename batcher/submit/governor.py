@@ -63,7 +63,7 @@ class Governor:
         client: makes the probes.
         max_failures: when failures halt the run.
         halt: called once with the reason why the run must stop sending.
-        tell: told of outages, and of every attempt that brought no task id.
+        on_event: told of outages, and of every attempt that brought no task id.
         clock: monotonic seconds.
         now: the wall's clock, in UTC.
     """
@@ -75,7 +75,7 @@ class Governor:
         max_failures: MaxFailures,
         *,
         halt: Callable[[str], None],
-        tell: OnEvent,
+        on_event: OnEvent,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -83,14 +83,14 @@ class Governor:
         self._client = client
         self._max_failures = max_failures
         self._halt = halt
-        self._tell = tell
+        self._on_event = on_event
         self._clock = clock
         self._now = now
         self._failures = 0
         self._ended: deque[bool] = deque(maxlen=JUDGED)
         self._counted: set[SubmissionId] = set()
         """Counted as ended badly for their doubts, and not ended yet."""
-        self._guard = Guard(pacer, halt=halt, tell=tell, clock=clock, now=now)
+        self._guard = Guard(pacer, halt=halt, on_event=on_event, clock=clock, now=now)
         self.refused_alone: Callable[[SubmissionId], bool] = self._guard.refused_alone
         """Whether others were answered since a submission was last refused."""
 
@@ -104,7 +104,7 @@ class Governor:
         """The outage that is not over."""
         return self._guard.outage
 
-    async def heed(self, settlement: Settlement) -> None:
+    async def observe(self, settlement: Settlement) -> None:
         """React to one recorded settlement; returns when the run may go on."""
         claim, outcome, disposition = settlement.claim, settlement.outcome, settlement.disposition
         if disposition.decision is Decision.SUBMITTED:
@@ -112,7 +112,7 @@ class Governor:
             self._counted.discard(claim.id)
             self._ended.append(False)
             return
-        self._tell(_not_submitted(settlement))
+        self._on_event(_not_submitted(settlement))
         self._count_failures(settlement)
         if disposition.decision is Decision.HALT and isinstance(outcome, Answer):
             of_row = kind_of(outcome.code) is CodeKind.PERMISSION  # the others concern the account alone
@@ -120,7 +120,7 @@ class Governor:
             return
         if disposition.decision is Decision.PROBE:
             self._guard.proven = True  # it was judged so
-        await self._guard.heed(
+        await self._guard.observe(
             outcome,
             self._client.probe,
             about=claim.id,

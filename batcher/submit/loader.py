@@ -26,14 +26,20 @@ BATCHES_AT_ONCE = 12
 """So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
 
 
-async def load_alone(ledger: RunLedger, prepared: Sequence[Prepared], tell: OnEvent = ignore_event) -> None:
+async def load_alone(
+    ledger: RunLedger, prepared: Sequence[Prepared], on_event: OnEvent = ignore_event
+) -> None:
     """Load manifests while nothing is sent: as fast as the disk takes them.
 
     Raises:
         ManifestError: one turned out unusable on the way; what was read so far is kept.
     """
     await Loader(
-        ledger, batch_rows=ROWS_AT_ONCE, batches_at_once=BATCHES_AT_ONCE, added=lambda: None, tell=tell
+        ledger,
+        batch_rows=ROWS_AT_ONCE,
+        batches_at_once=BATCHES_AT_ONCE,
+        added=lambda: None,
+        on_event=on_event,
     ).load(prepared)
 
 
@@ -46,7 +52,7 @@ class Loader:
         batches_at_once: how many may be on their way to the disk, where those that wait go together;
             with more than one, reading goes on meanwhile.
         added: told after every batch.
-        tell: told what a manifest held that is no row.
+        on_event: told what a manifest held that is no row.
     """
 
     def __init__(
@@ -56,13 +62,13 @@ class Loader:
         batch_rows: int,
         batches_at_once: int = 1,
         added: Callable[[], None],
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
     ) -> None:
         self._ledger = ledger
         self._batch_rows = batch_rows
         self._batches_at_once = batches_at_once
         self._added = added
-        self._tell = tell
+        self._on_event = on_event
 
     async def load(self, manifests: Sequence[Prepared]) -> None:
         """Read manifests to their ends. All are on record as unfinished before the first is read.
@@ -108,7 +114,7 @@ class Loader:
             await self._keep(load_id, prepared.manifest.source, rows)
             if passed_over := prepared.manifest.passed_over:
                 met = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
-                self._tell(PassedOver(prepared.manifest.source, met))
+                self._on_event(PassedOver(prepared.manifest.source, met))
 
     async def _keep(self, load_id: LoadId, source: str, rows: Iterator[Row | InvalidRow]) -> None:
         """Hand batch after batch to the ledger. Whatever ends it, what was handed over is kept first."""

@@ -21,9 +21,9 @@ from batcher.manifest import (
     digest_of,
     expand,
     is_url,
-    lasting,
     redacted,
     rounded_ids,
+    stable_url,
 )
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
@@ -172,7 +172,7 @@ class Preparation:
 
     def _prepare(self, name: str) -> None:
         """Open a manifest, check all its bytes if it is a file, and judge its first rows."""
-        path = _lasting(name)
+        path = _stable_url(name)
         self._marks[path] = Mark.of(path)
         manifest = self._how.open(name)
         try:
@@ -197,7 +197,7 @@ class Preparation:
         warnings = (
             manifest.warnings if self._how.trust_ids else [*manifest.warnings, *_judge_ids(manifest, head)]
         )
-        path = _lasting(name)
+        path = _stable_url(name)
         return Prepared(
             manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, name, path)
         )
@@ -208,7 +208,7 @@ class Preparation:
             return None
         digest = digest_of(path, repr(self._how))
         # A link may lead elsewhere since, and by its name the rows were read.
-        return digest if mark == Mark.of(path) and path == _lasting(name) else None
+        return digest if mark == Mark.of(path) and path == _stable_url(name) else None
 
 
 def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
@@ -220,10 +220,10 @@ def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
     return Preparation(sources, how).all()
 
 
-def _lasting(source: str) -> str:
+def _stable_url(source: str) -> str:
     """By which a source is known the next time; a named pipe is a stream as well."""
     if is_url(source):
-        return lasting(source)
+        return stable_url(source)
     path = Path(source)
     return str(path.resolve()) if source != "-" and path.is_file() else "-"
 

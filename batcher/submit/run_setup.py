@@ -68,7 +68,7 @@ class ReadyRun:
     _service: ServiceAccess
     _settings: RunSettings
     _prepared: tuple[Prepared, ...]
-    _told: Run | None
+    _reported: Run | None
     """The last run before this one that could tell all."""
     _newest_load: int
     """The newest load before this run."""
@@ -79,10 +79,10 @@ class ReadyRun:
         Raises:
             LedgerError: it cannot be read.
         """
-        ledger, told = self._ledger, self._told
+        ledger, reported = self._ledger, self._reported
         tallies = await ledger.tallies()
         now = figures(tallies)
-        seen = (told.invalid_rows_seen or 0) if told else 0
+        seen = (reported.invalid_rows_seen or 0) if reported else 0
         return Summary(
             exit_code=int(ending.exit),
             reason=ending.reason,
@@ -99,7 +99,7 @@ class ReadyRun:
             ),
             now=now,
             this_run=of_run(tallies, ending.run_id),
-            new=since(tallies, told),
+            new=since(tallies, reported),
             invalid_rows=InvalidRows(
                 await ledger.count_invalid_rows(),
                 await ledger.count_invalid_rows(after_id=seen),
@@ -128,7 +128,7 @@ async def ready_run(
     prepared: Sequence[Prepared] = (),
     how: ReadOptions | None = None,
     *,
-    tell: OnEvent = ignore_event,
+    on_event: OnEvent = ignore_event,
     settled: Callable[[Settlement], None] | None = None,
     window: Deadline | None = None,
     cut_off: CutOff | None = None,
@@ -141,7 +141,7 @@ async def ready_run(
         settings: how the run goes.
         prepared: the manifests to load while sending goes on.
         how: how they are read.
-        tell: told of what happens as it happens.
+        on_event: told of what happens as it happens.
         settled: called with every settlement once it is judged.
         window: when the run has to end, if that counts from before it.
         cut_off: the manifests had not come when the window was over.
@@ -156,7 +156,7 @@ async def ready_run(
     key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
     warnings = [*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key)]
     left = await ledger.asked_for_open(FIRST_GROUPS)
-    told, last = await ledger.last_told_run(), await ledger.last_run()
+    reported, last = await ledger.last_reported_run(), await ledger.last_run()
     newest_load = await ledger.newest_load()
     async with ZegoClient(
         service.endpoint,
@@ -171,13 +171,15 @@ async def ready_run(
             prepared,
             version=__version__,
             pacer=_pacer(key, settings, last),
-            tell=tell,
+            on_event=on_event,
             settled=settled,
             window=window,
             cut_off=cut_off,
             asked=tuple(asked_lines(left, brought)),
         )
-        yield ReadyRun(runner, tuple(warnings), ledger, service, settings, tuple(prepared), told, newest_load)
+        yield ReadyRun(
+            runner, tuple(warnings), ledger, service, settings, tuple(prepared), reported, newest_load
+        )
 
 
 def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:

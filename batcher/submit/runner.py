@@ -91,7 +91,7 @@ class Runner:
         prepared: the manifests to load while sending goes on.
         version: of this program, for the record.
         pacer: gives turns to requests; one at the settings' rate when not given.
-        tell: told of what happens as it happens.
+        on_event: told of what happens as it happens.
         settled: called with every settlement once it is judged, for whoever counts.
         window: when the run has to end; when not given it opens as the run begins, as the settings say.
         cut_off: the manifests had not come when the window was over: what came is loaded, nothing is sent.
@@ -107,7 +107,7 @@ class Runner:
         *,
         version: str,
         pacer: Pacer | None = None,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         settled: Callable[[Settlement], None] | None = None,
         window: Deadline | None = None,
         cut_off: CutOff | None = None,
@@ -120,7 +120,7 @@ class Runner:
         self._settings = settings
         self._prepared = prepared
         self._version = version
-        self._tell = tell
+        self._on_event = on_event
         self._settled = settled
         self._window = window
         self._late = cut_off
@@ -133,14 +133,16 @@ class Runner:
             client,
             settings.max_failures,
             halt=lambda reason: self._stop(ExitCode.HALTED, reason),
-            tell=tell,
+            on_event=on_event,
             clock=clock,
         )
         self._claims = SubmissionQueue(
             ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock
         )
-        self._loader = Loader(ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, tell=tell)
-        self._standing = RunState()
+        self._loader = Loader(
+            ledger, batch_rows=ROWS_WHILE_SENDING, added=self._claims.added, on_event=on_event
+        )
+        self._state = RunState()
         self._all_loaded = False
         self._stops: dict[ExitCode, str] = {}
         self._stopped_early: str | None = None
@@ -167,7 +169,7 @@ class Runner:
         await self._claims.open(loading=bool(self._prepared))
         tallies = await self._ledger.tallies()
         to_send = sum(tally.n for tally in tallies if tally.state is State.PENDING)
-        self._tell(RunStarted(run_id, self._settings.rate_per_s, to_send, self._asked))
+        self._on_event(RunStarted(run_id, self._settings.rate_per_s, to_send, self._asked))
         self._started_at = self._clock()
         noting = asyncio.create_task(self._note_pace(run_id), name="pace-noter")
         window = self._window or Deadline(self._settings.lasts_s, self._settings.until, self._clock)
@@ -221,15 +223,15 @@ class Runner:
         """How fast the run goes at this moment."""
         second, seconds = int(self._clock()), self._clock() - self._started_at
         if not self._meter or self._meter[-1][0] != second:
-            self._meter.append((second, self._standing.sent))
+            self._meter.append((second, self._state.sent))
         first_second, first_sent = self._meter[0]
         span = max(self._clock() - first_second, 1.0) if len(self._meter) > 1 else max(seconds, 1.0)
         return CurrentRate(
-            (self._standing.sent - first_sent) / span if len(self._meter) > 1 else self._standing.sent / span,
+            (self._state.sent - first_sent) / span if len(self._meter) > 1 else self._state.sent / span,
             self._pacer.pace_per_s,
             self._settings.rate_per_s,
             self._governor.why_slow,
-            self._standing.sent,
+            self._state.sent,
             seconds,
             self._governor.waiting_for is not None,
         )
@@ -242,8 +244,8 @@ class Runner:
             self._client,
             self._pacer,
             self._claims,
-            self._standing,
-            self._heed if self._settled else self._governor.heed,
+            self._state,
+            self._observe if self._settled else self._governor.observe,
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
@@ -253,10 +255,10 @@ class Runner:
     def _jitter(self, most: float) -> float:
         return self._rng.uniform(0.0, most)
 
-    async def _heed(self, settlement: Settlement) -> None:
+    async def _observe(self, settlement: Settlement) -> None:
         if self._settled is not None:
             self._settled(settlement)
-        await self._governor.heed(settlement)
+        await self._governor.observe(settlement)
 
     async def _recover(self, run_id: RunId) -> None:
         """Settle what a killed run has left: an attempt that began and never ended is in doubt."""
@@ -276,7 +278,7 @@ class Runner:
                 await self._loader.load(self._prepared)
                 self._all_loaded = True
         except ManifestError as exc:
-            sent = self._standing.sent
+            sent = self._state.sent
             self._stop(ExitCode.USAGE, f"{exc}. {sent:,} requests were sent before")
         except LedgerError as exc:
             self._stop(ExitCode.LEDGER, str(exc))
@@ -287,9 +289,9 @@ class Runner:
 
     async def _all_recorded(self) -> None:
         """Wait for what was handed to the ledger by workers that were cut off since."""
-        await asyncio.gather(*self._standing.outstanding, return_exceptions=True)
-        if isinstance(self._standing.fault, LedgerError):
-            self._stop(ExitCode.LEDGER, str(self._standing.fault))
+        await asyncio.gather(*self._state.outstanding, return_exceptions=True)
+        if isinstance(self._state.fault, LedgerError):
+            self._stop(ExitCode.LEDGER, str(self._state.fault))
 
     async def _note_pace(self, run_id: RunId) -> None:
         """Keep the pace and why it is below the cap on record, for whoever looks and for the next run."""
@@ -299,7 +301,7 @@ class Runner:
             if now != noted:
                 with contextlib.suppress(LedgerError):  # those who must record notice it themselves
                     await self._ledger.note_pace(run_id, *now)
-                self._tell(PaceChanged(now[0], self._settings.rate_per_s, now[1]))
+                self._on_event(PaceChanged(now[0], self._settings.rate_per_s, now[1]))
             noted = now
             await asyncio.sleep(NOTE_PACE_S)
 
@@ -316,13 +318,13 @@ class Runner:
 
     def _met_defect(self, exc: Exception) -> None:
         """Stop the run for an exception that nothing expects."""
-        self._tell(DefectMet(type(exc).__name__, line_of(exc), "".join(traceback.format_exception(exc))))
+        self._on_event(DefectMet(type(exc).__name__, line_of(exc), "".join(traceback.format_exception(exc))))
         self._stop(ExitCode.DEFECT, defect(exc))
 
     def _stop(self, code: ExitCode, reason: str) -> None:
         """Send nothing more; what is on the wire ends and is recorded, and loading goes on."""
         if code in (ExitCode.HALTED, ExitCode.DEFECT) and code not in self._stops:
-            self._tell(Halted(reason))
+            self._on_event(Halted(reason))
         self._stops.setdefault(code, reason)
         self._claims.close()
         self._pacer.stop()
@@ -359,9 +361,9 @@ class Runner:
             ExitCode.DONE,
             "nothing is left to send",
             run_id,
-            self._standing.sent,
+            self._state.sent,
             self._clock() - self._started_at,
-            tuple(self._standing.unrecorded),
+            tuple(self._state.unrecorded),
             cut_off=self._late.sources if self._late else (),
             unusable=ExitCode.USAGE in self._stops,
         )
@@ -409,10 +411,12 @@ class Runner:
         if unfinished:
             names = ", ".join(dict.fromkeys(unfinished))
             return ExitCode.WORK_LEFT, f"not read to the end yet: {names}; name it in a run to go on with it"
-        told = await self._ledger.last_told_run()
-        since = told.id if told else 0
+        reported = await self._ledger.last_reported_run()
+        since = reported.id if reported else 0
         troubled = sum(t.n for t in tallies if t.state in TROUBLED and (t.run_id or 0) > since)
-        rows = await self._ledger.count_invalid_rows(after_id=(told.invalid_rows_seen or 0) if told else 0)
+        rows = await self._ledger.count_invalid_rows(
+            after_id=(reported.invalid_rows_seen or 0) if reported else 0
+        )
         if troubled or rows:
             return ExitCode.TROUBLE, "nothing is left to send, but there is something to look at"
         return ExitCode.DONE, "nothing is left to send"

@@ -69,7 +69,7 @@ class Turns(Protocol):
         """The request of a turn is about to leave; False when it must not any more."""
 
 
-Heed = Callable[[Settlement], Awaitable[None]]
+OnSettled = Callable[[Settlement], Awaitable[None]]
 """Told of every settlement, so that the run as a whole can react; of what is no success, once on record."""
 
 
@@ -105,8 +105,8 @@ class Worker:
         client: SubmitClient,
         pacer: Turns,
         claims: SubmissionQueue,
-        standing: RunState,
-        heed: Heed,
+        state: RunState,
+        on_settled: OnSettled,
         *,
         run_id: RunId,
         policy: InDoubtPolicy,
@@ -117,8 +117,8 @@ class Worker:
         self._client = client
         self._pacer = pacer
         self._claims = claims
-        self._standing = standing
-        self._heed = heed
+        self._state = state
+        self._on_settled = on_settled
         self._run_id = run_id
         self._policy = policy
         self._jitter = jitter
@@ -160,7 +160,7 @@ class Worker:
             except asyncio.CancelledError:
                 with contextlib.suppress(LedgerError):  # not begun: the run ends for that
                     if await begun:  # the ledger records it all the same
-                        await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+                        await self._settle(claim, HELD_BACK, Wire(), reported=False)
                 raise
             if open_still:
                 self._pacer.begun_within(time.monotonic() - asked_at)
@@ -173,7 +173,7 @@ class Worker:
         try:
             return await self._pacer.turn()
         except asyncio.CancelledError:
-            await self._settle(claim, HELD_BACK, Wire(), heeded=False)
+            await self._settle(claim, HELD_BACK, Wire(), reported=False)
             raise
 
     async def _send(self, claim: Claim, turn: Turn) -> asyncio.Future[None]:
@@ -183,12 +183,12 @@ class Worker:
         except asyncio.CancelledError:
             lost = ReplyLost if on_wire.sent_at else NotSent
             outcome = lost("the run was stopped before an answer came")
-            await self._settle(claim, outcome, on_wire, heeded=False)
+            await self._settle(claim, outcome, on_wire, reported=False)
             raise
         return await self._settle(claim, outcome, on_wire)
 
     async def _settle(
-        self, claim: Claim, outcome: Outcome, on_wire: Wire, *, heeded: bool = True
+        self, claim: Claim, outcome: Outcome, on_wire: Wire, *, reported: bool = True
     ) -> asyncio.Future[None]:
         """Judge an outcome, have it recorded, and hand the submission on; heeded unless the run is cut off.
 
@@ -201,7 +201,7 @@ class Worker:
             outcome,
             claim,
             policy=self._policy,
-            proven=self._standing.proven,
+            proven=self._state.proven,
             jitter=self._jitter,
             refused_alone=self._refused_alone(claim.id),
         )
@@ -213,16 +213,16 @@ class Worker:
             answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
         )
         if not isinstance(outcome, NotSent):
-            self._standing.sent += 1
+            self._state.sent += 1
         try:
             recorded = self._ledger.settle(settlement, self._run_id)
         except LedgerError:
-            self._standing.unrecorded.append(settlement)
+            self._state.unrecorded.append(settlement)
             raise
-        self._standing.outstanding.add(recorded)
+        self._state.outstanding.add(recorded)
         recorded.add_done_callback(partial(self._recorded, settlement))
-        if disposition.state is State.SUBMITTED and heeded:
-            await self._heed(settlement)
+        if disposition.state is State.SUBMITTED and reported:
+            await self._on_settled(settlement)
             return recorded
         await recorded
         if disposition.state is State.PENDING:
@@ -231,19 +231,19 @@ class Worker:
             self._claims.put_back(again, disposition.delay_s or 0.0, behind=behind)
         elif disposition.state is not State.SUBMITTED:
             self._claims.done(claim)
-        if heeded:
-            await self._heed(settlement)
+        if reported:
+            await self._on_settled(settlement)
         return recorded
 
     def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
         """A settlement is on record, or cannot be: then nobody may go on waiting for more to do."""
-        self._standing.outstanding.discard(recorded)
+        self._state.outstanding.discard(recorded)
         if (fault := recorded.exception()) is not None:
-            self._standing.fault = self._standing.fault or fault
-            self._standing.unrecorded.append(settlement)
+            self._state.fault = self._state.fault or fault
+            self._state.unrecorded.append(settlement)
             self._claims.close()
         elif settlement.disposition.state is State.SUBMITTED:
-            self._standing.proven = True
+            self._state.proven = True
             self._claims.done(settlement.claim)
 
 

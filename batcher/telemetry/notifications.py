@@ -32,7 +32,7 @@ LONGEST_BODY = 1_500
 
 _HTTP_ERROR = re.compile(r"error=([1-5]\d\d)\b")
 
-Errand = Callable[[], str | None]
+Delivery = Callable[[], str | None]
 """Calls a hook; says why that did not work, or None."""
 
 
@@ -66,9 +66,9 @@ def is_failure(exit_code: int, *, bounded: bool) -> bool:
     return exit_code in FAILURES or (exit_code == WORK_LEFT and not bounded)
 
 
-def is_wanted(occasion: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
+def is_wanted(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
     """Whether there is a notification of a run that ended so."""
-    match occasion:
+    match notify_on:
         case NotifyOn.ALWAYS:
             return True
         case NotifyOn.NEVER:
@@ -86,11 +86,11 @@ class HookCalls:
         self._threads: list[tuple[str, threading.Thread]] = []
         self._problems: dict[str, str] = {}
 
-    def begin(self, name: str, errand: Errand) -> None:
+    def begin(self, name: str, deliver: Delivery) -> None:
         """Call a hook; errands of the same name follow one another."""
         before = [thread for other, thread in self._threads if other == name]
         thread = threading.Thread(
-            target=self._run, args=(name, errand, before), name=f"errand-{name}", daemon=True
+            target=self._run, args=(name, deliver, before), name=f"errand-{name}", daemon=True
         )
         self._threads.append((name, thread))
         thread.start()
@@ -104,11 +104,11 @@ class HookCalls:
                 self._problems.setdefault(name, f"no answer within {limit_s:g} s")
         return [f"{name}: {why}" for name, why in dict(self._problems).items()]
 
-    def _run(self, name: str, errand: Errand, before: Sequence[threading.Thread]) -> None:
+    def _run(self, name: str, deliver: Delivery, before: Sequence[threading.Thread]) -> None:
         for thread in before:
             thread.join()
         try:
-            why = errand()
+            why = deliver()
         except Exception as exc:  # whatever a hook's code does, the run has ended as it has
             why = type(exc).__name__  # its text may hold the address
         if why is not None:

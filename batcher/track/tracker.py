@@ -113,7 +113,7 @@ class Tracker:
         pacer: gives turns to polls; one at the settings' rate when not given.
         sending: a run goes on in this process: there will be more tasks until :meth:`sending_ended`.
         window: when it ends at the latest.
-        tell: told of outages.
+        on_event: told of outages.
         polled: called with what came back for every poll, for whoever counts.
         clock: monotonic seconds.
         wall: Unix seconds, the clock by which the ledger's times were written.
@@ -128,7 +128,7 @@ class Tracker:
         pacer: Pacer | None = None,
         sending: bool = False,
         window: Deadline | None = None,
-        tell: OnEvent = ignore_event,
+        on_event: OnEvent = ignore_event,
         polled: Callable[[TaskReport | NotReported], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -138,7 +138,7 @@ class Tracker:
         self._client = client
         self._settings = settings
         self._window = window
-        self._tell = tell
+        self._on_event = on_event
         self._polled = polled
         self._clock = clock
         self._rng = rng or random.Random()
@@ -154,7 +154,7 @@ class Tracker:
         self._guard = Guard(
             self._pacer,
             halt=lambda why: self._stop(ExitCode.HALTED, why),
-            tell=tell,
+            on_event=on_event,
             silence="the endpoint does not answer polls",
             clock=clock,
         )
@@ -324,7 +324,7 @@ class Tracker:
         else:
             polled = polled._replace(due_at_ms=polled.due_at_ms + self._now_ms() - wall_ms)
         await self._book.note(polled)
-        await self._guard.heed(
+        await self._guard.observe(
             outcome,
             partial(self._probe, task.vendor),
             about=task.id,

@@ -306,7 +306,7 @@ async def test_nothing_of_the_process_is_changed(
     before = _process()
     async with Sandbox(NO_LIMIT).serve() as url:
         during: list[object] = []
-        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, tell=lambda _: during.append(_process()))
+        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=lambda _: during.append(_process()))
     assert summary.exit_code == ExitCode.DONE
     assert during
     assert all(one == before for one in during)
@@ -475,7 +475,7 @@ async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
     """A halt is an end like any other: told on the way, and in the summary."""
     told: list[Event] = []
     async with Sandbox(SandboxSettings(account_code=3)).serve() as url:
-        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, tell=told.append)
+        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=told.append)
     assert summary.exit_code == ExitCode.HALTED
     assert "code 3" in summary.reason
     assert isinstance(told[0], RunStarted)
@@ -485,14 +485,14 @@ async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
 async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
     """What it raised comes out, once what is on the wire is on record."""
 
-    def tell(notice: Event) -> None:
+    def on_event(notice: Event) -> None:
         if not isinstance(notice, RunStarted):
             raise ZeroDivisionError("mine")
 
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=100, script={4: Fault.parse("code:2")}))
     async with sandbox.serve() as url:
         with pytest.raises(ZeroDivisionError, match="mine"):
-            await ledger.run(ACCOUNT, FAST, endpoint=url, tell=tell)
+            await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=on_event)
     assert query(ledger.path, SENT) == [(len(sandbox.log),)]
     assert query(ledger.path, "SELECT count(*) FROM attempts WHERE outcome IS NULL") == [(0,)]
     assert len(sandbox.log) < 40

@@ -379,11 +379,11 @@ async def test_the_survey_counts_what_a_plain_count_counts(
             "SELECT answered_at_ms - sent_at_ms FROM attempts WHERE answered_at_ms IS NOT NULL"
         )
         latencies = Counter(row[0] for row in took)
-    cells = [cell for one in history.stretches for cell in one.cells]
+    cells = [cell for one in history.timelines for cell in one.cells]
     assert [sum(one) for one in zip(*cells, strict=True)] == list(counted)
     assert (history.sent, history.refused) == (counted[0], counted[2])
     assert history.latencies == latencies
-    assert len(cells) <= CELLS + len(history.stretches)
+    assert len(cells) <= CELLS + len(history.timelines)
     assert history.doubts == {Doubt.HELD: 50, Doubt.TWICE: 50}
     assert history.pictures == {PictureState.WHOLE: 2, PictureState.BLANK: 1, None: 1}
     assert history.bare == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
@@ -395,12 +395,12 @@ async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:
     await ledger.make()
     ledger.run([Ending()] * 200, quiet_s=30)
     async with await Survey.open(ledger.path) as survey:
-        [stretch] = (await survey.history(await survey.runs_that_sent())).stretches
-    sent = [cell.sent for cell in stretch.cells]
+        [timeline] = (await survey.history(await survey.runs_that_sent())).timelines
+    sent = [cell.sent for cell in timeline.cells]
     assert sent[:5] == [19, 20, 20, 20, 20]
     assert sent[6:34] == [0] * 28
     assert sum(sent) == 200
-    assert stretch.cells[5].unanswered == 6
+    assert timeline.cells[5].unanswered == 6
 
 
 async def test_killed_runs_cost_one_look_at_the_attempts(
@@ -432,11 +432,11 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
 
             history = await survey.history(await survey.runs_that_sent())
         asked.append(sum("FROM attempts" in one for one in statements))
-        lengths.append([len(one.cells) for one in history.stretches])
-        sent = [sum(cell.sent for cell in one.cells) for one in history.stretches]
+        lengths.append([len(one.cells) for one in history.timelines])
+        sent = [sum(cell.sent for cell in one.cells) for one in history.timelines]
         async with await Survey.open(whole) as survey:
             known = await survey.history(await survey.runs_that_sent())
-        assert sent == [sum(cell.sent for cell in one.cells) for one in known.stretches]
+        assert sent == [sum(cell.sent for cell in one.cells) for one in known.timelines]
     assert asked[0] == asked[1]
     assert lengths[0] == pytest.approx(lengths[1], abs=2)
 
@@ -460,7 +460,7 @@ async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> No
 
         assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
         assert len(await survey.doubted(5)) == 2
-        assert await survey.bare_tasks(5) == []
+        assert await survey.tasks_without_pictures(5) == []
         assert len(await survey.pictured(5, 5)) == 1
     with closing(sqlite3.connect(ledger.path)) as sql:
         plans = [row[3] for one in asked for row in sql.execute(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]

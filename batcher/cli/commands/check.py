@@ -88,7 +88,7 @@ def check(
 DOCUMENTED_RATE_PER_S = 20
 """Of each call, over everything that shares the AppId. Source: ZEGO server API, "Accessing server APIs"."""
 
-ALWAYS_TOLD = ("endpoint", "ledger", "rate")
+ALWAYS_SHOWN = ("endpoint", "ledger", "rate")
 """These matter also where they are default."""
 
 NOT_READY = 2
@@ -105,7 +105,7 @@ async def check_all(
 ) -> int:
     """Look at everything and print what was found."""
     examined = examine_settings(flags, config)
-    console.heed(examined.settings)
+    console.configure(examined.settings)
     account, credentials = _account(examined)
     if account is not None:
         console.redaction.learn(account.server_secret)
@@ -195,8 +195,8 @@ def _settings_findings(examined: Examined, volume: Volume) -> Iterator[CheckFind
     for variable in examined.strange:
         yield warn("settings", *strange_text(variable))
     for name in Settings.model_fields:
-        told = name in examined.origins or name in ALWAYS_TOLD or volume is Volume.VERBOSE
-        if told and name not in examined.unsure and name not in _SECRETS:
+        shown = name in examined.origins or name in ALWAYS_SHOWN or volume is Volume.VERBOSE
+        if shown and name not in examined.unsure and name not in _SECRETS:
             yield _setting_finding(name, examined)
 
 

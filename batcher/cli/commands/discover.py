@@ -116,7 +116,7 @@ def discover(
     end_async(console, work)
 
 
-TOLD_EVERY_S = 10.0
+PROGRESS_EVERY_S = 10.0
 
 CATEGORIES = ("Video", "Audio", "Image")
 
@@ -170,13 +170,13 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
     since_s, until_s = _time(asked, archive, now)
     _check_filters(asked, archive)
     with Interruptible() as interruptible, _target(output, archive, asked, format_) as target:
-        standing = DiscoveryProgress(since_s or 0)
+        progress = DiscoveryProgress(since_s or 0)
         if target.before is None:
-            target.write(head(format_), asdict(standing))
+            target.write(head(format_), asdict(progress))
         else:
-            standing = _standing(target.before)
-            console.say(f"{output}: goes on after {count(standing.listed, 'recording')} of an earlier call")
-            for shortfall in standing.shortfalls:
+            progress = _progress_of(target.before)
+            console.say(f"{output}: goes on after {count(progress.listed, 'recording')} of an earlier call")
+            for shortfall in progress.shortfalls:
                 console.warn(shortfall)
         inquiry: RetryingQuery | None = None
         try:
@@ -184,31 +184,31 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
                 client, asks = await stack.enter_async_context(asking(settings, console))
                 inquiry = asks
                 ledger = await _ledger(stack, settings) if asked.not_in_ledger else None
-                sieve = Sieve(asked, (standing.since_s if since_s is not None else None, until_s), ledger)
-                telling, ahead = _Telling(console), replace(standing)
-                async for part in _parts(client, asks, archive, asked, standing, until_s):
+                sieve = Sieve(asked, (progress.since_s if since_s is not None else None, until_s), ledger)
+                progress_lines, ahead = _ProgressLines(console), replace(progress)
+                async for part in _parts(client, asks, archive, asked, progress, until_s):
                     wanted = await sieve.passed(part.recordings)
                     _take_in(ahead, part, len(wanted), sieve)
                     if part.shortfall:
                         console.warn(part.shortfall)
                     if part.reached is not None:
-                        standing = replace(ahead)
+                        progress = replace(ahead)
                     with interruptible.at_once():
-                        target.write(lines(wanted, format_), asdict(standing) if part.reached else None)
-                    telling.tell(ahead)
+                        target.write(lines(wanted, format_), asdict(progress) if part.reached else None)
+                    progress_lines.show(ahead)
                 target.finish()
         except asyncio.CancelledError:
             if interruptible.code is None:
                 raise
-            console.say(_stopped(output, standing))
+            console.say(_stopped(output, progress))
             return interruptible.code
         except TimeoutError:
-            console.say(f"--max-duration is over{_in_outage(inquiry)}; {_stopped(output, standing)}")
+            console.say(f"--max-duration is over{_in_outage(inquiry)}; {_stopped(output, progress)}")
             return 4
         except Refused as exc:
-            raise Refused(*exc.lines, _stopped(output, standing)) from exc
-    console.say(_finished(archive, output, standing, asked))
-    return 1 if standing.shortfalls else 0
+            raise Refused(*exc.lines, _stopped(output, progress)) from exc
+    console.say(_finished(archive, output, progress, asked))
+    return 1 if progress.shortfalls else 0
 
 
 class Sieve:
@@ -273,17 +273,17 @@ async def _parts(
     inquiry: RetryingQuery,
     archive: Archive,
     asked: Asked,
-    standing: DiscoveryProgress,
+    progress: DiscoveryProgress,
     until_s: int | None,
 ) -> AsyncIterator[Listed]:
-    recent = frozenset(map(FileId, standing.recent))
+    recent = frozenset(map(FileId, progress.recent))
     if archive is not Archive.TENCENT:
-        walk = MarkerWalk(client, inquiry, archive, asked.prefix, standing.marker, recent)
+        walk = MarkerWalk(client, inquiry, archive, asked.prefix, progress.marker, recent)
         async for part in walk.listed():
             yield part
         return
     until_s = int(time.time()) if until_s is None else until_s
-    since_s = standing.since_s if standing.at_s is None else standing.at_s
+    since_s = progress.since_s if progress.at_s is None else progress.at_s
     if since_s > until_s:
         return
     pages = Pages(client, inquiry)
@@ -291,31 +291,31 @@ async def _parts(
         yield part
 
 
-def _take_in(standing: DiscoveryProgress, part: Listed, wanted: int, sieve: Sieve) -> None:
+def _take_in(progress: DiscoveryProgress, part: Listed, wanted: int, sieve: Sieve) -> None:
     if (reached := part.reached) is not None:
-        standing.at_s, standing.marker, standing.recent = reached.at_s, reached.marker, tuple(reached.recent)
-    standing.listed += wanted
-    standing.left_out += len(part.recordings) - wanted
-    standing.unmeasured += sieve.unmeasured
+        progress.at_s, progress.marker, progress.recent = reached.at_s, reached.marker, tuple(reached.recent)
+    progress.listed += wanted
+    progress.left_out += len(part.recordings) - wanted
+    progress.unmeasured += sieve.unmeasured
     sieve.unmeasured = 0
     if part.shortfall:
-        standing.shortfalls += (part.shortfall,)
+        progress.shortfalls += (part.shortfall,)
 
 
-class _Telling:
+class _ProgressLines:
     """Says now and then how far it is."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told_at = time.monotonic()
+        self._shown_at = time.monotonic()
 
-    def tell(self, standing: DiscoveryProgress) -> None:
-        if time.monotonic() - self._told_at < TOLD_EVERY_S:
+    def show(self, progress: DiscoveryProgress) -> None:
+        if time.monotonic() - self._shown_at < PROGRESS_EVERY_S:
             return
-        self._told_at = time.monotonic()
-        at = f", created before {_utc(standing.at_s)}" if standing.at_s else ""
-        text = f"{count(standing.listed, 'recording')} so far{at}"
-        self._console.progress(text, {"listed": standing.listed, "left_out": standing.left_out})
+        self._shown_at = time.monotonic()
+        at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
+        text = f"{count(progress.listed, 'recording')} so far{at}"
+        self._console.progress(text, {"listed": progress.listed, "left_out": progress.left_out})
 
 
 # -- what is asked for ---------------------------------------------------------------------------
@@ -433,20 +433,20 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _standing(before: Mapping[str, Any]) -> DiscoveryProgress:
-    standing = DiscoveryProgress(**before)
-    standing.recent, standing.shortfalls = tuple(standing.recent), tuple(standing.shortfalls)
-    return standing
+def _progress_of(before: Mapping[str, Any]) -> DiscoveryProgress:
+    progress = DiscoveryProgress(**before)
+    progress.recent, progress.shortfalls = tuple(progress.recent), tuple(progress.shortfalls)
+    return progress
 
 
 # -- what is said --------------------------------------------------------------------------------
 
 
-def _stopped(output: Path | None, standing: DiscoveryProgress) -> str:
-    so_far = count(standing.listed, "recording")
+def _stopped(output: Path | None, progress: DiscoveryProgress) -> str:
+    listed = count(progress.listed, "recording")
     if output is None:
-        return f"stopped after {so_far}; with -o FILE a later call goes on where one has stopped"
-    return f"stopped after {so_far}, kept in {output}.part: the same command goes on from there"
+        return f"stopped after {listed}; with -o FILE a later call goes on where one has stopped"
+    return f"stopped after {listed}, kept in {output}.part: the same command goes on from there"
 
 
 def _in_outage(inquiry: RetryingQuery | None) -> str:
@@ -456,19 +456,19 @@ def _in_outage(inquiry: RetryingQuery | None) -> str:
     return f" while the endpoint did not answer (since {since}, last: {outage.met})"
 
 
-def _finished(archive: Archive, output: Path | None, standing: DiscoveryProgress, asked: Asked) -> str:
+def _finished(archive: Archive, output: Path | None, progress: DiscoveryProgress, asked: Asked) -> str:
     said = f"{output}: " if output else ""
-    said += count(standing.listed, "recording")
+    said += count(progress.listed, "recording")
     if asked.since is not None:
-        said += f", created since {_utc(standing.since_s)}"
-    if standing.left_out:
-        said += f"; {count(standing.left_out, 'other', 'others')} left out by the options"
-    if standing.unmeasured:
-        said += f"; {standing.unmeasured:,} kept whose duration is not known"
+        said += f", created since {_utc(progress.since_s)}"
+    if progress.left_out:
+        said += f"; {count(progress.left_out, 'other', 'others')} left out by the options"
+    if progress.unmeasured:
+        said += f"; {progress.unmeasured:,} kept whose duration is not known"
     if archive is Archive.WS:
         said += "; the service takes no snapshots of recordings at Ws"
-    if standing.shortfalls:
-        said += f"; not whole, see the {count(len(standing.shortfalls), 'warning')}"
+    if progress.shortfalls:
+        said += f"; not whole, see the {count(len(progress.shortfalls), 'warning')}"
     return said
 
 

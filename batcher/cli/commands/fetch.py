@@ -38,7 +38,7 @@ from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
-from batcher.report.formatting import PLACES, count, duration, lasting, sentence, size
+from batcher.report.formatting import PLACES, at_least_a_second, count, duration, sentence, size
 from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def fetch_pictures(settings: Settings, wanted: FetchRequest, console: Cons
     if proxy := _proxy():
         console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
     with await take_lock(path, LockClient("batcher fetch", purpose=Purpose.FETCHING)):
-        async with await PictureLedger.open(path, console.tell) as ledger:
+        async with await PictureLedger.open(path, console.on_event) as ledger:
             await _check(ledger, settings, wanted)
             return await _fetch(ledger, settings, wanted, console, as_json=as_json)
 
@@ -217,7 +217,7 @@ async def _fetch(
                     wanted.check_all,
                     _names_beside(ledger.path, wanted.output),
                 ),
-                tell=_heard(given_up, changes, console),
+                on_event=_heard(given_up, changes, console),
             )
             try:
                 async with _watched(fetcher, ledger, settings, wanted, console):
@@ -251,7 +251,7 @@ def _names_beside(ledger: Path, folder: Path) -> str | None:
 
 def _heard(given_up: list[Fetched], changes: IndexChanges, console: Console) -> Callable[[Fetched], None]:
     """Keep some pictures that are none for the summary; a curious person hears of each."""
-    told: set[tuple[FileId, str | None]] = set()
+    shown: set[tuple[FileId, str | None]] = set()
 
     def hear(fetched: Fetched) -> None:
         changes.note(fetched)
@@ -259,8 +259,8 @@ def _heard(given_up: list[Fetched], changes: IndexChanges, console: Console) -> 
             return
         console.detail(_line(fetched))
         known = (fetched.picture.file_id, fetched.error)
-        if fetched.state is not None and len(told) < FIRST_GIVEN_UP and known not in told:
-            told.add(known)
+        if fetched.state is not None and len(shown) < FIRST_GIVEN_UP and known not in shown:
+            shown.add(known)
             given_up.append(fetched)
 
     return hear
@@ -434,7 +434,9 @@ def _say(ending: _FetchEnding, wanted: FetchRequest, given_up: Sequence[Fetched]
     lines = [sentence(ending.reason)]
     if figures.kept or not figures.ended:
         in_place = f"; {figures.in_place:,} there already" if figures.in_place else ""
-        took = f" ({size(figures.n_bytes)} in {lasting(ending.seconds)}): {', '.join(_states(kept))}"
+        took = (
+            f" ({size(figures.n_bytes)} in {at_least_a_second(ending.seconds)}): {', '.join(_states(kept))}"
+        )
         what = took if figures.kept else ""
         lines.append(f"  {count(figures.kept, 'picture')} fetched into {wanted.output}{what}{in_place}")
     if figures.left:

@@ -138,7 +138,7 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
         async with await open_for_writing(path, created=console.note):
             pass  # recordings are awaited that no manifest has named
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.tell))
+        ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.on_event))
         bound = await ledger.bound_to()
         _check_binding(settings, path, bound, asking=account is not None)
         await ledger.take_up(int(LONGEST_WAIT_S * 1000))
@@ -150,7 +150,9 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             client = await stack.enter_async_context(calls)
         said = _Said(console)
         limit = _limit(settings, account)
-        confirmation = Confirmation(ledger, client, settings.rate, limit=limit, tell=said, warn=console.warn)
+        confirmation = Confirmation(
+            ledger, client, settings.rate, limit=limit, on_event=said, warn=console.warn
+        )
         acceptance = Acceptance(
             secret,
             settings.listen_max_age,
@@ -158,7 +160,9 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             settings.listen_path,
             settings.app_id or (bound[0] if bound else None),
         )
-        receiver = Receiver(ledger, acceptance, submissions=submissions, tell=said, taken=confirmation.look)
+        receiver = Receiver(
+            ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.look
+        )
         stopped = _stopped(tls)
         confirming = asyncio.create_task(confirmation.go_on(), name="confirmation")
         stack.push_async_callback(_end, confirming)
@@ -193,10 +197,12 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
         return None
     submissions = NewSubmissions(how_to_read(settings).defaults)
     missing = {vendor: row for vendor in Vendor if (row := submissions.missing(vendor)) is not None}
-    told = [f"{vendor.value}: {row.column} {row.reason}" for vendor, row in missing.items()]
+    reasons = [f"{vendor.value}: {row.column} {row.reason}" for vendor, row in missing.items()]
     if len(missing) == len(Vendor):
-        raise SettingsError("--submit-new: what is asked of a new recording is not known. " + "; ".join(told))
-    for one in told:
+        raise SettingsError(
+            "--submit-new: what is asked of a new recording is not known. " + "; ".join(reasons)
+        )
+    for one in reasons:
         console.detail(f"--submit-new: recordings of {one}. They are noted and not submitted")
     return submissions
 
@@ -297,7 +303,7 @@ class _Said:
             not isinstance(notice, CallbackTaken | CallbackRefused | ClaimChecked)
             or self._console.for_programs
         ):
-            self._console.tell(notice)
+            self._console.on_event(notice)
         elif isinstance(notice, ClaimChecked):
             self._console.say(notice.words)
         elif self._console.volume is Volume.VERBOSE:
@@ -307,7 +313,7 @@ class _Said:
         """Say what was not said yet, and what there was in all."""
         if self._next is not None:
             self._next.cancel()
-        self._tell()
+        self._show()
         taken, refused = count(self._taken_in_all, "callback"), count(self._refused_in_all, "request")
         self._console.say(f"Stopped by {signal.Signals(code - 128).name}: {taken} taken, {refused} refused.")
 
@@ -319,16 +325,16 @@ class _Said:
         self._refused[why] += 1
         self._refused_in_all += 1
         if self._next is None:
-            self._tell()
+            self._show()
             self._next = asyncio.get_running_loop().call_later(WARN_EVERY_S, self._again)
 
     def _again(self) -> None:
         self._next = None
         if self._refused:
-            self._tell()
+            self._show()
             self._next = asyncio.get_running_loop().call_later(WARN_EVERY_S, self._again)
 
-    def _tell(self) -> None:
+    def _show(self) -> None:
         if self._refused:
             reasons = "; ".join(f"{n:,} × {why}" for why, n in self._refused.most_common(5))
             self._console.warn(f"{count(self._refused.total(), 'request')} refused: {reasons}")

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, Heed
+from batcher.cli.announcer import Closing, OnClosing
 from batcher.cli.command import announcer_of, begin_quickly, command, end_async, settings_of
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.read_options import how_to_read
@@ -74,7 +74,7 @@ def load(
     async def work() -> int:
 
         settings = settings_of(given)
-        return await load_manifests(settings, manifests, console, heed=announcer.heed)
+        return await load_manifests(settings, manifests, console, on_closing=announcer.record)
 
     announcer = announcer_of("load", given, console)
     end_async(console, work, announcer=announcer)
@@ -85,7 +85,7 @@ HANDOVER_S = 0.0002
 
 
 async def load_manifests(
-    settings: Settings, manifests: Sequence[str], console: Console, *, heed: Heed | None = None
+    settings: Settings, manifests: Sequence[str], console: Console, *, on_closing: OnClosing | None = None
 ) -> int:
     """Load only, and say what came in; ``heed`` is told in one line."""
     how, path = how_to_read(settings), ledger_path(settings.ledger)
@@ -111,8 +111,8 @@ async def load_manifests(
         for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
             console.problem(*invalid_line(row, console.width).split("\n"))
         left = figures(await ledger.tallies()).open
-        if heed is not None:
-            heed(_closing(loaded, new, left))
+        if on_closing is not None:
+            on_closing(_closing(loaded, new, left))
         console.say(
             f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"
             if left
@@ -129,7 +129,7 @@ async def _load_unless_stopped(ledger: RunLedger, prepared: Sequence[Prepared], 
     """
     with Interruptible() as signals:
         try:
-            await load_alone(ledger, prepared, console.tell)
+            await load_alone(ledger, prepared, console.on_event)
         except asyncio.CancelledError:
             if signals.code is None:
                 raise

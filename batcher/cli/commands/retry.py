@@ -42,7 +42,9 @@ def retry(
     async def work() -> int:
         from batcher.cli.commands.run import put_back
 
-        return await put_back(settings_of(given), state or [], code or [], console, heed=announcer.heed)
+        return await put_back(
+            settings_of(given), state or [], code or [], console, on_closing=announcer.record
+        )
 
     announcer = announcer_of("retry", given, console)
     end_async(console, work, announcer=announcer)

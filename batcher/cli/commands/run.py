@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, Heed, closing_of
+from batcher.cli.announcer import Closing, OnClosing, closing_of
 from batcher.cli.command import announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import prepare_manifests, tune_process
 from batcher.cli.ledger_lock import check_creation, lock_for, place_of_run
@@ -116,8 +116,8 @@ def run(
 
             return await forecast(settings, manifests or [], console, as_json=json)
 
-        heed = announcer.heed if announcer else None
-        return await run_manifests(settings, manifests or [], console, as_json=json, heed=heed)
+        on_closing = announcer.record if announcer else None
+        return await run_manifests(settings, manifests or [], console, as_json=json, on_closing=on_closing)
 
     announcer = None if dry_run else announcer_of("run", given, console)
     end_async(console, work, fast_loop(), announcer)
@@ -129,7 +129,7 @@ async def run_manifests(
     console: Console,
     *,
     as_json: bool,
-    heed: Heed | None = None,
+    on_closing: OnClosing | None = None,
 ) -> int:
     """Load and submit, show how it goes, and close with a summary, which ``heed`` is given, too."""
     async with recorded_if_not_begun(settings):
@@ -158,7 +158,7 @@ async def run_manifests(
             run_settings,
             prepared,
             how,
-            tell=console.tell,
+            on_event=console.on_event,
             settled=measures.settled,
             window=window,
             cut_off=cut_off,
@@ -181,11 +181,11 @@ async def run_manifests(
 
             summary = with_tasks(summary, summing_up)
             if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
-                await tasks.told()
+                await tasks.mark_reported()
         measures.ended(summary.exit_code)
         text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
-        if heed is not None:
-            heed(closing_of(summary))
+        if on_closing is not None:
+            on_closing(closing_of(summary))
         console.finished(text, summary_json(summary), summary.exit_code)
         if as_json:
             console.data(json.dumps(summary_json(summary), ensure_ascii=False))
@@ -198,7 +198,7 @@ async def put_back(
     codes: Sequence[int],
     console: Console,
     *,
-    heed: Heed | None = None,
+    on_closing: OnClosing | None = None,
 ) -> int:
     """Put settled submissions back in the queue; ``heed`` is told how many."""
     allowed = {State.FAILED.value, State.REJECTED.value, State.IN_DOUBT.value}
@@ -210,8 +210,8 @@ async def put_back(
     lock = await lock_for("retry", path, settings, console)
     async with await open_for_writing(path, lock) as ledger:
         moved = await ledger.retry(chosen, codes)
-    if heed is not None:
-        heed(Closing(f"{count(moved, 'submission')} back in the queue"))
+    if on_closing is not None:
+        on_closing(Closing(f"{count(moved, 'submission')} back in the queue"))
     console.say(
         f"{count(moved, 'submission')} back in the queue"
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
@@ -306,8 +306,8 @@ def _row_options(settings: Settings) -> str:
         ("--manifest-format", settings.manifest_format),
         ("--sheet", settings.sheet),
     ]
-    waved = [
+    overrides = [
         *((" --trust-ids",) if settings.trust_ids else ()),
         *((" --allow-resubmit",) if settings.allow_resubmit else ()),
     ]
-    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *waved])
+    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *overrides])

@@ -70,7 +70,7 @@ async def _read(
     """Load manifests into a ledger that is thrown away; returns what they hold, and the first bad rows."""
     tune_process(handing_over=True)
     async with await open_for_writing(scratch) as ledger:
-        await load_alone(ledger, prepared, console.tell)
+        await load_alone(ledger, prepared, console.on_event)
         distinct = figures(await ledger.tallies()).total
         invalid = await ledger.count_invalid_rows()
         first_rows = await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)

@@ -21,7 +21,7 @@ import typer
 
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, Heed
+from batcher.cli.announcer import Closing, OnClosing
 from batcher.cli.command import announcer_of, command, end_async, fast_loop, settings_of
 from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
@@ -110,14 +110,16 @@ def track(
 
     async def work() -> int:
 
-        return await track_tasks(settings_of(given), console, again=again, as_json=json, heed=announcer.heed)
+        return await track_tasks(
+            settings_of(given), console, again=again, as_json=json, on_closing=announcer.record
+        )
 
     announcer = announcer_of("track", given, console)
     end_async(console, work, fast_loop(), announcer)
 
 
 async def track_tasks(
-    settings: Settings, console: Console, *, again: bool, as_json: bool, heed: Heed | None = None
+    settings: Settings, console: Console, *, again: bool, as_json: bool, on_closing: OnClosing | None = None
 ) -> int:
     """Follow all tasks until they have ended, and close with a summary, which ``heed`` is given, too.
 
@@ -139,17 +141,17 @@ async def track_tasks(
                 asked_again = await ledger.ask_again()
                 console.say(f"{count(asked_again, 'unknown task')} asked about again.")
             chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
-            tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, tell=console.tell)
+            tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, on_event=console.on_event)
             _listen_to_signals(tracker, console)
             tune_process()
             async with watch_tasks(tracker, ledger, console, settings.progress):
                 tracked = await tracker.run()
             summary = await summed_up(ledger, tracked)
             if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
-                await ledger.told()
+                await ledger.mark_reported()
     _say(summary, settings, console, app_id, as_json=as_json)
-    if heed is not None:
-        heed(closing_of_tasks(summary))
+    if on_closing is not None:
+        on_closing(closing_of_tasks(summary))
     return summary.exit_code
 
 
@@ -175,9 +177,9 @@ class Following:
             tracked = await self._task
         return await summed_up(self._ledger, tracked)
 
-    async def told(self) -> None:
+    async def mark_reported(self) -> None:
         """All that went wrong with tasks has been told of."""
-        await self._ledger.told()
+        await self._ledger.mark_reported()
 
 
 @asynccontextmanager
@@ -209,7 +211,7 @@ async def followed(
             pacer=pacer,
             sending=True,
             window=window,
-            tell=console.tell,
+            on_event=console.on_event,
             polled=polled,
         )
         task = asyncio.create_task(tracker.run(), name="tracker")
@@ -247,11 +249,11 @@ async def _opened(
 ) -> AsyncIterator[tuple[TaskLedger, ZegoClient, Pacer]]:
     limit = window_for(LimitKey.of(account.app_id, Action.POLL, settings.endpoint), settings.rate)
     async with (
-        await CallbackLedger.open(path, console.tell) as ledger,
+        await CallbackLedger.open(path, console.on_event) as ledger,
         ZegoClient(
             settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
         ) as client,
-        doubts_confirmed(ledger, client, console.tell, limit),
+        doubts_confirmed(ledger, client, console.on_event, limit),
     ):
         yield ledger, client, Pacer(settings.rate, time.monotonic, window=limit)
 
@@ -313,10 +315,10 @@ def _why_left(tracked: Tracked, left: int) -> str:
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
     """How ``track`` ended."""
     tasks = summary.tasks
-    told = [f"{tasks.by_state[one]:,} {one.value}" for one in TaskState if tasks.by_state[one]]
-    figures = f"Tasks: {', '.join(told) or 'none'}."
-    hindered = summary.outage is not None
-    return Closing(summary.reason, figures, hindered, on_purpose=not hindered)
+    counted = [f"{tasks.by_state[one]:,} {one.value}" for one in TaskState if tasks.by_state[one]]
+    figures = f"Tasks: {', '.join(counted) or 'none'}."
+    blocked_by_outage = summary.outage is not None
+    return Closing(summary.reason, figures, blocked_by_outage, on_purpose=not blocked_by_outage)
 
 
 def _say(

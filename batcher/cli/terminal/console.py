@@ -57,7 +57,7 @@ class Console:
         wanted = log_format or os.environ.get("BATCHER_LOG_FORMAT", "")
         self.log_format = LogFormat.JSON if wanted.strip().lower() == LogFormat.JSON else LogFormat.TEXT
 
-    def heed(self, settings: Settings) -> None:
+    def configure(self, settings: Settings) -> None:
         """Go by the settings, now that they are read: how to write, and what must never be written."""
         self.log_format = LogFormat(settings.log_format)
         for name in type(settings).model_fields:
@@ -93,7 +93,7 @@ class Console:
         if self.volume is Volume.VERBOSE:
             self._words(Level.DEBUG, lines)
 
-    def tell(self, notice: Event) -> None:
+    def on_event(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
         if not self.for_programs:
             if isinstance(notice, DefectMet):

@@ -49,7 +49,7 @@ class Speaker(Protocol):
     def for_programs(self) -> bool:
         """True when stderr holds one JSON object a line."""
 
-    def heed(self, settings: Settings) -> None:
+    def configure(self, settings: Settings) -> None:
         """Apply the settings."""
 
     def write(self, text: str) -> None:

@@ -47,13 +47,15 @@ class Restored:
     """Where the ledger that was there before is now, with its log; None if there was none."""
 
 
-def back_up(path: Path, target: Path, tell: Callable[[int, int], None], *, replace: bool = False) -> int:
+def back_up(
+    path: Path, target: Path, on_progress: Callable[[int, int], None], *, replace: bool = False
+) -> int:
     """Copy a ledger as it is at this moment; returns the copy's size in bytes.
 
     Args:
         path: the ledger.
         target: the file to make.
-        tell: called after each step with the pages copied and those there are.
+        on_event: called after each step with the pages copied and those there are.
         replace: a file that is there already may be replaced.
 
     Raises:
@@ -67,7 +69,7 @@ def back_up(path: Path, target: Path, tell: Callable[[int, int], None], *, repla
         source.execute("SELECT count(*) FROM alembic_version").fetchone()  # from here on it is this moment
         beside = _beside(target)
         try:
-            _copy(source, beside, target, tell)
+            _copy(source, beside, target, on_progress)
             beside.replace(target)
             _sync(target.resolve().parent)
         except OSError as exc:
@@ -98,9 +100,11 @@ def _beside(target: Path) -> Path:
     return Path(name)
 
 
-def _copy(source: sqlite3.Connection, beside: Path, target: Path, tell: Callable[[int, int], None]) -> None:
+def _copy(
+    source: sqlite3.Connection, beside: Path, target: Path, on_progress: Callable[[int, int], None]
+) -> None:
     def progress(_: int, left: int, pages: int) -> None:
-        tell(pages - left, pages)
+        on_progress(pages - left, pages)
 
     try:
         found = _copied(source, beside, progress)
@@ -131,7 +135,7 @@ def _sync(path: Path) -> None:
 # -- a backup in the ledger's place --------------------------------------------------------------------
 
 
-def restore(path: Path, backup: Path, tell: Callable[[str], None], *, now: datetime) -> Restored:
+def restore(path: Path, backup: Path, on_progress: Callable[[str], None], *, now: datetime) -> Restored:
     """Put a copy of a backup in the ledger's place. The caller holds all of the ledger's locks.
 
     The copy is made and verified beside the ledger first. Then the ledger and its log are renamed, and the
@@ -142,7 +146,7 @@ def restore(path: Path, backup: Path, tell: Callable[[str], None], *, now: datet
     Args:
         path: the ledger, resolved; there may be none.
         backup: a whole ledger; it is only read.
-        tell: called now and then with what is being done.
+        on_event: called now and then with what is being done.
         now: for the name under which the old ledger stays.
 
     Raises:
@@ -155,7 +159,7 @@ def restore(path: Path, backup: Path, tell: Callable[[str], None], *, now: datet
         beside.unlink(missing_ok=True)
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         try:
-            _fill(beside, backup, tell)
+            _fill(beside, backup, on_progress)
         except BaseException:
             if path.exists():  # else it says that a restoration was cut off
                 beside.unlink(missing_ok=True)
@@ -181,16 +185,16 @@ def _check_backup(path: Path, backup: Path, beside: Path) -> None:
         )
 
 
-def _fill(beside: Path, backup: Path, tell: Callable[[str], None]) -> None:
+def _fill(beside: Path, backup: Path, on_progress: Callable[[str], None]) -> None:
     """Copy a backup and look whether the copy is whole."""
 
     def progress(_: int, left: int, pages: int) -> None:
-        tell(f"{(pages - left) * 100 // max(pages, 1)} % copied")
+        on_progress(f"{(pages - left) * 100 // max(pages, 1)} % copied")
 
     with translated(backup), looking_on(backup) as source:
         revision_of(source, backup)
         _copied(source, beside, progress)
-    findings = list(verify(beside, lambda what, _: tell(f"verifying {what}")))
+    findings = list(verify(beside, lambda what, _: on_progress(f"verifying {what}")))
     if findings:
         more = f", and {len(findings) - 1} more findings" if len(findings) > 1 else ""
         raise LedgerError(

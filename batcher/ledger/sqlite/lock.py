@@ -102,7 +102,7 @@ class LockClient:
     command: str = "batcher"
     wait_s: float | None = None
     """How long to wait for another holder; None for a command that has no such option."""
-    tell: Callable[[str], None] = field(default=lambda _: None)
+    on_wait: Callable[[str], None] = field(default=lambda _: None)
     """Called once, when there is somebody to wait for."""
     purpose: Purpose = Purpose.SENDING
 
@@ -115,16 +115,16 @@ class LedgerLock:
     """
 
     def __init__(
-        self, path: Path, lock: FileLock, name: _NameFile, inode: InodeLock | None, asker: LockClient
+        self, path: Path, lock: FileLock, name: _NameFile, inode: InodeLock | None, client: LockClient
     ) -> None:
         self._path = path
         self._lock = lock
         self._descriptor = name.descriptor
         self._inode = inode
-        self._asker = asker
+        self._client = client
         self._file = inode_of(Path(lock.lock_file))
         self.is_first = name.is_new
-        _write(name.descriptor, Holder(os.getpid(), platform.node(), datetime.now(UTC), asker.command))
+        _write(name.descriptor, Holder(os.getpid(), platform.node(), datetime.now(UTC), client.command))
 
     def cover(self) -> None:
         """Lock the ledger's file too, if it was made or replaced since.
@@ -135,9 +135,9 @@ class LedgerLock:
         if self._inode is not None and self._inode.file == inode_of(self._path):
             return
         try:
-            before, self._inode = self._inode, lock_inode(self._path, self._asker.purpose.byte)
+            before, self._inode = self._inode, lock_inode(self._path, self._client.purpose.byte)
         except BlockingIOError as exc:
-            raise LedgerBusy(_busy(self._path, None, self._asker)) from exc
+            raise LedgerBusy(_busy(self._path, None, self._client)) from exc
         if before is not None:
             before.release()
 
@@ -174,49 +174,49 @@ class LedgerLock:
         self.release()
 
 
-async def take_lock(path: Path, asker: LockClient | None = None) -> LedgerLock:
+async def take_lock(path: Path, client: LockClient | None = None) -> LedgerLock:
     """Take the lock of a ledger, waiting for another holder as long as is wanted.
 
     Raises:
         LedgerBusy: another process holds it.
         LedgerError: the lock file cannot be made, or the ledger's file has another name.
     """
-    asker, path = asker or LockClient(), _resolved(path)
+    client, path = client or LockClient(), _resolved(path)
     check_one_name(path)
-    place = _place(path, asker.purpose)
+    place = _place(path, client.purpose)
     name = _open(path, place)
     lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
-        inode = await _acquire(path, lock, asker)
-        return LedgerLock(path, lock, name, inode, asker)
+        inode = await _acquire(path, lock, client)
+        return LedgerLock(path, lock, name, inode, client)
     except BaseException:
         os.close(name.descriptor)
         raise
 
 
-async def _acquire(path: Path, lock: FileLock, asker: LockClient) -> InodeLock | None:
-    began, wait_s, told = time.monotonic(), asker.wait_s or 0.0, False
+async def _acquire(path: Path, lock: FileLock, client: LockClient) -> InodeLock | None:
+    began, wait_s, said = time.monotonic(), client.wait_s or 0.0, False
     while True:
         try:
-            return _acquired(path, lock, asker)
+            return _acquired(path, lock, client)
         except BlockingIOError:
             pass
         waited_s = time.monotonic() - began
         # A name is believed when its process lives; what cannot be known, such as another machine's
         # process, after a moment. A look at the lock by `lock_holder` has passed by then, too.
-        holder = _holder(path, asker.purpose)
+        holder = _holder(path, client.purpose)
         named = holder is not None and holder.is_here and holder.lives
         if named or waited_s >= SETTLE_S:
             if waited_s >= wait_s:
-                raise LedgerBusy(_busy(path, holder, asker))
-            if not told:
-                asker.tell(f"{path}: waiting up to {wait_s:g} s for {_named(holder, asker.purpose)}")
-                told = True
+                raise LedgerBusy(_busy(path, holder, client))
+            if not said:
+                client.on_wait(f"{path}: waiting up to {wait_s:g} s for {_named(holder, client.purpose)}")
+                said = True
         rest_s = max(wait_s, SETTLE_S) - waited_s
         await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
 
 
-def _acquired(path: Path, lock: FileLock, asker: LockClient) -> InodeLock | None:
+def _acquired(path: Path, lock: FileLock, client: LockClient) -> InodeLock | None:
     """Both locks; the second one is None where there is no file to lock yet, or no such lock.
 
     Raises:
@@ -229,7 +229,7 @@ def _acquired(path: Path, lock: FileLock, asker: LockClient) -> InodeLock | None
     except (OSError, NotImplementedError) as exc:
         raise _unusable(path, str(exc)) from exc
     try:
-        return lock_inode(path, asker.purpose.byte)
+        return lock_inode(path, client.purpose.byte)
     except BlockingIOError:
         lock.release()
         raise
@@ -340,12 +340,12 @@ def _holder(path: Path, purpose: Purpose = Purpose.SENDING) -> Holder | None:
         return None
     try:
         line, end, _ = os.pread(descriptor, _MOST_BYTES, 0).partition(b"\n")
-        told = json.loads(line + end)
+        said = json.loads(line + end)
         holder = Holder(
-            int(told["pid"]),
-            _text(told["host"]),
-            datetime.fromisoformat(told["since"]).astimezone(UTC),
-            _text(told["command"]),
+            int(said["pid"]),
+            _text(said["host"]),
+            datetime.fromisoformat(said["since"]).astimezone(UTC),
+            _text(said["command"]),
         )
     except (OSError, ValueError, OverflowError, TypeError, KeyError):
         return None
@@ -367,12 +367,12 @@ def _named(holder: Holder | None, purpose: Purpose) -> str:
     return f"{who}: {holder}" if holder else f"{who}, whose process cannot be told"
 
 
-def _busy(path: Path, holder: Holder | None, asker: LockClient) -> str:
-    who, held = f": {holder}" if holder else "; its process cannot be told", _HELD[asker.purpose]
-    if asker.wait_s:
-        waited = f"also after waiting {asker.wait_s:g} s"
+def _busy(path: Path, holder: Holder | None, client: LockClient) -> str:
+    who, held = f": {holder}" if holder else "; its process cannot be told", _HELD[client.purpose]
+    if client.wait_s:
+        waited = f"also after waiting {client.wait_s:g} s"
         return f"{path}: {held}, {waited}{who}. Wait longer"
-    if asker.wait_s is None:
+    if client.wait_s is None:
         return f"{path}: {held}{who}. Wait until it has ended"
     return f"{path}: {held}{who}. Wait for it, or use --wait-lock"
 

@@ -215,12 +215,12 @@ _TASK_CONTRADICTIONS = {
 _TASKS_TALLIED = "SELECT state, n FROM task_tallies WHERE n <> 0"
 
 
-def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
+def verify(path: Path, on_progress: Callable[[str, float], None]) -> Iterator[str]:
     """Look for what is wrong; each finding is a line.
 
     Args:
         path: the ledger.
-        tell: called now and then with what is being looked at, and for how many seconds.
+        on_event: called now and then with what is being looked at, and for how many seconds.
 
     Raises:
         LedgerError: there is none, or it cannot be read at all.
@@ -228,12 +228,12 @@ def verify(path: Path, tell: Callable[[str, float], None]) -> Iterator[str]:
     with looking_into(path) as connection:
         revision_of(connection, path)
         connection.execute("BEGIN")  # one moment of the ledger, whatever a run does meanwhile
-        yield from _watched(connection, "the file", tell, _file_findings)
-        yield from _watched(connection, "references", tell, _reference_findings)
-        yield from _watched(connection, "tallies", tell, _tally_findings)
-        yield from _watched(connection, "states and attempts", tell, _contradictions)
+        yield from _watched(connection, "the file", on_progress, _file_findings)
+        yield from _watched(connection, "references", on_progress, _reference_findings)
+        yield from _watched(connection, "tallies", on_progress, _tally_findings)
+        yield from _watched(connection, "states and attempts", on_progress, _contradictions)
         if _has_tasks(connection):
-            yield from _watched(connection, "tasks", tell, _task_findings)
+            yield from _watched(connection, "tasks", on_progress, _task_findings)
 
 
 def repair(path: Path) -> None:
@@ -254,12 +254,12 @@ _Look = Callable[[sqlite3.Connection], Iterator[str]]
 
 
 def _watched(
-    connection: sqlite3.Connection, what: str, tell: Callable[[str, float], None], look: _Look
+    connection: sqlite3.Connection, what: str, on_progress: Callable[[str, float], None], look: _Look
 ) -> Iterator[str]:
     began = time.monotonic()
 
     def progress() -> int:
-        tell(what, time.monotonic() - began)
+        on_progress(what, time.monotonic() - began)
         return 0
 
     connection.set_progress_handler(progress, _STEPS)
@@ -292,11 +292,11 @@ def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
     for *key, n in connection.execute(_TALLIED if "coded" in columns else _TALLIED_UNTIL_0004):
         tallied[tuple(key)] += n
     for key in sorted(counted.keys() | tallied.keys()):
-        there, told = counted[key], tallied[key]
-        if there != told:
+        there, tallied_n = counted[key], tallied[key]
+        if there != tallied_n:
             state, code, run, coded = key
             of = f"{state}, code {code if coded else 'none'}, run {'none' if run == NO_RUN else run}"
-            yield f"tallies: {told:,} submissions {of}, and {there:,} are there"
+            yield f"tallies: {tallied_n:,} submissions {of}, and {there:,} are there"
 
 
 def _contradictions(connection: sqlite3.Connection) -> Iterator[str]:
@@ -313,9 +313,9 @@ def _task_findings(connection: sqlite3.Connection) -> Iterator[str]:
     counted = dict(connection.execute(TASKS_GROUPED).fetchall())
     tallied = dict(connection.execute(_TASKS_TALLIED).fetchall())
     for state in sorted(counted.keys() | tallied.keys()):
-        there, told = counted.get(state, 0), tallied.get(state, 0)
-        if there != told:
-            yield f"tallies: {told:,} tasks {state}, and {there:,} are there"
+        there, tallied_n = counted.get(state, 0), tallied.get(state, 0)
+        if there != tallied_n:
+            yield f"tallies: {tallied_n:,} tasks {state}, and {there:,} are there"
     yield from _contradicting(connection, _TASK_CONTRADICTIONS)
 
 

@@ -79,7 +79,7 @@ def redacted(source: str) -> str:
     return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def lasting(url: str) -> str:
+def stable_url(url: str) -> str:
     """What stays of a URL when it is signed anew: by it one night's manifest is known the next night.
 
     Parts of the query that are no signature tell manifests apart, so they count; they may be secret

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
-from batcher.report.export.rows import NOTHING_CAME, came_back
+from batcher.report.export.rows import NO_REPLY, reply_columns
 
 
 class RowStatus(StrEnum):
@@ -70,7 +70,7 @@ def result_of(record: Record) -> Result:
         asked.interval or None,
         asked.offsets,
         record.state,
-        *came_back(record),
+        *reply_columns(record),
         record.source,
         record.line,
         record.possibly_twice,
@@ -92,7 +92,7 @@ def row_result(row: Row, record: Record | None, source: str) -> Result:
         asked.interval or None,
         asked.offsets,
         RowStatus.NOT_LOADED,
-        *NOTHING_CAME,
+        *NO_REPLY,
         source,
         row.line,
         own=own,
@@ -117,7 +117,7 @@ def invalid_result(row: InvalidRow, cells: Mapping[str, str], source: str, own: 
         cells.get("interval") or None,
         (offsets,) if offsets else (),
         RowStatus.INVALID,
-        *NOTHING_CAME._replace(message=f"{row.column}: {row.reason}"),
+        *NO_REPLY._replace(message=f"{row.column}: {row.reason}"),
         source,
         row.line,
         own={name: cells[name] for name in own if name in cells},

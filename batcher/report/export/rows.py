@@ -56,7 +56,7 @@ Cell = str | int | datetime | None
 ExportRow = tuple[Cell, ...]
 
 
-class Came(NamedTuple):
+class ReplyColumns(NamedTuple):
     """What came back for a submission: the columns from ``task_id`` to ``last_answer_at``."""
 
     task_id: TaskId | None = None
@@ -68,7 +68,7 @@ class Came(NamedTuple):
     last_answer_at: datetime | None = None
 
 
-NOTHING_CAME = Came()
+NO_REPLY = ReplyColumns()
 
 
 class ResultTable(Protocol):
@@ -111,7 +111,7 @@ def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False
     return (
         *_asked(record.file_id, record.parameters),
         record.state,
-        *came_back(record),
+        *reply_columns(record),
         record.source,
         record.line,
         record.possibly_twice,
@@ -155,14 +155,14 @@ def manifest_row(
     if isinstance(row, InvalidRow):
         asked: ExportRow = tuple(map(known.get, _ASKED))
         message = f"{row.column}: {row.reason}"
-        came: ExportRow = ("invalid", None, None, message, *NOTHING_CAME[3:])
-        return (*asked, *came, source, row.line, 0, *tasks, *map(known.get, own.values()))
+        reply: ExportRow = ("invalid", None, None, message, *NO_REPLY[3:])
+        return (*asked, *reply, source, row.line, 0, *tasks, *map(known.get, own.values()))
     if record is None:
-        asked, came = _asked(row.file_id, row.parameters), ("not_loaded", *NOTHING_CAME)
+        asked, reply = _asked(row.file_id, row.parameters), ("not_loaded", *NO_REPLY)
     else:
-        asked, came = _asked(record.file_id, record.parameters), (record.state, *came_back(record))
+        asked, reply = _asked(record.file_id, record.parameters), (record.state, *reply_columns(record))
     twice = record.possibly_twice if record else 0
-    return (*asked, *came, source, row.line, twice, *tasks, *_own(row.extra, own))
+    return (*asked, *reply, source, row.line, twice, *tasks, *_own(row.extra, own))
 
 
 def _asked(file_id: str, parameters: Parameters) -> ExportRow:
@@ -176,21 +176,21 @@ def _asked(file_id: str, parameters: Parameters) -> ExportRow:
     )
 
 
-def came_back(record: Record) -> Came:
+def reply_columns(record: Record) -> ReplyColumns:
     """What came back for a submission, out of its attempts."""
     code = 0 if record.state is State.SUBMITTED else record.code
     if not record.attempts:
-        return Came(code=code)
+        return ReplyColumns(code=code)
     if len(record.attempts) == 1:
-        return _came_back_once(record.attempts[0], code, record)
-    telling = record.telling
+        return _reply_of_one(record.attempts[0], code, record)
+    decisive = record.decisive
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
-    return Came(
+    return ReplyColumns(
         record.task_id,
         code,
-        _message(telling, record.state) if telling else None,
-        (telling.vendor_request_id or telling.request_id) if telling else None,
+        _message(decisive, record.state) if decisive else None,
+        (decisive.vendor_request_id or decisive.request_id) if decisive else None,
         len(left) + record.pruned,
         min(attempt.sent_at or attempt.begun_at for attempt in left) if left else None,
         max(answered) if answered else None,
@@ -204,10 +204,10 @@ def _message(attempt: Attempt, state: State) -> str | None:
     return attempt.message
 
 
-def _came_back_once(attempt: Attempt, code: int | None, record: Record) -> Came:
+def _reply_of_one(attempt: Attempt, code: int | None, record: Record) -> ReplyColumns:
     """The same for one attempt, which is all that nearly every submission has."""
     left, ended = attempt.may_have_left, attempt.outcome is not None
-    return Came(
+    return ReplyColumns(
         attempt.task_id or None,
         code,
         _message(attempt, record.state) if ended else None,

@@ -34,8 +34,8 @@ class CsvTable:
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""
-        told = map(_told, rows)
-        self._writer.writerows(map(self._protected, told) if self._excel else told)
+        rows_as_text = map(_as_text, rows)
+        self._writer.writerows(map(self._protected, rows_as_text) if self._excel else rows_as_text)
         self._file.write(encoded(self._buffer.getvalue()))
         self._buffer.seek(0)
         self._buffer.truncate()
@@ -65,7 +65,7 @@ class JsonLines:
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""
-        lines = [self._encode(dict(zip(self._columns, row, strict=True))) for row in map(_told, rows)]
+        lines = [self._encode(dict(zip(self._columns, row, strict=True))) for row in map(_as_text, rows)]
         self._file.write(encoded("\n".join(lines) + "\n") if lines else b"")
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _told(row: ExportRow) -> ExportRow:
+def _as_text(row: ExportRow) -> ExportRow:
     """The row with its times as text."""
     sent, answered = row[TIMES[0]], row[TIMES[1]]
     if sent is None and answered is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from batcher.model.history import BareTask, Doubted, FetchedPicture, History, Pictured
+from batcher.model.history import Doubted, FetchedPicture, History, Pictured, TaskWithoutPictures
 from batcher.model.records import InvalidRowRecord, Meaning, Record, Run
 from batcher.model.submission import EndpointKind
 from batcher.model.task import TaskState
@@ -92,7 +92,7 @@ class Contents:
     invalid: Sequence[InvalidRowRecord] = ()
     invalid_in_all: int = 0
     doubted: Sequence[Doubted] = ()
-    bare: Sequence[BareTask] = ()
+    bare: Sequence[TaskWithoutPictures] = ()
     sheet: ContactSheet = field(default_factory=ContactSheet)
 
 

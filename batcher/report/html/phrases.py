@@ -335,7 +335,7 @@ def speaker(language: Language) -> Say:
     return say
 
 
-def lasting(seconds: float, language: Language) -> str:
+def duration_text(seconds: float, language: Language) -> str:
     """A duration in words: the two largest units, tenths below ten seconds."""
     said = duration(seconds) if seconds >= 10 or seconds == 0 else f"{seconds:.1f}".removesuffix(".0") + " s"
     if language is Language.ENGLISH:

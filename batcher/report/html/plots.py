@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from batcher.model.history import Cell, Stretch
-from batcher.report.html.phrases import Language, Say, lasting
+from batcher.model.history import Cell, RunTimeline
+from batcher.report.html.phrases import Language, Say, duration_text
 
 WIDE, NARROW = 960, 360
 """Widths that plots are made for, in the page's pixels."""
@@ -109,7 +109,7 @@ class _PlotArea(NamedTuple):
 # -- requests over time ----------------------------------------------------------------------------
 
 
-def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Language) -> Plot:
+def rate_plot(timelines: Sequence[RunTimeline], width: int, say: Say, language: Language) -> Plot:
     """Requests per second over time, run by run, against the cap.
 
     Args:
@@ -118,9 +118,9 @@ def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Lang
         say: the page's phrases.
         language: of durations.
     """
-    sent = sum(cell.sent for one in stretches for cell in one.cells)
-    refused = sum(cell.refused for one in stretches for cell in one.cells)
-    title = say("rate" if len(stretches) == 1 else "rate.many")
+    sent = sum(cell.sent for one in timelines for cell in one.cells)
+    refused = sum(cell.refused for one in timelines for cell in one.cells)
+    title = say("rate" if len(timelines) == 1 else "rate.many")
     plot = Plot(
         width,
         300 if width == WIDE else 260,
@@ -129,19 +129,19 @@ def rate_plot(stretches: Sequence[Stretch], width: int, say: Say, language: Lang
         say("rate.desc" if refused else "rate.desc.calm", sent=sent, refused=refused),
     )
     frame = _PlotArea(52, 34, width - 14, plot.height - 66)
-    bars = [_bars(one, _at_once(stretches, frame.width)) for one in stretches]
+    bars = [_bars(one, _at_once(timelines, frame.width)) for one in timelines]
     top = max(
-        max(one.run.rate_per_s for one in stretches), *(bar.sent_per_s for some in bars for bar in some)
+        max(one.run.rate_per_s for one in timelines), *(bar.sent_per_s for some in bars for bar in some)
     )
     scale = _Scale(frame, top * 1.08)
     plot.shapes += _value_axis(frame, scale, say("rate.axis"))
-    places = list(_places(stretches, frame))
-    for one, some, (x, room) in zip(stretches, bars, places, strict=True):
+    places = list(_places(timelines, frame))
+    for one, some, (x, room) in zip(timelines, bars, places, strict=True):
         plot.shapes += _outages(one, x, room, frame, say, language)
         plot.shapes += _steps(one, some, x, room, scale)
     plot.shapes += _refusals(bars, places, frame, say)
-    plot.shapes += _caps(stretches, places, scale, say)
-    plot.shapes += _clock(stretches, places, frame, say)
+    plot.shapes += _caps(timelines, places, scale, say)
+    plot.shapes += _clock(timelines, places, frame, say)
     return plot
 
 
@@ -170,21 +170,21 @@ class _Bar(NamedTuple):
     refused: int
 
 
-def _at_once(stretches: Sequence[Stretch], room: float) -> int:
+def _at_once(timelines: Sequence[RunTimeline], room: float) -> int:
     """How many cells make one bar, so that none is thinner than can be seen."""
-    return max(1, math.ceil(sum(len(one.cells) for one in stretches) / (room / 3)))
+    return max(1, math.ceil(sum(len(one.cells) for one in timelines) / (room / 3)))
 
 
-def bar_width_s(stretches: Sequence[Stretch], width: int) -> float:
+def bar_width_s(timelines: Sequence[RunTimeline], width: int) -> float:
     """How long one step of a plot of that width is."""
-    return _at_once(stretches, width - 66) * stretches[0].width_ms / 1000
+    return _at_once(timelines, width - 66) * timelines[0].width_ms / 1000
 
 
-def _bars(stretch: Stretch, at_once: int) -> list[_Bar]:
+def _bars(timeline: RunTimeline, at_once: int) -> list[_Bar]:
     bars = []
-    for first in range(0, len(stretch.cells), at_once):
-        some = stretch.cells[first : first + at_once]
-        seconds = _seconds(stretch, first, len(some))
+    for first in range(0, len(timeline.cells), at_once):
+        some = timeline.cells[first : first + at_once]
+        seconds = _seconds(timeline, first, len(some))
         bars.append(
             _Bar(
                 len(some),
@@ -196,24 +196,24 @@ def _bars(stretch: Stretch, at_once: int) -> list[_Bar]:
     return bars
 
 
-def _seconds(stretch: Stretch, first: int, cells: int) -> float:
+def _seconds(timeline: RunTimeline, first: int, cells: int) -> float:
     """How long some cells are; the last of a run ends with it, but counts half at least."""
-    width_s = stretch.width_ms / 1000
+    width_s = timeline.width_ms / 1000
     whole = cells * width_s
-    if first + cells < len(stretch.cells) or stretch.run.ended_at is None:
+    if first + cells < len(timeline.cells) or timeline.run.ended_at is None:
         return whole
-    to_its_end = stretch.run.ended_at.timestamp() - stretch.began_ms / 1000 - first * width_s
+    to_its_end = timeline.run.ended_at.timestamp() - timeline.began_ms / 1000 - first * width_s
     return min(whole, max(to_its_end, whole - width_s / 2))
 
 
-def _places(stretches: Sequence[Stretch], frame: _PlotArea) -> Iterator[tuple[float, float]]:
+def _places(timelines: Sequence[RunTimeline], frame: _PlotArea) -> Iterator[tuple[float, float]]:
     """Where each run begins, and how much room it has: as much as it lasted, with a gap between two."""
-    gap = min(16.0, frame.width / 4 / len(stretches)) if len(stretches) > 1 else 0.0
-    least = 6.0 if len(stretches) > 1 else 0.0
-    room = frame.width - gap * (len(stretches) - 1) - least * len(stretches)
-    cells = sum(len(one.cells) for one in stretches)
+    gap = min(16.0, frame.width / 4 / len(timelines)) if len(timelines) > 1 else 0.0
+    least = 6.0 if len(timelines) > 1 else 0.0
+    room = frame.width - gap * (len(timelines) - 1) - least * len(timelines)
+    cells = sum(len(one.cells) for one in timelines)
     x = frame.left
-    for one in stretches:
+    for one in timelines:
         wide = least + room * len(one.cells) / cells
         yield x, wide
         x += wide + gap
@@ -228,10 +228,10 @@ def _value_axis(frame: _PlotArea, scale: _Scale, words: str) -> list[Shape]:
     return shapes
 
 
-def _steps(stretch: Stretch, bars: Sequence[_Bar], x: float, room: float, scale: _Scale) -> list[Shape]:
+def _steps(timeline: RunTimeline, bars: Sequence[_Bar], x: float, room: float, scale: _Scale) -> list[Shape]:
     """What was sent as a line of steps, and below it what brought a task id, filled."""
     ends = list(accumulate((bar.cells for bar in bars), initial=0))
-    edges = [x + room * end / len(stretch.cells) for end in ends]
+    edges = [x + room * end / len(timeline.cells) for end in ends]
     floor = scale(0)
     filled, line = [f"M{_n(x)} {_n(floor)}"], list[str]()
     for bar, (begin, end) in zip(bars, pairwise(edges), strict=True):
@@ -241,11 +241,11 @@ def _steps(stretch: Stretch, bars: Sequence[_Bar], x: float, room: float, scale:
     return [Outline("".join([*filled, f"V{_n(floor)}Z"]), "submitted"), Outline("".join(line), "sent")]
 
 
-def outages(stretch: Stretch) -> list[tuple[int, int]]:
+def outages(timeline: RunTimeline) -> list[tuple[int, int]]:
     """Cells, from one to before another, in which no call met an answer and several met none."""
     found, begun, unanswered = [], None, 0
     before = 0
-    for at, cell in enumerate([*stretch.cells, Cell(answered=1)]):
+    for at, cell in enumerate([*timeline.cells, Cell(answered=1)]):
         if not cell.answered:
             begun, unanswered = (at, before) if begun is None else (begun, unanswered)
             unanswered += cell.unanswered
@@ -258,13 +258,13 @@ def outages(stretch: Stretch) -> list[tuple[int, int]]:
 
 
 def _outages(
-    stretch: Stretch, x: float, room: float, frame: _PlotArea, say: Say, language: Language
+    timeline: RunTimeline, x: float, room: float, frame: _PlotArea, say: Say, language: Language
 ) -> list[Shape]:
     shapes: list[Shape] = []
-    for begin, end in outages(stretch):
-        left = x + room * begin / len(stretch.cells)
-        wide = max(room * (end - begin) / len(stretch.cells), 2.0)
-        words = say("rate.outage.at", time=lasting((end - begin) * stretch.width_ms / 1000, language))
+    for begin, end in outages(timeline):
+        left = x + room * begin / len(timeline.cells)
+        wide = max(room * (end - begin) / len(timeline.cells), 2.0)
+        words = say("rate.outage.at", time=duration_text((end - begin) * timeline.width_ms / 1000, language))
         shapes.append(Box(left, frame.top, wide, frame.height, "outage", words))
         if _long(words) < wide:
             shapes.append(Label(left + wide / 2, frame.top + frame.height / 2, words, "note"))
@@ -295,18 +295,18 @@ def _refusals(
 
 
 def _caps(
-    stretches: Sequence[Stretch], places: Sequence[tuple[float, float]], scale: _Scale, say: Say
+    timelines: Sequence[RunTimeline], places: Sequence[tuple[float, float]], scale: _Scale, say: Say
 ) -> list[Shape]:
     """The cap of each run, in words where it is another than before, and the pace that a run ended with."""
     shapes: list[Shape] = []
-    free, told = -math.inf, None
-    for one, (x, room) in zip(stretches, places, strict=True):
+    free, labelled = -math.inf, None
+    for one, (x, room) in zip(timelines, places, strict=True):
         run, y = one.run, scale(one.run.rate_per_s)
         shapes.append(Rule(x, y, x + room, y, "cap"))
         words = say("rate.cap.at", rate=run.rate_per_s)
-        if run.rate_per_s != told and x >= free:
+        if run.rate_per_s != labelled and x >= free:
             shapes.append(Label(x + 2, y - 5, words, "cap-word", "start"))
-            free, told = x + _long(words) + 8, run.rate_per_s
+            free, labelled = x + _long(words) + 8, run.rate_per_s
         if run.pace_per_s is not None and run.pace_per_s < run.rate_per_s * SLOWED:
             shapes += _pace(run.pace_per_s, x, room, scale, say)
     return shapes
@@ -326,20 +326,20 @@ _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 1
 
 
 def _clock(
-    stretches: Sequence[Stretch], places: Sequence[tuple[float, float]], frame: _PlotArea, say: Say
+    timelines: Sequence[RunTimeline], places: Sequence[tuple[float, float]], frame: _PlotArea, say: Say
 ) -> list[Shape]:
     """Times below the axis, and below them the day and the run that begins there."""
     shapes: list[Shape] = []
-    cells = sum(len(one.cells) for one in stretches)
-    per_px = cells * stretches[0].width_ms / 1000 / sum(room for _, room in places)
+    cells = sum(len(one.cells) for one in timelines)
+    per_px = cells * timelines[0].width_ms / 1000 / sum(room for _, room in places)
     least = 70 * per_px
     step = next((one for one in _CLOCK_STEPS if one >= least), 86400 * math.ceil(least / 86400))
     form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%m-%d"
-    ticked = told = -math.inf
-    for one, (x, room) in zip(stretches, places, strict=True):
+    ticked = labelled = -math.inf
+    for one, (x, room) in zip(timelines, places, strict=True):
         began_s = one.began_ms / 1000
         lasts_s = len(one.cells) * one.width_ms / 1000
-        if len(stretches) > 1:
+        if len(timelines) > 1:
             shapes.append(Rule(x, frame.top, x, frame.bottom + 20, "begin"))
         for at_s in range(math.ceil(began_s / step) * step, math.floor(began_s + lasts_s) + 1, step):
             at = x + room * (at_s - began_s) / lasts_s
@@ -354,9 +354,9 @@ def _clock(
             ticked = at + half + 8
         day = _time(began_s, "%Y-%m-%d")
         for words in (f"{day}, {say('rate.run', n=one.run.id)}", day, f"#{one.run.id}"):
-            if x >= told and x + _long(words) <= frame.right + 12:
+            if x >= labelled and x + _long(words) <= frame.right + 12:
                 shapes.append(Label(x, frame.bottom + 54, words, "day", "start"))
-                told = x + _long(words) + 10
+                labelled = x + _long(words) + 10
                 break
     return shapes
 

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from batcher.model.history import Doubt, Doubted, Pictured, Stretch
+from batcher.model.history import Doubt, Doubted, Pictured, RunTimeline
 from batcher.model.records import Record
 from batcher.model.submission import Parameters, State
 from batcher.model.task import PictureState, TaskState
 from batcher.report.html.contents import Contents
-from batcher.report.html.phrases import Language, Say, lasting, speaker
+from batcher.report.html.phrases import Language, Say, duration_text, speaker
 from batcher.report.html.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot
 
 _HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def _known(contents: Contents, language: Language) -> dict[str, Any]:
         "c": contents,
         "language": language.value,
         "say": say,
-        "lasting": partial(lasting, language=language),
+        "duration_text": partial(duration_text, language=language),
         "style": Markup(style),
         "script": Markup(script),
         "policy": _policy(style, script),
@@ -153,10 +153,10 @@ def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
     of = say("tile.doubt.of", held=held, twice=twice)
     yield Tile("doubt", f"{doubts:,}", say("tile.doubt"), of, bool(doubts))
     if now.open:
-        time = lasting(now.open / contents.rate_per_s, language)
+        time = duration_text(now.open / contents.rate_per_s, language)
         of = say("tile.open.of", time=time, rate=contents.rate_per_s)
         yield Tile("open", f"{now.open:,}", say("tile.open"), of)
-    if took := sum(map(_took_s, history.stretches)):
+    if took := sum(map(_took_s, history.timelines)):
         yield _pace_tile(contents, took, say, language)
     if named := sum(history.pictures.values()):
         whole = history.pictures.get(PictureState.WHOLE, 0)
@@ -168,20 +168,20 @@ def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
 
 
 def _pace_tile(contents: Contents, took_s: float, say: Say, language: Language) -> Tile:
-    stretches = contents.history.stretches
-    sent = sum(cell.sent for one in stretches for cell in one.cells)
-    known = {"time": lasting(took_s, language), "rate": stretches[-1].run.rate_per_s}
-    if len(stretches) < contents.runs_in_all:
-        of = say("tile.pace.of.last", runs=len(stretches), sent=sent, **known)
+    timelines = contents.history.timelines
+    sent = sum(cell.sent for one in timelines for cell in one.cells)
+    known = {"time": duration_text(took_s, language), "rate": timelines[-1].run.rate_per_s}
+    if len(timelines) < contents.runs_in_all:
+        of = say("tile.pace.of.last", runs=len(timelines), sent=sent, **known)
     else:
         of = say("tile.pace.of", n=sent, **known)
     return Tile("pace", f"{sent / took_s:.1f}", say("tile.pace"), of)
 
 
-def _took_s(stretch: Stretch) -> float:
-    if stretch.run.ended_at is None:
-        return len(stretch.cells) * stretch.width_ms / 1000
-    return (stretch.run.ended_at - stretch.run.started_at).total_seconds()
+def _took_s(timeline: RunTimeline) -> float:
+    if timeline.run.ended_at is None:
+        return len(timeline.cells) * timeline.width_ms / 1000
+    return (timeline.run.ended_at - timeline.run.started_at).total_seconds()
 
 
 class StripPart(NamedTuple):
@@ -239,13 +239,13 @@ def _strip(words: str, kinds: Sequence[tuple[str, str, int]]) -> Strip:
 
 
 def _drawn(contents: Contents) -> bool:
-    return any(cell.sent or cell.unanswered for one in contents.history.stretches for cell in one.cells)
+    return any(cell.sent or cell.unanswered for one in contents.history.timelines for cell in one.cells)
 
 
 def _rate_plots(contents: Contents, say: Say, language: Language) -> list[Plot]:
     if not _drawn(contents):
         return []
-    return [rate_plot(contents.history.stretches, width, say, language) for width in (WIDE, NARROW)]
+    return [rate_plot(contents.history.timelines, width, say, language) for width in (WIDE, NARROW)]
 
 
 def _latency_plots(contents: Contents, say: Say, language: Language) -> list[Plot]:
@@ -255,8 +255,8 @@ def _latency_plots(contents: Contents, say: Say, language: Language) -> list[Plo
 
 
 def _width_of_step(contents: Contents, language: Language) -> str:
-    stretches = contents.history.stretches
-    return lasting(bar_width_s(stretches, WIDE), language) if stretches else ""
+    timelines = contents.history.timelines
+    return duration_text(bar_width_s(timelines, WIDE), language) if timelines else ""
 
 
 # -- texts -------------------------------------------------------------------------------------------

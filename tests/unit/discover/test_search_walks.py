@@ -47,8 +47,8 @@ def made(n: int, at_s: int = 100, archive: Archive = Archive.TENCENT) -> Recordi
 def inquiry(told: list[Event] | None = None) -> RetryingQuery:
     """Asks at once, on the loop's own time."""
     clock = asyncio.get_running_loop().time
-    tell = told.append if told is not None else (lambda _: None)
-    return RetryingQuery(Pacer(1000, clock), tell, jitter=lambda most: most, clock=clock)
+    on_event = told.append if told is not None else (lambda _: None)
+    return RetryingQuery(Pacer(1000, clock), on_event, jitter=lambda most: most, clock=clock)
 
 
 def walked(service: Service, since_s: int = 0, until_s: int = 1000) -> list[Listed]:

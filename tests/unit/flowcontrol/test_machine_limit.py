@@ -318,7 +318,7 @@ async def test_second_run_waits_until_the_first_is_killed(shared: Path) -> None:
             told.append(text)
             process.kill()
 
-        async with admitted(KEY, Sender("mine.db", "batcher run", 20.0), wait_s=20.0, tell=end):
+        async with admitted(KEY, Sender("mine.db", "batcher run", 20.0), wait_s=20.0, on_wait=end):
             pass
     assert [text.split(":")[0] for text in told] == ["waiting up to 20 s for another run with AppId 7"]
 

@@ -70,7 +70,7 @@ class Flow:
         self.probes: list[float] = []
         self.halted: list[str] = []
         self.told: list[Event] = []
-        self.guard = Guard(self.pacer, halt=self.halted.append, tell=self.told.append, clock=now_s)
+        self.guard = Guard(self.pacer, halt=self.halted.append, on_event=self.told.append, clock=now_s)
 
     async def probe(self, may_leave: MayLeave) -> object:
         """Answer the next probe."""
@@ -78,10 +78,10 @@ class Flow:
         self.probes.append(now_s())
         return self.probed.pop(0) if len(self.probed) > 1 else self.probed[0]
 
-    async def heed(self, *outcomes: object, about: Hashable = None) -> None:
+    async def observe(self, *outcomes: object, about: Hashable = None) -> None:
         """Pass outcomes on, each about another subject unless one is given."""
         for outcome in outcomes:
-            await self.guard.heed(outcome, self.probe, about=object() if about is None else about)
+            await self.guard.observe(outcome, self.probe, about=object() if about is None else about)
 
     async def turns(self, seconds: float) -> int:
         """Count the turns that are given within some seconds."""
@@ -104,13 +104,13 @@ def test_outage_whatever_its_form_is_probed_and_ends_with_one_request_alone(outc
 
     async def scenario() -> None:
         flow = Flow(outcome, outcome, WELL)
-        await flow.heed(*[outcome] * (NO_ANSWERS - 1))
+        await flow.observe(*[outcome] * (NO_ANSWERS - 1))
         assert flow.probes == []
-        await flow.heed(outcome)
+        await flow.observe(outcome)
         assert len(flow.probes) == 3
         assert await flow.turns(5.0) == 1
         assert flow.guard.outage is not None
-        await flow.heed(Answer(0, task_id=TaskId("t")))
+        await flow.observe(Answer(0, task_id=TaskId("t")))
         assert flow.guard.outage is None
         assert await flow.turns(1.0) >= 19
         assert [notice.event for notice in flow.told] == ["outage_began", "outage_over"]
@@ -123,10 +123,10 @@ def test_pauses_grow_while_probes_are_answered_and_nothing_succeeds() -> None:
 
     async def scenario() -> None:
         flow = Flow(WELL)
-        await flow.heed(*[LOST] * NO_ANSWERS)
+        await flow.observe(*[LOST] * NO_ANSWERS)
         for _ in range(20):
             assert await flow.turns(1.0) == 1
-            await flow.heed(LOST)
+            await flow.observe(LOST)
         pauses = [after - before for before, after in zip(flow.probes, flow.probes[1:], strict=False)]
         assert len(flow.probes) == 21
         assert pauses == sorted(pauses)
@@ -142,7 +142,7 @@ def test_an_answer_between_begins_the_count_anew(between: object) -> None:
     async def scenario() -> None:
         flow = Flow()
         for _ in range(5):
-            await flow.heed(*[LOST] * (NO_ANSWERS - 1), between)
+            await flow.observe(*[LOST] * (NO_ANSWERS - 1), between)
         assert flow.probes == []
 
     run_virtually(scenario())
@@ -154,9 +154,9 @@ def test_unreadable_answers_before_any_success_halt(outcome: object) -> None:
 
     async def scenario() -> None:
         flow = Flow()
-        await flow.heed(*[outcome] * (UNREADABLE_ANSWERS - 1))
+        await flow.observe(*[outcome] * (UNREADABLE_ANSWERS - 1))
         assert flow.halted == []
-        await flow.heed(outcome)
+        await flow.observe(outcome)
         assert len(flow.halted) == 1
 
     run_virtually(scenario())
@@ -169,7 +169,7 @@ def test_unreadable_answers_after_a_success_are_an_outage(outcome: object) -> No
     async def scenario() -> None:
         flow = Flow()
         flow.guard.succeeded()
-        await flow.heed(*[outcome] * NO_ANSWERS)
+        await flow.observe(*[outcome] * NO_ANSWERS)
         assert (flow.halted, len(flow.probes)) == ([], 1)
 
     run_virtually(scenario())
@@ -180,14 +180,14 @@ def test_one_subject_refused_for_ever_costs_the_others_nothing() -> None:
 
     async def scenario() -> None:
         flow = Flow()
-        await flow.heed(*[WELL] * 100)
-        await flow.heed(Answer(6), about="one")
-        await flow.heed(*[WELL] * 5)
+        await flow.observe(*[WELL] * 100)
+        await flow.observe(Answer(6), about="one")
+        await flow.observe(*[WELL] * 5)
         for _ in range(10):
-            await flow.heed(Answer(6, retry_after_s=60.0), about="one")
-            await flow.heed(*[WELL] * 5)
-            await flow.heed(REFUSED, about="two")
-            await flow.heed(*[WELL] * 5)
+            await flow.observe(Answer(6, retry_after_s=60.0), about="one")
+            await flow.observe(*[WELL] * 5)
+            await flow.observe(REFUSED, about="two")
+            await flow.observe(*[WELL] * 5)
         assert flow.pacer.pace_per_s == flow.pacer.pace.cap_per_s
         assert (flow.probes, flow.pacer.held) == ([], False)
 
@@ -199,10 +199,10 @@ def test_many_subjects_refused_slow_the_pace() -> None:
 
     async def scenario() -> None:
         flow = Flow()
-        await flow.heed(*[WELL] * 100)
-        await flow.heed(*[Answer(6)] * 4)
+        await flow.observe(*[WELL] * 100)
+        await flow.observe(*[Answer(6)] * 4)
         assert flow.pacer.pace_per_s == flow.pacer.pace.cap_per_s
-        await flow.heed(Answer(6))
+        await flow.observe(Answer(6))
         assert flow.pacer.pace_per_s < flow.pacer.pace.cap_per_s
 
     run_virtually(scenario())
@@ -213,11 +213,11 @@ def test_a_subject_refused_again_with_no_answer_between_is_asked_about() -> None
 
     async def scenario() -> None:
         flow = Flow(Answer(6), WELL)
-        await flow.heed(WELL)
+        await flow.observe(WELL)
         assert flow.guard.refused_alone("one")
-        await flow.heed(Answer(6), about="one")
+        await flow.observe(Answer(6), about="one")
         assert not flow.guard.refused_alone("one")
-        await flow.heed(Answer(6), about="one")
+        await flow.observe(Answer(6), about="one")
         assert len(flow.probes) == 2
         assert flow.guard.refused_alone("one")
         assert not flow.pacer.held
@@ -235,7 +235,7 @@ def test_permission_after_a_success_halts_by_several_recordings(met: list[str], 
         flow = Flow()
         flow.guard.succeeded()
         for name in met:
-            await flow.guard.heed(Answer(3), flow.probe, about=name, name=f"recording {name}")
+            await flow.guard.observe(Answer(3), flow.probe, about=name, name=f"recording {name}")
         assert [reason.endswith("; met by recording a, recording b") for reason in flow.halted] == [
             True
         ] * halts
@@ -250,7 +250,7 @@ def test_account_fault_before_any_success_halts_at_once(answer: Answer) -> None:
 
     async def scenario() -> None:
         flow = Flow()
-        await flow.heed(answer)
+        await flow.observe(answer)
         assert flow.halted == [fault_of(answer)]
 
     run_virtually(scenario())
@@ -263,7 +263,7 @@ def test_code_7_after_a_success_is_asked_about(probed: Answer, halts: bool) -> N
     async def scenario() -> None:
         flow = Flow(probed)
         flow.guard.succeeded()
-        await flow.heed(Answer(7))
+        await flow.observe(Answer(7))
         assert (bool(flow.halted), len(flow.probes)) == (halts, 1)
 
     run_virtually(scenario())
@@ -276,9 +276,9 @@ def test_codes_7_among_successes_are_asked_about_once_in_a_while() -> None:
         flow = Flow(WELL)
         for _ in range(10):
             flow.guard.succeeded()
-            await flow.heed(Answer(7))
+            await flow.observe(Answer(7))
         assert len(flow.probes) == 1
-        await flow.heed(Answer(7), Answer(7))
+        await flow.observe(Answer(7), Answer(7))
         assert len(flow.probes) == 2
 
     run_virtually(scenario())
@@ -290,9 +290,9 @@ def test_forbidden_to_several_and_to_the_probe_halts(probed: object, halts: bool
 
     async def scenario() -> None:
         flow = Flow(probed)
-        await flow.heed(*[HttpRefusal(403)] * (FORBIDDEN_SUBJECTS - 1))
+        await flow.observe(*[HttpRefusal(403)] * (FORBIDDEN_SUBJECTS - 1))
         assert flow.probes == []
-        await flow.heed(HttpRefusal(403))
+        await flow.observe(HttpRefusal(403))
         assert (bool(flow.halted), len(flow.probes)) == (halts, 1)
 
     run_virtually(scenario())
@@ -304,7 +304,7 @@ def test_stopped_flow_probes_no_more() -> None:
     async def scenario() -> None:
         flow = Flow()
         flow.pacer.stop()
-        await flow.heed(*[LOST] * 20)
+        await flow.observe(*[LOST] * 20)
         assert (flow.probes, flow.told) == ([], [])
 
     run_virtually(scenario())
@@ -316,10 +316,10 @@ def test_permission_faults_of_different_codes_are_counted_apart() -> None:
     async def scenario() -> None:
         flow = Flow()
         flow.guard.succeeded()
-        await flow.guard.heed(Answer(3), flow.probe, about="a", name="a")
-        await flow.guard.heed(Answer(5), flow.probe, about="b", name="b")
+        await flow.guard.observe(Answer(3), flow.probe, about="a", name="a")
+        await flow.guard.observe(Answer(5), flow.probe, about="b", name="b")
         assert flow.halted == []
-        await flow.guard.heed(Answer(5), flow.probe, about="c", name="c")
+        await flow.guard.observe(Answer(5), flow.probe, about="c", name="c")
         assert [reason.partition("; met by ")[2] for reason in flow.halted] == ["b, c"]
 
     run_virtually(scenario())

@@ -34,7 +34,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "unfinished_sources": lambda ledger: ledger.unfinished_sources(),
     "own_columns": lambda ledger: ledger.own_columns(),
     "last_run": lambda ledger: ledger.last_run(),
-    "last_told_run": lambda ledger: ledger.last_told_run(),
+    "last_reported_run": lambda ledger: ledger.last_reported_run(),
     "last_ended_run": lambda ledger: ledger.last_ended_run(0),
     "invalid_rows": lambda ledger: ledger.invalid_rows(limit=5),
     "count_invalid_rows": lambda ledger: ledger.count_invalid_rows(after_id=1),

@@ -391,7 +391,7 @@ async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
     assert running is not None
     assert (running.ended_at, running.exit_code, running.version) == (None, None, "1.2.3")
     await ledger.end_run(run_id, exit_code, "because")
-    last, telling = await ledger.last_run(), await ledger.last_told_run()
+    last, telling = await ledger.last_run(), await ledger.last_reported_run()
     assert last is not None
     assert (exit_code, "because") == (last.exit_code, last.reason)
     assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())

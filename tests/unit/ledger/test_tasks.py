@@ -188,7 +188,7 @@ async def test_what_was_told_is_not_new_and_what_is_asked_again_is(path: Path) -
         first, second, third, *_ = await all_due(ledger)
         for task, state in ((first, TaskState.UNKNOWN), (second, TaskState.FAILED)):
             await ledger.note(Polled(task, 1, None, state, "x"))
-        await ledger.told()
+        await ledger.mark_reported()
         tallies = {tally.state: tally for tally in await ledger.tallies_of_tasks()}
         assert tallies[TaskState.UNKNOWN] == TaskTally(TaskState.UNKNOWN, 1, 1)
         await ledger.note(Polled(third, 1, None, TaskState.FAILED, "x"))
@@ -260,7 +260,7 @@ async def test_nothing_goes_through_all_tasks(path: Path) -> None:
             Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
         )
         await ledger.untold_troubles(5)
-        await ledger.told()
+        await ledger.mark_reported()
         await ledger.ask_again()
         await ledger.records(limit=500)
         await ledger.records_of([task.file_id])

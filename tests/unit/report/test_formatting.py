@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from batcher.report.formatting import (
+    at_least_a_second,
     columns,
     count,
     duration,
-    lasting,
     moment,
     one_line,
     paragraph,
@@ -94,7 +94,7 @@ def test_a_paragraph_stands_in_a_column() -> None:
 )
 def test_what_took_some_time_never_took_none(seconds: float, expected: str) -> None:
     """What is shorter than a second is said to be that."""
-    assert expected == lasting(seconds)
+    assert expected == at_least_a_second(seconds)
 
 
 def test_an_entry_of_a_list_hangs() -> None:

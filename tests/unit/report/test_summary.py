@@ -132,8 +132,8 @@ def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
     left = summary_of(TALLIES, exit_code=4, reason="its time was over, 46 left to send")
     assert summary_text(left, width=80, problems_only=True) == ""
     outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
-    for hindered in (replace(left, outage=outage), replace(left, cut_off=("-",))):
-        said = summary_text(hindered, width=80, problems_only=True)
+    for blocked_by_outage in (replace(left, outage=outage), replace(left, cut_off=("-",))):
+        said = summary_text(blocked_by_outage, width=80, problems_only=True)
         assert said.startswith("batcher: its time was over, 46 left to send\n")
     unread = replace(summary_of(TALLIES[:2]), exit_code=4, reason="not read to the end yet: archive.csv")
     assert summary_text(unread, width=80, problems_only=True).startswith("batcher: not read to the end yet")

@@ -67,7 +67,7 @@ class Run:
             self.client,
             MaxFailures.parse(max_failures),
             halt=self.halted.append,
-            tell=self._hear,
+            on_event=self._hear,
             clock=clock,
         )
 
@@ -75,9 +75,9 @@ class Run:
         if not isinstance(notice, NotSubmitted):
             self.told.append(notice.words)
 
-    async def heed(self, outcome: Outcome, decision: Decision, state: State = State.PENDING) -> None:
+    async def observe(self, outcome: Outcome, decision: Decision, state: State = State.PENDING) -> None:
         """Let the governor hear of one settlement."""
-        await self.governor.heed(Settlement(CLAIM, outcome, Disposition(decision, state, Tries())))
+        await self.governor.observe(Settlement(CLAIM, outcome, Disposition(decision, state, Tries())))
 
 
 SILENT: Sequence[Outcome] = (NotSent("Connection refused"), LOST)
@@ -90,12 +90,12 @@ def test_five_silent_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
     async def scenario() -> None:
         run = Run(NotSent("refused"), NotSent("refused"), Answer(2))
         for _ in range(4):
-            await run.heed(outcome, Decision.AGAIN)
+            await run.observe(outcome, Decision.AGAIN)
         assert run.client.probes == 0
-        await run.heed(outcome, Decision.AGAIN)
+        await run.observe(outcome, Decision.AGAIN)
         assert run.client.probes == 3
         assert not run.pacer.held
-        await run.heed(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
+        await run.observe(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
         assert len(run.told) == 2
 
     run_virtually(scenario())
@@ -108,8 +108,8 @@ def test_an_answer_in_between_is_no_outage() -> None:
         run = Run()
         for _ in range(3):
             for _ in range(4):
-                await run.heed(LOST, Decision.IN_DOUBT)
-            await run.heed(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
+                await run.observe(LOST, Decision.IN_DOUBT)
+            await run.observe(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
         assert run.client.probes == 0
 
     run_virtually(scenario())
@@ -121,7 +121,7 @@ def test_a_gateway_that_answers_every_call_with_rubbish_is_an_outage() -> None:
     async def scenario() -> None:
         run = Run()
         for _ in range(5):
-            await run.heed(ReplyLost("the answer was cut off", http_status=502), Decision.IN_DOUBT)
+            await run.observe(ReplyLost("the answer was cut off", http_status=502), Decision.IN_DOUBT)
         assert run.client.probes == 1
 
     run_virtually(scenario())
@@ -139,11 +139,11 @@ def test_doubts_count_as_failures_once_at_the_second_send(doubts: list[int], cou
         for n in doubts:
             state = State.IN_DOUBT if n == 5 else State.PENDING
             made = Disposition(Decision.IN_DOUBT, state, Tries(doubt=n))
-            await run.governor.heed(Settlement(CLAIM, LOST, made))
-            await run.heed(Answer(2), Decision.AGAIN)
+            await run.governor.observe(Settlement(CLAIM, LOST, made))
+            await run.observe(Answer(2), Decision.AGAIN)
         assert run.halted == []
         made = Disposition(Decision.FAILED, State.FAILED, Tries())
-        await run.governor.heed(Settlement(CLAIM._replace(id=SubmissionId(2)), Answer(1), made))
+        await run.governor.observe(Settlement(CLAIM._replace(id=SubmissionId(2)), Answer(1), made))
         assert len(run.halted) == 1
 
     run_virtually(scenario())
@@ -157,7 +157,7 @@ def test_probes_come_ever_more_rarely_and_at_least_every_minute() -> None:
         run = Run(*[NotSent("refused")] * 30, Answer(2))
         began = asyncio.get_running_loop().time()
         for _ in range(5):
-            await run.heed(LOST, Decision.IN_DOUBT)
+            await run.observe(LOST, Decision.IN_DOUBT)
         lasted = asyncio.get_running_loop().time() - began
         assert run.client.probes == 31
         assert 60 * 15 < lasted < 60 * 31
@@ -171,7 +171,7 @@ def test_a_fault_of_the_account_found_by_a_probe_halts() -> None:
     async def scenario() -> None:
         run = Run(Answer(3))
         for _ in range(5):
-            await run.heed(LOST, Decision.IN_DOUBT)
+            await run.observe(LOST, Decision.IN_DOUBT)
         assert len(run.halted) == 1
         assert "code 3" in run.halted[0]
 
@@ -184,7 +184,7 @@ def test_code_7_after_successes_is_asked_about_once(probed: Answer, halts: bool)
 
     async def scenario() -> None:
         run = Run(probed)
-        await run.heed(Answer(7), Decision.PROBE)
+        await run.observe(Answer(7), Decision.PROBE)
         assert (len(run.halted), run.client.probes) == (int(halts), 1)
         assert halts or run.pacer.pace_per_s < run.pacer.pace.cap_per_s
 
@@ -196,11 +196,11 @@ def test_too_frequent_slows_a_little_and_retry_after_holds() -> None:
 
     async def scenario() -> None:
         run = Run()
-        await run.heed(Answer(6), Decision.SLOW_DOWN)
+        await run.observe(Answer(6), Decision.SLOW_DOWN)
         assert 0.95 < run.pacer.pace_per_s / run.pacer.pace.cap_per_s < 0.99
         assert not run.pacer.held
         assert run.governor.why_slow is not None
-        await run.heed(HttpRefusal(503, retry_after_s=7.0), Decision.SLOW_DOWN)
+        await run.observe(HttpRefusal(503, retry_after_s=7.0), Decision.SLOW_DOWN)
         assert run.pacer.held
 
     run_virtually(scenario())
@@ -224,7 +224,7 @@ def test_failures_halt_at_their_limit(limit: str, ends: list[bool], halts: bool)
         run = Run(max_failures=limit)
         for failed in ends:
             state = State.REJECTED if failed else State.SUBMITTED
-            await run.heed(Answer(41003 if failed else 0), Decision(state.value), state)
+            await run.observe(Answer(41003 if failed else 0), Decision(state.value), state)
         assert bool(run.halted) is halts
 
     run_virtually(scenario())
@@ -237,7 +237,7 @@ def test_a_stopped_run_probes_no_more() -> None:
         run = Run()
         run.pacer.stop()
         for _ in range(20):
-            await run.heed(LOST, Decision.IN_DOUBT)
+            await run.observe(LOST, Decision.IN_DOUBT)
         assert (run.client.probes, run.told) == (0, [])
 
     run_virtually(scenario())

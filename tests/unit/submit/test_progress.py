@@ -113,7 +113,7 @@ class Run:
             service,
             MaxFailures.parse(max_failures),
             halt=lambda reason: self._halt(pacer, reason),
-            tell=ignore_event,
+            on_event=ignore_event,
             clock=now_s,
         )
         standing = RunState()
@@ -124,7 +124,7 @@ class Run:
                 pacer,
                 self._claims,
                 standing,
-                governor.heed,
+                governor.observe,
                 run_id=RunId(1),
                 policy=InDoubtPolicy.RETRY,
                 jitter=lambda most: rng.uniform(0.0, most),

@@ -18,7 +18,7 @@ from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.queue import SubmissionQueue
-from batcher.submit.worker import Heed, RunState, Worker
+from batcher.submit.worker import OnSettled, RunState, Worker
 from batcher.zego.client import Wire
 
 ACCEPTED = Answer(0, task_id=TaskId("t-1"))
@@ -99,14 +99,16 @@ async def test_nothing_is_begun_while_a_request_has_no_answer(tmp_path: Path) ->
     path = tmp_path / "batcher.db"
     found: list[tuple[str, int]] = []
 
-    async def heed(_: Settlement) -> None:
+    async def observe(_: Settlement) -> None:
         found[:] = found or _states(path)
         turns.held = True
 
     async with await open_for_writing(path) as ledger:
         await _load_two(ledger, tmp_path)
         turns = HeldAfterOne()
-        worker = asyncio.create_task((await _worker(ledger, turns, Answering(ReplyLost("no")), heed)).work())
+        worker = asyncio.create_task(
+            (await _worker(ledger, turns, Answering(ReplyLost("no")), observe)).work()
+        )
         await asyncio.wait((worker,))
     assert found == [("in_doubt", 1), ("pending", 0)]
 
@@ -123,7 +125,7 @@ def _states(path: Path) -> list[tuple[str, int]]:
         return connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
 
 
-async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, heed: Heed) -> Worker:
+async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, observe: OnSettled) -> Worker:
     claims = SubmissionQueue(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
     await claims.open(loading=False)
     return Worker(
@@ -132,7 +134,7 @@ async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, he
         turns,
         claims,
         RunState(),
-        heed,
+        observe,
         run_id=await ledger.start_run(2000.0, "test"),
         policy=InDoubtPolicy.HOLD,
         jitter=lambda _: 0.0,

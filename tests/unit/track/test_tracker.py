@@ -287,7 +287,7 @@ class Tried:
             self.book,
             self.service,
             settings or TrackSettings(),
-            tell=self.told.append,
+            on_event=self.told.append,
             clock=now_s,
             wall=lambda: SUBMITTED_MS / 1000 + passed_s(),
             rng=Random(1),

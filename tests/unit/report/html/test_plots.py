@@ -10,10 +10,10 @@ from itertools import combinations
 
 import pytest
 
-from batcher.model.history import Cell, Stretch
+from batcher.model.history import Cell, RunTimeline
 from batcher.model.records import Run
 from batcher.model.submission import RunId
-from batcher.report.html.phrases import Language, lasting, speaker
+from batcher.report.html.phrases import Language, duration_text, speaker
 from batcher.report.html.plots import (
     NARROW,
     WIDE,
@@ -40,10 +40,10 @@ def run_of(number: int, lasts_s: float, *, pace: float | None = None, rate: floa
     return Run(RunId(number), began, end, 0, 1, "here", "0", rate, "done", pace, None, None)
 
 
-def stretch_of(cells: Sequence[Cell], number: int = 1, width_s: int = 1, **more: float) -> Stretch:
+def timeline_of(cells: Sequence[Cell], number: int = 1, width_s: int = 1, **more: float) -> RunTimeline:
     """A run with these cells."""
     run = run_of(number, len(cells) * width_s, **more)
-    return Stretch(run, round(run.started_at.timestamp() * 1000), width_s * 1000, tuple(cells))
+    return RunTimeline(run, round(run.started_at.timestamp() * 1000), width_s * 1000, tuple(cells))
 
 
 def labels(plot: Plot) -> list[Label]:
@@ -74,23 +74,25 @@ def overlapping(plot: Plot) -> list[tuple[str, str]]:
 
 
 SPANS = [
-    [stretch_of([FULL] * 4, pace=19.9)],
-    [stretch_of([FULL] * 200, pace=12)],
-    [stretch_of([FULL] * 2000, width_s=125, pace=12)],
-    [stretch_of([Cell(15, 14, 3, 15, 0)] * 145, n, pace=11) for n in range(1, 15)],
-    [stretch_of([FULL] * 3, 1, rate=5, pace=1), stretch_of([FULL] * 900, 2, rate=20, pace=17)],
-    [stretch_of([EMPTY])],
-    [stretch_of([Cell(4900, 4900, 0, 4900, 0)] * 30, rate=5000)],
-    [stretch_of([Cell(1, 1, 0, 1, 0)] * 30, rate=0.5)],
+    [timeline_of([FULL] * 4, pace=19.9)],
+    [timeline_of([FULL] * 200, pace=12)],
+    [timeline_of([FULL] * 2000, width_s=125, pace=12)],
+    [timeline_of([Cell(15, 14, 3, 15, 0)] * 145, n, pace=11) for n in range(1, 15)],
+    [timeline_of([FULL] * 3, 1, rate=5, pace=1), timeline_of([FULL] * 900, 2, rate=20, pace=17)],
+    [timeline_of([EMPTY])],
+    [timeline_of([Cell(4900, 4900, 0, 4900, 0)] * 30, rate=5000)],
+    [timeline_of([Cell(1, 1, 0, 1, 0)] * 30, rate=0.5)],
 ]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("stretches", SPANS, ids=range(len(SPANS)))
-def test_no_words_stand_upon_one_another(stretches: list[Stretch], width: int, language: Language) -> None:
+@pytest.mark.parametrize("timelines", SPANS, ids=range(len(SPANS)))
+def test_no_words_stand_upon_one_another(
+    timelines: list[RunTimeline], width: int, language: Language
+) -> None:
     """However long the runs are, and however many: labels keep apart and stay within the drawing."""
-    plot = rate_plot(stretches, width, speaker(language), language)
+    plot = rate_plot(timelines, width, speaker(language), language)
     assert overlapping(plot) == []
     assert [one.text for one in labels(plot) if extent(one)[0] < -1 or extent(one)[2] > width + 4] == []
     assert len({one.text for one in labels(plot) if one.means == "tick"}) >= 3
@@ -113,7 +115,7 @@ def test_no_words_of_latencies_stand_upon_one_another(
 def test_a_bar_is_as_high_as_what_it_counts() -> None:
     """Twice as many requests reach twice as far up the axis, whose ticks say how many they are."""
     plot = rate_plot(
-        [stretch_of([Cell(10, 5, 0, 10, 0)] * 40)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH
+        [timeline_of([Cell(10, 5, 0, 10, 0)] * 40)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH
     )
     ticks = {one.text: one.y - 4 for one in labels(plot) if one.means == "tick" and one.anchor == "end"}
     [sent] = [one.d for one in plot.shapes if isinstance(one, Outline) and one.means == "sent"]
@@ -127,7 +129,7 @@ def test_a_bar_is_as_high_as_what_it_counts() -> None:
 def test_refusals_hang_where_they_came() -> None:
     """A cell with refusals has its mark below the axis, at its time; one without has none."""
     cells = [FULL] * 50 + [Cell(20, 10, 10, 20, 0)] + [FULL] * 49
-    plot = rate_plot([stretch_of(cells)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH)
+    plot = rate_plot([timeline_of(cells)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH)
     [mark] = boxes(plot, "refused")
     middle = 52 + (WIDE - 66) * 50.5 / 100
     assert mark.x < middle < mark.x + mark.width
@@ -137,7 +139,7 @@ def test_refusals_hang_where_they_came() -> None:
 def test_an_outage_is_hatched_and_named() -> None:
     """Twenty seconds without an answer after several calls that met none are one outage."""
     plot = rate_plot(
-        [stretch_of([FULL] * 30 + [SILENT] + [EMPTY] * 19 + [FULL] * 30)],
+        [timeline_of([FULL] * 30 + [SILENT] + [EMPTY] * 19 + [FULL] * 30)],
         WIDE,
         speaker(Language.ENGLISH),
         Language.ENGLISH,
@@ -163,12 +165,12 @@ def test_only_silence_after_lost_calls_is_an_outage(
     cells: list[Cell], expected: list[tuple[int, int]]
 ) -> None:
     """A pause is none, nor are lost answers among others that came."""
-    assert outages(stretch_of(cells)) == expected
+    assert outages(timeline_of(cells)) == expected
 
 
 def test_many_cells_are_drawn_as_few_steps() -> None:
     """No step is thinner than can be seen, and none of what was sent gets lost in them."""
-    plot = rate_plot([stretch_of([FULL] * 2000)], NARROW, speaker(Language.ENGLISH), Language.ENGLISH)
+    plot = rate_plot([timeline_of([FULL] * 2000)], NARROW, speaker(Language.ENGLISH), Language.ENGLISH)
     [sent] = [one.d for one in plot.shapes if isinstance(one, Outline) and one.means == "sent"]
     assert sent.count("H") <= (NARROW - 66) / 3
     assert len(sent) < 2000
@@ -183,5 +185,10 @@ def test_percentiles_are_those_of_a_sorted_list() -> None:
 
 def test_durations_are_said_in_both_languages() -> None:
     """Tenths below ten seconds, the two largest units above."""
-    assert [lasting(s, Language.ENGLISH) for s in (0, 0.4, 3, 75)] == ["0 s", "0.4 s", "3 s", "1 min 15 s"]
-    assert [lasting(s, Language.CHINESE) for s in (0, 3, 75)] == ["0 秒", "3 秒", "1 分 15 秒"]
+    assert [duration_text(s, Language.ENGLISH) for s in (0, 0.4, 3, 75)] == [
+        "0 s",
+        "0.4 s",
+        "3 s",
+        "1 min 15 s",
+    ]
+    assert [duration_text(s, Language.CHINESE) for s in (0, 3, 75)] == ["0 秒", "3 秒", "1 分 15 秒"]
