@@ -17,7 +17,8 @@ from functools import partial
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
-from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
+from batcher.flowcontrol.findings import Finding, classify
+from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of

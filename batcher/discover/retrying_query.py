@@ -16,7 +16,9 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from batcher.errors import Refused
-from batcher.flowcontrol.outage import FIRST_PAUSE_S, Finding, Guard, MayLeave, classify, fault_of, shown
+from batcher.flowcontrol.findings import Finding, classify, fault_of, outcome_text
+from batcher.flowcontrol.outage import Guard, MayLeave
+from batcher.flowcontrol.outage_policy import FIRST_PAUSE_S
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import (
     BUSY_TRIES,
@@ -159,7 +161,7 @@ class RetryingQuery:
             case _, Answer():
                 most = BUSY_TRIES if kind_of(outcome.code) is CodeKind.BUSY else UNKNOWN_TRIES
                 return self._counted(asking, most, fault_of(outcome))
-        return self._counted(asking, BUSY_TRIES, shown(outcome))
+        return self._counted(asking, BUSY_TRIES, outcome_text(outcome))
 
     def _counted(self, asking: _Asking, most: int, said: str) -> float:
         asking.tries += 1
@@ -170,14 +172,14 @@ class RetryingQuery:
     def _count_throttled(self, asking: _Asking, outcome: object) -> None:
         asking.throttled += 1
         if asking.throttled >= THROTTLED_TRIES:
-            said = fault_of(outcome) if isinstance(outcome, Answer) else shown(outcome)
+            said = fault_of(outcome) if isinstance(outcome, Answer) else outcome_text(outcome)
             raise Refused(f"asked {asking.throttled} times and not answered: {said}")
 
     def _unanswered(self, outcome: NotReported, asking: _Asking) -> float:
         """Count a missing answer when others, or a probe, were answered since the last time."""
         if self._guard.answers > asking.answers_before:
             asking.answers_before = self._guard.answers
-            self._counted(asking, BUSY_TRIES, shown(outcome))
+            self._counted(asking, BUSY_TRIES, outcome_text(outcome))
         return FIRST_PAUSE_S  # the guard makes longer pauses
 
 

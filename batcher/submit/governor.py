@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from batcher.flowcontrol.outage import (
-    Guard,
-    fault_of,
-)
+from batcher.flowcontrol.findings import fault_of
+from batcher.flowcontrol.outage import Guard
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import NotSubmitted, OnEvent, Rejected

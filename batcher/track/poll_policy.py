@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from batcher.flowcontrol.outage import Finding, classify
+from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.retry_policy import UNKNOWN_TRIES, CodeKind, Jitter, kind_of
 from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, NotReported
