@@ -101,7 +101,7 @@ class Guard:
         return self._history.refused_alone(about)
 
     def succeeded(self, about: Hashable = None) -> None:
-        """Note a success; the same as :meth:`observe` with one, for callers that must not wait."""
+        """Note a success, as :meth:`observe` does, for callers that must not wait."""
         self.proven = True
         self._add_usable(Finding.SUCCEEDED, about)
 
@@ -217,7 +217,7 @@ class Guard:
     # -- holding turns back ------------------------------------------------------------------------
 
     def _is(self, state: GuardState) -> bool:
-        return self._state is state
+        return self._state is state  # a method, since another task may change the state
 
     def _move(self, to: GuardState) -> None:
         """Enter another state, and have the pacer give turns accordingly."""
@@ -295,7 +295,7 @@ class Guard:
             self._pacer.slow_down()
         if self.outage is not None:
             self._move(GuardState.SINGLE)
-            return
-        self._pause_s = FIRST_PAUSE_S
-        self.waiting_for = None
-        self._move(GuardState.OPEN)
+        else:
+            self._pause_s = FIRST_PAUSE_S
+            self.waiting_for = None
+            self._move(GuardState.OPEN)
