@@ -11,6 +11,7 @@ from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.task import TaskReport, TaskState
 from batcher.zego.codes import meaning
+from batcher.zego.describe_task import NO_TASK
 
 REFUSED_TIMES = 10
 """A task whose polls were refused or not answered this often in a row is given up, if others were answered
@@ -51,9 +52,6 @@ after the submission: what answers polls may hear of a task later than what took
 BELIEVED_ALONE_AFTER_S = 3600.0
 """A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or
 this long after the submission."""
-
-
-NO_TASK = "NO_TASK"
 
 
 # -- judging one answer --------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ from batcher.report.tracking_summary import (
     tracking_lines,
 )
 from batcher.submit.runner import Ending
-from batcher.track.tracker import Tracked, Tracker, TrackSettings
+from batcher.track.settings import Tracked, TrackSettings
+from batcher.track.tracker import Tracker
 from batcher.zego.client import Account, ZegoClient
 
 

@@ -242,7 +242,7 @@ def _plain_tasks(tracker: Tracker, console: Console) -> _ShowTasks:
         slow = f"; {pace.why_slow}" if pace.why_slow else ""
         known = {
             "tasks": {state.value: n for state, n in now.by_state.items()},
-            "polls": pace.polls,
+            "polls": pace.sent,
             "now_per_s": round(pace.now_per_s, 2),
             "pace_per_s": round(pace.pace_per_s, 2),
             "why_slow": pace.why_slow,

@@ -26,7 +26,8 @@ from batcher.track.poll_policy import (
     judge,
     wait_s,
 )
-from batcher.track.tracker import Tracked, Tracker, TrackSettings
+from batcher.track.settings import Tracked, TrackSettings
+from batcher.track.tracker import Tracker
 from batcher.zego.client import Wire
 
 SUBMITTED_MS = 1_700_000_000_000
