@@ -13,12 +13,13 @@ import socket
 import ssl
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from batcher.callbacks.confirmer import Confirmation
+from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmation
 from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
@@ -36,6 +37,7 @@ from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
 from batcher.model.submission import EndpointKind, Vendor
 from batcher.report.formatting import count, one_line
+from batcher.track.claimed_tasks import poll_claimed
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
@@ -150,9 +152,9 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             client = await stack.enter_async_context(calls)
         said = _Said(console)
         limit = _limit(settings, account)
-        confirmation = Confirmation(
-            ledger, client, settings.rate, limit=limit, on_event=said, warn=console.warn
-        )
+        polls_per_s = max(settings.rate - CHECKS_PER_S, CHECKS_PER_S)
+        poll = None if client is None else partial(poll_claimed, ledger, client, polls_per_s, limit, said)
+        confirmation = Confirmation(ledger, client, poll, limit=limit, on_event=said, warn=console.warn)
         acceptance = Acceptance(
             secret,
             settings.listen_max_age,
@@ -161,10 +163,10 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             settings.app_id or (bound[0] if bound else None),
         )
         receiver = Receiver(
-            ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.look
+            ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.callback_taken
         )
         stopped = _stopped(tls)
-        confirming = asyncio.create_task(confirmation.go_on(), name="confirmation")
+        confirming = asyncio.create_task(confirmation.run(), name="confirmation")
         stack.push_async_callback(_end, confirming)
         url = await _received(receiver, settings, tls, stack, said)
         _introduce(settings, console, url, confirms=client is not None, secured=tls is not None)
