@@ -19,8 +19,11 @@ from typing import Annotated
 
 import typer
 
+from batcher.callbacks.acceptance import HEALTH, Acceptance
 from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmation
-from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
+from batcher.callbacks.http_server import serve
+from batcher.callbacks.new_submissions import NewSubmissions
+from batcher.callbacks.receiver import Receiver
 from batcher.cli import options as o
 from batcher.cli.command import command, end_async, settings_of
 from batcher.cli.read_options import how_to_read
@@ -224,9 +227,7 @@ async def _received(
     host, port = settings.listen_host, settings.listen_port
     context = tls.context if tls else None
     try:
-        return await stack.enter_async_context(
-            received(receiver, host, port, context, malformed=said.malformed)
-        )
+        return await stack.enter_async_context(serve(receiver, host, port, context, malformed=said.malformed))
     except (socket.gaierror, UnicodeError) as exc:
         raise SettingsError(f"--host {host}: this machine has no such address") from exc
     except OSError as exc:
