@@ -10,9 +10,10 @@ from itertools import chain, repeat
 import pytest
 from support.virtual_time import BEGINNING_S, run_virtually
 
-from batcher.discover.id_check import IdFinding, Lookups, RoundedOriginals
+from batcher.discover.id_check import IdChecker, IdFinding, RoundingCandidates
+from batcher.discover.paged_search import CAP, PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
-from batcher.discover.search_walks import CAP, Listed, MarkerWalk, Pages, TimeWalk
+from batcher.discover.search_walks import MarkerWalk, RecordingBatch, TimeWalk
 from batcher.errors import Refused
 from batcher.flowcontrol.pacer import Pacer
 from batcher.manifest.rounded_ids import as_rounded
@@ -51,17 +52,17 @@ def inquiry(told: list[Event] | None = None) -> RetryingQuery:
     return RetryingQuery(Pacer(1000, clock), on_event, jitter=lambda most: most, clock=clock)
 
 
-def walked(service: Service, since_s: int = 0, until_s: int = 1000) -> list[Listed]:
+def walked(service: Service, since_s: int = 0, until_s: int = 1000) -> list[RecordingBatch]:
     """All that a walk through a time lists."""
 
-    async def walk() -> list[Listed]:
-        pages = Pages(service, inquiry())
-        return [some async for some in TimeWalk(pages, "", since_s, until_s).listed()]
+    async def walk() -> list[RecordingBatch]:
+        search = PagedSearch(service, inquiry())
+        return [some async for some in TimeWalk(search, "", since_s, until_s).listed()]
 
     return run_virtually(walk())
 
 
-def names(listed: Sequence[Listed]) -> list[str]:
+def names(listed: Sequence[RecordingBatch]) -> list[str]:
     """The ids of a list, in its order."""
     return [one.file_id for some in listed for one in some.recordings]
 
@@ -149,7 +150,7 @@ def test_no_marker_leads_round_in_a_circle(markers: list[str]) -> None:
         lambda _: SearchPage((made(next(numbers), archive=Archive.HUAWEI),), next_marker=next(following))
     )
 
-    async def walk() -> list[Listed]:
+    async def walk() -> list[RecordingBatch]:
         return [some async for some in MarkerWalk(service, inquiry(), Archive.HUAWEI, "").listed()]
 
     listed = run_virtually(walk())
@@ -166,7 +167,7 @@ def test_pages_that_begin_with_the_marker_itself_list_it_once() -> None:
         page = keys[begin : begin + 10]
         return SearchPage(tuple(page), next_marker=page[-1].file_id if len(page) > 1 else "")
 
-    async def walk() -> list[Listed]:
+    async def walk() -> list[RecordingBatch]:
         return [some async for some in MarkerWalk(Service(say), inquiry(), Archive.HUAWEI, "").listed()]
 
     assert names(run_virtually(walk())) == [one.file_id for one in keys]
@@ -332,9 +333,10 @@ def test_one_id_that_is_refused_spoils_no_others() -> None:
         return SearchPage(tuple(made(int(one)) for one in wanted.file_ids), len(wanted.file_ids))
 
     async def look() -> list[tuple[str, tuple[IdFinding, ...]]]:
-        lookups = Lookups(Pages(Service(say), inquiry()))
+        lookups = IdChecker(PagedSearch(Service(say), inquiry()))
         return [
-            (one.file_id, one.findings) for one in await lookups.ten([FileId(str(n)) for n in range(10, 20)])
+            (one.file_id, one.findings)
+            for one in await lookups.check([FileId(str(n)) for n in range(10, 20)])
         ]
 
     expected = [(str(n), (IdFinding.REFUSED,) if n == 13 else ()) for n in range(10, 20)]
@@ -352,9 +354,9 @@ def test_one_id_that_is_refused_spoils_no_others() -> None:
 )
 def test_every_way_of_rounding_leads_back(rounded: str) -> None:
     """What spreadsheets and JavaScript make of an id names the one recording that it was."""
-    originals = RoundedOriginals([FileId(rounded)])
-    originals.learn([FileId("1397757897438985123"), FileId("1397757897448995123"), FileId("/a.mp4")])
-    assert originals.of(FileId(rounded)) == ("1397757897438985123", 1)
+    originals = RoundingCandidates([FileId(rounded)])
+    originals.add([FileId("1397757897438985123"), FileId("1397757897448995123"), FileId("/a.mp4")])
+    assert originals.suggest(FileId(rounded)) == ("1397757897438985123", 1)
 
 
 @pytest.mark.parametrize("file_id", ["", "12345", "/record/a.mp4", "9007199254740992", "٣" * 19, "9" * 5000])
