@@ -16,16 +16,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from batcher._version import __version__
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.picture_index import IndexChanges, update_index
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
 from batcher.config.endpoints import is_loopback
@@ -45,9 +45,32 @@ if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
 
 
-@command("fetch")
-def fetch(
-    output: Annotated[
+OPTIONS: Final = {
+    "concurrency": Annotated[
+        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
+    ],
+    "timeout": Annotated[
+        str | None,
+        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
+    ],
+    "limit": Annotated[int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")],
+    "max_bytes": Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
+            metavar="SIZE",
+        ),
+    ],
+    "progress": o.Progress,
+    **o.COMMON,
+}
+
+
+@command("fetch", options=OPTIONS)
+async def fetch(
+    call: Invocation,
+    folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures.")
     ],
     recording: Annotated[
@@ -61,32 +84,8 @@ def fetch(
         bool,
         typer.Option("--check-all", help="Look at every file that was fetched before, not at some a day."),
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
-    ] = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
-    ] = None,
-    max_bytes: Annotated[
-        str | None,
-        typer.Option(
-            "--max-bytes",
-            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
-            metavar="SIZE",
-        ),
-    ] = None,
-    progress: o.Progress = None,
     json: o.Json = False,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Fetch the pictures of finished tasks into a folder, one folder in it for each recording.
 
     Takes what `batcher track` has found, from public http and https addresses alone, and needs no
@@ -101,16 +100,10 @@ def fetch(
 
     Example:  batcher fetch -o pictures
     """
-    given = {name: value for name, value in locals().items() if name != "output"}  # a folder, not a file
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+    from batcher.model.submission import FileId
 
-    async def work() -> int:
-        from batcher.model.submission import FileId
-
-        wanted = FetchRequest(output, tuple(map(FileId, recording or ())), again, check_all)
-        return await fetch_pictures(settings_of(given), wanted, console, as_json=json)
-
-    end_async(console, work)
+    wanted = FetchRequest(folder, tuple(map(FileId, recording or ())), again, check_all)
+    return await fetch_pictures(call.settings, wanted, call.console, as_json=json)
 
 
 CONCURRENCY = 8
@@ -196,7 +189,7 @@ async def _fetch(
     given_up: list[Fetched] = []
     changes = IndexChanges()
     began = time.monotonic()
-    with Interruptible() as signals:
+    with Signals() as signals:
         addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
         async with PictureSource(
             addresses,

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, OnClosing
-from batcher.cli.command import announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.announcer import Closing
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import tasks_now, watch_tasks
 from batcher.cli.until_option import until
@@ -54,43 +54,42 @@ from batcher.submit.runner import Ending
 from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
+OPTIONS: Final = {
+    "follow": Annotated[
+        bool | None,
+        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+    ],
+    "rate": Annotated[
+        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
+    ],
+    "concurrency": Annotated[
+        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+    ],
+    "timeout": Annotated[
+        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
+    ],
+    "give_up": o.GiveUp,
+    "max_duration": Annotated[
+        str | None,
+        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+    ],
+    "until": Annotated[
+        str | None,
+        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
+    ],
+    "progress": o.Progress,
+    **o.LOCKED,
+}
 
-@command("track")
-def track(
+
+@command("track", options=OPTIONS, throughput=True)
+async def track(
+    call: Invocation,
     again: Annotated[
         bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
     ] = False,
-    follow: Annotated[
-        bool | None,
-        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
-    ] = None,
-    give_up: o.GiveUp = None,
-    max_duration: Annotated[
-        str | None,
-        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
-    ] = None,
-    progress: o.Progress = None,
     json: o.Json = False,
-    wait_lock: o.WaitLock = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Ask what has become of the tasks, until all have ended.
 
     Each is asked about 2 s after it was submitted and then ever less often, each wait half as long again as
@@ -105,29 +104,19 @@ def track(
 
     Example:  batcher track --max-duration 30m
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await track_tasks(
-            settings_of(given), console, again=again, as_json=json, on_closing=announcer.record
-        )
-
-    announcer = announcer_of("track", given, console)
-    end_async(console, work, fast_loop(), announcer)
+    call.announce()
+    return await track_tasks(call, again=again, as_json=json)
 
 
-async def track_tasks(
-    settings: Settings, console: Console, *, again: bool, as_json: bool, on_closing: OnClosing | None = None
-) -> int:
-    """Follow all tasks until they have ended, and close with a summary, which ``heed`` is given, too.
+async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
+    """Follow all tasks until they have ended, and close with a summary.
 
     Raises:
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerBusy: somebody follows its tasks already.
         LedgerError: the ledger cannot be used.
     """
+    settings, console = call.settings, call.console
     app_id, secret = account_of(settings)
     console.redaction.learn(secret)
     path = ledger_path(settings.ledger)
@@ -142,16 +131,15 @@ async def track_tasks(
                 console.say(f"{count(asked_again, 'unknown task')} asked about again.")
             chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
             tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, on_event=console.on_event)
-            _listen_to_signals(tracker, console)
             tune_process()
-            async with watch_tasks(tracker, ledger, console, settings.progress):
-                tracked = await tracker.run()
+            with Signals(_stopping(tracker, console)):
+                async with watch_tasks(tracker, ledger, console, settings.progress):
+                    tracked = await tracker.run()
             summary = await summed_up(ledger, tracked)
             if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
                 await ledger.mark_reported()
     _say(summary, settings, console, app_id, as_json=as_json)
-    if on_closing is not None:
-        on_closing(closing_of_tasks(summary))
+    call.closed(closing_of_tasks(summary))
     return summary.exit_code
 
 
@@ -352,14 +340,11 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])
 
 
-def _listen_to_signals(tracker: Tracker, console: Console) -> None:
-    """The first signal ends the polls, the second at once; losing the terminal stops nothing."""
-    loop = asyncio.get_running_loop()
+def _stopping(tracker: Tracker, console: Console) -> Callable[[int], None]:
+    """What a signal does: the first ends the polls, the second does so immediately."""
 
-    def stop(code: ExitCode) -> None:
+    def stop(code: int) -> None:
         console.say("Stopping: what is under way is asked again the next time.")
-        tracker.stop(code, "stopped by " + code.name)
+        tracker.stop(ExitCode(code), "stopped by " + ExitCode(code).name)
 
-    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return stop
