@@ -1,47 +1,41 @@
 """batcher: an async batch job runner for thumbnails of recordings in the ZEGO cloud.
 
-For programs: the names below are the library, and are what is promised; :mod:`batcher.api` documents them.
-Nothing of it is imported before one of them is asked for.
+For programs: the names below are the library, and all that is promised. Each is imported on
+first use.
 """
 
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 
 if TYPE_CHECKING:
-    from batcher.api import (
-        Account,
+    from batcher.api.ledger import Ledger, LedgerView, LoadResult, open_ledger, read_ledger
+    from batcher.errors import (
         BatcherError,
         BindingError,
-        Counts,
-        CurrentRate,
-        Defaults,
-        Event,
-        ExitCode,
-        InDoubtPolicy,
-        InvalidRowRecord,
-        Ledger,
         LedgerBusy,
         LedgerError,
         LedgerMissing,
         LedgerTooNew,
-        LedgerView,
-        LoadRecord,
-        LoadResult,
         ManifestError,
-        MaxFailures,
         NotALedger,
-        ReadOptions,
-        Result,
-        RowStatus,
-        RunSettings,
         SettingsError,
-        State,
-        Summary,
-        open_ledger,
-        read_ledger,
     )
+    from batcher.exit_codes import ExitCode
+    from batcher.flowcontrol.rate_meter import CurrentRate
+    from batcher.manifest import Defaults
+    from batcher.manifest.read_options import ReadOptions
+    from batcher.model.events import Event
+    from batcher.model.records import InvalidRowRecord, LoadRecord
+    from batcher.model.submission import InDoubtPolicy, State
+    from batcher.report.counts import Counts
+    from batcher.report.export.results import Result, RowStatus
+    from batcher.report.summary import Summary
+    from batcher.submit.governor import MaxFailures
+    from batcher.submit.runner import RunSettings
+    from batcher.zego.client import Account
 
 __all__ = [
     "Account",
@@ -78,6 +72,40 @@ __all__ = [
 ]
 
 
+HOMES = {
+    "Account": "batcher.zego.client",
+    "BatcherError": "batcher.errors",
+    "BindingError": "batcher.errors",
+    "Counts": "batcher.report.counts",
+    "CurrentRate": "batcher.flowcontrol.rate_meter",
+    "Defaults": "batcher.manifest",
+    "Event": "batcher.model.events",
+    "ExitCode": "batcher.exit_codes",
+    "InDoubtPolicy": "batcher.model.submission",
+    "InvalidRowRecord": "batcher.model.records",
+    "Ledger": "batcher.api.ledger",
+    "LedgerBusy": "batcher.errors",
+    "LedgerError": "batcher.errors",
+    "LedgerMissing": "batcher.errors",
+    "LedgerTooNew": "batcher.errors",
+    "LedgerView": "batcher.api.ledger",
+    "LoadRecord": "batcher.model.records",
+    "LoadResult": "batcher.api.ledger",
+    "ManifestError": "batcher.errors",
+    "MaxFailures": "batcher.submit.governor",
+    "NotALedger": "batcher.errors",
+    "ReadOptions": "batcher.manifest.read_options",
+    "Result": "batcher.report.export.results",
+    "RowStatus": "batcher.report.export.results",
+    "RunSettings": "batcher.submit.runner",
+    "SettingsError": "batcher.errors",
+    "State": "batcher.model.submission",
+    "Summary": "batcher.report.summary",
+    "open_ledger": "batcher.api.ledger",
+    "read_ledger": "batcher.api.ledger",
+}
+"""The module in which each name is defined."""
+
 RENAMED = {
     "Exit": "ExitCode",
     "Figures": "Counts",
@@ -93,15 +121,13 @@ RENAMED = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the library with the first of its names that is used."""
+    """Import a name of the library when it is first used."""
     if name in RENAMED:
         warnings.warn(f"batcher.{name} is now batcher.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
         name = RENAMED[name]
-    if name not in __all__:
+    if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from batcher import api
-
-    value: object = getattr(api, name)
+    value: object = getattr(import_module(HOMES[name]), name)
     globals()[name] = value
     return value
 
