@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -20,6 +21,7 @@ from batcher.cli.resumable_file import UnfinishedFile
 from batcher.cli.service_queries import archive_of, asking, moment_of
 from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import ProgressLines
 from batcher.config.settings import Settings
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
@@ -180,7 +182,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
                 inquiry = asks
                 ledger = await _ledger(stack, settings) if asked.not_in_ledger else None
                 sieve = Sieve(asked, (progress.since_s if since_s is not None else None, until_s), ledger)
-                progress_lines, ahead = _ProgressLines(console), replace(progress)
+                progress_lines, ahead = ProgressLines(console, PROGRESS_EVERY_S), replace(progress)
                 async for part in _parts(client, asks, archive, asked, progress, until_s):
                     wanted = await sieve.passed(part.recordings)
                     _take_in(ahead, part, len(wanted), sieve)
@@ -190,7 +192,8 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
                         progress = replace(ahead)
                     with signals.immediate():
                         target.write(lines(wanted, format_), asdict(progress) if part.reached else None)
-                    progress_lines.show(ahead)
+                    counts = {"listed": ahead.listed, "left_out": ahead.left_out}
+                    progress_lines.show(partial(_how_far, ahead), partial(dict, counts))
                 target.finish()
         except asyncio.CancelledError:
             if signals.code is None:
@@ -297,20 +300,9 @@ def _take_in(progress: DiscoveryProgress, part: Listed, wanted: int, sieve: Siev
         progress.shortfalls += (part.shortfall,)
 
 
-class _ProgressLines:
-    """Says now and then how far it is."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._shown_at = time.monotonic()
-
-    def show(self, progress: DiscoveryProgress) -> None:
-        if time.monotonic() - self._shown_at < PROGRESS_EVERY_S:
-            return
-        self._shown_at = time.monotonic()
-        at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
-        text = f"{count(progress.listed, 'recording')} so far{at}"
-        self._console.progress(text, {"listed": progress.listed, "left_out": progress.left_out})
+def _how_far(progress: DiscoveryProgress) -> str:
+    at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
+    return f"{count(progress.listed, 'recording')} so far{at}"
 
 
 # -- what is asked for ---------------------------------------------------------------------------

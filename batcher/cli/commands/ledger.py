@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from batcher.cli.commands import COMMANDS
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Group
+from batcher.cli.terminal.progress import ProgressLines
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import (
@@ -167,9 +167,6 @@ async def ledger_vacuum(
     return await say_vacuumed(call.settings, call.console)
 
 
-TELL_EVERY_S = 5.0
-"""How often work that takes long says how far it is."""
-
 _DAMAGED = 6
 """The exit code of a ledger that is not whole."""
 
@@ -228,8 +225,8 @@ def _is_of_tallies(finding: str) -> bool:
 
 
 def _still_looking(console: Console) -> Callable[[str, float], None]:
-    said = NowAndThen(console)
-    return lambda what, _: said(lambda: f"still looking at {what}")
+    lines = ProgressLines(console)
+    return lambda what, _: lines.show(lambda: f"still looking at {what}")
 
 
 def _print_findings(path: Path, console: Console) -> list[str]:
@@ -243,11 +240,11 @@ def _print_findings(path: Path, console: Console) -> list[str]:
 def make_backup(settings: Settings, target: Path, console: Console, *, force: bool) -> int:
     """Copy the ledger as it is now."""
     path = ledger_path(settings.ledger)
-    said = NowAndThen(console)
+    lines = ProgressLines(console)
     copied = back_up(
         path,
         target,
-        lambda done, pages: said(lambda: f"{done * 100 // max(pages, 1)} % copied"),
+        lambda done, pages: lines.show(lambda: f"{done * 100 // max(pages, 1)} % copied"),
         replace=force,
     )
     console.say(f"{target}: {size(copied)}, looked through and whole; a ledger like any other: -l {target}")
@@ -257,11 +254,11 @@ def make_backup(settings: Settings, target: Path, console: Console, *, force: bo
 async def restore_backup(settings: Settings, backup: Path, console: Console) -> int:
     """Put a backup in the ledger's place, while nothing else works on it."""
     path, backup = ledger_path(settings.ledger), ledger_path(str(backup))
-    said = NowAndThen(console)
+    lines = ProgressLines(console)
     with ExitStack() as held:
         for purpose in Purpose:
             held.enter_context(await lock_for("ledger restore", path, settings, console, purpose))
-        done = restore(path, backup, lambda text: said(lambda: text), now=datetime.now(UTC))
+        done = restore(path, backup, lambda text: lines.show(lambda: text), now=datetime.now(UTC))
     console.say(f"{path}: restored from {backup}, {size(done.bytes)}, verified and whole")
     if done.kept:
         console.warn(
@@ -304,19 +301,6 @@ async def say_vacuumed(settings: Settings, console: Console) -> int:
         done = vacuum(path)
     console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")
     return 0
-
-
-class NowAndThen:
-    """Says a line when the last one was some seconds ago."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last = time.monotonic()
-
-    def __call__(self, text: Callable[[], str]) -> None:
-        if time.monotonic() - self._last >= TELL_EVERY_S:
-            self._last = time.monotonic()
-            self._console.say(text())
 
 
 def _days(text: str) -> timedelta:

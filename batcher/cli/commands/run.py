@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -20,17 +20,19 @@ from batcher.cli.metrics_server import measured, recorded_if_not_begun
 from batcher.cli.read_options import how_to_read
 from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import watch
+from batcher.cli.terminal.progress import View, shown
+from batcher.cli.terminal.views import run_view
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger import check_file, is_missing, ledger_path, open_for_writing
+from batcher.ledger import LedgerReader, check_file, is_missing, ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
+from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
 from batcher.submit.governor import MaxFailures
@@ -145,7 +147,7 @@ async def run_manifests(call: Invocation, manifests: Sequence[str], *, as_json: 
             for warning in run.warnings:
                 console.warn(warning)
             tune_process()
-            async with watch(run.runner, ledger, console, settings.progress):
+            async with shown(console, settings.progress, _looking(run.runner, ledger)):
                 ending = await run.runner.run()
             summing_up = await tasks.ended(ending) if tasks else None
             for lost in unrecorded(ending):  # now: this ledger may not be readable either
@@ -184,6 +186,20 @@ async def put_back(call: Invocation, states: Sequence[str], codes: Sequence[int]
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
     )
     return int(ExitCode.DONE)
+
+
+def _looking(runner: Runner, ledger: LedgerReader) -> Callable[[], Awaitable[View]]:
+    """Make the view of a run at one moment."""
+    ended_before: int | None = None
+
+    async def look() -> View:
+        nonlocal ended_before
+        now, pace = figures(await ledger.tallies()), runner.pace
+        if ended_before is None:
+            ended_before = max(now.ended - pace.sent, 0)
+        return run_view(now, pace, ended_before)
+
+    return look
 
 
 def _waiting_within(window: Deadline, settings: Settings) -> Settings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,7 +26,8 @@ from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import tasks_now, watch_tasks
+from batcher.cli.terminal.progress import View, shown
+from batcher.cli.terminal.views import tasks_view
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
@@ -39,8 +40,9 @@ from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, l
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
+from batcher.model.submission import State
 from batcher.model.task import TaskReport, TaskState
-from batcher.report.counts import task_figures
+from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count, one_line, sentence, wrapped
 from batcher.report.summary import Summary, ledger_option
 from batcher.report.tracking_summary import (
@@ -133,7 +135,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
             tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, on_event=console.on_event)
             tune_process()
             with Signals(_stopping(tracker, console)):
-                async with watch_tasks(tracker, ledger, console, settings.progress):
+                async with shown(console, settings.progress, _looking(tracker, ledger)):
                     tracked = await tracker.run()
             summary = await summed_up(ledger, tracked)
             if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
@@ -161,7 +163,7 @@ class Following:
         if ending.exit in (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
             self.tracker.stop(ending.exit, ending.reason)
         self.tracker.sending_ended()
-        async with watch_tasks(self.tracker, self._ledger, self._console, self._how):
+        async with shown(self._console, self._how, _looking(self.tracker, self._ledger)):
             tracked = await self._task
         return await summed_up(self._ledger, tracked)
 
@@ -286,6 +288,21 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
         why = f"all tasks have ended, but there is something to look at: {tasks_in_words(summary)}"
         return replace(summary, exit_code=int(ExitCode.TROUBLE), reason=why)
     return replace(summary, exit_code=int(ExitCode.DONE), reason="all tasks have ended")
+
+
+async def tasks_now(ledger: LedgerReader) -> TaskFigures:
+    """How many tasks stand in each state."""
+    submitted = figures(await ledger.tallies()).by_state[State.SUBMITTED]
+    return task_figures(await ledger.tallies_of_tasks(), submitted)
+
+
+def _looking(tracker: Tracker, ledger: LedgerReader) -> Callable[[], Awaitable[View]]:
+    """Make the view of the tasks at one moment."""
+
+    async def look() -> View:
+        return tasks_view(await tasks_now(ledger), tracker.pace)
+
+    return look
 
 
 def _why_left(tracked: Tracked, left: int) -> str:
