@@ -5,7 +5,7 @@ nothing, reads no environment, listens to no signals, and changes nothing of the
 One event loop may carry runs of several ledgers at once.
 
 What goes wrong before a run begins is raised, one of the tree of :mod:`batcher.errors`; how a run ended
-that has begun is in its :class:`Summary`, with the exit code of the command line.
+that has begun is in its :class:`RunSummary`, with the exit code of the command line.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ from batcher.errors import (
     LedgerTooNew,
     ManifestError,
     NotALedger,
+    RunError,
+    RunHalted,
+    RunIncomplete,
+    RunTroubled,
     SettingsError,
 )
-from batcher.exit_codes import ExitCode
+from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
@@ -50,7 +54,7 @@ from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.report.counts import Counts, figures
 from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
-from batcher.report.summary import Summary
+from batcher.report.summary import RunSummary
 from batcher.submit.governor import MaxFailures
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import Prepared, prepare_all, refuse_resubmissions
@@ -83,10 +87,15 @@ __all__ = [
     "ReadOptions",
     "Result",
     "RowStatus",
+    "RunError",
+    "RunHalted",
+    "RunIncomplete",
+    "RunOutcome",
     "RunSettings",
+    "RunSummary",
+    "RunTroubled",
     "SettingsError",
     "State",
-    "Summary",
     "open_ledger",
     "read_ledger",
 ]
@@ -232,7 +241,7 @@ class Ledger(LedgerView):
         endpoint: str = DEFAULT_ENDPOINT,
         timeout_s: float = 30.0,
         on_event: OnEvent = ignore_event,
-    ) -> Summary:
+    ) -> RunSummary:
         """Submit everything open, and what manifests bring, as far as the settings let it go.
 
         When the task that awaits this is cancelled, the run is drained: nothing more is sent, what is on the

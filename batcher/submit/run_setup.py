@@ -32,7 +32,7 @@ from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
 from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
-from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
+from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, RunSummary
 from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
 from batcher.submit.runner import Ending, Runner, RunSettings
 from batcher.zego.client import Account, ZegoClient
@@ -73,7 +73,7 @@ class ReadyRun:
     _newest_load: int
     """The newest load before this run."""
 
-    async def summary(self, ending: Ending) -> Summary:
+    async def summary(self, ending: Ending) -> RunSummary:
         """Everything that the closing summary tells, read from the ledger.
 
         Raises:
@@ -83,7 +83,7 @@ class ReadyRun:
         tallies = await ledger.tallies()
         now = figures(tallies)
         seen = (reported.invalid_rows_seen or 0) if reported else 0
-        return Summary(
+        return RunSummary(
             exit_code=int(ending.exit),
             reason=ending.reason,
             ledger=str(ledger.path),

@@ -42,7 +42,7 @@ from batcher.model.outcome import NotReported
 from batcher.model.task import TaskReport, TaskState
 from batcher.report.counts import task_figures
 from batcher.report.formatting import count, one_line, sentence, wrapped
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import RunSummary, ledger_option
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
     TrackingSummary,
@@ -223,7 +223,7 @@ async def followed(
             await asyncio.wait([task])
 
 
-def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
+def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
     """The summary of a run that has followed tasks, too."""
     ran = ExitCode(summary.exit_code)
     code = heaviest([ran, ExitCode(tasks.exit_code)])
