@@ -55,11 +55,12 @@ from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
 from batcher.report.counts import Counts, figures
 from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
 from batcher.report.summary import RunSummary
-from batcher.submit.governor import MaxFailures
+from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import Prepared, prepare_all, refuse_resubmissions
-from batcher.submit.run_setup import ready_run, unrecorded, usable_service
-from batcher.submit.runner import Ending, Runner, RunSettings
+from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
+from batcher.submit.runner import Runner
+from batcher.submit.settings import MaxFailures, RunSettings
 from batcher.zego.client import Account
 
 __all__ = [
@@ -270,7 +271,7 @@ class Ledger(LedgerView):
             LedgerError: the ledger cannot be used, or not be read any more after the run.
         """
         settings, how = settings or RunSettings(), how or ReadOptions()
-        service = usable_service(account, endpoint, timeout_s, settings)
+        service = ServiceAccess(account, endpoint, timeout_s)
         listener = _Listener(on_event)
         key = LimitKey.of(account.app_id, Action.SUBMIT, service.endpoint)
         sender = Sender.of(self.path, "a program that uses the library", settings.rate_per_s)

@@ -50,7 +50,7 @@ from batcher.report.tracking_summary import (
     tracking_json,
     tracking_lines,
 )
-from batcher.submit.runner import Ending
+from batcher.submit.ending import Ending
 from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
