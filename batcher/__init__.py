@@ -21,21 +21,24 @@ if TYPE_CHECKING:
         LedgerTooNew,
         ManifestError,
         NotALedger,
+        RunError,
+        RunHalted,
+        RunIncomplete,
+        RunTroubled,
         SettingsError,
     )
-    from batcher.exit_codes import ExitCode
+    from batcher.exit_codes import ExitCode, RunOutcome
     from batcher.flowcontrol.rate_meter import CurrentRate
     from batcher.manifest import Defaults
     from batcher.manifest.read_options import ReadOptions
+    from batcher.model.account import Account
     from batcher.model.events import Event
     from batcher.model.records import InvalidRowRecord, LoadRecord
     from batcher.model.submission import InDoubtPolicy, State
     from batcher.report.counts import Counts
     from batcher.report.export.results import Result, RowStatus
-    from batcher.report.summary import Summary
-    from batcher.submit.governor import MaxFailures
-    from batcher.submit.runner import RunSettings
-    from batcher.zego.client import Account
+    from batcher.report.summary import RunSummary
+    from batcher.submit.settings import MaxFailures, RunSettings
 
 __all__ = [
     "Account",
@@ -62,18 +65,22 @@ __all__ = [
     "ReadOptions",
     "Result",
     "RowStatus",
+    "RunError",
+    "RunHalted",
+    "RunIncomplete",
+    "RunOutcome",
     "RunSettings",
+    "RunSummary",
+    "RunTroubled",
     "SettingsError",
     "State",
-    "Summary",
     "__version__",
     "open_ledger",
     "read_ledger",
 ]
 
-
 HOMES = {
-    "Account": "batcher.zego.client",
+    "Account": "batcher.model.account",
     "BatcherError": "batcher.errors",
     "BindingError": "batcher.errors",
     "Counts": "batcher.report.counts",
@@ -92,15 +99,20 @@ HOMES = {
     "LoadRecord": "batcher.model.records",
     "LoadResult": "batcher.api.ledger",
     "ManifestError": "batcher.errors",
-    "MaxFailures": "batcher.submit.governor",
+    "MaxFailures": "batcher.submit.settings",
     "NotALedger": "batcher.errors",
     "ReadOptions": "batcher.manifest.read_options",
     "Result": "batcher.report.export.results",
     "RowStatus": "batcher.report.export.results",
-    "RunSettings": "batcher.submit.runner",
+    "RunError": "batcher.errors",
+    "RunHalted": "batcher.errors",
+    "RunIncomplete": "batcher.errors",
+    "RunOutcome": "batcher.exit_codes",
+    "RunSettings": "batcher.submit.settings",
+    "RunSummary": "batcher.report.summary",
+    "RunTroubled": "batcher.errors",
     "SettingsError": "batcher.errors",
     "State": "batcher.model.submission",
-    "Summary": "batcher.report.summary",
     "open_ledger": "batcher.api.ledger",
     "read_ledger": "batcher.api.ledger",
 }
@@ -116,6 +128,7 @@ RENAMED = {
     "OpenLedger": "Ledger",
     "Pace": "CurrentRate",
     "ReadLedger": "LedgerView",
+    "Summary": "RunSummary",
 }
 """Names of 0.1 and what they are called now; the old ones go with the next version."""
 

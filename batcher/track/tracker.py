@@ -15,7 +15,6 @@ import asyncio
 import math
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from batcher.exit_codes import TIME_OVER, ExitCode, defect
 from batcher.flowcontrol.deadline import Deadline, ElapsedTime
 from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.rate_meter import METER_S
+from batcher.flowcontrol.rate_meter import RateMeter
 from batcher.ledger.tasks import Followed
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, NotReported, NotSent, Outage
@@ -159,16 +158,14 @@ class Tracker:
             clock=clock,
         )
         self._stopped: tuple[ExitCode, str] | None = None
-        self._sent = 0
-        self._started_at = clock()
-        self._meter: deque[tuple[int, int]] = deque(maxlen=METER_S + 1)
+        self._polls = RateMeter(clock)
         self._workers: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.Task[None]] = []
         self._cutting_off: asyncio.TimerHandle | None = None
 
     async def run(self) -> Tracked:
         """Ask about every task until it has ended, or for as long as is wanted."""
-        self._started_at = self._clock()
+        self._polls.start()
         try:
             await self._take_up()
             if self._window is not None:
@@ -190,9 +187,8 @@ class Tracker:
             if self._cutting_off is not None:
                 self._cutting_off.cancel()
         code, reason = self._stopped or (ExitCode.DONE, "all tasks have ended")
-        seconds = self._clock() - self._started_at
         outage = None if self._agenda.emptied else self._guard.outage
-        return Tracked(code, reason, self._sent, seconds, outage)
+        return Tracked(code, reason, self._polls.count, self._polls.seconds, outage)
 
     def stop(self, code: ExitCode, why: str) -> None:
         """Ask no more; what is under way has a moment to end. A second time: at once."""
@@ -210,16 +206,8 @@ class Tracker:
     @property
     def pace(self) -> PollPace:
         """How fast polls are made at this moment."""
-        second, seconds = int(self._clock()), self._clock() - self._started_at
-        if not self._meter or self._meter[-1][0] != second:
-            self._meter.append((second, self._sent))
-        first_second, first_sent = self._meter[0]
-        span = max(self._clock() - first_second, 1.0)
-        now_per_s = (
-            (self._sent - first_sent) / span if len(self._meter) > 1 else self._sent / max(seconds, 1.0)
-        )
-        cap = self._settings.rate_per_s
-        return PollPace(now_per_s, self._pacer.pace_per_s, cap, self._why_slow, self._sent, seconds)
+        polls, cap = self._polls, self._settings.rate_per_s
+        return PollPace(polls.per_s, self._pacer.pace_per_s, cap, self._why_slow, polls.count, polls.seconds)
 
     # -- its parts -------------------------------------------------------------------------------
 
@@ -334,7 +322,8 @@ class Tracker:
         )
 
     def _count(self, outcome: TaskReport | NotReported) -> None:
-        self._sent += not isinstance(outcome, NotSent)
+        if not isinstance(outcome, NotSent):
+            self._polls.add()
         if self._polled is not None:
             self._polled(outcome)
 

@@ -16,7 +16,9 @@ ROOT = Path(batcher.__file__).parent
 MIGRATIONS = ROOT.parent / "migrations"
 
 FLOORS = {
-    **dict.fromkeys(("_version", "errors", "exit_codes", "model", "requirements", "sandbox"), 1),
+    "exit_codes": -1,
+    "errors": 0,
+    **dict.fromkeys(("_version", "model", "requirements", "sandbox"), 1),
     **dict.fromkeys(("config", "manifest", "output_files", "report", "zego"), 2),
     **dict.fromkeys(("flowcontrol", "ledger"), 3),
     **dict.fromkeys(("discover", "fetch", "submit", "telemetry", "track"), 4),

@@ -35,9 +35,9 @@ from batcher.model.task import TaskReport
 from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
-from batcher.submit.governor import MaxFailures
 from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
-from batcher.submit.runner import Runner, RunSettings
+from batcher.submit.runner import Runner
+from batcher.submit.settings import MaxFailures, RunSettings
 from batcher.zego.client import Account
 
 if TYPE_CHECKING:

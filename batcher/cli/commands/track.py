@@ -44,7 +44,7 @@ from batcher.model.submission import State
 from batcher.model.task import TaskReport, TaskState
 from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count, one_line, sentence, wrapped
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import RunSummary, ledger_option
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
     TrackingSummary,
@@ -52,7 +52,7 @@ from batcher.report.tracking_summary import (
     tracking_json,
     tracking_lines,
 )
-from batcher.submit.runner import Ending
+from batcher.submit.ending import Ending
 from batcher.track.tracker import Tracked, Tracker, TrackSettings
 from batcher.zego.client import Account, ZegoClient
 
@@ -213,7 +213,7 @@ async def followed(
             await asyncio.wait([task])
 
 
-def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
+def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
     """The summary of a run that has followed tasks, too."""
     ran = ExitCode(summary.exit_code)
     code = heaviest([ran, ExitCode(tasks.exit_code)])
