@@ -1,47 +1,44 @@
 """batcher: an async batch job runner for thumbnails of recordings in the ZEGO cloud.
 
-For programs: the names below are the library, and are what is promised; :mod:`batcher.api` documents them.
-Nothing of it is imported before one of them is asked for.
+For programs: the names below are the library, and all that is promised. Each is imported on
+first use.
 """
 
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 
 if TYPE_CHECKING:
-    from batcher.api import (
-        Account,
+    from batcher.api.ledger import Ledger, LedgerView, LoadResult, open_ledger, read_ledger
+    from batcher.errors import (
         BatcherError,
         BindingError,
-        Counts,
-        CurrentRate,
-        Defaults,
-        Event,
-        ExitCode,
-        InDoubtPolicy,
-        InvalidRowRecord,
-        Ledger,
         LedgerBusy,
         LedgerError,
         LedgerMissing,
         LedgerTooNew,
-        LedgerView,
-        LoadRecord,
-        LoadResult,
         ManifestError,
-        MaxFailures,
         NotALedger,
-        ReadOptions,
-        Result,
-        RowStatus,
-        RunSettings,
+        RunError,
+        RunHalted,
+        RunIncomplete,
+        RunTroubled,
         SettingsError,
-        State,
-        Summary,
-        open_ledger,
-        read_ledger,
     )
+    from batcher.exit_codes import ExitCode, RunOutcome
+    from batcher.flowcontrol.rate_meter import CurrentRate
+    from batcher.manifest import Defaults
+    from batcher.manifest.read_options import ReadOptions
+    from batcher.model.account import Account
+    from batcher.model.events import Event
+    from batcher.model.records import InvalidRowRecord, LoadRecord
+    from batcher.model.submission import InDoubtPolicy, State
+    from batcher.report.counts import Counts
+    from batcher.report.export.results import Result, RowStatus
+    from batcher.report.summary import RunSummary
+    from batcher.submit.settings import MaxFailures, RunSettings
 
 __all__ = [
     "Account",
@@ -68,15 +65,58 @@ __all__ = [
     "ReadOptions",
     "Result",
     "RowStatus",
+    "RunError",
+    "RunHalted",
+    "RunIncomplete",
+    "RunOutcome",
     "RunSettings",
+    "RunSummary",
+    "RunTroubled",
     "SettingsError",
     "State",
-    "Summary",
     "__version__",
     "open_ledger",
     "read_ledger",
 ]
 
+HOMES = {
+    "Account": "batcher.model.account",
+    "BatcherError": "batcher.errors",
+    "BindingError": "batcher.errors",
+    "Counts": "batcher.report.counts",
+    "CurrentRate": "batcher.flowcontrol.rate_meter",
+    "Defaults": "batcher.manifest",
+    "Event": "batcher.model.events",
+    "ExitCode": "batcher.exit_codes",
+    "InDoubtPolicy": "batcher.model.submission",
+    "InvalidRowRecord": "batcher.model.records",
+    "Ledger": "batcher.api.ledger",
+    "LedgerBusy": "batcher.errors",
+    "LedgerError": "batcher.errors",
+    "LedgerMissing": "batcher.errors",
+    "LedgerTooNew": "batcher.errors",
+    "LedgerView": "batcher.api.ledger",
+    "LoadRecord": "batcher.model.records",
+    "LoadResult": "batcher.api.ledger",
+    "ManifestError": "batcher.errors",
+    "MaxFailures": "batcher.submit.settings",
+    "NotALedger": "batcher.errors",
+    "ReadOptions": "batcher.manifest.read_options",
+    "Result": "batcher.report.export.results",
+    "RowStatus": "batcher.report.export.results",
+    "RunError": "batcher.errors",
+    "RunHalted": "batcher.errors",
+    "RunIncomplete": "batcher.errors",
+    "RunOutcome": "batcher.exit_codes",
+    "RunSettings": "batcher.submit.settings",
+    "RunSummary": "batcher.report.summary",
+    "RunTroubled": "batcher.errors",
+    "SettingsError": "batcher.errors",
+    "State": "batcher.model.submission",
+    "open_ledger": "batcher.api.ledger",
+    "read_ledger": "batcher.api.ledger",
+}
+"""The module in which each name is defined."""
 
 RENAMED = {
     "Exit": "ExitCode",
@@ -88,20 +128,19 @@ RENAMED = {
     "OpenLedger": "Ledger",
     "Pace": "CurrentRate",
     "ReadLedger": "LedgerView",
+    "Summary": "RunSummary",
 }
 """Names of 0.1 and what they are called now; the old ones go with the next version."""
 
 
 def __getattr__(name: str) -> object:
-    """Import the library with the first of its names that is used."""
+    """Import a name of the library when it is first used."""
     if name in RENAMED:
         warnings.warn(f"batcher.{name} is now batcher.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
         name = RENAMED[name]
-    if name not in __all__:
+    if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from batcher import api
-
-    value: object = getattr(api, name)
+    value: object = getattr(import_module(HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -13,6 +13,10 @@
     ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
     ├── UnseenRequest        the HTTP library sends requests unseen: nothing may be sent any more; a defect
     ├── Interrupted          a signal ended the waiting for the ledger: end as it says
+    ├── RunError             raise_for_outcome(): a run did not end as wanted; its outcome says how
+    │   ├── RunTroubled      everything was sent, with trouble: look at the results
+    │   ├── RunIncomplete    work is left: run again
+    │   └── RunHalted        the service refuses the account, or too much failed: correct that, run again
     ├── StdoutClosed         nobody reads stdout any more: end quietly
     ├── StdoutError          stdout cannot be written
     ├── SystemFault          the machine refuses something: a full disk, missing rights, no descriptors left
@@ -29,6 +33,8 @@ What the service or the network answers to a request is no error here but a valu
 
 from __future__ import annotations
 
+from batcher.exit_codes import ExitCode, RunOutcome
+
 
 class BatcherError(Exception):
     """Root of everything batcher raises on purpose; its text says what, where and what to do.
@@ -40,7 +46,7 @@ class BatcherError(Exception):
         exit_code: with which a command ends that meets it.
     """
 
-    exit_code: int = 2
+    exit_code: int = ExitCode.USAGE
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -66,7 +72,7 @@ class BindingError(BatcherError):
 class LedgerBusy(BatcherError):
     """Another process holds the ledger's lock."""
 
-    exit_code = 5
+    exit_code = ExitCode.LEDGER_BUSY
 
 
 class LimitBusy(LedgerBusy):
@@ -76,7 +82,7 @@ class LimitBusy(LedgerBusy):
 class Refused(BatcherError):
     """The service refuses to answer, and would refuse again."""
 
-    exit_code = 3
+    exit_code = ExitCode.HALTED
 
 
 class UnreadableCallback(BatcherError):
@@ -86,13 +92,13 @@ class UnreadableCallback(BatcherError):
 class FolderError(BatcherError):
     """The folder that pictures are kept in cannot be written."""
 
-    exit_code = 6
+    exit_code = ExitCode.LEDGER
 
 
 class UnseenRequest(BatcherError):
     """The HTTP library sends requests in a way that cannot be followed: a defect."""
 
-    exit_code = 70
+    exit_code = ExitCode.DEFECT
 
 
 class Interrupted(BatcherError):
@@ -107,28 +113,55 @@ class Interrupted(BatcherError):
         self.exit_code = exit_code
 
 
+class RunError(BatcherError):
+    """A run did not end as its program wanted; raised by ``raise_for_outcome()`` of its summary.
+
+    Raised as itself when a manifest or the ledger could not be used, or for a defect of batcher.
+
+    Attributes:
+        outcome: how the run ended.
+    """
+
+    def __init__(self, text: str, outcome: RunOutcome, exit_code: int) -> None:
+        super().__init__(text)
+        self.outcome = outcome
+        self.exit_code = exit_code
+
+
+class RunTroubled(RunError):
+    """Everything was sent; submissions were rejected, failed or are in doubt, or rows are invalid."""
+
+
+class RunIncomplete(RunError):
+    """Work is left: the run ended early on purpose or by a signal, or a manifest was not read to its end."""
+
+
+class RunHalted(RunError):
+    """The run stopped sending: the service refuses the account, or too many submissions failed."""
+
+
 class StdoutClosed(BatcherError):
     """The reader of stdout has gone: it has what it wanted."""
 
-    exit_code = 0
+    exit_code = ExitCode.DONE
 
 
 class StdoutError(BatcherError):
     """stdout cannot be written."""
 
-    exit_code = 6
+    exit_code = ExitCode.LEDGER
 
 
 class SystemFault(BatcherError):
     """The operating system refuses something, which is no defect of ours."""
 
-    exit_code = 6
+    exit_code = ExitCode.LEDGER
 
 
 class LedgerError(BatcherError):
     """The ledger cannot be read or written."""
 
-    exit_code = 6
+    exit_code = ExitCode.LEDGER
 
 
 class LedgerMissing(LedgerError):

@@ -1,10 +1,14 @@
-"""Exit codes, and which one wins when several hold."""
+"""Exit codes: their numbers, their precedence, and the outcome of a run that each one means.
+
+The only owner of these numbers: the runner, the tracker, the error tree and every command take them from
+here. Scripts and crontabs are written against the numbers and the precedence; they must not change.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 
 TIME_OVER = "its time was over"
@@ -25,29 +29,72 @@ class ExitCode(IntEnum):
     SIGTERM = 143
 
 
+class RunOutcome(StrEnum):
+    """How a run ended, in a word: one member for each exit code."""
+
+    DONE = "done"
+    """Everything was sent, and there is no new trouble."""
+    TROUBLE = "trouble"
+    """Everything was sent; some submissions were rejected, failed or are in doubt, or rows are invalid."""
+    UNUSABLE = "unusable"
+    """A manifest or a setting cannot be used."""
+    HALTED = "halted"
+    """The service refuses the account, or too many submissions failed."""
+    WORK_LEFT = "work_left"
+    """The run ended early on purpose, or a manifest was not read to its end."""
+    LEDGER_BUSY = "ledger_busy"
+    """Another run holds the ledger."""
+    LEDGER_FAILED = "ledger_failed"
+    """The ledger cannot be read or written."""
+    DEFECT = "defect"
+    """A fault of batcher itself."""
+    INTERRUPTED = "interrupted"
+    """SIGINT stopped the run."""
+    TERMINATED = "terminated"
+    """SIGTERM stopped the run."""
+
+    @classmethod
+    def of(cls, code: int) -> RunOutcome:
+        """Return the outcome that an exit code means."""
+        return _OUTCOMES[ExitCode(code)]
+
+
+_OUTCOMES = {
+    ExitCode.DONE: RunOutcome.DONE,
+    ExitCode.TROUBLE: RunOutcome.TROUBLE,
+    ExitCode.USAGE: RunOutcome.UNUSABLE,
+    ExitCode.HALTED: RunOutcome.HALTED,
+    ExitCode.WORK_LEFT: RunOutcome.WORK_LEFT,
+    ExitCode.LEDGER_BUSY: RunOutcome.LEDGER_BUSY,
+    ExitCode.LEDGER: RunOutcome.LEDGER_FAILED,
+    ExitCode.DEFECT: RunOutcome.DEFECT,
+    ExitCode.SIGINT: RunOutcome.INTERRUPTED,
+    ExitCode.SIGTERM: RunOutcome.TERMINATED,
+}
+
+PRECEDENCE = (
+    *(ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM),
+    *(ExitCode.WORK_LEFT, ExitCode.USAGE, ExitCode.TROUBLE, ExitCode.DONE),
+)
+"""Where several exit codes apply, the first of these wins."""
+
+
+def heaviest(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the exit code that wins among several."""
+    given = set(codes)
+    return next(code for code in PRECEDENCE if code in given)
+
+
 def defect(exc: Exception) -> str:
-    """The words for an exception that nothing expects; its own text may hold anything, and is left out."""
+    """Describe an unexpected exception. Its own text may hold anything, and is left out."""
     return (
         f"a defect in batcher, {type(exc).__name__} at {line_of(exc)}: report it. "
         "What was on the wire is on record; run again to go on"
     )
 
 
-def heaviest(codes: Iterable[ExitCode]) -> ExitCode:
-    """Which of several exit codes holds."""
-    given = set(codes)
-    return next(code for code in PRECEDENCE if code in given)
-
-
-PRECEDENCE = (
-    *(ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM),
-    *(ExitCode.WORK_LEFT, ExitCode.USAGE, ExitCode.TROUBLE, ExitCode.DONE),
-)
-"""Which exit code holds where several do: the first of them."""
-
-
 def line_of(exc: Exception) -> str:
-    """The line that an exception came from, ``worker.py:120``: the last one of ours, else the last."""
+    """Return the line that raised an exception, ``worker.py:120``: the last one of batcher, else the last."""
     frames = traceback.extract_tb(exc.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
     frame = (ours or frames)[-1]

@@ -21,7 +21,7 @@ from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
 from batcher.report.formatting import count, sentence
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import RunSummary, ledger_option
 from batcher.requirements import pip_install
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
@@ -224,7 +224,7 @@ _THEN = {
 """What to do, where the reason does not say it."""
 
 
-def closing_of(summary: Summary) -> Closing:
+def closing_of(summary: RunSummary) -> Closing:
     """How a run ended."""
     run, now = summary.this_run.by_state, summary.now
     counted = [

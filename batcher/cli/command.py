@@ -11,24 +11,26 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 import typer.main
 
+from batcher.cli import options as o
 from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
-from batcher.cli.terminal.logging_setup import attach, attached, say_defect, trace_of
+from batcher.cli.terminal.logging_setup import attach, say_defect, trace_of
 from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
 from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from batcher.cli.announcer import Announcer
+    from batcher.cli.announcer import Announcer, Closing
     from batcher.config.settings import Settings
 
 _MACHINE = frozenset(
@@ -97,30 +99,134 @@ app = typer.Typer(
 )
 
 
-_Function = TypeVar("_Function", bound=Callable[..., None])
+class Invocation:
+    """One call of a command: what it was given, where it writes, and its settings.
+
+    Args:
+        name: the command.
+        given: its arguments by parameter name, the common options among them.
+        console: stderr and stdout.
+        settings: when they do not come from the arguments.
+    """
+
+    def __init__(
+        self, name: str, given: Mapping[str, Any], console: Console, settings: Settings | None = None
+    ) -> None:
+        if settings is not None:
+            self.settings = settings
+        self.name = name
+        self.given = given
+        self.console = console
+        self.announcer: Announcer | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, out of flags, environment and configuration.
+
+        Raises:
+            SettingsError: they cannot be used, or an output would overwrite an input.
+        """
+        from batcher.cli.protected_files import check_files
+        from batcher.config.examine import examine_settings
+        from batcher.config.settings import load_settings, strange_text, strange_variables
+
+        for variable in strange_variables():
+            self.console.warn("; ".join(strange_text(variable)))
+        try:
+            settings = load_settings(self.flags, self.given["config"])
+        except SettingsError:
+            self.console.configure(examine_settings(self.flags, self.given["config"]).settings)
+            raise
+        self.console.configure(settings)
+        check_files(self.given, settings)
+        return settings
+
+    @cached_property
+    def flags(self) -> dict[str, Any]:
+        """Those of the arguments that are settings."""
+        from batcher.config.settings import Settings
+
+        flags = {name.rstrip("_"): value for name, value in self.given.items()}
+        return {name: flags[name] for name in flags if name in Settings.model_fields}
+
+    def announce(self) -> None:
+        """Ping that the command begins; its end is then announced, too. Call before reading the settings."""
+        from batcher.cli.announcer import ANNOUNCED, Announcer
+
+        self.announcer = Announcer(ANNOUNCED[self.name], self.flags, self.given["config"], self.console)
+        self.announcer.begin()
+
+    def closed(self, closing: Closing) -> None:
+        """Keep how the command ended in its own words, for the notification."""
+        if self.announcer is not None:
+            self.announcer.record(closing)
 
 
-def command(name: str) -> Callable[[_Function], _Function]:
-    """Make a function the command of that name; its help is its docstring."""
+_Carry = TypeVar("_Carry", bound=Callable[..., int | Awaitable[int]])
 
-    def register(function: _Function) -> _Function:
-        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-        text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
-        return app.command(name, cls=Command, help=text, rich_help_panel=COMMANDS[name].panel)(function)
+
+def command(
+    name: str,
+    *,
+    group: typer.Typer | None = None,
+    options: Mapping[str, Any] = o.COMMON,
+    throughput: bool = False,
+) -> Callable[[_Carry], _Carry]:
+    """Make a function a command; its help is its docstring, its result the exit code.
+
+    The function takes an :class:`Invocation` and the arguments that are no settings; it may be a coroutine.
+    Errors end it as documented.
+
+    Args:
+        name: of the command.
+        group: to which it belongs; the program itself when not given.
+        options: the settings that it takes as options, each with its type, by parameter name.
+        throughput: use the faster event loop when it is installed, and collect garbage rarely.
+    """
+
+    def register(carry_out: _Carry) -> _Carry:
+        own = list(inspect.signature(carry_out, eval_str=True).parameters.values())[1:]
+        given_as = inspect.Parameter.KEYWORD_ONLY
+        taken = [
+            inspect.Parameter(option, given_as, default=o.not_given(kind), annotation=kind)
+            for option, kind in options.items()
+        ]
+
+        def called(**given: Any) -> None:  # noqa: ANN401 - the options of any command
+            if throughput:
+                begin_quickly()
+            look = {option: given[option] for option in ("verbose", "quiet", "log_format") if option in given}
+            call = Invocation(name, given, Console(**look))
+            own_options = {parameter.name: given[parameter.name] for parameter in own}
+            end(call, lambda: carry_out(call, **own_options), throughput=throughput)
+
+        parameters = [parameter.replace(kind=given_as) for parameter in own] + taken
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # read by the library
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        text = help_text(carry_out.__doc__ or "")
+        panel = COMMANDS[name].panel if group is None else None
+        (group or app).command(name, cls=Command, help=text, rich_help_panel=panel)(called)
+        return carry_out
 
     return register
 
 
-def end(console: Console, work: Callable[[], int], announcer: Announcer | None = None) -> None:
-    """Do a command's work and end with its exit code; what is wrong is said in one message."""
-    code, said = 0, ""
+def help_text(docstring: str) -> str:
+    """A docstring as help: a line for each paragraph, which the terminal wraps."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
+
+
+def end(call: Invocation, work: Callable[[], int | Awaitable[int]], *, throughput: bool = False) -> None:
+    """Carry a command out and end the process with its exit code; a fault is reported in one message."""
+    console, code, said = call.console, 0, ""
     attach(console)
     try:
-        code = _worked(work)
+        code = _worked(work, throughput=throughput)
     except StdoutClosed:
         pass  # the reader of stdout has what it wanted
     except KeyboardInterrupt:
-        code = 130
+        code = ExitCode.SIGINT
     except Interrupted as exc:
         console.say(*(f"batcher: {line}" for line in exc.lines))
         code, said = exc.exit_code, str(exc)
@@ -132,20 +238,22 @@ def end(console: Console, work: Callable[[], int], announcer: Announcer | None =
     except Exception as exc:
         say_defect(console, exc)
         code, said = ExitCode.DEFECT, f"a defect in batcher, {type(exc).__name__}: report it"
-    if announcer is not None:
-        with contextlib.suppress(KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait
-            announcer.end(code, said)
+    if call.announcer is not None:
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C now: do not wait
+            call.announcer.end(code, said)
     raise typer.Exit(code)
 
 
-def _worked(work: Callable[[], int]) -> int:
-    """Do the work, and write out what is left of stdout.
+def _worked(work: Callable[[], int | Awaitable[int]], *, throughput: bool) -> int:
+    """Do the work, in an event loop where it is a coroutine, and flush stdout.
 
     Raises:
         SystemFault: the operating system refused something.
     """
     try:
         code = work()
+        if not isinstance(code, int):
+            code = _run(code, fast_loop() if throughput else None)
         sys.stdout.flush()
     except OSError as exc:
         if exc.errno not in _MACHINE:
@@ -167,19 +275,14 @@ def say_problem(console: Console, exc: BatcherError) -> None:
     console.problem(*lines, error=type(exc).__name__, exit_code=exc.exit_code)
 
 
-def end_async(
-    console: Console,
-    work: Callable[[], Coroutine[Any, Any, int]],
-    loop: Callable[[], AbstractEventLoop] | None = None,
-    announcer: Announcer | None = None,
-) -> None:
+def _run(work: Awaitable[int], loop: Callable[[], AbstractEventLoop] | None) -> int:
     import asyncio
 
-    def run() -> int:
-        with asyncio.Runner(loop_factory=loop) as runner:
-            return runner.run(work())
+    async def awaited() -> int:
+        return await work
 
-    end(console, run, announcer)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(awaited())
 
 
 def fast_loop() -> Callable[[], AbstractEventLoop] | None:
@@ -194,38 +297,3 @@ def fast_loop() -> Callable[[], AbstractEventLoop] | None:
 def begin_quickly() -> None:
     """Have the collector leave imports alone; whoever sends or loads sets it up for what follows."""
     gc.set_threshold(50_000, 20, 20)
-
-
-def announcer_of(command: str, given: dict[str, Any], console: Console) -> Announcer:
-    """Who tells of a command; it has told already that the command begins."""
-    from batcher.cli.announcer import ANNOUNCED, Announcer
-
-    announcer = Announcer(ANNOUNCED[command], flags_of(given), given["config"], console)
-    announcer.begin()
-    return announcer
-
-
-def settings_of(given: dict[str, Any]) -> Settings:
-    """The settings for a command, out of the arguments it was called with."""
-    from batcher.cli.protected_files import check_files
-    from batcher.config.examine import examine_settings
-    from batcher.config.settings import load_settings, strange_text, strange_variables
-
-    for variable in strange_variables():
-        attached().warn("; ".join(strange_text(variable)))
-    try:
-        settings = load_settings(flags_of(given), given["config"])
-    except SettingsError:
-        attached().configure(examine_settings(flags_of(given), given["config"]).settings)
-        raise
-    attached().configure(settings)
-    check_files(given, settings)
-    return settings
-
-
-def flags_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Those of a command's arguments that are settings."""
-    from batcher.config.settings import Settings
-
-    flags = {name.rstrip("_"): value for name, value in given.items()}
-    return {name: flags[name] for name in flags if name in Settings.model_fields}

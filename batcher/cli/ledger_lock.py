@@ -5,14 +5,13 @@ Between such commands and the ledger. A signal ends the waiting at once; nothing
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TextIO
 
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
@@ -35,13 +34,8 @@ async def lock_for(
         Interrupted: a signal came while waiting.
     """
     client = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
-    with Interruptible() as signals:
-        try:
-            lock = await take_lock(path, client)
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            raise Interrupted(f"{path}: stopped while waiting for another run", signals.code) from None
+    with Signals() as signals, signals.interrupting(f"{path}: stopped while waiting for another run"):
+        lock = await take_lock(path, client)
     if signals.code is not None:  # it came in the very moment the lock was taken
         lock.release()
         raise Interrupted(f"{path}: stopped before anything began", signals.code)
@@ -68,15 +62,10 @@ async def place_of_run(
     key = LimitKey.of(app_id, Action.SUBMIT, settings.endpoint)
     sender = Sender.of(path, "batcher run", settings.rate)
     async with AsyncExitStack() as stack:
-        with Interruptible() as signals:
-            try:
-                await stack.enter_async_context(
-                    admitted(key, sender, wait_s=settings.wait_lock, waited_s=waited_s, on_wait=console.say)
-                )
-            except asyncio.CancelledError:
-                if signals.code is None:
-                    raise
-                raise Interrupted("stopped while waiting for another run", signals.code) from None
+        with Signals() as signals, signals.interrupting("stopped while waiting for another run"):
+            await stack.enter_async_context(
+                admitted(key, sender, wait_s=settings.wait_lock, waited_s=waited_s, on_wait=console.say)
+            )
         if signals.code is not None:
             raise Interrupted("stopped before anything began", signals.code)
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -266,3 +266,43 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Say only what is wrong.", rich_help_panel=EVERYWHERE),
 ]
+
+# -- which commands take together --------------------------------------------------------------------------
+
+WITHOUT_LEDGER: Final[dict[str, Any]] = {
+    "config": Config,
+    "verbose": Verbose,
+    "quiet": Quiet,
+    "log_format": LogFormat,
+}
+"""Options of every command that has settings."""
+
+COMMON: Final[dict[str, Any]] = {"ledger": Ledger, **WITHOUT_LEDGER}
+"""Options of every command that uses a ledger."""
+
+LOCKED: Final[dict[str, Any]] = {"wait_lock": WaitLock, **COMMON}
+"""Options of a command that holds the ledger's lock."""
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "type_": Type,
+    "definition": Definition,
+    "interval": Interval,
+    "offset": Offset,
+}
+"""What rows leave out, but for the vendor."""
+
+READING: Final[dict[str, Any]] = {
+    "vendor": Vendor,
+    **DEFAULTS,
+    "encoding": Encoding,
+    "manifest_format": Format,
+    "sheet": Sheet,
+    "trust_ids": TrustIds,
+    "allow_resubmit": AllowResubmit,
+}
+"""How manifests are read."""
+
+
+def not_given(kind: Any) -> Any:  # noqa: ANN401 - the type of any option
+    """The value of an option that is not given."""
+    return False if get_args(kind)[0] is bool else None

@@ -1,6 +1,8 @@
-"""Signals: how work that waits, loads or writes is interrupted.
+"""Signals: the one place that handles them, for every command.
 
-``run``, ``track``, ``listen`` and ``sandbox`` drain, and install handlers of their own.
+Used by each command around the work that a signal may end. SIGINT and SIGTERM either call the command's
+``stop`` or, without it, cancel the task. SIGHUP means that the terminal closed: it ends work that would be
+cancelled, and is ignored by work that drains, unless the command handles it.
 """
 
 from __future__ import annotations
@@ -8,24 +10,37 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+from batcher.errors import Interrupted
 
-class Interruptible:
-    """Within it a signal to end cancels the task, so that all it holds is cleaned up, instead of the process.
 
-    Signals that the process was told to ignore stay ignored. Use as a context manager.
+class Signals:
+    """The signals that end work in an event loop; use as a context manager within a task.
+
+    Without a ``stop``, signals that the process was started to ignore stay ignored. At the end the handlers
+    of before are restored.
+
+    Args:
+        stop: called in the event loop with the exit code, once for each SIGINT and SIGTERM; when not given,
+            the task is cancelled instead.
+        hang_up: called in the event loop on SIGHUP; when not given, SIGHUP is ignored if there is a
+            ``stop``, and cancels the task if there is none.
 
     Attributes:
-        code: the exit code, when a signal came.
+        code: the exit code of the last signal; None when none arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, stop: Callable[[int], None] | None = None, *, hang_up: Callable[[], None] | None = None
+    ) -> None:
         self.code: int | None = None
-        self._blocking = False
+        self._stop = stop
+        self._hang_up = hang_up
+        self._immediate = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -33,8 +48,8 @@ class Interruptible:
         self._task = asyncio.current_task()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._stop)
+                if self._stop is not None or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handler(number))
         return self
 
     def __exit__(
@@ -44,18 +59,42 @@ class Interruptible:
             signal.signal(number, handler)  # type: ignore[arg-type] # as it was handed out
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """For long work without a pause: here a signal cancels where it strikes."""
-        self._blocking = True
+    def interrupting(self, message: str) -> Iterator[None]:
+        """Turn a cancellation by a signal into an error with a message.
+
+        Raises:
+            Interrupted: a signal cancelled the block.
+        """
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.code is None:
+                raise
+            raise Interrupted(message, self.code) from None
+
+    @contextmanager
+    def immediate(self) -> Iterator[None]:
+        """Cancel at the very instruction a signal interrupts: for long work that never awaits."""
+        self._immediate = True
         try:
             yield
         finally:
-            self._blocking = False
+            self._immediate = False
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _handler(self, number: int) -> Callable[[int, FrameType | None], None] | signal.Handlers:
+        if number == signal.SIGHUP and self._hang_up is None and self._stop is not None:
+            return signal.SIG_IGN
+        return self._received
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if number == signal.SIGHUP and self._hang_up is not None:
+            self._loop.call_soon_threadsafe(self._hang_up)
+            return
         self.code = 128 + number
-        if self._blocking:
+        if self._immediate:
             raise asyncio.CancelledError
-        if self._task is not None:
+        if self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop, self.code)
+        elif self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)

@@ -6,14 +6,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-QUOTATION_MARKS = "\"'`"
-
-
-def in_quotes(text: str) -> bool:
-    """Whether a value still has the quotation marks that a shell or a file would have taken off."""
-    stripped = text.strip()
-    return bool(stripped) and (stripped[0] in QUOTATION_MARKS or stripped[-1] in QUOTATION_MARKS)
-
+from batcher.model.account import QUOTATION_MARKS as QUOTATION_MARKS
+from batcher.model.account import in_quotes as in_quotes
+from batcher.model.account import secret_of as secret_of
+from batcher.model.account import word_of
 
 SECRETS = {
     "server_secret": "the ServerSecret",
@@ -22,15 +18,6 @@ SECRETS = {
     "ping_url": "a URL that is a secret",
 }
 """Settings whose values are never shown, and never stand in the file of settings."""
-
-
-def secret_of(text: str) -> str:
-    """Read a ServerSecret; blanks around it do not count.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    return _one_word(text, "the ServerSecret is 32 letters and digits, without blanks")
 
 
 # -- secrets ------------------------------------------------------------------------------------------
@@ -55,7 +42,7 @@ _SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 lette
 
 
 def _callback_secret_of(text: str) -> str:
-    return _one_word(text, "the secret of callbacks is letters and digits, without blanks")
+    return word_of(text, "the secret of callbacks is letters and digits, without blanks")
 
 
 _CALLBACK = _Secret(
@@ -74,12 +61,3 @@ _PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
 def may_be_secret(text: str) -> bool:
     """Whether a value that was given for something else may be a secret, put in the wrong place."""
     return any(not piece.isdigit() and not piece.isalpha() for piece in _PIECES.findall(text))
-
-
-def _one_word(text: str, wanted: str) -> str:
-    stripped = text.strip()
-    if in_quotes(stripped):
-        raise ValueError("the value is in quotation marks, which are not part of it; take them away")
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError(wanted)
-    return stripped

@@ -5,12 +5,12 @@ Made by what drives a run; shown, logged, counted or sent on by whoever listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from batcher.model.outcome import Decision
-from batcher.model.submission import FileId, TaskId
+from batcher.model.submission import FileId, State, SubmissionId, TaskId
 from batcher.model.task import Effect
 
 
@@ -45,6 +45,42 @@ class PaceChanged:
     def words(self) -> str:
         """Nothing: a person sees that by the figures."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: emitted about once a second while it sends, and once at its end."""
+
+    event: ClassVar[str] = "progress"
+    total: int
+    """All submissions of the ledger."""
+    states: Mapping[State, int]
+    """How many of them are in each state."""
+    sent: int
+    """Requests of this run that may have left."""
+    now_per_s: float
+    """Requests per second, over the last ten seconds."""
+    pace_per_s: float
+    """The pace that the pacer allows now."""
+    cap_per_s: float
+    why_slow: str | None
+    """Why the pace is below the cap; None when it is not."""
+    seconds: float
+    """Since the run began to send."""
+    seconds_left: float | None
+    """How long the rest takes at the rate of this run; None while that is unknown."""
+    paused: bool
+    """Nothing is sent at all for now, for the reason that ``why_slow`` gives."""
+
+    @property
+    def ended(self) -> int:
+        """How many submissions are neither to be sent nor in flight."""
+        return self.total - self.states.get(State.PENDING, 0) - self.states.get(State.SENDING, 0)
+
+    @property
+    def words(self) -> str:
+        """How many submissions have ended."""
+        return f"{self.ended:,} of {self.total:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +144,21 @@ class DefectMet:
     def words(self) -> str:
         """Nothing: the closing summary begins with it."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An attempt brought a task id."""
+
+    event: ClassVar[str] = "submitted"
+    submission_id: SubmissionId
+    file_id: FileId
+    task_id: TaskId
+
+    @property
+    def words(self) -> str:
+        """The recording and its task."""
+        return f"{self.file_id}: task {self.task_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +268,13 @@ class LedgerHeld:
 Event = (
     RunStarted
     | PaceChanged
+    | Progress
     | SendingPaused
     | OutageBegan
     | OutageOver
     | Halted
     | DefectMet
+    | Submitted
     | NotSubmitted
     | Rejected
     | PassedOver

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batcher.errors import RunError, RunHalted, RunIncomplete, RunTroubled
+from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
@@ -36,10 +38,6 @@ FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
 """With fewer requests the rate of a run says nothing yet."""
-TROUBLE = 1
-"""The exit code of a run that has sent all and met new problems."""
-WORK_LEFT = 4
-"""The exit code of a run that stopped early on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class InvalidRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSummary:
     """What a closing summary tells."""
 
     exit_code: int
@@ -100,6 +98,28 @@ class Summary:
     """What has become of the tasks; None when the run did not follow them."""
 
     @property
+    def outcome(self) -> RunOutcome:
+        """How the run ended, in a word."""
+        return RunOutcome.of(self.exit_code)
+
+    def raise_for_outcome(self, *, allow_trouble: bool = False) -> None:
+        """Raise unless the run is done.
+
+        Args:
+            allow_trouble: return, too, when everything was sent and some of it met trouble.
+
+        Raises:
+            RunTroubled: everything was sent, with trouble.
+            RunIncomplete: work is left.
+            RunHalted: the service refuses the account, or too many submissions failed.
+            RunError: a manifest or the ledger could not be used, or batcher has a defect.
+        """
+        outcome = self.outcome
+        if outcome is RunOutcome.DONE or (allow_trouble and outcome is RunOutcome.TROUBLE):
+            return
+        raise _ERRORS.get(outcome, RunError)(self.reason, outcome, self.exit_code)
+
+    @property
     def blocked_by_outage(self) -> bool:
         """Whether work is left that the run could not get at; else it is left on purpose."""
         unheard = self.tracking is not None and self.tracking.outage is not None
@@ -108,9 +128,17 @@ class Summary:
     @property
     def only_tasks_left(self) -> bool:
         """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
-        left = self.tracking is not None and self.tracking.exit_code == WORK_LEFT
+        left = self.tracking is not None and self.tracking.exit_code == ExitCode.WORK_LEFT
         return left and not (self.now.open or self.unfinished or self.blocked_by_outage)
 
+
+_ERRORS: dict[RunOutcome, type[RunError]] = {
+    RunOutcome.TROUBLE: RunTroubled,
+    RunOutcome.WORK_LEFT: RunIncomplete,
+    RunOutcome.INTERRUPTED: RunIncomplete,
+    RunOutcome.TERMINATED: RunIncomplete,
+    RunOutcome.HALTED: RunHalted,
+}
 
 _LABELS = {
     State.SUBMITTED: "submitted",
@@ -121,7 +149,7 @@ _LABELS = {
 }
 
 
-def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -> str:
+def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False) -> str:
     """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
     codes = summary.new.codes if problems_only else summary.now.codes
     problems = [*_codes(summary, codes, width), *_in_doubt(summary, width)]
@@ -132,7 +160,8 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
         problems += trouble_lines(summary.tracking, width) if summary.tracking else []
         return "\n".join([f"batcher: {one_line(_all_in_one(summary))}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
-    said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
+    begins_with_name = summary.exit_code == ExitCode.USAGE
+    said = summary.reason if begins_with_name else sentence(summary.reason)
     lines = ["", wrapped(said, width), "", *_counts(summary), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
@@ -142,7 +171,7 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
     return "\n".join([*lines, *_next(summary, width)])
 
 
-def summary_json(summary: Summary) -> dict[str, Any]:
+def summary_json(summary: RunSummary) -> dict[str, Any]:
     """The summary for a program."""
     return {
         "exit_code": summary.exit_code,
@@ -169,16 +198,16 @@ def summary_json(summary: Summary) -> dict[str, Any]:
 _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
-def _needs_reading(summary: Summary) -> bool:
+def _needs_reading(summary: RunSummary) -> bool:
     """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
-    if summary.exit_code == WORK_LEFT:
+    if summary.exit_code == ExitCode.WORK_LEFT:
         return summary.blocked_by_outage or not (summary.now.open or summary.only_tasks_left)
-    return summary.exit_code != 0
+    return summary.exit_code != ExitCode.DONE
 
 
-def _all_in_one(summary: Summary) -> str:
+def _all_in_one(summary: RunSummary) -> str:
     """The line by which somebody who reads no further knows what to do."""
-    if summary.exit_code != TROUBLE:
+    if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
     new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
@@ -192,7 +221,7 @@ def _states(figures: Counts) -> dict[str, int]:
     return {state.value: n for state, n in figures.by_state.items()}
 
 
-def _counts(summary: Summary) -> list[str]:
+def _counts(summary: RunSummary) -> list[str]:
     widest = len(f"{summary.now.total:,}")
     lines = []
     for state, label in _LABELS.items():
@@ -210,20 +239,20 @@ def _counts(summary: Summary) -> list[str]:
     return lines
 
 
-def _effort(summary: Summary) -> list[str]:
+def _effort(summary: RunSummary) -> list[str]:
     if not summary.sent:
         return ["Nothing was sent."]
     rate_per_s = summary.sent / summary.seconds if summary.seconds >= 1 else 0.0
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
     lasted = at_least_a_second(summary.seconds)
     lines = [f"Sent {count(summary.sent, 'request')} in {lasted}{pace}."]
-    if summary.now.open and summary.exit_code == WORK_LEFT:
+    if summary.now.open and summary.exit_code == ExitCode.WORK_LEFT:
         measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s
         lines.append(f"The rest takes {rest(summary.now.open, measured, summary.window_s)}.")
     return lines
 
 
-def _codes(summary: Summary, codes: Mapping[int, int], width: int) -> list[str]:
+def _codes(summary: RunSummary, codes: Mapping[int, int], width: int) -> list[str]:
     if not codes:
         return []
     lines = ["", "Codes that came back"]
@@ -244,7 +273,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _in_doubt(summary: Summary, width: int) -> list[str]:
+def _in_doubt(summary: RunSummary, width: int) -> list[str]:
     n = summary.now.by_state[State.IN_DOUBT]
     lines = []
     if summary.doubtful:
@@ -279,7 +308,7 @@ def invalid_line(row: InvalidRowRecord, width: int) -> str:
     return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width, hang=2)
 
 
-def _invalid(summary: Summary, width: int) -> list[str]:
+def _invalid(summary: RunSummary, width: int) -> list[str]:
     rows = summary.invalid_rows
     if not rows.total:
         return []
@@ -293,7 +322,7 @@ def _invalid(summary: Summary, width: int) -> list[str]:
     ]
 
 
-def _next(summary: Summary, width: int) -> list[str]:
+def _next(summary: RunSummary, width: int) -> list[str]:
     ledger = ledger_option(summary.ledger)
     steps = []
     if summary.now.open or summary.unfinished:
@@ -304,7 +333,7 @@ def _next(summary: Summary, width: int) -> list[str]:
         steps.append((f"batcher track{ledger}", "for tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
-    if retriable and summary.exit_code != 3:
+    if retriable and summary.exit_code != ExitCode.HALTED:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
     lines = [line for command, purpose in steps for line in _command_lines(purpose, command, width)]
     return ["", f"Ledger: {one_line(summary.ledger)}", "Next", *map(one_line, lines)]
@@ -330,7 +359,7 @@ def ledger_option(ledger: str) -> str:
     return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {quoted(ledger)}"
 
 
-def _results(summary: Summary) -> str:
+def _results(summary: RunSummary) -> str:
     if len(summary.manifests) == 1 and summary.manifests[0] != "-":
         return f" {quoted(summary.manifests[0])}{summary.row_options} -o results.csv"
     return " -o results.csv"

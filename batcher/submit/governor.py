@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -18,9 +17,10 @@ from batcher.flowcontrol.findings import fault_of
 from batcher.flowcontrol.outage import Guard
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.events import NotSubmitted, OnEvent, Rejected
+from batcher.model.events import NotSubmitted, OnEvent, Rejected, Submitted
 from batcher.model.outcome import Answer, Decision, Outage, Outcome, Settlement
 from batcher.model.submission import State, SubmissionId
+from batcher.submit.settings import MaxFailures
 
 JUDGED = 200
 """A share of failures is that among the last so many submissions that ended."""
@@ -34,23 +34,6 @@ class Prober(Protocol):
 
     async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
         """Make the harmless call; ``may_leave`` is asked just before its first byte."""
-
-
-@dataclass(frozen=True, slots=True)
-class MaxFailures:
-    """How many failures halt a run: a number of this run's, or a share of the last 200 that ended."""
-
-    number: int | None = None
-    share: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> MaxFailures:
-        """Read ``N``, ``P%`` or ``off``, as the settings have checked it."""
-        if text == "off":
-            return cls()
-        if text.endswith("%"):
-            return cls(share=int(text[:-1]) / 100)
-        return cls(number=int(text))
 
 
 class Governor:
@@ -109,6 +92,8 @@ class Governor:
             self._guard.succeeded(claim.id)
             self._counted.discard(claim.id)
             self._ended.append(False)
+            if isinstance(outcome, Answer) and outcome.task_id is not None:
+                self._on_event(Submitted(claim.id, claim.file_id, outcome.task_id))
             return
         self._on_event(_not_submitted(settlement))
         self._count_failures(settlement)

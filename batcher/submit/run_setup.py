@@ -10,12 +10,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
-from batcher.config.secrets import secret_of
 from batcher.config.settings import shown_value
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
@@ -32,9 +31,11 @@ from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
 from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
-from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, Summary
+from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, RunSummary
+from batcher.submit.ending import Ending
 from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
-from batcher.submit.runner import Ending, Runner, RunSettings
+from batcher.submit.runner import Runner
+from batcher.submit.settings import RunSettings
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
@@ -44,17 +45,29 @@ SPARE_CONNECTIONS = 4
 FIRST_MANIFESTS = 5
 """Of so many it is said what they bring."""
 
-MAX_RATE_PER_S = 1_000_000
-MAX_CONCURRENCY = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccess:
-    """Whom a run calls, in whose name, and how long one call may take."""
+    """The service that a run calls, the account it calls for, and how long one call may take.
+
+    Raises:
+        SettingsError: endpoint or timeout cannot be used; both are named when both are.
+    """
 
     account: Account
     endpoint: str
     timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        try:
+            object.__setattr__(self, "endpoint", endpoint_of(self.endpoint))
+        except ValueError as exc:
+            problems.append(f"endpoint{shown_value(self.endpoint)}: {exc}")
+        if not 0 < self.timeout_s < math.inf:
+            problems.append(f"timeout_s {self.timeout_s}: give a number of seconds")
+        if problems:
+            raise SettingsError(*problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ class ReadyRun:
     _newest_load: int
     """The newest load before this run."""
 
-    async def summary(self, ending: Ending) -> Summary:
+    async def summary(self, ending: Ending) -> RunSummary:
         """Everything that the closing summary tells, read from the ledger.
 
         Raises:
@@ -83,7 +96,7 @@ class ReadyRun:
         tallies = await ledger.tallies()
         now = figures(tallies)
         seen = (reported.invalid_rows_seen or 0) if reported else 0
-        return Summary(
+        return RunSummary(
             exit_code=int(ending.exit),
             reason=ending.reason,
             ledger=str(ledger.path),
@@ -218,59 +231,6 @@ def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
     if len(others := brought[FIRST_MANIFESTS:]) > 0:
         lines.append(f"New in {count(len(others), 'other manifest')}: {sum(one.asked.n for one in others):,}")
     return [line for line in lines if line]
-
-
-def usable_service(account: Account, endpoint: str, timeout_s: float, settings: RunSettings) -> ServiceAccess:
-    """Whom a run calls, once everything about it and how it goes is found usable.
-
-    Raises:
-        SettingsError: with everything that is wrong.
-    """
-    secret, problems = account.server_secret, _problems(settings)
-    if not _is_app_id(account.app_id):
-        problems.append("app_id: give the number that the ZEGO console shows")
-    try:
-        secret = secret_of(secret)
-    except ValueError as exc:
-        problems.append(f"server_secret: {exc}")
-    try:
-        endpoint = endpoint_of(endpoint)
-    except ValueError as exc:
-        problems.append(f"endpoint{shown_value(endpoint)}: {exc}")
-    if not 0 < timeout_s < math.inf:
-        problems.append(f"timeout_s {timeout_s}: give a number of seconds")
-    if problems:
-        raise SettingsError(*problems)
-    return ServiceAccess(replace(account, server_secret=secret), endpoint, timeout_s)
-
-
-def _is_app_id(value: object) -> bool:
-    """Whether it is what the console shows, whatever a program took it from."""
-    return type(value) is int and 0 < value < 2**32
-
-
-def _problems(settings: RunSettings) -> list[str]:
-    """What is wrong with the settings of a run, with the bounds of the command line's options."""
-    until = settings.until
-    wrong = {
-        "rate_per_s": not 0 < settings.rate_per_s <= MAX_RATE_PER_S,
-        "concurrency": not 1 <= settings.concurrency <= MAX_CONCURRENCY,
-        "limit": settings.limit is not None and settings.limit < 1,
-        "lasts_s": settings.lasts_s is not None and not 0 < settings.lasts_s < math.inf,
-        "grace_s": not 0 <= settings.grace_s < math.inf,
-        "until": until is not None and until.tzinfo is None,
-    }
-    expected = {
-        "rate_per_s": f"more than 0 and at most {MAX_RATE_PER_S:,}",
-        "concurrency": f"1 to {MAX_CONCURRENCY:,}",
-        "limit": "1 or more",
-        "lasts_s": "a number of seconds",
-        "grace_s": "a number of seconds",
-        "until": "a time with its zone",
-    }
-    return [
-        f"{name} {getattr(settings, name)}: give {expected[name]}" for name, is_so in wrong.items() if is_so
-    ]
 
 
 def unrecorded(ending: Ending) -> tuple[str, ...]:

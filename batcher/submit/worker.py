@@ -19,6 +19,7 @@ from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.flowcontrol.pacer import Turn
+from batcher.flowcontrol.rate_meter import RateMeter
 from batcher.flowcontrol.retry_policy import Jitter, decide
 from batcher.model.outcome import (
     HELD_BACK,
@@ -74,13 +75,13 @@ OnSettled = Callable[[Settlement], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class RunState:
-    """What workers share while a run goes on."""
+class PoolState:
+    """What the workers of a run share."""
 
+    sent: RateMeter = field(default_factory=RateMeter)
+    """Requests of this run that may have left."""
     proven: bool = False
     """The credentials have had a success in this run."""
-    sent: int = 0
-    """Requests that may have left in this run."""
     outstanding: set[asyncio.Future[None]] = field(default_factory=set)
     """Settlements handed to the ledger and not on record yet."""
     unrecorded: list[Settlement] = field(default_factory=list)
@@ -105,7 +106,7 @@ class Worker:
         client: SubmitClient,
         pacer: Turns,
         claims: SubmissionQueue,
-        state: RunState,
+        state: PoolState,
         on_settled: OnSettled,
         *,
         run_id: RunId,
@@ -213,7 +214,7 @@ class Worker:
             answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
         )
         if not isinstance(outcome, NotSent):
-            self._state.sent += 1
+            self._state.sent.add()
         try:
             recorded = self._ledger.settle(settlement, self._run_id)
         except LedgerError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from batcher.model.account import Account
 from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, ReplyShape, TaskId, Vendor
 from batcher.model.task import TaskReport
 from batcher.zego import describe_task, search_media, wire
-from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, CallTrace, Leg, Wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Caller, CallTrace, Leg, Wire
 
 __all__ = ["SIGNATURE_EXPIRED", "Account", "CallTrace", "Leg", "Wire", "ZegoClient"]
 

@@ -15,7 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from types import TracebackType
@@ -26,6 +26,7 @@ import aiohttp
 from aiohttp import ClientResponse
 from yarl import URL
 
+from batcher.model.account import Account
 from batcher.model.outcome import HELD_BACK, Answer, NotSent, Outcome, ReplyLost
 from batcher.model.submission import Vendor
 from batcher.zego import wire
@@ -47,16 +48,6 @@ _BELIEVED_S = 1_577_836_800.0, 4_102_444_800.0
 """Unix seconds of 2020 and 2100: a server's clock that shows another time is not believed."""
 
 _MAX_RETRY_AFTER_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose calls these are."""
-
-    app_id: int
-    server_secret: str = field(repr=False)
-    is_test: bool | None = None
-    """Sent as ``IsTest``; None leaves it out."""
 
 
 class _Unanswered(Exception):

@@ -33,6 +33,7 @@ from batcher import (
     LedgerError,
     LedgerMissing,
     ManifestError,
+    MaxFailures,
     ReadOptions,
     Result,
     RowStatus,
@@ -499,19 +500,28 @@ async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> N
 
 
 async def test_everything_wrong_with_a_call_is_named_before_anything_is_sent(ledger: Ledger) -> None:
-    """All of it in one message, and the secret in none."""
-    wrong = RunSettings(rate_per_s=0, concurrency=0, limit=0, grace_s=-1, lasts_s=0)
+    """Settings and account name all that is wrong with them when they are made; the secret is never shown."""
     with pytest.raises(SettingsError) as raised:
-        await ledger.run(Account(0, "no blanks"), wrong, endpoint="http://example.com/", timeout_s=0)
-    names = [line.split()[0].rstrip(":") for line in str(raised.value).splitlines()]
-    assert names == [
-        *("rate_per_s", "concurrency", "limit", "lasts_s", "grace_s"),
-        *("app_id", "server_secret", "endpoint", "timeout_s"),
-    ]
+        RunSettings(rate_per_s=0, concurrency=0, limit=0, grace_s=-1, lasts_s=0)
+    assert _named(raised.value) == ["rate_per_s", "concurrency", "limit", "lasts_s", "grace_s"]
+    with pytest.raises(SettingsError) as raised:
+        MaxFailures(number=0, share=2.0)
+    assert _named(raised.value) == ["number", "number", "share"]
+    with pytest.raises(SettingsError) as raised:
+        Account(0, "no blanks")
+    assert _named(raised.value) == ["app_id", "server_secret"]
     assert "no blanks" not in str(raised.value)
+    with pytest.raises(SettingsError) as raised:
+        await ledger.run(ACCOUNT, FAST, endpoint="http://example.com/", timeout_s=0)
+    assert _named(raised.value) == ["endpoint", "timeout_s"]
     assert query(ledger.path, "SELECT count(*) FROM runs") == [(0,)]
     with pytest.raises(SettingsError, match="submitted"):
         await ledger.retry([State.SUBMITTED])
+
+
+def _named(error: SettingsError) -> list[str]:
+    """The parameters that an error names, line by line."""
+    return [line.split()[0].rstrip(":") for line in str(error).splitlines()]
 
 
 async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: Callable[..., Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.output_file import opened
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import legible
@@ -21,7 +21,8 @@ from batcher.report.audit_page import audit_json, audit_text, balance
 
 
 @command("audit")
-def audit(
+async def audit(
+    call: Invocation,
     json: o.Json = False,
     output: Annotated[
         Path | None,
@@ -35,12 +36,7 @@ def audit(
             min=0, max=10_000, metavar="N", help="Name so many cases of each kind, with their RequestIds."
         ),
     ] = 10,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Add everything up on one page: what was submitted once, perhaps twice, or is not known.
 
     Counts the rows of the ledger and holds them against the figures kept beside them: submissions by what
@@ -52,14 +48,7 @@ def audit(
 
     Example:  batcher audit --cases 50 -o audit.txt
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await audit_ledger(settings_of(given), output, console, as_json=json, cases=cases)
-
-    end_async(console, work)
+    return await audit_ledger(call.settings, output, call.console, as_json=json, cases=cases)
 
 
 UNBALANCED = 1

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, flags_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.check_findings import (
     CheckFinding,
     Severity,
@@ -56,14 +56,10 @@ from batcher.zego.client import Account
 
 
 @command("check")
-def check(
+async def check(
+    call: Invocation,
     json: o.Json = False,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Say what would go wrong before a run does.
 
     Looks at the settings and where each comes from, the credentials, this machine's clock against the
@@ -75,14 +71,7 @@ def check(
 
     Example:  batcher check --json
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await check_all(flags_of(given), config, console, as_json=json)
-
-    end_async(console, work)
+    return await check_all(call.flags, call.given["config"], call.console, as_json=json)
 
 
 DOCUMENTED_RATE_PER_S = 20

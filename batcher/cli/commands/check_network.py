@@ -24,7 +24,7 @@ from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
 
-NOBODY = Account(0, "")
+NOBODY = Account(1, "none")
 """Who calls without credentials: for the clock alone, since the refusal is dated, too."""
 
 NAME_TIMEOUT_S = 10.0

@@ -14,29 +14,24 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli.command import command, end
-from batcher.cli.terminal.console import Console
+from batcher.cli.command import Invocation, command
 from batcher.flowcontrol.retry_policy import BUSY_TRIES, REFUSED_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
 from batcher.report.formatting import columns, paragraph, sentence, wrapped
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
 
-@command("codes")
+@command("codes", options={})
 def codes(
+    _: Invocation,
     number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
-) -> None:
+) -> int:
     """Say what a return code means and what batcher does about it, in English and in Chinese.
 
     Exit codes: 0.
 
     Example:  batcher codes 1000
     """
-
-    def work() -> int:
-
-        return explain(number)
-
-    end(Console(), work)
+    return explain(number)
 
 
 LABEL_COLUMNS = 9

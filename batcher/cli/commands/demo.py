@@ -18,7 +18,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from batcher.cli.command import command, end_async
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.discover import Asked, discover_recordings
 from batcher.cli.commands.export import export_results
 from batcher.cli.commands.run import run_manifests
@@ -34,12 +34,13 @@ from batcher.requirements import MEDIA, REPORT, pip_install
 from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
 
 
-@command("demo")
-def demo(
+@command("demo", options={})
+async def demo(
+    call: Invocation,
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where the demo leaves its files.")
     ] = Path("demo"),
-) -> None:
+) -> int:
     """Go the whole way once, on this machine alone: from recordings to pictures and a report.
 
     Submits a sample archive to a sandbox, makes a few videos, discovers and submits them, follows all tasks,
@@ -50,13 +51,7 @@ def demo(
 
     Example:  batcher demo
     """
-    console = Console()
-
-    async def work() -> int:
-
-        return await run_demo(folder, console)
-
-    end_async(console, work)
+    return await run_demo(folder, call.console)
 
 
 LATENCY_MS = 60
@@ -160,9 +155,8 @@ class _Demo:
         """An archive: submitted, and its tasks followed to their end."""
         left = self._left
         self._say(f"batcher run {left.manifest} --track -l {left.ledger}")
-        return await run_manifests(
-            self._settings(url, track=True), [str(left.manifest)], self._console, as_json=False
-        )
+        call = Invocation("run", {}, self._console, self._settings(url, track=True))
+        return await run_manifests(call, [str(left.manifest)], as_json=False)
 
     async def _results(self, url: str) -> int:
         left = self._left
@@ -208,7 +202,8 @@ class _Demo:
             f"--track -l {left.ledger}"
         )
         settings = self._settings(url, vendor="Tencent", definition="10", offset=OFFSETS, track=True)
-        return await run_manifests(settings, [str(left.discovered)], self._console, as_json=False)
+        call = Invocation("run", {}, self._console, settings)
+        return await run_manifests(call, [str(left.discovered)], as_json=False)
 
     async def _fetched(self, url: str) -> int:
         """What is still to be fetched when there were no videos."""

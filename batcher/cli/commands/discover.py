@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.resumable_file import UnfinishedFile
 from batcher.cli.service_queries import archive_of, asking, moment_of
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import ProgressLines
 from batcher.config.settings import Settings
 from batcher.discover.paged_search import PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
@@ -37,11 +39,20 @@ if TYPE_CHECKING:
     from batcher.ledger import LedgerReader
 
 
-@command("discover")
-def discover(
-    vendor: Annotated[
-        str | None, typer.Option(help="Where to look: Tencent, Huawei or Ws.", metavar="NAME")
-    ] = None,
+@command(
+    "discover",
+    options={
+        "vendor": Annotated[
+            str | None, typer.Option(help="Where to look: Tencent, Huawei or Ws.", metavar="NAME")
+        ],
+        "rate": o.Rate,
+        "timeout": o.Timeout,
+        "max_duration": o.MaxDuration,
+        **o.COMMON,
+    },
+)
+async def discover(
+    call: Invocation,
     since: Annotated[
         str | None,
         typer.Option(
@@ -80,15 +91,7 @@ def discover(
         str | None,
         typer.Option("--format", metavar="NAME", help="csv or jsonl. (default: as FILE is named, else csv)"),
     ] = None,
-    rate: o.Rate = None,
-    timeout: o.Timeout = None,
-    max_duration: o.MaxDuration = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """List the recordings that exist, as a manifest.
 
     Asks the vendor for all recordings of a time (Tencent) or below a path (Huawei), each once, with name,
@@ -104,17 +107,11 @@ def discover(
 
     Example:  batcher discover --vendor Tencent --since 24h -o new.csv
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+    from batcher.cli.service_queries import seconds_of
 
-    async def work() -> int:
-        from batcher.cli.service_queries import seconds_of
-
-        least_s = None if min_duration is None else seconds_of(min_duration, "--min-duration")
-        asked = Asked(since, newest, prefix, tuple(category or ()), least_s, not_in_ledger, format_)
-        return await discover_recordings(settings_of(given), asked, output, console)
-
-    end_async(console, work)
+    least_s = None if min_duration is None else seconds_of(min_duration, "--min-duration")
+    asked = Asked(since, newest, prefix, tuple(category or ()), least_s, not_in_ledger, format_)
+    return await discover_recordings(call.settings, asked, output, call.console)
 
 
 PROGRESS_EVERY_S = 10.0
@@ -170,7 +167,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
     now = datetime.now(UTC)
     since_s, until_s = _time(asked, archive, now)
     _check_filters(asked, archive)
-    with Interruptible() as interruptible, _target(output, archive, asked, format_) as target:
+    with Signals() as signals, _target(output, archive, asked, format_) as target:
         progress = DiscoveryProgress(since_s or 0)
         if target.before is None:
             target.write(head(format_), asdict(progress))
@@ -186,7 +183,7 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
                 inquiry = asks
                 ledger = await _ledger(stack, settings) if asked.not_in_ledger else None
                 sieve = Sieve(asked, (progress.since_s if since_s is not None else None, until_s), ledger)
-                progress_lines, ahead = _ProgressLines(console), replace(progress)
+                progress_lines, ahead = ProgressLines(console, PROGRESS_EVERY_S), replace(progress)
                 async for part in _parts(client, asks, archive, asked, progress, until_s):
                     wanted = await sieve.passed(part.recordings)
                     _take_in(ahead, part, len(wanted), sieve)
@@ -194,15 +191,16 @@ async def discover_recordings(settings: Settings, asked: Asked, output: Path | N
                         console.warn(part.shortfall)
                     if part.reached is not None:
                         progress = replace(ahead)
-                    with interruptible.at_once():
+                    with signals.immediate():
                         target.write(lines(wanted, format_), asdict(progress) if part.reached else None)
-                    progress_lines.show(ahead)
+                    counts = {"listed": ahead.listed, "left_out": ahead.left_out}
+                    progress_lines.show(partial(_how_far, ahead), partial(dict, counts))
                 target.finish()
         except asyncio.CancelledError:
-            if interruptible.code is None:
+            if signals.code is None:
                 raise
             console.say(_stopped(output, progress))
-            return interruptible.code
+            return signals.code
         except TimeoutError:
             console.say(f"--max-duration is over{_in_outage(inquiry)}; {_stopped(output, progress)}")
             return 4
@@ -303,20 +301,9 @@ def _take_in(progress: DiscoveryProgress, part: RecordingBatch, wanted: int, sie
         progress.shortfalls += (part.shortfall,)
 
 
-class _ProgressLines:
-    """Says now and then how far it is."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._shown_at = time.monotonic()
-
-    def show(self, progress: DiscoveryProgress) -> None:
-        if time.monotonic() - self._shown_at < PROGRESS_EVERY_S:
-            return
-        self._shown_at = time.monotonic()
-        at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
-        text = f"{count(progress.listed, 'recording')} so far{at}"
-        self._console.progress(text, {"listed": progress.listed, "left_out": progress.left_out})
+def _how_far(progress: DiscoveryProgress) -> str:
+    at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
+    return f"{count(progress.listed, 'recording')} so far{at}"
 
 
 # -- what is asked for ---------------------------------------------------------------------------

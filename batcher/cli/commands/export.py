@@ -15,10 +15,10 @@ from typing import Annotated, BinaryIO
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
@@ -32,8 +32,9 @@ from batcher.report.formatting import count
 from batcher.requirements import pip_install
 
 
-@command("export")
-def export(
+@command("export", options={**o.READING, "manifest_format": o.ManifestFormat, **o.COMMON})
+async def export(
+    call: Invocation,
     manifest: Annotated[
         str | None, typer.Argument(metavar="MANIFEST", help="Export this file's rows, in its order.")
     ] = None,
@@ -55,22 +56,7 @@ def export(
         bool,
         typer.Option("--excel", help="CSV that a spreadsheet opens without damage to ids and text."),
     ] = False,
-    vendor: o.Vendor = None,
-    type_: o.Type = None,
-    definition: o.Definition = None,
-    interval: o.Interval = None,
-    offset: o.Offset = None,
-    encoding: o.Encoding = None,
-    manifest_format: o.ManifestFormat = None,
-    sheet: o.Sheet = None,
-    trust_ids: o.TrustIds = None,
-    allow_resubmit: o.AllowResubmit = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Write the results, one row for each submission, or for each row of a manifest.
 
     With a manifest, give the same --vendor, --definition and so on as when it was loaded: they are part
@@ -80,15 +66,7 @@ def export(
 
     Example:  batcher export archive.csv --vendor Huawei --interval 5 -o out.csv
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        settings = settings_of(given)
-        return await export_results(settings, manifest, output, console, format_=format_, excel=excel)
-
-    end_async(console, work)
+    return await export_results(call.settings, manifest, output, call.console, format_=format_, excel=excel)
 
 
 PAGE = 500
@@ -130,17 +108,17 @@ async def export_results(
     """Write all results, page by page; a signal ends it with nothing left behind."""
     to = destination_of(format_, output, excel=excel)
     how = how_to_read(settings)
-    with Interruptible() as interruptible:
+    with Signals() as signals:
         try:
             async with await open_for_reading(ledger_path(settings.ledger)) as ledger:
                 if manifest is None:
-                    said = await _export_ledger(ledger, to, interruptible)
+                    said = await _export_ledger(ledger, to, signals)
                 else:
-                    said = await _export_manifest(ledger, manifest, how, to, interruptible, console.warn)
+                    said = await _export_manifest(ledger, manifest, how, to, signals, console.warn)
         except asyncio.CancelledError:
-            if interruptible.code is None:
+            if signals.code is None:
                 raise
-            return interruptible.code
+            return signals.code
     if output is not None:
         console.say(f"{output}: {said}")
     return 0
@@ -186,10 +164,10 @@ def _check_binary(chosen: ExportFormat, output: Path | None) -> None:
         ) from exc
 
 
-async def _export_ledger(ledger: LedgerReader, to: Destination, interruptible: Interruptible) -> str:
+async def _export_ledger(ledger: LedgerReader, to: Destination, signals: Signals) -> str:
     followed = bool(await ledger.tallies_of_tasks())
     own = header(await ledger.own_columns(), followed=followed)
-    return await _write(_all(ledger, own, followed), columns_of(followed=followed), own, to, interruptible)
+    return await _write(_all(ledger, own, followed), columns_of(followed=followed), own, to, signals)
 
 
 async def _export_manifest(
@@ -197,7 +175,7 @@ async def _export_manifest(
     source: str,
     how: ReadOptions,
     to: Destination,
-    interruptible: Interruptible,
+    signals: Signals,
     warn: Callable[[str], None],
 ) -> str:
     async with join_results.opened(source, how) as manifest:
@@ -206,7 +184,7 @@ async def _export_manifest(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(manifest.columns, followed=followed)
         pages = _of_manifest(ledger, manifest, own, followed)
-        return await _write(pages, columns_of(followed=followed), own, to, interruptible)
+        return await _write(pages, columns_of(followed=followed), own, to, signals)
 
 
 async def _all(ledger: LedgerReader, own: dict[str, str], followed: bool) -> AsyncIterator[list[ExportRow]]:
@@ -238,7 +216,7 @@ async def _write(
     ours: Sequence[str],
     own: dict[str, str],
     to: Destination,
-    interruptible: Interruptible,
+    signals: Signals,
 ) -> str:
     """Write everything; returns what is to be said of it."""
     columns = [encoded(name).decode() for name in (*ours, *own.values())]
@@ -247,7 +225,7 @@ async def _write(
         async for page in pages:
             table.write(page)
             written += len(page)
-        with interruptible.at_once():
+        with signals.immediate():
             table.close()
     shortened = getattr(table, "shortened", 0)
     said = f"{written:,} rows"

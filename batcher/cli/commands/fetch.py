@@ -16,18 +16,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from batcher._version import __version__
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.picture_index import IndexChanges, update_index
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import PLAIN_EVERY_S, REFRESH_S, drawn_bar
+from batcher.cli.terminal.progress import View, shown
+from batcher.cli.terminal.views import fetch_view
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
@@ -38,16 +39,39 @@ from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
-from batcher.report.formatting import PLACES, at_least_a_second, count, duration, sentence, size
+from batcher.report.formatting import PLACES, at_least_a_second, count, sentence, size
 from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher, FetchFigures
 
 
-@command("fetch")
-def fetch(
-    output: Annotated[
+OPTIONS: Final = {
+    "concurrency": Annotated[
+        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
+    ],
+    "timeout": Annotated[
+        str | None,
+        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
+    ],
+    "limit": Annotated[int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")],
+    "max_bytes": Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
+            metavar="SIZE",
+        ),
+    ],
+    "progress": o.Progress,
+    **o.COMMON,
+}
+
+
+@command("fetch", options=OPTIONS)
+async def fetch(
+    call: Invocation,
+    folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures.")
     ],
     recording: Annotated[
@@ -61,32 +85,8 @@ def fetch(
         bool,
         typer.Option("--check-all", help="Look at every file that was fetched before, not at some a day."),
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(help="Take up this many pictures, then end.", metavar="N")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Pictures under way at once at most. (default: 8)", metavar="N")
-    ] = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
-    ] = None,
-    max_bytes: Annotated[
-        str | None,
-        typer.Option(
-            "--max-bytes",
-            help="A picture larger than this is refused: 500K, 20M. (default: 20M)",
-            metavar="SIZE",
-        ),
-    ] = None,
-    progress: o.Progress = None,
     json: o.Json = False,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Fetch the pictures of finished tasks into a folder, one folder in it for each recording.
 
     Takes what `batcher track` has found, from public http and https addresses alone, and needs no
@@ -101,16 +101,10 @@ def fetch(
 
     Example:  batcher fetch -o pictures
     """
-    given = {name: value for name, value in locals().items() if name != "output"}  # a folder, not a file
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+    from batcher.model.submission import FileId
 
-    async def work() -> int:
-        from batcher.model.submission import FileId
-
-        wanted = FetchRequest(output, tuple(map(FileId, recording or ())), again, check_all)
-        return await fetch_pictures(settings_of(given), wanted, console, as_json=json)
-
-    end_async(console, work)
+    wanted = FetchRequest(folder, tuple(map(FileId, recording or ())), again, check_all)
+    return await fetch_pictures(call.settings, wanted, call.console, as_json=json)
 
 
 CONCURRENCY = 8
@@ -196,7 +190,7 @@ async def _fetch(
     given_up: list[Fetched] = []
     changes = IndexChanges()
     began = time.monotonic()
-    with Interruptible() as signals:
+    with Signals() as signals:
         addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(settings.endpoint).hostname or ""))
         async with PictureSource(
             addresses,
@@ -279,113 +273,15 @@ async def _watched(
     fetcher: Fetcher, ledger: PictureLedger, settings: Settings, wanted: FetchRequest, console: Console
 ) -> AsyncIterator[None]:
     """Show how far a fetch is while the block goes on."""
-    if settings.progress == "none" or console.volume == 0:
-        yield
-        return
-    total = await ledger.count_unfetched(wanted.recordings)
+    total, began = await ledger.count_unfetched(wanted.recordings), time.monotonic()
     if settings.limit is not None:
         total = min(total, settings.limit)
-    on_terminal = settings.progress == "auto" and console.is_terminal
-    bar = _PictureBar() if on_terminal else None
-    began = time.monotonic()
 
-    def show() -> None:
-        progress = Progress(fetcher.figures, total, time.monotonic() - began)
-        if bar is not None:
-            bar.show(progress)
-        else:
-            console.progress(progress.text, progress.known)
+    async def look() -> View:
+        return fetch_view(fetcher.figures, total, time.monotonic() - began)
 
-    task = asyncio.create_task(_repeat(show, REFRESH_S if on_terminal else PLAIN_EVERY_S), name="display")
-    try:
+    async with shown(console, settings.progress, look):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if bar is not None:
-            bar.take_away()
-
-
-async def _repeat(show: Callable[[], None], every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        with contextlib.suppress(OSError, ValueError):
-            show()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a fetch is at one moment."""
-
-    figures: FetchFigures
-    expected: int
-    """Pictures that nobody had fetched when it began; lost ones come on top."""
-    seconds: float
-
-    @property
-    def total(self) -> int:
-        """Pictures that it will take up, as far as is known."""
-        return max(self.expected, self.figures.ended)
-
-    @property
-    def per_s(self) -> float:
-        """Pictures a second, all in all."""
-        return self.figures.ended / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At this speed; None while it is not known."""
-        return (self.total - self.figures.ended) / self.per_s if self.per_s else None
-
-    @property
-    def text(self) -> str:
-        """In one line."""
-        left_s = self.seconds_left
-        parts = [f"{self.figures.ended:,} of {count(self.total, 'picture')}", size(self.figures.n_bytes)]
-        parts += _states(self.figures.by_state)
-        parts += [f"{self.per_s:.1f}/s"] + ([f"{duration(left_s)} left"] if left_s else [])
-        return ", ".join(parts)
-
-    @property
-    def known(self) -> dict[str, object]:
-        """For programs."""
-        return {
-            "total": self.total,
-            "ended": self.figures.ended,
-            **{state.value: self.figures.by_state[state] for state in PictureState},
-            "bytes": self.figures.n_bytes,
-            "now_per_s": round(self.per_s, 2),
-            "seconds_left": None if self.seconds_left is None else round(self.seconds_left),
-        }
-
-
-class _PictureBar:
-    """A bar on a terminal, and where the pictures stand."""
-
-    def __init__(self) -> None:
-        from rich.console import Console as RichConsole
-        from rich.live import Live
-
-        from batcher.cli.terminal.stderr_writer import Drawing, of_stderr
-
-        self._outlet = of_stderr()
-        drawn_on = RichConsole(file=Drawing(self._outlet)) if self._outlet else RichConsole(stderr=True)  # type: ignore[arg-type] # a file of text
-        self._live = Live(console=drawn_on, auto_refresh=False, transient=True)
-        self._live.start()
-
-    def show(self, progress: Progress) -> None:
-        """Draw how far it is."""
-        from rich.console import Group
-        from rich.text import Text
-
-        if self._outlet and self._outlet.behind:  # the terminal stands still
-            return
-        bar = drawn_bar(progress.figures.ended, progress.total)
-        self._live.update(Group(bar, Text(progress.text)), refresh=True)
-
-    def take_away(self) -> None:
-        """The last time."""
-        self._live.stop()
 
 
 def _states(by_state: Mapping[PictureState, int]) -> list[str]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated
 
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import app, end, end_async, settings_of
+from batcher.cli.command import Invocation, app, command, help_text
 from batcher.cli.commands import COMMANDS
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.help_style import Command, Group
+from batcher.cli.terminal.help_style import Group
+from batcher.cli.terminal.progress import ProgressLines
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.ledger import (
@@ -41,21 +40,6 @@ from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
 
-
-class Program(NamedTuple):
-    """What the program does for its commands."""
-
-    settings: Callable[[dict[str, Any]], Settings]
-    """The settings, out of the arguments a command was called with."""
-    end: Callable[[Console, Callable[[], int]], None]
-    """Does the work, and ends with its exit code."""
-    end_async: Callable[[Console, Callable[[], Coroutine[Any, Any, int]]], None]
-    """Does the work in an event loop, and ends with its exit code."""
-
-
-_Function = TypeVar("_Function", bound=Callable[..., None])
-
-
 HELP = """Look after a ledger that has grown long: what is in it, whether it is whole, copies, room.
 
 Exit codes: 0; 2 usage or settings; 5 a run holds the ledger; 6 the ledger cannot be used, or is not whole.
@@ -64,220 +48,124 @@ Example:  batcher ledger info
 """
 
 
-def ledger_commands(program: Program) -> typer.Typer:
-    """The group of commands."""
-    group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=_paragraphs(HELP))
-
-    def command(function: _Function) -> _Function:
-        return group.command(cls=Command, help=_paragraphs(function.__doc__ or ""))(function)
-
-    _readers(program, command)
-    _writers(program, command)
-    return group
+group = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=help_text(HELP))
 
 
-_Command = Callable[[Callable[..., None]], Callable[..., None]]
+@command("info", group=group)
+def ledger_info(
+    call: Invocation,
+    json: o.Json = False,
+) -> int:
+    """Say what the ledger's file is made of: schema, size and rows by table, free room.
+
+    Works while a run is going on. Reads the whole file once.
+
+    Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
+
+    Example:  batcher ledger info --json
+    """
+    return say_info(call.settings, call.console, as_json=json)
 
 
-def _readers(program: Program, command: _Command) -> None:
-    """Those that work while a run is going on."""
+@command("verify", group=group, options=o.LOCKED)
+async def ledger_verify(
+    call: Invocation,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Count wrong tallies anew; takes the ledger's lock."),
+    ] = False,
+) -> int:
+    """Look whether the ledger is whole: the file, references, tallies, and states against attempts.
 
-    @command
-    def info(
-        json: o.Json = False,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Say what the ledger's file is made of: schema, size and rows by table, free room.
+    Works while a run is going on, and changes nothing. Each finding is a line on stdout. With --repair,
+    tallies that are wrong are counted anew, and nothing else is changed; findings are what is left.
 
-        Works while a run is going on. Reads the whole file once.
+    Exit codes: 0 whole; 2 settings; 5 a run holds the ledger (--repair); 6 something is wrong, or there
+    is no ledger.
 
-        Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
-
-        Example:  batcher ledger info --json
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        def work() -> int:
-
-            return say_info(program.settings(given), console, as_json=json)
-
-        program.end(console, work)
-
-    @command
-    def verify(
-        repair: Annotated[
-            bool,
-            typer.Option("--repair", help="Count wrong tallies anew; takes the ledger's lock."),
-        ] = False,
-        wait_lock: o.WaitLock = None,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Look whether the ledger is whole: the file, references, tallies, and states against attempts.
-
-        Works while a run is going on, and changes nothing. Each finding is a line on stdout. With --repair,
-        tallies that are wrong are counted anew, and nothing else is changed; findings are what is left.
-
-        Exit codes: 0 whole; 2 settings; 5 a run holds the ledger (--repair); 6 something is wrong, or there
-        is no ledger.
-
-        Example:  batcher ledger verify
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        def verified() -> int:
-
-            return say_verified(program.settings(given), console)
-
-        async def repaired() -> int:
-
-            return await say_repaired(program.settings(given), console)
-
-        if repair:
-            program.end_async(console, repaired)
-        else:
-            program.end(console, verified)
-
-    @command
-    def backup(
-        file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make.")],
-        force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Copy the ledger as it is at this moment.
-
-        Works while a run is going on and does not hold it up. The copy is looked through before it takes its
-        name, and is a ledger like any other.
-
-        Exit codes: 0; 2 settings, or FILE cannot be made; 6 there is no ledger, or it cannot be read.
-
-        Example:  batcher ledger backup monday.db
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        def work() -> int:
-
-            return make_backup(program.settings(given), file, console, force=force)
-
-        program.end(console, work)
+    Example:  batcher ledger verify
+    """
+    if repair:
+        return await say_repaired(call.settings, call.console)
+    return say_verified(call.settings, call.console)
 
 
-def _writers(program: Program, command: _Command) -> None:
-    """Those that hold the ledger's lock."""
+@command("backup", group=group)
+def ledger_backup(
+    call: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+) -> int:
+    """Copy the ledger as it is at this moment.
 
-    @command
-    def restore(
-        backup: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to put in its place.")],
-        wait_lock: o.WaitLock = None,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Put a backup in the ledger's place.
+    Works while a run is going on and does not hold it up. The copy is looked through before it takes its
+    name, and is a ledger like any other.
 
-        FILE is copied and verified first, and stays as it is. The ledger that was there, with its log, is
-        kept beside it under a name with the time. Copying a backup over a ledger by hand damages it: the old
-        log beside it is applied to the new file.
+    Exit codes: 0; 2 settings, or FILE cannot be made; 6 there is no ledger, or it cannot be read.
 
-        Exit codes: 0; 2 settings, or FILE is the ledger itself; 5 a run, track or fetch holds the ledger;
-        6 FILE is missing, not whole or from a newer version, or the ledger's folder cannot be written.
-
-        Example:  batcher ledger restore monday.db
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        async def work() -> int:
-
-            return await restore_backup(program.settings(given), backup, console)
-
-        program.end_async(console, work)
-
-    @command
-    def prune(
-        older_than: Annotated[
-            str,
-            typer.Option("--older-than", metavar="DAYS", help="Attempts begun so many days ago: 90 or 90d."),
-        ],
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Say what would go; change nothing.")
-        ] = False,
-        wait_lock: o.WaitLock = None,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Let go of old attempts that nobody has to look at any more.
-
-        What stays of each submission that has ended is what tells how it ended: the answer that counts, its
-        task id, its first and its last request, the last lost answer. Exports do not change, and nothing is
-        sent again for it. Loads, runs and invalid rows stay, since what is new is known by them.
-
-        Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used.
-
-        Example:  batcher ledger prune --older-than 90d --dry-run
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        async def work() -> int:
-
-            return await say_pruned(program.settings(given), older_than, console, dry_run=dry_run)
-
-        program.end_async(console, work)
-
-    @command
-    def vacuum(
-        wait_lock: o.WaitLock = None,
-        ledger: o.Ledger = None,
-        config: o.Config = None,
-        verbose: o.Verbose = False,
-        quiet: o.Quiet = False,
-        log_format: o.LogFormat = None,
-    ) -> None:
-        """Give the room that is free inside the file back to the disk.
-
-        Needs twice the ledger's size on its disk for a while, and says so before it begins.
-
-        Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used, or there is no room.
-
-        Example:  batcher ledger vacuum
-        """
-        given = dict(locals())
-        console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-        async def work() -> int:
-
-            return await say_vacuumed(program.settings(given), console)
-
-        program.end_async(console, work)
+    Example:  batcher ledger backup monday.db
+    """
+    return make_backup(call.settings, file, call.console, force=force)
 
 
-def _paragraphs(text: str) -> str:
-    """A docstring as help: wrapped to the terminal's width."""
-    return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in cleandoc(text).split("\n\n"))
+# -- commands that hold the ledger's lock ----------------------------------------------------------------
 
 
-TELL_EVERY_S = 5.0
-"""How often work that takes long says how far it is."""
+@command("restore", group=group, options=o.LOCKED)
+async def ledger_restore(
+    call: Invocation,
+    backup: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to put in its place.")],
+) -> int:
+    """Put a backup in the ledger's place.
+
+    FILE is copied and verified first, and stays as it is. The ledger that was there, with its log, is
+    kept beside it under a name with the time. Copying a backup over a ledger by hand damages it: the old
+    log beside it is applied to the new file.
+
+    Exit codes: 0; 2 settings, or FILE is the ledger itself; 5 a run, track or fetch holds the ledger;
+    6 FILE is missing, not whole or from a newer version, or the ledger's folder cannot be written.
+
+    Example:  batcher ledger restore monday.db
+    """
+    return await restore_backup(call.settings, backup, call.console)
+
+
+@command("prune", group=group, options=o.LOCKED)
+async def ledger_prune(
+    call: Invocation,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="DAYS", help="Attempts begun so many days ago: 90 or 90d."),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
+) -> int:
+    """Let go of old attempts that nobody has to look at any more.
+
+    What stays of each submission that has ended is what tells how it ended: the answer that counts, its
+    task id, its first and its last request, the last lost answer. Exports do not change, and nothing is
+    sent again for it. Loads, runs and invalid rows stay, since what is new is known by them.
+
+    Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used.
+
+    Example:  batcher ledger prune --older-than 90d --dry-run
+    """
+    return await say_pruned(call.settings, older_than, call.console, dry_run=dry_run)
+
+
+@command("vacuum", group=group, options=o.LOCKED)
+async def ledger_vacuum(
+    call: Invocation,
+) -> int:
+    """Give the room that is free inside the file back to the disk.
+
+    Needs twice the ledger's size on its disk for a while, and says so before it begins.
+
+    Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used, or there is no room.
+
+    Example:  batcher ledger vacuum
+    """
+    return await say_vacuumed(call.settings, call.console)
+
 
 _DAMAGED = 6
 """The exit code of a ledger that is not whole."""
@@ -337,8 +225,8 @@ def _is_of_tallies(finding: str) -> bool:
 
 
 def _still_looking(console: Console) -> Callable[[str, float], None]:
-    said = NowAndThen(console)
-    return lambda what, _: said(lambda: f"still looking at {what}")
+    lines = ProgressLines(console)
+    return lambda what, _: lines.show(lambda: f"still looking at {what}")
 
 
 def _print_findings(path: Path, console: Console) -> list[str]:
@@ -352,11 +240,11 @@ def _print_findings(path: Path, console: Console) -> list[str]:
 def make_backup(settings: Settings, target: Path, console: Console, *, force: bool) -> int:
     """Copy the ledger as it is now."""
     path = ledger_path(settings.ledger)
-    said = NowAndThen(console)
+    lines = ProgressLines(console)
     copied = back_up(
         path,
         target,
-        lambda done, pages: said(lambda: f"{done * 100 // max(pages, 1)} % copied"),
+        lambda done, pages: lines.show(lambda: f"{done * 100 // max(pages, 1)} % copied"),
         replace=force,
     )
     console.say(f"{target}: {size(copied)}, looked through and whole; a ledger like any other: -l {target}")
@@ -366,11 +254,11 @@ def make_backup(settings: Settings, target: Path, console: Console, *, force: bo
 async def restore_backup(settings: Settings, backup: Path, console: Console) -> int:
     """Put a backup in the ledger's place, while nothing else works on it."""
     path, backup = ledger_path(settings.ledger), ledger_path(str(backup))
-    said = NowAndThen(console)
+    lines = ProgressLines(console)
     with ExitStack() as held:
         for purpose in Purpose:
             held.enter_context(await lock_for("ledger restore", path, settings, console, purpose))
-        done = restore(path, backup, lambda text: said(lambda: text), now=datetime.now(UTC))
+        done = restore(path, backup, lambda text: lines.show(lambda: text), now=datetime.now(UTC))
     console.say(f"{path}: restored from {backup}, {size(done.bytes)}, verified and whole")
     if done.kept:
         console.warn(
@@ -413,19 +301,6 @@ async def say_vacuumed(settings: Settings, console: Console) -> int:
         done = vacuum(path)
     console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")
     return 0
-
-
-class NowAndThen:
-    """Says a line when the last one was some seconds ago."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last = time.monotonic()
-
-    def __call__(self, text: Callable[[], str]) -> None:
-        if time.monotonic() - self._last >= TELL_EVERY_S:
-            self._last = time.monotonic()
-            self._console.say(text())
 
 
 def _days(text: str) -> timedelta:
@@ -475,8 +350,4 @@ def _time(ms: int | None) -> str:
     return "" if ms is None else moment(datetime.fromtimestamp(ms / 1000, UTC))
 
 
-app.add_typer(
-    ledger_commands(Program(settings_of, end, end_async)),
-    name="ledger",
-    rich_help_panel=COMMANDS["ledger"].panel,
-)
+app.add_typer(group, name="ledger", rich_help_panel=COMMANDS["ledger"].panel)

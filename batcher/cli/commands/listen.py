@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -25,8 +25,9 @@ from batcher.callbacks.http_server import serve
 from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.callbacks.receiver import Receiver
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.read_options import how_to_read
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of, callback_secret_of, has_account
@@ -44,59 +45,56 @@ from batcher.track.claimed_tasks import poll_claimed
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
-
-@command("listen")
-def listen(
-    listen_port: Annotated[
+OPTIONS: Final = {
+    "listen_port": Annotated[
         int | None, typer.Option("--port", metavar="N", help="0 takes a free one. (default: 8080)")
-    ] = None,
-    listen_host: Annotated[
+    ],
+    "listen_host": Annotated[
         str | None,
         typer.Option(
             "--host", metavar="ADDRESS", help="Which of this machine's addresses. (default: 127.0.0.1)"
         ),
-    ] = None,
-    listen_path: Annotated[
+    ],
+    "listen_path": Annotated[
         str | None,
         typer.Option("--path", metavar="PATH", help="Take callbacks at this path alone. (default: any)"),
-    ] = None,
-    listen_cert: Annotated[
+    ],
+    "listen_cert": Annotated[
         Path | None,
         typer.Option("--cert", metavar="FILE", help="Speak TLS with this certificate and its chain, as PEM."),
-    ] = None,
-    listen_key: Annotated[
+    ],
+    "listen_key": Annotated[
         Path | None,
         typer.Option("--key", metavar="FILE", help="The certificate's key. (default: in the same file)"),
-    ] = None,
-    listen_max_body: Annotated[
+    ],
+    "listen_max_body": Annotated[
         str | None,
         typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 512KiB)"),
-    ] = None,
-    listen_max_age: Annotated[
+    ],
+    "listen_max_age": Annotated[
         str | None,
         typer.Option(
             "--max-age",
             metavar="DURATION",
             help="Refuse a callback whose time is further from ours. (default: 10m)",
         ),
-    ] = None,
-    submit_new: Annotated[
+    ],
+    "submit_new": Annotated[
         bool | None,
         typer.Option(
             "--submit-new",
             help="Make each recording that a callback tells of a new submission, for the next run.",
         ),
-    ] = None,
-    type_: o.Type = None,
-    definition: o.Definition = None,
-    interval: o.Interval = None,
-    offset: o.Offset = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+    ],
+    **o.DEFAULTS,
+    **o.COMMON,
+}
+
+
+@command("listen", options=OPTIONS)
+async def listen(
+    call: Invocation,
+) -> int:
     """Receive the service's callbacks, and confirm what they say.
 
     A `snapshot` callback makes its task due for a poll at once; one that names the recording of a
@@ -114,14 +112,7 @@ def listen(
 
     Example:  batcher listen --submit-new --definition 10 --offset 1
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await listen_to_callbacks(settings_of(given), console)
-
-    end_async(console, work)
+    return await listen_to_callbacks(call.settings, call.console)
 
 
 WARN_EVERY_S = 60.0
@@ -168,7 +159,10 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
         receiver = Receiver(
             ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.callback_taken
         )
-        stopped = _stopped(tls)
+        stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        stack.enter_context(
+            Signals(partial(_stop, stopped), hang_up=None if tls is None else partial(_read_again, tls))
+        )
         confirming = asyncio.create_task(confirmation.run(), name="confirmation")
         stack.push_async_callback(_end, confirming)
         url = await _received(receiver, settings, tls, stack, said)
@@ -347,22 +341,9 @@ class _Said:
 # -- ending --------------------------------------------------------------------------------------------
 
 
-def _stopped(tls: _Certificate | None) -> asyncio.Future[int]:
-    """Done with the exit code once a signal to end has come."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[int] = loop.create_future()
-
-    def stop(number: int) -> None:
-        if not stopped.done():
-            stopped.set_result(128 + number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, int(number))
-    if tls is None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    else:
-        loop.add_signal_handler(signal.SIGHUP, _read_again, tls)
-    return stopped
+def _stop(stopped: asyncio.Future[int], code: int) -> None:
+    if not stopped.done():
+        stopped.set_result(code)
 
 
 def _read_again(tls: _Certificate) -> None:

@@ -14,14 +14,12 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, OnClosing
-from batcher.cli.command import announcer_of, begin_quickly, command, end_async, settings_of
+from batcher.cli.announcer import Closing
+from batcher.cli.command import Invocation, command
 from batcher.cli.ledger_lock import lock_for
 from batcher.cli.read_options import how_to_read
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.config.settings import Settings
-from batcher.errors import Interrupted
 from batcher.flowcontrol.deadline import Deadline
 from batcher.ledger import RunLedger, ledger_path, open_for_writing
 from batcher.manifest.read_options import ReadOptions
@@ -36,28 +34,13 @@ from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import CutOff, Preparation, Prepared, refuse_resubmissions
 
 
-@command("load")
-def load(
+@command("load", options={**o.READING, **o.LOCKED}, throughput=True)
+async def load(
+    call: Invocation,
     manifests: Annotated[
         list[str], typer.Argument(metavar="MANIFEST", help="Files, URLs, quoted patterns, or - for stdin.")
     ],
-    vendor: o.Vendor = None,
-    type_: o.Type = None,
-    definition: o.Definition = None,
-    interval: o.Interval = None,
-    offset: o.Offset = None,
-    encoding: o.Encoding = None,
-    manifest_format: o.Format = None,
-    sheet: o.Sheet = None,
-    trust_ids: o.TrustIds = None,
-    allow_resubmit: o.AllowResubmit = None,
-    wait_lock: o.WaitLock = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Load manifests into the ledger; send nothing.
 
     Reads and checks every row and keeps what is new. Needs no credentials. `batcher run` sends it later.
@@ -67,27 +50,17 @@ def load(
 
     Example:  batcher load archive.csv --vendor Tencent --definition 10 --offset 1
     """
-    given = dict(locals())
-    begin_quickly()
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        settings = settings_of(given)
-        return await load_manifests(settings, manifests, console, on_closing=announcer.record)
-
-    announcer = announcer_of("load", given, console)
-    end_async(console, work, announcer=announcer)
+    call.announce()
+    return await load_manifests(call, manifests)
 
 
 HANDOVER_S = 0.0002
 """After so long a thread lets another one that waits run."""
 
 
-async def load_manifests(
-    settings: Settings, manifests: Sequence[str], console: Console, *, on_closing: OnClosing | None = None
-) -> int:
-    """Load only, and say what came in; ``heed`` is told in one line."""
+async def load_manifests(call: Invocation, manifests: Sequence[str]) -> int:
+    """Load only, and report what was loaded."""
+    settings, console = call.settings, call.console
     how, path = how_to_read(settings), ledger_path(settings.ledger)
     prepared, _ = await prepare_manifests(manifests, how, console)
     lock = await lock_for("load", path, settings, console)
@@ -111,8 +84,7 @@ async def load_manifests(
         for row in await ledger.invalid_rows(after_id=newest, limit=FIRST_INVALID_ROWS):
             console.problem(*invalid_line(row, console.width).split("\n"))
         left = figures(await ledger.tallies()).open
-        if on_closing is not None:
-            on_closing(_closing(loaded, new, left))
+        call.closed(_closing(loaded, new, left))
         console.say(
             f"{count(left, 'submission')} to send: batcher run{ledger_option(settings.ledger)}"
             if left
@@ -127,16 +99,9 @@ async def _load_unless_stopped(ledger: RunLedger, prepared: Sequence[Prepared], 
     Raises:
         Interrupted: a signal came; what was read by then is kept, and the loads are unfinished.
     """
-    with Interruptible() as signals:
-        try:
-            await load_alone(ledger, prepared, console.on_event)
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            raise Interrupted(
-                f"{ledger.path}: stopped while loading; what was read is kept, and the same load goes on",
-                signals.code,
-            ) from None
+    stopped = f"{ledger.path}: stopped while loading; what was read is kept, and the same load goes on"
+    with Signals() as signals, signals.interrupting(stopped):
+        await load_alone(ledger, prepared, console.on_event)
 
 
 def _closing(loaded: Sequence[LoadRecord], new_invalid: int, left: int) -> Closing:
@@ -168,15 +133,10 @@ async def prepare_manifests(
     preparation, cut_off = Preparation(manifests, how), None
     coming = asyncio.ensure_future(in_thread(preparation.all))
     over = asyncio.ensure_future((window or Deadline()).over())
-    with Interruptible() as signals:
+    stopped = "stopped while the manifests were read; nothing has begun"
+    with Signals() as signals, signals.interrupting(stopped):
         try:
             await asyncio.wait((coming, over), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            raise Interrupted(
-                "stopped while the manifests were read; nothing has begun", signals.code
-            ) from None
         finally:
             over.cancel()
     if coming.done():

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batcher._version import __version__
-from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.codes import DOES_IN_CHINESE
 from batcher.cli.output_file import opened
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
 
 
 @command("report")
-def report(
+async def report(
+    call: Invocation,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -58,12 +58,7 @@ def report(
     recordings: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Recordings whose pictures are shown.")
     ] = 48,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Draw everything that the ledger knows on one page, to be looked at in a browser.
 
     One file that needs no network: figures, the run over time, how long answers took, the codes with
@@ -75,16 +70,9 @@ def report(
 
     Example:  batcher report -o report.html --pictures pictures
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await write_report(
-            settings_of(given), output, console, language=lang, pictures=pictures, recordings=recordings
-        )
-
-    end_async(console, work)
+    return await write_report(
+        call.settings, output, call.console, language=lang, pictures=pictures, recordings=recordings
+    )
 
 
 RUNS_DRAWN = 14
@@ -123,18 +111,18 @@ async def write_report(
         raise SettingsError(
             f"--pictures {pictures}: there is no such folder; give the one that `batcher fetch -o` filled"
         )
-    with Interruptible() as interruptible:
+    with Signals() as signals:
         try:
             async with await Survey.open(ledger_path(settings.ledger)) as survey:
                 contents = await _gather(survey, settings, output, pictures, recordings)
-            with opened(output) as file, interruptible.at_once():
+            with opened(output) as file, signals.immediate():
                 from batcher.report.html.render import pages
 
                 written = sum(file.write(piece) for piece in pages(contents, language_))
         except asyncio.CancelledError:
-            if interruptible.code is None:
+            if signals.code is None:
                 raise
-            return interruptible.code
+            return signals.code
     if output is not None:
         console.say(f"{output}: {size(written)}, to be opened in a browser")
     return 0

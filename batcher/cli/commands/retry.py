@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import announcer_of, command, end_async, settings_of
-from batcher.cli.terminal.console import Console
+from batcher.cli.command import Invocation, command
 
 
-@command("retry")
-def retry(
+@command("retry", options=o.LOCKED)
+async def retry(
+    call: Invocation,
     state: Annotated[
         list[str] | None,
         typer.Option(metavar="STATE", help="failed, rejected or in_doubt; repeat for more."),
@@ -20,13 +20,7 @@ def retry(
     code: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Only those with this last code; repeat for more.")
     ] = None,
-    wait_lock: o.WaitLock = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Put failed and rejected submissions back in the queue, with a fresh budget of tries.
 
     Sends nothing: the next `batcher run` does. Those in doubt are put back only when named, with
@@ -36,15 +30,7 @@ def retry(
 
     Example:  batcher retry --code 1000
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+    from batcher.cli.commands.run import put_back
 
-    async def work() -> int:
-        from batcher.cli.commands.run import put_back
-
-        return await put_back(
-            settings_of(given), state or [], code or [], console, on_closing=announcer.record
-        )
-
-    announcer = announcer_of("retry", given, console)
-    end_async(console, work, announcer=announcer)
+    call.announce()
+    return await put_back(call, state or [], code or [])

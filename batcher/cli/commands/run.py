@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -14,29 +12,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, OnClosing, closing_of
-from batcher.cli.command import announcer_of, begin_quickly, command, end_async, fast_loop, settings_of
+from batcher.cli.announcer import Closing, closing_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.load import prepare_manifests, tune_process
 from batcher.cli.ledger_lock import check_creation, lock_for, place_of_run
 from batcher.cli.metrics_server import measured, recorded_if_not_begun
 from batcher.cli.read_options import how_to_read
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import watch
+from batcher.cli.terminal.progress import View, shown
+from batcher.cli.terminal.views import run_view
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
 from batcher.errors import LedgerMissing, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger import check_file, is_missing, ledger_path, open_for_writing
+from batcher.ledger import LedgerReader, check_file, is_missing, ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
+from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
-from batcher.submit.governor import MaxFailures
 from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
-from batcher.submit.runner import Runner, RunSettings
+from batcher.submit.runner import Runner
+from batcher.submit.settings import MaxFailures, RunSettings
 from batcher.zego.client import Account
 
 if TYPE_CHECKING:
@@ -44,44 +45,36 @@ if TYPE_CHECKING:
     from batcher.track.tracker import Tracker
 
 
-@command("run")
-def run(
+@command(
+    "run",
+    options={
+        **o.READING,
+        "rate": o.Rate,
+        "concurrency": o.Concurrency,
+        "timeout": o.Timeout,
+        "in_doubt": o.InDoubt,
+        "limit": o.Limit,
+        "max_duration": o.MaxDuration,
+        "until": o.Until,
+        "max_failures": o.MaxFailures,
+        "dry_run": o.DryRun,
+        "track": o.Track,
+        "track_timeout": o.TrackTimeout,
+        "give_up": o.GiveUp,
+        "progress": o.Progress,
+        "metrics_port": o.MetricsPort,
+        "metrics_host": o.MetricsHost,
+        "metrics_file": o.MetricsFile,
+        "new_ledger": o.NewLedger,
+        **o.LOCKED,
+    },
+    throughput=True,
+)
+async def run(
+    call: Invocation,
     manifests: o.Manifests = None,
-    vendor: o.Vendor = None,
-    type_: o.Type = None,
-    definition: o.Definition = None,
-    interval: o.Interval = None,
-    offset: o.Offset = None,
-    encoding: o.Encoding = None,
-    manifest_format: o.Format = None,
-    sheet: o.Sheet = None,
-    trust_ids: o.TrustIds = None,
-    allow_resubmit: o.AllowResubmit = None,
-    rate: o.Rate = None,
-    concurrency: o.Concurrency = None,
-    timeout: o.Timeout = None,
-    in_doubt: o.InDoubt = None,
-    limit: o.Limit = None,
-    max_duration: o.MaxDuration = None,
-    until: o.Until = None,
-    max_failures: o.MaxFailures = None,
-    dry_run: o.DryRun = False,
-    track: o.Track = None,
-    track_timeout: o.TrackTimeout = None,
-    give_up: o.GiveUp = None,
-    progress: o.Progress = None,
-    metrics_port: o.MetricsPort = None,
-    metrics_host: o.MetricsHost = None,
-    metrics_file: o.MetricsFile = None,
     json: o.Json = False,
-    wait_lock: o.WaitLock = None,
-    ledger: o.Ledger = None,
-    new_ledger: o.NewLedger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Load manifests and submit everything that is open.
 
     Takes from the manifests what the ledger does not have yet, and sends one request for each submission
@@ -105,33 +98,17 @@ def run(
 
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
     """
-    given = dict(locals())
-    begin_quickly()
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
+    if call.given["dry_run"]:
+        from batcher.cli.commands.run_dry import forecast
 
-    async def work() -> int:
-        settings = settings_of(given)
-        if dry_run:
-            from batcher.cli.commands.run_dry import forecast
-
-            return await forecast(settings, manifests or [], console, as_json=json)
-
-        on_closing = announcer.record if announcer else None
-        return await run_manifests(settings, manifests or [], console, as_json=json, on_closing=on_closing)
-
-    announcer = None if dry_run else announcer_of("run", given, console)
-    end_async(console, work, fast_loop(), announcer)
+        return await forecast(call.settings, manifests or [], call.console, as_json=json)
+    call.announce()
+    return await run_manifests(call, manifests or [], as_json=json)
 
 
-async def run_manifests(
-    settings: Settings,
-    manifests: Sequence[str],
-    console: Console,
-    *,
-    as_json: bool,
-    on_closing: OnClosing | None = None,
-) -> int:
-    """Load and submit, show how it goes, and close with a summary, which ``heed`` is given, too."""
+async def run_manifests(call: Invocation, manifests: Sequence[str], *, as_json: bool) -> int:
+    """Load and submit, show the progress, and close with a summary."""
+    settings, console = call.settings, call.console
     async with recorded_if_not_begun(settings):
         app_id, secret = account_of(settings)
         console.redaction.learn(secret)
@@ -165,42 +142,35 @@ async def run_manifests(
         ) as run,
         _followed(settings, service.account, path, console, window, measures.polled) as tasks,
     ):
-        measures.follow(lambda: run.runner.pace)
-        for warning in run.warnings:
-            console.warn(warning)
-        _listen_to_signals(run.runner, console, tasks.tracker if tasks else None)
-        tune_process()
-        async with watch(run.runner, ledger, console, settings.progress):
-            ending = await run.runner.run()
-        summing_up = await tasks.ended(ending) if tasks else None
-        for lost in unrecorded(ending):  # at once: the ledger that could not take it may not be read either
-            console.problem(f"batcher: not recorded: {lost}")
-        summary = replace(await run.summary(ending), row_options=_row_options(settings))
-        if tasks and summing_up:
-            from batcher.cli.commands.track import with_tasks
+        with Signals(_stopping(run.runner, console, tasks.tracker if tasks else None)):
+            measures.follow(lambda: run.runner.pace)
+            for warning in run.warnings:
+                console.warn(warning)
+            tune_process()
+            async with shown(console, settings.progress, _looking(run.runner, ledger)):
+                ending = await run.runner.run()
+            summing_up = await tasks.ended(ending) if tasks else None
+            for lost in unrecorded(ending):  # now: this ledger may not be readable either
+                console.problem(f"batcher: not recorded: {lost}")
+            summary = replace(await run.summary(ending), row_options=_row_options(settings))
+            if tasks and summing_up:
+                from batcher.cli.commands.track import with_tasks
 
-            summary = with_tasks(summary, summing_up)
-            if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
-                await tasks.mark_reported()
-        measures.ended(summary.exit_code)
-        text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
-        if on_closing is not None:
-            on_closing(closing_of(summary))
-        console.finished(text, summary_json(summary), summary.exit_code)
-        if as_json:
-            console.data(json.dumps(summary_json(summary), ensure_ascii=False))
+                summary = with_tasks(summary, summing_up)
+                if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
+                    await tasks.mark_reported()
+            measures.ended(summary.exit_code)
+            text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
+            call.closed(closing_of(summary))
+            console.finished(text, summary_json(summary), summary.exit_code)
+            if as_json:
+                console.data(json.dumps(summary_json(summary), ensure_ascii=False))
     return summary.exit_code
 
 
-async def put_back(
-    settings: Settings,
-    states: Sequence[str],
-    codes: Sequence[int],
-    console: Console,
-    *,
-    on_closing: OnClosing | None = None,
-) -> int:
-    """Put settled submissions back in the queue; ``heed`` is told how many."""
+async def put_back(call: Invocation, states: Sequence[str], codes: Sequence[int]) -> int:
+    """Put settled submissions back in the queue."""
+    settings, console = call.settings, call.console
     allowed = {State.FAILED.value, State.REJECTED.value, State.IN_DOUBT.value}
     if wrong := [state for state in states if state.replace("-", "_") not in allowed]:
         raise SettingsError(f"--state {wrong[0]}: give failed, rejected or in_doubt")
@@ -210,13 +180,26 @@ async def put_back(
     lock = await lock_for("retry", path, settings, console)
     async with await open_for_writing(path, lock) as ledger:
         moved = await ledger.retry(chosen, codes)
-    if on_closing is not None:
-        on_closing(Closing(f"{count(moved, 'submission')} back in the queue"))
+    call.closed(Closing(f"{count(moved, 'submission')} back in the queue"))
     console.say(
         f"{count(moved, 'submission')} back in the queue"
         + (f": batcher run{ledger_option(settings.ledger)}" if moved else "")
     )
     return int(ExitCode.DONE)
+
+
+def _looking(runner: Runner, ledger: LedgerReader) -> Callable[[], Awaitable[View]]:
+    """Make the view of a run at one moment."""
+    ended_before: int | None = None
+
+    async def look() -> View:
+        nonlocal ended_before
+        now, pace = figures(await ledger.tallies()), runner.pace
+        if ended_before is None:
+            ended_before = max(now.ended - pace.sent, 0)
+        return run_view(now, pace, ended_before)
+
+    return look
 
 
 def _waiting_within(window: Deadline, settings: Settings) -> Settings:
@@ -272,26 +255,22 @@ def _run_settings(settings: Settings) -> RunSettings:
     )
 
 
-def _listen_to_signals(runner: Runner, console: Console, tracker: Tracker | None) -> None:
-    """The first signal drains, the second ends at once; losing the terminal stops nothing."""
-    loop = asyncio.get_running_loop()
-
+def _stopping(runner: Runner, console: Console, tracker: Tracker | None) -> Callable[[int], None]:
+    """What a signal does: the first drains the run, the second ends it immediately."""
     signals = 0
 
-    def stop(code: ExitCode) -> None:
+    def stop(code: int) -> None:
         nonlocal signals
         signals += 1
         if signals == 1:
             console.say("Stopping: waiting for what is on the wire. Once more to end at once.")
         elif signals == 2:
             console.say("Ending at once: what is on the wire stays in doubt.")
-        runner.stop(code)
+        runner.stop(ExitCode(code))
         if tracker is not None:
-            tracker.stop(code, "stopped by " + code.name)
+            tracker.stop(ExitCode(code), "stopped by " + ExitCode(code).name)
 
-    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return stop
 
 
 def _row_options(settings: Settings) -> str:

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
-from batcher.cli.command import command, end_async
+from batcher.cli.command import Invocation, command
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import check_target
@@ -42,200 +42,183 @@ from batcher.sandbox import (
 _RECORDINGS, _TASKS, _CALLBACKS = "What SearchMedia finds", "What becomes of tasks", "Callbacks"
 
 
-_Ending = Callable[[Console, Callable[[], Coroutine[Any, Any, int]]], None]
+@command("sandbox", options={})
+async def sandbox(
+    call: Invocation,
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535, metavar="N")] = 8420,
+    rate: Annotated[
+        float, typer.Option(help="Calls per second of each Action; 0 for no limit.", metavar="N")
+    ] = 20,
+    counting: Annotated[
+        str, typer.Option(help="How a second is counted: sliding, aligned or bucket.", metavar="HOW")
+    ] = "sliding",
+    count_refused: Annotated[
+        bool, typer.Option("--count-refused", help="Refused calls count towards the limit too.")
+    ] = False,
+    jitter: Annotated[float, typer.Option(help="Mean delay of arrivals, in milliseconds.", metavar="MS")] = 0,
+    latency: Annotated[float, typer.Option(help="Delay of answers, in milliseconds.", metavar="MS")] = 0,
+    shape: Annotated[
+        str, typer.Option(help="The vendor's part of an answer: object or list.", metavar="SHAPE")
+    ] = "object",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=SHARE",
+            help="Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, "
+            "hang-before, http:NNN, http-after:NNN, html, long-header, cut, cut-json, empty, no-code, "
+            "no-task-id, code:N, slow:MS. They meet MediaThumbnails; SearchMedia/KIND and "
+            "DescribeMediaTask/KIND meet those. callback/KIND spoils callbacks: lost, doubled, forged, "
+            "replayed, late, wrong-task, invented.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes faults, file ids and task ids repeatable.", metavar="N")
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Keep every request here, one JSON object a line.", metavar="FILE"),
+    ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_RECORDINGS,
+            help="The files of this folder, of which tasks take real snapshots; "
+            f"needs {pip_install(*MEDIA)}.",
+        ),
+    ] = None,
+    recordings: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=_RECORDINGS, help="So many, made up by rule.")
+    ] = 0,
+    days: Annotated[
+        float,
+        typer.Option(
+            metavar="N", rich_help_panel=_RECORDINGS, help="Made-up ones were created in the last N days."
+        ),
+    ] = 30,
+    crowd: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=_RECORDINGS, help="So many of them in one and the same second."
+        ),
+    ] = 0,
+    arriving: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=_RECORDINGS, help="So many new ones after each SearchMedia."
+        ),
+    ] = 0,
+    pages: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            rich_help_panel=_RECORDINGS,
+            help="Tencent's first page: zero, one, or one-lenient (page 0 is page 1).",
+        ),
+    ] = "zero",
+    walk_end: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            rich_help_panel=_RECORDINGS,
+            help="How Huawei's and Ws' pages end: empty-marker, same-marker or empty-page.",
+        ),
+    ] = "empty-marker",
+    task_time: Annotated[
+        float,
+        typer.Option(metavar="S", rich_help_panel=_TASKS, help="Seconds until a task ends; 0 at once."),
+    ] = 0,
+    task_fail: Annotated[
+        float, typer.Option(metavar="SHARE", rich_help_panel=_TASKS, help="Share of tasks that fail.")
+    ] = 0,
+    task_endless: Annotated[
+        float, typer.Option(metavar="SHARE", rich_help_panel=_TASKS, help="Share that never end.")
+    ] = 0,
+    task_forgotten: Annotated[
+        float,
+        typer.Option(metavar="SHARE", rich_help_panel=_TASKS, help="Share that the service knows no more."),
+    ] = 0,
+    sample_interval: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            rich_help_panel=_TASKS,
+            help="Seconds between the pictures of Tencent's SampleSnapshot.",
+        ),
+    ] = 10,
+    callback_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=_CALLBACKS,
+            help="Post there, on this machine, when a task has ended.",
+        ),
+    ] = None,
+    callback_body: Annotated[
+        str,
+        typer.Option(metavar="FORM", rich_help_panel=_CALLBACKS, help="json, urlencoded or form."),
+    ] = "json",
+    callback_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_CALLBACKS,
+            help="Multiplies the pauses of 2, 4, 8, 16 and 32 s before a callback comes again.",
+        ),
+    ] = 1,
+) -> int:
+    """Serve the documented API on this machine, to rehearse without an account.
 
-_Registering = Callable[[Callable[..., None]], Callable[..., None]]
+    It checks signatures, parameters and the rate as the documentation says, and answers with task ids of
+    both vendors' kinds. Some file ids mean something: Tencent ids that begin with 404404404 do not exist
+    (41003), 100010001 are wrong (1000), 400400400 are at the other vendor (4), 503503503 are busy twice,
+    504504504 lose their first answer, 408408408 are slow; for Huawei, folders named missing, wrong-id,
+    wrong-vendor, busy, lost-answer and slow do the same. Tasks for 501501501 and unreadable fail, for
+    600600600 and endless they never end, for 410410410 and forgotten the service knows them no more.
 
+    SearchMedia finds what --media or --recordings say. DescribeMediaTask knows every task that was
+    accepted; the pictures it names can be fetched from here. Callbacks are signed with the secret in
+    BATCHER_CALLBACK_SECRET, else with one that is printed.
 
-def sandbox_command(register: _Registering, end_async: _Ending) -> None:
-    """Add the command to those of the program."""
+    It prints the variables to set and runs until stopped. GET /_sandbox/summary, /_sandbox/log and
+    /_sandbox/callbacks say what it has seen and sent; POST
+    /_sandbox/callback?event=record&vendor=Tencent&file_id=N sends a record (or compose) callback.
 
-    @register
-    def sandbox(
-        port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535, metavar="N")] = 8420,
-        rate: Annotated[
-            float, typer.Option(help="Calls per second of each Action; 0 for no limit.", metavar="N")
-        ] = 20,
-        counting: Annotated[
-            str, typer.Option(help="How a second is counted: sliding, aligned or bucket.", metavar="HOW")
-        ] = "sliding",
-        count_refused: Annotated[
-            bool, typer.Option("--count-refused", help="Refused calls count towards the limit too.")
-        ] = False,
-        jitter: Annotated[
-            float, typer.Option(help="Mean delay of arrivals, in milliseconds.", metavar="MS")
-        ] = 0,
-        latency: Annotated[float, typer.Option(help="Delay of answers, in milliseconds.", metavar="MS")] = 0,
-        shape: Annotated[
-            str, typer.Option(help="The vendor's part of an answer: object or list.", metavar="SHAPE")
-        ] = "object",
-        fault: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="KIND=SHARE",
-                help="Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, "
-                "hang-before, http:NNN, http-after:NNN, html, long-header, cut, cut-json, empty, no-code, "
-                "no-task-id, code:N, slow:MS. They meet MediaThumbnails; SearchMedia/KIND and "
-                "DescribeMediaTask/KIND meet those. callback/KIND spoils callbacks: lost, doubled, forged, "
-                "replayed, late, wrong-task, invented.",
-            ),
-        ] = None,
-        seed: Annotated[
-            int | None, typer.Option(help="Makes faults, file ids and task ids repeatable.", metavar="N")
-        ] = None,
-        log: Annotated[
-            Path | None,
-            typer.Option(help="Keep every request here, one JSON object a line.", metavar="FILE"),
-        ] = None,
-        media: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="DIR",
-                rich_help_panel=_RECORDINGS,
-                help="The files of this folder, of which tasks take real snapshots; "
-                f"needs {pip_install(*MEDIA)}.",
-            ),
-        ] = None,
-        recordings: Annotated[
-            int, typer.Option(metavar="N", rich_help_panel=_RECORDINGS, help="So many, made up by rule.")
-        ] = 0,
-        days: Annotated[
-            float,
-            typer.Option(
-                metavar="N", rich_help_panel=_RECORDINGS, help="Made-up ones were created in the last N days."
-            ),
-        ] = 30,
-        crowd: Annotated[
-            int,
-            typer.Option(
-                metavar="N", rich_help_panel=_RECORDINGS, help="So many of them in one and the same second."
-            ),
-        ] = 0,
-        arriving: Annotated[
-            int,
-            typer.Option(
-                metavar="N", rich_help_panel=_RECORDINGS, help="So many new ones after each SearchMedia."
-            ),
-        ] = 0,
-        pages: Annotated[
-            str,
-            typer.Option(
-                metavar="HOW",
-                rich_help_panel=_RECORDINGS,
-                help="Tencent's first page: zero, one, or one-lenient (page 0 is page 1).",
-            ),
-        ] = "zero",
-        walk_end: Annotated[
-            str,
-            typer.Option(
-                metavar="HOW",
-                rich_help_panel=_RECORDINGS,
-                help="How Huawei's and Ws' pages end: empty-marker, same-marker or empty-page.",
-            ),
-        ] = "empty-marker",
-        task_time: Annotated[
-            float,
-            typer.Option(metavar="S", rich_help_panel=_TASKS, help="Seconds until a task ends; 0 at once."),
-        ] = 0,
-        task_fail: Annotated[
-            float, typer.Option(metavar="SHARE", rich_help_panel=_TASKS, help="Share of tasks that fail.")
-        ] = 0,
-        task_endless: Annotated[
-            float, typer.Option(metavar="SHARE", rich_help_panel=_TASKS, help="Share that never end.")
-        ] = 0,
-        task_forgotten: Annotated[
-            float,
-            typer.Option(
-                metavar="SHARE", rich_help_panel=_TASKS, help="Share that the service knows no more."
-            ),
-        ] = 0,
-        sample_interval: Annotated[
-            float,
-            typer.Option(
-                metavar="S",
-                rich_help_panel=_TASKS,
-                help="Seconds between the pictures of Tencent's SampleSnapshot.",
-            ),
-        ] = 10,
-        callback_url: Annotated[
-            str | None,
-            typer.Option(
-                metavar="URL",
-                rich_help_panel=_CALLBACKS,
-                help="Post there, on this machine, when a task has ended.",
-            ),
-        ] = None,
-        callback_body: Annotated[
-            str,
-            typer.Option(metavar="FORM", rich_help_panel=_CALLBACKS, help="json, urlencoded or form."),
-        ] = "json",
-        callback_scale: Annotated[
-            float,
-            typer.Option(
-                metavar="N",
-                rich_help_panel=_CALLBACKS,
-                help="Multiplies the pauses of 2, 4, 8, 16 and 32 s before a callback comes again.",
-            ),
-        ] = 1,
-    ) -> None:
-        """Serve the documented API on this machine, to rehearse without an account.
+    Exit codes: 0; 2 usage.
 
-        It checks signatures, parameters and the rate as the documentation says, and answers with task ids of
-        both vendors' kinds. Some file ids mean something: Tencent ids that begin with 404404404 do not exist
-        (41003), 100010001 are wrong (1000), 400400400 are at the other vendor (4), 503503503 are busy twice,
-        504504504 lose their first answer, 408408408 are slow; for Huawei, folders named missing, wrong-id,
-        wrong-vendor, busy, lost-answer and slow do the same. Tasks for 501501501 and unreadable fail, for
-        600600600 and endless they never end, for 410410410 and forgotten the service knows them no more.
+    Example:  batcher sandbox --fault drop-after=0.03 --fault code:1000=0.02
 
-        SearchMedia finds what --media or --recordings say. DescribeMediaTask knows every task that was
-        accepted; the pictures it names can be fetched from here. Callbacks are signed with the secret in
-        BATCHER_CALLBACK_SECRET, else with one that is printed.
+    Example:  batcher sandbox --recordings 200000 --task-time 60
 
-        It prints the variables to set and runs until stopped. GET /_sandbox/summary, /_sandbox/log and
-        /_sandbox/callbacks say what it has seen and sent; POST
-        /_sandbox/callback?event=record&vendor=Tencent&file_id=N sends a record (or compose) callback.
-
-        Exit codes: 0; 2 usage.
-
-        Example:  batcher sandbox --fault drop-after=0.03 --fault code:1000=0.02
-
-        Example:  batcher sandbox --recordings 200000 --task-time 60
-
-        Example:  batcher sandbox --media ./videos
-        """
-        console = Console()
-
-        async def work() -> int:
-
-            wanted = SandboxRequest(
-                rate=rate,
-                counting=counting,
-                count_refused=count_refused,
-                jitter=jitter,
-                latency=latency,
-                shape=shape,
-                fault=fault or [],
-                seed=seed,
-                log=log,
-                media=media,
-                recordings=recordings,
-                days=days,
-                crowd=crowd,
-                arriving=arriving,
-                pages=pages,
-                walk_end=walk_end,
-                task_time=task_time,
-                task_fail=task_fail,
-                task_endless=task_endless,
-                task_forgotten=task_forgotten,
-                sample_interval=sample_interval,
-                callback_url=callback_url,
-                callback_body=callback_body,
-                callback_scale=callback_scale,
-            )
-            return await serve_sandbox(console, sandbox_settings(wanted), port=port)
-
-        end_async(console, work)
+    Example:  batcher sandbox --media ./videos
+    """
+    wanted = SandboxRequest(
+        rate=rate,
+        counting=counting,
+        count_refused=count_refused,
+        jitter=jitter,
+        latency=latency,
+        shape=shape,
+        fault=fault or [],
+        seed=seed,
+        log=log,
+        media=media,
+        recordings=recordings,
+        days=days,
+        crowd=crowd,
+        arriving=arriving,
+        pages=pages,
+        walk_end=walk_end,
+        task_time=task_time,
+        task_fail=task_fail,
+        task_endless=task_endless,
+        task_forgotten=task_forgotten,
+        sample_interval=sample_interval,
+        callback_url=callback_url,
+        callback_body=callback_body,
+        callback_scale=callback_scale,
+    )
+    return await serve_sandbox(call.console, sandbox_settings(wanted), port=port)
 
 
 KEPT_ENTRIES = 100_000
@@ -357,23 +340,22 @@ async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: in
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
-        async with sandbox.serve(port=port) as url:
-            console.say(
-                f"Serving (seed {sandbox.settings.seed}); what it has seen: {url}_sandbox/summary",
-                "Set these where batcher runs, and give it a ledger of its own:",
-            )
-            for name, value in (
-                ("ENDPOINT", url),
-                ("APP_ID", str(sandbox.settings.app_id)),
-                ("SERVER_SECRET", sandbox.settings.server_secret),
-                ("LEDGER", "rehearsal.db"),
-                *_callback_variable(settings),
-            ):
-                print(f"export BATCHER_{name}={value}", flush=True)  # noqa: T201 - to be sourced
-            await stopped.wait()
+        with Signals(lambda _: stopped.set()):
+            async with sandbox.serve(port=port) as url:
+                console.say(
+                    f"Serving (seed {sandbox.settings.seed}); what it has seen: {url}_sandbox/summary",
+                    "Set these where batcher runs, and give it a ledger of its own:",
+                )
+                for name, value in (
+                    ("ENDPOINT", url),
+                    ("APP_ID", str(sandbox.settings.app_id)),
+                    ("SERVER_SECRET", sandbox.settings.server_secret),
+                    ("LEDGER", "rehearsal.db"),
+                    *_callback_variable(settings),
+                ):
+                    print(f"export BATCHER_{name}={value}", flush=True)  # noqa: T201 - to be sourced
+                await stopped.wait()
     except OSError as exc:
         raise BatcherError(f"--port {port}: cannot be served: {exc.strerror}") from exc
     return 0
@@ -383,6 +365,3 @@ def _callback_variable(settings: SandboxSettings) -> Sequence[tuple[str, str]]:
     """The secret of callbacks, if it is the published one; another is known where it came from."""
     secret = settings.callbacks.secret
     return [("CALLBACK_SECRET", secret)] if secret == SANDBOX_CALLBACK_SECRET else []
-
-
-sandbox_command(command("sandbox"), end_async)

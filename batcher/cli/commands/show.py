@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.status import _out, _out_wrapped
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import fitted
@@ -24,28 +23,17 @@ from batcher.zego.codes import meaning
 
 
 @command("show")
-def show(
+async def show(
+    call: Invocation,
     file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="A recording.")],
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Say everything known of one recording: what was asked, every attempt, codes and RequestIds.
 
     Exit codes: 0; 2 settings, or no such recording; 6 there is no ledger, or it cannot be read.
 
     Example:  batcher show 1397757897438985123
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await show_recording(settings_of(given), file_id, console)
-
-    end_async(console, work)
+    return await show_recording(call.settings, file_id, call.console)
 
 
 async def show_recording(settings: Settings, file_id: str, console: Console) -> int:

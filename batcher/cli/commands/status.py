@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.ledger import ledger_path, open_for_reading
@@ -21,14 +21,10 @@ from batcher.zego.codes import meaning
 
 
 @command("status")
-def status(
+async def status(
+    call: Invocation,
     json: o.Json = False,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Say how many submissions stand where, what came back, and how long the rest will take.
 
     Works while a run is going on.
@@ -37,14 +33,7 @@ def status(
 
     Example:  batcher status --json
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await say_status(settings_of(given), console, as_json=json)
-
-    end_async(console, work)
+    return await say_status(call.settings, call.console, as_json=json)
 
 
 LAST_LOADS = 10

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing, OnClosing
-from batcher.cli.command import announcer_of, command, end_async, fast_loop, settings_of
+from batcher.cli.announcer import Closing
+from batcher.cli.command import Invocation, command
 from batcher.cli.commands.load import tune_process
 from batcher.cli.ledger_lock import lock_for
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import tasks_now, watch_tasks
+from batcher.cli.terminal.progress import View, shown
+from batcher.cli.terminal.views import tasks_view
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
@@ -39,10 +40,11 @@ from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, l
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
+from batcher.model.submission import State
 from batcher.model.task import TaskReport, TaskState
-from batcher.report.counts import task_figures
+from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count, one_line, sentence, wrapped
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import RunSummary, ledger_option
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
     TrackingSummary,
@@ -50,48 +52,47 @@ from batcher.report.tracking_summary import (
     tracking_json,
     tracking_lines,
 )
-from batcher.submit.runner import Ending
+from batcher.submit.ending import Ending
 from batcher.track.settings import Tracked, TrackSettings
 from batcher.track.tracker import Tracker
 from batcher.zego.client import Account, ZegoClient
 
+OPTIONS: Final = {
+    "follow": Annotated[
+        bool | None,
+        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+    ],
+    "rate": Annotated[
+        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
+    ],
+    "concurrency": Annotated[
+        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+    ],
+    "timeout": Annotated[
+        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
+    ],
+    "give_up": o.GiveUp,
+    "max_duration": Annotated[
+        str | None,
+        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+    ],
+    "until": Annotated[
+        str | None,
+        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
+    ],
+    "progress": o.Progress,
+    **o.LOCKED,
+}
 
-@command("track")
-def track(
+
+@command("track", options=OPTIONS, throughput=True)
+async def track(
+    call: Invocation,
     again: Annotated[
         bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
     ] = False,
-    follow: Annotated[
-        bool | None,
-        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
-    ] = None,
-    give_up: o.GiveUp = None,
-    max_duration: Annotated[
-        str | None,
-        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
-    ] = None,
-    progress: o.Progress = None,
     json: o.Json = False,
-    wait_lock: o.WaitLock = None,
-    ledger: o.Ledger = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Ask what has become of the tasks, until all have ended.
 
     Each is asked about 2 s after it was submitted and then ever less often, each wait half as long again as
@@ -106,29 +107,19 @@ def track(
 
     Example:  batcher track --max-duration 30m
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        return await track_tasks(
-            settings_of(given), console, again=again, as_json=json, on_closing=announcer.record
-        )
-
-    announcer = announcer_of("track", given, console)
-    end_async(console, work, fast_loop(), announcer)
+    call.announce()
+    return await track_tasks(call, again=again, as_json=json)
 
 
-async def track_tasks(
-    settings: Settings, console: Console, *, again: bool, as_json: bool, on_closing: OnClosing | None = None
-) -> int:
-    """Follow all tasks until they have ended, and close with a summary, which ``heed`` is given, too.
+async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
+    """Follow all tasks until they have ended, and close with a summary.
 
     Raises:
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerBusy: somebody follows its tasks already.
         LedgerError: the ledger cannot be used.
     """
+    settings, console = call.settings, call.console
     app_id, secret = account_of(settings)
     console.redaction.learn(secret)
     path = ledger_path(settings.ledger)
@@ -143,16 +134,15 @@ async def track_tasks(
                 console.say(f"{count(asked_again, 'unknown task')} asked about again.")
             chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
             tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, on_event=console.on_event)
-            _listen_to_signals(tracker, console)
             tune_process()
-            async with watch_tasks(tracker, ledger, console, settings.progress):
-                tracked = await tracker.run()
+            with Signals(_stopping(tracker, console)):
+                async with shown(console, settings.progress, _looking(tracker, ledger)):
+                    tracked = await tracker.run()
             summary = await summed_up(ledger, tracked)
             if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
                 await ledger.mark_reported()
     _say(summary, settings, console, app_id, as_json=as_json)
-    if on_closing is not None:
-        on_closing(closing_of_tasks(summary))
+    call.closed(closing_of_tasks(summary))
     return summary.exit_code
 
 
@@ -174,7 +164,7 @@ class Following:
         if ending.exit in (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
             self.tracker.stop(ending.exit, ending.reason)
         self.tracker.sending_ended()
-        async with watch_tasks(self.tracker, self._ledger, self._console, self._how):
+        async with shown(self._console, self._how, _looking(self.tracker, self._ledger)):
             tracked = await self._task
         return await summed_up(self._ledger, tracked)
 
@@ -224,7 +214,7 @@ async def followed(
             await asyncio.wait([task])
 
 
-def with_tasks(summary: Summary, tasks: TrackingSummary) -> Summary:
+def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
     """The summary of a run that has followed tasks, too."""
     ran = ExitCode(summary.exit_code)
     code = heaviest([ran, ExitCode(tasks.exit_code)])
@@ -301,6 +291,21 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
     return replace(summary, exit_code=int(ExitCode.DONE), reason="all tasks have ended")
 
 
+async def tasks_now(ledger: LedgerReader) -> TaskFigures:
+    """How many tasks stand in each state."""
+    submitted = figures(await ledger.tallies()).by_state[State.SUBMITTED]
+    return task_figures(await ledger.tallies_of_tasks(), submitted)
+
+
+def _looking(tracker: Tracker, ledger: LedgerReader) -> Callable[[], Awaitable[View]]:
+    """Make the view of the tasks at one moment."""
+
+    async def look() -> View:
+        return tasks_view(await tasks_now(ledger), tracker.pace)
+
+    return look
+
+
 def _why_left(tracked: Tracked, left: int) -> str:
     why = "all tasks that were followed have ended" if tracked.exit is ExitCode.DONE else tracked.reason
     why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
@@ -353,14 +358,11 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])
 
 
-def _listen_to_signals(tracker: Tracker, console: Console) -> None:
-    """The first signal ends the polls, the second at once; losing the terminal stops nothing."""
-    loop = asyncio.get_running_loop()
+def _stopping(tracker: Tracker, console: Console) -> Callable[[int], None]:
+    """What a signal does: the first ends the polls, the second does so immediately."""
 
-    def stop(code: ExitCode) -> None:
+    def stop(code: int) -> None:
         console.say("Stopping: what is under way is asked again the next time.")
-        tracker.stop(code, "stopped by " + code.name)
+        tracker.stop(ExitCode(code), "stopped by " + ExitCode(code).name)
 
-    loop.add_signal_handler(signal.SIGINT, stop, ExitCode.SIGINT)
-    loop.add_signal_handler(signal.SIGTERM, stop, ExitCode.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return stop

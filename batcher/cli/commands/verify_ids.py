@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, Final, NamedTuple
 
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import command, end_async, settings_of
+from batcher.cli.command import Invocation, command
 from batcher.cli.output_file import opened, waiting_room
 from batcher.cli.read_options import how_to_read
 from batcher.cli.service_queries import asking, moment_of
-from batcher.cli.signals import Interruptible
+from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.discover.id_check import IdCheck, IdChecker, IdFinding, RoundingCandidates
@@ -37,9 +37,20 @@ from batcher.report.export.text_tables import encoded
 from batcher.report.formatting import count
 from batcher.zego.search_media import LOOKED_UP
 
+OPTIONS: Final = {
+    "vendor": o.Vendor,
+    "encoding": o.Encoding,
+    "manifest_format": o.Format,
+    "sheet": o.Sheet,
+    "rate": o.Rate,
+    "timeout": o.Timeout,
+    **o.WITHOUT_LEDGER,
+}
 
-@command("verify-ids")
-def verify_ids(
+
+@command("verify-ids", options=OPTIONS)
+async def verify_ids(
+    call: Invocation,
     manifest: Annotated[
         str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin; as `run` reads it.")
     ],
@@ -69,17 +80,7 @@ def verify_ids(
             "--output", "-o", metavar="FILE", help="Write here, whole or not at all. (default: stdout)"
         ),
     ] = None,
-    vendor: o.Vendor = None,
-    encoding: o.Encoding = None,
-    manifest_format: o.Format = None,
-    sheet: o.Sheet = None,
-    rate: o.Rate = None,
-    timeout: o.Timeout = None,
-    config: o.Config = None,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
-    log_format: o.LogFormat = None,
-) -> None:
+) -> int:
     """Ask the vendor about the Tencent ids of a manifest, before money is spent on them.
 
     Writes one line of CSV for each row with something wrong: missing (no recording has the id), audio_only,
@@ -92,15 +93,8 @@ def verify_ids(
 
     Example:  batcher verify-ids archive.csv --since 30d -o wrong.csv
     """
-    given = dict(locals())
-    console = Console(verbose=verbose, quiet=quiet, log_format=log_format)
-
-    async def work() -> int:
-
-        sought = SearchedTimes(tuple(known or ()), since, newest, prefix)
-        return await look_up_ids(settings_of(given), manifest, sought, output, console)
-
-    end_async(console, work)
+    sought = SearchedTimes(tuple(known or ()), since, newest, prefix)
+    return await look_up_ids(call.settings, manifest, sought, output, call.console)
 
 
 PAGE_ROWS = 2_000
@@ -155,7 +149,7 @@ async def look_up_ids(
     times = _times(known, now)
     how = _how(settings)
     counted = IdCounts()
-    with Interruptible() as interruptible:
+    with Signals() as signals:
         try:
             async with AsyncExitStack() as stack:
                 opened_manifest = await stack.enter_async_context(join_results.opened(manifest, how))
@@ -170,12 +164,12 @@ async def look_up_ids(
                     originals = _Suggesting(known, times, pages, how, console)
                     faults = originals.suggested(faults, stack.enter_context(waiting_room(output)), counted)
                 async for some in faults:
-                    with interruptible.at_once():
+                    with signals.immediate():
                         _write(file, some)
         except asyncio.CancelledError:
-            if interruptible.code is None:
+            if signals.code is None:
                 raise
-            return interruptible.code
+            return signals.code
     console.say(_finished(output, counted))
     if counted.by_finding[IdFinding.MISSING] > counted.suggested and not known.any:
         console.say("Ids that a spreadsheet has rounded can be found again: --since 30d, or --known FILE")

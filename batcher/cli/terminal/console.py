@@ -28,9 +28,11 @@ from batcher.model.events import (
     Halted,
     NotSubmitted,
     OutageBegan,
+    Progress,
     Rejected,
     RunStarted,
     SendingPaused,
+    Submitted,
 )
 from batcher.report.formatting import one_line
 from batcher.telemetry.redaction import Redaction
@@ -95,6 +97,10 @@ class Console:
 
     def on_event(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
+        if isinstance(
+            notice, Progress | Submitted
+        ):  # for programs that draw; here the display and -v do that
+            return
         if not self.for_programs:
             if isinstance(notice, DefectMet):
                 self.detail(*notice.exception.rstrip().split("\n"))

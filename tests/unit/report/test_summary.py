@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from batcher.errors import RunError, RunHalted, RunIncomplete, RunTroubled
+from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Tally
 from batcher.model.submission import RunId, State
 from batcher.report.counts import figures, of_run, since
-from batcher.report.summary import InvalidRows, Summary, summary_json, summary_text
+from batcher.report.summary import InvalidRows, RunSummary, summary_json, summary_text
 from batcher.zego.codes import MEANINGS, UNKNOWN
 
 RUN = RunId(3)
@@ -38,9 +40,9 @@ REASON = (
 )
 
 
-def summary_of(tallies: list[Tally], **changes: object) -> Summary:
+def summary_of(tallies: list[Tally], **changes: object) -> RunSummary:
     """A summary of these tallies."""
-    made = Summary(
+    made = RunSummary(
         exit_code=1,
         reason="nothing is left to send, but there is something to look at",
         ledger="batcher.db",
@@ -210,3 +212,42 @@ def test_the_summary_for_programs_holds_the_same() -> None:
     outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
     told = summary_json(summary_of(TALLIES, outage=outage))["outage"]
     assert told == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "error"),
+    [
+        (ExitCode.TROUBLE, RunOutcome.TROUBLE, RunTroubled),
+        (ExitCode.USAGE, RunOutcome.UNUSABLE, RunError),
+        (ExitCode.HALTED, RunOutcome.HALTED, RunHalted),
+        (ExitCode.WORK_LEFT, RunOutcome.WORK_LEFT, RunIncomplete),
+        (ExitCode.LEDGER_BUSY, RunOutcome.LEDGER_BUSY, RunError),
+        (ExitCode.LEDGER, RunOutcome.LEDGER_FAILED, RunError),
+        (ExitCode.DEFECT, RunOutcome.DEFECT, RunError),
+        (ExitCode.SIGINT, RunOutcome.INTERRUPTED, RunIncomplete),
+        (ExitCode.SIGTERM, RunOutcome.TERMINATED, RunIncomplete),
+    ],
+)
+def test_summary_of_a_run_that_is_not_done_raises_for_its_outcome(
+    code: ExitCode, outcome: RunOutcome, error: type[RunError]
+) -> None:
+    """The error is of the kind that says what to do, and carries reason, outcome and exit code."""
+    summary = summary_of(TALLIES, exit_code=int(code), reason="why")
+    assert summary.outcome is outcome
+    with pytest.raises(RunError) as raised:
+        summary.raise_for_outcome()
+    assert type(raised.value) is error
+    assert (str(raised.value), raised.value.outcome, raised.value.exit_code) == ("why", outcome, code)
+
+
+def test_summary_of_a_run_that_is_done_raises_nothing() -> None:
+    """With ``allow_trouble``, neither does one that sent everything and met trouble."""
+    done = summary_of(TALLIES, exit_code=0)
+    done.raise_for_outcome()
+    assert done.outcome is RunOutcome.DONE
+    summary_of(TALLIES, exit_code=1).raise_for_outcome(allow_trouble=True)
+
+
+def test_every_exit_code_has_an_outcome_of_its_own() -> None:
+    """No two exit codes mean the same outcome."""
+    assert len({RunOutcome.of(code) for code in ExitCode}) == len(ExitCode) == len(RunOutcome)

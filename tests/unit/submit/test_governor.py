@@ -30,7 +30,8 @@ from batcher.model.submission import (
     Tries,
     Vendor,
 )
-from batcher.submit.governor import Governor, MaxFailures
+from batcher.submit.governor import Governor
+from batcher.submit.settings import MaxFailures
 
 CLAIM = Claim(
     SubmissionId(1), FileId("1"), Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, definition="10"), 1

@@ -18,9 +18,10 @@ from batcher.flowcontrol.retry_policy import DOUBT_SENDS, LARGEST_BACKOFF_S
 from batcher.model.events import ignore_event
 from batcher.model.outcome import Answer, HttpRefusal, Outcome, ReplyLost, Settlement
 from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State, TaskId
-from batcher.submit.governor import Governor, MaxFailures
+from batcher.submit.governor import Governor
 from batcher.submit.queue import SubmissionQueue
-from batcher.submit.worker import RunState, Worker
+from batcher.submit.settings import MaxFailures
+from batcher.submit.worker import PoolState, Worker
 from batcher.zego.client import Wire
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class Run:
             on_event=ignore_event,
             clock=now_s,
         )
-        standing = RunState()
+        standing = PoolState()
         self._workers = [
             Worker(
                 self.book,

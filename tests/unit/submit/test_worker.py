@@ -18,7 +18,7 @@ from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.queue import SubmissionQueue
-from batcher.submit.worker import OnSettled, RunState, Worker
+from batcher.submit.worker import OnSettled, PoolState, Worker
 from batcher.zego.client import Wire
 
 ACCEPTED = Answer(0, task_id=TaskId("t-1"))
@@ -133,7 +133,7 @@ async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, ob
         service,
         turns,
         claims,
-        RunState(),
+        PoolState(),
         observe,
         run_id=await ledger.start_run(2000.0, "test"),
         policy=InDoubtPolicy.HOLD,
@@ -173,7 +173,7 @@ async def test_submission_never_waits_behind_an_answer_that_hangs(tmp_path: Path
                     service,
                     turns,
                     claims,
-                    RunState(),
+                    PoolState(),
                     ignore,
                     run_id=run_id,
                     policy=InDoubtPolicy.HOLD,

@@ -1,11 +1,9 @@
-"""The library: a ledger opened by a program of your own, loaded, run and read.
+"""A ledger opened by a program: loaded, run and read.
 
-Between programs (a service, a task of a scheduler) and what the command line is made of, too. It prints
-nothing, reads no environment, listens to no signals, and changes nothing of the process that others share.
-One event loop may carry runs of several ledgers at once.
+One event loop may carry runs of several ledgers concurrently.
 
 What goes wrong before a run begins is raised, one of the tree of :mod:`batcher.errors`; how a run ended
-that has begun is in its :class:`Summary`, with the exit code of the command line.
+that has begun is in its :class:`RunSummary`, with the exit code of the command line.
 """
 
 from __future__ import annotations
@@ -20,17 +18,10 @@ from typing import TypeVar
 
 from batcher.config.endpoints import DEFAULT_ENDPOINT
 from batcher.errors import (
-    BatcherError,
-    BindingError,
     LedgerBusy,
     LedgerError,
-    LedgerMissing,
-    LedgerTooNew,
-    ManifestError,
-    NotALedger,
     SettingsError,
 )
-from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
@@ -42,54 +33,22 @@ from batcher.ledger import (
     open_for_writing,
     take_lock,
 )
-from batcher.manifest import Defaults, join_results
+from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Event, OnEvent, ignore_event
 from batcher.model.records import InvalidRowRecord, LoadRecord
-from batcher.model.submission import FileId, InDoubtPolicy, InvalidRow, State
+from batcher.model.submission import FileId, InvalidRow, State
 from batcher.report.counts import Counts, figures
-from batcher.report.export.results import Result, RowStatus, invalid_result, result_of, row_result
-from batcher.report.summary import Summary
-from batcher.submit.governor import MaxFailures
+from batcher.report.export.results import Result, invalid_result, result_of, row_result
+from batcher.report.summary import RunSummary
+from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import Prepared, prepare_all, refuse_resubmissions
-from batcher.submit.run_setup import ready_run, unrecorded, usable_service
-from batcher.submit.runner import Ending, Runner, RunSettings
+from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
+from batcher.submit.runner import Runner
+from batcher.submit.settings import RunSettings
 from batcher.zego.client import Account
-
-__all__ = [
-    "Account",
-    "BatcherError",
-    "BindingError",
-    "Counts",
-    "CurrentRate",
-    "Defaults",
-    "Event",
-    "ExitCode",
-    "InDoubtPolicy",
-    "InvalidRowRecord",
-    "Ledger",
-    "LedgerBusy",
-    "LedgerError",
-    "LedgerMissing",
-    "LedgerTooNew",
-    "LedgerView",
-    "LoadRecord",
-    "LoadResult",
-    "ManifestError",
-    "MaxFailures",
-    "NotALedger",
-    "ReadOptions",
-    "Result",
-    "RowStatus",
-    "RunSettings",
-    "SettingsError",
-    "State",
-    "Summary",
-    "open_ledger",
-    "read_ledger",
-]
 
 PAGE = 1_000
 """Results taken from the ledger at once."""
@@ -232,7 +191,7 @@ class Ledger(LedgerView):
         endpoint: str = DEFAULT_ENDPOINT,
         timeout_s: float = 30.0,
         on_event: OnEvent = ignore_event,
-    ) -> Summary:
+    ) -> RunSummary:
         """Submit everything open, and what manifests bring, as far as the settings let it go.
 
         When the task that awaits this is cancelled, the run is drained: nothing more is sent, what is on the
@@ -261,7 +220,7 @@ class Ledger(LedgerView):
             LedgerError: the ledger cannot be used, or not be read any more after the run.
         """
         settings, how = settings or RunSettings(), how or ReadOptions()
-        service = usable_service(account, endpoint, timeout_s, settings)
+        service = ServiceAccess(account, endpoint, timeout_s)
         listener = _Listener(on_event)
         key = LimitKey.of(account.app_id, Action.SUBMIT, service.endpoint)
         sender = Sender.of(self.path, "a program that uses the library", settings.rate_per_s)

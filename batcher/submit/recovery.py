@@ -1,0 +1,31 @@
+"""Recovery: what a killed run has left is settled before the next run begins. Called by the runner."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batcher.flowcontrol.retry_policy import Jitter, decide
+from batcher.ledger import RunLedger
+from batcher.model.outcome import ReplyLost, Settlement
+from batcher.model.submission import InDoubtPolicy, RunId
+
+
+async def recover(ledger: RunLedger, run_id: RunId, policy: InDoubtPolicy, jitter: Jitter) -> None:
+    """Settle attempts that began and were never settled: they are in doubt.
+
+    Under ``hold``, submissions that wait to be sent again for an earlier doubt leave the queue, too.
+
+    Args:
+        ledger: opened for writing, and held by no other run.
+        run_id: the run that begins.
+        policy: whether submissions in doubt are sent again.
+        jitter: draws backoffs.
+    """
+    if policy is InDoubtPolicy.HOLD:
+        await ledger.hold_doubtful(run_id)
+    lost = ReplyLost("its run ended before an answer was recorded")
+    settlements = [
+        Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=jitter))
+        for claim in await ledger.sending()
+    ]
+    await asyncio.gather(*(ledger.settle(settlement, run_id) for settlement in settlements))
