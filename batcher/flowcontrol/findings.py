@@ -12,7 +12,7 @@ from enum import Enum
 
 from batcher.flowcontrol.rate_policy import TOO_OFTEN
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
 
@@ -97,3 +97,18 @@ def outcome_text(outcome: object) -> str:
         quoted = f" {outcome.message}" if outcome.message else ""
         return f"code {outcome.code}{quoted}" + (f" in {outcome.excerpt}" if outcome.excerpt else "")
     return str(getattr(outcome, "detail", ""))
+
+
+CHECK_ENDPOINT = "check the network and BATCHER_ENDPOINT"
+"""The remedy for an outage that does not end."""
+
+
+def outage_text(outage: Outage, requests: str = "") -> str:
+    """Return an outage in words: since when, and what came instead of the last answer.
+
+    Args:
+        outage: that had not ended.
+        requests: such as ``polls``, where other requests may have been answered.
+    """
+    unanswered = f"the endpoint did not answer {requests}".rstrip()
+    return f"{unanswered} (since {outage.since:%Y-%m-%d %H:%M:%S} UTC, last: {outage.met})"

@@ -89,15 +89,17 @@ class Guard:
         self._trusted_until = 0.0
 
     @property
+    def why_slow(self) -> str | None:
+        """Why the flow sends less than it may, or nothing; None when it does not."""
+        return self.waiting_for or self._pacer.why_slow
+
+    @property
     def answers(self) -> int:
         """Requests that were answered about their subject, and answered probes."""
         return self._history.answers
 
     def refused_alone(self, about: Hashable) -> bool:
-        """Whether others were answered since this subject was last refused, or before its first refusal.
-
-        Then a refusal concerns this subject, not the pace or the endpoint. Call it before :meth:`observe`.
-        """
+        """Whether a refusal would concern this subject, not the pace; call it before :meth:`observe`."""
         return self._history.refused_alone(about)
 
     def succeeded(self, about: Hashable = None) -> None:
@@ -176,10 +178,7 @@ class Guard:
         return None
 
     def _judge_throttled(self, outcome: Answer | HttpRefusal, about: Hashable) -> HoldCause | None:
-        """Pass a refusal on to the pacer, unless it concerns this subject alone.
-
-        A subject that is refused again while no other was answered is a reason to probe.
-        """
+        """Slow the pacer down, unless the refusal concerns this subject alone; probe at a second one."""
         first, alone = self._history.add_refusal(about)
         if first or not alone:
             self._history.refusals.append(True)

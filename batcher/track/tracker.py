@@ -152,15 +152,15 @@ class Tracker:
     @property
     def pace(self) -> CurrentRate:
         """How fast polls are sent at this moment."""
-        polls, waiting_for = self._polls, self._guard.waiting_for
+        polls = self._polls
         return CurrentRate(
             polls.per_s,
             self._pacer.pace_per_s,
             self._settings.rate_per_s,
-            waiting_for or self._pacer.why_slow,
+            self._guard.why_slow,
             polls.count,
             polls.seconds,
-            waiting_for is not None,
+            self._guard.waiting_for is not None,
         )
 
     # -- start and end -------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import MarkerWalk, RecordingBatch, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError, StdoutClosed
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.findings import outage_text
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import name_says
 from batcher.model.submission import Archive, FileId, Recording
@@ -440,8 +441,7 @@ def _stopped(output: Path | None, progress: DiscoveryProgress) -> str:
 def _in_outage(inquiry: RetryingQuery | None) -> str:
     if inquiry is None or (outage := inquiry.outage) is None:
         return ""
-    since = f"{outage.since:%Y-%m-%d %H:%M:%S} UTC"
-    return f" while the endpoint did not answer (since {since}, last: {outage.met})"
+    return f" while {outage_text(outage)}"
 
 
 def _finished(archive: Archive, output: Path | None, progress: DiscoveryProgress, asked: Asked) -> str:

@@ -34,6 +34,7 @@ from batcher.config.settings import Settings
 from batcher.errors import BindingError, LedgerError
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, ledger_path
@@ -311,11 +312,7 @@ def _why_left(tracked: Tracked, left: int) -> str:
     why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
     if tracked.outage is None:
         return why
-    since = f"{tracked.outage.since:%Y-%m-%d %H:%M:%S} UTC"
-    return (
-        f"{why}; the endpoint did not answer polls (since {since}, last: {tracked.outage.met}); check the "
-        "network and BATCHER_ENDPOINT"
-    )
+    return f"{why}; {outage_text(tracked.outage, 'polls')}; {CHECK_ENDPOINT}"
 
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from batcher.flowcontrol.findings import Finding, classify, outcome_text, throttle_text
+from batcher.flowcontrol.findings import Finding, classify, outage_text, outcome_text, throttle_text
 from batcher.flowcontrol.rate_policy import TOO_OFTEN
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
 
@@ -64,3 +66,13 @@ def test_outcome_in_words_is_its_code_or_its_detail(outcome: object, text: str) 
 def test_throttling_answer_is_counted_by_its_words(refusal: Answer | HttpRefusal, text: str) -> None:
     """HTTP 503 is counted apart from answers that calls are too frequent."""
     assert throttle_text(refusal) == text
+
+
+@pytest.mark.parametrize(
+    ("requests", "begins"),
+    [("", "the endpoint did not answer (since "), ("polls", "the endpoint did not answer polls (since ")],
+)
+def test_outage_in_words_names_its_beginning_and_the_last_outcome(requests: str, begins: str) -> None:
+    """Every flow reports an outage in the same words."""
+    outage = Outage(datetime(2026, 11, 30, 5, 7, 9, tzinfo=UTC), "HTTP 502")
+    assert outage_text(outage, requests) == begins + "2026-11-30 05:07:09 UTC, last: HTTP 502)"
