@@ -43,7 +43,7 @@ class RequestHead(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RequestRefusal:
     """The answer to a request that is not accepted."""
 
     status: int
@@ -52,8 +52,8 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-TOO_LONG = Refusal(413, "its body is too long")
-SEEN_BEFORE = Refusal(409, "another callback came under its nonce and time")
+TOO_LONG = RequestRefusal(413, "its body is too long")
+SEEN_BEFORE = RequestRefusal(409, "another callback came under its nonce and time")
 
 
 def is_health_check(head: RequestHead) -> bool:
@@ -61,23 +61,23 @@ def is_health_check(head: RequestHead) -> bool:
     return head.path == HEALTH and head.method in {"GET", "HEAD"}
 
 
-def refusal_of_head(head: RequestHead, acceptance: Acceptance) -> Refusal | None:
+def refusal_of_head(head: RequestHead, acceptance: Acceptance) -> RequestRefusal | None:
     """Return why a request is refused before its body is read; None when it is read."""
     if acceptance.path not in (None, head.path):
-        return Refusal(404, "nobody listens at this path")
+        return RequestRefusal(404, "nobody listens at this path")
     if head.method != "POST":
-        return Refusal(405, "it is no POST", {"Allow": "POST"})
+        return RequestRefusal(405, "it is no POST", {"Allow": "POST"})
     if head.encoding.lower() != "identity":
-        return Refusal(415, "its body is packed")
+        return RequestRefusal(415, "its body is packed")
     return refusal_of_length(head.content_length or 0, acceptance)
 
 
-def refusal_of_length(length: int, acceptance: Acceptance) -> Refusal | None:
+def refusal_of_length(length: int, acceptance: Acceptance) -> RequestRefusal | None:
     """Return the refusal of a body of this many bytes; None when it is not too long."""
     return TOO_LONG if length > acceptance.max_body_bytes else None
 
 
-def refusal_of_callback(callback: Callback, acceptance: Acceptance, now_s: float) -> Refusal | None:
+def refusal_of_callback(callback: Callback, acceptance: Acceptance, now_s: float) -> RequestRefusal | None:
     """Return why a callback is refused; None when it is accepted.
 
     Args:
@@ -86,14 +86,14 @@ def refusal_of_callback(callback: Callback, acceptance: Acceptance, now_s: float
         now_s: Unix seconds.
     """
     if not is_signed(callback.seal, acceptance.secret):
-        return Refusal(401, "its signature is wrong")
+        return RequestRefusal(401, "its signature is wrong")
     if abs(now_s - callback.seal.timestamp) > acceptance.max_age_s:
-        return Refusal(401, "its time is too far from ours")
+        return RequestRefusal(401, "its time is too far from ours")
     if acceptance.app_id and callback.seal.app_id not in (None, acceptance.app_id):
-        return Refusal(401, "it is of another AppId")
+        return RequestRefusal(401, "it is of another AppId")
     return None
 
 
-def ledger_refusal(problem: str) -> Refusal:
+def ledger_refusal(problem: str) -> RequestRefusal:
     """Return the refusal while the ledger cannot be written: the service sends the callback again."""
-    return Refusal(503, problem, {"Retry-After": str(RETRY_AFTER_S)})
+    return RequestRefusal(503, problem, {"Retry-After": str(RETRY_AFTER_S)})

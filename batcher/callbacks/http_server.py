@@ -72,7 +72,7 @@ async def serve(
         return await receiver.answer(request, partial(connections.received, request.protocol))
 
     server = web.Server(answer, access_log=None, auto_decompress=False, logger=_ServerLog(malformed))
-    connections = _Connections(server, bounds)
+    connections = _OpenConnections(server, bounds)
     listener = await asyncio.get_running_loop().create_server(
         connections, host, port, ssl=tls, ssl_handshake_timeout=bounds.request_s if tls else None
     )
@@ -114,7 +114,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
             super().debug(msg, *args, exc_info=exc_info, **more)
 
 
-class _Connections:
+class _OpenConnections:
     """The open connections: a bounded number, of which silent ones make room for new ones."""
 
     def __init__(self, server: web.Server, bounds: ConnectionBounds) -> None:
@@ -162,7 +162,7 @@ class _Connections:
 class _Connection(asyncio.Protocol):
     """One connection: aiohttp's own protocol, and a time by which it ends."""
 
-    def __init__(self, connections: _Connections, inner: web.RequestHandler) -> None:
+    def __init__(self, connections: _OpenConnections, inner: web.RequestHandler) -> None:
         self._connections = connections
         self.inner = inner
         self._end: asyncio.TimerHandle | None = None

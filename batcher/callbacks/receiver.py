@@ -23,8 +23,8 @@ from aiohttp.http import HttpProcessingError
 from batcher.callbacks.acceptance import (
     SEEN_BEFORE,
     Acceptance,
-    Refusal,
     RequestHead,
+    RequestRefusal,
     is_health_check,
     ledger_refusal,
     refusal_of_callback,
@@ -95,13 +95,15 @@ class Receiver:
             received: called once the whole request has arrived.
         """
         answer = await self._answer(request, received)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, RequestRefusal):
             self._on_event(CallbackRefused(answer.why, answer.status, request.remote))
             answer = web.Response(status=answer.status, text="refused\n", headers=answer.headers)
         answer.force_close()
         return answer
 
-    async def _answer(self, request: web.BaseRequest, received: Callable[[], None]) -> web.Response | Refusal:
+    async def _answer(
+        self, request: web.BaseRequest, received: Callable[[], None]
+    ) -> web.Response | RequestRefusal:
         encoding = request.headers.get("Content-Encoding", "identity")
         head = RequestHead(request.method, request.path, encoding, request.content_length)
         if is_health_check(head):
@@ -109,16 +111,16 @@ class Receiver:
         if refusal := refusal_of_head(head, self._acceptance):
             return refusal
         body = await self._body(request)
-        if isinstance(body, Refusal):
+        if isinstance(body, RequestRefusal):
             return body
         received()
         try:
             callback = read_callback(body)
         except UnreadableCallback as exc:
-            return Refusal(400, str(exc))
+            return RequestRefusal(400, str(exc))
         return refusal_of_callback(callback, self._acceptance, self._clock()) or await self._take(callback)
 
-    async def _body(self, request: web.BaseRequest) -> bytes | Refusal:
+    async def _body(self, request: web.BaseRequest) -> bytes | RequestRefusal:
         body = b""
         try:
             while part := await request.content.readany():  # the server ends a connection that takes too long
@@ -126,10 +128,10 @@ class Receiver:
                 if refusal := refusal_of_length(len(body), self._acceptance):
                     return refusal
         except MALFORMED:
-            return Refusal(400, "its body is not HTTP")
+            return RequestRefusal(400, "its body is not HTTP")
         return body
 
-    async def _take(self, callback: Callback) -> web.Response | Refusal:
+    async def _take(self, callback: Callback) -> web.Response | RequestRefusal:
         """Record a callback; it is on disk when this returns a success."""
         row = self._submissions(callback) if self._submissions else None
         try:

@@ -90,7 +90,7 @@ class RetryingQuery:
         Raises:
             Refused: the service refuses the account, or this question in all of its tries.
         """
-        tries = _Tries(question)
+        tries = _QuestionTries(question)
         while True:
             sent_at = self._clock()
             outcome = await self._once(question)
@@ -117,7 +117,7 @@ class RetryingQuery:
             turn = await self._pacer.turn()
         return HELD_BACK if turn is None else await question(Wire(partial(self._pacer.leave, turn)))
 
-    async def _probe(self, tries: _Tries, may_leave: MayLeave) -> object:
+    async def _probe(self, tries: _QuestionTries, may_leave: MayLeave) -> object:
         """Ask the last answerable question, or this one again; keep an answer to this one.
 
         Raises:
@@ -134,7 +134,7 @@ class RetryingQuery:
     def _halt(self, reason: str) -> None:
         self._halted = self._halted or reason
 
-    def _wait_s(self, outcome: NotReported, tries: _Tries) -> float:
+    def _wait_s(self, outcome: NotReported, tries: _QuestionTries) -> float:
         """Return how long to wait before the question is asked again.
 
         Raises:
@@ -166,7 +166,7 @@ class RetryingQuery:
         return self._jitter(min(FIRST_BACKOFF_S * 2**tries.used, LARGEST_BACKOFF_S))
 
 
-class _Tries:
+class _QuestionTries:
     """One question, and the tries it has used."""
 
     def __init__(self, question: Question[Any]) -> None:

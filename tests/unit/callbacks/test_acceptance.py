@@ -6,8 +6,8 @@ import pytest
 
 from batcher.callbacks.acceptance import (
     Acceptance,
-    Refusal,
     RequestHead,
+    RequestRefusal,
     is_health_check,
     ledger_refusal,
     refusal_of_callback,
@@ -100,12 +100,12 @@ def test_callback_is_refused_by_signature_age_and_app_id(
 ) -> None:
     """The signature is checked first; each refusal has status 401 and a reason for the log."""
     refusal = refusal_of_callback(given, acceptance, NOW)
-    assert refusal == (None if why is None else Refusal(401, why))
+    assert refusal == (None if why is None else RequestRefusal(401, why))
 
 
 def test_ledger_that_cannot_be_written_has_the_callback_sent_again() -> None:
     """Status 503 with Retry-After makes the service repeat the callback."""
-    assert ledger_refusal("disk full") == Refusal(503, "disk full", {"Retry-After": "2"})
+    assert ledger_refusal("disk full") == RequestRefusal(503, "disk full", {"Retry-After": "2"})
 
 
 def test_secret_is_not_shown() -> None:
