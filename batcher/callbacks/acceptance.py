@@ -53,7 +53,7 @@ class RequestRefusal:
 
 
 TOO_LONG = RequestRefusal(413, "its body is too long")
-SEEN_BEFORE = RequestRefusal(409, "another callback came under its nonce and time")
+SEEN_BEFORE = RequestRefusal(409, "another callback has its nonce and time")
 
 
 def is_health_check(head: RequestHead) -> bool:
@@ -64,11 +64,11 @@ def is_health_check(head: RequestHead) -> bool:
 def refusal_of_head(head: RequestHead, acceptance: Acceptance) -> RequestRefusal | None:
     """Return why a request is refused before its body is read; None when it is read."""
     if acceptance.path not in (None, head.path):
-        return RequestRefusal(404, "nobody listens at this path")
+        return RequestRefusal(404, "its path is wrong")
     if head.method != "POST":
-        return RequestRefusal(405, "it is no POST", {"Allow": "POST"})
+        return RequestRefusal(405, "it is not a POST", {"Allow": "POST"})
     if head.encoding.lower() != "identity":
-        return RequestRefusal(415, "its body is packed")
+        return RequestRefusal(415, "its body is compressed")
     return refusal_of_length(head.content_length or 0, acceptance)
 
 
@@ -88,9 +88,9 @@ def refusal_of_callback(callback: Callback, acceptance: Acceptance, now_s: float
     if not is_signed(callback.seal, acceptance.secret):
         return RequestRefusal(401, "its signature is wrong")
     if abs(now_s - callback.seal.timestamp) > acceptance.max_age_s:
-        return RequestRefusal(401, "its time is too far from ours")
+        return RequestRefusal(401, "its time differs too much from the local clock")
     if acceptance.app_id and callback.seal.app_id not in (None, acceptance.app_id):
-        return RequestRefusal(401, "it is of another AppId")
+        return RequestRefusal(401, "it names another AppId")
     return None
 
 

@@ -74,7 +74,7 @@ class PollsEnded(Protocol):
 class CheckVerdict(Enum):
     """What the answer about a named task means for the doubt."""
 
-    CONFIRM = "the service knows the task, and nothing speaks against the recording"
+    CONFIRM = "the service reports the task, and nothing speaks against the recording"
     DISPROVE = "the task belongs to another recording"
     DENY = "the service does not know the task"
     REPEAT = "the service gave no answer about the task: check again later"
@@ -294,7 +294,7 @@ class Confirmation:
             try:
                 await confirmer.confirm_due()
             except LedgerError as exc:
-                self._warn(f"callbacks are not looked at for {LATER_S:.0f} s: {exc}")
+                self._warn(f"callbacks are not checked for {LATER_S:.0f} s: {exc}")
                 await asyncio.sleep(LATER_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):

@@ -3,7 +3,7 @@
 Called by searches and the check of ids, with a pacer of their own Action. A question may be repeated at
 will: a lost answer leaves no doubt, unlike that of a submission. An outage is waited for; a question that
 alone gets no answer, or only refusals, ends by a budget of tries. Nothing is recorded here. The budgets are
-promises to users: they decide when a command ends with exit code 3.
+promises to users: they decide when a command has exit code 3.
 """
 
 from __future__ import annotations
@@ -210,4 +210,4 @@ def is_answer(outcome: object) -> bool:
 
 def _not_answered(tries: int, outcome: object) -> Refused:
     said = fault_of(outcome) if isinstance(outcome, Answer) else outcome_text(outcome)
-    return Refused(f"asked {tries} times and not answered: {said}")
+    return Refused(f"no answer after {tries} tries: {said}")

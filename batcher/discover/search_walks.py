@@ -234,7 +234,7 @@ class _TimeRange(NamedTuple):
 
 def _page_shortfall(page: SearchPage, *, circle: bool) -> str:
     if circle:
-        return "the service's markers lead back to where they came from; the list may end too early"
+        return "the service's markers repeat; the list may end too early"
     return _unreadable_text(page.unreadable, "a page")
 
 

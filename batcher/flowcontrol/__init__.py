@@ -1,1 +1,1 @@
-"""Flow control: when to send, when to hold still, and what an outcome says about the service."""
+"""Flow control: when to send, when to wait, and what an outcome says about the service."""

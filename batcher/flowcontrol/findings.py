@@ -1,8 +1,8 @@
 """Findings: what one outcome says about the service, and the words for it.
 
 :func:`classify` is called for every outcome by the guard (:mod:`batcher.flowcontrol.outage`) and by the flows
-that judge a single task or question. What becomes of a submission is decided elsewhere
-(:mod:`batcher.flowcontrol.retry_policy`). Pure: no I/O, no clock. The table of findings is promised: which
+that judge a single task or question. The disposition of a submission is decided in
+:mod:`batcher.flowcontrol.retry_policy`. Pure: no I/O, no clock. The table of findings is promised: which
 outcome counts as an outage, a throttle or an account fault must be the same in every flow.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from batcher.flowcontrol.rate_policy import TOO_OFTEN
+from batcher.flowcontrol.rate_policy import TOO_FREQUENT
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape
@@ -88,7 +88,7 @@ def fault_of(answer: Answer) -> str:
 def throttle_text(refusal: Answer | HttpRefusal) -> str:
     """Return the words of a throttling answer, by which the pacer counts refusals."""
     is_busy = isinstance(refusal, HttpRefusal) and refusal.http_status == 503
-    return "HTTP 503" if is_busy else TOO_OFTEN
+    return "HTTP 503" if is_busy else TOO_FREQUENT
 
 
 def outcome_text(outcome: object) -> str:

@@ -165,7 +165,7 @@ class Guard:
                 denied = self._history.add_denied(outcome.code, about, name)
                 if denial_halts(len(denied), proven=self.proven):
                     names = ", ".join(filter(None, denied))
-                    self._halt(fault_of(outcome) + (f"; met by {names}" if names else ""))
+                    self._halt(fault_of(outcome) + (f"; affected: {names}" if names else ""))
             case Finding.ACCOUNT, Answer():
                 self._halt(fault_of(outcome))
             case Finding.CREDENTIALS, Answer():
@@ -231,33 +231,33 @@ class Guard:
             case GuardState.SINGLE:
                 self._pacer.single()
 
-    async def _hold(self, cause: HoldCause, met: object, probe: Probe) -> None:
+    async def _hold(self, cause: HoldCause, outcome: object, probe: Probe) -> None:
         """Hold all turns back and probe, at growing intervals, until a probe settles the cause."""
         if self._is(GuardState.PROBING) or self._pacer.stopped:
             return
         self._move(GuardState.PROBING)
-        self._announce(cause, met)
+        self._announce(cause, outcome)
         pause_s = CREDENTIALS_PAUSE_S if cause is HoldCause.CREDENTIALS else self._pause_s
         try:
             while not await self._pacer.stopped_within(pause_s) and (turn := await self._pacer.probe_turn()):
-                outcome = await probe(partial(self._pacer.leave, turn))
+                answer = await probe(partial(self._pacer.leave, turn))
                 if not self._is(GuardState.PROBING):  # a request in flight has succeeded meanwhile
                     return
-                settled = self._settle(cause, outcome)
+                settled = self._settle(cause, answer)
                 pause_s = next_pause_s(pause_s)
                 if cause is not HoldCause.CREDENTIALS:
                     self._pause_s = pause_s
                 if settled:
                     self._release(cause)
                     return
-                if classify(outcome) is Finding.CREDENTIALS:
+                if classify(answer) is Finding.CREDENTIALS:
                     cause, pause_s = HoldCause.CREDENTIALS, max(pause_s, CREDENTIALS_PAUSE_S)
         finally:
             if self._is(GuardState.PROBING):
                 self.waiting_for = None
                 self._move(GuardState.OPEN)
 
-    def _announce(self, cause: HoldCause, met: object) -> None:
+    def _announce(self, cause: HoldCause, outcome: object) -> None:
         """Report why turns are held back."""
         if cause is not HoldCause.NO_ANSWER:
             self.waiting_for = cause.value
@@ -265,12 +265,12 @@ class Guard:
             if cause is not HoldCause.THROTTLED and not asked_lately:
                 self._on_event(SendingPaused(cause.value))
             return
-        self.waiting_for = f"{self._silence} ({outcome_text(met)}); waiting for it"
+        self.waiting_for = f"{self._silence} ({outcome_text(outcome)}); waiting for it"
         if self.outage is None:
             self._outage_began = self._clock()
-            self.outage = Outage(self._now(), outcome_text(met))
+            self.outage = Outage(self._now(), outcome_text(outcome))
             self._on_event(OutageBegan(self.waiting_for))
-        self.outage = Outage(self.outage.since, outcome_text(met))
+        self.outage = Outage(self.outage.since, outcome_text(outcome))
 
     def _settle(self, cause: HoldCause, outcome: object) -> bool:
         """Apply the result of a probe; return whether turns may be given again."""

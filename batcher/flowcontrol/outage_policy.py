@@ -65,9 +65,9 @@ class HoldCause(Enum):
     """Why turns are held back."""
 
     NO_ANSWER = ""
-    CREDENTIALS = "the service doubts our credentials; asking it again"
-    THROTTLED = "the service refuses the same requests again and again; asking it again"
-    FORBIDDEN = "the endpoint forbids the calls; asking it again"
+    CREDENTIALS = "the service doubts the credentials; probing"
+    THROTTLED = "the service refuses the same requests repeatedly; probing"
+    FORBIDDEN = "the endpoint forbids the requests; probing"
 
 
 class ProbeResult(Enum):
@@ -162,7 +162,7 @@ def halt_reason(outcome: object) -> str:
     if isinstance(outcome, Answer) and outcome.code != 0:
         return fault_of(outcome)
     if classify(outcome) is Finding.FORBIDDEN:
-        return f"the endpoint forbids the calls: {outcome_text(outcome)}; check BATCHER_ENDPOINT"
+        return f"the endpoint forbids the requests: {outcome_text(outcome)}; check BATCHER_ENDPOINT"
     return (
         f"the service's answers cannot be read, {UNREADABLE_ANSWERS} in a row and no success yet; the "
         f"last: {outcome_text(outcome)}; check BATCHER_ENDPOINT, and what it accepted before sending again"

@@ -33,7 +33,7 @@ from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
-from batcher.flowcontrol.rate_policy import SLOWED, TOO_OFTEN, Pace, why_slow
+from batcher.flowcontrol.rate_policy import SLOWED, TOO_FREQUENT, Pace, why_slow
 
 MARGIN = 0.0125
 """How far below the limit the pace stays at most: at 20/s, 20 requests leave in 1.0125 s and not in 1 s. The
@@ -281,7 +281,7 @@ class Pacer:
         return turn
 
     async def leave(self, turn: Turn) -> bool:
-        """Count the request of a turn at the moment it leaves, which may be late: its connection comes first.
+        """Count the request of a turn at the moment it leaves, which may be late: its connection is made first.
 
         A late request waits for room again; otherwise all that waited for a stalled network would leave
         together. It is called for every request, probes included, just before the first byte.
@@ -299,7 +299,7 @@ class Pacer:
         turn = Turn(alone=True)
         return turn if await self._enter(turn) else None
 
-    def slow_down(self, retry_after_s: float | None = None, said: str = TOO_OFTEN) -> None:
+    def slow_down(self, retry_after_s: float | None = None, said: str = TOO_FREQUENT) -> None:
         """Slow down: the service refused a call as too frequent.
 
         Args:

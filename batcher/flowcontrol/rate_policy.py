@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 
-TOO_OFTEN = "too often"
+TOO_FREQUENT = "too frequent"
 """The words for a call that the service refused as too frequent."""
 
 
@@ -40,9 +40,11 @@ def regain_per_s(quiet_s: float, refused_share: float) -> float:
 def why_slow(refusals: Counter[str]) -> str:
     """Return why a pace is below its cap, in words."""
     if not refusals:
-        return "an earlier run was told that calls come too often"
+        return "an earlier run was throttled: its calls were too frequent"
     said = [
-        f"said {_times(n)} that calls come too often" if what == TOO_OFTEN else f"answered {what} {_times(n)}"
+        f"reported {_times(n)} that calls are too frequent"
+        if what == TOO_FREQUENT
+        else f"answered {what} {_times(n)}"
         for what, n in refusals.most_common()
     ]
     return f"the service {' and '.join(said)}"
@@ -111,7 +113,7 @@ class Pace:
         """Return the present pace; never above the cap."""
         return self.share(now) * self.cap_per_s
 
-    def refused(self, now: float, said: str = TOO_OFTEN) -> bool:
+    def refused(self, now: float, said: str = TOO_FREQUENT) -> bool:
         """Count a refused call; return whether the pace was cut for it.
 
         Args:

@@ -98,7 +98,7 @@ class Governor:
         self._count_failures(settlement)
         if disposition.decision is Decision.HALT and isinstance(outcome, Answer):
             of_row = kind_of(outcome.code) is CodeKind.PERMISSION  # the others concern the account alone
-            self._halt(fault_of(outcome) + (f"; met by {claim.file_id}" if of_row else ""))
+            self._halt(fault_of(outcome) + (f"; affected: {claim.file_id}" if of_row else ""))
             return
         if disposition.decision is Decision.PROBE:
             self._guard.proven = True  # it was judged so

@@ -123,7 +123,7 @@ def judge(
         return polled
     certain = _is_refusal(outcome) and (reports > missed.reports_before or age_s >= BELIEVED_ALONE_AFTER_S)
     if certain or age_s >= give_up_s:
-        why = f"the service did not tell of this task, {missed.times} times in a row: {polled.message}"
+        why = f"the service did not report this task {missed.times} times in a row: {polled.message}"
         return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
     return polled
 

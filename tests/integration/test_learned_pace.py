@@ -33,7 +33,7 @@ async def test_pace_learned_at_a_low_rate_does_not_slow_a_later_run(
 
 
 async def test_busy_gateway_is_called_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """HTTP 503s are named as such, and not as calls that come too often."""
+    """HTTP 503s are named as such, not as calls that are too frequent."""
     busy = {n: Fault.parse("http:503:1") for n in range(10, 20)}
     async with serving(cli, SandboxSettings(rate_per_s=None, script=busy)):
         archive = manifest(tencent_ids(20))
@@ -41,4 +41,4 @@ async def test_busy_gateway_is_called_what_it_is(cli: Cli, manifest: Callable[..
         assert done.code == 0, done.stderr
         last = (await cli.status())["last_run"]
     assert "HTTP 503" in last["why_slow"]
-    assert "too often" not in last["why_slow"]
+    assert "too frequent" not in last["why_slow"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from batcher.flowcontrol.findings import Finding, classify, outage_text, outcome_text, throttle_text
-from batcher.flowcontrol.rate_policy import TOO_OFTEN
+from batcher.flowcontrol.rate_policy import TOO_FREQUENT
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
@@ -61,7 +61,7 @@ def test_outcome_in_words_is_its_code_or_its_detail(outcome: object, text: str) 
 
 @pytest.mark.parametrize(
     ("refusal", "text"),
-    [(HttpRefusal(503, 1.0), "HTTP 503"), (HttpRefusal(429), TOO_OFTEN), (Answer(6), TOO_OFTEN)],
+    [(HttpRefusal(503, 1.0), "HTTP 503"), (HttpRefusal(429), TOO_FREQUENT), (Answer(6), TOO_FREQUENT)],
 )
 def test_throttling_answer_is_counted_by_its_words(refusal: Answer | HttpRefusal, text: str) -> None:
     """HTTP 503 is counted apart from answers that calls are too frequent."""

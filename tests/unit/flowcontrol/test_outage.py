@@ -203,7 +203,7 @@ def test_permission_after_a_success_halts_by_several_recordings(met: list[str], 
         flow.guard.succeeded()
         for name in met:
             await flow.guard.observe(Answer(3), flow.probe, about=name, name=f"recording {name}")
-        assert [reason.endswith("; met by recording a, recording b") for reason in flow.halted] == [
+        assert [reason.endswith("; affected: recording a, recording b") for reason in flow.halted] == [
             True
         ] * halts
         assert DENIED_SUBJECTS == 2
@@ -287,6 +287,6 @@ def test_permission_faults_of_different_codes_are_counted_apart() -> None:
         await flow.guard.observe(Answer(5), flow.probe, about="b", name="b")
         assert flow.halted == []
         await flow.guard.observe(Answer(5), flow.probe, about="c", name="c")
-        assert [reason.partition("; met by ")[2] for reason in flow.halted] == ["b, c"]
+        assert [reason.partition("; affected: ")[2] for reason in flow.halted] == ["b, c"]
 
     run_virtually(scenario())

@@ -139,7 +139,7 @@ def test_probe_settles_by_result_and_cause(result: ProbeResult, cause: HoldCause
     ("outcome", "reason"),
     [
         (Answer(7), fault_of(Answer(7))),
-        (HttpRefusal(403), "the endpoint forbids the calls: "),
+        (HttpRefusal(403), "the endpoint forbids the requests: "),
         (
             UNREADABLE,
             "the service's answers cannot be read, 3 in a row and no success yet; the last: no Code",

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from batcher.flowcontrol.rate_policy import TOO_OFTEN, Pace, cut_of, regain_per_s, why_slow
+from batcher.flowcontrol.rate_policy import TOO_FREQUENT, Pace, cut_of, regain_per_s, why_slow
 
 CAP = 19.75
 
@@ -101,13 +101,13 @@ def test_regain_by_quiet_and_refused_share(quiet_s: float, refused_share: float,
 @pytest.mark.parametrize(
     ("refusals", "expected"),
     [
-        ({}, "an earlier run was told that calls come too often"),
-        ({TOO_OFTEN: 1}, "the service said once that calls come too often"),
-        ({TOO_OFTEN: 1200}, "the service said 1,200 times that calls come too often"),
+        ({}, "an earlier run was throttled: its calls were too frequent"),
+        ({TOO_FREQUENT: 1}, "the service reported once that calls are too frequent"),
+        ({TOO_FREQUENT: 1200}, "the service reported 1,200 times that calls are too frequent"),
         ({"HTTP 503": 3}, "the service answered HTTP 503 3 times"),
         (
-            {"HTTP 503": 3, TOO_OFTEN: 1},
-            "the service answered HTTP 503 3 times and said once that calls come too often",
+            {"HTTP 503": 3, TOO_FREQUENT: 1},
+            "the service answered HTTP 503 3 times and reported once that calls are too frequent",
         ),
     ],
 )
