@@ -281,7 +281,7 @@ class Pacer:
         return turn
 
     async def leave(self, turn: Turn) -> bool:
-        """Count the request of a turn at the moment it leaves, which may be late: its connection is made first.
+        """Count the request of a turn at the moment it leaves: late, if its connection had to be made first.
 
         A late request waits for room again; otherwise all that waited for a stalled network would leave
         together. It is called for every request, probes included, just before the first byte.

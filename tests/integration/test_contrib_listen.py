@@ -35,8 +35,8 @@ ITS_OWN = {"Type", "ExecReload", "Restart", "RestartSec", "RestartPreventExitSta
 """What a service that stays up has otherwise than one that runs at night."""
 
 
-def test_it_is_hardened_as_the_nightly_unit_is() -> None:
-    """What keeps a night in bounds keeps the listener in them; both have the same ledger and user."""
+def test_unit_is_hardened_as_the_nightly_unit_is() -> None:
+    """Both units have the same bounds, ledger and user."""
     service, nightly = unit_of(SERVICE)["Service"], unit_of(NIGHTLY)["Service"]
     kept = {key for key in PROMISED if key in nightly and key not in ITS_OWN}
     kept |= {
@@ -53,7 +53,7 @@ def test_it_is_hardened_as_the_nightly_unit_is() -> None:
     assert service["Environment"][0] == nightly["Environment"][0]
 
 
-def test_its_secrets_are_credentials() -> None:
+def test_unit_passes_secrets_as_credentials() -> None:
     """Each is root's file, handed over, and named by a variable that takes files."""
     service = unit_of(SERVICE)["Service"]
     loaded = [one.split(":")[0] for one in service["LoadCredential"]]
@@ -65,7 +65,7 @@ def test_its_secrets_are_credentials() -> None:
     assert all(name.removeprefix("BATCHER_").lower() in Settings.model_fields for name in named)
 
 
-def test_it_agrees_with_the_exit_codes_and_the_time_that_stopping_takes() -> None:
+def test_unit_agrees_with_exit_codes_and_stop_time() -> None:
     """A stop in order is no failure; wrong settings are not tried again."""
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [str(int(ExitCode.SIGTERM))]
@@ -95,20 +95,20 @@ def unit_problems(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("options", [False, True])
-def test_systemd_takes_it(tmp_path: Path, options: bool) -> None:
+def test_unit_is_accepted_by_systemd(tmp_path: Path, options: bool) -> None:
     """Nothing in it is unknown, with its options and without them."""
     text = SERVICE.read_text("utf-8")
     assert unit_problems(text.replace(OPTION, "") if options else text, tmp_path) == ""
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("RestartSec=", "RestartSecs="), ("[Install]", "[Instal]")])
-def test_a_slip_in_it_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
-    """The check above is none that lets everything pass."""
+def test_mistake_in_the_unit_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    """The check above can fail."""
     assert unit_problems(SERVICE.read_text("utf-8").replace(right, wrong), tmp_path) != ""
 
 
-def test_the_proxy_and_the_unit_agree() -> None:
-    """Port, path and the size of a body are the same in what stands in front and what stands behind."""
+def test_proxy_and_unit_agree() -> None:
+    """Port, path and body size are the same in the proxy and in the listener."""
     words = shlex.split(unit_of(SERVICE)["Service"]["ExecStart"][0])
     port, path = words[words.index("--port") + 1], words[words.index("--path") + 1]
     text = README.read_text("utf-8")
@@ -121,8 +121,8 @@ def test_the_proxy_and_the_unit_agree() -> None:
     assert f"http://127.0.0.1:{port}{HEALTH}" in text
 
 
-async def test_it_does_its_work(cli: Cli) -> None:
-    """Started as the unit says, in an empty folder: it makes the ledger, takes a recording, and stops."""
+async def test_unit_command_receives_a_callback(cli: Cli) -> None:
+    """Started as the unit says, in an empty folder: it makes the ledger, records a callback, and stops."""
     service = unit_of(SERVICE)["Service"]
     state = cli.folder / "state"
     state.mkdir()

@@ -1,4 +1,4 @@
-"""``batcher discover``: all recordings that exist, each once, whatever the service does meanwhile."""
+"""``batcher discover``: all recordings that exist, each once, in spite of faults and changes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HUAWEI = ("discover", "--vendor", "Huawei", "--rate", "2000")
 
 
 def holding(count: int, **settings: object) -> SandboxSettings:
-    """A service without limits that keeps so many recordings, of one day unless it is said otherwise."""
+    """A service without limits that keeps a number of recordings, of one day by default."""
     every = {"count": count, "until_s": NEWEST, "span_s": DAY_S} | settings
     return SandboxSettings(rate_per_s=None, recordings=RecordingSettings(**every))  # type: ignore[arg-type] # as named
 
@@ -60,7 +60,7 @@ def all_ids(sandbox: Sandbox) -> list[str]:
 async def test_every_recording_is_listed_once_however_pages_count(
     cli: Cli, pages: PageNumbering, *, end_included: bool
 ) -> None:
-    """More than a search shows, seconds that many share: nothing is lost and nothing is listed twice."""
+    """More recordings than a search shows, and seconds that many share: none is lost or listed twice."""
     settings = holding(12_345, pages=pages, end_included=end_included, span_s=9_000)
     async with serving(cli, settings) as sandbox:
         done = await cli(*TENCENT)
@@ -70,8 +70,8 @@ async def test_every_recording_is_listed_once_however_pages_count(
         assert len(sandbox.requests_of("SearchMedia")) < 100
 
 
-async def test_a_recording_carries_what_is_known_of_it(cli: Cli) -> None:
-    """The columns are those of a manifest and what was told beside: name, creation, duration, size, URL."""
+async def test_recording_has_all_known_facts(cli: Cli) -> None:
+    """The columns are those of a manifest, and name, creation, duration, size and URL."""
     async with serving(cli, holding(700)) as sandbox:
         done = await cli(*TENCENT, "--format", "jsonl")
         rows = {row["file_id"]: row for row in done.lines}
@@ -98,7 +98,7 @@ async def test_a_recording_carries_what_is_known_of_it(cli: Cli) -> None:
 async def test_huaweis_recordings_are_listed_along_the_marker(
     cli: Cli, end: WalkEnd, shape: AnswerShape
 ) -> None:
-    """The walk ends however the service says that there is no more, and with both shapes of an answer."""
+    """The walk ends for each mark of the last page, and for both shapes of an answer."""
     recordings = RecordingSettings(count=3_000, until_s=NEWEST, span_s=DAY_S, walk_end=end)
     settings = SandboxSettings(rate_per_s=None, answer_shape=shape, recordings=recordings)
     async with serving(cli, settings) as sandbox:
@@ -108,7 +108,7 @@ async def test_huaweis_recordings_are_listed_along_the_marker(
         assert len(sandbox.requests_of("SearchMedia")) <= 5
 
 
-async def test_a_prefix_longer_than_the_service_takes_is_compared_here(cli: Cli) -> None:
+async def test_prefix_longer_than_the_service_accepts_is_compared_locally(cli: Cli) -> None:
     """The service compares 20 bytes; the rest of a longer path still counts."""
     async with serving(cli, holding(3_000)) as sandbox:
         keys = sorted(sandbox.recordings.at(place).key for place in range(3_000))
@@ -118,8 +118,8 @@ async def test_a_prefix_longer_than_the_service_takes_is_compared_here(cli: Cli)
         assert 0 < len(ids_of(done.stdout)) < 3_000
 
 
-async def test_a_second_too_full_to_be_shown_is_said(cli: Cli) -> None:
-    """Where one second holds more than a search shows, all others are whole, and the exit code says so."""
+async def test_second_too_full_to_be_shown_is_reported(cli: Cli) -> None:
+    """Where one second holds more than a search shows, all others are complete, and the exit code is 1."""
     async with serving(cli, holding(14_000, crowd=6_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(14_000)]
         crowded = made[7_000].created_s
@@ -134,15 +134,15 @@ async def test_a_second_too_full_to_be_shown_is_said(cli: Cli) -> None:
         assert done.stderr.count("5,000 recordings or more") == 1
 
 
-async def test_two_full_seconds_side_by_side_are_told_apart(cli: Cli) -> None:
-    """A second that fits is whole even beside one with which it does not."""
+async def test_two_full_seconds_in_a_row_are_separated(cli: Cli) -> None:
+    """A second that fits is complete even next to one that does not."""
     async with serving(cli, holding(8_000, span_s=2)) as sandbox:
         done = await cli(*TENCENT)
         assert (done.code, sorted(ids_of(done.stdout))) == (0, all_ids(sandbox)), done.stderr
 
 
-async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None:
-    """New recordings move the pages along; all that were there when it began are listed, once."""
+async def test_recordings_created_during_the_list_hide_no_others(cli: Cli) -> None:
+    """New recordings move the pages; all that existed at the start are listed, once."""
     settings = holding(2_000, arriving=7, until_s=int(time.time()))
     async with serving(cli, settings) as sandbox:
         before = all_ids(sandbox)
@@ -152,8 +152,8 @@ async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None
         assert set(before) <= set(listed)
 
 
-async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
-    """Busy answers, lost ones, garbage and refusals are asked again."""
+async def test_faults_of_the_service_lose_no_recording(cli: Cli) -> None:
+    """Busy, lost, unreadable and refused answers are followed by another try."""
     faults = ("code:6", "drop-after", "drop-before", "cut")
     script = {3 * n: Fault.parse(fault) for n, fault in enumerate(faults, 1)}
     settings = SandboxSettings(
@@ -168,8 +168,8 @@ async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("code", [3, 7, 100000005])
-async def test_a_service_that_refuses_us_halts(cli: Cli, code: int) -> None:
-    """Credentials and permissions are for a person: exit code 3, with the code's meaning, after one call."""
+async def test_refused_account_halts(cli: Cli, code: int) -> None:
+    """Faults of credentials and permissions need the user: exit code 3, the code's meaning, one call."""
     faults = {"SearchMedia": ActionFaults(script={1: Fault.parse(f"code:{code}")})}
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=10), faults=faults)
     async with serving(cli, settings) as sandbox:
@@ -181,8 +181,8 @@ async def test_a_service_that_refuses_us_halts(cli: Cli, code: int) -> None:
 
 
 @pytest.mark.parametrize("command", [TENCENT, HUAWEI])
-async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple[str, ...]) -> None:
-    """Killed in the middle, the same command asks for the rest and leaves one whole list."""
+async def test_interrupted_list_is_resumed(cli: Cli, command: tuple[str, ...]) -> None:
+    """The same command requests the rest and leaves one complete list."""
     held = 28 if command is TENCENT else 4
     settings = SandboxSettings(
         rate_per_s=None,
@@ -212,8 +212,8 @@ async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple
         assert sum(entry.listed or 0 for entry in later) < 9_000 if command is HUAWEI else True
 
 
-async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> None:
-    """A call that comes no further than the last one keeps what the last one had."""
+async def test_list_interrupted_repeatedly_makes_progress(cli: Cli) -> None:
+    """A call that adds nothing keeps what earlier calls have listed."""
     hang = Fault.parse("hang")
     settings = SandboxSettings(
         rate_per_s=None,
@@ -222,12 +222,12 @@ async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> N
     )
     async with serving(cli, settings) as sandbox:
 
-        def came(calls: int) -> bool:
+        def arrived(calls: int) -> bool:
             return len(sandbox.requests_of("SearchMedia")) >= calls
 
         for calls in (3, 4):
             process = await cli.start(*HUAWEI, "-o", "all.csv")
-            await sandbox.wait_for(partial(came, calls))
+            await sandbox.wait_for(partial(arrived, calls))
             process.send_signal(signal.SIGINT)
             assert (await cli.finish(process)).code == 130
             assert len((cli.folder / "all.csv.part").read_bytes().splitlines()) == 2_001
@@ -236,8 +236,8 @@ async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> N
         assert (done.code, len(listed), len(set(listed))) == (0, 5_000, 5_000)
 
 
-async def test_a_killed_list_goes_on_too(cli: Cli) -> None:
-    """Killed without warning, it goes on from what was noted, and nothing stands twice."""
+async def test_killed_list_is_resumed(cli: Cli) -> None:
+    """A killed command is resumed from its last recorded position, without duplicates."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -253,8 +253,8 @@ async def test_a_killed_list_goes_on_too(cli: Cli) -> None:
         assert (done.code, len(listed), len(set(listed))) == (0, 9_000, 9_000), done.stderr
 
 
-async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
-    """An unfinished list under other options is left alone, with exit code 2 and what to do."""
+async def test_unfinished_list_with_other_options_is_not_touched(cli: Cli) -> None:
+    """Exit code 2 and the remedy."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -272,8 +272,8 @@ async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
         assert (spoiled.code, "remove it" in spoiled.stderr) == (2, True)
 
 
-async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
-    """With --max-duration it ends with 4, and the next call goes on."""
+async def test_time_limit_keeps_what_was_listed(cli: Cli) -> None:
+    """With --max-duration it has exit code 4, and the next call resumes."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -287,7 +287,7 @@ async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
 
 
 async def test_discover_feeds_a_run(cli: Cli) -> None:
-    """``batcher discover … | batcher run -`` submits what exists; the next night what is new alone."""
+    """``batcher discover … | batcher run -`` submits what exists; the next night only what is new."""
     async with serving(cli, holding(300)) as sandbox:
         options = ("--definition", "10", "--offset", "1")
         found = await cli(*TENCENT, "--category", "video", "--not-in-ledger")
@@ -301,8 +301,8 @@ async def test_discover_feeds_a_run(cli: Cli) -> None:
         assert (again.code, ids_of(again.stdout)) == (0, [])
 
 
-async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
-    """In a pipe the run submits what the list finds while it is still being made, to one ledger."""
+async def test_list_and_run_in_a_pipe_share_a_ledger(cli: Cli) -> None:
+    """The run submits what the list finds while the list is still being made."""
     async with serving(cli, holding(1_200)) as sandbox:
         line = " ".join(["-m", "batcher", *TENCENT, "--category", "Video", "--not-in-ledger"])
         sent = "-m batcher run - --definition 10 --offset 1 --rate 2000 --progress none"
@@ -320,8 +320,8 @@ async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
         assert sorted(row["file_id"] for row in await referee(cli, sandbox)) == videos
 
 
-async def test_a_run_hears_of_a_list_that_could_not_be_begun(cli: Cli) -> None:
-    """No heading comes where nothing could be asked: the run ends with 2, unlike after a quiet day."""
+async def test_run_after_a_list_that_failed_to_start_has_exit_code_2(cli: Cli) -> None:
+    """Without a header the manifest is unusable, unlike after a quiet day."""
     async with serving(cli, holding(0)):
         quiet = await cli(*TENCENT)
         refused = await cli(*TENCENT, env={"BATCHER_SERVER_SECRET": "0" * 32})
@@ -330,8 +330,8 @@ async def test_a_run_hears_of_a_list_that_could_not_be_begun(cli: Cli) -> None:
     assert ran == [0, 2]
 
 
-async def test_filters(cli: Cli) -> None:
-    """Category, duration and the ends of the time leave out what they say, and the summary counts it."""
+async def test_filters_leave_out_recordings_and_count_them(cli: Cli) -> None:
+    """Category, duration and the ends of the time are filters, and the summary counts their effect."""
     async with serving(cli, holding(2_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(2_000)]
         done = await cli(*TENCENT, "--category", "Video", "--min-duration", "10")
@@ -353,8 +353,8 @@ async def test_filters(cli: Cli) -> None:
             assert sorted(ids_of(part.stdout)) == sorted(names)
 
 
-async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
-    """The summary speaks of one other as of one, and a list may be named as one of JSON lines."""
+async def test_single_recording_left_out_is_singular(cli: Cli) -> None:
+    """The summary uses the singular, and the name of a list may choose JSON lines."""
     async with serving(cli, holding(4)):
         every = (await cli(*HUAWEI, "--format", "jsonl")).lines
         newest = max(row["created"] for row in every)
@@ -382,10 +382,10 @@ async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
         (("--vendor", "Huawei", "-o", "all.csv.gz"), "all.csv.gz: discover writes CSV or JSON lines"),
     ],
 )
-async def test_what_cannot_be_done_is_said_before_anything_is_asked(
+async def test_wrong_options_are_refused_before_the_first_call(
     cli: Cli, options: tuple[str, ...], said: str
 ) -> None:
-    """A mistake ends with exit code 2, says what to give, and makes no call."""
+    """A mistake has exit code 2 and a message with the remedy."""
     async with serving(cli, holding(10)) as sandbox:
         done = await cli("discover", *options)
         assert (done.code, done.stdout) == (2, "")
@@ -393,8 +393,8 @@ async def test_what_cannot_be_done_is_said_before_anything_is_asked(
         assert sandbox.log == []
 
 
-async def test_a_reader_that_has_enough_is_no_fault(cli: Cli) -> None:
-    """A closed pipe ends it quietly, with exit code 0."""
+async def test_closed_pipe_ends_quietly(cli: Cli) -> None:
+    """The exit code is 0."""
     async with serving(cli, holding(30_000)):
         arguments = ["-m", "batcher", *TENCENT]
         read, write = os.pipe()

@@ -58,7 +58,7 @@ FINISHED = "SELECT count(*) FROM tasks WHERE state = 'finished' AND pictures > 0
 async def test_tasks_are_finished_by_callbacks_and_confirmed(
     cli: Cli, manifest: Manifest, body: CallbackBody
 ) -> None:
-    """Beside a run, in every body: each task is finished, with the pictures that the poll has named."""
+    """During a run, for every form of body, each task is finished with the pictures of its poll."""
     ids = tencent_ids(5)
     async with serving(cli, callbacks(body=body)) as sandbox, listening(cli) as listener:
         sandbox.callback_url = listener.url
@@ -71,7 +71,7 @@ async def test_tasks_are_finished_by_callbacks_and_confirmed(
 
 
 async def test_without_an_account_nothing_is_confirmed(cli: Cli, manifest: Manifest) -> None:
-    """A claim stays a claim: the tasks are due at once for whoever polls."""
+    """A claim stays a claim: the tasks are due immediately for another process."""
     ids = tencent_ids(3)
     async with serving(cli, callbacks()) as sandbox:
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
@@ -83,8 +83,8 @@ async def test_without_an_account_nothing_is_confirmed(cli: Cli, manifest: Manif
         assert sandbox.requests_of("DescribeMediaTask") == []
 
 
-async def test_a_lost_answer_is_settled_by_its_callback(cli: Cli, manifest: Manifest) -> None:
-    """The submission was accepted and its answer lost: it ends submitted, under its task id, sent once."""
+async def test_lost_answer_is_settled_by_its_callback(cli: Cli, manifest: Manifest) -> None:
+    """The submission was accepted and its answer lost: it is submitted under its task id, and sent once."""
     [lost, plain] = tencent_ids(2)
     settings = callbacks(
         by_file={plain: CallbackFault.LOST},
@@ -109,8 +109,8 @@ async def test_a_lost_answer_is_settled_by_its_callback(cli: Cli, manifest: Mani
     assert "claim_checked" in listener.events
 
 
-async def test_what_is_forged_late_or_made_up_changes_nothing(cli: Cli, manifest: Manifest) -> None:
-    """Each bad callback is refused or comes to nothing, and the good ones count once."""
+async def test_forged_late_and_invented_callbacks_change_nothing(cli: Cli, manifest: Manifest) -> None:
+    """Each bad callback is refused or without effect, and the good ones count once."""
     faults = dict(
         zip(
             tencent_ids(7),
@@ -152,7 +152,7 @@ async def test_what_is_forged_late_or_made_up_changes_nothing(cli: Cli, manifest
     assert sum(bool(one["again"]) for one in taken) == 1
 
 
-async def test_polls_that_fail_are_made_again(cli: Cli, manifest: Manifest) -> None:
+async def test_failed_polls_are_repeated(cli: Cli, manifest: Manifest) -> None:
     """A service that is busy, breaks off or says nothing readable confirms later."""
     script = {1: Fault.parse("http:503"), 2: Fault.parse("drop-after"), 3: Fault.parse("code:6")}
     settings = callbacks(faults={"DescribeMediaTask": ActionFaults(script=script)})
@@ -174,15 +174,15 @@ async def listener(cli: Cli) -> AsyncIterator[Listener]:
         yield one
 
 
-async def test_an_answer_means_that_it_is_on_disk(cli: Cli, listener: Listener) -> None:
-    """Read by another program the moment the answer is here."""
+async def test_answered_callback_is_on_disk(cli: Cli, listener: Listener) -> None:
+    """Another program can read it as soon as the answer arrives."""
     assert await post(listener.url, sealed(snapshot())) == (200, "ok\n")
     kept = query(cli.folder / "batcher.db", "SELECT event, task_id FROM callbacks")
     assert kept == [("snapshot", "t-1")]
 
 
-async def test_refusals_tell_no_reason(listener: Listener) -> None:
-    """Each kind has its status; who is refused learns nothing else."""
+async def test_refusal_has_a_status_and_no_reason(listener: Listener) -> None:
+    """Each kind of refusal has its status; the sender gets nothing else."""
     good = sealed(snapshot("t-2"))
     text = json.dumps(good)
     packed = {"Content-Encoding": "gzip"}
@@ -217,8 +217,8 @@ async def test_refusals_tell_no_reason(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize("body", CallbackBody)
-async def test_the_pictures_of_a_long_recording_are_taken(cli: Cli, body: CallbackBody) -> None:
-    """One every 10 s of four hours: a callback as long as honest ones become is not refused by default."""
+async def test_callback_of_a_long_recording_is_accepted(cli: Cli, body: CallbackBody) -> None:
+    """One picture every 10 s of four hours fits into the default limit of a body."""
     folder = "http://1500030200.vod2.myqcloud.example/a1b2c3d4vodtranscq1500030200/5285890700070558772"
     pictures = [
         {"url": f"{folder}/sampleSnapshot/sampleSnapshot_10_{n}.jpg", "offset": n * 10_000}
@@ -234,8 +234,8 @@ async def test_the_pictures_of_a_long_recording_are_taken(cli: Cli, body: Callba
         assert await post(listener.url, sent[body]) == (200, "ok\n")
 
 
-async def test_a_ledger_that_cannot_take_it_has_it_sent_again(cli: Cli, listener: Listener) -> None:
-    """503 makes the service try again; nobody is told that it was taken."""
+async def test_ledger_fault_is_answered_with_503(cli: Cli, listener: Listener) -> None:
+    """The service sends the callback again; success is not answered."""
     (cli.folder / "batcher.db").rename(cli.folder / "elsewhere.db")
     status, text = await post(listener.url, sealed(snapshot()))
     assert (status, text) == (503, "refused\n")
@@ -243,16 +243,16 @@ async def test_a_ledger_that_cannot_take_it_has_it_sent_again(cli: Cli, listener
     assert (await post(listener.url, sealed(snapshot())))[0] == 200
 
 
-async def test_one_path_alone_can_be_listened_at(cli: Cli) -> None:
-    """With --path whatever comes elsewhere finds nobody."""
+async def test_path_option_refuses_other_paths(cli: Cli) -> None:
+    """With --path requests for other paths get 404."""
     async with serving(cli), listening(cli, "--path", "/zego/snap") as listener:
         assert listener.url.endswith("/zego/snap")
         assert (await post(listener.url, sealed(snapshot())))[0] == 200
         assert (await post(listener.url + "/x", sealed(snapshot())))[0] == 404
 
 
-async def test_refusals_are_warned_of_together(cli: Cli) -> None:
-    """A wrong secret is seen at once, and not once for every callback."""
+async def test_refusals_are_summed_up_in_warnings(cli: Cli) -> None:
+    """A wrong secret causes a warning immediately, and not one for every callback."""
     async with serving(cli), listening(cli) as listener:
         for _ in range(5):
             await post(listener.url, sealed(snapshot(), secret="guessed"))
@@ -263,9 +263,9 @@ async def test_refusals_are_warned_of_together(cli: Cli) -> None:
     ]
 
 
-async def test_people_hear_of_single_callbacks_only_when_they_ask(cli: Cli) -> None:
+async def test_single_callbacks_are_shown_with_v_only(cli: Cli) -> None:
     """On a terminal it is quiet; with -v there is a line for each."""
-    for options, told in ((), False), (("-v",), True):
+    for options, shown in ((), False), (("-v",), True):
         async with serving(cli):
             process = await cli.start("listen", "--port", "0", *options, env=SECRET_GIVEN)
             assert process.stderr is not None
@@ -274,7 +274,7 @@ async def test_people_hear_of_single_callbacks_only_when_they_ask(cli: Cli) -> N
             process.send_signal(signal.SIGTERM)
             done = await cli.finish(process)
         assert done.code == 143
-        assert ("snapshot, task t-1: open" in done.stderr) == told
+        assert ("snapshot, task t-1: open" in done.stderr) == shown
 
 
 @asynccontextmanager
@@ -302,8 +302,8 @@ async def has_ended(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_who_says_nothing_makes_room(cli: Cli) -> None:
-    """When all places are taken, the connection that has been silent for the longest time ends."""
+async def test_silent_connection_makes_room(cli: Cli) -> None:
+    """With all connections in use, the one that has been silent for the longest time ends."""
     async with in_process(cli, ConnectionBounds(most=3)) as url:
         silent = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(3)]
         for _, writer in silent:
@@ -315,8 +315,8 @@ async def test_who_says_nothing_makes_room(cli: Cli) -> None:
             writer.close()
 
 
-async def test_who_dawdles_is_shown_out(cli: Cli) -> None:
-    """A request that does not come in time ends with its connection, head or body."""
+async def test_slow_request_ends_with_its_connection(cli: Cli) -> None:
+    """A request whose head or body does not arrive in time ends with its connection."""
     async with in_process(cli, ConnectionBounds(request_s=0.2)) as url:
         for begun in (b"POST / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
@@ -328,8 +328,8 @@ async def test_who_dawdles_is_shown_out(cli: Cli) -> None:
 # -- new recordings ------------------------------------------------------------------------------------
 
 
-async def test_a_recording_gets_its_pictures_as_soon_as_it_exists(cli: Cli) -> None:
-    """Told of by callbacks, it is a submission that the next run sends, once, under the parameters given."""
+async def test_new_recording_is_submitted_by_the_next_run(cli: Cli) -> None:
+    """Its callback makes it a submission with the given parameters, which the next run sends once."""
     [new, merged, broken] = tencent_ids(3)
     async with serving(cli, callbacks(), ledger_made=False) as sandbox:
         async with listening(cli, "--submit-new", "--definition", "10", "--offset", "1") as listener:
@@ -357,8 +357,8 @@ async def test_a_recording_gets_its_pictures_as_soon_as_it_exists(cli: Cli) -> N
     assert sorted(effects) == ["added", "added", "known", "noted", "unusable", "unusable"]
 
 
-async def test_without_submit_new_a_recording_is_noted(cli: Cli, listener: Listener) -> None:
-    """It is on record as a callback, and nothing will be sent for it."""
+async def test_recording_without_submit_new_is_recorded_only(cli: Cli, listener: Listener) -> None:
+    """The callback is recorded, and nothing is sent for it."""
     assert (await post(listener.url, sealed(record("1397757897438985123"))))[0] == 200
     assert query(cli.folder / "batcher.db", "SELECT effect FROM callbacks") == [("noted",)]
     assert query(cli.folder / "batcher.db", "SELECT count(*) FROM submissions") == [(0,)]
@@ -368,8 +368,8 @@ async def test_without_submit_new_a_recording_is_noted(cli: Cli, listener: Liste
 
 
 @needs_openssl
-async def test_it_speaks_tls_and_reads_its_certificate_again(cli: Cli, tmp_path: Path) -> None:
-    """A renewed certificate is shown after SIGHUP, without an interruption."""
+async def test_tls_certificate_is_read_again_on_sighup(cli: Cli, tmp_path: Path) -> None:
+    """A renewed certificate is used without an interruption."""
     made, key = certificate(tmp_path, "localhost", 30)
     renewed = tmp_path / "renewed"
     renewed.mkdir()
@@ -396,8 +396,8 @@ async def test_it_speaks_tls_and_reads_its_certificate_again(cli: Cli, tmp_path:
         await shown_at(listener.url)
 
 
-async def test_a_signal_ends_it_in_order(cli: Cli) -> None:
-    """Silent connections do not hold it up, it says what there was; SIGINT is told from SIGTERM."""
+async def test_signal_ends_the_listener_in_order(cli: Cli) -> None:
+    """Silent connections do not delay the end, the totals are reported, and each signal has its exit code."""
     async with serving(cli):
         process = await cli.start("listen", "--port", "0", env=SECRET_GIVEN)
         assert process.stderr is not None
@@ -440,18 +440,18 @@ BAD_SETTINGS = [
 
 
 @pytest.mark.parametrize(("args", "env", "code", "said"), BAD_SETTINGS, ids=lambda one: str(one)[:40])
-async def test_what_is_wrong_is_said_before_it_listens(
+async def test_wrong_settings_are_reported_before_listening(
     cli: Cli, args: tuple[str, ...], env: dict[str, str], code: int, said: str
 ) -> None:
-    """One message that names it, and the exit code."""
+    """One message that names the setting, and the exit code."""
     async with serving(cli):
         done = await cli("listen", "--port", "0", *args, env=env)
     assert done.code == code, done.stderr
     assert said in done.stderr
 
 
-async def test_a_port_that_is_taken(cli: Cli) -> None:
-    """Somebody else listens there already."""
+async def test_port_in_use_is_reported(cli: Cli) -> None:
+    """Another program listens there already."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         async with serving(cli):
@@ -460,8 +460,8 @@ async def test_a_port_that_is_taken(cli: Cli) -> None:
     assert f"--port {port}: 127.0.0.1 cannot be listened on: Address already in use" in done.stderr
 
 
-async def test_the_secret_comes_from_a_file_or_a_command_too(cli: Cli) -> None:
-    """Never from a flag, and not from the file of settings."""
+async def test_secret_may_come_from_a_file_or_a_command(cli: Cli) -> None:
+    """It is never accepted from a flag or the configuration file."""
     (cli.folder / "callback-secret").write_text(SECRET + "\n")
     for env in (
         {"BATCHER_CALLBACK_SECRET_FILE": "callback-secret"},
@@ -482,17 +482,15 @@ async def test_the_secret_comes_from_a_file_or_a_command_too(cli: Cli) -> None:
     assert SECRET not in done.stderr
 
 
-async def test_others_can_reach_it_only_with_a_warning(cli: Cli) -> None:
+async def test_listening_on_other_addresses_without_tls_warns(cli: Cli) -> None:
     """Bound elsewhere without TLS it says what that means."""
     async with serving(cli), listening(cli, "--host", "0.0.0.0") as listener:
         pass
     assert any("others reach this without TLS" in str(one.get("text")) for one in listener.said)
 
 
-async def test_track_confirms_what_a_listener_without_an_account_has_left(
-    cli: Cli, manifest: Manifest
-) -> None:
-    """The doubt is settled by ``batcher track``, which then follows its task to the end."""
+async def test_track_confirms_doubts_of_a_listener_without_an_account(cli: Cli, manifest: Manifest) -> None:
+    """``batcher track`` settles the doubt and follows the task to its end."""
     settings = callbacks(script={1: Fault.parse("drop-after")}, tasks=TaskSettings(time_s=3600))
     async with serving(cli, settings) as sandbox:
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
@@ -508,8 +506,8 @@ async def test_track_confirms_what_a_listener_without_an_account_has_left(
         assert [row["status"] for row in await referee(cli, sandbox)] == ["submitted"]
 
 
-async def test_a_killed_listener_has_lost_nothing_that_it_has_answered(cli: Cli, manifest: Manifest) -> None:
-    """What was claimed before the kill is confirmed by the next listener, which is sent nothing."""
+async def test_killed_listener_loses_no_answered_callback(cli: Cli, manifest: Manifest) -> None:
+    """A claim recorded before the kill is confirmed by the next listener, without another callback."""
     ids = tencent_ids(3)
     async with serving(cli, callbacks()) as sandbox:
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
@@ -526,7 +524,7 @@ async def test_a_killed_listener_has_lost_nothing_that_it_has_answered(cli: Cli,
         assert "callback_taken" not in listener.events
 
 
-async def test_huaweis_callbacks_name_the_task_alone(cli: Cli) -> None:
+async def test_huawei_callback_that_names_only_the_task_is_matched(cli: Cli) -> None:
     """Its recording is found by the tasks of all that was submitted."""
     rows = [f"/record/a/{n}.mp4" for n in range(3)]
     (cli.folder / "huawei.csv").write_text("\n".join(["file_id", *rows, ""]))
@@ -553,7 +551,7 @@ MALFORMED = [
 
 
 async def sent_raw(url: str, *parts: bytes) -> bytes:
-    """Send bytes over a connection of their own, part by part; what comes back."""
+    """Send bytes over a connection of their own, part by part; return the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
     for part in parts:
         writer.write(part)
@@ -568,8 +566,8 @@ async def sent_raw(url: str, *parts: bytes) -> bytes:
             writer.close()
 
 
-async def test_bytes_that_are_not_http_are_warned_of_together(cli: Cli) -> None:
-    """A port scanner does not fill the log: one line at once, one at the end, whatever it sends."""
+async def test_bytes_that_are_not_http_are_summed_up_in_warnings(cli: Cli) -> None:
+    """A port scanner causes one line immediately and one at the end."""
     async with serving(cli), listening(cli, "-v") as listener:
         for bad in MALFORMED * 5:
             assert b" 200 " not in await sent_raw(listener.url, bad)
@@ -582,17 +580,17 @@ async def test_bytes_that_are_not_http_are_warned_of_together(cli: Cli) -> None:
     assert [one for one in listener.said if one.get("logger", "").startswith("aiohttp")] == []
 
 
-async def test_a_body_that_is_not_http_is_refused(cli: Cli) -> None:
+async def test_body_that_is_not_http_is_refused(cli: Cli) -> None:
     """The head was good; the body breaks off its own encoding."""
     async with in_process(cli) as url:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
         assert b" 400 " in await sent_raw(url, head, b"zz\r\n")
 
 
-async def test_an_error_of_ours_is_logged_once_a_minute(
+async def test_defect_while_answering_is_logged_once_a_minute(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever can provoke it again and again does not fill the log with it."""
+    """A sender that provokes it repeatedly does not fill the log."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError("a defect")
@@ -608,8 +606,8 @@ async def test_an_error_of_ours_is_logged_once_a_minute(
 # -- whose task it is ----------------------------------------------------------------------------------
 
 
-async def test_a_task_of_another_recording_settles_no_doubt(cli: Cli, manifest: Manifest) -> None:
-    """Its own ledger or another program has started it: the service's answer decides, not the callback."""
+async def test_task_of_another_recording_settles_no_doubt(cli: Cli, manifest: Manifest) -> None:
+    """The service's answer decides which recording a task belongs to, not the callback."""
     [lost, other, foreign] = tencent_ids(3)
     silent = dict.fromkeys((lost, other, foreign), CallbackFault.LOST)
     settings = callbacks(by_file=silent, script={1: Fault.parse("drop-after")})
@@ -639,7 +637,7 @@ async def test_a_task_of_another_recording_settles_no_doubt(cli: Cli, manifest: 
         assert given == {lost: tasks[lost], other: tasks[other]}
 
 
-async def test_a_stray_callback_follows_none_of_the_ledgers_tasks(cli: Cli, manifest: Manifest) -> None:
+async def test_callback_of_a_foreign_task_changes_no_submission(cli: Cli, manifest: Manifest) -> None:
     """It names a task of another program, and no recording: no submission gets a task by that."""
     async with serving(cli) as sandbox:
         assert (await cli.run(manifest(tencent_ids(50)), *PICTURES)).code == 0
@@ -651,7 +649,7 @@ async def test_a_stray_callback_follows_none_of_the_ledgers_tasks(cli: Cli, mani
         assert sandbox.requests_of("DescribeMediaTask") == []
 
 
-async def test_a_merged_file_whose_callback_has_no_code_is_a_new_recording(cli: Cli) -> None:
+async def test_merged_file_without_a_code_is_a_new_recording(cli: Cli) -> None:
     """The code matters for Tencent's failures only; a callback without one is taken."""
     [merged] = tencent_ids(1)
     options = ("--submit-new", "--definition", "10", "--offset", "1")

@@ -1,4 +1,4 @@
-"""One AppId and Action has one limit, whatever sends: counted at the server."""
+"""One AppId and Action has one limit for all that send: counted at the server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUIET = ("--progress", "none")
 
 
 def archives(folder: Path, *rows: int) -> list[Path]:
-    """Manifests that have no recording in common, with so many rows each."""
+    """Manifests without a common recording, with these numbers of rows."""
     ids = iter(tencent_ids(sum(rows), seed=7))
     return [
         write_manifest(folder / f"{n}.csv", ([next(ids)] for _ in range(wanted)))
@@ -43,7 +43,7 @@ def archives(folder: Path, *rows: int) -> list[Path]:
 
 
 async def test_two_ledgers_in_one_process_keep_one_limit(tmp_path: Path) -> None:
-    """Two runs of one program at 20/s each send 20/s together, and each of them gets on."""
+    """Two runs of one program at 20/s each send 20/s together, and both make progress."""
     manifests, sandbox = archives(tmp_path, 50, 50), Sandbox(NO_LIMIT)
     async with sandbox.serve() as url, lateness() as late, AsyncExitStack() as stack:
         ledgers = [
@@ -61,8 +61,8 @@ async def test_two_ledgers_in_one_process_keep_one_limit(tmp_path: Path) -> None
     assert rate_of(moments(sandbox.log)) >= 18
 
 
-async def test_second_run_on_the_machine_ends_with_5_or_waits(cli: Cli) -> None:
-    """It names the other ledger and process, or begins when that has ended: never 21 in a second."""
+async def test_second_run_on_the_machine_has_exit_code_5_or_waits(cli: Cli) -> None:
+    """It names the other ledger and process, or starts when that has ended: never 21 in a second."""
     first, second = archives(cli.folder, 200, 40)
     async with serving(cli, NO_LIMIT) as sandbox, lateness() as late:
         running = await cli.start("run", first, *PICTURES, *QUIET, "-l", "first.db")
@@ -79,7 +79,7 @@ async def test_second_run_on_the_machine_ends_with_5_or_waits(cli: Cli) -> None:
     assert len(moments(sandbox.log)) == 240
 
 
-async def test_runs_whose_rates_add_up_to_the_limit_go_side_by_side(cli: Cli) -> None:
+async def test_runs_whose_rates_add_up_to_the_limit_run_together(cli: Cli) -> None:
     """12/s and 8/s are 20/s together; a third run has no room, a probe of ``check`` has."""
     first, second = archives(cli.folder, 120, 80)
     async with serving(cli, NO_LIMIT) as sandbox, lateness() as late:
@@ -108,7 +108,7 @@ def sent(cli: Cli, ledger: str) -> int:
 
 
 async def test_library_names_another_program_that_uses_the_limit(cli: Cli, tmp_path: Path) -> None:
-    """A run of the library beside one of the command line raises, or waits as the ledger was opened."""
+    """A run of the library next to one of the command line raises, or waits as the ledger was opened."""
     first, second = archives(tmp_path, 160, 20)
     async with serving(cli, NO_LIMIT) as sandbox, lateness() as late:
         running = await cli.start("run", first, *PICTURES, *QUIET, "-l", "first.db")
@@ -137,7 +137,7 @@ async def test_probe_that_leaves_late_counts_in_the_second_it_leaves(
         probes += 1
         sandbox.outage = probes < 2
         await asyncio.sleep(0.9)
-        return await probe(self, *args, **more)  # type: ignore[arg-type] # handed on as it came
+        return await probe(self, *args, **more)  # type: ignore[arg-type] # passed on unchanged
 
     monkeypatch.setattr(ZegoClient, "probe", slowly)
     sandbox = Sandbox(NO_LIMIT)
@@ -156,7 +156,7 @@ async def test_probe_that_leaves_late_counts_in_the_second_it_leaves(
 async def test_polls_and_confirmations_of_track_keep_one_limit(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """While doubts are looked into the polls leave room for that."""
+    """Polls leave room for the checks of doubts."""
     doubts, tasks = 14, 70
     settings = callbacks(
         script={2 * n: Fault.parse("drop-after") for n in range(1, doubts + 1)},  # no outage: others succeed
@@ -179,7 +179,7 @@ async def test_polls_and_confirmations_of_track_keep_one_limit(
         await referee(cli, sandbox)
 
 
-async def test_listen_beside_track_keeps_one_limit(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_listen_and_track_together_keep_one_limit(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Two processes that poll at 20/s each poll at 20/s together."""
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(time_s=3600))
     async with serving(cli, settings) as sandbox, lateness() as late:

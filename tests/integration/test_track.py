@@ -1,4 +1,4 @@
-"""``track`` and ``run --track``: every task's end is learned, however the polls fare, and told once."""
+"""``track`` and ``run --track``: every task's end is recorded in spite of failed polls, and reported once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TRACK = ("--rate", "2000", "--progress", "none")
 
 
 def of_tasks(tasks: TaskSettings | None = None, **faults: object) -> SandboxSettings:
-    """A sandbox without a limit, whose tasks and polls fare so."""
+    """A sandbox without a limit, with these settings of tasks and faults of polls."""
     of_polls = {DESCRIBE: ActionFaults(**faults)} if faults else {}  # type: ignore[arg-type] # by name
     return SandboxSettings(rate_per_s=None, tasks=tasks or TaskSettings(), faults=of_polls)
 
 
 async def submit(cli: Cli, ids: list[str], *more: str) -> None:
-    """Submit some recordings; nobody follows their tasks yet, and all of them are due."""
+    """Submit some recordings; their tasks are not followed yet, and all of them are due."""
     write_manifest(cli.folder / "archive.csv", ([one] for one in ids))
     done = await cli.run("archive.csv", *PICTURES, *more)
     assert done.code == 0, done.stderr
@@ -34,18 +34,20 @@ async def submit(cli: Cli, ids: list[str], *more: str) -> None:
 
 
 async def whole(cli: Cli) -> None:
-    """The ledger contradicts itself nowhere."""
+    """Check that the ledger is consistent."""
     done = await cli("ledger", "verify")
     assert done.code == 0, done.stdout
 
 
-def told(done: Done) -> dict[str, int]:
-    """The states of tasks that a command has told, those that are not empty."""
+def reported(done: Done) -> dict[str, int]:
+    """The states of tasks that a command has reported, without empty ones."""
     return {state: n for state, n in done.data["tasks"].items() if n}
 
 
-async def test_a_run_follows_its_tasks_to_their_ends(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Submitted, polled, ended: pictures in order, failures told once, and every figure agrees."""
+async def test_run_with_track_follows_its_tasks_to_their_ends(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Submitted, polled, ended: pictures in order, failures reported once, and all counts agree."""
     ids = tencent_ids(12)
     archive = manifest(ids)
     fates = {ids[3]: Fate.FAIL}
@@ -53,12 +55,12 @@ async def test_a_run_follows_its_tasks_to_their_ends(cli: Cli, manifest: Callabl
     async with serving(cli, of_tasks(tasks)) as sandbox:
         done = await cli.run(archive, *PICTURES, "--track", "--json")
         assert done.code == 1, done.stderr
-        assert told(done) == {"finished": 11, "failed": 1}
+        assert reported(done) == {"finished": 11, "failed": 1}
         assert done.data["tracking"]["new"] == {"failed": 1, "unknown": 0}
         assert f"{ids[3]}, task" in done.stderr
         assert "cannot be decoded" in done.stderr
         again = await cli.run("--track", "--json")
-        assert (again.code, told(again)) == (0, told(done))
+        assert (again.code, reported(again)) == (0, reported(done))
         rows = {row["file_id"]: row for row in await cli.export()}
         shown = (await cli("show", ids[0])).stdout
         await referee(cli, sandbox)
@@ -73,13 +75,13 @@ async def test_a_run_follows_its_tasks_to_their_ends(cli: Cli, manifest: Callabl
     assert all(f"/{first['task_id']}/" in url for url in urls)
     assert "task finished (FINISH)" in shown
     assert [url for url in urls if url not in shown] == []
-    assert {one: n for one, n in (await cli.status())["tasks"].items() if n} == told(done)
+    assert {one: n for one, n in (await cli.status())["tasks"].items() if n} == reported(done)
     assert "Tasks of what was submitted" in (await cli("status")).stdout
     await whole(cli)
 
 
-async def test_nothing_changes_for_who_does_not_follow_tasks(cli: Cli) -> None:
-    """Without tracking the columns are those of always; with it, three stand before the manifest's own."""
+async def test_export_without_tracking_has_its_usual_columns(cli: Cli) -> None:
+    """With tracking, three more columns stand before the manifest's own."""
     archive = write_manifest(
         cli.folder / "archive.csv",
         [[one, "x", "y"] for one in tencent_ids(2)],
@@ -122,7 +124,7 @@ async def test_tables_have_the_state_of_tasks_too(cli: Cli, format_: str) -> Non
 
 
 async def test_huaweis_tasks_and_object_names(cli: Cli) -> None:
-    """Huawei's words, times and names of objects are kept; CANCELED has failed."""
+    """Huawei's status words, times and object names are kept; CANCELED counts as failed."""
     files = ["/record/a/1.mp4", "/record/a/2.mp4"]
     write_manifest(cli.folder / "archive.csv", ([one] for one in files))
     tasks = TaskSettings(fates={files[1]: Fate.CANCELED})
@@ -130,7 +132,7 @@ async def test_huaweis_tasks_and_object_names(cli: Cli) -> None:
         assert (await cli.run("archive.csv", "--vendor", "Huawei", "--interval", "30")).code == 0
         age(cli, 10)
         done = await cli("track", *TRACK, "--json")
-        assert (done.code, told(done)) == (1, {"finished": 1, "failed": 1})
+        assert (done.code, reported(done)) == (1, {"finished": 1, "failed": 1})
         rows = {row["file_id"]: row for row in await cli.export()}
     assert rows[files[0]]["picture_urls"].startswith("snapshots/")
     columns = "status, started_at_ms IS NOT NULL, ended_at_ms >= started_at_ms"
@@ -145,40 +147,40 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("shares", FAULTS)
-async def test_polls_that_fail_are_made_again(cli: Cli, shares: dict[str, float]) -> None:
+async def test_failed_polls_are_repeated(cli: Cli, shares: dict[str, float]) -> None:
     """Refusals, lost connections and rubbish put a task off, and no more."""
     async with serving(cli, of_tasks(shares=shares)) as sandbox:
         await submit(cli, tencent_ids(25))
         done = await cli("track", *TRACK, "--json")
         assert done.code == 0, done.stderr
-        assert told(done) == {"finished": 25}
+        assert reported(done) == {"finished": 25}
         assert len(sandbox.requests_of(DESCRIBE)) > 25
     await whole(cli)
 
 
-async def test_a_poll_that_hangs_holds_up_no_other(cli: Cli) -> None:
-    """One that is never answered is asked again after its time."""
+async def test_hanging_poll_does_not_delay_the_others(cli: Cli) -> None:
+    """A poll without an answer is repeated after its timeout."""
     async with serving(cli, of_tasks(script={1: Fault.parse("hang")})) as sandbox:
         await submit(cli, tencent_ids(5))
         done = await cli("track", *TRACK, "--timeout", "1", "--json")
-        assert (done.code, told(done)) == (0, {"finished": 5})
+        assert (done.code, reported(done)) == (0, {"finished": 5})
         assert len(sandbox.requests_of(DESCRIBE)) == 6
 
 
-async def test_a_task_that_never_ends_is_given_up(cli: Cli) -> None:
-    """After --give-up it is unknown, its message says why, and --again asks about it once more."""
+async def test_task_that_never_ends_is_given_up(cli: Cli) -> None:
+    """After --give-up it is unknown, its message says why, and --again polls it once more."""
     ids = tencent_ids(3)
     async with serving(
         cli, of_tasks(TaskSettings(fates={ids[0]: Fate.ENDLESS, ids[1]: Fate.STUCK}))
     ) as sandbox:
         await submit(cli, ids)
         left = await cli("track", *TRACK, "--max-duration", "1s", "--json")
-        assert (left.code, told(left)) == (4, {"waiting": 1, "processing": 1, "finished": 1})
+        assert (left.code, reported(left)) == (4, {"waiting": 1, "processing": 1, "finished": 1})
         assert "2 tasks have not ended" in left.stderr
         quiet = await cli("track", *TRACK, "--max-duration", "1s", "-q")
         assert (quiet.code, quiet.stderr) == (4, "")
         done = await cli("track", *TRACK, "--give-up", "5s", "--json")
-        assert (done.code, told(done)) == (1, {"finished": 1, "unknown": 2})
+        assert (done.code, reported(done)) == (1, {"finished": 1, "unknown": 2})
         words = {one["status"]: one["message"] for one in done.data["tracking"]["troubles"]}
         assert set(words) == {"PROCESSING", "WAITING"}
         assert all("had not ended 5 s after it was submitted" in message for message in words.values())
@@ -186,13 +188,13 @@ async def test_a_task_that_never_ends_is_given_up(cli: Cli) -> None:
         assert (await cli("track", *TRACK)).code == 0
         assert len(sandbox.requests_of(DESCRIBE)) == asked
         again = await cli("track", *TRACK, "--again", "--give-up", "5s", "--json")
-        assert (again.code, told(again)) == (1, {"finished": 1, "unknown": 2})
+        assert (again.code, reported(again)) == (1, {"finished": 1, "unknown": 2})
         assert len(sandbox.requests_of(DESCRIBE)) == asked + 2
     await whole(cli)
 
 
-async def test_a_task_that_is_not_known_is_told_apart(cli: Cli) -> None:
-    """NO_TASK, and Tencent's refusal, are unknown with the vendor's word; the message says how often."""
+async def test_task_that_the_service_does_not_know_is_unknown(cli: Cli) -> None:
+    """NO_TASK and Tencent's refusal are unknown; the message says how often the service answered so."""
     huawei = ["/record/forgotten/1.mp4", "/record/a/2.mp4"]
     tencent = tencent_ids(2)
     write_manifest(cli.folder / "hw.csv", ([one] for one in huawei))
@@ -200,12 +202,12 @@ async def test_a_task_that_is_not_known_is_told_apart(cli: Cli) -> None:
         assert (await cli.run("hw.csv", "--vendor", "Huawei", "--interval", "30")).code == 0
         await submit(cli, tencent)
         fresh = await cli("track", *TRACK, "--max-duration", "1s", "--json")
-        assert (fresh.code, told(fresh)) == (4, {"waiting": 2, "finished": 2})
+        assert (fresh.code, reported(fresh)) == (4, {"waiting": 2, "finished": 2})
         age(cli, 100)
-        more = tencent_ids(1, seed=7)  # another that is told of shows that the service is well
+        more = tencent_ids(1, seed=7)  # another task that is reported shows that the service answers
         await submit(cli, more)
         done = await cli("track", *TRACK, "--json")
-        assert (done.code, told(done)) == (1, {"finished": 3, "unknown": 2})
+        assert (done.code, reported(done)) == (1, {"finished": 3, "unknown": 2})
         words = {one["file_id"]: one for one in done.data["tracking"]["troubles"]}
         asked = [one.asked_task_id for one in sandbox.requests_of(DESCRIBE)]
     assert words[huawei[0]]["status"] == "NO_TASK"
@@ -215,10 +217,10 @@ async def test_a_task_that_is_not_known_is_told_apart(cli: Cli) -> None:
     await whole(cli)
 
 
-async def test_a_refusal_of_the_account_halts_polls_and_not_the_sending(
+async def test_refused_account_halts_polls_and_not_the_sending(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Code 3 for polls ends tracking with 3 and its remedy; what was to be sent has been sent."""
+    """Code 3 for polls has exit code 3 and its remedy; all submissions were sent."""
     archive = manifest(tencent_ids(8))
     async with serving(cli, of_tasks(shares={"code:3": 1.0})) as sandbox:
         done = await cli("run", archive, *PICTURES, "--rate", "4", "--progress", "none", "--track", "--json")
@@ -231,8 +233,8 @@ async def test_a_refusal_of_the_account_halts_polls_and_not_the_sending(
         await referee(cli, sandbox)
 
 
-async def test_an_endpoint_that_does_not_answer_is_waited_for(cli: Cli) -> None:
-    """In an outage nothing is given up; a time that is over says what held it up."""
+async def test_outage_of_polls_is_waited_for(cli: Cli) -> None:
+    """No task is given up in an outage; at the time limit the reason names the outage."""
     async with serving(cli, of_tasks()):
         await submit(cli, tencent_ids(8))
     done = await cli("track", *TRACK, "--max-duration", "2s", "--json")
@@ -246,8 +248,8 @@ async def test_an_endpoint_that_does_not_answer_is_waited_for(cli: Cli) -> None:
     await whole(cli)
 
 
-async def test_it_goes_on_after_a_kill(cli: Cli) -> None:
-    """Killed in the midst of its polls, it loses nothing and asks again only what it had not recorded."""
+async def test_killed_tracker_is_resumed(cli: Cli) -> None:
+    """It loses nothing and repeats only polls whose results were not recorded."""
     ids = tencent_ids(120)
     async with serving(cli, of_tasks()) as sandbox:
         await submit(cli, ids)
@@ -262,16 +264,14 @@ async def test_it_goes_on_after_a_kill(cli: Cli) -> None:
         )
         assert 0 < recorded < 120
         done = await cli("track", *TRACK, "--json")
-        assert (done.code, told(done)) == (0, {"finished": 120})
+        assert (done.code, reported(done)) == (0, {"finished": 120})
         assert len(sandbox.requests_of(DESCRIBE)) == before + 120 - recorded
         await referee(cli, sandbox)
     await whole(cli)
 
 
-async def test_a_run_that_follows_its_tasks_goes_on_after_a_kill(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
-    """Killed while it sends and polls, it sends nothing twice unknowingly, and learns every end next time."""
+async def test_killed_run_with_track_is_resumed(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """It sends nothing twice unknowingly, and the next run records every end."""
     archive = manifest(tencent_ids(150))
     async with serving(cli, of_tasks()) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none", "--track")
@@ -281,25 +281,27 @@ async def test_a_run_that_follows_its_tasks_goes_on_after_a_kill(
         assert len(sandbox.accepted()) < 150
         await whole(cli)
         done = await cli.run(archive, *PICTURES, "--track", "--json")
-        assert (done.code, told(done)) == (0, {"finished": 150})
+        assert (done.code, reported(done)) == (0, {"finished": 150})
         await referee(cli, sandbox)
     await whole(cli)
 
 
-async def test_a_submission_whose_task_id_is_lost_ends_nobody(cli: Cli) -> None:
-    """In a damaged ledger what cannot be followed is left alone, and all else is followed to its end."""
+async def test_submission_without_its_task_id_does_not_stop_the_tracker(cli: Cli) -> None:
+    """In a damaged ledger the tasks that can be followed are followed to their ends."""
     async with serving(cli, of_tasks()):
         await submit(cli, tencent_ids(3))
         broken = "UPDATE attempts SET task_id = NULL, decision = 'again' WHERE task_id IN "
         broken += "(SELECT min(task_id) FROM attempts)"
         write(cli, broken)
         done = await cli("track", *TRACK, "--json")
-        assert (done.code, told(done)) == (4, {"waiting": 1, "finished": 2})
+        assert (done.code, reported(done)) == (4, {"waiting": 1, "finished": 2})
         assert "all tasks that were followed have ended, 1 task has not ended" in done.data["reason"]
 
 
-async def test_it_works_beside_a_run_and_one_at_a_time(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A tracker and a run share a ledger; a second tracker is refused, and a signal ends the first."""
+async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """A signal ends the first tracker; the second one is refused."""
     archive = manifest(tencent_ids(400))
     async with serving(cli, of_tasks()) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "100", "--progress", "none")
@@ -329,10 +331,10 @@ def tallied(cli: Cli) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_ends_a_run_that_only_waits_for_tasks(
+async def test_signal_ends_a_run_that_only_waits_for_tasks(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
 ) -> None:
-    """Once all is sent, a signal ends the waiting at once; the tasks are followed the next time."""
+    """The waiting ends immediately; the tasks are followed the next time."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, of_tasks(TaskSettings(time_s=3600))) as sandbox:
         run = await cli.start("run", archive, *PICTURES, *FAST, "--track")
@@ -343,11 +345,11 @@ async def test_a_signal_ends_a_run_that_only_waits_for_tasks(
         sandbox.advance(3600)
         age(cli, 600)
         again = await cli.run("--track", "--json")
-        assert (again.code, told(again)) == (0, {"finished": 3})
+        assert (again.code, reported(again)) == (0, {"finished": 3})
 
 
-async def test_tasks_that_take_longer_than_the_run_waits(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """--track-timeout counts from the end of sending; what has not ended then is work left, on purpose."""
+async def test_track_timeout_leaves_open_tasks_as_work_left(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """--track-timeout counts from the end of sending."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, of_tasks(TaskSettings(time_s=3600))):
         done = await cli.run(archive, *PICTURES, "--track", "--track-timeout", "3s", "--json")
@@ -360,8 +362,8 @@ async def test_tasks_that_take_longer_than_the_run_waits(cli: Cli, manifest: Cal
         assert code == 0, "sending had ended well"
 
 
-async def test_another_accounts_tasks_are_not_asked_about(cli: Cli) -> None:
-    """With another AppId, or another kind of endpoint, every task would seem unknown: exit code 2 instead."""
+async def test_tasks_of_another_account_are_not_polled(cli: Cli) -> None:
+    """Another AppId or kind of endpoint has exit code 2: every task would be unknown there."""
     async with serving(cli, of_tasks()) as sandbox:
         await submit(cli, tencent_ids(2))
         cli.env["BATCHER_APP_ID"] = "77"
@@ -370,8 +372,8 @@ async def test_another_accounts_tasks_are_not_asked_about(cli: Cli) -> None:
         assert "which know nothing of its tasks" in done.stderr
 
 
-async def test_what_cannot_be_tracked_is_said(cli: Cli) -> None:
-    """No ledger, no account and no sensible time end with their own codes and one message."""
+async def test_unusable_settings_of_track_are_reported(cli: Cli) -> None:
+    """Each problem has its exit code and one message."""
     async with serving(cli, of_tasks(), ledger_made=False):
         none = await cli("track", *TRACK)
         assert (none.code, "there is no ledger here" in none.stderr) == (6, True)
@@ -379,14 +381,14 @@ async def test_what_cannot_be_tracked_is_said(cli: Cli) -> None:
         assert (wrong.code, "--give-up soon: give seconds" in wrong.stderr) == (2, True)
     async with serving(cli, of_tasks()):
         empty = await cli("track", *TRACK, "--json")
-        assert (empty.code, told(empty)) == (0, {})
+        assert (empty.code, reported(empty)) == (0, {})
     del cli.env["BATCHER_SERVER_SECRET"]
     without = await cli("track", *TRACK)
     assert (without.code, "BATCHER_SERVER_SECRET" in without.stderr) == (2, True)
 
 
-async def test_polls_keep_the_limit_beside_the_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Both kinds of call have a limit of 20 a second of their own, and a run keeps both."""
+async def test_polls_and_submissions_keep_their_limits(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Each Action has a limit of 20 a second of its own, and a run keeps both."""
     archive = manifest(tencent_ids(60))
     settings = SandboxSettings(rate_per_s=20)
     async with serving(cli, settings) as sandbox:
@@ -398,7 +400,7 @@ async def test_polls_keep_the_limit_beside_the_submissions(cli: Cli, manifest: C
         await referee(cli, sandbox)
 
 
-async def test_figures_and_lines_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_metrics_and_json_logs_count_tasks_and_polls(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The file of figures counts tasks and polls; each line of stderr is JSON when that is wanted."""
     archive = manifest(tencent_ids(4))
     async with serving(cli, of_tasks()):

@@ -1,4 +1,4 @@
-"""``track`` while some polls are refused for ever, and while nobody gives a usable answer."""
+"""``track`` while some polls are always refused, and while no poll gets a usable answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS, STUCK = 400, 5
 
 
 def faulty(choose: Callable[[RequestSeen], Fault | None] | None = None, **by: object) -> SandboxSettings:
-    """A sandbox without a limit whose polls fare so."""
+    """A sandbox without a limit, with faults of polls."""
     faults = ActionFaults(choose=choose, **by)  # type: ignore[arg-type] # by name
     return SandboxSettings(rate_per_s=None, faults={DESCRIBE: faults})
 
@@ -41,7 +41,7 @@ def polls_of(sandbox: Sandbox) -> Counter[str]:
 
 @pytest.mark.parametrize("fault", ["code:6", "code:7", "http:429", "http:503", "http-after:502", "code:1000"])
 async def test_tasks_whose_polls_are_always_refused_do_not_slow_the_others(cli: Cli, fault: str) -> None:
-    """All others are polled at no less than 18 a second meanwhile, and the refused ones few times."""
+    """All others are polled at 18 a second at least, and the refused ones a few times."""
     ids = tencent_ids(ROWS)
     stuck = {ids[3 + n * ROWS // STUCK]: Fault.parse(fault) for n in range(STUCK)}
     async with serving(cli, faulty(by_file=stuck)) as sandbox:
@@ -65,8 +65,8 @@ async def test_tasks_whose_polls_are_always_refused_do_not_slow_the_others(cli: 
 
 
 @pytest.mark.parametrize("fault", ["code:7", "http:429"])
-async def test_a_task_whose_polls_are_always_refused_is_given_up(cli: Cli, fault: str) -> None:
-    """It ends as unknown by its budget, by name, with exit code 1; nothing is left to follow."""
+async def test_task_whose_polls_are_always_refused_is_given_up(cli: Cli, fault: str) -> None:
+    """It is unknown by its budget, named, with exit code 1; no task is left to follow."""
     ids = tencent_ids(20)
     cli.deadline_s = 150
     async with serving(cli, faulty(by_file={ids[5]: Fault.parse(fault)})) as sandbox:
@@ -81,8 +81,8 @@ async def test_a_task_whose_polls_are_always_refused_is_given_up(cli: Cli, fault
         assert len(sandbox.requests_of(DESCRIBE)) < 50
 
 
-async def test_the_only_task_whose_polls_are_always_refused_is_given_up(cli: Cli) -> None:
-    """When nobody else is left to be answered, a probe shows that the service is there."""
+async def test_only_task_whose_polls_are_always_refused_is_given_up(cli: Cli) -> None:
+    """When no other task is left, a probe shows that the service answers."""
     async with serving(cli, faulty(by_file={tencent_ids(1)[0]: Fault.parse("http:429")})) as sandbox:
         await submitted(cli, tencent_ids(1))
         done = await cli("track", "--progress", "none", "--give-up", "5s", "--json")
@@ -93,8 +93,8 @@ async def test_the_only_task_whose_polls_are_always_refused_is_given_up(cli: Cli
 @pytest.mark.parametrize(
     ("fault", "said"), [("http:502", "HTTP 502"), ("http:302", "HTTP 302 to "), ("html", "HTTP 200")]
 )
-async def test_an_outage_that_answers_is_waited_for_and_named(cli: Cli, fault: str, said: str) -> None:
-    """A page, a redirect or a server error to every poll costs a handful of them; then all goes on."""
+async def test_outage_with_answers_is_waited_for_and_named(cli: Cli, fault: str, said: str) -> None:
+    """A page, a redirect or a server error to every poll costs a handful of polls; then all are polled."""
     ids, bad = tencent_ids(150), asyncio.Event()
 
     def choose(_: RequestSeen) -> Fault | None:

@@ -16,7 +16,7 @@ NEWEST = 1_770_000_000
 
 
 def searches(choose: Callable[[RequestSeen], Fault | None], count: int = 6_000) -> SandboxSettings:
-    """A sandbox whose searches fare so."""
+    """A sandbox with faults of searches."""
     recordings = RecordingSettings(count=count, until_s=NEWEST, span_s=86_400)
     faults = {SEARCH: ActionFaults(choose=choose)}
     return SandboxSettings(rate_per_s=None, recordings=recordings, faults=faults)
@@ -24,8 +24,8 @@ def searches(choose: Callable[[RequestSeen], Fault | None], count: int = 6_000) 
 
 @pytest.mark.parametrize("fault", ["code:6", "http:429", "code:1000", "no-code"])
 @pytest.mark.parametrize("well", [0, 3])
-async def test_a_question_that_is_never_answered_ends_discover(cli: Cli, fault: str, well: int) -> None:
-    """Refusals without end, at the beginning or in the middle of a list, end it with 3 and their meaning."""
+async def test_question_that_is_never_answered_ends_discover(cli: Cli, fault: str, well: int) -> None:
+    """Refusals without end, at the start or within a list, have exit code 3 and their meaning."""
     stuck = Fault.parse(fault)
     async with serving(cli, searches(lambda seen: stuck if seen.number > well else None)) as sandbox:
         if fault == "no-code" and well:
@@ -43,8 +43,8 @@ async def test_a_question_that_is_never_answered_ends_discover(cli: Cli, fault: 
     ("fault", "said"),
     [("http:502", "HTTP 502"), ("http:302", "HTTP 302 to "), ("html", "HTTP 200"), ("drop-after", "(")],
 )
-async def test_an_outage_that_answers_is_waited_for_by_discover(cli: Cli, fault: str, said: str) -> None:
-    """It is named, costs a handful of calls, and the list is whole afterwards."""
+async def test_outage_with_answers_is_waited_for_by_discover(cli: Cli, fault: str, said: str) -> None:
+    """It is named, costs a handful of calls, and the list is complete afterwards."""
     bad = asyncio.Event()
 
     def choose(seen: RequestSeen) -> Fault | None:
@@ -62,8 +62,8 @@ async def test_an_outage_that_answers_is_waited_for_by_discover(cli: Cli, fault:
         assert sum(one.fault is not None for one in sandbox.requests_of(SEARCH)) <= 15
 
 
-async def test_a_redirect_to_every_question_is_named_when_the_time_is_over(cli: Cli) -> None:
-    """The reason of exit code 4 says what came back."""
+async def test_redirect_to_every_question_is_named_at_the_time_limit(cli: Cli) -> None:
+    """The reason of exit code 4 names the last outcome."""
     async with serving(cli, searches(lambda _: Fault.parse("http:302"))):
         done = await cli(*DISCOVER, "--max-duration", "6s")
     assert done.code == 4

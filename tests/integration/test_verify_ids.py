@@ -43,7 +43,7 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("pages", PageNumbering)
-async def test_what_is_wrong_is_told_row_by_row(cli: Cli, manifest: Manifest, pages: PageNumbering) -> None:
+async def test_wrong_ids_are_reported_row_by_row(cli: Cli, manifest: Manifest, pages: PageNumbering) -> None:
     """Missing, audio only, forbidden, archived, images and rows that cannot be sent; nothing else."""
     async with serving(cli, holding(1_000, pages=pages)) as sandbox:
         ids = kept(sandbox)
@@ -71,7 +71,7 @@ async def test_what_is_wrong_is_told_row_by_row(cli: Cli, manifest: Manifest, pa
         assert len(sandbox.requests_of("SearchMedia")) <= 101 + 3  # ten to a call
 
 
-async def test_ids_that_are_well_end_with_0(cli: Cli, manifest: Manifest) -> None:
+async def test_ids_without_a_problem_have_exit_code_0(cli: Cli, manifest: Manifest) -> None:
     """A manifest with nothing wrong makes an empty report."""
     async with serving(cli, holding(60)) as sandbox:
         made = map(sandbox.recordings.at, range(60))
@@ -86,7 +86,7 @@ async def test_ids_that_are_well_end_with_0(cli: Cli, manifest: Manifest) -> Non
 
 
 async def test_rounded_ids_are_found_again(cli: Cli, manifest: Manifest) -> None:
-    """Each way in which programs round leads back to the one recording it can have been."""
+    """Each way of rounding suggests the only recording that the id can belong to."""
     async with serving(cli, holding(400)) as sandbox:
         ids = kept(sandbox)
         originals = ids[20:23]
@@ -108,7 +108,7 @@ async def test_rounded_ids_are_found_again(cli: Cli, manifest: Manifest) -> None
 
 
 async def test_of_two_candidates_none_is_suggested(cli: Cli, manifest: Manifest) -> None:
-    """Where two recordings round to the same id, nobody can tell which it was."""
+    """Where two recordings round to the same id, no suggestion is made."""
     async with serving(cli, holding(5)):
         manifest(["1397757897438980000"])
         twins = [["1397757897438980011"], ["1397757897438980022"]]
@@ -175,8 +175,8 @@ async def test_mistakes_end_with_2(cli: Cli, manifest: Manifest, options: tuple[
         assert (done.code, said in done.stderr) == (2, True), done.stderr
 
 
-async def test_a_service_that_refuses_us_halts(cli: Cli, manifest: Manifest) -> None:
-    """Nothing is reported of a manifest that could not be asked about."""
+async def test_refused_account_halts(cli: Cli, manifest: Manifest) -> None:
+    """Faults of credentials and permissions need the user: exit code 3, the code's meaning, one call."""
     faults = {"SearchMedia": ActionFaults(shares={"code:3": 1.0})}
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=5), faults=faults)
     async with serving(cli, settings):

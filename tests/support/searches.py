@@ -18,7 +18,7 @@ Say = Callable[[Search], SearchPage | NotReported]
 
 
 class SearchService:
-    """Answers searches as it is told to, and counts them."""
+    """Answers searches by a rule, and counts them."""
 
     def __init__(self, say: Say) -> None:
         self.say = say
@@ -36,8 +36,8 @@ def made(n: int, at_s: int = 100, archive: Archive = Archive.TENCENT) -> Recordi
     return Recording(FileId(str(n)), archive, created_at=datetime.fromtimestamp(at_s, UTC))
 
 
-def query(told: list[Event] | None = None) -> RetryingQuery:
-    """Asks at once, on the loop's own time."""
+def query(events: list[Event] | None = None) -> RetryingQuery:
+    """Make a query without a pace, on the loop's own time."""
     clock = asyncio.get_running_loop().time
-    on_event = told.append if told is not None else (lambda _: None)
+    on_event = events.append if events is not None else (lambda _: None)
     return RetryingQuery(Pacer(1000, clock), on_event, jitter=lambda most: most, clock=clock)

@@ -1,4 +1,4 @@
-"""What the service says of a task that a callback has named, and what becomes of the doubt by that."""
+"""The checks of tasks that callbacks name, and their effect on the submission in doubt."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ NAMED = TaskId("named-by-a-callback")
 NOW = 2e9
 
 
-class Said:
-    """A service that says one thing."""
+class OneAnswer:
+    """A service with one answer."""
 
     def __init__(self, outcome: TaskReport | NotReported) -> None:
         self.outcome = outcome
@@ -50,7 +50,7 @@ class Said:
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
     ) -> TaskReport | NotReported:
-        """Say it."""
+        """Return the answer."""
         del on_wire
         self.asked.append((task_id, vendor))
         return self.outcome
@@ -125,10 +125,10 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
     again_s: float | None,
     tries: int,
 ) -> None:
-    """Whatever else comes back is asked again, and only a no counts towards believing that there is none."""
-    service, told = Said(outcome), list[Event]()
+    """All other outcomes are repeated, and only a denial counts towards giving the task up."""
+    service, events = OneAnswer(outcome), list[Event]()
     async with await in_doubt(tmp_path / "l.db") as ledger:
-        confirmer = Confirmer(ledger, service, told.append)
+        confirmer = Confirmer(ledger, service, events.append)
         assert await confirmer.confirm_due() == 2
         assert await confirmer.confirm_due() == 0
     assert service.asked == [(NAMED, Vendor.TENCENT)]
@@ -138,12 +138,12 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
         assert connection.execute("SELECT state FROM submissions").fetchone() == (left,)
         due = None if again_s is None else int((NOW + again_s) * 1000)
         assert connection.execute("SELECT due_at_ms, tries FROM callbacks").fetchone() == (due, tries)
-    assert [type(one) for one in told] == ([ClaimChecked] if denied or state == "submitted" else [])
+    assert [type(one) for one in events] == ([ClaimChecked] if denied or state == "submitted" else [])
 
 
-async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_path: Path) -> None:
-    """A refusal without end doubles the wait each time, and ends nothing."""
-    service, times = Said(HttpRefusal(502)), [NOW]
+async def test_doubt_that_is_always_refused_is_checked_less_and_less_often(tmp_path: Path) -> None:
+    """A refusal without end doubles the wait each time, and settles nothing."""
+    service, times = OneAnswer(HttpRefusal(502)), [NOW]
     async with await in_doubt(tmp_path / "l.db") as ledger:
         ledger._clock = lambda: times[-1]
         confirmer = Confirmer(ledger, service)
@@ -157,9 +157,9 @@ async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_p
     assert len(service.asked) == 3
 
 
-async def test_confirmer_that_is_refused_as_a_whole_asks_nothing_for_a_while(tmp_path: Path) -> None:
-    """A fault of the account pauses all checks, not only the one that met it."""
-    service = Said(Answer(100000005, "signature"))
+async def test_confirmer_with_an_account_fault_pauses_all_checks(tmp_path: Path) -> None:
+    """A fault of the account pauses all checks, not only the one that received it."""
+    service = OneAnswer(Answer(100000005, "signature"))
     async with await in_doubt(tmp_path / "l.db") as ledger:
         confirmer = Confirmer(ledger, service)
         await confirmer.confirm_due()
@@ -168,8 +168,8 @@ async def test_confirmer_that_is_refused_as_a_whole_asks_nothing_for_a_while(tmp
     assert len(service.asked) == 1
 
 
-async def test_without_a_service_a_doubt_waits_for_somebody_who_can_ask(tmp_path: Path) -> None:
-    """It is held, and stays due."""
+async def test_confirmer_without_a_service_leaves_the_check_due(tmp_path: Path) -> None:
+    """The callback is applied, and its check stays due for another process."""
     async with await in_doubt(tmp_path / "l.db") as ledger:
         confirmer = Confirmer(ledger, None)
         assert await confirmer.confirm_due() == 1

@@ -14,8 +14,8 @@ from batcher.model.submission import FileId
 from batcher.zego.search_media import Search, SearchPage
 
 
-def test_one_id_that_is_refused_spoils_no_others() -> None:
-    """Where a call for ten is refused, each is asked about alone, and only the wrong one is told."""
+def test_id_that_is_rejected_does_not_affect_the_others() -> None:
+    """Where a call for ten ids is rejected, each is checked alone, and only the wrong one is reported."""
 
     def say(wanted: Search) -> SearchPage | NotReported:
         if "13" in wanted.file_ids:
@@ -42,14 +42,14 @@ def test_one_id_that_is_refused_spoils_no_others() -> None:
         "1397757897438985200",  # its shortest digits
     ],
 )
-def test_every_way_of_rounding_leads_back(rounded: str) -> None:
-    """What spreadsheets and JavaScript make of an id names the one recording that it was."""
+def test_rounded_id_suggests_its_original(rounded: str) -> None:
+    """An id rounded by a spreadsheet or by JavaScript has the original recording as its only candidate."""
     originals = RoundingCandidates([FileId(rounded)])
     originals.add([FileId("1397757897438985123"), FileId("1397757897448995123"), FileId("/a.mp4")])
     assert originals.suggest(FileId(rounded)) == ("1397757897438985123", 1)
 
 
 @pytest.mark.parametrize("file_id", ["", "12345", "/record/a.mp4", "9007199254740992", "٣" * 19, "9" * 5000])
-def test_what_no_program_rounds_stays(file_id: str) -> None:
+def test_id_that_no_program_rounds_has_no_rounded_form(file_id: str) -> None:
     """Short numbers and what is no number have nothing that they are rounded to."""
     assert as_rounded(file_id) - {"9007199254740990", "9007199254740000"} == set()

@@ -19,18 +19,18 @@ from batcher.zego.search_media import Search, SearchPage
 
 
 def answered(*outcomes: SearchPage | NotReported) -> tuple[object, list[Event], float]:
-    """What comes of one question to which these are the answers, what is told, and how long it took."""
-    told: list[Event] = []
+    """Return the result of a question with these outcomes, the events, and how long it took."""
+    events: list[Event] = []
 
     async def ask() -> tuple[object, float]:
         said = iter(outcomes)
         service = SearchService(lambda _: next(said))
         began = asyncio.get_running_loop().time()
-        got = await query(told).ask(lambda on_wire: service.search(Search(Archive.TENCENT), on_wire))
+        got = await query(events).ask(lambda on_wire: service.search(Search(Archive.TENCENT), on_wire))
         return got, asyncio.get_running_loop().time() - began
 
     got, seconds = run_virtually(ask())
-    return got, told, seconds
+    return got, events, seconds
 
 
 PAGE = SearchPage((), 0)
@@ -51,13 +51,13 @@ PAGE = SearchPage((), 0)
         NotSent("Connection refused"),
     ],
 )
-def test_what_may_pass_is_asked_again(outcome: NotReported) -> None:
-    """A question costs nothing: whatever may be otherwise next time is asked once more."""
+def test_question_with_a_passing_fault_is_repeated(outcome: NotReported) -> None:
+    """A question costs nothing, so every fault that may pass is followed by another try."""
     assert answered(outcome, PAGE)[0] is PAGE
 
 
-def test_a_definite_no_is_an_answer() -> None:
-    """Whoever asks has to know that the question itself is wrong."""
+def test_definite_refusal_is_an_answer() -> None:
+    """The caller gets the refusal of its question."""
     assert answered(Answer(2, "no"))[0] == Answer(2, "no")
 
 
@@ -74,23 +74,23 @@ def test_a_definite_no_is_an_answer() -> None:
         [ReplyLost("odd", 200, ReplyShape.DATA)] * 5,
     ],
 )
-def test_what_will_not_pass_ends_the_asking(outcomes: list[NotReported]) -> None:
-    """Faults of the account end it at once, others after some tries."""
+def test_question_with_a_lasting_fault_ends(outcomes: list[NotReported]) -> None:
+    """Account faults end it immediately, other faults after some tries."""
     with pytest.raises(Refused):
         answered(*outcomes)
     if len(outcomes) > 1:
         assert answered(*outcomes[:-1], PAGE)[0] is PAGE
 
 
-def test_an_outage_is_waited_for_and_told_once() -> None:
-    """However long nobody answers, the question is asked again, ever less often."""
-    got, told, seconds = answered(*[NotSent("Connection refused")] * 40, PAGE)
+def test_outage_is_waited_for_and_reported_once() -> None:
+    """However long the outage is, the question is repeated, less and less often."""
+    got, events, seconds = answered(*[NotSent("Connection refused")] * 40, PAGE)
     assert got is PAGE
-    assert [one.event for one in told] == ["outage_began", "outage_over"]
+    assert [one.event for one in events] == ["outage_began", "outage_over"]
     assert seconds > 20 * 60
 
 
-def test_code_7_after_an_answer_is_asked_about_once_more() -> None:
+def test_code_7_after_an_answer_causes_a_probe() -> None:
     """After a success it may mean the rate; a second time in a row it means the credentials."""
 
     async def ask(*outcomes: SearchPage | NotReported) -> object:
@@ -139,7 +139,7 @@ class Patient:
     ids=str,
 )
 def test_question_that_alone_is_never_answered_ends_and_slows_no_others(outcome: NotReported) -> None:
-    """One of many look-ups is refused for ever: it ends by its budget, the others keep the pace."""
+    """A look-up that is refused every time ends by its budget; the others keep the pace."""
 
     async def scenario() -> tuple[float, Patient]:
         service = Patient(outcome)

@@ -48,8 +48,8 @@ def _second(one: Recording) -> int:
 
 
 @pytest.mark.parametrize("most", [10, 99, 499])
-def test_a_service_that_takes_no_long_pages_is_asked_for_shorter_ones(most: int) -> None:
-    """A size of page that is refused as a wrong parameter is not the end: a smaller one is tried."""
+def test_service_without_long_pages_is_asked_for_shorter_ones(most: int) -> None:
+    """A page size that is refused as a wrong parameter is followed by a smaller one."""
     held = [made(n, n % 7) for n in range(320)]
 
     def say(wanted: Search) -> SearchPage | NotReported:
@@ -58,15 +58,15 @@ def test_a_service_that_takes_no_long_pages_is_asked_for_shorter_ones(most: int)
     assert sorted(names(walked(SearchService(say)))) == sorted(one.file_id for one in held)
 
 
-def test_a_service_that_cuts_pages_to_its_own_size_is_followed() -> None:
-    """Pages of 100 where 500 were asked for: the numbers of the pages go by what came."""
+def test_service_with_its_own_page_size_is_followed() -> None:
+    """Pages of 100 where 500 were requested: page numbers follow the received size."""
     held = [made(n, n % 7) for n in range(730)]
     service = SearchService(lambda wanted: page_of(held, wanted, min(wanted.page_size, 100)))
     assert sorted(names(walked(service))) == sorted(one.file_id for one in held)
 
 
-def test_a_recording_that_is_deleted_while_pages_are_read_hides_no_other() -> None:
-    """What moves from the second page to the first in between is found by going through again."""
+def test_recording_deleted_during_the_walk_hides_no_other() -> None:
+    """A recording that moves from the second page to the first is found by reading again."""
     held = [made(n) for n in range(900)]
 
     def say(wanted: Search) -> SearchPage:
@@ -79,8 +79,8 @@ def test_a_recording_that_is_deleted_while_pages_are_read_hides_no_other() -> No
     assert sorted(listed) == sorted(str(n) for n in range(900))
 
 
-def test_what_never_keeps_still_is_said() -> None:
-    """A time whose recordings change for ever is listed as far as can be, and what it lacks is bounded."""
+def test_time_that_never_settles_is_reported_as_incomplete() -> None:
+    """A time whose recordings keep changing is listed as far as possible, and the shortfall is named."""
     numbers = iter(range(10**6))
 
     def say(wanted: Search) -> SearchPage:
@@ -92,23 +92,23 @@ def test_what_never_keeps_still_is_said() -> None:
     assert "of 4,000 recordings are listed: they kept changing" in shortfalls[0]
 
 
-def test_an_item_without_an_id_is_said() -> None:
-    """What cannot be listed is counted."""
+def test_item_without_an_id_is_reported() -> None:
+    """An item that cannot be listed is counted."""
     service = SearchService(lambda _: SearchPage((made(1),), 2, unreadable=1))
     assert [some.shortfall for some in walked(service) if some.shortfall] == [
         "1970-01-01 00:00:00 UTC: 1 without an id that can be read, and not listed"
     ]
 
 
-def test_a_search_that_is_refused_for_good_ends_the_walk() -> None:
-    """When no size and no numbering help, it is the search that the service refuses."""
+def test_refused_search_ends_the_walk() -> None:
+    """When no page size and no numbering help, the service refuses the search itself."""
     with pytest.raises(Refused, match=r"the search was refused: code 2: a parameter is wrong .*NamePrefix"):
         walked(SearchService(lambda _: Answer(2, "NamePrefix")))
 
 
 @pytest.mark.parametrize("markers", [["a", "b", "a"], ["a", "a"], ["a", ""], ["a", "b", "c", ""]])
-def test_no_marker_leads_round_in_a_circle(markers: list[str]) -> None:
-    """A walk ends at an empty marker or one it knows; where one leads back, it is said."""
+def test_repeated_marker_ends_the_walk(markers: list[str]) -> None:
+    """A walk ends at an empty marker or a known one; one that leads back is reported."""
     following = chain(markers, repeat(""))
     numbers = iter(range(1000))
     service = SearchService(
@@ -123,8 +123,8 @@ def test_no_marker_leads_round_in_a_circle(markers: list[str]) -> None:
     assert any(some.shortfall for some in listed) == (markers == ["a", "b", "a"])
 
 
-def test_pages_that_begin_with_the_marker_itself_list_it_once() -> None:
-    """Whether a marker is the last one seen or the first one to come, no recording is listed twice."""
+def test_pages_that_begin_with_the_marker_list_it_once() -> None:
+    """A page may begin with the marker's own recording or after it; no recording is listed twice."""
     keys = [made(n, archive=Archive.HUAWEI) for n in range(25)]
 
     def say(wanted: Search) -> SearchPage:

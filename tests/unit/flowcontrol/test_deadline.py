@@ -12,8 +12,8 @@ from support.virtual_time import BEGINNING_S, now_s, run_virtually
 from batcher.flowcontrol.deadline import Deadline
 
 
-def test_its_length_counts_from_its_making() -> None:
-    """Whatever takes time after that is within it."""
+def test_deadline_with_a_duration_counts_from_its_creation() -> None:
+    """Everything that takes time after that counts."""
     now = [100.0]
     window = Deadline(60.0, clock=lambda: now[0])
     assert window.left_s == 60.0
@@ -24,13 +24,13 @@ def test_its_length_counts_from_its_making() -> None:
 
 
 @pytest.mark.parametrize(("hours", "lasts_s", "left_s"), [(2, None, 7200), (2, 60.0, 60), (-1, 60.0, -3600)])
-def test_of_two_ends_the_first_counts(hours: int, lasts_s: float | None, left_s: float) -> None:
+def test_deadline_with_two_ends_ends_at_the_first(hours: int, lasts_s: float | None, left_s: float) -> None:
     """A moment that has passed while something was waited for stays passed: it is not tomorrow's."""
     window = Deadline(lasts_s, datetime.now(UTC) + timedelta(hours=hours), clock=lambda: 0.0)
     assert window.left_s == pytest.approx(left_s, abs=5)
 
 
-async def test_one_without_an_end_is_never_over() -> None:
+async def test_deadline_without_an_end_never_ends() -> None:
     """Waiting for it waits."""
     window = Deadline()
     assert window.left_s == math.inf
@@ -40,8 +40,8 @@ async def test_one_without_an_end_is_never_over() -> None:
     waiting.cancel()
 
 
-async def test_whoever_waits_for_one_that_is_over_does_not_wait() -> None:
-    """It returns at once."""
+async def test_deadline_that_has_ended_is_not_waited_for() -> None:
+    """The wait returns immediately."""
     async with asyncio.timeout(5):
         await Deadline(0.0).over()
         await Deadline(until=datetime.now(UTC) - timedelta(seconds=1)).over()
@@ -63,7 +63,7 @@ class Machine:
         self.wall += seconds
 
 
-def test_window_on_a_machine_that_slept_counts_the_sleep() -> None:
+def test_deadline_on_a_machine_that_slept_counts_the_sleep() -> None:
     """Its length is wall time."""
     machine = Machine()
     window = Deadline(3600.0, clock=lambda: machine.mono, wall=lambda: machine.wall)
@@ -75,7 +75,7 @@ def test_window_on_a_machine_that_slept_counts_the_sleep() -> None:
     assert window.left_s == pytest.approx(-100)
 
 
-def test_window_whose_wall_clock_is_set_back_ends_in_its_time() -> None:
+def test_deadline_whose_wall_clock_is_set_back_ends_in_its_time() -> None:
     """A clock that is set back does not lengthen a run, before or after a sleep."""
     machine = Machine()
     window = Deadline(3600.0, clock=lambda: machine.mono, wall=lambda: machine.wall)
@@ -86,7 +86,7 @@ def test_window_whose_wall_clock_is_set_back_ends_in_its_time() -> None:
     assert window.left_s == pytest.approx(600)
 
 
-def test_window_with_a_moment_follows_the_wall_clock() -> None:
+def test_deadline_at_a_wall_time_follows_the_wall_clock() -> None:
     """A moment of the wall's clock passes while the machine sleeps."""
     machine = Machine()
     until = datetime.fromtimestamp(machine.wall + 3600, UTC)
@@ -95,8 +95,8 @@ def test_window_with_a_moment_follows_the_wall_clock() -> None:
     assert window.left_s == pytest.approx(-100)
 
 
-def test_window_notices_a_sleep_within_a_second_of_waking() -> None:
-    """Whoever waits for its end does not wait for as long as the machine slept."""
+def test_deadline_notices_a_sleep_within_a_second_of_waking() -> None:
+    """The wait for its end is shorter by the time for which the machine slept."""
 
     async def scenario() -> float:
         slept = [0.0]
@@ -110,7 +110,7 @@ def test_window_notices_a_sleep_within_a_second_of_waking() -> None:
     assert run_virtually(scenario()) <= 1.01
 
 
-def test_window_that_limits_a_block_ends_it_after_a_sleep() -> None:
+def test_deadline_that_limits_a_block_ends_it_after_a_sleep() -> None:
     """The block is cancelled with a TimeoutError once the window is over by the wall's clock."""
 
     async def scenario() -> float:

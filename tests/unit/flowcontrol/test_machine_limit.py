@@ -55,10 +55,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two 
         ),
     ],
 )
-def test_key_by_account_action_and_endpoint(
+def test_limit_key_depends_on_account_action_and_service(
     one: tuple[int, Action, str], other: tuple[int, Action, str], same: bool
 ) -> None:
-    """All hosts of the service are one; of other endpoints host and port belong to the key."""
+    """All hosts of the service share a key; for other endpoints host and port belong to the key."""
     keys = LimitKey.of(*one), LimitKey.of(*other)
     assert (keys[0] == keys[1]) is same
     assert (keys[0].file_name == keys[1].file_name) is same
@@ -75,8 +75,8 @@ def test_key_by_account_action_and_endpoint(
         ([n * 0.05 for n in range(19)], 1.0, -0.075),
     ],
 )
-def test_room_by_moments(moments: list[float], at: float, expected: float) -> None:
-    """Twenty within 1.0125 s, and none sooner than half a turn after the last."""
+def test_room_depends_on_the_last_moments(moments: list[float], at: float, expected: float) -> None:
+    """Twenty requests leave within 1.0125 s, and none sooner than half a turn after the last."""
     assert room_in_s(moments, at, 20, 1.0125, 0.025) == pytest.approx(expected)
 
 
@@ -91,8 +91,10 @@ def test_room_by_moments(moments: list[float], at: float, expected: float) -> No
         (5, [8, 8], False),
     ],
 )
-def test_runs_side_by_side_by_their_rates(rate_per_s: float, others: list[float], expected: bool) -> None:
-    """A run alone may have any rate; several keep to the limit together."""
+def test_runs_fit_when_their_rates_add_up_to_the_limit(
+    rate_per_s: float, others: list[float], expected: bool
+) -> None:
+    """A single run may have any rate; several together keep to the limit."""
     assert fits(rate_per_s, [Sender("l", "c", one) for one in others]) is expected
 
 
@@ -130,7 +132,7 @@ def test_moved_request_counts_once(tmp_path: Path) -> None:
 
 
 def test_file_that_vanishes_or_is_replaced_is_made_again(tmp_path: Path) -> None:
-    """Files of users who have logged out are removed; own requests stay counted, and sharing goes on."""
+    """Files of logged-out users are removed; own requests stay counted, and the file is made again."""
     folder = tmp_path / "f"
     one, other = (MachineCount(SharedMoments(KEY, (folder,)), 1.0) for _ in range(2))
     at = enter_as_soon_as_possible(one, time.monotonic() - 10)
@@ -152,7 +154,7 @@ def test_moments_of_an_earlier_start_of_the_machine_do_not_count(tmp_path: Path)
     assert MachineCount(SharedMoments(KEY, (tmp_path / "f",)), 1.0).enter(time.monotonic(), NEVER) <= 0
 
 
-def test_list_that_is_kept_by_another_process_is_waited_for_then_done_without(tmp_path: Path) -> None:
+def test_locked_list_is_waited_for_then_done_without(tmp_path: Path) -> None:
     """A stopped or hostile process cannot keep others from sending for good."""
     now = 100.0
     moments = SharedMoments(KEY, (tmp_path / "f",), clock=lambda: now)
@@ -171,8 +173,8 @@ def test_list_that_is_kept_by_another_process_is_waited_for_then_done_without(tm
 # -- the folder ------------------------------------------------------------------------------------------
 
 
-def test_folder_is_for_everybody_and_its_files_for_their_owners(tmp_path: Path) -> None:
-    """Whatever the umask: everybody adds files, and the sticky bit lets only their owners remove them."""
+def test_folder_is_writable_for_all_users_and_files_belong_to_their_owners(tmp_path: Path) -> None:
+    """Under any umask all users may add files, and the sticky bit lets only their owners remove them."""
     before = os.umask(0o077)
     try:
         SharedMoments(KEY, (tmp_path / "f",))
@@ -182,14 +184,14 @@ def test_folder_is_for_everybody_and_its_files_for_their_owners(tmp_path: Path) 
     assert [stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "f").iterdir()] == [0o666]
 
 
-def test_half_made_folder_is_completed(tmp_path: Path) -> None:
+def test_folder_without_its_mode_is_completed(tmp_path: Path) -> None:
     """A process that was killed between making the folder and opening it to all leaves no lasting harm."""
     (tmp_path / "f").mkdir(0o700)
     assert SharedMoments(KEY, (tmp_path / "f",)).problem is None
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == FOR_EVERYBODY
 
 
-def test_next_place_is_taken_where_the_first_cannot_be(tmp_path: Path) -> None:
+def test_unusable_place_is_replaced_by_the_next(tmp_path: Path) -> None:
     """A link in place of the folder is not followed."""
     (tmp_path / "target").mkdir()
     (tmp_path / "f").symlink_to(tmp_path / "target")
@@ -199,8 +201,8 @@ def test_next_place_is_taken_where_the_first_cannot_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hard link", "other content", "fifo", "folder"])
-def test_file_that_is_not_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
-    """A trap in place of a file of ours harms nobody: its target stays as it was, and sending goes on."""
+def test_foreign_file_is_not_touched(tmp_path: Path, kind: str) -> None:
+    """A trap in place of a file of batcher is harmless: its target is unchanged, and sending continues."""
     folder, victim = tmp_path / "f", tmp_path / "victim"
     victim.write_bytes(b"SQLite format 3")
     with opened_folder((folder,)):
@@ -228,15 +230,15 @@ def test_file_that_is_not_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
     assert victim.read_bytes() == before
 
 
-def test_without_any_folder_the_process_counts_alone(tmp_path: Path) -> None:
-    """Nothing shared is no reason to stop sending."""
+def test_process_without_a_shared_folder_counts_alone(tmp_path: Path) -> None:
+    """A missing folder does not stop the sending."""
     moments = SharedMoments(KEY, (tmp_path / "missing" / "f",))
     assert moments.problem is not None
     assert MachineCount(moments, LIMIT_PER_S).enter(time.monotonic(), NEVER) <= 0
 
 
 def test_old_files_are_swept_unless_locked(tmp_path: Path) -> None:
-    """Endpoints of rehearsals come and go; what is held stays however old it is."""
+    """Files that are out of use are removed; a locked file stays, however old it is."""
     folder = tmp_path / "f"
     with opened_folder((folder,)) as descriptor:
         long_ago = time.time() - SWEPT_AFTER_S - 1
@@ -290,7 +292,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_second_run_names_the_first(shared: Path) -> None:
-    """Who has no room is told of the other ledger, process and rate, and of what to do."""
+    """A run without room names the other ledger, process and rate, and the remedy."""
     with holder(shared, 15) as process:
         with pytest.raises(LimitBusy) as refused:
             async with admitted(KEY, Sender("mine.db", "batcher run", 20.0), wait_s=0.0):
@@ -321,20 +323,20 @@ def test_busy_limit_names_the_remedy_by_how_long_was_waited(wait_s: float | None
 
 async def test_second_run_waits_until_the_first_is_killed(shared: Path) -> None:
     """A place vanishes with its process, however it ends."""
-    told = list[str]()
+    texts = list[str]()
     with holder(shared, 20) as process:
 
         def end(text: str) -> None:
-            told.append(text)
+            texts.append(text)
             process.kill()
 
         async with admitted(KEY, Sender("mine.db", "batcher run", 20.0), wait_s=20.0, on_wait=end):
             pass
-    assert [text.split(":")[0] for text in told] == ["waiting up to 20 s for another run with AppId 7"]
+    assert [text.split(":")[0] for text in texts] == ["waiting up to 20 s for another run with AppId 7"]
 
 
 async def test_runs_of_one_process_share_a_place_that_others_see(shared: Path) -> None:
-    """Two ledgers in one process go side by side; for others their rates add up to the limit at most."""
+    """Two ledgers in one process run together; other processes see their summed rate, at most the limit."""
     async with admitted(KEY, Sender("a.db", "program", 20.0)):
         async with admitted(KEY, Sender("b.db", "program", 20.0)):
             assert _seen(shared) == [20.0]
@@ -345,7 +347,7 @@ async def test_runs_of_one_process_share_a_place_that_others_see(shared: Path) -
 
 
 async def test_forked_child_does_not_keep_the_place(shared: Path) -> None:
-    """The place ends with the process that runs, though a child of it lives on."""
+    """The place ends with the process that runs, although its child continues."""
     async with admitted(KEY, Sender("a.db", "program", 20.0)):
         waiting, ending = os.pipe()
         child = os.fork()
@@ -408,7 +410,7 @@ def run_of_another_user(rate_per_s: float) -> Iterator[None]:
 
 @needs_root
 async def test_two_users_share_one_limit(of_another_user: Path) -> None:
-    """Whoever made the folder, and whatever the umask: the other user is seen, too."""
+    """The folder of another user, made under any umask, is shared."""
     with run_of_another_user(20), pytest.raises(LimitBusy):
         async with admitted(KEY, Sender("mine.db", "batcher run", 20.0)):
             pass
@@ -430,7 +432,7 @@ async def test_two_users_share_one_limit(of_another_user: Path) -> None:
     ],
 )
 def test_unreadable_sender_counts_as_the_whole_limit(content: bytes) -> None:
-    """A place whose lock is held is taken, whatever its file says."""
+    """A place whose lock is held counts, whatever content its file has."""
     assert Sender.read(content).rate_per_s == LIMIT_PER_S
 
 

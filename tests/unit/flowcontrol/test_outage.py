@@ -36,8 +36,8 @@ class Flow:
         self.probed = list(probed or [WELL])
         self.probes: list[float] = []
         self.halted: list[str] = []
-        self.told: list[Event] = []
-        self.guard = Guard(self.pacer, halt=self.halted.append, on_event=self.told.append, clock=now_s)
+        self.events: list[Event] = []
+        self.guard = Guard(self.pacer, halt=self.halted.append, on_event=self.events.append, clock=now_s)
 
     async def probe(self, may_leave: MayLeave) -> object:
         """Answer the next probe."""
@@ -66,8 +66,8 @@ class Flow:
     "outcome",
     [NotSent("refused"), LOST, ReplyLost("a page", 200), ReplyLost("x", 502), HttpRefusal(302), REFUSED],
 )
-def test_outage_whatever_its_form_is_probed_and_ends_with_one_request_alone(outcome: object) -> None:
-    """Five in a row hold the flow still; an answered probe lets one request leave, its success the others."""
+def test_outage_of_each_form_is_probed_and_ends_after_a_single_request(outcome: object) -> None:
+    """Five missing answers hold the flow back; after an answered probe one request leaves, then all."""
 
     async def scenario() -> None:
         flow = Flow(outcome, outcome, WELL)
@@ -80,7 +80,7 @@ def test_outage_whatever_its_form_is_probed_and_ends_with_one_request_alone(outc
         await flow.observe(Answer(0, task_id=TaskId("t")))
         assert flow.guard.outage is None
         assert await flow.turns(1.0) >= 19
-        assert [notice.event for notice in flow.told] == ["outage_began", "outage_over"]
+        assert [event.event for event in flow.events] == ["outage_began", "outage_over"]
 
     run_virtually(scenario())
 
@@ -103,7 +103,7 @@ def test_pauses_grow_while_probes_are_answered_and_nothing_succeeds() -> None:
 
 
 @pytest.mark.parametrize("between", [Answer(2), Answer(1000), REPORT, HttpRefusal(404)])
-def test_an_answer_between_begins_the_count_anew(between: object) -> None:
+def test_answer_in_between_resets_the_count(between: object) -> None:
     """Only outcomes in a row make an outage."""
 
     async def scenario() -> None:
@@ -131,7 +131,7 @@ def test_unreadable_answers_before_any_success_halt(outcome: object) -> None:
 
 @pytest.mark.parametrize("outcome", [Answer(0), ReplyLost("no Code", 200, ReplyShape.OTHER_JSON)])
 def test_unreadable_answers_after_a_success_are_an_outage(outcome: object) -> None:
-    """Once something has succeeded they hold the flow still, so that few are paid for."""
+    """After a success unreadable answers hold the flow back, so that few are paid for."""
 
     async def scenario() -> None:
         flow = Flow()
@@ -142,8 +142,8 @@ def test_unreadable_answers_after_a_success_are_an_outage(outcome: object) -> No
     run_virtually(scenario())
 
 
-def test_one_subject_refused_for_ever_costs_the_others_nothing() -> None:
-    """Refusals of one subject among answers to others neither slow the pace nor hold it."""
+def test_subject_that_is_always_refused_does_not_slow_the_others() -> None:
+    """Refusals of one subject among answers to others neither slow the pace nor pause it."""
 
     async def scenario() -> None:
         flow = Flow()
@@ -162,7 +162,7 @@ def test_one_subject_refused_for_ever_costs_the_others_nothing() -> None:
 
 
 def test_many_subjects_refused_slow_the_pace() -> None:
-    """A share of the recent calls that is refused is heard by the pacer."""
+    """The pacer slows down once a share of the recent calls was refused."""
 
     async def scenario() -> None:
         flow = Flow()
@@ -175,8 +175,8 @@ def test_many_subjects_refused_slow_the_pace() -> None:
     run_virtually(scenario())
 
 
-def test_a_subject_refused_again_with_no_answer_between_is_asked_about() -> None:
-    """When nobody else is left, a probe says whether the refusals concern the subject."""
+def test_subject_refused_twice_without_other_answers_causes_a_probe() -> None:
+    """When no other subject is left, a probe shows whether the refusals concern the subject."""
 
     async def scenario() -> None:
         flow = Flow(Answer(6), WELL)
@@ -212,7 +212,7 @@ def test_permission_after_a_success_halts_by_several_recordings(met: list[str], 
 
 
 @pytest.mark.parametrize("answer", [Answer(3), Answer(5), Answer(7), Answer(100000005)])
-def test_account_fault_before_any_success_halts_at_once(answer: Answer) -> None:
+def test_account_fault_before_any_success_halts_immediately(answer: Answer) -> None:
     """Before the first success the first one halts."""
 
     async def scenario() -> None:
@@ -224,8 +224,8 @@ def test_account_fault_before_any_success_halts_at_once(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(("probed", "halts"), [(Answer(7), True), (WELL, False), (Answer(6), False)])
-def test_code_7_after_a_success_is_asked_about(probed: Answer, halts: bool) -> None:
-    """The probe's answer says whether it was the credentials."""
+def test_code_7_after_a_success_causes_a_probe(probed: Answer, halts: bool) -> None:
+    """The answer to the probe shows whether the credentials were meant."""
 
     async def scenario() -> None:
         flow = Flow(probed)
@@ -236,8 +236,8 @@ def test_code_7_after_a_success_is_asked_about(probed: Answer, halts: bool) -> N
     run_virtually(scenario())
 
 
-def test_codes_7_among_successes_are_asked_about_once_in_a_while() -> None:
-    """After an answered probe single ones are not asked about; several in a row are."""
+def test_codes_7_among_successes_cause_few_probes() -> None:
+    """After an answered probe single codes 7 cause no probe; several in a row do."""
 
     async def scenario() -> None:
         flow = Flow(WELL)
@@ -253,7 +253,7 @@ def test_codes_7_among_successes_are_asked_about_once_in_a_while() -> None:
 
 @pytest.mark.parametrize(("probed", "halts"), [(HttpRefusal(403), True), (WELL, False)])
 def test_forbidden_to_several_and_to_the_probe_halts(probed: object, halts: bool) -> None:
-    """HTTP 403 to several recordings is asked about."""
+    """HTTP 403 for several subjects causes a probe, and halts if the probe gets it too."""
 
     async def scenario() -> None:
         flow = Flow(probed)
@@ -272,7 +272,7 @@ def test_stopped_flow_probes_no_more() -> None:
         flow = Flow()
         flow.pacer.stop()
         await flow.observe(*[LOST] * 20)
-        assert (flow.probes, flow.told) == ([], [])
+        assert (flow.probes, flow.events) == ([], [])
 
     run_virtually(scenario())
 

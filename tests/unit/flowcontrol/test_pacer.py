@@ -19,7 +19,7 @@ LIMIT = 20.0
 def take_turns(
     n: int, rate_per_s: float = LIMIT, late_s: Callable[[], float] = lambda: 0.0, workers: int = 64
 ) -> list[float]:
-    """The instants of so many turns that a pool of workers takes as fast as it can."""
+    """The instants of a number of turns that a pool of workers takes as fast as it can."""
 
     async def take() -> list[float]:
         pacer = Pacer(rate_per_s, now_s)
@@ -53,7 +53,7 @@ def rate_of(instants: list[float]) -> float:
 
 
 class Lateness(NamedTuple):
-    """How late timers fire: a share of them, by up to so long."""
+    """How late timers fire: which share of them, and by how much at most."""
 
     share: float
     most_s: float
@@ -75,19 +75,19 @@ LATE = [
 
 @pytest.mark.parametrize("late", LATE)
 def test_no_second_holds_more_than_the_limit(late: Lateness) -> None:
-    """At 20/s no second, however it is laid, holds a 21st turn, even when timers are late at random."""
+    """At 20/s no second, wherever it begins, holds a 21st turn, even when timers are late at random."""
     for seed in range(3):
         assert most_in_a_second(take_turns(1000, late_s=late.draw(seed))) <= LIMIT
 
 
 @pytest.mark.parametrize("late", LATE[:2])
-def test_the_pace_is_as_near_to_the_limit_as_can_be(late: Lateness) -> None:
+def test_pace_is_close_to_the_limit(late: Lateness) -> None:
     """With punctual or slightly late timers, 20/s become at least 19.7/s."""
     assert 19.7 <= rate_of(take_turns(1000, late_s=late.draw(1))) <= LIMIT
 
 
 def test_turns_are_evenly_spaced() -> None:
-    """With punctual timers no two turns come together, and none leaves a gap."""
+    """With punctual timers no two turns are given together, and there is no gap."""
     gaps = [b - a for a, b in itertools.pairwise(take_turns(200))]
     assert min(gaps) > 0.4 / LIMIT
     assert max(gaps) < 1.6 / LIMIT
@@ -103,7 +103,7 @@ def test_every_rate_is_reached_and_none_exceeded(rate_per_s: float, late: Latene
     assert most_in_a_second(instants) <= rate_per_s + catch_up
 
 
-def test_nothing_is_saved_up_while_nobody_asks() -> None:
+def test_turns_after_an_idle_time_keep_their_distance() -> None:
     """After a pause without any work the turns are as far apart as before it."""
 
     async def take() -> list[float]:
@@ -121,7 +121,7 @@ def test_nothing_is_saved_up_while_nobody_asks() -> None:
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_hold_is_followed_by_no_burst(paused: bool) -> None:
+def test_hold_is_not_followed_by_a_burst(paused: bool) -> None:
     """When a hold runs out, or a pause is ended, the turns after it keep to the pace."""
 
     async def take() -> list[float]:
@@ -150,7 +150,7 @@ def test_a_hold_is_followed_by_no_burst(paused: bool) -> None:
     assert most_in_a_second(run_virtually(take())) <= LIMIT
 
 
-def test_a_machine_that_slept_bursts_no_more_than_it_may() -> None:
+def test_pacer_on_a_machine_that_slept_makes_up_for_one_turn() -> None:
     """After the whole process stood still, no more than one late turn is made up for."""
 
     async def take() -> list[float]:
@@ -166,8 +166,8 @@ def test_a_machine_that_slept_bursts_no_more_than_it_may() -> None:
     assert most_in_a_second(run_virtually(take())) <= LIMIT
 
 
-def test_held_turns_start_when_the_hold_runs_out() -> None:
-    """Nobody is let into the line before the hold is over, and the first one is at that moment."""
+def test_turns_begin_when_the_hold_ends() -> None:
+    """No caller is admitted to the line before the hold ends; the first one is admitted at that moment."""
 
     async def wait() -> float:
         pacer = Pacer(LIMIT, now_s)
@@ -183,10 +183,8 @@ def test_held_turns_start_when_the_hold_runs_out() -> None:
 
 
 @pytest.mark.parametrize(("hold_s", "expected_s"), [(0.0, 42.0), (50.0, 50.0)])
-def test_a_pause_lasts_until_it_is_ended_and_a_hold_until_it_has_passed(
-    hold_s: float, expected_s: float
-) -> None:
-    """Turns come again when the pause is over and the hold as well, whichever is later."""
+def test_pause_and_hold_together_last_until_the_later_end(hold_s: float, expected_s: float) -> None:
+    """Turns are given again once the pause and the hold have ended, whichever is later."""
 
     async def wait() -> float:
         pacer = Pacer(LIMIT, now_s)
@@ -200,8 +198,8 @@ def test_a_pause_lasts_until_it_is_ended_and_a_hold_until_it_has_passed(
     assert run_virtually(wait()) == pytest.approx(expected_s)
 
 
-def test_who_waits_for_a_turn_when_a_hold_begins_does_not_send() -> None:
-    """A turn that comes while turns are held back is none."""
+def test_turn_during_a_hold_is_not_given() -> None:
+    """A caller that waits for a turn when a hold begins gets none."""
 
     async def wait() -> Turn | None:
         pacer = Pacer(LIMIT, now_s)
@@ -215,7 +213,7 @@ def test_who_waits_for_a_turn_when_a_hold_begins_does_not_send() -> None:
 
 
 def test_requests_that_waited_for_a_connection_do_not_leave_together() -> None:
-    """After a stall of the network what had its turns meanwhile leaves at the pace, not in a bunch."""
+    """After a stall of the network the requests that waited leave at the pace, not in a bunch."""
 
     async def stall() -> list[float]:
         pacer = Pacer(LIMIT, now_s)
@@ -242,8 +240,8 @@ def test_requests_that_waited_for_a_connection_do_not_leave_together() -> None:
     assert most_in_a_second(left) <= LIMIT
 
 
-def test_what_is_about_to_leave_stays_when_turns_are_held_back() -> None:
-    """A request whose connection took its time does not leave into a hold, nor after the stop."""
+def test_request_about_to_leave_is_kept_when_turns_are_held_back() -> None:
+    """A request whose connection took long does not leave during a hold, nor after the stop."""
 
     async def late() -> list[bool]:
         pacer = Pacer(LIMIT, now_s)
@@ -257,7 +255,7 @@ def test_what_is_about_to_leave_stays_when_turns_are_held_back() -> None:
     assert run_virtually(late()) == [False, False]
 
 
-def test_a_probe_counts_like_any_request() -> None:
+def test_probe_counts_like_any_request() -> None:
     """Probes take turns and leave traces in the window."""
 
     async def take() -> list[float]:
@@ -274,8 +272,8 @@ def test_a_probe_counts_like_any_request() -> None:
     assert most_in_a_second(run_virtually(take())) <= LIMIT
 
 
-def test_a_stop_ends_every_wait() -> None:
-    """A stop lets nobody wait: neither in a line that is held back nor for a turn, and no turn is given."""
+def test_stop_ends_every_wait() -> None:
+    """A stop ends the waits in the line and for a turn, and no turn is given."""
 
     async def wait() -> tuple[list[Turn | None], float]:
         pacer = Pacer(0.01, now_s)
@@ -295,7 +293,7 @@ def test_a_stop_ends_every_wait() -> None:
     assert run_virtually(wait()) == ([None] * 6, 1.0)
 
 
-def test_a_hold_after_a_stop_lets_nobody_wait() -> None:
+def test_hold_after_a_stop_has_no_effect() -> None:
     """An answer that arrives after the stop and asks for a pause does not keep the run from ending."""
 
     async def wait() -> float:
@@ -310,8 +308,8 @@ def test_a_hold_after_a_stop_lets_nobody_wait() -> None:
 
 
 @pytest.mark.parametrize("rate_per_s", [0.1, 1, 20, 39, 100, 2000])
-def test_the_line_is_short(rate_per_s: float) -> None:
-    """At 20/s one attempt is begun ahead of its instant; at high rates what leaves within ``AHEAD_S``."""
+def test_line_has_few_places(rate_per_s: float) -> None:
+    """At 20/s one attempt begins ahead of its turn; at high rates as many as leave within ``AHEAD_S``."""
     width = 1 if rate_per_s <= LIMIT else max(1, int(rate_per_s * AHEAD_S))
 
     async def stand() -> int:
@@ -332,7 +330,7 @@ def test_the_line_is_short(rate_per_s: float) -> None:
     assert run_virtually(stand()) == width
 
 
-def test_a_worker_cancelled_in_the_line_leaves_its_place() -> None:
+def test_worker_cancelled_in_the_line_leaves_its_place() -> None:
     """A cancelled worker takes neither the place in the line nor the turn with it."""
 
     async def stand() -> bool:
@@ -370,7 +368,7 @@ def test_places_in_line_by_rate_and_begin(rate_per_s: float, begin_s: float, exp
     assert places_in_line(rate_per_s, begin_s) == expected
 
 
-def test_line_beside_a_slow_disk_widens_and_narrows_again() -> None:
+def test_line_with_a_slow_disk_widens_and_narrows_again() -> None:
     """Begins of 200 ms do not set the pace; once they are fast, one attempt is begun ahead."""
 
     async def run() -> tuple[list[float], int]:
@@ -432,7 +430,7 @@ def test_probe_that_leaves_late_counts_when_it_leaves(late_s: float) -> None:
         assert turn is not None
         probing = asyncio.create_task(send(turn, late_s))
         await asyncio.sleep(0.2)
-        pacer.resume()  # by somebody else: a probe that is under way does not hold turns back by itself
+        pacer.resume()  # by another caller: a probe in flight does not hold turns back by itself
         await asyncio.gather(probing, *workers)
         return sorted(left)
 

@@ -12,21 +12,21 @@ from batcher.flowcontrol.rate_policy import TOO_FREQUENT, Pace, cut_of, regain_p
 CAP = 19.75
 
 
-def test_a_refusal_costs_a_little_at_once() -> None:
+def test_refusal_cuts_the_pace_a_little() -> None:
     """One refusal takes two per cent off."""
     pace = Pace(CAP, 0.0)
     pace.refused(10.0)
     assert 0.975 < pace.per_s(10.0) / CAP < 0.985
 
 
-def test_refusals_of_one_second_are_heard_as_one() -> None:
+def test_refusals_of_one_second_count_as_one() -> None:
     """Refusals that arrive together do not add up."""
     pace = Pace(CAP, 0.0)
     assert [pace.refused(10.0 + n * 0.01) for n in range(5)] == [True, False, False, False, False]
 
 
-def test_a_crowd_of_refusals_costs_more() -> None:
-    """When refusals crowd, somebody else takes a part of the limit: the pace falls within seconds."""
+def test_crowded_refusals_cut_the_pace_more() -> None:
+    """When refusals crowd, another program uses a part of the limit: the pace falls within seconds."""
     pace = Pace(CAP, 0.0)
     for n in range(40):
         pace.refused(10.0 + n * 0.1)
@@ -34,7 +34,7 @@ def test_a_crowd_of_refusals_costs_more() -> None:
 
 
 def crowded(pace: Pace, until_s: float) -> None:
-    """A neighbour takes a part of the limit: a call in ten is refused, until so many seconds."""
+    """Another program uses a part of the limit: a call in ten is refused, up to a second."""
     at, pace_s = 0.0, 0.0
     while at < until_s:
         pace_s += 10 / pace.per_s(at)
@@ -64,7 +64,7 @@ def test_pace_after_isolated_refusal_is_back_within_seconds() -> None:
 
 @pytest.mark.parametrize(("refused_share", "least"), [(0.0, 0.999), (0.002, 0.98), (0.005, 0.95)])
 def test_refusals_by_chance_cost_a_few_per_cent(refused_share: float, least: float) -> None:
-    """Where half a per cent of all calls is refused whatever the pace, 19 of 20 parts of it remain."""
+    """Where half a per cent of all calls is refused at any pace, 95 % of the pace remains."""
     pace, rng, at, calls = Pace(CAP, 0.0), random.Random(1), 0.0, 20_000
     for _ in range(calls):
         at += 1 / pace.per_s(at)
@@ -78,7 +78,7 @@ def test_refusals_by_chance_cost_a_few_per_cent(refused_share: float, least: flo
     [(0, 20.0, 0.02), (1, 20.0, 0.07), (4, 20.0, 0.22), (19, 20.0, 0.3), (1, 0.1, 0.3)],
 )
 def test_cut_by_crowd(crowd: int, pace_per_s: float, expected: float) -> None:
-    """A refusal takes two per cent off, more beside others, and never more than 30."""
+    """A refusal takes two per cent off, more among others, and never more than 30."""
     assert cut_of(crowd, pace_per_s) == pytest.approx(expected)
 
 
@@ -111,12 +111,12 @@ def test_regain_by_quiet_and_refused_share(quiet_s: float, refused_share: float,
         ),
     ],
 )
-def test_reason_names_what_the_service_said(refusals: dict[str, int], expected: str) -> None:
+def test_reason_names_the_words_of_the_service(refusals: dict[str, int], expected: str) -> None:
     """A busy gateway is not called a limit."""
     assert why_slow(Counter(refusals)) == expected
 
 
-def test_a_clock_that_stands_still_or_jumps_far_changes_nothing_for_the_worse() -> None:
+def test_clock_that_stops_or_jumps_never_lowers_the_pace() -> None:
     """No time regains nothing, and an age regains the cap."""
     pace = Pace(CAP, 0.0)
     pace.refused(1.0)
@@ -127,7 +127,7 @@ def test_a_clock_that_stands_still_or_jumps_far_changes_nothing_for_the_worse() 
 @pytest.mark.parametrize(("share", "expected"), [(0.6, 0.6), (1.0, 1.0), (25.0, 1.0), (0.00001, 0.01)])
 @pytest.mark.parametrize("cap_per_s", [CAP, 1.0, 500.0])
 def test_learned_share_is_where_a_run_begins(cap_per_s: float, share: float, expected: float) -> None:
-    """A run begins at the share of its own cap that an earlier one has learned, never below the floor."""
+    """A run begins at the share of its cap that an earlier run ended with, never below the floor."""
     assert Pace(cap_per_s, 0.0, share).per_s(0.0) == pytest.approx(expected * cap_per_s)
 
 
@@ -137,7 +137,7 @@ def test_learned_share_ages(age_s: float, least: float, most: float) -> None:
     assert least <= Pace(CAP, 1000.0, 0.6, age_s).share(1000.0) <= most
 
 
-def test_it_never_falls_below_the_floor() -> None:
+def test_pace_never_falls_below_the_floor() -> None:
     """Refusals without end leave a request now and then, which finds out when they end."""
     pace = Pace(CAP, 0.0)
     for n in range(10_000):

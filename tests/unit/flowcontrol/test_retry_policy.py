@@ -1,4 +1,4 @@
-"""What we do about each outcome."""
+"""The disposition of each outcome."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def most(seconds: float) -> float:
 def judged(
     outcome: Outcome, claim: Claim | None = None, policy: InDoubtPolicy = RETRY, *, proven: bool = True
 ) -> Disposition:
-    """Judge an outcome of a first attempt, unless told of another."""
+    """Judge an outcome, of a first attempt unless another claim is given."""
     return decide(outcome, claim or claim_of(), policy=policy, proven=proven, jitter=most)
 
 
 def decisions(
     outcomes: Iterable[Outcome], policy: InDoubtPolicy = RETRY
 ) -> list[tuple[Decision, State, Tries]]:
-    """What is decided about a submission that meets these outcomes one after the other."""
+    """The decisions about a submission with these outcomes in a row."""
     claim, made = claim_of(), []
     for outcome in outcomes:
         disposition = judged(outcome, claim, policy)
@@ -79,7 +79,7 @@ FIRST_ATTEMPTS: list[Case] = [
 
 @pytest.mark.parametrize("policy", InDoubtPolicy)
 @pytest.mark.parametrize(("outcome", "decision", "state", "tries", "code"), FIRST_ATTEMPTS)
-def test_a_first_attempts_outcome_is_judged_by_the_table(
+def test_outcome_of_a_first_attempt_is_judged_by_the_table(
     policy: InDoubtPolicy, outcome: Outcome, decision: Decision, state: State, tries: Tries, code: int | None
 ) -> None:
     """Every code, and every answer without one, has its decision, state, budget and last definite code."""
@@ -95,7 +95,7 @@ def test_a_first_attempts_outcome_is_judged_by_the_table(
 
 @pytest.mark.parametrize("lost", [ReplyLost("no answer came"), ReplyLost("no Code", 500)])
 @pytest.mark.parametrize(("policy", "state"), [(RETRY, State.PENDING), (HOLD, State.IN_DOUBT)])
-def test_a_missing_answer_is_a_doubt_under_both_policies(
+def test_missing_answer_is_a_doubt_under_both_policies(
     lost: ReplyLost, policy: InDoubtPolicy, state: State
 ) -> None:
     """A missing answer is recorded as a doubt; the policy decides whether it is sent again."""
@@ -106,7 +106,7 @@ def test_a_missing_answer_is_a_doubt_under_both_policies(
 
 
 @pytest.mark.parametrize("code", BUSY)
-def test_a_busy_service_is_asked_five_times(code: int) -> None:
+def test_busy_service_gets_five_tries(code: int) -> None:
     """After the fifth busy answer the submission has failed."""
     made = decisions([Answer(code)] * 5)
     again = [(Decision.AGAIN, State.PENDING, Tries(busy=n)) for n in (1, 2, 3, 4)]
@@ -114,8 +114,8 @@ def test_a_busy_service_is_asked_five_times(code: int) -> None:
 
 
 @pytest.mark.parametrize("outcome", [*map(Answer, LITTLE), HttpRefusal(404)])
-def test_a_puzzling_answer_is_tried_three_times(outcome: Outcome) -> None:
-    """After the third answer of code 1000, an unknown code or an HTTP 4xx it is taken as a no."""
+def test_unknown_code_gets_three_tries(outcome: Outcome) -> None:
+    """After the third answer with code 1000, an unknown code or an HTTP 4xx the submission is rejected."""
     made = decisions([outcome] * 3)
     again = [(Decision.AGAIN, State.PENDING, Tries(unknown=n)) for n in (1, 2)]
     assert [*again, (Decision.REJECTED, State.REJECTED, Tries(unknown=3))] == made
@@ -146,7 +146,7 @@ def test_each_budget_is_counted_by_itself(last: Outcome, expected: tuple[Decisio
 
 
 @pytest.mark.parametrize("outcome", [NotSent("x"), *map(Answer, TOO_FREQUENT), HttpRefusal(429)])
-def test_what_never_arrived_and_refusals_for_the_rate_use_nothing(outcome: Outcome) -> None:
+def test_unsent_and_throttled_attempts_use_no_try(outcome: Outcome) -> None:
     """Connections never made and refusals for being too frequent leave every budget as it was."""
     used = Tries(4, 2, 4)
     disposition = judged(outcome, claim_of(99, used, doubted=True, code=1))
@@ -159,7 +159,7 @@ def test_the_last_definite_code_outlives_answers_without_one(outcome: Outcome) -
     assert judged(outcome, claim_of(code=1000)).code == 1000
 
 
-def test_busy_to_the_end_after_a_doubt_is_in_doubt() -> None:
+def test_busy_service_after_a_doubt_leaves_the_submission_in_doubt() -> None:
     """A submission that may have arrived once is never called failed."""
     disposition = judged(Answer(1), claim_of(6, Tries(busy=4, doubt=1), doubted=True))
     expected = (Decision.IN_DOUBT, State.IN_DOUBT, True)
@@ -169,7 +169,7 @@ def test_busy_to_the_end_after_a_doubt_is_in_doubt() -> None:
 @pytest.mark.parametrize("policy", InDoubtPolicy)
 @pytest.mark.parametrize("tries", [Tries(), Tries(doubt=3)])
 def test_accepted_without_a_task_id_is_never_sent_again(policy: InDoubtPolicy, tries: Tries) -> None:
-    """An accepted submission whose task id is not readable stays in doubt, whatever the policy."""
+    """An accepted submission whose task id is not readable stays in doubt under each policy."""
     disposition = judged(Answer(0, "success"), claim_of(tries=tries), policy)
     expected = (Decision.IN_DOUBT, State.IN_DOUBT, True, None)
     assert expected == (disposition.decision, disposition.state, disposition.doubted, disposition.delay_s)
@@ -177,7 +177,7 @@ def test_accepted_without_a_task_id_is_never_sent_again(policy: InDoubtPolicy, t
 
 @pytest.mark.parametrize(("proven", "decision"), [(False, Decision.HALT), (True, Decision.PROBE)])
 def test_code_7_is_a_fault_until_a_success(proven: bool, decision: Decision) -> None:
-    """Code 7 halts before the first success and asks by a probe after one; the submission stays pending."""
+    """Code 7 halts before the first success and causes a probe after one; the submission stays pending."""
     disposition = judged(Answer(7), proven=proven)
     assert (decision, State.PENDING, Tries()) == (disposition.decision, disposition.state, disposition.tries)
 
@@ -195,7 +195,7 @@ def test_permission_halts_until_a_success_and_then_has_three_tries(code: int) ->
 
 
 def test_second_code_7_of_a_submission_has_three_tries() -> None:
-    """A 7 after the one that was asked about concerns the submission."""
+    """A code 7 after an answered probe concerns the submission."""
     assert decisions([Answer(7)] * 4) == [
         (Decision.PROBE, State.PENDING, Tries()),
         (Decision.AGAIN, State.PENDING, Tries(unknown=1)),
@@ -209,7 +209,7 @@ def test_second_code_7_of_a_submission_has_three_tries() -> None:
     [(False, (Decision.FAILED, State.FAILED)), (True, (Decision.IN_DOUBT, State.IN_DOUBT))],
 )
 @pytest.mark.parametrize("outcome", [Answer(6), HttpRefusal(429), HttpRefusal(503), HttpRefusal(302)])
-def test_refused_ten_times_while_others_are_answered_ends(
+def test_tenth_refusal_while_others_are_answered_fails_the_submission(
     outcome: Outcome, doubted: bool, ending: tuple[Decision, State]
 ) -> None:
     """The tenth such refusal ends the submission, and the delays before it grow."""
@@ -234,8 +234,8 @@ def test_refused_ten_times_while_others_are_answered_ends(
         *((claim_of(code=code), True) for code in (3, 5, 7, 100000005)),
     ],
 )
-def test_what_would_hold_up_others_waits_behind(claim: Claim, behind: bool) -> None:
-    """Refused while others were not, or the cause of a halt."""
+def test_submission_that_would_delay_others_waits_behind(claim: Claim, behind: bool) -> None:
+    """A submission that was refused alone, or that caused a halt, waits behind fresh ones."""
     assert waits_behind(claim) is behind
 
 
@@ -261,8 +261,8 @@ def test_only_codes_3_5_and_7_depend_on_an_earlier_success(code: int, proven: bo
         (Answer(100000004, clock_corrected=True), 0.0),
     ],
 )
-def test_the_services_word_outranks_our_arithmetic(outcome: Outcome, expected: float) -> None:
-    """A Retry-After is obeyed as it is; without one the wait is short."""
+def test_retry_after_outranks_the_backoff(outcome: Outcome, expected: float) -> None:
+    """A Retry-After is obeyed exactly; without one the wait is short."""
     assert expected == judged(outcome).delay_s
 
 
@@ -274,8 +274,8 @@ def test_the_services_word_outranks_our_arithmetic(outcome: Outcome, expected: f
         *((ReplyLost("x"), Tries(doubt=n), 2.0**n) for n in range(4)),
     ],
 )
-def test_a_backoff_is_drawn_evenly_and_doubles(outcome: Outcome, used: Tries, longest: float) -> None:
-    """The jitter is asked for a number up to a bound that doubles, and what it draws is the delay."""
+def test_backoff_is_drawn_evenly_and_doubles(outcome: Outcome, used: Tries, longest: float) -> None:
+    """The jitter draws up to a bound that doubles, and its result is the delay."""
     asked: list[float] = []
 
     def draw(bound: float) -> float:
@@ -296,18 +296,18 @@ def test_no_backoff_is_longer_than_a_minute() -> None:
 
 
 def test_every_documented_code_has_a_meaning_and_a_rule() -> None:
-    """No code of the documentation is missing from either table, and neither knows one more."""
+    """Both tables have exactly the documented codes."""
     assert sorted(MEANINGS) == sorted(DOCUMENTED)
     assert sorted(KINDS) == sorted(DOCUMENTED)
 
 
-def test_unknown_codes_are_named_as_such() -> None:
+def test_unknown_code_is_named_as_such() -> None:
     """A code that no table names is tried a little and called unknown."""
     assert (kind_of(424242), meaning(424242)) == (CodeKind.UNKNOWN, UNKNOWN)
 
 
 @pytest.mark.parametrize("code", sorted(DOCUMENTED - {0}))
-def test_every_meaning_says_what_and_what_to_do(code: int) -> None:
+def test_every_meaning_has_a_text_and_a_remedy(code: int) -> None:
     """Every code other than 0 has a meaning in words and a remedy."""
     assert meaning(code).text
     assert meaning(code).remedy
@@ -330,10 +330,10 @@ COSTLY = (*BUSY, *LITTLE)
     proven=st.booleans(),
     seed=st.integers(),
 )
-def test_without_a_definite_answer_budgets_only_grow_until_it_ends(
+def test_submission_without_a_definite_answer_ends_by_its_budgets(
     outcomes: Outcomes, policy: InDoubtPolicy, proven: bool, seed: int
 ) -> None:
-    """However outcomes are mixed, each try counts once, nothing is given back, and the budgets end it."""
+    """Each try counts once in any mix of outcomes, none is given back, and the budgets end it."""
     claim, costs, rng = claim_of(), 0, random.Random(seed)
     for outcome in outcomes:
         made = decide(
@@ -370,7 +370,7 @@ def test_without_a_definite_answer_budgets_only_grow_until_it_ends(
 def test_every_disposition_is_a_legal_move(
     outcome: Outcome, tries: Tries, policy: InDoubtPolicy, proven: bool, doubted: bool
 ) -> None:
-    """Whatever came before, what is decided can be recorded: a legal move, a task id just when submitted."""
+    """Every decision can be recorded: it is a legal move, with a task id exactly when submitted."""
     claim = claim_of(tries=tries, doubted=doubted)
     made = decide(outcome, claim, policy=policy, proven=proven, jitter=most)
     assert made.state in MOVES[State.SENDING]

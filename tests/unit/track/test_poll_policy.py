@@ -25,7 +25,7 @@ from batcher.track.poll_policy import (
 
 
 def judged(outcome: Outcome, age_s: float, *, missed: int = 0, others: bool = True) -> Polled:
-    """A poll's result, so long after the submission, with so many misses in a row."""
+    """A poll's result, at an age of the task, with a number of misses in a row."""
     return judge(
         outcome,
         task(),
@@ -48,7 +48,7 @@ def waits(*, claimed_ago_s: float | None = None, times: int) -> list[float]:
 
 
 def test_waits_grow_by_half_up_to_ten_minutes() -> None:
-    """A task is asked about ever less often."""
+    """A task is polled less and less often."""
     assert waits(times=4) == [2.0, 3.0, 4.5, 6.75]
     assert waits(times=40)[-3:] == [600.0] * 3
     assert wait_s(task(polls=10**6), SUBMITTED_MS, lambda most: most) == pytest.approx(LONGEST_WAIT_S * 1.1)
@@ -62,15 +62,15 @@ def test_waits_are_spread() -> None:
     assert 2.15 < max(drawn) <= 2.2
 
 
-def test_what_a_callback_has_claimed_is_asked_again_soon() -> None:
-    """However long the task has been followed, the wait is at most half of the time since the claim."""
+def test_claimed_task_is_polled_again_soon() -> None:
+    """The wait is at most half of the time since the claim, however old the task is."""
     assert waits(claimed_ago_s=1, times=12) == [2.0] * 12
     assert waits(claimed_ago_s=40, times=12)[-1:] == [20.0]
 
 
 @pytest.mark.parametrize(("report", "state"), [(FINISHED, TaskState.FINISHED), (FAILED, TaskState.FAILED)])
-def test_an_end_closes_the_task(report: TaskReport, state: TaskState) -> None:
-    """What the vendor calls an end is one at once, with its word, message and pictures."""
+def test_task_that_has_ended_is_closed(report: TaskReport, state: TaskState) -> None:
+    """A final status closes the task immediately, with its status, message and pictures."""
     polled = judged(report, 3)
     assert (polled.state, polled.due_at_ms) == (state, None)
     assert (polled.status, polled.message, polled.pictures) == (
@@ -80,24 +80,24 @@ def test_an_end_closes_the_task(report: TaskReport, state: TaskState) -> None:
     )
 
 
-def test_what_has_not_ended_is_due_again() -> None:
-    """A task that is worked on keeps being asked about; a word that nobody knows changes no state."""
+def test_task_that_has_not_ended_is_due_again() -> None:
+    """A task in progress keeps being polled; an unknown status changes no state."""
     assert (judged(PROCESSING, 3).state, judged(STRANGE, 3).state) == (TaskState.PROCESSING, None)
     assert judged(STRANGE, 3).due_at_ms == judged(PROCESSING, 3).due_at_ms == SUBMITTED_MS + 5000
     assert judged(STRANGE, 3).status == "PAUSED"
 
 
 @pytest.mark.parametrize("report", [PROCESSING, STRANGE])
-def test_a_task_that_never_ends_is_given_up(report: TaskReport) -> None:
-    """After its time it is unknown, keeps the vendor's last word, and says so in words."""
+def test_task_that_never_ends_is_given_up(report: TaskReport) -> None:
+    """After its time it is unknown, keeps the vendor's last status, and its message says why."""
     assert judged(report, GIVE_UP_S - 1).due_at_ms is not None
     polled = judged(report, GIVE_UP_S)
     assert (polled.state, polled.due_at_ms, polled.status) == (TaskState.UNKNOWN, None, report.status)
     assert "had not ended 48 h after" in polled.message
 
 
-def test_an_end_is_one_however_late() -> None:
-    """What has ended by the first poll, years later, has ended and is not given up."""
+def test_task_that_ends_late_has_ended() -> None:
+    """A task that has ended by its first poll, years later, is not given up."""
     assert judged(FINISHED, 10 * GIVE_UP_S).state is TaskState.FINISHED
 
 
@@ -105,9 +105,7 @@ def test_an_end_is_one_however_late() -> None:
     ("age_s", "missed", "closed"),
     [(2, 1, False), (BELIEVED_AFTER_S - 1, 9, False), (10**6, 2, False), (BELIEVED_AFTER_S, 3, True)],
 )
-def test_that_a_task_is_not_known_is_asked_again_before_it_is_believed(
-    age_s: float, missed: int, closed: bool
-) -> None:
+def test_unknown_task_is_polled_again_before_it_is_given_up(age_s: float, missed: int, closed: bool) -> None:
     """NO_TASK counts three times in a row, and not within the first minute."""
     polled = judged(NO_TASK, age_s, missed=missed)
     assert (polled.due_at_ms is None) == closed
@@ -136,22 +134,22 @@ NO_MISSES: Sequence[Outcome] = (
     HttpRefusal(429),
     HttpRefusal(503),
     HttpRefusal(302, location="https://login.example/"),
-    ReplyLost("nobody answered"),
+    ReplyLost("no answer"),
     ReplyLost("a page", 200),
     ReplyLost("HTTP 502", 502),
     NotSent("refused"),
 )
 
 
-def test_what_counts_as_not_told() -> None:
-    """An answer that does not say where the task stands counts; silence and refusals of all calls do not."""
+def test_miss_is_an_answer_without_a_report() -> None:
+    """An answer that does not report the task counts; silence and refusals of all calls do not."""
     assert [True] * len(MISSES) == list(map(is_miss, MISSES))
     assert [False] * len(NO_MISSES) == list(map(is_miss, NO_MISSES))
 
 
 @pytest.mark.parametrize("outcome", NO_MISSES[2:])
-def test_what_says_nothing_of_the_task_never_closes_it(outcome: Outcome) -> None:
-    """However old the task: no outage, no pause and no halt ends it."""
+def test_outcome_without_an_answer_never_closes_the_task(outcome: Outcome) -> None:
+    """No outage, pause or halt ends a task, however old it is."""
     polled = judged(outcome, 10 * GIVE_UP_S, missed=99)
     assert (polled.state, polled.answered, polled.status) == (None, False, None)
     assert polled.due_at_ms is not None
@@ -167,7 +165,7 @@ def test_what_says_nothing_of_the_task_never_closes_it(outcome: Outcome) -> None
         (BELIEVED_ALONE_AFTER_S, 3, False, True),
     ],
 )
-def test_a_refusal_by_code_is_believed_when_others_are_told_of(
+def test_refusal_by_code_counts_when_others_are_reported(
     age_s: float, missed: int, others: bool, closed: bool
 ) -> None:
     """A fault of the service that refuses every poll does not close one task after the other."""
@@ -177,13 +175,13 @@ def test_a_refusal_by_code_is_believed_when_others_are_told_of(
 
 
 @pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(403), ReplyLost("cut off", 200, ReplyShape.DATA)])
-def test_what_may_pass_is_given_up_only_after_the_tasks_time(outcome: Outcome) -> None:
+def test_task_with_passing_faults_is_given_up_after_its_time(outcome: Outcome) -> None:
     """Busy, forbidden and unreadable answers do not close a task before it is given up anyway."""
     assert judged(outcome, GIVE_UP_S - 1, missed=99).due_at_ms is not None
     assert judged(outcome, GIVE_UP_S, missed=2).due_at_ms is not None
     assert judged(outcome, GIVE_UP_S, missed=3).state is TaskState.UNKNOWN
 
 
-def test_a_pause_that_the_service_names_is_kept() -> None:
-    """``Retry-After`` moves the due time."""
+def test_retry_after_moves_the_due_time() -> None:
+    """A pause that the service asks for moves the next poll."""
     assert judged(HttpRefusal(429, 77.0), 3).due_at_ms == SUBMITTED_MS + 80_000

@@ -24,7 +24,7 @@ from batcher.zego.client import Wire
 
 
 class Book:
-    """A ledger in memory; submissions appear in it when they are told to."""
+    """A ledger in memory, with the tasks that it is made with."""
 
     def __init__(self, tasks: Iterable[Followed]) -> None:
         self.open = {one.id: one for one in tasks}
@@ -58,7 +58,7 @@ class Book:
 
 
 class Service:
-    """Answers by rule; says when it was asked, in virtual seconds."""
+    """Answers by a rule, and keeps when it was asked, in virtual seconds."""
 
     def __init__(self, answer: Callable[[int, TaskId], Outcome]) -> None:
         self._answer = answer
@@ -73,7 +73,7 @@ class Service:
 
 
 class Tried:
-    """A tracker over some tasks, and what came of it."""
+    """A tracker over some tasks, with its ledger, service and events."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Tried:
         book: Book | None = None,
     ) -> None:
         self.book = book or Book(tasks or [task()])
-        self.service, self.told = Service(answer), list[Event]()
+        self.service, self.events = Service(answer), list[Event]()
         self.tracker = Tracker(
             self.book,
             self.service,
             settings or TrackSettings(),
-            on_event=self.told.append,
+            on_event=self.events.append,
             clock=now_s,
             wall=lambda: SUBMITTED_MS / 1000 + passed_s(),
             rng=Random(1),
@@ -108,8 +108,8 @@ def tracked(answer: Callable[[int, TaskId], Outcome], *tasks: Followed) -> tuple
     return run_virtually(scenario())
 
 
-def test_a_task_is_asked_about_until_it_ends() -> None:
-    """First two seconds after it was submitted, then ever later."""
+def test_task_is_polled_until_it_ends() -> None:
+    """The first poll is two seconds after the submission, the others later and later."""
     ended, tried = tracked(lambda n, _: FINISHED if n == 6 else PROCESSING)
     times = [at for at, _ in tried.service.asked]
     gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
@@ -119,7 +119,7 @@ def test_a_task_is_asked_about_until_it_ends() -> None:
 
 
 class SlowBook(Book):
-    """A ledger that says what was due a moment ago, as one does that is read while it is written."""
+    """A ledger whose list of due tasks is a moment old, since it is written meanwhile."""
 
     async def due(self, now_ms: int, limit: int) -> list[Followed]:
         found = await super().due(now_ms, limit)
@@ -127,8 +127,8 @@ class SlowBook(Book):
         return found
 
 
-def test_no_end_is_asked_about_again() -> None:
-    """What is recorded while the ledger is being read still seems due there, and is not asked about."""
+def test_task_that_has_ended_is_not_polled_again() -> None:
+    """A task whose end is recorded while the ledger is read may still seem due, and is not polled."""
 
     async def scenario() -> list[TaskId]:
         tasks = [task(n)._replace(due_at_ms=SUBMITTED_MS + 2000 + 60 * n) for n in range(40)]
@@ -143,7 +143,7 @@ def test_no_end_is_asked_about_again() -> None:
 
 
 class LateBook(Book):
-    """A ledger that says what is left a moment after it has looked."""
+    """A ledger whose count of open tasks is a moment old."""
 
     async def left(self, *, beyond: int = 0) -> TaskCounts:
         found = await super().left(beyond=beyond)
@@ -151,8 +151,8 @@ class LateBook(Book):
         return found
 
 
-def test_what_is_put_off_while_the_ledger_is_asked_is_waited_for() -> None:
-    """A poll in hand when the ledger is asked what is left, and put off before that answers, ends nothing."""
+def test_task_put_off_during_a_query_is_waited_for() -> None:
+    """A task that is put off while the ledger counts what is left keeps the tracker running."""
 
     async def scenario() -> dict[SubmissionId, Followed]:
         tried = Tried(lambda n, _: PROCESSING if n == 1 else FINISHED, book=LateBook([task()]))
@@ -172,8 +172,8 @@ def test_polls_keep_their_pace() -> None:
     assert times[-1] - times[0] < 5.2
 
 
-def test_a_forgotten_task_takes_a_minute_to_be_believed() -> None:
-    """NO_TASK right after the submission is asked again; when it turns out to be known, nothing is lost."""
+def test_unknown_task_is_given_up_after_a_minute() -> None:
+    """NO_TASK right after the submission is polled again; a task that is known later is not lost."""
     ended, tried = tracked(lambda *_: NO_TASK)
     assert tried.service.asked[-1][0] >= BELIEVED_AFTER_S
     assert tried.book.noted[-1].state is TaskState.UNKNOWN
@@ -182,8 +182,8 @@ def test_a_forgotten_task_takes_a_minute_to_be_believed() -> None:
     assert [one.state for one in tried.book.noted] == [None] * 5 + [TaskState.FINISHED]
 
 
-def test_a_fault_of_the_account_halts() -> None:
-    """Nothing more is asked, and the reason says what to do; the tasks stay due."""
+def test_account_fault_halts() -> None:
+    """No more polls are sent, and the reason has the remedy; the tasks stay due."""
     ended, tried = tracked(lambda *_: Answer(100000005, "signature wrong"), *map(task, range(50)))
     assert ended.exit is ExitCode.HALTED
     assert "code 100000005" in ended.reason
@@ -191,8 +191,8 @@ def test_a_fault_of_the_account_halts() -> None:
     assert len(tried.service.asked) <= 3
 
 
-def test_doubted_credentials_are_asked_again() -> None:
-    """Code 7 after a report: once more, a report means that it was the rate; a second 7 halts."""
+def test_doubted_credentials_are_probed() -> None:
+    """After a report, code 7 causes a probe: a report means the rate, a second code 7 halts."""
     ended, tried = tracked(lambda n, _: Answer(7) if n == 5 else FINISHED, *map(task, range(20)))
     assert (ended.exit, tried.book.open) == (ExitCode.DONE, {})
     ended, tried = tracked(lambda n, _: Answer(7) if n >= 5 else FINISHED, *map(task, range(20)))
@@ -202,19 +202,19 @@ def test_doubted_credentials_are_asked_again() -> None:
     assert ended.exit is ExitCode.HALTED
 
 
-def test_an_outage_is_sat_out() -> None:
-    """After five polls without an answer one task is asked about at growing intervals; then all goes on."""
+def test_outage_is_waited_for() -> None:
+    """After five missing answers the tracker probes at growing intervals; then it polls all tasks."""
     ended, tried = tracked(
         lambda n, _: NotSent("Connection refused") if n <= 15 else FINISHED, *map(task, range(30))
     )
     assert (ended.exit, ended.outage, tried.book.open) == (ExitCode.DONE, None, {})
-    assert [notice.event for notice in tried.told] == ["outage_began", "outage_over"]
+    assert [event.event for event in tried.events] == ["outage_began", "outage_over"]
     asked = [at for at, _ in tried.service.asked]
     assert asked[14] - asked[5] > 20
 
 
-def test_too_frequent_slows_the_polls_down() -> None:
-    """Code 6 takes from the pace and closes nothing."""
+def test_throttled_polls_slow_the_pace() -> None:
+    """Code 6 lowers the pace and closes no task."""
 
     async def scenario() -> float:
         tried = Tried(
@@ -227,8 +227,8 @@ def test_too_frequent_slows_the_polls_down() -> None:
     assert run_virtually(scenario()) < 19
 
 
-def test_it_ends_in_time_and_says_that_nobody_answered() -> None:
-    """A time that is over in an outage ends it with work left, and with what was met."""
+def test_tracker_whose_time_ends_in_an_outage_reports_it() -> None:
+    """It ends with work left and names the last outcome."""
 
     async def scenario() -> Tracked:
         tried = Tried(lambda *_: NotSent("refused"), settings=TrackSettings(lasts_s=300))
@@ -240,8 +240,8 @@ def test_it_ends_in_time_and_says_that_nobody_answered() -> None:
     assert ended.outage.met == "refused"
 
 
-def test_a_defect_ends_it_in_order() -> None:
-    """What nobody expected stops the polls with words, and takes nothing else down."""
+def test_defect_ends_the_tracker_in_order() -> None:
+    """An unexpected exception ends the polls with a reason, and affects nothing else."""
 
     def broken(_n: int, _task_id: TaskId) -> Outcome:
         raise ZeroDivisionError
@@ -286,7 +286,7 @@ def asked_after(moved_s: float, *, settings: TrackSettings | None = None) -> tup
 
 
 def test_tracker_on_a_machine_that_slept_polls_on_waking() -> None:
-    """What became due meanwhile is asked about within a second, and its next due time is wall time."""
+    """Tasks that became due during the sleep are polled within a second, and due times stay wall time."""
     _, asked, due_at_ms = asked_after(8 * 3600)
     assert asked[0] <= 1.1
     assert due_at_ms > SUBMITTED_MS + 8 * 3600 * 1000
