@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from batcher.cli.announcer import Announcer, Closing
     from batcher.config.settings import Settings
+    from batcher.model.account import Account
 
 _MACHINE = frozenset(
     getattr(errno, name)
@@ -142,6 +143,20 @@ class Invocation:
         return settings
 
     @cached_property
+    def account(self) -> Account:
+        """The account; its secret is kept out of everything that is written.
+
+        Raises:
+            SettingsError: AppId or ServerSecret is missing.
+        """
+        from batcher.config.account import account_of
+        from batcher.model.account import Account
+
+        app_id, secret = account_of(self.settings)
+        self.console.redaction.learn(secret)
+        return Account(app_id, secret, self.settings.is_test)
+
+    @cached_property
     def flags(self) -> dict[str, Any]:
         """Those of the arguments that are settings."""
         from batcher.config.settings import Settings
@@ -161,6 +176,9 @@ class Invocation:
         if self.announcer is not None:
             self.announcer.record(closing)
 
+
+HANDOVER_S = 0.0002
+"""After this time a thread lets another one that waits run, where threads hand work to each other."""
 
 _Carry = TypeVar("_Carry", bound=Callable[..., int | Awaitable[int]])
 
@@ -297,3 +315,19 @@ def fast_loop() -> Callable[[], AbstractEventLoop] | None:
 def begin_quickly() -> None:
     """Have the collector leave imports alone; whoever sends or loads sets it up for what follows."""
     gc.set_threshold(50_000, 20, 20)
+
+
+def tune_process(*, handing_over: bool = False) -> None:
+    """Set the interpreter up for a process that does nothing else.
+
+    The garbage collector leaves alone what lives as long as the process, and looks less often: at thousands
+    of requests a second a sixth of all processor time was spent looking through modules.
+
+    Args:
+        handing_over: threads let one another run sooner than after 5 ms: while a manifest is only loaded, the
+            ledger's writer asks for its turn between any two statements.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    if handing_over:
+        sys.setswitchinterval(HANDOVER_S)

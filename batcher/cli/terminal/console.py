@@ -26,13 +26,16 @@ from batcher.model.events import (
     DefectMet,
     Event,
     Halted,
+    Message,
     NotSubmitted,
     OutageBegan,
     Progress,
     Rejected,
     RunStarted,
     SendingPaused,
+    Severity,
     Submitted,
+    TrackingProgress,
 )
 from batcher.report.formatting import one_line
 from batcher.telemetry.redaction import Redaction
@@ -95,24 +98,40 @@ class Console:
         if self.volume is Volume.VERBOSE:
             self._words(Level.DEBUG, lines)
 
-    def on_event(self, notice: Event) -> None:
-        """Say what a run tells; of single attempts only a curious person wants to know."""
-        if isinstance(
-            notice, Progress | Submitted
-        ):  # for programs that draw; here the display and -v do that
-            return
+    def on_event(self, event: Event) -> None:
+        """Report an event of a flow; single attempts only when more is wanted, progress never.
+
+        The progress display shows progress.
+        """
+        match event:
+            case Progress() | TrackingProgress() | Submitted():
+                return
+            case Message():
+                self._message(event)
+                return
         if not self.for_programs:
-            if isinstance(notice, DefectMet):
-                self.detail(*notice.exception.rstrip().split("\n"))
-            elif not isinstance(notice, NotSubmitted):
-                self.say(*(notice.words.split("\n") if isinstance(notice, RunStarted) else [notice.words]))
+            if isinstance(event, DefectMet):
+                self.detail(*event.exception.rstrip().split("\n"))
+            elif not isinstance(event, NotSubmitted):
+                self.say(*(event.words.split("\n") if isinstance(event, RunStarted) else [event.words]))
             elif self.volume is Volume.VERBOSE:
-                self.write(one_line(notice.words), needed=False)
-        elif self._is_wanted(notice):
-            known = {field.name: getattr(notice, field.name) for field in fields(notice)}
+                self.write(one_line(event.words), needed=False)
+        elif self._is_wanted(event):
+            known = {field.name: getattr(event, field.name) for field in fields(event)}
             if self.volume is not Volume.VERBOSE:
                 known.pop("exception", None)
-            self._event(_level(notice), notice.event, known)
+            self._event(_level(event), event.event, known)
+
+    def _message(self, message: Message) -> None:
+        match message.severity:
+            case Severity.INFO:
+                self.say(message.words)
+            case Severity.NOTICE:
+                self.note(message.words)
+            case Severity.WARNING:
+                self.warn(message.words)
+            case Severity.PROBLEM:
+                self.problem(message.words)
 
     def progress(self, text: str, figures: Mapping[str, object]) -> None:
         """Say how far a run is."""
