@@ -1,6 +1,6 @@
-"""The ledger's lock for a command that writes: taken at once, or waited for; and whether one may be created.
+"""The ledger's lock for a command that writes, and whether a run may create a ledger.
 
-Between such commands and the ledger. A signal ends the waiting at once; nothing has begun by then.
+A signal ends the wait for the lock immediately; nothing has begun by then.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def lock_for(
 
 
 def check_creation(settings: Settings) -> None:
-    """Refuse a run that would create a ledger unasked and unseen.
+    """Refuse a run that would create a ledger that the user has not named and cannot see.
 
     Raises:
         SettingsError: there is no ledger, it is not named, and no terminal is attached.

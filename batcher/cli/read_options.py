@@ -1,7 +1,4 @@
-"""How manifests are read, out of the settings; shared by the commands that read one.
-
-It stands apart so that a reader of results need not bring in what only sending needs.
-"""
+"""How manifests are read, from the settings. Used by every command that reads a manifest."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from batcher.manifest.read_options import ReadOptions
 
 
 def how_to_read(settings: Settings) -> ReadOptions:
-    """How manifests are read, out of the settings.
+    """Return how manifests are read.
 
     Raises:
-        SettingsError: a default cannot be what it should be.
+        SettingsError: a default is not a usable value.
     """
     try:
         defaults = Defaults(
