@@ -149,7 +149,9 @@ class Console:
         An empty text writes neither.
         """
         if (outlet := of_stderr()) and outlet.left_out:
-            self.warn(f"{outlet.left_out:,} lines were left out here, since they were not read. The ledger has everything")
+            self.warn(
+                f"{outlet.left_out:,} lines were left out here: they were not read. The ledger has everything"
+            )
         if not self.for_programs:
             self.write(text, fitting=True)
         elif text:
