@@ -1,6 +1,6 @@
 """The ledger: the only truth about what was asked and what came back."""
 
-from batcher.ledger.binding import binding_problem
+from batcher.ledger.binding import check_binding
 from batcher.ledger.loads import Added
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
@@ -26,7 +26,7 @@ __all__ = [
     "RunLedger",
     "Vacuumed",
     "back_up",
-    "binding_problem",
+    "check_binding",
     "check_file",
     "check_place",
     "inspect",

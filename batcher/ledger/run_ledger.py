@@ -20,10 +20,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batcher.errors import BindingError, SettingsError
+from batcher.errors import SettingsError
 from batcher.ledger import prune
 from batcher.ledger.attempts import Begin, Moving, Settle, begin, insert_run, move, settle, update_run
-from batcher.ledger.binding import binding_problem, proves_account
+from batcher.ledger.binding import check_binding, proves_account
 from batcher.ledger.bulk_insert import Batch, written
 from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
@@ -123,8 +123,7 @@ class RunLedger(LedgerReader):
             BindingError: it belongs to others.
         """
         bound = await self.bound_to()
-        if problem := binding_problem(bound, app_id, place):
-            raise BindingError(f"{self.path}: {problem}")
+        check_binding(self.path, bound, app_id, place)
         self._unproven = None if bound else (app_id, place)
 
     async def start_run(self, rate_per_s: float, version: str) -> RunId:
