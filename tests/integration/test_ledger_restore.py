@@ -20,7 +20,7 @@ from support.referee import referee
 
 from batcher.errors import LedgerError
 from batcher.ledger import is_missing, restore
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.sqlite import backup as copying
 from batcher.sandbox import SandboxSettings
 

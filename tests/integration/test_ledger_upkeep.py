@@ -13,7 +13,8 @@ import pytest
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
 from support.locked import flocked
 
-from batcher.ledger.schema import REVISIONS, metadata
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.schema import metadata
 from batcher.report.formatting import size as in_units
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 

@@ -141,7 +141,7 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
         ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.on_event))
         bound = await ledger.bound_to()
         check_binding(path, bound, settings.app_id, settings.place if account else None)
-        await ledger.take_up(int(LONGEST_WAIT_S * 1000))
+        await ledger.tasks.take_up(int(LONGEST_WAIT_S * 1000))
         client = None
         if account is not None:
             calls = ZegoClient(

@@ -255,7 +255,7 @@ async def _opened(
         ) as client,
         doubts_confirmed(ledger, client, console.on_event, limit),
     ):
-        yield ledger, client, Pacer(settings.rate, time.monotonic, window=limit)
+        yield ledger.tasks, client, Pacer(settings.rate, time.monotonic, window=limit)
 
 
 def _track_settings(settings: Settings) -> TrackSettings:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from batcher.errors import LedgerBusy, LedgerError
+from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import (
     InodeLock,
     check_one_name,
@@ -25,7 +26,7 @@ from batcher.ledger.sqlite.identity import (
     is_inode_locked,
     lock_inode,
 )
-from batcher.ledger.sqlite.lock_file import Holder, LockFile, holder_named, is_locked, unusable
+from batcher.ledger.sqlite.lock_file import Holder, LockFile, holder_named, is_locked
 
 LOOK_EVERY_S = 0.1
 """How often the lock is tried while another process holds it."""

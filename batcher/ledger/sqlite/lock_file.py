@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from batcher.errors import LedgerError
+from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import Inode
 
 _LONGEST_LINE_BYTES = 1024
@@ -188,8 +188,3 @@ def holder_named(place: str) -> Holder | None:
 def _printable(value: object) -> str:
     """Return a name from a file that any program may have written."""
     return "".join(char for char in str(value) if char.isprintable())[:_LONGEST_NAME]
-
-
-def unusable(ledger: Path, why: str) -> LedgerError:
-    """Return the error of a ledger that cannot be used."""
-    return LedgerError(f"{ledger}: the ledger cannot be used: {why}")
