@@ -1,7 +1,7 @@
 """The events of runs and attempts, as the writer records them: one function per business event.
 
-Called by the writer inside its transaction, with all items of one kind. Every statement that moves a submission
-names the state it moves from, and the tallies change with it.
+Called by the writer inside its transaction, with all items of one kind. Every statement that moves a
+submission names the state it moves from, and the tallies change with it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ VALUES (:started_at_ms, :pid, :host, :version, :rate_per_s) RETURNING id
 _NOTE_PACE = "UPDATE runs SET pace_per_s = :pace_per_s, why_slow = :why_slow WHERE id = :run_id"
 
 _END_RUN = """
-UPDATE runs SET ended_at_ms = :ended_at_ms, exit_code = :exit_code, reason = :reason, pace_per_s = :pace_per_s,
-    why_slow = :why_slow, invalid_rows_seen = CASE WHEN :reported
+UPDATE runs SET ended_at_ms = :ended_at_ms, exit_code = :exit_code, reason = :reason,
+    pace_per_s = :pace_per_s, why_slow = :why_slow, invalid_rows_seen = CASE WHEN :reported
         THEN (SELECT coalesce(max(id), 0) FROM invalid_rows) ELSE invalid_rows_seen END
 WHERE id = :run_id
 """
@@ -225,7 +225,8 @@ def retried(states: Sequence[State], codes: Sequence[int]) -> Move:
 
 
 def move(connection: Connection, items: Sequence[tuple[Move, Sequence[int]]]) -> list[int]:
-    """Move submissions by their ids, as far as the condition still holds; another process may have moved some.
+    """Move submissions by their ids, as far as the condition still holds; another process may have moved
+    some.
 
     Raises:
         IllegalMove: the state of one does not allow the move.

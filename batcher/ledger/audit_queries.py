@@ -23,7 +23,8 @@ _MOST_ATTEMPTS = 5
 """Of a submission, so many of its RequestIds are named: the first ones."""
 
 _SUBMISSIONS = """
-SELECT state, doubted, count(*) AS n, sum(CASE WHEN tracked THEN 1 ELSE 0 END) AS tracked, sum(pruned) AS pruned
+SELECT state, doubted, count(*) AS n, sum(CASE WHEN tracked THEN 1 ELSE 0 END) AS tracked,
+    sum(pruned) AS pruned
 FROM submissions GROUP BY 1, 2
 """
 _ATTEMPTS = """
@@ -39,26 +40,21 @@ _TWICE = "SELECT count(DISTINCT submission_id) FROM callbacks WHERE effect = 'do
 _TALLIED = "SELECT state, sum(n) AS n FROM tallies GROUP BY 1"
 _TASKS_TALLIED = "SELECT state, sum(n) AS n FROM task_tallies GROUP BY 1"
 
+_SUBMISSION_CASE = "SELECT id, NULL AS task_id FROM submissions WHERE"
+_TASK_CASE = "SELECT submission_id AS id, NULL AS task_id FROM tasks WHERE"
+
 _CASES: dict[CaseKind, str] = {
     CaseKind.TWICE: (
-        "SELECT submission_id AS id, task_id FROM callbacks WHERE effect = 'double' ORDER BY id LIMIT :most"
+        "SELECT submission_id AS id, task_id FROM callbacks WHERE effect = 'double' ORDER BY callbacks.id"
     ),
-    CaseKind.POSSIBLY_TWICE: (
-        f"SELECT id, NULL AS task_id FROM submissions WHERE {IS_POSSIBLY_TWICE} ORDER BY id LIMIT :most"  # noqa: S608
-    ),
-    CaseKind.IN_DOUBT: (
-        f"SELECT id, NULL AS task_id FROM submissions WHERE state = 'in_doubt' AND {IS_TROUBLED} "  # noqa: S608
-        "ORDER BY id + 0 LIMIT :most"
-    ),
+    CaseKind.POSSIBLY_TWICE: f"{_SUBMISSION_CASE} {IS_POSSIBLY_TWICE} ORDER BY id",
+    CaseKind.IN_DOUBT: f"{_SUBMISSION_CASE} state = 'in_doubt' AND {IS_TROUBLED} ORDER BY id + 0",
     CaseKind.UNNAMED: (
-        "SELECT id, NULL AS task_id FROM submissions WHERE state IN ('rejected', 'failed') AND doubted "  # noqa: S608
-        f"AND {IS_TROUBLED} ORDER BY id + 0 LIMIT :most"
+        f"{_SUBMISSION_CASE} state IN ('rejected', 'failed') AND doubted AND {IS_TROUBLED} ORDER BY id + 0"
     ),
-    CaseKind.TASK_FAILED: "SELECT submission_id AS id, NULL AS task_id FROM tasks WHERE state = 'failed' LIMIT :most",
-    CaseKind.TASK_UNKNOWN: "SELECT submission_id AS id, NULL AS task_id FROM tasks WHERE state = 'unknown' LIMIT :most",
-    CaseKind.WITHOUT_PICTURES: (
-        "SELECT submission_id AS id, NULL AS task_id FROM tasks WHERE state = 'finished' AND pictures = 0 LIMIT :most"
-    ),
+    CaseKind.TASK_FAILED: f"{_TASK_CASE} state = 'failed'",
+    CaseKind.TASK_UNKNOWN: f"{_TASK_CASE} state = 'unknown'",
+    CaseKind.WITHOUT_PICTURES: f"{_TASK_CASE} state = 'finished' AND pictures = 0",
 }
 """The first submissions of each kind, with the task to be named where it is not the submission's own."""
 
@@ -71,8 +67,8 @@ SELECT s.file_id, p.vendor, t.task_id, t.status, t.message, t.request_id FROM su
 JOIN parameters AS p ON p.id = s.parameters_id LEFT JOIN tasks AS t ON t.submission_id = s.id WHERE s.id = :id
 """
 _CASE_ATTEMPTS = """
-SELECT coalesce(vendor_request_id, request_id) AS request_id, task_id, message, outcome, decision, code FROM attempts
-WHERE submission_id = :id ORDER BY number LIMIT :most
+SELECT coalesce(vendor_request_id, request_id) AS request_id, task_id, message, outcome, decision, code
+FROM attempts WHERE submission_id = :id ORDER BY number LIMIT :most
 """
 
 
@@ -129,7 +125,7 @@ _DOUBTS = (CaseKind.POSSIBLY_TWICE, CaseKind.IN_DOUBT, CaseKind.UNNAMED)
 
 
 def _cases(connection: Connection, kind: CaseKind, most: int) -> Iterator[Case]:
-    for found in connection.rows(_CASES[kind], most=most):
+    for found in connection.rows(f"{_CASES[kind]} LIMIT :most", most=most):
         [case] = connection.rows(_CASE, id=found.id)
         attempts = connection.rows(_CASE_ATTEMPTS, id=found.id, most=_MOST_ATTEMPTS)
         request_ids = [attempt.request_id for attempt in attempts if attempt.request_id]

@@ -1,11 +1,11 @@
 """Rows of manifests into submissions, thousands in one statement.
 
-Called by loads and by callbacks that add a submission, inside the writer's transaction. A submission that exists
-already stays as it is; each row is told which submission it stands for. The rows are staged in a temporary table
-first: from there they are inserted, and looked up if some existed already.
+Called by loads and by callbacks that add a submission, inside the writer's transaction. A submission that
+exists already stays as it is; each row is told which submission it stands for. The rows are staged in a
+temporary table first: from there they are inserted, and looked up if some existed already.
 
-The rows go to the database as one text, since the interpreter is held once for a statement: a statement for each
-row would wait each time for the thread that reads the manifest.
+The rows go to the database as one text, since the interpreter is held once for a statement: a statement for
+each row would wait each time for the thread that reads the manifest.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The rules of callbacks: what follows from one for the ledger. Pure.
 
 Called inside the writer's transaction by :mod:`batcher.ledger.callback_events`, which looks up the facts and
-carries out the effect. A callback proves nothing: a task that it reports as ended becomes due for a poll, and a
-task that it names for a submission in doubt settles that submission only after a poll has confirmed the task.
-Until then the submission is held, so that no run sends it a second time.
+carries out the effect. A callback proves nothing: a task that it reports as ended becomes due for a poll,
+and a task that it names for a submission in doubt settles that submission only after a poll has confirmed
+the task. Until then the submission is held, so that no run sends it a second time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from batcher.model.submission import State, Vendor
 from batcher.model.task import Effect, TaskState
 
 LOOKS_AFTER_S = (1, 5, 30, 300, 3_600, 6 * 3_600)
-"""When a callback about an unknown task is checked again: its answer may still be on its way, or its attempt may
-not have been found in doubt yet."""
+"""When a callback about an unknown task is checked again: its answer may still be on its way, or its attempt
+may not have been found in doubt yet."""
 
 SOONEST_UNSETTLED_S, LATEST_UNSETTLED_S = 1, 60
-"""A callback about a recording in flight is checked again after the time it has waited already, within these."""
+"""A callback about a recording in flight is checked again after the time it has waited already, within
+these."""
 
 LONGEST_UNSETTLED_S = 48 * 3_600
 """A submission that a killed run has left in flight is waited for: the next run finds it in doubt."""

@@ -1,4 +1,5 @@
-"""The events of callbacks, as the writer records them: facts are looked up, the rules decide, SQL carries it out.
+"""The events of callbacks, as the writer records them: facts are looked up, the rules decide, SQL carries it
+out.
 
 Called by the writer inside its transaction. The rules are in :mod:`batcher.ledger.callback_effects`; no
 statement here decides anything.

@@ -158,7 +158,8 @@ class CallbackLedger(LedgerReader):
         return await self._polled(check, Verdict.UNKNOWN)
 
     async def disprove(self, check: Check) -> Effect:
-        """Record that the task belongs to another recording; the submission is as it was before the callback."""
+        """Record that the task belongs to another recording; the submission is as it was before the
+        callback."""
         return await self._polled(check, Verdict.FOREIGN)
 
     async def put_off(self, check: Check, delay_s: float) -> None:

@@ -90,8 +90,8 @@ WHERE l.id = :id AND before.id < l.id AND before.ended_at_ms IS NOT NULL ORDER B
 
 _REPEAT_LOAD = """
 UPDATE loads SET ended_at_ms = :ended_at_ms, rows = before.rows, new = 0,
-    duplicates = before.new + before.duplicates, invalid = before.invalid, appeared = 0, gone = 0, changed = 0,
-    digest = before.digest
+    duplicates = before.new + before.duplicates, invalid = before.invalid, appeared = 0, gone = 0, changed =
+    0, digest = before.digest
 FROM loads AS before WHERE loads.id = :id AND before.id = :before
 """
 

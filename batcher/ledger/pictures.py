@@ -1,8 +1,8 @@
 """Pictures in the ledger: which are still to be fetched, and the result of each fetch.
 
-Called by ``fetch``, next to a run and without its lock. Only pictures count whose task a poll has found finished:
-an address that only a callback has named is never fetched. A long result is returned page by page, in the order
-of the submissions and the pictures of each.
+Called by ``fetch``, next to a run and without its lock. Only pictures count whose task a poll has found
+finished: an address that only a callback has named is never fetched. A long result is returned page by page,
+in the order of the submissions and the pictures of each.
 """
 
 from __future__ import annotations
@@ -245,7 +245,8 @@ class PictureLedger(LedgerReader):
     async def folders(
         self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
     ) -> list[FolderRecord]:
-        """Return a page of the submissions that had files before a time; all pages together read all pictures.
+        """Return a page of the submissions that had files before a time; all pages together read all
+        pictures.
 
         Args:
             at_ms: files from before this time.

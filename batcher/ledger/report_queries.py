@@ -1,7 +1,7 @@
 """A survey of a whole ledger at one moment: everything that its report is drawn from.
 
-Called by ``report``. All of it is read in one transaction, so that its numbers belong to one moment also during
-a run.
+Called by ``report``. All of it is read in one transaction, so that its numbers belong to one moment also
+during a run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The file of a ledger opened next to a run: to track, to fetch or to listen, and never to send.
 
-Used by the ledgers of tasks, pictures and callbacks. The run's lock is for sending alone. What is written here
-is short transactions between the run's; each names the state it moves from, so that neither overwrites the
-other. A file that another program has locked is waited for without a limit.
+Used by the ledgers of tasks, pictures and callbacks. The run's lock is for sending alone. What is written
+here is short transactions between the run's; each names the state it moves from, so that neither overwrites
+the other. A file that another program has locked is waited for without a limit.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Tasks in the ledger: which are polled next, the results of polls, and which have ended.
 
-Called by tracking and by listening, next to a run or without one. A submission gets its row in ``tasks`` once it
-is tracked, and keeps it; from then on the due time says when it is polled, until the task is closed. Every move
-of a task changes the tallies of tasks in the same transaction. A poll of a task that another process has closed
-meanwhile records nothing.
+Called by tracking and by listening, next to a run or without one. A submission gets its row in ``tasks``
+once it is tracked, and keeps it; from then on the due time says when it is polled, until the task is closed.
+Every move of a task changes the tallies of tasks in the same transaction. A poll of a task that another
+process has closed meanwhile records nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class TaskCounts(NamedTuple):
 
 
 _SEEDABLE = f"""
-SELECT few.id AS id, min(a.task_id) AS task_id, min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
+SELECT few.id AS id, min(a.task_id) AS task_id,
+    min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
 FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit) AS few
 JOIN attempts AS a ON a.submission_id = few.id AND a.task_id IS NOT NULL GROUP BY few.id
 """  # noqa: S608 - ours
@@ -102,12 +103,14 @@ WHERE submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_te
     AND due_at_ms IS NOT NULL
 """
 
-# A callback may have reported the end while a poll was under way that began before it: the task stays due then.
+# A callback may have reported the end while a poll was under way that began before it: the task stays due
+# then.
 _NOTE = """
 UPDATE tasks SET
     polls = polls + item.answered,
     polled_at_ms = CASE WHEN item.answered = 1 THEN item.at_ms ELSE polled_at_ms END,
-    due_at_ms = CASE WHEN item.due_at_ms IS NOT NULL AND tasks.claimed_at_ms IS DISTINCT FROM item.claimed_at_ms
+    due_at_ms = CASE WHEN item.due_at_ms IS NOT NULL
+        AND tasks.claimed_at_ms IS DISTINCT FROM item.claimed_at_ms
         THEN tasks.due_at_ms ELSE item.due_at_ms END,
     closed_at_ms = CASE WHEN item.due_at_ms IS NULL THEN item.at_ms END,
     state = coalesce(item.state, tasks.state),
@@ -150,11 +153,12 @@ WHERE true ON CONFLICT (state) DO NOTHING
 """
 
 TRACKED = """
-SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms, t.polls,
-    t.claimed_at_ms
+SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms,
+    t.polls, t.claimed_at_ms
 FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id JOIN parameters AS p ON p.id = s.parameters_id
 """
-"""A task to poll; queries here and of callbacks add which. Its columns are the fields of :class:`Followed`."""
+"""A task to poll; queries here and of callbacks add which. Its columns are the fields of
+:class:`Followed`."""
 
 _DUE = f"{TRACKED} WHERE t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
 

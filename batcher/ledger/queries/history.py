@@ -143,7 +143,8 @@ class _Sums:
         return [Cell()] * max(1, -(-(ended - began) // self.width_ms))
 
     def add_sends(self, rows: Sequence[Row]) -> None:
-        """Add requests by run and cell; what a clock has dated outside of its run counts at the run's ends."""
+        """Add requests by run and cell; what a clock has dated outside of its run counts at the run's
+        ends."""
         for row in rows:
             more = Cell(row.sent, row.submitted, row.refused, row.answered, row.unanswered)
             self._sent += more.sent

@@ -1,7 +1,7 @@
 """The schema of a ledger's file: its version, and creating or upgrading it.
 
-Called when a ledger is opened. SQLAlchemy and Alembic are imported only to create or to upgrade: both are slow
-to import, and needed once per ledger.
+Called when a ledger is opened. SQLAlchemy and Alembic are imported only to create or to upgrade: both are
+slow to import, and needed once per ledger.
 """
 
 from __future__ import annotations
