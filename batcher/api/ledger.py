@@ -15,7 +15,6 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from batcher.api.cancellation import finish
 from batcher.api.load import LoadResult, load_into
 from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states, retry_in
@@ -31,6 +30,7 @@ from batcher.ledger import (
     ledger_path,
     open_for_reading,
     open_for_writing,
+    shielded,
     take_lock,
 )
 from batcher.manifest import join_results
@@ -299,7 +299,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
     try:
         yield ledger
     finally:
-        await finish(ledger.close())
+        await shielded(asyncio.ensure_future(ledger.close()))
 
 
 @asynccontextmanager
@@ -317,4 +317,4 @@ async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
         yield ledger
     finally:
         ledger._closed = True
-        await finish(reader.close())
+        await shielded(asyncio.ensure_future(reader.close()))

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batcher.api.cancellation import wait_through_cancellation
 from batcher.api.locks import PROGRAM, ledger_lock, limit_held
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import REPORTED, Tracking, tracking_of
@@ -31,6 +30,7 @@ from batcher.ledger import (
     is_missing,
     ledger_path,
     open_for_writing,
+    shielded,
 )
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account
@@ -146,13 +146,12 @@ class Run:
             Exception: what the listener raised.
         """
         work = asyncio.create_task(self._work(), name="batcher-run")
-        cancelled = await wait_through_cancellation(work, lambda: self.end_early("cancelled"))
-        if cancelled is None:
-            ending, tasks = work.result()
-        else:
+        try:
+            ending, tasks = await shielded(work, lambda _: self.end_early("cancelled"))
+        except asyncio.CancelledError as exc:
             if not work.cancelled() and work.exception() is None:
-                _note_unrecorded(cancelled, work.result()[0])
-            raise cancelled
+                _note_unrecorded(exc, work.result()[0])
+            raise
         if self._listener.error is not None:
             _note_unrecorded(self._listener.error, ending)
             raise self._listener.error

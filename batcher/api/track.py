@@ -18,7 +18,7 @@ from pathlib import Path
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.config.endpoints import DEFAULT_ENDPOINT, place_of
-from batcher.errors import BindingError, LedgerError
+from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
@@ -26,7 +26,7 @@ from batcher.flowcontrol.pacer import Pacer
 from batcher.ledger import (
     LedgerReader,
     Purpose,
-    binding_problem,
+    check_binding,
     check_file,
     ledger_path,
 )
@@ -199,17 +199,13 @@ async def tracking_of(
         ) as client,
         doubts_confirmed(ledger, client, on_event, limit),
     ):
-        problem = binding_problem(await ledger.bound_to(), account.app_id, place_of(service.endpoint))
-        if problem and not sending:
-            raise BindingError(
-                f"{place}: {problem}. Polls would go to an AppId and an endpoint "
-                "which know nothing of its tasks"
-            )
+        if not sending:
+            check_binding(place, await ledger.bound_to(), account.app_id, place_of(service.endpoint))
         if again:
-            on_event(Message(f"{count(await ledger.ask_again(), 'unknown task')} asked about again."))
+            on_event(Message(f"{count(await ledger.tasks.ask_again(), 'unknown task')} asked about again."))
         pacer = Pacer(settings.rate_per_s, time.monotonic, window=limit)
         tracker = Tracker(
-            ledger,
+            ledger.tasks,
             client,
             settings,
             pacer=pacer,
@@ -218,7 +214,7 @@ async def tracking_of(
             on_event=on_event,
             polled=polled,
         )
-        yield Tracking(ledger, tracker, on_event, sending=sending)
+        yield Tracking(ledger.tasks, tracker, on_event, sending=sending)
 
 
 @asynccontextmanager
