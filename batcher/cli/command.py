@@ -22,7 +22,7 @@ from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, attached, say_defect, trace_of
-from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
+from batcher.errors import BatcherError, Interrupted, StdoutClosed, SystemFault
 from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -208,17 +208,13 @@ def announcer_of(command: str, given: dict[str, Any], console: Console) -> Annou
 def settings_of(given: dict[str, Any]) -> Settings:
     """The settings for a command, out of the arguments it was called with."""
     from batcher.cli.protected_files import check_files
-    from batcher.config.examine import examine_settings
-    from batcher.config.settings import load_settings, strange_text, strange_variables
+    from batcher.config.examine import examine_settings, strange_text
 
-    for variable in strange_variables():
+    examined = examine_settings(flags_of(given), given["config"])
+    for variable in examined.strange:
         attached().warn("; ".join(strange_text(variable)))
-    try:
-        settings = load_settings(flags_of(given), given["config"])
-    except SettingsError:
-        attached().configure(examine_settings(flags_of(given), given["config"]).settings)
-        raise
-    attached().configure(settings)
+    attached().configure(examined.settings)
+    settings = examined.checked()
     check_files(given, settings)
     return settings
 

@@ -34,9 +34,9 @@ from batcher.cli.notification_targets import hearer_findings
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
-from batcher.config.examine import Examined, examine_settings
+from batcher.config.examine import Examined, examine_settings, strange_text
 from batcher.config.secrets import may_be_secret
-from batcher.config.settings import Settings, strange_text
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
 from batcher.ledger import (
     Holder,
