@@ -23,7 +23,7 @@ from batcher.model.events import Rejected
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings
-    from batcher.telemetry.redaction import Redaction
+    from batcher.model.redaction import Redaction
 
 _OURS = "batcher"
 _NUMBERS = {
