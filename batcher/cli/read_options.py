@@ -15,19 +15,25 @@ def how_to_read(settings: Settings) -> ReadOptions:
     """How manifests are read, out of the settings.
 
     Raises:
-        SettingsError: a default cannot be what it should be.
+        SettingsError: a value is wrong; each line names its option.
     """
     try:
-        defaults = Defaults(
-            settings.vendor, settings.type, settings.definition, settings.interval, settings.offset
+        return ReadOptions(
+            Defaults(settings.vendor, settings.type, settings.definition, settings.interval, settings.offset),
+            settings.encoding,
+            settings.trust_ids,
+            settings.allow_resubmit,
+            settings.manifest_format,
+            settings.sheet,
         )
-    except ValueError as exc:
-        raise SettingsError(str(exc)) from exc
-    return ReadOptions(
-        defaults,
-        settings.encoding,
-        settings.trust_ids,
-        settings.allow_resubmit,
-        settings.manifest_format,
-        settings.sheet,
-    )
+    except SettingsError as exc:
+        raise SettingsError(*map(_naming_option, exc.args)) from exc
+
+
+def _naming_option(problem: str) -> str:
+    """A problem that names a parameter of the library, with the option's name instead."""
+    parameter, _, reason = problem.partition(": ")
+    return f"--{_OPTIONS.get(parameter, parameter)}: {reason}"
+
+
+_OPTIONS = {"offsets": "offset", "format": "manifest-format"}

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
+from batcher.errors import SettingsError
 from batcher.manifest.columns import BLANKS, KnownColumn
 from batcher.manifest.display import shown
 from batcher.model.submission import Parameters, SnapshotType, Vendor
@@ -51,10 +52,10 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What fills in where a row leaves a value out.
+    """The values that fill in where a row leaves a value out.
 
     Raises:
-        ValueError: a default is wrong; the text names its option. A bad default is no bad row.
+        SettingsError: a default is wrong; each line names its parameter. A bad default is not a bad row.
     """
 
     vendor: str | None = None
@@ -64,15 +65,18 @@ class Defaults:
     offsets: tuple[str | float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no row could be filled with."""
+        """Refuse values that no row could be filled with."""
         if isinstance(self.offsets, str):  # its letters would pass for offsets
-            raise ValueError("--offset: a tuple of them is expected, not one text")
-        _refuse("--vendor", self.vendor, vendor_of)
-        _refuse("--type", self.type, type_of)
-        _refuse("--definition", _text(self.definition), definition_of)
-        _refuse("--interval", _text(self.interval), interval_of)
-        for offset in self.offsets:
-            _refuse("--offset", _text(offset), offsets_of)
+            raise SettingsError("offsets: a tuple of them is expected, not one text")
+        problems = [
+            *_problems("vendor", self.vendor, vendor_of),
+            *_problems("type", self.type, type_of),
+            *_problems("definition", _text(self.definition), definition_of),
+            *_problems("interval", _text(self.interval), interval_of),
+            *(line for offset in self.offsets for line in _problems("offsets", _text(offset), offsets_of)),
+        ]
+        if problems:
+            raise SettingsError(*problems)
 
     @property
     def given(self) -> GivenParameters:
@@ -88,16 +92,17 @@ def _text(value: str | float | None) -> str | None:
     return value if value is None or isinstance(value, str) else f"{Decimal(repr(value)):f}"
 
 
-def _refuse(option: str, text: str | None, read: Callable[[str], object]) -> None:
-    """Raise for a default that cannot be read; an empty one would quietly ask for something else."""
+def _problems(parameter: str, text: str | None, read: Callable[[str], object]) -> Iterator[str]:
+    """The problem with a default that cannot be read; an empty one would silently ask for something else."""
     if text is None:
         return
     if _is_empty(text):
-        raise ValueError(f"{option}: is empty")
+        yield f"{parameter}: is empty"
+        return
     try:
         read(text.strip(BLANKS))
     except ValueError as exc:
-        raise ValueError(f"{option}: {exc}") from exc
+        yield f"{parameter}: {exc}"
 
 
 def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:

@@ -119,8 +119,8 @@ def _unpacked(
 ) -> Iterator[bytes]:
     """Unpack members one after the other, in pieces that stay small whatever they unpack to.
 
-    The stream reader of zstandard cannot be used: it takes a cut-off frame for a whole one. That of gzip would
-    be a second mechanism.
+    The stream reader of zstandard cannot be used: it takes a cut-off frame for a whole one. The one of gzip
+    would be a second mechanism.
     """
     member, begun = begin(), False
     least, most = PIECE_BYTES

@@ -65,7 +65,10 @@ def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
     if wanted is None:
         codec = marked or "utf-8"
         return Encoding(codec, "UTF-16" if codec.startswith("utf-16") else "UTF-8", len(mark))
-    codec = _codec(name, wanted)
+    try:
+        codec = known_codec(wanted)
+    except ValueError as exc:
+        raise ManifestError(f"{name}: --encoding {exc}") from exc
     if codec == "utf-8-sig":
         codec = "utf-8"
     elif codec == "utf-16":
@@ -73,15 +76,18 @@ def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
     return Encoding(codec, wanted, len(mark) if codec == marked else 0)
 
 
-def _codec(name: str, wanted: str) -> str:
-    """Python's name for an encoding of text."""
+def known_codec(wanted: str) -> str:
+    """Return Python's name for an encoding of text.
+
+    Raises:
+        ValueError: there is no such encoding.
+    """
     try:
         "a".encode(wanted)
         return codecs.lookup(wanted).name
     except (LookupError, ValueError) as exc:
-        raise ManifestError(
-            f"{name}: --encoding {shown(wanted)!r} is not known. "
-            "Usual ones are utf-8, utf-16, gb18030, big5 and cp1252"
+        raise ValueError(
+            f"{shown(wanted)!r} is not known. Usual ones are utf-8, utf-16, gb18030, big5 and cp1252"
         ) from exc
 
 
