@@ -95,7 +95,7 @@ def strange_text(variable: str) -> tuple[str, str]:
     """What is wrong with a variable that is not a setting, and what to do."""
     names = {name.upper(): f"BATCHER_{name.upper()}" for name in Settings.model_fields}
     near = difflib.get_close_matches(variable.upper().removeprefix("BATCHER_"), names, 1)
-    remedy = f"perhaps {names[near[0]]} is meant" if near else "take it away, or correct its name"
+    remedy = f"perhaps {names[near[0]]} is meant" if near else "remove it, or correct its name"
     return f"{variable}: there is no such setting, and it has no effect", remedy
 
 

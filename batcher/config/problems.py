@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 def file_problems(names: Iterable[str], path: Path, known: Iterable[str]) -> list[str]:
     """Problems with the names in the file of settings: secrets, and names of no setting."""
     return [
-        f"{path}: {name}: {SECRETS[name]} never stands in this file; set BATCHER_{name.upper()}"
+        f"{path}: {name}: {SECRETS[name]} is not accepted in this file; set BATCHER_{name.upper()}"
         if name in SECRETS
         else f"{path}: {name}: there is no such setting"
         for name in names

@@ -33,7 +33,7 @@ class SecretKind(NamedTuple):
     setting: str
     called: str
     line: str
-    """What a line is that holds it."""
+    """The line that a command must print."""
     rule: str
     """What every such secret is; the message for a text that is not one."""
 
@@ -50,7 +50,7 @@ class SecretKind(NamedTuple):
         """
         secret = text.strip()
         if in_quotes(secret):
-            raise ValueError("the value is in quotation marks, which are not part of it; take them away")
+            raise ValueError("the value is in quotation marks, which are not part of it; remove them")
         if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
             raise ValueError(self.rule)
         return secret

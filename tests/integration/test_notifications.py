@@ -349,7 +349,7 @@ async def test_addresses_stand_neither_in_the_file_of_settings_nor_on_the_comman
     done = await cli("run")
     assert done.code == 2
     assert f"batcher.toml: {name}: " in done.stderr
-    assert f"never stands in this file; set BATCHER_{name.upper()}" in done.stderr
+    assert f"is not accepted in this file; set BATCHER_{name.upper()}" in done.stderr
     assert TOKEN not in done.stderr
     (cli.folder / "batcher.toml").unlink()
     assert (await cli("run", f"--{name.replace('_', '-')}", "x")).code == 2

@@ -92,8 +92,8 @@ def test_a_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> No
     ("text", "words"),
     [
         ("speed = 3\n", "speed: there is no such setting"),
-        (f'server_secret = "{SECRET}"\n', "server_secret: the ServerSecret never stands in this file"),
-        (f'server-secret = "{SECRET}"\n', "server_secret: the ServerSecret never stands in this file"),
+        (f'server_secret = "{SECRET}"\n', "server_secret: the ServerSecret is not accepted in this file"),
+        (f'server-secret = "{SECRET}"\n', "server_secret: the ServerSecret is not accepted in this file"),
         ("rate = \n", "batcher.toml: "),
     ],
 )
