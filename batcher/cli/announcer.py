@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from batcher._version import __version__
-from batcher.cli.notification_targets import addresses_of, kind_of
+from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
 from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
@@ -22,16 +22,13 @@ from batcher.ledger import ledger_path
 from batcher.model.submission import State
 from batcher.report.formatting import count, sentence
 from batcher.report.summary import Summary, ledger_option
-from batcher.requirements import pip_install
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
     Hook,
     HookCalls,
-    NoApprise,
     Note,
     NotifyOn,
-    hooks_at,
     is_failure,
     is_wanted,
     ping,
@@ -41,29 +38,9 @@ from batcher.telemetry.notifications import (
 _AGENT = f"batcher/{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """A command that is told of."""
-
-    command: str
-    ping: bool = True
-    """It does the work of a night by itself: a monitor can wait for it."""
-
-    def __str__(self) -> str:
-        """Its name, as a notification begins."""
-        return "batcher" if self.command == "run" else f"batcher {self.command}"
-
-
-ANNOUNCED = {
-    one.command: one
-    for one in (
-        Announced("run"),
-        Announced("load"),
-        Announced("track"),
-        Announced("retry", ping=False),  # it only prepares a run: no check may turn green by it
-    )
-}
-"""The commands that are told of, by their names."""
+PINGING = ("run", "load", "track")
+"""The commands that do the work of a night by themselves, so that a monitor can wait for them. ``retry`` only
+prepares a run: no check may turn green by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +64,23 @@ class Announcer:
     Settings are looked at here by themselves, since a command whose settings are wrong is told of, too.
 
     Args:
-        of: the command.
+        command: the name of the command.
         flags: what was given on the command line.
         config: the file of settings.
         console: told, once each, what could not be sent; taught the addresses, so that nothing shows them.
     """
 
     def __init__(
-        self, of: Announced, flags: Mapping[str, object], config: Path | None, console: Console
+        self, command: str, flags: Mapping[str, object], config: Path | None, console: Console
     ) -> None:
-        self._of = of
+        self._command = command
+        self._title = "batcher" if command == "run" else f"batcher {command}"
         self._console = console
         self._settings = examine_settings(flags, config).settings
         self._notify_on = NotifyOn(self._settings.notify_on)
-        self._errands = HookCalls()
+        self._calls = HookCalls()
         self._closing: Closing | None = None
-        self._ping_url = self._address_of_pings() if of.ping else None
+        self._ping_url = self._address_of_pings() if command in PINGING else None
         self._hooks = {} if self._notify_on is NotifyOn.NEVER else self._find_hooks()
 
     def begin(self) -> None:
@@ -127,13 +105,13 @@ class Announcer:
         if self._hooks and is_wanted(self._notify_on, exit_code, bounded=self._bounded):
             note = self._note(exit_code, said)
             for name, hook in self._hooks.items():
-                self._errands.begin(name, partial(hook, note))
-        for problem in self._errands.wait():
-            self._console.warn(f"{problem}. The {self._of.command} is not affected")
+                self._calls.begin(name, partial(hook, note))
+        for problem in self._calls.wait():
+            self._console.warn(f"{problem}. The {self._command} is not affected")
 
     def _ping(self, *more: str) -> None:
         url = ping_at(self._ping_url or "", *more)
-        self._errands.begin("BATCHER_PING_URL: the ping did not arrive", partial(ping, url, _AGENT))
+        self._calls.begin("BATCHER_PING_URL: the ping did not arrive", partial(ping, url, _AGENT))
 
     def _address_of_pings(self) -> str | None:
         if self._settings.ping_url is None:
@@ -154,29 +132,20 @@ class Announcer:
 
     def _find_hooks(self) -> dict[str, Hook]:
         """The hooks, each by the words under which it is complained of."""
-        found = addresses_of(self._settings)
+        found = targets_of(self._settings)
         self._console.redaction.learn(*found.urls)
         if found.problem:
-            self._console.warn(f"{found.problem}; there will be no notification")
-        if not found.urls:
-            return {}
-        try:
-            understood = hooks_at(found.urls)
-        except NoApprise:
-            self._console.warn(
-                f"{found.setting}: there will be no notification: apprise is not installed; "
-                + pip_install("apprise")
-            )
-            return {}
+            remedy = f"; {found.remedy}" if found.urls else ""
+            self._console.warn(f"{found.problem}; there will be no notification{remedy}")
         hooks = {}
-        for number, (address, hook) in enumerate(zip(found.urls, understood, strict=True), start=1):
-            named = f"{found.setting}, URL {number}{kind_of(address)}"
-            if hook is None:
+        for target in found.targets:
+            if target.hook is None:
                 self._console.warn(
-                    f"{named}: apprise does not understand it, and no notification will go there; correct it"
+                    f"{target.label}: apprise does not understand it, and no notification will go there; "
+                    "correct it"
                 )
             else:
-                hooks[f"{named}: the notification was not sent"] = hook
+                hooks[f"{target.label}: the notification was not sent"] = target.hook
         return hooks
 
     def _note(self, exit_code: int, said: str) -> Note:
@@ -193,11 +162,11 @@ class Announcer:
         kept = redacted if len(redacted) <= LONGEST_BODY else redacted[: LONGEST_BODY - 1] + "…"
         failed = is_failure(exit_code, bounded=self._bounded)
         kind = "failure" if failed else "success" if exit_code == 0 else "warning"
-        return Note(f"{self._of}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
+        return Note(f"{self._title}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
 
     def _again(self, option: str) -> str:
         """What goes on with the work."""
-        return f"batcher run{option}" if self._of.command == "run" else f"the same {self._of} again"
+        return f"batcher run{option}" if self._command == "run" else f"the same {self._title} again"
 
 
 _TITLES = {

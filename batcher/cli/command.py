@@ -198,9 +198,9 @@ def begin_quickly() -> None:
 
 def announcer_of(command: str, given: dict[str, Any], console: Console) -> Announcer:
     """Who tells of a command; it has told already that the command begins."""
-    from batcher.cli.announcer import ANNOUNCED, Announcer
+    from batcher.cli.announcer import Announcer
 
-    announcer = Announcer(ANNOUNCED[command], flags_of(given), given["config"], console)
+    announcer = Announcer(command, flags_of(given), given["config"], console)
     announcer.begin()
     return announcer
 

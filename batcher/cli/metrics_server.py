@@ -8,6 +8,7 @@ anything is sent.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -94,7 +95,7 @@ async def _serve(metrics: Metrics, host: str, port: int, stack: AsyncExitStack) 
         ) from exc
     except OSError as exc:
         raise SettingsError(
-            f"--metrics-port {port}: {host} cannot be listened on: {exc.strerror}. "
+            f"--metrics-port {port}: {host} cannot be listened on: {os.strerror(exc.errno or 0)}. "
             "Choose another port; nothing was sent"
         ) from exc
 

@@ -19,7 +19,18 @@ from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
-from batcher.telemetry.notifications import NoApprise, NotifyOn, addresses_in, hooks_at
+from batcher.telemetry.notifications import Hook, NoApprise, NotifyOn, addresses_in, hooks_at
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One address for notifications; nothing of it but its kind may be shown."""
+
+    label: str
+    """How messages name it."""
+    kind: str
+    hook: Hook | None
+    """None when apprise does not understand the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +38,48 @@ class NotificationTargets:
     """Where notifications go."""
 
     setting: str = ""
-    """Which says so; empty when none does."""
+    """The setting that names the addresses; empty when there is none."""
     urls: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    """One for each URL; empty when apprise is not installed."""
     problem: str = ""
-    """Why there are none, although there should be."""
+    """Why there will be no notification, although one is asked for."""
+    remedy: str = ""
 
 
-def addresses_of(settings: Settings) -> NotificationTargets:
-    """Where notifications go, read from the setting or from the file that it names."""
-    if settings.notify is not None:
-        return NotificationTargets("BATCHER_NOTIFY", tuple(addresses_in(settings.notify.get_secret_value())))
+def targets_of(settings: Settings) -> NotificationTargets:
+    """Read where notifications go, from the setting or from the file that it names."""
     path, setting = settings.notify_file, "BATCHER_NOTIFY_FILE"
-    if path is None:
+    remedy = "correct the file or its name"
+    if settings.notify is not None:
+        setting, text = "BATCHER_NOTIFY", settings.notify.get_secret_value()
+    elif path is None:
         return NotificationTargets()
+    else:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
+            return NotificationTargets(setting, problem=f"{setting}: {path}: {why}", remedy=remedy)
+    urls = tuple(addresses_in(text))
+    if not urls:
+        problem = "" if settings.notify is not None else f"{setting}: {path}: it holds no URL"
+        return NotificationTargets(setting, problem=problem, remedy=remedy)
     try:
-        urls = tuple(addresses_in(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-        return NotificationTargets(setting, problem=f"{setting}: {path}: {why}")
-    return NotificationTargets(setting, urls, "" if urls else f"{setting}: {path}: it holds no URL")
+        hooks = hooks_at(urls)
+    except NoApprise:
+        problem = f"{setting}: {count(len(urls), 'URL')}; apprise, which reads them, is not installed"
+        return NotificationTargets(setting, urls, problem=problem, remedy=pip_install("apprise"))
+    targets = (
+        _target(setting, number, *pair) for number, pair in enumerate(zip(urls, hooks, strict=True), 1)
+    )
+    return NotificationTargets(setting, urls, tuple(targets))
 
 
-def kind_of(address: str) -> str:
-    """What kind of hook an address is of, in brackets; nothing else of it is shown."""
-    found = re.match(r"([a-z][a-z0-9]{1,19})://", address)
-    return f" ({found[1]})" if found else ""
+def _target(setting: str, number: int, url: str, hook: Hook | None) -> Target:
+    found = re.match(r"([a-z][a-z0-9]{1,19})://", url)
+    kind = found[1] if found else ""
+    return Target(f"{setting}, URL {number}{f' ({kind})' if kind else ''}", kind or "other", hook)
 
 
 def hearer_findings(examined: Examined) -> Iterator[CheckFinding]:
@@ -68,29 +96,15 @@ def hearer_findings(examined: Examined) -> Iterator[CheckFinding]:
 
 
 def _notifications(settings: Settings) -> Iterator[CheckFinding]:
-    found = addresses_of(settings)
+    found = targets_of(settings)
     if found.problem:
-        yield warn(
-            "notify", f"{found.problem}; there would be no notification", "correct the file or its name"
-        )
-    if not found.urls:
-        return
-    try:
-        hooks = hooks_at(found.urls)
-    except NoApprise:
-        yield warn(
-            "notify",
-            f"{found.setting}: {count(len(found.urls), 'URL')}; apprise, which reads them, is not installed",
-            f"{pip_install('apprise')}; without it there is no notification",
-        )
-        return
-    kinds = Counter[str]()
-    for number, (url, hook) in enumerate(zip(found.urls, hooks, strict=True), start=1):
-        kinds[kind_of(url).strip(" ()") or "other"] += hook is not None
-        if hook is None:
-            named = f"{found.setting}, URL {number}{kind_of(url)}"
-            yield warn("notify", f"{named}: apprise does not understand it", "correct it, or take it away")
-    understood = [f"{n} × {kind}" if n > 1 else kind for kind, n in kinds.items() if n]
+        yield warn("notify", f"{found.problem}; there would be no notification", found.remedy)
+    for target in found.targets:
+        if target.hook is None:
+            text = f"{target.label}: apprise does not understand it"
+            yield warn("notify", text, "correct it, or take it away")
+    kinds = Counter(target.kind for target in found.targets if target.hook is not None)
+    understood = [f"{n} × {kind}" if n > 1 else kind for kind, n in kinds.items()]
     if understood:
         yield ok(
             "notify",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -83,7 +82,7 @@ class _Seen:
     readable: bool = True
 
 
-class Metrics:
+class Metrics(Collector):
     """The figures of one run, and of the ledger it works on.
 
     Args:
@@ -99,7 +98,7 @@ class Metrics:
         self._pace_seen: Paced | None = None
         self._exit_code: int | None = None
         self.registry = CollectorRegistry()
-        self.registry.register(_OfLedger(self))
+        self.registry.register(self)
         attempts = Counter(
             "batcher_attempts",
             "Attempts of this run that ended, by outcome.",
@@ -201,25 +200,14 @@ class Metrics:
                 self._pace()
             )  # here, since it changes as it is asked, and threads ask for figures
 
-    def families(self) -> Iterator[Metric]:
-        """The figures that are not counted here but looked up."""
+    def collect(self) -> Iterator[Metric]:
+        """The figures that are read from the ledger, of one moment; called by the registry."""
         yield from _of_tallies(self._seen)
         yield from _of_runs(self._seen, self._exit_code)
         if self._pace_seen is not None:
             pace = self._pace_seen
             yield _gauge("pace_per_second", "Requests per second that the pacer allows.", pace.pace_per_s)
             yield _gauge("cap_per_second", "What --rate allows at most.", pace.cap_per_s)
-
-
-class _OfLedger(Collector):
-    """Hands over what was looked up; kept apart so that a registry sees nothing else of :class:`Metrics`."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        """All families, of one moment."""
-        return self._metrics.families()
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
@@ -296,35 +284,17 @@ async def served(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
     Raises:
         OSError: nobody can listen there.
     """
-    listener = await _listener(host.strip("[]"), port)
     app = web.Application()
     app.router.add_get("/metrics", functools.partial(_answer, metrics))
     app.router.add_get("/", functools.partial(_answer, metrics))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
-        address, bound = listener.getsockname()[:2]
+        await web.TCPSite(runner, host.strip("[]"), port).start()
+        address, bound = runner.addresses[0][:2]
         yield f"http://{f'[{address}]' if ':' in address else address}:{bound}/metrics"
     finally:
         await runner.cleanup()
-        listener.close()
-
-
-async def _listener(host: str, port: int) -> socket.socket:
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 async def _answer(metrics: Metrics, request: web.Request) -> web.Response:

@@ -72,13 +72,7 @@ def text_blocks(name: str, first: bytes, read: Callable[[], bytes], encoding: En
     """
     line, tail = 1, ""
     decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
-    while True:
-        try:
-            text, fault = next(decoded)
-        except StopIteration:
-            return
-        except Unread as exc:
-            raise exc.at(CountedBy.LINE.place(name, line)) from exc
+    for text, fault in decoded:
         if text:
             yield text
         line += text.count("\n")
@@ -99,13 +93,7 @@ def line_blocks(
     """
     line, tail = 1, ""
     decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
-    while True:
-        try:
-            text, fault = next(decoded)
-        except StopIteration:
-            break
-        except Unread as exc:
-            raise exc.at(CountedBy.LINE.place(name, line)) from exc
+    for text, fault in decoded:
         lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
         tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
         if lines:
@@ -127,22 +115,28 @@ def split_lines(text: str) -> list[str]:
 
 
 def _decoded(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[tuple[str, _Fault | None]]:
-    """The text of each block; beside the last one, what is wrong with the byte that follows it."""
+    """The text of each block; with the last one, what is wrong with the byte that follows it."""
     decoder = encoding.decoder()
-    for number, block in enumerate(chain(blocks, (b"",))):
-        state, fault = decoder.getstate(), None
-        try:
-            text = decoder.decode(block, final=not block and number > 0)
-        except UnicodeDecodeError as exc:
-            good_bytes = max(0, exc.start - len(exc.object) + len(block))  # less what was left from before
-            decoder.setstate(state)
-            text = decoder.decode(block[:good_bytes])
-            fault = partial(stream_fault, encoding=encoding, fault=exc)
-        if (nul := text.find("\0")) >= 0:
-            text, fault = text[:nul], partial(nul_fault, block=b"" if number else block)
-        yield text, fault
-        if fault:
-            return
+    try:
+        for number, block in enumerate(chain(blocks, (b"",))):
+            state, fault = decoder.getstate(), None
+            try:
+                text = decoder.decode(block, final=not block and number > 0)
+            except UnicodeDecodeError as exc:
+                good_bytes = max(
+                    0, exc.start - len(exc.object) + len(block)
+                )  # less what was left from before
+                decoder.setstate(state)
+                text = decoder.decode(block[:good_bytes])
+                fault = partial(stream_fault, encoding=encoding, fault=exc)
+            if (nul := text.find("\0")) >= 0:
+                text, fault = text[:nul], partial(nul_fault, block=b"" if number else block)
+            yield text, fault
+            if fault:
+                return
+    except Unread as exc:
+        unread = exc
+        yield "", lambda name, line, _: unread.at(CountedBy.LINE.place(name, line))
 
 
 def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:
