@@ -1,7 +1,7 @@
-"""What is asked of a recording, from the texts of a row and the defaults: the rules of parameters.
+"""The rules of parameters: the texts of a row and the defaults in, the parameters of a submission out.
 
-Pure. Texts come in as a manifest or a flag holds them; values of the model go out, or a reason
-why not. A parameter without effect is dropped before it is looked at.
+Called for each set of parameters in a manifest. Pure. A text that cannot be read gives a reason. A parameter
+without effect is dropped before it is read.
 
 Source: service documentation, "MediaThumbnails", request parameters.
 """
@@ -23,7 +23,7 @@ from batcher.model.submission import Parameters, SnapshotType, Vendor
 T = TypeVar("T")
 
 MAX_DIGITS = 15
-"""As many as every program on the way keeps exactly."""
+"""The number of digits that every program involved keeps exactly."""
 
 _VENDORS = {"tencent": Vendor.TENCENT, "huawei": Vendor.HUAWEI, "hw": Vendor.HUAWEI}
 _TYPES = {kind.lower(): kind for kind in SnapshotType}
@@ -32,7 +32,7 @@ _SEPARATORS = re.compile(rf"[;,|\r\n{BLANKS}]+")
 
 
 class GivenParameters(NamedTuple):
-    """The parameters as texts, without surrounding blanks; an empty one was left out."""
+    """The parameters as texts, without surrounding blanks; an empty text means not given."""
 
     vendor: str = ""
     type: str = ""
@@ -42,7 +42,7 @@ class GivenParameters(NamedTuple):
 
 
 class Unusable(ValueError):
-    """A row's parameters cannot be sent: which column is at fault, and why."""
+    """A row's parameters cannot be sent; holds the column at fault and the reason."""
 
     def __init__(self, column: KnownColumn, reason: str) -> None:
         super().__init__(reason)
@@ -80,15 +80,17 @@ class Defaults:
 
     @property
     def given(self) -> GivenParameters:
-        """The same as texts of a row."""
+        """The defaults as texts of a row."""
         texts = (self.vendor, self.type, _text(self.definition), _text(self.interval))
         vendor, kind, definition, interval = ((text or "").strip(BLANKS) for text in texts)
-        offsets = [value for one in self.offsets for value in offsets_of((_text(one) or "").strip(BLANKS))]
+        offsets = [
+            value for offset in self.offsets for value in offsets_of((_text(offset) or "").strip(BLANKS))
+        ]
         return GivenParameters(vendor, kind, definition, interval, ";".join(offsets))
 
 
 def _text(value: str | float | None) -> str | None:
-    """A number as a manifest would hold it: without an exponent."""
+    """Return a number as a manifest would hold it: without an exponent."""
     return value if value is None or isinstance(value, str) else f"{Decimal(repr(value)):f}"
 
 
@@ -106,7 +108,7 @@ def _problems(parameter: str, text: str | None, read: Callable[[str], object]) -
 
 
 def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:
-    """Decide what is asked for.
+    """Return the parameters of a row.
 
     Raises:
         Unusable: a value with an effect is missing or wrong.
@@ -125,7 +127,7 @@ def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:
 
 
 def _kind(given: GivenParameters, defaults: GivenParameters) -> SnapshotType:
-    """The type asked for; left out everywhere, offsets decide."""
+    """Return the type; when it is not given anywhere, offsets decide."""
     text = given.type or defaults.type
     if text:
         return _column(KnownColumn.TYPE, type_of, text)
@@ -133,17 +135,17 @@ def _kind(given: GivenParameters, defaults: GivenParameters) -> SnapshotType:
 
 
 def _offsets_given(given: GivenParameters, defaults: GivenParameters) -> str:
-    """A row's own offsets, else the default ones. A list of none is none."""
+    """Return a row's own offsets, else the default ones. An empty list counts as not given."""
     return defaults.offsets if _is_empty(given.offsets) else given.offsets
 
 
 def _is_empty(text: str) -> bool:
-    """Whether a text holds nothing, or a list of nothing."""
+    """Whether a text is empty, or an empty list."""
     return not text.strip("[];,|\r\n" + BLANKS)
 
 
 def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
-    """Read a value that has an effect and so must be there."""
+    """Read a value that has an effect and therefore must be given."""
     if not text:
         option = "--offset" if column is KnownColumn.OFFSETS else f"--{column}"
         raise Unusable(column, f"is missing; fill it in or give {option}")
@@ -201,7 +203,7 @@ def number_of(text: str) -> str:
 
 
 class _Literal(str):
-    """A number as JSON text holds it, so that no float comes between."""
+    """A number with the digits of the JSON text: it is never a float."""
 
     __slots__ = ()
 

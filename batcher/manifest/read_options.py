@@ -52,10 +52,10 @@ class ReadOptions:
         )
 
     def open_only(self, source: str) -> Manifest:
-        """Open the one manifest that a name or a pattern stands for.
+        """Open the one manifest that a name or a pattern names.
 
         Raises:
-            ManifestError: it cannot be used, or a pattern stands for several.
+            ManifestError: it cannot be used, or a pattern matches several.
         """
         names = expand([source])
         if len(names) > 1:

@@ -174,7 +174,7 @@ async def test_a_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://example.com/a.csv", "plain http is taken only from this machine's own addresses"),
+        ("http://example.com/a.csv", "plain http is accepted from this machine's own addresses only"),
         ("oss://bucket/a.csv", "no package here opens oss://: pip install 'ossfs'"),
         ("cos://bucket/a.csv", "no package here opens cos://: pip install 'cosfs'"),
         ("what://bucket/a.csv", "no package here opens what://: install the fsspec package that does"),

@@ -1,7 +1,8 @@
-"""Compressed manifests: bytes in, the bytes they hold out, as a stream and never more than a few blocks.
+"""Compressed manifests: packed bytes in, unpacked bytes out, as a stream of a few blocks.
 
-Stands between where bytes come from and whoever looks at what they mean. The end is believed only when the
-format's own checksum has been met: a file that is cut off or damaged raises, after all bytes before that.
+Used by :mod:`batcher.manifest.formats.detect` for a source whose first bytes show a compression. The end
+counts only with the format's own checksum: a file that is cut off or damaged raises, after all bytes before
+that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from batcher.manifest.sources.local import BLOCK_BYTES, Source, Unread
 from batcher.model.submission import CountedBy
 
 PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"
-"""With what a manifest begins that has no lines."""
+"""The first bytes of manifests without lines."""
 
 PIECE_BYTES = (1 << 6, 1 << 12)
 """The number of packed bytes that are unpacked in one call, at least and at most: four bytes of zstd can hold
@@ -26,14 +27,14 @@ PIECE_BYTES = (1 << 6, 1 << 12)
 
 
 class Packing(StrEnum):
-    """How a manifest is compressed."""
+    """The compressions of manifests."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
 
 
 def packing_of(head: bytes) -> Packing | None:
-    """How something that begins with ``head`` is compressed."""
+    """Return the compression of a file that begins with ``head``; None when it has none."""
     if head.startswith(b"\x1f\x8b"):
         return Packing.GZIP
     skippable = head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50  # parallel compressors begin so
@@ -41,7 +42,7 @@ def packing_of(head: bytes) -> Packing | None:
 
 
 class Unpacked(Source):
-    """What a compressed source holds."""
+    """The unpacked bytes of a compressed source."""
 
     def __init__(self, packed: Source, packing: Packing) -> None:
         super().__init__(packed.name, checkable=packed.checkable)
@@ -53,7 +54,7 @@ class Unpacked(Source):
         return next(self._blocks, b"")
 
     def all_blocks(self) -> Iterator[bytes]:
-        """All that it holds, unpacked once more."""
+        """Yield all bytes, unpacked a second time."""
         return unpack(self.name, self._packed.all_blocks(), self._packing)
 
     def close(self) -> None:
@@ -66,7 +67,7 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
     """Unpack blocks; several members or frames in a row are one stream.
 
     Raises:
-        ManifestError: it is cut off or damaged; says how far it could be read.
+        ManifestError: it is cut off or damaged; the message says how far it could be read.
     """
     pieces = _unpacked(blocks, *_decompressor(packing))
     lines, size, has_lines, where = 0, 0, True, CountedBy.LINE.place(name, 1)
@@ -81,8 +82,8 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
         raise exc.at(where) from exc
     except _Spoilt as exc:
         raise ManifestError(
-            f"{where}: the {packing} data {exc} here, after {size:,} bytes of what it "
-            "holds. Fetch or compress the file again"
+            f"{where}: the {packing} data {exc} here, after {size:,} unpacked "
+            "bytes. Fetch or compress the file again"
         ) from exc.__cause__
 
 
@@ -117,7 +118,7 @@ def _decompressor(packing: Packing) -> tuple[Callable[[], _Member], type[Excepti
 def _unpacked(
     blocks: Iterator[bytes], begin: Callable[[], _Member], damage: type[Exception], filling: bytes
 ) -> Iterator[bytes]:
-    """Unpack members one after the other, in pieces that stay small whatever they unpack to.
+    """Unpack members one after the other, in pieces of bounded size.
 
     The stream reader of zstandard cannot be used: it takes a cut-off frame for a whole one. The one of gzip
     would be a second mechanism.
