@@ -1,8 +1,8 @@
-"""A command seen from elsewhere: who is told that it begins and how it ended, when nobody sits before it.
+"""Notifications and pings for one command: at its start, and at its end with the exit code.
 
-Between the command line, which knows the exit code and what was said, and
-:mod:`batcher.telemetry.notifications`. A hook that fails is complained of once, when the command is over,
-and changes nothing of it or its exit code.
+Called by the command line around ``run``, ``load``, ``track`` and ``retry``; the calls themselves are made by
+:mod:`batcher.telemetry.notifications`. A hook that fails gives one warning at the end of the command, and
+changes neither its result nor its exit code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batcher.telemetry.notifications import (
     Note,
     NotifyOn,
     is_failure,
-    is_wanted,
+    is_notified,
     ping,
     ping_at,
 )
@@ -39,35 +39,35 @@ _AGENT = f"batcher/{__version__}"
 
 
 PINGING = ("run", "load", "track")
-"""The commands that do the work of a night by themselves, so that a monitor can wait for them. ``retry`` only
-prepares a run: no check may turn green by it."""
+"""The commands that are pinged: each does the work of a night by itself, so a monitor can wait for it.
+``retry`` only prepares a run, so it must not turn a check green."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a command ended that could sum itself up."""
+    """The end of a command that ran: the reason and its figures."""
 
     reason: str
     figures: str = ""
     blocked_by_outage: bool = False
-    """Work is left that could not be got at; else it is left on purpose."""
+    """Work is left because of an outage."""
     on_purpose: bool = False
-    """What is left is left on purpose, whatever end was set: tasks end when they end."""
+    """The work left is not a failure even without a limit: only tasks of the service are still running."""
 
 
 OnClosing = Callable[[Closing], None]
 
 
 class Announcer:
-    """Tells of one command: that it begins, and how it ended.
+    """The notifications and pings of one command.
 
-    Settings are looked at here by themselves, since a command whose settings are wrong is told of, too.
+    It reads the settings itself, since a command whose settings are wrong is notified, too.
 
     Args:
         command: the name of the command.
-        flags: what was given on the command line.
+        flags: the values given on the command line.
         config: the file of settings.
-        console: told, once each, what could not be sent; taught the addresses, so that nothing shows them.
+        console: gets one warning for each hook that failed, and learns the addresses to redact them.
     """
 
     def __init__(
@@ -84,30 +84,30 @@ class Announcer:
         self._hooks = {} if self._notify_on is NotifyOn.NEVER else self._find_hooks()
 
     def begin(self) -> None:
-        """Tell that the command begins; nobody waits for that."""
+        """Ping the start of the command, without waiting for the answer."""
         if self._ping_url:
             self._ping("start")
 
     def record(self, closing: Closing) -> None:
-        """Take in how the command ended, in its own words."""
+        """Record the end of the command, for :meth:`end`."""
         self._closing = closing
 
-    def end(self, exit_code: int, said: str) -> None:
-        """Tell how the command ended, and wait a little until that has arrived.
+    def end(self, exit_code: int, problem: str) -> None:
+        """Send the notifications and the ping for the end of the command, and wait for them, with a limit.
 
         Args:
             exit_code: of the command.
-            said: what was wrong, when it could not sum itself up.
+            problem: what was wrong, when no end was recorded.
         """
         failed = exit_code != 0 and (exit_code != WORK_LEFT or is_failure(exit_code, bounded=self._bounded))
         if self._ping_url:
             self._ping(*([str(exit_code)] if failed else []))
-        if self._hooks and is_wanted(self._notify_on, exit_code, bounded=self._bounded):
-            note = self._note(exit_code, said)
+        if self._hooks and is_notified(self._notify_on, exit_code, bounded=self._bounded):
+            note = self._note(exit_code, problem)
             for name, hook in self._hooks.items():
                 self._calls.begin(name, partial(hook, note))
-        for problem in self._calls.wait():
-            self._console.warn(f"{problem}. The {self._command} is not affected")
+        for failure in self._calls.wait():
+            self._console.warn(f"{failure}. The {self._command} is not affected")
 
     def _ping(self, *more: str) -> None:
         url = ping_at(self._ping_url or "", *more)
@@ -122,16 +122,16 @@ class Announcer:
 
     @property
     def _bounded(self) -> bool:
-        """Whether the run was given an end before its work's."""
+        """Whether the run had a limit of its own, so that work left is not a failure."""
         given = self._settings
         if self._closing is not None and self._closing.blocked_by_outage:
-            return False  # not its end is why work is left
+            return False  # the outage, not the limit, is why work is left
         if self._closing is not None and self._closing.on_purpose:
             return True
         return any(end is not None for end in (given.limit, given.max_duration, given.until))
 
     def _find_hooks(self) -> dict[str, Hook]:
-        """The hooks, each by the words under which it is complained of."""
+        """Return the hooks, each by the beginning of its warning."""
         found = targets_of(self._settings)
         self._console.redaction.learn(*found.urls)
         if found.problem:
@@ -148,16 +148,16 @@ class Announcer:
                 hooks[f"{target.label}: the notification was not sent"] = target.hook
         return hooks
 
-    def _note(self, exit_code: int, said: str) -> Note:
-        """One line that says what happened, where, and what to do."""
+    def _note(self, exit_code: int, problem: str) -> Note:
+        """Return a notification: what happened, where, and what to do, in one line."""
         ledger = self._settings.ledger
         where = f"Host {platform.node()}, ledger {_whole(ledger)}."
-        closing = self._closing or Closing(said)
-        then = _THEN.get(exit_code, "").format(
+        closing = self._closing or Closing(problem)
+        remedy = _REMEDIES.get(exit_code, "").format(
             option=ledger_option(ledger), again=self._again(ledger_option(ledger))
         )
         happened = sentence(_one_line(closing.reason))
-        body = " ".join(part for part in (happened, closing.figures, where, then) if part)
+        body = " ".join(part for part in (happened, closing.figures, where, remedy) if part)
         redacted = self._console.redaction(body)
         kept = redacted if len(redacted) <= LONGEST_BODY else redacted[: LONGEST_BODY - 1] + "…"
         failed = is_failure(exit_code, bounded=self._bounded)
@@ -165,7 +165,7 @@ class Announcer:
         return Note(f"{self._title}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
 
     def _again(self, option: str) -> str:
-        """What goes on with the work."""
+        """Return the command that resumes the work."""
         return f"batcher run{option}" if self._command == "run" else f"the same {self._title} again"
 
 
@@ -179,22 +179,22 @@ _TITLES = {
     6: "the ledger cannot be used",
     70: "a defect",
     130: "stopped by Ctrl-C",
-    143: "stopped from outside",
+    143: "stopped by a signal",
 }
 
-_THEN = {
-    1: "What they are: batcher status{option}",
-    3: "Correct that, then go on: {again}",
-    4: "Go on: {again}",
-    6: "Correct that, then go on: {again}",
-    130: "Go on: {again}",
-    143: "Go on: {again}",
+_REMEDIES = {
+    1: "List them: batcher status{option}",
+    3: "Fix this, then resume: {again}",
+    4: "Resume: {again}",
+    6: "Fix this, then resume: {again}",
+    130: "Resume: {again}",
+    143: "Resume: {again}",
 }
-"""What to do, where the reason does not say it."""
+"""What to do, where the reason does not include it."""
 
 
 def closing_of(summary: Summary) -> Closing:
-    """How a run ended."""
+    """Return the end of a run, from its summary."""
     run, now = summary.this_run.by_state, summary.now
     counted = [
         f"{run[state]:,} {word}"
@@ -218,7 +218,7 @@ _SHOWN_STATES = {
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _whole(ledger: str) -> str:

@@ -1,6 +1,7 @@
-"""How manifests are read, out of the settings; shared by the commands that read one.
+"""The options for reading manifests, from the settings.
 
-It stands apart so that a reader of results need not bring in what only sending needs.
+Called by every command that reads a manifest. A module of its own, so that a command that only reads results
+imports nothing that sending needs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from batcher.manifest.read_options import ReadOptions
 
 
 def how_to_read(settings: Settings) -> ReadOptions:
-    """How manifests are read, out of the settings.
+    """Return the options for reading manifests.
 
     Raises:
         SettingsError: a value is wrong; each line names its option.

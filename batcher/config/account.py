@@ -1,6 +1,7 @@
 """The account and its secrets, read from the settings: an AppId, its ServerSecret, the secret of callbacks.
 
-Called by every command that sends. A secret comes from a setting, a file, or a command; no message repeats it.
+Called by every command that sends. A secret comes from a setting, a file or a command; no
+message repeats it.
 """
 
 from __future__ import annotations

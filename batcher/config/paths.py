@@ -10,7 +10,7 @@ import unicodedata
 
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 _UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
-"""Unicode categories of control, format and separator characters. Surrogates are allowed: they hold the bytes of a name."""
+"""Unicode categories of control, format and separator characters; surrogates hold bytes of a name."""
 
 
 def path_problem(text: str) -> str | None:

@@ -17,7 +17,7 @@ from aiohttp import web
 from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
-from batcher.telemetry.notifications import HookCalls, NotifyOn, is_wanted, ping, ping_at
+from batcher.telemetry.notifications import HookCalls, NotifyOn, is_notified, ping, ping_at
 
 Manifest = Callable[..., Path]
 
@@ -265,8 +265,8 @@ async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, h
     assert [load["unfinished"] for load in status["loads"]] == [True]
     assert hooks.pings == ["/start", "/143"]
     [note] = hooks.notes
-    assert note["title"] == "batcher load: stopped from outside (exit code 143)"
-    assert note["message"].endswith("Go on: the same batcher load again")
+    assert note["title"] == "batcher load: stopped by a signal (exit code 143)"
+    assert note["message"].endswith("Resume: the same batcher load again")
 
 
 async def test_a_retry_is_told_of_and_turns_no_check_green(
@@ -289,7 +289,7 @@ async def test_a_retry_is_told_of_and_turns_no_check_green(
     ]
     assert "--state lost" in hooks.notes[0]["message"]
     assert hooks.notes[1]["message"].startswith("0 submissions back in the queue. Host ")
-    assert hooks.notes[2]["message"].endswith("Correct that, then go on: the same batcher retry again")
+    assert hooks.notes[2]["message"].endswith("Fix this, then resume: the same batcher retry again")
 
 
 async def test_every_address_is_told_and_those_that_fail_are_named_once(
@@ -458,6 +458,6 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
 def test_which_exit_codes_are_told(occasion: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
-    assert {code for code in all_codes if is_wanted(occasion, code, bounded=True)} == codes
+    assert {code for code in all_codes if is_notified(occasion, code, bounded=True)} == codes
     unbounded = codes | {4} if occasion is NotifyOn.FAILURE else codes
-    assert {code for code in all_codes if is_wanted(occasion, code, bounded=False)} == unbounded
+    assert {code for code in all_codes if is_notified(occasion, code, bounded=False)} == unbounded

@@ -29,7 +29,7 @@ from batcher.cli.commands.check_findings import (
     warn,
 )
 from batcher.cli.commands.check_network import look_at_network
-from batcher.cli.notification_targets import hearer_findings
+from batcher.cli.notification_targets import target_findings
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
@@ -121,7 +121,7 @@ async def check_all(
         findings += [skip(about, "its place is not known") for about in ("ledger", "lock", "disk")]
     else:
         findings += await _ledger_findings(examined)
-    findings += hearer_findings(examined)
+    findings += target_findings(examined)
     if as_json:
         console.data(
             json.dumps({"ready": not fails(findings), **_json(examined, findings)}, ensure_ascii=False)
