@@ -57,7 +57,7 @@ def test_only_plain_numbers_are_taken(text: str) -> None:
 
 @given(PLAIN_NUMBERS, PLAIN_NUMBERS)
 def test_texts_are_equal_exactly_when_their_numbers_are(one: str, other: str) -> None:
-    """The text of a number stands for its value and for nothing else."""
+    """The text of a number is its value only."""
     assert (Decimal(one) == Decimal(other)) == (number_of(one) == number_of(other))
     assert Decimal(one) == Decimal(number_of(one))
 
@@ -125,7 +125,7 @@ def test_a_template_is_whole_and_an_interval_is_not_nothing() -> None:
         ({"offsets": (1, -2)}, "offsets: -2 is not a plain number such as 10 or 2.5"),
     ],
 )
-def test_a_wrong_default_is_refused_at_once(defaults: dict[str, object], message: str) -> None:
+def test_wrong_default_is_refused_by_its_parameter(defaults: dict[str, object], message: str) -> None:
     """A bad default is not a bad row: the message names its parameter."""
     with pytest.raises(SettingsError) as caught:
         Defaults(**defaults)  # type: ignore[arg-type]  # the table mixes texts and tuples

@@ -1,4 +1,4 @@
-"""What must not be told is taken out of every text, and the rest stays."""
+"""Secrets are removed from every text, and the rest stays."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HARMLESS = [
 
 @pytest.mark.parametrize(("text", "kept"), GIVEN_AWAY)
 def test_what_gives_access_is_taken_out(text: str, kept: str) -> None:
-    """Signatures, tokens, passwords and addresses that are secrets go; what tells where it was stays."""
+    """Signatures, tokens, passwords and addresses that are secrets are removed; the place stays."""
     redacted = Redaction()(text)
     assert "AWAY" not in redacted
     assert MARK in redacted
@@ -87,14 +87,14 @@ def test_the_rest_stays(text: str) -> None:
     ],
 )
 def test_a_learned_value_goes_in_every_spelling(secret: str, spelled: object) -> None:
-    """Also as it stands in a URL or an escape, and inside a longer word."""
+    """Also as written in a URL or an escape, and inside a longer word."""
     assert callable(spelled)
     assert Redaction([secret])(f"md5(12345{spelled(secret)}1615186943)") == f"md5(12345{MARK}1615186943)"
 
 
 @given(st.text(), st.text(), st.lists(st.text(min_size=4), max_size=3))
 def test_no_learned_value_is_left_anywhere(before: str, after: str, others: list[str]) -> None:
-    """Whatever stands around it, and whatever else has been learned."""
+    """In any text, and with any other secrets learned."""
     redaction = Redaction([LEARNED, *others])
     assert LEARNED not in redaction(before + LEARNED + after)
 
@@ -133,7 +133,7 @@ def test_an_event_is_redacted_at_every_depth() -> None:
 
 
 def test_it_does_not_show_what_it_knows() -> None:
-    """Whoever prints it learns nothing."""
+    """Its repr shows no secret."""
     assert LEARNED not in repr(Redaction([LEARNED]))
 
 

@@ -93,7 +93,7 @@ PLACES = {
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_rows_are_numbered_as_the_format_numbers_them(tmp_path: Path, format_: str) -> None:
-    """Lines of text, the sheet's own rows, rows of Parquet from 1: what a person will look up."""
+    """Lines of text, the sheet's own rows, rows of Parquet from 1: the numbers that a user sees."""
     extension, write = FORMATS[format_]
     path = tmp_path / f"archive{extension}"
     path.write_bytes(write(TABLE))
@@ -172,7 +172,7 @@ def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Pa
 def test_name_and_content_must_agree(
     tmp_path: Path, name: str, data: bytes, format_: str | None, message: str
 ) -> None:
-    """A file that is not what it is called is refused, and the message says what it is."""
+    """A file whose name contradicts its content is refused, and the message names the content."""
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(ManifestError) as caught:

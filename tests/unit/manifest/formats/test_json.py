@@ -165,7 +165,7 @@ def test_documents_may_be_laid_out_in_any_way(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_elements_are_numbered_by_the_line_on_which_they_begin() -> None:
-    """Whatever stands between them."""
+    """Any white space may separate them."""
     text = '\n[\n  {\n    "file_id": 1,\n    "note": "a"\n  },\n\n  2 ,\n  {"file_id": "x"}]\n'
     text += '{"file_id":\n 4}\n5'
     assert [row.line for row in opened(text, "json")] == [3, 8, 9, 10, 12]
