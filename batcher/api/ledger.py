@@ -19,7 +19,7 @@ from batcher.api.load import LoadResult, load_into
 from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states, retry_in
 from batcher.api.run import Run, RunRequest, run_of
-from batcher.config.endpoints import DEFAULT_ENDPOINT
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate

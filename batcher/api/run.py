@@ -17,7 +17,7 @@ from pathlib import Path
 from batcher.api.locks import PROGRAM, ledger_lock, limit_held
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import REPORTED, Tracking, tracking_of
-from batcher.config.endpoints import DEFAULT_ENDPOINT
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.callbacks.confirmer import doubts_confirmed
-from batcher.config.endpoints import DEFAULT_ENDPOINT, place_of
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.endpoints import place_of
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline

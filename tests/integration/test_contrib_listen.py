@@ -101,12 +101,12 @@ def test_systemd_takes_it(tmp_path: Path, options: bool) -> None:
 
 @pytest.mark.parametrize(("right", "wrong"), [("RestartSec=", "RestartSecs="), ("[Install]", "[Instal]")])
 def test_a_slip_in_it_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
-    """The check above is none that lets everything pass."""
+    """The check above refuses a wrong file."""
     assert unit_problems(SERVICE.read_text("utf-8").replace(right, wrong), tmp_path) != ""
 
 
 def test_the_proxy_and_the_unit_agree() -> None:
-    """Port, path and the size of a body are the same in what stands in front and what stands behind."""
+    """Port, path and the size of a body are the same in the proxy and in the unit."""
     words = shlex.split(unit_of(SERVICE)["Service"]["ExecStart"][0])
     port, path = words[words.index("--port") + 1], words[words.index("--path") + 1]
     text = README.read_text("utf-8")

@@ -28,7 +28,7 @@ from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError, StdoutClosed
 from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.formats import detect as manifests
-from batcher.manifest.formats.detect import name_says
+from batcher.manifest.formats.detect import format_named
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.formatting import count
 from batcher.report.recording_list import ListFormat, head, lines
@@ -313,7 +313,7 @@ def _format(asked: Asked, output: Path | None) -> ListFormat:
         raise SettingsError(f"--format {asked.format}: give csv or jsonl")
     if asked.format is not None:
         return ListFormat(asked.format)
-    says = name_says("-" if output is None else output.name)
+    says = format_named("-" if output is None else output.name)
     if says.packing or says.format not in _WRITTEN_AS:
         raise SettingsError(
             f"--output {output}: discover writes CSV or JSON lines, and its name would have it read as "
