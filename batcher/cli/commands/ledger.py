@@ -38,8 +38,8 @@ from batcher.ledger import (
 )
 from batcher.ledger.prune import prune
 from batcher.model.submission import EndpointKind
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, moment, size
-from batcher.report.summary import ledger_option
 
 
 class Program(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -32,8 +33,9 @@ from batcher.ledger import check_file, is_missing, ledger_path, open_for_writing
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count
-from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
+from batcher.report.summary import summary_json, summary_text
 from batcher.submit.governor import MaxFailures
 from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
 from batcher.submit.runner import Runner, RunSettings
@@ -310,4 +312,4 @@ def _row_options(settings: Settings) -> str:
         *((" --trust-ids",) if settings.trust_ids else ()),
         *((" --allow-resubmit",) if settings.allow_resubmit else ()),
     ]
-    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *overrides])
+    return "".join([*(f" {name} {shlex.quote(value)}" for name, value in given if value), *overrides])

@@ -10,8 +10,14 @@ from datetime import datetime
 from typing import BinaryIO
 from unicodedata import normalize
 
-from batcher.report.export.rows import _BOM, _FORMULA, _IDS, TIMES, Cell, ExportRow
+from batcher.report.export.rows import TIMES, Cell, ExportRow
 from batcher.report.formatting import moment
+
+_IDS = frozenset({"file_id", "task_id", "request_id"})
+"""The columns of which a spreadsheet would round the digits."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""The characters that begin a formula in a spreadsheet, or that it skips before one."""
+_BOM = "\ufeff"
 
 
 class CsvTable:
