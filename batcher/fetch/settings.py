@@ -46,7 +46,7 @@ class FetchSettings:
         if isinstance(self.recordings, str):  # its characters would count as ids
             problems.append("recordings: give a tuple of file ids, not one text")
         if problems:
-            raise SettingsError("\n".join(problems))
+            raise SettingsError(*problems)
 
 
 @dataclass(slots=True)

@@ -423,7 +423,7 @@ async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
     assert (figures.by_state, figures.left) == ({PictureState.MISSING: 2, PictureState.WHOLE: 2}, 0)
     assert states(cli) == {("7", 1): "missing", ("7", 2): "missing", ("7", 3): "whole", ("7", 4): "whole"}
     reasons = query(cli.folder / "batcher.db", "SELECT error, tries FROM pictures ORDER BY number LIMIT 2")
-    assert reasons == [("HTTP 503", HITCH_TRIES), ("it did not come in time", HITCH_TRIES)]
+    assert reasons == [("HTTP 503", HITCH_TRIES), ("timed out", HITCH_TRIES)]
 
 
 async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, server: PictureServer) -> None:
