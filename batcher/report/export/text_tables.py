@@ -78,41 +78,6 @@ class JsonLines:
         """Nothing comes last."""
 
 
-class Sink:
-    """A file as the libraries of the formats want it: one that knows where it is, even if it is a pipe.
-
-    They write the end of a file that was given up as well, whenever they are let go: that goes nowhere.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.closed = False
-        self._file = file
-        self._written = 0
-
-    def write(self, data: bytes) -> int:
-        """Write on."""
-        if not self.closed:
-            self._file.write(data)
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """How much was written."""
-        return self._written
-
-    def flush(self) -> None:
-        """Hand on what waits."""
-        if not self.closed:
-            self._file.flush()
-
-    def close(self) -> None:
-        """The file is its owner's to close."""
-
-    def give_up(self) -> None:
-        """From here on nothing is written."""
-        self.closed = True
-
-
 def encoded(text: str) -> bytes:
     """UTF-8; half a character, which some inputs can hold, is written as its escape."""
     return text.encode("utf-8", "backslashreplace")
