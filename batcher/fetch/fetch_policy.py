@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal
+from batcher.fetch.http_source import Absence, Body, Download, Refusal, TemporaryFailure
 from batcher.model.records import Fetched
 
 ABSENT_TRIES = 3
 """Requests for a picture that is missing, forbidden or cut off: the service may still be writing it."""
-HITCH_TRIES = 5
+TEMPORARY_TRIES = 5
 """Requests, within one fetch, for a picture that gets no answer or a temporary refusal."""
-MOST_TRIES = 25
+MAX_TRIES = 25
 """Requests, over all fetches, after which such a picture is given up."""
 SILENT_PICTURES = 20
 """This many pictures in a row without a usable answer make their server silent: it gets no more requests."""
@@ -29,14 +29,14 @@ CHECKED_A_DAY = 20_000
 """The files that are checked one by one each day. With fewer files, all are checked."""
 
 
-def is_final(got: Got, tries: int) -> bool:
+def is_final(got: Download, tries: int) -> bool:
     """Return whether a picture is not requested again in this fetch, after this many requests."""
     if isinstance(got, Body | Refusal):
         return True
-    return tries >= (HITCH_TRIES if isinstance(got, Hitch) else ABSENT_TRIES)
+    return tries >= (TEMPORARY_TRIES if isinstance(got, TemporaryFailure) else ABSENT_TRIES)
 
 
-def pause_s(got: Got, tries: int, jitter: Callable[[float], float]) -> float:
+def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> float:
     """Return the seconds before the next request; the server's own ``Retry-After`` outranks ours.
 
     Args:
@@ -44,13 +44,13 @@ def pause_s(got: Got, tries: int, jitter: Callable[[float], float]) -> float:
         tries: requests up to now in this fetch, at least 1.
         jitter: chooses a pause, given the longest one.
     """
-    asked_for_s = got.retry_after_s if isinstance(got, Hitch) else None
+    asked_for_s = got.retry_after_s if isinstance(got, TemporaryFailure) else None
     return max(jitter(min(FIRST_BACKOFF_S * 2 ** (tries - 1), LARGEST_BACKOFF_S)), asked_for_s or 0.0)
 
 
-def given_up_after(got: Got, tries_in_all: int) -> Got:
+def given_up_after(got: Download, tries_in_all: int) -> Download:
     """Return the answer, or an absence once the requests of all fetches are used up."""
-    if isinstance(got, Hitch) and tries_in_all >= MOST_TRIES:
+    if isinstance(got, TemporaryFailure) and tries_in_all >= MAX_TRIES:
         return Absence(f"asked {tries_in_all} times over all: {got.why}")
     return got
 

@@ -17,10 +17,10 @@ from typing import Protocol, TypeVar
 
 from batcher.errors import BatcherError
 from batcher.fetch.fetch_policy import ServerHistory, given_up_after, is_final, pause_s
-from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal, Torn
-from batcher.fetch.images import judged
+from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
+from batcher.fetch.images import judge
 from batcher.fetch.picture_pages import PicturePages, PictureQueue
-from batcher.fetch.picture_paths import folder_of, free_name, keep, made, name_of
+from batcher.fetch.picture_paths import ensure_folder, folder_of, free_name, keep, name_of
 from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.ledger.pictures import KEPT
 from batcher.model.records import Fetched, PictureRecord
@@ -51,7 +51,7 @@ class PictureDownloads(Protocol):
     def refusal(self, url: str) -> Refusal | None:
         """Return why an address is never requested; None if it may be."""
 
-    async def get(self, url: str) -> Got:
+    async def get(self, url: str) -> Download:
         """Send one request."""
 
 
@@ -103,7 +103,7 @@ class Fetcher:
             FolderError: pictures cannot be written; no further picture is requested.
             LedgerError: results cannot be recorded.
         """
-        made(self._settings.folder)
+        ensure_folder(self._settings.folder)
         self._pages = aiter(PicturePages(self._ledger, self._settings, self.figures, self._ledger.now_ms()))
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures") as self._decoders:
             try:
@@ -139,9 +139,9 @@ class Fetcher:
             self._taken += 1
             return self._page.popleft()
 
-    async def _ask(self, picture: PictureRecord, server: ServerHistory) -> tuple[Got, int]:
+    async def _ask(self, picture: PictureRecord, server: ServerHistory) -> tuple[Download, int]:
         """Request a picture until the answer is final or its server is silent; return answer and requests."""
-        got: Got = Hitch("its server answers nobody just now")
+        got: Download = TemporaryFailure("its server answers nobody just now")
         tries = 0
         while not server.is_silent:
             got = await self._source.get(picture.url)
@@ -152,7 +152,7 @@ class Fetcher:
         return got, tries
 
     async def _settle_at(
-        self, name: str, server: ServerHistory, picture: PictureRecord, got: Got, tries: int
+        self, name: str, server: ServerHistory, picture: PictureRecord, got: Download, tries: int
     ) -> None:
         """Record a requested picture, and the earlier pictures that are now known to be at fault."""
         fetched = await self._settle(picture, given_up_after(got, picture.tries + tries), tries)
@@ -162,7 +162,7 @@ class Fetcher:
         if server.is_silent and fetched.state is None:
             self.figures.silent[name] = fetched.error or ""
 
-    async def _settle(self, picture: PictureRecord, got: Got, tries: int) -> Fetched:
+    async def _settle(self, picture: PictureRecord, got: Download, tries: int) -> Fetched:
         """Write the file, then record it: the ledger may only name files that exist."""
         fetched = await self._result(picture, got, tries)
         await self._ledger.record(fetched)
@@ -174,7 +174,7 @@ class Fetcher:
         self._on_event(fetched)
         return fetched
 
-    async def _result(self, picture: PictureRecord, got: Got, tries: int) -> Fetched:
+    async def _result(self, picture: PictureRecord, got: Download, tries: int) -> Fetched:
         match got:
             case Body(content):
                 loop = asyncio.get_running_loop()
@@ -183,14 +183,14 @@ class Fetcher:
                 return Fetched(picture, PictureState.REFUSED, tries, why)
             case Absence(why):
                 return Fetched(picture, PictureState.MISSING, tries, why)
-            case Torn(why):
+            case CutOff(why):
                 return Fetched(picture, PictureState.BROKEN, tries, why)
-            case Hitch(why):
+            case TemporaryFailure(why):
                 return Fetched(picture, None, tries, why)
 
     def _kept(self, picture: PictureRecord, content: bytes, tries: int) -> Fetched:
         """Decode a download, and write it to its file if it is a picture; runs in a thread."""
-        found = judged(content)
+        found = judge(content)
         if found.state not in KEPT:
             return Fetched(picture, found.state, tries, found.error)
         folder, own = self._settings.folder, folder_of(picture.file_id, picture.ordinal)

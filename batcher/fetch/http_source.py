@@ -20,7 +20,7 @@ from batcher.zego.call_errors import words
 from batcher.zego.headers import retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
-MOST_RETRY_AFTER_S = 30.0
+MAX_RETRY_AFTER_S = 30.0
 
 _PART_BYTES = 1 << 16
 _PASSING = frozenset({408, 425, 429})
@@ -49,21 +49,21 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
+class CutOff:
     """It began to come, and its connection ended before it did."""
 
     why: str = "it was cut off on its way"
 
 
 @dataclass(frozen=True, slots=True)
-class Hitch:
+class TemporaryFailure:
     """No answer, or one that may be another a moment later."""
 
     why: str
     retry_after_s: float | None = None
 
 
-Got = Body | Refusal | Absence | Torn | Hitch
+Download = Body | Refusal | Absence | CutOff | TemporaryFailure
 
 
 class PictureSource:
@@ -114,7 +114,7 @@ class PictureSource:
         why = self._addresses.refusal(url)
         return None if why is None else Refusal(why)
 
-    async def get(self, url: str) -> Got:
+    async def get(self, url: str) -> Download:
         """Ask once, at an address that is not refused."""
         try:
             async with self._session.get(address_of(url), allow_redirects=False) as response:
@@ -124,20 +124,20 @@ class PictureSource:
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
                 return Refusal(exc.os_error.strerror or "")
-            return Hitch(_failure(exc))
+            return TemporaryFailure(_failure(exc))
         except aiohttp.ClientPayloadError:
-            return Torn()
+            return CutOff()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return Hitch(_failure(exc))
+            return TemporaryFailure(_failure(exc))
         except (ValueError, TypeError, OverflowError) as exc:  # what the libraries make of an odd address
             return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Got:
+    async def _read(self, response: aiohttp.ClientResponse) -> Download:
         status = response.status
         if status in _PASSING or status >= 500:
-            return Hitch(
+            return TemporaryFailure(
                 f"HTTP {status}",
-                retry_after_s(response.headers.get("Retry-After"), time.time, MOST_RETRY_AFTER_S),
+                retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S),
             )
         if 300 <= status < 400:
             return Refusal(f"its server sends us elsewhere (HTTP {status}), and that is not followed")

@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 
 from batcher.model.task import PictureState
 
-MOST_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000
 """More than a picture of 8K has; each takes 4 bytes of memory, 16 in WebP."""
-MOST_SIDE = 16_384
+MAX_SIDE = 16_384
 """Pixels in a row, and rows: more than any video has. Each row takes memory, however short it is."""
 LARGE_PIXELS = 10_000_000
 """Pictures larger than this are decoded one at a time."""
@@ -43,7 +43,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PictureVerdict:
     """What a picture is."""
 
     state: PictureState
@@ -55,7 +55,7 @@ class Judged:
     height: int | None = None
 
 
-def judged(body: bytes) -> Judged:
+def judge(body: bytes) -> PictureVerdict:
     """Decode a picture and look at it; never raises for what is in it."""
     try:
         with Image.open(BytesIO(body), formats=("JPEG", "PNG", "WEBP")) as image:
@@ -63,12 +63,12 @@ def judged(body: bytes) -> Judged:
             width, height = image.size
             if extension is None:
                 return _broken("it is no JPEG, PNG or WebP image")
-            if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
+            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                 return _too_large()
             image.verify()
         with _one_large if width * height > LARGE_PIXELS else nullcontext():
             state = _decoded(body)
-        return Judged(state, extension=extension, width=width, height=height)
+        return PictureVerdict(state, extension=extension, width=width, height=height)
     except UnidentifiedImageError:
         return _broken("it is empty" if not body else "it is no JPEG, PNG or WebP image")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
@@ -108,10 +108,10 @@ def _extremes(image: Image.Image, block: int) -> Iterator[list[tuple[float, floa
         yield [pair for pair in found if isinstance(pair, tuple)]
 
 
-def _broken(error: str) -> Judged:
-    return Judged(PictureState.BROKEN, error)
+def _broken(error: str) -> PictureVerdict:
+    return PictureVerdict(PictureState.BROKEN, error)
 
 
-def _too_large() -> Judged:
-    most = f"{MOST_PIXELS // 1_000_000} million pixels or {MOST_SIDE:,} in a row or column"
+def _too_large() -> PictureVerdict:
+    most = f"{MAX_PIXELS // 1_000_000} million pixels or {MAX_SIDE:,} in a row or column"
     return _broken(f"it claims to have more than {most}")

@@ -102,11 +102,11 @@ def folders_in(folder: Path) -> set[str]:
         raise _unusable(folder, exc) from exc
 
 
-def made(folder: Path) -> None:
+def ensure_folder(folder: Path) -> None:
     """See to it that there is a folder.
 
     Raises:
-        FolderError: it cannot be made.
+        FolderError: it cannot be ensure_folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

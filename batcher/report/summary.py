@@ -1,4 +1,8 @@
-"""The closing summary of a run or a load: what happened, and what to do next. Pure."""
+"""The closing summary of a run or a load: what happened, and what to do next. Pure.
+
+Built by :mod:`batcher.submit.run_setup`; shown by ``cli/commands/run.py``, ``load.py`` and notifications.
+The keys of :func:`summary_json` are public.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ from batcher.report.tracking_summary import (
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
-"""With fewer requests the rate of a run says nothing yet."""
+"""With fewer requests the rate of a run is not a reliable measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,14 @@ class InvalidRows:
 
     total: int = 0
     new: int = 0
-    """Not told of by an earlier run that ended with 0 or 1."""
+    """Not reported by an earlier run with exit code 0 or 1."""
     first: tuple[InvalidRowRecord, ...] = ()
     """The first of the new ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a closing summary tells."""
+    """The facts of a closing summary."""
 
     exit_code: int
     reason: str
@@ -62,47 +66,47 @@ class Summary:
     now: Counts
     this_run: Counts
     new: Counts
-    """Settled after the last run that could tell all."""
+    """Settled after the last run that reported everything."""
     invalid_rows: InvalidRows
     meanings: Mapping[int, Meaning]
-    """Of every code in the figures."""
+    """The meaning of every code in the counts."""
     rate_per_s: float = 20.0
     window_s: float | None = None
-    """How long the run was allowed to last; None when it had no end."""
+    """How long the run was allowed to last; None without a limit."""
     doubtful: int = 0
-    """Still to send, and perhaps accepted already: their answer was lost."""
+    """Pending submissions that may have been accepted already, because an answer was lost."""
     possibly_twice: int = 0
-    """Submitted, and an earlier attempt may have been accepted as well."""
+    """Submitted submissions of which an earlier attempt may have been accepted as well."""
     in_doubt: tuple[Record, ...] = ()
-    """The first of those in doubt, and of those to be sent again for it."""
+    """The first submissions in doubt, and the first that are sent again because of a doubt."""
     manifests: tuple[str, ...] = ()
     row_options: str = ""
-    """The options by which rows were read, as they stand on a command line."""
+    """The options for reading rows, as written on a command line."""
     unfinished: tuple[str, ...] = ()
-    """Manifests not read to their ends."""
+    """Manifests that were not read to the end."""
     changes: tuple[str, ...] = ()
-    """Manifests that are not what they were when they were last read to their ends, a line for each."""
+    """Manifests that have changed since they were last read to the end, one line each."""
     unrecorded: tuple[str, ...] = ()
-    """Attempts whose end the ledger could not take, in words: nobody else knows of them."""
+    """Attempts whose result the ledger could not record, in words. They are recorded nowhere else."""
     outage: Outage | None = None
-    """The endpoint did not answer when the run ended."""
+    """The outage during which the run ended."""
     cut_off: tuple[str, ...] = ()
-    """Manifests that had not come when the run's time was over."""
+    """Manifests that had not arrived when the time limit was reached."""
     unusable: bool = False
-    """A manifest turned out unusable on the way."""
+    """Whether a manifest proved unusable during the run."""
     warnings: tuple[str, ...] = field(default=())
     tracking: TrackingSummary | None = None
-    """What has become of the tasks; None when the run did not follow them."""
+    """The results of the tasks; None if the run did not follow them."""
 
     @property
     def blocked_by_outage(self) -> bool:
-        """Whether work is left that the run could not get at; else it is left on purpose."""
-        unheard = self.tracking is not None and self.tracking.outage is not None
-        return self.outage is not None or bool(self.cut_off) or self.unusable or unheard
+        """Whether work is left that the run could not do; otherwise it is left on purpose."""
+        tracking_outage = self.tracking is not None and self.tracking.outage is not None
+        return self.outage is not None or bool(self.cut_off) or self.unusable or tracking_outage
 
     @property
     def only_tasks_left(self) -> bool:
-        """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
+        """Whether everything was read and sent, and only tasks are open, which end by themselves."""
         left = self.tracking is not None and self.tracking.exit_code == ExitCode.WORK_LEFT
         return left and not (self.now.open or self.unfinished or self.blocked_by_outage)
 
@@ -117,7 +121,7 @@ _LABELS = {
 
 
 def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -> str:
-    """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
+    """Return the summary as text; with ``problems_only``, an empty text if no action is needed."""
     codes = summary.new.codes if problems_only else summary.now.codes
     problems = [*_codes(summary, codes, width), *_in_doubt(summary, width)]
     if problems_only:
@@ -125,12 +129,11 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
             return ""
         problems += _invalid(summary, width) if summary.invalid_rows.new else []
         problems += trouble_lines(summary.tracking, width) if summary.tracking else []
-        return "\n".join([f"batcher: {one_line(_all_in_one(summary))}", *problems, *_next(summary, width)])
+        return "\n".join([f"batcher: {one_line(_in_one_line(summary))}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
-    said = (
-        summary.reason if summary.exit_code == ExitCode.USAGE else sentence(summary.reason)
-    )  # it may begin with a name
-    lines = ["", wrapped(said, width), "", *_counts(summary), ""]
+    # The reason of a usage error may begin with a file's name.
+    reason = summary.reason if summary.exit_code == ExitCode.USAGE else sentence(summary.reason)
+    lines = ["", wrapped(reason, width), "", *_counts(summary), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
     if summary.tracking is not None:
@@ -140,7 +143,7 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
-    """The summary for a program."""
+    """Return the summary as JSON values."""
     return {
         "exit_code": summary.exit_code,
         "reason": summary.reason,
@@ -165,26 +168,26 @@ _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
 def _needs_reading(summary: Summary) -> bool:
-    """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
+    """Return whether the user must be informed; work left on purpose, for the next run, needs no action."""
     if summary.exit_code == ExitCode.WORK_LEFT:
         return summary.blocked_by_outage or not (summary.now.open or summary.only_tasks_left)
     return summary.exit_code != ExitCode.DONE
 
 
-def _all_in_one(summary: Summary) -> str:
-    """The line by which somebody who reads no further knows what to do."""
+def _in_one_line(summary: Summary) -> str:
+    """Return one line that is enough to decide what to do."""
     if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
     new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
     tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
     export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
-    said = [one for one in (*new, *rows, *tasks) if one not in summary.reason]
-    return f"{summary.reason}{': ' if said else ''}{', '.join(said)}. Which: {export}"
+    counts = [text for text in (*new, *rows, *tasks) if text not in summary.reason]
+    return f"{summary.reason}{': ' if counts else ''}{', '.join(counts)}. Details: {export}"
 
 
-def _states(figures: Counts) -> dict[str, int]:
-    return {state.value: n for state, n in figures.by_state.items()}
+def _states(counts: Counts) -> dict[str, int]:
+    return {state.value: n for state, n in counts.by_state.items()}
 
 
 def _counts(summary: Summary) -> list[str]:
@@ -221,7 +224,7 @@ def _effort(summary: Summary) -> list[str]:
 def _codes(summary: Summary, codes: Mapping[int, int], width: int) -> list[str]:
     if not codes:
         return []
-    lines = ["", "Codes that came back"]
+    lines = ["", "Return codes"]
     for code, n in codes.items():
         what = summary.meanings[code]
         lines.append(
@@ -245,23 +248,23 @@ def _in_doubt(summary: Summary, width: int) -> list[str]:
     if summary.doubtful:
         text = (
             f"{summary.doubtful:,} of those still to send may have been accepted already: their answers were "
-            "lost. They are sent again after all others, unless --in-doubt hold is given."
+            "lost. They are sent again after all others, unless you give --in-doubt hold."
         )
         lines = ["", "Answers lost", paragraph("", text, width=width)]
     lines += in_doubt_lines(summary.in_doubt, State.PENDING, width)
     if not n:
         return lines
     text = (
-        f"{count(n, 'submission')} may have been accepted without an answer that we could read. "
-        "They are not sent again by themselves; `batcher retry --state in_doubt` sends them again, "
-        "and may pay for some twice."
+        f"{count(n, 'submission')} may have been accepted: no readable answer came. "
+        "They are not sent again automatically; `batcher retry --state in_doubt` sends them again, "
+        "and some may be paid for twice."
     )
     lines += ["", "In doubt", paragraph("", text, width=width)]
     return lines + in_doubt_lines(summary.in_doubt, State.IN_DOUBT, width)
 
 
 def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[str]:
-    """Which submissions of a state are in doubt, and why."""
+    """Return the submissions of a state that are in doubt, with the reason."""
     return [
         paragraph("", f"{record.file_id}: {record.why_in_doubt}", width=width, indent=4, hang=2)
         for record in records
@@ -270,7 +273,7 @@ def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[
 
 
 def invalid_line(row: InvalidRowRecord, width: int) -> str:
-    """Where a row that cannot be sent stands, and why."""
+    """Return the place of an invalid row, and the reason."""
     return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width, hang=2)
 
 
@@ -294,7 +297,7 @@ def _next(summary: Summary, width: int) -> list[str]:
     if summary.now.open or summary.unfinished:
         names = "".join(f" {shlex.quote(name)}" for name in summary.unfinished)
         names += summary.row_options if names else ""
-        steps.append((f"batcher run{ledger}{names}", "to go on"))
+        steps.append((f"batcher run{ledger}{names}", "to resume"))
     if summary.tracking is not None and summary.tracking.tasks.open:
         steps.append((f"batcher track{ledger}", "for tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))

@@ -31,7 +31,7 @@ from support.terminal import Terminal, too_wide
 
 from batcher.fetch import picture_pages
 from batcher.fetch.address_guard import AddressGuard
-from batcher.fetch.fetch_policy import HITCH_TRIES, MOST_TRIES, SILENT_PICTURES, share_of_day
+from batcher.fetch.fetch_policy import MAX_TRIES, SILENT_PICTURES, TEMPORARY_TRIES, share_of_day
 from batcher.fetch.fetcher import Fetcher
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_paths import is_kept
@@ -423,7 +423,7 @@ async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
     assert (figures.by_state, figures.left) == ({PictureState.MISSING: 2, PictureState.WHOLE: 2}, 0)
     assert states(cli) == {("7", 1): "missing", ("7", 2): "missing", ("7", 3): "whole", ("7", 4): "whole"}
     reasons = query(cli.folder / "batcher.db", "SELECT error, tries FROM pictures ORDER BY number LIMIT 2")
-    assert reasons == [("HTTP 503", HITCH_TRIES), ("timed out", HITCH_TRIES)]
+    assert reasons == [("HTTP 503", TEMPORARY_TRIES), ("timed out", TEMPORARY_TRIES)]
 
 
 async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, server: PictureServer) -> None:
@@ -431,11 +431,11 @@ async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, se
     url = server.add("/0")
     server.statuses["/0"] = [-500]
     keep_tasks(cli.folder / "batcher.db", [told("7", url)])
-    for _ in range(MOST_TRIES // HITCH_TRIES - 1):
+    for _ in range(MAX_TRIES // TEMPORARY_TRIES - 1):
         assert (await fetched_here(cli, 1)).left == 1
     figures = await fetched_here(cli, 1)
     assert (figures.by_state, figures.left) == ({PictureState.MISSING: 1}, 0)
-    assert server.times["/0"] == MOST_TRIES
+    assert server.times["/0"] == MAX_TRIES
 
 
 async def test_without_a_local_service_this_machine_is_refused(cli: Cli, server: PictureServer) -> None:

@@ -192,7 +192,7 @@ async def _gather(
         invalid=await survey.invalid_rows(limit=INVALID),
         invalid_in_all=await survey.count_invalid_rows(),
         doubted=await survey.doubted(DOUBTED),
-        bare=await survey.tasks_without_pictures(BARE),
+        without_pictures=await survey.tasks_without_pictures(BARE),
         sheet=await _sheet(survey, pictures, recordings),
     )
 

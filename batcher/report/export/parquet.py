@@ -1,7 +1,7 @@
-"""Results as Parquet: typed columns, in groups of rows small enough to be held. Needs pyarrow.
+"""Results as Parquet: typed columns, in groups of rows that fit in memory. Needs pyarrow.
 
-Ids and everything else that is text stay text, numbers are 64-bit integers, times have milliseconds and
-are UTC. Between the command line, which hands over rows and a file, and the library; it never reads.
+Used by ``cli/commands/export.py``. Ids and other text stay text, numbers are 64-bit integers, times are UTC
+with milliseconds.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from batcher.report.export.sink import SinkTable
 from batcher.report.export.text_tables import encoded
 
 GROUP_ROWS = 25_000
-"""Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end: for
-5,000,000 rows, both together are least here."""
+"""Rows in a group. Smaller groups need less memory at a time, but pyarrow keeps 30 KiB of each until the
+end. For 5,000,000 rows this number needs the least memory.
+"""
 PAGE_BYTES = 16 * 1024
-"""A page of a column; the library holds some of each at a time."""
+"""Bytes in a page of a column; pyarrow holds some pages of each column in memory."""
 
 _FEW_VALUES = frozenset(
     {"vendor", "type", "definition", "interval", "offsets", "status", "message", "source", "task_state"}
 )
-"""Columns that say the same thing over and over; the others differ in every row."""
+"""Columns with few distinct values; the values of the others differ in every row."""
 _SOUGHT = frozenset({"file_id", "status", "code", "first_sent_at", "last_answer_at", "line"})
-"""Columns whose least and greatest values help to find a row; those of the others would only take memory."""
+"""Columns whose smallest and greatest values help to find a row; statistics of the others would only use
+memory."""
 
 
 class ParquetTable(SinkTable):
-    """Parquet. Use as a context manager: what is not closed by then is given up.
+    """A Parquet table. Use as a context manager: a table that is not closed by then is given up.
 
     Args:
-        file: where it goes; a pipe will do.
-        columns: all columns, ours first.
-        ours: how many are not the manifest's own.
+        file: the file, which may be a pipe.
+        columns: all columns, the fixed ones first.
+        ours: the number of columns that are not the manifest's own.
     """
 
     def __init__(self, file: BinaryIO, columns: Sequence[str], ours: int = len(COLUMNS)) -> None:
@@ -68,7 +70,10 @@ class ParquetTable(SinkTable):
             self._write_group()
 
     def close(self) -> None:
-        """Write the last group and the footer, without which the file is not whole; the file stays open."""
+        """Write the last group and the footer, without which the file is not complete.
+
+        The file stays open.
+        """
         self._write_group()
         self._writer.close()
 

@@ -1,8 +1,7 @@
 """Results as XLSX, for spreadsheets. Needs XlsxWriter.
 
-Everything but the few real numbers is a text cell: no id loses a digit, and nothing is run as a formula.
-Between the command line, which hands over rows and a file, and the library; it never reads. Rows wait on
-disk until the end, in a folder of the caller's, and never in memory.
+Used by ``cli/commands/export.py``. Every cell except real numbers is a text cell: ids keep all digits, and
+no cell is run as a formula. Rows wait on disk until the end, in a folder of the caller's, never in memory.
 """
 
 from __future__ import annotations
@@ -43,19 +42,19 @@ _WIDEST = 60
 
 
 class Workbook(SinkTable):
-    """XLSX: a header that stays in sight, and another sheet when one is full.
+    """An XLSX workbook: a header that stays visible, and another sheet when a sheet is full.
 
-    Use as a context manager: what is not closed by then is given up.
+    Use as a context manager: a workbook that is not closed by then is given up.
 
     Args:
-        file: where it goes when it is closed.
-        columns: all columns, ours first.
-        folder: where rows wait until then.
-        ours: how many columns are not the manifest's own.
-        sheet_rows: when a sheet is full.
+        file: the file, written when the workbook is closed.
+        columns: all columns, the fixed ones first.
+        folder: the folder in which rows wait until then.
+        ours: the number of columns that are not the manifest's own.
+        sheet_rows: the rows of a full sheet.
 
     Attributes:
-        shortened: how many cells held more than a cell can, and lost their end.
+        shortened: the number of cells that were cut because they were too long.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Workbook(SinkTable):
             self._write_row(row)
 
     def close(self) -> None:
-        """Put the file together; until then there is none. The file itself stays open.
+        """Assemble the file, which is empty until then. The file stays open.
 
         Raises:
             OSError: it cannot be written.

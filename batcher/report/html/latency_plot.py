@@ -16,11 +16,11 @@ from batcher.report.html.scales import LogScale, Scale, value_axis
 from batcher.report.html.shapes import Box, Label, Plot, PlotArea, Rule, Shape, label_width
 
 _PER_DECADE = 10
-"""Bars of the latency plot for each power of ten."""
+"""Bars for each power of ten."""
 
 
 class Percentiles(NamedTuple):
-    """How long answers took, in milliseconds."""
+    """Answer times in milliseconds."""
 
     p50: int
     p95: int
@@ -29,7 +29,7 @@ class Percentiles(NamedTuple):
 
 
 def percentiles(latencies: Mapping[int, int]) -> Percentiles:
-    """The times within which so many of a hundred answers came; there must be one at least."""
+    """Return the times within which 50, 95 and 99 of 100 answers came; there must be an answer."""
     times = sorted(latencies)
     until = list(accumulate(latencies[time] for time in times))
     p50, p95, p99 = (times[bisect_left(until, until[-1] * share / 100)] for share in (50, 95, 99))
@@ -37,11 +37,11 @@ def percentiles(latencies: Mapping[int, int]) -> Percentiles:
 
 
 def latency_plot(latencies: Mapping[int, int], width: int, say: Say, language: Language) -> Plot:
-    """How answers spread over the times they took, on a logarithmic axis; there must be one at least."""
+    """Return the plot of answer times on a logarithmic axis; there must be an answer."""
     spread = percentiles(latencies)
     n = sum(latencies.values())
-    said = {name: milliseconds(value, language) for name, value in spread._asdict().items()}
-    plot = Plot(width, 260, f"latency{width}", say("latency"), say("latency.desc", n=n, **said))
+    times = {name: milliseconds(value, language) for name, value in spread._asdict().items()}
+    plot = Plot(width, 260, f"latency{width}", say("latency"), say("latency.desc", n=n, **times))
     frame = PlotArea(52, 76, width - 22, plot.height - 46)
     first, last = _decades(latencies)
     shares = [0.0] * ((last - first) * _PER_DECADE)
@@ -54,7 +54,7 @@ def latency_plot(latencies: Mapping[int, int], width: int, say: Say, language: L
     wide = frame.width / len(shares)
     for at, share in enumerate(shares):
         if share:
-            y = min(scale(share), frame.bottom - 1)  # a single one among many is seen too
+            y = min(scale(share), frame.bottom - 1)  # a single answer among many stays visible
             plot.shapes.append(
                 Box(
                     frame.left + at * wide + 0.5,
@@ -72,7 +72,7 @@ def latency_plot(latencies: Mapping[int, int], width: int, say: Say, language: L
 
 
 def _decades(latencies: Mapping[int, int]) -> tuple[int, int]:
-    """Powers of ten between which all times are, in milliseconds."""
+    """Return the powers of ten that enclose all times, in milliseconds."""
     first = math.floor(math.log10(max(min(latencies), 1)))
     last = math.floor(math.log10(max(max(latencies), 1))) + 1
     return first, last
@@ -94,7 +94,7 @@ def _latency_axis(
 
 
 def _marks(spread: Percentiles, frame: PlotArea, place: LogScale, language: Language) -> Iterable[Shape]:
-    """Lines at the percentiles, their words one below the other, so that they never meet."""
+    """Return lines at the percentiles, with labels one below the other so that they never overlap."""
     for row, (words, took_ms) in enumerate(
         (("50 %", spread.p50), ("95 %", spread.p95), ("99 %", spread.p99))
     ):
@@ -106,7 +106,7 @@ def _marks(spread: Percentiles, frame: PlotArea, place: LogScale, language: Lang
 
 
 def milliseconds(took_ms: float, language: Language) -> str:
-    """``80 ms``, ``1.2 s``."""
+    """Return a time as ``80 ms`` or ``1.2 s``."""
     second = "s" if language is Language.ENGLISH else "秒"
     if took_ms < 1000:
         return f"{took_ms:g} " + ("ms" if language is Language.ENGLISH else "毫秒")

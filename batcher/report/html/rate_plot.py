@@ -29,20 +29,20 @@ from batcher.report.html.shapes import (
 )
 
 SLOWED = 0.97
-"""Of the cap: a pace below it is marked; one that is nearer keeps a margin, as it should."""
+"""A rate at the end of a run below this share of the limit is marked; a normal margin is not."""
 
 
 def rate_plot(timelines: Sequence[RunTimeline], width: int, say: Say, language: Language) -> Plot:
-    """Requests per second over time, run by run, against the cap.
+    """Return the plot of requests per second over time, run by run.
 
     Args:
-        stretches: the runs, oldest first, all with cells of the same length; at least one.
+        timelines: the runs, oldest first, with cells of the same length; at least one run.
         width: of the drawing.
         say: the page's phrases.
         language: of durations.
     """
-    sent = sum(cell.sent for one in timelines for cell in one.cells)
-    refused = sum(cell.refused for one in timelines for cell in one.cells)
+    sent = sum(cell.sent for timeline in timelines for cell in timeline.cells)
+    refused = sum(cell.refused for timeline in timelines for cell in timeline.cells)
     title = say("rate" if len(timelines) == 1 else "rate.many")
     plot = Plot(
         width,
@@ -52,16 +52,17 @@ def rate_plot(timelines: Sequence[RunTimeline], width: int, say: Say, language: 
         say("rate.desc" if refused else "rate.desc.calm", sent=sent, refused=refused),
     )
     frame = PlotArea(52, 34, width - 14, plot.height - 66)
-    bars = [_bars(one, _at_once(timelines, frame.width)) for one in timelines]
+    bars = [_bars(timeline, _cells_per_bar(timelines, frame.width)) for timeline in timelines]
     top = max(
-        max(one.run.rate_per_s for one in timelines), *(bar.sent_per_s for some in bars for bar in some)
+        max(timeline.run.rate_per_s for timeline in timelines),
+        *(bar.sent_per_s for run_bars in bars for bar in run_bars),
     )
     scale = Scale(frame, top * 1.08)
     plot.shapes += value_axis(frame, scale, say("rate.axis"))
     places = list(_places(timelines, frame))
-    for one, some, (x, room) in zip(timelines, bars, places, strict=True):
-        plot.shapes += _outages(one, x, room, frame, say, language)
-        plot.shapes += _steps(one, some, x, room, scale)
+    for timeline, run_bars, (x, room) in zip(timelines, bars, places, strict=True):
+        plot.shapes += _outages(timeline, x, room, frame, say, language)
+        plot.shapes += _steps(timeline, run_bars, x, room, scale)
     plot.shapes += _refusals(bars, places, frame, say)
     plot.shapes += _caps(timelines, places, scale, say)
     plot.shapes += clock_axis(timelines, places, frame, say)
@@ -69,7 +70,7 @@ def rate_plot(timelines: Sequence[RunTimeline], width: int, say: Say, language: 
 
 
 class _Bar(NamedTuple):
-    """Some cells next to each other, drawn as one."""
+    """Consecutive cells that are drawn as one."""
 
     cells: int
     sent_per_s: float
@@ -77,34 +78,34 @@ class _Bar(NamedTuple):
     refused: int
 
 
-def _at_once(timelines: Sequence[RunTimeline], room: float) -> int:
-    """How many cells make one bar, so that none is thinner than can be seen."""
-    return max(1, math.ceil(sum(len(one.cells) for one in timelines) / (room / 3)))
+def _cells_per_bar(timelines: Sequence[RunTimeline], room: float) -> int:
+    """Return the number of cells in a bar, so that every bar is wide enough to be visible."""
+    return max(1, math.ceil(sum(len(timeline.cells) for timeline in timelines) / (room / 3)))
 
 
 def bar_width_s(timelines: Sequence[RunTimeline], width: int) -> float:
-    """How long one step of a plot of that width is."""
-    return _at_once(timelines, width - 66) * timelines[0].width_ms / 1000
+    """Return the duration of one bar of a plot of that width."""
+    return _cells_per_bar(timelines, width - 66) * timelines[0].width_ms / 1000
 
 
-def _bars(timeline: RunTimeline, at_once: int) -> list[_Bar]:
+def _bars(timeline: RunTimeline, n_cells: int) -> list[_Bar]:
     bars = []
-    for first in range(0, len(timeline.cells), at_once):
-        some = timeline.cells[first : first + at_once]
-        seconds = _seconds(timeline, first, len(some))
+    for first in range(0, len(timeline.cells), n_cells):
+        cells = timeline.cells[first : first + n_cells]
+        seconds = _seconds(timeline, first, len(cells))
         bars.append(
             _Bar(
-                len(some),
-                sum(cell.sent for cell in some) / seconds,
-                sum(cell.submitted for cell in some) / seconds,
-                sum(cell.refused for cell in some),
+                len(cells),
+                sum(cell.sent for cell in cells) / seconds,
+                sum(cell.submitted for cell in cells) / seconds,
+                sum(cell.refused for cell in cells),
             )
         )
     return bars
 
 
 def _seconds(timeline: RunTimeline, first: int, cells: int) -> float:
-    """How long some cells are; the last of a run ends with it, but counts half at least."""
+    """Return the duration of some cells. The last cell ends with its run, but counts at least half."""
     width_s = timeline.width_ms / 1000
     whole = cells * width_s
     if first + cells < len(timeline.cells) or timeline.run.ended_at is None:
@@ -114,20 +115,20 @@ def _seconds(timeline: RunTimeline, first: int, cells: int) -> float:
 
 
 def _places(timelines: Sequence[RunTimeline], frame: PlotArea) -> Iterator[tuple[float, float]]:
-    """Where each run begins, and how much room it has: as much as it lasted, with a gap between two."""
+    """Yield the start and the width of each run, proportional to its duration, with gaps between runs."""
     gap = min(16.0, frame.width / 4 / len(timelines)) if len(timelines) > 1 else 0.0
     least = 6.0 if len(timelines) > 1 else 0.0
     room = frame.width - gap * (len(timelines) - 1) - least * len(timelines)
-    cells = sum(len(one.cells) for one in timelines)
+    cells = sum(len(timeline.cells) for timeline in timelines)
     x = frame.left
-    for one in timelines:
-        wide = least + room * len(one.cells) / cells
+    for timeline in timelines:
+        wide = least + room * len(timeline.cells) / cells
         yield x, wide
         x += wide + gap
 
 
 def _steps(timeline: RunTimeline, bars: Sequence[_Bar], x: float, room: float, scale: Scale) -> list[Shape]:
-    """What was sent as a line of steps, and below it what brought a task id, filled."""
+    """Return sent requests as a line of steps, and accepted requests as the filled area below it."""
     ends = list(accumulate((bar.cells for bar in bars), initial=0))
     edges = [x + room * end / len(timeline.cells) for end in ends]
     floor = scale(0)
@@ -145,7 +146,7 @@ def _steps(timeline: RunTimeline, bars: Sequence[_Bar], x: float, room: float, s
 
 
 def outages(timeline: RunTimeline) -> list[tuple[int, int]]:
-    """Cells, from one to before another, in which no call met an answer and several met none."""
+    """Return ranges of cells that were probably an outage: several calls, and none was answered."""
     found, begun, unanswered = [], None, 0
     before = 0
     for at, cell in enumerate([*timeline.cells, Cell(answered=1)]):
@@ -177,16 +178,16 @@ def _outages(
 def _refusals(
     bars: Sequence[Sequence[_Bar]], places: Sequence[tuple[float, float]], frame: PlotArea, say: Say
 ) -> list[Shape]:
-    """A lane below the axis, in which refusals hang like icicles: the more of them, the longer."""
-    most = max(bar.refused for some in bars for bar in some)
+    """Return the lane below the axis in which throttled requests hang down: the more, the longer."""
+    most = max(bar.refused for run_bars in bars for bar in run_bars)
     if not most:
         return []
     shapes: list[Shape] = [
         Label(frame.left - 8, frame.bottom + 18, say("rate.refused.lane"), "refused-word", "end")
     ]
-    for some, (x, room) in zip(bars, places, strict=True):
-        cells, at = sum(bar.cells for bar in some), 0
-        for bar in some:
+    for run_bars, (x, room) in zip(bars, places, strict=True):
+        cells, at = sum(bar.cells for bar in run_bars), 0
+        for bar in run_bars:
             if bar.refused:
                 left, wide = x + room * at / cells, room * bar.cells / cells
                 words = f"{say('rate.refused')}: {bar.refused:,}"
@@ -200,11 +201,11 @@ def _refusals(
 def _caps(
     timelines: Sequence[RunTimeline], places: Sequence[tuple[float, float]], scale: Scale, say: Say
 ) -> list[Shape]:
-    """The cap of each run, in words where it is another than before, and the pace that a run ended with."""
+    """Return the limit of each run, with a label where it changes, and the rate at the end of the run."""
     shapes: list[Shape] = []
     free, labelled = -math.inf, None
-    for one, (x, room) in zip(timelines, places, strict=True):
-        run, y = one.run, scale(one.run.rate_per_s)
+    for timeline, (x, room) in zip(timelines, places, strict=True):
+        run, y = timeline.run, scale(timeline.run.rate_per_s)
         shapes.append(Rule(x, y, x + room, y, "cap"))
         words = say("rate.cap.at", rate=run.rate_per_s)
         if run.rate_per_s != labelled and x >= free:
@@ -216,7 +217,7 @@ def _caps(
 
 
 def _pace(pace_per_s: float, x: float, room: float, scale: Scale, say: Say) -> Iterator[Shape]:
-    """A mark at the end of a run, and its words where the run is long enough for them."""
+    """Return a mark at the end of a run, with a label if there is room."""
     end, y = x + room, scale(pace_per_s)
     yield Outline(f"M{path_number(end - 5)} {path_number(y)}l5 -5l5 5l-5 5Z", "pace")
     words = say("rate.pace.at", pace=pace_per_s)

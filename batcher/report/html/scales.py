@@ -9,23 +9,23 @@ from batcher.report.html.shapes import Label, PlotArea, Rule, Shape
 
 
 class Scale:
-    """From values to places on the vertical axis."""
+    """The vertical scale, from values to coordinates."""
 
     def __init__(self, frame: PlotArea, top: float) -> None:
         self._frame = frame
-        self.step = _nice(top / 5)
+        self.step = _round_up(top / 5)
         self.top = self.step * math.ceil(top / self.step - 1e-9)
 
     def __call__(self, value: float) -> float:
         return self._frame.bottom - self._frame.height * min(value, self.top) / self.top
 
     def ticks(self) -> list[float]:
-        """Values that have a tick."""
+        """Return the values that have a tick."""
         return [self.step * n for n in range(round(self.top / self.step) + 1)]
 
 
 class LogScale(NamedTuple):
-    """From times to places on the logarithmic axis."""
+    """The logarithmic scale of times."""
 
     left: float
     width: float
@@ -33,7 +33,7 @@ class LogScale(NamedTuple):
     last: int
 
     def at(self, took_ms: float) -> float:
-        """Where a time stands."""
+        """Return the coordinate of a time."""
         return self.left + self.width * (math.log10(max(took_ms, 1)) - self.first) / (self.last - self.first)
 
 
@@ -46,7 +46,7 @@ def value_axis(frame: PlotArea, scale: Scale, words: str) -> list[Shape]:
     return shapes
 
 
-def _nice(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20 and so on."""
+def _round_up(value: float) -> float:
+    """Return the next of 1, 2, 5, 10, 20 and so on."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= value * (1 - 1e-9))

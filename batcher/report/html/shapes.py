@@ -13,8 +13,8 @@ from typing import NamedTuple
 WIDE, NARROW = 960, 360
 """Widths that plots are made for, in the page's pixels."""
 
-_LETTER = 6.3
-"""How wide a letter of a label is at most, on average; a Chinese one takes two."""
+_CHARACTER_PX = 6.3
+"""The width of a character in pixels, at most and on average; a Chinese character takes two."""
 
 
 class Box(NamedTuple):
@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 
 
 class Label(NamedTuple):
-    """Words."""
+    """A text."""
 
     x: float
     y: float
@@ -64,19 +64,19 @@ Shape = Box | Rule | Label | Outline
 
 @dataclass(slots=True)
 class Plot:
-    """A drawing, and what it says in words."""
+    """A drawing with its title and description."""
 
     width: int
     height: int
     name: str
-    """Of this drawing alone, for patterns in it."""
+    """A name that is unique on the page, for SVG patterns."""
     title: str
     description: str
     shapes: list[Shape] = field(default_factory=list)
 
 
 class PlotArea(NamedTuple):
-    """Where the axes are."""
+    """The rectangle between the axes."""
 
     left: float
     top: float
@@ -93,8 +93,8 @@ class PlotArea(NamedTuple):
 
 
 def label_width(words: str) -> float:
-    """How long a label is at most."""
-    return _LETTER * sum(1 if letter.isascii() else 1.9 for letter in words)
+    """Return the width of a label in pixels, at most."""
+    return _CHARACTER_PX * sum(1 if character.isascii() else 1.9 for character in words)
 
 
 def path_number(value: float) -> str:

@@ -11,21 +11,21 @@ from batcher.fetch.fetch_policy import (
     ABSENT_TRIES,
     CHECKED_A_DAY,
     FIRST_BACKOFF_S,
-    HITCH_TRIES,
     LARGEST_BACKOFF_S,
-    MOST_TRIES,
+    MAX_TRIES,
     SILENT_PICTURES,
+    TEMPORARY_TRIES,
     ServerHistory,
     given_up_after,
     is_final,
     pause_s,
     share_of_day,
 )
-from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal, Torn
+from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.task import PictureState
 
-BUSY, GONE, TORN = Hitch("HTTP 503"), Absence("HTTP 404"), Torn()
+BUSY, GONE, TORN = TemporaryFailure("HTTP 503"), Absence("HTTP 404"), CutOff()
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ BUSY, GONE, TORN = Hitch("HTTP 503"), Absence("HTTP 404"), Torn()
         (TORN, ABSENT_TRIES - 1, False),
         (TORN, ABSENT_TRIES, True),
         (BUSY, ABSENT_TRIES, False),
-        (BUSY, HITCH_TRIES - 1, False),
-        (BUSY, HITCH_TRIES, True),
+        (BUSY, TEMPORARY_TRIES - 1, False),
+        (BUSY, TEMPORARY_TRIES, True),
     ],
 )
-def test_answer_after_some_tries_is_final_or_not(got: Got, tries: int, *, final: bool) -> None:
+def test_answer_after_some_tries_is_final_or_not(got: Download, tries: int, *, final: bool) -> None:
     """A picture or a refusal ends a picture's requests; other answers have a number of tries."""
     assert is_final(got, tries) is final
 
@@ -55,11 +55,11 @@ def test_answer_after_some_tries_is_final_or_not(got: Got, tries: int, *, final:
         (GONE, 2, 2 * FIRST_BACKOFF_S),
         (BUSY, 3, 4 * FIRST_BACKOFF_S),
         (BUSY, 30, LARGEST_BACKOFF_S),
-        (Hitch("HTTP 429", 7.5), 1, 7.5),
-        (Hitch("HTTP 429", 0.0), 1, FIRST_BACKOFF_S),
+        (TemporaryFailure("HTTP 429", 7.5), 1, 7.5),
+        (TemporaryFailure("HTTP 429", 0.0), 1, FIRST_BACKOFF_S),
     ],
 )
-def test_pause_doubles_unless_retry_after_is_longer(got: Got, tries: int, expected: float) -> None:
+def test_pause_doubles_unless_retry_after_is_longer(got: Download, tries: int, expected: float) -> None:
     """Pauses double up to the longest; a longer ``Retry-After`` of the server outranks them."""
     assert pause_s(got, tries, lambda longest_s: longest_s) == expected
 
@@ -67,13 +67,15 @@ def test_pause_doubles_unless_retry_after_is_longer(got: Got, tries: int, expect
 @pytest.mark.parametrize(
     ("got", "tries", "expected"),
     [
-        (BUSY, MOST_TRIES - 1, BUSY),
-        (BUSY, MOST_TRIES, Absence(f"asked {MOST_TRIES} times over all: HTTP 503")),
-        (TORN, MOST_TRIES, TORN),
-        (GONE, MOST_TRIES, GONE),
+        (BUSY, MAX_TRIES - 1, BUSY),
+        (BUSY, MAX_TRIES, Absence(f"asked {MAX_TRIES} times over all: HTTP 503")),
+        (TORN, MAX_TRIES, TORN),
+        (GONE, MAX_TRIES, GONE),
     ],
 )
-def test_picture_without_answer_is_given_up_after_all_tries(got: Got, tries: int, expected: Got) -> None:
+def test_picture_without_answer_is_given_up_after_all_tries(
+    got: Download, tries: int, expected: Download
+) -> None:
     """Only a picture that never got a usable answer is given up by the number of its requests."""
     assert given_up_after(got, tries) == expected
 

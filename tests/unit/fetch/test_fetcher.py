@@ -13,9 +13,9 @@ from support.cli import empty_ledger, query, until
 from support.pictured import image, keep_tasks, noisy, told
 
 from batcher.errors import FolderError
-from batcher.fetch.fetch_policy import ABSENT_TRIES, HITCH_TRIES, SILENT_PICTURES
+from batcher.fetch.fetch_policy import ABSENT_TRIES, SILENT_PICTURES, TEMPORARY_TRIES
 from batcher.fetch.fetcher import Fetcher
-from batcher.fetch.http_source import Absence, Body, Got, Hitch, Refusal, Torn
+from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
 from batcher.fetch.settings import FetchSettings
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
@@ -23,7 +23,7 @@ from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 
 STATES = "SELECT p.url, p.state, p.error FROM pictures p"
-BUSY = Hitch("HTTP 503")
+BUSY = TemporaryFailure("HTTP 503")
 WHOLE = Body(image())
 
 
@@ -31,7 +31,7 @@ WHOLE = Body(image())
 class MemorySource:
     """Answers from a table: by address, the last answer of each is repeated."""
 
-    answers: dict[str, list[Got]] = field(default_factory=dict)
+    answers: dict[str, list[Download]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
@@ -46,7 +46,7 @@ class MemorySource:
         """A refusal where the table has one."""
         return Refusal(self.refused[url]) if url in self.refused else None
 
-    async def get(self, url: str) -> Got:
+    async def get(self, url: str) -> Download:
         """The next answer of an address."""
         self.times[url] += 1
         self.in_flight += 1
@@ -121,15 +121,15 @@ async def test_fetch_writes_files_then_records_and_reports_them(bench: Bench) ->
     ("answers", "state", "error", "requests"),
     [
         ([Absence("HTTP 404")], "missing", "HTTP 404", ABSENT_TRIES),
-        ([Torn("it was cut off")], "broken", "it was cut off", ABSENT_TRIES),
+        ([CutOff("it was cut off")], "broken", "it was cut off", ABSENT_TRIES),
         ([Refusal("too large")], "refused", "too large", 1),
         ([Body(b"<html>")], "broken", "it is no JPEG, PNG or WebP image", 1),
         ([BUSY, BUSY, WHOLE], "whole", None, 3),
-        ([BUSY], None, "HTTP 503", HITCH_TRIES),
+        ([BUSY], None, "HTTP 503", TEMPORARY_TRIES),
     ],
 )
 async def test_answer_decides_state_and_number_of_requests(
-    bench: Bench, answers: list[Got], state: str | None, error: str | None, requests: int
+    bench: Bench, answers: list[Download], state: str | None, error: str | None, requests: int
 ) -> None:
     """Each kind of answer leads to its state after its number of requests."""
     keep_tasks(bench.path, [told("7", "a/1")])
@@ -169,7 +169,7 @@ async def test_silent_server_gets_no_more_requests(bench: Bench) -> None:
     bench.source.answers = {f"dead/{number}": [BUSY] for number in range(n)}
     fetcher = bench.fetcher(concurrency=1)
     await fetcher.fetch()
-    assert bench.source.times.total() == SILENT_PICTURES * HITCH_TRIES + 1
+    assert bench.source.times.total() == SILENT_PICTURES * TEMPORARY_TRIES + 1
     assert fetcher.figures.silent == {"dead": "HTTP 503"}
     assert (fetcher.figures.left, fetcher.figures.kept) == (n, 1)
     assert bench.states()["dead/0"] == (None, "HTTP 503")

@@ -123,7 +123,7 @@ def test_refusals_hang_where_they_came() -> None:
     [mark] = boxes(plot, "refused")
     middle = 52 + (WIDE - 66) * 50.5 / 100
     assert mark.x < middle < mark.x + mark.width
-    assert mark.title == "told to slow down: 10"
+    assert mark.title == "throttled: 10"
 
 
 def test_an_outage_is_hatched_and_named() -> None:
