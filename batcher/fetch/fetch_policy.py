@@ -51,7 +51,7 @@ def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> floa
 def given_up_after(got: Download, tries_in_all: int) -> Download:
     """Return the answer, or an absence once the requests of all fetches are used up."""
     if isinstance(got, TemporaryFailure) and tries_in_all >= MAX_TRIES:
-        return Absence(f"asked {tries_in_all} times over all: {got.why}")
+        return Absence(f"requested {tries_in_all} times in all: {got.why}")
     return got
 
 

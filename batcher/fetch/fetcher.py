@@ -141,7 +141,7 @@ class Fetcher:
 
     async def _ask(self, picture: PictureRecord, server: ServerHistory) -> tuple[Download, int]:
         """Request a picture until the answer is final or its server is silent; return answer and requests."""
-        got: Download = TemporaryFailure("its server answers nobody just now")
+        got: Download = TemporaryFailure("its server gives no usable answers")
         tries = 0
         while not server.is_silent:
             got = await self._source.get(picture.url)

@@ -1,8 +1,7 @@
-"""One request for one picture: what came, or why nothing did.
+"""Downloads of pictures: one request for one picture, one value as the result.
 
-Between the flow that fetches and the network. Nothing is sent twice here, no redirect is followed, no proxy,
-cookie or password used, and nothing is unpacked. What comes back is a value without the address in it, which
-may be signed.
+Called by :mod:`batcher.fetch.fetcher`. Nothing is sent twice, no redirect is followed, no proxy, cookie or
+password is used, and nothing is decompressed. A result never holds the address, which may be signed.
 """
 
 from __future__ import annotations
@@ -24,40 +23,40 @@ MAX_RETRY_AFTER_S = 30.0
 
 _PART_BYTES = 1 << 16
 _PASSING = frozenset({408, 425, 429})
-"""Refusals of a moment; so is every 5xx."""
+"""Temporary refusals, like every 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is at the address."""
+    """The content of the address."""
 
     content: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """We do not go there, or do not take what is there."""
+    """The address is never requested, or its content is not accepted."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The server says that it is not there, or not for us."""
+    """The server reports that the picture does not exist, or denies access."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """It began to come, and its connection ended before it did."""
+    """The connection ended in the middle of the picture."""
 
-    why: str = "it was cut off on its way"
+    why: str = "it was cut off"
 
 
 @dataclass(frozen=True, slots=True)
 class TemporaryFailure:
-    """No answer, or one that may be another a moment later."""
+    """No answer, or a temporary refusal."""
 
     why: str
     retry_after_s: float | None = None
@@ -67,14 +66,14 @@ Download = Body | Refusal | Absence | CutOff | TemporaryFailure
 
 
 class PictureSource:
-    """Asks for pictures, over one pool of connections. Use as an async context manager.
+    """Downloads over one pool of connections. Use as an async context manager.
 
     Args:
-        addresses: where it goes.
-        agent: what it calls itself.
-        timeout_s: how long one picture may take, connecting included.
-        connections: how many there may be.
-        most_bytes: of one picture.
+        addresses: the check of addresses.
+        agent: the ``User-Agent``.
+        timeout_s: the longest time for one picture, connecting included.
+        connections: the most connections.
+        most_bytes: the largest size of a picture.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class PictureSource:
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=False,  # what a proxy looks up for us, nobody here can check
+            trust_env=False,  # a proxy resolves names itself, which nothing here could check
         )
         return self
 
@@ -105,17 +104,17 @@ class PictureSource:
         await self._session.close()
 
     def server_of(self, url: str) -> str:
-        """Who would be asked: by it pictures of one server are told from others'."""
+        """Return the server of an address: scheme, host and port."""
         parsed = address_of(url)
         return f"{parsed.scheme}://{parsed.host}:{parsed.port}"
 
     def refusal(self, url: str) -> Refusal | None:
-        """Why an address is not asked at all; None when it is."""
+        """Return why an address is never requested; None if it may be."""
         why = self._addresses.refusal(url)
         return None if why is None else Refusal(why)
 
     async def get(self, url: str) -> Download:
-        """Ask once, at an address that is not refused."""
+        """Send one request to an address that is not refused."""
         try:
             async with self._session.get(address_of(url), allow_redirects=False) as response:
                 return await self._read(response)
@@ -129,7 +128,11 @@ class PictureSource:
             return CutOff()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
             return TemporaryFailure(_failure(exc))
-        except (ValueError, TypeError, OverflowError) as exc:  # what the libraries make of an odd address
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as exc:  # the libraries may raise these on an unusual address
             return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Download:
@@ -140,7 +143,7 @@ class PictureSource:
                 retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S),
             )
         if 300 <= status < 400:
-            return Refusal(f"its server sends us elsewhere (HTTP {status}), and that is not followed")
+            return Refusal(f"its server redirects (HTTP {status}), and redirects are not followed")
         if status != 200:
             return Absence(f"HTTP {status}")
         if (response.content_length or 0) > self._most_bytes:
@@ -153,7 +156,7 @@ class PictureSource:
         return Body(bytes(body))
 
     def _too_large(self) -> Refusal:
-        return Refusal(f"it is larger than {self._most_bytes:,} bytes; --max-bytes sets the limit")
+        return Refusal(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
 
 
 def _failure(exc: BaseException) -> str:

@@ -177,8 +177,8 @@ async def test_every_picture_that_is_none_is_told_with_its_reason(cli: Cli, serv
     reasons = {name: reason for name, (_, reason) in found.items()}
     assert "names an object" in reasons["name"]
     assert {row["object"] for row in index(cli)} == {"", "snapshots/1/0001.jpg"}
-    assert "not at a public address" in reasons["inside"]
-    assert "elsewhere (HTTP 302)" in reasons["moved"]
+    assert "has no public address" in reasons["inside"]
+    assert "redirects (HTTP 302)" in reasons["moved"]
     assert "larger than 102,400 bytes" in reasons["large"]
     assert "larger" in reasons["endless"]
     assert (reasons["gone"], reasons["secret"]) == ("HTTP 404", "HTTP 403")
@@ -450,7 +450,7 @@ async def test_without_a_local_service_this_machine_is_refused(cli: Cli, server:
     assert done.code == 1, done.stderr
     assert server.asked == []
     assert set(states(cli).values()) == {"refused"}
-    inside = "its host is not at a public address, and we go nowhere else"
+    inside = "its host has no public address, and only public addresses are fetched"
     assert {row["reason"] for row in index(cli)} <= {inside, "its address cannot be read"}
     assert [row["reason"] for row in index(cli)].count(inside) >= 5
 
@@ -486,7 +486,7 @@ async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: 
             "--max-bytes much: give bytes, or a whole number with K or M",
         ),
         (["-o", "out", "--max-bytes", "0"], 2, "--max-bytes 0: give 1 or more"),
-        (["-o", "batcher.db/out"], 6, "pictures cannot be kept here: Not a directory"),
+        (["-o", "batcher.db/out"], 6, "pictures cannot be written here: Not a directory"),
         ([], 2, "Missing option"),
     ],
 )
@@ -587,7 +587,7 @@ async def test_a_full_disk_stops_it_with_nothing_half_left(
     keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
     done = await fetched(cli, "--concurrency", "3")
     assert done.code == 6
-    assert "out: pictures cannot be kept here: No space left on device" in done.stderr
+    assert "out: pictures cannot be written here: No space left on device" in done.stderr
     assert len(server.asked) < 40
     assert {(small_disk / one).stat().st_size for one in files(cli)} == {len(body)}
     recorded = list(states(cli).values())

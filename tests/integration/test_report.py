@@ -112,7 +112,7 @@ def frames(page: Page) -> list[Image.Image]:
 
 
 async def test_page_shows_everything_in_the_ledger(cli: Cli) -> None:
-    """The page has counts, codes with remedies in both languages, failures, doubts, tasks and invalid rows."""
+    """The page has counts, codes in both languages, failures, doubts, tasks and invalid rows."""
     await mixed(cli)
     page = Page(await drawn(cli))
     for words in (

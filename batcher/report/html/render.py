@@ -85,6 +85,7 @@ def _variables(contents: Contents, language: Language) -> dict[str, Any]:
         "c": contents,
         "language": language.value,
         "say": say,
+        "gap": " " if language is Language.ENGLISH else "",  # between two sentences
         "duration_text": partial(duration_text, language=language),
         "style": Markup(style),
         "script": Markup(script),

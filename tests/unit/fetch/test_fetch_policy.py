@@ -68,7 +68,7 @@ def test_pause_doubles_unless_retry_after_is_longer(got: Download, tries: int, e
     ("got", "tries", "expected"),
     [
         (BUSY, MAX_TRIES - 1, BUSY),
-        (BUSY, MAX_TRIES, Absence(f"asked {MAX_TRIES} times over all: HTTP 503")),
+        (BUSY, MAX_TRIES, Absence(f"requested {MAX_TRIES} times in all: HTTP 503")),
         (TORN, MAX_TRIES, TORN),
         (GONE, MAX_TRIES, GONE),
     ],

@@ -123,7 +123,7 @@ async def test_fetch_writes_files_then_records_and_reports_them(bench: Bench) ->
         ([Absence("HTTP 404")], "missing", "HTTP 404", ABSENT_TRIES),
         ([CutOff("it was cut off")], "broken", "it was cut off", ABSENT_TRIES),
         ([Refusal("too large")], "refused", "too large", 1),
-        ([Body(b"<html>")], "broken", "it is no JPEG, PNG or WebP image", 1),
+        ([Body(b"<html>")], "broken", "it is not a JPEG, PNG or WebP image", 1),
         ([BUSY, BUSY, WHOLE], "whole", None, 3),
         ([BUSY], None, "HTTP 503", TEMPORARY_TRIES),
     ],
