@@ -60,11 +60,11 @@ class Caller:
     """Calls of one account at one endpoint, over one pool of connections.
 
     Args:
-        endpoint: where the calls go, such as ``https://rtc-api.zego.im/``.
-        account: who signs them.
-        timeout_s: how long a call may take, connecting included.
-        connections: how many connections there may be.
-        clock: Unix seconds; what signatures are dated by.
+        endpoint: the address of the service, such as ``https://rtc-api.zego.im/``.
+        account: signs the calls.
+        timeout_s: the longest time of a call, connecting included.
+        connections: the most connections.
+        clock: Unix seconds, the time of signatures.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Caller:
 
     @property
     def proxy(self) -> tuple[str, int] | None:
-        """Host and port of the proxy that calls go through."""
+        """The host and port of the proxy."""
         url = URL(self._proxy) if self._proxy else None
         return (url.host or "", url.port or 0) if url else None
 
@@ -132,7 +132,7 @@ class Caller:
                 on_wire.body = body
         except HeldBack:
             return HELD_BACK
-        except Exception as exc:  # whatever the library raises, what counts is whether anything was sent
+        except Exception as exc:  # any exception: the outcome depends only on whether a byte was sent
             if on_wire.seen is not None:
                 on_wire.seen.ended_at = leg_of(exc, on_wire)
             if status is None or on_wire.sent_at is not None:
@@ -144,7 +144,7 @@ class Caller:
         return self._answered(response, on_wire, vendor, offset_s)
 
     def _public(self) -> str:
-        """The public parameters of a call signed now, as a query string: nothing in them needs escaping."""
+        """Return the public parameters of a call signed now, as a query string that needs no escaping."""
         account, nonce = self._account, next(self._nonces)
         timestamp = int(self._clock() + self._clock_offset_s)
         signed = signature(account.app_id, nonce, account.server_secret, timestamp)
@@ -178,10 +178,11 @@ class Caller:
         )
 
     def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
-        """Learn how far our clock is off from the answer's ``Date``; False when there is nothing to learn.
+        """Learn the offset of this machine's clock from the answer's ``Date``; return False if nothing was
+        learned.
 
-        A request that was signed with what was learned already teaches something only when our clock has
-        jumped meanwhile: else the clock is not what is wrong.
+        A request that was already signed with a learned offset teaches a new one only if the clock has jumped
+        meanwhile. Otherwise the clock is not the cause.
         """
         now_there = server_time(response.headers.get("Date"))
         if now_there is None:
@@ -194,7 +195,7 @@ class Caller:
 
 
 def _nonces() -> Iterator[str]:
-    """Random ones of 16 hex digits; many are drawn at once, since each draw is a call of the system."""
+    """Yield random nonces of 16 hex digits. Many are drawn together, because each draw is a system call."""
     while True:
         drawn = secrets.token_hex(8 * 256)
         for begin in range(0, len(drawn), 16):
@@ -206,7 +207,7 @@ def _timeout(total_s: float) -> aiohttp.ClientTimeout:
 
 
 def _proxy_for(endpoint: URL) -> str | None:
-    """The proxy that the environment names for this endpoint; none for this machine's own addresses."""
+    """Return the proxy of an endpoint from the environment; None for addresses of this machine."""
     host = endpoint.host or ""
     if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
         return None
