@@ -1,5 +1,4 @@
-"""Shares of faults: how many of the requests, or of the callbacks, meet each fault. Reading and checking.
-Pure.
+"""Shares of faults: reading and checking how many requests or callbacks get each fault. Pure.
 
 `settings` checks shares here, `fault_plan` draws by them, and the command line reads `--fault` with
 `parse_faults`.
@@ -14,23 +13,23 @@ from .faults import CallbackFault, Fault
 
 CALLBACK = "callback"
 PLACES = ("MediaThumbnails", "SearchMedia", "DescribeMediaTask", CALLBACK)
-"""Where faults can be asked for by their share."""
+"""The places for which shares of faults can be given."""
 
 
 def parse_faults(texts: Iterable[str]) -> dict[str, dict[str, float]]:
     """Read shares such as `drop-after=0.03`, `DescribeMediaTask/http:503=0.1` or `callback/lost=0.2`.
 
     Returns:
-        Shares by fault, by what stands before the slash; without one it is MediaThumbnails.
+        Shares by fault, by the place before the slash; without a slash it is MediaThumbnails.
 
     Raises:
-        ValueError: a text is not [WHERE/]FAULT=SHARE, or the shares of one place are above 1 together.
+        ValueError: a text is not [PLACE/]FAULT=SHARE, or the shares of one place add up to more than 1.
     """
     places: dict[str, list[str]] = {}
     for text in texts:
         place, slash, share = text.rpartition("/")
         if slash and place not in PLACES:
-            raise ValueError(f"share {text!r}: before the slash stands one of {', '.join(PLACES)}.")
+            raise ValueError(f"share {text!r}: give one of these before the slash: {', '.join(PLACES)}.")
         places.setdefault(place or PLACES[0], []).append(share)
     return {
         place: parse_shares(shares, CallbackFault if place == CALLBACK else None)
@@ -39,14 +38,14 @@ def parse_faults(texts: Iterable[str]) -> dict[str, dict[str, float]]:
 
 
 def parse_shares(texts: Iterable[str], words: type[StrEnum] | None = None) -> dict[str, float]:
-    """Read shares such as `drop-after=0.03`; the result is what `SandboxSettings.shares` takes.
+    """Read shares such as `drop-after=0.03`; the result is the value of `SandboxSettings.shares`.
 
     Args:
-        texts: to read.
-        words: the kinds there are, where they are not those of an answer.
+        texts: the shares.
+        words: the kinds of faults, if they are not faults of an answer.
 
     Raises:
-        ValueError: a text is not FAULT=SHARE, or the shares are not between 0 and 1 together.
+        ValueError: a text is not FAULT=SHARE, or the shares are not between 0 and 1 in sum.
     """
     shares: dict[str, float] = {}
     for text in texts:
@@ -72,21 +71,21 @@ def _known(name: str, words: type[StrEnum]) -> str:
 
 
 def checked_sum(shares: Collection[float]) -> None:
-    """Hold shares against what they can be.
+    """Check shares.
 
     Raises:
-        ValueError: they are not between 0 and 1, each and together.
+        ValueError: they are not between 0 and 1, each and in sum.
     """
-    # A little above 1 is the rounding of a sum such as 0.1 + 0.2 + 0.7.
+    # A sum such as 0.1 + 0.2 + 0.7 may round to slightly more than 1.
     if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
-        raise ValueError("shares of faults: each is from 0 to 1, and together they are at most 1.")
+        raise ValueError("shares of faults: give 0 to 1 for each, and at most 1 in sum.")
 
 
 def checked_shares(shares: Mapping[str, float]) -> list[tuple[Fault, float]]:
-    """Turn shares by text into shares by fault, in the order given.
+    """Return shares by text as shares by fault, in the order given.
 
     Raises:
-        ValueError: a text names no fault, or the shares are not between 0 and 1, each and together.
+        ValueError: a text is not a fault, or the shares are not between 0 and 1, each and in sum.
     """
     pairs = [(Fault.parse(text), share) for text, share in shares.items()]
     checked_sum(shares.values())

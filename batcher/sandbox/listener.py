@@ -1,4 +1,5 @@
-"""The listening socket: takes HTTP requests, has them judged, and delivers the replies, whole or spoilt.
+"""The listening socket: takes HTTP requests, has them judged, and delivers the replies, whole or with a
+fault.
 
 `server` starts and stops it. The judging is `service`; a reply's `Delivery` says what happens to it here.
 The paths of the control page and of the pictures are passed on and are not part of the service.
@@ -75,7 +76,7 @@ class Listener:
             await connections.close_all()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Let one request arrive, have it judged, and deliver the reply."""
+        """Take one request, have it judged, and deliver the reply."""
         if request.raw_path.startswith(PREFIX):
             return await self._control.answer(request)
         if request.raw_path.startswith(PICTURES_PREFIX):
@@ -89,7 +90,7 @@ class Listener:
         return await self._deliver(request, entry, reply)
 
     async def _deliver(self, request: web.BaseRequest, entry: Entry, reply: Reply) -> web.StreamResponse:
-        """Do with the reply what its delivery says; a client that has gone is none of its concern."""
+        """Deliver a reply as its delivery says; a client that has disconnected is ignored."""
         response = web.Response(status=reply.status, body=reply.body, headers=self._headers(reply))
         with suppress(ConnectionError):
             match reply.delivery:
@@ -103,17 +104,17 @@ class Listener:
                 case Delivery.HELD if self._connections is not None:
                     await self._connections.lost(request)
         request.protocol.force_close()
-        return response  # which aiohttp finds no connection for
+        return response  # aiohttp has no connection for it
 
     async def _cut(self, request: web.BaseRequest, reply: Reply) -> None:
-        """Write half of the body under the length of all of it."""
+        """Write half of the body with the length of all of it."""
         headers = self._headers(reply) | {"Content-Length": str(len(reply.body))}
         response = web.StreamResponse(status=reply.status, headers=headers)
         await response.prepare(request)
         await response.write(reply.body[: len(reply.body) // 2])
 
     def _headers(self, reply: Reply) -> dict[str, str]:
-        """Add what every answer carries. The date is the service's, which may be wrong on purpose."""
+        """Add the headers of every answer. The date is the service's, which may be wrong on purpose."""
         return {
             "Content-Type": reply.content_type,
             "Date": formatdate(self._service.clock_s(), usegmt=True),

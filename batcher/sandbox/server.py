@@ -1,8 +1,8 @@
-"""The sandbox itself: listens, lets each request arrive, and delivers what the service replies.
+"""The sandbox: the object that tests and the command line hold.
 
-Where it stands: the edge of the package. `Sandbox` is what a test or the command line holds; the judging is
-`service`, the record is `request_log`. It listens on loopback addresses only unless told otherwise, and it
-reaches out only to a callback address on this machine (`callback_sender`).
+It connects the parts: `listener` takes requests, `service` judges them, `request_log` records them,
+`callback_sender` calls back. It listens on loopback addresses only unless `allow_remote` is given, and
+connects only to a callback address on this machine.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .tasks import Tasks
 
 
 class Sandbox:
-    """A local stand-in for the service.
+    """A local server that behaves as the documented API.
 
-    The truth log and its counts, the tasks and the recordings belong to the object: they outlive `serve` and
-    go on if it serves again. Real pictures do not: their folder is gone when it stops.
+    The log and its counts, the tasks and the recordings belong to the object: they outlive `serve`, and
+    serving again continues them. Real pictures do not: their folder is removed when serving ends.
 
     Raises:
         ValueError: the folder of media files cannot be served.
@@ -53,12 +53,12 @@ class Sandbox:
 
     @property
     def connections_made(self) -> int:
-        """Connections since the sandbox was made."""
+        """Connections since the sandbox was created."""
         return self._listener.connections_made
 
     @property
     def log(self) -> list[Entry]:
-        """Every request so far, in the order of arrival."""
+        """Every request, in the order of arrival."""
         return self.truth.entries
 
     @property
@@ -72,7 +72,7 @@ class Sandbox:
 
     @property
     def outage_fault(self) -> Fault:
-        """What every call meets during an outage, a fault of the front; may be set while serving."""
+        """The fault of every call during an outage, a fault of the front; may be set while serving."""
         return self._service.outage_fault
 
     @outage_fault.setter
@@ -90,7 +90,7 @@ class Sandbox:
 
     @property
     def recordings(self) -> Catalogue:
-        """What SearchMedia finds."""
+        """The recordings that SearchMedia finds."""
         return self._service.recordings
 
     @property
@@ -100,7 +100,7 @@ class Sandbox:
 
     @property
     def callback_url(self) -> str | None:
-        """Where tasks that end from now on are called back; may be set while serving."""
+        """The address for callbacks about tasks that end from now on; may be set while serving."""
         return self._deliveries.url
 
     @callback_url.setter
@@ -109,44 +109,45 @@ class Sandbox:
 
     @property
     def callbacks(self) -> list[CallbackSent]:
-        """Every callback so far, in the order of their answers."""
+        """Every callback, in the order of their answers."""
         return list(self._deliveries.sent)
 
     @property
     def pictures_asked(self) -> list[tuple[str, int]]:
-        """Task id and number of each picture that was asked for."""
+        """Task id and number of each picture that was requested."""
         return list(self._pictures.asked)
 
     def advance(self, seconds: float) -> None:
-        """Put the clock of the tasks forward: tasks end, and callbacks and their repetitions fall due."""
+        """Advance the clock of the tasks: tasks end, and callbacks and their retries fall due."""
         self._service.clock.advance(seconds)
 
     def task_status(self, task_id: str) -> str:
-        """Say how far a task has come, in Tencent's words."""
+        """Return the state of a task, in Tencent's words."""
         return self.tasks.status(self.tasks[task_id])
 
     def send_record(self, vendor: str, file_id: str) -> None:
-        """Call back that a recording was written, which a catalogue lists or which is made up.
+        """Send the callback that a recording was written, from the catalogue or made up.
 
         Raises:
-            RuntimeError: there is no address to call, or the sandbox does not serve.
+            RuntimeError: there is no callback address, or the sandbox does not serve.
         """
         recording = self.recordings.find(vendor, file_id) or unlisted(vendor, file_id, int(time.time()))
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
 
     def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
-        """Call back that files were merged into Tencent's file of this id; empty for another vendor.
+        """Send the callback that files were merged into a file with Tencent's id, or without an id for
+        another vendor.
 
         Raises:
-            RuntimeError: there is no address to call, or the sandbox does not serve.
+            RuntimeError: there is no callback address, or the sandbox does not serve.
         """
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.compose(file_id, f"compose-{number}", code, message), file_id)
 
     @property
     def url(self) -> str:
-        """Where it serves, as `http://127.0.0.1:PORT/`.
+        """The address of the sandbox, as `http://127.0.0.1:PORT/`.
 
         Raises:
             RuntimeError: it does not serve.
@@ -160,7 +161,7 @@ class Sandbox:
     async def serve(
         self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
     ) -> AsyncIterator[str]:
-        """Serve while the context is entered; gives the URL. Port 0 takes a free one.
+        """Serve while the context is entered; yield the URL. Port 0 takes a free one.
 
         Raises:
             ValueError: the host is not a loopback address and `allow_remote` is not set.
@@ -184,17 +185,17 @@ class Sandbox:
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
         """Take pictures and call back while the context is entered."""
-        workshop = SnapshotWorker(self.tasks) if self.settings.media is not None else None
-        if workshop is not None:
-            self._pictures.folder, self._deliveries.take = workshop.folder, workshop.take
-            self.tasks.on_forgotten = workshop.forget
+        worker = SnapshotWorker(self.tasks) if self.settings.media is not None else None
+        if worker is not None:
+            self._pictures.folder, self._deliveries.take = worker.folder, worker.take
+            self.tasks.on_forgotten = worker.forget
         await self._deliveries.start()
         try:
             yield
         finally:
             await self._deliveries.stop()
-            if workshop is not None:
-                await workshop.close()
+            if worker is not None:
+                await worker.close()
 
     async def start_listening(self) -> None:
         """Listen (again), on the same port as before. Does nothing if it listens already.
@@ -213,7 +214,7 @@ class Sandbox:
         await self._listener.stop()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
-        """Wait until `holds` says so, asking again whenever a request is logged or answered.
+        """Wait until `holds` returns True; it is called again whenever a request is logged or answered.
 
         Raises:
             TimeoutError: it did not within `deadline_s` seconds.
@@ -221,39 +222,39 @@ class Sandbox:
         await self.truth.wait_for(holds, deadline_s)
 
     def accepted(self) -> dict[str, Entry]:
-        """Give the entry of each task, by task id."""
+        """Return the entry of each task, by task id."""
         return self.truth.accepted()
 
     def requests_for(self, file_id: str) -> list[Entry]:
-        """Give the requests for one file, in the order of their arrival."""
+        """Return the requests for one file, in the order of their arrival."""
         return self.truth.requests_for(file_id)
 
     def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Give the requests that share a nonce."""
+        """Return the requests that share a nonce."""
         return self.truth.reused_nonces()
 
     def requests_of(self, action: str) -> list[Entry]:
-        """Give the requests of one Action, in the order of their arrival."""
+        """Return the requests of one Action, in the order of their arrival."""
         return self.truth.requests_of(action)
 
     def max_in_any_second(self, action: str = "") -> int:
-        """Give the most arrivals within any sliding second, of one Action or of all."""
+        """Return the most arrivals within any sliding second, of one Action or of all."""
         return self.truth.max_in_any_second(action)
 
     def accepted_per_s(self) -> float:
-        """Give the mean rate of acceptance between the first and the last task."""
+        """Return the mean rate of acceptance between the first and the last task."""
         return self.truth.accepted_per_s()
 
     def throttled_share(self) -> float:
-        """Give the share of all requests that the rate limit refused."""
+        """Return the share of all requests that the rate limit refused."""
         return self.truth.throttled_share()
 
     def summary(self) -> dict[str, object]:
-        """Give the counts as JSON values, as the control page shows them."""
+        """Return the counts as JSON values, as the control page shows them."""
         return self.truth.summary()
 
     def _send(self, event: str, vendor: str, file_id: str) -> None:
-        """Send the callback that somebody has asked for."""
+        """Send the callback that the control page asked for."""
         if event == "record":
             self.send_record(vendor, file_id)
         else:
@@ -264,7 +265,7 @@ class Sandbox:
 
 
 def _listening_host(host: str, *, allow_remote: bool) -> str:
-    """Give the address to listen on, refusing what other machines could reach."""
+    """Return the address to listen on, refusing what other machines could reach."""
     address = "127.0.0.1" if host == "localhost" else host  # one address, so that port 0 is one port
     try:
         loopback = ip_address(address).is_loopback
@@ -273,6 +274,6 @@ def _listening_host(host: str, *, allow_remote: bool) -> str:
     if not loopback and not allow_remote:
         raise ValueError(
             f"host {host!r}: the sandbox listens on loopback addresses only, e.g. 127.0.0.1. "
-            "It protects nothing; set allow_remote to open it to other machines."
+            "It has no protection. Set allow_remote to open it to other machines."
         )
     return address

@@ -1,9 +1,8 @@
-"""The fate of a task, settled when the task is accepted.
+"""The fate of a task, chosen when the task is accepted.
 
-`tasks` asks here for each task. The first of these that names a fate wins: `TaskSettings.fates`, the marker
-of the file id (`magic_ids`), the recording (no pictures can be taken of one that is forbidden, archived or
-sound only), the shares. In a folder of media files the file itself decides: a file that cannot be decoded
-fails.
+`tasks` asks here for each task. The first of these that has a fate wins: `TaskSettings.fates`, the marker of
+the file id (`magic_ids`), the recording (one that is forbidden, archived or sound only fails), the shares.
+In a folder of media files the file itself decides: a file that cannot be decoded fails.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class TaskFates:
 
 
 def _problem_of(recording: SandboxRecording) -> str:
-    """Say why no pictures can be taken of a recording made up by rule; empty if they can."""
+    """Return why no pictures can be taken of a recording made up by rule; empty if they can."""
     if recording.status == "Forbidden":
         return "the source file is forbidden"
     if recording.category == "Audio":

@@ -1,6 +1,6 @@
-"""DescribeMediaTask: what is wrong with a query, and what the answer reports of a task.
+"""DescribeMediaTask: the check of a query, and the report of a task.
 
-`service` asks here once a call has passed the gateway and the limit. The state of a task is in `tasks`; here
+`service` asks here once a call has passed the gateway and the limit. `tasks` has the state of a task; here
 it gets the vendor's words and form.
 
 Source: service documentation, "Query a task" (DescribeMediaTask).
@@ -19,7 +19,7 @@ _HUAWEI = {"FINISH": "SUCCEEDED", "FAIL": "FAILED"}
 
 
 def task_problem(call: Call) -> str | None:
-    """Say in words what is wrong with the parameters of DescribeMediaTask, or None if nothing is."""
+    """Return what is wrong with the parameters of DescribeMediaTask; None if they are valid."""
     if call.one("Vendor") not in ("Tencent", "Huawei"):
         return "Vendor must be Tencent or Huawei"
     if not call.one("TaskId") or len(call.each("TaskId")) != 1:
@@ -28,7 +28,7 @@ def task_problem(call: Call) -> str | None:
 
 
 def task_report(tasks: Tasks, task_id: str, vendor: str, request_id: str) -> Json | None:
-    """Give the vendor's part of DescribeMediaTask's answer; None if Tencent does not know the task."""
+    """Return the vendor's part of DescribeMediaTask's answer; None if Tencent does not know the task."""
     task = tasks.get(task_id, vendor)
     if vendor == "Huawei":
         return _no_task(task_id) if task is None else _huawei_report(tasks, task)

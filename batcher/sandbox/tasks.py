@@ -1,12 +1,9 @@
-"""The tasks that were accepted, and how far each has come.
+"""The accepted tasks, and their states.
 
-Where it stands: `service` enters a task here when it accepts one and asks here for DescribeMediaTask;
-`callback_sender` is told of each, to take its pictures and to call back. How far a task has come follows
-from its fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in
-between.
-
-A task's fate is settled when it is accepted (`task_fates`). What DescribeMediaTask reports of it is in
-`task_reports`.
+`service` adds a task when it accepts one; `callback_sender` is notified of each task, to take its pictures
+and to call back. The state follows from the task's fate and from the tasks' clock alone, so that a query
+changes nothing and no timer is needed. `task_fates` chooses the fate on acceptance; `task_reports` writes
+the answers of DescribeMediaTask.
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """What came of taking the pictures of a task: their times in the recording, or why there are none."""
+    """The result of taking a task's pictures: their times in the recording, or a problem."""
 
     times_ms: tuple[int, ...] = ()
     problem: str = ""
@@ -37,7 +34,7 @@ class Shots:
 
 @dataclass(slots=True, eq=False)
 class SandboxTask:
-    """One task. Everything is settled when it is accepted, except what came of taking its pictures."""
+    """One task. Everything is settled on acceptance, except the result of taking its pictures."""
 
     task_id: str
     vendor: str
@@ -51,23 +48,23 @@ class SandboxTask:
     """Unix seconds."""
     fate: Fate
     problem: str
-    """Why it fails, if that is its fate."""
+    """The reason, if its fate is to fail."""
     shots: Shots | None = None
-    """None while real pictures are being taken, and for ever where they are made by rule."""
+    """None while real pictures are being taken, and always where pictures are made by rule."""
 
 
 class Tasks:
-    """All tasks that are remembered, by their id."""
+    """All tasks that are kept, by id."""
 
     def __init__(
         self, settings: SandboxSettings, catalogue: Catalogue, clock: TaskClock, wall: Callable[[], float]
     ) -> None:
         self.base_url = ""
-        """Where pictures are served, with a slash at its end."""
+        """The address of pictures, with a slash at its end."""
         self.on_accepted: Callable[[SandboxTask], None] | None = None
-        """Called with each task that was accepted."""
+        """Called with each accepted task."""
         self.on_forgotten: Callable[[SandboxTask], None] | None = None
-        """Called with each task that is remembered no more."""
+        """Called with each task that is no longer kept."""
         self._settings = settings.tasks
         self._catalogue = catalogue
         self._real = settings.media is not None
@@ -83,23 +80,23 @@ class Tasks:
         return len(self._tasks)
 
     def get(self, task_id: str, vendor: str) -> SandboxTask | None:
-        """Give the task which a vendor calls by this id and has not forgotten."""
+        """Return a vendor's task by its id; None if the service does not know it."""
         task = self._tasks.get(task_id)
         if task is None or task.vendor != vendor or task.fate is Fate.FORGOTTEN:
             return None
         return task
 
     def file_of(self, task_id: str) -> str:
-        """Give the file id of a task, empty if there is none."""
+        """Return the file id of a task, empty if there is none."""
         task = self._tasks.get(task_id)
         return "" if task is None else task.file_id
 
     def recording(self, vendor: str, file_id: str) -> SandboxRecording | None:
-        """Give the recording that a task would take pictures of, if a catalogue lists it."""
+        """Return the recording of a task's file, if a catalogue lists it."""
         return self._catalogue.find(vendor, file_id)
 
     def accept(self, task_id: str, call: Call, arrived_s: float) -> SandboxTask:
-        """Enter the task that a well-formed call starts which arrives at a monotonic time."""
+        """Add the task of a well-formed call that arrived at a monotonic time."""
         vendor, file_id = call.one("Vendor"), call.one("FileId")
         fate, problem = self._fates.fate(vendor, file_id)
         task = SandboxTask(
@@ -129,17 +126,17 @@ class Tasks:
         return self._settings.time_s
 
     def ends_s(self, task: SandboxTask) -> float | None:
-        """Give when a task ends on their clock, None if it never does."""
+        """Return the time at which a task ends, on the clock of the tasks; None if it never does."""
         if task.fate in (Fate.ENDLESS, Fate.STUCK, Fate.FORGOTTEN):
             return None
         return task.accepted_s + self._settings.time_s
 
     def needs_pictures(self, task: SandboxTask) -> bool:
-        """Whether pictures of a real file are still to be taken for a task."""
+        """Return whether pictures of a real file are still to be taken for a task."""
         return self._real and task.fate is Fate.FINISH and task.shots is None
 
     def status(self, task: SandboxTask) -> str:
-        """Say how far a task has come, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
+        """Return the state of a task, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
         age_s = self._clock.now_s() - task.accepted_s
         if task.fate is Fate.FORGOTTEN:
             return "NO_TASK"
@@ -152,24 +149,24 @@ class Tasks:
         return "FAIL" if self.problem(task) else "FINISH"
 
     def has_ended(self, task: SandboxTask) -> bool:
-        """Whether nothing more becomes of a task."""
+        """Return whether a task is in a final state."""
         return self.status(task) in ENDED
 
     def problem(self, task: SandboxTask) -> str:
-        """Say why a task that has ended has no pictures; empty if it has."""
+        """Return why an ended task has no pictures; empty if it has."""
         if task.fate is not Fate.FINISH:
             return task.problem or "the task failed"
         shots = task.shots or self._by_rule(task)
         return shots.problem or ("" if shots.times_ms else "no offset lies within the recording")
 
     def times_ms(self, task: SandboxTask) -> tuple[int, ...]:
-        """Give the times in the recording of the pictures that a task has made so far."""
+        """Return the times in the recording of the pictures that a task has made."""
         if self.status(task) != "FINISH":
             return ()
         return (task.shots or self._by_rule(task)).times_ms
 
     def wanted_s(self, task: SandboxTask, duration_s: float) -> list[float]:
-        """Give the times that a task asks for and that lie within a recording, the first so many of them."""
+        """Return the times that a task asks for and that are within a recording, cut to the most pictures."""
         if task.type == BY_OFFSET:
             times_s = [offset_s for offset_s in task.offsets_s if offset_s < duration_s]
         else:
@@ -178,7 +175,7 @@ class Tasks:
         return times_s[: self._settings.most_pictures]
 
     def pictures(self, task: SandboxTask) -> list[tuple[str, int]]:
-        """Give address (Huawei: object name) and time in milliseconds of each picture, as reported."""
+        """Return address (Huawei: object name) and time in milliseconds of each picture, as reported."""
         times_ms = self.times_ms(task)
         given = self._settings.urls.get(task.file_id)
         if given is not None and times_ms:
@@ -190,7 +187,7 @@ class Tasks:
         ]
 
     def picture_at(self, name: str) -> tuple[SandboxTask, int] | None:
-        """Give the task and the number (from 1) of the picture that an object name means, if there is one."""
+        """Return the task and the number (from 1) of the picture with an object name, if it exists."""
         found = _PICTURE.fullmatch(name)
         task = self._tasks.get(found[1]) if found else None
         if found is None or task is None or not 1 <= int(found[2]) <= len(self.times_ms(task)):

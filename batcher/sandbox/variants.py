@@ -9,18 +9,18 @@ from enum import StrEnum
 
 
 class Counting(StrEnum):
-    """How the rate limit counts its second; the vendor documents the number only."""
+    """The way in which the rate limit counts its second; the vendor documents only the number."""
 
     SLIDING = "sliding"
-    """At most so many in any window of one second."""
+    """At most the limit in any window of one second."""
     ALIGNED = "aligned"
-    """At most so many in each whole second of the sandbox's monotonic clock."""
+    """At most the limit in each whole second of the sandbox's monotonic clock."""
     BUCKET = "bucket"
-    """A token bucket: so many at once, refilled at so many per second."""
+    """A token bucket with the limit as its capacity and its refill per second."""
 
 
 class AnswerShape(StrEnum):
-    """What `Data.Tencent` and `Data.Huawei` are; the vendor's page shows one and tells of the other."""
+    """The form of `Data.Tencent` and `Data.Huawei`; the vendor's page shows both."""
 
     OBJECT = "object"
     """A plain object, as in the page's example."""
@@ -29,42 +29,42 @@ class AnswerShape(StrEnum):
 
 
 class PageNumbering(StrEnum):
-    """From where SearchMedia counts Tencent's pages, which the vendor leaves open."""
+    """The number of Tencent's first page in SearchMedia, which the vendor does not define."""
 
     ZERO = "zero"
     """The first page is page 0, as the formula of the cap suggests."""
     ONE = "one"
     """The first page is page 1, and page 0 is `Code` 2."""
     ONE_LENIENT = "one-lenient"
-    """The first page is page 1, and page 0 is the same."""
+    """The first page is page 1, and page 0 is the same page."""
 
 
 class WalkEnd(StrEnum):
-    """How a walk by markers (Huawei, Ws) ends."""
+    """The end of a walk by markers (Huawei, Ws)."""
 
     EMPTY_MARKER = "empty-marker"
-    """The last page has an empty `NextMarker`."""
+    """The last page has a `NextMarker` like any other; the next page is empty."""
     SAME_MARKER = "same-marker"
-    """The last page's `NextMarker` is the marker that was asked for."""
+    """The last page's `NextMarker` repeats the marker of the query."""
     EMPTY_PAGE = "empty-page"
-    """The last page has a `NextMarker` like any other; the page after it is empty."""
+    """The last page has a `NextMarker` like any other; the next page is empty."""
 
 
 class Fate(StrEnum):
-    """What becomes of a task that was accepted."""
+    """The course of an accepted task."""
 
     FINISH = "finish"
-    """It ends with pictures."""
+    """It finishes with pictures."""
     FAIL = "fail"
-    """It ends with a message and no pictures."""
+    """It fails with a message and without pictures."""
     CANCELED = "canceled"
-    """It ends like that, as CANCELED where the vendor knows the word."""
+    """It fails, as CANCELED where the vendor has that word."""
     ENDLESS = "endless"
-    """It is being processed for ever."""
+    """It stays in processing forever."""
     STUCK = "stuck"
-    """It waits for ever."""
+    """It stays in waiting forever."""
     FORGOTTEN = "forgotten"
-    """The service does not know it any more."""
+    """The service no longer knows it."""
 
 
 class CallbackBody(StrEnum):
