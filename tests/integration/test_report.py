@@ -111,44 +111,44 @@ def frames(page: Page) -> list[Image.Image]:
 # -- what it says ----------------------------------------------------------------------------------
 
 
-async def test_the_page_says_what_the_ledger_knows(cli: Cli) -> None:
-    """Figures, codes with remedies in both languages, failures, doubts, tasks and invalid rows."""
+async def test_page_shows_everything_in_the_ledger(cli: Cli) -> None:
+    """The page has counts, codes in both languages, failures, doubts, tasks and invalid rows."""
     await mixed(cli)
     page = Page(await drawn(cli))
     for words in (
-        "32 of 35 submissions have a task id; 3 have none.",
+        "32 of 35 submissions have a task id; 3 do not.",
         "the file does not exist 文件不存在",
         "check the file id, and whether the recording was deleted",
-        "All 2. As a table for other programs: batcher export -o results.csv",
+        "All 2. To get them as a table for other programs: batcher export -o results.csv",
         "sent again and accepted: possibly twice",
-        "in doubt, not sent again by itself",
+        "in doubt, not sent again automatically",
         "archive.csv line 3 vendor request failed",
         "8a6f-1v 8a6f-1",
         "outage 19 s",
-        "2 were told to slow down",
+        "2 were throttled",
         "1 in doubt, 1 possibly twice",
         "whole 1 black 1 missing 1",
-        "3 pictures have been fetched. To see them here, name their folder: batcher report -o report.html",
+        "3 pictures have been fetched. To show them here, name their folder: batcher report -o report.html",
     ):
         assert words in page.text
-    bare = page.text.rpartition("Tasks without a picture")[2]
-    assert "failed FAIL" in bare
-    assert "finished FAIL" in bare
+    without_pictures = page.text.rpartition("Tasks without pictures")[2]
+    assert "failed FAIL" in without_pictures
+    assert "finished FAIL" in without_pictures
 
 
-async def test_the_page_is_there_in_chinese(cli: Cli) -> None:
-    """The same page in the other language: no English sentence of ours is left but the codes'."""
+async def test_page_in_chinese_has_no_english_sentences(cli: Cli) -> None:
+    """The Chinese page has no English text except the codes' English meanings."""
     await mixed(cli)
     page = Page(await drawn(cli, "--lang", "ZH"))
-    assert "35 个提交项中有 32 个已取得任务 ID，3 个没有。" in page.text
+    assert "35 个提交项中有 32 个已取得任务 ID，3 个未取得。" in page.text
     assert "文件不存在 the file does not exist" in page.text
     assert "中断 19 秒" in page.text
     assert ("lang", "zh-CN") in page.attributes
-    assert re.findall(r"possibly twice|All times|Search this|outage|told to slow", page.text) == []
+    assert re.findall(r"possibly twice|All times|Search this|outage|throttled", page.text) == []
 
 
-async def test_a_run_against_a_server_is_drawn(cli: Cli) -> None:
-    """What the sandbox was asked and answered stands on the page; works on stdout too."""
+async def test_page_shows_a_run_against_the_sandbox(cli: Cli) -> None:
+    """The page, written to stdout, shows the requests and answers of a run."""
     ids = tencent_ids(40)
     archive = write_manifest(
         cli.folder / "archive.csv", [(one, f"片段 {one[-3:]}") for one in ids], ("file_id", "title")
@@ -159,14 +159,14 @@ async def test_a_run_against_a_server_is_drawn(cli: Cli) -> None:
         done = await cli("report")
     assert done.code == 0, done.stderr
     page = Page(done.stdout)
-    assert "38 of 40 submissions have a task id; 2 have none." in page.text
+    assert "38 of 40 submissions have a task id; 2 do not." in page.text
     assert f"{ids[3]} 片段 {ids[3][-3:]}" in page.text
     assert f"{ids[5]} 片段 {ids[5][-3:]} in doubt" in page.text
     assert "40 requests in" in page.text
 
 
-async def test_ledgers_of_every_age_are_drawn(cli: Cli) -> None:
-    """An empty ledger, and one with all that a ledger can hold."""
+async def test_page_of_empty_and_of_old_ledger_is_made(cli: Cli) -> None:
+    """An empty ledger and a ledger of an older schema both have a page."""
     async with serving(cli):
         pass
     assert "Nothing has been loaded yet." in Page(await drawn(cli)).text
@@ -176,8 +176,8 @@ async def test_ledgers_of_every_age_are_drawn(cli: Cli) -> None:
     assert f"of {total} submissions have a task id" in page.text
 
 
-async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
-    """It takes no lock, and its figures belong to one moment."""
+async def test_page_is_made_during_a_run(cli: Cli) -> None:
+    """The report takes no lock, and its counts belong to one moment."""
     archive = write_manifest(cli.folder / "archive.csv", [[one] for one in tencent_ids(60)])
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         going = await cli.start("run", archive, *PICTURES, "--rate", "30", "--progress", "none")
@@ -185,7 +185,7 @@ async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
         page = Page(await drawn(cli))
         assert (await cli.finish(going)).code == 0
     assert "are still to be sent" in page.text
-    assert "going on, or killed" in page.text
+    assert "running, or killed" in page.text
     drawn_sent = int(re.findall(r"Requests per second over time\. (\d+) were sent", page.text)[0])
     submitted = int(re.findall(r"(\d+) of 60 submissions", page.text)[0])
     assert submitted <= drawn_sent <= 60
@@ -194,7 +194,7 @@ async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
 # -- what was fetched ------------------------------------------------------------------------------
 
 
-async def test_fetched_pictures_stand_on_the_page_itself(cli: Cli) -> None:
+async def test_page_contains_fetched_pictures(cli: Cli) -> None:
     """Scaled down, with their flags; what is not in the folder says so."""
     ledger = await mixed(cli)
     ledger.task(4, "finished", [("whole", f"two/{n}.jpg") for n in range(1, 13)])

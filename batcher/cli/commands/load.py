@@ -41,9 +41,10 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
     from batcher.report.asked import asked_text
+    from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import count
     from batcher.report.manifest_changes import changes_lines
-    from batcher.report.summary import invalid_line, ledger_option
+    from batcher.report.summary import invalid_line
 
     settings, console = call.settings, call.console
     tune_process(handing_over=True)

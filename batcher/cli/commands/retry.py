@@ -36,8 +36,8 @@ async def retry(
     from batcher.cli.signals import Signals
     from batcher.errors import SettingsError
     from batcher.model.submission import State
+    from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import count
-    from batcher.report.summary import ledger_option
 
     call.announce()
     settings, console = call.settings, call.console

@@ -198,7 +198,7 @@ def track_settings(settings: Settings) -> TrackSettings:
 
 def _row_options(settings: Settings) -> str:
     """The options by which rows were read, as a command line has them."""
-    from batcher.report.summary import quoted
+    import shlex
 
     given = [
         ("--vendor", settings.vendor),
@@ -214,4 +214,4 @@ def _row_options(settings: Settings) -> str:
         *((" --trust-ids",) if settings.trust_ids else ()),
         *((" --allow-resubmit",) if settings.allow_resubmit else ()),
     ]
-    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *overrides])
+    return "".join([*(f" {name} {shlex.quote(value)}" for name, value in given if value), *overrides])

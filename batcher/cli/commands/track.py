@@ -174,8 +174,8 @@ def _say(
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
     from batcher.ledger import ledger_path
+    from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import one_line, sentence, wrapped
-    from batcher.report.summary import ledger_option
     from batcher.report.tracking_summary import tracking_lines
 
     width, option = console.width, ledger_option(settings.ledger)

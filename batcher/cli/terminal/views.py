@@ -11,7 +11,7 @@ from batcher.model.task import PictureState
 from batcher.report.formatting import count, duration, sentence, size
 
 if TYPE_CHECKING:
-    from batcher.fetch.fetcher import FetchFigures
+    from batcher.fetch.settings import FetchFigures
 
 _STYLES = {
     State.SUBMITTED: "",
