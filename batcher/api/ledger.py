@@ -43,7 +43,7 @@ from batcher.report.export.results import Result, invalid_result, result_of, row
 from batcher.report.summary import RunSummary
 from batcher.submit.run_setup import ServiceAccess
 from batcher.submit.settings import RunSettings
-from batcher.track.tracker import TrackSettings
+from batcher.track.settings import TrackSettings
 from batcher.zego.client import Account
 
 _A_RUN = "a run"

@@ -42,7 +42,7 @@ from batcher.report.tracking_summary import TrackingSummary
 from batcher.submit.ending import Ending
 from batcher.submit.run_setup import ReadyRun, ServiceAccess, ready_run, unrecorded
 from batcher.submit.settings import RunSettings
-from batcher.track.tracker import TrackSettings
+from batcher.track.settings import TrackSettings
 
 _STOPS_TRACKING = (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM)
 

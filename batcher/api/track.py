@@ -24,6 +24,7 @@ from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
     LedgerReader,
     Purpose,
@@ -42,7 +43,8 @@ from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count
 from batcher.report.tracking_summary import FIRST_TROUBLES, TrackingSummary, tasks_in_words
 from batcher.submit.run_setup import ServiceAccess
-from batcher.track.tracker import PollPace, Tracked, Tracker, TrackSettings
+from batcher.track.settings import Tracked, TrackSettings
+from batcher.track.tracker import Tracker
 from batcher.zego.client import ZegoClient
 
 PROGRESS_S = 1.0
@@ -69,7 +71,7 @@ class Tracking:
         self._sending = sending
 
     @property
-    def pace(self) -> PollPace:
+    def pace(self) -> CurrentRate:
         """How fast tasks are polled at this moment."""
         return self._tracker.pace
 
@@ -112,7 +114,7 @@ class Tracking:
                         tasks.total,
                         tasks.by_state,
                         tasks.ended,
-                        pace.polls,
+                        pace.sent,
                         pace.now_per_s,
                         pace.pace_per_s,
                         pace.cap_per_s,

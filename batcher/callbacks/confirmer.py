@@ -1,94 +1,143 @@
-"""Confirming: what callbacks have claimed counts once the service itself says so.
+"""Confirming callbacks: a claim counts once the service itself has confirmed it.
 
-Between the ledger, which keeps the claims, and the service, which is asked about each. Tasks that are said
-to have ended are polled as the tracker polls them, and nothing else is; a task that was named for a
-submission in doubt is asked about here. It starts nothing, and whatever ends it leaves nothing to repair.
+The ledger keeps the claims. The ``listen`` command runs :class:`Confirmation` for as long as it listens; the
+commands that track tasks use :func:`doubts_confirmed`. A task that a callback names for a submission in doubt
+is polled here; claimed tasks are polled by the function that the caller passes. A callback's own words must
+never settle a submission: its signature does not cover them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 from functools import partial
+from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
-from batcher.flowcontrol.outage import Finding, Guard, MayLeave, classify
-from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
+from batcher.flowcontrol.findings import Finding, classify
+from batcher.flowcontrol.outage import Guard, MayLeave
+from batcher.flowcontrol.pacer import Pacer, SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.callbacks import CallbackLedger, Check
-from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, NotReported
-from batcher.model.submission import TaskId, Vendor
+from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Effect, TaskReport
-from batcher.track.poll_policy import NO_TASK
-from batcher.track.tracker import PollClient, Tracker, TrackSettings
 from batcher.zego.client import Wire
+from batcher.zego.describe_task import NO_TASK
 from batcher.zego.evidence import Evidence, evidence_of
 
 CHECKS_PER_S = 1.0
-"""Doubts are few; the rest of the Action's limit is for tasks that have ended."""
+"""The rate of polls for doubts. Doubts are few; the rest of the limit is for claimed tasks."""
 
 CHECKED_AT_ONCE = 20
 LOOK_EVERY_S = 1.0
 FIRST_CHECKS_S = 10.0
-"""How long following tasks waits for doubts at its beginning: each that is settled is one more task."""
+"""How long tracking waits for doubts when it starts: each settled doubt is one more task."""
 LATER_S = 30.0
-"""How long until the service is asked again that could not be asked."""
+"""The first wait before a check that failed is repeated."""
 LATEST_S = 3600.0
-"""The longest such wait, for a task whose polls are refused again and again."""
+"""The longest such wait, for a task whose polls are refused every time."""
 HALTED_S = 600.0
-"""How long until a service is asked again that refuses us as a whole."""
+"""The pause after the service refused the account as a whole."""
 
 
-class ClaimedTasks:
-    """Of a ledger's tasks those alone that a callback has called ended: the tracker's book of them."""
+class CheckClient(Protocol):
+    """What the confirmer needs of the client."""
 
-    def __init__(self, ledger: CallbackLedger) -> None:
-        self._ledger = ledger
+    async def describe(
+        self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
+    ) -> TaskReport | NotReported:
+        """Poll one task: one request."""
 
-    async def take_up(self, longest_wait_ms: int) -> None:
-        """Begin to follow tasks."""
-        await self._ledger.tasks.take_up(longest_wait_ms)
 
-    async def seed(self, first_wait_ms: int) -> int:
-        """Follow no others."""
-        del first_wait_ms
-        return 0
+class PollsEnded(Protocol):
+    """How polls of claimed tasks ended."""
 
-    async def due(self, now_ms: int, limit: int) -> list[Followed]:
-        """Those that are to be asked about now."""
-        return await self._ledger.claimed(now_ms, limit)
+    @property
+    def exit(self) -> ExitCode:
+        """HALTED when the service refuses the account."""
 
-    async def left(self, *, beyond: int = 0) -> TaskCounts:
-        """When the next of them is due."""
-        return TaskCounts(await self._ledger.next_claimed_ms(beyond), untracked=False)
+    @property
+    def reason(self) -> str:
+        """Why the polls ended."""
 
-    async def note(self, polled: Polled) -> bool:
-        """Record what a poll has brought."""
-        return await self._ledger.tasks.note(polled)
+
+# -- judging one check ---------------------------------------------------------------------------------
+
+
+class CheckVerdict(Enum):
+    """What the answer about a named task means for the doubt."""
+
+    CONFIRM = "the service knows the task, and nothing speaks against the recording"
+    DISPROVE = "the task belongs to another recording"
+    DENY = "the service does not know the task"
+    REPEAT = "the service gave no answer about the task: check again later"
+    IGNORE = "the request was held back and nothing was asked"
+
+
+def judge_check(outcome: TaskReport | NotReported, file_id: FileId, vendor: Vendor) -> CheckVerdict:
+    """Judge the outcome of one check.
+
+    Args:
+        outcome: of the poll.
+        file_id: the recording that the callback named.
+        vendor: where the recording is kept.
+    """
+    if isinstance(outcome, TaskReport):
+        if outcome.status == NO_TASK:
+            return CheckVerdict.DENY
+        match evidence_of(outcome, file_id, vendor):
+            case Evidence.AGAINST:
+                return CheckVerdict.DISPROVE
+            case Evidence.LATER:
+                return CheckVerdict.REPEAT
+        return CheckVerdict.CONFIRM
+    if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
+        return CheckVerdict.DENY
+    return CheckVerdict.IGNORE if outcome is HELD_BACK else CheckVerdict.REPEAT
+
+
+_DENIALS = (Finding.ACCOUNT, Finding.PERMISSION, Finding.CREDENTIALS)
+
+
+def wait_before_check_s(outcome: TaskReport | NotReported, refusals: int) -> float:
+    """Return how long to wait before a check is repeated.
+
+    Args:
+        outcome: of the last check; a report says that the task has not ended.
+        refusals: how often the check was refused, the last time included.
+    """
+    if isinstance(outcome, TaskReport):
+        return LATER_S
+    if classify(outcome) in _DENIALS:
+        return HALTED_S
+    asked_s: float = getattr(outcome, "retry_after_s", None) or 0.0
+    return max(asked_s, min(LATER_S * 2.0 ** min(refusals - 1, 20), LATEST_S))
+
+
+# -- checking doubts -----------------------------------------------------------------------------------
 
 
 class Confirmer:
-    """Looks again at callbacks about tasks that we did not know, and asks about those that settle a doubt.
+    """Applies callbacks about tasks that became known since, and checks tasks that settle a doubt.
 
     Args:
-        ledger: where they are; stays open.
-        client: the service; None leaves the asking to somebody else.
-        on_event: told of every doubt that was looked into.
-        limit: counts polls together with others'; a limit of its own when not given.
+        ledger: where the callbacks are; stays open.
+        client: the service; None leaves the checks to another process.
+        on_event: called for every doubt that was checked.
+        limit: the window shared with other polls; a window of its own when not given.
     """
 
     def __init__(
         self,
         ledger: CallbackLedger,
-        client: PollClient | None,
+        client: CheckClient | None,
         on_event: OnEvent = ignore_event,
         limit: SlidingWindow | None = None,
     ) -> None:
@@ -99,32 +148,32 @@ class Confirmer:
         self._pacer = Pacer(CHECKS_PER_S, self._clock, window=limit)
         self._guard = Guard(self._pacer, halt=self._halt, clock=self._clock)
         self._halted_until = 0.0
-        self._refused: Counter[int] = Counter()
+        self._refusals: Counter[int] = Counter()
         self._known_task: tuple[TaskId, Vendor] | None = None
 
     async def confirm_due(self) -> int:
-        """Look at everything that is due, once; returns at how much.
+        """Process everything that is due, once; return how much that was.
 
         Raises:
-            LedgerError: it cannot be recorded.
+            LedgerError: a result cannot be recorded.
         """
-        looked = await self._ledger.look_again()
+        processed = await self._ledger.look_again()
         if self._client is None or self._clock() < self._halted_until:
-            return looked
+            return processed
         checks = await self._ledger.to_check(CHECKED_AT_ONCE)
         for check in checks:
             await self._check(check, self._client)
-        return looked + len(checks)
+        return processed + len(checks)
 
-    async def _check(self, check: Check, client: PollClient) -> None:
+    async def _check(self, check: Check, client: CheckClient) -> None:
         async with self._pacer.line():
             turn = await self._pacer.turn()
         if turn is None or self._clock() < self._halted_until:
             return
-        on_wire, asked_at = Wire(partial(self._pacer.leave, turn)), self._clock()
+        on_wire, sent_at = Wire(partial(self._pacer.leave, turn)), self._clock()
         outcome = await client.describe(check.task_id, check.vendor, on_wire)
-        waited_s = self._clock() - asked_at
-        effect = await self._judged(check, outcome)
+        waited_s = self._clock() - sent_at
+        effect = await self._record(check, outcome)
         if effect is not None and effect is not Effect.CHECKED:
             self._on_event(ClaimChecked(check.task_id, effect))
         if isinstance(outcome, TaskReport):
@@ -135,66 +184,47 @@ class Confirmer:
             about=check.id,
             name=f"task {check.task_id}",
             waited_s=waited_s,
-            of_row=self._refused[check.id] > 1,
+            of_row=self._refusals[check.id] > 1,
         )
 
     def _halt(self, reason: str) -> None:
-        del reason  # the tracker beside it says so
+        del reason  # the tracker polls the same service and reports it
         self._halted_until = self._clock() + HALTED_S
 
-    async def _judged(self, check: Check, outcome: TaskReport | NotReported) -> Effect | None:
-        """Record what the service says; None when it could not be asked."""
-        if isinstance(outcome, TaskReport):
-            return await self._reported(check, outcome)
-        if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
-            return await self._ledger.deny(check)
-        if outcome is not HELD_BACK:
-            self._refused[check.id] += 1
-            await self._ledger.put_off(check, _later_s(outcome, self._refused[check.id]))
-        return None
-
-    async def _reported(self, check: Check, report: TaskReport) -> Effect | None:
-        """Hold what the service says of a task against the recording that the callback named."""
-        if report.status == NO_TASK:
-            return await self._ledger.deny(check)
-        match evidence_of(report, check.file_id, check.vendor):
-            case Evidence.AGAINST:
+    async def _record(self, check: Check, outcome: TaskReport | NotReported) -> Effect | None:
+        """Record what the service says; None when it said nothing of the task."""
+        match judge_check(outcome, check.file_id, check.vendor):
+            case CheckVerdict.CONFIRM:
+                return await self._ledger.confirm(check)
+            case CheckVerdict.DISPROVE:
                 return await self._ledger.disprove(check)
-            case Evidence.LATER:
-                await self._ledger.put_off(check, LATER_S)
-                return None
-        return await self._ledger.confirm(check)
+            case CheckVerdict.DENY:
+                return await self._ledger.deny(check)
+            case CheckVerdict.REPEAT:
+                self._refusals[check.id] += not isinstance(outcome, TaskReport)
+                wait_s = wait_before_check_s(outcome, self._refusals[check.id])
+                await self._ledger.put_off(check, wait_s)
+        return None
 
 
 async def _probe(
-    client: PollClient, task_id: TaskId, vendor: Vendor, may_leave: MayLeave
+    client: CheckClient, task_id: TaskId, vendor: Vendor, may_leave: MayLeave
 ) -> TaskReport | NotReported:
     return await client.describe(task_id, vendor, Wire(may_leave))
-
-
-_DENIALS = (Finding.ACCOUNT, Finding.PERMISSION, Finding.CREDENTIALS)
-
-
-def _later_s(outcome: NotReported, times: int) -> float:
-    """How long until a task is asked about again that was refused so many times."""
-    if classify(outcome) in _DENIALS:
-        return HALTED_S
-    asked_s: float = getattr(outcome, "retry_after_s", None) or 0.0
-    return max(asked_s, min(LATER_S * 2.0 ** min(times - 1, 20), LATEST_S))
 
 
 @asynccontextmanager
 async def doubts_confirmed(
     ledger: CallbackLedger,
-    client: PollClient,
+    client: CheckClient,
     on_event: OnEvent = ignore_event,
     limit: SlidingWindow | None = None,
 ) -> AsyncIterator[None]:
-    """Confirm what a listener without an account has left, before the block and while it goes on."""
+    """Check the doubts that a listener without an account has left, before the block and during it."""
     confirmer = Confirmer(ledger, client, on_event, limit)
 
-    async def go_on() -> None:
-        with contextlib.suppress(LedgerError):  # who follows tasks meets the same, and says so
+    async def confirm() -> None:
+        with contextlib.suppress(LedgerError):  # the tracker meets the same fault, and reports it
             while True:
                 await confirmer.confirm_due()
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -202,7 +232,7 @@ async def doubts_confirmed(
     with contextlib.suppress(LedgerError, TimeoutError):
         async with asyncio.timeout(FIRST_CHECKS_S):
             await confirmer.confirm_due()
-    confirming = asyncio.create_task(go_on(), name="doubt-confirmer")
+    confirming = asyncio.create_task(confirm(), name="doubt-confirmer")
     try:
         yield
     finally:
@@ -210,23 +240,26 @@ async def doubts_confirmed(
         await asyncio.wait([confirming])
 
 
+# -- while callbacks are received ----------------------------------------------------------------------
+
+
 class Confirmation:
-    """Confirms for as long as callbacks are listened to.
+    """Confirms callbacks for as long as they are received.
 
     Args:
         ledger: stays open.
-        client: the service, stays open; None leaves what only it can say to ``batcher track``.
-        rate_per_s: polls per second at most.
-        limit: counts polls together with others'.
-        on_event: told of outages and of doubts that were looked into.
-        warn: told what hinders it.
+        client: the service; stays open. None leaves all checks to ``batcher track``.
+        poll_claimed: polls claimed tasks until something prevents it; None without a client.
+        limit: the window shared with other polls.
+        on_event: called for every doubt that was checked.
+        warn: called with the reason when confirming pauses.
     """
 
     def __init__(
         self,
         ledger: CallbackLedger,
-        client: PollClient | None,
-        rate_per_s: float,
+        client: CheckClient | None,
+        poll_claimed: Callable[[], Awaitable[PollsEnded]] | None,
         *,
         limit: SlidingWindow | None = None,
         on_event: OnEvent,
@@ -234,50 +267,42 @@ class Confirmation:
     ) -> None:
         self._ledger = ledger
         self._client = client
+        self._poll_claimed = poll_claimed
         self._limit = limit
-        self._rate_per_s = max(rate_per_s - CHECKS_PER_S, CHECKS_PER_S)
         self._on_event = on_event
         self._warn = warn
-        self._came = asyncio.Event()
+        self._callback_taken = asyncio.Event()
 
-    def look(self) -> None:
-        """A callback has come."""
-        self._came.set()
+    def callback_taken(self) -> None:
+        """Check now: a callback was taken."""
+        self._callback_taken.set()
 
-    async def go_on(self) -> None:
-        """Confirm until cancelled; a ledger or a service that does not do just now is tried again later."""
+    async def run(self) -> None:
+        """Confirm until cancelled; after a fault of the ledger or the service, try again later."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._look_again(Confirmer(self._ledger, None)), name="callback-confirmer")
+            group.create_task(self._confirm(Confirmer(self._ledger, None)), name="callback-confirmer")
             if self._client is not None:
-                # By itself: it waits for an endpoint that does not answer, and callbacks do not.
-                checking = Confirmer(self._ledger, self._client, self._on_event)
-                group.create_task(self._look_again(checking), name="doubt-confirmer")
-                group.create_task(self._poll(self._client), name="callback-poller")
+                # A task of its own, since it waits while the endpoint does not answer.
+                checking = Confirmer(self._ledger, self._client, self._on_event, self._limit)
+                group.create_task(self._confirm(checking), name="doubt-confirmer")
+            if self._poll_claimed is not None:
+                group.create_task(self._poll(self._poll_claimed), name="callback-poller")
 
-    async def _look_again(self, confirmer: Confirmer) -> None:
+    async def _confirm(self, confirmer: Confirmer) -> None:
         while True:
-            self._came.clear()
+            self._callback_taken.clear()
             try:
                 await confirmer.confirm_due()
             except LedgerError as exc:
                 self._warn(f"callbacks are not looked at for {LATER_S:.0f} s: {exc}")
                 await asyncio.sleep(LATER_S)
-            await _either(self._came.wait(), LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._callback_taken.wait()
 
-    async def _poll(self, client: PollClient) -> None:
-        settings = TrackSettings(self._rate_per_s, concurrency=8, follow=True)
+    async def _poll(self, poll_claimed: Callable[[], Awaitable[PollsEnded]]) -> None:
         while True:
-            pacer = Pacer(settings.rate_per_s, time.monotonic, window=self._limit)
-            tracker = Tracker(
-                ClaimedTasks(self._ledger), client, settings, pacer=pacer, on_event=self._on_event
-            )
-            ended = await tracker.run()
+            ended = await poll_claimed()
             pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
             self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")
             await asyncio.sleep(pause_s)
-
-
-async def _either(happening: Awaitable[object], seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await happening

@@ -1,115 +1,78 @@
-"""The receiver of callbacks: a small HTTP server that takes what is signed, and answers once it is on disk.
+"""The receiver of callbacks: answers a request once the callback is on disk.
 
-Between whoever reaches the port, which may be anybody, and the ledger. Everything is bounded: the body, the
-time a request may take, how many may come at once. What is refused is told no reason, so that nobody learns
-by trying. It never believes what a callback says, and never sends anything by itself.
+The ``listen`` command serves it with :func:`batcher.callbacks.http_server.serve`. Any host may reach the
+port, so the body, the time of a request and the number of connections are bounded.
+:mod:`batcher.callbacks.acceptance` has the rules of what is refused. The receiver never believes what a
+callback says, and sends no requests itself. Success must not be answered before the ledger has committed the
+callback: the service does not send it again after that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from batcher.callbacks.acceptance import (
+    SEEN_BEFORE,
+    Acceptance,
+    RequestHead,
+    RequestRefusal,
+    is_health_check,
+    ledger_refusal,
+    refusal_of_callback,
+    refusal_of_head,
+    refusal_of_length,
+)
+from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.errors import LedgerError, UnreadableCallback
-from batcher.ledger.callbacks import CallbackLedger
-from batcher.manifest import Defaults
-from batcher.manifest.columns import read_columns
-from batcher.manifest.rows import read_rows
-from batcher.model.callbacks import FACTS, Callback, Composed, Recorded, event_of
+from batcher.ledger.callback_events import Taken
+from batcher.model.callbacks import Callback, event_of
 from batcher.model.events import CallbackRefused, CallbackTaken, OnEvent, ignore_event
-from batcher.model.submission import InvalidRow, Row, Vendor
-from batcher.zego.callbacks import is_signed, read_callback
-
-REQUEST_S = 10.0
-"""How long a request may take to come, from its connection on."""
-
-VISIT_S = 40.0
-"""How long a connection may last: a request, the ledger's turn, and the answer."""
-
-MOST_AT_ONCE = 256
-"""Connections. When they are all taken, the one that has said nothing for the longest time makes room."""
+from batcher.model.submission import EndpointKind, InvalidRow, Row
+from batcher.zego.callbacks import read_callback
 
 HEALTH_S = 5.0
-LOG_EVERY_S = 60.0
-"""How often an error of ours while answering is logged, at most: callers can repeat it at will."""
+"""How long the ledger may take to answer a health check."""
 
-RETRY_AFTER_S = 2
-
-HEALTH = "/healthz"
+MALFORMED = (HttpProcessingError, aiohttp.ClientPayloadError, web.RequestPayloadError)
+"""What aiohttp raises for bytes that are not HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What is taken."""
+class ReceivingLedger(Protocol):
+    """What the receiver needs of the ledger."""
 
-    secret: str
-    max_age_s: float = 600.0
-    """How far a callback's time may be from ours, in either direction."""
-    max_body_bytes: int = 512 << 10
-    """A picture every 10 s of a recording of four hours, URL-encoded, is about 350 KiB."""
-    path: str | None = None
-    """Where callbacks are sent; None for anywhere."""
-    app_id: int | None = None
-    """Whose they are; None for anybody's who knows the secret."""
+    async def take(
+        self, callback: Callback, content: str, row: Row | InvalidRow | None = None
+    ) -> Taken | None:
+        """Record a callback with all that follows; None when another one has its nonce and time."""
 
-
-class NewSubmissions:
-    """Submissions out of callbacks that tell of recordings, by the rules of a manifest.
-
-    Args:
-        defaults: what is asked of each.
-    """
-
-    def __init__(self, defaults: Defaults) -> None:
-        columns = read_columns("callbacks", ["file_id", "vendor", *FACTS])
-        self._columns = replace(columns, marked=False)
-        self._defaults = defaults
-
-    def __call__(self, callback: Callback) -> Row | InvalidRow | None:
-        """The submission that follows from a callback, or why it cannot be sent; None when none follows."""
-        if not isinstance(callback, Recorded | Composed) or not callback.file_id or not callback.vendor:
-            return None
-        if isinstance(callback, Composed) and not callback.succeeded:
-            return None
-        return self._row(callback.file_id, callback.vendor, [callback.facts.get(name, "") for name in FACTS])
-
-    def missing(self, vendor: Vendor) -> InvalidRow | None:
-        """What is missing for any recording of a vendor; None when nothing is."""
-        row = self._row("1", vendor, [""] * len(FACTS))
-        return row if isinstance(row, InvalidRow) else None
-
-    def _row(self, file_id: str, vendor: Vendor, facts: list[str]) -> Row | InvalidRow | None:
-        return next(read_rows([(0, [file_id, vendor, *facts], None)], self._columns, self._defaults), None)
+    async def bound_to(self) -> tuple[int, EndpointKind] | None:
+        """Read the AppId of the ledger: the health check."""
 
 
 class Receiver:
-    """Answers requests; serve it with :func:`received`.
+    """Answers requests.
 
     Args:
-        ledger: where callbacks go.
-        acceptance: what is taken.
-        submissions: what follows from recordings; None when nothing does.
-        on_event: told of every callback, taken or refused.
-        taken: called after each that is on record.
+        ledger: where callbacks are recorded.
+        acceptance: which callbacks are accepted.
+        submissions: makes new submissions of recordings; None when none are wanted.
+        on_event: called for every callback, accepted or refused.
+        taken: called after each callback that was recorded.
         clock: Unix seconds.
     """
 
     def __init__(
         self,
-        ledger: CallbackLedger,
+        ledger: ReceivingLedger,
         acceptance: Acceptance,
         *,
         submissions: NewSubmissions | None = None,
@@ -124,76 +87,63 @@ class Receiver:
         self._taken = taken
         self._clock = clock
 
-    async def answer(self, request: web.BaseRequest, heard: Callable[[], None]) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest, received: Callable[[], None]) -> web.StreamResponse:
         """Answer one request; its connection ends with it.
 
         Args:
-            request: may be from anybody.
-            heard: called once all of it has come.
+            request: from any host; it may be forged.
+            received: called once the whole request has arrived.
         """
-        try:
-            answer = await self._answer(request, heard)
-        except _CallbackRefusal as refusal:
-            self._on_event(CallbackRefused(refusal.why, refusal.status, request.remote))
-            answer = web.Response(status=refusal.status, text="refused\n", headers=refusal.headers)
+        answer = await self._answer(request, received)
+        if isinstance(answer, RequestRefusal):
+            self._on_event(CallbackRefused(answer.why, answer.status, request.remote))
+            answer = web.Response(status=answer.status, text="refused\n", headers=answer.headers)
         answer.force_close()
         return answer
 
-    async def _answer(self, request: web.BaseRequest, heard: Callable[[], None]) -> web.Response:
-        if request.path == HEALTH and request.method in {"GET", "HEAD"}:
+    async def _answer(
+        self, request: web.BaseRequest, received: Callable[[], None]
+    ) -> web.Response | RequestRefusal:
+        encoding = request.headers.get("Content-Encoding", "identity")
+        head = RequestHead(request.method, request.path, encoding, request.content_length)
+        if is_health_check(head):
             return await self._health()
-        if self._acceptance.path not in (None, request.path):
-            raise _CallbackRefusal(404, "nobody listens at this path")
-        if request.method != "POST":
-            raise _CallbackRefusal(405, "it is no POST", Allow="POST")
+        if refusal := refusal_of_head(head, self._acceptance):
+            return refusal
         body = await self._body(request)
-        heard()
-        callback = self._read(body)
-        if not is_signed(callback.seal, self._acceptance.secret):
-            raise _CallbackRefusal(401, "its signature is wrong")
-        if abs(self._clock() - callback.seal.timestamp) > self._acceptance.max_age_s:
-            raise _CallbackRefusal(401, "its time is too far from ours")
-        if self._acceptance.app_id and callback.seal.app_id not in (None, self._acceptance.app_id):
-            raise _CallbackRefusal(401, "it is of another AppId")
-        await self._take(callback)
-        return web.Response(text="ok\n")
+        if isinstance(body, RequestRefusal):
+            return body
+        received()
+        try:
+            callback = read_callback(body)
+        except UnreadableCallback as exc:
+            return RequestRefusal(400, str(exc))
+        return refusal_of_callback(callback, self._acceptance, self._clock()) or await self._take(callback)
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise _CallbackRefusal(415, "its body is packed")
-        if (request.content_length or 0) > self._acceptance.max_body_bytes:
-            raise _CallbackRefusal(413, "its body is too long")
+    async def _body(self, request: web.BaseRequest) -> bytes | RequestRefusal:
         body = b""
         try:
-            async with asyncio.timeout(REQUEST_S):
-                while more := await request.content.readany():
-                    body += more
-                    if len(body) > self._acceptance.max_body_bytes:
-                        raise _CallbackRefusal(413, "its body is too long")
-        except TimeoutError:
-            raise _CallbackRefusal(408, "its body did not come") from None
-        except _MALFORMED:
-            raise _CallbackRefusal(400, "its body is not HTTP") from None
+            while part := await request.content.readany():  # the server ends a connection that takes too long
+                body += part
+                if refusal := refusal_of_length(len(body), self._acceptance):
+                    return refusal
+        except MALFORMED:
+            return RequestRefusal(400, "its body is not HTTP")
         return body
 
-    def _read(self, body: bytes) -> Callback:
-        try:
-            return read_callback(body)
-        except UnreadableCallback as exc:
-            raise _CallbackRefusal(400, str(exc)) from None
-
-    async def _take(self, callback: Callback) -> None:
-        """Have a callback kept; the sender hears of it once it is on disk."""
+    async def _take(self, callback: Callback) -> web.Response | RequestRefusal:
+        """Record a callback; it is on disk when this returns a success."""
         row = self._submissions(callback) if self._submissions else None
         try:
-            taken = await self._ledger.take(callback, _content(callback), row)
+            taken = await self._ledger.take(callback, content_of(callback), row)
         except LedgerError as exc:
-            raise _CallbackRefusal(503, str(exc), **{"Retry-After": str(RETRY_AFTER_S)}) from exc
+            return ledger_refusal(str(exc))
         if taken is None:
-            raise _CallbackRefusal(409, "another callback came under its nonce and time")
+            return SEEN_BEFORE
         task_id, file_id = getattr(callback, "task_id", None), getattr(callback, "file_id", None)
         self._on_event(CallbackTaken(event_of(callback), taken.effect, taken.again, task_id, file_id))
         self._taken()
+        return web.Response(text="ok\n")
 
     async def _health(self) -> web.Response:
         try:
@@ -204,193 +154,8 @@ class Receiver:
         return web.Response(text="ok\n")
 
 
-class _CallbackRefusal(Exception):
-    """A request is not taken."""
-
-    def __init__(self, status: int, why: str, **headers: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
-        self.headers = headers
-
-
-def _content(callback: Callback) -> str:
-    """What a callback said, without its signature."""
-    said = asdict(callback)
-    said["app_id"] = said.pop("seal")["app_id"]
-    return json.dumps(said, ensure_ascii=False)
-
-
-# -- the server ----------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def received(
-    receiver: Receiver,
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None = None,
-    *,
-    malformed: Callable[[], None] = lambda: None,
-) -> AsyncIterator[str]:
-    """Serve a receiver while the block goes on; at its end who is there is answered, and nobody new let in.
-
-    Args:
-        receiver: answers requests.
-        host: the address to listen on.
-        port: the port to listen on; 0 for a free one.
-        tls: the certificate; None for plain HTTP.
-        malformed: called for each request that is not HTTP.
-
-    Yields:
-        Its URL.
-
-    Raises:
-        OSError: nobody can listen there.
-    """
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        return await receiver.answer(request, partial(door.heard, request.protocol))
-
-    log = _ServerLog(malformed)
-    server = web.Server(answer, access_log=None, auto_decompress=False, logger=log)
-    door = _Doorkeeper(server, MOST_AT_ONCE)
-    listener = await asyncio.get_running_loop().create_server(
-        door, host, port, ssl=tls, ssl_handshake_timeout=REQUEST_S if tls else None
-    )
-    try:
-        bound = listener.sockets[0].getsockname()
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"{'https' if tls else 'http'}://{shown}:{bound[1]}/"
-    finally:
-        listener.close()
-        await door.last_ones_out()
-        await server.shutdown(HEALTH_S)
-
-
-_MALFORMED = (HttpProcessingError, aiohttp.ClientPayloadError, web.RequestPayloadError)
-"""What aiohttp raises for bytes that are not HTTP."""
-
-
-class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's server: count bytes that are not HTTP, log errors of ours once a minute.
-
-    Args:
-        malformed: called for each request that is not HTTP.
-    """
-
-    def __init__(self, malformed: Callable[[], None]) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"), {})
-        self._malformed = malformed
-        self._logged_at = -LOG_EVERY_S
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:  # noqa: ANN401 - as logging has it
-        """Count or log an error that aiohttp met while it handled a request."""
-        if isinstance(exc_info, _MALFORMED):
-            self._malformed()
-        elif (now := time.monotonic()) - self._logged_at >= LOG_EVERY_S:
-            self._logged_at = now
-            super().exception(msg, *args, exc_info=exc_info, **more)
-
-    def debug(self, msg: object, *args: object, exc_info: Any = None, **more: Any) -> None:  # noqa: ANN401 - as logging has it
-        """Count a request that is not HTTP; aiohttp reports some of them here."""
-        if isinstance(exc_info, _MALFORMED):
-            self._malformed()
-        else:
-            super().debug(msg, *args, exc_info=exc_info, **more)
-
-
-class _Doorkeeper:
-    """Lets so many in at once, and shows out who says nothing."""
-
-    def __init__(self, server: web.Server, most: int) -> None:
-        self._server = server
-        self._most = most
-        self._silent: dict[asyncio.BaseProtocol, _Visit] = {}
-        """In the order in which they came, by the library's protocol, which requests name."""
-        self._heard: dict[asyncio.BaseProtocol, _Visit] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    def __call__(self) -> asyncio.Protocol:
-        """A visit that begins."""
-        return _Visit(self, self._server())
-
-    def came(self, visit: _Visit) -> None:
-        """A connection is made."""
-        if len(self._silent) + len(self._heard) >= self._most:
-            next(iter(self._silent.values()), visit).show_out()
-        self._silent[visit.inner] = visit
-
-    def heard(self, inner: asyncio.BaseProtocol) -> None:
-        """A whole request has come."""
-        if (visit := self._silent.pop(inner, None)) is not None:
-            self._heard[inner] = visit
-            self._empty.clear()
-            visit.stay(VISIT_S)
-
-    def left(self, visit: _Visit) -> None:
-        """A connection has ended."""
-        self._silent.pop(visit.inner, None)
-        self._heard.pop(visit.inner, None)
-        if not self._heard:
-            self._empty.set()
-
-    async def last_ones_out(self) -> None:
-        """Show out who has asked nothing, and wait for those that are being answered."""
-        for visit in list(self._silent.values()):
-            visit.show_out()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(VISIT_S):
-                await self._empty.wait()
-
-
-class _Visit(asyncio.Protocol):
-    """One connection: the library's own protocol, and a time by which it is over."""
-
-    def __init__(self, door: _Doorkeeper, inner: web.RequestHandler) -> None:
-        self._door = door
-        self.inner = inner
-        self._over: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = transport
-        self.stay(REQUEST_S)
-        self.inner.connection_made(transport)
-        self._door.came(self)
-
-    def stay(self, seconds: float) -> None:
-        """Last for so long from now on, at most."""
-        if self._over is not None:
-            self._over.cancel()
-        self._over = asyncio.get_running_loop().call_later(seconds, self.show_out)
-
-    def show_out(self) -> None:
-        """End it at once."""
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It has ended."""
-        if self._over is not None:
-            self._over.cancel()
-        self._door.left(self)
-        self.inner.connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand it on."""
-        self.inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Hand it on."""
-        self.inner.eof_received()
-        return None
-
-    def pause_writing(self) -> None:
-        """Hand it on."""
-        self.inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Hand it on."""
-        self.inner.resume_writing()
+def content_of(callback: Callback) -> str:
+    """Return a callback as JSON for the ledger, without its signature."""
+    fields = asdict(callback)
+    fields["app_id"] = fields.pop("seal")["app_id"]
+    return json.dumps(fields, ensure_ascii=False)

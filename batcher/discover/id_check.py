@@ -1,8 +1,8 @@
-"""Verification: what the service knows of the ids in a manifest, before money is spent on them.
+"""The check of ids: whether the recordings of a manifest exist and can be used.
 
-Between a manifest's rows and a report of what is wrong with them. Ten ids go into one call, several calls are
-under way at once, and the order of the rows is kept. What it suggests for an id is the one recording that
-exists of which a program that took ids for numbers would have made it. It changes no manifest.
+Called by ``verify-ids`` before money is spent on a manifest. Ten ids go into one call, several calls are in
+flight, and the order of the ids is kept. For an id that a program has rounded it suggests the original, if
+exactly one recording can be it; a wrong suggestion would submit another recording. It changes no manifest.
 """
 
 from __future__ import annotations
@@ -13,97 +13,100 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from batcher.discover.search_walks import Pages
+from batcher.discover.paged_search import PagedSearch
 from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.outcome import Answer
 from batcher.model.submission import FileId, Recording
 from batcher.zego.codes import meaning
 
-CALLS_AT_ONCE = 16
-"""At 20 a second, answers may take most of a second."""
+MAX_CALLS_IN_FLIGHT = 16
+"""At 20 calls a second, answers may take most of a second."""
 
+MAX_CANDIDATES = 2
+"""Candidates kept for a rounded id: with two, none is suggested."""
 
-_NO_SUCH_FILE = 41003
+NO_SUCH_FILE = 41003
 
 
 class IdFinding(StrEnum):
     """What is wrong with an id."""
 
     MISSING = "missing"
-    """No recording has it."""
+    """No recording has the id."""
     REFUSED = "refused"
-    """The service takes no such id."""
+    """The service does not accept the id."""
     AUDIO_ONLY = "audio_only"
-    """There is no picture in it."""
+    """The recording has no picture."""
     IMAGE = "image"
-    """It is a picture itself."""
+    """The file is a picture itself."""
     FORBIDDEN = "forbidden"
     ARCHIVED = "archived"
-    """In a storage that has to be thawed first."""
+    """The file is in a storage that has to be thawed first."""
     INVALID = "invalid"
-    """The row cannot be sent at all."""
+    """The row cannot be sent."""
 
 
-class Lookup(NamedTuple):
-    """What came of looking one id up."""
+class IdCheck(NamedTuple):
+    """The result for one id."""
 
     file_id: FileId
     findings: tuple[IdFinding, ...]
-    """Empty when all is well."""
+    """Empty when nothing is wrong."""
     detail: str = ""
     recording: Recording | None = None
 
 
-class Lookups:
-    """Looks up Tencent's ids.
+class IdChecker:
+    """Checks Tencent's ids.
 
     Args:
-        pages: how answers are had.
+        search: reads recordings by their ids.
     """
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    def __init__(self, search: PagedSearch) -> None:
+        self._search = search
 
-    async def each(self, chunks: AsyncIterator[Sequence[FileId]]) -> AsyncIterator[list[Lookup]]:
-        """What came of each ten ids, in their order.
+    async def check_all(self, chunks: AsyncIterator[Sequence[FileId]]) -> AsyncIterator[list[IdCheck]]:
+        """Check all chunks; return their results in the same order.
 
         Args:
-            chunks: ten ids at most in each.
+            chunks: at most ten ids in each.
 
         Raises:
             Refused: the service does not answer.
         """
-        under_way: deque[asyncio.Task[list[Lookup]]] = deque()
+        in_flight: deque[asyncio.Task[list[IdCheck]]] = deque()
         first = True
         try:
             async for chunk in chunks:
-                under_way.append(asyncio.create_task(self.ten(chunk), name="looking up"))
-                if first or len(under_way) >= CALLS_AT_ONCE:  # by the first it is learned how pages count
-                    yield await under_way.popleft()
+                in_flight.append(asyncio.create_task(self.check(chunk), name="id-check"))
+                if first or len(in_flight) >= MAX_CALLS_IN_FLIGHT:  # the first call finds out how pages count
+                    yield await in_flight.popleft()
                     first = False
-            while under_way:
-                yield await under_way.popleft()
+            while in_flight:
+                yield await in_flight.popleft()
         finally:
-            for task in under_way:
+            for task in in_flight:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*in_flight, return_exceptions=True)
 
-    async def ten(self, ids: Sequence[FileId]) -> list[Lookup]:
-        """Look up ten ids at most by one call; one by one where the service takes one of them for wrong."""
-        answer = await self._pages.looked_up(tuple(dict.fromkeys(ids)))
+    async def check(self, ids: Sequence[FileId]) -> list[IdCheck]:
+        """Check at most ten ids by one call; one by one where the service rejects one of them."""
+        answer = await self._search.look_up(tuple(dict.fromkeys(ids)))
         if not isinstance(answer, Answer):
-            found = {one.file_id: one for one in answer.recordings}
-            return [_looked(one, found.get(one)) for one in ids]
+            found = {recording.file_id: recording for recording in answer.recordings}
+            return [judge_id(file_id, found.get(file_id)) for file_id in ids]
         if len(ids) == 1:
             said = f"code {answer.code}: {answer.message or meaning(answer.code).text}"
-            finding = IdFinding.MISSING if answer.code == _NO_SUCH_FILE else IdFinding.REFUSED
-            return [Lookup(ids[0], (finding,), said)]
-        return [looked for one in ids for looked in await self.ten([one])]
+            finding = IdFinding.MISSING if answer.code == NO_SUCH_FILE else IdFinding.REFUSED
+            return [IdCheck(ids[0], (finding,), said)]
+        return [result for file_id in ids for result in await self.check([file_id])]
 
 
-def _looked(file_id: FileId, recording: Recording | None) -> Lookup:
+def judge_id(file_id: FileId, recording: Recording | None) -> IdCheck:
+    """Judge an id by its recording; None when there is none."""
     if recording is None:
-        return Lookup(file_id, (IdFinding.MISSING,))
+        return IdCheck(file_id, (IdFinding.MISSING,))
     category, storage = recording.category.lower(), recording.storage_class.upper()
     findings = (
         *((IdFinding.AUDIO_ONLY,) if category == "audio" else ()),
@@ -111,32 +114,28 @@ def _looked(file_id: FileId, recording: Recording | None) -> Lookup:
         *((IdFinding.FORBIDDEN,) if recording.status.lower() == "forbidden" else ()),
         *((IdFinding.ARCHIVED,) if "ARCHIVE" in storage else ()),
     )
-    return Lookup(file_id, findings, recording.name, recording)
+    return IdCheck(file_id, findings, recording.name, recording)
 
 
-class RoundedOriginals:
-    """Which recordings ids may have stood for before a program rounded them.
+class RoundingCandidates:
+    """Existing recordings that missing ids may be the rounded form of.
 
     Args:
         missing: ids that no recording has.
     """
 
     def __init__(self, missing: Iterable[FileId]) -> None:
-        self._candidates: dict[FileId, set[FileId]] = {one: set() for one in missing}
+        self._candidates: dict[FileId, set[FileId]] = {file_id: set() for file_id in missing}
 
-    def learn(self, known: Iterable[FileId]) -> None:
-        """Take in ids of recordings that exist."""
-        for one in known:
-            for rounded in as_rounded(one):
+    def add(self, existing: Iterable[FileId]) -> None:
+        """Consider ids of recordings that exist."""
+        for file_id in existing:
+            for rounded in as_rounded(file_id):
                 candidates = self._candidates.get(FileId(rounded))
-                if candidates is not None and len(candidates) < _ENOUGH:
-                    candidates.add(one)
+                if candidates is not None and len(candidates) < MAX_CANDIDATES:
+                    candidates.add(file_id)
 
-    def of(self, missing: FileId) -> tuple[FileId | None, int]:
-        """The only recording that an id may have stood for, if there is just one; and how many there are."""
+    def suggest(self, missing: FileId) -> tuple[FileId | None, int]:
+        """Return the only candidate for a missing id, if there is just one, and how many there are."""
         candidates = self._candidates.get(missing, set())
         return (next(iter(candidates)) if len(candidates) == 1 else None), len(candidates)
-
-
-_ENOUGH = 2
-"""Candidates: with two, none is suggested."""

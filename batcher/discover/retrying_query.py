@@ -1,9 +1,9 @@
-"""Questions to the service that cost nothing: asked at a pace of their own until they are answered.
+"""Questions to the service that cost nothing, repeated until they are answered.
 
-Between a search or a look-up and the client. A question may be asked again as often as it takes, which is
-what tells it from a submission: a lost answer leaves no doubt. An endpoint that gives no usable answer to any
-question is waited for; a question that alone gets none, or only refusals, ends by a budget. Nothing is
-recorded here.
+Called by searches and the check of ids, with a pacer of their own Action. A question may be repeated at
+will: a lost answer leaves no doubt, unlike that of a submission. An outage is waited for; a question that
+alone gets no answer, or only refusals, ends by a budget of tries. Nothing is recorded here. The budgets are
+promises to users: they decide when a command ends with exit code 3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from batcher.errors import Refused
-from batcher.flowcontrol.outage import FIRST_PAUSE_S, Finding, Guard, MayLeave, classify, fault_of, shown
+from batcher.flowcontrol.findings import Finding, classify, fault_of, outcome_text
+from batcher.flowcontrol.outage import Guard, MayLeave
+from batcher.flowcontrol.outage_policy import FIRST_PAUSE_S
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import (
     BUSY_TRIES,
@@ -32,7 +34,7 @@ from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, N
 from batcher.zego.client import Wire
 
 THROTTLED_TRIES = 8
-"""A question refused as too frequent this often in a row, probes included, is not answered."""
+"""A question that was refused as too frequent this often, probes included, ends."""
 
 LONGEST_WAIT_S = 8.0
 """The longest wait after a refusal as too frequent; where every call is refused the guard waits longer."""
@@ -42,18 +44,16 @@ _T = TypeVar("_T")
 Question = Callable[[Wire], Awaitable[_T | NotReported]]
 """Makes one request."""
 
-
-def _up_to(most: float) -> float:
-    return random.uniform(0, most)
+_DRAW = partial(random.uniform, 0.0)
 
 
 class RetryingQuery:
-    """Asks questions, several at once if need be.
+    """Asks questions, several of them concurrently if needed.
 
     Args:
-        pacer: of this Action alone: the service counts each by itself.
-        on_event: told of outages.
-        sleep: waits between two times of asking.
+        pacer: of this Action alone, since the service counts each Action separately.
+        on_event: called for outages.
+        sleep: waits between two tries.
         jitter: draws how long.
         clock: monotonic seconds.
     """
@@ -64,7 +64,7 @@ class RetryingQuery:
         on_event: OnEvent = ignore_event,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        jitter: Jitter = _up_to,
+        jitter: Jitter = _DRAW,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pacer = pacer
@@ -78,38 +78,38 @@ class RetryingQuery:
 
     @property
     def outage(self) -> Outage | None:
-        """The outage that is not over."""
+        """The current outage; None when there is none."""
         return self._guard.outage
 
     async def ask(self, question: Question[_T]) -> _T | Answer:
         """Ask until there is an answer.
 
         Returns:
-            What was asked for; or the service's definite no to this question, as its answer.
+            The result; or the service's definite refusal of this question, as its answer.
 
         Raises:
-            Refused: the service refuses us, or has no answer to this however often it is asked.
+            Refused: the service refuses the account, or this question in all of its tries.
         """
-        asking = _Asking(question)
+        tries = _QuestionTries(question)
         while True:
-            asked_at = self._clock()
+            sent_at = self._clock()
             outcome = await self._once(question)
             await self._guard.observe(
                 outcome,
-                partial(self._probe, asking),
-                about=asking,
-                waited_s=self._clock() - asked_at,
-                of_row=asking.sevens > 0,
+                partial(self._probe, tries),
+                about=tries,
+                waited_s=self._clock() - sent_at,
+                of_row=tries.doubts > 0,
             )
             if self._halted is not None:
                 raise Refused(self._halted)
-            if asking.probed is not None:
-                self._guard.succeeded(asking)
-                outcome = cast("_T | Answer", asking.probed)
-            if _is_answer(outcome):
+            if tries.probed is not None:
+                self._guard.succeeded(tries)
+                outcome = cast("_T | Answer", tries.probed)
+            if is_answer(outcome):
                 self._answerable = question
                 return cast("_T | Answer", outcome)
-            if wait_s := self._wait_s(cast("NotReported", outcome), asking):
+            if wait_s := self._wait_s(cast("NotReported", outcome), tries):
                 await self._sleep(wait_s)
 
     async def _once(self, question: Question[_T]) -> _T | NotReported:
@@ -117,85 +117,97 @@ class RetryingQuery:
             turn = await self._pacer.turn()
         return HELD_BACK if turn is None else await question(Wire(partial(self._pacer.leave, turn)))
 
-    async def _probe(self, asking: _Asking, may_leave: MayLeave) -> object:
+    async def _probe(self, tries: _QuestionTries, may_leave: MayLeave) -> object:
         """Ask the last answerable question, or this one again; keep an answer to this one.
 
         Raises:
             Refused: this question was refused too often.
         """
-        question = self._answerable or asking.question
+        question = self._answerable or tries.question
         outcome = await question(Wire(may_leave))
-        if question is asking.question and _is_answer(outcome):
-            asking.probed = outcome
+        if question is tries.question and is_answer(outcome):
+            tries.probed = outcome
         if classify(outcome) is Finding.THROTTLED:
-            self._count_throttled(asking, outcome)
+            tries.add_throttled(outcome)
         return outcome
 
     def _halt(self, reason: str) -> None:
         self._halted = self._halted or reason
 
-    def _wait_s(self, outcome: NotReported, asking: _Asking) -> float:
-        """How long to wait before asking again.
+    def _wait_s(self, outcome: NotReported, tries: _QuestionTries) -> float:
+        """Return how long to wait before the question is asked again.
 
         Raises:
-            Refused: it would be for nothing.
+            Refused: its tries are used up.
         """
-        finding = classify(outcome)
-        match finding, outcome:
+        match classify(outcome), outcome:
             case Finding.OURS, _:
                 return 0.0
             case Finding.THROTTLED, _:
-                self._count_throttled(asking, outcome)
-                return self._jitter(min(FIRST_BACKOFF_S * 2 ** (asking.throttled - 1), LONGEST_WAIT_S))
+                tries.add_throttled(outcome)
+                return self._jitter(min(FIRST_BACKOFF_S * 2 ** (tries.throttled - 1), LONGEST_WAIT_S))
             case ((Finding.NO_ANSWER | Finding.UNREADABLE), _):
-                return self._unanswered(outcome, asking)
+                if self._guard.answers > tries.answers_before:  # others, or a probe, were answered since
+                    tries.answers_before = self._guard.answers
+                    tries.add(BUSY_TRIES, outcome)
+                return FIRST_PAUSE_S  # the guard makes longer pauses
             case Finding.CREDENTIALS, Answer():
-                asking.sevens += 1
-                return self._counted(asking, UNKNOWN_TRIES, fault_of(outcome))
-            case Finding.PERMISSION, Answer():  # a list has no other rows to prove that it is this one's
+                tries.doubts += 1
+                tries.add(UNKNOWN_TRIES, outcome)
+            case Finding.PERMISSION, Answer():  # no other subject can show that it concerns this one alone
                 raise Refused(fault_of(outcome))
             case _, Answer() if outcome.clock_corrected:
                 return 0.0
             case _, Answer():
-                most = BUSY_TRIES if kind_of(outcome.code) is CodeKind.BUSY else UNKNOWN_TRIES
-                return self._counted(asking, most, fault_of(outcome))
-        return self._counted(asking, BUSY_TRIES, shown(outcome))
-
-    def _counted(self, asking: _Asking, most: int, said: str) -> float:
-        asking.tries += 1
-        if asking.tries >= most:
-            raise Refused(f"asked {most} times and not answered: {said}")
-        return self._jitter(min(FIRST_BACKOFF_S * 2**asking.tries, LARGEST_BACKOFF_S))
-
-    def _count_throttled(self, asking: _Asking, outcome: object) -> None:
-        asking.throttled += 1
-        if asking.throttled >= THROTTLED_TRIES:
-            said = fault_of(outcome) if isinstance(outcome, Answer) else shown(outcome)
-            raise Refused(f"asked {asking.throttled} times and not answered: {said}")
-
-    def _unanswered(self, outcome: NotReported, asking: _Asking) -> float:
-        """Count a missing answer when others, or a probe, were answered since the last time."""
-        if self._guard.answers > asking.answers_before:
-            asking.answers_before = self._guard.answers
-            self._counted(asking, BUSY_TRIES, shown(outcome))
-        return FIRST_PAUSE_S  # the guard makes longer pauses
+                is_busy = kind_of(outcome.code) is CodeKind.BUSY
+                tries.add(BUSY_TRIES if is_busy else UNKNOWN_TRIES, outcome)
+            case _:
+                tries.add(BUSY_TRIES, outcome)
+        return self._jitter(min(FIRST_BACKOFF_S * 2**tries.used, LARGEST_BACKOFF_S))
 
 
-class _Asking:
-    """One question, and how often it was asked, by what came of it."""
+class _QuestionTries:
+    """One question, and the tries it has used."""
 
     def __init__(self, question: Question[Any]) -> None:
         self.question = question
-        self.tries = 0
+        self.used = 0
         self.throttled = 0
+        self.doubts = 0
+        """Codes 7."""
         self.answers_before = 0
-        self.sevens = 0
+        """The guard's answers when the last missing answer was counted."""
         self.probed: object = None
-        """The answer, where a probe that asked the same has brought it."""
+        """The answer, when a probe with the same question got it."""
+
+    def add(self, most: int, outcome: object) -> None:
+        """Count a try.
+
+        Raises:
+            Refused: it was the last one.
+        """
+        self.used += 1
+        if self.used >= most:
+            raise _not_answered(most, outcome)
+
+    def add_throttled(self, outcome: object) -> None:
+        """Count a refusal as too frequent.
+
+        Raises:
+            Refused: it was the last try.
+        """
+        self.throttled += 1
+        if self.throttled >= THROTTLED_TRIES:
+            raise _not_answered(self.throttled, outcome)
 
 
-def _is_answer(outcome: object) -> bool:
-    """Whether it is what was asked for, or a definite no."""
+def is_answer(outcome: object) -> bool:
+    """Whether an outcome is the result of a question, or a definite refusal of it."""
     if isinstance(outcome, Answer):
         return kind_of(outcome.code) is CodeKind.REJECT
     return not isinstance(outcome, HttpRefusal | ReplyLost | NotSent)
+
+
+def _not_answered(tries: int, outcome: object) -> Refused:
+    said = fault_of(outcome) if isinstance(outcome, Answer) else outcome_text(outcome)
+    return Refused(f"asked {tries} times and not answered: {said}")

@@ -1,7 +1,8 @@
-"""The window of a run: after so long, or at a moment of the wall's clock, whichever is first, it has to end.
+"""The time limit of a command: a duration, a wall time, or whichever of the two comes first.
 
-Between the settings and whatever takes time. Its length counts from its making, so that everything a command
-does, the reading of its manifests too, is within it; time for which the machine slept counts too.
+Made by every command that has ``--max-duration`` or ``--until``. The duration counts from the moment the
+object is made, so that the reading of manifests is included, and it includes time for which the machine
+slept. A monotonic clock alone would not count that time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 LOOK_AT_CLOCK_S = 1.0
-"""How often the clocks are read while a run has an end in time."""
+"""How often the clocks are read while a time limit is set."""
 
 DRIFT_S = 1.0
 """A difference between the clocks up to this is drift, not sleep."""
@@ -23,8 +24,8 @@ DRIFT_S = 1.0
 class ElapsedTime:
     """Seconds since a moment, with the time for which the machine slept.
 
-    A monotonic clock stands still during a suspend, and the wall's clock does not. A wall clock that is set
-    back takes nothing away.
+    A monotonic clock stops during a suspend, the wall clock does not. A wall clock that is set back has no
+    effect.
 
     Args:
         clock: monotonic seconds.
@@ -41,7 +42,7 @@ class ElapsedTime:
         self._wall_ahead_s = wall() - self._began_at
 
     def __call__(self) -> float:
-        """Seconds since this object was made."""
+        """Return the seconds since this object was made."""
         now = self._clock()
         wall_ahead_s = self._wall() - now
         moved_s = wall_ahead_s - self._wall_ahead_s
@@ -52,11 +53,11 @@ class ElapsedTime:
 
 
 class Deadline:
-    """A window that opens now.
+    """A time limit that starts now.
 
     Args:
-        lasts_s: how long it lasts; None without end.
-        until: when it closes, with its zone; None for never.
+        lasts_s: its duration; None for no limit.
+        until: the wall time at which it ends, with its zone; None for no limit.
         clock: monotonic seconds.
         wall: Unix seconds.
     """
@@ -75,23 +76,23 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """How long it is still open; not above 0 when it is over."""
+        """How long is left; 0 or less when the limit is reached."""
         left_s = math.inf if self._until is None else self._until.timestamp() - self._wall()
         if self._lasts_s is not None:
             left_s = min(left_s, self._lasts_s - self._elapsed_s())
         return left_s
 
     async def over(self) -> None:
-        """Return when it is over.
+        """Wait until the limit is reached.
 
-        The clocks are read again and again: the wall's clock may be set, and the machine may sleep.
+        The clocks are read repeatedly: the wall clock may be set, and the machine may sleep.
         """
         while (left_s := self.left_s) > 0:  # noqa: ASYNC110 - no clock reports that it was set
             await asyncio.sleep(min(left_s, LOOK_AT_CLOCK_S))
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:
-        """Cancel the block with a TimeoutError when the window is over."""
+        """Cancel the block with a TimeoutError when the limit is reached."""
         async with asyncio.timeout(None) as timeout:
 
             async def end() -> None:

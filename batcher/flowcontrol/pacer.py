@@ -1,21 +1,24 @@
-"""The pacer: when the next request may leave, and how it reacts to the service's refusals.
+"""The pacer: decides when the next request may leave, and reacts to refusals of the service.
 
-Mechanism and policy stand apart. :class:`~batcher.flowcontrol.rate_policy.Pace` says how many requests a
-second are right just now; it is pure and knows no waiting. :class:`Pacer` makes turns of it with a token
-bucket (aiolimiter) that holds hardly more than one token, so that requests leave evenly spaced: a bucket of
-20 lets 20 go at once *and* refills meanwhile, 39 in one second. The little more than one is what a late
-timer may catch up, so that lateness does not add up to a slower pace. :class:`SlidingWindow` counts what
-leaves, at the moment it leaves: several pacers may share one, and one window may share its count with other
-processes.
+Every flow has one pacer for each Action it uses. Mechanism and policy are separate.
+:class:`~batcher.flowcontrol.rate_policy.Pace` is the policy: how many requests a second are right at the
+moment; it is pure. :class:`Pacer` is the mechanism: it gives turns at that pace with a token bucket
+(aiolimiter) that holds hardly more than one token, so that requests leave evenly spaced. A bucket of 20
+would let 20 requests leave together *and* refill meanwhile, 39 in one second. The small excess over one
+token lets a late timer catch up, so that lateness does not add up to a slower pace. :class:`SlidingWindow`
+counts each request at the moment it leaves. Several pacers may share one window, and a window may share its
+count with other processes.
 
-Why the pace ends near the limit without knowing how the service counts: a margin below the limit keeps
-evenly spaced requests within any second, sliding or aligned. Where the network bunches them all the same,
-a refusal says so, and costs two things: one turn is left out at once, so that the second which was full can
-empty (a refused call may count as well, and would hold it full), and the pace falls by little, by more
-when refusals crowd, which is how a neighbour on the same AppId shows. How fast it is regained depends on the
-share of recent calls that were refused. Isolated refusals cost next to nothing: waiting for them costs more
-calls than they do. Where a noticeable share is refused the pace is regained slowly, since what was refused
-just now would be refused again, and faster the longer nothing was refused, since then the neighbour has gone.
+The pace ends near the limit although the service's way of counting is not documented. A margin below the
+limit keeps evenly spaced requests within any second, sliding or aligned. When the network bunches them
+nevertheless, the service refuses one. A refusal has two effects. One turn is skipped immediately, so that
+the full second can empty: a refused call may count as well, and would keep it full. And the pace falls a
+little, or more when refusals crowd, which shows another program on the same AppId. How fast the pace is
+regained depends on the share of recent calls that were refused: fast after isolated refusals, since waiting
+would cost more calls than they do; slowly after many, since the next calls would be refused again; and
+faster the longer nothing was refused, since then the other program has ended.
+
+Do not change the numbers without the simulation of ``bench/pacing.py``.
 """
 
 from __future__ import annotations
@@ -34,17 +37,17 @@ from batcher.flowcontrol.rate_policy import SLOWED, TOO_OFTEN, Pace, why_slow
 
 MARGIN = 0.0125
 """How far below the limit the pace stays at most: at 20/s, 20 requests leave in 1.0125 s and not in 1 s. The
-12 ms between are what requests may bunch on their way before 21 of them arrive within one second."""
+12 ms between are how much requests may bunch on their way before 21 of them arrive within one second."""
 
 HEADWAY = 0.005
-"""So much faster than the pace the bucket fills: lateness does not add up, and the window keeps the pace."""
+"""The bucket fills faster than the pace by this share, so lateness does not add up; the window keeps it."""
 
 CATCH_UP_TURNS = 0.5
 CATCH_UP_S = 0.005
 """Lateness that may be made up for: half a turn, or at high rates, where timers are too coarse, this long."""
 
 LATE_S = 0.02
-"""A request that leaves so long after its turn has had to wait for something, and others with it."""
+"""A request that leaves this long after its turn has waited for something, and probably others with it."""
 
 AHEAD_S = 0.02
 """How long before its instant an attempt may begin on a fast disk, so that commits do not bunch requests."""
@@ -74,7 +77,7 @@ def places_in_line(rate_per_s: float, begin_s: float) -> int:
 
 
 class Turn:
-    """Leave to send one request.
+    """Permission to send one request.
 
     Args:
         alone: it may leave while the others are held back: a probe, or the turn of :meth:`Pacer.single`.
@@ -89,7 +92,7 @@ class Turn:
 
 
 class Elsewhere(Protocol):
-    """A count that others share, such as other processes."""
+    """A count that is shared, for example with other processes."""
 
     def enter(self, at: float, instead_of: float) -> float:
         """Count a request that leaves now, if there is room.
@@ -103,14 +106,14 @@ class Elsewhere(Protocol):
         """
 
     def move(self, before: float, at: float) -> None:
-        """Correct the moment of a request that is counted already."""
+        """Correct the moment of a request that was counted already."""
 
 
 class SlidingWindow:
     """The last requests that left, as many as the limit allows in a second, and how long that must take.
 
-    It goes by the moment in which a request really left: one that was late moves its successors, not the
-    distance to them. All pacers of one Action in a command share one.
+    It counts the moment at which a request really left: a late request delays its successors, and the
+    distance to them stays. All pacers of one Action in a command share one window.
 
     Args:
         rate_per_s: the limit; above 200 a second timers are too coarse to keep such distances.
@@ -148,7 +151,7 @@ class SlidingWindow:
         return wait_s
 
     def leave(self, turn: Turn) -> bool:
-        """The request of a turn leaves now; False when that is so late that it has to enter again."""
+        """Note that the request of a turn leaves now; False when it is so late that it must enter again."""
         now = self._clock()
         if now - turn.at > LATE_S:
             return False
@@ -170,16 +173,16 @@ class SlidingWindow:
 
 
 class _AdmissionQueue(AbstractAsyncContextManager[None]):
-    """The queue before the next turns: a number of places, and nobody before being admitted."""
+    """The queue before the next turns: a number of places; a caller enters once it is admitted."""
 
     def __init__(self, places: int, admitted: Callable[[], Awaitable[None]]) -> None:
-        self._wanted = self._made = places
+        self._target = self._made = places
         self._places = asyncio.Semaphore(places)
         self._admitted = admitted
 
     def resize(self, places: int) -> None:
-        """Have so many places; surplus ones vanish as they are left."""
-        self._wanted = places
+        """Change the number of places; places in excess vanish when they are left."""
+        self._target = places
         while self._made < places:
             self._made += 1
             self._places.release()
@@ -196,7 +199,7 @@ class _AdmissionQueue(AbstractAsyncContextManager[None]):
         self._leave()
 
     def _leave(self) -> None:
-        if self._made > self._wanted:
+        if self._made > self._target:
             self._made -= 1
         else:
             self._places.release()
@@ -208,9 +211,9 @@ class Pacer:
     Args:
         rate_per_s: the limit; the pace stays a margin below it.
         clock: monotonic seconds.
-        start_share: the share of its pace that an earlier run has learned.
+        start_share: the share of its pace that an earlier run ended with.
         age_s: how long ago that was.
-        window: counts what leaves, together with other pacers; a window of its own when not given.
+        window: counts requests as they leave, shared with other pacers; a window of its own when not given.
     """
 
     def __init__(
@@ -238,15 +241,15 @@ class Pacer:
         self._bucket = AsyncLimiter(1)
 
     def line(self) -> AbstractAsyncContextManager[None]:
-        """Be among the next to get a turn: here an attempt may begin, since it has hardly to wait any more.
+        """Return the line before the next turns: within it an attempt may begin, since its wait is short.
 
-        There is one place in the line at 20/s, more where a disk is so slow that one begin after another
-        would set the pace, and more at rates where any disk is; while turns are held back nobody is let in.
+        There is one place in the line at 20/s, and more where the disk would otherwise set the pace: on slow
+        disks, and on any disk at high rates. While turns are held back no caller is admitted.
         """
         return self._line
 
     def begun_within(self, seconds: float) -> None:
-        """An attempt has begun in the line, and that took so long."""
+        """Note how long it took to begin an attempt in the line."""
         self._begin_s = max(seconds, self._begin_s * BEGIN_MEMORY)
         self._line.resize(places_in_line(self.rate_per_s, self._begin_s))
 
@@ -268,7 +271,7 @@ class Pacer:
             await self._instant()
         now = self._clock()
         if abs(self.pace.per_s(now) - self._bucket_per_s) > 0.001 * self._bucket_per_s:
-            await self._pour(now)  # this turn's token is taken already: no turn is won or lost
+            await self._pour(now)  # this turn's token is taken already, so no turn is gained or lost
         turn = Turn()
         if not await self._enter(turn):
             return None
@@ -278,10 +281,10 @@ class Pacer:
         return turn
 
     async def leave(self, turn: Turn) -> bool:
-        """The request of a turn is about to leave, perhaps late: its connection had to be made first.
+        """Count the request of a turn at the moment it leaves, which may be late: its connection comes first.
 
-        It counts at this moment. One that is late waits for room again, since many that waited for a stalled
-        network would else leave together. Every request asks this just before its first byte, probes too.
+        A late request waits for room again; otherwise all that waited for a stalled network would leave
+        together. It is called for every request, probes included, just before the first byte.
 
         Returns:
             False when turns are held back or stopped by now: it must not leave.
@@ -297,11 +300,11 @@ class Pacer:
         return turn if await self._enter(turn) else None
 
     def slow_down(self, retry_after_s: float | None = None, said: str = TOO_OFTEN) -> None:
-        """The service refused a call for its pace.
+        """Slow down: the service refused a call as too frequent.
 
         Args:
-            retry_after_s: for how long it wants no calls.
-            said: what it said, such as ``HTTP 503``.
+            retry_after_s: for how long it asks for no calls.
+            said: the words of the refusal, such as ``HTTP 503``.
         """
         if self.pace.refused(self._clock(), said):
             self._left_out += 1
@@ -309,7 +312,7 @@ class Pacer:
             self.hold(retry_after_s)
 
     def hold(self, seconds: float) -> None:
-        """Give no turns for so long; once stopped there is nothing to hold back."""
+        """Give no turns for this long; without effect once stopped."""
         if not self.stopped:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
@@ -329,13 +332,13 @@ class Pacer:
         self._resumed.set()
 
     def stop(self) -> None:
-        """Give no more turns, and let nobody wait for one."""
+        """Give no more turns, and end all waits for one."""
         self._stopped.set()
         self._held_until = 0.0
         self._resumed.set()
 
     async def stopped_within(self, seconds: float) -> bool:
-        """Wait for so long, or until stopped; returns whether it was."""
+        """Wait this long, or until stopped; return whether it was stopped."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()
@@ -353,7 +356,7 @@ class Pacer:
 
     @property
     def pace_per_s(self) -> float:
-        """The pace at this moment."""
+        """The present pace."""
         return self.pace.per_s(self._clock())
 
     @property
@@ -364,7 +367,7 @@ class Pacer:
         return why_slow(self.pace.refusals) if self.pace.share(self._clock()) < SLOWED else None
 
     async def _enter(self, turn: Turn) -> bool:
-        """Wait until the window has room and count the turn; False when it must not be sent any more."""
+        """Wait until the window has room and count the turn; False when the request must not leave."""
         while self._may_leave(turn):
             if (wait_s := self._window.enter(turn)) <= 0:
                 return True
@@ -375,7 +378,7 @@ class Pacer:
         return not self.stopped and (turn.alone or not self.held)
 
     async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
-        """A new bucket for the pace of this moment, which holds so many tokens at first."""
+        """Make a new bucket for the present pace, with ``leaving`` tokens in it."""
         self._bucket_per_s = self.pace.per_s(now)
         per_s = self._bucket_per_s * (1 + HEADWAY)
         capacity = 1 + max(CATCH_UP_TURNS, per_s * CATCH_UP_S)

@@ -1,4 +1,8 @@
-"""The pace: cut by refusals, regained with time."""
+"""The pace: how many requests a second are right, cut by refusals and regained with time.
+
+Called by the pacer (:mod:`batcher.flowcontrol.pacer`). Pure: the caller passes the time. The constants of
+:class:`Pace` were found by simulation and must not be changed without it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import math
 from collections import Counter, deque
 
 TOO_OFTEN = "too often"
-"""What the service says to a call that comes too soon after others."""
+"""The words for a call that the service refused as too frequent."""
 
 
 # -- the policy ------------------------------------------------------------------------------------------
 
 
 def cut_of(crowd: int, pace_per_s: float) -> float:
-    """The share of the pace that a refusal takes off.
+    """Return the share of the pace that a refusal takes off.
 
     Args:
         crowd: other refusals within the last second.
@@ -23,7 +27,7 @@ def cut_of(crowd: int, pace_per_s: float) -> float:
 
 
 def regain_per_s(quiet_s: float, refused_share: float) -> float:
-    """The share of the cap that is regained each second.
+    """Return the share of the cap that is regained each second.
 
     Args:
         quiet_s: since the last refusal.
@@ -34,7 +38,7 @@ def regain_per_s(quiet_s: float, refused_share: float) -> float:
 
 
 def why_slow(refusals: Counter[str]) -> str:
-    """Why a pace is below its cap, in words."""
+    """Return why a pace is below its cap, in words."""
     if not refusals:
         return "an earlier run was told that calls come too often"
     said = [
@@ -58,17 +62,17 @@ class Pace:
     Args:
         cap_per_s: the pace never exceeds it.
         now: monotonic seconds.
-        start_share: the share of its cap that an earlier run has learned; None begins at the cap.
+        start_share: the share of its cap that an earlier run ended with; None begins at the cap.
         age_s: how long ago that was: the share ages as in a run without refusals.
     """
 
     CUT = 0.02
-    """What one refusal takes off."""
+    """The share that one refusal takes off."""
     CUT_EVERY_S = 0.2
     """Refusals of one full second arrive together and count as one."""
     LARGEST_CUT = 0.3
     BEARABLE = 0.02
-    """The share of refused calls that is borne without slowing down for long."""
+    """The share of refused calls that does not slow the pace down for long."""
     MEMORY_S = 20.0
     """How long a call counts as recent."""
     BRISK = 0.01
@@ -76,17 +80,17 @@ class Pace:
     REGAIN = 0.0008
     """Of the cap, regained per second while more calls are refused than are bearable."""
     HASTE = 5e-7
-    """Of the cap, regained more for the square of the seconds without a refusal beyond the first twenty."""
+    """Of the cap, regained in addition, by the square of the quiet seconds beyond the first 20."""
     CAUTIOUS_S = 20.0
     FLOOR = 0.01
-    """Of the cap: it never gets slower, since only a request can find out that the limit is back."""
+    """Of the cap: the slowest pace. Only a request can find out that the limit is free again."""
 
     def __init__(
         self, cap_per_s: float, now: float, start_share: float | None = None, age_s: float = 0.0
     ) -> None:
         self.cap_per_s = cap_per_s
         self.refusals: Counter[str] = Counter()
-        """How often the service refused a call, by what it said."""
+        """How often the service refused a call, by its words."""
         self._share = max(min(start_share or 1.0, 1.0), self.FLOOR)
         self._updated_at = now - age_s
         self._refused_at = now - (age_s if start_share else self.CAUTIOUS_S)
@@ -95,7 +99,7 @@ class Pace:
         self._recent = self.BEARABLE * self._recent_calls if start_share else 0.0
 
     def share(self, now: float) -> float:
-        """The pace at this moment as a share of the cap."""
+        """Return the present pace as a share of the cap."""
         seconds, self._updated_at = now - self._updated_at, now
         if seconds > 0:
             self._recent *= math.exp(-seconds / self.MEMORY_S)
@@ -104,15 +108,15 @@ class Pace:
         return self._share
 
     def per_s(self, now: float) -> float:
-        """The pace at this moment; never above the cap."""
+        """Return the present pace; never above the cap."""
         return self.share(now) * self.cap_per_s
 
     def refused(self, now: float, said: str = TOO_OFTEN) -> bool:
-        """A call was refused; returns whether the pace was cut for it.
+        """Count a refused call; return whether the pace was cut for it.
 
         Args:
             now: monotonic seconds.
-            said: what the service said, in a word or two.
+            said: the words of the refusal.
         """
         pace = self.per_s(now)
         self.refusals[said] += 1
@@ -133,4 +137,4 @@ class Pace:
 
 
 SLOWED = 0.995
-"""Of the cap: a pace below it is called slow."""
+"""Of the cap: a pace below this share is reported as slow."""

@@ -1,8 +1,8 @@
-"""What we do about an outcome: the table of the service's answers, applied by a pure function.
+"""The retry policy of submissions: which disposition follows from the outcome of an attempt.
 
-Stands between the client, which says what came back, and the ledger, which keeps what was decided.
-What a code *means* stands in :mod:`batcher.zego.codes`; here stands what happens next. No I/O, no clock,
-no random of its own.
+The workers call :func:`decide` for each outcome, and the ledger records the result. The meaning of a code
+is in :mod:`batcher.zego.codes`. Pure: no I/O, no clock, no random numbers of its own. The table and the
+numbers of tries are promised to users, and ``batcher codes`` prints them.
 
 Source: ZEGO server API, "Start a snapshot task", return codes; "Accessing server APIs", global return codes.
 """
@@ -22,17 +22,17 @@ REFUSED_TRIES = 10
 
 FIRST_BACKOFF_S = 1.0
 LARGEST_BACKOFF_S = 60.0
-"""Nothing but the service's own ``Retry-After`` makes a submission wait for longer."""
+"""Only the service's own ``Retry-After`` makes a submission wait longer."""
 
 REFUSED_GROWTH = 1.25
 """The backoff of a submission that is refused while others are answered grows by this factor."""
 
 Jitter = Callable[[float], float]
-"""A number drawn evenly between zero and its argument."""
+"""Draws a number evenly between zero and its argument."""
 
 
 class CodeKind(Enum):
-    """What a code makes us do, whatever came before."""
+    """What follows from a code; ``batcher codes`` prints the texts."""
 
     SUBMITTED = "records the task id"
     REJECT = "rejects the submission"
@@ -76,12 +76,12 @@ KINDS: dict[int, CodeKind] = {
 
 
 def kind_of(code: int) -> CodeKind:
-    """What a code makes us do; a code that the documentation does not name is unknown."""
+    """Return the kind of a code; a code that is not documented is unknown."""
     return KINDS.get(code, CodeKind.UNKNOWN)
 
 
 def waits_behind(claim: Claim) -> bool:
-    """Whether a submission that was put off waits behind fresh work, because it would hold that up."""
+    """Whether a submission that was put off waits behind fresh ones, because it would delay them."""
     if claim.tries.refused:
         return True
     return claim.code is not None and kind_of(claim.code) in (
@@ -103,12 +103,12 @@ def decide(
     """Judge one attempt.
 
     Args:
-        outcome: what came back.
-        claim: the submission it was for, with the tries it has used before this attempt.
-        policy: what becomes of a submission whose answer is missing.
-        proven: the credentials have had a success earlier in this run.
+        outcome: of the attempt.
+        claim: the submission, with the tries it has used before this attempt.
+        policy: for a submission whose answer is missing.
+        proven: a request of this run has succeeded with these credentials.
         jitter: draws the backoff.
-        refused_alone: others were answered since this submission was last refused.
+        refused_alone: other submissions were answered since this one was last refused.
     """
     match outcome:
         case NotSent():
@@ -120,7 +120,7 @@ def decide(
         case HttpRefusal():
             return _unknown(claim, jitter)
         case Answer(code=0, task_id=None):
-            # Accepted, but under no name we can read: another request would surely be a second task.
+            # Accepted, but the task id cannot be read: another request would surely create a second task.
             return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
         case Answer():
             return _decide_code(outcome, claim, proven, refused_alone, jitter)
@@ -186,7 +186,7 @@ def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Dispositio
 
 
 def _refused(claim: Claim, refusal: Answer | HttpRefusal, alone: bool, jitter: Jitter) -> Disposition:
-    """Send again what was refused for certain; its budget shrinks only while others are answered."""
+    """Retry a definite refusal; it uses a try only while other submissions are answered."""
     tries = claim.tries._replace(refused=claim.tries.refused + 1) if alone else claim.tries
     if tries.refused >= REFUSED_TRIES:
         if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
@@ -219,5 +219,5 @@ def _ended(
 
 
 def _backoff_s(tries: int, jitter: Jitter) -> float:
-    """Exponential backoff with full jitter: the more tries were used, the longer it may be."""
+    """Return an exponential backoff with full jitter: the more tries were used, the longer it may be."""
     return jitter(min(LARGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (tries - 1)))

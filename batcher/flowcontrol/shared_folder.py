@@ -1,12 +1,13 @@
-"""A folder that all processes of this machine share, of whatever user; for small files that coordinate them.
+"""The folder that all processes of this machine share, for small files that coordinate them.
 
-On Linux it lies in ``/dev/shm``: local, writable for everybody, empty after a start of the machine, and the
-same one for services with a temporary folder of their own. Elsewhere it lies in ``/tmp``. ``TMPDIR`` does not
-count: two users have two.
+Called by :mod:`~batcher.flowcontrol.shared_moments` and :mod:`~batcher.flowcontrol.run_place`. On Linux the
+folder is in ``/dev/shm``: local, writable for all users, empty after a restart of the machine, and the same
+one for services with a private temporary folder. Elsewhere it is in ``/tmp``. ``TMPDIR`` is not used, since
+each user may have another one.
 
-Other users may write there, so nothing in it is trusted: links are not followed, a file with a second name
-or with other content is left alone, and what is read only decides about waiting. Files may vanish at any
-time (systemd removes those of a user who has logged out), so their users open them again.
+Other users may write there, so nothing in the folder must be trusted: links are not followed, a file with a
+second name or foreign content is not touched, and content only decides how long to wait. Files may vanish at
+any time (systemd removes those of a user who has logged out), so callers open them again.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from pathlib import Path
 
 FOLDER = "batcher-limits"
 MAGIC = b"batcher1"
-"""How each of our files begins."""
+"""The first bytes of each file of batcher."""
 
 FOR_EVERYBODY = 0o1777
-"""As /tmp itself: everybody adds files, and removes only their own."""
+"""The mode of /tmp: all users may add files, and remove only their own."""
 
 MOST_BYTES = 8192
 SWEPT_AFTER_S = 600.0
-"""A file that was not written for so long coordinates nothing any more."""
+"""A file that was not written for this long is out of use."""
 SWEPT_AT_ONCE = 100
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def shared_folders() -> tuple[Path, ...]:
-    """Where the folder may lie, the best place first."""
+    """Return the places of the folder, the best one first."""
     return tuple(Path(place) / FOLDER for place in ("/dev/shm", "/tmp") if os.path.isdir(place))  # noqa: PTH112
 
 
 @contextmanager
 def opened_folder(places: tuple[Path, ...]) -> Iterator[int]:
-    """A descriptor of the first folder that can be used, made where there is none.
+    """Open the first folder that can be used, and create it if it is missing.
 
     Raises:
-        OSError: there is none.
+        OSError: no folder can be used.
     """
     problem: OSError = FileNotFoundError("this machine has no shared folder")
     for place in places:
@@ -71,7 +72,7 @@ def _open_folder(place: Path) -> int:
         if about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) != FOR_EVERYBODY:
             os.fchmod(folder, FOR_EVERYBODY)  # not by mkdir: the umask would take rights away
         elif not about.st_mode & stat.S_ISVTX or not os.access(place, os.W_OK | os.X_OK):
-            raise PermissionError(f"{place} is not a folder that everybody may write")
+            raise PermissionError(f"{place} is not a folder that all users may write")
     except BaseException:
         os.close(folder)
         raise
@@ -79,17 +80,17 @@ def _open_folder(place: Path) -> int:
 
 
 def open_file(folder: int, name: str, *, writing: bool, mode: int = 0o666) -> int:
-    """Open one of our files.
+    """Open a file of batcher.
 
     Args:
-        folder: a descriptor.
-        name: within it.
-        writing: make it where there is none; else it must be there.
-        mode: of a new one.
+        folder: its descriptor.
+        name: of the file in it.
+        writing: open for writing, and create a missing file.
+        mode: of a new file.
 
     Raises:
-        FileNotFoundError: there is none to read.
-        OSError: it cannot be used, or is not ours.
+        FileNotFoundError: there is no file to read.
+        OSError: the file cannot be used, or is not a file of batcher.
     """
     while True:
         try:
@@ -109,11 +110,11 @@ def open_file(folder: int, name: str, *, writing: bool, mode: int = 0o666) -> in
 
 
 def create_file(folder: int, name: str, mode: int) -> int:
-    """Make a file.
+    """Create a file.
 
     Raises:
-        FileExistsError: there is one.
-        OSError: it cannot be made.
+        FileExistsError: a file of this name exists.
+        OSError: it cannot be created.
     """
     file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode, dir_fd=folder)
     os.fchmod(file, mode)
@@ -128,17 +129,17 @@ def _check(file: int, name: str) -> None:
 
 
 def is_named(file: int, folder: int, name: str) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Whether an open file still has this name."""
     try:
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        named = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
     about = os.fstat(file)
-    return (there.st_dev, there.st_ino) == (about.st_dev, about.st_ino)
+    return (named.st_dev, named.st_ino) == (about.st_dev, about.st_ino)
 
 
 def try_lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock a file if nobody else has; the lock vanishes with the process."""
+    """Lock a file unless another process has locked it; the lock ends with the process."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -147,7 +148,7 @@ def try_lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def sweep(folder: int) -> None:
-    """Remove some of the files that coordinate nothing any more."""
+    """Remove some of the files that are out of use."""
     long_ago = time.time() - SWEPT_AFTER_S
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for _, entry in zip(range(SWEPT_AT_ONCE), entries, strict=False):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batcher.exit_codes import PRECEDENCE, ExitCode
+from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.model.outcome import Outage, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, RunId, State
@@ -132,7 +133,4 @@ def _unstopped(
 
 def _in_outage(why: str, outage: Outage, left: int) -> str:
     """Why a run has ended that waited for its endpoint, and what to do."""
-    return (
-        f"{why} while the endpoint did not answer (since {outage.since:%Y-%m-%d %H:%M:%S} UTC, last: "
-        f"{outage.met}), {left:,} left to send; check the network and BATCHER_ENDPOINT. The next run goes on"
-    )
+    return f"{why} while {outage_text(outage)}, {left:,} left to send; {CHECK_ENDPOINT}. The next run goes on"

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from batcher.flowcontrol.outage import Guard, fault_of
+from batcher.flowcontrol.findings import fault_of
+from batcher.flowcontrol.outage import Guard
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import NotSubmitted, OnEvent, Rejected, Submitted
@@ -59,7 +60,6 @@ class Governor:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._pacer = pacer
         self._client = client
         self._max_failures = max_failures
         self._halt = halt
@@ -114,9 +114,7 @@ class Governor:
     @property
     def why_slow(self) -> str | None:
         """Why the pace is below the cap; None when it is not."""
-        if self.waiting_for:
-            return self.waiting_for
-        return self._pacer.why_slow
+        return self._guard.why_slow
 
     def _waited_s(self, settlement: Settlement) -> float:
         """How long a request has waited for its answer."""

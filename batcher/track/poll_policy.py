@@ -1,90 +1,91 @@
-"""Rules of polling: what an answer means for a task, and when the next poll is due."""
+"""Rules of polling: what an outcome means for a task, and when its next poll is due.
+
+The tracker calls :func:`judge` for every outcome; the ledger records the result. Pure: the caller passes
+the time and the counts of earlier polls. When a task is given up is promised to users.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple
 
-from batcher.flowcontrol.outage import Finding, classify
+from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.retry_policy import UNKNOWN_TRIES, CodeKind, Jitter, kind_of
 from batcher.ledger.tasks import Followed, Polled
 from batcher.model.outcome import Answer, NotReported
 from batcher.model.task import TaskReport, TaskState
 from batcher.zego.codes import meaning
+from batcher.zego.describe_task import NO_TASK
 
 REFUSED_TIMES = 10
-"""A task whose polls were refused or not answered this often in a row is given up, if others were answered
-meanwhile."""
+"""A task whose polls failed this often in a row is given up, if other polls were answered meanwhile."""
 
 DENIED_TIMES = 1 + UNKNOWN_TRIES
-"""The same for codes 3, 5 and 7, which mean the account; the first time the rate may have been meant."""
+"""The same for codes 3, 5 and 7, which concern the account; the first one may have meant the rate."""
 
 REFUSED_WAIT_S = 5.0
-"""Up to so long, growing, a task waits after refusals even if it would be due sooner."""
+"""The longest wait that refusals add to a task that would be due sooner."""
 
 
 _DENIALS = (Finding.CREDENTIALS, Finding.PERMISSION)
 
 
 FIRST_WAIT_S = 2.0
-"""How long after it was submitted a task is first asked about."""
+"""How long after its submission a task is first polled."""
 
 GROWTH = 1.5
-"""By so much each wait is longer than the one before."""
+"""The factor by which each wait is longer than the one before."""
 
 LONGEST_WAIT_S = 600.0
 
 SPREAD = 0.1
-"""Waits are so much shorter or longer by chance: what was submitted together is not asked together."""
+"""The random share by which waits differ: tasks submitted together are not polled together."""
 
 
 GIVE_UP_S = 48 * 3600.0
-"""A task that has not ended so long after it was submitted is given up."""
+"""A task that has not ended this long after its submission is given up."""
 
 
 BELIEVED_TIMES = 3
 
 BELIEVED_AFTER_S = 60.0
-"""That the service does not know a task is believed when it has said so this often in a row, and not sooner
-after the submission: what answers polls may hear of a task later than what took it."""
+"""That the service does not know a task counts after this many answers in a row, and not sooner than this
+after the submission: the part of the service that answers polls may receive a task late."""
 
 BELIEVED_ALONE_AFTER_S = 3600.0
-"""A refusal by a code may be a fault of the service; it is believed when others were told of meanwhile, or
+"""A refusal by a code may be a fault of the service; it counts if other tasks were reported meanwhile, or
 this long after the submission."""
-
-
-NO_TASK = "NO_TASK"
 
 
 # -- judging one answer --------------------------------------------------------------------------------
 
 
 class Missed(NamedTuple):
-    """How often in a row the service did not say where a task stands, and since when."""
+    """Counts of polls in a row that did not report a task."""
 
     times: int
-    """It answered."""
+    """Answers without a report."""
     reports_before: int
-    """Reports of all tasks up to the first time, but for one that came shortly before."""
+    """Reports of all tasks before the first of these answers, without one that came shortly before."""
     refused: int = 0
-    """It refused the poll or gave no usable answer, and had answered other polls since the last time."""
+    """Refusals and missing answers since which other polls were answered."""
     answers_before: int = 0
-    """Answers to all polls up to the last of those times."""
+    """Answers to all polls at the last refusal or missing answer."""
     in_a_row: int = 0
-    """It refused the poll or gave no usable answer, whatever became of others."""
+    """All refusals and missing answers."""
 
 
 def wait_s(task: Followed, now_ms: int, jitter: Jitter) -> float:
-    """How long until a task that has not ended is asked about again.
+    """Return how long until a task that has not ended is polled again.
 
     Args:
-        task: as it was when it was asked about.
+        task: as it was when it was polled.
         now_ms: Unix milliseconds.
         jitter: draws evenly between zero and its argument.
     """
-    # a float's powers end somewhere; the cap is reached long before
+    # bounded, since a float overflows; the cap is reached long before
     wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * GROWTH ** min(task.polls, 60))
-    if task.claimed_at_ms is not None:  # a callback says that it has ended: the service will say so soon
+    if task.claimed_at_ms is not None:  # a callback reported the end: the service will report it soon
         wait = min(wait, max(FIRST_WAIT_S, (now_ms - task.claimed_at_ms) / 2000))
     return wait * (1 - SPREAD) + jitter(wait * 2 * SPREAD)
 
@@ -102,12 +103,12 @@ def judge(
     """Judge one poll.
 
     Args:
-        outcome: what came back.
-        task: as it was when it was asked about.
+        outcome: of the poll.
+        task: as it was when it was polled.
         now_ms: Unix milliseconds.
         give_up_s: how long after its submission a task may take.
-        missed: this outcome included, if it says nothing of where the task stands.
-        reports: of all tasks so far.
+        missed: the counts of the task, this outcome included.
+        reports: of all tasks up to now.
         jitter: draws evenly between zero and its argument.
     """
     again_ms = now_ms + int(wait_s(task, now_ms, jitter) * 1000)
@@ -161,7 +162,7 @@ def _judge_report(
 
 
 def is_miss(outcome: TaskReport | NotReported) -> bool:
-    """Whether the service answered, and did not say where the task stands."""
+    """Whether the service answered without a report of the task."""
     if isinstance(outcome, TaskReport):
         return outcome.status == NO_TASK
     if isinstance(outcome, Answer):
@@ -170,7 +171,7 @@ def is_miss(outcome: TaskReport | NotReported) -> bool:
 
 
 def _is_refusal(outcome: NotReported) -> bool:
-    """Whether a code says that there is nothing to tell of this task."""
+    """Whether a code refuses this task."""
     return isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT)
 
 
@@ -198,7 +199,7 @@ def _long(seconds: float) -> str:
 def _judge_refusal(
     outcome: NotReported, polled: Polled, age_s: float, give_up_s: float, missed: Missed, jitter: Jitter
 ) -> Polled:
-    """Judge a poll that was refused or not answered: put the task off, or give it up if this goes on."""
+    """Judge a refused or unanswered poll: put the task off, or give it up after too many of them."""
     most = DENIED_TIMES if classify(outcome) in _DENIALS else REFUSED_TIMES
     if missed.refused >= BELIEVED_TIMES and (missed.in_a_row >= most or age_s >= give_up_s):
         polled = _with_words(polled, outcome)

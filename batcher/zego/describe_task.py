@@ -16,6 +16,9 @@ from batcher.model.submission import FileId, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
 from batcher.zego.wire import encoded, id_of, milliseconds_of, parsed_body, parts_of, text_of
 
+NO_TASK = "NO_TASK"
+"""The status of a task that the service does not know."""
+
 STATES: dict[str, TaskState] = {
     "WAITING": TaskState.WAITING,
     "PROCESSING": TaskState.PROCESSING,
@@ -24,7 +27,7 @@ STATES: dict[str, TaskState] = {
     "FAIL": TaskState.FAILED,
     "FAILED": TaskState.FAILED,
     "CANCELED": TaskState.FAILED,
-    "NO_TASK": TaskState.UNKNOWN,
+    NO_TASK: TaskState.UNKNOWN,
 }
 """The vendors' words for the state of a task."""
 

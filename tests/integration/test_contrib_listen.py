@@ -19,7 +19,9 @@ from support.callbacks import SECRET, post, record, sealed
 from support.cli import Cli, query, serving
 from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
 
-from batcher.callbacks.receiver import HEALTH, HEALTH_S, VISIT_S
+from batcher.callbacks.acceptance import HEALTH
+from batcher.callbacks.http_server import BOUNDS
+from batcher.callbacks.receiver import HEALTH_S
 from batcher.config.settings import Settings
 from batcher.exit_codes import ExitCode
 from batcher.sandbox import SANDBOX_SERVER_SECRET
@@ -68,7 +70,7 @@ def test_it_agrees_with_the_exit_codes_and_the_time_that_stopping_takes() -> Non
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [str(int(ExitCode.SIGTERM))]
     assert service["RestartPreventExitStatus"] == [str(int(ExitCode.USAGE))]
-    assert float(service["TimeoutStopSec"][0]) > VISIT_S + HEALTH_S
+    assert float(service["TimeoutStopSec"][0]) > BOUNDS.answer_s + HEALTH_S
 
 
 def unit_problems(text: str, folder: Path) -> str:
@@ -115,7 +117,7 @@ def test_the_proxy_and_the_unit_agree() -> None:
     [kib] = re.findall(r"client_max_body_size (\d+)k;", text)
     assert int(kib) << 10 == Settings.model_fields["listen_max_body"].default
     [waits] = re.findall(r"proxy_read_timeout (\d+)s;", text)
-    assert int(waits) > VISIT_S
+    assert int(waits) > BOUNDS.answer_s
     assert f"http://127.0.0.1:{port}{HEALTH}" in text
 
 

@@ -34,8 +34,9 @@ from support.certificates import certificate, needs_openssl
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
 from support.referee import referee
 
-from batcher.callbacks import receiver as receiving
-from batcher.callbacks.receiver import Acceptance, Receiver, received
+from batcher.callbacks.acceptance import Acceptance
+from batcher.callbacks.http_server import BOUNDS, ConnectionBounds, serve
+from batcher.callbacks.receiver import Receiver
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.sandbox import (
     ActionFaults,
@@ -277,12 +278,12 @@ async def test_people_hear_of_single_callbacks_only_when_they_ask(cli: Cli) -> N
 
 
 @asynccontextmanager
-async def in_process(cli: Cli) -> AsyncIterator[str]:
+async def in_process(cli: Cli, bounds: ConnectionBounds = BOUNDS) -> AsyncIterator[str]:
     """A receiver within this process, whose bounds a test can change; its URL."""
     async with (
         serving(cli),
         await CallbackLedger.open(cli.folder / "batcher.db") as ledger,
-        received(Receiver(ledger, Acceptance(SECRET)), "127.0.0.1", 0) as url,
+        serve(Receiver(ledger, Acceptance(SECRET)), "127.0.0.1", 0, bounds=bounds) as url,
     ):
         yield url
 
@@ -301,10 +302,9 @@ async def has_ended(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_who_says_nothing_makes_room(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_says_nothing_makes_room(cli: Cli) -> None:
     """When all places are taken, the connection that has been silent for the longest time ends."""
-    monkeypatch.setattr(receiving, "MOST_AT_ONCE", 3)
-    async with in_process(cli) as url:
+    async with in_process(cli, ConnectionBounds(most=3)) as url:
         silent = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(3)]
         for _, writer in silent:
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n")
@@ -315,10 +315,9 @@ async def test_who_says_nothing_makes_room(cli: Cli, monkeypatch: pytest.MonkeyP
             writer.close()
 
 
-async def test_who_dawdles_is_shown_out(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_dawdles_is_shown_out(cli: Cli) -> None:
     """A request that does not come in time ends with its connection, head or body."""
-    monkeypatch.setattr(receiving, "REQUEST_S", 0.2)
-    async with in_process(cli) as url:
+    async with in_process(cli, ConnectionBounds(request_s=0.2)) as url:
         for begun in (b"POST / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
             writer.write(begun)

@@ -21,11 +21,10 @@ FLOORS = {
     **dict.fromkeys(("_version", "model", "requirements", "sandbox"), 1),
     **dict.fromkeys(("config", "manifest", "output_files", "report", "zego"), 2),
     **dict.fromkeys(("flowcontrol", "ledger"), 3),
-    **dict.fromkeys(("discover", "fetch", "submit", "telemetry", "track"), 4),
-    "callbacks": 5,
-    "api": 6,
-    **dict.fromkeys(("__init__", "cli"), 7),
-    "__main__": 8,
+    **dict.fromkeys(("callbacks", "discover", "fetch", "submit", "telemetry", "track"), 4),
+    "api": 5,
+    **dict.fromkeys(("__init__", "cli"), 6),
+    "__main__": 7,
 }
 """The floor of each package: it imports from floors below its own, and nothing else."""
 

@@ -23,10 +23,12 @@ from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.progress import ProgressLines
 from batcher.config.settings import Settings
+from batcher.discover.paged_search import PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
-from batcher.discover.search_walks import Listed, MarkerWalk, Pages, TimeWalk
+from batcher.discover.search_walks import MarkerWalk, RecordingBatch, TimeWalk
 from batcher.errors import BatcherError, Refused, SettingsError, StdoutClosed
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.findings import outage_text
 from batcher.manifest.formats import detect as manifests
 from batcher.manifest.formats.detect import format_named
 from batcher.model.submission import Archive, FileId, Recording
@@ -273,7 +275,7 @@ async def _parts(
     asked: Asked,
     progress: DiscoveryProgress,
     until_s: int | None,
-) -> AsyncIterator[Listed]:
+) -> AsyncIterator[RecordingBatch]:
     recent = frozenset(map(FileId, progress.recent))
     if archive is not Archive.TENCENT:
         walk = MarkerWalk(client, inquiry, archive, asked.prefix, progress.marker, recent)
@@ -284,12 +286,12 @@ async def _parts(
     since_s = progress.since_s if progress.at_s is None else progress.at_s
     if since_s > until_s:
         return
-    pages = Pages(client, inquiry)
-    async for part in TimeWalk(pages, asked.prefix, since_s, until_s, recent).listed():
+    search = PagedSearch(client, inquiry)
+    async for part in TimeWalk(search, asked.prefix, since_s, until_s, recent).listed():
         yield part
 
 
-def _take_in(progress: DiscoveryProgress, part: Listed, wanted: int, sieve: Sieve) -> None:
+def _take_in(progress: DiscoveryProgress, part: RecordingBatch, wanted: int, sieve: Sieve) -> None:
     if (reached := part.reached) is not None:
         progress.at_s, progress.marker, progress.recent = reached.at_s, reached.marker, tuple(reached.recent)
     progress.listed += wanted
@@ -439,8 +441,7 @@ def _stopped(output: Path | None, progress: DiscoveryProgress) -> str:
 def _in_outage(inquiry: RetryingQuery | None) -> str:
     if inquiry is None or (outage := inquiry.outage) is None:
         return ""
-    since = f"{outage.since:%Y-%m-%d %H:%M:%S} UTC"
-    return f" while the endpoint did not answer (since {since}, last: {outage.met})"
+    return f" while {outage_text(outage)}"
 
 
 def _finished(archive: Archive, output: Path | None, progress: DiscoveryProgress, asked: Asked) -> str:

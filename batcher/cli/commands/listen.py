@@ -19,8 +19,11 @@ from typing import Annotated, Final
 
 import typer
 
-from batcher.callbacks.confirmer import Confirmation
-from batcher.callbacks.receiver import HEALTH, Acceptance, NewSubmissions, Receiver, received
+from batcher.callbacks.acceptance import HEALTH, Acceptance
+from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmation
+from batcher.callbacks.http_server import serve
+from batcher.callbacks.new_submissions import NewSubmissions
+from batcher.callbacks.receiver import Receiver
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 from batcher.cli.read_options import how_to_read
@@ -38,6 +41,7 @@ from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
 from batcher.model.submission import Vendor
 from batcher.report.formatting import count, one_line
+from batcher.track.claimed_tasks import poll_claimed
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
 
@@ -142,9 +146,9 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             client = await stack.enter_async_context(calls)
         said = _Said(console)
         limit = _limit(settings, account)
-        confirmation = Confirmation(
-            ledger, client, settings.rate, limit=limit, on_event=said, warn=console.warn
-        )
+        polls_per_s = max(settings.rate - CHECKS_PER_S, CHECKS_PER_S)
+        poll = None if client is None else partial(poll_claimed, ledger, client, polls_per_s, limit, said)
+        confirmation = Confirmation(ledger, client, poll, limit=limit, on_event=said, warn=console.warn)
         acceptance = Acceptance(
             secret,
             settings.listen_max_age,
@@ -153,13 +157,13 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
             settings.app_id or (bound[0] if bound else None),
         )
         receiver = Receiver(
-            ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.look
+            ledger, acceptance, submissions=submissions, on_event=said, taken=confirmation.callback_taken
         )
         stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         stack.enter_context(
             Signals(partial(_stop, stopped), hang_up=None if tls is None else partial(_read_again, tls))
         )
-        confirming = asyncio.create_task(confirmation.go_on(), name="confirmation")
+        confirming = asyncio.create_task(confirmation.run(), name="confirmation")
         stack.push_async_callback(_end, confirming)
         url = await _received(receiver, settings, tls, stack, said)
         _introduce(settings, console, url, confirms=client is not None, secured=tls is not None)
@@ -208,9 +212,7 @@ async def _received(
     host, port = settings.listen_host, settings.listen_port
     context = tls.context if tls else None
     try:
-        return await stack.enter_async_context(
-            received(receiver, host, port, context, malformed=said.malformed)
-        )
+        return await stack.enter_async_context(serve(receiver, host, port, context, malformed=said.malformed))
     except (socket.gaierror, UnicodeError) as exc:
         raise SettingsError(f"--host {host}: this machine has no such address") from exc
     except OSError as exc:

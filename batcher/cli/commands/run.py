@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batcher.config.settings import Settings
     from batcher.model.events import OnEvent
     from batcher.submit.settings import RunSettings
-    from batcher.track.tracker import TrackSettings
+    from batcher.track.settings import TrackSettings
 
 
 @command(
@@ -186,7 +186,7 @@ def run_settings(settings: Settings) -> RunSettings:
 
 def track_settings(settings: Settings) -> TrackSettings:
     """How a run tracks its tasks."""
-    from batcher.track.tracker import TrackSettings
+    from batcher.track.settings import TrackSettings
 
     return TrackSettings(
         rate_per_s=settings.rate,

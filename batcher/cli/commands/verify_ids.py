@@ -25,8 +25,9 @@ from batcher.cli.service_queries import asking, moment_of
 from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
-from batcher.discover.id_check import IdFinding, Lookup, Lookups, RoundedOriginals
-from batcher.discover.search_walks import Pages, TimeWalk
+from batcher.discover.id_check import IdCheck, IdChecker, IdFinding, RoundingCandidates
+from batcher.discover.paged_search import PagedSearch
+from batcher.discover.search_walks import TimeWalk
 from batcher.errors import SettingsError
 from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import ReadOptions
@@ -155,8 +156,8 @@ async def look_up_ids(
                 for warning in opened_manifest.warnings:
                     console.warn(warning)
                 client, inquiry = await stack.enter_async_context(asking(settings, console))
-                pages = Pages(client, inquiry)
-                faults = _faults(opened_manifest, Lookups(pages), counted)
+                pages = PagedSearch(client, inquiry)
+                faults = _faults(opened_manifest, IdChecker(pages), counted)
                 file = stack.enter_context(opened(output))
                 _write(file, [COLUMNS])
                 if known.any:
@@ -197,13 +198,13 @@ def _times(known: SearchedTimes, now: datetime) -> tuple[int, int]:
     return int(since.timestamp()), int(until.timestamp())
 
 
-async def _faults(manifest: Manifest, lookups: Lookups, counted: IdCounts) -> AsyncIterator[list[IdFault]]:
+async def _faults(manifest: Manifest, lookups: IdChecker, counted: IdCounts) -> AsyncIterator[list[IdFault]]:
     """What is wrong, in the order of the rows."""
     rows = iter(manifest)
     while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
         ids = [row.file_id for row in page if isinstance(row, Row) and row.parameters.vendor is _TENCENT]
-        looked: dict[FileId, Lookup] = {}
-        async for ten in lookups.each(_tens(dict.fromkeys(ids))):
+        looked: dict[FileId, IdCheck] = {}
+        async for ten in lookups.check_all(_tens(dict.fromkeys(ids))):
             looked.update((one.file_id, one) for one in ten)
         counted.ids += len(ids)
         counted.elsewhere += sum(isinstance(row, Row) for row in page) - len(ids)
@@ -219,7 +220,7 @@ async def _tens(ids: Iterable[FileId]) -> AsyncIterator[Sequence[FileId]]:
 
 
 def _fault(
-    manifest: Manifest, row: Row | InvalidRow, looked: dict[FileId, Lookup], counted: IdCounts
+    manifest: Manifest, row: Row | InvalidRow, looked: dict[FileId, IdCheck], counted: IdCounts
 ) -> IdFault | None:
     if isinstance(row, InvalidRow):
         counted.by_finding[IdFinding.INVALID] += 1
@@ -244,7 +245,12 @@ class _Suggesting:
     """
 
     def __init__(
-        self, known: SearchedTimes, times: tuple[int, int], pages: Pages, how: ReadOptions, console: Console
+        self,
+        known: SearchedTimes,
+        times: tuple[int, int],
+        pages: PagedSearch,
+        how: ReadOptions,
+        console: Console,
     ) -> None:
         self._known = known
         self._times = times
@@ -262,23 +268,23 @@ class _Suggesting:
             async for some in faults:
                 missing |= {FileId(one.file_id) for one in some if one.finding == IdFinding.MISSING}
                 file.writelines(json.dumps(one) + "\n" for one in some)
-            originals = RoundedOriginals(missing)
+            originals = RoundingCandidates(missing)
             if missing:
                 await self._learn(originals)
             file.seek(0)
             while lines := list(islice(file, PAGE_ROWS)):
                 yield [_with_suggestion(IdFault(*json.loads(line)), originals, counted) for line in lines]
 
-    async def _learn(self, originals: RoundedOriginals) -> None:
+    async def _learn(self, originals: RoundingCandidates) -> None:
         for source in self._known.files:
             async with join_results.opened(source, self._how) as manifest:
                 rows = iter(manifest)
                 while page := await in_thread(_next_rows, rows):
-                    originals.learn(row.file_id for row in page if isinstance(row, Row))
+                    originals.add(row.file_id for row in page if isinstance(row, Row))
         if self._known.since is None:
             return
         async for part in TimeWalk(self._pages, self._known.prefix, *self._times).listed():
-            originals.learn(one.file_id for one in part.recordings)
+            originals.add(one.file_id for one in part.recordings)
             if part.shortfall:
                 self._console.warn(f"{part.shortfall}. Suggestions may be missing, or not the only ones")
 
@@ -287,10 +293,10 @@ def _next_rows(rows: Iterator[Row | InvalidRow]) -> list[Row | InvalidRow]:
     return list(islice(rows, PAGE_ROWS))
 
 
-def _with_suggestion(fault: IdFault, originals: RoundedOriginals, counted: IdCounts) -> IdFault:
+def _with_suggestion(fault: IdFault, originals: RoundingCandidates, counted: IdCounts) -> IdFault:
     if fault.finding != IdFinding.MISSING:
         return fault
-    only, candidates = originals.of(FileId(fault.file_id))
+    only, candidates = originals.suggest(FileId(fault.file_id))
     if only is not None:
         counted.suggested += 1
         return fault._replace(suggestion=only, detail="a spreadsheet may have rounded it")

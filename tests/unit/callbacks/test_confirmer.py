@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,16 +12,28 @@ from pathlib import Path
 import pytest
 from support.specimens import TENCENT_ID, rows_of
 
-from batcher.callbacks.confirmer import HALTED_S, LATER_S, Confirmer
+from batcher.callbacks.confirmer import (
+    HALTED_S,
+    LATER_S,
+    LATEST_S,
+    CheckVerdict,
+    Confirmation,
+    Confirmer,
+    PollsEnded,
+    judge_check,
+    wait_before_check_s,
+)
+from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import open_for_writing
 from batcher.ledger.callback_effects import DENIED_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.callbacks import Seal, Snapshot
 from batcher.model.events import ClaimChecked, Event
-from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
+from batcher.track.settings import Tracked
 from batcher.zego.client import Wire
 from batcher.zego.describe_task import STATES
 
@@ -160,3 +173,69 @@ async def test_without_a_service_a_doubt_waits_for_somebody_who_can_ask(tmp_path
         confirmer = Confirmer(ledger, None)
         assert await confirmer.confirm_due() == 1
         assert [check.task_id for check in await ledger.to_check(10)] == [NAMED]
+
+
+VERDICTS: list[tuple[TaskReport | NotReported, CheckVerdict]] = [
+    (FINISHED, CheckVerdict.CONFIRM),
+    (STRANGE, CheckVerdict.CONFIRM),
+    (report_of(HERE), CheckVerdict.CONFIRM),
+    (report_of(ELSEWHERE), CheckVerdict.DISPROVE),
+    (report_of(named="1397757"), CheckVerdict.DISPROVE),
+    (report_of(state="WAITING"), CheckVerdict.REPEAT),
+    (NO_TASK, CheckVerdict.DENY),
+    (Answer(1000), CheckVerdict.DENY),
+    (Answer(2), CheckVerdict.DENY),
+    (Answer(1), CheckVerdict.REPEAT),
+    (Answer(7), CheckVerdict.REPEAT),
+    (HttpRefusal(503), CheckVerdict.REPEAT),
+    (ReplyLost("cut off"), CheckVerdict.REPEAT),
+    (NotSent("refused"), CheckVerdict.REPEAT),
+    (HELD_BACK, CheckVerdict.IGNORE),
+]
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), VERDICTS, ids=lambda value: str(value)[:30])
+def test_check_is_judged_by_its_outcome(outcome: TaskReport | NotReported, verdict: CheckVerdict) -> None:
+    """Each outcome has one verdict, and only a report of the task confirms or disproves."""
+    assert judge_check(outcome, FileId(TENCENT_ID), Vendor.TENCENT) is verdict
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refusals", "wait_s"),
+    [
+        (report_of(state="WAITING"), 0, LATER_S),
+        (report_of(state="WAITING"), 9, LATER_S),
+        (HttpRefusal(502), 1, LATER_S),
+        (HttpRefusal(502), 3, 4 * LATER_S),
+        (HttpRefusal(502), 99, LATEST_S),
+        (HttpRefusal(503, 90.0), 1, 90.0),
+        (Answer(7), 1, HALTED_S),
+        (Answer(3), 9, HALTED_S),
+        (Answer(100000005), 1, HALTED_S),
+    ],
+)
+def test_wait_before_a_check_grows_with_refusals(
+    outcome: TaskReport | NotReported, refusals: int, wait_s: float
+) -> None:
+    """Refusals double the wait up to an hour; a fault of the account has a wait of its own."""
+    assert wait_before_check_s(outcome, refusals) == wait_s
+
+
+async def test_confirmation_whose_polls_end_warns_with_the_reason(tmp_path: Path) -> None:
+    """Polls that a fault of the account has ended are paused for ten minutes, and the user is warned."""
+    warnings, warned = list[str](), asyncio.Event()
+
+    async def poll() -> PollsEnded:
+        return Tracked(ExitCode.HALTED, "code 7", 1, 1.0)
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        warned.set()
+
+    async with await in_doubt(tmp_path / "l.db") as ledger:
+        confirmation = Confirmation(ledger, None, poll, on_event=lambda _: None, warn=warn)
+        confirming = asyncio.create_task(confirmation.run())
+        await asyncio.wait_for(warned.wait(), 30)
+        confirming.cancel()
+        await asyncio.wait([confirming])
+    assert warnings == ["claims are not confirmed for 600 s: code 7"]

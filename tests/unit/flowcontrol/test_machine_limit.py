@@ -16,19 +16,12 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LimitBusy
-from batcher.flowcontrol import machine_limit
-from batcher.flowcontrol.machine_limit import (
-    LIMIT_PER_S,
-    Action,
-    LimitKey,
-    MachineCount,
-    Sender,
-    SharedMoments,
-    admitted,
-    fits,
-    room_in_s,
-)
+from batcher.flowcontrol import machine_limit, shared_moments
+from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
+from batcher.flowcontrol.machine_limit import admitted, busy_text
+from batcher.flowcontrol.run_place import RunPlace, Sender, fits, look_around
 from batcher.flowcontrol.shared_folder import FOR_EVERYBODY, MAGIC, SWEPT_AFTER_S, opened_folder, sweep
+from batcher.flowcontrol.shared_moments import MachineCount, SharedMoments, room_in_s
 
 ZEGO = "https://rtc-api.zego.im/"
 KEY = LimitKey.of(7, Action.SUBMIT, ZEGO)
@@ -262,9 +255,9 @@ def test_old_files_are_swept_unless_locked(tmp_path: Path) -> None:
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from batcher.flowcontrol import machine_limit
+from batcher.flowcontrol import machine_limit, shared_moments
 from batcher.flowcontrol.machine_limit import *
-machine_limit.shared_folders = lambda: (Path(sys.argv[1]),)
+shared_moments.shared_folders = lambda: (Path(sys.argv[1]),)
 async def hold():
     key = LimitKey.of(7, Action.SUBMIT, "https://rtc-api.zego.im/")
     async with admitted(key, Sender("/a/other.db", "batcher run", float(sys.argv[2]))):
@@ -291,7 +284,7 @@ def holder(folder: Path, rate_per_s: float) -> Iterator[subprocess.Popen[str]]:
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of this test alone; the test is a process that has not sent yet."""
     folder = tmp_path / "f"
-    monkeypatch.setattr(machine_limit, "shared_folders", lambda: (folder,))
+    monkeypatch.setattr(shared_moments, "shared_folders", lambda: (folder,))
     monkeypatch.setattr(machine_limit, "_PROCESS", machine_limit._Process())
     return folder
 
@@ -307,6 +300,23 @@ async def test_second_run_names_the_first(shared: Path) -> None:
     for word in (f"process {process.pid} on ", "/a/other.db", "--rate 15", "AppId 7", "--wait-lock"):
         assert word in str(refused.value)
     assert refused.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "text"),
+    [
+        (None, "AppId 7: process 5 on h, since"),
+        (None, ". Wait until it has ended, or give both runs a --rate so that they add up to 20 at most"),
+        (0.0, ". Wait for it, or use --wait-lock, or "),
+        (60.0, "AppId 7, also after waiting 60 s: process 5"),
+        (60.0, ". Wait longer, or give both runs"),
+        (60.0, "(this one has 20)"),
+    ],
+)
+def test_busy_limit_names_the_remedy_by_how_long_was_waited(wait_s: float | None, text: str) -> None:
+    """The message names the other run, the time waited and the option that helps."""
+    other = Sender("/a/other.db", "batcher run", 15.0, 5, "h")
+    assert text in busy_text(KEY, Sender("mine.db", "batcher run", 20.0), [other], wait_s)
 
 
 async def test_second_run_waits_until_the_first_is_killed(shared: Path) -> None:
@@ -353,7 +363,7 @@ async def test_forked_child_does_not_keep_the_place(shared: Path) -> None:
 def _seen(folder: Path) -> list[float]:
     """The rates of all that run, as another process sees them."""
     with opened_folder((folder,)) as descriptor:
-        return [one.rate_per_s for one in machine_limit._look_around(descriptor, KEY)[0]]
+        return [one.rate_per_s for one in look_around(descriptor, KEY)[0]]
 
 
 @pytest.fixture
@@ -380,7 +390,7 @@ def run_of_another_user(rate_per_s: float) -> Iterator[None]:
             os.close(ends)
             machine_limit._PROCESS.forget()
             place = machine_limit._PROCESS.place_of(KEY, Sender("/a/other.db", "batcher run", rate_per_s))
-            os.write(says, b"held" if isinstance(place, machine_limit._Place) else repr(place).encode())
+            os.write(says, b"held" if isinstance(place, RunPlace) else repr(place).encode())
             os.close(says)
             os.read(waits, 1)
         finally:

@@ -1,4 +1,4 @@
-"""The classification of outcomes, and the guard that decides about a flow as a whole, on virtual time."""
+"""The guard of a flow, on virtual time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from collections.abc import Hashable
 import pytest
 from support.virtual_time import now_s, run_virtually
 
-from batcher.flowcontrol.outage import (
+from batcher.flowcontrol.findings import fault_of
+from batcher.flowcontrol.outage import Guard, MayLeave
+from batcher.flowcontrol.outage_policy import (
     DENIED_SUBJECTS,
     FORBIDDEN_SUBJECTS,
     UNREADABLE_ANSWERS,
-    Finding,
-    Guard,
-    MayLeave,
-    classify,
-    fault_of,
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import Event
-from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
 
@@ -28,36 +25,6 @@ WELL = Answer(2)
 LOST = ReplyLost("no answer came")
 REFUSED = HttpRefusal(503)
 REPORT = TaskReport(TaskState.WAITING, "WAITING")
-
-FINDINGS: list[tuple[object, Finding]] = [
-    (HELD_BACK, Finding.OURS),
-    (NotSent("Connection refused"), Finding.NO_ANSWER),
-    (LOST, Finding.NO_ANSWER),
-    *((ReplyLost("a page", status), Finding.NO_ANSWER) for status in (200, 408, 421, 425, 500, 502, 530)),
-    *((HttpRefusal(status, location="https://login/"), Finding.NO_ANSWER) for status in (301, 302, 307)),
-    (HttpRefusal(503), Finding.NO_ANSWER),
-    (HttpRefusal(503, 0.0), Finding.THROTTLED),
-    (HttpRefusal(429), Finding.THROTTLED),
-    *((HttpRefusal(status), Finding.FORBIDDEN) for status in (401, 403, 407)),
-    *((HttpRefusal(status), Finding.ANSWERED) for status in (400, 404, 499)),
-    (ReplyLost("no Code", 200, ReplyShape.OTHER_JSON), Finding.UNREADABLE),
-    (ReplyLost("no task", 200, ReplyShape.DATA), Finding.ANSWERED),
-    (Answer(0), Finding.UNREADABLE),
-    (Answer(0, task_id=TaskId("t")), Finding.SUCCEEDED),
-    (REPORT, Finding.SUCCEEDED),
-    *((Answer(code), Finding.THROTTLED) for code in (6, 206, 30002)),
-    *((Answer(code), Finding.ANSWERED) for code in (1, 2, 4, 1000, 41003, 77777, 100000015)),
-    *((Answer(code), Finding.PERMISSION) for code in (3, 5)),
-    (Answer(7), Finding.CREDENTIALS),
-    *((Answer(code), Finding.ACCOUNT) for code in (100000005, 100000017, 100000004)),
-    (Answer(100000004, clock_corrected=True), Finding.ANSWERED),
-]
-
-
-@pytest.mark.parametrize(("outcome", "finding"), FINDINGS)
-def test_an_outcome_has_one_finding(outcome: object, finding: Finding) -> None:
-    """Each form of outcome says one thing about the service."""
-    assert classify(outcome) is finding
 
 
 class Flow:

@@ -1,225 +1,26 @@
-"""What one poll means, when the next is due, and what the tracker does about the service as a whole."""
+"""The tracker, on virtual time: the order and pace of its polls, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from random import Random
 
 import pytest
+from support.polled_tasks import FINISHED, NO_TASK, PROCESSING, SUBMITTED_MS, Outcome, task
 from support.virtual_time import now_s, passed_s, run_virtually
 
 from batcher.exit_codes import ExitCode
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import Event
-from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent, ReplyLost
-from batcher.model.submission import FileId, ReplyShape, SubmissionId, TaskId, Vendor
-from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.track.poll_policy import (
-    BELIEVED_AFTER_S,
-    BELIEVED_ALONE_AFTER_S,
-    GIVE_UP_S,
-    LONGEST_WAIT_S,
-    Missed,
-    is_miss,
-    judge,
-    wait_s,
-)
-from batcher.track.tracker import Tracked, Tracker, TrackSettings
+from batcher.model.outcome import Answer, NotSent
+from batcher.model.submission import SubmissionId, TaskId, Vendor
+from batcher.model.task import TaskState
+from batcher.track.poll_policy import BELIEVED_AFTER_S
+from batcher.track.settings import Tracked, TrackSettings
+from batcher.track.tracker import Tracker
 from batcher.zego.client import Wire
-
-SUBMITTED_MS = 1_700_000_000_000
-FINISHED = TaskReport(TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
-FAILED = TaskReport(TaskState.FAILED, "FAIL", "decoding failed")
-PROCESSING = TaskReport(TaskState.PROCESSING, "PROCESSING")
-NO_TASK = TaskReport(TaskState.UNKNOWN, "NO_TASK")
-STRANGE = TaskReport(TaskState.UNKNOWN, "PAUSED")
-
-Outcome = TaskReport | NotReported
-
-
-def task(id_: int = 1, *, polls: int = 0, claimed_at_ms: int | None = None) -> Followed:
-    """A task that is followed."""
-    return Followed(
-        SubmissionId(id_),
-        SUBMITTED_MS + 2000,
-        TaskId(f"task-{id_}"),
-        FileId(f"{id_}"),
-        Vendor.HUAWEI,
-        None,
-        SUBMITTED_MS,
-        polls,
-        claimed_at_ms,
-    )
-
-
-def judged(outcome: Outcome, age_s: float, *, missed: int = 0, others: bool = True) -> Polled:
-    """A poll's result, so long after the submission, with so many misses in a row."""
-    return judge(
-        outcome,
-        task(),
-        now_ms=SUBMITTED_MS + int(age_s * 1000),
-        give_up_s=GIVE_UP_S,
-        missed=Missed(missed, 0),
-        reports=int(others),
-        jitter=lambda most: most / 2,
-    )
-
-
-def waits(*, claimed_ago_s: float | None = None, times: int) -> list[float]:
-    """How long a task waits after each poll, without chance."""
-    now_ms = SUBMITTED_MS + 10_000_000
-    claimed = None if claimed_ago_s is None else now_ms - int(claimed_ago_s * 1000)
-    return [
-        round(wait_s(task(polls=n, claimed_at_ms=claimed), now_ms, lambda most: most / 2), 2)
-        for n in range(times)
-    ]
-
-
-def test_waits_grow_by_half_up_to_ten_minutes() -> None:
-    """A task is asked about ever less often."""
-    assert waits(times=4) == [2.0, 3.0, 4.5, 6.75]
-    assert waits(times=40)[-3:] == [600.0] * 3
-    assert wait_s(task(polls=10**6), SUBMITTED_MS, lambda most: most) == pytest.approx(LONGEST_WAIT_S * 1.1)
-
-
-def test_waits_are_spread() -> None:
-    """By chance a wait is up to a tenth shorter or longer."""
-    chance = Random(1)
-    drawn = [wait_s(task(), SUBMITTED_MS, lambda most: chance.uniform(0, most)) for _ in range(200)]
-    assert 1.8 <= min(drawn) < 1.85
-    assert 2.15 < max(drawn) <= 2.2
-
-
-def test_what_a_callback_has_claimed_is_asked_again_soon() -> None:
-    """However long the task has been followed, the wait is at most half of the time since the claim."""
-    assert waits(claimed_ago_s=1, times=12) == [2.0] * 12
-    assert waits(claimed_ago_s=40, times=12)[-1:] == [20.0]
-
-
-@pytest.mark.parametrize(("report", "state"), [(FINISHED, TaskState.FINISHED), (FAILED, TaskState.FAILED)])
-def test_an_end_closes_the_task(report: TaskReport, state: TaskState) -> None:
-    """What the vendor calls an end is one at once, with its word, message and pictures."""
-    polled = judged(report, 3)
-    assert (polled.state, polled.due_at_ms) == (state, None)
-    assert (polled.status, polled.message, polled.pictures) == (
-        report.status,
-        report.message,
-        report.pictures,
-    )
-
-
-def test_what_has_not_ended_is_due_again() -> None:
-    """A task that is worked on keeps being asked about; a word that nobody knows changes no state."""
-    assert (judged(PROCESSING, 3).state, judged(STRANGE, 3).state) == (TaskState.PROCESSING, None)
-    assert judged(STRANGE, 3).due_at_ms == judged(PROCESSING, 3).due_at_ms == SUBMITTED_MS + 5000
-    assert judged(STRANGE, 3).status == "PAUSED"
-
-
-@pytest.mark.parametrize("report", [PROCESSING, STRANGE])
-def test_a_task_that_never_ends_is_given_up(report: TaskReport) -> None:
-    """After its time it is unknown, keeps the vendor's last word, and says so in words."""
-    assert judged(report, GIVE_UP_S - 1).due_at_ms is not None
-    polled = judged(report, GIVE_UP_S)
-    assert (polled.state, polled.due_at_ms, polled.status) == (TaskState.UNKNOWN, None, report.status)
-    assert "had not ended 48 h after" in polled.message
-
-
-def test_an_end_is_one_however_late() -> None:
-    """What has ended by the first poll, years later, has ended and is not given up."""
-    assert judged(FINISHED, 10 * GIVE_UP_S).state is TaskState.FINISHED
-
-
-@pytest.mark.parametrize(
-    ("age_s", "missed", "closed"),
-    [(2, 1, False), (BELIEVED_AFTER_S - 1, 9, False), (10**6, 2, False), (BELIEVED_AFTER_S, 3, True)],
-)
-def test_that_a_task_is_not_known_is_asked_again_before_it_is_believed(
-    age_s: float, missed: int, closed: bool
-) -> None:
-    """NO_TASK counts three times in a row, and not within the first minute."""
-    polled = judged(NO_TASK, age_s, missed=missed)
-    assert (polled.due_at_ms is None) == closed
-    assert polled.state == (TaskState.UNKNOWN if closed else None)
-    assert polled.status == "NO_TASK"
-
-
-REFUSED = Answer(1000, "request failed", request_id="r-1")
-MISSES: Sequence[Outcome] = (
-    NO_TASK,
-    REFUSED,
-    Answer(2),
-    Answer(987654),
-    Answer(1),
-    HttpRefusal(404),
-    ReplyLost("says nothing of the task", 200, ReplyShape.DATA),
-    ReplyLost("JSON without a Code", 200, ReplyShape.OTHER_JSON),
-)
-NO_MISSES: Sequence[Outcome] = (
-    PROCESSING,
-    STRANGE,
-    Answer(6),
-    Answer(7),
-    Answer(3),
-    Answer(100000005),
-    HttpRefusal(429),
-    HttpRefusal(503),
-    HttpRefusal(302, location="https://login.example/"),
-    ReplyLost("nobody answered"),
-    ReplyLost("a page", 200),
-    ReplyLost("HTTP 502", 502),
-    NotSent("refused"),
-)
-
-
-def test_what_counts_as_not_told() -> None:
-    """An answer that does not say where the task stands counts; silence and refusals of all calls do not."""
-    assert [True] * len(MISSES) == list(map(is_miss, MISSES))
-    assert [False] * len(NO_MISSES) == list(map(is_miss, NO_MISSES))
-
-
-@pytest.mark.parametrize("outcome", NO_MISSES[2:])
-def test_what_says_nothing_of_the_task_never_closes_it(outcome: Outcome) -> None:
-    """However old the task: no outage, no pause and no halt ends it."""
-    polled = judged(outcome, 10 * GIVE_UP_S, missed=99)
-    assert (polled.state, polled.answered, polled.status) == (None, False, None)
-    assert polled.due_at_ms is not None
-
-
-@pytest.mark.parametrize(
-    ("age_s", "missed", "others", "closed"),
-    [
-        (BELIEVED_AFTER_S, 3, True, True),
-        (BELIEVED_AFTER_S, 2, True, False),
-        (BELIEVED_AFTER_S - 1, 3, True, False),
-        (BELIEVED_AFTER_S, 3, False, False),
-        (BELIEVED_ALONE_AFTER_S, 3, False, True),
-    ],
-)
-def test_a_refusal_by_code_is_believed_when_others_are_told_of(
-    age_s: float, missed: int, others: bool, closed: bool
-) -> None:
-    """A fault of the service that refuses every poll does not close one task after the other."""
-    polled = judged(REFUSED, age_s, missed=missed, others=others)
-    assert (polled.due_at_ms is None) == closed
-    assert (polled.status, polled.request_id) == ("code 1000", "r-1")
-
-
-@pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(403), ReplyLost("cut off", 200, ReplyShape.DATA)])
-def test_what_may_pass_is_given_up_only_after_the_tasks_time(outcome: Outcome) -> None:
-    """Busy, forbidden and unreadable answers do not close a task before it is given up anyway."""
-    assert judged(outcome, GIVE_UP_S - 1, missed=99).due_at_ms is not None
-    assert judged(outcome, GIVE_UP_S, missed=2).due_at_ms is not None
-    assert judged(outcome, GIVE_UP_S, missed=3).state is TaskState.UNKNOWN
-
-
-def test_a_pause_that_the_service_names_is_kept() -> None:
-    """``Retry-After`` moves the due time."""
-    assert judged(HttpRefusal(429, 77.0), 3).due_at_ms == SUBMITTED_MS + 80_000
-
-
-# -- the tracker, on virtual time ----------------------------------------------------------------------
 
 
 class Book:

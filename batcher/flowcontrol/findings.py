@@ -1,0 +1,114 @@
+"""Findings: what one outcome says about the service, and the words for it.
+
+:func:`classify` is called for every outcome by the guard (:mod:`batcher.flowcontrol.outage`) and by the flows
+that judge a single task or question. What becomes of a submission is decided elsewhere
+(:mod:`batcher.flowcontrol.retry_policy`). Pure: no I/O, no clock. The table of findings is promised: which
+outcome counts as an outage, a throttle or an account fault must be the same in every flow.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from batcher.flowcontrol.rate_policy import TOO_OFTEN
+from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
+from batcher.model.submission import ReplyShape
+from batcher.zego.codes import meaning
+
+
+class Finding(Enum):
+    """What one outcome says about the service."""
+
+    OURS = "nothing: batcher itself held the request back"
+    SUCCEEDED = "the service did what was asked"
+    ANSWERED = "the service answered about this submission, task or question"
+    NO_ANSWER = "no usable answer: no connection, no answer, a server error, a redirect, a page"
+    UNREADABLE = "the service accepted the request, in an answer that cannot be read"
+    THROTTLED = "requests are too frequent"
+    CREDENTIALS = "code 7: the credentials are wrong, or requests are too frequent"
+    PERMISSION = "codes 3 and 5: a fault of the account, or of this submission"
+    ACCOUNT = "a fault of the account: every request fails alike"
+    FORBIDDEN = "HTTP 401, 403 or 407 without a code"
+
+
+_BY_KIND = {
+    CodeKind.SUBMITTED: Finding.SUCCEEDED,
+    CodeKind.SLOW_DOWN: Finding.THROTTLED,
+    CodeKind.CREDENTIALS: Finding.CREDENTIALS,
+    CodeKind.PERMISSION: Finding.PERMISSION,
+    CodeKind.HALT: Finding.ACCOUNT,
+}
+
+_BY_SHAPE = {
+    ReplyShape.NOTHING: Finding.NO_ANSWER,
+    ReplyShape.OTHER_JSON: Finding.UNREADABLE,
+    ReplyShape.DATA: Finding.ANSWERED,
+}
+
+
+def classify(outcome: object) -> Finding:
+    """Return the finding of an outcome; a value of any other type is a success, such as a report."""
+    match outcome:
+        case NotSent():
+            return Finding.OURS if outcome is HELD_BACK else Finding.NO_ANSWER
+        case ReplyLost():
+            return _BY_SHAPE[outcome.shape]
+        case HttpRefusal():
+            return _classify_status(outcome)
+        case Answer(code=0, task_id=None):
+            return Finding.UNREADABLE
+        case Answer(code=code) if kind_of(code) is CodeKind.CLOCK:
+            return Finding.ANSWERED if outcome.clock_corrected else Finding.ACCOUNT
+        case Answer():
+            return _BY_KIND.get(kind_of(outcome.code), Finding.ANSWERED)
+    return Finding.SUCCEEDED
+
+
+def _classify_status(refusal: HttpRefusal) -> Finding:
+    match refusal.http_status:
+        case 429:
+            return Finding.THROTTLED
+        case 503 if refusal.retry_after_s is not None:
+            return Finding.THROTTLED
+        case 401 | 403 | 407:
+            return Finding.FORBIDDEN
+        case status if 400 <= status < 500:
+            return Finding.ANSWERED
+    return Finding.NO_ANSWER
+
+
+def fault_of(answer: Answer) -> str:
+    """Return why an answer halts the flow, and the remedy."""
+    what = meaning(answer.code)
+    quoted = f" (the service says: {answer.message})" if answer.message else ""
+    return f"code {answer.code}: {what.text}{quoted}; {what.remedy}"
+
+
+def throttle_text(refusal: Answer | HttpRefusal) -> str:
+    """Return the words of a throttling answer, by which the pacer counts refusals."""
+    is_busy = isinstance(refusal, HttpRefusal) and refusal.http_status == 503
+    return "HTTP 503" if is_busy else TOO_OFTEN
+
+
+def outcome_text(outcome: object) -> str:
+    """Return an outcome in words, for messages."""
+    if isinstance(outcome, Answer):
+        quoted = f" {outcome.message}" if outcome.message else ""
+        return f"code {outcome.code}{quoted}" + (f" in {outcome.excerpt}" if outcome.excerpt else "")
+    return str(getattr(outcome, "detail", ""))
+
+
+CHECK_ENDPOINT = "check the network and BATCHER_ENDPOINT"
+"""The remedy for an outage that does not end."""
+
+
+def outage_text(outage: Outage, requests: str = "") -> str:
+    """Return an outage in words: since when, and what came instead of the last answer.
+
+    Args:
+        outage: that had not ended.
+        requests: such as ``polls``, where other requests may have been answered.
+    """
+    unanswered = f"the endpoint did not answer {requests}".rstrip()
+    return f"{unanswered} (since {outage.since:%Y-%m-%d %H:%M:%S} UTC, last: {outage.met})"
