@@ -66,7 +66,7 @@ class Observers:
             self.polled(outcome)
 
 
-class Listener:
+class EventRelay:
     """Passes events on. When the program's function raises, the run is drained and the error kept."""
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -83,7 +83,7 @@ class Listener:
         except Exception as exc:
             self.error = exc
             if self.run is not None:
-                self.run.end_early("its listener has failed")
+                self.run.end_early("its relay has failed")
 
 
 class Run:
@@ -92,7 +92,7 @@ class Run:
     Args:
         ready: the checked run.
         ledger: for readers.
-        listener: gets the events.
+        relay: gets the events.
         observers: to be set by the caller.
         tracking: of its tasks, when they are tracked, too.
     """
@@ -101,16 +101,16 @@ class Run:
         self,
         ready: ReadyRun,
         ledger: LedgerReader,
-        listener: Listener,
+        relay: EventRelay,
         observers: Observers,
         tracking: Tracking | None,
     ) -> None:
         self.ledger = ledger
         self.observers = observers
         self._ready = ready
-        self._listener = listener
+        self._relay = relay
         self._tracking = tracking
-        listener.run = self
+        relay.run = self
 
     @property
     def pace(self) -> CurrentRate:
@@ -143,7 +143,7 @@ class Run:
 
         Raises:
             LedgerError: the beginning could not be recorded, or the ledger cannot be read any more.
-            Exception: what the listener raised.
+            Exception: what the relay raised.
         """
         work = asyncio.create_task(self._work(), name="batcher-run")
         try:
@@ -152,11 +152,11 @@ class Run:
             if not work.cancelled() and work.exception() is None:
                 _note_unrecorded(exc, work.result()[0])
             raise
-        if self._listener.error is not None:
-            _note_unrecorded(self._listener.error, ending)
-            raise self._listener.error
+        if self._relay.error is not None:
+            _note_unrecorded(self._relay.error, ending)
+            raise self._relay.error
         for lost in unrecorded(ending):  # before the ledger is read, which may fail
-            self._listener.on_event(Message(f"batcher: not recorded: {lost}", Severity.PROBLEM))
+            self._relay.on_event(Message(f"batcher: not recorded: {lost}", Severity.PROBLEM))
         try:
             summary = await self._ready.summary(ending)
         except LedgerError as exc:
@@ -312,7 +312,7 @@ async def run_of(
     on_event: OnEvent,
 ) -> AsyncIterator[Run]:
     """Check and wire a run of a ledger that is open and whose limit is held."""
-    listener, observers = Listener(on_event), Observers()
+    relay, observers = EventRelay(on_event), Observers()
     async with AsyncExitStack() as stack:
         ready = await stack.enter_async_context(
             ready_run(
@@ -321,14 +321,14 @@ async def run_of(
                 request.settings,
                 prepared.manifests,
                 request.how,
-                on_event=listener.on_event,
+                on_event=relay.on_event,
                 settled=observers.on_settled,
                 window=deadline,
                 cut_off=prepared.cut_off,
             )
         )
         for warning in ready.warnings:
-            listener.on_event(Message(warning, Severity.WARNING))
+            relay.on_event(Message(warning, Severity.WARNING))
         tracking = None
         if request.track is not None:
             following = tracking_of(
@@ -337,8 +337,8 @@ async def run_of(
                 request.track,
                 deadline=deadline,
                 sending=True,
-                on_event=listener.on_event,
+                on_event=relay.on_event,
                 polled=observers.on_polled,
             )
             tracking = await stack.enter_async_context(following)
-        yield Run(ready, ledger, listener, observers, tracking)
+        yield Run(ready, ledger, relay, observers, tracking)
