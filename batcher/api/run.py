@@ -83,7 +83,7 @@ class EventRelay:
         except Exception as exc:
             self.error = exc
             if self.run is not None:
-                self.run.end_early("its relay has failed")
+                self.run.end_early("the function that gets its events has failed")
 
 
 class Run:
@@ -143,7 +143,7 @@ class Run:
 
         Raises:
             LedgerError: the beginning could not be recorded, or the ledger cannot be read any more.
-            Exception: what the relay raised.
+            Exception: what the function that gets the events raised.
         """
         work = asyncio.create_task(self._work(), name="batcher-run")
         try:
