@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from batcher._version import __version__
 
 if TYPE_CHECKING:
-    from batcher.api.ledger import Ledger, LedgerView, LoadResult, open_ledger, read_ledger
+    from batcher.api.ledger import Ledger, LedgerView, open_ledger, read_ledger
+    from batcher.api.load import LoadResult
     from batcher.errors import (
         BatcherError,
         BindingError,
@@ -97,7 +98,7 @@ HOMES = {
     "LedgerTooNew": "batcher.errors",
     "LedgerView": "batcher.api.ledger",
     "LoadRecord": "batcher.model.records",
-    "LoadResult": "batcher.api.ledger",
+    "LoadResult": "batcher.api.load",
     "ManifestError": "batcher.errors",
     "MaxFailures": "batcher.submit.settings",
     "NotALedger": "batcher.errors",

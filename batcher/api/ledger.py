@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from batcher.config.endpoints import DEFAULT_ENDPOINT
-from batcher.errors import (
-    LedgerBusy,
-    LedgerError,
-    SettingsError,
-)
-from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
+from batcher.api.load import LoadResult, load_into
+from batcher.api.manifests import prepared_manifests
+from batcher.api.retry import RETRIED, check_states, retry_in
+from batcher.api.run import Run, RunRequest, run_of
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import (
     LedgerReader,
@@ -31,40 +30,29 @@ from batcher.ledger import (
     ledger_path,
     open_for_reading,
     open_for_writing,
+    shielded,
     take_lock,
 )
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
-from batcher.manifest.threads import in_thread
-from batcher.model.events import Event, OnEvent, ignore_event
+from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import FileId, InvalidRow, State
 from batcher.report.counts import Counts, figures
 from batcher.report.export.results import Result, invalid_result, result_of, row_result
 from batcher.report.summary import RunSummary
-from batcher.submit.ending import Ending
-from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import Prepared, prepare_all, refuse_resubmissions
-from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
-from batcher.submit.runner import Runner
+from batcher.submit.run_setup import ServiceAccess
 from batcher.submit.settings import RunSettings
+from batcher.track.settings import TrackSettings
 from batcher.zego.client import Account
+
+_A_RUN = "a run"
 
 PAGE = 1_000
 """Results taken from the ledger at once."""
 
 _T = TypeVar("_T")
 _Path = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What a load has brought."""
-
-    loads: tuple[LoadRecord, ...]
-    """One for each manifest."""
-    warnings: tuple[str, ...]
-    """What a person should hear of the manifests."""
 
 
 class LedgerView:
@@ -137,9 +125,7 @@ class LedgerView:
 
     def _readable(self) -> LedgerReader:
         if self._closed:
-            raise LedgerError(
-                f"{self.path}: the ledger is closed; what uses it belongs inside its `async with`"
-            )
+            raise RuntimeError(f"{self.path}: the ledger is closed; use it inside its `async with`")
         return self._reader
 
 
@@ -153,7 +139,7 @@ class Ledger(LedgerView):
         self._at_work: str | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._runner: Runner | None = None
+        self._run: Run | None = None
         self._stops_wanted = 0
 
     async def load(
@@ -168,18 +154,13 @@ class Ledger(LedgerView):
 
         Raises:
             ManifestError: one cannot be used; what was read of it before is kept.
-            LedgerBusy: this program is loading or running this ledger already.
             LedgerError: the ledger cannot be written.
+            RuntimeError: this program is loading or running this ledger already, or has closed it.
         """
         how = how or ReadOptions()
         with self._working("a load"):
-            newest = await self._reader.newest_load()
-            async with _prepared(manifests, how) as prepared:
-                await refuse_resubmissions(self._ledger, prepared, how)
-                await load_alone(self._ledger, prepared, on_event)
-                warnings = tuple(text for one in prepared for text in one.warnings)
-            new = await self._readable().loads(after_id=newest)
-            return LoadResult(tuple(new), warnings)
+            async with prepared_manifests(manifests, how, on_event=on_event) as prepared:
+                return await load_into(self._ledger, prepared.manifests, how, on_event)
 
     async def run(
         self,
@@ -190,79 +171,70 @@ class Ledger(LedgerView):
         how: ReadOptions | None = None,
         endpoint: str = DEFAULT_ENDPOINT,
         timeout_s: float = 30.0,
+        track: TrackSettings | None = None,
         on_event: OnEvent = ignore_event,
     ) -> RunSummary:
-        """Submit everything open, and what manifests bring, as far as the settings let it go.
+        """Submit everything open, and what manifests add, as far as the settings allow.
 
-        When the task that awaits this is cancelled, the run is drained: nothing more is sent, what is on the
-        wire has ``settings.grace_s`` to end and be recorded, and only then the cancellation goes on. A second
-        one cuts off at once; what is then on the wire is in doubt.
+        When the task that awaits this is cancelled, the run drains: nothing more is sent, requests in flight
+        have ``settings.grace_s`` to finish and be recorded, and then the cancellation is raised. A second
+        cancellation cuts off immediately; what is in flight then is in doubt.
 
         Args:
             account: whose calls these are.
-            settings: how the run goes; 20 requests a second unless told otherwise.
+            settings: how the run sends, and when it ends; 20 requests a second by default.
             manifests: loaded while sending goes on, as by :meth:`load`.
             how: how they are read.
-            endpoint: the service's URL; plain ``http`` for this machine's own addresses alone.
+            endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
             timeout_s: how long one call may take.
+            track: how tasks are tracked meanwhile; None when they are not.
             on_event: called with each event of :mod:`batcher.model.events`; must not block the event loop.
                 What it raises drains the run and is raised here.
 
         Returns:
-            How the run ended: ``exit_code`` is what ``batcher run`` would have ended with.
+            How the run ended: ``exit_code`` is the one ``batcher run`` would have.
 
         Raises:
-            SettingsError: settings, account or endpoint cannot be used; all of them are named.
+            SettingsError: endpoint or timeout cannot be used.
             ManifestError: a manifest cannot be used; nothing was sent.
             BindingError: the ledger belongs to another AppId or kind of endpoint.
-            LedgerBusy: this program is loading or running this ledger already; or another program on this
-                machine, on another ledger, uses the limit of the AppId.
+            LimitBusy: another program on this machine, on another ledger, uses the limit of the AppId.
             LedgerError: the ledger cannot be used, or not be read any more after the run.
+            RuntimeError: this program is loading or running this ledger already, or has closed it.
         """
-        settings, how = settings or RunSettings(), how or ReadOptions()
-        service = ServiceAccess(account, endpoint, timeout_s)
-        listener = _Listener(on_event)
-        key = LimitKey.of(account.app_id, Action.SUBMIT, service.endpoint)
-        sender = Sender.of(self.path, "a program that uses the library", settings.rate_per_s)
-        with self._working("a run"):
+        request = RunRequest(
+            ServiceAccess(account, endpoint, timeout_s),
+            settings or RunSettings(),
+            how or ReadOptions(),
+            track,
+            self._wait_s,
+        )
+        deadline = Deadline(request.settings.lasts_s, request.settings.until)
+        key, own = request.place_in_limit(self.path)
+        with self._working(_A_RUN):
             async with (
-                admitted(key, sender, wait_s=self._wait_s),
-                _prepared(manifests, how) as prepared,
-                ready_run(
-                    self._ledger, service, settings, prepared, how, on_event=listener.on_event
-                ) as ready,
+                admitted(key, own, wait_s=self._wait_s),
+                prepared_manifests(manifests, request.how, deadline, on_event) as prepared,
+                run_of(self._ledger, request, prepared, deadline, on_event) as run,
             ):
-                self._runner = listener.runner = ready.runner
+                self._run = run
                 for _ in range(self._stops_wanted):
                     self.stop()
-                ending = await _carried_out(ready.runner)
-                if listener.error is not None:
-                    _note_unrecorded(listener.error, ending)
-                    raise listener.error
-                try:
-                    return await ready.summary(ending)
-                except LedgerError as exc:
-                    _note_unrecorded(exc, ending)
-                    raise
+                return await run.carry_out()
 
     def stop(self) -> None:
-        """Have the run end early: it is drained, and returns its summary. A second time: cut off at once.
-
-        Without a run it does nothing.
-        """
-        if self._runner is not None:
-            self._runner.end_early("stopped by its program")
-        elif self._at_work == "a run":
+        """Drain the run, which returns its summary; the second call cuts off. Without a run, do nothing."""
+        if self._run is not None:
+            self._run.end_early("stopped by its program")
+        elif self._at_work == _A_RUN:
             self._stops_wanted += 1
 
     @property
     def pace(self) -> CurrentRate | None:
-        """How fast the run goes at this moment; None without one."""
-        return None if self._runner is None else self._runner.pace
+        """How fast the run sends at this moment; None without a run."""
+        return None if self._run is None else self._run.pace
 
-    async def retry(
-        self, states: Sequence[State] = (State.FAILED, State.REJECTED), *, codes: Sequence[int] = ()
-    ) -> int:
+    async def retry(self, states: Sequence[State] = RETRIED, *, codes: Sequence[int] = ()) -> int:
         """Put settled submissions back in the queue with a fresh budget of tries.
 
         Args:
@@ -274,19 +246,18 @@ class Ledger(LedgerView):
 
         Raises:
             SettingsError: a state that nothing is put back from.
-            LedgerBusy: this program is loading or running this ledger.
             LedgerError: the ledger cannot be written.
+            RuntimeError: this program is loading or running this ledger, or has closed it.
         """
-        if wrong := set(states) - {State.FAILED, State.REJECTED, State.IN_DOUBT}:
-            raise SettingsError(f"states: {', '.join(sorted(wrong))}: give failed, rejected or in_doubt")
+        check_states(states)
         with self._working("a retry"):
-            return await self._ledger.retry(states, codes)
+            return await retry_in(self._ledger, states, codes)
 
     async def close(self) -> None:
-        """Drain a run that still goes on, wait for a load, and let go; leaving ``async with`` does it."""
-        if self._runner is not None:
-            self._runner.drain("stopped by its program")
-        elif self._at_work == "a run" and not self._stops_wanted:
+        """Drain a run, wait for a load, and close the ledger; leaving ``async with`` does it."""
+        if self._run is not None:
+            self._run.drain("stopped by its program")
+        elif self._at_work == _A_RUN and not self._stops_wanted:
             self._stops_wanted = 1
         await self._idle.wait()
         self._closed = True
@@ -294,11 +265,11 @@ class Ledger(LedgerView):
 
     @contextmanager
     def _working(self, what: str) -> Iterator[None]:
-        """One thing at a time: a load beside a run would not be seen by it."""
+        """Do one thing at a time: a run would not notice what a load next to it adds."""
         self._readable()
         if self._at_work is not None:
-            raise LedgerBusy(
-                f"{self.path}: {self._at_work} of this program is going on; wait for it. A run loads the "
+            raise RuntimeError(
+                f"{self.path}: {self._at_work} of this program is in progress; wait for it. A run loads the "
                 "manifests it is given itself"
             )
         self._at_work = what
@@ -306,7 +277,7 @@ class Ledger(LedgerView):
         try:
             yield
         finally:
-            self._at_work, self._runner, self._stops_wanted = None, None, 0
+            self._at_work, self._run, self._stops_wanted = None, None, 0
             self._idle.set()
 
 
@@ -328,7 +299,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
     try:
         yield ledger
     finally:
-        await _to_its_end(ledger.close())
+        await shielded(asyncio.ensure_future(ledger.close()))
 
 
 @asynccontextmanager
@@ -346,87 +317,4 @@ async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
         yield ledger
     finally:
         ledger._closed = True
-        await _to_its_end(reader.close())
-
-
-@asynccontextmanager
-async def _prepared(manifests: Sequence[_Path], how: ReadOptions) -> AsyncIterator[list[Prepared]]:
-    """Manifests opened and judged; closed again, loaded or not."""
-    names = [os.fspath(one) for one in manifests]
-    preparing = asyncio.create_task(in_thread(prepare_all, names, how), name="preparing")
-    try:
-        prepared = await asyncio.shield(preparing)
-    except asyncio.CancelledError:  # the thread that reads cannot be: what it opens is closed when it is done
-        preparing.add_done_callback(_close_unwanted)
-        raise
-    try:
-        yield prepared
-    finally:
-        _close(prepared)
-
-
-def _close(prepared: Iterable[Prepared]) -> None:
-    for one in prepared:
-        one.manifest.close()
-
-
-def _close_unwanted(preparing: asyncio.Task[list[Prepared]]) -> None:
-    if not preparing.cancelled() and preparing.exception() is None:
-        _close(preparing.result())
-
-
-class _Listener:
-    """Hands notices on; when whoever listens fails, the run is stopped in order and the failure kept."""
-
-    def __init__(self, on_event: OnEvent) -> None:
-        self._on_event = on_event
-        self.runner: Runner | None = None
-        self.error: Exception | None = None
-
-    def on_event(self, notice: Event) -> None:
-        if self.error is not None:
-            return
-        try:
-            self._on_event(notice)
-        except Exception as exc:
-            self.error = exc
-            if self.runner is not None:
-                self.runner.end_early("whoever listens to it has failed")
-
-
-async def _carried_out(runner: Runner) -> Ending:
-    """Run to the end; a cancellation drains the run before it goes on."""
-    work = asyncio.create_task(runner.run(), name="batcher-run")
-    cancelled = await _wait(work, lambda: runner.end_early("cancelled"))
-    if cancelled is None:
-        return work.result()
-    if not work.cancelled() and work.exception() is None:
-        _note_unrecorded(cancelled, work.result())
-    raise cancelled
-
-
-async def _to_its_end(work: Coroutine[object, object, _T]) -> _T:
-    """Do something whole; a cancellation goes on afterwards."""
-    task = asyncio.create_task(work)
-    cancelled = await _wait(task, lambda: None)
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
-
-
-async def _wait(task: asyncio.Task[_T], when_cancelled: Callable[[], None]) -> asyncio.CancelledError | None:
-    """Wait for a task that is not cancelled with us; returns the last cancellation that came meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-            when_cancelled()
-    return cancelled
-
-
-def _note_unrecorded(exc: BaseException, ending: Ending) -> None:
-    """What the ledger could not take goes with the exception: no summary will tell of it."""
-    for lost in unrecorded(ending):
-        exc.add_note(f"not recorded: {lost}")
+        await shielded(asyncio.ensure_future(reader.close()))

@@ -33,7 +33,7 @@ from batcher.callbacks.acceptance import (
 )
 from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.errors import LedgerError, UnreadableCallback
-from batcher.ledger.callbacks import Taken
+from batcher.ledger.callback_events import Taken
 from batcher.model.callbacks import Callback, event_of
 from batcher.model.events import CallbackRefused, CallbackTaken, OnEvent, ignore_event
 from batcher.model.submission import EndpointKind, InvalidRow, Row

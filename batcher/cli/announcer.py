@@ -1,8 +1,8 @@
-"""A command seen from elsewhere: who is told that it begins and how it ended, when nobody sits before it.
+"""Notifications and pings for one command: at its start, and at its end with the exit code.
 
-Between the command line, which knows the exit code and what was said, and
-:mod:`batcher.telemetry.notifications`. A hook that fails is complained of once, when the command is over,
-and changes nothing of it or its exit code.
+Called by the command line around ``run``, ``load``, ``track`` and ``retry``; the calls themselves are made by
+:mod:`batcher.telemetry.notifications`. A hook that fails gives one warning at the end of the command, and
+changes neither its result nor its exit code.
 """
 
 from __future__ import annotations
@@ -14,26 +14,24 @@ from functools import partial
 from pathlib import Path
 
 from batcher._version import __version__
-from batcher.cli.notification_targets import addresses_of, kind_of
+from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
 from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence
-from batcher.report.summary import RunSummary, ledger_option
-from batcher.requirements import pip_install
+from batcher.report.summary import RunSummary
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     WORK_LEFT,
     Hook,
     HookCalls,
-    NoApprise,
     Note,
     NotifyOn,
-    hooks_at,
     is_failure,
-    is_wanted,
+    is_notified,
     ping,
     ping_at,
 )
@@ -41,163 +39,135 @@ from batcher.telemetry.notifications import (
 _AGENT = f"batcher/{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """A command that is told of."""
-
-    command: str
-    ping: bool = True
-    """It does the work of a night by itself: a monitor can wait for it."""
-
-    def __str__(self) -> str:
-        """Its name, as a notification begins."""
-        return "batcher" if self.command == "run" else f"batcher {self.command}"
-
-
-ANNOUNCED = {
-    one.command: one
-    for one in (
-        Announced("run"),
-        Announced("load"),
-        Announced("track"),
-        Announced("retry", ping=False),  # it only prepares a run: no check may turn green by it
-    )
-}
-"""The commands that are told of, by their names."""
+PINGING = ("run", "load", "track")
+"""The commands that are pinged: each does the work of a night by itself, so a monitor can wait for it.
+``retry`` only prepares a run, so it must not turn a check green."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a command ended that could sum itself up."""
+    """The end of a command that ran: the reason and its figures."""
 
     reason: str
     figures: str = ""
     blocked_by_outage: bool = False
-    """Work is left that could not be got at; else it is left on purpose."""
+    """Work is left because of an outage."""
     on_purpose: bool = False
-    """What is left is left on purpose, whatever end was set: tasks end when they end."""
+    """The work left is not a failure even without a limit: only tasks of the service are still running."""
 
 
 OnClosing = Callable[[Closing], None]
 
 
 class Announcer:
-    """Tells of one command: that it begins, and how it ended.
+    """The notifications and pings of one command.
 
-    Settings are looked at here by themselves, since a command whose settings are wrong is told of, too.
+    It reads the settings itself, since a command whose settings are wrong is notified, too.
 
     Args:
-        of: the command.
-        flags: what was given on the command line.
+        command: the name of the command.
+        flags: the values given on the command line.
         config: the file of settings.
-        console: told, once each, what could not be sent; taught the addresses, so that nothing shows them.
+        console: gets one warning for each hook that failed, and learns the addresses to redact them.
     """
 
     def __init__(
-        self, of: Announced, flags: Mapping[str, object], config: Path | None, console: Console
+        self, command: str, flags: Mapping[str, object], config: Path | None, console: Console
     ) -> None:
-        self._of = of
+        self._command = command
+        self._title = "batcher" if command == "run" else f"batcher {command}"
         self._console = console
         self._settings = examine_settings(flags, config).settings
         self._notify_on = NotifyOn(self._settings.notify_on)
-        self._errands = HookCalls()
+        self._calls = HookCalls()
         self._closing: Closing | None = None
-        self._ping_url = self._address_of_pings() if of.ping else None
+        self._ping_url = self._address_of_pings() if command in PINGING else None
         self._hooks = {} if self._notify_on is NotifyOn.NEVER else self._find_hooks()
 
     def begin(self) -> None:
-        """Tell that the command begins; nobody waits for that."""
+        """Ping the start of the command, without waiting for the answer."""
         if self._ping_url:
             self._ping("start")
 
     def record(self, closing: Closing) -> None:
-        """Take in how the command ended, in its own words."""
+        """Record the end of the command, for :meth:`end`."""
         self._closing = closing
 
-    def end(self, exit_code: int, said: str) -> None:
-        """Tell how the command ended, and wait a little until that has arrived.
+    def end(self, exit_code: int, problem: str) -> None:
+        """Send the notifications and the ping for the end of the command, and wait for them, with a limit.
 
         Args:
             exit_code: of the command.
-            said: what was wrong, when it could not sum itself up.
+            problem: what was wrong, when no end was recorded.
         """
         failed = exit_code != 0 and (exit_code != WORK_LEFT or is_failure(exit_code, bounded=self._bounded))
         if self._ping_url:
             self._ping(*([str(exit_code)] if failed else []))
-        if self._hooks and is_wanted(self._notify_on, exit_code, bounded=self._bounded):
-            note = self._note(exit_code, said)
+        if self._hooks and is_notified(self._notify_on, exit_code, bounded=self._bounded):
+            note = self._note(exit_code, problem)
             for name, hook in self._hooks.items():
-                self._errands.begin(name, partial(hook, note))
-        for problem in self._errands.wait():
-            self._console.warn(f"{problem}. The {self._of.command} is not affected")
+                self._calls.begin(name, partial(hook, note))
+        for failure in self._calls.wait():
+            self._console.warn(f"{failure}. The {self._command} is not affected")
 
     def _ping(self, *more: str) -> None:
         url = ping_at(self._ping_url or "", *more)
-        self._errands.begin("BATCHER_PING_URL: the ping did not arrive", partial(ping, url, _AGENT))
+        self._calls.begin("BATCHER_PING_URL: the ping did not arrive", partial(ping, url, _AGENT))
 
     def _address_of_pings(self) -> str | None:
         if self._settings.ping_url is None:
             return None
         url = self._settings.ping_url.get_secret_value()
-        self._console.redaction.learn(url, _secret_part(url))
+        self._console.redaction.learn_url(url)
         return url
 
     @property
     def _bounded(self) -> bool:
-        """Whether the run was given an end before its work's."""
+        """Whether the run had a limit of its own, so that work left is not a failure."""
         given = self._settings
         if self._closing is not None and self._closing.blocked_by_outage:
-            return False  # not its end is why work is left
+            return False  # the outage, not the limit, is why work is left
         if self._closing is not None and self._closing.on_purpose:
             return True
         return any(end is not None for end in (given.limit, given.max_duration, given.until))
 
     def _find_hooks(self) -> dict[str, Hook]:
-        """The hooks, each by the words under which it is complained of."""
-        found = addresses_of(self._settings)
+        """Return the hooks, each by the beginning of its warning."""
+        found = targets_of(self._settings)
         self._console.redaction.learn(*found.urls)
         if found.problem:
-            self._console.warn(f"{found.problem}; there will be no notification")
-        if not found.urls:
-            return {}
-        try:
-            understood = hooks_at(found.urls)
-        except NoApprise:
-            self._console.warn(
-                f"{found.setting}: there will be no notification: apprise is not installed; "
-                + pip_install("apprise")
-            )
-            return {}
+            remedy = f"; {found.remedy}" if found.urls else ""
+            self._console.warn(f"{found.problem}; there will be no notification{remedy}")
         hooks = {}
-        for number, (address, hook) in enumerate(zip(found.urls, understood, strict=True), start=1):
-            named = f"{found.setting}, URL {number}{kind_of(address)}"
-            if hook is None:
+        for target in found.targets:
+            if target.hook is None:
                 self._console.warn(
-                    f"{named}: apprise does not understand it, and no notification will go there; correct it"
+                    f"{target.label}: apprise does not understand it, and no notification will go there; "
+                    "correct it"
                 )
             else:
-                hooks[f"{named}: the notification was not sent"] = hook
+                hooks[f"{target.label}: the notification was not sent"] = target.hook
         return hooks
 
-    def _note(self, exit_code: int, said: str) -> Note:
-        """One line that says what happened, where, and what to do."""
+    def _note(self, exit_code: int, problem: str) -> Note:
+        """Return a notification: what happened, where, and what to do, in one line."""
         ledger = self._settings.ledger
         where = f"Host {platform.node()}, ledger {_whole(ledger)}."
-        closing = self._closing or Closing(said)
-        then = _THEN.get(exit_code, "").format(
+        closing = self._closing or Closing(problem)
+        remedy = _REMEDIES.get(exit_code, "").format(
             option=ledger_option(ledger), again=self._again(ledger_option(ledger))
         )
         happened = sentence(_one_line(closing.reason))
-        body = " ".join(part for part in (happened, closing.figures, where, then) if part)
+        body = " ".join(part for part in (happened, closing.figures, where, remedy) if part)
         redacted = self._console.redaction(body)
         kept = redacted if len(redacted) <= LONGEST_BODY else redacted[: LONGEST_BODY - 1] + "…"
         failed = is_failure(exit_code, bounded=self._bounded)
         kind = "failure" if failed else "success" if exit_code == 0 else "warning"
-        return Note(f"{self._of}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
+        return Note(f"{self._title}: {_TITLES.get(exit_code, 'ended')} (exit code {exit_code})", kept, kind)
 
     def _again(self, option: str) -> str:
-        """What goes on with the work."""
-        return f"batcher run{option}" if self._of.command == "run" else f"the same {self._of} again"
+        """Return the command that resumes the work."""
+        return f"batcher run{option}" if self._command == "run" else f"the same {self._title} again"
 
 
 _TITLES = {
@@ -210,22 +180,22 @@ _TITLES = {
     6: "the ledger cannot be used",
     70: "a defect",
     130: "stopped by Ctrl-C",
-    143: "stopped from outside",
+    143: "stopped by a signal",
 }
 
-_THEN = {
-    1: "What they are: batcher status{option}",
-    3: "Correct that, then go on: {again}",
-    4: "Go on: {again}",
-    6: "Correct that, then go on: {again}",
-    130: "Go on: {again}",
-    143: "Go on: {again}",
+_REMEDIES = {
+    1: "List them: batcher status{option}",
+    3: "Fix this, then resume: {again}",
+    4: "Resume: {again}",
+    6: "Fix this, then resume: {again}",
+    130: "Resume: {again}",
+    143: "Resume: {again}",
 }
-"""What to do, where the reason does not say it."""
+"""What to do, where the reason does not include it."""
 
 
 def closing_of(summary: RunSummary) -> Closing:
-    """How a run ended."""
+    """Return the end of a run, from its summary."""
     run, now = summary.this_run.by_state, summary.now
     counted = [
         f"{run[state]:,} {word}"
@@ -249,12 +219,7 @@ _SHOWN_STATES = {
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _secret_part(url: str) -> str:
-    """What of an address is the secret, when its host is known to all."""
-    return url.split("://", 1)[-1].partition("/")[2]
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _whole(ledger: str) -> str:

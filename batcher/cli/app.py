@@ -1,4 +1,4 @@
-"""The command: what it is called with, and the commands it knows.
+"""The ``batcher`` program: its entry point, and what happens to a command line that cannot be understood.
 
 Each command has a file of its name in ``commands``.
 """
@@ -39,7 +39,10 @@ def main() -> None:
 
 
 def _said(console: Console, exc: Exception) -> int:
-    """Say why a command line cannot be understood, or what else failed; the library's classes are private."""
+    """Report why a command line cannot be understood, or what else failed.
+
+    The classes of the command-line library are private, so they are known by their attributes.
+    """
     code = getattr(exc, "exit_code", None)
     if not isinstance(code, int):
         say_defect(console, exc)
@@ -51,20 +54,20 @@ def _said(console: Console, exc: Exception) -> int:
 
 
 def _unusable(exc: Exception) -> str | None:
-    """A value that no option takes, in the words in which settings are refused; None when it is not that."""
+    """The message for a value that an option refuses, worded as for settings; None for other errors."""
     problems = getattr(exc.__cause__, "errors", None)
     param = getattr(exc, "param", None)
     if problems is None or param is None:
         return None
-    from batcher.config.settings import shown_value, wanted
+    from batcher.config.problems import remedy_of, shown_value
 
     error = problems(include_url=False)[0]
     option = next((one for one in param.opts if one.startswith("--")), param.metavar or param.opts[0])
-    return f"{option}{shown_value(str(error['input']))}: {wanted(error)}"
+    return f"{option}{shown_value(str(error['input']))}: {remedy_of(error)}"
 
 
 def _log_format(words: Sequence[str]) -> str | None:
-    """What ``--log-format`` says on a command line that may be wrong otherwise."""
+    """The value of ``--log-format``, also on a command line that is wrong otherwise."""
     given = None
     for word, next_word in zip(words, [*words[1:], None], strict=False):  # there may be no words
         if word == "--":
@@ -85,7 +88,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     del version

@@ -1,13 +1,13 @@
-"""``run`` measured: its figures for Prometheus, by HTTP while it goes on and in a file that outlasts it.
+"""The metrics of ``run``: by HTTP during the run, and in a file that outlasts it.
 
-Between ``run`` and :mod:`batcher.telemetry.metrics`, which comes in only when somebody wants figures. A
-file that cannot be written is complained of once; a port that cannot be listened on is found before
-anything is sent.
+Called by ``run``. :mod:`batcher.telemetry.metrics` is imported only when metrics are asked for. A file that
+cannot be written gives one warning; a port that cannot be listened on is refused before anything is sent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a run tells those who measure it; nobody may."""
+    """What a run reports to its metrics; nothing happens when there are none."""
 
     _metrics: Metrics | None = None
 
@@ -40,26 +40,26 @@ class Measures:
 
     @property
     def polled(self) -> Callable[[TaskReport | NotReported], None] | None:
-        """To be called with what came back for every poll."""
+        """To be called with the outcome of every poll."""
         return self._metrics.polled if self._metrics else None
 
     def follow(self, pace: Callable[[], Paced]) -> None:
-        """Show how fast the run goes."""
+        """Show the rate of the run."""
         if self._metrics:
             self._metrics.follow(pace)
 
     def ended(self, exit_code: int) -> None:
-        """Show how the run ended."""
+        """Show the exit code of the run."""
         if self._metrics:
             self._metrics.ended(exit_code)
 
 
 @asynccontextmanager
 async def measured(settings: Settings, ledger: LedgerReader, console: Console) -> AsyncIterator[Measures]:
-    """Show a run's figures while the block goes on, and at its end how the run ended.
+    """Show a run's metrics during the block, and at its end the exit code.
 
     Raises:
-        SettingsError: nobody can listen on the port; nothing has been sent.
+        SettingsError: the port cannot be listened on; nothing has been sent.
     """
     if settings.metrics_port is None and settings.metrics_file is None:
         yield Measures()
@@ -94,24 +94,26 @@ async def _serve(metrics: Metrics, host: str, port: int, stack: AsyncExitStack) 
         ) from exc
     except OSError as exc:
         raise SettingsError(
-            f"--metrics-port {port}: {host} cannot be listened on: {exc.strerror}. "
+            f"--metrics-port {port}: {host} cannot be listened on: {os.strerror(exc.errno or 0)}. "
             "Choose another port; nothing was sent"
         ) from exc
 
 
 @asynccontextmanager
 async def recorded_if_not_begun(settings: Settings) -> AsyncIterator[None]:
-    """Write it to the metrics file when a run ends in this block, before it has the ledger's lock."""
+    """Write the exit code to the metrics file when the block fails, before the run has the ledger's lock."""
     try:
         yield
     except BatcherError as exc:
-        with contextlib.suppress(BatcherError, OSError):  # what ended the run is told, not this
+        with contextlib.suppress(
+            BatcherError, OSError
+        ):  # the error that ended the run is reported, not this one
             await _record_not_begun(settings, exc.exit_code)
         raise
 
 
 async def _record_not_begun(settings: Settings, exit_code: int) -> None:
-    """A file that another run keeps is left to that one."""
+    """Write the exit code; a file that another run writes is left alone."""
     path = ledger_path(settings.ledger)
     if settings.metrics_file is None or not path.exists() or await lock_holder(path) is not False:
         return

@@ -59,18 +59,21 @@ class Signals:
             signal.signal(number, handler)  # type: ignore[arg-type] # as it was handed out
 
     @contextmanager
-    def interrupting(self, message: str) -> Iterator[None]:
+    def interrupting(self, message: str = "stopped before anything began") -> Iterator[None]:
         """Turn a cancellation by a signal into an error with a message.
+
+        Args:
+            message: used when the cancelled work has not noted a better one.
 
         Raises:
             Interrupted: a signal cancelled the block.
         """
         try:
             yield
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
             if self.code is None:
                 raise
-            raise Interrupted(message, self.code) from None
+            raise Interrupted(next(iter(getattr(exc, "__notes__", ())), message), self.code) from None
 
     @contextmanager
     def immediate(self) -> Iterator[None]:

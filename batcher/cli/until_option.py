@@ -1,4 +1,4 @@
-"""When a run ends although there is work left: after so long, or at a time of day."""
+"""The ``--until`` option: a time of day, as a moment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from batcher.report import estimate
 
 
 def until(settings: Settings, now: datetime) -> datetime | None:
-    """The next moment at which it is the time of day that ``--until`` names.
+    """Return the next moment at which clocks show the time of day that ``--until`` names.
 
-    A time that a clock change skips is the moment of the change; a repeated one is its first occurrence still
-    ahead.
+    A time that a clock change skips becomes the moment of the change. A repeated time is its first occurrence
+    still ahead.
 
     Args:
         now: local time without a zone; ``fold`` tells the two occurrences of a repeated hour apart.
@@ -28,12 +28,12 @@ def until(settings: Settings, now: datetime) -> datetime | None:
 
 
 def window_s(settings: Settings, now: datetime) -> float | None:
-    """How long a run that begins now may last; None when it has no end."""
+    """Return how long a run that begins now may last, in seconds; None for no limit."""
     return estimate.window_s(settings.max_duration, until(settings, now), now.astimezone(UTC))
 
 
 def _moments(local: datetime) -> tuple[datetime, ...]:
-    """The moments at which clocks show a local time: one, two, or the change that skips it."""
+    """Return the moments at which clocks show a local time: one, two, or the change that skips it."""
     moments = sorted(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     if moments[0].astimezone().replace(tzinfo=None, fold=0) == local.replace(fold=0):
         return tuple(moments)
@@ -41,7 +41,7 @@ def _moments(local: datetime) -> tuple[datetime, ...]:
 
 
 def _change_between(before: datetime, after: datetime) -> datetime:
-    """The moment at which the offset from UTC changes, to the second."""
+    """Return the moment at which the offset from UTC changes, to the second."""
     offset = before.astimezone().utcoffset()
     while after - before > timedelta(seconds=1):
         middle = (before + (after - before) / 2).replace(microsecond=0)

@@ -1,1 +1,1 @@
-"""Settings: what people give, and what it has to look like."""
+"""Settings: the values a user gives, their rules, and the sources they are read from."""

@@ -1,4 +1,8 @@
-"""The account: an AppId and its ServerSecret, out of the settings."""
+"""The account and its secrets, read from the settings: an AppId, its ServerSecret, the secret of callbacks.
+
+Called by every command that sends. A secret comes from a setting, a file or a command; no
+message repeats it.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,25 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batcher.config.secrets import _CALLBACK, _SERVER, QUOTATION_MARKS, _Secret, in_quotes
-from batcher.config.settings import Settings, _is_secret_word
+from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET, SecretKind, is_secret_word
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
+from batcher.model.account import QUOTATION_MARKS, in_quotes
 
 SECRET_COMMAND_S = 30.0
-"""How long a command may take to print the ServerSecret."""
+"""The time limit for a command that prints a secret."""
 
 
 def account_of(settings: Settings) -> tuple[int, str]:
-    """The AppId and the ServerSecret.
+    """Return the AppId and the ServerSecret.
 
     Raises:
-        SettingsError: one of them is missing; both are named when both are.
+        SettingsError: one of them is missing; the message names each that is.
     """
     problems = []
     if settings.app_id is None:
         problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
-    secret, problem = _given_secret(settings, _SERVER)
+    secret, problem = _given_secret(settings, SERVER_SECRET)
     problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:
         raise SettingsError(*problems)
@@ -35,25 +40,25 @@ def account_of(settings: Settings) -> tuple[int, str]:
 
 
 def has_account(settings: Settings) -> bool:
-    """Whether anything of an account is set; if so, :func:`account_of` says whether it is enough."""
+    """Whether any part of an account is set; :func:`account_of` checks whether it is complete."""
     given = (settings.server_secret, settings.server_secret_file, settings.server_secret_command)
-    return settings.app_id is not None or any(one is not None for one in given)
+    return settings.app_id is not None or any(secret is not None for secret in given)
 
 
 def callback_secret_of(settings: Settings) -> str:
-    """The secret that callbacks are signed with.
+    """Return the secret that callbacks are signed with.
 
     Raises:
-        SettingsError: it is missing, or cannot be one.
+        SettingsError: it is missing, or cannot be such a secret.
     """
-    secret, problem = _given_secret(settings, _CALLBACK)
+    secret, problem = _given_secret(settings, CALLBACK_SECRET)
     if secret is None:
         raise SettingsError(problem or "")
     return secret
 
 
-def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | None]:
-    """A secret as it was given, or why there is none."""
+def _given_secret(settings: Settings, what: SecretKind) -> tuple[str | None, str | None]:
+    """Return a secret as it was given, or the problem with it."""
     secret: SecretStr | None = getattr(settings, what.setting)
     if secret is not None:
         return secret.get_secret_value(), None
@@ -67,44 +72,44 @@ def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | 
     )
 
 
-def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
+def _read_secret(path: Path, what: SecretKind) -> tuple[str | None, str | None]:
     name = f"{what.variable}_FILE"
     try:
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
         word = str(path).strip(QUOTATION_MARKS)
-        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or _is_secret_word(word)) and not path.exists():
-            # Somebody has put the secret itself there: it is not shown.
+        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not path.exists():
+            # The secret itself was put there: it is not shown.
             return None, f"{name}: names a file; the secret itself is {what.variable}"
         return None, f"{name}: {path}: {words}"
     if in_quotes(secret):
-        return None, f"{name}: {path}: the secret in it is in quotation marks; take them away"
+        return None, f"{name}: {path}: the secret in it is in quotation marks. Remove them"
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        return None, f"{name}: {path}: one line with {what.called} is expected"
+        return None, f"{name}: {path}: put one line with {what.called} in it"
     return secret, None
 
 
-def _ask_for_secret(command: str, what: _Secret) -> tuple[str | None, str | None]:
-    """The first line that a command prints; no word of what it prints or is called with is shown."""
+def _ask_for_secret(command: str, what: SecretKind) -> tuple[str | None, str | None]:
+    """Return the first line that a command prints; its output and its arguments are never shown."""
     name = f"{what.variable}_COMMAND"
     if os.environ.get(name) != command:
         return None, (
-            f"{name}: is taken from the environment itself only, since whoever can write the working "
-            "directory's files could run commands by it"
+            f"{name}: set it in the environment itself. From a file it is not accepted, since a program that "
+            "can write to the working directory could run commands with it"
         )
     try:
         words = shlex.split(command)
         done = subprocess.run(words, capture_output=True, timeout=SECRET_COMMAND_S, check=False)
     except (OSError, ValueError) as exc:
-        why = (exc.strerror if isinstance(exc, OSError) else None) or "it cannot be read as a command"
+        why = (exc.strerror if isinstance(exc, OSError) else None) or "it is not a command that can be read"
         return None, f"{name}: {why}"
     except subprocess.TimeoutExpired:
-        return None, f"{name}: it has printed nothing for {SECRET_COMMAND_S:.0f} s"
+        return None, f"{name}: it printed nothing for {SECRET_COMMAND_S:.0f} s. Run it by hand to see why"
     if done.returncode:
-        return None, f"{name}: it ended with exit code {done.returncode}; run it by hand to see why"
+        return None, f"{name}: it ended with exit code {done.returncode}. Run it by hand to see why"
     lines = done.stdout.decode("ascii", "replace").splitlines()
     try:
         return what.read(lines[0] if lines else ""), None
     except ValueError:
-        return None, f"{name}: its first line is not {what.one}"
+        return None, f"{name}: its first line is not {what.line}"

@@ -1,4 +1,7 @@
-"""Endpoints: which are accepted, and of which kind they are."""
+"""Endpoints: which URLs are accepted, and which kind of service they name.
+
+Pure. Plain HTTP is accepted for loopback addresses only; anything else would show signatures on the network.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,12 @@ from urllib.parse import urlsplit
 
 from batcher.model.submission import EndpointKind
 
-DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
-
 
 def endpoint_of(text: str) -> str:
-    """Read the URL of an endpoint.
+    """Return the URL of an endpoint, with a path.
 
     Raises:
-        ValueError: it is none, or would show signatures to everyone on the way.
+        ValueError: it is not such a URL, or would show signatures to everyone on the network.
     """
     try:
         parts = urlsplit(text)
@@ -25,17 +26,17 @@ def endpoint_of(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ValueError("give a URL such as https://rtc-api.zego.im/")
     if parts.username or parts.password:
-        raise ValueError("a URL without a user name")
+        raise ValueError("give a URL without a user name")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
-            "plain http is taken only for this machine's own addresses, since it would show the "
-            "signature to everyone on the way; use https"
+            "plain http is accepted for this machine's own addresses only, since it would show the "
+            "signature to everyone on the network; use https"
         )
     return parts._replace(path=parts.path or "/").geturl()
 
 
 def place_of(endpoint: str) -> EndpointKind:
-    """What kind of endpoint a URL names."""
+    """Return the kind of endpoint a URL names."""
     host = urlsplit(endpoint).hostname or ""
     return EndpointKind.ZEGO if host == "zego.im" or host.endswith(".zego.im") else EndpointKind.OTHER
 

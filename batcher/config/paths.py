@@ -1,7 +1,7 @@
-"""Paths as people give them: which texts surely were not meant.
+"""Paths as users give them: texts that cannot have been meant.
 
-A path is almost any text, so a stray character does not fail: it names another file. For a ledger that means
-a new one, in which nothing is known of what was sent.
+Called by the settings, and when a ledger is opened. A path is almost any text, so a stray character does not
+fail: it names another file. For a ledger that means a new one, without the record of what was sent.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import unicodedata
 
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 _UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
-"""Unicode categories of control, format and separator characters. Surrogates stand for bytes of a name."""
+"""Unicode categories of control, format and separator characters; surrogates hold bytes of a name."""
 
 
 def path_problem(text: str) -> str | None:
-    """Return what is wrong with the text of a path, and what to give instead; None if nothing is.
+    """Return what is wrong with the text of a path and how to fix it; None for a path that may be meant.
 
     An apostrophe inside a path is legal; quotation marks around it were meant for a shell.
     """
     if not text.strip():
         return "give a path"
-    if any(unicodedata.category(one) in _UNSEEN for one in text):
+    if any(unicodedata.category(character) in _UNSEEN for character in text):
         return "the path holds a control or invisible character (a line end of Windows?); remove it"
     if text != text.strip():
         return "the path begins or ends with a blank; remove it"
     if '"' in text or text[0] in _QUOTES or text[-1] in _QUOTES:
-        return "the path holds quotation marks, which nothing takes off here; give it without them"
+        return "the path holds quotation marks, which are not removed here; give it without them"
     return None

@@ -1,4 +1,4 @@
-"""Where the files that ship with the package are: inside it when installed, beside it in a checkout."""
+"""The folders that ship with the package: inside it when installed, next to it in a checkout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def bundled(name: str) -> Path:
-    """The folder of that name (``migrations``, ``sample_manifests``)."""
+    """Return the folder of that name (``migrations``, ``sample_manifests``)."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -1,15 +1,17 @@
-"""Secrets: their names, and where each is read from."""
+"""Secrets: their names, the settings that give them, and how a text that may be one is recognized.
+
+Used by the settings, by the account, and by messages that must not repeat a secret given in the wrong place.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from batcher.model.account import QUOTATION_MARKS as QUOTATION_MARKS
-from batcher.model.account import in_quotes as in_quotes
-from batcher.model.account import secret_of as secret_of
 from batcher.model.account import word_of
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 SECRETS = {
     "server_secret": "the ServerSecret",
@@ -17,47 +19,62 @@ SECRETS = {
     "notify": "a URL that carries tokens",
     "ping_url": "a URL that is a secret",
 }
-"""Settings whose values are never shown, and never stand in the file of settings."""
+"""Settings whose values are never shown, and are not accepted in the file of settings."""
+
+LEAST_SECRET = 20
+"""A piece of this many letters and digits, with both of them, may be a secret, which has 32."""
+
+_PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
 
 
-# -- secrets ------------------------------------------------------------------------------------------
-
-
-class _Secret(NamedTuple):
-    """A secret: by which settings it is given, and what it is."""
+class SecretKind(NamedTuple):
+    """A secret: the setting that gives it, and what it looks like."""
 
     setting: str
     called: str
-    one: str
-    """What a line is that holds it."""
-    read: Callable[[str], str]
+    line: str
+    """The line that a command must print."""
+    rule: str
+    """What every such secret is; the message for a text that is not one."""
 
     @property
     def variable(self) -> str:
         """The variable that holds it."""
         return f"BATCHER_{self.setting.upper()}"
 
+    def read(self, text: str) -> str:
+        """Return the secret in a text; blanks around it do not count.
 
-_SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 letters and digits", secret_of)
+        Raises:
+            ValueError: the text cannot be such a secret.
+        """
+        return word_of(text, self.rule)
+
+    def checked(self, secret: SecretStr | None) -> SecretStr | None:
+        """Return a secret of the settings, checked."""
+        return None if secret is None else type(secret)(self.read(secret.get_secret_value()))
 
 
-def _callback_secret_of(text: str) -> str:
-    return word_of(text, "the secret of callbacks is letters and digits, without blanks")
-
-
-_CALLBACK = _Secret(
-    "callback_secret", "the secret of callbacks", "one of letters and digits", _callback_secret_of
+SERVER_SECRET = SecretKind(
+    "server_secret",
+    "the ServerSecret",
+    "a ServerSecret, 32 letters and digits",
+    "the ServerSecret is 32 letters and digits, without blanks",
 )
-"""The console shows it beside the ServerSecret, which it is not."""
-
-
-LEAST_SECRET = 20
-"""Letters and digits in one piece, both of them: so many may be a secret, which has 32."""
-
-
-_PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
+CALLBACK_SECRET = SecretKind(
+    "callback_secret",
+    "the secret of callbacks",
+    "one of letters and digits",
+    "the secret of callbacks is letters and digits, without blanks",
+)
+"""The ZEGO console shows it next to the ServerSecret; they are different secrets."""
 
 
 def may_be_secret(text: str) -> bool:
-    """Whether a value that was given for something else may be a secret, put in the wrong place."""
+    """Whether a value given for another setting may be a secret in the wrong place."""
     return any(not piece.isdigit() and not piece.isalpha() for piece in _PIECES.findall(text))
+
+
+def is_secret_word(word: str) -> bool:
+    """Whether a path may be the secret itself: it names no folder, and looks like a secret."""
+    return "/" not in word and may_be_secret(word)

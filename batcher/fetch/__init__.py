@@ -1,1 +1,1 @@
-"""Pictures: where they may come from, what they turn out to be, and where they are kept."""
+"""Fetching of pictures: allowed addresses, downloads, decoding, and files in a folder."""

@@ -1,8 +1,9 @@
-"""Which addresses pictures are taken from: those of the public internet, and none inside anybody's network.
+"""The addresses that pictures may be fetched from: addresses of the public internet only.
 
-Between an address that somebody else has named and the connection made for it. What counts is what a host's
-name stands for at the moment of connecting, so a name that means something else a moment later changes
-nothing. It never looks anything up.
+Called by :mod:`batcher.fetch.http_source`, before a request and for every connection. Addresses of pictures
+come from outside, so they must not lead into the user's network. The check counts at the moment of
+connecting, on the numeric address, so a name that is resolved differently a moment later changes nothing.
+This module never resolves a name.
 """
 
 from __future__ import annotations
@@ -18,50 +19,54 @@ from yarl import URL
 
 _TEREDO = ipaddress.ip_network("2001::/32")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses as networks of IPv6 alone write them."""
+"""IPv4 addresses as IPv6-only networks write them."""
 _UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is given out."""
+"""The part of IPv6 that is assigned."""
 _INWARD = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "3fff::/20")))
-"""A provider's own and those of examples, which not every version of Python knows as such."""
+"""Provider networks and networks for examples, which some versions of Python count as public."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{0,253}\.?")
-"""What may be looked up, as far as its letters and its length go."""
+"""The characters and the length of a name that may be resolved."""
 
 
 class NotPublic(OSError):
-    """A connection that is not made, since it would lead inside a network."""
+    """A connection that is refused because it would lead into a network that is not public."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EACCES, "its host is not at a public address, and we go nowhere else")
+        super().__init__(
+            errno.EACCES, "its host has no public address, and only public addresses are fetched"
+        )
 
 
 class AddressGuard:
-    """Where pictures may be taken from.
+    """The check of addresses.
 
     Args:
-        of_this_machine: this machine's own addresses are good, too: the service itself is one of them.
+        of_this_machine: also allow addresses of this machine, because the service itself has one.
     """
 
     def __init__(self, *, of_this_machine: bool = False) -> None:
         self._of_this_machine = of_this_machine
 
     def refusal(self, url: str) -> str | None:
-        """Why a picture's address cannot be one that we go to; None when it may be."""
+        """Return why a picture's address is never requested; None if it may be."""
         if "://" not in url:
-            return "the vendor names an object and no address; it is in the bucket that the vendor writes to"
+            return (
+                "the vendor names an object, not an address; find it in the bucket that the vendor writes to"
+            )
         try:
             parsed = address_of(url)
         except ValueError:
             return "its address cannot be read"
         if parsed.scheme not in {"http", "https"}:
-            return f"its address begins with {parsed.scheme[:20]}://, and only http and https are fetched"
+            return f"its address begins with {parsed.scheme[:20]}://; only http and https are fetched"
         if parsed.raw_user is not None or parsed.raw_password is not None:
-            return "its address holds a user name or a password, and none are sent"
+            return "its address has a user name or a password, which are never sent"
         return None if parsed.raw_host else "its address names no host"
 
     def allow(self, host: str) -> bool:
-        """Whether we connect to an address, as numbers."""
+        """Return whether a numeric address may be connected to."""
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:
@@ -69,10 +74,10 @@ class AddressGuard:
         return (self._of_this_machine and _is_local(address)) or _is_public(_unwrapped(address))
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for a connection that is about to be made, as ``socket.getaddrinfo`` describes it.
+        """Return a socket for a connection to an address from ``socket.getaddrinfo``.
 
         Raises:
-            NotPublic: it would not lead to an address that is allowed.
+            NotPublic: the address is not allowed.
         """
         family, kind, protocol, _, address = info
         if not self.allow(str(address[0])):
@@ -81,22 +86,22 @@ class AddressGuard:
 
 
 def address_of(url: str) -> URL:
-    """An address as it is asked for: a signature in it stays as it was made.
+    """Return an address in the form in which it is requested; a signature in it is not changed.
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is not an address.
     """
     if not url.isprintable() or " " in url:
         raise ValueError("an address has no blanks and control characters")
     try:
         parsed = URL(url, encoded=url.isascii()).with_fragment(None)
-        _ = parsed.host, parsed.port  # what is wrong with them shows here
+        _ = parsed.host, parsed.port  # raises here if they are wrong
         host = parsed.raw_host or ""
-        host.encode("idna")  # as for the look-up of its name: no empty or endless label
-    except Exception as exc:  # whatever a parser makes of a text that anybody can send
+        host.encode("idna")  # as for resolving the name: no empty or overlong label
+    except Exception as exc:  # a parser may raise anything on text from outside
         raise ValueError("its parts cannot be read") from exc
     if ":" not in host and not _NAME.fullmatch(host):
-        raise ValueError("its host's name can be nobody's")
+        raise ValueError("its host's name is not valid")
     return parsed
 
 
@@ -113,11 +118,11 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address that is meant when one of IPv6 holds one of IPv4."""
+    """Return the IPv4 address inside an IPv6 address, if there is one."""
     if isinstance(address, IPv4Address):
         return address
     if address in _TRANSLATED:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     if address in _TEREDO:
-        return IPv4Address(0)  # a tunnel to wherever its sender likes
+        return IPv4Address(0)  # a tunnel to an address of the sender's choice
     return address.ipv4_mapped or address.sixtofour or address

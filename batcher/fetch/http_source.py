@@ -1,15 +1,13 @@
-"""One request for one picture: what came, or why nothing did.
+"""Downloads of pictures: one request for one picture, one value as the result.
 
-Between the flow that fetches and the network. Nothing is sent twice here, no redirect is followed, no proxy,
-cookie or password used, and nothing is unpacked. What comes back is a value without the address in it, which
-may be signed.
+Called by :mod:`batcher.fetch.fetcher`. Nothing is sent twice, no redirect is followed, no proxy, cookie or
+password is used, and nothing is decompressed. A result never holds the address, which may be signed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,63 +15,65 @@ from typing import Self
 import aiohttp
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
+from batcher.zego.call_errors import words
+from batcher.zego.headers import retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
-MOST_RETRY_AFTER_S = 30.0
+MAX_RETRY_AFTER_S = 30.0
 
 _PART_BYTES = 1 << 16
 _PASSING = frozenset({408, 425, 429})
-"""Refusals of a moment; so is every 5xx."""
+"""Temporary refusals, like every 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is at the address."""
+    """The content of the address."""
 
     content: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """We do not go there, or do not take what is there."""
+    """The address is never requested, or its content is not accepted."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The server says that it is not there, or not for us."""
+    """The server reports that the picture does not exist, or denies access."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
-    """It began to come, and its connection ended before it did."""
+class CutOff:
+    """The connection ended in the middle of the picture."""
 
-    why: str = "it was cut off on its way"
+    why: str = "it was cut off"
 
 
 @dataclass(frozen=True, slots=True)
-class Hitch:
-    """No answer, or one that may be another a moment later."""
+class TemporaryFailure:
+    """No answer, or a temporary refusal."""
 
     why: str
     retry_after_s: float | None = None
 
 
-Got = Body | Refusal | Absence | Torn | Hitch
+Download = Body | Refusal | Absence | CutOff | TemporaryFailure
 
 
 class PictureSource:
-    """Asks for pictures, over one pool of connections. Use as an async context manager.
+    """Downloads over one pool of connections. Use as an async context manager.
 
     Args:
-        addresses: where it goes.
-        agent: what it calls itself.
-        timeout_s: how long one picture may take, connecting included.
-        connections: how many there may be.
-        most_bytes: of one picture.
+        addresses: the check of addresses.
+        agent: the ``User-Agent``.
+        timeout_s: the longest time for one picture, connecting included.
+        connections: the most connections.
+        most_bytes: the largest size of a picture.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class PictureSource:
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=False,  # what a proxy looks up for us, nobody here can check
+            trust_env=False,  # a proxy resolves names itself, which nothing here could check
         )
         return self
 
@@ -104,17 +104,17 @@ class PictureSource:
         await self._session.close()
 
     def server_of(self, url: str) -> str:
-        """Who would be asked: by it pictures of one server are told from others'."""
+        """Return the server of an address: scheme, host and port."""
         parsed = address_of(url)
         return f"{parsed.scheme}://{parsed.host}:{parsed.port}"
 
     def refusal(self, url: str) -> Refusal | None:
-        """Why an address is not asked at all; None when it is."""
+        """Return why an address is never requested; None if it may be."""
         why = self._addresses.refusal(url)
         return None if why is None else Refusal(why)
 
-    async def get(self, url: str) -> Got:
-        """Ask once, at an address that is not refused."""
+    async def get(self, url: str) -> Download:
+        """Send one request to an address that is not refused."""
         try:
             async with self._session.get(address_of(url), allow_redirects=False) as response:
                 return await self._read(response)
@@ -123,20 +123,27 @@ class PictureSource:
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
                 return Refusal(exc.os_error.strerror or "")
-            return Hitch(_words(exc))
+            return TemporaryFailure(_failure(exc))
         except aiohttp.ClientPayloadError:
-            return Torn()
+            return CutOff()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return Hitch(_words(exc))
-        except (ValueError, TypeError, OverflowError) as exc:  # what the libraries make of an odd address
+            return TemporaryFailure(_failure(exc))
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as exc:  # the libraries may raise these on an unusual address
             return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Got:
+    async def _read(self, response: aiohttp.ClientResponse) -> Download:
         status = response.status
         if status in _PASSING or status >= 500:
-            return Hitch(f"HTTP {status}", _retry_after_s(response.headers.get("Retry-After", "")))
+            return TemporaryFailure(
+                f"HTTP {status}",
+                retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S),
+            )
         if 300 <= status < 400:
-            return Refusal(f"its server sends us elsewhere (HTTP {status}), and that is not followed")
+            return Refusal(f"its server redirects (HTTP {status}), and redirects are not followed")
         if status != 200:
             return Absence(f"HTTP {status}")
         if (response.content_length or 0) > self._most_bytes:
@@ -149,26 +156,10 @@ class PictureSource:
         return Body(bytes(body))
 
     def _too_large(self) -> Refusal:
-        return Refusal(f"it is larger than {self._most_bytes:,} bytes; --max-bytes sets the limit")
+        return Refusal(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
 
 
-def _retry_after_s(text: str) -> float | None:
-    """What the header says in seconds; a date in it says nothing to us."""
-    return min(float(text), MOST_RETRY_AFTER_S) if text.isascii() and text.strip().isdecimal() else None
-
-
-def _words(exc: BaseException) -> str:
-    """An exception in words that cannot hold an address."""
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return "no connection was made in time"
-    if isinstance(exc, TimeoutError):
-        return "it did not come in time"
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return "its host's name was not found"
-    if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
-        return "TLS failed: its server's certificate or encryption is not good"
-    if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return "its server closed the connection"
-    if isinstance(exc, OSError) and exc.errno:
-        return os.strerror(exc.errno) if exc.errno > 0 else "its host's name was not found"
-    return f"its server's answer cannot be read ({type(exc).__name__})"
+def _failure(exc: BaseException) -> str:
+    """Return an exception in words that cannot hold an address."""
+    text = words(exc)
+    return f"its server's answer cannot be read ({text})" if text == type(exc).__name__ else text

@@ -1,8 +1,10 @@
-"""Where a picture is kept: folders named by recordings, files by numbers, each there whole or not at all.
+"""Paths of pictures: folders named by recordings, files named by numbers; and writing them whole or not at
+all.
 
-Between the ids that the ledger holds and the file system. No name ever comes from what a server says. Two ids
-never share a folder, on file systems that tell no capitals from small letters either. The folder itself may
-be a symbolic link; below it none is followed.
+Called by :mod:`batcher.fetch.fetcher` and :mod:`batcher.fetch.picture_pages`. A name never comes from a
+server. Two ids never share a folder, also on file systems that ignore letter case. The folder itself may be
+a symbolic link; below it no link is followed. :func:`folder_of` must not change: users' programs and earlier
+fetches rely on it.
 """
 
 from __future__ import annotations
@@ -18,29 +20,31 @@ from pathlib import Path
 
 from batcher.errors import FolderError
 from batcher.model.submission import FileId
-from batcher.output_files import check_target
+from batcher.output_files import check_target, renamed_when_whole
 
 INDEX = "pictures.csv"
-"""The file in the folder that says which file is which picture."""
+"""The index in the folder: it names the picture in each file."""
 
 LONGEST = 120
-"""Letters of a folder's name: with the files in it, it fits everywhere."""
+"""The longest name of a folder; with the files in it, the path fits every file system."""
 
 _DIGEST = 32
 _AS_IT_IS = re.compile(rb"[a-z0-9._-]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
-"""Names that are devices on some systems, whatever follows their first dot."""
+"""Names that are devices on some systems, with any text after the first dot."""
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
 def folder_of(file_id: FileId, ordinal: int = 1) -> str:
-    """The folder of a recording's pictures: its id, with all but small letters, digits and ``._-`` escaped.
+    """Return the folder of a recording's pictures: its id, with everything but small letters, digits and
+    ``._-`` escaped.
 
-    Unescaped as a part of a URL it is the id again; one that is too long ends in ``~`` and a digest instead.
+    Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at the
+    end.
 
     Args:
         file_id: any text.
-        ordinal: which of the recording's submissions this is, from 1; each has a folder of its own.
+        ordinal: the number of the recording's submission, from 1; each submission has a folder of its own.
     """
     name = "".join(map(_escaped, file_id.encode("utf-8", "surrogatepass")))
     if name.startswith("."):
@@ -56,18 +60,18 @@ def folder_of(file_id: FileId, ordinal: int = 1) -> str:
 
 
 def name_of(number: int, offset_ms: int | None, extension: str) -> str:
-    """The file of a picture in the folder of its recording: ``0002-2500ms.jpg``, ``0002.jpg``."""
+    """Return the file of a picture in the folder of its recording: ``0002-2500ms.jpg``, ``0002.jpg``."""
     offset = "" if offset_ms is None else f"-{offset_ms:d}ms"
     return f"{number:04d}{offset}.{extension}"
 
 
 def free_name(folder: Path, name: str, not_under: str | None = None) -> str:
-    """The name of a recording's folder; ``+1`` is appended to one that something else has.
+    """Return the name of a recording's folder, with ``+1`` appended if something else has the name.
 
     Args:
         folder: for all pictures.
-        name: from :func:`folder_of`, which never ends so.
-        not_under: names that begin with this belong to somebody else, whether they are there yet or not.
+        name: from :func:`folder_of`, which never ends like this.
+        not_under: a prefix of names that belong to the ledger, whether such files exist yet or not.
     """
     if not_under and name.startswith(not_under.lower()):
         return f"{name}+1"
@@ -79,7 +83,7 @@ def free_name(folder: Path, name: str, not_under: str | None = None) -> str:
 
 
 def is_kept(folder: Path, file: str | None, n_bytes: int | None) -> bool:
-    """Whether a picture that was kept is still there, as large as it was."""
+    """Return whether the file of a picture exists with the recorded size."""
     try:
         if file is None or not stat.S_ISDIR((folder / file).parent.lstat().st_mode):
             return False
@@ -90,10 +94,10 @@ def is_kept(folder: Path, file: str | None, n_bytes: int | None) -> bool:
 
 
 def folders_in(folder: Path) -> set[str]:
-    """The names of all folders of recordings that are there.
+    """Return the names of all folders of recordings.
 
     Raises:
-        FolderError: it cannot be listed.
+        FolderError: the folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -102,11 +106,11 @@ def folders_in(folder: Path) -> set[str]:
         raise _unusable(folder, exc) from exc
 
 
-def made(folder: Path) -> None:
-    """See to it that there is a folder.
+def ensure_folder(folder: Path) -> None:
+    """Create the folder if it does not exist.
 
     Raises:
-        FolderError: it cannot be made.
+        FolderError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,10 +119,10 @@ def made(folder: Path) -> None:
 
 
 def keep(folder: Path, file: str, body: bytes) -> None:
-    """Write a picture beside its place, then put it there.
+    """Write a picture to its file, whole or not at all.
 
     Raises:
-        FolderError: it cannot be written; nothing of it stays behind.
+        FolderError: it cannot be written; nothing of it is left.
     """
     name, _, place = file.partition("/")
     check_target(folder / file, "--output")
@@ -131,7 +135,7 @@ def keep(folder: Path, file: str, body: bytes) -> None:
                     _put(inside, place, body)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    os.rmdir(name, dir_fd=top)  # goes when there is nothing else in it
+                    os.rmdir(name, dir_fd=top)  # succeeds if nothing else is in it
                 raise
     except OSError as exc:
         raise _unusable(folder, exc) from exc
@@ -139,25 +143,16 @@ def keep(folder: Path, file: str, body: bytes) -> None:
 
 def _put(inside: int, place: str, body: bytes) -> None:
     """Write a file whole or not at all, in an open folder."""
-    beside = f".{place}.part"  # the same each time: what a killed fetch leaves is gone
+    beside = f".{place}.part"  # the same name each time, so that the file of a killed fetch is replaced
     with contextlib.suppress(FileNotFoundError):
         os.unlink(beside, dir_fd=inside)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(beside, flags, 0o666, dir_fd=inside), "wb") as opened:  # noqa: PTH123 - a descriptor
-            opened.write(body)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(beside, place, src_dir_fd=inside, dst_dir_fd=inside)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside, dir_fd=inside)
-        raise
+    with renamed_when_whole(beside, place, folder=inside) as opened:
+        opened.write(body)
 
 
 @contextmanager
 def _entered(folder: Path | str, flags: int = 0, within: int | None = None) -> Iterator[int]:
-    """A folder as a descriptor: what is done through it happens there, whatever its name comes to mean."""
+    """Open a folder: operations on the descriptor stay in it, even if its name is changed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=within)
     try:
         yield descriptor
@@ -171,6 +166,6 @@ def _escaped(byte: int) -> str:
 
 def _unusable(folder: Path, exc: OSError) -> FolderError:
     return FolderError(
-        f"{folder}: pictures cannot be kept here: {exc.strerror or exc}. Nothing is left half written; "
-        "correct that (free some space, say), then run the same command again: it goes on where it ended"
+        f"{folder}: pictures cannot be written here: {exc.strerror or exc}. No file is left incomplete. "
+        "Correct this (for example, free some space), then run the same command again to resume"
     )

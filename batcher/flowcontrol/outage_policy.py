@@ -10,10 +10,7 @@ from collections.abc import Collection
 from enum import Enum
 
 from batcher.flowcontrol.findings import Finding, classify, fault_of, outcome_text
-from batcher.model.outcome import Answer
-
-NO_ANSWERS = 5
-"""This many outcomes in a row without a usable answer begin an outage."""
+from batcher.model.outcome import NO_ANSWERS, Answer
 
 LONG_WAIT_S = 1.0
 """A request that waited this long in vain begins an outage, if no other was answered meanwhile."""

@@ -1,15 +1,18 @@
 """The ledger: the only truth about what was asked and what came back."""
 
-from batcher.ledger.binding import binding_problem
+from batcher.ledger.binding import check_binding
 from batcher.ledger.loads import Added
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
-from batcher.ledger.sqlite.connection import check_file, is_missing, ledger_path, open_to_itself
 from batcher.ledger.sqlite.disk import network_file_system
-from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
+from batcher.ledger.sqlite.files import check_file, is_missing, ledger_path
+from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, lock_holder, take_lock
+from batcher.ledger.sqlite.lock_file import Holder
 from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
+from batcher.ledger.sqlite.schema_version import open_to_itself
 from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
+from batcher.ledger.writer import shielded
 
 __all__ = [
     "Added",
@@ -25,7 +28,7 @@ __all__ = [
     "RunLedger",
     "Vacuumed",
     "back_up",
-    "binding_problem",
+    "check_binding",
     "check_file",
     "check_place",
     "inspect",
@@ -40,6 +43,7 @@ __all__ = [
     "repair",
     "restore",
     "room",
+    "shielded",
     "take_lock",
     "vacuum",
     "verify",

@@ -1,6 +1,6 @@
-"""What a manifest's header says: which cell of a row is what.
+"""The header of a manifest: the meaning of each column.
 
-Used once per manifest, before its first row; the same for every format. Never looks at a row.
+Called once per manifest, before its first row; the same for every format. Never reads a row.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 
 BLANKS = " \t\u00a0\u3000"
-"""What may surround a value without belonging to it. A line end may not: it is part of what was written."""
+"""Characters that may surround a value without belonging to it. A line end belongs to the value."""
 
 
 class KnownColumn(StrEnum):
-    """The columns that mean something to us."""
+    """The columns with a meaning; all others are the manifest's own."""
 
     FILE_ID = "file_id"
     VENDOR = "vendor"
@@ -34,7 +34,7 @@ PARAMETERS = (
     KnownColumn.INTERVAL,
     KnownColumn.OFFSETS,
 )
-"""The known columns that say what is asked for, in the order in which they are handed on."""
+"""The known columns that hold parameters, in the order of :class:`GivenParameters`."""
 
 _NAMES = {
     "fileid": KnownColumn.FILE_ID,
@@ -51,24 +51,24 @@ _NAMES = {
     "exttimeoffsetset[]": KnownColumn.OFFSETS,
 }
 SHORT = 5
-"""A known name of fewer letters is misspelt by one letter only: ``time`` is no misspelt ``type``."""
+"""A known name of fewer letters may differ by one letter only: ``time`` is not a misspelt ``type``."""
 FAR = 3
-"""Letters: words that differ in so many have nothing to do with each other."""
+"""Words that differ in this many letters are unrelated."""
 _IGNORED = str.maketrans("", "", " \t\u00a0\u3000\r\n_-\"'=\ufeff")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where in a row everything is."""
+    """The positions of all columns in a row."""
 
     names: tuple[str, ...]
-    """Every column as the header names it; unnamed and repeated ones told apart."""
+    """Every column as the header names it; unnamed and repeated ones made distinct."""
     known: dict[KnownColumn, int]
-    """Positions of the columns that mean something; ``file_id`` is always there."""
+    """Positions of the known columns; ``file_id`` is always among them."""
     own: tuple[int, ...]
     """Positions of all others, in the order of the header."""
     marked: bool = True
-    """Whether cells may carry a spreadsheet's marks for text; where not, only blanks are taken off."""
+    """Whether cells may carry a spreadsheet's marks for text; where not, only blanks are removed."""
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -76,13 +76,13 @@ class Columns:
         return tuple(self.names[position] for position in self.own)
 
     def name(self, known: KnownColumn) -> str:
-        """What the header calls a column; our own name for it when the manifest has none."""
+        """Return the header's name for a column; our own name when the manifest has no such column."""
         position = self.known.get(known)
         return known.value if position is None else self.names[position]
 
 
 def meaning(cell: str) -> KnownColumn | None:
-    """What a cell of the header stands for; None when it is a column of the manifest's own."""
+    """Return the known column that a header cell names; None for a column of the manifest's own."""
     return _NAMES.get(cell.translate(_IGNORED).lower())
 
 
@@ -92,12 +92,12 @@ def names_file_id(cells: Sequence[str]) -> bool:
 
 
 def read_columns(where: str, cells: Sequence[str]) -> Columns:
-    """Understand a header; ``where`` is what messages call its place.
+    """Read a header; ``where`` names its place in messages.
 
     Raises:
         ManifestError: it has no column for the file id, or two for the same thing.
     """
-    names = told_apart([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
+    names = distinct_names([cell.strip(BLANKS + "\ufeff\r\n") for cell in cells])
     known: dict[KnownColumn, int] = {}
     for position, cell in enumerate(cells):
         what = meaning(cell)
@@ -116,7 +116,7 @@ def read_columns(where: str, cells: Sequence[str]) -> Columns:
 
 
 def no_file_id(names: Sequence[str]) -> str:
-    """Why these cells are no header, and what to do."""
+    """Return the message for cells that are not a header."""
     if names[0].startswith(("{", "[{")):
         return "this looks like JSON. Give --format jsonl when each line is an object, else --format json"
     listed = ", ".join(shown(name, limit=30) for name in names[:8]) + (", …" if len(names) > 8 else "")
@@ -129,7 +129,7 @@ def no_file_id(names: Sequence[str]) -> str:
 
 
 def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Columns of a manifest's own that may be misspelt, each with the column that it may stand for."""
+    """Return the manifest's own columns that may be misspelt, each with the column that may be meant."""
     found = []
     for name in names:
         word = name.translate(_IGNORED).lower()
@@ -139,33 +139,33 @@ def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _letters_apart(one: str, other: str) -> int:
-    """How many letters differ: put in, left out, changed, or changed about with the next one."""
-    if abs(len(one) - len(other)) > FAR:
+def _letters_apart(word: str, other: str) -> int:
+    """Count the letters that differ: added, left out, replaced, or swapped with the next letter."""
+    if abs(len(word) - len(other)) > FAR:
         return FAR
     before: list[int] = []
     row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
+    for i, letter in enumerate(word, 1):
         earlier, before, row = before, row, [i]
         for j, there in enumerate(other, 1):
             best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != there))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == there:
+            if i > 1 and j > 1 and letter == other[j - 2] and word[i - 2] == there:
                 best = min(best, earlier[j - 2] + 1)
             row.append(best)
     return min(row[-1], FAR)
 
 
-def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
     """Name the unnamed by their position and number the repeated: ``note``, ``note_2``."""
     named = [name or f"column_{position}" for position, name in enumerate(names, 1)]
     taken = set(named)
     seen: set[str] = set()
-    apart = []
+    distinct = []
     for name in named:
         unique, number = name, 1
         while unique in seen or (number > 1 and unique in taken):
             number += 1
             unique = f"{name}_{number}"
         seen.add(unique)
-        apart.append(unique)
-    return tuple(apart)
+        distinct.append(unique)
+    return tuple(distinct)

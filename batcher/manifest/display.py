@@ -1,17 +1,17 @@
-"""Text out of a manifest made fit for a message: on one line, of bounded length, without control characters.
+"""Quotation of a manifest's text in messages: one line, of bounded length, without control characters.
 
-Every message and reason that quotes a manifest comes through here, so that a damaged file can
-neither flood a terminal nor steer it. Nothing here changes what is sent or kept.
+Called for every message and reason that quotes a manifest, so that a damaged file can neither flood a
+terminal nor control it. Nothing here changes what is sent or kept.
 """
 
 from __future__ import annotations
 
 SHOWN_CHARACTERS = 60
-"""About as much of a value as a line of a terminal has room for beside the message."""
+"""About as many as fit on a line of a terminal next to the message."""
 
 
 def shown(text: str, *, around: int = 0, limit: int = SHOWN_CHARACTERS) -> str:
-    """``text`` with its unprintable characters escaped; of a long one the part around a position."""
+    """Return a text with unprintable characters escaped; of a long text only the part around a position."""
     begin = 0 if len(text) <= limit else max(0, min(around - limit // 3, len(text) - limit))
     part = text[begin : begin + limit]
     safe = part if part.isprintable() else "".join(map(_escaped, part))

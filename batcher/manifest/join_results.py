@@ -1,8 +1,7 @@
-"""A manifest's rows beside what the ledger has of them, page by page, in the order of the file.
+"""A manifest's rows joined with their records in the ledger, page by page, in the order of the file.
 
-Stands between whoever tells results, the command line or a program, and the two places they come from. Each
-row is judged as a load would judge it, and nothing is loaded: a row that the ledger lacks stays without a
-record.
+Called by ``export MANIFEST`` and by the library for the results of a manifest. Each row is judged as a load
+would judge it, and nothing is loaded: a row that the ledger lacks has no record.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ class Matched(NamedTuple):
 
 @asynccontextmanager
 async def opened(source: str, how: ReadOptions) -> AsyncIterator[Manifest]:
-    """The one manifest that a name or a pattern stands for, opened and its text checked; closed afterwards.
+    """Open the one manifest that a name or a pattern names, check its text, and close it afterwards.
 
     Raises:
-        ManifestError: it cannot be used, or a pattern stands for several.
+        ManifestError: it cannot be used, or a pattern matches several.
     """
     opening = asyncio.create_task(in_thread(how.open_only, source), name="opening")
     try:
@@ -51,11 +50,11 @@ async def opened(source: str, how: ReadOptions) -> AsyncIterator[Manifest]:
 async def matched(
     manifest: Manifest, records_of: Callable[[Iterable[FileId]], Awaitable[list[Record]]]
 ) -> AsyncIterator[list[Matched]]:
-    """All rows, each with its submission.
+    """Yield all rows, each with its submission.
 
     Args:
         manifest: opened.
-        records_of: what the ledger has of some recordings.
+        records_of: looks up the records of some recordings.
 
     Raises:
         ManifestError: the rest cannot be used.
@@ -63,8 +62,8 @@ async def matched(
     """
     rows = iter(manifest)
     while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
-        wanted = (row.file_id for row in page if isinstance(row, Row))
-        found = {(one.file_id, one.parameters): one for one in await records_of(wanted)}
+        file_ids = (row.file_id for row in page if isinstance(row, Row))
+        found = {(record.file_id, record.parameters): record for record in await records_of(file_ids)}
         yield [
             Matched(row, found.get((row.file_id, row.parameters)) if isinstance(row, Row) else None)
             for row in page

@@ -1,6 +1,6 @@
-"""Packages that only some manifests need: what to say when one is missing.
+"""Packages that only some manifests need, and the message when one is missing.
 
-They are imported where they are used, so that nobody waits for what he does not read.
+They are imported where they are used, so that other manifests do not wait for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batcher.requirements import pip_install
 
 @contextmanager
 def needed(package: str, what: str) -> Iterator[None]:
-    """Around the import of an optional package.
+    """Translate the failed import of an optional package.
 
     Raises:
         ManifestError: it is not installed; names the command that installs it.

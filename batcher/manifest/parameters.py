@@ -1,7 +1,7 @@
-"""What is asked of a recording, from the texts of a row and the defaults: the rules of parameters.
+"""The rules of parameters: the texts of a row and the defaults in, the parameters of a submission out.
 
-Pure. Texts come in as a manifest or a flag holds them; values of the model go out, or a reason
-why not. A parameter without effect is dropped before it is looked at.
+Called for each set of parameters in a manifest. Pure. A text that cannot be read gives a reason. A parameter
+without effect is dropped before it is read.
 
 Source: service documentation, "MediaThumbnails", request parameters.
 """
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
+from batcher.errors import SettingsError
 from batcher.manifest.columns import BLANKS, KnownColumn
 from batcher.manifest.display import shown
 from batcher.model.submission import Parameters, SnapshotType, Vendor
@@ -22,7 +23,7 @@ from batcher.model.submission import Parameters, SnapshotType, Vendor
 T = TypeVar("T")
 
 MAX_DIGITS = 15
-"""As many as every program on the way keeps exactly."""
+"""The number of digits that every program involved keeps exactly."""
 
 _VENDORS = {"tencent": Vendor.TENCENT, "huawei": Vendor.HUAWEI, "hw": Vendor.HUAWEI}
 _TYPES = {kind.lower(): kind for kind in SnapshotType}
@@ -31,7 +32,7 @@ _SEPARATORS = re.compile(rf"[;,|\r\n{BLANKS}]+")
 
 
 class GivenParameters(NamedTuple):
-    """The parameters as texts, without surrounding blanks; an empty one was left out."""
+    """The parameters as texts, without surrounding blanks; an empty text means not given."""
 
     vendor: str = ""
     type: str = ""
@@ -41,7 +42,7 @@ class GivenParameters(NamedTuple):
 
 
 class Unusable(ValueError):
-    """A row's parameters cannot be sent: which column is at fault, and why."""
+    """A row's parameters cannot be sent; holds the column at fault and the reason."""
 
     def __init__(self, column: KnownColumn, reason: str) -> None:
         super().__init__(reason)
@@ -51,10 +52,10 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What fills in where a row leaves a value out.
+    """The values that fill in where a row leaves a value out.
 
     Raises:
-        ValueError: a default is wrong; the text names its option. A bad default is no bad row.
+        SettingsError: a default is wrong; each line names its parameter. A bad default is not a bad row.
     """
 
     vendor: str | None = None
@@ -64,44 +65,50 @@ class Defaults:
     offsets: tuple[str | float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no row could be filled with."""
+        """Refuse values that no row could be filled with."""
         if isinstance(self.offsets, str):  # its letters would pass for offsets
-            raise ValueError("--offset: a tuple of them is expected, not one text")
-        _refuse("--vendor", self.vendor, vendor_of)
-        _refuse("--type", self.type, type_of)
-        _refuse("--definition", _text(self.definition), definition_of)
-        _refuse("--interval", _text(self.interval), interval_of)
-        for offset in self.offsets:
-            _refuse("--offset", _text(offset), offsets_of)
+            raise SettingsError("offsets: a tuple of them is expected, not one text")
+        problems = [
+            *_problems("vendor", self.vendor, vendor_of),
+            *_problems("type", self.type, type_of),
+            *_problems("definition", _text(self.definition), definition_of),
+            *_problems("interval", _text(self.interval), interval_of),
+            *(line for offset in self.offsets for line in _problems("offsets", _text(offset), offsets_of)),
+        ]
+        if problems:
+            raise SettingsError(*problems)
 
     @property
     def given(self) -> GivenParameters:
-        """The same as texts of a row."""
+        """The defaults as texts of a row."""
         texts = (self.vendor, self.type, _text(self.definition), _text(self.interval))
         vendor, kind, definition, interval = ((text or "").strip(BLANKS) for text in texts)
-        offsets = [value for one in self.offsets for value in offsets_of((_text(one) or "").strip(BLANKS))]
+        offsets = [
+            value for offset in self.offsets for value in offsets_of((_text(offset) or "").strip(BLANKS))
+        ]
         return GivenParameters(vendor, kind, definition, interval, ";".join(offsets))
 
 
 def _text(value: str | float | None) -> str | None:
-    """A number as a manifest would hold it: without an exponent."""
+    """Return a number as a manifest would hold it: without an exponent."""
     return value if value is None or isinstance(value, str) else f"{Decimal(repr(value)):f}"
 
 
-def _refuse(option: str, text: str | None, read: Callable[[str], object]) -> None:
-    """Raise for a default that cannot be read; an empty one would quietly ask for something else."""
+def _problems(parameter: str, text: str | None, read: Callable[[str], object]) -> Iterator[str]:
+    """The problem with a default that cannot be read; an empty one would silently ask for something else."""
     if text is None:
         return
     if _is_empty(text):
-        raise ValueError(f"{option}: is empty")
+        yield f"{parameter}: is empty"
+        return
     try:
         read(text.strip(BLANKS))
     except ValueError as exc:
-        raise ValueError(f"{option}: {exc}") from exc
+        yield f"{parameter}: {exc}"
 
 
 def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:
-    """Decide what is asked for.
+    """Return the parameters of a row.
 
     Raises:
         Unusable: a value with an effect is missing or wrong.
@@ -120,7 +127,7 @@ def resolve(given: GivenParameters, defaults: GivenParameters) -> Parameters:
 
 
 def _kind(given: GivenParameters, defaults: GivenParameters) -> SnapshotType:
-    """The type asked for; left out everywhere, offsets decide."""
+    """Return the type; when it is not given anywhere, offsets decide."""
     text = given.type or defaults.type
     if text:
         return _column(KnownColumn.TYPE, type_of, text)
@@ -128,17 +135,17 @@ def _kind(given: GivenParameters, defaults: GivenParameters) -> SnapshotType:
 
 
 def _offsets_given(given: GivenParameters, defaults: GivenParameters) -> str:
-    """A row's own offsets, else the default ones. A list of none is none."""
+    """Return a row's own offsets, else the default ones. An empty list counts as not given."""
     return defaults.offsets if _is_empty(given.offsets) else given.offsets
 
 
 def _is_empty(text: str) -> bool:
-    """Whether a text holds nothing, or a list of nothing."""
+    """Whether a text is empty, or an empty list."""
     return not text.strip("[];,|\r\n" + BLANKS)
 
 
 def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
-    """Read a value that has an effect and so must be there."""
+    """Read a value that has an effect and therefore must be given."""
     if not text:
         option = "--offset" if column is KnownColumn.OFFSETS else f"--{column}"
         raise Unusable(column, f"is missing; fill it in or give {option}")
@@ -196,7 +203,7 @@ def number_of(text: str) -> str:
 
 
 class _Literal(str):
-    """A number as JSON text holds it, so that no float comes between."""
+    """A number with the digits of the JSON text: it is never a float."""
 
     __slots__ = ()
 

@@ -1,16 +1,25 @@
-"""How a manifest is to be read."""
+"""How manifests are read: the options that hold for all rows of a command or a call.
+
+Made by the command line from the settings, and by programs; checked when it is made.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batcher.errors import ManifestError
-from batcher.manifest import Defaults, Manifest, expand, open_manifest, redacted
+from batcher.errors import ManifestError, SettingsError
+from batcher.manifest import Defaults, Manifest, ManifestFormat, expand, open_manifest, redacted
+from batcher.manifest.display import shown
+from batcher.manifest.text.encoding import known_codec
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How manifests are read: what rows leave out, what is waved through, and what their names do not say."""
+    """How manifests are read: what rows leave out, what is accepted, and what their names do not say.
+
+    Raises:
+        SettingsError: a value is wrong; each line names its parameter.
+    """
 
     defaults: Defaults = field(default_factory=Defaults)
     encoding: str | None = None
@@ -18,6 +27,19 @@ class ReadOptions:
     allow_resubmit: bool = False
     format: str | None = None
     sheet: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values with which no manifest could be read."""
+        problems = []
+        if self.encoding is not None:
+            try:
+                known_codec(self.encoding)
+            except ValueError as exc:
+                problems.append(f"encoding: {exc}")
+        if self.format is not None and self.format not in set(ManifestFormat):
+            problems.append(f"format: {shown(self.format)} is not one of {', '.join(ManifestFormat)}")
+        if problems:
+            raise SettingsError(*problems)
 
     def open(self, source: str) -> Manifest:
         """Open a manifest.
@@ -30,10 +52,10 @@ class ReadOptions:
         )
 
     def open_only(self, source: str) -> Manifest:
-        """Open the one manifest that a name or a pattern stands for.
+        """Open the one manifest that a name or a pattern names.
 
         Raises:
-            ManifestError: it cannot be used, or a pattern stands for several.
+            ManifestError: it cannot be used, or a pattern matches several.
         """
         names = expand([source])
         if len(names) > 1:

@@ -1,7 +1,7 @@
-"""One manifest, opened: bytes, lines, cells and rows put together.
+"""Opening of a manifest: bytes, lines, cells and rows put together.
 
-The only module that knows all steps and all formats. Opening reads as far as the header; iterating reads the
-rest once, as a stream, and holds a block of it at a time.
+The only module that depends on all steps and all formats; everything else opens manifests through it. Opening
+reads up to the header; iterating reads the rest once, as a stream, and holds a block of it at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import near_misses
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import Delimited
-from batcher.manifest.formats.detect import ManifestFormat, format_of, name_says, unpacked
+from batcher.manifest.formats.detect import ManifestFormat, format_named, format_of, unpacked
 from batcher.manifest.formats.id_list import Listing
 from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
 from batcher.manifest.formats.json_table import Objects
@@ -28,18 +28,18 @@ from batcher.manifest.sources.remote import is_url, local_path, open_remote, red
 from batcher.manifest.text.lines import HEAD_BYTES, Text
 from batcher.model.submission import CountedBy, InvalidRow, Row
 
-COLUMNS_LOOKED_AT = 200
-"""Of a manifest's own columns, so many are looked at for misspelt names."""
-FIRST_MISSES = 5
-"""So many of those are named."""
+CHECKED_COLUMNS = 200
+"""The number of a manifest's own columns that are checked for misspelt names."""
+NAMED_MISSES = 5
+"""The number of possibly misspelt columns that are named."""
 
 
 class Manifest:
     """One manifest, opened; made by :func:`open_manifest`. A context manager that closes it.
 
     Attributes:
-        source: what the user named, a URL without its secrets; ``-`` for standard input.
-        columns: the manifest's own columns, those that mean nothing to us, in the order of the header.
+        source: the name that the user gave, a URL without its secrets; ``-`` for standard input.
+        columns: the manifest's own columns, which have no effect, in the order of the header.
     """
 
     def __init__(
@@ -48,41 +48,41 @@ class Manifest:
         self.source = source
         self.columns = table.columns.own_names
         self.check = check
-        """Read all bytes of a local file of text once and make sure that they are text; anything else is let
-        through. Raises ManifestError: they are not, or cannot be read."""
+        """Check that all bytes of a local file of text are text; any other source passes. Raises
+        ManifestError: they are not, or cannot be read."""
         self._opened = opened
         self._table = table
         self._rows = read_rows(table.records(), table.columns, defaults)
 
     @property
     def counted_by(self) -> CountedBy:
-        """What the numbers of its rows count."""
+        """Whether rows are numbered by line or by row."""
         return self._table.counted_by
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """What was met so far that is no row and no fault, by name, with how many of it."""
+        """Records so far that are neither a row nor a fault, by name, with their number."""
         return self._table.passed_over
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should hear of its columns."""
-        misses = near_misses(self.columns[:COLUMNS_LOOKED_AT])
+        """Warnings about its columns, for the user."""
+        misses = near_misses(self.columns[:CHECKED_COLUMNS])
         lines = [
             f"{self.source}: the column {shown(name)} has no effect; if {known} is meant, correct its name"
-            for name, known in misses[:FIRST_MISSES]
+            for name, known in misses[:NAMED_MISSES]
         ]
-        if (more := len(misses) - FIRST_MISSES) > 0:
+        if (more := len(misses) - NAMED_MISSES) > 0:
             lines.append(f"{self.source}: {more:,} more columns are named almost like one that has an effect")
         return lines
 
     @property
     def again(self) -> bool:
-        """Whether it can be opened once more, and be the same."""
+        """Whether it can be opened a second time with the same content."""
         return self._opened.checkable
 
     def __iter__(self) -> Iterator[Row | InvalidRow]:
-        """The rows, once: iterating again goes on where the last time stopped.
+        """The rows, once: iterating again continues where the last iteration stopped.
 
         Raises:
             ManifestError: the rest cannot be used.
@@ -90,7 +90,7 @@ class Manifest:
         return self._rows
 
     def cells_of(self, row: InvalidRow) -> dict[str, str]:
-        """An invalid row's cells by column: known columns under our names for them, its own under theirs."""
+        """Return an invalid row's cells by column: known columns by our names, its own by the manifest's."""
         names = list(self._table.columns.names)
         for known, position in self._table.columns.known.items():
             names[position] = known.value
@@ -120,21 +120,21 @@ def open_manifest(
 ) -> Manifest:
     """Open a file, a URL, or standard input for ``-``, and read its header.
 
-    ``encoding``, ``format_`` and ``sheet`` are as the user named them; ``stdin`` stands in for the
-    process's own.
+    ``encoding``, ``format_`` and ``sheet`` are as the user named them; ``stdin`` replaces standard input of
+    the process.
 
     Raises:
-        ManifestError: nothing there, not readable, empty, not of its format, or without a usable header.
+        ManifestError: it is missing, not readable, empty, not of its format, or without a usable header.
     """
     source = local_path(source) or source
     remote = is_url(source)
     opened = open_remote(source) if remote else open_local(source, stdin)
     try:
-        wanted = ManifestFormat(format_) if format_ else None
-        says = name_says(redacted(source))
-        opened = unpacked(opened, says, trusted=remote or source == "-" or wanted is not None)
-        kind = format_of(opened.name, opened.peek(HEAD_BYTES), wanted, says.format)
-        table, check = _table(opened, kind, encoding, sheet, asked_for=wanted is not None)
+        requested = ManifestFormat(format_) if format_ else None
+        named = format_named(redacted(source))
+        opened = unpacked(opened, named, trusted=remote or source == "-" or requested is not None)
+        kind = format_of(opened.name, opened.peek(HEAD_BYTES), requested, named.format)
+        table, check = _table(opened, kind, encoding, sheet, requested=requested is not None)
         return Manifest(redacted(source), opened, table, check, defaults)
     except BaseException:
         opened.close()
@@ -142,9 +142,9 @@ def open_manifest(
 
 
 def _table(
-    opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, asked_for: bool
+    opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, requested: bool
 ) -> tuple[Table, Callable[[], None]]:
-    """The table of a format, and the check of all its bytes."""
+    """Return the table of a format, and the check of all its bytes."""
     match kind:
         case ManifestFormat.PARQUET:
             return Parquet(opened.name, opened.seekable()), _nothing_to_check
@@ -152,16 +152,16 @@ def _table(
             return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
     text = Text(opened, encoding)
     try:
-        return _text_table(text, kind, asked_for=asked_for), text.check
+        return _text_table(text, kind, requested=requested), text.check
     except ManifestError:
-        text.check()  # says more when it is the encoding that is at fault
+        text.check()  # gives the better message when the encoding is at fault
         raise
 
 
-def _text_table(text: Text, kind: ManifestFormat, *, asked_for: bool) -> Table:
+def _text_table(text: Text, kind: ManifestFormat, *, requested: bool) -> Table:
     match kind:
         case ManifestFormat.TEXT:
-            return Listing(text.name, text.lines(), asked_for=asked_for)
+            return Listing(text.name, text.lines(), requested=requested)
         case ManifestFormat.JSONL:
             return Objects(text.name, lines_of(text.lines(MAX_VALUE)))
         case ManifestFormat.JSON:
@@ -171,4 +171,4 @@ def _text_table(text: Text, kind: ManifestFormat, *, asked_for: bool) -> Table:
 
 
 def _nothing_to_check() -> None:
-    """Formats with an end of their own, and checksums, are checked as they are read."""
+    """The check of a format with checksums of its own: it is checked as it is read."""

@@ -1,9 +1,9 @@
-"""Whether the Tencent ids of a manifest have been rounded by a program that took them for numbers.
+"""Detection of Tencent ids that a program rounded because it took them for numbers.
 
-Pure; looks at the head of a manifest and says what it sees. Whether to go on is the caller's business.
+Called before a load with the first rows of a manifest; the caller decides what to do with the verdict. Pure.
 
-Rounded ids look like good ones and name other recordings, or none. A spreadsheet keeps 15 of 19
-digits and writes zeros behind them; a 64-bit float turns an id above 10^18 into a multiple of
+Rounded ids look like good ones and name other recordings, or no recording. A spreadsheet keeps 15 of 19
+digits and appends zeros; a 64-bit float turns an id above 10^18 into a multiple of
 128 or 256; JavaScript prints such a float with two zeros at the end.
 """
 
@@ -20,9 +20,9 @@ from batcher.manifest.display import shown
 from batcher.model.submission import CountedBy, InvalidRow, Row, Vendor
 
 HEAD_ROWS = 10_000
-"""How many rows are judged."""
+"""The number of rows that are judged."""
 ENOUGH_IDS = 20
-"""Fewer ids than this refuse no manifest."""
+"""A manifest with fewer ids than this is never refused."""
 REFUSED_SHARE = 0.01
 """More than this share ending in ``0000``, where chance gives 0.0001, refuses a manifest.
 
@@ -30,21 +30,21 @@ Honest random ids are refused with a probability of 0.2 % at 20 ids and 1 % at 9
 is enough there), 0.005 % at 100 (it takes two), 2 in a million at 300, and practically never above.
 """
 _EVIDENCE = 16.0
-"""How surprising a weaker sign must be, in nats.
+"""The evidence that a weaker sign needs, in nats.
 
 ``n`` ids of which a share ``s`` shows a sign of probability ``p`` carry ``n * KL(s, p)`` nats; by
 Chernoff's bound honest ids reach 16 with a probability below e^-16, one in nine million, for each
-of the three signs and whatever ``n`` is. Four ids that all end in ``00`` reach it.
+of the three signs and any ``n``. Four ids that all end in ``00`` reach it.
 """
 _EXACT = 2**53
 """Numbers up to here are never rounded."""
 
 
 class Verdict(StrEnum):
-    """What the ids of a manifest look like."""
+    """The judgement of a manifest's ids."""
 
     REFUSE = "refuse"
-    """Rounded: the manifest must not be sent unless a person trusts it."""
+    """Rounded: the manifest must not be sent unless the user gives ``--trust-ids``."""
     WARN = "warn"
     """Perhaps rounded."""
     FINE = "fine"
@@ -53,20 +53,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoundedIds:
-    """The verdict and why."""
+    """The verdict and its reason."""
 
     verdict: Verdict
     message: str = ""
-    """What was seen and what to do; empty when all is fine."""
+    """The sign and what to do; empty when there is none."""
     ids: int = 0
-    """How many Tencent ids were judged."""
+    """The number of Tencent ids that were judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
     what: str
     probability: float
-    """How often an honest id shows it by chance."""
+    """The probability that an honest id shows it by chance."""
     count: int
 
 
@@ -118,10 +118,10 @@ def _surprise(sign: _Sign, total: int) -> float:
 
 
 def as_rounded(file_id: str) -> frozenset[str]:
-    """What programs that take an id for a number make of it, where that is something else.
+    """Return the ids that programs make of an id by taking it for a number; without the id itself.
 
-    A spreadsheet keeps 15 digits, cut off or rounded, and writes zeros behind them; a 64-bit float keeps the
-    nearest it can hold, written out in full or by its shortest digits with zeros behind.
+    A spreadsheet keeps 15 digits, cut off or rounded, and appends zeros; a 64-bit float keeps the nearest
+    number it can hold, written in full or by its shortest digits with zeros appended.
     """
     if not (file_id.isascii() and file_id.isdecimal()) or len(file_id) > _LONGEST_DIGITS:
         return frozenset()
@@ -133,7 +133,7 @@ def as_rounded(file_id: str) -> frozenset[str]:
         int(float(number)),
         int(Decimal(repr(float(number)))),
     }
-    return frozenset(str(one) for one in made if one != number)
+    return frozenset(str(rounded) for rounded in made if rounded != number)
 
 
 _SPREADSHEET_DIGITS = 15

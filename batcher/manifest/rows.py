@@ -1,8 +1,8 @@
-"""Cells become rows: the rules by which a row can be sent or cannot.
+"""The rules that turn the cells of a record into a row, or into an invalid row.
 
-The last step of reading, the same for every format. A row that breaks a rule becomes an
-:class:`InvalidRow` with the column and the reason; nothing here raises for a row, and nothing
-here remembers one.
+The last step of reading, the same for every format; called by :mod:`batcher.manifest.reader`. A row that
+breaks a rule becomes an :class:`InvalidRow` with the column and the reason; nothing here raises for a row,
+and no row is kept.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from batcher.model.submission import InvalidRow, Parameters, Row, Vendor
 MAX_ID_BYTES = 1_024
 """The longest object key of Huawei's OBS, in UTF-8. Source: OBS documentation, "Object"."""
 CACHED = 4_096
-"""How many different sets of parameters are remembered; most manifests have a handful."""
+"""The number of different sets of parameters that are cached; most manifests have a handful."""
 CACHED_CHARACTERS = 1_000
-"""Longer sets are rare and are not remembered."""
+"""Longer sets are rare and are not cached."""
 
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
 _POINT = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
@@ -32,11 +32,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUOTED_MARK = re.compile(r'="(.*)"', re.DOTALL)
 
 _Resolved = Parameters | InvalidRow
-"""What one set of parameters comes to; the invalid row is a pattern, without its line and cells."""
+"""The result for one set of parameters; the invalid row is a pattern, without its line and cells."""
 
 
 def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -> Iterator[Row | InvalidRow]:
-    """Judge every record. Blank ones are passed over.
+    """Judge every record; skip blank records.
 
     One flat loop on purpose: it runs millions of times, and each call in it costs a tenth of the whole.
     """
@@ -85,7 +85,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
 
 
 class _Resolver:
-    """From the cells of the parameter columns to parameters."""
+    """Turns the cells of the parameter columns into parameters."""
 
     def __init__(self, columns: Columns, defaults: Defaults) -> None:
         self._columns = columns
@@ -103,7 +103,7 @@ class _Resolver:
 
 
 def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
-    """Take the cells at ``positions``; always a tuple."""
+    """Return a function that takes the cells at ``positions``, always as a tuple."""
     if len(positions) == 1:
         only = positions[0]
         return lambda cells: (cells[only],)
@@ -111,9 +111,10 @@ def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
 
 
 def _extra_writer(columns: Columns) -> Callable[[list[str]], str] | None:
-    """Write a row's own columns as a JSON object; a template is filled faster than a dict is encoded.
+    """Return a function that writes a row's own columns as a JSON object.
 
-    They stand in the order of their names: two files that differ in the order of columns come to the same.
+    A template is filled faster than a dict is encoded. The columns are in the order of their names: two files
+    that differ only in the order of columns give the same text.
     """
     if not columns.own:
         return None
@@ -125,7 +126,7 @@ def _extra_writer(columns: Columns) -> Callable[[list[str]], str] | None:
 
 
 def unmarked(cell: str) -> str:
-    """A cell of a known column without surrounding blanks and a spreadsheet's marks for text."""
+    """Return a cell of a known column without surrounding blanks and a spreadsheet's marks for text."""
     text = cell.strip(BLANKS)
     if marked := _QUOTED_MARK.fullmatch(text):
         text = marked[1]
@@ -137,7 +138,7 @@ def _stripped(cell: str) -> str:
 
 
 def _id_fault(file_id: str, asked: _Resolved) -> str | None:
-    """Why an id that is not plain digits cannot be sent; None when it can."""
+    """Return why an id that is not plain digits cannot be sent; None when it can."""
     if not file_id:
         return "is missing"
     if _CONTROL.search(file_id):
@@ -150,7 +151,7 @@ def _id_fault(file_id: str, asked: _Resolved) -> str | None:
 
 
 def _not_digits(file_id: str) -> str:
-    """Why a text is no id of Tencent's."""
+    """Return why a text is not a Tencent file id."""
     for pattern in (_SCIENTIFIC, _POINT):
         if pattern.fullmatch(file_id):
             return lost_digits(file_id)

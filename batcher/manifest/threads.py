@@ -1,4 +1,7 @@
-"""Blocking reads in a thread, so that the event loop stays free."""
+"""Blocking reads in a thread, so that the event loop stays free.
+
+Called by loading, by ``--dry-run`` and by exports for every read of a manifest.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwa
             result, error = function(*args, **kwargs), None
         except BaseException as exc:
             result, error = None, exc
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed: the result is not needed
             loop.call_soon_threadsafe(resolve, result, error)
 
     threading.Thread(target=call, name="manifest-reader", daemon=True).start()

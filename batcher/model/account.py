@@ -29,7 +29,7 @@ def word_of(text: str, expected: str) -> str:
     """
     stripped = text.strip()
     if in_quotes(stripped):
-        raise ValueError("the value is in quotation marks, which are not part of it; take them away")
+        raise ValueError("the value is in quotation marks, which are not part of it; remove them")
     if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
         raise ValueError(expected)
     return stripped

@@ -7,11 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from batcher.model.outcome import Decision
 from batcher.model.submission import FileId, State, SubmissionId, TaskId
-from batcher.model.task import Effect
+from batcher.model.task import Effect, TaskState
+
+
+class Severity(Enum):
+    """How much a message matters."""
+
+    INFO = "info"
+    """What was done; a quiet program leaves it out."""
+    NOTICE = "notice"
+    """What must be known also where only problems are wanted, such as the creation of a ledger."""
+    WARNING = "warning"
+    """What may be wrong."""
+    PROBLEM = "problem"
+    """What is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something for people that needs no class of its own: a warning, a wait, a new ledger."""
+
+    event: ClassVar[str] = "message"
+    words: str
+    severity: Severity = Severity.INFO
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,34 @@ class DefectMet:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackingProgress:
+    """How far tracking is: emitted about once a second while tasks are polled."""
+
+    event: ClassVar[str] = "tracking_progress"
+    total: int
+    """All tasks of the ledger."""
+    states: Mapping[TaskState, int]
+    """How many of them are in each state."""
+    ended: int
+    polls: int
+    """Requests that may have left."""
+    now_per_s: float
+    """Polls per second, over the last ten seconds."""
+    pace_per_s: float
+    """The pace that the pacer allows now."""
+    cap_per_s: float
+    why_slow: str | None
+    """Why the pace is below the cap; None when it is not."""
+    sending: bool
+    """A run of the same process still submits."""
+
+    @property
+    def words(self) -> str:
+        """How many tasks have ended."""
+        return f"tasks: {self.ended:,} of {self.total:,} have ended"
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """An attempt brought a task id."""
 
@@ -266,9 +317,11 @@ class LedgerHeld:
 
 
 Event = (
-    RunStarted
+    Message
+    | RunStarted
     | PaceChanged
     | Progress
+    | TrackingProgress
     | SendingPaused
     | OutageBegan
     | OutageOver

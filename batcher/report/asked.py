@@ -1,4 +1,5 @@
-"""What is asked for, in words: how many, of which vendor and type, under which parameters. Pure."""
+"""Descriptions of what is asked for: how many submissions, of which vendor and type, with which parameters.
+Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from batcher.model.submission import Parameters
 from batcher.report.formatting import count
 
 FIRST_GROUPS = 5
-"""So many groups are named, the largest first."""
+"""The number of groups that are named, the largest first."""
 
 _LONGEST_OFFSETS = 60
 
 
 def asked_for(counts: Mapping[Parameters, int]) -> AskedFor:
-    """Counted parameters, the largest groups first."""
-    ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    """Return counted parameters, the largest groups first."""
+    ranked = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
     return AskedFor(tuple(ranked[:FIRST_GROUPS]), sum(counts.values()), len(counts))
 
 
@@ -34,7 +35,7 @@ def asked_words(asked: Parameters) -> str:
 
 
 def asked_text(label: str, asked: AskedFor) -> str:
-    """What is asked for after a label: in its line when it is one group, else a line each below it."""
+    """Return what is asked for after a label: one group in the same line, several in lines below it."""
     lines = [f"{n:,} {asked_words(parameters)}" for parameters, n in asked.groups]
     if (others := asked.sets - len(asked.groups)) > 0:
         rest = asked.n - sum(n for _, n in asked.groups)
@@ -47,15 +48,15 @@ def asked_text(label: str, asked: AskedFor) -> str:
 
 
 def asked_json(asked: AskedFor) -> list[dict[str, Any]]:
-    """The largest groups for a program."""
+    """Return the largest groups as JSON values."""
     return [
         {
             "n": n,
-            "vendor": one.vendor.value,
-            "type": one.type.value,
-            "definition": one.definition or None,
-            "interval": one.interval or None,
-            "offsets": ";".join(one.offsets) or None,
+            "vendor": parameters.vendor.value,
+            "type": parameters.type.value,
+            "definition": parameters.definition or None,
+            "interval": parameters.interval or None,
+            "offsets": ";".join(parameters.offsets) or None,
         }
-        for one, n in asked.groups
+        for parameters, n in asked.groups
     ]

@@ -1,4 +1,7 @@
-"""The audit: one page that adds up, or says what does not. Pure: counted rows in, text or an object out."""
+"""The audit: one page whose numbers add up, or that states what does not. Pure.
+
+Called by ``cli/commands/audit.py`` and the library. Takes counted rows and returns text or a JSON object.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,24 @@ _HEADINGS = {
     CaseKind.TASK_FAILED: "Tasks that failed",
     CaseKind.TASK_UNKNOWN: "Tasks that the service does not know, or that did not end",
     CaseKind.WITHOUT_PICTURES: "Finished without pictures",
-    CaseKind.STRANGER: "Tasks that callbacks named and that are none of ours",
+    CaseKind.STRANGER: "Tasks named by callbacks that belong to no submission",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """One figure."""
+    """One number of the audit."""
 
     name: str
-    """For programs."""
+    """The name in JSON."""
     words: str
     n: int
     depth: int = 0
-    """A line of depth 1 is a part of the one of depth 0 above it."""
+    """A line of depth 1 is a part of the line of depth 0 above it."""
 
 
 def balance(counted: Counted) -> list[str]:
-    """Everything that does not add up, in words; nothing when it balances."""
+    """Return everything that does not add up, in words; an empty list if the audit balances."""
     return [*_by_state(counted), *_by_task(counted)]
 
 
@@ -48,7 +51,7 @@ def _by_state(counted: Counted) -> Iterator[str]:
         there, tallied = counted.of(state), counted.tallied.get(state, 0)
         if there != tallied:
             name = state.value.replace("_", " ")
-            yield f"{there:,} submissions are {name}, and the figures kept beside them say {tallied:,}"
+            yield f"{there:,} submissions are {name}, and the tallies say {tallied:,}"
     if (submitted := counted.of(State.SUBMITTED)) != counted.task_ids:
         yield f"{submitted:,} submissions are submitted, and {counted.task_ids:,} attempts brought a task id"
 
@@ -58,7 +61,7 @@ def _by_task(counted: Counted) -> Iterator[str]:
     for state in TaskState:
         there, tallied = counted.tasks.get(state, 0), counted.tasks_tallied.get(state, 0)
         if there != tallied:
-            yield f"{there:,} tasks are {state.value}, and the figures kept beside them say {tallied:,}"
+            yield f"{there:,} tasks are {state.value}, and the tallies say {tallied:,}"
     if tasks != counted.followed:
         yield f"{count(tasks, 'task')} on record, and {counted.followed:,} submissions are marked as followed"
     if counted.shared_task_ids:
@@ -66,7 +69,7 @@ def _by_task(counted: Counted) -> Iterator[str]:
 
 
 def submission_lines(counted: Counted) -> list[AuditLine]:
-    """What became of the submissions; the lines of depth 0 add up to all of them."""
+    """Return what became of the submissions. The lines of depth 0 add up to all submissions."""
     doubted = counted.of(State.SUBMITTED, doubted=True)
     twice = counted.twice
     unnamed = counted.of(State.REJECTED, State.FAILED, doubted=True)
@@ -81,49 +84,47 @@ def submission_lines(counted: Counted) -> list[AuditLine]:
         *([AuditLine("unnamed", "of both, perhaps accepted before", unnamed, 1)] if unnamed else []),
         AuditLine("pending", "still to send", counted.of(State.PENDING)),
         *([AuditLine("pending_doubted", "of these, perhaps accepted before", waiting, 1)] if waiting else []),
-        AuditLine("sending", "being sent just now, or when a run was killed", counted.of(State.SENDING)),
+        AuditLine("sending", "being sent now, or when a run was killed", counted.of(State.SENDING)),
     ]
 
 
 def task_lines(counted: Counted) -> list[AuditLine]:
-    """What became of the tasks; the lines of depth 0 add up to the submissions that are submitted."""
+    """Return what became of the tasks. The lines of depth 0 add up to the submissions in state submitted."""
     finished = counted.tasks.get(TaskState.FINISHED, 0)
     lines = [
         AuditLine("finished", "finished with pictures", counted.with_pictures),
         AuditLine("without_pictures", "finished without pictures", finished - counted.with_pictures),
         AuditLine("task_failed", "failed", counted.tasks.get(TaskState.FAILED, 0)),
         AuditLine("task_unknown", "unknown, or not ended in time", counted.tasks.get(TaskState.UNKNOWN, 0)),
-        AuditLine("processing", "the vendor works on them", counted.tasks.get(TaskState.PROCESSING, 0)),
+        AuditLine("processing", "processing at the vendor", counted.tasks.get(TaskState.PROCESSING, 0)),
         AuditLine("waiting", "waiting", counted.tasks.get(TaskState.WAITING, 0)),
     ]
     if counted.unconfirmed:
-        lines.append(AuditLine("unconfirmed", "said to have ended, not confirmed", counted.unconfirmed, 1))
+        lines.append(AuditLine("unconfirmed", "reported as ended, not confirmed", counted.unconfirmed, 1))
     return [
         *lines,
-        AuditLine(
-            "not_followed", "never looked at", counted.of(State.SUBMITTED) - sum(counted.tasks.values())
-        ),
+        AuditLine("not_followed", "never polled", counted.of(State.SUBMITTED) - sum(counted.tasks.values())),
     ]
 
 
 _EFFECTS = {
-    Effect.CLAIMED: "said that a task of ours has ended",
+    Effect.CLAIMED: "reported the end of a known task",
     Effect.SETTLED: "settled a submission in doubt",
-    Effect.CHECKED: "may settle one, not confirmed yet",
+    Effect.CHECKED: "may settle a submission in doubt, not confirmed yet",
     Effect.DOUBLE: "named a second task of a submission",
-    Effect.OPEN: "named a task that we may still come to know",
-    Effect.STRANGER: "named a task that is none of ours",
-    Effect.DENIED: "named a task that the service does not know, or knows as another recording's",
+    Effect.OPEN: "named a task that may still become known",
+    Effect.STRANGER: "named a task that belongs to no submission",
+    Effect.DENIED: "named a task that the service does not know, or of another recording",
     Effect.AMBIGUOUS: "may belong to several submissions in doubt",
     Effect.ADDED: "became a new submission",
-    Effect.KNOWN: "told of a recording that is asked for already",
-    Effect.UNUSABLE: "told of a recording that cannot be sent",
-    Effect.NOTED: "needed nothing",
+    Effect.KNOWN: "reported a recording that was already submitted",
+    Effect.UNUSABLE: "reported a recording that cannot be submitted",
+    Effect.NOTED: "needed no action",
 }
 
 
 def callback_lines(counted: Counted) -> list[AuditLine]:
-    """What came of the callbacks, those kinds that there are."""
+    """Return the effects of the callbacks, without effects that never happened."""
     return [
         AuditLine(effect.value, words, n)
         for effect, words in _EFFECTS.items()
@@ -132,7 +133,7 @@ def callback_lines(counted: Counted) -> list[AuditLine]:
 
 
 def audit_json(counted: Counted, ledger: str) -> dict[str, Any]:
-    """The audit for a program."""
+    """Return the audit as JSON values."""
     problems = balance(counted)
     return {
         "ledger": ledger,
@@ -154,7 +155,7 @@ def audit_json(counted: Counted, ledger: str) -> dict[str, Any]:
 
 
 def audit_text(counted: Counted, ledger: str, width: int) -> str:
-    """The audit for a person: one page, and after it the cases that were looked up."""
+    """Return the audit as text: one page, followed by the cases that were looked up."""
     of = f"AppId {counted.app_id}" if counted.app_id else "no run yet"
     callbacks = callback_lines(counted)
     lines = [f"{ledger}   {of}   {count(counted.attempts, 'request')} that may have left", ""]
@@ -189,7 +190,7 @@ def _verdict(problems: list[str], total: int, width: int) -> list[str]:
     if not problems:
         return [f"It balances: {count(total, 'submission')}, each counted once."]
     tallied = [wrapped(problem + ".", width, head="  - ", indent="    ") for problem in problems]
-    then = "batcher ledger verify says which rows these are."
+    then = "Run batcher ledger verify to see which rows these are."
     return ["It does not balance:", *tallied, then]
 
 

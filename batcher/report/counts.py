@@ -1,4 +1,4 @@
-"""Figures of a ledger, out of its tallies: by state, by code, of one run, and what is new."""
+"""Counts of a ledger, computed from its tallies: by state, by code, of one run, and new ones. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from batcher.model.task import TaskState
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many submissions there are, in all and of which kind."""
+    """The numbers of submissions, by state and by code."""
 
     by_state: dict[State, int]
-    """All six states, always."""
+    """Every state, always."""
     codes: dict[int, int]
-    """By last definite code other than 0."""
+    """Submissions by last definite code other than 0."""
 
     @property
     def total(self) -> int:
@@ -27,17 +27,17 @@ class Counts:
 
     @property
     def open(self) -> int:
-        """Still to be sent, or under way."""
+        """Submissions that are pending or being sent."""
         return self.by_state[State.PENDING] + self.by_state[State.SENDING]
 
     @property
     def ended(self) -> int:
-        """Nothing further happens to these by itself."""
+        """Submissions in a final state."""
         return self.total - self.open
 
     @property
     def troubled(self) -> int:
-        """Ended, and not with a task id."""
+        """Submissions that ended without a task id."""
         return sum(self.by_state[state] for state in TROUBLED)
 
 
@@ -53,26 +53,26 @@ def figures(tallies: Iterable[Tally]) -> Counts:
 
 
 def of_run(tallies: Iterable[Tally], run_id: RunId) -> Counts:
-    """Figures of what one run was the last to settle."""
+    """Add up the tallies of submissions that one run was the last to settle."""
     return figures(tally for tally in tallies if tally.run_id == run_id)
 
 
 def since(tallies: Iterable[Tally], reported: Run | None) -> Counts:
-    """Figures of what was settled after the last run that could tell all."""
+    """Add up the tallies of submissions that were settled after the last run that reported everything."""
     last = reported.id if reported else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFigures:
-    """How many tasks there are of what was submitted, and what has become of them."""
+    """The numbers of tasks of submitted submissions, by state."""
 
     by_state: dict[TaskState, int]
-    """All five states, always; all are 0 when tasks were never followed."""
+    """Every state, always; all are 0 if tasks were never followed."""
     new: dict[TaskState, int]
-    """Of those that failed or are unknown: how many no tracking that ended with 0 or 1 has told of."""
+    """Failed and unknown tasks that no tracking with exit code 0 or 1 has reported."""
     followed: bool
-    """Somebody has followed tasks of this ledger."""
+    """Whether tasks of this ledger were ever followed."""
 
     @property
     def open(self) -> int:
@@ -97,12 +97,15 @@ def task_figures(tallies: Iterable[TaskTally], submitted: int) -> TaskFigures:
     """Add up tallies of tasks.
 
     Args:
-        tallies: of the tasks that are followed; none when no task ever was.
-        submitted: submissions that have a task. Those that nobody has followed yet are waiting.
+        tallies: of the tasks that are followed; empty if no task ever was.
+        submitted: submissions that have a task. A task that was never polled counts as waiting.
     """
     found = {tally.state: tally for tally in tallies}
     by_state = {state: found[state].n if state in found else 0 for state in TaskState}
     if found:
         by_state[TaskState.WAITING] += max(0, submitted - sum(by_state.values()))
-    new = {one: max(0, found[one].n - found[one].reported) if one in found else 0 for one in TROUBLED_TASKS}
+    new = {
+        state: max(0, found[state].n - found[state].reported) if state in found else 0
+        for state in TROUBLED_TASKS
+    }
     return TaskFigures(by_state, new, bool(found))

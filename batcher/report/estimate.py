@@ -1,4 +1,4 @@
-"""How long the rest takes, in hours and in nights. Pure."""
+"""Estimates of the remaining time, in hours and in nights. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from batcher.report.formatting import at_least_a_second, count, duration
 
 
 def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> float | None:
-    """How long a run may last that began at a moment; None when it has no end.
+    """Return how long a run may last; None without a limit.
 
     Args:
-        lasts_s: after so long.
-        until: at this moment; of both the first counts.
-        began: like ``until`` with its zone.
+        lasts_s: the longest duration.
+        until: the latest moment; the earlier of the two limits counts.
+        began: when the run began, with a zone like ``until``.
     """
     ends = [] if lasts_s is None else [lasts_s]
     if until is not None:
@@ -23,12 +23,12 @@ def window_s(lasts_s: float | None, until: datetime | None, began: datetime) -> 
 
 
 def rest(left: int, rate_per_s: float, window_s: float | None) -> str:
-    """``about 3 h 20 min at 19.8 a second, in 2 nights of 2 h 15 min``.
+    """Return the remaining time: ``about 3 h 20 min at 19.8 a second, in 2 nights of 2 h 15 min``.
 
     Args:
-        left: submissions still to be sent.
-        rate_per_s: at which they are sent.
-        window_s: how long a run may last; None when it has no end.
+        left: submissions that are not sent yet.
+        rate_per_s: the rate of sending.
+        window_s: how long a run may last; None without a limit.
     """
     seconds = left / rate_per_s
     nights = math.ceil(seconds / window_s) if window_s else 1

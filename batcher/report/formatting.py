@@ -1,4 +1,7 @@
-"""How numbers, durations, sizes and times read; and text wrapped by the columns that it takes."""
+"""Numbers, durations, sizes and times as text; and text wrapped to the width of a terminal. Pure.
+
+Used by every message and summary. Nothing else may format these values.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ _PIECE = re.compile(
     r"|listen|fetch|report|audit)\b.*|\S+)",
     re.DOTALL,
 )
-"""What is not torn apart: a word, or a command with which a text ends, for whoever copies it."""
+"""A piece that is never broken: a word, or a command at the end of a text, so that it can be copied."""
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+def count(n: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 row``, ``1,200 rows``."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """``4 s``, ``3 min 10 s``, ``2 h 5 min``, ``3 d 4 h``: the two largest units."""
+    """Return a duration in its two largest units: ``4 s``, ``3 min 10 s``, ``2 h 5 min``, ``3 d 4 h``."""
     whole = round(seconds)
     parts: list[str] = []
     for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -37,19 +40,19 @@ def duration(seconds: float) -> str:
 
 
 def at_least_a_second(seconds: float) -> str:
-    """How long something takes that surely takes some time: never ``0 s``."""
+    """Return a duration that is certainly not zero: never ``0 s``."""
     return duration(seconds) if seconds >= 1 else "less than 1 s"
 
 
 def moment(at: datetime | None) -> str:
-    """ISO 8601 in UTC to the millisecond; empty when there was none."""
+    """Return a time as ISO 8601 in UTC to the millisecond; empty for None."""
     if at is None:
         return ""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def size(n_bytes: int) -> str:
-    """``12 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
+    """Return a size: ``12 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
     for unit, bits in (("GiB", 30), ("MiB", 20)):
         if n_bytes >= 1 << bits:
             return f"{n_bytes / (1 << bits):,.1f} {unit}"
@@ -57,25 +60,26 @@ def size(n_bytes: int) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """Return the number of terminal columns of a text."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
-def _columns(one: str) -> int:
-    if unicodedata.category(one) in {"Mn", "Me", "Cf"}:
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
-    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-_OBEYED = re.compile(
+_CONTROLS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What a terminal obeys instead of showing it, what turns the order of letters, and what is no character."""
+"""Control characters, characters that reverse the writing direction, and code points that are not
+characters."""
 
 
 def one_line(text: str) -> str:
-    """A text with others' words in it as one line: what ends a line or steers a terminal is escaped."""
-    return text if text.isascii() and text.isprintable() else _OBEYED.sub(_escaped, text)
+    """Return a text from outside as one line: line ends and control characters are escaped."""
+    return text if text.isascii() and text.isprintable() else _CONTROLS.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -84,13 +88,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
-    """A text in lines of so many columns; no word is broken, whatever its length.
+    """Return a text in lines of a width; no word is broken, however long it is.
 
     Args:
-        text: one paragraph; ends of lines in it are blanks.
+        text: one paragraph; line ends in it count as blanks.
         width: columns of the whole line.
-        head: what stands before the text.
-        indent: what stands before each further line.
+        head: the text before the first line.
+        indent: the text before each further line.
     """
     lines = [head]
     room = width - columns(head)
@@ -107,13 +111,13 @@ def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
 def paragraph(
     label: str, text: str, *, width: int, indent: int = 2, label_width: int = 0, hang: int = 0
 ) -> str:
-    """A label and its text, wrapped so that the text stands in a column of its own; an entry may hang."""
+    """Return a label and its text; the wrapped text has a column of its own, and may hang."""
     head = " " * indent + label + " " * max(label_width - columns(label), 0) + " " * bool(label)
     return wrapped(text, width, head=head, indent=" " * (columns(head) + hang))
 
 
 def sentence(text: str) -> str:
-    """A text with a capital at its beginning, unless that is a name, and a full stop at its end."""
+    """Return a text with a capital first letter, unless it begins with a name, and a full stop."""
     text = text.strip()
     if text.split(" ", 1)[0].isalpha():
         text = text[0].upper() + text[1:]

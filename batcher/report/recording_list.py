@@ -1,6 +1,7 @@
-"""Lists of recordings as manifests: CSV or JSON lines, a part at a time. Pure.
+"""Lists of recordings as manifests: CSV or JSON lines, written in parts. Pure.
 
-What a search has found goes out in the columns that a manifest is read by, with what else is known beside.
+Called by ``cli/commands/discover.py``. The columns are those that a manifest is read by, followed by further
+facts.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ COLUMNS = ("file_id", "vendor", "name", "created", "duration", "size", "url")
 
 
 class ListFormat(StrEnum):
-    """How a list is written."""
+    """The format of a list."""
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
 def head(format_: ListFormat) -> bytes:
-    """What comes first."""
+    """Return the first bytes of a list."""
     return (",".join(COLUMNS) + "\n").encode() if format_ is ListFormat.CSV else b""
 
 
 def lines(recordings: Iterable[Recording], format_: ListFormat) -> bytes:
-    """Some recordings."""
+    """Return some recordings as lines."""
     cells = map(_cells, recordings)
     if format_ is ListFormat.JSONL:
         return encoded("".join(_object(row) for row in cells))
@@ -44,14 +45,14 @@ def _object(row: tuple[str | float | None, ...]) -> str:
     return json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n"
 
 
-def _cells(one: Recording) -> tuple[str | float | None, ...]:
-    seconds = one.duration_s
+def _cells(recording: Recording) -> tuple[str | float | None, ...]:
+    seconds = recording.duration_s
     return (
-        one.file_id,
-        one.archive.value,
-        one.name or None,
-        (moment(one.created_at) if one.created_at else one.created) or None,
+        recording.file_id,
+        recording.archive.value,
+        recording.name or None,
+        (moment(recording.created_at) if recording.created_at else recording.created) or None,
         int(seconds) if seconds is not None and seconds.is_integer() else seconds,
-        one.size_bytes,
-        one.url or None,
+        recording.size_bytes,
+        recording.url or None,
     )

@@ -1,9 +1,11 @@
-"""The closing summary of a run or a load: what happened, and what to do next. Pure."""
+"""The closing summary of a run or a load: what happened, and what to do next. Pure.
+
+Built by :mod:`batcher.submit.run_setup`; shown by ``cli/commands/run.py``, ``load.py`` and notifications.
+The keys of :func:`summary_json` are public.
+"""
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,13 +16,12 @@ from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
+from batcher.report.command_lines import command_lines, ledger_option
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
 from batcher.report.formatting import (
     at_least_a_second,
-    columns,
     count,
-    moment,
     one_line,
     paragraph,
     sentence,
@@ -28,6 +29,7 @@ from batcher.report.formatting import (
 )
 from batcher.report.tracking_summary import (
     TrackingSummary,
+    outage_json,
     tasks_in_words,
     tracking_json,
     tracking_lines,
@@ -37,7 +39,7 @@ from batcher.report.tracking_summary import (
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
-"""With fewer requests the rate of a run says nothing yet."""
+"""With fewer requests the rate of a run is not a reliable measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class InvalidRows:
 
     total: int = 0
     new: int = 0
-    """Not told of by an earlier run that ended with 0 or 1."""
+    """Not reported by an earlier run with exit code 0 or 1."""
     first: tuple[InvalidRowRecord, ...] = ()
     """The first of the new ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a closing summary tells."""
+    """The facts of a closing summary."""
 
     exit_code: int
     reason: str
@@ -65,37 +67,37 @@ class RunSummary:
     now: Counts
     this_run: Counts
     new: Counts
-    """Settled after the last run that could tell all."""
+    """Settled after the last run that reported everything."""
     invalid_rows: InvalidRows
     meanings: Mapping[int, Meaning]
-    """Of every code in the figures."""
+    """The meaning of every code in the counts."""
     rate_per_s: float = 20.0
     window_s: float | None = None
-    """How long the run was allowed to last; None when it had no end."""
+    """How long the run was allowed to last; None without a limit."""
     doubtful: int = 0
-    """Still to send, and perhaps accepted already: their answer was lost."""
+    """Pending submissions that may have been accepted already, because an answer was lost."""
     possibly_twice: int = 0
-    """Submitted, and an earlier attempt may have been accepted as well."""
+    """Submitted submissions of which an earlier attempt may have been accepted as well."""
     in_doubt: tuple[Record, ...] = ()
-    """The first of those in doubt, and of those to be sent again for it."""
+    """The first submissions in doubt, and the first that are sent again because of a doubt."""
     manifests: tuple[str, ...] = ()
     row_options: str = ""
-    """The options by which rows were read, as they stand on a command line."""
+    """The options for reading rows, as written on a command line."""
     unfinished: tuple[str, ...] = ()
-    """Manifests not read to their ends."""
+    """Manifests that were not read to the end."""
     changes: tuple[str, ...] = ()
-    """Manifests that are not what they were when they were last read to their ends, a line for each."""
+    """Manifests that have changed since they were last read to the end, one line each."""
     unrecorded: tuple[str, ...] = ()
-    """Attempts whose end the ledger could not take, in words: nobody else knows of them."""
+    """Attempts whose result the ledger could not record, in words. They are recorded nowhere else."""
     outage: Outage | None = None
-    """The endpoint did not answer when the run ended."""
+    """The outage during which the run ended."""
     cut_off: tuple[str, ...] = ()
-    """Manifests that had not come when the run's time was over."""
+    """Manifests that had not arrived when the time limit was reached."""
     unusable: bool = False
-    """A manifest turned out unusable on the way."""
+    """Whether a manifest proved unusable during the run."""
     warnings: tuple[str, ...] = field(default=())
     tracking: TrackingSummary | None = None
-    """What has become of the tasks; None when the run did not follow them."""
+    """The results of the tasks; None if the run did not follow them."""
 
     @property
     def outcome(self) -> RunOutcome:
@@ -121,13 +123,13 @@ class RunSummary:
 
     @property
     def blocked_by_outage(self) -> bool:
-        """Whether work is left that the run could not get at; else it is left on purpose."""
-        unheard = self.tracking is not None and self.tracking.outage is not None
-        return self.outage is not None or bool(self.cut_off) or self.unusable or unheard
+        """Whether work is left that the run could not do; otherwise it is left on purpose."""
+        tracking_outage = self.tracking is not None and self.tracking.outage is not None
+        return self.outage is not None or bool(self.cut_off) or self.unusable or tracking_outage
 
     @property
     def only_tasks_left(self) -> bool:
-        """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
+        """Whether everything was read and sent, and only tasks are open, which end by themselves."""
         left = self.tracking is not None and self.tracking.exit_code == ExitCode.WORK_LEFT
         return left and not (self.now.open or self.unfinished or self.blocked_by_outage)
 
@@ -150,7 +152,7 @@ _LABELS = {
 
 
 def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False) -> str:
-    """The summary for a person; with ``problems_only``, empty when there is nothing to do."""
+    """Return the summary as text; with ``problems_only``, an empty text if no action is needed."""
     codes = summary.new.codes if problems_only else summary.now.codes
     problems = [*_codes(summary, codes, width), *_in_doubt(summary, width)]
     if problems_only:
@@ -158,11 +160,11 @@ def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False
             return ""
         problems += _invalid(summary, width) if summary.invalid_rows.new else []
         problems += trouble_lines(summary.tracking, width) if summary.tracking else []
-        return "\n".join([f"batcher: {one_line(_all_in_one(summary))}", *problems, *_next(summary, width)])
+        return "\n".join([f"batcher: {one_line(_in_one_line(summary))}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
-    begins_with_name = summary.exit_code == ExitCode.USAGE
-    said = summary.reason if begins_with_name else sentence(summary.reason)
-    lines = ["", wrapped(said, width), "", *_counts(summary), ""]
+    # The reason of a usage error may begin with a file's name.
+    reason = summary.reason if summary.exit_code == ExitCode.USAGE else sentence(summary.reason)
+    lines = ["", wrapped(reason, width), "", *_counts(summary), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
     if summary.tracking is not None:
@@ -172,7 +174,7 @@ def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False
 
 
 def summary_json(summary: RunSummary) -> dict[str, Any]:
-    """The summary for a program."""
+    """Return the summary as JSON values."""
     return {
         "exit_code": summary.exit_code,
         "reason": summary.reason,
@@ -186,9 +188,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
         "possibly_twice": summary.possibly_twice,
-        "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
-        if summary.outage
-        else None,
+        "outage": outage_json(summary.outage),
         "unfinished_loads": list(summary.unfinished),
         "changed_manifests": list(summary.changes),
         **(tracking_json(summary.tracking) if summary.tracking else {}),
@@ -199,26 +199,26 @@ _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
 def _needs_reading(summary: RunSummary) -> bool:
-    """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
+    """Return whether the user must be informed; work left on purpose, for the next run, needs no action."""
     if summary.exit_code == ExitCode.WORK_LEFT:
         return summary.blocked_by_outage or not (summary.now.open or summary.only_tasks_left)
     return summary.exit_code != ExitCode.DONE
 
 
-def _all_in_one(summary: RunSummary) -> str:
-    """The line by which somebody who reads no further knows what to do."""
+def _in_one_line(summary: RunSummary) -> str:
+    """Return one line that is enough to decide what to do."""
     if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
     new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
     tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
     export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
-    said = [one for one in (*new, *rows, *tasks) if one not in summary.reason]
-    return f"{summary.reason}{': ' if said else ''}{', '.join(said)}. Which: {export}"
+    counts = [text for text in (*new, *rows, *tasks) if text not in summary.reason]
+    return f"{summary.reason}{': ' if counts else ''}{', '.join(counts)}. Details: {export}"
 
 
-def _states(figures: Counts) -> dict[str, int]:
-    return {state.value: n for state, n in figures.by_state.items()}
+def _states(counts: Counts) -> dict[str, int]:
+    return {state.value: n for state, n in counts.by_state.items()}
 
 
 def _counts(summary: RunSummary) -> list[str]:
@@ -255,7 +255,7 @@ def _effort(summary: RunSummary) -> list[str]:
 def _codes(summary: RunSummary, codes: Mapping[int, int], width: int) -> list[str]:
     if not codes:
         return []
-    lines = ["", "Codes that came back"]
+    lines = ["", "Return codes"]
     for code, n in codes.items():
         what = summary.meanings[code]
         lines.append(
@@ -279,23 +279,23 @@ def _in_doubt(summary: RunSummary, width: int) -> list[str]:
     if summary.doubtful:
         text = (
             f"{summary.doubtful:,} of those still to send may have been accepted already: their answers were "
-            "lost. They are sent again after all others, unless --in-doubt hold is given."
+            "lost. They are sent again after all others, unless you give --in-doubt hold."
         )
         lines = ["", "Answers lost", paragraph("", text, width=width)]
     lines += in_doubt_lines(summary.in_doubt, State.PENDING, width)
     if not n:
         return lines
     text = (
-        f"{count(n, 'submission')} may have been accepted without an answer that we could read. "
-        "They are not sent again by themselves; `batcher retry --state in_doubt` sends them again, "
-        "and may pay for some twice."
+        f"{count(n, 'submission')} may have been accepted: no readable answer came. "
+        "They are not sent again automatically; `batcher retry --state in_doubt` sends them again, "
+        "and some may be paid for twice."
     )
     lines += ["", "In doubt", paragraph("", text, width=width)]
     return lines + in_doubt_lines(summary.in_doubt, State.IN_DOUBT, width)
 
 
 def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[str]:
-    """Which submissions of a state are in doubt, and why."""
+    """Return the submissions of a state that are in doubt, with the reason."""
     return [
         paragraph("", f"{record.file_id}: {record.why_in_doubt}", width=width, indent=4, hang=2)
         for record in records
@@ -304,7 +304,7 @@ def in_doubt_lines(records: Iterable[Record], state: State, width: int) -> list[
 
 
 def invalid_line(row: InvalidRowRecord, width: int) -> str:
-    """Where a row that cannot be sent stands, and why."""
+    """Return the place of an invalid row, and the reason."""
     return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width, hang=2)
 
 
@@ -326,45 +326,20 @@ def _next(summary: RunSummary, width: int) -> list[str]:
     ledger = ledger_option(summary.ledger)
     steps = []
     if summary.now.open or summary.unfinished:
-        names = "".join(f" {quoted(name)}" for name in summary.unfinished)
+        names = "".join(f" {shlex.quote(name)}" for name in summary.unfinished)
         names += summary.row_options if names else ""
-        steps.append((f"batcher run{ledger}{names}", "to go on"))
+        steps.append((f"batcher run{ledger}{names}", "to resume"))
     if summary.tracking is not None and summary.tracking.tasks.open:
         steps.append((f"batcher track{ledger}", "for tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable and summary.exit_code != ExitCode.HALTED:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
-    lines = [line for command, purpose in steps for line in _command_lines(purpose, command, width)]
+    lines = [line for command, purpose in steps for line in command_lines(purpose, command, width)]
     return ["", f"Ledger: {one_line(summary.ledger)}", "Next", *map(one_line, lines)]
-
-
-_WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
-"""A word of a command line as a shell sees it, or an option and its value."""
-
-
-def _command_lines(purpose: str, command: str, width: int) -> list[str]:
-    """A command to paste; one that is too wide goes on after a backslash."""
-    lines = [f"  {purpose:<13}"]
-    for word in _WORDS.findall(command):
-        if columns(f"{lines[-1]} {word}") > width - 2 and lines[-1].strip() != purpose:
-            lines[-1] += " \\"
-            lines.append(" " * 17)
-        lines[-1] += f" {word}"
-    return lines
-
-
-def ledger_option(ledger: str) -> str:
-    """How a command names its ledger; nothing for the default one."""
-    return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {quoted(ledger)}"
 
 
 def _results(summary: RunSummary) -> str:
     if len(summary.manifests) == 1 and summary.manifests[0] != "-":
-        return f" {quoted(summary.manifests[0])}{summary.row_options} -o results.csv"
+        return f" {shlex.quote(summary.manifests[0])}{summary.row_options} -o results.csv"
     return " -o results.csv"
-
-
-def quoted(word: str) -> str:
-    """A word as a shell takes it."""
-    return shlex.quote(word)

@@ -1,4 +1,4 @@
-"""The closing summary of following tasks: what has become of them, and what to look at. Pure."""
+"""The closing summary of tracking: the states of tasks, and the tasks that need attention. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_TROUBLES = 5
 
 @dataclass(frozen=True, slots=True)
 class TrackingSummary:
-    """What a closing summary tells of tasks."""
+    """The facts of a tracking summary."""
 
     exit_code: int
     reason: str
@@ -24,18 +24,18 @@ class TrackingSummary:
     polls: int
     seconds: float
     troubles: tuple[TaskTrouble, ...] = ()
-    """The newest that failed or are unknown; some of them are new."""
+    """The newest tasks that failed or are unknown, old and new."""
     outage: Outage | None = None
-    """The endpoint did not answer polls when it ended."""
+    """The outage of polls during which tracking ended."""
 
     @property
     def new(self) -> int:
-        """How many have failed or are unknown, and were not told of before."""
+        """Failed and unknown tasks that were not reported before."""
         return sum(self.tasks.new.values())
 
 
 def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
-    """What a program is told of tasks."""
+    """Return the states of tasks as JSON values."""
     return {
         "tasks": {state.value: n for state, n in summary.tasks.by_state.items()},
         "tracking": {
@@ -44,34 +44,37 @@ def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
             "polls": summary.polls,
             "seconds": round(summary.seconds, 3),
             "new": {state.value: n for state, n in summary.tasks.new.items()},
-            "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
-            if summary.outage
-            else None,
+            "outage": outage_json(summary.outage),
             "troubles": [
                 {
-                    "file_id": one.file_id,
-                    "task_id": one.task_id,
-                    "state": one.state.value,
-                    "status": one.status,
-                    "message": one.message,
+                    "file_id": task.file_id,
+                    "task_id": task.task_id,
+                    "state": task.state.value,
+                    "status": task.status,
+                    "message": task.message,
                 }
-                for one in summary.troubles
+                for task in summary.troubles
             ],
         },
     }
 
 
+def outage_json(outage: Outage | None) -> dict[str, str] | None:
+    """An outage for programs."""
+    return {"since": moment(outage.since), "met": outage.met} if outage else None
+
+
 def tracking_lines(summary: TrackingSummary, width: int) -> list[str]:
-    """What has become of tasks, how much asking it took, and those to look at."""
+    """Return the states of tasks, the effort of polling, and the tasks that need attention."""
     lines = task_lines(summary.tasks)
     if summary.polls:
         lasted = at_least_a_second(summary.seconds)
-        lines += ["", f"  Asked {count(summary.polls, 'time')} in {lasted}."]
+        lines += ["", f"  Polled {count(summary.polls, 'time')} in {lasted}."]
     return lines + trouble_lines(summary, width)
 
 
 def task_lines(tasks: TaskFigures) -> list[str]:
-    """How many tasks stand where."""
+    """Return the number of tasks in each state."""
     widest = len(f"{tasks.total:,}")
     lines = []
     for state, n in tasks.by_state.items():
@@ -83,7 +86,7 @@ def task_lines(tasks: TaskFigures) -> list[str]:
 
 
 def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
-    """Which tasks have ended without pictures, and why, when some of them are new."""
+    """Return the tasks that ended without pictures, with the reason, if some of them are new."""
     if not summary.new:
         return []
     shown = summary.troubles[: summary.new]
@@ -100,6 +103,6 @@ def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
 
 
 def tasks_in_words(summary: TrackingSummary) -> str:
-    """``2 failed, 1 unknown``, of what is new."""
+    """Return the new troubled tasks: ``2 failed, 1 unknown tasks``."""
     words = [f"{summary.tasks.new[one]:,} {one.value}" for one in TROUBLED_TASKS if summary.tasks.new[one]]
     return ", ".join(words) + (" task" if summary.new == 1 else " tasks")

@@ -1,30 +1,20 @@
-"""A local stand-in for the vendor's API, to rehearse a manifest without an account and without cost.
+"""A local server that behaves as the vendor's documented API, for rehearsals without an account or costs.
 
-It judges each call as the vendor's documents say, keeps a truth log of all that it saw, and can be told to
-fail in the ways that real services and networks do. It imports nothing from the rest of this project, so
-that client and sandbox agree only because both read the documents.
+It judges each call by the vendor's documents, keeps a log of all requests, and simulates faults of services
+and networks on request. It imports nothing from the rest of this project, so client and sandbox agree only
+because both follow the documents.
 
     async with Sandbox(SandboxSettings(rate_per_s=20)).serve() as url: ...
 
-`magic_ids` says which file ids have a meaning, `faults` what can go wrong, `validation` what is checked in
-which order, `recordings` which recordings there are by rule and `media` which in a folder, `tasks` what
-becomes of a task, `control` what another terminal can ask of it. It reaches out to no other machine, and on
-this one only to the callback address that it is given.
+`magic_ids` lists file ids with a meaning, `faults` the faults, `validation` the checks and their order,
+`recordings` the recordings by rule, `media` those of a folder, `tasks` the states of tasks, `control` the
+page for another terminal. The sandbox connects to no other machine, and on this machine only to the callback
+address that it is given.
 """
 
 from .callback_sender import CallbackSent
-from .faults import (
-    CALLBACK,
-    PLACES,
-    ActionFaults,
-    CallbackFault,
-    Fault,
-    FaultKind,
-    PictureFault,
-    RequestSeen,
-    parse_faults,
-    parse_shares,
-)
+from .fault_shares import CALLBACK, PLACES, parse_faults, parse_shares
+from .faults import ActionFaults, CallbackFault, Fault, FaultKind, PictureFault, RequestSeen
 from .media import MediaPackageMissing
 from .recordings import SandboxRecording
 from .request_log import Entry
@@ -33,18 +23,13 @@ from .settings import (
     SANDBOX_APP_ID,
     SANDBOX_CALLBACK_SECRET,
     SANDBOX_SERVER_SECRET,
-    AnswerShape,
-    CallbackBody,
     CallbackSettings,
-    Counting,
-    Fate,
-    PageNumbering,
     RecordingSettings,
     SandboxSettings,
     TaskSettings,
-    WalkEnd,
 )
 from .tasks import SandboxTask
+from .variants import AnswerShape, CallbackBody, Counting, Fate, PageNumbering, WalkEnd
 
 __all__ = [
     "CALLBACK",

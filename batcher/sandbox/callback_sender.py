@@ -1,9 +1,8 @@
-"""What happens after a task was accepted: its pictures are taken, and it is called back when it has ended.
+"""The sender of callbacks: takes the pictures of accepted tasks, and calls back when tasks have ended.
 
-Where it stands: `server` starts and stops it with itself; `tasks` tells it of each task. It is the only part
-that reaches out, and only to the callback address, which is on this machine. What is due when, tries again
-included, goes by the clock of the tasks; what is not sent when the sandbox stops is lost, as the vendor's
-callbacks may be.
+`server` starts and stops it; `tasks` notifies it of each task. It is the only part that connects to
+anything, and only to the callback address on this machine. Due times, retries included, follow the clock of
+the tasks. Callbacks that are due when the sandbox stops are lost, as the vendor's may be.
 """
 
 from __future__ import annotations
@@ -24,34 +23,34 @@ from .faults import CallbackFault
 from .settings import SandboxSettings
 from .tasks import SandboxTask, Shots, Tasks
 
-MOST_AT_ONCE = 16
-PATIENCE_S = 10.0
+MAX_CONCURRENT = 16
+TIMEOUT_S = 10.0
 _LATE_S = 3600
-_NOBODYS_TASK = f"1500030200-procedurev2-{'0' * 32}tt0"
+_UNKNOWN_TASK = f"1500030200-procedurev2-{'0' * 32}tt0"
 _INVENTED = '[{"url":"https://pictures.example/invented.jpg","offset":1000}]'
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackSent:
-    """One callback that was sent, or kept back on purpose."""
+    """One callback that was sent, or withheld on purpose."""
 
     number: int
-    """Counts them from 1, in the order of their answers."""
+    """The number of the callback, from 1 in the order of answers."""
     event: str
     task_id: str
     file_id: str
     fault: CallbackFault | None
     attempt: int
-    """1 for the first, 2 to 6 for the tries after it."""
+    """1 for the first attempt, 2 to 6 for retries."""
     nonce: str
     status: int | None
-    """What the receiver answered, None if nothing or if nothing was sent."""
+    """The receiver's status; None without an answer, or if nothing was sent."""
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """One callback that is to be sent."""
+    """One callback that is due."""
 
     fields: Json
     file_id: str
@@ -95,11 +94,11 @@ class CallbackSender:
         clock.on_advance = self._something.set
 
     async def start(self) -> None:
-        """Begin to send what is due."""
+        """Start sending callbacks that are due."""
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
-            # Nothing but this machine is ever called, and its certificate is the receiver's own.
-            connector=aiohttp.TCPConnector(ssl=False, limit=MOST_AT_ONCE),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            # Only this machine is ever called, and its certificate is the receiver's own.
+            connector=aiohttp.TCPConnector(ssl=False, limit=MAX_CONCURRENT),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         self._sender = asyncio.create_task(self._send_all(), name="sandbox callbacks")
@@ -117,22 +116,20 @@ class CallbackSender:
             self._session = None
 
     def post(self, fields: Json, file_id: str) -> None:
-        """Send one callback now, and again by the schedule until it is taken.
+        """Send one callback now, and retry by the schedule until it is accepted.
 
         Raises:
-            RuntimeError: there is no address to send it to, or the sandbox does not serve.
+            RuntimeError: there is no callback address, or the sandbox does not serve.
         """
         if self.url is None or self._sender is None:
-            raise RuntimeError(
-                "no callback can be sent: set callback_url, and do it while the sandbox serves"
-            )
+            raise RuntimeError("no callback can be sent: set callback_url while the sandbox serves")
         fault = self._fault(file_id)
         self._put(self._clock.now_s(), _Due(fields, file_id, fault))
         if fault is CallbackFault.DOUBLED:
             self._put(self._clock.now_s(), _Due(fields, file_id, fault))
 
     def _accepted(self, task: SandboxTask) -> None:
-        """Note a task that was accepted."""
+        """Handle a task that was accepted."""
         if self._sender is None:
             return
         if self._tasks.needs_pictures(task):
@@ -159,14 +156,16 @@ class CallbackSender:
         self._something.set()
 
     async def _send_all(self) -> None:
-        """Send each thing when it is due, so many at once."""
+        """Send each callback when it is due, a bounded number concurrently."""
         while True:
             self._something.clear()
-            while self._due and self._due[0][0] <= self._clock.now_s() and len(self._calling) < MOST_AT_ONCE:
+            while (
+                self._due and self._due[0][0] <= self._clock.now_s() and len(self._calling) < MAX_CONCURRENT
+            ):
                 self._begin(heappop(self._due)[2])
             wait_s = self._due[0][0] - self._clock.now_s() if self._due else None
             if wait_s is not None and wait_s <= 0:
-                wait_s = None  # as many as can be are on their way, and each wakes us at its end
+                wait_s = None  # all slots are in use, and each wakes this loop at its end
             try:
                 async with asyncio.timeout(wait_s):
                     await self._something.wait()
@@ -187,14 +186,14 @@ class CallbackSender:
         self._something.set()
 
     def _callable(self, task: SandboxTask) -> list[tuple[str, int]]:
-        """Give the pictures as a callback has them: always by their address."""
+        """Return the pictures as a callback reports them: always by their address."""
         return [
             (url if "://" in url else f"{self._tasks.base_url}_pictures/{url}", at_ms)
             for url, at_ms in self._tasks.pictures(task)
         ]
 
     async def _send(self, due: _Due) -> None:
-        """Send once; put it back for another time if it was not taken."""
+        """Send a callback once; schedule a retry if it was not accepted."""
         nonce, content_type, body = due.again or self._written(due)
         status = None
         if due.fault is not CallbackFault.LOST:
@@ -221,7 +220,7 @@ class CallbackSender:
         self._wake_waiters()
 
     def _written(self, due: _Due) -> tuple[str, str, bytes]:
-        """Sign and write one callback, wrongly where its fault says so."""
+        """Sign and write one callback, wrongly if its fault requires it."""
         nonce = f"{self._rng.getrandbits(64):016x}"
         fields, timestamp, secret = dict(due.fields), int(self._wall()), self._settings.secret
         match due.fault:
@@ -230,7 +229,7 @@ class CallbackSender:
             case CallbackFault.LATE:
                 timestamp -= _LATE_S
             case CallbackFault.WRONG_TASK:
-                fields["task_id"] = _NOBODYS_TASK
+                fields["task_id"] = _UNKNOWN_TASK
             case CallbackFault.INVENTED:
                 fields["snapshot_pic_list"] = _INVENTED
         content_type, body = encoded(

@@ -1,6 +1,6 @@
-"""Callbacks: what the service tells of a task, a recording or a merged file, as bytes.
+"""The bodies of callbacks: about a task, a recording or a merged file, as bytes.
 
-Where it stands: `callback_sender` sends what is written here. It decides nothing and waits for nothing.
+`callback_sender` sends what is written here.
 
 Source: service documentation, "Callbacks": their signature, `snapshot`, `record` and `compose`.
 """
@@ -12,9 +12,9 @@ from hashlib import sha1
 from urllib.parse import quote, urlencode
 
 from .recordings import SandboxRecording
-from .settings import CallbackBody
 from .tasks import SandboxTask
 from .validation import BY_OFFSET
+from .variants import CallbackBody
 
 Json = dict[str, object]
 
@@ -28,7 +28,7 @@ def signature(secret: str, timestamp: str, nonce: str) -> str:
 
 
 def snapshot(task: SandboxTask, pictures: list[tuple[str, int]]) -> Json:
-    """Say that a task has ended; `pictures` are addresses and times in milliseconds."""
+    """Return the callback about an ended task; `pictures` are addresses and times in milliseconds."""
     with_offset = task.vendor == "Tencent" and task.type == BY_OFFSET
     listed = [
         {"url": url, "offset": float(at_ms)} if with_offset else {"url": url} for url, at_ms in pictures
@@ -39,12 +39,12 @@ def snapshot(task: SandboxTask, pictures: list[tuple[str, int]]) -> Json:
         "vendor": "tencent" if task.vendor == "Tencent" else "hw",
         "snapshot_pic_list": json.dumps(listed, separators=(",", ":")),
     }
-    # "field_id" is what the documents call it, and they mean the file id.
+    # The documents spell it "field_id" and mean the file id.
     return fields | ({"field_id": task.file_id} if task.vendor == "Tencent" else {})
 
 
 def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
-    """Say that a recording was written."""
+    """Return the callback about a recording that was written."""
     duration_s = round(recording.duration_s)
     extra: Json = {"Duration": duration_s}
     if vendor == "Tencent":
@@ -57,12 +57,12 @@ def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
         "replay_url": recording.url,
         "begin_time": str(recording.created_s - duration_s),
         "end_time": str(recording.created_s),
-        "extra_params": json.dumps(extra, ensure_ascii=False),  # a text, as the documents say
+        "extra_params": json.dumps(extra, ensure_ascii=False),  # text, as documented
     }
 
 
 def compose(file_id: str, task_id: str, code: str, message: str) -> Json:
-    """Say that files were merged into one; `file_id` is empty for a vendor other than Tencent."""
+    """Return the callback about merged files; `file_id` is empty for a vendor other than Tencent."""
     fields: Json = {
         "event": "compose",
         "task_id": task_id,
@@ -74,7 +74,7 @@ def compose(file_id: str, task_id: str, code: str, message: str) -> Json:
 
 
 def signed(fields: Json, app_id: int, secret: str, timestamp: int, nonce: str) -> Json:
-    """Add what every callback carries."""
+    """Add the fields of every callback."""
     return fields | {
         "appid": str(app_id),
         "timestamp": timestamp,
@@ -84,7 +84,7 @@ def signed(fields: Json, app_id: int, secret: str, timestamp: int, nonce: str) -
 
 
 def encoded(fields: Json, body: CallbackBody) -> tuple[str, bytes]:
-    """Write the body of a callback, and its Content-Type."""
+    """Return the body of a callback, and its Content-Type."""
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     match body:
         case CallbackBody.JSON:

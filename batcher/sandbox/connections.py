@@ -1,9 +1,8 @@
-"""Connections: who is connected to the sandbox, and when they go.
+"""The open connections of the sandbox.
 
-Where it stands: `server` serves HTTP through this. It adds to aiohttp's low-level server what a sandbox
-needs: counting connections, noticing that a client left while its answer is withheld, and closing at once.
-It knows nothing about what is asked or answered. Bytes that are no HTTP request get status 400 from aiohttp
-and go no further.
+`listener` serves HTTP through this. It adds to aiohttp's low-level server what a sandbox needs: counting
+connections, noticing that a client disconnected while its answer is withheld, and closing immediately. Bytes
+that are not an HTTP request get status 400 from aiohttp.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-# How long closing waits for requests in the midst of a simulated delay, before it cancels them.
+# Seconds that closing waits for requests in a simulated delay before it cancels them.
 _CLOSING_S = 0.02
 
 
@@ -44,12 +43,12 @@ class Connections(web.Server):
         super().connection_made(handler, transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Release a request whose client has gone."""
+        """Release a request whose client has disconnected."""
         super().connection_lost(handler, exc)
         self._release(handler)
 
     async def lost(self, request: web.BaseRequest) -> None:
-        """Wait until the client of a request goes or `close_all` is called."""
+        """Wait until the client of a request disconnects or `close_all` is called."""
         handler = request.protocol
         if handler.transport is None:
             return
@@ -57,7 +56,7 @@ class Connections(web.Server):
         await self._held[handler]
 
     async def close_all(self) -> None:
-        """Close every connection, whatever it is doing."""
+        """Close every connection, also those in use."""
         for handler in list(self._held):
             self._release(handler)
         await self.shutdown(_CLOSING_S)

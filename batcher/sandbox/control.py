@@ -1,10 +1,10 @@
-"""The control page: what a person at another terminal can ask of a running sandbox, under `/_sandbox/`.
+"""The control page: queries and commands for a running sandbox from another terminal, under `/_sandbox/`.
 
-Where it stands: `server` passes requests for these paths here. They are not part of the service: they are
-not in the truth log, meet no fault and no limit, and still answer during a simulated outage.
+`listener` passes requests for these paths here. They are not part of the service: they are not logged, have
+no fault and no limit, and work during a simulated outage.
 
     GET  /_sandbox/summary           counts, as one JSON object
-    GET  /_sandbox/log?after=100     the truth log as JSON lines, after entry number 100 (default 0)
+    GET  /_sandbox/log?after=100     the log as JSON lines, after entry number 100 (default 0)
     POST /_sandbox/outage?on=true    begin an outage: every connection is closed without an answer
     POST /_sandbox/outage?on=false   end it
     GET  /_sandbox/callbacks         the callbacks that were sent, as JSON lines
@@ -54,14 +54,14 @@ class ControlPage:
             case "POST", "outage":
                 return self._outage(request.query.get("on", ""))
             case "GET", "callbacks":
-                return _lines([_fields(one) for one in self._callbacks()])
+                return _lines([_fields(callback) for callback in self._callbacks()])
             case "POST", "callback":
                 return self._callback(request)
             case _:
-                return web.Response(status=404, text=f"The control page knows {_HELP}")
+                return web.Response(status=404, text=f"The control page has {_HELP}")
 
     async def _entries(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Write the log in portions, so that a long one does not hold up the requests being served."""
+        """Write the log in portions, so that a long one does not delay other requests."""
         after = request.query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
             return web.Response(status=400, text="after: give the number of an entry, e.g. after=100\n")

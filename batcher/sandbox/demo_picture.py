@@ -1,8 +1,8 @@
-"""Pictures made by rule: small grey mosaics as JPEG, without any library of pictures.
+"""Pictures made by rule: small grey mosaics as JPEG, without an image library.
 
-Where it stands: `pictures` serves them where no real frames are taken. Every picture of every task looks
-different, and the same at each time of asking. Only what a mosaic needs of the format is here: one grey
-component, one brightness for each square of 8 x 8 pixels.
+`pictures` serves them where no real frames are taken. Every picture of every task looks different, and is the
+same for each request. Only the part of the format that a mosaic needs is here: one grey component, one
+brightness for each square of 8 x 8 pixels.
 
 Source: ITU-T T.81, the baseline process; the table of the first coefficient is its table K.3.
 """
@@ -15,21 +15,21 @@ COLUMNS, ROWS = 20, 12
 _STEP = 8  # brightness of a square is its first coefficient, divided by this
 _DC_COUNTS = bytes((0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0))
 _DC_CODES = ("00", "010", "011", "100", "101", "110", "1110", "11110", "111110")
-_END_OF_SQUARE = "0"  # the one code of the other coefficients, all of which are nought
+_END_OF_SQUARE = "0"  # the one code of the other coefficients, all of which are zero
 
 
 def mosaic(name: str) -> bytes:
-    """Draw the mosaic that belongs to a name."""
+    """Return the mosaic of a name."""
     return jpeg(shake_128(name.encode()).digest(COLUMNS * ROWS))
 
 
 def plain(brightness: int) -> bytes:
-    """Draw a picture of one brightness, from 0 (black) to 255 (white)."""
+    """Return a picture of one brightness, from 0 (black) to 255 (white)."""
     return jpeg(bytes([brightness]) * (COLUMNS * ROWS))
 
 
 def jpeg(squares: bytes) -> bytes:
-    """Write squares, given row by row as brightness from 0 to 255, as a JPEG file."""
+    """Return squares, given row by row as brightness from 0 to 255, as a JPEG file."""
     size = bytes((0, ROWS * 8, 0, COLUMNS * 8))
     return b"".join(
         (
@@ -62,7 +62,7 @@ def _scan(squares: bytes) -> bytes:
 
 
 def _difference(value: int) -> str:
-    """Write the length of a number and the number; a negative one as what it lacks to the highest."""
+    """Return the code of a number: its length and its digits; negative numbers as the format requires."""
     length = abs(value).bit_length()
     if not length:
         return _DC_CODES[0]

@@ -1,11 +1,10 @@
-"""Sample videos: short moving test pictures that carry their own time, for the demo and for tests.
+"""Sample videos: short moving test pictures that show their own time, for the demo and for tests.
 
-Where it stands: whoever wants recordings without having any makes them here, and serves them with
-`SandboxSettings.media`. Nothing else of the sandbox needs it; PyAV and Pillow do it.
+Used by `batcher demo` and by tests, which serve them with `SandboxSettings.media`. Needs PyAV and Pillow.
 
 Each picture shows its time twice: as digits for people, and for programs as a strip of black and white
-squares along the lower edge (`read_time_ms`), which survives JPEG and scaling. So a test can
-tell from a snapshot itself at which time it was taken.
+squares along the lower edge (`read_time_ms`), which survives JPEG and scaling. So a test can read from a
+snapshot at which time it was taken.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ _SQUARE = 12
 _BITS, _SUM_BITS = 16, 4
 _GUARDS = 2
 _LEFT, _TOP = (WIDTH - _SQUARE * (_BITS + _SUM_BITS + 2 * _GUARDS)) // 2, HEIGHT - 2 * _SQUARE
-# What one unit of the strip stands for: 10 ms, so that 16 squares reach eleven minutes.
+# One unit of the strip is 10 ms, so that 16 squares reach eleven minutes.
 _UNIT_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One video: its name, when each frame is shown, and what else is in it."""
+    """One video: its name, the times of its frames, and its other contents."""
 
     file: str
     times_ms: tuple[int, ...]
@@ -48,11 +47,11 @@ class _Sample:
 
 
 def make_videos(folder: Path) -> dict[str, Path]:
-    """Make the sample videos in a folder, which is made if need be.
+    """Make the sample videos in a folder, which is created if needed.
 
     Returns:
         The files: `moving` (6 s, with sound), `silent` (4 s), `variable` (5 s, frames 40 to 400 ms apart),
-        `truncated` (cut off in the middle, so that it cannot be opened) and `audio` (sound alone).
+        `truncated` (cut in the middle, so that it cannot be opened) and `audio` (sound only).
     """
     folder.mkdir(parents=True, exist_ok=True)
     samples = {
@@ -73,7 +72,7 @@ def make_videos(folder: Path) -> dict[str, Path]:
 
 
 def read_time_ms(image: Image) -> int | None:
-    """Read the time in milliseconds from a picture of a sample video; None if no whole strip is in it."""
+    """Read the time in milliseconds from a picture of a sample video; None without a complete strip."""
     grey = image.convert("L")
     across, down = grey.width / WIDTH, grey.height / HEIGHT
     y = int((_TOP + _SQUARE / 2) * down)
@@ -116,7 +115,7 @@ def _write(path: Path, sample: _Sample) -> None:
     import av  # noqa: PLC0415, RUF100 - an extra, and slow to import
 
     with av.open(str(path), "w") as container:
-        # Every stream must be there before the first packet is written.
+        # Every stream must exist before the first packet is written.
         picture = _picture_writer(container, sample) if sample.times_ms else None
         sound = _sound_writer(container, sample.lasts_ms) if sample.sound else None
         for write in (picture, sound):
@@ -125,7 +124,7 @@ def _write(path: Path, sample: _Sample) -> None:
 
 
 def _picture_writer(container: OutputContainer, sample: _Sample) -> Callable[[], None]:
-    """Give what writes the pictures."""
+    """Return a function that writes the pictures."""
     from av import VideoFrame  # noqa: PLC0415, RUF100
 
     stream = container.add_stream("mpeg4", rate=FRAMES_PER_S)
@@ -144,7 +143,7 @@ def _picture_writer(container: OutputContainer, sample: _Sample) -> Callable[[],
 
 
 def _sound_writer(container: OutputContainer, lasts_ms: int) -> Callable[[], None]:
-    """Give what writes a soft tone."""
+    """Return a function that writes a soft tone."""
     from av import AudioFrame  # noqa: PLC0415, RUF100
 
     stream = container.add_stream("aac", rate=_SOUND_HZ)

@@ -1,12 +1,12 @@
-"""The plan of faults: which fault, if any, one arriving request meets.
+"""The plan of faults: chooses the fault, if any, of each arriving request.
 
-Where it stands: between the settings, which say what is wanted, and `service`, which carries it out. It
-counts the requests of one Action (of MediaThumbnails those with a FileId) and draws at random from one
-seeded source, one draw for each of them whatever else happens to it, so that the same requests in the same
-order meet the same faults. The harmless probe, MediaThumbnails without a FileId, never comes here.
+`service` asks here; the settings hold the wanted faults. The plan counts the requests of one Action (of
+MediaThumbnails those with a FileId) and draws from one seeded source, one draw for each request in every
+case, so that the same requests in the same order get the same faults. The harmless probe, MediaThumbnails
+without a FileId, is never counted.
 
-Every such request counts as it arrives, also one that the gateway or the rate limit then refuses, and with
-it any fault of a later moment is lost. What meets an outage does not count.
+Every such request counts as it arrives, even if the gateway or the rate limit then refuses it; a fault of a
+later moment is then lost. Requests during an outage do not count.
 
 The first of these that names a fault wins: `choose`, `script`, `by_file`, `shares`.
 """
@@ -20,31 +20,32 @@ from itertools import accumulate
 from random import Random
 from typing import Protocol
 
-from .faults import Fault, RequestSeen, checked_shares
+from .fault_shares import checked_shares
+from .faults import Fault, RequestSeen
 
 
 class PlannedFaults(Protocol):
-    """What is wanted, as the settings of an Action have it."""
+    """The faults of an Action, as the settings hold them."""
 
     @property
     def shares(self) -> Mapping[str, float]:
-        """Share of the requests that meet each fault."""
+        """The share of requests with each fault."""
 
     @property
     def script(self) -> Mapping[int, Fault]:
-        """Fault of the nth request."""
+        """The fault of the nth request."""
 
     @property
     def by_file(self) -> Mapping[str, Fault | Sequence[Fault | None]]:
-        """Faults of a file's requests."""
+        """The faults of a file's requests."""
 
     @property
     def choose(self) -> Callable[[RequestSeen], Fault | None] | None:
-        """The first word about every request."""
+        """The first chooser, asked about every request."""
 
 
 class FaultPlan:
-    """Settles the fault of each request of one Action at its arrival."""
+    """Chooses the fault of each request of one Action on arrival."""
 
     def __init__(self, settings: PlannedFaults, rng: Random, action: str = "MediaThumbnails") -> None:
         self._settings = settings
@@ -52,14 +53,14 @@ class FaultPlan:
         self._action = action
         self._number = 0
         self._per_file: Counter[str] = Counter()
-        # Counting per file costs memory for every id ever seen, so only when somebody asks for it.
+        # Counting per file costs memory for every id, so only if a setting needs it.
         self._counts_files = settings.choose is not None or bool(settings.by_file)
         pairs = [(fault, share) for fault, share in checked_shares(settings.shares) if share > 0]
         self._faults = [fault for fault, _ in pairs]
         self._bounds = list(accumulate(share for _, share in pairs))
 
     def next(self, file_id: str, vendor: str, type_: str) -> Fault | None:
-        """Count one request and say which fault it meets."""
+        """Count one request and return its fault."""
         self._number += 1
         if self._counts_files:
             self._per_file[file_id] += 1

@@ -1,28 +1,28 @@
-"""Faults: the ways in which an answer can go wrong, as values and as text.
+"""Faults of answers, as values and as text.
 
-Where it stands: the words of the sandbox. Settings carry faults, `fault_plan` chooses one for a request,
-`service` and `responses` carry it out. Nothing here does anything, and nothing here is drawn at random.
-Callbacks and pictures have faults of their own, which are words alone.
+Settings hold faults, `fault_plan` chooses one for a request, `service` and `responses` carry it out.
+Callbacks and pictures have their own kinds of faults. The texts are public: they are values of `batcher
+sandbox --fault`.
 
-A fault takes hold at one of three moments (`FaultKind.moment`):
+A fault takes effect at one of three moments (`FaultKind.moment`):
 
 * **front**: before everything, like a broken network or load balancer in front of the service. Nothing is
   checked, counted by the rate limit, or accepted.
-* **refusal**: after the gateway's checks and the rate limit, before the parameters are looked at. Not
+* **refusal**: after the gateway's checks and the rate limit, before the parameters are checked. Not
   accepted.
 * **answer**: the request is judged as if there were no fault, so a good one is accepted and its task is in
-  the truth log. Only the answer suffers. A request which the service refuses stays refused.
+  the log. Only the answer is affected. A request which the service refuses stays refused.
 
-| text | moment | what the client meets |
+| text | moment | the answer |
 |---|---|---|
 | `drop-before` | front | the connection is closed without an answer |
-| `hang-before` | front | no answer, until the client goes or the sandbox stops |
+| `hang-before` | front | no answer, until the client disconnects or the sandbox stops |
 | `http:503`, `http:503:2` | front | that status with an HTML body; the second with `Retry-After: 2` |
 | `html` | front | status 200 with an HTML body |
-| `long-header` | front | status 200 with a header of 9,000 bytes, which clients refuse to read |
+| `long-header` | front | status 200 with a header of 9,000 bytes, which clients refuse |
 | `code:1000` | refusal | that `Code` |
 | `drop-after` | answer | the connection is closed without an answer |
-| `hang` | answer | no answer, until the client goes or the sandbox stops |
+| `hang` | answer | no answer, until the client disconnects or the sandbox stops |
 | `http-after:502` | answer | that 5xx status with an HTML body |
 | `cut` | answer | the connection is closed in the middle of the body |
 | `cut-json` | answer | a complete HTTP answer with half of the JSON text |
@@ -35,30 +35,26 @@ A fault takes hold at one of three moments (`FaultKind.moment`):
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
-CALLBACK = "callback"
-PLACES = ("MediaThumbnails", "SearchMedia", "DescribeMediaTask", CALLBACK)
-"""Where faults can be asked for by their share."""
-
 
 class Moment(Enum):
-    """When a fault takes hold of a request."""
+    """The moment at which a fault takes effect."""
 
     FRONT = "front"
     """Before any check and before the request is counted."""
     REFUSAL = "refusal"
-    """After the gateway and the rate limit, in place of the service's own judgement."""
+    """After the gateway and the rate limit, instead of the service's own judgement."""
     ANSWER = "answer"
-    """After the service has judged and logged; only the answer suffers."""
+    """After the service has judged and logged; only the answer is affected."""
 
 
 class FaultKind(StrEnum):
-    """What goes wrong; the value is the word used in texts such as `http:503:2`."""
+    """The kind of a fault; the value is the word in texts such as `http:503:2`."""
 
     DROP_BEFORE = "drop-before"
     """Closed without an answer, not accepted."""
@@ -93,7 +89,7 @@ class FaultKind(StrEnum):
 
     @property
     def moment(self) -> Moment:
-        """When this kind takes hold."""
+        """The moment at which this kind takes effect."""
         return _MOMENTS.get(self, Moment.ANSWER)
 
 
@@ -119,13 +115,13 @@ _NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong with one request.
+    """One fault of one request.
 
     `number` is the status of `http` and `http-after`, the code of `code`, the milliseconds of `slow`, and
-    None for every other kind. `retry_after_s` belongs to `http` 429 and 503 only.
+    None for every other kind. `retry_after_s` is for `http` 429 and 503 only.
 
     Raises:
-        ValueError: the parts do not make a fault; the message says what to write.
+        ValueError: the parts are not a valid fault; the message contains the remedy.
     """
 
     kind: FaultKind
@@ -146,7 +142,7 @@ class Fault:
         """Read one fault from its text, such as `drop-after`, `code:1000` or `http:503:2`.
 
         Raises:
-            ValueError: the text names no fault; the message says what to write.
+            ValueError: the text is not a fault; the message contains the remedy.
         """
         word, *rest = text.strip().split(":")
         if word not in tuple(FaultKind):
@@ -163,17 +159,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RequestSeen:
-    """A request that can meet a fault, as a fault chooser sees it on arrival.
+    """A request that may get a fault, as a fault chooser receives it on arrival.
 
-    Of MediaThumbnails only requests with a FileId are such; of the other Actions all are.
+    Of MediaThumbnails these are the requests with a FileId; of the other Actions, all requests.
     """
 
     number: int
-    """Counts the requests of this Action from 1, in the order of their arrival."""
+    """The number of the request, counted for each Action from 1 in the order of arrival."""
     nth_for_file: int
-    """Counts the requests for this file id from 1."""
+    """The number of the request for this file id, from 1."""
     file_id: str
-    """For DescribeMediaTask the source of the task asked about; for SearchMedia empty."""
+    """For DescribeMediaTask the file id of the task; for SearchMedia empty."""
     vendor: str
     type: str
     action: str = "MediaThumbnails"
@@ -181,97 +177,42 @@ class RequestSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFaults:
-    """The faults that requests of one Action meet: `choose` goes first, then `script`, `by_file`, `shares`.
+    """The faults of one Action's requests, in this order: `choose`, `script`, `by_file`, `shares`.
 
-    `by_file` of DescribeMediaTask goes by the source of the task; SearchMedia has none.
+    `by_file` of DescribeMediaTask uses the file id of the task; SearchMedia has none.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Share of the requests that meet each fault, e.g. `{"http:503": 0.1}`."""
+    """The share of requests with each fault, e.g. `{"http:503": 0.1}`."""
     by_file: Mapping[str, Fault | Sequence[Fault | None]] = field(default_factory=dict)
-    """Fault of every request for a file id; or a sequence, one for each request, and none after its end."""
+    """The fault of every request for a file id; or a sequence, one per request, none after its end."""
     script: Mapping[int, Fault] = field(default_factory=dict)
-    """Fault of the nth request, counted from 1."""
+    """The fault of the nth request, counted from 1."""
     choose: Callable[[RequestSeen], Fault | None] | None = None
-    """Chooses a fault, or None to leave the choice to the other fields."""
-
-
-def parse_shares(texts: Iterable[str], words: type[StrEnum] | None = None) -> dict[str, float]:
-    """Read shares such as `drop-after=0.03`; the result is what `SandboxSettings.shares` takes.
-
-    Args:
-        texts: to read.
-        words: the kinds there are, where they are not those of an answer.
-
-    Raises:
-        ValueError: a text is not FAULT=SHARE, or the shares are not between 0 and 1 together.
-    """
-    shares: dict[str, float] = {}
-    for text in texts:
-        name, equals, share = text.rpartition("=")
-        try:
-            value = float(share)
-        except ValueError:
-            value = -1.0
-        if not equals or not 0 <= value <= 1:
-            raise ValueError(f"share {text!r}: write FAULT=SHARE with a SHARE from 0 to 1, e.g. hang=0.03.")
-        fault = _known(name, words) if words else str(Fault.parse(name))
-        if fault in shares:
-            raise ValueError(f"share {text!r}: {fault} is given twice. Give each fault one share.")
-        shares[fault] = value
-    checked_sum(shares.values())
-    return shares
-
-
-def _known(name: str, words: type[StrEnum]) -> str:
-    if name not in tuple(words):
-        raise ValueError(f"fault {name!r}: no such kind. The kinds are {', '.join(words)}.")
-    return name
-
-
-def checked_sum(shares: Collection[float]) -> None:
-    """Hold shares against what they can be.
-
-    Raises:
-        ValueError: they are not between 0 and 1, each and together.
-    """
-    # A little above 1 is the rounding of a sum such as 0.1 + 0.2 + 0.7.
-    if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
-        raise ValueError("shares of faults: each is from 0 to 1, and together they are at most 1.")
-
-
-def checked_shares(shares: Mapping[str, float]) -> list[tuple[Fault, float]]:
-    """Turn shares by text into shares by fault, in the order given.
-
-    Raises:
-        ValueError: a text names no fault, or the shares are not between 0 and 1, each and together.
-    """
-    pairs = [(Fault.parse(text), share) for text, share in shares.items()]
-    checked_sum(shares.values())
-    return pairs
+    """Chooses a fault; None leaves the choice to the other fields."""
 
 
 class CallbackFault(StrEnum):
-    """What goes wrong with one callback on purpose; the value is the word after `callback/`."""
+    """The fault of one callback; the value is the word after `callback/`."""
 
     LOST = "lost"
     """Never sent."""
     DOUBLED = "doubled"
-    """Sent twice at once, each time with a nonce and a signature of its own."""
+    """Sent twice concurrently, each time with its own nonce and signature."""
     FORGED = "forged"
     """Signed with another secret."""
     REPLAYED = "replayed"
-    """The same bytes come again after they were taken."""
+    """The same bytes are sent again after they were accepted."""
     LATE = "late"
-    """Rightly signed, with a timestamp of an hour ago."""
+    """Correctly signed, with a timestamp of an hour ago."""
     WRONG_TASK = "wrong-task"
-    """Rightly signed, about a task that nobody has started."""
+    """Correctly signed, about a task that was never started."""
     INVENTED = "invented"
-    """Rightly signed, with pictures that no task has made: the signature does not cover the body."""
+    """Correctly signed, with pictures that no task has made: the signature does not cover the body."""
 
 
 class PictureFault(StrEnum):
-    """What goes wrong on purpose when a task's pictures are asked for."""
+    """The fault of requests for a task's pictures."""
 
     MISSING = "missing"
     """Status 404."""
@@ -280,40 +221,19 @@ class PictureFault(StrEnum):
     CUT = "cut"
     """The connection closes in the middle."""
     BLACK = "black"
-    """A whole picture, black all over."""
+    """A valid picture, completely black."""
     WHITE = "white"
-    """A whole picture, white all over."""
+    """A valid picture, completely white."""
     HTML = "html"
     """Status 200 with a page instead of a picture."""
     ENDLESS = "endless"
-    """Bytes without end, until the client goes."""
+    """Endless bytes, until the client disconnects."""
     REDIRECT = "redirect"
     """Status 302 to an address on another host."""
 
 
-def parse_faults(texts: Iterable[str]) -> dict[str, dict[str, float]]:
-    """Read shares such as `drop-after=0.03`, `DescribeMediaTask/http:503=0.1` or `callback/lost=0.2`.
-
-    Returns:
-        Shares by fault, by what stands before the slash; without one it is MediaThumbnails.
-
-    Raises:
-        ValueError: a text is not [WHERE/]FAULT=SHARE, or the shares of one place are above 1 together.
-    """
-    places: dict[str, list[str]] = {}
-    for text in texts:
-        place, slash, share = text.rpartition("/")
-        if slash and place not in PLACES:
-            raise ValueError(f"share {text!r}: before the slash stands one of {', '.join(PLACES)}.")
-        places.setdefault(place or PLACES[0], []).append(share)
-    return {
-        place: parse_shares(shares, CallbackFault if place == CALLBACK else None)
-        for place, shares in places.items()
-    }
-
-
 def _number_fits(kind: FaultKind, number: int | None) -> bool:
-    """Say whether `number` is what `kind` needs."""
+    """Return whether `number` is what `kind` needs."""
     match kind:
         case FaultKind.HTTP:
             return number is not None and (400 <= number <= 599 or number in REDIRECTS)

@@ -1,7 +1,7 @@
-"""File ids that mean something to the sandbox, so that a manifest can rehearse what may happen to a row.
+"""File ids with a special meaning, so that a manifest can rehearse the possible fates of a row.
 
-Where it stands: `service` asks here once a request is well formed and nothing else went wrong with it.
-Everything is decided by the text of the file id and by how often this id came this far, never by chance.
+`service` asks here once a request is well formed and has no other fault. Everything is decided by the text of
+the file id and by the number of such requests for it, never by chance.
 
 | Tencent: the id begins with | an example | Huawei: a directory in the path | what happens |
 |---|---|---|---|
@@ -12,18 +12,18 @@ Everything is decided by the text of the file id and by how often this id came t
 | `504504504` | `5045045041234567891` | `/lost-answer/` | the first is accepted, not answered (`drop-after`) |
 | `408408408` | `4084084081234567891` | `/slow/` | accepted, answered late (`slow_ms`: 3 s) |
 
-Three more are accepted like any file, and mean something for the task (`tasks`):
+Three more are accepted like any file, and decide the fate of the task (`task_fates`):
 
-| Tencent: the id begins with | an example | Huawei: a directory in the path | what becomes of the task |
+| Tencent: the id begins with | an example | Huawei: a directory in the path | the task |
 |---|---|---|---|
 | `501501501` | `5015015011234567891` | `/unreadable/` | it fails |
-| `600600600` | `6006006001234567891` | `/endless/` | it is being processed for ever |
-| `410410410` | `4104104101234567891` | `/forgotten/` | the service does not know it any more |
+| `600600600` | `6006006001234567891` | `/endless/` | it stays in processing forever |
+| `410410410` | `4104104101234567891` | `/forgotten/` | the service no longer knows it |
 
-"The first" requests are counted for each id by itself, and only those which came as far as this.
+"The first" requests are counted for each id separately, and only those that get this far.
 
-Any other well-formed id is an ordinary file: accepted at once. The last digits of a Tencent id are free, so
-each row can have its own. `SandboxSettings(markers=False)` makes every id ordinary, for a manifest
+Any other well-formed id is an ordinary file: accepted immediately. The last digits of a Tencent id are free,
+so each row can have its own. `SandboxSettings(markers=False)` makes every id ordinary, for a manifest
 whose real ids happen to look like one of these.
 """
 
@@ -33,12 +33,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .faults import Fault, FaultKind
-from .settings import Fate
+from .variants import Fate
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What a marked file id does: a fault, for its first so many requests (None: for all)."""
+    """The effect of a marked file id: a fault for its first requests (None: for all)."""
 
     tencent_prefix: str
     huawei_directory: str
@@ -47,7 +47,7 @@ class Marker:
 
 
 def markers(slow_ms: int) -> tuple[Marker, ...]:
-    """List the markers of the table above."""
+    """Return the markers of the table above."""
     return (
         Marker("404404404", "missing", Fault(FaultKind.CODE, 41003)),
         Marker("100010001", "wrong-id", Fault(FaultKind.CODE, 1000)),
@@ -69,14 +69,14 @@ _FATES = {
 
 
 def fate_of(vendor: str, file_id: str) -> Fate | None:
-    """Say what becomes of a task for this file, if the file id is marked for that."""
+    """Return the fate of a task for this file, if the file id is marked for one."""
     if vendor == "Tencent":
         return _FATES.get(file_id[:9])
     return next((_FATES[name] for name in file_id.split("/")[:-1] if name in _FATES), None)
 
 
 class MarkedFiles:
-    """Reads markers out of file ids and counts the requests for the ids whose marker wears off."""
+    """Reads markers in file ids, and counts the requests for ids whose marker is temporary."""
 
     def __init__(self, slow_ms: int) -> None:
         self._by_prefix = {marker.tencent_prefix: marker for marker in markers(slow_ms)}
@@ -84,7 +84,7 @@ class MarkedFiles:
         self._requests: Counter[tuple[str, str]] = Counter()
 
     def fault_for(self, vendor: str, file_id: str) -> Fault | None:
-        """Count one request for this file and say what its marker does to it, if it has one."""
+        """Count one request for this file and return the fault of its marker, if it has one."""
         marker = self._marker_of(vendor, file_id)
         if marker is None:
             return None

@@ -1,10 +1,10 @@
 """A folder of media files as the recordings of the sandbox.
 
-Where it stands: the catalogue that `search_media` and `tasks` ask in place of the made-up one. It looks at
-the folder once, when the sandbox is made: every file that PyAV can open or whose name says that it is a
-recording is listed, with its real duration and size of picture. It never follows a link out of the folder.
+The catalogue that `search_media` and `tasks` use instead of the made-up one. It reads the folder once, when
+the sandbox is created: every file that PyAV can open, or whose name is that of a recording, is listed with
+its real duration and picture size. It never follows a link out of the folder.
 
-What the service would call a file follows from its path within the folder, `a/b.mp4`, and is stable:
+The service's name of a file follows from its path within the folder, `a/b.mp4`, and is stable:
 
 * Huawei and Ws: `/record/a/b.mp4`.
 * Tencent: 19 digits, `1` to `8` and 18 more, from the SHA-256 of the path (as UTF-8) taken as a number.
@@ -32,19 +32,19 @@ class MediaFolder:
     """The catalogue of a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at every file.
+        """Read every file.
 
         Raises:
             MediaPackageMissing: PyAV or Pillow is not installed.
             ValueError: there is no such folder.
         """
         try:
-            import av  # noqa: F401, PLC0415, RUF100 - asked for here, so that the message comes at once
+            import av  # noqa: F401, PLC0415, RUF100 - imported here for an immediate message
             import PIL  # noqa: F401, PLC0415, RUF100
         except ImportError as exc:
             raise MediaPackageMissing(f"media needs PyAV and Pillow ({exc})") from exc
         if not folder.is_dir():
-            raise ValueError(f"media {folder}: there is no such folder. Name one that holds recordings.")
+            raise ValueError(f"media {folder}: there is no such folder. Give a folder with recordings.")
         listed = [one for path in _files(folder) if (one := _recording(folder, path)) is not None]
         self._by_creation = sorted(listed, key=lambda one: (one.created_s, one.key))
         self._by_key = sorted(listed, key=lambda one: one.key)
@@ -52,31 +52,31 @@ class MediaFolder:
         self.count = len(listed)
 
     def at(self, place: int) -> SandboxRecording:
-        """Give the recording at a place in the order of creation."""
+        """Return the recording at a place in the order of creation."""
         return self._by_creation[place]
 
     def created_s(self, place: int) -> int:
-        """Give when a file was last written."""
+        """Return the time at which a file was last written."""
         return self._by_creation[place].created_s
 
     def place_of(self, file_id: str) -> int | None:
-        """Give the place of Tencent's id in the order of creation."""
+        """Return the place of Tencent's id in the order of creation."""
         return self._places.get(file_id)
 
     def with_key_at(self, place: int) -> SandboxRecording:
-        """Give the recording at a place in the order of keys."""
+        """Return the recording at a place in the order of keys."""
         return self._by_key[place]
 
     def key_at(self, place: int) -> str:
-        """Give the key at a place in the order of keys."""
+        """Return the key at a place in the order of keys."""
         return self._by_key[place].key
 
     def stream_and_name(self, place: int) -> tuple[str, str]:
-        """Give stream and name: both come from the file's name."""
+        """Return stream and name: both are derived from the file's name."""
         return self._by_creation[place].stream_id, self._by_creation[place].name
 
     def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
-        """Give the recording which a vendor calls by this file id."""
+        """Return a vendor's recording by its file id."""
         if vendor == "Tencent":
             place = self._places.get(file_id)
             return None if place is None else self._by_creation[place]
@@ -86,11 +86,11 @@ class MediaFolder:
         )
 
     def arrive(self) -> None:
-        """Nothing arrives: the folder is what it was."""
+        """Do nothing: the folder does not change."""
 
 
 def tencent_id(path: str) -> str:
-    """Give Tencent's name for a path within the folder."""
+    """Return Tencent's id of a path within the folder."""
     number = int.from_bytes(sha256(path.encode("utf-8", "surrogateescape")).digest(), "big")
     return str(_LOWEST + number % _SPAN)
 
@@ -105,14 +105,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _recording(folder: Path, path: Path) -> SandboxRecording | None:
-    """Give the recording in a file, None if there is nothing of the kind in it."""
+    """Return the recording in a file; None if it has neither video nor sound."""
     inside = path.relative_to(folder).as_posix()
     kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-    looked = _measured(path)
-    if looked is None and kind not in ("video", "audio"):
+    measured = _measured(path)
+    if measured is None and kind not in ("video", "audio"):
         return None
     stat = path.stat()
-    bare = SandboxRecording(
+    listed = SandboxRecording(
         file_id=tencent_id(inside),
         key=f"/record/{inside}",
         name=path.name,
@@ -130,15 +130,15 @@ def _recording(folder: Path, path: Path) -> SandboxRecording | None:
         renditions=0,
         path=path,
     )
-    if looked is None:
-        return bare  # what cannot be opened is listed all the same, as a service would list it
-    duration_s, width, height = looked
+    if measured is None:
+        return listed  # a service also lists files that cannot be opened
+    duration_s, width, height = measured
     category = "Video" if width else "Audio"
-    return replace(bare, category=category, duration_s=duration_s, width=width, height=height, renditions=1)
+    return replace(listed, category=category, duration_s=duration_s, width=width, height=height, renditions=1)
 
 
 def _measured(path: Path) -> tuple[float, int, int] | None:
-    """Give duration, width and height; None if no video or sound can be found in the file."""
+    """Return duration, width and height; None if the file has neither video nor sound."""
     import av  # noqa: PLC0415, RUF100
 
     from .snapshot_taker import duration_of  # noqa: PLC0415, RUF100

@@ -1,8 +1,8 @@
-"""The pictures that tasks have made, over HTTP, under `/_pictures/`.
+"""The pictures of tasks over HTTP, under `/_pictures/`.
 
-Where it stands: `server` passes requests for these paths here. A path is never a path on the disk: it names
-a task and a number, and only pictures that a task has made exist. Like the control page they are outside the
-truth log, which is of the API alone, and outside its limits; `asked` remembers the latest.
+`listener` passes requests for these paths here. A path is never a path on disk: it names a task and a
+number, and only pictures that a task has made exist. Like the control page they are not logged, because the
+log is about the API, and have no rate limit; `asked` holds the latest requests.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class PictureServer:
 
     def __init__(self, settings: SandboxSettings, tasks: Tasks, wake: Callable[[], None]) -> None:
         self.asked: deque[tuple[str, int]] = deque(maxlen=_KEPT)
-        """Task id and number of each picture that was asked for."""
+        """Task id and number of each picture that was requested."""
         self.folder: Path | None = None
-        """Where the pictures of real files are, while there are any."""
+        """The folder of real pictures, while there is one."""
         self._faults = settings.picture_faults
         self._real = settings.media is not None
         self._tasks = tasks
@@ -41,7 +41,7 @@ class PictureServer:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request for a picture."""
         if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, text="Pictures can be got.\n")
+            return web.Response(status=405, text="Use GET for pictures.\n")
         found = self._tasks.picture_at(request.path.removeprefix(PREFIX))
         if found is None:
             return web.Response(status=404, text="There is no such picture.\n")
@@ -50,7 +50,7 @@ class PictureServer:
         self._wake()
         fault = self._faults.get(task.file_id)
         if fault in (PictureFault.CUT, PictureFault.ENDLESS):
-            return await self._spoilt(request, fault, self._jpeg(task, number))
+            return await self._damaged(request, fault, self._jpeg(task, number))
         return self._whole(fault, self._jpeg(task, number))
 
     def _whole(self, fault: PictureFault | None, jpeg: bytes) -> web.Response:
@@ -69,7 +69,9 @@ class PictureServer:
                 return web.Response(status=302, headers={"Location": "http://pictures.example/0001.jpg"})
         return web.Response(body=jpeg, content_type=_JPEG)
 
-    async def _spoilt(self, request: web.BaseRequest, fault: PictureFault, jpeg: bytes) -> web.StreamResponse:
+    async def _damaged(
+        self, request: web.BaseRequest, fault: PictureFault, jpeg: bytes
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": _JPEG})
         if fault is PictureFault.CUT:
             response.content_length = len(jpeg)
@@ -88,5 +90,5 @@ class PictureServer:
 
 
 def picture_name(task_id: str, number: int) -> str:
-    """Name the file of a picture."""
+    """Return the file name of a picture."""
     return f"{task_id}-{number:04d}.jpg"

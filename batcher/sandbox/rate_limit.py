@@ -1,8 +1,8 @@
-"""Ways of counting a rate limit: given when requests arrive, say which of them are over it.
+"""Rate limits: decide by the arrival times of requests which of them exceed the limit.
 
-Where it stands: `service` asks one of these about each request that passed the gateway. They are pure but
-for their own counts: the arrival time is an argument, in seconds of any clock that does not run backwards.
-They never wait and never delay a request.
+`service` asks one of these about each request that passed the gateway. They are pure except for their own
+counts: the arrival time is an argument, in seconds of any clock that does not run backwards. They never wait
+and never delay a request.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections import deque
 from math import floor
 from typing import Protocol
 
-from .settings import Counting
+from .variants import Counting
 
 
 class Limit(Protocol):
-    """Anything that can say whether a request arriving now is within the limit."""
+    """A limit that decides whether a request arriving now is within it."""
 
     def admit(self, arrived_s: float) -> bool:
-        """Count one arrival and say whether it is within the limit."""
+        """Count one arrival and return whether it is within the limit."""
 
 
 class Unlimited:
     """No limit at all."""
 
-    def admit(self, arrived_s: float) -> bool:  # noqa: ARG002 - the protocol's argument, of no use here
+    def admit(self, arrived_s: float) -> bool:  # noqa: ARG002 - the protocol's argument, not needed here
         """Admit everything."""
         return True
 
@@ -42,7 +42,7 @@ class SlidingSecond:
         self._counted: deque[float] = deque()
 
     def admit(self, arrived_s: float) -> bool:
-        """Count one arrival; one that came a full second ago is outside the window."""
+        """Count one arrival; arrivals a full second ago are outside the window."""
         counted = self._counted
         while counted and counted[0] <= arrived_s - 1.0:
             counted.popleft()
@@ -55,7 +55,7 @@ class SlidingSecond:
 class AlignedSecond:
     """At most `limit` requests in each whole second of the clock.
 
-    Counting refused calls would make no difference: they come when the second is already full, and the next
+    Counting refused calls would make no difference: they arrive when the second is already full, and the next
     second starts empty.
     """
 

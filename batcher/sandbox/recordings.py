@@ -1,9 +1,8 @@
-"""Recordings: what SearchMedia finds and tasks take pictures of, made up by rule.
+"""The recordings of the sandbox, made up by rule.
 
-Where it stands: the words of the sandbox. `search_media` pages through a catalogue, `tasks` asks it how
-long a recording lasts; `media` has the catalogue of a folder. A made-up catalogue is arithmetic: a
-recording is computed from its place and exists only while somebody looks at it, so that a million take no
-memory.
+`search_media` pages through a catalogue, `tasks` asks it for the duration of a recording; `media` has the
+catalogue of a folder. A made-up catalogue is arithmetic: a recording is computed from its place whenever it
+is needed, so that a million recordings take no memory.
 
 The rule, by the place `i` of a recording in the order of creation:
 
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from .settings import RecordingSettings
 
@@ -59,7 +59,7 @@ class SandboxRecording:
     renditions: int = 1
     """Entries of its TranscodeSet, the original among them."""
     path: Path | None = None
-    """Where the file is, if there is one."""
+    """The path of the file, if there is one."""
 
 
 class Catalogue(Protocol):
@@ -68,28 +68,28 @@ class Catalogue(Protocol):
     count: int
 
     def at(self, place: int) -> SandboxRecording:
-        """Give the recording at a place in the order of creation."""
+        """Return the recording at a place in the order of creation."""
 
     def created_s(self, place: int) -> int:
-        """Give when the recording at a place was created, in Unix seconds."""
+        """Return when the recording at a place was created, in Unix seconds."""
 
     def place_of(self, file_id: str) -> int | None:
-        """Give the place of Tencent's id in the order of creation."""
+        """Return the place of Tencent's id in the order of creation."""
 
     def with_key_at(self, place: int) -> SandboxRecording:
-        """Give the recording at a place in the order of keys."""
+        """Return the recording at a place in the order of keys."""
 
     def key_at(self, place: int) -> str:
-        """Give the key at a place in the order of keys."""
+        """Return the key at a place in the order of keys."""
 
     def stream_and_name(self, place: int) -> tuple[str, str]:
-        """Give stream and name at a place in the order of creation."""
+        """Return stream and name at a place in the order of creation."""
 
     def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
-        """Give the recording which a vendor calls by this file id."""
+        """Return a vendor's recording by its file id."""
 
     def arrive(self) -> None:
-        """Let the recordings arrive that come after each search."""
+        """Add the recordings that arrive after each search."""
 
 
 class MadeUp:
@@ -130,9 +130,9 @@ class MadeUp:
         )
 
     def created_s(self, place: int) -> int:
-        """Compute when a recording was created; it never goes down with the place."""
+        """Return the creation time of a recording; it never decreases with the place."""
         if place >= self._settings.count:
-            return self._until_s  # arrived meanwhile
+            return self._until_s  # arrived later
         if place in self._crowded:
             place = self._crowded.start
         if place // 3 % 4 == 0:
@@ -141,7 +141,7 @@ class MadeUp:
         return self._until_s - span_s + (place + 1) * span_s // self._settings.count
 
     def place_of(self, file_id: str) -> int | None:
-        """Find the place in Tencent's id itself."""
+        """Return the place, computed from Tencent's id."""
         found = _TENCENT.fullmatch(file_id)
         if found is None:
             return None
@@ -149,7 +149,7 @@ class MadeUp:
         return place if place < self.count else None
 
     def with_key_at(self, place: int) -> SandboxRecording:
-        """Keys are in the order of creation."""
+        """Return the recording at a place in the order of keys, which is the order of creation."""
         return self.at(place)
 
     def key_at(self, place: int) -> str:
@@ -163,7 +163,7 @@ class MadeUp:
         return stream, f"{stream} {place:09d}"
 
     def find(self, vendor: str, file_id: str) -> SandboxRecording | None:
-        """Find the place in the file id itself."""
+        """Return the recording, computed from the file id."""
         if vendor == "Tencent":
             place = self.place_of(file_id)
             return None if place is None else self.at(place)
@@ -173,7 +173,7 @@ class MadeUp:
         return self.at(int(found[1]))
 
     def arrive(self) -> None:
-        """Let the new recordings arrive that come after each search."""
+        """Add the recordings that arrive after each search."""
         self.count += self._settings.arriving
 
     def _file_id(self, place: int) -> str:
@@ -190,3 +190,27 @@ def _category(place: int) -> str:
     if place % 50 == 7:
         return "Audio"
     return "Image" if place % 500 == 11 else "Video"
+
+
+UNLISTED_DURATION_S = 60.0
+"""The duration of a file that no catalogue lists."""
+
+
+def unlisted(vendor: str, file_id: str, created_s: int) -> SandboxRecording:
+    """Return a made-up recording of a minute that no catalogue lists."""
+    return SandboxRecording(
+        file_id=file_id if vendor == "Tencent" else "",
+        key="" if vendor == "Tencent" else file_id,
+        name="unlisted",
+        stream_id="unlisted",
+        created_s=created_s,
+        category="Video",
+        status="Normal",
+        storage_class="STANDARD",
+        container="mp4",
+        duration_s=UNLISTED_DURATION_S,
+        width=1280,
+        height=720,
+        size_bytes=7_500_000,
+        url=f"https://recordings.example/{quote(file_id.lstrip('/'))}",
+    )

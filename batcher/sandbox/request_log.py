@@ -1,13 +1,12 @@
-"""The truth log: what the sandbox saw and did, request by request. The referee of a rehearsal and of our
+"""The request log: what the sandbox received and did, request by request. The referee of rehearsals and
 tests.
 
-Where it stands: `service` adds an entry for each request before anything of the answer leaves; `server`
-marks it once the answer is written. It never holds a secret or a signature.
+`service` adds an entry for each request before any byte of the answer leaves; `listener` marks it once the
+answer is written. It never holds a secret or a signature.
 
-In the file, if there is one, a request is one JSON line, flushed when it is judged and before its answer
-leaves. So a reader of the file can never miss an accepted task, whatever is killed when. The line cannot
-know whether the answer will be written, and therefore has no `answered`; memory and the control page have
-it.
+In the log file a request is one JSON line, flushed when it is judged and before its answer leaves. So a
+reader of the file never misses an accepted task, even if a process is killed. The line is written before the
+answer and therefore has no `answered`; memory and the control page have it.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from .validation import ACTIONS
 
 @dataclass(slots=True)
 class Entry:
-    """One request. Everything is settled when the entry is made, except `answered`."""
+    """One request. Everything is settled when the entry is created, except `answered`."""
 
     number: int
-    """Counts all requests from 1, in the order of their arrival."""
+    """The number of the request, from 1 in the order of arrival."""
     arrived_s: float
     """Monotonic seconds; after the simulated jitter, when the rate limit counted it."""
     arrived_at: datetime
@@ -43,25 +42,25 @@ class Entry:
     app_id: str
     nonce: str
     target: str
-    """Path and query as they came, with the value of `Signature` blotted out."""
+    """Path and query as received, with the value of `Signature` hidden."""
     code: int | None
     """The `Code` that a client can read in the answer, if any."""
     status: int | None
-    """The HTTP status of the answer, None if nothing is answered."""
+    """The HTTP status of the answer; None without an answer."""
     fault: str | None
-    """What went wrong on purpose: a fault's text, or `outage`."""
+    """The simulated fault: a fault's text, or `outage`."""
     accepted: bool
     task_id: str | None
     throttled: bool
     answered: bool = False
-    """Whether the answer was written completely, as a client may have read it."""
+    """Whether the answer was written completely."""
     asked_task_id: str | None = None
-    """The TaskId that a DescribeMediaTask asks about."""
+    """The TaskId of a DescribeMediaTask query."""
     listed: int | None = None
-    """How many recordings the answer of a SearchMedia lists, whether it arrives or not."""
+    """The number of recordings in the answer of a SearchMedia, even if the answer is lost."""
 
     def fields(self) -> dict[str, object]:
-        """Give the entry as JSON values."""
+        """Return the entry as JSON values."""
         values: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
         values["arrived_at"] = self.arrived_at.isoformat()
         values["offsets"] = list(self.offsets)
@@ -84,9 +83,9 @@ class _Peak:
 
 
 class RequestLog:
-    """All entries of one sandbox, with what a referee asks about them.
+    """All entries of one sandbox, with the counts that tests check.
 
-    The counts are kept up with each entry, so that asking costs little in the midst of a long rehearsal.
+    The counts are updated with each entry, so that reading them is cheap during a long rehearsal.
     """
 
     def __init__(self, keep_entries: int | None = None) -> None:
@@ -106,7 +105,7 @@ class RequestLog:
     def open(self, path: Path) -> None:
         """Append the entries from now on to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A request line may hold bytes that are no UTF-8; escaped like this they are valid JSON.
+        # A request line may hold bytes that are not UTF-8; escaped like this they are valid JSON.
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def close(self) -> None:
@@ -134,11 +133,11 @@ class RequestLog:
         self._wake()
 
     def wake(self) -> None:
-        """Let those who wait ask again: something else has happened that they may wait for."""
+        """Wake waiters to check again, because something else has happened."""
         self._wake()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float) -> None:
-        """Wait until `holds` says so, asking again whenever an entry is added or answered.
+        """Wait until `holds` returns True; it is called again whenever an entry is added or answered.
 
         Raises:
             TimeoutError: it did not within `deadline_s` seconds.
@@ -151,23 +150,25 @@ class RequestLog:
                     await waiter
         except TimeoutError:
             summary = f"{self.count} requests, {self.accepted_count} accepted"
-            raise TimeoutError(f"the sandbox waited {deadline_s} s in vain; it has seen {summary}") from None
+            raise TimeoutError(
+                f"the sandbox waited {deadline_s} s without success; it has received {summary}"
+            ) from None
 
     def accepted(self) -> dict[str, Entry]:
-        """Give the entry of each task, by task id."""
+        """Return the entry of each task, by task id."""
         return {entry.task_id: entry for entry in self.entries if entry.task_id is not None}
 
     def requests_for(self, file_id: str) -> list[Entry]:
-        """Give the requests for one file, in the order of their arrival."""
+        """Return the requests for one file, in the order of their arrival."""
         return [entry for entry in self.entries if entry.file_id == file_id]
 
     def after(self, number: int) -> list[Entry]:
-        """Give the entries after entry `number` that are still kept."""
+        """Return the entries after entry `number` that are still kept."""
         skipped = self.count - len(self.entries)
         return self.entries[max(0, number - skipped) :]
 
     def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Give the requests that share a nonce: sent twice by a library, or signed carelessly."""
+        """Return the requests that share a nonce: repeated by a library, or signed carelessly."""
         by_nonce: dict[str, list[Entry]] = {}
         for entry in self.entries:
             if entry.nonce:
@@ -175,30 +176,30 @@ class RequestLog:
         return {nonce: entries for nonce, entries in by_nonce.items() if len(entries) > 1}
 
     def requests_of(self, action: str) -> list[Entry]:
-        """Give the requests of one Action, in the order of their arrival."""
+        """Return the requests of one Action, in the order of their arrival."""
         return [entry for entry in self.entries if entry.action == action]
 
     def max_in_any_second(self, action: str = "") -> int:
-        """Give the most arrivals within any sliding second, whatever became of them.
+        """Return the most arrivals within any sliding second, accepted or not.
 
         Args:
-            action: of requests of this Action alone; empty for all requests.
+            action: count requests of this Action only; empty for all requests.
         """
         return self._peaks[action].most
 
     def accepted_per_s(self) -> float:
-        """Give the mean rate of acceptance between the first and the last; 0 if there are fewer than two."""
+        """Return the mean rate of acceptance between the first and the last; 0 with fewer than two."""
         if self._accepted_span_s is None:
             return 0.0
         first_s, last_s = self._accepted_span_s
         return (self.accepted_count - 1) / (last_s - first_s) if last_s > first_s else 0.0
 
     def throttled_share(self) -> float:
-        """Give the share of all requests that the rate limit refused."""
+        """Return the share of all requests that the rate limit refused."""
         return self.throttled_count / self.count if self.count else 0.0
 
     def summary(self) -> dict[str, object]:
-        """Give the counts as JSON values."""
+        """Return the counts as JSON values."""
         return {
             "requests": self.count,
             "accepted": self.accepted_count,
@@ -223,7 +224,9 @@ class RequestLog:
             first_s = self._accepted_span_s[0] if self._accepted_span_s else entry.arrived_s
             self._accepted_span_s = (first_s, entry.arrived_s)
         self._peaks[""].add(entry.arrived_s)
-        known = entry.action in ACTIONS  # anything may be asked for, and only what exists is counted by name
+        known = (
+            entry.action in ACTIONS
+        )  # a client may send any Action; only existing ones are counted by name
         self.actions[entry.action if known else ""] += 1
         if known:
             self._peaks[entry.action].add(entry.arrived_s)

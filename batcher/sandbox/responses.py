@@ -1,7 +1,7 @@
-"""Answers: the bytes that go back for a judgement, whole or spoilt by a fault.
+"""Answers: the bytes of the reply to a judgement, intact or damaged by a fault.
 
-Where it stands: `service` judges and hands the judgement here; `server` puts the resulting `Reply` on the
-wire. It touches no network and decides nothing about acceptance.
+`service` passes its judgement here; `listener` delivers the resulting `Reply`. Nothing here decides about
+acceptance.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from http import HTTPStatus
 from uuid import UUID
 
 from .faults import REDIRECTS, Fault, FaultKind
-from .settings import AnswerShape, SandboxSettings
+from .settings import SandboxSettings
+from .variants import AnswerShape
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
@@ -59,21 +60,21 @@ _MESSAGES = {
 
 
 class Delivery(Enum):
-    """What becomes of a reply on the wire."""
+    """The way in which a reply is delivered."""
 
     WHOLE = "whole"
     """Written completely."""
     CUT = "cut"
-    """Half of the body is written under the length of the whole, then the connection closes."""
+    """Half of the body is written with the length of all of it, then the connection closes."""
     CLOSED = "closed"
     """Nothing is written, the connection closes."""
     HELD = "held"
-    """Nothing is written, the connection stays open until the client goes or the sandbox stops."""
+    """Nothing is written, the connection stays open until the client disconnects or the sandbox stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back for one request. `code` is the `Code` a client can read in it, if any."""
+    """The reply to one request. `code` is the `Code` that a client can read in it, if any."""
 
     delivery: Delivery = Delivery.WHOLE
     status: int = 200
@@ -86,7 +87,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the service makes of a request. `code` is None if a fault at the front kept it from judging."""
+    """The service's judgement of a request. `code` is None if a fault at the front prevented it."""
 
     code: int | None
     problem: str = ""
@@ -97,11 +98,11 @@ class Judgement:
     data: dict[str, object] | None = None
     """The vendor's part of the answer of an Action that starts no task."""
     listed: int | None = None
-    """How many recordings are in it."""
+    """The number of recordings in it."""
 
 
 class Answers:
-    """Writes replies; the ids in them come from the seed and a number, so a run can be repeated."""
+    """Writes replies; their ids come from the seed and a number, so that a run can be repeated."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._seed = settings.seed
@@ -109,13 +110,13 @@ class Answers:
         self._with_request_id = settings.with_request_id
 
     def task_id(self, vendor: str, count: int) -> str:
-        """Name the task accepted as number `count` (from 0), in the form its vendor uses."""
+        """Return the id of the task accepted as number `count` (from 0), in its vendor's form."""
         if vendor == "Huawei":
             return str(289_665_200 + self._seed * 1_000_000_000 + count)
         return f"1500030200-procedurev2-{self._digest('task', count)}tt0"
 
     def reply(self, judgement: Judgement, number: int) -> Reply:
-        """Give the reply to request `number`, spoilt as the judgement's fault demands."""
+        """Return the reply to request `number`, damaged as the judgement's fault requires."""
         fault = judgement.fault
         if fault is None or fault.kind is FaultKind.CODE:
             return self._whole(judgement, number)
@@ -172,7 +173,7 @@ class Answers:
         return {judgement.vendor: [task] if self._as_list else task}
 
     def uuid(self, what: str, number: int) -> str:
-        """Make up the id of something that belongs to request `number`."""
+        """Return the id of something that belongs to request `number`."""
         return str(UUID(hex=self._digest(what, number), version=4))
 
     def _digest(self, what: str, number: int) -> str:
@@ -180,11 +181,11 @@ class Answers:
 
 
 def html_reply(status: int, *, retry_after_s: int | None = None) -> Reply:
-    """Give the kind of page that a proxy in front of a service shows."""
+    """Return a page as a proxy in front of a service shows it."""
     title = f"{status} {HTTPStatus(status).phrase}" if status in tuple(HTTPStatus) else str(status)
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     if status in REDIRECTS:
-        # Back to the front door: a client that follows it shows up in the log as a second request.
+        # The root: a client that follows the redirect appears in the log as a second request.
         headers["Location"] = "/"
     return Reply(status=status, content_type=HTML_TYPE, body=page.encode(), headers=headers)

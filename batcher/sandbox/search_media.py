@@ -1,11 +1,10 @@
-"""SearchMedia: what is wrong with a search, and which recordings it finds.
+"""SearchMedia: the check of a search, and the recordings that it finds.
 
-Where it stands: `service` asks here once a call has passed the gateway and the limit. It pages through a
-catalogue (`recordings`) and knows nothing of faults. No page holds more than was asked for, and no search
-keeps more than the places of what it found.
+`service` asks here once a call has passed the gateway and the limit. It pages through a catalogue
+(`recordings`). No page holds more than requested, and no search stores more than the places of its results.
 
 Tencent: newest first, pages by number. Huawei and Ws: by key, pages by marker. What the vendor's page leaves
-open is chosen in `RecordingSettings`: from where pages count, how a walk by markers ends, whether the
+open is set in `RecordingSettings`: the number of the first page, the end of a walk by markers, whether the
 second of `EndTime` belongs to the range.
 
 Source: service documentation, "Search media files" (SearchMedia).
@@ -22,8 +21,9 @@ from datetime import UTC, datetime
 from hashlib import md5
 
 from .recordings import Catalogue, SandboxRecording
-from .settings import PageNumbering, RecordingSettings, WalkEnd
+from .settings import RecordingSettings
 from .validation import Call
+from .variants import PageNumbering, WalkEnd
 
 MOST_FOUND = 5000
 MOST_IDS = 10
@@ -37,14 +37,14 @@ _INTEGER = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """The vendor's part of an answer, and how many recordings are in it."""
+    """The vendor's part of an answer, and the number of recordings in it."""
 
     data: Json
     listed: int
 
 
 def search_problem(call: Call, pages: PageNumbering) -> str | None:
-    """Say in words what is wrong with the parameters of a search, or None if nothing is."""
+    """Return what is wrong with the parameters of a search; None if they are valid."""
     if call.one("Vendor") not in ("Tencent", "Huawei", "Ws"):
         return "Vendor must be Tencent, Huawei or Ws"
     if len(call.one("NamePrefix").encode()) > MOST_PREFIX_BYTES:
@@ -82,7 +82,7 @@ def _page(call: Call, pages: PageNumbering) -> tuple[int, int]:
 
 
 class RecordingSearch:
-    """Finds recordings of one catalogue."""
+    """Searches in one catalogue."""
 
     def __init__(
         self, catalogue: Catalogue, settings: RecordingSettings, uuid: Callable[[str, int], str]
@@ -93,7 +93,7 @@ class RecordingSearch:
         self._last: tuple[tuple[object, ...], Sequence[int]] | None = None
 
     def find(self, call: Call, number: int) -> SearchAnswer:
-        """Answer a search that is well formed, as request `number`; afterwards new recordings may arrive."""
+        """Answer a well-formed search, as request `number`; new recordings may arrive afterwards."""
         vendor = call.one("Vendor")
         found = self._page(call, number) if vendor == "Tencent" else self._walk(call)
         self._catalogue.arrive()
@@ -114,7 +114,7 @@ class RecordingSearch:
         return SearchAnswer(data | {"RequestId": self._uuid("vendor", number)}, len(items))
 
     def _places(self, call: Call) -> Sequence[int]:
-        """Find the places that a search means, oldest first; the last search's are kept for its next page."""
+        """Return the places of a search, oldest first; they are kept for the next page of this search."""
         prefix, ids, streams = call.one("NamePrefix"), call.each("FileId[]"), call.each("StreamId[]")
         start, end = call.given("StartTime"), call.given("EndTime")
         within = self._within(start, end)
@@ -126,7 +126,7 @@ class RecordingSearch:
         return self._last[1]
 
     def _within(self, start: str | None, end: str | None) -> range:
-        """Give the places whose creation lies between two times."""
+        """Return the places whose creation lies between two times."""
         every, created_s = range(self._catalogue.count), self._catalogue.created_s
         low = bisect_left(every, int(start), key=created_s) if start else 0
         if not end:
@@ -145,7 +145,7 @@ class RecordingSearch:
                 yield place
 
     def _walk(self, call: Call) -> SearchAnswer:
-        """Give the keys after a marker, of those that begin with the prefix."""
+        """Return the keys after a marker, of those that begin with the prefix."""
         marker, most = call.one("Marker"), int(call.given("MaxKeys") or MOST_KEYS)
         every, key_at = range(self._catalogue.count), self._catalogue.key_at
         prefix = f"/{call.one('NamePrefix').lstrip('/')}"
@@ -197,7 +197,7 @@ def _transcoded(recording: SandboxRecording) -> Json | None:
 
 
 def _rendition(recording: SandboxRecording, number: int) -> Json:
-    """Give the original (number 0) or a smaller one."""
+    """Return the original (number 0) or a smaller rendition."""
     shrunk = 2**number
     size = recording.size_bytes // shrunk
     return {

@@ -1,49 +1,37 @@
-"""The sandbox itself: listens, lets each request arrive, and delivers what the service replies.
+"""The sandbox: the object that tests and the command line hold.
 
-Where it stands: the edge of the package. `Sandbox` is what a test or the command line holds; the judging is
-`service`, the record is `request_log`. It listens on loopback addresses only unless told otherwise, and it
-reaches out only to a callback address on this machine (`callback_sender`).
+It connects the parts: `listener` takes requests, `service` judges them, `request_log` records them,
+`callback_sender` calls back. It listens on loopback addresses only unless `allow_remote` is given, and
+connects only to a callback address on this machine.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from email.utils import formatdate
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from random import Random
-from urllib.parse import quote
-
-from aiohttp import web
 
 from . import callbacks
 from .callback_sender import CallbackSender, CallbackSent
-from .connections import Connections
-from .control import PREFIX, ControlPage
+from .control import ControlPage
 from .faults import Fault
+from .listener import Listener
 from .media import MediaFolder
-from .pictures import PREFIX as PICTURES_PREFIX
 from .pictures import PictureServer
-from .recordings import Catalogue, SandboxRecording
+from .recordings import Catalogue, unlisted
 from .request_log import Entry, RequestLog
-from .responses import Delivery, Reply
 from .service import SandboxService
 from .settings import SandboxSettings, checked_receiver
 from .snapshot_worker import SnapshotWorker
-from .tasks import UNLISTED_DURATION_S, Tasks
-
-# Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
-_MAX_LINE_BYTES = 65536
-_BACKLOG = 1024
+from .tasks import Tasks
 
 
 class Sandbox:
-    """A local stand-in for the service.
+    """A local server that behaves as the documented API.
 
-    The truth log and its counts, the tasks and the recordings belong to the object: they outlive `serve` and
-    go on if it serves again. Real pictures do not: their folder is gone when it stops.
+    The log and its counts, the tasks and the recordings belong to the object: they outlive `serve`, and
+    serving again continues them. Real pictures do not: their folder is removed when serving ends.
 
     Raises:
         ValueError: the folder of media files cannot be served.
@@ -52,7 +40,6 @@ class Sandbox:
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self.settings = settings or SandboxSettings()
         self.truth = RequestLog(self.settings.keep_entries)
-        self.connections_made = 0
         media = self.settings.media
         catalogue = None if media is None else MediaFolder(media)
         self._service = SandboxService(self.settings, self.truth, time.monotonic, time.time, catalogue)
@@ -61,15 +48,17 @@ class Sandbox:
         )
         self._pictures = PictureServer(self.settings, self.tasks, self.truth.wake)
         self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
-        # Its own source: jitter must not move the draws of faults.
-        self._jitter = Random(self.settings.seed + 1)
+        self._listener = Listener(self.settings, self.truth, self._service, self._control, self._pictures)
         self._address: tuple[str, int] | None = None
-        self._connections: Connections | None = None
-        self._listener: asyncio.Server | None = None
+
+    @property
+    def connections_made(self) -> int:
+        """Connections since the sandbox was created."""
+        return self._listener.connections_made
 
     @property
     def log(self) -> list[Entry]:
-        """Every request so far, in the order of arrival."""
+        """Every request, in the order of arrival."""
         return self.truth.entries
 
     @property
@@ -83,7 +72,7 @@ class Sandbox:
 
     @property
     def outage_fault(self) -> Fault:
-        """What every call meets during an outage, a fault of the front; may be set while serving."""
+        """The fault of every call during an outage, a fault of the front; may be set while serving."""
         return self._service.outage_fault
 
     @outage_fault.setter
@@ -101,7 +90,7 @@ class Sandbox:
 
     @property
     def recordings(self) -> Catalogue:
-        """What SearchMedia finds."""
+        """The recordings that SearchMedia finds."""
         return self._service.recordings
 
     @property
@@ -111,7 +100,7 @@ class Sandbox:
 
     @property
     def callback_url(self) -> str | None:
-        """Where tasks that end from now on are called back; may be set while serving."""
+        """The address for callbacks about tasks that end from now on; may be set while serving."""
         return self._deliveries.url
 
     @callback_url.setter
@@ -120,44 +109,45 @@ class Sandbox:
 
     @property
     def callbacks(self) -> list[CallbackSent]:
-        """Every callback so far, in the order of their answers."""
+        """Every callback, in the order of their answers."""
         return list(self._deliveries.sent)
 
     @property
     def pictures_asked(self) -> list[tuple[str, int]]:
-        """Task id and number of each picture that was asked for."""
+        """Task id and number of each picture that was requested."""
         return list(self._pictures.asked)
 
     def advance(self, seconds: float) -> None:
-        """Put the clock of the tasks forward: tasks end, and callbacks and their repetitions fall due."""
+        """Advance the clock of the tasks: tasks end, and callbacks and their retries fall due."""
         self._service.clock.advance(seconds)
 
     def task_status(self, task_id: str) -> str:
-        """Say how far a task has come, in Tencent's words."""
+        """Return the state of a task, in Tencent's words."""
         return self.tasks.status(self.tasks[task_id])
 
     def send_record(self, vendor: str, file_id: str) -> None:
-        """Call back that a recording was written, which a catalogue lists or which is made up.
+        """Send the callback that a recording was written, from the catalogue or made up.
 
         Raises:
-            RuntimeError: there is no address to call, or the sandbox does not serve.
+            RuntimeError: there is no callback address, or the sandbox does not serve.
         """
-        recording = self.recordings.find(vendor, file_id) or _unlisted(vendor, file_id)
+        recording = self.recordings.find(vendor, file_id) or unlisted(vendor, file_id, int(time.time()))
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
 
     def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
-        """Call back that files were merged into Tencent's file of this id; empty for another vendor.
+        """Send the callback that files were merged into a file with Tencent's id, or without an id for
+        another vendor.
 
         Raises:
-            RuntimeError: there is no address to call, or the sandbox does not serve.
+            RuntimeError: there is no callback address, or the sandbox does not serve.
         """
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.compose(file_id, f"compose-{number}", code, message), file_id)
 
     @property
     def url(self) -> str:
-        """Where it serves, as `http://127.0.0.1:PORT/`.
+        """The address of the sandbox, as `http://127.0.0.1:PORT/`.
 
         Raises:
             RuntimeError: it does not serve.
@@ -171,7 +161,7 @@ class Sandbox:
     async def serve(
         self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
     ) -> AsyncIterator[str]:
-        """Serve while the context is entered; gives the URL. Port 0 takes a free one.
+        """Serve while the context is entered; yield the URL. Port 0 takes a free one.
 
         Raises:
             ValueError: the host is not a loopback address and `allow_remote` is not set.
@@ -195,17 +185,17 @@ class Sandbox:
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
         """Take pictures and call back while the context is entered."""
-        workshop = SnapshotWorker(self.tasks) if self.settings.media is not None else None
-        if workshop is not None:
-            self._pictures.folder, self._deliveries.take = workshop.folder, workshop.take
-            self.tasks.on_forgotten = workshop.forget
+        worker = SnapshotWorker(self.tasks) if self.settings.media is not None else None
+        if worker is not None:
+            self._pictures.folder, self._deliveries.take = worker.folder, worker.take
+            self.tasks.on_forgotten = worker.forget
         await self._deliveries.start()
         try:
             yield
         finally:
             await self._deliveries.stop()
-            if workshop is not None:
-                await workshop.close()
+            if worker is not None:
+                await worker.close()
 
     async def start_listening(self) -> None:
         """Listen (again), on the same port as before. Does nothing if it listens already.
@@ -216,29 +206,15 @@ class Sandbox:
         """
         if self._address is None:
             raise RuntimeError("the sandbox does not serve; enter `serve` first")
-        if self._listener is not None:
-            return
-        host, port = self._address
-        connections = Connections(
-            self._answer, self._count_connection, self.settings.keepalive_s, max_line_size=_MAX_LINE_BYTES
-        )
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(connections, host, port, backlog=_BACKLOG)
-        self._connections = connections
-        self._address = (host, self._listener.sockets[0].getsockname()[1])
+        self._address = await self._listener.start(*self._address)
         self.tasks.base_url = self.url
 
     async def stop_listening(self) -> None:
         """Close the listening socket and every connection, so that new ones are refused."""
-        listener, self._listener = self._listener, None
-        connections, self._connections = self._connections, None
-        if listener is not None:
-            listener.close()
-        if connections is not None:
-            await connections.close_all()
+        await self._listener.stop()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
-        """Wait until `holds` says so, asking again whenever a request is logged or answered.
+        """Wait until `holds` returns True; it is called again whenever a request is logged or answered.
 
         Raises:
             TimeoutError: it did not within `deadline_s` seconds.
@@ -246,86 +222,39 @@ class Sandbox:
         await self.truth.wait_for(holds, deadline_s)
 
     def accepted(self) -> dict[str, Entry]:
-        """Give the entry of each task, by task id."""
+        """Return the entry of each task, by task id."""
         return self.truth.accepted()
 
     def requests_for(self, file_id: str) -> list[Entry]:
-        """Give the requests for one file, in the order of their arrival."""
+        """Return the requests for one file, in the order of their arrival."""
         return self.truth.requests_for(file_id)
 
     def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Give the requests that share a nonce."""
+        """Return the requests that share a nonce."""
         return self.truth.reused_nonces()
 
     def requests_of(self, action: str) -> list[Entry]:
-        """Give the requests of one Action, in the order of their arrival."""
+        """Return the requests of one Action, in the order of their arrival."""
         return self.truth.requests_of(action)
 
     def max_in_any_second(self, action: str = "") -> int:
-        """Give the most arrivals within any sliding second, of one Action or of all."""
+        """Return the most arrivals within any sliding second, of one Action or of all."""
         return self.truth.max_in_any_second(action)
 
     def accepted_per_s(self) -> float:
-        """Give the mean rate of acceptance between the first and the last task."""
+        """Return the mean rate of acceptance between the first and the last task."""
         return self.truth.accepted_per_s()
 
     def throttled_share(self) -> float:
-        """Give the share of all requests that the rate limit refused."""
+        """Return the share of all requests that the rate limit refused."""
         return self.truth.throttled_share()
 
     def summary(self) -> dict[str, object]:
-        """Give the counts as JSON values, as the control page shows them."""
+        """Return the counts as JSON values, as the control page shows them."""
         return self.truth.summary()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Let one request arrive, have it judged, and deliver the reply."""
-        if request.raw_path.startswith(PREFIX):
-            return await self._control.answer(request)
-        if request.raw_path.startswith(PICTURES_PREFIX):
-            return await self._pictures.answer(request)
-        if self.settings.jitter_ms:
-            await asyncio.sleep(self._jitter.expovariate(1000 / self.settings.jitter_ms))
-        entry, reply = self._service.serve(request.method, request.raw_path)
-        delay_ms = self.settings.latency_ms + reply.delay_ms
-        if delay_ms:
-            await asyncio.sleep(delay_ms / 1000)
-        return await self._deliver(request, entry, reply)
-
-    async def _deliver(self, request: web.BaseRequest, entry: Entry, reply: Reply) -> web.StreamResponse:
-        """Do with the reply what its delivery says; a client that has gone is none of its concern."""
-        response = web.Response(status=reply.status, body=reply.body, headers=self._headers(reply))
-        with suppress(ConnectionError):
-            match reply.delivery:
-                case Delivery.WHOLE:
-                    await response.prepare(request)
-                    await response.write_eof()
-                    self.truth.mark_answered(entry)
-                    return response
-                case Delivery.CUT:
-                    await self._cut(request, reply)
-                case Delivery.HELD if self._connections is not None:
-                    await self._connections.lost(request)
-        request.protocol.force_close()
-        return response  # which aiohttp finds no connection for
-
-    async def _cut(self, request: web.BaseRequest, reply: Reply) -> None:
-        """Write half of the body under the length of all of it."""
-        headers = self._headers(reply) | {"Content-Length": str(len(reply.body))}
-        response = web.StreamResponse(status=reply.status, headers=headers)
-        await response.prepare(request)
-        await response.write(reply.body[: len(reply.body) // 2])
-
-    def _headers(self, reply: Reply) -> dict[str, str]:
-        """Add what every answer carries. The date is the service's, which may be wrong on purpose."""
-        return {
-            "Content-Type": reply.content_type,
-            "Date": formatdate(self._service.clock_s(), usegmt=True),
-            "Server": "batcher-sandbox",
-            **reply.headers,
-        }
-
     def _send(self, event: str, vendor: str, file_id: str) -> None:
-        """Send the callback that somebody has asked for."""
+        """Send the callback that the control page asked for."""
         if event == "record":
             self.send_record(vendor, file_id)
         else:
@@ -334,12 +263,9 @@ class Sandbox:
     def _set_outage(self, on: bool) -> None:
         self._service.outage = on
 
-    def _count_connection(self) -> None:
-        self.connections_made += 1
-
 
 def _listening_host(host: str, *, allow_remote: bool) -> str:
-    """Give the address to listen on, refusing what other machines could reach."""
+    """Return the address to listen on, refusing what other machines could reach."""
     address = "127.0.0.1" if host == "localhost" else host  # one address, so that port 0 is one port
     try:
         loopback = ip_address(address).is_loopback
@@ -348,26 +274,6 @@ def _listening_host(host: str, *, allow_remote: bool) -> str:
     if not loopback and not allow_remote:
         raise ValueError(
             f"host {host!r}: the sandbox listens on loopback addresses only, e.g. 127.0.0.1. "
-            "It protects nothing; set allow_remote to open it to other machines."
+            "It has no protection. Set allow_remote to open it to other machines."
         )
     return address
-
-
-def _unlisted(vendor: str, file_id: str) -> SandboxRecording:
-    """Make up a minute's recording that no catalogue lists."""
-    return SandboxRecording(
-        file_id=file_id if vendor == "Tencent" else "",
-        key="" if vendor == "Tencent" else file_id,
-        name="unlisted",
-        stream_id="unlisted",
-        created_s=int(time.time()),
-        category="Video",
-        status="Normal",
-        storage_class="STANDARD",
-        container="mp4",
-        duration_s=UNLISTED_DURATION_S,
-        width=1280,
-        height=720,
-        size_bytes=7_500_000,
-        url=f"https://recordings.example/{quote(file_id.lstrip('/'))}",
-    )

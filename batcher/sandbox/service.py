@@ -1,21 +1,20 @@
-"""The service that the sandbox stands in for: judges one request and logs the judgement.
+"""The simulated service: judges one request and logs the judgement.
 
-Where it stands: `server` hands it each request at the moment that counts as its arrival, and delivers the
-reply that comes back. Nothing here waits or touches the network, so a request is judged and logged in one
-step.
+`listener` passes each request here at the moment that counts as its arrival, and delivers the reply. Nothing
+here waits or uses the network, so a request is judged and logged in one step.
 
 The order, for each request:
 
 1. an outage closes the connection, or answers with another fault of the front (`outage_fault`);
-2. a fault at the front (`faults`) takes the place of everything below;
+2. a fault at the front (`faults`) replaces everything below;
 3. the gateway's checks (`validation`);
-4. the rate limit (`rate_limit`), counting only what passed so far;
+4. the rate limit (`rate_limit`), which counts only requests that passed the checks;
 5. the fault of the account, if one is set;
 6. a fault with a code of its own;
-7. the parameters (`validation`, `search_media`, `tasks`);
+7. the parameters (`validation`, `search_media`, `task_reports`);
 8. the marker of the file id (`magic_ids`), and in a folder of media files whether there is such a file;
-9. a task is accepted, recordings are searched, or a task is looked up;
-10. the answer is written, or spoilt by a fault. A fault that was asked for outranks a marker's.
+9. a task is accepted, recordings are searched, or a task is queried;
+10. the answer is written, possibly damaged by a fault. A requested fault outranks a marker's.
 
 Each Action has its own rate limit and its own plan of faults.
 """
@@ -37,7 +36,8 @@ from .request_log import Entry, RequestLog
 from .responses import Answers, Delivery, Judgement, Reply, html_reply
 from .search_media import RecordingSearch, search_problem
 from .settings import SandboxSettings
-from .tasks import Tasks, task_problem
+from .task_reports import task_problem, task_report
+from .tasks import Tasks
 from .validation import (
     ACTIONS,
     DESCRIBE_TASK,
@@ -52,7 +52,7 @@ _SIGNATURE = re.compile(r"(?<=[?&]Signature=)[^&]*")
 
 
 class SandboxService:
-    """The documented behaviour of the three Actions, with a truth log."""
+    """The documented behaviour of the three Actions, with a log of all requests."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ class SandboxService:
         self._search = RecordingSearch(self.recordings, settings.recordings, self._answers.uuid)
 
     def clock_s(self) -> float:
-        """Give the service's wall clock in Unix seconds, which may be set wrong on purpose."""
+        """Return the service's wall clock in Unix seconds, which may be set wrong on purpose."""
         return self._wall() + self._settings.clock_offset_s
 
     def serve(self, method: str, target: str) -> tuple[Entry, Reply]:
-        """Judge a request that arrives now, log it, and give the reply that is due."""
+        """Judge a request that arrives now, log it, and return the reply."""
         arrived_s = self._monotonic()
         path, _, query = target.partition("?")
         call = Call.parse(query)
@@ -141,7 +141,7 @@ class SandboxService:
             return Judgement(code=2, problem=problem, fault=fault)
         vendor = call.one("Vendor")
         request_id = self._answers.uuid("vendor", self._log.count + 1)
-        data = self.tasks.report(call.one("TaskId"), vendor, request_id)
+        data = task_report(self.tasks, call.one("TaskId"), vendor, request_id)
         if data is None:
             unknown = self._settings.tasks.unknown_code
             return Judgement(code=unknown, problem="task does not exist" if unknown else "", fault=fault)
@@ -162,7 +162,7 @@ class SandboxService:
         return Judgement(code=0, vendor=vendor, task_id=task_id, fault=fault or marked)
 
     def _fault_for(self, call: Call) -> Fault | None:
-        """Ask the plan of the Action. The probe, MediaThumbnails without FileId, meets no fault."""
+        """Return the planned fault of a call. The probe, MediaThumbnails without FileId, has none."""
         action, file_id = call.one("Action"), call.one("FileId")
         if action == DESCRIBE_TASK:
             file_id = self.tasks.file_of(call.one("TaskId"))

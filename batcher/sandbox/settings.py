@@ -1,6 +1,6 @@
-"""Settings of the sandbox: one frozen value, checked once.
+"""The settings of the sandbox: one frozen value, checked once.
 
-Where it stands: built by whoever starts a sandbox and passed down. Nothing here reads the environment or a
+Built by tests and by `batcher sandbox`, passed down to every part. Nothing here reads the environment or a
 file.
 """
 
@@ -8,111 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .faults import ActionFaults, CallbackFault, Fault, PictureFault, RequestSeen, checked_shares, checked_sum
+from .fault_shares import checked_shares, checked_sum
+from .faults import ActionFaults, CallbackFault, Fault, PictureFault, RequestSeen
+from .variants import AnswerShape, CallbackBody, Counting, Fate, PageNumbering, WalkEnd
 
 SANDBOX_APP_ID = 1234567890
 """The AppId of the sandbox's one project."""
 
 SANDBOX_SERVER_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105 - published, it guards nothing
-"""The ServerSecret of that project: 32 characters like a real one, and nobody's."""
+"""The ServerSecret of that project: 32 characters like a real one, and published."""
 
 SANDBOX_CALLBACK_SECRET = "fedcba9876543210fedcba9876543210"  # noqa: S105 - published, it guards nothing
 """The callback secret of that project, which is not its ServerSecret."""
 
 
-class Counting(StrEnum):
-    """How the rate limit counts its second; the vendor documents the number only."""
-
-    SLIDING = "sliding"
-    """At most so many in any window of one second."""
-    ALIGNED = "aligned"
-    """At most so many in each whole second of the sandbox's monotonic clock."""
-    BUCKET = "bucket"
-    """A token bucket: so many at once, refilled at so many per second."""
-
-
-class AnswerShape(StrEnum):
-    """What `Data.Tencent` and `Data.Huawei` are; the vendor's page shows one and tells of the other."""
-
-    OBJECT = "object"
-    """A plain object, as in the page's example."""
-    LIST = "list"
-    """A list of one object, as in the page's table."""
-
-
-class PageNumbering(StrEnum):
-    """From where SearchMedia counts Tencent's pages, which the vendor leaves open."""
-
-    ZERO = "zero"
-    """The first page is page 0, as the formula of the cap suggests."""
-    ONE = "one"
-    """The first page is page 1, and page 0 is `Code` 2."""
-    ONE_LENIENT = "one-lenient"
-    """The first page is page 1, and page 0 is the same."""
-
-
-class WalkEnd(StrEnum):
-    """How a walk by markers (Huawei, Ws) ends."""
-
-    EMPTY_MARKER = "empty-marker"
-    """The last page has an empty `NextMarker`."""
-    SAME_MARKER = "same-marker"
-    """The last page's `NextMarker` is the marker that was asked for."""
-    EMPTY_PAGE = "empty-page"
-    """The last page has a `NextMarker` like any other; the page after it is empty."""
-
-
-class Fate(StrEnum):
-    """What becomes of a task that was accepted."""
-
-    FINISH = "finish"
-    """It ends with pictures."""
-    FAIL = "fail"
-    """It ends with a message and no pictures."""
-    CANCELED = "canceled"
-    """It ends like that, as CANCELED where the vendor knows the word."""
-    ENDLESS = "endless"
-    """It is being processed for ever."""
-    STUCK = "stuck"
-    """It waits for ever."""
-    FORGOTTEN = "forgotten"
-    """The service does not know it any more."""
-
-
-class CallbackBody(StrEnum):
-    """The form of a callback's body."""
-
-    JSON = "json"
-    """JSON text."""
-    URLENCODED = "urlencoded"
-    """JSON text that must be URL-decoded first."""
-    FORM = "form"
-    """Fields of a form, as on older projects."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSettings:
-    """The recordings made up by rule, for SearchMedia.
+    """The recordings by rule, for SearchMedia.
 
     Raises:
-        ValueError: one or more settings cannot be.
+        ValueError: one or more settings are invalid.
     """
 
     count: int = 0
     span_s: float = 30 * 86400.0
-    """Over how long a time before `until_s` their creation is spread."""
+    """The time before `until_s` over which their creation is spread."""
     until_s: int | None = None
-    """Unix seconds of the newest; None: the time at which the sandbox is made."""
+    """Unix seconds of the newest; None means the time at which the sandbox is created."""
     crowd: int = 0
-    """So many of them, from the middle on, are of one and the same second."""
+    """This many of them, from the middle on, are created in the same second."""
     arriving: int = 0
-    """So many new ones, created at `until_s`, are there after each answer of SearchMedia."""
+    """This many new ones, created at `until_s`, appear after each answer of SearchMedia."""
     pages: PageNumbering = PageNumbering.ZERO
     walk_end: WalkEnd = WalkEnd.EMPTY_MARKER
     end_included: bool = True
@@ -122,11 +53,11 @@ class RecordingSettings:
         if min(self.count, self.crowd, self.arriving) < 0:
             raise ValueError("recordings: give 0 or more for count, crowd and arriving.")
         if not 0 <= self.span_s <= LONGEST_SPAN_S:
-            raise ValueError("recordings: they are spread over 0 to 18,250 days.")
+            raise ValueError("recordings: give a span of 0 to 18,250 days.")
         if self.count + self.arriving > MOST_RECORDINGS:
-            raise ValueError(f"recordings: there are numbers for {MOST_RECORDINGS:,} of them at most.")
+            raise ValueError(f"recordings: give {MOST_RECORDINGS:,} or fewer.")
         if self.crowd > self.count:
-            raise ValueError(f"recordings: a crowd of {self.crowd} is more than all {self.count}.")
+            raise ValueError(f"recordings: a crowd of {self.crowd} is larger than the count {self.count}.")
 
 
 MOST_RECORDINGS = 100_000_000
@@ -135,31 +66,31 @@ LONGEST_SPAN_S = 18_250 * 86400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings:
-    """What becomes of the tasks that were accepted, for DescribeMediaTask and the callbacks.
+    """The course of accepted tasks, for DescribeMediaTask and the callbacks.
 
     Raises:
-        ValueError: one or more settings cannot be.
+        ValueError: one or more settings are invalid.
     """
 
     time_s: float = 0.0
-    """From acceptance to the end: a quarter of it waiting, then processing. 0 ends at once."""
+    """Seconds from acceptance to the end: a quarter waiting, then processing. 0 ends immediately."""
     fail_share: float = 0.0
     endless_share: float = 0.0
     forgotten_share: float = 0.0
     fates: Mapping[str, Fate] = field(default_factory=dict)
     """By file id; outranks markers and shares."""
     messages: Mapping[str, str] = field(default_factory=dict)
-    """What the service says of a task that failed, by file id."""
+    """The service's message about a failed task, by file id."""
     urls: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Addresses (Huawei: object names) that are reported in place of the true ones, by file id."""
+    """Addresses (Huawei: object names) that are reported instead of the true ones, by file id."""
     unknown_code: int = 1000
-    """Tencent's `Code` for a task that it does not know; with 0 its `Data` is empty."""
+    """Tencent's `Code` for an unknown task; with 0 its `Data` is empty."""
     sample_interval_s: float = 10.0
-    """Seconds between samples that every Definition stands for, where the interval has no effect."""
+    """Seconds between samples of every Definition, where the interval has no effect."""
     most_pictures: int = 1000
-    """A task makes no more than so many."""
+    """The most pictures of a task."""
     keep: int = 1_000_000
-    """Tasks that are remembered; the oldest beyond it are forgotten."""
+    """The most tasks that are kept; the oldest beyond it are forgotten."""
 
     def __post_init__(self) -> None:
         checked_sum((self.fail_share, self.endless_share, self.forgotten_share))
@@ -171,38 +102,40 @@ class TaskSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackSettings:
-    """Where and how the sandbox calls back.
+    """The address and the form of callbacks.
 
     Raises:
-        ValueError: one or more settings cannot be.
+        ValueError: one or more settings are invalid.
     """
 
     url: str | None = None
-    """A receiver on this machine; None: nothing is called until `Sandbox.callback_url` is set."""
+    """A receiver on this machine; None: no callbacks until `Sandbox.callback_url` is set."""
     secret: str = field(default=SANDBOX_CALLBACK_SECRET, repr=False)
     body: CallbackBody = CallbackBody.JSON
     schedule_s: Sequence[float] = (2, 4, 8, 16, 32)
-    """Pauses before each further try, on the clock of the tasks. Source: service documentation, callbacks."""
+    """Seconds before each retry, on the clock of the tasks. Source: service documentation, callbacks."""
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Share of the callbacks that meet each fault, e.g. `{"lost": 0.1}`."""
+    """The share of callbacks with each fault, e.g. `{"lost": 0.1}`."""
     by_file: Mapping[str, CallbackFault] = field(default_factory=dict)
-    """Fault of every callback about a file id."""
+    """The fault of every callback about a file id."""
 
     def __post_init__(self) -> None:
         if self.url is not None:
             checked_receiver(self.url)
         checked_sum(self.shares.values())
         if unknown := [name for name in self.shares if name not in tuple(CallbackFault)]:
-            raise ValueError(f"callbacks: no fault {unknown[0]!r}. There are {', '.join(CallbackFault)}.")
+            raise ValueError(
+                f"callbacks: unknown fault {unknown[0]!r}. The faults are {', '.join(CallbackFault)}."
+            )
         if not self.secret or not all(0 <= pause < inf for pause in self.schedule_s):
             raise ValueError("callbacks: give a secret that is not empty, and pauses of 0 or more.")
 
 
 def checked_receiver(url: str) -> str:
-    """Give the address back if it is one of this machine, http or https.
+    """Return the address if it is an http or https address of this machine.
 
     Raises:
-        ValueError: it is another, which the sandbox never reaches out to.
+        ValueError: it is another address, to which the sandbox never connects.
     """
     try:
         parts = urlsplit(url)
@@ -219,10 +152,10 @@ def checked_receiver(url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """Everything that can be chosen about a sandbox.
+    """All settings of a sandbox.
 
     Raises:
-        ValueError: one or more settings cannot be; the message names all of them.
+        ValueError: one or more settings are invalid; the message names all of them.
     """
 
     app_id: int = SANDBOX_APP_ID
@@ -230,61 +163,63 @@ class SandboxSettings:
     is_test: bool = False
     """The project is an old one in its test phase: every call must carry `IsTest=true`."""
     clock_offset_s: float = 0.0
-    """How far the service's clock runs ahead of this machine's, for the check and the `Date` header."""
+    """Seconds by which the service's clock is ahead of this machine's, for the check and the `Date`
+    header."""
 
     rate_per_s: int | None = 20
-    """The documented limit of each Action, counted for each by itself; None or 0 switches it off."""
+    """The documented limit of each Action, counted for each separately; None or 0 means no limit."""
     counting: Counting = Counting.SLIDING
     count_refused: bool = False
-    """Whether a call refused by the limit counts towards it."""
+    """Whether a call refused by the limit counts towards the limit."""
     throttle_code: int = 6
-    """The `Code` of such a refusal; older tables of the vendor give 7."""
+    """The `Code` of such a refusal; older tables of the vendor list 7."""
     account_code: int | None = None
     """Answer every call that passes the gateway and the limit with this `Code`, e.g. 3: not enabled."""
 
     jitter_ms: float = 0.0
-    """Mean of an exponential delay put before each request, one by one, before it counts as arrived."""
+    """Mean of an exponential delay before each request counts as arrived."""
     latency_ms: float = 0.0
-    """Delay between the judgement and the answer."""
+    """Delay between judgement and answer."""
     keepalive_s: float = 75.0
-    """How long an idle connection stays open."""
+    """Seconds for which an idle connection stays open."""
 
     answer_shape: AnswerShape = AnswerShape.OBJECT
     with_request_id: bool = True
     """Whether answers carry the outer `RequestId`, which the vendor's example lacks."""
 
     seed: int = 0
-    """Seeds task ids, file ids, shares, and jitter. Two sandboxes with one seed give the same task ids."""
+    """The seed of task ids, file ids, shares and jitter. Two sandboxes with one seed produce the same task
+    ids."""
     markers: bool = True
     """Whether the file ids of `magic_ids` have their special meaning."""
     slow_ms: int = 3000
-    """How late a file id marked as slow is answered."""
+    """The delay of answers about a file id marked as slow."""
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Share of the requests with a FileId that meet each fault, e.g. `{"drop-after": 0.03}`."""
+    """The share of requests with a FileId that meet each fault, e.g. `{"drop-after": 0.03}`."""
     script: Mapping[int, Fault] = field(default_factory=dict)
-    """Fault of the nth MediaThumbnails request with a FileId, counted from 1."""
+    """The fault of the nth MediaThumbnails request with a FileId, counted from 1."""
     by_file: Mapping[str, Fault | Sequence[Fault | None]] = field(default_factory=dict)
-    """Fault of every request for a file id; or a sequence, one for each request, and none after its end."""
+    """The fault of every request for a file id; or a sequence, one per request, none after its end."""
     choose: Callable[[RequestSeen], Fault | None] | None = None
-    """Chooses a fault, or None to leave the choice to the other settings."""
+    """Chooses a fault; None leaves the choice to the other settings."""
 
     faults: Mapping[str, ActionFaults] = field(default_factory=dict)
-    """Faults of `SearchMedia` and `DescribeMediaTask`; those above are MediaThumbnails' own."""
+    """The faults of `SearchMedia` and `DescribeMediaTask`; those above belong to MediaThumbnails."""
 
     recordings: RecordingSettings = RecordingSettings()
     media: Path | None = None
-    """A folder whose files are the recordings, in place of made-up ones; needs PyAV and Pillow."""
+    """A folder whose files are the recordings, instead of made-up ones; needs PyAV and Pillow."""
     tasks: TaskSettings = TaskSettings()
     callbacks: CallbackSettings = CallbackSettings()
     picture_faults: Mapping[str, PictureFault] = field(default_factory=dict)
-    """What goes wrong with the pictures of a file id."""
+    """The faults of pictures, by file id."""
 
     log_path: Path | None = None
-    """File to which the truth log is appended, one JSON object a line."""
+    """The file to which the log is appended, one JSON object per line."""
     keep_entries: int | None = None
-    """Keep at least so many of the latest entries in memory, at most twice as many; None keeps all.
+    """The number of latest entries that are kept in memory, at most twice as many; None keeps all.
 
-    An entry takes about 1.3 kB. Counts are exact whatever is kept.
+    An entry takes about 1.3 kB. Counts are exact in every case.
     """
 
     def __post_init__(self) -> None:
@@ -295,10 +230,10 @@ class SandboxSettings:
             except ValueError as exc:
                 problems.append(str(exc))
         if problems:
-            raise ValueError("The sandbox cannot start like this:\n" + "\n".join(problems))
+            raise ValueError("The sandbox cannot start with these settings:\n" + "\n".join(problems))
 
     def _faults_in_settings(self) -> list[tuple[bool, str]]:
-        """Pair each rule's violation with what to do about it."""
+        """Return each rule, whether it is violated, and its remedy."""
         durations = (self.jitter_ms, self.latency_ms, self.slow_ms, self.keepalive_s)
         return [
             (not 0 < self.app_id < 2**32, f"app_id {self.app_id}: give a whole number from 1 to 4294967295."),
@@ -314,15 +249,15 @@ class SandboxSettings:
             (self.seed < 0, f"seed {self.seed}: give 0 or more."),
             (
                 any(n < 1 for n in self.script)
-                or any(n < 1 for one in self.faults.values() for n in one.script),
+                or any(n < 1 for faults in self.faults.values() for n in faults.script),
                 "script: requests are counted from 1.",
             ),
             (
                 not set(self.faults) <= {"SearchMedia", "DescribeMediaTask"},
-                "faults: give those of SearchMedia or DescribeMediaTask; MediaThumbnails' have their own.",
+                "faults: give faults of SearchMedia or DescribeMediaTask.",
             ),
             (
                 self.media is not None and self.recordings.count > 0,
-                "media and recordings: the recordings are a folder's or made up, not both.",
+                "media and recordings: give one of them, not both.",
             ),
         ]

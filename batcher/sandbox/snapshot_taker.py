@@ -1,8 +1,7 @@
-"""Snapshots of real files: the frame that is on the screen at a given time, as a JPEG.
+"""Snapshots of real files: the frame that is visible at a given time, as a JPEG.
 
-Where it stands: `snapshot_worker` calls this in a thread of its own. It knows files and times, and neither
-tasks nor the network. It is imported only where a folder of media files is served, since PyAV takes its
-time.
+`snapshot_worker` calls this in a thread. It is imported only if a folder of media files is served, because
+importing PyAV is slow.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ LONGEST_SIDE = 1280
 QUALITY = 85
 _WORTH_SEEKING_S = 5.0
 _MISSING_S = 0.5
-"""Less than this may be missing at the end: containers round."""
+"""Less than this may be missing at the end, because containers round."""
 
 
 class EndsEarlyError(Exception):
-    """The file holds less than it says."""
+    """The file is shorter than its header says."""
 
 
 def duration_of(container: InputContainer) -> float:
-    """Give how long a file says it lasts, in seconds; 0 if it does not say."""
+    """Return the duration of a file in seconds; 0 if unknown."""
     if container.duration:
         return container.duration / av.time_base
     for stream in container.streams:
@@ -47,9 +46,9 @@ def take(
 
     Args:
         path: of the file.
-        wanted: gives the times in seconds that are asked for, when it is told how long the file lasts.
-        picture: gives where the picture with a number (from 1) goes.
-        stopped: asked before each picture; when it says so, there is no point in going on.
+        wanted: returns the requested times in seconds, given the duration of the file.
+        picture: returns the path of the picture with a number (from 1).
+        stopped: called before each picture; True ends the work.
     """
     try:
         with av.open(str(path)) as container:
@@ -57,7 +56,7 @@ def take(
                 return Shots(problem="the source file has no video stream")
             times_s = wanted(duration_of(container))
             frames = _Frames(container)
-            numbers = sorted(range(len(times_s)), key=times_s.__getitem__)  # decoding goes forward
+            numbers = sorted(range(len(times_s)), key=times_s.__getitem__)  # decoding runs forward
             for number in numbers:
                 if stopped():
                     return Shots(problem="the service was stopped")
@@ -66,7 +65,7 @@ def take(
     except EndsEarlyError as exc:
         return Shots(problem=str(exc))
     except (av.error.FFmpegError, OSError, ValueError) as exc:
-        why = getattr(exc, "strerror", None) or "it is no media file"
+        why = getattr(exc, "strerror", None) or "it is not a media file"
         return Shots(problem=f"the source file cannot be decoded: {why}")
 
 
@@ -91,7 +90,7 @@ class _Frames:
         self._next = next(self._decoded, None)
 
     def at(self, at_s: float) -> VideoFrame:
-        """Give the frame that is on the screen at a time."""
+        """Return the frame that is visible at a time."""
         if self._next is not None and at_s - self._time_s(self._next) > _WORTH_SEEKING_S:
             self._seek(at_s)
         while self._next is not None and (self._shown is None or self._time_s(self._next) <= at_s + 1e-6):
@@ -103,17 +102,17 @@ class _Frames:
         return self._shown
 
     def _check_end(self, at_s: float, last: VideoFrame) -> None:
-        """See that the last frame is the last of the file and not of what is left of it."""
+        """Check that the last frame is the end of the file and not of a truncated file."""
         lasts_s = float((last.duration or 0) * (last.time_base or 0))
         end_s = self._time_s(last) + lasts_s
         if at_s > end_s and self._duration_s - end_s > _MISSING_S:
             raise EndsEarlyError(
                 "the source file cannot be decoded: "
-                f"it says {self._duration_s:.1f} s and ends at {end_s:.1f} s"
+                f"its header says {self._duration_s:.1f} s and it ends at {end_s:.1f} s"
             )
 
     def _seek(self, at_s: float) -> None:
-        """Go on from the last key frame before a time."""
+        """Continue from the last key frame before a time."""
         target_s = at_s + self._start_s
         time_base = self._stream.time_base
         assert time_base is not None

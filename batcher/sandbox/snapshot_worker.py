@@ -1,7 +1,7 @@
-"""The workshop: one thread in which the pictures of real files are taken, and the folder where they lie.
+"""The snapshot worker: one thread that takes the pictures of real files, and the folder for them.
 
-Where it stands: `server` opens it with itself if a folder of media files is served; `callback_sender` hands
-it one task after another. The folder is the workshop's own, and is gone when it closes.
+`server` opens it if a folder of media files is served; `callback_sender` passes one task after another to
+it. The folder belongs to the worker and is removed when it closes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class SnapshotWorker:
         self._thread = ThreadPoolExecutor(1, "sandbox pictures")
 
     def take(self, task: SandboxTask) -> asyncio.Future[Shots]:
-        """Take the pictures of a task, when those before it are done."""
+        """Take the pictures of a task, after those of earlier tasks."""
         return asyncio.get_running_loop().run_in_executor(self._thread, self._take, task)
 
     def forget(self, task: SandboxTask) -> None:
-        """Remove the pictures of a task that is remembered no more."""
+        """Remove the pictures of a task that is no longer kept."""
         for number in range(1, len(task.shots.times_ms) + 1 if task.shots else 1):
             (self.folder / picture_name(task.task_id, number)).unlink(missing_ok=True)
 

@@ -1,16 +1,9 @@
-"""The tasks that were accepted, and how far each has come.
+"""The accepted tasks, and their states.
 
-Where it stands: `service` enters a task here when it accepts one and asks here for DescribeMediaTask;
-`callback_sender` is told of each, to take its pictures and to call back. How far a task has come follows
-from its fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in
-between.
-
-A task's fate is settled when it is accepted. The first of these that has one wins: `TaskSettings.fates`, the
-marker of the file id (`magic_ids`), the recording (a forbidden, archived or soundtrack-only one cannot be
-taken pictures of), the shares. In a folder of media files the picture itself decides: a file that
-cannot be decoded fails.
-
-Source: service documentation, "Query a task" (DescribeMediaTask).
+`service` adds a task when it accepts one; `callback_sender` is notified of each task, to take its pictures
+and to call back. The state follows from the task's fate and from the tasks' clock alone, so that a query
+changes nothing and no timer is needed. `task_fates` chooses the fate on acceptance; `task_reports` writes
+the answers of DescribeMediaTask.
 """
 
 from __future__ import annotations
@@ -18,29 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
-from random import Random
 
 from .clock import TaskClock
-from .magic_ids import fate_of
-from .recordings import Catalogue, SandboxRecording
-from .settings import Fate, SandboxSettings
+from .recordings import UNLISTED_DURATION_S, Catalogue, SandboxRecording
+from .settings import SandboxSettings
+from .task_fates import TaskFates
 from .validation import BY_OFFSET, Call
-
-Json = dict[str, object]
-
-UNLISTED_DURATION_S = 60.0
-"""How long a file lasts that no catalogue lists."""
+from .variants import Fate
 
 _PICTURE = re.compile(r"snapshots/([A-Za-z0-9-]{1,80})/([0-9]{4}|[1-9][0-9]{4,5})\.jpg")
-_HUAWEI = {"FINISH": "SUCCEEDED", "FAIL": "FAILED"}
-_ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
+ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """What came of taking the pictures of a task: their times in the recording, or why there are none."""
+    """The result of taking a task's pictures: their times in the recording, or a problem."""
 
     times_ms: tuple[int, ...] = ()
     problem: str = ""
@@ -48,7 +34,7 @@ class Shots:
 
 @dataclass(slots=True, eq=False)
 class SandboxTask:
-    """One task. Everything is settled when it is accepted, except what came of taking its pictures."""
+    """One task. Everything is settled on acceptance, except the result of taking its pictures."""
 
     task_id: str
     vendor: str
@@ -62,31 +48,29 @@ class SandboxTask:
     """Unix seconds."""
     fate: Fate
     problem: str
-    """Why it fails, if that is its fate."""
+    """The reason, if its fate is to fail."""
     shots: Shots | None = None
-    """None while real pictures are being taken, and for ever where they are made by rule."""
+    """None while real pictures are being taken, and always where pictures are made by rule."""
 
 
 class Tasks:
-    """All tasks that are remembered, by their id."""
+    """All tasks that are kept, by id."""
 
     def __init__(
         self, settings: SandboxSettings, catalogue: Catalogue, clock: TaskClock, wall: Callable[[], float]
     ) -> None:
         self.base_url = ""
-        """Where pictures are served, with a slash at its end."""
+        """The address of pictures, with a slash at its end."""
         self.on_accepted: Callable[[SandboxTask], None] | None = None
-        """Called with each task that was accepted."""
+        """Called with each accepted task."""
         self.on_forgotten: Callable[[SandboxTask], None] | None = None
-        """Called with each task that is remembered no more."""
+        """Called with each task that is no longer kept."""
         self._settings = settings.tasks
         self._catalogue = catalogue
         self._real = settings.media is not None
-        self._markers = settings.markers
         self._clock = clock
         self._wall = wall
-        # Its own source: whether a task fails must not move the draws of faults.
-        self._rng = Random(settings.seed + 2)
+        self._fates = TaskFates(settings, catalogue)
         self._tasks: dict[str, SandboxTask] = {}
 
     def __getitem__(self, task_id: str) -> SandboxTask:
@@ -96,25 +80,25 @@ class Tasks:
         return len(self._tasks)
 
     def get(self, task_id: str, vendor: str) -> SandboxTask | None:
-        """Give the task which a vendor calls by this id and has not forgotten."""
+        """Return a vendor's task by its id; None if the service does not know it."""
         task = self._tasks.get(task_id)
         if task is None or task.vendor != vendor or task.fate is Fate.FORGOTTEN:
             return None
         return task
 
     def file_of(self, task_id: str) -> str:
-        """Give the file id of a task, empty if there is none."""
+        """Return the file id of a task, empty if there is none."""
         task = self._tasks.get(task_id)
         return "" if task is None else task.file_id
 
     def recording(self, vendor: str, file_id: str) -> SandboxRecording | None:
-        """Give the recording that a task would take pictures of, if a catalogue lists it."""
+        """Return the recording of a task's file, if a catalogue lists it."""
         return self._catalogue.find(vendor, file_id)
 
     def accept(self, task_id: str, call: Call, arrived_s: float) -> SandboxTask:
-        """Enter the task that a well-formed call starts which arrives at a monotonic time."""
+        """Add the task of a well-formed call that arrived at a monotonic time."""
         vendor, file_id = call.one("Vendor"), call.one("FileId")
-        fate, problem = self._fate(vendor, file_id)
+        fate, problem = self._fates.fate(vendor, file_id)
         task = SandboxTask(
             task_id=task_id,
             vendor=vendor,
@@ -136,18 +120,23 @@ class Tasks:
             self.on_accepted(task)
         return task
 
+    @property
+    def time_s(self) -> float:
+        """Seconds from the acceptance of a task to its end."""
+        return self._settings.time_s
+
     def ends_s(self, task: SandboxTask) -> float | None:
-        """Give when a task ends on their clock, None if it never does."""
+        """Return the time at which a task ends, on the clock of the tasks; None if it never does."""
         if task.fate in (Fate.ENDLESS, Fate.STUCK, Fate.FORGOTTEN):
             return None
         return task.accepted_s + self._settings.time_s
 
     def needs_pictures(self, task: SandboxTask) -> bool:
-        """Whether pictures of a real file are still to be taken for a task."""
+        """Return whether pictures of a real file are still to be taken for a task."""
         return self._real and task.fate is Fate.FINISH and task.shots is None
 
     def status(self, task: SandboxTask) -> str:
-        """Say how far a task has come, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
+        """Return the state of a task, in Tencent's words, and CANCELED and NO_TASK in Huawei's."""
         age_s = self._clock.now_s() - task.accepted_s
         if task.fate is Fate.FORGOTTEN:
             return "NO_TASK"
@@ -160,24 +149,24 @@ class Tasks:
         return "FAIL" if self.problem(task) else "FINISH"
 
     def has_ended(self, task: SandboxTask) -> bool:
-        """Whether nothing more becomes of a task."""
-        return self.status(task) in _ENDED
+        """Return whether a task is in a final state."""
+        return self.status(task) in ENDED
 
     def problem(self, task: SandboxTask) -> str:
-        """Say why a task that has ended has no pictures; empty if it has."""
+        """Return why an ended task has no pictures; empty if it has."""
         if task.fate is not Fate.FINISH:
             return task.problem or "the task failed"
         shots = task.shots or self._by_rule(task)
         return shots.problem or ("" if shots.times_ms else "no offset lies within the recording")
 
     def times_ms(self, task: SandboxTask) -> tuple[int, ...]:
-        """Give the times in the recording of the pictures that a task has made so far."""
+        """Return the times in the recording of the pictures that a task has made."""
         if self.status(task) != "FINISH":
             return ()
         return (task.shots or self._by_rule(task)).times_ms
 
     def wanted_s(self, task: SandboxTask, duration_s: float) -> list[float]:
-        """Give the times that a task asks for and that lie within a recording, the first so many of them."""
+        """Return the times that a task asks for and that are within a recording, cut to the most pictures."""
         if task.type == BY_OFFSET:
             times_s = [offset_s for offset_s in task.offsets_s if offset_s < duration_s]
         else:
@@ -186,7 +175,7 @@ class Tasks:
         return times_s[: self._settings.most_pictures]
 
     def pictures(self, task: SandboxTask) -> list[tuple[str, int]]:
-        """Give address (Huawei: object name) and time in milliseconds of each picture, as reported."""
+        """Return address (Huawei: object name) and time in milliseconds of each picture, as reported."""
         times_ms = self.times_ms(task)
         given = self._settings.urls.get(task.file_id)
         if given is not None and times_ms:
@@ -198,103 +187,19 @@ class Tasks:
         ]
 
     def picture_at(self, name: str) -> tuple[SandboxTask, int] | None:
-        """Give the task and the number (from 1) of the picture that an object name means, if there is one."""
+        """Return the task and the number (from 1) of the picture with an object name, if it exists."""
         found = _PICTURE.fullmatch(name)
         task = self._tasks.get(found[1]) if found else None
         if found is None or task is None or not 1 <= int(found[2]) <= len(self.times_ms(task)):
             return None
         return task, int(found[2])
 
-    def report(self, task_id: str, vendor: str, request_id: str) -> Json | None:
-        """Give the vendor's part of DescribeMediaTask's answer; None if Tencent does not know the task."""
-        task = self.get(task_id, vendor)
-        if vendor == "Huawei":
-            return _no_task(task_id) if task is None else self._huawei_report(task)
-        return None if task is None else self._tencent_report(task, request_id)
-
-    def _tencent_report(self, task: SandboxTask, request_id: str) -> Json:
-        status = self.status(task)
-        return {
-            "TaskId": task.task_id,
-            "FileId": task.file_id,
-            "Event": task.type,
-            "Status": status,
-            "Message": self.problem(task) if status == "FAIL" else "success" if status == "FINISH" else "",
-            "ThumbnailsUrl": [url for url, _ in self.pictures(task)],
-            "RequestId": request_id,
-        }
-
-    def _huawei_report(self, task: SandboxTask) -> Json:
-        status = self.status(task)
-        ended_at_s = task.accepted_at_s + self._settings.time_s
-        return {
-            "TaskId": task.task_id,
-            "Status": _HUAWEI.get(status, status),
-            "CreateTime": _compact(task.accepted_at_s),
-            "EndTime": _compact(ended_at_s) if status in _ENDED else "",
-            "FileName": [name for name, _ in self.pictures(task)],
-        }
-
     def _by_rule(self, task: SandboxTask) -> Shots:
         recording = self._catalogue.find(task.vendor, task.file_id)
         duration_s = UNLISTED_DURATION_S if recording is None else recording.duration_s
         return Shots(tuple(round(at_s * 1000) for at_s in self.wanted_s(task, duration_s)))
 
-    def _fate(self, vendor: str, file_id: str) -> tuple[Fate, str]:
-        given = self._settings.fates.get(file_id)
-        if given is None and self._markers:
-            given = fate_of(vendor, file_id)
-        if given is not None:
-            return given, "the source file cannot be decoded"
-        listed = None if self._real or not self._catalogue.count else self._catalogue.find(vendor, file_id)
-        if listed is not None and (problem := _problem_of(listed)):
-            return Fate.FAIL, problem
-        return self._drawn(), "the source file cannot be decoded"
-
-    def _drawn(self) -> Fate:
-        shares = self._settings
-        if not (shares.fail_share or shares.endless_share or shares.forgotten_share):
-            return Fate.FINISH
-        draw = self._rng.random()
-        for fate, share in (
-            (Fate.FAIL, shares.fail_share),
-            (Fate.ENDLESS, shares.endless_share),
-            (Fate.FORGOTTEN, shares.forgotten_share),
-        ):
-            draw -= share
-            if draw < 0:
-                return fate
-        return Fate.FINISH
-
     def _forget(self, task_id: str) -> None:
         task = self._tasks.pop(task_id)
         if self.on_forgotten is not None:
             self.on_forgotten(task)
-
-
-def task_problem(call: Call) -> str | None:
-    """Say in words what is wrong with the parameters of DescribeMediaTask, or None if nothing is."""
-    if call.one("Vendor") not in ("Tencent", "Huawei"):
-        return "Vendor must be Tencent or Huawei"
-    if not call.one("TaskId") or len(call.each("TaskId")) != 1:
-        return "TaskId is required, once"
-    return None
-
-
-def _no_task(task_id: str) -> Json:
-    return {"TaskId": task_id, "Status": "NO_TASK", "CreateTime": "", "EndTime": "", "FileName": []}
-
-
-def _problem_of(recording: SandboxRecording) -> str:
-    """Say why no pictures can be taken of a recording made up by rule; empty if they can."""
-    if recording.status == "Forbidden":
-        return "the source file is forbidden"
-    if recording.category == "Audio":
-        return "the source file has no video stream"
-    if recording.storage_class == "ARCHIVE":
-        return "the source file is archived; restore it first"
-    return "the source file is no video" if recording.category == "Image" else ""
-
-
-def _compact(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%d%H%M%S")

@@ -1,10 +1,9 @@
-"""The documented rules of a call: what the gateway refuses, and what MediaThumbnails refuses.
+"""The documented rules of a call: the refusals of the gateway and of MediaThumbnails. Pure.
 
-Where it stands: `service` asks these pure functions about each call, the gateway's first. They know no
-clock, no rate limit and no faults.
+`service` applies these functions to each call, the gateway's first.
 
-The documents name the codes but not the order in which they are checked. Here it is, each rule presuming
-those above it:
+The documents list the codes but not the order of the checks. It is as follows; each rule presumes those
+above it:
 
 1. `Action` is given (100000006) and known (100000007).
 2. `AppId` is a uint32 (100000001) and the project's (100000010).
@@ -12,14 +11,14 @@ those above it:
 4. `Timestamp` is given (100000002), a whole number (100000003), and at most 10 minutes away from the
    service's clock, in either direction (100000004).
 5. `SignatureVersion` is given (100000013) and `2.0` (100000014).
-6. `Signature` is given (100000009) and right (100000005). A nonce of another form than 16 lower-case hex
+6. `Signature` is given (100000009) and correct (100000005). A nonce of another form than 16 lower-case hex
    digits has no code of its own and makes a signature wrong.
 7. `IsTest` is `true` or left out, as the project's phase asks (100000016).
-8. The rate limit (6), which is `rate_limit`, for each Action by itself.
-9. The parameters of the Action (2); those of the other Actions are in `search_media` and `tasks`.
+8. The rate limit (6), which is `rate_limit`, for each Action separately.
+9. The parameters of the Action (2); those of the other Actions are in `search_media` and `task_reports`.
 
 A nonce that is used twice is not refused: the documents do not say that the service does, and a request
-which a client library repeats by itself must show in the truth log as what it is, a second task.
+which a client library repeats by itself must appear in the log as what it is, a second task.
 
 Sources: service documentation, "Calling the server APIs" (public parameters), "Global return codes",
 and "Start a snapshot task" (MediaThumbnails).
@@ -62,24 +61,24 @@ class Call:
         return cls(parameters)
 
     def one(self, name: str) -> str:
-        """Give the value of a parameter that may occur once: empty if absent.
+        """Return the value of a parameter that may occur once; empty if absent.
 
-        One that occurs more often is joined by commas, which no rule for a single value lets pass.
+        Repeated values are joined by commas, which no rule for a single value accepts.
         """
         values = self.parameters.get(name)
         return ",".join(values) if values else ""
 
     def given(self, name: str) -> str | None:
-        """Give the value like `one`, or None if the parameter is absent."""
+        """Return the value like `one`, or None if the parameter is absent."""
         return self.one(name) if name in self.parameters else None
 
     def each(self, name: str) -> list[str]:
-        """Give every value of a repeated parameter, in order."""
+        """Return every value of a repeated parameter, in order."""
         return self.parameters.get(name, [])
 
 
 def gateway_refusal(call: Call, settings: SandboxSettings, now_s: float) -> int | None:
-    """Give the code with which the gateway refuses a call at `now_s` (Unix seconds), None if it passes."""
+    """Return the code with which the gateway refuses a call at `now_s` (Unix seconds); None if it passes."""
     for code in (
         _action_refusal(call.one("Action")),
         _app_id_refusal(call.one("AppId"), settings.app_id),
@@ -95,9 +94,9 @@ def gateway_refusal(call: Call, settings: SandboxSettings, now_s: float) -> int 
 
 
 def parameter_problem(call: Call) -> str | None:
-    """Say in words what is wrong with the parameters of a MediaThumbnails call, or None if nothing is.
+    """Return what is wrong with the parameters of a MediaThumbnails call; None if they are valid.
 
-    Parameters which have no effect for a vendor or type may be left out, but not be malformed.
+    Parameters which have no effect for a vendor or type may be left out, but must not be malformed.
     """
     vendor, file_id, type_ = call.one("Vendor"), call.one("FileId"), call.one("Type")
     interval = call.given("Interval")
@@ -143,7 +142,7 @@ def _timestamp_refusal(text: str, now_s: float) -> int | None:
         return 100000002
     if not _INTEGER.fullmatch(text):
         return 100000003
-    # The service's clock in whole seconds, like the timestamp: exactly 10 minutes is not yet too far.
+    # The service's clock in whole seconds, like the timestamp: exactly 10 minutes is accepted.
     return 100000004 if abs(int(text) - int(now_s)) > CLOCK_TOLERANCE_S else None
 
 

@@ -85,9 +85,10 @@ class Lifecycle:
         self._asked = False
 
     def take(self, stop: Stop) -> None:
-        """Take in a stop request."""
+        """Take in a stop request. A repeated request of the user adds no reason."""
         phase = phase_after(self.phase, stop, asked_before=self._asked)
-        if phase is not Phase.CUT_OFF and self.phase is not Phase.ENDED:
+        repeated = stop.asked and self._asked
+        if not repeated and self.phase is not Phase.ENDED:
             self.reasons.setdefault(stop.code, stop.reason)
         self._asked = self._asked or stop.asked
         if phase is not self.phase:

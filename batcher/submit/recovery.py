@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from batcher.flowcontrol.retry_policy import Jitter, decide
-from batcher.ledger import RunLedger
+from batcher.ledger import RunLedger, shielded
 from batcher.model.outcome import ReplyLost, Settlement
 from batcher.model.submission import InDoubtPolicy, RunId
 
@@ -28,4 +28,4 @@ async def recover(ledger: RunLedger, run_id: RunId, policy: InDoubtPolicy, jitte
         Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=jitter))
         for claim in await ledger.sending()
     ]
-    await asyncio.gather(*(ledger.settle(settlement, run_id) for settlement in settlements))
+    await asyncio.gather(*(shielded(ledger.settle(each, run_id)) for each in settlements))

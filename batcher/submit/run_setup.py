@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
-from batcher.config.settings import shown_value
+from batcher.config.problems import shown_value
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, why_unshared, window_for

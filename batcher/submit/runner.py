@@ -23,7 +23,7 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import CurrentRate, RateMeter
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, Jitter
-from batcher.ledger import RunLedger
+from batcher.ledger import RunLedger, shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.submission import RunId, State
@@ -224,7 +224,7 @@ class Runner:
 
     async def _all_recorded(self) -> None:
         """Wait for settlements of workers that were cut off after they had handed them to the ledger."""
-        await asyncio.gather(*self._pool.outstanding, return_exceptions=True)
+        await asyncio.gather(*map(shielded, self._pool.outstanding), return_exceptions=True)
         if isinstance(self._pool.fault, LedgerError):
             self._stop(ExitCode.LEDGER, str(self._pool.fault))
 

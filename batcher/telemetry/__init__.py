@@ -1,1 +1,1 @@
-"""What is told to other programs: metrics and notifications; and what is taken out of every text."""
+"""Metrics and notifications: the state of a run for other programs and for users elsewhere."""

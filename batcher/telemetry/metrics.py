@@ -1,8 +1,8 @@
-"""What a run shows to Prometheus: figures of the ledger and of its own attempts, by HTTP or in a file.
+"""Prometheus metrics of a run: figures of the ledger and of the run's own attempts, by HTTP or in a file.
 
-Between a run, which it listens to, and whoever scrapes or reads the file. The ledger is read when somebody
-asks, on the run's own loop; text is made of it in a thread. It never writes the ledger, never holds a run up
-and never ends one: what cannot be read or written just now is left as it was.
+Fed by a run, and made by :mod:`batcher.cli.metrics_server`. The ledger is read at each scrape, on the run's
+own loop; the text is encoded in a thread. Metrics never write to the ledger, and never delay or end a run: a
+figure that cannot be read keeps its last value. Names and labels are public: dashboards depend on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -43,7 +42,7 @@ from batcher.output_files import written_whole
 from batcher.report.counts import figures, task_figures
 
 WRITE_EVERY_S = 30.0
-"""How often the file is written while a run goes on."""
+"""The interval between writes of the file during a run."""
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
 """Upper bounds of the histogram, up to the default of ``--timeout``."""
@@ -54,52 +53,52 @@ _OUTCOMES: dict[type[Outcome], str] = {
     ReplyLost: "reply_lost",
     NotSent: "not_sent",
 }
-"""Outcomes by the words under which the ledger keeps them."""
+"""Outcomes by their names in the ledger."""
 
 
 class Paced(Protocol):
-    """What is shown of how fast a run goes."""
+    """The rate of a run."""
 
     @property
     def pace_per_s(self) -> float:
-        """What the pacer allows just now."""
+        """The rate that the pacer allows now."""
 
     @property
     def cap_per_s(self) -> float:
-        """What it may allow at most."""
+        """The highest rate that it may allow."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the ledger said when it was last asked."""
+class _LedgerFigures:
+    """The figures of the ledger when it was last read."""
 
     tallies: tuple[Tally, ...] = ()
     newest: Run | None = None
     ended: Run | None = None
     """The newest run that has recorded its end."""
     succeeded: Run | None = None
-    """The newest run that ended with 0."""
+    """The newest run with exit code 0."""
     tasks: tuple[TaskTally, ...] = ()
     readable: bool = True
 
 
-class Metrics:
-    """The figures of one run, and of the ledger it works on.
+class Metrics(Collector):
+    """The metrics of one run and its ledger.
 
     Args:
-        ledger: read whenever the figures are asked for; stays open.
+        ledger: read at each scrape; stays open.
         version: of this program.
     """
 
     def __init__(self, ledger: LedgerReader, version: str) -> None:
         self._ledger = ledger
-        self._seen = _Seen()
+        self._figures = _LedgerFigures()
         self._reading = asyncio.Lock()
         self._pace: Callable[[], Paced] | None = None
-        self._pace_seen: Paced | None = None
+        self._pace_read: Paced | None = None
         self._exit_code: int | None = None
         self.registry = CollectorRegistry()
-        self.registry.register(_OfLedger(self))
+        self.registry.register(self)
         attempts = Counter(
             "batcher_attempts",
             "Attempts of this run that ended, by outcome.",
@@ -107,11 +106,11 @@ class Metrics:
             registry=self.registry,
         )
         decisions = Counter(
-            "batcher_decisions", "What was decided after them.", ["decision"], registry=self.registry
+            "batcher_decisions", "Decisions after those attempts.", ["decision"], registry=self.registry
         )
         self._polls = Counter(
             "batcher_polls",
-            "Polls of this run that ended, by the task's state, or by what came instead of one.",
+            "Polls of this run that ended, by the task's state, or by the outcome without one.",
             ["outcome"],
             registry=self.registry,
         )
@@ -121,19 +120,19 @@ class Metrics:
         self._decisions = {decision: decisions.labels(decision.value) for decision in Decision}
         self._seconds = Histogram(
             "batcher_request_seconds",
-            "From the moment a request was handed to the wire until its answer was read.",
+            "From the first byte of a request to the end of its answer.",
             buckets=SECONDS,
             registry=self.registry,
         )
         self._accepted = Gauge(
             "batcher_last_accepted_timestamp_seconds",
-            "When this run was last given a task id; 0 when not yet.",
+            "When this run last received a task id; 0 before the first.",
             registry=self.registry,
         )
-        info = Gauge("batcher_build_info", "Which batcher this is.", ["version"], registry=self.registry)
+        info = Gauge("batcher_build_info", "The version of batcher.", ["version"], registry=self.registry)
         info.labels(version).set(1)
 
-    # -- what the run tells ------------------------------------------------------------------------
+    # -- fed by the run ----------------------------------------------------------------------------
 
     def settled(self, settlement: Settlement) -> None:
         """Count an attempt that ended."""
@@ -153,41 +152,41 @@ class Metrics:
             self._polls.labels(_OUTCOMES[type(outcome)]).inc()
 
     def follow(self, pace: Callable[[], Paced]) -> None:
-        """Show how fast a run goes from now on."""
+        """Show the rate of the run from now on."""
         self._pace = pace
 
     def ended(self, exit_code: int) -> None:
-        """Show how the run ended, also when its ledger cannot tell any more."""
+        """Show the exit code of the run, also when its ledger cannot be read."""
         self._exit_code = exit_code
 
-    # -- what others read --------------------------------------------------------------------------
+    # -- read by scrapes ---------------------------------------------------------------------------
 
     async def text(self, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> bytes:
-        """The figures of this moment, as they are handed over."""
-        await self._look()
+        """Return the current metrics, encoded."""
+        await self._read_ledger()
         return await asyncio.to_thread(encode, self.registry)
 
     async def write(self, path: Path) -> None:
-        """Replace a file with the figures of this moment, so that no reader sees half of them.
+        """Replace a file with the current metrics, so that no reader sees half of them.
 
         Raises:
             OSError: it cannot be written.
         """
-        await self._look()
+        await self._read_ledger()
         await asyncio.to_thread(self._write, path)
 
     def _write(self, path: Path) -> None:
         if path.exists() and not path.is_file():
-            raise OSError("it is not a file")  # what is renamed over a device takes its place
-        # Whatever the umask: the exporter is another user.
+            raise OSError("it is not a file")  # a rename would replace a device
+        # Readable with any umask: the node exporter is another user.
         with written_whole(path.resolve(), "--metrics-file", mode=0o644) as file:
             file.write(generate_latest(self.registry))
 
-    async def _look(self) -> None:
-        """Ask the ledger; when it does not answer, what it said last stands."""
+    async def _read_ledger(self) -> None:
+        """Read the ledger; when that fails, the last figures are kept."""
         async with self._reading:
             try:
-                self._seen = _Seen(
+                self._figures = _LedgerFigures(
                     tuple(await self._ledger.tallies()),
                     await self._ledger.last_run(),
                     await self._ledger.last_ended_run(),
@@ -195,46 +194,33 @@ class Metrics:
                     tuple(await self._ledger.tallies_of_tasks()),
                 )
             except LedgerError:
-                self._seen = replace(self._seen, readable=False)
+                self._figures = replace(self._figures, readable=False)
         if self._pace is not None:
-            self._pace_seen = (
-                self._pace()
-            )  # here, since it changes as it is asked, and threads ask for figures
-
-    def families(self) -> Iterator[Metric]:
-        """The figures that are not counted here but looked up."""
-        yield from _of_tallies(self._seen)
-        yield from _of_runs(self._seen, self._exit_code)
-        if self._pace_seen is not None:
-            pace = self._pace_seen
-            yield _gauge("pace_per_second", "Requests per second that the pacer allows.", pace.pace_per_s)
-            yield _gauge("cap_per_second", "What --rate allows at most.", pace.cap_per_s)
-
-
-class _OfLedger(Collector):
-    """Hands over what was looked up; kept apart so that a registry sees nothing else of :class:`Metrics`."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+            self._pace_read = self._pace()  # on the loop: metrics are encoded in threads
 
     def collect(self) -> Iterator[Metric]:
-        """All families, of one moment."""
-        return self._metrics.families()
+        """The figures that are read from the ledger, of one moment; called by the registry."""
+        yield from _of_tallies(self._figures)
+        yield from _of_runs(self._figures, self._exit_code)
+        if self._pace_read is not None:
+            pace = self._pace_read
+            yield _gauge("pace_per_second", "Requests per second that the pacer allows.", pace.pace_per_s)
+            yield _gauge("cap_per_second", "What --rate allows at most.", pace.cap_per_s)
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"batcher_{name}", says, value=value)
 
 
-def _of_tallies(seen: _Seen) -> Iterator[Metric]:
-    now = figures(seen.tallies)
-    by_code = {(state, _code(state, None)): 0 for state in State}  # one that is empty shows 0, not nothing
-    for tally in seen.tallies:
+def _of_tallies(read: _LedgerFigures) -> Iterator[Metric]:
+    now = figures(read.tallies)
+    by_code = {(state, _code(state, None)): 0 for state in State}  # a state without submissions shows 0
+    for tally in read.tallies:
         key = tally.state, _code(tally.state, tally.code)
         by_code[key] = by_code.get(key, 0) + tally.n
     submissions = GaugeMetricFamily(
         "batcher_submissions",
-        "Submissions by state and last definite code; without a code when none came.",
+        "Submissions by state and last definite code; the code is empty when there is none.",
         labels=["state", "code"],
     )
     for (state, code), n in sorted(by_code.items()):
@@ -242,35 +228,35 @@ def _of_tallies(seen: _Seen) -> Iterator[Metric]:
     yield submissions
     tasks = GaugeMetricFamily(
         "batcher_tasks",
-        "Tasks of submissions by what has become of them; all 0 while nobody has followed them.",
+        "Tasks of submissions by state; all 0 before tasks are tracked.",
         labels=["state"],
     )
-    for task_state, n in task_figures(seen.tasks, now.by_state[State.SUBMITTED]).by_state.items():
+    for task_state, n in task_figures(read.tasks, now.by_state[State.SUBMITTED]).by_state.items():
         tasks.add_metric([task_state.value], n)
     yield tasks
     yield _gauge("in_doubt", "Submissions that may have been accepted.", now.by_state[State.IN_DOUBT])
-    yield _gauge("queue_left", "Submissions still to be sent, or on the wire.", now.open)
+    yield _gauge("queue_left", "Submissions still to be sent, or in flight.", now.open)
     yield _gauge(
-        "ledger_readable", "0 when the ledger's figures are older than the rest.", int(seen.readable)
+        "ledger_readable", "0 when the ledger's figures are older than the rest.", int(read.readable)
     )
 
 
 def _code(state: State, code: int | None) -> str:
-    """The code as an export has it."""
+    """Return the code as in an export."""
     return "0" if state is State.SUBMITTED else "" if code is None else str(code)
 
 
-def _of_runs(seen: _Seen, exit_code: int | None) -> Iterator[Metric]:
-    newest, ended, succeeded = seen.newest, seen.ended, seen.succeeded
+def _of_runs(read: _LedgerFigures, exit_code: int | None) -> Iterator[Metric]:
+    newest, ended, succeeded = read.newest, read.ended, read.succeeded
     yield CounterMetricFamily(
-        "batcher_runs", "Runs that this ledger has seen.", value=newest.id if newest else RunId(0)
+        "batcher_runs", "Runs recorded in this ledger.", value=newest.id if newest else RunId(0)
     )
     if newest is not None:
         at = newest.started_at.timestamp()
         yield _gauge("run_started_timestamp_seconds", "When the newest run began.", at)
     yield _gauge(
         "last_success_timestamp_seconds",
-        "When a run last ended with exit code 0; 0 when none has.",
+        "When a run last ended with exit code 0; 0 when no run has.",
         succeeded.ended_at.timestamp() if succeeded and succeeded.ended_at else 0,
     )
     code = exit_code if exit_code is not None else ended.exit_code if ended else None
@@ -283,10 +269,10 @@ def _of_runs(seen: _Seen, exit_code: int | None) -> Iterator[Metric]:
 
 @asynccontextmanager
 async def served(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the figures while the block goes on.
+    """Serve the metrics during the block.
 
     Args:
-        metrics: what is served.
+        metrics: the metrics to serve.
         host: the address or name to listen at; an IPv6 address with or without its brackets.
         port: 0 takes a free one.
 
@@ -294,37 +280,19 @@ async def served(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
         The URL.
 
     Raises:
-        OSError: nobody can listen there.
+        OSError: the address cannot be listened on.
     """
-    listener = await _listener(host.strip("[]"), port)
     app = web.Application()
     app.router.add_get("/metrics", functools.partial(_answer, metrics))
     app.router.add_get("/", functools.partial(_answer, metrics))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
-        address, bound = listener.getsockname()[:2]
+        await web.TCPSite(runner, host.strip("[]"), port).start()
+        address, bound = runner.addresses[0][:2]
         yield f"http://{f'[{address}]' if ':' in address else address}:{bound}/metrics"
     finally:
         await runner.cleanup()
-        listener.close()
-
-
-async def _listener(host: str, port: int) -> socket.socket:
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 async def _answer(metrics: Metrics, request: web.Request) -> web.Response:
@@ -340,13 +308,13 @@ async def _answer(metrics: Metrics, request: web.Request) -> web.Response:
 async def written(
     metrics: Metrics, path: Path, warn: Callable[[str], None], every_s: float = WRITE_EVERY_S
 ) -> AsyncIterator[None]:
-    """Keep a file for the node exporter while the block goes on, and write it once more at its end.
+    """Keep a file for the node exporter during the block, and write it a last time at the end.
 
     Args:
-        metrics: what is written.
-        path: the file; its name ends in ``.prom``, or the node exporter does not read it.
-        warn: told once, when it cannot be written.
-        every_s: how often.
+        metrics: the metrics to write.
+        path: the file; the node exporter reads only names that end in ``.prom``.
+        warn: called once, when it cannot be written.
+        every_s: the interval between writes.
     """
     closing = asyncio.Event()
     task = asyncio.create_task(_keep_writing(metrics, path, warn, every_s, closing), name="metrics-file")
@@ -368,7 +336,7 @@ async def _keep_writing(
         except (OSError, SettingsError) as exc:
             if not warned:
                 why = getattr(exc, "strerror", None) or exc
-                warn(f"--metrics-file {path}: cannot be written: {why}. The run goes on without it")
+                warn(f"--metrics-file {path}: cannot be written: {why}. The run continues without it")
             warned = True
         if last:
             return

@@ -1,8 +1,8 @@
-"""Word of a run to people and programs elsewhere: notifications through apprise, and pings by plain HTTP.
+"""Notifications through apprise and pings by plain HTTP, at the start and end of a command.
 
-Between the command line, which says what there is to tell, and hooks that may hang, refuse or be gone. Each
-is called in a thread that ends with the process, so that nobody has to wait for it longer than is wanted.
-Never raises for what a hook does, never retries, and never names an address: addresses carry tokens.
+Called by :mod:`batcher.cli.announcer`. A hook may hang or refuse: each is called in a daemon thread, so that
+the command waits for it no longer than a limit. A failing hook never raises and is never retried. Addresses
+carry tokens and are never named.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 LIMIT_S = 10.0
-"""How long the end of a run waits for all hooks together, and a ping for an answer."""
+"""The time limit for all hooks together at the end of a command, and for the answer to a ping."""
 
 LONGEST_BODY = 1_500
-"""Characters; the narrowest services take little more."""
+"""Characters; the strictest services accept little more."""
 
 _HTTP_ERROR = re.compile(r"error=([1-5]\d\d)\b")
 
 Delivery = Callable[[], str | None]
-"""Calls a hook; says why that did not work, or None."""
+"""Calls a hook; returns why that failed, or None."""
 
 
 class NotifyOn(StrEnum):
-    """When a notification is wanted."""
+    """The ends of a command that are notified."""
 
     FAILURE = "failure"
-    """The run has left something that a person must see to."""
+    """The run has left something that the user must handle."""
     HALT = "halt"
-    """Going on would have been wrong: the service refuses us, or the ledger cannot be used."""
+    """The run had to stop: the service refuses the account, or the ledger cannot be used."""
     ALWAYS = "always"
     NEVER = "never"
 
 
 HALTS = frozenset({3, 6, 70})
-"""Exit codes of runs that will not do better by themselves; 70 is a defect."""
+"""Exit codes of runs that will not succeed by being repeated; 70 is a defect."""
 
 FAILURES = HALTS | {1, 2, 5, 143}
-"""Exit codes after which a person has something to do. 130 is none: whoever pressed Ctrl-C knows."""
+"""Exit codes after which the user must act. 130 is not among them: the user pressed Ctrl-C."""
 
 WORK_LEFT = 4
 
 
 def is_failure(exit_code: int, *, bounded: bool) -> bool:
-    """Whether a person has something to see to.
+    """Whether the user must act.
 
     Args:
         exit_code: of the run.
-        bounded: the run was given an end before its work's: leaving work is then no failure.
+        bounded: the run had a limit of its own: work left is then not a failure.
     """
     return exit_code in FAILURES or (exit_code == WORK_LEFT and not bounded)
 
 
-def is_wanted(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
-    """Whether there is a notification of a run that ended so."""
+def is_notified(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
+    """Whether a run with this exit code is notified."""
     match notify_on:
         case NotifyOn.ALWAYS:
             return True
@@ -80,23 +80,23 @@ def is_wanted(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
 
 
 class HookCalls:
-    """Calls of hooks under way, each in a thread of its own that ends with the process."""
+    """Calls of hooks in progress, each in a daemon thread of its own."""
 
     def __init__(self) -> None:
         self._threads: list[tuple[str, threading.Thread]] = []
         self._problems: dict[str, str] = {}
 
     def begin(self, name: str, deliver: Delivery) -> None:
-        """Call a hook; errands of the same name follow one another."""
+        """Call a hook; calls of the same name follow one another."""
         before = [thread for other, thread in self._threads if other == name]
         thread = threading.Thread(
-            target=self._run, args=(name, deliver, before), name=f"errand-{name}", daemon=True
+            target=self._run, args=(name, deliver, before), name=f"hook-{name}", daemon=True
         )
         self._threads.append((name, thread))
         thread.start()
 
     def wait(self, limit_s: float = LIMIT_S) -> list[str]:
-        """Wait until all are done or the time is over; what did not work, one text for each name."""
+        """Wait until all calls have ended or the time is up; return one text for each that failed."""
         until = time.monotonic() + limit_s
         for name, thread in self._threads:
             thread.join(max(until - time.monotonic(), 0.0))
@@ -109,7 +109,7 @@ class HookCalls:
             thread.join()
         try:
             why = deliver()
-        except Exception as exc:  # whatever a hook's code does, the run has ended as it has
+        except Exception as exc:  # a fault in a hook's code must not change how the command ends
             why = type(exc).__name__  # its text may hold the address
         if why is not None:
             self._problems.setdefault(name, why)
@@ -119,13 +119,13 @@ class HookCalls:
 
 
 def ping_at(url: str, *more: str) -> str:
-    """The address of a ping: that of the check, with what happened added to its path."""
+    """Return the URL of a ping: the URL of the check, with the event added to its path."""
     parts = urlsplit(url)
     return parts._replace(path="/".join([parts.path.rstrip("/"), *more]) if more else parts.path).geturl()
 
 
 def ping(url: str, agent: str, limit_s: float = LIMIT_S) -> str | None:
-    """GET an address; says why that did not work, or None."""
+    """GET an address; return why that failed, or None."""
     request = urllib.request.Request(url, headers={"User-Agent": agent})
     try:
         with urllib.request.urlopen(request, timeout=limit_s) as answer:
@@ -136,14 +136,14 @@ def ping(url: str, agent: str, limit_s: float = LIMIT_S) -> str | None:
     except TimeoutError:
         return f"no answer within {limit_s:g} s"
     except urllib.error.URLError as exc:
-        return _said(exc.reason)
+        return _reason_of(exc.reason)
     except (OSError, http.client.HTTPException, ValueError) as exc:
-        return _said(exc)
+        return _reason_of(exc)
     return None
 
 
-def _said(reason: object) -> str:
-    """Why a call failed, without any text that may hold its address."""
+def _reason_of(reason: object) -> str:
+    """Return why a call failed, without any text that may hold its address."""
     if isinstance(reason, TimeoutError):
         return "no answer in time"
     return (reason.strerror if isinstance(reason, OSError) else None) or "no answer that can be read"
@@ -154,82 +154,82 @@ def _said(reason: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a person is told of a run."""
+    """A notification about a command."""
 
     title: str
     body: str
     """One line."""
     kind: str
-    """``success``, ``warning`` or ``failure``: some services colour by it."""
+    """``success``, ``warning`` or ``failure``; some services show a colour for it."""
 
 
 class Hook:
-    """One address to which notifications go; it shows its kind and never itself."""
+    """One address for notifications; the address itself is never shown."""
 
-    def __init__(self, service: NotifyBase, overheard: _Overheard) -> None:
+    def __init__(self, service: NotifyBase, statuses: _HttpStatuses) -> None:
         self._service = service
-        self._overheard = overheard
+        self._statuses = statuses
 
     def __call__(self, note: Note) -> str | None:
-        """Send a note; says why that did not work, or None. Blocks."""
+        """Send a note; return why that failed, or None. Blocks."""
         from apprise import NotifyFormat, NotifyType
         from apprise.conversion import convert_between
 
         body = convert_between(  # type: ignore[no-untyped-call]  # the library leaves it untyped
             NotifyFormat.TEXT, self._service.notify_format, note.body
         )
-        # By the service itself: its collection would send from threads for which the process waits.
+        # Sent by the service itself: the library's collection uses threads that the process would wait for.
         if self._service.notify(title=note.title, body=body, notify_type=NotifyType(note.kind)):
             return None
-        status = self._overheard.status.get(threading.get_ident())
+        status = self._statuses.by_thread.get(threading.get_ident())
         return f"HTTP {status}" if status else "it could not be delivered"
 
 
 class NoApprise(Exception):
-    """The library that knows the services is not installed."""
+    """apprise is not installed."""
 
 
 def hooks_at(addresses: Sequence[str]) -> list[Hook | None]:
-    """A hook for each address; None for one that no service understands.
+    """Return a hook for each address; None for an address that apprise does not understand.
 
     Raises:
-        NoApprise: it is not installed.
+        NoApprise: apprise is not installed.
     """
     try:
         from apprise import Apprise
     except ImportError as exc:
         raise NoApprise from exc
-    overheard = _Overheard()
+    statuses = _HttpStatuses()
     logger = logging.getLogger("apprise")
-    logger.addHandler(overheard)
+    logger.addHandler(statuses)
     logger.propagate = False  # its texts hold addresses
-    return [_hook(Apprise.instantiate, address, overheard) for address in addresses]
+    return [_hook(Apprise.instantiate, address, statuses) for address in addresses]
 
 
 def _hook(
-    instantiate: Callable[[str], NotifyBase | None], address: str, overheard: _Overheard
+    instantiate: Callable[[str], NotifyBase | None], address: str, statuses: _HttpStatuses
 ) -> Hook | None:
     try:
         service = instantiate(address)
-    except Exception:  # whatever a service's own code makes of an address, it does not end a run
+    except Exception:  # a fault in a service's code must not end a run
         return None
-    return None if service is None else Hook(service, overheard)
+    return None if service is None else Hook(service, statuses)
 
 
 def addresses_in(text: str) -> list[str]:
-    """Addresses separated by blanks or ends of lines; a line that begins with ``#`` is a remark."""
+    """Return addresses separated by blanks or line ends; a line that begins with ``#`` is a comment."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     return [address for line in lines for address in line.split()]
 
 
-class _Overheard(logging.Handler):
-    """Takes the HTTP status out of what the library logs, which is the only place where it tells it."""
+class _HttpStatuses(logging.Handler):
+    """Keeps the HTTP status from the library's log records, the only place where it is reported."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.status: dict[int, str] = {}
+        self.by_thread: dict[int, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the status for the thread that has met it; the text itself goes nowhere."""
+        """Keep the status for the thread of the call; the text itself is dropped."""
         if found := _HTTP_ERROR.search(record.getMessage()):
-            self.status[threading.get_ident()] = found[1]
+            self.by_thread[threading.get_ident()] = found[1]

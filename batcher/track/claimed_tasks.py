@@ -25,7 +25,7 @@ class ClaimedTasks:
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to follow tasks."""
-        await self._ledger.take_up(longest_wait_ms)
+        await self._ledger.tasks.take_up(longest_wait_ms)
 
     async def seed(self, first_wait_ms: int) -> int:
         """Follow no other tasks."""
@@ -42,7 +42,7 @@ class ClaimedTasks:
 
     async def note(self, polled: Polled) -> bool:
         """Record the result of a poll."""
-        return await self._ledger.note(polled)
+        return await self._ledger.tasks.note(polled)
 
 
 async def poll_claimed(

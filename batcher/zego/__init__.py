@@ -1,1 +1,1 @@
-"""The service: how a request is signed and written, what an answer says, what its codes mean."""
+"""The service's API: signatures, requests, connections, answers and return codes."""

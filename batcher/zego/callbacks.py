@@ -1,7 +1,7 @@
-"""Callbacks off the wire: a body as a value, and whether its signature is good. No I/O, no clock.
+"""Callbacks: a body as a value, and the check of its signature. No I/O, no clock.
 
-Between whoever receives a body, which may come from anybody, and the flow. It never believes what a body
-says: the signature covers a time and a nonce, and nothing else.
+Called by :mod:`batcher.callbacks.receiver`. Anyone can send a body, so nothing in it is trusted: the
+signature covers a time and a nonce, and nothing else.
 
 Source: ZEGO server API, "Callback on the completion of a snapshot task", "… of a recording", "… of merging
 files", and "Callback description" (bodies, signature).
@@ -23,7 +23,7 @@ from batcher.model.task import Picture
 from batcher.zego.wire import id_of, integer_of, milliseconds_of, text_of
 
 MAX_FIELDS = 100
-"""Of a form."""
+"""The most fields of a form."""
 
 _VENDORS = {"tencent": Vendor.TENCENT, "hw": Vendor.HUAWEI, "huawei": Vendor.HUAWEI}
 _FACTS = {
@@ -37,23 +37,23 @@ _EXTRA_FACTS = {"duration": "Duration", "size": "FileSize", "record_task_id": "T
 
 
 def signature_of(secret: str, timestamp: str, nonce: str) -> str:
-    """The signature of a callback, 40 lower-case hex digits."""
-    # SHA-1 is what the service signs with; it guards what a poll confirms.
+    """Return the signature of a callback, 40 lower-case hex digits."""
+    # The service signs with SHA-1. A poll confirms everything that this protects.
     signed = "".join(sorted((secret, timestamp, nonce))).encode("utf-8", "replace")
     return hashlib.sha1(signed, usedforsecurity=False).hexdigest()
 
 
 def is_signed(seal: Seal, secret: str) -> bool:
-    """Whether a callback was signed by somebody who knows the secret; takes as long whatever the answer."""
+    """Return whether a callback was signed with the secret; takes the same time in both cases."""
     expected = signature_of(secret, str(seal.timestamp), seal.nonce)
     return hmac.compare_digest(expected.encode(), seal.signature.encode("utf-8", "replace"))
 
 
 def read_callback(body: bytes) -> Callback:
-    """Read a body: JSON, JSON that is URL-encoded, or a form. What is not known in it does no harm.
+    """Read a body: JSON, URL-encoded JSON, or a form. Unknown fields are ignored.
 
     Raises:
-        UnreadableCallback: it is none of these, or names no event, time, nonce, signature or task.
+        UnreadableCallback: the body has another form, or lacks event, time, nonce, signature or task.
     """
     fields = _fields(body)
     seal, event = _seal(fields), text_of(fields.get("event"))
@@ -89,7 +89,7 @@ def _fields(body: bytes) -> Mapping[str, Any]:
 
 
 def _parsed(text: str) -> object:
-    """A JSON value; None for what is none. Whole numbers keep all their digits."""
+    """Return a JSON value with all digits of whole numbers; None for anything else."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -105,10 +105,10 @@ def _seal(fields: Mapping[str, Any]) -> Seal:
 
 
 def _id(fields: Mapping[str, Any], name: str) -> str | None:
-    """Return an id that a body names; None when it names none.
+    """Return an id in a body; None if the body has none.
 
     Raises:
-        UnreadableCallback: an id is there and cannot be read.
+        UnreadableCallback: the id cannot be read.
     """
     value = fields.get(name)
     if not isinstance(value, str | int) or not str(value).strip():
@@ -126,19 +126,19 @@ def _snapshot(fields: Mapping[str, Any], seal: Seal) -> Snapshot:
     # The service's own spelling is field_id.
     file_id = _id(fields, "field_id") or _id(fields, "file_id")
     if vendor is None and file_id:
-        vendor = Vendor.TENCENT  # the only one that names it
+        vendor = Vendor.TENCENT  # the only vendor that names it
     pictures = _pictures(fields.get("snapshot_pic_list"))
     return Snapshot(seal, TaskId(task_id), vendor, FileId(file_id) if file_id else None, pictures)
 
 
 def _pictures(value: object) -> tuple[Picture, ...]:
-    """Pictures out of an array, or a text that holds one; what cannot be read is left to the poll."""
+    """Return the pictures in an array, or in a text that holds an array; a poll supplies the others."""
     listed = _parsed(value) if isinstance(value, str) else value
     pictures = []
-    for one in listed if isinstance(listed, list) else []:
-        url = text_of(one.get("url")) if isinstance(one, dict) else None
+    for item in listed if isinstance(listed, list) else []:
+        url = text_of(item.get("url")) if isinstance(item, dict) else None
         if url:
-            pictures.append(Picture(url, milliseconds_of(one.get("offset"))))
+            pictures.append(Picture(url, milliseconds_of(item.get("offset"))))
     return tuple(pictures)
 
 
@@ -161,7 +161,7 @@ def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
 
 def _composed(fields: Mapping[str, Any], seal: Seal) -> Composed:
     code, file_id = text_of(fields.get("code")), _id(fields, "file_id")
-    vendor = Vendor.TENCENT if file_id else None  # the only one that names it
+    vendor = Vendor.TENCENT if file_id else None  # the only vendor that names it
     return Composed(seal, code, vendor, FileId(file_id) if file_id else None, _facts(fields, _FACTS))
 
 

@@ -1,7 +1,7 @@
-"""The service's client: what can be asked of it, each by one call.
+"""The client of the service: one method for each call.
 
-Between the flow and the wire. It never sends anything twice, never waits for a turn, and never decides what
-to do next; how a call goes is the matter of :mod:`batcher.zego.transport`.
+Used by every flow that talks to the service. It never sends a request twice, never waits for a turn and
+never decides about retries. :mod:`batcher.zego.transport` sends the requests.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, ReplyShape, TaskId, Vendor
 from batcher.model.task import TaskReport
 from batcher.zego import describe_task, search_media, wire
-from batcher.zego.transport import SIGNATURE_EXPIRED, Caller, CallTrace, Leg, Wire
+from batcher.zego.call_trace import CallTrace, Leg, Wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Caller
 
 __all__ = ["SIGNATURE_EXPIRED", "Account", "CallTrace", "Leg", "Wire", "ZegoClient"]
 
 
 class ZegoClient(Caller):
-    """Calls of one account at one endpoint, by what they ask for."""
+    """The calls of one account at one endpoint."""
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
-        """Ask for one snapshot task: one request, signed now.
+        """Start one snapshot task: one request, signed now.
 
         Args:
             file_id: the recording.
-            asked: what is asked of it.
-            on_wire: filled in with when the request may have left.
+            asked: the parameters of the task.
+            on_wire: filled in with the time at which the request may have left.
 
         Source: ZEGO server API, "Start a snapshot task".
         """
@@ -36,11 +37,11 @@ class ZegoClient(Caller):
     async def probe(
         self, may_leave: Callable[[], Awaitable[bool]] | None = None, *, seen: CallTrace | None = None
     ) -> Outcome:
-        """Make the harmless call: code 2 means that credentials and endpoint are well.
+        """Send the harmless call: code 2 means that credentials and endpoint are correct.
 
         Args:
-            may_leave: asked just before its first byte.
-            seen: filled in with what was met on the way.
+            may_leave: asked just before the first byte.
+            seen: filled in with the details of the call.
         """
         on_wire = Wire(may_leave, seen=seen, alone=True)
         return await self._call(wire.encoded(wire.harmless()), None, on_wire, self._probe_timeout)
@@ -48,12 +49,12 @@ class ZegoClient(Caller):
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
     ) -> TaskReport | NotReported:
-        """Ask what has become of one task: one request, which starts nothing and may be made again.
+        """Query one task: one request, which starts nothing and may be repeated.
 
         Args:
-            task_id: as the answer to its submission named it.
-            vendor: whose task it is.
-            on_wire: filled in with when the request may have left.
+            task_id: from the answer to its submission.
+            vendor: the vendor of the task.
+            on_wire: filled in with the time at which the request may have left.
 
         Source: ZEGO server API, "Query the status of a media processing task" (DescribeMediaTask).
         """
@@ -62,17 +63,17 @@ class ZegoClient(Caller):
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
         report = describe_task.read_report(on_wire.body, task_id, vendor)
-        unread = "the answer says nothing readable of this task"
+        unread = "the answer has no readable part about this task"
         return report or ReplyLost(unread, outcome.http_status, ReplyShape.DATA)
 
     async def search(
         self, wanted: search_media.Search, on_wire: Wire | None = None
     ) -> search_media.SearchPage | NotReported:
-        """Ask for one page of the recordings that exist: one request, which may be made again.
+        """Query one page of the recordings that exist: one request, which may be repeated.
 
         Args:
-            wanted: what is looked for, and which page of it.
-            on_wire: filled in with when the request may have left.
+            wanted: the search, and its page.
+            on_wire: filled in with the time at which the request may have left.
 
         Source: ZEGO server API, "Search media information" (SearchMedia).
         """
@@ -82,5 +83,5 @@ class ZegoClient(Caller):
         if not isinstance(outcome, Answer) or outcome.code != 0:
             return outcome
         page = search_media.read_page(on_wire.body, wanted.archive)
-        unread = "the answer holds no readable list of recordings"
+        unread = "the answer has no readable list of recordings"
         return page or ReplyLost(unread, outcome.http_status, ReplyShape.DATA)

@@ -1,7 +1,7 @@
-"""What the service's return codes mean and what a person can do about them.
+"""The return codes of the service: their meaning and the remedy, in English and in Chinese.
 
-Only meanings stand here, in English and in Chinese; what batcher does about a code stands in
-:mod:`batcher.flowcontrol.retry_policy`. Messages and summaries go by the English ones.
+Messages and summaries use the English texts; ``batcher codes`` and the report page use both. How batcher
+handles a code is in :mod:`batcher.flowcontrol.retry_policy`.
 
 Source: ZEGO server API, "Start a snapshot task" (开始点播截图), return codes; "Accessing server APIs", global
 return codes.
@@ -11,22 +11,22 @@ from __future__ import annotations
 
 from batcher.model.records import Meaning
 
-_SUPPORT = "ask ZEGO technical support, with the RequestId that `batcher show` gives"
-_RATE = "nothing: batcher slows down by itself; lower --rate if other programs share the AppId"
-_OURS = "this is a defect of batcher's: report it, with the RequestId that `batcher show` gives"
-_WAIT = "nothing at once; `batcher retry` sends again what ended failed"
+_SUPPORT = "ask ZEGO technical support, with the RequestId that `batcher show` prints"
+_RATE = "no action: batcher slows down by itself; lower --rate if other programs share the AppId"
+_OURS = "report this defect of batcher, with the RequestId that `batcher show` prints"
+_WAIT = "no immediate action; `batcher retry` sends failed submissions again"
 
 MEANINGS: dict[int, Meaning] = {
     0: Meaning("success", ""),
     1: Meaning("failed, the server may be busy", _WAIT),
-    2: Meaning("a parameter is wrong", "compare the row's parameters with what the vendor takes"),
+    2: Meaning("a parameter is wrong", "compare the row's parameters with those that the vendor supports"),
     3: Meaning("the permission is not enabled", "have ZEGO technical support enable the call for this AppId"),
-    4: Meaning("the CDN type does not match", "correct the row's vendor: the file is not kept there"),
+    4: Meaning("the CDN type does not match", "correct the row's vendor: the file is not stored there"),
     5: Meaning("a configuration error at the vendor", _SUPPORT),
     6: Meaning("too frequent", _RATE),
     7: Meaning("authentication failed", "check BATCHER_APP_ID and the ServerSecret"),
     1000: Meaning(
-        "the request failed; also what a wrong FileId yields", "check the file id; else " + _SUPPORT
+        "the request failed; a wrong FileId also gets this code", "check the file id; else " + _SUPPORT
     ),
     41003: Meaning("the file does not exist", "check the file id, and whether the recording was deleted"),
     206: Meaning("call frequency too high", _RATE),
@@ -38,7 +38,9 @@ MEANINGS: dict[int, Meaning] = {
     100000001: Meaning("the AppId is malformed", "check BATCHER_APP_ID"),
     100000002: Meaning("the Timestamp is empty", _OURS),
     100000003: Meaning("the Timestamp is malformed", _OURS),
-    100000004: Meaning("the signature has expired", "set this machine's clock: it is off by over 10 minutes"),
+    100000004: Meaning(
+        "the signature has expired", "set this machine's clock: it is wrong by more than 10 minutes"
+    ),
     100000005: Meaning("the signature is wrong", "check BATCHER_APP_ID and the ServerSecret"),
     100000006: Meaning("the Action is empty", "check BATCHER_ENDPOINT"),
     100000007: Meaning("the Action is unknown", "check BATCHER_ENDPOINT"),
@@ -59,9 +61,9 @@ MEANINGS: dict[int, Meaning] = {
 UNKNOWN = Meaning("not in the documentation", _SUPPORT)
 
 _SUPPORT_ZH = "联系 ZEGO 技术支持，并提供 `batcher show` 显示的 RequestId"
-_RATE_ZH = "无需处理：batcher 会自行放慢；若有其他程序共用该 AppId，请调低 --rate"
+_RATE_ZH = "无需处理：batcher 会自动降速；若有其他程序共用该 AppId，请调低 --rate"
 _OURS_ZH = "这是 batcher 的缺陷，请报告，并附上 `batcher show` 显示的 RequestId"
-_WAIT_ZH = "无需立即处理；最终失败的可用 `batcher retry` 重新发送"
+_WAIT_ZH = "无需立即处理；失败的提交项可用 `batcher retry` 重新发送"
 _ENDPOINT_ZH = "检查 BATCHER_ENDPOINT"
 _APP_ID_ZH = "检查 BATCHER_APP_ID"
 _CREDENTIALS_ZH = "检查 BATCHER_APP_ID 和 ServerSecret"
@@ -69,9 +71,9 @@ _CREDENTIALS_ZH = "检查 BATCHER_APP_ID 和 ServerSecret"
 IN_CHINESE: dict[int, Meaning] = {
     0: Meaning("请求成功", ""),
     1: Meaning("请求失败，服务器可能繁忙", _WAIT_ZH),
-    2: Meaning("输入参数错误", "对照该厂商支持的参数，检查清单中这一行"),
+    2: Meaning("输入参数错误", "对照该厂商支持的参数，检查该行的参数"),
     3: Meaning("未开通相关权限", "联系 ZEGO 技术支持，为该 AppId 开通此接口"),
-    4: Meaning("CDN 类型不匹配", "改正该行的 vendor：文件不在这家厂商"),
+    4: Meaning("CDN 类型不匹配", "改正该行的 vendor：文件不在该厂商处"),
     5: Meaning("厂商侧配置错误", _SUPPORT_ZH),
     6: Meaning("请求过于频繁", _RATE_ZH),
     7: Meaning("鉴权失败", _CREDENTIALS_ZH),
@@ -82,7 +84,7 @@ IN_CHINESE: dict[int, Meaning] = {
     100000001: Meaning("AppId 格式错误", _APP_ID_ZH),
     100000002: Meaning("Timestamp 为空", _OURS_ZH),
     100000003: Meaning("Timestamp 格式错误", _OURS_ZH),
-    100000004: Meaning("签名已过期", "校准本机时钟：偏差超过 10 分钟"),
+    100000004: Meaning("签名已过期", "校准本机时钟：偏差已超过 10 分钟"),
     100000005: Meaning("签名错误", _CREDENTIALS_ZH),
     100000006: Meaning("Action 为空", _ENDPOINT_ZH),
     100000007: Meaning("Action 不存在", _ENDPOINT_ZH),
@@ -94,7 +96,7 @@ IN_CHINESE: dict[int, Meaning] = {
     100000013: Meaning("SignatureVersion 为空", _OURS_ZH),
     100000014: Meaning("不支持该 SignatureVersion", _OURS_ZH),
     100000015: Meaning("网关内部错误", _WAIT_ZH),
-    100000016: Meaning("没有正式环境", "检查 BATCHER_IS_TEST：该项目可能处于测试环境"),
+    100000016: Meaning("没有正式环境", "检查 BATCHER_IS_TEST：该项目可能处于测试阶段"),
     100000017: Meaning("服务未开通", "联系 ZEGO 技术支持，为该 AppId 开通服务"),
 }
 
@@ -102,10 +104,10 @@ UNKNOWN_IN_CHINESE = Meaning("文档未列出此返回码", _SUPPORT_ZH)
 
 
 def meaning(code: int) -> Meaning:
-    """What a code means; :data:`UNKNOWN` for one that the documentation does not name."""
+    """Return the meaning of a code; :data:`UNKNOWN` for a code that the documentation does not list."""
     return MEANINGS.get(code, UNKNOWN)
 
 
 def meaning_in_chinese(code: int) -> Meaning:
-    """The same in Chinese."""
+    """Return the meaning of a code in Chinese."""
     return IN_CHINESE.get(code, UNKNOWN_IN_CHINESE)

@@ -1,4 +1,6 @@
-"""Between values and the wire: a question about a task as query parameters, its answer as a report. No I/O.
+"""DescribeMediaTask: a query about a task as parameters, an answer as a report. No I/O.
+
+Called by :mod:`batcher.zego.client`.
 
 Source: ZEGO server API, "Query the status of a media processing task" (DescribeMediaTask).
 """
@@ -27,26 +29,26 @@ STATES: dict[str, TaskState] = {
     "CANCELED": TaskState.FAILED,
     NO_TASK: TaskState.UNKNOWN,
 }
-"""The vendors' words for where a task stands."""
+"""The vendors' words for the state of a task."""
 
 MAX_ADDRESS_CHARS = 8_000
-"""Of a picture's address or an object's name; a longer one is none."""
+"""The longest address of a picture or name of an object; longer ones are ignored."""
 
 _MOMENT = re.compile(r"[0-9]{14}")
 
 
 def encoded_call(task_id: TaskId, vendor: Vendor) -> str:
-    """The query string of one DescribeMediaTask call, without the public parameters."""
+    """Return the query string of one DescribeMediaTask call, without the public parameters."""
     return encoded([("Action", "DescribeMediaTask"), ("TaskId", task_id), ("Vendor", vendor.value)])
 
 
 def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | None:
-    """Read what a successful answer says of a task; None when it says nothing readable of this one.
+    """Read a successful answer; None if it has no readable part about this task.
 
     Args:
         body: the body of an answer with code 0.
-        task_id: what was asked about: an answer about another task is none.
-        vendor: whose part of ``Data`` is read.
+        task_id: the task of the query; an answer about another task is ignored.
+        vendor: the vendor whose part of ``Data`` is read.
     """
     answer = parsed_body(body)
     for part in parts_of(answer.get("Data"), vendor):
@@ -72,22 +74,22 @@ def _file_id(part: dict[str, object]) -> FileId | None:
 
 
 def _is_about(part: dict[str, object], task_id: TaskId) -> bool:
-    """Return whether a part names the task, or none at all."""
+    """Return whether a part names the task, or no task."""
     named = [part[name] for name in ("TaskId", "task_id") if part.get(name) not in (None, "")]
-    return all(id_of(one) == task_id for one in named)
+    return all(id_of(value) == task_id for value in named)
 
 
 def _pictures(listed: object) -> Iterator[Picture]:
-    """Those that can be read, in the order of the answer: plain addresses or names, or objects with them.
+    """Yield the readable pictures in the order of the answer: addresses or names, or objects with them.
 
-    The list may come as text that holds it, as it does in the vendor's callbacks.
+    The list may come as text that holds it, as in the vendor's callbacks.
     """
-    for one in _items(listed):
+    for item in _items(listed):
         found: dict[str, object] = {}
-        if isinstance(one, dict):
-            found = {str(name).lower(): value for name, value in one.items()}
+        if isinstance(item, dict):
+            found = {str(name).lower(): value for name, value in item.items()}
         else:
-            found["url"] = one
+            found["url"] = item
         address = found.get("url")
         if isinstance(address, str) and (address := address.strip()) and len(address) <= MAX_ADDRESS_CHARS:
             offset_ms = milliseconds_of(found.get("offset"))
@@ -104,7 +106,7 @@ def _items(listed: object) -> list[object]:
 
 
 def _moment(value: object) -> datetime | None:
-    """A time as Huawei writes it, ``YYYYMMDDHHMMSS`` in UTC; None for anything else."""
+    """Read a time in Huawei's format, ``YYYYMMDDHHMMSS`` in UTC; None for anything else."""
     text = text_of(value) or ""
     if not _MOMENT.fullmatch(text):
         return None

@@ -1,7 +1,8 @@
-"""What the service's own answer says of the recording that a task belongs to. Pure.
+"""Evidence in the service's answer about the recording that a task belongs to. Pure.
 
-A callback's signature does not cover the task and the recording that it names. A poll's answer comes from the
-service itself, so it decides whether a claim may settle a doubt.
+Called by :mod:`batcher.callbacks.confirmer`. A callback's signature does not cover the task and the
+recording that it names. A poll's answer comes from the service itself, so it decides whether a claim may
+settle a doubt.
 
 Source: ZEGO server API, "Query the status of a media processing task" (``FileId``; the paths of a task's
 pictures contain Tencent's FileId or the folder of Huawei's object).
@@ -19,25 +20,25 @@ from batcher.model.task import Picture, TaskReport, TaskState
 
 
 class Evidence(Enum):
-    """Whether a task belongs to a recording, as far as an answer shows it."""
+    """Evidence about whether a task belongs to a recording."""
 
     FOR = "for"
-    """The answer names the recording, or its pictures lie where the recording's pictures do."""
+    """The answer names the recording, or its pictures are in the recording's folder."""
     AGAINST = "against"
-    """The answer names another recording, or its pictures lie elsewhere."""
+    """The answer names another recording, or its pictures are in another folder."""
     LATER = "later"
-    """The answer says nothing yet: the task is not finished."""
+    """No evidence yet: the task is not finished."""
     NONE = "none"
-    """The answer says nothing, and will not say more."""
+    """No evidence, and none will come."""
 
 
 def evidence_of(report: TaskReport, file_id: FileId, vendor: Vendor) -> Evidence:
-    """Whether a report is about a task of this recording.
+    """Return whether a report is about a task of a recording.
 
     Args:
         report: the service's answer about the task.
-        file_id: the recording that a callback has named for it.
-        vendor: where the recording is kept.
+        file_id: the recording that a callback named for the task.
+        vendor: the vendor of the recording.
     """
     if report.file_id is not None:
         return Evidence.FOR if _same(report.file_id, file_id) else Evidence.AGAINST
@@ -53,7 +54,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _part_of_paths(file_id: FileId, vendor: Vendor) -> re.Pattern[str] | None:
-    """What the path of every picture of a recording contains; None where nothing has to be in it."""
+    """Return the part that the path of every picture of a recording contains; None if there is none."""
     if vendor is Vendor.TENCENT:
         return re.compile(rf"(?<![0-9]){re.escape(file_id)}(?![0-9])")
     folder = posixpath.dirname(file_id).strip("/")

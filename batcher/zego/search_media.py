@@ -1,4 +1,6 @@
-"""Between values and the wire: a search for recordings as query parameters, its answer as a page. No I/O.
+"""SearchMedia: a search as query parameters, an answer as a page of recordings. No I/O.
+
+Called by :mod:`batcher.zego.client`.
 
 Source: ZEGO server API, "Search media information" (SearchMedia).
 """
@@ -15,38 +17,38 @@ from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.wire import Query, id_of, integer_of, parsed_body, parts_of, text_of
 
 MAX_BODY_BYTES = 16 << 20
-"""A page of a thousand recordings, each with a long address, is longer than any other answer."""
+"""The largest answer: a page of a thousand recordings with long addresses is longer than any other answer."""
 
 PREFIX_BYTES = 20
-"""Of ``NamePrefix``."""
+"""The longest ``NamePrefix``."""
 
 LOOKED_UP = 10
-"""So many ids can be asked for in one call."""
+"""The most ids in one call."""
 
 MOST_KEYS = 1_000
-"""On one page of Huawei's and Ws's recordings."""
+"""The most recordings on one page of Huawei and Ws."""
 
 MAX_ADDRESS_CHARS = 8_000
 
 _ORIGINAL = 0
-"""The ``Definition`` of the recording itself among what was made of it."""
+"""The ``Definition`` of the recording itself in its ``TranscodeSet``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for, and which page of it.
+    """A search, and the page of its results.
 
-    Pages of Tencent's recordings are numbered; those of the other two follow a marker.
+    Pages of Tencent's recordings are numbered; those of Huawei and Ws follow a marker.
     """
 
     archive: Archive
     prefix: str = ""
-    """What names begin with, of 20 bytes at most."""
+    """The beginning of the names, at most 20 bytes."""
     since_s: int | None = None
-    """Unix seconds of creation, Tencent alone."""
+    """Range of creation in Unix seconds; Tencent only."""
     until_s: int | None = None
     file_ids: tuple[FileId, ...] = ()
-    """Ten at most, Tencent alone."""
+    """At most ten; Tencent only."""
     page: int = 0
     page_size: int = 10
     marker: str = ""
@@ -58,14 +60,14 @@ class SearchPage:
 
     recordings: tuple[Recording, ...]
     total: int = 0
-    """How many there are in all, capped at 5,000; Tencent alone."""
+    """The number of all recordings found, capped at 5,000; Tencent only."""
     next_marker: str = ""
     unreadable: int = 0
-    """Items without an id that can be read."""
+    """The number of items without a readable id."""
 
 
 def search_media(wanted: Search) -> Query:
-    """The parameters of one SearchMedia call without the public ones."""
+    """Return the parameters of one SearchMedia call without the public parameters."""
     query = [("Action", "SearchMedia"), ("Vendor", wanted.archive.value)]
     if wanted.prefix:
         query.append(("NamePrefix", wanted.prefix))
@@ -80,11 +82,11 @@ def search_media(wanted: Search) -> Query:
 
 
 def read_page(body: bytes, archive: Archive) -> SearchPage | None:
-    """Read what a successful answer lists; None when it has no part of that archive's.
+    """Read a successful answer; None if it has no part of that archive.
 
     Args:
         body: the body of an answer with code 0.
-        archive: whose part of ``Data`` is read.
+        archive: the archive whose part of ``Data`` is read.
     """
     parts = list(parts_of(parsed_body(body).get("Data"), archive))
     if not any({"MediaInfoSet", "Keys", "TotalCount"} & part.keys() for part in parts):
@@ -100,7 +102,7 @@ def read_page(body: bytes, archive: Archive) -> SearchPage | None:
 
 
 def fitting_prefix(prefix: str) -> str:
-    """As much of a prefix as the service takes; what is longer has to be compared on this side."""
+    """Return the part of a prefix that the service accepts; the caller must compare longer ones itself."""
     return prefix.encode()[:PREFIX_BYTES].decode(errors="ignore")
 
 
@@ -138,7 +140,7 @@ def _of_tencent(item: Mapping[str, object]) -> Recording | None:
 
 
 def _transcodes(info: object) -> Iterator[Mapping[str, object]]:
-    """What was made of a recording that has a length; the recording itself comes first."""
+    """Return the renditions of a recording that have a length; the recording itself comes first."""
     listed = info.get("TranscodeSet") if isinstance(info, dict) else None
     made = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     yield from sorted(
@@ -163,14 +165,14 @@ def _of_keys(item: Mapping[str, object], archive: Archive) -> Recording | None:
 
 
 def _address(value: object) -> str:
-    """An address, a marker or a key: whole or not at all."""
+    """Return an address, a marker or a key unchanged; None if it is unreadable or too long."""
     if not isinstance(value, str) or len(value) > MAX_ADDRESS_CHARS or "\0" in value:
         return ""
     return value.encode("utf-8", "replace").decode()
 
 
 def _time(text: str) -> datetime | None:
-    """A time as ISO 8601 or as mail has it; without a zone it is UTC. None for anything else."""
+    """Read a time in ISO 8601 or in mail format; without a zone it is UTC. None for anything else."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             at = read(text)

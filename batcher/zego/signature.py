@@ -1,4 +1,4 @@
-"""Signing a call. Pure: nonce and time are handed in.
+"""The signature of a call. Pure: nonce and time are arguments.
 
 Source: ZEGO server API, "Accessing server APIs", public parameters (signature version 2.0).
 """
@@ -11,7 +11,7 @@ SIGNATURE_VERSION = "2.0"
 
 
 def signature(app_id: int, nonce: str, server_secret: str, timestamp: int) -> str:
-    """The signature of one call, 32 lower-case hex digits.
+    """Return the signature of one call, 32 lower-case hex digits.
 
     Args:
         app_id: the customer's project.
@@ -20,5 +20,5 @@ def signature(app_id: int, nonce: str, server_secret: str, timestamp: int) -> st
         timestamp: Unix seconds.
     """
     signed = f"{app_id}{nonce}{server_secret}{timestamp}"
-    # MD5 is what the service asks for; it guards nothing of ours.
+    # The service requires MD5. Nothing of batcher's security depends on it.
     return hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,7 @@
-"""Between values and the wire: a submission as query parameters, a body as an answer. No I/O.
+"""The query string of a submission, and the body of an answer as values. No I/O.
+
+Called by :mod:`batcher.zego.client` and :mod:`batcher.zego.transport`; the other calls share the readers of
+ids and numbers.
 
 Source: ZEGO server API, "Start a snapshot task" (MediaThumbnails).
 """
@@ -12,31 +15,33 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from unicodedata import category
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from batcher.model.outcome import HttpRefusal, ReplyLost
+from batcher.model.redaction import redacted_url
 from batcher.model.submission import FileId, Parameters, ReplyShape, SnapshotType, TaskId, Vendor
 
 MAX_BODY_BYTES = 1 << 20
-"""An answer longer than this is not one of the service's."""
+"""A longer answer is not one of the service's."""
 
 MAX_TEXT_CHARS = 2000
-"""Of a message or a RequestId; longer ones are cut."""
+"""The longest message or RequestId; longer ones are cut."""
 
 MAX_ID_CHARS = 2000
-"""Of a task id or a file id; longer ones are not readable."""
+"""The longest task id or file id; longer ones count as unreadable."""
 
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 _LONGEST_NUMBER = 100
-"""Digits of a JSON number that is read as one; a longer one is kept as text."""
+"""The most digits of a JSON number that is read as a number; a longer one stays text."""
 
 Query = list[tuple[str, str]]
 
 
 def media_thumbnails(file_id: FileId, asked: Parameters) -> Query:
-    """The parameters of one MediaThumbnails call without the public ones, in the order of the documentation.
+    """Return the parameters of one MediaThumbnails call without the public ones, in the order of the
+    documentation.
 
-    Only parameters that have an effect for the vendor and type are there; the key of the offsets carries its
+    Only parameters that have an effect for the vendor and type are included. The key of the offsets has
     brackets and is repeated.
     """
     query = [("Action", "MediaThumbnails"), ("Vendor", asked.vendor.value), ("FileId", file_id)]
@@ -51,17 +56,17 @@ def media_thumbnails(file_id: FileId, asked: Parameters) -> Query:
 
 
 def harmless() -> Query:
-    """A call that proves the credentials and starts no task: code 2, no FileId, means that all is well."""
+    """Return a call that proves the credentials and starts no task: code 2, for the missing FileId."""
     return [("Action", "MediaThumbnails")]
 
 
 def encoded(query: Query) -> str:
-    """A query string; every byte that could mean something in a URL is escaped."""
+    """Return a query string; every byte with a meaning in URLs is escaped."""
     return "&".join([f"{_escaped_name(name)}={_escaped(value)}" for name, value in query])
 
 
 def encoded_call(file_id: FileId, asked: Parameters) -> str:
-    """The query string of :func:`media_thumbnails`; millions of calls share what stands around the id."""
+    """Return the query string of :func:`media_thumbnails`; the parts around the id are cached."""
     before, after = _around_id(asked)
     return f"{before}{_escaped(file_id)}{after}"
 
@@ -73,7 +78,7 @@ def _around_id(asked: Parameters) -> tuple[str, str]:
 
 
 def _escaped(text: str) -> str:
-    """Most values are letters and digits, which a look tells faster than the library does."""
+    """Escape a value; most values are letters and digits, which a check finds faster than the library."""
     return text if text.isalnum() and text.isascii() else quote(text, safe="/")
 
 
@@ -83,7 +88,7 @@ def _escaped_name(name: str) -> str:
 
 
 class Envelope(NamedTuple):
-    """What an answer's body says."""
+    """The fields of an answer's body."""
 
     code: int
     message: str
@@ -93,11 +98,11 @@ class Envelope(NamedTuple):
 
 
 def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
-    """Read an answer's body; None when it has no readable ``Code``.
+    """Read an answer's body; None if it has no readable ``Code``.
 
     Args:
-        body: the body as it came.
-        vendor: whose part of ``Data`` holds the task id; None when no task can have been started.
+        body: the body as received.
+        vendor: the vendor whose part of ``Data`` holds the task id; None if the call cannot start a task.
     """
     parsed = parsed_body(body)
     if (code := integer_of(parsed.get("Code"))) is None:
@@ -115,16 +120,16 @@ def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
 def read_without_code(
     status: int, body: bytes, *, location: str | None = None, retry_after_s: float | None = None
 ) -> HttpRefusal | ReplyLost:
-    """Read an answer that has no readable ``Code``.
+    """Read an answer without a readable ``Code``.
 
     Args:
         status: the HTTP status.
-        body: the body as it came.
+        body: the body as received.
         location: the header of that name.
-        retry_after_s: what the header ``Retry-After`` asks for.
+        retry_after_s: the value of ``Retry-After``.
     """
     if 300 <= status < 400:
-        return HttpRefusal(status, retry_after_s, _address_shown(location or ""))
+        return HttpRefusal(status, retry_after_s, _printable(redacted_url(location or ""))[:EXCERPT_CHARS])
     if (400 <= status < 500 and status not in _MAYBE_TAKEN) or status == 503:
         return HttpRefusal(status, retry_after_s)
     shape = ReplyShape.OTHER_JSON if status < 300 and is_json(body) else ReplyShape.NOTHING
@@ -132,7 +137,7 @@ def read_without_code(
 
 
 _MAYBE_TAKEN = (408, 421, 425)
-"""These say nothing certain about what became of the request."""
+"""Statuses that leave open whether the request was accepted."""
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
 _SIGNATURE = re.compile(r"(Signature(?:Nonce)?=)[0-9a-f]+", re.IGNORECASE)
@@ -141,7 +146,7 @@ EXCERPT_CHARS = 120
 
 
 def excerpt(body: bytes) -> str:
-    """Say what a body is, in words that fit into a message."""
+    """Describe a body in words that fit into a message."""
     if not body.strip():
         return "an empty body"
     if len(body) > MAX_BODY_BYTES:
@@ -155,19 +160,12 @@ def excerpt(body: bytes) -> str:
     return f'a page "{text}"' if title or is_page else text
 
 
-def _address_shown(location: str) -> str:
-    """Shorten an address to what may be shown: no user, no query, nothing unprintable."""
-    try:
-        parts = urlsplit(location)
-        host = parts.hostname or ""
-    except ValueError:
-        return ""
-    address = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
-    return "".join(c for c in address if c.isprintable())[:EXCERPT_CHARS]
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())
 
 
 def is_json(body: bytes) -> bool:
-    """Return whether a body is JSON, of whatever kind."""
+    """Return whether a body is JSON of any kind."""
     try:
         json.loads(body, parse_int=_whole_number)
     except (ValueError, RecursionError):
@@ -176,7 +174,7 @@ def is_json(body: bytes) -> bool:
 
 
 def parsed_body(body: bytes) -> dict[str, Any]:
-    """Return a body's JSON object; an empty one when there is none."""
+    """Return a body's JSON object; an empty one if the body is something else."""
     try:
         parsed = json.loads(body, parse_int=_whole_number)
     except (ValueError, RecursionError):
@@ -195,7 +193,7 @@ def _task_id(part: dict[str, object]) -> TaskId | None:
 
 
 def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
-    """The vendor's parts of ``Data``: the examples show an object, the tables say a list of objects."""
+    """Yield the vendor's parts of ``Data``: an object in the examples, a list of objects in the tables."""
     part = data.get(str(vendor)) if isinstance(data, dict) else None
     for candidate in part if isinstance(part, list) else [part]:
         if isinstance(candidate, dict):
@@ -203,7 +201,7 @@ def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
 
 
 def integer_of(value: object) -> int | None:
-    """A signed whole number of at most 64 bits, which is what can be kept; a longer one is no code."""
+    """Return a signed whole number of at most 64 bits; None for anything else."""
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -214,7 +212,7 @@ def integer_of(value: object) -> int | None:
 
 
 def milliseconds_of(value: object) -> int | None:
-    """A time in a recording, which comes as a whole number or as a fraction, rounded to a millisecond."""
+    """Return a time in a recording, given as a whole number or a fraction, rounded to a millisecond."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -226,9 +224,9 @@ def milliseconds_of(value: object) -> int | None:
 
 
 def id_of(value: object) -> str | None:
-    """Return an id as it is; None when it is missing or cannot be kept whole.
+    """Return an id unchanged; None if it is missing or damaged.
 
-    An id is never repaired: a cut or changed one would name another task or recording, or none.
+    An id is never repaired: a cut or changed id would name another task or recording.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -238,13 +236,13 @@ def id_of(value: object) -> str | None:
     return text if text and not any(map(_is_damage, text)) else None
 
 
-def _is_damage(one: str) -> bool:
+def _is_damage(character: str) -> bool:
     """Return whether a character is a control character, half a surrogate pair, or the mark of a lost one."""
-    return one == "\ufffd" or (not one.isprintable() and category(one) in {"Cc", "Cs"})
+    return character == "\ufffd" or (not character.isprintable() and category(character) in {"Cc", "Cs"})
 
 
 def text_of(value: object) -> str | None:
-    """Text that can be kept: what is no Unicode is replaced, what is endless is cut."""
+    """Return text that can be stored: invalid Unicode is replaced, overlong text is cut."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):

@@ -243,7 +243,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
             await nights.night(),
             1,
             r"nothing is left to send, but there is something to look at: 1 rejected, 1 invalid row\. "
-            r"Which: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
+            r"Details: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
             r"12 submitted, 1 rejected, 1 new invalid row; 0 left to send\. .*: batcher status -l",
             also=r"code 41003 1 × the file does not exist\. Check the file id.*"
             r"nightly\.csv line 27, file_id: 1\.39",
@@ -263,7 +263,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
             r"its time was over while the endpoint did not answer \(since .* last: Connection refused\), "
             r"12 left to send; check the network and BATCHER_ENDPOINT\. The next run goes on",
             r"did not answer \(.* last: Connection refused\), 12 left to send; check the network",
-            also=r"to go on batcher run -l",
+            also=r"to resume batcher run -l",
         )
         await sandbox.start_listening()
 
@@ -280,7 +280,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
             r"code 100000005: the signature is wrong \(the service says: .+\); "
             r"check BATCHER_APP_ID and the ServerSecret",
             r"Code 100000005: .*check BATCHER_APP_ID and the ServerSecret.*12 left to send",
-            also=r"to go on batcher run -l",
+            also=r"to resume batcher run -l",
         )
 
         # 7: it is right again, and the night too short. Work is left on purpose, and nobody hears of that.
@@ -352,7 +352,7 @@ async def the_disk_is_full(nights: Nights, disk: SmallDisk) -> None:
         6,
         r"\S+nightly\.db: the ledger cannot be used: the disk is full; free some space, then run again",
         r"the disk is full; free some space, then run again\. .* left to send",
-        also=r"to go on batcher run -l",
+        also=r"to resume batcher run -l",
     )
     nights.day()
     asked = nights.sandbox.truth.count

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 
 Manifest = Callable[..., Path]
@@ -68,7 +68,7 @@ async def test_what_does_not_balance_ends_with_1(cli: Cli) -> None:
     assert (done.code, done.stdout) == (1, "")
     assert "audit.txt: it does not balance" in done.stderr
     text = (cli.folder / "audit.txt").read_text("utf-8")
-    assert "submissions are rejected, and the figures kept beside them say" in text
+    assert "submissions are rejected, and the tallies say" in text
     assert (await cli("audit", "--json")).data["problems"] != []
 
 

@@ -616,11 +616,11 @@ async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
         (
             "ok",
             "notify",
-            "BATCHER_NOTIFY: 2 × json; told when going on would be wrong (BATCHER_NOTIFY_ON=halt)",
+            "BATCHER_NOTIFY: 2 × json; sent when a run halts (BATCHER_NOTIFY_ON=halt)",
         ),
-        ("ok", "ping", "BATCHER_PING_URL can be read; run and load tell it their begin and end"),
-        ("ok", "metrics", "figures are served at http://127.0.0.1:9464/metrics while a run goes on"),
-        ("ok", "metrics", "figures are kept in batcher.prom"),
+        ("ok", "ping", "BATCHER_PING_URL is set; run, load and track ping it at their start and end"),
+        ("ok", "metrics", "metrics are served at http://127.0.0.1:9464/metrics during a run"),
+        ("ok", "metrics", "metrics are written to batcher.prom"),
     ]
     assert TOKEN not in text.stdout + text.stderr
     assert called == []

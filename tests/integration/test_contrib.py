@@ -1,4 +1,4 @@
-"""The ready-made units: what they promise, that each does a night's work, and that its reader takes it."""
+"""The units in contrib: their promises, a night's work by each, and the syntax of its reader."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def test_the_options_are_taken_by_their_readers(with_options: Path, tmp_path: Pa
 
 
 def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
-    """Whoever takes it in place of the other one changes nothing else."""
+    """It differs from the line it replaces in nothing else."""
     text = CRONTAB.read_text("utf-8")
     [line] = [line.removeprefix("# ") for line in text.splitlines() if " --track " in line]
     [nightly] = [f"{when} {command}" for when, command in crontab_lines() if " run " in command]
@@ -387,7 +387,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     [("ProtectSystem=", "ProtectSytem="), ("Persistent=", "Persistant="), ("[Timer]", "[Timers]")],
 )
 def test_a_slip_in_a_unit_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
-    """The check above is none that lets everything pass."""
+    """The check above refuses a wrong file."""
     service, timer = (path.read_text("utf-8").replace(right, wrong) for path in (SERVICE, TIMER))
     assert unit_problems(service, timer, tmp_path) != ""
 
@@ -572,11 +572,11 @@ SHAPES: dict[str, Any] = {
         },
     },
 }
-"""Where what may stand, of what we use. Source: Kubernetes API reference, batch/v1 and core/v1."""
+"""The fields that we use, by their place. Source: Kubernetes API reference, batch/v1 and core/v1."""
 
 
 def misplaced(value: Any, shape: Any, where: str) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What stands where the API does not look for it, or is of another type."""
+    """Return the fields that the API does not have at that place, or that have another type."""
     if isinstance(shape, dict) and isinstance(value, dict):
         return [
             problem

@@ -478,7 +478,7 @@ async def test_secret_may_come_from_a_file_or_a_command(cli: Cli) -> None:
     async with serving(cli):
         done = await cli("listen", "--port", "0")
     assert done.code == 2
-    assert "the secret of callbacks never stands in this file; set BATCHER_CALLBACK_SECRET" in done.stderr
+    assert "the secret of callbacks is not accepted in this file; set BATCHER_CALLBACK_SECRET" in done.stderr
     assert SECRET not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""What stands on stderr: an object a line for programs, nothing that a terminal obeys, no secret."""
+"""Output on stderr: one object a line for programs, no control characters, no secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def controls(text: str) -> list[str]:
 
 
 async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """It begins, tells what is rejected with its code, and ends with the figures of ``--json``."""
+    """Its events are the start, each rejection with its code, and the figures of ``--json`` at the end."""
     archive = manifest([*(ids := tencent_ids(4)), "room-1"])
     faults = {ids[2]: Fault.parse("code:41003")}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)):
@@ -113,7 +113,7 @@ async def test_work_left_on_purpose_is_no_problem_in_either_format(
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
 async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
-    """A wrong secret halts: that, and why, also when only problems are wanted."""
+    """A wrong secret halts; the halt and its reason are reported also under ``-q``."""
     archive = manifest(tencent_ids(2))
     async with serving(cli):
         cli.env["BATCHER_SERVER_SECRET"] = cli.secret = "fedcba98765432100123456789abcdef"  # noqa: S105 - wrong
@@ -128,20 +128,20 @@ async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quie
 
 
 async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Its begin and its end are told, with how long it was."""
+    """Its start and its end are reported, with its duration."""
     archive = manifest(tencent_ids(60))
     async with serving(cli) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none", *JSON)
         await sandbox.wait_for(lambda: len(sandbox.log) >= 10, 20)
         await sandbox.stop_listening()
         assert process.stderr is not None
-        told = b""
+        read = b""
         async with asyncio.timeout(20):
-            while b"outage_began" not in told:
-                told += await process.stderr.readline()
+            while b"outage_began" not in read:
+                read += await process.stderr.readline()
         await sandbox.start_listening()
         rest = await cli.finish(process)
-    done = Done(rest.code, rest.stdout, told.decode() + rest.stderr)
+    done = Done(rest.code, rest.stdout, read.decode() + rest.stderr)
     assert done.code == 0, done.stderr
     found = {event["event"]: event for event in events(done)}
     assert found["outage_began"]["level"] == "warning"
@@ -178,7 +178,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("args", "code", "words"), WRONG, ids=lambda value: str(value)[:30])
 async def test_what_is_wrong_for_programs(cli: Cli, args: tuple[str, ...], code: int, words: str) -> None:
-    """Usage, settings, manifests, ledgers: the words, and the exit code beside them."""
+    """Usage, settings, manifests, ledgers: the message, and the exit code with it."""
     done = await cli(*args)
     assert done.code == code
     [event] = events(done)
@@ -216,14 +216,13 @@ def test_every_command_that_can_be_quiet_can_write_for_programs() -> None:
     assert quiet == {name for name, own in flags.items() if "--log-format" in own}
 
 
-# -- secrets, whoever says them ------------------------------------------------------------------------
+# -- secrets in records of libraries ------------------------------------------------------------------
 
 DRIVER = """
 import asyncio, gc, logging, os, sys, threading, warnings
 from aiohttp import ClientSession
 from aiohttp.test_utils import RawTestServer
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, text
 from batcher.cli import main
 from batcher.cli.commands import status
 
@@ -242,10 +241,10 @@ async def aiohttp_server():
 
 async def sqlalchemy():
     logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
-    engine = create_async_engine("sqlite+aiosqlite://")
-    async with engine.connect() as connection:
-        await connection.execute(text("SELECT :url, :secret"), {"url": SIGNED, "secret": SECRET})
-    await engine.dispose()
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT :url, :secret"), {"url": SIGNED, "secret": SECRET})
+    engine.dispose()
 
 
 async def asyncio_task():
@@ -332,7 +331,7 @@ async def drive(cli: Cli, leak: str, *args: str) -> Done:
 
 @pytest.mark.parametrize(("leak", "words"), LEAKS.items())
 async def test_a_library_that_says_too_much_is_redacted(cli: Cli, leak: str, words: str) -> None:
-    """For programs and with its traceback for people; one plain line when that is not wanted."""
+    """As JSON, and with its traceback as text under ``-v``; one plain line without it."""
     whole, plain, told = await asyncio.gather(
         drive(cli, leak, "-v"), drive(cli, leak), drive(cli, leak, "-v", *JSON)
     )
@@ -350,7 +349,7 @@ async def test_a_library_that_says_too_much_is_redacted(cli: Cli, leak: str, wor
 
 
 async def test_statements_of_sqlalchemy_are_redacted(cli: Cli) -> None:
-    """Its own logger, asked to tell what is sent to the database, tells it without the values."""
+    """Its own logger shows the statements without secret values."""
     done = await drive(cli, "sqlalchemy", *JSON)
     assert done.code == 0, done.stderr
     found = [event for event in events(done) if event["event"] == "log"]
@@ -400,14 +399,14 @@ FORGED = "no\nforged\r\nforged\u2028forged"
 
 
 def forged(*texts: str) -> list[str]:
-    """Lines that begin as somebody else has them begin."""
+    """Return the lines that a message of the service has forged."""
     lines = [line for text in texts for line in text.splitlines()]
     return [line for line in lines if line.strip().removeprefix("batcher:").strip().startswith("forged")]
 
 
 @pytest.mark.parametrize("code", [41003, 2, 100000005])
 async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
-    """Nobody forges lines of ours: not in ``-v``, ``show`` or ``status``, not by a cell or a file's name."""
+    """A message, a cell or a file's name forges no line in ``-v``, ``show`` or ``status``."""
     ids = tencent_ids(2)
     archive = cli.folder / "arch\nforged.csv"
     archive.write_text("".join([f'{one},"{FORGED}"\n' for one in ("file_id", *ids)]), "utf-8")
@@ -438,7 +437,7 @@ async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> No
     ids=lambda one: " ".join(one).replace("\n", " "),
 )
 async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
-    """What is said of a file or a recording that is not there names it on one line."""
+    """The message about a missing file or recording names it on one line."""
     async with serving(cli):
         done = await cli(*args)
     assert done.code != 0
@@ -469,7 +468,7 @@ async def test_a_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> 
 
 
 async def test_without_a_terminal_there_is_nothing_to_obey(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """No bars, no colours, and not more than the summary of a short run, whatever the environment likes."""
+    """No bars, no colours, and not more than the summary of a short run, in any environment."""
     archive = manifest(tencent_ids(5))
     cli.env |= {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
     async with serving(cli):
@@ -508,7 +507,7 @@ async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
 
 
 async def test_how_far_a_run_is(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A plain line now and then for people, an event with figures for programs, nothing when not wanted."""
+    """A plain line at intervals as text, an event with figures as JSON, nothing with ``--progress none``."""
     async with serving(cli):
         for_people = await run_told_often(cli, manifest(tencent_ids(40, seed=1)))
         for_programs = await run_told_often(cli, manifest(tencent_ids(40, seed=2)), *JSON)
@@ -548,7 +547,7 @@ async def test_a_terminal_shows_a_program_no_bar(cli: Cli, manifest: Callable[..
 async def test_a_closed_pipe_stops_no_run(
     cli: Cli, manifest: Callable[..., Path], log_format: str, stream: str
 ) -> None:
-    """Nobody reads any more: the work goes on, the exit code is the run's, and the other stream is clean."""
+    """The run continues when a reader closes its pipe; exit code and the other stream are not affected."""
     archive = manifest([*(ids := tencent_ids(3)), "room-1"])
     faults = {ids[0]: Fault.parse("code:41003")}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -575,20 +574,3 @@ async def test_a_closed_pipe_stops_no_run(
         assert "Errno" not in done.stderr
         if log_format == "json":
             assert events(done)[-1]["event"] == "run_finished"
-
-
-async def test_help_and_version_bring_in_nothing_that_logs(cli: Cli) -> None:
-    """Who asks for help does not wait for it."""
-    code = (
-        "import sys; from batcher.cli import main\n"
-        "try: main()\nexcept SystemExit: print('structlog' in sys.modules, file=sys.stderr)"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "--version"),
-        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    assert out.startswith(b"batcher ")
-    assert err == b"False\n"

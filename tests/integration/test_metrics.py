@@ -1,4 +1,4 @@
-"""What Prometheus gets to see of a run: by HTTP while it goes on, and in the node exporter's file."""
+"""The metrics of a run: by HTTP during the run, and in the node exporter's file."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _answered(cli: Cli) -> int:
 
 
 async def test_a_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None:
-    """State and code, outcomes, seconds, pace and cap, queue and doubt, while the run goes on."""
+    """State and code, outcomes, seconds, pace and cap, queue and doubt, during the run."""
     async with hanging_run(cli, manifest, "--metrics-port", "0") as (process, _):
         url = await url_of(process)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", url)
@@ -195,7 +195,7 @@ async def test_a_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest
 async def test_an_address_that_is_not_ours_is_refused(
     cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str
 ) -> None:
-    """Exit 2 and nothing sent, whatever is wrong with the place."""
+    """Exit code 2 and nothing sent, for every fault of the address."""
     async with serving(cli) as sandbox:
         done = await cli.run(manifest(IDS), *PICTURES, *options)
         assert (done.code, sandbox.log) == (2, [])
@@ -215,7 +215,7 @@ async def test_ipv6_is_as_good(cli: Cli, manifest: Manifest, host: str) -> None:
         await cli.finish(process)
 
 
-async def test_who_connects_and_says_nothing_holds_nobody_up(cli: Cli, manifest: Manifest) -> None:
+async def test_silent_connection_does_not_delay_a_run(cli: Cli, manifest: Manifest) -> None:
     """A run ends although a connection to its port stays open."""
     async with hanging_run(cli, manifest, "--metrics-port", "0") as (process, _):
         port = int((await url_of(process)).rpartition(":")[2].removesuffix("/metrics"))
@@ -271,7 +271,7 @@ async def test_the_file_tells_of_a_halt_and_of_a_signal(cli: Cli, manifest: Mani
 
 
 async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, manifest: Manifest) -> None:
-    """Neither a held ledger nor an unusable manifest touches the figures of the run that goes on."""
+    """Neither a held ledger nor an unusable manifest changes the metrics of the run in progress."""
     path = cli.folder / "batcher.prom"
     broken = cli.folder / "broken.csv"
     broken.write_bytes("file_id\n\xff\xfe\xff\n".encode("latin-1"))
@@ -293,7 +293,7 @@ async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, ma
 
 @pytest.mark.parametrize("place", ["missing/batcher.prom", "folder", "pipe"])
 async def test_a_file_that_cannot_be_written_is_said_once(cli: Cli, manifest: Manifest, place: str) -> None:
-    """A warning, and the run goes on; what is no file is not replaced by one."""
+    """A warning, and the run continues; a device is not replaced by a file."""
     (cli.folder / "folder").mkdir()
     os.mkfifo(cli.folder / "pipe")
     async with serving(cli):
@@ -305,8 +305,8 @@ async def test_a_file_that_cannot_be_written_is_said_once(cli: Cli, manifest: Ma
     assert (cli.folder / "pipe").is_fifo()
 
 
-async def test_nobody_reads_half_a_file(tmp_path: Path) -> None:
-    """Whoever reads while the file is rewritten finds all of it, every time."""
+async def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    """A reader finds the whole file while it is being rewritten."""
     ledger, path = tmp_path / "batcher.db", tmp_path / "batcher.prom"
     shutil.copy(await empty_ledger(), ledger)
     found: list[bytes] = []
@@ -343,14 +343,14 @@ async def test_a_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Pa
         metrics = Metrics(reader, "0")
         before = samples((await metrics.text()).decode())
         ledger.write_bytes(b"this is no ledger any more" * 1_000)
-        await reader.close()  # or it would go on with the pages that it has
+        await reader.close()  # or it would keep using its cached pages
         after = samples((await metrics.text()).decode())
     assert before["batcher_ledger_readable", ""] == 1
     assert after["batcher_ledger_readable", ""] == 0
     assert after["batcher_queue_left", ""] == before["batcher_queue_left", ""] == 0
 
 
-def test_nothing_is_brought_in_for_figures_that_nobody_wants() -> None:
+def test_metrics_are_imported_only_when_asked_for() -> None:
     """What serves metrics is imported by a run that is measured, and by no other."""
     code = "import sys, batcher.cli.commands.run; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

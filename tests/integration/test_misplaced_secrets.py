@@ -1,4 +1,4 @@
-"""A secret in the wrong place, or in quotation marks: what is wrong is said, the value shows nowhere."""
+"""A secret in the wrong place, or in quotation marks: the problem is reported, the value is not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_exchanged_app_id_and_secret_show_neither(
 async def test_secret_in_any_variable_never_shows(
     cli: Cli, manifest: Callable[..., Path], variable: str
 ) -> None:
-    """Whatever setting a secret was given for, no message of any command repeats it."""
+    """A secret given for any setting is repeated in no message of any command."""
     manifest(tencent_ids(1))
     async with serving(cli):
         cli.secret = SECRET

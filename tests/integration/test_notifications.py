@@ -1,4 +1,4 @@
-"""Who hears of a run from afar: notifications and pings, at hooks that answer, refuse, hang or are gone."""
+"""Notifications and pings of a run, to hooks that answer, refuse, hang or are gone."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from aiohttp import web
 from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
-from batcher.telemetry.notifications import HookCalls, NotifyOn, is_wanted, ping, ping_at
+from batcher.telemetry.notifications import HookCalls, NotifyOn, is_notified, ping, ping_at
 
 Manifest = Callable[..., Path]
 
 IDS = tencent_ids(4)
-TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
+TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that does not exist
 CHECK = "4c1e9a52-check-uuid"
 ONE_MISSING = SandboxSettings(rate_per_s=None, by_file={IDS[0]: Fault.parse("code:41003")})
 
 
 @dataclass
 class Hooks:
-    """A server that stands for the services people are told by, and for the monitor that is pinged."""
+    """A server in the roles of the notification services and of the monitor that is pinged."""
 
     url: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -92,7 +92,7 @@ async def hooks(cli: Cli) -> AsyncIterator[Hooks]:
 
 
 def told(done: Done) -> list[str]:
-    """The warnings of a command; no address is in anything that it said."""
+    """Return the warnings of a command; its output holds no address."""
     assert TOKEN not in done.stdout + done.stderr
     assert CHECK not in done.stdout + done.stderr
     assert "Failed to send" not in done.stderr, "the library's own words"
@@ -102,7 +102,7 @@ def told(done: Done) -> list[str]:
 async def test_a_night_in_which_all_went_well_is_pinged_and_not_told(
     cli: Cli, manifest: Manifest, hooks: Hooks
 ) -> None:
-    """Start and success reach the monitor; nobody is written to."""
+    """Start and success are pinged; there is no notification."""
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES)
     assert (done.code, told(done)) == (0, [])
@@ -111,7 +111,7 @@ async def test_a_night_in_which_all_went_well_is_pinged_and_not_told(
 
 
 async def test_new_problems_are_told_in_one_line(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """What happened, the figures, what to do, and where; the monitor hears the exit code."""
+    """The notification has the event, the figures, the remedy and the place; the ping has the exit code."""
     async with serving(cli, ONE_MISSING):
         done = await cli.run(manifest(IDS), *PICTURES)
     assert (done.code, told(done)) == (1, [])
@@ -127,7 +127,7 @@ async def test_new_problems_are_told_in_one_line(cli: Cli, manifest: Manifest, h
 
 
 async def test_a_halt_says_why(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Wrong credentials are told with their code and remedy, and never with the secret."""
+    """Wrong credentials are notified with their code and remedy, and never with the secret."""
     cli.env["BATCHER_NOTIFY_ON"] = "halt"
     async with serving(cli):
         wrong = "f" * 32
@@ -142,7 +142,7 @@ async def test_a_halt_says_why(cli: Cli, manifest: Manifest, hooks: Hooks) -> No
 
 
 async def test_what_fails_before_a_run_begins_is_told_too(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Wrong settings, an unusable manifest, a missing ledger and a held one each reach a person."""
+    """Wrong settings, an unusable manifest, a missing ledger and a held one are each notified."""
     async with serving(cli, ledger_made=False):
         assert (await cli("run", "--rate", "-1")).code == 2
         assert (await cli.run("gone.csv", *PICTURES)).code == 2
@@ -167,7 +167,7 @@ async def test_what_fails_before_a_run_begins_is_told_too(cli: Cli, manifest: Ma
 
 
 async def test_a_window_that_ends_is_no_failure(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Work left under ``--limit`` is what was wanted: the monitor hears of success."""
+    """Work left under ``--limit`` is no failure: the ping is that of a success."""
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES, "--limit", "2")
         assert (done.code, hooks.pings, hooks.notes) == (4, ["/start", ""], [])
@@ -190,8 +190,8 @@ async def test_never_is_never(cli: Cli, manifest: Manifest, hooks: Hooks) -> Non
     assert hooks.pings == ["/start", "/1"]
 
 
-async def test_a_dry_run_and_readers_tell_nobody(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Somebody sits before them."""
+async def test_dry_run_and_readers_send_no_notification(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+    """They are used interactively."""
     cli.env["BATCHER_NOTIFY_ON"] = "always"
     async with serving(cli):
         assert (await cli("run", manifest(IDS), *PICTURES, "--dry-run")).code == 0
@@ -229,7 +229,7 @@ async def test_a_load_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks:
 
 
 async def test_a_tracking_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """New failures are told once, with the figures; that tasks have not ended in time is no failure."""
+    """New failures are notified once, with the figures; tasks that have not ended in time are no failure."""
     fates = {IDS[0]: Fate.FAIL, IDS[1]: Fate.ENDLESS}
     async with serving(cli, SandboxSettings(rate_per_s=None, tasks=TaskSettings(fates=fates))):
         assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
@@ -245,7 +245,7 @@ async def test_a_tracking_is_told_of_like_a_run(cli: Cli, manifest: Manifest, ho
 
 
 async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, hooks: Hooks) -> None:
-    """A signal ends it in order, with its exit code; the same load goes on with it."""
+    """A signal stops it gracefully, with its exit code; the same command resumes it."""
     async with serving(cli):
         process = await cli.start("load", "-", *PICTURES)
         assert process.stdin is not None
@@ -265,14 +265,14 @@ async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, h
     assert [load["unfinished"] for load in status["loads"]] == [True]
     assert hooks.pings == ["/start", "/143"]
     [note] = hooks.notes
-    assert note["title"] == "batcher load: stopped from outside (exit code 143)"
-    assert note["message"].endswith("Go on: the same batcher load again")
+    assert note["title"] == "batcher load: stopped by a signal (exit code 143)"
+    assert note["message"].endswith("Resume: the same batcher load again")
 
 
 async def test_a_retry_is_told_of_and_turns_no_check_green(
     cli: Cli, manifest: Manifest, hooks: Hooks
 ) -> None:
-    """It sends nothing: a monitor that waits for the night's work hears nothing of it."""
+    """It submits nothing, so the monitor of the night's work is not pinged."""
     async with serving(cli, ONE_MISSING):
         quiet = {"BATCHER_NOTIFY_ON": "never", "BATCHER_PING_URL": ""}
         assert (await cli("run", manifest(IDS), *PICTURES, *FAST, env=quiet)).code == 1
@@ -289,18 +289,18 @@ async def test_a_retry_is_told_of_and_turns_no_check_green(
     ]
     assert "--state lost" in hooks.notes[0]["message"]
     assert hooks.notes[1]["message"].startswith("0 submissions back in the queue. Host ")
-    assert hooks.notes[2]["message"].endswith("Correct that, then go on: the same batcher retry again")
+    assert hooks.notes[2]["message"].endswith("Fix this, then resume: the same batcher retry again")
 
 
 async def test_every_address_is_told_and_those_that_fail_are_named_once(
     cli: Cli, manifest: Manifest, hooks: Hooks
 ) -> None:
-    """One refuses, one means nothing, one is gone: the others hear, and the exit code stays."""
+    """One refuses, one means nothing, one is gone: the others are called, and the exit code stays."""
     async with listening() as refusing, serving(cli, ONE_MISSING):
         refusing.status = 403
         path = cli.folder / "hooks.txt"
         path.write_text(
-            f"# who is told\n{hooks.apprise} nonsense://{TOKEN}/x\n{refusing.apprise}\njson://127.0.0.1:9/{TOKEN}\n"
+            f"# addresses\n{hooks.apprise} nonsense://{TOKEN}/x\n{refusing.apprise}\njson://127.0.0.1:9/{TOKEN}\n"
         )
         del cli.env["BATCHER_NOTIFY"]
         cli.env |= {"BATCHER_NOTIFY_FILE": str(path), "BATCHER_PING_URL": refusing.check}
@@ -331,7 +331,7 @@ async def test_settings_that_lead_nowhere_are_said_and_the_run_goes_on(
     cli: Cli, manifest: Manifest, setting: str, value: str, said: str
 ) -> None:
     """One warning each, and exit code 0."""
-    (cli.folder / "empty.txt").write_text("# nobody yet\n")
+    (cli.folder / "empty.txt").write_text("# none yet\n")
     cli.env[setting] = value
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES)
@@ -349,7 +349,7 @@ async def test_addresses_stand_neither_in_the_file_of_settings_nor_on_the_comman
     done = await cli("run")
     assert done.code == 2
     assert f"batcher.toml: {name}: " in done.stderr
-    assert f"never stands in this file; set BATCHER_{name.upper()}" in done.stderr
+    assert f"is not accepted in this file; set BATCHER_{name.upper()}" in done.stderr
     assert TOKEN not in done.stderr
     (cli.folder / "batcher.toml").unlink()
     assert (await cli("run", f"--{name.replace('_', '-')}", "x")).code == 2
@@ -407,7 +407,7 @@ print(*errands.wait(float(sys.argv[2])), sep="\\n")
 """
 
 
-async def test_a_hook_that_hangs_holds_nobody(cli: Cli) -> None:
+async def test_hanging_hook_does_not_delay_the_end(cli: Cli) -> None:
     """The waiting has an end, and so has the process, while both hooks still hang."""
     async with listening() as hooks:
         process = await asyncio.create_subprocess_exec(
@@ -426,7 +426,7 @@ async def test_a_hook_that_hangs_holds_nobody(cli: Cli) -> None:
 
 
 async def test_pings_of_one_check_keep_their_order() -> None:
-    """The end is not told before the start, however long that takes."""
+    """The ping of the end is not sent before that of the start, even if that is slow."""
     async with listening() as hooks:
         errands = HookCalls()
         errands.begin("ping", lambda: ping(f"{hooks.url}/hang/start", "batcher"))
@@ -458,6 +458,6 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
 def test_which_exit_codes_are_told(occasion: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
-    assert {code for code in all_codes if is_wanted(occasion, code, bounded=True)} == codes
+    assert {code for code in all_codes if is_notified(occasion, code, bounded=True)} == codes
     unbounded = codes | {4} if occasion is NotifyOn.FAILURE else codes
-    assert {code for code in all_codes if is_wanted(occasion, code, bounded=False)} == unbounded
+    assert {code for code in all_codes if is_notified(occasion, code, bounded=False)} == unbounded

@@ -124,7 +124,7 @@ async def test_a_success_that_says_nothing_of_the_task_is_no_report() -> None:
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(unknown_code=0))
     async with calling(settings) as (_, client):
         outcome = await client.describe(TaskId("1500030200-procedurev2-0tt0"), Vendor.TENCENT)
-        assert outcome == ReplyLost("the answer says nothing readable of this task", 200)
+        assert outcome == ReplyLost("the answer has no readable part about this task", 200)
 
 
 async def test_where_nobody_listens_nothing_was_sent() -> None:

@@ -94,7 +94,7 @@ async def test_nothing_secret_of_a_url_is_shown_or_kept(cli: Cli, files: Files) 
 
 
 def test_a_url_is_known_again_when_it_is_signed_anew() -> None:
-    """What stays of it tells manifests apart and is no secret."""
+    """The stable part distinguishes manifests and is not a secret."""
     base = "https://example.com/a.csv"
     assert stable_url(f"{base}?q-signature=3#x") == base
     assert base == stable_url(f"{base}?Expires=1&OSSAccessKeyId=2&Signature=3&security-token=4")
@@ -137,7 +137,7 @@ def test_a_refusal_is_said_in_words(files: Files, status: int, message: str, nam
 
 
 def test_a_server_that_is_not_there() -> None:
-    """It is said as such."""
+    """The message says that it was cut."""
     with pytest.raises(ManifestError, match=r"^http://127\.0\.0\.1:1/a\.csv: its server cannot be reached: "):
         ids_at("http://127.0.0.1:1/a.csv")
 
@@ -174,7 +174,7 @@ async def test_a_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://example.com/a.csv", "plain http is taken only from this machine's own addresses"),
+        ("http://example.com/a.csv", "plain http is accepted from this machine's own addresses only"),
         ("oss://bucket/a.csv", "no package here opens oss://: pip install 'ossfs'"),
         ("cos://bucket/a.csv", "no package here opens cos://: pip install 'cosfs'"),
         ("what://bucket/a.csv", "no package here opens what://: install the fsspec package that does"),

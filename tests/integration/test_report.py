@@ -7,10 +7,8 @@ import base64
 import io
 import re
 import shutil
-import sqlite3
 import sys
 from collections import Counter
-from contextlib import closing
 from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,9 +17,11 @@ import pytest
 from PIL import Image, ImageDraw
 from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending, Words
+from support.statements import plans_of, statements_of
 
-from batcher.ledger.report_queries import CELLS, Survey
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.queries.history import CELLS
+from batcher.ledger.report_queries import Survey
 from batcher.model.history import Doubt
 from batcher.model.submission import State
 from batcher.model.task import PictureState, TaskState
@@ -111,44 +111,44 @@ def frames(page: Page) -> list[Image.Image]:
 # -- what it says ----------------------------------------------------------------------------------
 
 
-async def test_the_page_says_what_the_ledger_knows(cli: Cli) -> None:
-    """Figures, codes with remedies in both languages, failures, doubts, tasks and invalid rows."""
+async def test_page_shows_everything_in_the_ledger(cli: Cli) -> None:
+    """The page has counts, codes in both languages, failures, doubts, tasks and invalid rows."""
     await mixed(cli)
     page = Page(await drawn(cli))
     for words in (
-        "32 of 35 submissions have a task id; 3 have none.",
+        "32 of 35 submissions have a task id; 3 do not.",
         "the file does not exist 文件不存在",
         "check the file id, and whether the recording was deleted",
-        "All 2. As a table for other programs: batcher export -o results.csv",
+        "All 2. To get them as a table for other programs: batcher export -o results.csv",
         "sent again and accepted: possibly twice",
-        "in doubt, not sent again by itself",
+        "in doubt, not sent again automatically",
         "archive.csv line 3 vendor request failed",
         "8a6f-1v 8a6f-1",
         "outage 19 s",
-        "2 were told to slow down",
+        "2 were throttled",
         "1 in doubt, 1 possibly twice",
         "whole 1 black 1 missing 1",
-        "3 pictures have been fetched. To see them here, name their folder: batcher report -o report.html",
+        "3 pictures have been fetched. To show them here, name their folder: batcher report -o report.html",
     ):
         assert words in page.text
-    bare = page.text.rpartition("Tasks without a picture")[2]
-    assert "failed FAIL" in bare
-    assert "finished FAIL" in bare
+    without_pictures = page.text.rpartition("Tasks without pictures")[2]
+    assert "failed FAIL" in without_pictures
+    assert "finished FAIL" in without_pictures
 
 
-async def test_the_page_is_there_in_chinese(cli: Cli) -> None:
-    """The same page in the other language: no English sentence of ours is left but the codes'."""
+async def test_page_in_chinese_has_no_english_sentences(cli: Cli) -> None:
+    """The Chinese page has no English text except the codes' English meanings."""
     await mixed(cli)
     page = Page(await drawn(cli, "--lang", "ZH"))
-    assert "35 个提交项中有 32 个已取得任务 ID，3 个没有。" in page.text
+    assert "35 个提交项中有 32 个已取得任务 ID，3 个未取得。" in page.text
     assert "文件不存在 the file does not exist" in page.text
     assert "中断 19 秒" in page.text
     assert ("lang", "zh-CN") in page.attributes
-    assert re.findall(r"possibly twice|All times|Search this|outage|told to slow", page.text) == []
+    assert re.findall(r"possibly twice|All times|Search this|outage|throttled", page.text) == []
 
 
-async def test_a_run_against_a_server_is_drawn(cli: Cli) -> None:
-    """What the sandbox was asked and answered stands on the page; works on stdout too."""
+async def test_page_shows_a_run_against_the_sandbox(cli: Cli) -> None:
+    """The page, written to stdout, shows the requests and answers of a run."""
     ids = tencent_ids(40)
     archive = write_manifest(
         cli.folder / "archive.csv", [(one, f"片段 {one[-3:]}") for one in ids], ("file_id", "title")
@@ -159,14 +159,14 @@ async def test_a_run_against_a_server_is_drawn(cli: Cli) -> None:
         done = await cli("report")
     assert done.code == 0, done.stderr
     page = Page(done.stdout)
-    assert "38 of 40 submissions have a task id; 2 have none." in page.text
+    assert "38 of 40 submissions have a task id; 2 do not." in page.text
     assert f"{ids[3]} 片段 {ids[3][-3:]}" in page.text
     assert f"{ids[5]} 片段 {ids[5][-3:]} in doubt" in page.text
     assert "40 requests in" in page.text
 
 
-async def test_ledgers_of_every_age_are_drawn(cli: Cli) -> None:
-    """An empty ledger, and one with all that a ledger can hold."""
+async def test_page_of_empty_and_of_old_ledger_is_made(cli: Cli) -> None:
+    """An empty ledger and a ledger of an older schema both have a page."""
     async with serving(cli):
         pass
     assert "Nothing has been loaded yet." in Page(await drawn(cli)).text
@@ -176,8 +176,8 @@ async def test_ledgers_of_every_age_are_drawn(cli: Cli) -> None:
     assert f"of {total} submissions have a task id" in page.text
 
 
-async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
-    """It takes no lock, and its figures belong to one moment."""
+async def test_page_is_made_during_a_run(cli: Cli) -> None:
+    """The report takes no lock, and its counts belong to one moment."""
     archive = write_manifest(cli.folder / "archive.csv", [[one] for one in tencent_ids(60)])
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         going = await cli.start("run", archive, *PICTURES, "--rate", "30", "--progress", "none")
@@ -185,7 +185,7 @@ async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
         page = Page(await drawn(cli))
         assert (await cli.finish(going)).code == 0
     assert "are still to be sent" in page.text
-    assert "going on, or killed" in page.text
+    assert "running, or killed" in page.text
     drawn_sent = int(re.findall(r"Requests per second over time\. (\d+) were sent", page.text)[0])
     submitted = int(re.findall(r"(\d+) of 60 submissions", page.text)[0])
     assert submitted <= drawn_sent <= 60
@@ -194,7 +194,7 @@ async def test_the_report_goes_on_beside_a_run(cli: Cli) -> None:
 # -- what was fetched ------------------------------------------------------------------------------
 
 
-async def test_fetched_pictures_stand_on_the_page_itself(cli: Cli) -> None:
+async def test_page_contains_fetched_pictures(cli: Cli) -> None:
     """Scaled down, with their flags; what is not in the folder says so."""
     ledger = await mixed(cli)
     ledger.task(4, "finished", [("whole", f"two/{n}.jpg") for n in range(1, 13)])
@@ -366,7 +366,7 @@ async def test_the_survey_counts_what_a_plain_count_counts(
     ledger.task(1, "finished", [("whole", "a"), ("whole", "b"), ("blank", "c"), (None, None)])
     ledger.task(2, "unknown")
     ledger.task(3, "finished")
-    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
+    monkeypatch.setattr("batcher.ledger.queries.history.PAGE", 100)
     async with await Survey.open(ledger.path) as survey:
         history = await survey.history(await survey.runs_that_sent())
     with reading(ledger.path) as sql:
@@ -407,9 +407,7 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many they are; each ends with the last of its own requests."""
-    from sqlalchemy import event
-
-    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
+    monkeypatch.setattr("batcher.ledger.queries.history.PAGE", 100)
     asked: list[int] = []
     lengths: list[list[int]] = []
     for killed in (1, 5):
@@ -421,17 +419,10 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
         shutil.copy(ledger.path, whole)
         with ledger.writing() as sql:
             sql.execute("UPDATE runs SET ended_at_ms = NULL WHERE id <= ?", (killed,))
-        statements: list[str] = []
         async with await Survey.open(ledger.path) as survey:
-
-            @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
-            def note(
-                _connection: object, _cursor: object, statement: str, *_: object, to: list[str] = statements
-            ) -> None:
-                to.append(statement)
-
-            history = await survey.history(await survey.runs_that_sent())
-        asked.append(sum("FROM attempts" in one for one in statements))
+            with statements_of() as statements:
+                history = await survey.history(await survey.runs_that_sent())
+        asked.append(sum("FROM attempts" in text for text, _ in statements))
         lengths.append([len(one.cells) for one in history.timelines])
         sent = [sum(cell.sent for cell in one.cells) for one in history.timelines]
         async with await Survey.open(whole) as survey:
@@ -443,31 +434,21 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
 
 async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> None:
     """Failures come by their index, and what is shown of tasks by the keys of a page."""
-    from sqlalchemy import event
-
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
     ledger.run(MIXED)
     ledger.task(1, "finished", [("whole", "a")])
-    asked: list[tuple[str, tuple[object, ...]]] = []
     async with await Survey.open(ledger.path) as survey:
-
-        @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
-        def note(
-            _connection: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object
-        ) -> None:
-            asked.append((statement, values))
-
-        assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
-        assert len(await survey.doubted(5)) == 2
-        assert await survey.tasks_without_pictures(5) == []
-        assert len(await survey.pictured(5, 5)) == 1
-    with closing(sqlite3.connect(ledger.path)) as sql:
-        plans = [row[3] for one in asked for row in sql.execute(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+        with statements_of() as statements:
+            assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
+            assert len(await survey.doubted(5)) == 2
+            assert await survey.tasks_without_pictures(5) == []
+            assert len(await survey.pictured(5, 5)) == 1
+    plans = plans_of(ledger.path, statements)
     assert any("INDEX submissions_troubled (state=? AND code=?)" in step for step in plans)
     scanned = [step for step in plans if step.startswith("SCAN") and " INDEX submissions_" not in step]
     assert [
-        step for step in scanned if re.search(r"SCAN (submissions|attempts|tasks|pictures)\b", step)
+        step for step in scanned if re.search(r"SCAN (submissions|s|attempts|tasks|t|pictures|k)\b", step)
     ] == []
 
 

@@ -162,7 +162,7 @@ async def test_a_table_is_searched(cli: Cli, tab: Tab) -> None:
     assert await tab.value(rows) == 12
     await tab.value(type_.format("41003  REJECTED"))
     assert await tab.value(rows) == 6
-    assert await tab.value("document.getElementById('failures-table-told').textContent") == "6 of 12 rows"
+    assert await tab.value("document.getElementById('failures-table-found').textContent") == "6 of 12 rows"
     await tab.value(type_.format("nothing like it"))
     assert await tab.value(rows) == 0
     await tab.value(type_.format(""))

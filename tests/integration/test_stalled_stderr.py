@@ -1,4 +1,4 @@
-"""stderr that nobody reads: the run goes on, what is needed waits for the reader, and the end does not."""
+"""An unread stderr: the run continues, needed lines wait for the reader, and the end does not."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ async def start(cli: Cli, archive: Path, stderr: int, *args: str) -> asyncio.sub
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("stalled", [full_pipe, halted_terminal])
-async def test_a_stderr_that_nobody_reads_holds_up_neither_the_run_nor_its_end(
+async def test_unread_stderr_delays_neither_the_run_nor_its_end(
     cli: Cli,
     manifest: Callable[..., Path],
     stalled: Callable[[], AbstractContextManager[tuple[int, int, int]]],
     log_format: str,
 ) -> None:
-    """All is submitted, stdout and the exit code are the run's, and the process ends with nobody reading."""
+    """All is submitted, stdout and the exit code are the run's, and the process ends without a reader."""
     async with serving(cli, ONE_MISSING) as sandbox:
         with stalled() as (_, stderr, _):
             process = await start(cli, manifest(IDS), stderr, "--json", "--log-format", log_format, "-v")
@@ -105,7 +105,7 @@ async def test_a_stderr_that_nobody_reads_holds_up_neither_the_run_nor_its_end(
 async def test_what_was_said_meanwhile_is_there_when_the_reader_comes_back(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """In its order and whole, down to the last line, although the work was done while nobody read."""
+    """In its order and whole, down to the last line, although the work was done before the reader came."""
     async with serving(cli, ONE_MISSING) as sandbox:
         with full_pipe() as (ours, stderr, filled):
             process = await start(cli, manifest(IDS), stderr, "--log-format", "json")

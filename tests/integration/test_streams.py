@@ -79,7 +79,7 @@ async def test_stdout_that_cannot_be_written_is_said_once_with_6(
 
 
 @pytest.mark.parametrize("args", [["status"], ["--help"], ["export"]], ids=" ".join)
-async def test_stdout_that_nobody_reads_ends_quietly_with_0(
+async def test_closed_stdout_gives_exit_code_0_and_no_message(
     cli: Cli, manifest: Callable[..., Path], args: list[str]
 ) -> None:
     """A reader that has gone is no fault, for help as for data."""
@@ -135,7 +135,7 @@ BYTES = os.fsdecode(b"\xff\xc4")
 
 
 async def test_names_that_are_not_utf_8_work_everywhere(cli: Cli) -> None:
-    """A manifest, a ledger and a folder may have any name: what is asked, kept and shown stands."""
+    """A manifest, a ledger and a folder may have any name: requests, ledger and output are right."""
     folder = cli.folder / BYTES
     folder.mkdir()
     write_manifest(folder / f"{BYTES}.csv", [[one] for one in tencent_ids(3)])
@@ -230,7 +230,7 @@ async def test_numbers_beyond_64_bits_are_no_defect(
 async def test_variables_that_are_not_utf_8_are_no_defect(
     cli: Cli, manifest: Callable[..., Path], variable: str
 ) -> None:
-    """Whatever bytes a variable holds, a run ends with one of its own codes."""
+    """With any bytes in a variable, a run has one of its own exit codes."""
     archive = manifest(tencent_ids(1))
     async with serving(cli):
         done = await cli("run", archive, *FAST, env={variable: f"json://{BYTES}/"})
@@ -259,7 +259,7 @@ async def test_no_folder_for_temporary_files_is_said_with_6(cli: Cli, manifest: 
 
 
 async def test_exception_outside_a_command_is_a_defect_with_70(cli: Cli) -> None:
-    """An exception that nothing expects ends with 70 wherever it comes from; -v shows its place."""
+    """An unexpected exception gives exit code 70 anywhere; -v shows its place."""
     code = (
         "import batcher.cli.command as program\n"
         "def broken(*args): raise RuntimeError('private')\n"

@@ -369,7 +369,7 @@ async def test_tasks_of_another_account_are_not_polled(cli: Cli) -> None:
         cli.env["BATCHER_APP_ID"] = "77"
         done = await cli("track", *TRACK)
         assert (done.code, sandbox.requests_of(DESCRIBE)) == (2, [])
-        assert "which know nothing of its tasks" in done.stderr
+        assert "tasks of one AppId do not count for another" in done.stderr
 
 
 async def test_unusable_settings_of_track_are_reported(cli: Cli) -> None:

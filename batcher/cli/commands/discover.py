@@ -30,7 +30,7 @@ from batcher.errors import BatcherError, Refused, SettingsError, StdoutClosed
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.findings import outage_text
 from batcher.manifest.formats import detect as manifests
-from batcher.manifest.formats.detect import name_says
+from batcher.manifest.formats.detect import format_named
 from batcher.model.submission import Archive, FileId, Recording
 from batcher.report.formatting import count
 from batcher.report.recording_list import ListFormat, head, lines
@@ -315,7 +315,7 @@ def _format(asked: Asked, output: Path | None) -> ListFormat:
         raise SettingsError(f"--format {asked.format}: give csv or jsonl")
     if asked.format is not None:
         return ListFormat(asked.format)
-    says = name_says("-" if output is None else output.name)
+    says = format_named("-" if output is None else output.name)
     if says.packing or says.format not in _WRITTEN_AS:
         raise SettingsError(
             f"--output {output}: discover writes CSV or JSON lines, and its name would have it read as "

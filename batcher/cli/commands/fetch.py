@@ -31,19 +31,20 @@ from batcher.cli.terminal.progress import View, shown
 from batcher.cli.terminal.views import fetch_view
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
-from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
+from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.picture_paths import INDEX
-from batcher.ledger import LockClient, Purpose, check_file, ledger_path, take_lock
+from batcher.ledger import LockClient, Purpose, check_binding, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
-from batcher.report.formatting import PLACES, at_least_a_second, count, sentence, size
+from batcher.report.formatting import at_least_a_second, count, sentence, size
 from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
-    from batcher.fetch.fetcher import Fetcher, FetchFigures
+    from batcher.fetch.fetcher import Fetcher
+    from batcher.fetch.settings import FetchFigures
 
 
 OPTIONS: Final = {
@@ -168,12 +169,7 @@ def _proxy() -> str | None:
 
 async def _check(ledger: PictureLedger, settings: Settings, wanted: FetchRequest) -> None:
     """Refuse what would be fetched from the wrong side, or is not there at all."""
-    bound = await ledger.bound_to()
-    if bound is not None and bound[1] is not settings.place:
-        raise BindingError(
-            f"{ledger.path} belongs to {PLACES[bound[1]]}, and BATCHER_ENDPOINT is {PLACES[settings.place]}: "
-            "set it to the one that the ledger's submissions went to"
-        )
+    check_binding(ledger.path, await ledger.bound_to(), None, settings.place)
     for recording in wanted.recordings:
         if not await ledger.knows(recording):
             raise BatcherError(f"--recording {recording}: {ledger.path} does not know it")
@@ -183,8 +179,9 @@ async def _fetch(
     ledger: PictureLedger, settings: Settings, wanted: FetchRequest, console: Console, *, as_json: bool
 ) -> int:
     from batcher.fetch.address_guard import AddressGuard
-    from batcher.fetch.fetcher import Fetcher, FetchSettings
+    from batcher.fetch.fetcher import Fetcher
     from batcher.fetch.http_source import PictureSource
+    from batcher.fetch.settings import FetchSettings
 
     chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
     given_up: list[Fetched] = []

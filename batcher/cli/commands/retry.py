@@ -1,4 +1,4 @@
-"""``batcher retry``: put rejected and failed submissions back in the queue."""
+"""``batcher retry``: put settled submissions back in the queue."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
+from batcher.exit_codes import ExitCode
 
 
 @command("retry", options=o.LOCKED)
@@ -30,7 +31,29 @@ async def retry(
 
     Example:  batcher retry --code 1000
     """
-    from batcher.cli.commands.run import put_back
+    from batcher.api import retry as api
+    from batcher.cli.announcer import Closing
+    from batcher.cli.signals import Signals
+    from batcher.errors import SettingsError
+    from batcher.model.submission import State
+    from batcher.report.command_lines import ledger_option
+    from batcher.report.formatting import count
 
     call.announce()
-    return await put_back(call, state or [], code or [])
+    settings, console = call.settings, call.console
+    named = [one.replace("-", "_") for one in state or ()]
+    if wrong := [one for one in named if one not in set(api.RETRIABLE)]:
+        raise SettingsError(f"--state {wrong[0]}: give failed, rejected or in_doubt")
+    with Signals() as signals, signals.interrupting():
+        moved = await api.retry(
+            settings.ledger,
+            [State(one) for one in named] or api.RETRIED,
+            codes=code or (),
+            wait_s=settings.wait_lock,
+            sender="batcher retry",
+            on_event=console.on_event,
+        )
+    moved_text = f"{count(moved, 'submission')} back in the queue"
+    call.closed(Closing(moved_text))
+    console.say(moved_text + (f": batcher run{ledger_option(settings.ledger)}" if moved else ""))
+    return ExitCode.DONE

@@ -1,62 +1,27 @@
-"""``track``: what has become of the tasks; and the same within ``run --track``.
-
-Between the command line and :mod:`batcher.track.tracker`. It holds a lock of its own and not the run's, so
-that tasks are followed beside whoever sends; two that follow one ledger would only ask everything twice.
-"""
+"""``batcher track``: what became of the tasks."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Final
+import json as json_module
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.cli import options as o
-from batcher.cli.announcer import Closing
-from batcher.cli.command import Invocation, command
-from batcher.cli.commands.load import tune_process
-from batcher.cli.ledger_lock import lock_for
-from batcher.cli.signals import Signals
-from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.progress import View, shown
-from batcher.cli.terminal.views import tasks_view
-from batcher.cli.until_option import until
-from batcher.config.account import account_of
-from batcher.config.settings import Settings
-from batcher.errors import BindingError, LedgerError
-from batcher.exit_codes import ExitCode, heaviest
-from batcher.flowcontrol.deadline import Deadline
-from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
-from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
-from batcher.flowcontrol.pacer import Pacer
-from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, ledger_path
-from batcher.ledger.callbacks import CallbackLedger
-from batcher.ledger.tasks import TaskLedger
-from batcher.model.outcome import NotReported
-from batcher.model.submission import State
-from batcher.model.task import TaskReport, TaskState
-from batcher.report.counts import TaskFigures, figures, task_figures
-from batcher.report.formatting import count, one_line, sentence, wrapped
-from batcher.report.summary import RunSummary, ledger_option
-from batcher.report.tracking_summary import (
-    FIRST_TROUBLES,
-    TrackingSummary,
-    tasks_in_words,
-    tracking_json,
-    tracking_lines,
-)
-from batcher.submit.ending import Ending
-from batcher.track.settings import Tracked, TrackSettings
-from batcher.track.tracker import Tracker
-from batcher.zego.client import Account, ZegoClient
+from batcher.cli.command import Invocation, command, tune_process
+from batcher.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batcher.api.track import Tracking
+    from batcher.cli.announcer import Closing
+    from batcher.cli.terminal.console import Console
+    from batcher.cli.terminal.progress import Display
+    from batcher.config.settings import Settings
+    from batcher.model.events import OnEvent
+    from batcher.report.tracking_summary import TrackingSummary
+
 
 OPTIONS: Final = {
     "follow": Annotated[
@@ -113,210 +78,75 @@ async def track(
 
 
 async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
-    """Follow all tasks until they have ended, and close with a summary.
+    """Track all tasks until they have ended, and close with a summary."""
+    from contextlib import AsyncExitStack
+    from dataclasses import replace
+    from datetime import datetime
 
-    Raises:
-        BindingError: the ledger belongs to another AppId or kind of endpoint.
-        LedgerBusy: somebody follows its tasks already.
-        LedgerError: the ledger cannot be used.
-    """
+    from batcher.api.track import REPORTED, opened_tracking
+    from batcher.cli.commands.run import track_settings
+    from batcher.cli.signals import Signals
+    from batcher.cli.terminal.progress import Display
+    from batcher.cli.until_option import until
+    from batcher.flowcontrol.deadline import Deadline
+
     settings, console = call.settings, call.console
-    app_id, secret = account_of(settings)
-    console.redaction.learn(secret)
-    path = ledger_path(settings.ledger)
-    check_file(path)
-    window = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - what the wall shows
-    account = Account(app_id, secret, settings.is_test)
-    with await lock_for("track", path, settings, console, Purpose.TRACKING):
-        async with _opened(settings, account, path, console) as (ledger, client, pacer):
-            await _check_binding(ledger, settings, app_id)
-            if again:
-                asked_again = await ledger.ask_again()
-                console.say(f"{count(asked_again, 'unknown task')} asked about again.")
-            chosen = replace(_track_settings(settings), lasts_s=None, follow=settings.follow)
-            tracker = Tracker(ledger, client, chosen, pacer=pacer, window=window, on_event=console.on_event)
-            tune_process()
-            with Signals(_stopping(tracker, console)):
-                async with shown(console, settings.progress, _looking(tracker, ledger)):
-                    tracked = await tracker.run()
-            summary = await summed_up(ledger, tracked)
-            if summary.exit_code in (ExitCode.DONE, ExitCode.TROUBLE):
-                await ledger.mark_reported()
-    _say(summary, settings, console, app_id, as_json=as_json)
+    account = call.account
+    deadline = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - the wall's clock
+    async with AsyncExitStack() as stack:
+        display = stack.enter_context(Display(console, settings.progress))
+        with Signals() as signals, signals.interrupting():
+            opening = opened_tracking(
+                settings.ledger,
+                account,
+                replace(track_settings(settings), lasts_s=None, follow=settings.follow),
+                endpoint=settings.endpoint,
+                timeout_s=settings.timeout,
+                deadline=deadline,
+                again=again,
+                wait_s=settings.wait_lock,
+                sender="batcher track",
+                on_event=_reporting(console.on_event, display),
+            )
+            tracking = await stack.enter_async_context(opening)
+        tune_process()
+        with Signals(_stopping(tracking, console.say)):
+            summary = await tracking.track()
+            if summary.exit_code in REPORTED:
+                await tracking.mark_reported()
+    _say(summary, settings, console, account.app_id, as_json=as_json)
     call.closed(closing_of_tasks(summary))
     return summary.exit_code
 
 
-# -- within a run --------------------------------------------------------------------------------------
+def _reporting(write: OnEvent, display: Display) -> OnEvent:
+    """Write events to stderr, and show progress."""
+    from batcher.cli.terminal.views import tasks_view
+    from batcher.model.events import Event, TrackingProgress
+
+    def on_event(event: Event) -> None:
+        write(event)
+        if isinstance(event, TrackingProgress):
+            display.show(tasks_view(event))
+
+    return on_event
 
 
-@dataclass(frozen=True, slots=True)
-class Following:
-    """Tasks that are followed while a run sends."""
+def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int], None]:
+    """What a signal does: the first ends the polls, the second does so immediately."""
 
-    tracker: Tracker
-    _ledger: TaskLedger
-    _task: asyncio.Task[Tracked]
-    _console: Console
-    _how: str
+    def stop(code: int) -> None:
+        say("Stopping: polls in flight are repeated the next time.")
+        tracking.stop(ExitCode(code))
 
-    async def ended(self, ending: Ending) -> TrackingSummary:
-        """Go on until all tasks have ended, or no longer if the run was told to stop."""
-        if ending.exit in (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM):
-            self.tracker.stop(ending.exit, ending.reason)
-        self.tracker.sending_ended()
-        async with shown(self._console, self._how, _looking(self.tracker, self._ledger)):
-            tracked = await self._task
-        return await summed_up(self._ledger, tracked)
-
-    async def mark_reported(self) -> None:
-        """All that went wrong with tasks has been told of."""
-        await self._ledger.mark_reported()
-
-
-@asynccontextmanager
-async def lock_of_tracking(path: Path, settings: Settings, console: Console) -> AsyncIterator[None]:
-    """Hold the lock on following tasks while a run sends.
-
-    Raises:
-        LedgerBusy: somebody follows them already.
-    """
-    with await lock_for("run --track", path, settings, console, Purpose.TRACKING):
-        yield
-
-
-@asynccontextmanager
-async def followed(
-    settings: Settings,
-    account: Account,
-    path: Path,
-    console: Console,
-    window: Deadline,
-    polled: Callable[[TaskReport | NotReported], None] | None,
-) -> AsyncIterator[Following]:
-    """Follow tasks while the block goes on; whoever leaves it early stops that, too."""
-    async with _opened(settings, account, path, console) as (ledger, client, pacer):
-        tracker = Tracker(
-            ledger,
-            client,
-            _track_settings(settings),
-            pacer=pacer,
-            sending=True,
-            window=window,
-            on_event=console.on_event,
-            polled=polled,
-        )
-        task = asyncio.create_task(tracker.run(), name="tracker")
-        try:
-            yield Following(tracker, ledger, task, console, settings.progress)
-        finally:
-            if not task.done():
-                task.cancel()
-            await asyncio.wait([task])
-
-
-def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
-    """The summary of a run that has followed tasks, too."""
-    ran = ExitCode(summary.exit_code)
-    code = heaviest([ran, ExitCode(tasks.exit_code)])
-    if ran is not ExitCode.DONE and tasks.exit_code != ExitCode.DONE and summary.reason != tasks.reason:
-        reason = f"{summary.reason}; tasks: {tasks.reason}"
-    elif ran is not ExitCode.DONE:
-        reason = summary.reason
-    elif tasks.exit_code == ExitCode.DONE:
-        reason = "nothing is left to send, and all tasks have ended"
-    elif tasks.exit_code == ExitCode.HALTED:
-        reason = f"nothing is left to send, but tasks cannot be followed: {tasks.reason}"
-    else:
-        reason = tasks.reason
-    return replace(summary, exit_code=int(code), reason=reason, tracking=tasks)
-
-
-# -- what both need ------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _opened(
-    settings: Settings, account: Account, path: Path, console: Console
-) -> AsyncIterator[tuple[TaskLedger, ZegoClient, Pacer]]:
-    limit = window_for(LimitKey.of(account.app_id, Action.POLL, settings.endpoint), settings.rate)
-    async with (
-        await CallbackLedger.open(path, console.on_event) as ledger,
-        ZegoClient(
-            settings.endpoint, account, timeout_s=settings.timeout, connections=settings.concurrency
-        ) as client,
-        doubts_confirmed(ledger, client, console.on_event, limit),
-    ):
-        yield ledger, client, Pacer(settings.rate, time.monotonic, window=limit)
-
-
-def _track_settings(settings: Settings) -> TrackSettings:
-    return TrackSettings(
-        rate_per_s=settings.rate,
-        concurrency=settings.concurrency,
-        give_up_s=settings.give_up,
-        lasts_s=settings.track_timeout,
-    )
-
-
-async def _check_binding(ledger: LedgerReader, settings: Settings, app_id: int) -> None:
-    """Refuse to ask one account what has become of another's tasks: it would know none of them."""
-    if problem := binding_problem(await ledger.bound_to(), app_id, settings.place):
-        raise BindingError(
-            f"{ledger.path}: {problem}. Polls would go to an AppId and an endpoint "
-            "which know nothing of its tasks"
-        )
-
-
-async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
-    """How following tasks has ended, with what the ledger says of them."""
-    try:
-        tasks = await tasks_now(ledger)
-        troubles = tuple(await ledger.untold_troubles(FIRST_TROUBLES))
-    except LedgerError:
-        if tracked.exit is not ExitCode.LEDGER:
-            raise
-        return TrackingSummary(
-            int(ExitCode.LEDGER), tracked.reason, task_figures([], 0), tracked.polls, tracked.seconds
-        )
-    summary = TrackingSummary(
-        int(tracked.exit), tracked.reason, tasks, tracked.polls, tracked.seconds, troubles, tracked.outage
-    )
-    if tracked.exit in (ExitCode.DONE, ExitCode.WORK_LEFT) and tasks.open:
-        return replace(summary, exit_code=int(ExitCode.WORK_LEFT), reason=_why_left(tracked, tasks.open))
-    if tracked.exit not in (ExitCode.DONE, ExitCode.WORK_LEFT):
-        return summary
-    if summary.new:
-        why = f"all tasks have ended, but there is something to look at: {tasks_in_words(summary)}"
-        return replace(summary, exit_code=int(ExitCode.TROUBLE), reason=why)
-    return replace(summary, exit_code=int(ExitCode.DONE), reason="all tasks have ended")
-
-
-async def tasks_now(ledger: LedgerReader) -> TaskFigures:
-    """How many tasks stand in each state."""
-    submitted = figures(await ledger.tallies()).by_state[State.SUBMITTED]
-    return task_figures(await ledger.tallies_of_tasks(), submitted)
-
-
-def _looking(tracker: Tracker, ledger: LedgerReader) -> Callable[[], Awaitable[View]]:
-    """Make the view of the tasks at one moment."""
-
-    async def look() -> View:
-        return tasks_view(await tasks_now(ledger), tracker.pace)
-
-    return look
-
-
-def _why_left(tracked: Tracked, left: int) -> str:
-    why = "all tasks that were followed have ended" if tracked.exit is ExitCode.DONE else tracked.reason
-    why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
-    if tracked.outage is None:
-        return why
-    return f"{why}; {outage_text(tracked.outage, 'polls')}; {CHECK_ENDPOINT}"
+    return stop
 
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
-    """How ``track`` ended."""
+    """How tracking ended, for the notification."""
+    from batcher.cli.announcer import Closing
+    from batcher.model.task import TaskState
+
     tasks = summary.tasks
     counted = [f"{tasks.by_state[one]:,} {one.value}" for one in TaskState if tasks.by_state[one]]
     figures = f"Tasks: {', '.join(counted) or 'none'}."
@@ -327,6 +157,9 @@ def closing_of_tasks(summary: TrackingSummary) -> Closing:
 def _say(
     summary: TrackingSummary, settings: Settings, console: Console, app_id: int, *, as_json: bool
 ) -> None:
+    from batcher.ledger import ledger_path
+    from batcher.report.tracking_summary import tracking_json
+
     value = {
         "exit_code": summary.exit_code,
         "reason": summary.reason,
@@ -336,10 +169,15 @@ def _say(
     }
     console.finished(_text(summary, settings, console), value, summary.exit_code)
     if as_json:
-        console.data(json.dumps(value, ensure_ascii=False))
+        console.data(json_module.dumps(value, ensure_ascii=False))
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
+    from batcher.ledger import ledger_path
+    from batcher.report.command_lines import ledger_option
+    from batcher.report.formatting import one_line, sentence, wrapped
+    from batcher.report.tracking_summary import tracking_lines
+
     width, option = console.width, ledger_option(settings.ledger)
     if console.volume == 0:
         if summary.exit_code == ExitCode.DONE or (
@@ -353,13 +191,3 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
         steps.insert(0, f"  to go on      batcher track{option}")
     ledger = one_line(str(ledger_path(settings.ledger)))
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])
-
-
-def _stopping(tracker: Tracker, console: Console) -> Callable[[int], None]:
-    """What a signal does: the first ends the polls, the second does so immediately."""
-
-    def stop(code: int) -> None:
-        console.say("Stopping: what is under way is asked again the next time.")
-        tracker.stop(ExitCode(code), "stopped by " + ExitCode(code).name)
-
-    return stop

@@ -1,11 +1,11 @@
-"""stderr, for people or programs, and stdout, for data: what is said survives a reader that has gone away.
+"""The console: stderr for people or programs, stdout for data.
 
-Between the commands and the two streams. Whatever goes to people passes here, or
-:mod:`batcher.cli.terminal.logging_setup`, without secrets and without characters that a terminal would
-obey; what is data goes out as it is.
+Used by every command. All text for people passes here or through
+:mod:`batcher.cli.terminal.logging_setup`; both remove secrets and control characters. Data is written as it
+is. A stream whose reader is gone does not stop the command.
 
-Each argument of the methods below is one line. An end of a line within it was written by somebody else (the
-service, a file's name), and is escaped, so that nobody forges lines.
+Each argument of the methods is one line. A line end within it comes from outside (an answer, a file name)
+and is escaped, so that no text can forge a line.
 """
 
 from __future__ import annotations
@@ -26,31 +26,35 @@ from batcher.model.events import (
     DefectMet,
     Event,
     Halted,
+    Message,
     NotSubmitted,
     OutageBegan,
     Progress,
     Rejected,
     RunStarted,
     SendingPaused,
+    Severity,
     Submitted,
+    TrackingProgress,
 )
+from batcher.model.redaction import Redaction
 from batcher.report.formatting import one_line
-from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings
 
 TURN_S = 1.0
-"""How long data for stdout lets what was said before on stderr come first."""
+"""How long data for stdout waits for earlier text on stderr."""
 
 
 class Console:
-    """What a command says.
+    """The output of one command.
 
     Args:
-        verbose: say more.
-        quiet: say problems only.
-        log_format: how; when not given, as ``BATCHER_LOG_FORMAT`` says. The settings may say better later.
+        verbose: write details, too.
+        quiet: write problems only.
+        log_format: ``text`` or ``json``; by default the value of ``BATCHER_LOG_FORMAT``, until
+            :meth:`configure` is called.
     """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False, log_format: str | None = None) -> None:
@@ -60,14 +64,14 @@ class Console:
         self.log_format = LogFormat.JSON if wanted.strip().lower() == LogFormat.JSON else LogFormat.TEXT
 
     def configure(self, settings: Settings) -> None:
-        """Go by the settings, now that they are read: how to write, and what must never be written."""
+        """Apply the settings: the log format, and the secrets that must never be written."""
         self.log_format = LogFormat(settings.log_format)
         for name in type(settings).model_fields:
             if hasattr(secret := getattr(settings, name), "get_secret_value"):
                 self.redaction.learn(secret.get_secret_value())
 
     def problem(self, *lines: str, **known: object) -> None:
-        """Say what is wrong; always said. ``known`` is for programs."""
+        """Report a problem, at every volume. ``known`` is added for programs."""
         if self.for_programs:
             text = "\n".join(line.removeprefix("batcher: ") for line in lines)
             self._event(Level.ERROR, "message", {"text": text, **known})
@@ -75,47 +79,63 @@ class Console:
             self.write(_joined(lines))
 
     def warn(self, *lines: str) -> None:
-        """Say what may be wrong; always said."""
+        """Report a warning, at every volume."""
         if self.for_programs:
             self._event(Level.WARNING, "message", {"text": "\n".join(lines)})
         else:
             self.write(f"batcher: warning: {_joined(lines)}")
 
     def note(self, *lines: str) -> None:
-        """Say what must be known even when only problems are wanted."""
+        """Report a fact that matters also when only problems are wanted."""
         self._words(Level.INFO, lines)
 
     def say(self, *lines: str) -> None:
-        """Say what was done, unless only problems are wanted."""
+        """Report what was done, unless only problems are wanted."""
         if self.volume > Volume.QUIET:
             self._words(Level.INFO, lines)
 
     def detail(self, *lines: str) -> None:
-        """Say what only a curious person wants to know."""
+        """Report a detail; written with ``--verbose`` only."""
         if self.volume is Volume.VERBOSE:
             self._words(Level.DEBUG, lines)
 
-    def on_event(self, notice: Event) -> None:
-        """Say what a run tells; of single attempts only a curious person wants to know."""
-        if isinstance(
-            notice, Progress | Submitted
-        ):  # for programs that draw; here the display and -v do that
-            return
+    def on_event(self, event: Event) -> None:
+        """Report an event of a flow.
+
+        Single attempts are written with ``--verbose`` only. Progress is left to the progress display.
+        """
+        match event:
+            case Progress() | TrackingProgress() | Submitted():
+                return
+            case Message():
+                self._message(event)
+                return
         if not self.for_programs:
-            if isinstance(notice, DefectMet):
-                self.detail(*notice.exception.rstrip().split("\n"))
-            elif not isinstance(notice, NotSubmitted):
-                self.say(*(notice.words.split("\n") if isinstance(notice, RunStarted) else [notice.words]))
+            if isinstance(event, DefectMet):
+                self.detail(*event.exception.rstrip().split("\n"))
+            elif not isinstance(event, NotSubmitted):
+                self.say(*(event.words.split("\n") if isinstance(event, RunStarted) else [event.words]))
             elif self.volume is Volume.VERBOSE:
-                self.write(one_line(notice.words), needed=False)
-        elif self._is_wanted(notice):
-            known = {field.name: getattr(notice, field.name) for field in fields(notice)}
+                self.write(one_line(event.words), needed=False)
+        elif self._is_wanted(event):
+            known = {field.name: getattr(event, field.name) for field in fields(event)}
             if self.volume is not Volume.VERBOSE:
                 known.pop("exception", None)
-            self._event(_level(notice), notice.event, known)
+            self._event(_level(event), event.event, known)
+
+    def _message(self, message: Message) -> None:
+        match message.severity:
+            case Severity.INFO:
+                self.say(message.words)
+            case Severity.NOTICE:
+                self.note(message.words)
+            case Severity.WARNING:
+                self.warn(message.words)
+            case Severity.PROBLEM:
+                self.problem(message.words)
 
     def progress(self, text: str, figures: Mapping[str, object]) -> None:
-        """Say how far a run is."""
+        """Report the progress of a flow."""
         if self.volume is Volume.QUIET:
             return
         if self.for_programs:
@@ -124,9 +144,14 @@ class Console:
             self.write(text, needed=False)
 
     def finished(self, text: str, figures: Mapping[str, object], exit_code: int) -> None:
-        """Close a run: the summary's words, or all its figures; neither when there are no words."""
+        """Report the end of a flow: the summary for people, or its figures for programs.
+
+        An empty text writes neither.
+        """
         if (outlet := of_stderr()) and outlet.left_out:
-            self.warn(f"{outlet.left_out:,} lines were left out here: nobody read them. The ledger has all")
+            self.warn(
+                f"{outlet.left_out:,} lines were left out here: they were not read. The ledger has everything"
+            )
         if not self.for_programs:
             self.write(text, fitting=True)
         elif text:
@@ -134,9 +159,9 @@ class Console:
             self._event(level, "run_finished", figures)
 
     def data(self, text: str) -> None:
-        """Write a line of data to stdout, as it is and in UTF-8; its reader may have gone away.
+        """Write a line of data to stdout, unchanged and in UTF-8; a closed pipe is ignored.
 
-        Half a character, which names of files can hold, is written as JSON would escape it.
+        A lone surrogate, which file names can hold, is written as JSON would escape it.
 
         Raises:
             StdoutError: stdout cannot be written.
@@ -148,7 +173,7 @@ class Console:
             sys.stdout.buffer.flush()
 
     def show(self, *lines: str) -> None:
-        """Write lines for people to stdout, whose reader may have gone away.
+        """Write lines for people to stdout; a closed pipe is ignored.
 
         Raises:
             StdoutError: stdout cannot be written.
@@ -158,17 +183,17 @@ class Console:
             print(_joined(lines), flush=True)  # noqa: T201 - for people, on stdout
 
     def _wait_for_stderr(self) -> None:
-        """Let what was said before come first."""
+        """Wait until earlier text on stderr is written, so that the order is kept."""
         if outlet := of_stderr():
             outlet.settle(TURN_S)
 
     def write(self, text: str, *, needed: bool = True, fitting: bool = False) -> None:
-        """Write lines for people to stderr, without secrets and without what a terminal obeys.
+        """Write lines for people to stderr, without secrets and control characters.
 
         Args:
-            text: one line or more; what others wrote in it has been made one line.
-            needed: it may not be left out when nobody reads those before it.
-            fitting: its lines have been made for the width; commands in it must stay as they are.
+            text: one line or more; line ends that come from outside have been escaped.
+            needed: keep the text when a stalled terminal makes others drop.
+            fitting: the lines fit the width already; commands in them must not be wrapped.
         """
         shown = legible(self.redaction(text))
         if self._is_read_on_terminal and not fitting:
@@ -187,7 +212,7 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person may be watching stderr, on something that can be drawn on."""
+        """Whether stderr is a terminal that a display can draw on."""
         return self._is_read_on_terminal and os.environ.get("TERM") != "dumb"
 
     @property
@@ -213,14 +238,14 @@ class Console:
         record_event(self, level, event, known)
 
     def _is_wanted(self, notice: Event) -> bool:
-        """Whether a program is told; when only problems are wanted, of what ends a run."""
+        """Whether a program gets the event; with ``--quiet`` only those that end a run."""
         if self.volume is Volume.QUIET:
             return isinstance(notice, Halted | DefectMet)
         return self.volume is Volume.VERBOSE or type(notice) is not NotSubmitted
 
 
 def _possible_secrets() -> list[str]:
-    """Values of our variables that are secrets, or may be one in the wrong place."""
+    """Values of ``BATCHER_`` variables that are secrets, or may be one in the wrong variable."""
     ours = [
         (name.upper(), value.strip()) for name, value in os.environ.items() if name[:8].upper() == "BATCHER_"
     ]

@@ -71,6 +71,11 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the display away; nothing is shown any more."""
+        self.shows = False
         if self._live is not None:
             self._live.stop()
 

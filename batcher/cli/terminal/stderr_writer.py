@@ -1,8 +1,8 @@
-"""stderr behind a thread: a pipe that nobody reads and a terminal that stands still hold no run up.
+"""stderr behind a thread, so that an unread pipe or a stopped terminal never delays a run.
 
-Between whoever has a line to say and the descriptor. Lines keep their order. What only tells how far things
-are may be left out when too many wait already, and is counted; a problem never is. Whoever ends waits a
-little for the reader, and not longer. Never raises: a reader that has gone away is nobody's fault.
+Called by the console, by log records and by the progress display. Lines keep their order. When too many lines
+wait, progress lines are dropped and counted; problems never are. The end of the process waits a limited time
+for the reader. A closed pipe never raises.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import threading
 from collections import deque
 
 MOST_WAITING = 1_000
-"""Lines: with so many waiting, those that are not needed are left out."""
+"""The number of waiting lines above which lines that are not needed are dropped."""
 
 END_S = 5.0
-"""How long the end of the process waits for a reader that does not read."""
+"""The time limit of the wait for the reader at the end of the process."""
 
 
 class Outlet:
-    """A descriptor that is written to by a thread of its own, which ends with the process.
+    """A descriptor with a thread that writes to it.
 
     Attributes:
-        left_out: how many lines were not written, since nobody read those before them.
+        left_out: the number of lines that were dropped, since the lines before them were not read.
     """
 
     def __init__(self, descriptor: int, most_waiting: int = MOST_WAITING) -> None:
@@ -43,11 +43,11 @@ class Outlet:
         self._thread: threading.Thread | None = None
 
     def write(self, data: bytes, *, needed: bool) -> None:
-        """Have something written; returns at once.
+        """Queue data to be written; return immediately.
 
         Args:
             data: one line or more.
-            needed: it is never left out.
+            needed: never drop it.
         """
         with self._changed:
             if self._gone:
@@ -63,11 +63,11 @@ class Outlet:
 
     @property
     def behind(self) -> bool:
-        """Whether something is not written yet."""
+        """Whether data is waiting to be written."""
         return self._writing or bool(self._waiting)
 
     def settle(self, limit_s: float) -> None:
-        """Wait until all is written, or the time is over."""
+        """Wait until everything is written, or the time limit is reached."""
         with self._changed:
             self._changed.wait_for(lambda: not self.behind, limit_s)
 
@@ -89,12 +89,12 @@ class Outlet:
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # whoever shares it has asked not to be held up
+            except BlockingIOError:  # a process that shares it made it non-blocking
                 select.select([], [self._descriptor], [])
 
 
 def of_stderr() -> Outlet | None:
-    """The outlet that stderr goes through; None for one that holds nobody up, or is not the process's own."""
+    """Return the outlet for stderr; None for a regular file, and for a stream that replaced stderr."""
     stream = sys.stderr
     try:
         if not isinstance(stream, io.TextIOWrapper) or stream.fileno() != _STDERR:
@@ -105,10 +105,10 @@ def of_stderr() -> Outlet | None:
 
 
 class Drawing(io.TextIOBase):
-    """stderr as a file for whoever draws on a terminal: what is drawn goes through the outlet in its turn.
+    """stderr as a file for the progress display: it writes through the outlet, in order with the lines.
 
     Args:
-        outlet: to which it goes.
+        outlet: the outlet for stderr.
     """
 
     def __init__(self, outlet: Outlet) -> None:
@@ -116,11 +116,11 @@ class Drawing(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # a file's own is an attribute
-        """That of stderr."""
+        """The encoding of stderr."""
         return _encoding()
 
     def write(self, text: str) -> int:
-        """Have it written."""
+        """Queue a text to be written."""
         self._outlet.write(encoded(text), needed=True)
         return len(text)
 
@@ -136,7 +136,7 @@ class Drawing(io.TextIOBase):
 
 
 def encoded(text: str) -> bytes:
-    """A text as stderr takes it."""
+    """Encode a text for stderr."""
     return text.encode(_encoding(), "backslashreplace")
 
 
@@ -149,7 +149,7 @@ def _encoding() -> str:
 
 @functools.cache
 def _outlet(process: int) -> Outlet:
-    """One for each process: a fork takes no thread along."""
+    """Return the outlet of a process: threads do not survive a fork."""
     del process
     outlet = Outlet(_STDERR)
     atexit.register(outlet.settle, END_S)
@@ -157,11 +157,11 @@ def _outlet(process: int) -> Outlet:
 
 
 def write_line(text: str, *, needed: bool = True) -> None:
-    """Write to stderr, as it is; a closed pipe, a full one or a vanished terminal stops nobody.
+    """Write a text to stderr unchanged. A closed pipe, a full pipe or a lost terminal is ignored.
 
     Args:
         text: one line or more.
-        needed: it may not be left out when nobody reads those before it.
+        needed: never drop it, even if the lines before it are not read.
     """
     if not text or sys.stderr is None:
         return
@@ -172,7 +172,7 @@ def write_line(text: str, *, needed: bool = True) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):  # so that its end finds nothing left to complain of
+        with contextlib.suppress(OSError, ValueError):  # so that the interpreter reports no error at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     except (OSError, ValueError):
         pass

@@ -1,8 +1,8 @@
-"""The standard streams, made usable before anything else opens a file.
+"""The set-up of the standard streams, before anything else opens a file.
 
-A stream that is closed at start is opened on the null device: otherwise the next file or socket would get its
-descriptor, and libraries abort the process over that. stdout raises our own exceptions, so that one place
-turns them into exit codes, and writes characters that its encoding lacks as escapes.
+Called once, at the start of the command line. A stream that is closed is opened on the null device: otherwise
+the next file or socket would get its descriptor, and libraries abort the process then. stdout raises our own
+exceptions, so that one place turns them into exit codes, and escapes characters that its encoding lacks.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
 class _Stdout(io.FileIO):
-    """Descriptor 1. After its first failure it leads to the null device: each failure is raised once."""
+    """Descriptor 1. After its first failure it writes to the null device, so the failure is raised once."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write some bytes.
+        """Write bytes.
 
         Raises:
-            StdoutClosed: nobody reads any more.
+            StdoutClosed: the reader has closed the pipe.
             StdoutError: they cannot be written.
         """
         try:
             return super().write(data)
         except BrokenPipeError as exc:
             _discard_stdout()
-            raise StdoutClosed("stdout is not read any more") from exc
+            raise StdoutClosed("the reader of stdout has closed it") from exc
         except OSError as exc:
             _discard_stdout()
             raise StdoutError(
@@ -43,8 +43,8 @@ class _Stdout(io.FileIO):
 
 
 def open_standard_streams() -> None:
-    """Open the closed ones on the null device, and set stdout up."""
-    for number in (_STDIN, _STDOUT, _STDERR):  # in this order: the lowest free number is handed out
+    """Open closed streams on the null device, and set up stdout."""
+    for number in (_STDIN, _STDOUT, _STDERR):  # in this order: the lowest free number is used
         if not _is_open(number):
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
@@ -77,7 +77,7 @@ def _install(
     line_buffering: bool = False,
     write_through: bool = False,
 ) -> None:
-    """Make a file one of the interpreter's standard streams."""
+    """Install a file as one of the interpreter's standard streams."""
     stream = io.TextIOWrapper(
         file,
         encoding,
@@ -99,7 +99,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _leads_to(stream: io.TextIOWrapper, number: int) -> bool:
-    """Whether a stream is the interpreter's own for a descriptor; programs and tests put others there."""
+    """Whether a stream is the interpreter's own for a descriptor; programs and tests replace it."""
     try:
         return stream.fileno() == number
     except (OSError, ValueError):

@@ -1,4 +1,7 @@
-"""Text for a terminal: legible, fitted to its width, and how much of it is wanted."""
+"""Text for a terminal: escaped, fitted to its width; and the levels of output.
+
+Used by the console and by log records. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ MAX_WIDTH = 100
 
 
 class Volume(IntEnum):
-    """How much is said."""
+    """The amount of output."""
 
     QUIET = 0
     """Problems only."""
@@ -19,16 +22,16 @@ class Volume(IntEnum):
 
 
 class LogFormat(StrEnum):
-    """How stderr is written."""
+    """The formats of stderr."""
 
     TEXT = "text"
-    """For people."""
+    """Lines of text for the user."""
     JSON = "json"
-    """For programs: each line one JSON object."""
+    """One JSON object a line, for programs."""
 
 
 class Level(StrEnum):
-    """How much an event weighs."""
+    """The level of an event."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -37,12 +40,12 @@ class Level(StrEnum):
 
 
 def legible(text: str) -> str:
-    """A text for a terminal: characters that it would obey are escaped, ends of lines are kept."""
+    """Return a text with control characters escaped; line ends are kept."""
     return "\n".join(map(one_line, text.split("\n")))
 
 
 def fitted(text: str, width: int) -> str:
-    """A text in lines that are no wider than a terminal; what goes on of a line is indented."""
+    """Return a text wrapped to a width; continuation lines are indented."""
     return "\n".join(_fitted(line, width) for line in text.split("\n"))
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batcher.cli.terminal.progress import View
-from batcher.flowcontrol.rate_meter import CurrentRate
+from batcher.model.events import Progress, TrackingProgress
 from batcher.model.submission import State
 from batcher.model.task import PictureState
-from batcher.report.counts import Counts, TaskFigures
 from batcher.report.formatting import count, duration, sentence, size
 
 if TYPE_CHECKING:
-    from batcher.fetch.fetcher import FetchFigures
+    from batcher.fetch.settings import FetchFigures
 
 _STYLES = {
     State.SUBMITTED: "",
@@ -23,70 +22,55 @@ _STYLES = {
 """The states of submissions that a display shows, each with its style when there are any."""
 
 
-def run_view(now: Counts, pace: CurrentRate, ended_before: int) -> View:
-    """The progress of a run.
-
-    Args:
-        now: all submissions of the ledger.
-        pace: of the run.
-        ended_before: how many had ended when the run began.
-    """
-    left_s = seconds_left(now, pace, ended_before)
-    states = [(f"{now.by_state[state]:,} {state.value.replace('_', ' ')}", state) for state in _STYLES]
-    slow = _slow(pace) if pace.why_slow else ""
+def run_view(now: Progress) -> View:
+    """The progress of a run."""
+    states = [(f"{now.states[state]:,} {state.value.replace('_', ' ')}", state) for state in _STYLES]
+    slow = _slow(now) if now.why_slow else ""
     text = ", ".join([f"{now.ended:,} of {now.total:,}", *(said for said, _ in states)])
-    text += f", {pace.now_per_s:.1f}/s" + (f", {duration(left_s)} left" if left_s else "")
-    styled = [(said, _STYLES[state] if now.by_state[state] else "") for said, state in states]
-    speed = f"{pace.now_per_s:.1f}/s of {pace.cap_per_s:g}/s"
-    speed += "" if left_s is None else f"   {duration(left_s)} left"
+    text += f", {now.now_per_s:.1f}/s" + (f", {duration(now.seconds_left)} left" if now.seconds_left else "")
+    styled = [(said, _STYLES[state] if now.states[state] else "") for said, state in states]
+    speed = f"{now.now_per_s:.1f}/s of {now.cap_per_s:g}/s"
+    speed += "" if now.seconds_left is None else f"   {duration(now.seconds_left)} left"
     known = {
         "total": now.total,
         "ended": now.ended,
-        **{state.value: n for state, n in now.by_state.items()},
-        "sent": pace.sent,
-        "now_per_s": round(pace.now_per_s, 2),
-        "pace_per_s": round(pace.pace_per_s, 2),
-        "why_slow": pace.why_slow,
-        "seconds_left": None if left_s is None else round(left_s),
+        **{state.value: n for state, n in now.states.items()},
+        "sent": now.sent,
+        "now_per_s": round(now.now_per_s, 2),
+        "pace_per_s": round(now.pace_per_s, 2),
+        "why_slow": now.why_slow,
+        "seconds_left": None if now.seconds_left is None else round(now.seconds_left),
     }
     between = [piece for one in styled for piece in (("  ", ""), one)][1:]
     lines = (tuple(between), ((speed, ""),), ((sentence(slow), "bold"),) if slow else ())
     return View(now.ended, now.total, text + (f"; {slow}" if slow else ""), known, lines)
 
 
-def seconds_left(now: Counts, pace: CurrentRate, ended_before: int) -> float | None:
-    """How long the rest takes at the rate of this run alone; None while that is not known."""
-    ended = now.ended - ended_before
-    if ended <= 0 or pace.seconds < 1:
-        return None
-    return now.open / (ended / pace.seconds)
-
-
-def _slow(pace: CurrentRate) -> str:
+def _slow(now: Progress) -> str:
     """Why the run is slow; while nothing is sent there is no pace to name."""
-    if pace.waiting:
-        return f"nothing is sent: {pace.why_slow}"
-    return f"pace held at {pace.pace_per_s:.1f}/s: {pace.why_slow}"
+    if now.paused:
+        return f"nothing is sent: {now.why_slow}"
+    return f"pace held at {now.pace_per_s:.1f}/s: {now.why_slow}"
 
 
-def tasks_view(now: TaskFigures, pace: CurrentRate) -> View:
+def tasks_view(now: TrackingProgress) -> View:
     """The progress of tracking: how many tasks have ended, and how fast they are polled."""
-    states = [f"{n:,} {state.value}" for state, n in now.by_state.items()]
-    polls = f"{pace.now_per_s:.1f} polls/s"
-    text = f"tasks: {now.ended:,} of {now.total:,} have ended, {', '.join(states)}, {polls}"
+    states = [f"{n:,} {state.value}" for state, n in now.states.items()]
+    polls = f"{now.now_per_s:.1f} polls/s"
+    text = f"{now.words}, {', '.join(states)}, {polls}"
     known = {
-        "tasks": {state.value: n for state, n in now.by_state.items()},
-        "polls": pace.sent,
-        "now_per_s": round(pace.now_per_s, 2),
-        "pace_per_s": round(pace.pace_per_s, 2),
-        "why_slow": pace.why_slow,
+        "tasks": {state.value: n for state, n in now.states.items()},
+        "polls": now.polls,
+        "now_per_s": round(now.now_per_s, 2),
+        "pace_per_s": round(now.pace_per_s, 2),
+        "why_slow": now.why_slow,
     }
     lines = (
         (("tasks:  " + "  ".join(states), ""),),
-        ((f"{polls} of {pace.cap_per_s:g}/s", ""),),
-        ((sentence(pace.why_slow), "bold"),) if pace.why_slow else (),
+        ((f"{polls} of {now.cap_per_s:g}/s", ""),),
+        ((sentence(now.why_slow), "bold"),) if now.why_slow else (),
     )
-    return View(now.ended, now.total, text + (f"; {pace.why_slow}" if pace.why_slow else ""), known, lines)
+    return View(now.ended, now.total, text + (f"; {now.why_slow}" if now.why_slow else ""), known, lines)
 
 
 def fetch_view(figures: FetchFigures, expected: int, seconds: float) -> View:

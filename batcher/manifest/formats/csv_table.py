@@ -1,8 +1,8 @@
-"""Comma, semicolon and tab separated text: lines in, a header and records of cells out.
+"""CSV as a table: lines of comma, semicolon or tab separated text in, a header and records of cells out.
 
-One format of manifest, a ``Table`` as the others are. Knows no rule about what a cell may hold. The reader
-of the standard library takes cells up to a length that the whole process shares: that is neither changed nor
-relied on, since a record it gives up on is taken apart here once more.
+One of the formats behind :class:`~batcher.manifest.formats.table.Table`; has no rules about the content of a
+cell. The standard library's reader refuses cells above a limit that the whole process shares. The limit is
+neither changed nor relied on: a record that the reader refuses is split here a second time.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from batcher.model.submission import CountedBy
 DELIMITERS = (",", ";", "\t")
 
 _NOTHING = ' \t\r\n,;"\u00a0\u3000\ufeff'
-"""A line of nothing else holds nothing."""
+"""A line of only these characters is blank."""
 
 
 class _Reader(Protocol):
-    """What ``csv.reader`` gives."""
+    """The object that ``csv.reader`` returns."""
 
     @property
     def line_num(self) -> int:
-        """How many lines it has taken."""
+        """The number of lines read so far."""
 
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
 class _Trial(NamedTuple):
-    """A header as it reads under one delimiter."""
+    """A header as read with one delimiter."""
 
     delimiter: str
     cells: tuple[str, ...]
     lines: int
-    """How many lines it takes up."""
+    """The number of lines it covers."""
     cut_off: bool
-    """A quote is still open where the lines at hand end."""
+    """A quote is still open where the lines read so far end."""
 
 
 class Delimited:
@@ -62,7 +62,7 @@ class Delimited:
         """Read up to the end of the header.
 
         Raises:
-            ManifestError: there is no text, or its first row cannot be read or is no header.
+            ManifestError: it is empty, or its first row cannot be read or is not a header.
         """
         self._name = name
         self._blocks = blocks
@@ -79,7 +79,7 @@ class Delimited:
         """All records after the header. A blank line is a record without cells.
 
         Raises:
-            ManifestError: a quote never closes, or what the lines themselves raise.
+            ManifestError: a quote never closes, or the lines cannot be read.
         """
         reader, before = self._reader(), self._line - 1
         while True:
@@ -90,25 +90,24 @@ class Delimited:
                 return
             except csv.Error:
                 begun, last, pulled = self._line, before + reader.line_num, self._next_line
-            cells, lines, fault = self._given_up_on(begun)
+            cells, lines, fault = self._refused_record(begun)
             yield begun, cells, fault
             self._line = begun + lines
-            if self._line != last + 1 or self._next_line != pulled:  # the reader is elsewhere
+            if self._line != last + 1 or self._next_line != pulled:  # the reader is at another line
                 reader, before = self._reader(), self._line - 1
 
-    def _given_up_on(self, begun: int) -> tuple[list[str], int, RecordFault | None]:
-        """The record on which the reader gave up, and how many lines it takes up.
+    def _refused_record(self, begun: int) -> tuple[list[str], int, RecordFault | None]:
+        """Return the record that the reader refused, and the number of lines it covers.
 
-        A cell is longer than the process lets the reader take, or the quotes do not match: then the record is
-        its first line.
+        A cell is above the reader's limit, or the quotes do not match: then the record is its first line.
 
         Raises:
             ManifestError: a quote never closes.
         """
         first = self._line_kept(begun)
-        found = _apart(first, self.delimiter)
+        found = _first_record(first, self.delimiter)
         while found is None:
-            found = _apart("".join(self._lines_kept()), self.delimiter)
+            found = _first_record("".join(self._lines_kept()), self.delimiter)
             if found is None and self._pull() is None:
                 raise self._never_closes()
         if found.cells is None:
@@ -117,7 +116,7 @@ class Delimited:
         return found.cells, found.lines, None
 
     def _reader(self) -> _Reader:
-        """A reader of everything from the present line on, beginning with what was kept."""
+        """Return a reader of everything from the present line on, beginning with the lines kept."""
         lines = chain.from_iterable(self._batches(self._lines_kept()))
         return csv.reader(lines, delimiter=self.delimiter, strict=True)
 
@@ -127,7 +126,7 @@ class Delimited:
             yield block
 
     def _pull(self) -> list[str] | None:
-        """The next lines, kept from now on; lets go of those before the present record."""
+        """Return the next lines and keep them; drop the lines before the present record."""
         while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self._line:
             self._kept.popleft()
         if sum(map(len, self._lines_kept())) > MAX_LINE:
@@ -141,27 +140,27 @@ class Delimited:
         return block
 
     def _lines_kept(self) -> list[str]:
-        """The lines at hand from the present one on."""
+        """Return the lines kept, from the present one on."""
         return [line for first, block in self._kept for line in block[max(0, self._line - first) :]]
 
     def _line_kept(self, number: int) -> str:
         return next(block[number - first] for first, block in self._kept if number < first + len(block))
 
     def _never_closes(self) -> ManifestError:
-        """What to raise for an open quote: it is the last one that is not part of a pair."""
+        """Return the error for an open quote: the last one that is not part of a pair."""
         lines = enumerate(self._lines_kept(), self._line)
         alone = [number for number, line in lines if '"' in line.replace('""', "")]
         line = alone[-1] if alone else self._line
         where = CountedBy.LINE.place(self._name, line)
         return ManifestError(
             f'{where}: a quote (") opens here and never closes, so the rows after it '
-            "cannot be told apart. Close it, or write it twice inside a quoted value"
+            "cannot be separated. Close it, or write it twice inside a quoted value"
         )
 
     # -- the header ----------------------------------------------------------------------------
 
     def _read_header(self) -> _Trial:
-        """The first row that holds anything, under the delimiter that makes a header of it."""
+        """Return the first row that is not blank, read with the delimiter that makes a header of it."""
         self._skip_to_content()
         while True:
             text = "".join(self._lines_kept())
@@ -192,23 +191,23 @@ class Delimited:
 
 def _try(text: str, delimiter: str) -> _Trial:
     """Read the first record of a text; no cells when its quotes do not match."""
-    found = _apart(text, delimiter)
+    found = _first_record(text, delimiter)
     if found is None:
         return _Trial(delimiter, (), 0, cut_off=True)
     return _Trial(delimiter, tuple(found.cells or ()), found.lines, cut_off=False)
 
 
-class _Apart(NamedTuple):
+class _FirstRecord(NamedTuple):
     """The first record of a text."""
 
     cells: list[str] | None
     """None when text follows a closing quote."""
     lines: int
-    """How many lines it takes up; up to that closing quote, if there is one."""
+    """The number of lines it covers; up to that closing quote, if there is one."""
 
 
-def _apart(text: str, delimiter: str) -> _Apart | None:
-    """Take the first record of a text apart, as the standard library's reader does when it is strict.
+def _first_record(text: str, delimiter: str) -> _FirstRecord | None:
+    """Split the first record of a text, as the standard library's reader does when it is strict.
 
     None when a quote is still open where the text ends.
     """
@@ -217,15 +216,15 @@ def _apart(text: str, delimiter: str) -> _Apart | None:
         found = cell_at(text, at)
         if found is None:
             closed = _CLOSED.match(text, at)
-            return _Apart(None, len(split_lines(text[: closed.end()]))) if closed else None
+            return _FirstRecord(None, len(split_lines(text[: closed.end()]))) if closed else None
         quoted, plain, end = found.groups()
         cells.append(plain if quoted is None else quoted.replace('""', '"'))
         at = found.end()
-    return _Apart(cells, len(split_lines(text[:at])))
+    return _FirstRecord(cells, len(split_lines(text[:at])))
 
 
 _CLOSED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
-"""A quoted value with its closing quote, whatever comes after it."""
+"""A quoted value with its closing quote."""
 
 
 @lru_cache
@@ -235,7 +234,7 @@ def _cell(delimiter: str) -> re.Pattern[str]:
 
 
 def _quote_fault(begun: int, last: int) -> RecordFault:
-    """Why the reader gave up on a record."""
+    """The fault of a record that the reader refused."""
     where = "" if last == begun else f" on {CountedBy.LINE.numbered(last)}"
     return whole(
         f"its quotes do not match: text follows the closing quote{where}. "

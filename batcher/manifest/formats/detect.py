@@ -1,7 +1,7 @@
-"""Which format a manifest is in: what ``--format`` says, else its name, and its first bytes must agree.
+"""The format of a manifest: by ``--format``, else by its name; its first bytes must agree.
 
-Nothing is guessed from what text looks like. A name that says one thing while the bytes say another is
-refused: a file that was renamed in passing is a mistake, and reading it wrongly may cost money.
+Called when a manifest is opened. Nothing is guessed from the look of the text. A name that contradicts the
+bytes is refused: a file renamed by mistake would be read wrongly, and that may cost money.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batcher.manifest.text.lines import HEAD_BYTES
 
 
 class ManifestFormat(StrEnum):
-    """How a manifest is written."""
+    """The formats of manifests."""
 
     CSV = "csv"
     """A header and rows; comma, semicolon or tab."""
@@ -52,72 +52,72 @@ _CALLED = {
 }
 
 
-class NameSays(NamedTuple):
-    """What a manifest's name says of it."""
+class NamedFormat(NamedTuple):
+    """The format and the compression that a manifest's name announces."""
 
     format: ManifestFormat | None
     packing: Packing | None
 
 
-def name_says(name: str) -> NameSays:
-    """Read the extensions of a name, in any case; ``.csv.gz`` says two things. Standard input is CSV."""
+def format_named(name: str) -> NamedFormat:
+    """Read the extensions of a name, in any case; ``.csv.gz`` has two. Standard input is CSV."""
     if name == "-":
-        return NameSays(ManifestFormat.CSV, None)
+        return NamedFormat(ManifestFormat.CSV, None)
     path = PurePosixPath(name.lower())
     packing = _PACKED.get(path.suffix)
-    return NameSays(_EXTENSIONS.get((path.with_suffix("") if packing else path).suffix), packing)
+    return NamedFormat(_EXTENSIONS.get((path.with_suffix("") if packing else path).suffix), packing)
 
 
-def unpacked(source: Source, says: NameSays, *, trusted: bool) -> Source:
-    """What a source holds, when its first bytes show it to be compressed; else the source itself.
+def unpacked(source: Source, named: NamedFormat, *, trusted: bool) -> Source:
+    """Return the unpacked source if its first bytes show that it is compressed, else the source itself.
 
     Args:
-        source: nothing of it has been read.
-        says: what its name says.
-        trusted: the name is not asked, since ``--format`` was given, or a server may have unpacked it.
+        source: not read yet.
+        named: the format that its name announces.
+        trusted: the name is ignored, since ``--format`` was given, or a server may have unpacked it.
 
     Raises:
         ManifestError: name and bytes contradict each other.
     """
     head = source.peek(HEAD_BYTES)
     packing = packing_of(head)
-    if head and packing != says.packing and not trusted and (says.format or says.packing):
-        calls = says.packing or says.format
+    if head and packing != named.packing and not trusted and (named.format or named.packing):
+        announced = named.packing or named.format
         raise ManifestError(
             f"{source.name}: this is {f'compressed with {packing}' if packing else 'not compressed'}, and "
-            f"its name says {'CSV' if calls is ManifestFormat.CSV else calls}. Name it for what it is, or "
-            "say with --format what it holds"
+            f"its name says {'CSV' if announced is ManifestFormat.CSV else announced}. Rename it, or "
+            "give the format of its content with --format"
         )
     return Unpacked(source, packing) if packing else source
 
 
 def format_of(
-    name: str, head: bytes, wanted: ManifestFormat | None, says: ManifestFormat | None
+    name: str, head: bytes, requested: ManifestFormat | None, named: ManifestFormat | None
 ) -> ManifestFormat:
-    """The format of a manifest that begins with ``head``, compression taken off.
+    """Return the format of a manifest that begins with ``head``, after unpacking.
 
     Raises:
-        ManifestError: the bytes are of another format than ``--format`` or the name says.
+        ManifestError: the bytes are of another format than ``--format`` or the name announces.
     """
     found = next((format_ for magic, format_ in _MAGIC if head.startswith(magic)), None)
-    expected = wanted or says
+    expected = requested or named
     if found is None:
         if head and expected in _CALLED:
             raise ManifestError(
-                f"{name}: this is not {_CALLED[expected]}, though {_said_by(name, wanted)} so. "
+                f"{name}: this is not {_CALLED[expected]}, though {_announced_by(name, requested)} so. "
                 "If it is text, say with --format csv, text, jsonl or json which it is"
             )
         return expected or ManifestFormat.CSV
     if expected is None or expected is found:
         return found
     raise ManifestError(
-        f"{name}: this is {_CALLED[found]}, and {_said_by(name, wanted)} "
-        f"{'CSV' if expected is ManifestFormat.CSV else expected}. To read it as what it is, "
-        f"give --format {found}"
+        f"{name}: this is {_CALLED[found]}, and {_announced_by(name, requested)} "
+        f"{'CSV' if expected is ManifestFormat.CSV else expected}. Give --format {found} "
+        "to read it"
     )
 
 
-def _said_by(name: str, wanted: ManifestFormat | None) -> str:
-    if wanted:
+def _announced_by(name: str, requested: ManifestFormat | None) -> str:
+    if requested:
         return "--format says"
     return "without --format it is read as" if name == "stdin" else "its name says"

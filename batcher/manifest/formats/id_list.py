@@ -1,7 +1,7 @@
-"""Plain text, one file id a line: no header, no cells, no quotes.
+"""Plain text as a table: one file id a line, without header, cells or quotes.
 
-A line is the id, commas and blanks inside it included; only its end and surrounding blanks are taken off. A
-first line that looks like another format's is refused, since every line would become a request.
+A line is the id, commas and blanks inside it included; only its end and surrounding blanks are removed. A
+first line that looks like another format is refused, since every line would become a request.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ class Listing:
     passed_over = PASSED_OVER
     counted_by = CountedBy.LINE
 
-    def __init__(self, name: str, blocks: Iterator[list[str]], *, asked_for: bool) -> None:
-        """Read as far as the first line that holds anything.
+    def __init__(self, name: str, blocks: Iterator[list[str]], *, requested: bool) -> None:
+        """Read up to the first line that is not blank.
 
         Args:
-            name: what messages call the manifest.
+            name: the name of the manifest in messages.
             blocks: its lines, with their ends.
-            asked_for: ``--format text`` was given; otherwise its name alone says so.
+            requested: ``--format text`` was given; otherwise only the name announces text.
 
         Raises:
-            ManifestError: there is none, or it is no id.
+            ManifestError: there is no such line, or it is not an id.
         """
         self._begun: list[list[str]] = []
         number = 0
         for block in blocks:
             self._begun.append(block)
-            for number, line in enumerate(block, number + 1):  # noqa: B020 - goes on counting
+            for number, line in enumerate(block, number + 1):  # noqa: B020 - counting continues
                 if text := line.strip(BLANKS + "\r\n"):
-                    _refuse_other_formats(CountedBy.LINE.place(name, number), text, asked_for=asked_for)
+                    _refuse_other_formats(CountedBy.LINE.place(name, number), text, requested=requested)
                     self._blocks = blocks
                     return
         raise ManifestError(f"{name}: is empty. Text holds one file id a line")
@@ -52,19 +52,19 @@ class Listing:
         """Every line."""
         number = 0
         for block in chain(self._begun, self._blocks):
-            for number, line in enumerate(block, number + 1):  # noqa: B020 - goes on counting
+            for number, line in enumerate(block, number + 1):  # noqa: B020 - counting continues
                 yield number, [line.rstrip("\r\n")], None
 
 
-def _refuse_other_formats(where: str, text: str, *, asked_for: bool) -> None:
-    """Refuse a first line that is a header, or the beginning of JSON when only the name speaks for text."""
+def _refuse_other_formats(where: str, text: str, *, requested: bool) -> None:
+    """Refuse a first line that is a header, or the beginning of JSON when only the name announces text."""
     header = meaning(text) is KnownColumn.FILE_ID
-    if not asked_for:
+    if not requested:
         header = header or any(names_file_id(text.split(delimiter)) for delimiter in DELIMITERS)
         if text.startswith(('{"', "[{", '["', "%7B")):
             raise ManifestError(
                 f"{where}: {shown(text, limit=30)} looks like JSON, and a list is read as one file id a "
-                "line. Give --format jsonl or json for what it is, or --format text if these are ids"
+                "line. Give --format jsonl or json if it is, or --format text if these are ids"
             )
     if header:
         raise ManifestError(

@@ -1,7 +1,8 @@
-"""JSON as values in which no number has been a float: text in, numbered values out.
+"""JSON as a stream of values with exact numbers: text in, values with their lines out.
 
-Objects come as tuples of their members, so that a name that stands twice is seen; numbers keep the digits
-they were written with. Knows nothing of what a value means.
+Used by the JSON formats of manifests and by ``export``. An object is a tuple of its members, so that a
+repeated name is seen; numbers keep the digits they were written with and are never floats. The meaning of a
+value is up to the callers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from batcher.errors import ManifestError
 from batcher.model.submission import CountedBy
 
 MAX_VALUE = 1 << 24
-"""The most characters of one value: a page of SearchMedia has a tenth of it."""
+"""The limit of characters in one value: a page of SearchMedia has a tenth of it."""
 
 _SPACE = " \t\r\n\ufeff"
 _SPACES = re.compile(f"[{_SPACE}]*")
@@ -47,10 +48,10 @@ class JsonValue(NamedTuple):
     value: Value
     text: str
     at: int
-    """Where in ``text`` it begins."""
+    """The position in ``text`` where it begins."""
     end: int
     fault: str = ""
-    """Why there is no value; then ``text`` is what was there instead."""
+    """Why there is no value; then ``text`` is the text that was found instead."""
 
     @property
     def raw(self) -> str:
@@ -59,7 +60,7 @@ class JsonValue(NamedTuple):
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 _DECODER = json.JSONDecoder(
@@ -90,7 +91,11 @@ def encode(value: Value) -> str:
         case str():
             return encode_basestring(value)
         case tuple():
-            return "{" + ", ".join(f"{encode_basestring(name)}: {encode(one)}" for name, one in value) + "}"
+            return (
+                "{"
+                + ", ".join(f"{encode_basestring(name)}: {encode(member)}" for name, member in value)
+                + "}"
+            )
         case list():
             return "[" + ", ".join(map(encode, value)) + "]"
         case None:
@@ -107,7 +112,7 @@ def _reason(exc: json.JSONDecodeError) -> str:
 
 
 def lines_of(blocks: Iterator[list[str]]) -> Iterator[JsonValue]:
-    """One value from each line that is not blank; a line that is broken is a fault of its own."""
+    """Yield one value from each line that is not blank; a broken line is a fault of its own."""
     number = 0
     for block in blocks:
         for line in block:
@@ -122,12 +127,12 @@ def lines_of(blocks: Iterator[list[str]]) -> Iterator[JsonValue]:
 
 
 def _line_value(text: str) -> Value:
-    """A line as JSON; percent-encoded JSON and the fields of a form are read as what they say.
+    """Return the value of a line: JSON, percent-encoded JSON, or the fields of a form.
 
     Source: service documentation, callbacks: bodies "may be URL-encoded and must then be decoded first".
     """
     if text[0] == "%":
-        # Encoders of whole values leave no colon; they are the ones that write a blank as a plus.
+        # Encoders of whole values leave no colon, and write a blank as a plus.
         try:
             decoded = unquote(text, errors="strict") if ":" in text else unquote_plus(text, errors="strict")
         except UnicodeDecodeError as exc:
@@ -139,7 +144,7 @@ def _line_value(text: str) -> Value:
 
 
 def _form(text: str) -> Value:
-    """The fields of a form; ``extra[name]`` is a member of ``extra``."""
+    """Return the fields of a form as members; ``extra[name]`` is a member of ``extra``."""
     try:
         fields = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
     except ValueError as exc:
@@ -159,7 +164,7 @@ def _form(text: str) -> Value:
 
 
 class Documents:
-    """Values one after the other, white space between them; the elements of an array by themselves."""
+    """A text of JSON values with white space between them; each element of an array is a value."""
 
     def __init__(self, name: str, blocks: Iterator[str]) -> None:
         self._name = name
@@ -167,14 +172,14 @@ class Documents:
         self._text = ""
         self._at = 0
         self._line = 1
-        """Where ``_at`` is."""
+        """The line of the position ``_at``."""
         self._ended = False
 
     def values(self) -> Iterator[JsonValue]:
         """All values.
 
         Raises:
-            ManifestError: something is no JSON; what follows it cannot be told apart.
+            ManifestError: the text is not JSON from some position on; the rest cannot be separated.
         """
         while first := self._next_character():
             if first == "[":
@@ -198,7 +203,7 @@ class Documents:
             self._next_character()
 
     def _value(self) -> JsonValue:
-        """The value at hand, pulled in until it is complete."""
+        """Return the value at the present position; more text is read until it is complete."""
         while True:
             at = self._at
             try:
@@ -211,14 +216,14 @@ class Documents:
             except ValueError as exc:
                 raise self._broken(str(exc)) from exc
             else:
-                if end < len(self._text) or not self._grow():  # a number at the end may go on
+                if end < len(self._text) or not self._grow():  # a number at the end may continue
                     break
         found = JsonValue(self._line, value, self._text, self._at, end)
         self._take(end)
         return found
 
     def _next_character(self) -> str:
-        """Go to the next character that is no white space; empty at the end."""
+        """Move to the next character that is not white space and return it; "" at the end."""
         while True:
             self._take(_skip(self._text, self._at))
             if (rest := self._text[self._at : self._at + 1]) or not self._grow():
@@ -229,7 +234,7 @@ class Documents:
         self._at = end
 
     def _grow(self) -> bool:
-        """Take in as much again as is at hand, so that trying again costs no more than the reading."""
+        """Read as much text again as is held, so that all tries together cost no more than the reading."""
         parts = [self._text[self._at :]]
         if len(parts[0]) > MAX_VALUE:
             raise self._broken(f"a value is longer than {MAX_VALUE:,} characters, or does not end")
@@ -248,16 +253,16 @@ class Documents:
 
 
 def _at_line(line: int, at: int, exc: json.JSONDecodeError) -> str:
-    """What is wrong with a value that begins on ``line``, and where."""
+    """Return what is wrong with a value that begins on ``line``, and the line of the fault."""
     found = line + exc.doc.count("\n", at, exc.pos)
     return f"{exc.msg[:1].lower()}{exc.msg[1:]} on {CountedBy.LINE.numbered(found)}"
 
 
-# -- where something stands inside a value that has been read ------------------------------------
+# -- positions inside a value that has been read --------------------------------------------------
 
 
 def element_lines(found: JsonValue, path: tuple[str | int, ...]) -> list[int]:
-    """On which line each element of the array at ``path`` begins."""
+    """Return the line on which each element of the array at ``path`` begins."""
     text = found.text
     if "\n" not in found.raw:
         return []
@@ -265,8 +270,8 @@ def element_lines(found: JsonValue, path: tuple[str | int, ...]) -> list[int]:
     for step in path:
         at = _member(text, at, step) if isinstance(step, str) else _element(text, at, step)
     lines, line, counted = [], found.line, found.at
-    for one in _elements(text, at):
-        line, counted = line + text.count("\n", counted, one), one
+    for begin in _elements(text, at):
+        line, counted = line + text.count("\n", counted, begin), begin
         lines.append(line)
     return lines
 
@@ -295,6 +300,6 @@ def _elements(text: str, at: int) -> Iterator[int]:
 
 
 def _skip(text: str, at: int) -> int:
-    """Past white space."""
+    """Return the position after white space."""
     matched = _SPACES.match(text, at)
     return matched.end() if matched else at

@@ -1,8 +1,8 @@
-"""JSON manifests as a table: which columns there are, when every line may have other names.
+"""JSON manifests as a table: one set of columns, although every line may have other names.
 
-The columns are the names that the first lines use. What later lines have besides is kept as well, together,
-in one column ``more``: an export knows it from the beginning, and a stream need not be read to its end
-first.
+Used by :mod:`batcher.manifest.reader` for both JSON formats. The columns are the names that the first lines
+use. Other names of later lines are kept together in one column ``more``: an export has that column from the
+beginning, and a stream need not be read to its end first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import chain
 from json.encoder import encode_basestring
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import Columns, KnownColumn, meaning, no_file_id, told_apart
+from batcher.manifest.columns import Columns, KnownColumn, distinct_names, meaning, no_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import JsonValue
 from batcher.manifest.formats.table import Record, RecordFault, whole
@@ -21,15 +21,15 @@ from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy
 
 HEAD_CHARACTERS = 1 << 23
-"""The most that is held of the first lines while their names are gathered."""
+"""The limit of text held from the first lines while their names are gathered."""
 LATE = "more"
-"""The column of what only later lines have; ``more_2`` when the manifest has one of that name."""
+"""The column for names that only later lines have; ``more_2`` when the manifest has a column ``more``."""
 
 _KNOWN = tuple(KnownColumn)
 
 
 class Objects:
-    """Values of JSON, read once."""
+    """The table of a JSON manifest, read once."""
 
     counted_by = CountedBy.LINE
 
@@ -37,11 +37,11 @@ class Objects:
         """Read the first lines and gather their names.
 
         Raises:
-            ManifestError: there is nothing, or nothing that can be a row, or no name for the file id.
+            ManifestError: it is empty, or holds nothing that can be a row, or no name for the file id.
         """
         self._recordings = Recordings()
         self._any_found = False
-        self._items = (item for one in self._noted(found) for item in self._recordings.items(one))
+        self._items = (item for value in self._noted(found) for item in self._recordings.items(value))
         self._head, self._ended = self._first_items()
         if not self._any_found:
             raise ManifestError(f"{name}: is empty. A manifest of JSON holds objects or file ids")
@@ -50,11 +50,11 @@ class Objects:
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """Callbacks that tell of no new recording."""
+        """Callbacks without a new recording, by name, with their number."""
         return self._recordings.passed_over
 
     def records(self) -> Iterator[Record]:
-        """Every recording; what is none, and cannot be one, is a fault."""
+        """Every recording; a value that cannot be a recording is a fault."""
         width = len(self.columns.names)
         for line, pairs, fault in chain(self._head, self._items):
             cells, late = [""] * width, []
@@ -73,12 +73,12 @@ class Objects:
             yield line, cells, fault
 
     def _noted(self, found: Iterator[JsonValue]) -> Iterator[JsonValue]:
-        for one in found:
+        for value in found:
             self._any_found = True
-            yield one
+            yield value
 
     def _first_items(self) -> tuple[list[Item], bool]:
-        """The items from which the columns are learned, and whether they are all there are."""
+        """Return the items that give the columns, and whether the manifest ends with them."""
         head: list[Item] = []
         characters = 0
         for item in self._items:
@@ -89,15 +89,15 @@ class Objects:
         return head, True
 
     def _refuse_unusable(self, name: str) -> None:
-        """Refuse what is no JSON at all, and objects without an id."""
+        """Refuse a manifest that is not JSON, and objects without an id."""
         good = [item for item in self._head if not item.fault or item.fault.column != "row"]
         if self._head and not good:
             line, _, fault = self._head[0]
             reason = fault.reason if fault else ""
             where = CountedBy.LINE.place(name, line)
             raise ManifestError(
-                f"{where}: {reason}. Nothing in it can be a row; --format jsonl reads one JSON value a line, "
-                "--format json values over several lines, --format csv and text what is no JSON"
+                f"{where}: {reason}. Nothing in it can be a row. --format jsonl reads one JSON value a line, "
+                "--format json values over several lines, --format csv and text read other files"
             )
         names = dict.fromkeys(name for item in good for name, _ in item.cells)
         if names and not any(map(names_id, names)) and not any(item.fault for item in good):
@@ -105,7 +105,7 @@ class Objects:
             raise ManifestError(f"{where}: {no_file_id(tuple(names))}")
 
     def _place_late(self, name: str) -> int:
-        """Where a name that the first lines did not have belongs; below 0: to the rest."""
+        """Return the position of a name that the first lines did not have; below 0 for ``more``."""
         known = meaning(name)
         place = -1 if known is None else self.columns.known[known]
         if len(self._places) < 1000:
@@ -114,10 +114,10 @@ class Objects:
 
 
 def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int]]:
-    """The columns that the first items have, and where each name belongs.
+    """Return the columns of the first items, and the position of each name.
 
-    All known columns are there: one that only later lines have must have its effect. A known column is called
-    as the manifest calls it when it has one name for it.
+    All known columns are included: one that only later lines have must take effect. A known column has the
+    manifest's name for it, if there is exactly one.
     """
     names = dict.fromkeys(name for item in head for name, _ in item.cells)
     spelled: dict[KnownColumn, list[str]] = {known: [] for known in _KNOWN}
@@ -128,19 +128,19 @@ def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int
     called = [spelled[known][0] if len(spelled[known]) == 1 else known.value for known in _KNOWN]
     places = {name: place for place, known in enumerate(_KNOWN) for name in spelled[known]}
     places |= {name: place for place, name in enumerate(own, len(_KNOWN))}
-    all_names = told_apart([*called, *own, *([LATE] if more else [])])
+    all_names = distinct_names([*called, *own, *([LATE] if more else [])])
     known_places = {known: place for place, known in enumerate(_KNOWN)}
     return Columns(all_names, known_places, tuple(range(len(_KNOWN), len(all_names)))), places
 
 
 def _together(cells: Cells) -> str:
-    """Several cells as one: a JSON object, in the order of the names, whatever that of the line is."""
+    """Join cells into one JSON object, in the order of their names."""
     members = (f"{encode_basestring(name)}: {encode_basestring(text)}" for name, text in sorted(cells))
     return "{" + ", ".join(members) + "}"
 
 
 def _both(first: str, second: str, pairs: Cells) -> RecordFault:
-    """Two names of one object mean the same."""
+    """The fault of an object with two names for one column."""
     means = meaning(second)
     also = next((name for name, text in pairs if text and name != second and meaning(name) is means), first)
     return whole(f"{shown(also)} and {shown(second)} both mean {means}; leave one of them out")

@@ -1,8 +1,7 @@
 """Parquet as a table: batches of typed columns in, cells of text out.
 
-A batch is held at a time, and pages are read as they come, so a file of one huge row group takes no more
-memory than a small one. A column whose type cannot hold a file id exactly is refused before any row is
-read.
+One batch is held at a time, and pages are read as they come, so a file of one huge row group takes no more
+memory than a small one. A column of ids whose type cannot hold them exactly is refused before any row.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 4_096
 """Rows held at a time."""
 PAGE_BUFFER_BYTES = 1 << 18
-"""What is read of each column at once; without it a row group's columns are read whole."""
+"""The bytes of each column read in one call; without it a row group's columns are read whole."""
 
 _EXACT = 2**53
 _INFINITE = float("inf")
@@ -44,12 +43,12 @@ class Parquet:
         """Read the footer.
 
         Raises:
-            ManifestError: it is no whole Parquet file, has no column for the file id, or one of a wrong type.
+            ManifestError: it is not a whole Parquet file, or has no column for the file id of a right type.
         """
         with needed("pyarrow", f"{name}: a Parquet file"):
             import pyarrow as pa
             import pyarrow.parquet as pq
-        # Its own allocators keep what they had; the system's gives it back.
+        # Its own allocators keep freed memory; the system's returns it.
         pa.set_memory_pool(pa.system_memory_pool())
         self._name = name
         with _translated(name):
@@ -68,7 +67,9 @@ class Parquet:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                columns = [_Column(name, one) for name, one in zip(self.columns.names, batch, strict=True)]
+                columns = [
+                    _Column(name, values) for name, values in zip(self.columns.names, batch, strict=True)
+                ]
             for row, cells in enumerate(zip(*(column.texts for column in columns), strict=True)):
                 number += 1
                 yield number, list(cells), _first_fault(columns, row)
@@ -79,7 +80,7 @@ class Parquet:
 
 
 def _refuse_inexact(where: str, kind: pa.DataType) -> None:
-    """Refuse a column of ids whose type has lost digits, or is no type of an id."""
+    """Refuse a column of ids whose type has lost digits, or is not a type for ids."""
     from pyarrow import types
 
     kind = kind.value_type if types.is_dictionary(kind) else kind
@@ -124,7 +125,7 @@ class _Column:
         return [_cell(value) for value in values.to_pylist()]
 
     def _decoded(self, values: pa.Array) -> list[str]:
-        """Bytes as UTF-8; those that are none are a fault of their row."""
+        """Return bytes as UTF-8 text; bytes that are not UTF-8 are a fault of their row."""
         texts = []
         for row, raw in enumerate(values.cast("large_binary").to_pylist()):
             text = (raw or b"").decode("utf-8", "backslashreplace")
@@ -147,8 +148,8 @@ def _first_fault(columns: list[_Column], row: int) -> RecordFault | None:
     return None
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 - whatever a file may hold
-    """A value as a cell: numbers without a needless point, lists and structures as JSON."""
+def _cell(value: Any) -> str:  # noqa: ANN401 - any type of value
+    """Return a value as a cell: numbers without a needless point, lists and structures as JSON."""
     match value:
         case None:
             return ""
@@ -178,13 +179,13 @@ def _plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _value(value: Any) -> Value:  # noqa: ANN401 - whatever a file may hold
+def _value(value: Any) -> Value:  # noqa: ANN401 - any type of value
     """A nested value as JSON holds it; one that JSON has no kind for is a text."""
     match value:
         case dict():
-            return tuple((str(name), _value(one)) for name, one in value.items())
+            return tuple((str(name), _value(member)) for name, member in value.items())
         case list() | tuple():
-            return [_value(one) for one in value]
+            return [_value(element) for element in value]
         case None | bool() | str():
             return value
         case int() | Decimal() | float() if value == value and value not in (_INFINITE, -_INFINITE):

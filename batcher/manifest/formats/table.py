@@ -1,7 +1,7 @@
-"""What every format makes of a manifest: columns, and numbered records of cells.
+"""The interface of a format: columns, and numbered records of cells.
 
-The one interface between a format and everything behind it: whoever gives these two things shares the rules,
-the messages and the ledger with all others. Knows no rule about what a cell may hold.
+Implemented by each module in this package and read by :mod:`batcher.manifest.rows`. A new format gives these
+two things and shares the rules, the messages and the ledger with the others. Has no rules about cells.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from batcher.model.submission import CountedBy
 
 
 class RecordFault(NamedTuple):
-    """Why a record cannot be a row, before any rule was asked."""
+    """Why a record cannot be a row, found before the rules are applied."""
 
     column: str
-    """As the manifest names it; ``row`` when it is the whole record."""
+    """The column by the manifest's name; ``row`` for the whole record."""
     reason: str
 
 
@@ -26,11 +26,11 @@ Record = tuple[int, list[str], RecordFault | None]
 """The line or row on which it begins, from 1, its cells in the order of the columns, and its fault."""
 
 PASSED_OVER: Mapping[str, int] = {}
-"""What a format says that passes nothing over."""
+"""The value for formats that skip nothing."""
 
 
 class Table(Protocol):
-    """A manifest as one of the formats reads it, once."""
+    """A manifest in one of the formats; it can be read once."""
 
     @property
     def columns(self) -> Columns:
@@ -38,14 +38,14 @@ class Table(Protocol):
 
     @property
     def counted_by(self) -> CountedBy:
-        """What the numbers of its records count."""
+        """Whether records are numbered by line or by row."""
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """What was met so far that is no row and no fault, by name, with how many of it."""
+        """Records so far that are neither a row nor a fault, by name, with their number."""
 
     def records(self) -> Iterator[Record]:
-        """All records. One of blank cells only is none.
+        """Yield all records; the rules skip one with blank cells only.
 
         Raises:
             ManifestError: the rest cannot be used.
@@ -58,5 +58,5 @@ def whole(reason: str) -> RecordFault:
 
 
 def lost_digits(text: str) -> str:
-    """The reason for an id that went through a number with a point or an exponent."""
+    """The reason for an id that was written as a number with a point or an exponent."""
     return f"{shown(text)} has lost its digits in a spreadsheet. Export the column as text"

@@ -1,7 +1,7 @@
-"""Recordings out of JSON: objects of a manifest, and the vendor's own documents as they come.
+"""Recordings in JSON: objects of a manifest, answers of SearchMedia, and callbacks as they are sent.
 
-Stands between JSON values and the table made of them. Every value becomes items, each a recording or a
-fault; what is neither, a callback about something else, is counted by its name.
+Called by :mod:`batcher.manifest.formats.json_table` with every JSON value. A value becomes items, each a
+recording or a fault; a callback about something else is counted by its name.
 
 Source: service documentation, "SearchMedia" and the callbacks "record", "snapshot" and "compose".
 """
@@ -32,7 +32,7 @@ Cells = list[tuple[str, str]]
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _SETS = {"Tencent": "MediaInfoSet", "Huawei": "Keys", "Ws": "Keys"}
-"""Where in an answer of SearchMedia each vendor's recordings stand."""
+"""The name of each vendor's recordings in an answer of SearchMedia."""
 
 _TENCENT = {
     "name": ("BasicInfo", "Name"),
@@ -43,7 +43,7 @@ _TENCENT = {
     "storage_class": ("BasicInfo", "StorageClass"),
 }
 _ORIGINAL = {"duration": "Duration", "width": "Width", "height": "Height", "size": "Size"}
-"""From the set of transcodes; that with Definition 0 is the recording itself."""
+"""Columns from the set of transcodes; the one with Definition 0 is the recording itself."""
 _HUAWEI = {"modified_at": "LastModified", "size": "Size", "etag": "ETag", "url": "MediaUrl"}
 _RECORD = {
     "stream_alias": "stream_alias",
@@ -52,11 +52,11 @@ _RECORD = {
     "end_time": "end_time",
 }
 _RECORD_EXTRA = {"duration": "Duration", "size": "FileSize", "record_task_id": "TaskId"}
-"""What a recording carries along as columns of its own, by the names the documents give it."""
+"""Columns that a recording keeps as its own, by their names in the documents."""
 
 
 class Item(NamedTuple):
-    """What becomes one row."""
+    """The content of one row."""
 
     line: int
     cells: Cells
@@ -64,7 +64,7 @@ class Item(NamedTuple):
 
 
 class Recordings:
-    """Turns values into items; ``passed_over`` counts callbacks that tell of no new recording."""
+    """Turns values into items; ``passed_over`` counts callbacks without a new recording."""
 
     def __init__(self) -> None:
         self.passed_over: Counter[str] = Counter()
@@ -82,7 +82,7 @@ class Recordings:
             members = dict(value)
             if len(members) != len(value):
                 twice = next(name for name, n in Counter(name for name, _ in value).items() if n > 1)
-                yield _faulty(found.line, found.raw, f"the name {shown(twice)} stands twice in the object")
+                yield _faulty(found.line, found.raw, f"the object has the name {shown(twice)} twice")
             elif _is_callback(members):
                 yield from self._callback(found, members)
             elif _is_answer(members):
@@ -118,7 +118,7 @@ def _is_answer(members: dict[str, Value]) -> bool:
 
 @lru_cache(4096)
 def names_id(name: str) -> bool:
-    """Whether a name of an object is one of the file id."""
+    """Whether a name in an object means the file id."""
     return meaning(name) is KnownColumn.FILE_ID
 
 
@@ -127,13 +127,13 @@ def names_id(name: str) -> bool:
 
 def _object(line: int, value: Members) -> Item:
     """An object whose names are columns."""
-    cells = [(name, text_of(one)) for name, one in value]
-    fault = next((_id_fault(name, one) for name, one in value if names_id(name)), None)
+    cells = [(name, text_of(member)) for name, member in value]
+    fault = next((_id_fault(name, member) for name, member in value if names_id(name)), None)
     return Item(line, cells, fault or (None if any(text for _, text in cells) else whole("holds nothing")))
 
 
 def _with_id(line: int, name: str, value: Value, vendor: str = "", own: Cells | None = None) -> Item:
-    """A recording of which id and vendor are known."""
+    """Return a recording whose id and vendor are known."""
     cells = [(name, text_of(value)), *([(KnownColumn.VENDOR.value, vendor)] if vendor else []), *(own or [])]
     return Item(
         line, cells, _id_fault(name, value) or (None if cells[0][1] else RecordFault(name, "is missing"))
@@ -141,7 +141,7 @@ def _with_id(line: int, name: str, value: Value, vendor: str = "", own: Cells | 
 
 
 def _id_fault(name: str, value: Value) -> RecordFault | None:
-    """Why a value cannot be an id, whatever the vendor."""
+    """Return why a value cannot be an id of any vendor."""
     if isinstance(value, Number):
         return None if value.whole else RecordFault(name, lost_digits(value))
     if value is None or isinstance(value, str):
@@ -166,27 +166,27 @@ def _recorded(line: int, members: dict[str, Value], inner: dict[str, Value]) -> 
 
 
 def _answer(found: JsonValue, members: dict[str, Value]) -> Iterator[Item]:
-    """The recordings of one answer; one with an error is a fault, an empty page is nothing."""
+    """Yield the recordings of one answer; an answer with an error is a fault, an empty page has no items."""
     code = text_of(members.get("Code")) or "0"
     if code != "0":
-        said = shown(text_of(members.get("Message"))) or "no message"
+        message = shown(text_of(members.get("Message"))) or "no message"
         yield _faulty(
             found.line,
             found.raw,
-            f"is an answer with code {shown(code, limit=20)} ({said}) and holds no recordings. Ask again",
+            f"is an answer with code {shown(code, limit=20)} ({message}) and holds no recordings. Ask again",
             column="Code",
         )
         return
     data = members.get("Data")
     parts = dict(data) if isinstance(data, tuple) else {}
-    met = False
+    found_any = False
     for vendor, name in _SETS.items():
         for path, part in _parts(parts.get(vendor), ("Data", vendor)):
             items = dict(part).get(name)
             if isinstance(items, list):
-                met = True
+                found_any = True
                 yield from _media(found, vendor, items, (*path, name))
-    if not met:
+    if not found_any:
         yield _faulty(
             found.line,
             found.raw,
@@ -195,11 +195,13 @@ def _answer(found: JsonValue, members: dict[str, Value]) -> Iterator[Item]:
 
 
 def _parts(part: Value, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Members]]:
-    """A vendor's part of an answer, an object or an array of objects."""
+    """Yield a vendor's parts of an answer, an object or an array of objects."""
     if isinstance(part, tuple):
         yield path, part
     elif isinstance(part, list):
-        yield from (((*path, number), one) for number, one in enumerate(part) if isinstance(one, tuple))
+        yield from (
+            ((*path, number), element) for number, element in enumerate(part) if isinstance(element, tuple)
+        )
 
 
 def _media(found: JsonValue, vendor: str, items: list[Value], path: tuple[str | int, ...]) -> Iterator[Item]:
@@ -221,8 +223,9 @@ def _tencent(members: dict[str, Value]) -> Cells:
     own = _named({name: path[1] for name, path in _TENCENT.items()}, known)
     transcodes = members.get("TranscodeInfo")
     all_sets = dict(transcodes).get("TranscodeSet") if isinstance(transcodes, tuple) else None
-    sets = [dict(one) for one in all_sets if isinstance(one, tuple)] if isinstance(all_sets, list) else []
-    original = next((one for one in sets if text_of(one.get("Definition")) == "0"), {})
+    listed = all_sets if isinstance(all_sets, list) else []
+    sets = [dict(members) for members in listed if isinstance(members, tuple)]
+    original = next((found for found in sets if text_of(found.get("Definition")) == "0"), {})
     return own + _named(_ORIGINAL, original)
 
 
@@ -230,7 +233,7 @@ def _tencent(members: dict[str, Value]) -> Cells:
 
 
 def text_of(value: Value) -> str:
-    """A value as a cell: text as it is, a number as it was written, null as nothing, the rest as JSON."""
+    """Return a value as a cell: text as it is, a number as written, null as "", anything else as JSON."""
     if isinstance(value, str):
         return str(value)
     return "" if value is None else encode(value)
@@ -261,14 +264,14 @@ def _faulty(line: int, raw: str, reason: str, column: str = "row") -> Item:
 
 
 def _fit(item: Item) -> Item:
-    """The item, unless a text of it cannot be kept: halves of characters, and NUL, which JSON can write."""
+    """Return the item, or a fault if a text in it cannot be kept: half a character, or NUL."""
     if not any(not text.isprintable() and _UNFIT.search(text) for _, text in item.cells):
         return item
     cells, fault = [], item.fault
     for name, text in item.cells:
         if _UNFIT.search(text):
             fault = fault or RecordFault(
-                name, f"{shown(text)} holds a NUL or half a character, which is no text"
+                name, f"{shown(text)} holds a NUL or half a character, which is not text"
             )
         cells.append((name, _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
     return Item(item.line, cells, fault)

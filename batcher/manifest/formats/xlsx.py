@@ -1,9 +1,9 @@
 """A sheet of an Excel workbook as a table: typed cells in, cells of text out.
 
 A number of more than 15 digits is refused as an id, even if the file seems to hold all of them: a
-spreadsheet keeps 15. A number of up to 15 digits is exact, so short ids are taken. Rows are read one by
-one; what memory it takes is the workbook's table of shared texts. Nothing is calculated: a formula counts
-as what it last showed.
+spreadsheet keeps 15. A number of up to 15 digits is exact, so short ids are accepted. Rows are read one by
+one; the workbook's table of shared texts takes most of the memory. Nothing is calculated: the value of a
+formula is the one it last showed.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ class Worksheet:
     passed_over = PASSED_OVER
     counted_by = CountedBy.ROW
 
-    def __init__(self, name: str, file: BinaryIO, wanted: str | None) -> None:
-        """Read as far as the header, and the first ids.
+    def __init__(self, name: str, file: BinaryIO, requested: str | None) -> None:
+        """Read up to the header, and the first ids.
 
         Raises:
-            ManifestError: it is no workbook, the sheet cannot be told, there is no header or no text in its
-            ids.
+            ManifestError: it is not a workbook, the sheet is not clear, there is no header, or no id is
+            text.
         """
         with needed("openpyxl", f"{name}: an Excel workbook"):
             import openpyxl
         with _translated(name):
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        sheet = _chosen(name, book, wanted)
+        sheet = _chosen(name, book, requested)
         self._name = f"{name} sheet {shown(sheet.title)}"
         self._rows = _rows_of(self._name, sheet)
-        header = next(((number, row) for number, row in self._rows if _holds_anything(row)), None)
+        header = next(((number, row) for number, row in self._rows if _is_not_blank(row)), None)
         if header is None:
             raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
         number, row = header
@@ -85,19 +85,21 @@ class Worksheet:
             raise ManifestError(f"{where}: {_number_fault(value)}. All ids of the sheet are such numbers")
 
 
-def _chosen(name: str, book: Workbook, wanted: str | None) -> ReadOnlyWorksheet:
-    """The sheet that was named, or the only one, or the only visible one with a header.
+def _chosen(name: str, book: Workbook, requested: str | None) -> ReadOnlyWorksheet:
+    """Return the sheet that was named, or the only one, or the only visible one with a header.
 
     Raises:
-        ManifestError: there is none of that name, or more than one could be meant.
+        ManifestError: no sheet has that name, or more than one could be meant.
     """
     sheets: list[ReadOnlyWorksheet] = list(book.worksheets)
     listed = ", ".join(shown(sheet.title, limit=31) for sheet in sheets) or "none"
-    if wanted is not None:
-        exact = [sheet for sheet in sheets if sheet.title == wanted]
-        alike = [sheet for sheet in sheets if sheet.title.strip().casefold() == wanted.strip().casefold()]
+    if requested is not None:
+        exact = [sheet for sheet in sheets if sheet.title == requested]
+        alike = [sheet for sheet in sheets if sheet.title.strip().casefold() == requested.strip().casefold()]
         if not exact and len(alike) != 1:
-            raise ManifestError(f"{name}: there is no sheet --sheet {shown(wanted)!r}; its sheets: {listed}")
+            raise ManifestError(
+                f"{name}: there is no sheet --sheet {shown(requested)!r}; its sheets: {listed}"
+            )
         return (exact or alike)[0]
     if len(sheets) == 1:
         return sheets[0]
@@ -111,7 +113,7 @@ def _chosen(name: str, book: Workbook, wanted: str | None) -> ReadOnlyWorksheet:
 
 
 def _has_header(name: str, sheet: ReadOnlyWorksheet) -> bool:
-    rows = (row for _, row in _rows_of(name, sheet) if _holds_anything(row))
+    rows = (row for _, row in _rows_of(name, sheet) if _is_not_blank(row))
     return names_file_id(_trimmed(next(rows, ())))
 
 
@@ -130,7 +132,7 @@ def _rows_of(name: str, sheet: ReadOnlyWorksheet) -> Iterator[tuple[int, _Values
             yield number, row
 
 
-def _holds_anything(row: _Values) -> bool:
+def _is_not_blank(row: _Values) -> bool:
     return any(_text(value).strip(BLANKS + "\r\n") for value in row)
 
 
@@ -143,7 +145,7 @@ def _trimmed(row: Sequence[Any]) -> list[str]:
 
 
 def _number_fault(value: float) -> str | None:
-    """Why a cell that is a number is no id; None for a whole number that is exact."""
+    """Return why a number is not an id; None for a whole number that is exact."""
     if type(value) is bool:  # which is a whole number to Python
         return "is true or false, not a file id"
     if not float(value).is_integer():
@@ -152,12 +154,12 @@ def _number_fault(value: float) -> str | None:
         return None
     return (
         f"{_text(value)} is a number, and a spreadsheet keeps 15 of its {len(str(abs(int(value))))} digits. "
-        "Export the ids again from where they come from, into a column formatted as text"
+        "Export the ids again from their origin, into a column formatted as text"
     )
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - whatever a cell may hold
-    """A cell's value as text: whole numbers without a point, times as ISO 8601."""
+def _text(value: Any) -> str:  # noqa: ANN401 - any type of cell
+    """Return a cell's value as text: whole numbers without a point, times as ISO 8601."""
     match value:
         case None:
             return ""
@@ -177,7 +179,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - whatever a cell may hold
 
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
-    """What the package raises, as an error of the manifest; what it warns of is not about rows."""
+    """Translate the package's exceptions into errors of the manifest; ignore its warnings."""
     import zipfile
     import zlib
     from xml.etree.ElementTree import ParseError
@@ -198,6 +200,6 @@ def _translated(where: str) -> Iterator[None]:
         ) from exc
     except odd as exc:
         raise ManifestError(
-            f"{where}: this is no workbook that can be read ({shown(str(exc) or type(exc).__name__)}). "
+            f"{where}: this is not a workbook that can be read ({shown(str(exc) or type(exc).__name__)}). "
             "Save it as .xlsx with a spreadsheet, or export the sheet as CSV"
         ) from exc

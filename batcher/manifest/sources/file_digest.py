@@ -1,7 +1,7 @@
-"""Whether a file is what it was: while it is read, and since it was last read to its end.
+"""Detection of an unchanged file, so that it is not read a second time.
 
-A file that holds what it held need not be read again. Never guesses: bytes are compared by a digest, and a
-file that changed while it was looked at has none.
+Called by loading: an unchanged manifest has been loaded to its end before. Never guesses: the bytes are
+compared by a digest, and a file that changes while it is read has no digest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batcher._version import __version__
 
 
 class Mark(NamedTuple):
-    """What changes whenever a file is written to or replaced."""
+    """Properties of a file of which one changes whenever it is written to or replaced."""
 
     device: int
     inode: int
@@ -24,7 +24,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def of(cls, path: str) -> Self | None:
-        """The mark of a file; None when there is none, as for a stream or an address."""
+        """Return the mark of a file; None for a stream, a URL or a missing file."""
         try:
             status = Path(path).stat()
         except (OSError, ValueError):
@@ -33,11 +33,11 @@ class Mark(NamedTuple):
 
 
 def digest_of(path: str, read_as: str) -> str | None:
-    """What a file's bytes come to, and how they are read; by another version they may be read otherwise.
+    """Return a digest of a file's bytes and of the way they are read; the version of batcher is part of it.
 
     Args:
         path: the file.
-        read_as: everything that makes other rows of the same bytes.
+        read_as: the options that change which rows the bytes give.
 
     Returns:
         None when it cannot be read.

@@ -1,7 +1,7 @@
-"""Where a manifest's bytes come from: a file, something that can be read once, or standard input.
+"""The bytes of a manifest: a file, a pipe, or standard input.
 
-First step of the way file → text → cells → rows. Every error of the operating system met on it
-is translated here and nowhere else. Never looks at what the bytes mean.
+The first step of file → text → cells → rows; opened by :mod:`batcher.manifest.reader`. Errors of the
+operating system are translated here and nowhere else. The meaning of the bytes is up to the later steps.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from typing import BinaryIO, Protocol
 from batcher.errors import ManifestError
 
 BLOCK_BYTES = 1 << 18
-"""How much is read at once on the way to rows."""
+"""The bytes of one read on the way to rows."""
 CHECK_BYTES = 1 << 20
-"""How much is read at once when a file is only checked."""
+"""The bytes of one read when a file is only checked."""
 
 
 class Readable(Protocol):
-    """What is asked of a file or a stream of bytes."""
+    """A file or a stream of bytes."""
 
     def read(self, size: int, /) -> bytes | None:
         """Up to ``size`` bytes; empty at the end."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
 
 
 class Unread(ManifestError):
-    """The rest cannot be read. Whoever knows how far the reading has come says so with :meth:`at`."""
+    """The rest cannot be read. The step that counts lines or rows adds the place with :meth:`at`."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
         self._reason = reason
 
     def at(self, where: str) -> ManifestError:
-        """The same, with the line or row."""
+        """Return the error with the line or row."""
         return ManifestError(f"{where}: {self._reason}")
 
 
 class Source(ABC):
     """An open manifest, as bytes.
 
-    ``name`` is what messages call it. ``checkable`` says whether its bytes can be read twice.
+    ``name`` is its name in messages. ``checkable`` is true when its bytes can be read twice.
     """
 
     def __init__(self, name: str, *, checkable: bool) -> None:
@@ -58,10 +58,10 @@ class Source(ABC):
 
     @abstractmethod
     def _pull(self) -> bytes:
-        """The next bytes; empty at the end."""
+        """Return the next bytes; empty at the end."""
 
     def peek(self, size: int) -> bytes:
-        """The first bytes, ``size`` of them if there are, without taking them; a pipe may give them singly.
+        """Return at least the first ``size`` bytes, if there are that many, without consuming them.
 
         Raises:
             ManifestError: they cannot be read.
@@ -71,7 +71,7 @@ class Source(ABC):
         return self._ahead
 
     def read(self) -> bytes:
-        """The next bytes; empty at the end.
+        """Return the next bytes; empty at the end.
 
         Raises:
             ManifestError: they cannot be read.
@@ -82,7 +82,7 @@ class Source(ABC):
         return self._pull()
 
     def all_blocks(self) -> Iterator[bytes]:
-        """All bytes from the first one on, without disturbing :meth:`read`. Only when ``checkable``.
+        """Yield all bytes from the first one on, without disturbing :meth:`read`. Only when ``checkable``.
 
         Raises:
             ManifestError: they cannot be read.
@@ -90,12 +90,12 @@ class Source(ABC):
         raise NotImplementedError("a stream can be read once only")
 
     def seekable(self) -> BinaryIO:
-        """All bytes, as a file to be read in any order; closed with this. Nothing may have been read before.
+        """Return all bytes as a file that can be read in any order. Nothing may have been read before.
 
-        What can be read once only is written to a temporary file first.
+        A stream is written to a temporary file first. The file is closed with this source.
 
         Raises:
-            ManifestError: they cannot be read, or not kept.
+            ManifestError: they cannot be read, or not stored.
         """
         try:
             self._spooled = spool = tempfile.TemporaryFile(prefix="batcher-")  # noqa: SIM115 - see close
@@ -105,7 +105,7 @@ class Source(ABC):
         except OSError as exc:
             raise ManifestError(
                 f"{self.name}: this format is read in any order, so it is copied to {tempfile.gettempdir()} "
-                f"first, which failed: {exc.strerror or exc}. TMPDIR names another place"
+                f"first, which failed: {exc.strerror or exc}. Set TMPDIR to another folder"
             ) from exc
         return spool
 
@@ -123,7 +123,7 @@ class LocalSource(Source):
         self._file = file
         self._owned = owned
         self._descriptor = descriptor
-        # A pipe hands over what it has: rows must not wait until a whole block has come together.
+        # A read from a pipe returns what is there: rows must not wait until a block is full.
         self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
 
     def _pull(self) -> bytes:
@@ -133,7 +133,7 @@ class LocalSource(Source):
             raise _translated(self.name, exc) from exc
 
     def all_blocks(self) -> Iterator[bytes]:
-        """All bytes of a file, read beside :meth:`read`."""
+        """Yield all bytes of a file, without disturbing :meth:`read`."""
         assert self._descriptor is not None, "a stream can be read once only"
         offset = 0
         while True:
@@ -147,7 +147,7 @@ class LocalSource(Source):
             yield block
 
     def seekable(self) -> BinaryIO:
-        """The file itself; a stream's bytes in a temporary one."""
+        """Return the file itself; a stream's bytes in a temporary one."""
         if self._descriptor is None:
             return super().seekable()
         self._spooled = open(self._descriptor, "rb", closefd=False)  # noqa: SIM115 - a descriptor
@@ -165,7 +165,7 @@ def open_local(source: str, stdin: BinaryIO | None) -> Source:
     """Open a file by its name; ``-`` is standard input.
 
     Raises:
-        ManifestError: there is nothing there, or it cannot be read.
+        ManifestError: there is no such file, or it cannot be read.
     """
     if source == "-":
         return LocalSource("stdin", _stdin() if stdin is None else stdin, owned=False)
@@ -178,7 +178,7 @@ def open_local(source: str, stdin: BinaryIO | None) -> Source:
 
 
 def _stdin() -> Readable:
-    """Standard input without a buffer: a thread that waits in a buffered read cannot be left behind."""
+    """Open standard input without a buffer: a thread that waits in a buffered read blocks the exit."""
     try:
         return open(0, "rb", buffering=0, closefd=False)
     except OSError as exc:

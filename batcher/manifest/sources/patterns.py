@@ -1,7 +1,8 @@
-"""Which manifests a command names: patterns become the files they match, in an order that does not change.
+"""Expansion of the manifests that a command names: patterns become the files they match, in a fixed order.
 
-A crontab's quoted pattern reaches us as it stands, so it is expanded here, as a shell would: ``*``, ``?``,
-``[…]``, and ``**`` for folders below. A file that is literally named so is taken as it is.
+Called by loading, and by commands that read one manifest. A crontab's quoted pattern is not expanded by a
+shell, so it is expanded here in the same way: ``*``, ``?``, ``[…]``, and ``**`` for folders below. The name
+of an existing file is not expanded, even if it looks like a pattern.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from batcher.manifest.sources.remote import is_url, local_path, matching
 
 
 def expand(sources: Sequence[str]) -> list[str]:
-    """The files, URLs and ``-`` that are meant, in the order named; a pattern's files are sorted.
+    """Return the files, URLs and ``-`` that are meant, in the order named; a pattern's files are sorted.
 
-    One that is named twice, also through a link or by two patterns, is there once, where it comes first.
+    A file named twice, also through a link or by two patterns, is included once, in its first place.
 
     Raises:
         ManifestError: a pattern matches no file, or standard input is named twice.
@@ -42,11 +43,11 @@ def _expanded(source: str) -> Iterator[str]:
         found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib knows no absolute pattern
         files = [name for name in found if not Path(name).is_dir()]
         if not files:
-            only = " but folders; /* after it matches what is in them" if found else ""
+            only = ", only folders. Add /* to match their files" if found else ""
             raise ManifestError(f"{source}: no file matches this pattern{only}")
         yield from files
 
 
 def _identity(name: str) -> str:
-    """What two names of one thing have in common."""
+    """Return a text that is equal for two names of one file."""
     return name if name == "-" or is_url(name) else os.path.realpath(name)

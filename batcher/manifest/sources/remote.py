@@ -1,8 +1,9 @@
-"""Manifests at a URL, through fsspec and whichever of its packages the user has installed.
+"""Manifests at a URL, through fsspec and the packages for it that the user has installed.
 
-Read as they come, never copied whole, except for formats that are read in any order from servers that
-cannot serve parts. Credentials are the packages' own business. What follows a URL's ``?`` may be a
-signature, and what stands before its ``@`` a password: neither is ever shown or kept.
+Opened by :mod:`batcher.manifest.reader`. A manifest is read as a stream and never copied whole, except for
+formats that are read in any order from servers that cannot serve parts. The packages find their credentials
+themselves. The part of a URL after ``?`` may be a signature, and the part before ``@`` a password: neither is
+ever shown or kept.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import BLOCK_BYTES, Readable, Source, Unread
+from batcher.model.redaction import redacted_url, redacted_urls
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 PART_BYTES = 1 << 22
-"""How much is asked for at once where a file is read in parts."""
+"""The bytes of one request where a file is read in parts."""
 CONNECT_S = 30.0
 SILENCE_S = 60.0
-"""How long a server may say nothing in the middle of a manifest."""
+"""The time limit for the next bytes in the middle of a manifest."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")
 _PACKAGES = {
@@ -51,39 +53,32 @@ _PACKAGES = {
     "oci": "ocifs",
     "webdav": "webdav4",
 }
-"""Which package opens what."""
+"""The package that opens each protocol."""
 _HTTP = ("http", "https")
 _SIGNING = re.compile(
     r"(x-(amz|goog|oss|obs|cos|ms)-.*|q-.*|.*signature.*|.*token.*|.*access-?key-?id|googleaccessid|expires|expiry|"
     r"key-pair-id|policy|auth_?key|sig|sign|s[epvrt]|spr|sk.*|e)",
     re.IGNORECASE,
 )
-"""Names of what the object stores put into the query of a signed URL."""
+"""Names of the parameters that object stores add to a signed URL."""
 _T = TypeVar("_T")
 
 
 def is_url(source: str) -> bool:
-    """Whether a source is a URL of something elsewhere."""
+    """Whether a source is a URL."""
     return _URL.match(source) is not None
 
 
 def redacted(source: str) -> str:
-    """A source as it may be shown and kept: a URL without user, password, query and fragment."""
-    found = _URL.match(source)
-    if not found:
-        return source
-    rest = source[found.end() :]
-    ends = "?#" if found[1].lower() in _HTTP else "?"
-    place = re.split(f"[{ends}]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
-    return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
+    """Return a source as it may be shown and kept: a URL without user, password, query and fragment."""
+    return redacted_url(source) if is_url(source) else source
 
 
 def stable_url(url: str) -> str:
-    """What stays of a URL when it is signed anew: by it one night's manifest is known the next night.
+    """Return the part of a URL that stays the same when it is signed again: the identity of a manifest.
 
-    Parts of the query that are no signature tell manifests apart, so they count; they may be secret
-    nevertheless, and are there as a digest only.
+    Parameters that are not a signature distinguish manifests, so they count. They may be secret nevertheless,
+    so only their digest is included.
     """
     query = url.partition("?")[2].partition("#")[0]
     names = [part for part in query.split("&") if part and not _SIGNING.fullmatch(part.partition("=")[0])]
@@ -92,11 +87,10 @@ def stable_url(url: str) -> str:
 
 
 def open_remote(url: str) -> Source:
-    """Open what is at a URL.
+    """Open the manifest at a URL.
 
     Raises:
-        ManifestError: nothing is there, it may not be read, its server cannot be reached, or a package is
-        missing.
+        ManifestError: it is missing, may not be read, its server cannot be reached, or a package is missing.
     """
     found = _URL.match(url)
     assert found, "no URL"
@@ -104,18 +98,18 @@ def open_remote(url: str) -> Source:
     name = redacted(url)
     if protocol == "http" and not _is_loopback(urlsplit(url).hostname or ""):
         raise ManifestError(
-            f"{name}: plain http is taken only from this machine's own addresses, since anyone on the way "
-            "could change what is paid for; use https"
+            f"{name}: plain http is accepted from this machine's own addresses only, since anyone on the "
+            "network could change what is paid for. Use https"
         )
     system, path = _system(name, protocol, url)
     return RemoteSource(name, url, system, path, streamed=protocol in _HTTP)
 
 
 def matching(pattern: str) -> list[str]:
-    """The URLs that a pattern matches, sorted; a URL that exists is itself. HTTP has no patterns.
+    """Return the URLs that a pattern matches, sorted; a URL that exists matches itself. HTTP has no patterns.
 
     Raises:
-        ManifestError: nothing matches, or what is there cannot be listed.
+        ManifestError: nothing matches, or the folder cannot be listed.
     """
     found = _URL.match(pattern)
     if not found or found[1].lower() in _HTTP or not any(mark in pattern for mark in "*["):
@@ -126,15 +120,15 @@ def matching(pattern: str) -> list[str]:
         if system.exists(path):
             return [pattern]
         names = sorted(
-            str(one) for one, info in system.glob(path, detail=True).items() if info["type"] == "file"
+            str(name) for name, info in system.glob(path, detail=True).items() if info["type"] == "file"
         )
     if not names:
         raise ManifestError(f"{name}: no file matches this pattern")
-    return [f"{found[0]}{one}" for one in names]
+    return [f"{found[0]}{name}" for name in names]
 
 
 class RemoteSource(Source):
-    """A manifest elsewhere."""
+    """A manifest at a URL."""
 
     def __init__(self, name: str, url: str, system: AbstractFileSystem, path: str, *, streamed: bool) -> None:
         super().__init__(name, checkable=False)
@@ -147,7 +141,7 @@ class RemoteSource(Source):
 
     def _open(self, block_size: int) -> Any:  # noqa: ANN401 - fsspec has no types
         with _translated(self.name, self._url):
-            # A stream's size is not asked for: a signed URL may allow one kind of request alone.
+            # The size of a stream is not requested: a signed URL may allow only one kind of request.
             unasked = {} if block_size else {"size": 1}
             file = self._system.open(
                 self._path, "rb", block_size=block_size, cache_type="readahead", **unasked
@@ -156,7 +150,10 @@ class RemoteSource(Source):
             answer = getattr(getattr(file, "r", None), "url", None)
         if answer is not None and answer.scheme == "http" and not _is_loopback(answer.host or ""):
             file.close()
-            raise ManifestError(f"{self.name}: its server sends on to plain http, which anyone could change")
+            raise ManifestError(
+                f"{self.name}: its server redirects to plain http, which anyone on the network could change. "
+                "Use another URL"
+            )
         return file
 
     def _pull(self) -> bytes:
@@ -164,7 +161,7 @@ class RemoteSource(Source):
             return self._file.read(BLOCK_BYTES) or b""
 
     def seekable(self) -> BinaryIO:
-        """The file read in parts where its server can serve parts, else copied to a temporary file."""
+        """Return the file read in parts where its server can serve parts, else a temporary copy."""
         if self._streamed:
             self._partly = self._open(PART_BYTES)
             if not self._serves_parts(self._partly):
@@ -175,7 +172,7 @@ class RemoteSource(Source):
         return io.BufferedReader(_Parts(self._partly, self.name, self._url))
 
     def _serves_parts(self, file: Any) -> bool:  # noqa: ANN401 - fsspec has no types
-        """Whether the last byte can be had by itself; servers do not always say so."""
+        """Whether the server sends the last byte alone; servers do not always announce that."""
         try:
             size = int(file.size or 0)
             file.seek(size - 1)
@@ -184,11 +181,11 @@ class RemoteSource(Source):
             return False
 
     def close(self) -> None:
-        """Close what was opened, as far as the connection still lets us."""
+        """Close the file, if the connection still allows it."""
         super().close()
         for file in (self._file, self._partly):
             if file is not None:
-                with contextlib.suppress(Exception):  # nothing was written: closing has nothing to lose
+                with contextlib.suppress(Exception):  # nothing was written, so nothing can be lost
                     file.close()
 
 
@@ -207,23 +204,23 @@ class _Parts(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._asked(lambda: int(self._file.seek(offset, whence)))
+        return self._translated(lambda: int(self._file.seek(offset, whence)))
 
     def tell(self) -> int:
         return int(self._file.tell())
 
     def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
-        data = self._asked(lambda: bytes(self._file.read(len(buffer))))
+        data = self._translated(lambda: bytes(self._file.read(len(buffer))))
         buffer[: len(data)] = data
         return len(data)
 
-    def _asked(self, ask: Callable[[], _T]) -> _T:
+    def _translated(self, call: Callable[[], _T]) -> _T:
         with _translated(*self._named):
-            return ask()
+            return call()
 
 
 def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str]:
-    """The file system of a protocol, and the path of a URL in it."""
+    """Return the file system of a protocol, and the path of a URL in it."""
     with needed("fsspec", f"{name}: a URL"):
         import fsspec
     try:
@@ -247,16 +244,16 @@ def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str
 
 
 def local_path(url: str) -> str | None:
-    """The path of a ``file://`` URL; None for any other source."""
+    """Return the path of a ``file://`` URL; None for any other source."""
     parts = urlsplit(url) if url.lower().startswith("file://") else None
     return unquote(parts.path) if parts and parts.netloc in ("", "localhost") else None
 
 
 @contextlib.contextmanager
 def _translated(name: str, url: str) -> Iterator[None]:
-    """Whatever a package raises, as an error of the manifest, without a word of the URL's secrets.
+    """Translate the exceptions of the packages into errors of the manifest, without secrets of the URL.
 
-    Each package raises exceptions of its own and of the client below it, so all are caught here.
+    Each package raises exceptions of its own and of its client, so all are caught here.
     """
     try:
         yield
@@ -268,7 +265,7 @@ def _translated(name: str, url: str) -> Iterator[None]:
 
 def _words(exc: BaseException, url: str) -> str:
     if isinstance(exc, FileNotFoundError) and isinstance(exc.__cause__, Exception):
-        exc = exc.__cause__  # some packages call every failure so
+        exc = exc.__cause__  # some packages raise it for every failure
     status = getattr(exc, "status", None)
     match exc:
         case FileNotFoundError():
@@ -294,15 +291,13 @@ def _words(exc: BaseException, url: str) -> str:
         ):
             return "the connection was cut before the end of the file. Try again"
         case _ if type(exc).__name__.startswith("ClientConnector") or isinstance(exc, ConnectionError):
-            return f"its server cannot be reached: {_without_secrets(str(exc), url)}"
-    return f"cannot be read: {_without_secrets(str(exc) or type(exc).__name__, url)}"
+            return f"its server cannot be reached: {_shown_words(str(exc), url)}"
+    return f"cannot be read: {_shown_words(str(exc) or type(exc).__name__, url)}"
 
 
-def _without_secrets(text: str, url: str) -> str:
-    """A message of somebody else's with everything taken out that may be secret."""
-    text = text.replace(url, redacted(url))
-    text = re.sub(r"//[^/\s@]+@", "//", text)
-    return shown(re.sub(r"\?[^\s'\")]+", "", text), limit=160)
+def _shown_words(text: str, url: str) -> str:
+    """The message of a package, without secrets of any URL."""
+    return shown(redacted_urls(text.replace(url, redacted(url))), limit=160)
 
 
 def _is_loopback(host: str) -> bool:

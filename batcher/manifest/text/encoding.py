@@ -1,8 +1,8 @@
-"""Which encoding a manifest's bytes are in, whether all of them are, and what to say when they are not.
+"""The encoding of a manifest: how it is found, the check of all bytes, and the messages about a fault.
 
-Nothing is guessed: text is UTF-8, or UTF-16 with a byte-order mark, or what ``--encoding``
-names. A wrongly read path would be a wrong FileId, so other readings are shown to a person
-and never taken.
+Called by :mod:`batcher.manifest.text.lines`. Nothing is guessed: text is UTF-8, or UTF-16 with a byte-order
+mark, or the encoding that ``--encoding`` names. A wrongly read path would be a wrong FileId, so other
+readings are shown to the user and never used.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from batcher.manifest.sources.local import Source
 from batcher.model.submission import CountedBy
 
 CHINESE = "gb18030"
-"""What Chinese spreadsheets write when they say CSV; a superset of GBK and GB2312."""
+"""The encoding of CSV from Chinese spreadsheets; a superset of GBK and GB2312."""
 OFFENDING_LINES = 3
 LONGEST_BYTES = 1 << 22
-"""Where a line without an end is cut when looking for what to show of it."""
+"""The length at which a line without an end is cut for a message."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -38,58 +38,64 @@ _NOT_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How bytes become text."""
+    """A way to decode bytes."""
 
     codec: str
-    """Python's name for it, of the kind that looks for no byte-order mark where there is a choice."""
+    """Python's name for it; where there is a choice, the codec that expects no byte-order mark."""
     label: str
-    """What messages call it."""
+    """Its name in messages."""
     mark_length: int = 0
-    """Bytes of byte-order mark at the very beginning, not part of the text."""
+    """The length in bytes of the byte-order mark, which is not part of the text."""
 
     def decoder(self) -> codecs.IncrementalDecoder:
-        """A strict decoder for blocks of bytes."""
+        """Return a strict decoder for blocks of bytes."""
         return codecs.getincrementaldecoder(self.codec)("strict")
 
 
-def encoding_of(name: str, head: bytes, wanted: str | None) -> Encoding:
-    """The encoding of a manifest that begins with ``head``.
+def encoding_of(name: str, head: bytes, requested: str | None) -> Encoding:
+    """Return the encoding of a manifest that begins with ``head``.
 
     Raises:
-        ManifestError: the encoding wanted is not known, or the bytes are known to be no text.
+        ManifestError: the encoding requested is not known, or the bytes are not text.
     """
     for magic, what in _NOT_TEXT:
         if head.startswith(magic):
             raise ManifestError(f"{name}: this is {what}, not text. Unpack it, or export it as CSV")
     mark, marked = next(((m, codec) for m, codec in _MARKS if head.startswith(m)), (b"", ""))
-    if wanted is None:
+    if requested is None:
         codec = marked or "utf-8"
         return Encoding(codec, "UTF-16" if codec.startswith("utf-16") else "UTF-8", len(mark))
-    codec = _codec(name, wanted)
+    try:
+        codec = known_codec(requested)
+    except ValueError as exc:
+        raise ManifestError(f"{name}: --encoding {exc}") from exc
     if codec == "utf-8-sig":
         codec = "utf-8"
     elif codec == "utf-16":
         codec = marked if marked.startswith("utf-16") else "utf-16-le"
-    return Encoding(codec, wanted, len(mark) if codec == marked else 0)
+    return Encoding(codec, requested, len(mark) if codec == marked else 0)
 
 
-def _codec(name: str, wanted: str) -> str:
-    """Python's name for an encoding of text."""
+def known_codec(name: str) -> str:
+    """Return Python's name for an encoding of text.
+
+    Raises:
+        ValueError: there is no such encoding.
+    """
     try:
-        "a".encode(wanted)
-        return codecs.lookup(wanted).name
+        "a".encode(name)
+        return codecs.lookup(name).name
     except (LookupError, ValueError) as exc:
-        raise ManifestError(
-            f"{name}: --encoding {shown(wanted)!r} is not known. "
-            "Usual ones are utf-8, utf-16, gb18030, big5 and cp1252"
+        raise ValueError(
+            f"{shown(name)!r} is not known. Usual ones are utf-8, utf-16, gb18030, big5 and cp1252"
         ) from exc
 
 
 def check_text(source: Source, encoding: Encoding) -> None:
-    """Read a whole file once and make sure that all of it is text.
+    """Read a whole file once and check that all of it is text.
 
     Raises:
-        ManifestError: it is not; says on which lines, and which ``--encoding`` would accept it.
+        ManifestError: it is not; the message names the lines, and the ``--encoding`` that would accept it.
     """
     if _accepts(source.all_blocks(), encoding):
         return
@@ -107,7 +113,7 @@ def check_text(source: Source, encoding: Encoding) -> None:
 
 
 def _not_text(source: Source, encoding: Encoding, offending: list[str]) -> list[str]:
-    """The lines of the message for a file that is not of its encoding."""
+    """Return the lines of the message for a file that is not of its encoding."""
     what = f"{source.name}: this is not {encoding.label} text"
     if not offending:
         return [f"{what} from its first to its last byte. Save it as UTF-8"]
@@ -122,9 +128,9 @@ def _not_text(source: Source, encoding: Encoding, offending: list[str]) -> list[
 def stream_fault(
     name: str, line: int, before: str, *, encoding: Encoding, fault: UnicodeDecodeError
 ) -> ManifestError:
-    """What to raise when ``line`` of something that is read once is not of its encoding.
+    """Return the error for a line of a stream that is not of its encoding.
 
-    ``before`` is what could be read of that line.
+    ``before`` is the readable part of that line.
     """
     where = f"{CountedBy.LINE.place(name, line)}: not {encoding.label} text"
     if encoding.codec.startswith(("utf-16", "utf-32")):
@@ -139,7 +145,7 @@ def stream_fault(
 
 
 def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> ManifestError:  # noqa: ARG001
-    """What to raise for a NUL on ``line``; ``block`` is how the file begins, to tell UTF-16 by."""
+    """Return the error for a NUL on ``line``; ``block`` is the beginning of the file, to detect UTF-16."""
     even, odd = block[::2].count(0), block[1::2].count(0)
     codec = "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else None
     hint = (
@@ -172,7 +178,7 @@ def _accepts(blocks: Iterable[bytes], encoding: Encoding) -> bool:
 
 
 def _byte_lines(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines of bytes; a line without an end is cut where it becomes too long to show."""
+    """Yield numbered lines of bytes; a line without an end is cut where it becomes too long to show."""
     number, tail = 1, b""
     for block in blocks:
         lines = (tail + block).splitlines(keepends=True)
@@ -188,7 +194,7 @@ def _byte_lines(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _undecodable_at(raw: bytes, encoding: Encoding) -> int | None:
-    """Where a line stops being text of this encoding; None when all of it is."""
+    """Return the position where a line stops being text of this encoding; None when all of it is."""
     if encoding.codec == "utf-8" and raw.isascii():
         return None
     try:
@@ -199,7 +205,7 @@ def _undecodable_at(raw: bytes, encoding: Encoding) -> int | None:
 
 
 def _as_chinese(raw: bytes, position: int) -> str:
-    """A line as GB18030 reads it, or with its bytes escaped when that cannot."""
+    """Return a line decoded as GB18030, or with its bytes escaped when that fails."""
     raw = raw.rstrip(b"\r\n")
     try:
         text = raw.decode(CHINESE)

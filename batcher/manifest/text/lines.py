@@ -1,7 +1,7 @@
 """A manifest's bytes as lines of text: decoded strictly, numbered, of bounded length.
 
-Stands between the bytes and whoever reads cells out of lines. Holds one block at a time; never
-skips, repairs or guesses anything: the first byte that is no text ends the reading.
+Called by :mod:`batcher.manifest.reader` for every format of text. Holds one block at a time; never skips,
+repairs or guesses anything: the first byte that is not text ends the reading.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from batcher.manifest.text.encoding import Encoding, check_text, encoding_of, nu
 from batcher.model.submission import CountedBy
 
 MAX_LINE = 1 << 20
-"""The most characters of one line, and of one row over several lines. Whatever is longer is no manifest."""
+"""The limit of characters in one line, and in one row over several lines."""
 
 HEAD_BYTES = 16
-"""Enough to know a byte-order mark and the kinds of files that are no text."""
+"""Enough bytes to recognize a byte-order mark and files that are not text."""
 
 _KEPT = 200
-"""How much of an unfinished line is kept to be shown."""
+"""The number of characters kept of an unfinished line, for messages."""
 
 _OTHER_BREAKS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
-"""What ``str.splitlines`` takes for the end of a line and CSV does not."""
+"""Characters that end a line for ``str.splitlines`` and not in CSV."""
 
 _Fault = Callable[[str, int, str], ManifestError]
-"""Makes the error out of the manifest's name, the line, and what could be read of that line."""
+"""Makes the error from the manifest's name, the line, and the readable part of that line."""
 
 
 class Text:
     """A source whose bytes are text."""
 
-    def __init__(self, source: Source, wanted: str | None) -> None:
-        """Find out the encoding; ``wanted`` is what the user named.
+    def __init__(self, source: Source, requested: str | None) -> None:
+        """Find out the encoding; ``requested`` is the one that the user named.
 
         Raises:
-            ManifestError: it is not known, or the bytes are known to be no text.
+            ManifestError: it is not known, or the bytes are not text.
         """
         self._source = source
-        self._encoding = encoding_of(source.name, source.peek(HEAD_BYTES), wanted)
+        self._encoding = encoding_of(source.name, source.peek(HEAD_BYTES), requested)
         self.name = source.name
 
     def lines(self, max_line: int = MAX_LINE) -> Iterator[list[str]]:
@@ -55,7 +55,7 @@ class Text:
         return text_blocks(self.name, self._source.read(), self._source.read, self._encoding)
 
     def check(self) -> None:
-        """Read all bytes of a local file once and make sure that they are text; a stream is let through.
+        """Check that all bytes of a local file are text; a stream passes.
 
         Raises:
             ManifestError: they are not, or cannot be read.
@@ -65,20 +65,14 @@ class Text:
 
 
 def text_blocks(name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding) -> Iterator[str]:
-    """Text as it comes, without regard to lines; all of it before a fault is handed over first.
+    """Yield text as it is read, without regard to lines; the text before a fault is yielded first.
 
     Raises:
         ManifestError: bytes that are not of this encoding, or a NUL.
     """
     line, tail = 1, ""
     decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
-    while True:
-        try:
-            text, fault = next(decoded)
-        except StopIteration:
-            return
-        except Unread as exc:
-            raise exc.at(CountedBy.LINE.place(name, line)) from exc
+    for text, fault in decoded:
         if text:
             yield text
         line += text.count("\n")
@@ -90,22 +84,16 @@ def text_blocks(name: str, first: bytes, read: Callable[[], bytes], encoding: En
 def line_blocks(
     name: str, first: bytes, read: Callable[[], bytes], encoding: Encoding, max_line: int = MAX_LINE
 ) -> Iterator[list[str]]:
-    """Lines with their ends, block by block, from ``first`` and then from ``read`` until it returns nothing.
+    """Yield lines with their ends, block by block, from ``first`` and then from ``read`` until its end.
 
-    Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. All lines before a fault are handed over first.
+    Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. All lines before a fault are yielded first.
 
     Raises:
         ManifestError: bytes that are not of this encoding, a NUL, or a line that is too long.
     """
     line, tail = 1, ""
     decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
-    while True:
-        try:
-            text, fault = next(decoded)
-        except StopIteration:
-            break
-        except Unread as exc:
-            raise exc.at(CountedBy.LINE.place(name, line)) from exc
+    for text, fault in decoded:
         lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
         tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
         if lines:
@@ -120,39 +108,45 @@ def line_blocks(
 
 
 def split_lines(text: str) -> list[str]:
-    """``text`` cut after every line end that CSV knows, ends kept."""
+    """Split a text after every line end of CSV, ends kept."""
     if any(mark in text for mark in _OTHER_BREAKS):
         return io.StringIO(text, newline="").readlines()  # exact, and slower
     return text.splitlines(keepends=True)
 
 
 def _decoded(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[tuple[str, _Fault | None]]:
-    """The text of each block; beside the last one, what is wrong with the byte that follows it."""
+    """Yield the text of each block; with the last one, the fault of the byte that follows it."""
     decoder = encoding.decoder()
-    for number, block in enumerate(chain(blocks, (b"",))):
-        state, fault = decoder.getstate(), None
-        try:
-            text = decoder.decode(block, final=not block and number > 0)
-        except UnicodeDecodeError as exc:
-            good_bytes = max(0, exc.start - len(exc.object) + len(block))  # less what was left from before
-            decoder.setstate(state)
-            text = decoder.decode(block[:good_bytes])
-            fault = partial(stream_fault, encoding=encoding, fault=exc)
-        if (nul := text.find("\0")) >= 0:
-            text, fault = text[:nul], partial(nul_fault, block=b"" if number else block)
-        yield text, fault
-        if fault:
-            return
+    try:
+        for number, block in enumerate(chain(blocks, (b"",))):
+            state, fault = decoder.getstate(), None
+            try:
+                text = decoder.decode(block, final=not block and number > 0)
+            except UnicodeDecodeError as exc:
+                good_bytes = max(
+                    0, exc.start - len(exc.object) + len(block)
+                )  # less what was left from before
+                decoder.setstate(state)
+                text = decoder.decode(block[:good_bytes])
+                fault = partial(stream_fault, encoding=encoding, fault=exc)
+            if (nul := text.find("\0")) >= 0:
+                text, fault = text[:nul], partial(nul_fault, block=b"" if number else block)
+            yield text, fault
+            if fault:
+                return
+    except Unread as exc:
+        unread = exc
+        yield "", lambda name, line, _: unread.at(CountedBy.LINE.place(name, line))
 
 
 def _take_unfinished(lines: list[str], ends: str | tuple[str, ...]) -> str:
-    """Take off the last line when it may go on in the next block (a ``\\r`` may be half of ``\\r\\n``)."""
+    """Remove and return the last line if it may continue in the next block (``\\r`` may precede ``\\n``)."""
     return lines.pop() if lines and not lines[-1].endswith(ends) else ""
 
 
 def _refuse_too_long(name: str, number: int, line: str, max_line: int) -> None:
     if len(line) > max_line:
         raise ManifestError(
-            f"{CountedBy.LINE.place(name, number)}: longer than {max_line:,} characters. This is no table of "
-            "recordings, or its line ends are lost; export it again as CSV"
+            f"{CountedBy.LINE.place(name, number)}: longer than {max_line:,} characters. This is not a table "
+            "of recordings, or its line ends are lost. Export it again as CSV"
         )

@@ -1,48 +1,50 @@
-"""Results as Parquet: typed columns, in groups of rows small enough to be held. Needs pyarrow.
+"""Results as Parquet: typed columns, in groups of rows that fit in memory. Needs pyarrow.
 
-Ids and everything else that is text stay text, numbers are 64-bit integers, times have milliseconds and
-are UTC. Between the command line, which hands over rows and a file, and the library; it never reads.
+Used by ``cli/commands/export.py``. Ids and other text stay text, numbers are 64-bit integers, times are UTC
+with milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from batcher.report.export.rows import COLUMNS, NUMBERS, TIMES, Cell, ExportRow
-from batcher.report.export.text_tables import Sink, encoded
+from batcher.report.export.sink import SinkTable
+from batcher.report.export.text_tables import encoded
 
 GROUP_ROWS = 25_000
-"""Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end: for
-5,000,000 rows, both together are least here."""
+"""Rows in a group. Smaller groups need less memory at a time, but pyarrow keeps 30 KiB of each until the
+end. For 5,000,000 rows this number needs the least memory.
+"""
 PAGE_BYTES = 16 * 1024
-"""A page of a column; the library holds some of each at a time."""
+"""Bytes in a page of a column; pyarrow holds some pages of each column in memory."""
 
 _FEW_VALUES = frozenset(
     {"vendor", "type", "definition", "interval", "offsets", "status", "message", "source", "task_state"}
 )
-"""Columns that say the same thing over and over; the others differ in every row."""
+"""Columns with few distinct values; the values of the others differ in every row."""
 _SOUGHT = frozenset({"file_id", "status", "code", "first_sent_at", "last_answer_at", "line"})
-"""Columns whose least and greatest values help to find a row; those of the others would only take memory."""
+"""Columns whose smallest and greatest values help to find a row; statistics of the others would only use
+memory."""
 
 
-class ParquetTable:
-    """Parquet. Use as a context manager: what is not closed by then is given up.
+class ParquetTable(SinkTable):
+    """A Parquet table. Use as a context manager: a table that is not closed by then is given up.
 
     Args:
-        file: where it goes; a pipe will do.
-        columns: all columns, ours first.
-        ours: how many are not the manifest's own.
+        file: the file, which may be a pipe.
+        columns: all columns, the fixed ones first.
+        ours: the number of columns that are not the manifest's own.
     """
 
     def __init__(self, file: BinaryIO, columns: Sequence[str], ours: int = len(COLUMNS)) -> None:
+        super().__init__(file)
         known = columns[:ours]
         self._schema = pa.schema([(name, _type(at, known)) for at, name in enumerate(columns)])
-        self._sink = Sink(file)
         self._writer = ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self._schema,
@@ -53,14 +55,6 @@ class ParquetTable:
         )
         self._waiting: list[Any] = []
         self._waiting_rows = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._sink.give_up()
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows; they are written when there are enough for a group."""
@@ -76,7 +70,10 @@ class ParquetTable:
             self._write_group()
 
     def close(self) -> None:
-        """Write the last group and the footer, without which the file is not whole; the file stays open."""
+        """Write the last group and the footer, without which the file is not complete.
+
+        The file stays open.
+        """
         self._write_group()
         self._writer.close()
 

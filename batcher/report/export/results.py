@@ -1,4 +1,7 @@
-"""Results as values: what an export's columns hold, for a program instead of a file. Pure."""
+"""Results as values: the columns of an export for a program instead of a file. Pure.
+
+Called by :mod:`batcher.api`.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from batcher.report.export.rows import NO_REPLY, reply_columns
 
 
 class RowStatus(StrEnum):
-    """How a row of a manifest stands that has no submission."""
+    """The status of a manifest's row that has no submission."""
 
     INVALID = "invalid"
-    """It cannot be sent; ``message`` has the column and the reason."""
+    """The row cannot be sent; ``message`` has the column and the reason."""
     NOT_LOADED = "not_loaded"
-    """The ledger does not have what it asks for."""
+    """The ledger has no submission for this row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one submission, or of a manifest's row: the columns of an export, in their order.
+    """The result of one submission, or of a manifest's row: the columns of an export, in their order.
 
-    Of an invalid row, what it asks for is what its cells hold: any text, or nothing.
+    For an invalid row, the columns of what is asked for hold its cells: any text, or None.
     """
 
     file_id: FileId
@@ -39,28 +42,28 @@ class Result:
     offsets: tuple[str, ...]
     """Seconds as texts, in the order asked for."""
     status: State | RowStatus
-    """A row's own status only where the results of a manifest are asked for."""
+    """A :class:`RowStatus` occurs only in the results of a manifest."""
     task_id: TaskId | None
     code: int | None
-    """The last definite code: 0 when submitted, None when none came."""
+    """The last definite code: 0 if submitted, None without a definite answer."""
     message: str | None
     request_id: str | None
-    """The vendor's inner one where given, else the outer."""
+    """The vendor's inner RequestId if there is one, else the outer RequestId."""
     attempts: int
     """Requests that may have left."""
     first_sent_at: datetime | None
     last_answer_at: datetime | None
     source: str
-    """The manifest that asked for it first; of a manifest's row, that manifest."""
+    """The manifest of the first row that asked for it; in the results of a manifest, that manifest."""
     line: int
     possibly_twice: int = 0
-    """How many earlier attempts may have been accepted beside the one that was."""
+    """The number of earlier attempts that may have been accepted in addition to the last one."""
     own: Mapping[str, str] = field(default_factory=dict)
     """The manifest's own columns, under their own names."""
 
 
 def result_of(record: Record) -> Result:
-    """A submission as a result."""
+    """Return a submission as a result."""
     asked = record.parameters
     return Result(
         record.file_id,
@@ -79,7 +82,7 @@ def result_of(record: Record) -> Result:
 
 
 def row_result(row: Row, record: Record | None, source: str) -> Result:
-    """A row of a manifest with the result of its submission; None when the ledger has none."""
+    """Return a row of a manifest with the result of its submission, if the ledger has one."""
     own = _own(row.extra)
     if record is not None:
         return replace(result_of(record), source=source, line=row.line, own=own)
@@ -100,13 +103,13 @@ def row_result(row: Row, record: Record | None, source: str) -> Result:
 
 
 def invalid_result(row: InvalidRow, cells: Mapping[str, str], source: str, own: Sequence[str]) -> Result:
-    """A row of a manifest that cannot be sent.
+    """Return a row of a manifest that cannot be sent.
 
     Args:
         row: as the manifest holds it.
-        cells: its cells by column, known columns under our names for them.
+        cells: its cells by column, known columns under their standard names.
         source: the manifest.
-        own: which of the columns are the manifest's own.
+        own: the columns that are the manifest's own.
     """
     offsets = cells.get("offsets")
     return Result(

@@ -1,9 +1,9 @@
-"""Exports: one flat row for each submission, or for each row of a manifest. Pure.
+"""Rows of exports: one flat row for each submission, or for each row of a manifest. Pure.
 
-The columns are public and fixed; the manifest's own follow them, under their own names where those are free.
-A row is a tuple in the order of the columns, with times as times: each format writes them in its own way.
-CSV and JSON lines are in :mod:`~batcher.report.export.text_tables`; Parquet and XLSX, which need packages, in
-modules of their own.
+Called by ``cli/commands/export.py`` and the library. The columns are public and fixed. The manifest's own
+columns follow them, under their own names where those are free. A row is a tuple in the order of the
+columns, with times as datetimes; each format writes them in its own way: CSV and JSON lines in
+:mod:`~batcher.report.export.text_tables`, Parquet and XLSX, which need packages, in modules of their own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ COLUMNS = (
 )
 
 TASK_COLUMNS = ("task_state", "picture_count", "picture_urls")
-"""What follows :data:`COLUMNS`, before the manifest's own, once the ledger's tasks have been followed."""
+"""The columns after :data:`COLUMNS`, before the manifest's own, once the ledger's tasks have been
+followed."""
 
 TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"))
 """Positions of the columns that hold times."""
@@ -46,18 +47,14 @@ TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"
 NUMBERS = frozenset({"code", "attempts", "line", "possibly_twice", "picture_count"})
 """The columns of every export that hold numbers; everything that is not a time either is text."""
 
-_IDS = frozenset({"file_id", "task_id", "request_id"})
 _ASKED = COLUMNS[: COLUMNS.index("status")]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for a formula's beginning, and what it leaves out before one."""
-_BOM = "\ufeff"
 
 Cell = str | int | datetime | None
 ExportRow = tuple[Cell, ...]
 
 
 class ReplyColumns(NamedTuple):
-    """What came back for a submission: the columns from ``task_id`` to ``last_answer_at``."""
+    """The result of a submission: the columns from ``task_id`` to ``last_answer_at``."""
 
     task_id: TaskId | None = None
     code: int | None = None
@@ -72,29 +69,28 @@ NO_REPLY = ReplyColumns()
 
 
 class ResultTable(Protocol):
-    """A file of results in the making, in one of the formats."""
+    """A file of results that is being written, in one of the formats."""
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""
         ...
 
     def close(self) -> None:
-        """Write what comes last; without it the file is not whole. The file itself stays open."""
+        """Write the end of the file, without which it is not complete. The file stays open."""
         ...
 
 
 def columns_of(*, followed: bool) -> tuple[str, ...]:
-    """The columns of an export before the manifest's own.
+    """Return the columns of an export before the manifest's own.
 
     Args:
-        followed: the ledger's tasks have been followed; else nothing is known of them, and the columns are
-            those that they were before anybody could.
+        followed: whether the ledger's tasks have been followed. Otherwise nothing is known about tasks.
     """
     return COLUMNS + TASK_COLUMNS if followed else COLUMNS
 
 
 def header(own: Iterable[str], *, followed: bool = False) -> dict[str, str]:
-    """The manifest's own columns by the names they have in an export."""
+    """Return the manifest's own columns with their names in an export."""
     names: dict[str, str] = {}
     taken = set(columns_of(followed=followed))
     for name in dict.fromkeys(own):
@@ -107,7 +103,7 @@ def header(own: Iterable[str], *, followed: bool = False) -> dict[str, str]:
 
 
 def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False) -> ExportRow:
-    """A submission as an export shows it; with what became of its task where tasks are followed."""
+    """Return a submission as a row, with the result of its task if tasks are followed."""
     return (
         *_asked(record.file_id, record.parameters),
         record.state,
@@ -121,7 +117,7 @@ def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False
 
 
 def task_cells(record: Record | None) -> ExportRow:
-    """What became of a submission's task: the cells of :data:`TASK_COLUMNS`."""
+    """Return the result of a submission's task: the cells of :data:`TASK_COLUMNS`."""
     if record is None or record.state is not State.SUBMITTED:
         return (None, None, None)
     if record.task is None:
@@ -141,15 +137,15 @@ def manifest_row(
     *,
     followed: bool = False,
 ) -> ExportRow:
-    """A row of a manifest with the result of its submission.
+    """Return a row of a manifest with the result of its submission.
 
     Args:
         row: as the manifest holds it.
-        record: its submission; None when the ledger has none.
+        record: its submission; None if the ledger has none.
         source: the manifest.
         own: from :func:`header`.
-        known: what is known of an invalid row's own cells, by column of the export.
-        followed: tasks are followed: with what became of this one's.
+        known: the readable cells of an invalid row, by column of the export.
+        followed: whether tasks are followed; adds the result of this row's task.
     """
     tasks: ExportRow = task_cells(record) if followed else ()
     if isinstance(row, InvalidRow):
@@ -177,7 +173,7 @@ def _asked(file_id: str, parameters: Parameters) -> ExportRow:
 
 
 def reply_columns(record: Record) -> ReplyColumns:
-    """What came back for a submission, out of its attempts."""
+    """Return the result of a submission, computed from its attempts."""
     code = 0 if record.state is State.SUBMITTED else record.code
     if not record.attempts:
         return ReplyColumns(code=code)
@@ -198,14 +194,14 @@ def reply_columns(record: Record) -> ReplyColumns:
 
 
 def _message(attempt: Attempt, state: State) -> str | None:
-    """What the service said; of an attempt that leaves its submission in doubt, why."""
+    """Return the service's message; for an attempt that leaves its submission in doubt, the reason."""
     if state is State.IN_DOUBT and may_be_unseen(attempt.outcome, attempt.decision, attempt.code):
         return doubt_reason(attempt.outcome, attempt.code, attempt.message)
     return attempt.message
 
 
 def _reply_of_one(attempt: Attempt, code: int | None, record: Record) -> ReplyColumns:
-    """The same for one attempt, which is all that nearly every submission has."""
+    """Return the result of a submission with one attempt, which nearly every submission has."""
     left, ended = attempt.may_have_left, attempt.outcome is not None
     return ReplyColumns(
         attempt.task_id or None,

@@ -1,4 +1,7 @@
-"""Exports as text: CSV and JSON lines."""
+"""Exports as text: CSV and JSON lines.
+
+Used by ``cli/commands/export.py``; the escape rules of :class:`CsvTable` protect ids from spreadsheets.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,23 @@ from datetime import datetime
 from typing import BinaryIO
 from unicodedata import normalize
 
-from batcher.report.export.rows import _BOM, _FORMULA, _IDS, TIMES, Cell, ExportRow
+from batcher.report.export.rows import TIMES, Cell, ExportRow
 from batcher.report.formatting import moment
+
+_IDS = frozenset({"file_id", "task_id", "request_id"})
+"""The columns of which a spreadsheet would round the digits."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""The characters that begin a formula in a spreadsheet, or that it skips before one."""
+_BOM = "\ufeff"
 
 
 class CsvTable:
-    """CSV; with ``excel``, what a spreadsheet would damage or run is protected.
+    """A CSV table; with ``excel``, cells that a spreadsheet would damage or run are protected.
 
     Args:
-        file: where it goes.
+        file: the file.
         columns: all columns.
-        excel: for spreadsheets.
+        excel: protect cells for spreadsheets.
     """
 
     def __init__(self, file: BinaryIO, columns: Sequence[str], *, excel: bool = False) -> None:
@@ -41,7 +50,7 @@ class CsvTable:
         self._buffer.truncate()
 
     def close(self) -> None:
-        """Nothing comes last."""
+        """Do nothing: the format has no end."""
 
     def _protected(self, row: ExportRow) -> list[Cell]:
         return [
@@ -51,10 +60,10 @@ class CsvTable:
 
 
 class JsonLines:
-    """One JSON object a line; what is empty is null.
+    """A table of JSON lines, one object per row; empty cells are null.
 
     Args:
-        file: where it goes.
+        file: the file.
         columns: all columns.
     """
 
@@ -69,51 +78,16 @@ class JsonLines:
         self._file.write(encoded("\n".join(lines) + "\n") if lines else b"")
 
     def close(self) -> None:
-        """Nothing comes last."""
-
-
-class Sink:
-    """A file as the libraries of the formats want it: one that knows where it is, even if it is a pipe.
-
-    They write the end of a file that was given up as well, whenever they are let go: that goes nowhere.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.closed = False
-        self._file = file
-        self._written = 0
-
-    def write(self, data: bytes) -> int:
-        """Write on."""
-        if not self.closed:
-            self._file.write(data)
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """How much was written."""
-        return self._written
-
-    def flush(self) -> None:
-        """Hand on what waits."""
-        if not self.closed:
-            self._file.flush()
-
-    def close(self) -> None:
-        """The file is its owner's to close."""
-
-    def give_up(self) -> None:
-        """From here on nothing is written."""
-        self.closed = True
+        """Do nothing: the format has no end."""
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8; half a character, which some inputs can hold, is written as its escape."""
+    """Return a text as UTF-8; a lone surrogate, which some inputs hold, is written as its escape."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def _as_text(row: ExportRow) -> ExportRow:
-    """The row with its times as text."""
+    """Return a row with its times as text."""
     sent, answered = row[TIMES[0]], row[TIMES[1]]
     if sent is None and answered is None:
         return row
@@ -121,7 +95,7 @@ def _as_text(row: ExportRow) -> ExportRow:
 
 
 def in_words(value: Cell) -> str | int | None:
-    """A cell as text or number; a time as ISO 8601."""
+    """Return a cell as text or number; a time as ISO 8601."""
     return moment(value) if isinstance(value, datetime) else value
 
 

@@ -1,22 +1,21 @@
 """Results as XLSX, for spreadsheets. Needs XlsxWriter.
 
-Everything but the few real numbers is a text cell: no id loses a digit, and nothing is run as a formula.
-Between the command line, which hands over rows and a file, and the library; it never reads. Rows wait on
-disk until the end, in a folder of the caller's, and never in memory.
+Used by ``cli/commands/export.py``. Every cell except real numbers is a text cell: ids keep all digits, and
+no cell is run as a formula. Rows wait on disk until the end, in a folder of the caller's, never in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
 from batcher.report.export.rows import COLUMNS, NUMBERS, ExportRow
-from batcher.report.export.text_tables import Sink, encoded, in_words
+from batcher.report.export.sink import SinkTable
+from batcher.report.export.text_tables import encoded, in_words
 
 SHEET_ROWS = 1_048_576
 """Rows of a sheet, with its header. Source: Microsoft, "Excel specifications and limits"."""
@@ -42,20 +41,20 @@ _WIDTH = 10
 _WIDEST = 60
 
 
-class Workbook:
-    """XLSX: a header that stays in sight, and another sheet when one is full.
+class Workbook(SinkTable):
+    """An XLSX workbook: a header that stays visible, and another sheet when a sheet is full.
 
-    Use as a context manager: what is not closed by then is given up.
+    Use as a context manager: a workbook that is not closed by then is given up.
 
     Args:
-        file: where it goes when it is closed.
-        columns: all columns, ours first.
-        folder: where rows wait until then.
-        ours: how many columns are not the manifest's own.
-        sheet_rows: when a sheet is full.
+        file: the file, written when the workbook is closed.
+        columns: all columns, the fixed ones first.
+        folder: the folder in which rows wait until then.
+        ours: the number of columns that are not the manifest's own.
+        sheet_rows: the rows of a full sheet.
 
     Attributes:
-        shortened: how many cells held more than a cell can, and lost their end.
+        shortened: the number of cells that were cut because they were too long.
     """
 
     def __init__(
@@ -67,24 +66,16 @@ class Workbook:
         ours: int = len(COLUMNS),
         sheet_rows: int = SHEET_ROWS,
     ) -> None:
+        super().__init__(file)
         self.shortened = 0
         self._columns = columns
         self._ours = ours
         self._sheet_rows = sheet_rows
-        self._sink = Sink(file)
         self._book = xlsxwriter.Workbook(self._sink, {"constant_memory": True, "tmpdir": str(folder)})
         self._book.use_zip64()
         self._bold = self._book.add_format({"bold": True, "num_format": "@"})
         self._as_text = self._book.add_format({"num_format": "@"})
         self._begin_sheet()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._sink.give_up()
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""
@@ -94,7 +85,7 @@ class Workbook:
             self._write_row(row)
 
     def close(self) -> None:
-        """Put the file together; until then there is none. The file itself stays open.
+        """Assemble the file, which is empty until then. The file stays open.
 
         Raises:
             OSError: it cannot be written.

@@ -1,7 +1,7 @@
-"""What stands on the page, as values: the command line gathers them, the template shows them.
+"""The contents of the report page, as values.
 
-Whatever can be long is cut to so many and comes with how many there are. Nothing here reads a ledger or a
-file.
+Gathered by ``cli/commands/report.py``, shown by :mod:`batcher.report.html.render`. Lists that can be long
+are cut and come with the number of all entries. Nothing here reads a ledger or a file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _K = TypeVar("_K")
 
 
 class InBothLanguages(NamedTuple):
-    """A text twice."""
+    """A text in both languages."""
 
     english: str
     chinese: str
@@ -30,7 +30,7 @@ class InBothLanguages(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CodeExplained:
-    """A code that came back, how often, what it means and what comes of it."""
+    """A return code: how often it came, what it means and how batcher handles it."""
 
     code: int
     n: int
@@ -40,11 +40,11 @@ class CodeExplained:
 
 
 class Shown(NamedTuple):
-    """A picture of the contact sheet: itself, or why it is not there."""
+    """A picture of the contact sheet: its image, or why there is none."""
 
     picture: FetchedPicture
     frame: Frame | NoFrame | None
-    """None: what is shown of others has used up the room."""
+    """None if the other pictures have used up the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ class ContactSheet:
     """The contact sheet."""
 
     folder: str | None = None
-    """None when none was named."""
+    """The folder of the pictures; None if the user named none."""
     recordings: Sequence[tuple[Pictured, Sequence[Shown]]] = ()
     each: int = 0
-    """How many pictures of a recording are shown at most."""
+    """The most pictures that are shown of a recording."""
     is_cut: bool = False
-    """There are more recordings, or more pictures of one."""
+    """Whether there are more recordings, or more pictures of a recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Commands that tell more than the page does, for pasting."""
+    """Commands that show more than the page, ready to paste."""
 
     export: str
     export_manifest: str
@@ -78,10 +78,10 @@ class Contents:
     made_at: datetime
     version: str
     rate_per_s: float
-    """At which what is open will be sent."""
+    """The rate at which open submissions will be sent."""
     now: Counts
     runs: Sequence[Run]
-    """Those that have sent, oldest first, and no more than are listed."""
+    """The runs that have sent requests, oldest first, cut to the number that is listed."""
     runs_in_all: int
     history: History
     tasks: Mapping[TaskState, int]
@@ -92,12 +92,12 @@ class Contents:
     invalid: Sequence[InvalidRowRecord] = ()
     invalid_in_all: int = 0
     doubted: Sequence[Doubted] = ()
-    bare: Sequence[TaskWithoutPictures] = ()
+    without_pictures: Sequence[TaskWithoutPictures] = ()
     sheet: ContactSheet = field(default_factory=ContactSheet)
 
 
 def shares(groups: Mapping[_K, int], room: int) -> Iterator[tuple[_K, int]]:
-    """How many of each group are shown when not all have room: small groups whole, large ones alike."""
+    """Yield how many of each group to show if not all fit: small groups completely, large ones equally."""
     left = len(groups)
     for key, n in sorted(groups.items(), key=lambda group: group[1]):
         share = min(n, room // left)

@@ -1,8 +1,9 @@
-"""From contents to HTML: one file that needs no network, and no script to be read.
+"""The report page as HTML: one file that needs no network, and is readable without its script.
 
-Between the contents and the file. All text is escaped by the template's engine, in HTML and SVG alike; style
-and script are files of ours, and the page's own policy lets nothing else in. Characters that would hide or
-turn what stands beside them are shown by their numbers. It never trusts a name.
+Called by ``cli/commands/report.py``. The template engine escapes all text, in HTML and SVG alike. Style and
+script are files of this package; the page's content security policy allows nothing else. Characters that
+would be invisible or reverse the text next to them are shown by their numbers. No name from outside may
+reach the page in any other way.
 """
 
 from __future__ import annotations
@@ -25,29 +26,32 @@ from batcher.model.records import Record
 from batcher.model.submission import Parameters, State
 from batcher.model.task import PictureState, TaskState
 from batcher.report.html.contents import Contents
+from batcher.report.html.latency_plot import latency_plot
 from batcher.report.html.phrases import Language, Say, duration_text, speaker
-from batcher.report.html.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot
+from batcher.report.html.rate_plot import bar_width_s, rate_plot
+from batcher.report.html.shapes import NARROW, WIDE, Plot
 
 _HERE = Path(__file__).parent
 
 OPEN_RECORDINGS = 12
-"""Of the contact sheet that are seen at once; the others are unfolded."""
+"""Recordings of the contact sheet that are visible immediately; the others are in a closed section."""
 
 LONGEST_ID, LONGEST_MESSAGE, LONGEST_NAME = 512, 300, 120
-"""Letters that are shown of a recording's id, of a message and of a recording's own name."""
+"""The most characters that are shown of a recording's id, of a message and of a recording's own name."""
 
 _NAMES = ("name", "title", "filename", "file_name", "名称", "标题", "文件名")
-"""Columns of a manifest that hold a name for people."""
+"""Columns of a manifest that hold a readable name."""
 
 _HIDING = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Controls, what turns the order of letters or is not seen at all, and what is no character."""
+"""Control characters, characters that reverse the writing direction or are invisible, and code points that
+are not characters."""
 
 
 def pages(contents: Contents, language: Language) -> Iterator[bytes]:
-    """The file, piece by piece."""
-    for piece in _environment().get_template("page.html").generate(_known(contents, language)):
+    """Yield the file in pieces."""
+    for piece in _environment().get_template("page.html").generate(_variables(contents, language)):
         yield piece.encode()
 
 
@@ -65,22 +69,23 @@ def _environment() -> Environment:
 
 
 def _finalize(value: object) -> object:
-    """What the template writes out: text without anything that hides."""
+    """Return a value as the template writes it: text without invisible characters."""
     return value if isinstance(value, Markup) else seen(str(value))
 
 
 def seen(text: str) -> str:
-    """A text of which every character is seen; those that would not be are shown by their numbers."""
+    """Return a text in which every character is visible; invisible ones are shown by their numbers."""
     return _HIDING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _known(contents: Contents, language: Language) -> dict[str, Any]:
+def _variables(contents: Contents, language: Language) -> dict[str, Any]:
     say = speaker(language)
     style, script = ((_HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     return {
         "c": contents,
         "language": language.value,
         "say": say,
+        "gap": " " if language is Language.ENGLISH else "",  # between two sentences
         "duration_text": partial(duration_text, language=language),
         "style": Markup(style),
         "script": Markup(script),
@@ -97,12 +102,12 @@ def _known(contents: Contents, language: Language) -> dict[str, Any]:
         "export": f"`{contents.commands.export}`",
         "export_manifest": f"`{contents.commands.export_manifest}`",
         "longest": {"id": LONGEST_ID, "message": LONGEST_MESSAGE, "name": LONGEST_NAME},
-        "search_told": say("search.told", found="{found}", all="{all}"),
+        "search_found": say("search.found", found="{found}", all="{all}"),
     }
 
 
 def _policy(style: str, script: str) -> str:
-    """What the page may load: its own style and script, known by what they are, and pictures within it."""
+    """Return the content security policy: own style and script by digest, and embedded images."""
     return (
         "default-src 'none'; img-src data:; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
@@ -113,11 +118,11 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-# -- figures -----------------------------------------------------------------------------------------
+# -- numbers -----------------------------------------------------------------------------------------
 
 
 def _verdict(contents: Contents, say: Say) -> str:
-    """How it stands, in one sentence."""
+    """Return the overall result in one sentence."""
     now = contents.now
     known = {"submitted": now.by_state[State.SUBMITTED], "total": now.total}
     if not now.total:
@@ -130,7 +135,7 @@ def _verdict(contents: Contents, say: Say) -> str:
 
 
 class Tile(NamedTuple):
-    """A figure in large type."""
+    """A number in large type."""
 
     means: str
     figure: str
@@ -162,14 +167,22 @@ def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
         whole = history.pictures.get(PictureState.WHOLE, 0)
         yield Tile("whole", f"{whole:,}", say("tile.pictures"), say("tile.pictures.of", n=named))
     if any(contents.tasks.values()):
-        ended = sum(contents.tasks[one] for one in (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN))
-        bare = sum(history.bare.values())
-        yield Tile("bare", f"{bare:,}", say("tile.bare"), say("tile.bare.of", n=ended), bool(bare))
+        ended = sum(
+            contents.tasks[state] for state in (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN)
+        )
+        n = sum(history.bare.values())
+        yield Tile(
+            "without_pictures",
+            f"{n:,}",
+            say("tile.without_pictures"),
+            say("tile.without_pictures.of", n=ended),
+            bool(n),
+        )
 
 
 def _pace_tile(contents: Contents, took_s: float, say: Say, language: Language) -> Tile:
     timelines = contents.history.timelines
-    sent = sum(cell.sent for one in timelines for cell in one.cells)
+    sent = sum(cell.sent for timeline in timelines for cell in timeline.cells)
     known = {"time": duration_text(took_s, language), "rate": timelines[-1].run.rate_per_s}
     if len(timelines) < contents.runs_in_all:
         of = say("tile.pace.of.last", runs=len(timelines), sent=sent, **known)
@@ -185,7 +198,7 @@ def _took_s(timeline: RunTimeline) -> float:
 
 
 class StripPart(NamedTuple):
-    """One kind of things in a strip."""
+    """One part of a strip."""
 
     means: str
     words: str
@@ -195,7 +208,7 @@ class StripPart(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Things by kind, as parts of a whole."""
+    """The parts of a whole, by kind."""
 
     words: str
     n: int
@@ -205,24 +218,24 @@ class Strip(NamedTuple):
 def _strips(contents: Contents, say: Say) -> Iterator[Strip]:
     now, tasks, pictures = contents.now.by_state, contents.tasks, contents.history.pictures
     yield _strip(
-        say("bar.submissions"), [(one.value, say(f"state.{one.value}"), n) for one, n in now.items()]
+        say("bar.submissions"), [(state.value, say(f"state.{state.value}"), n) for state, n in now.items()]
     )
     if any(tasks.values()):
-        never = max(now[State.SUBMITTED] - sum(tasks.values()), 0)  # not asked about yet
+        never = max(now[State.SUBMITTED] - sum(tasks.values()), 0)  # not polled yet
         waiting = {**tasks, TaskState.WAITING: tasks[TaskState.WAITING] + never}
-        kinds = [(f"task-{one.value}", say(f"task.{one.value}"), waiting[one]) for one in TaskState]
+        kinds = [(f"task-{state.value}", say(f"task.{state.value}"), waiting[state]) for state in TaskState]
         yield _strip(say("bar.tasks"), kinds)
     if pictures:
         kinds = [
-            (f"picture-{one.value}", say(f"picture.{one.value}"), pictures.get(one, 0))
-            for one in PictureState
+            (f"picture-{state.value}", say(f"picture.{state.value}"), pictures.get(state, 0))
+            for state in PictureState
         ]
         kinds.append(("picture-unfetched", say("picture.unfetched"), pictures.get(None, 0)))
         yield _strip(say("bar.pictures"), kinds)
 
 
 def _strip(words: str, kinds: Sequence[tuple[str, str, int]]) -> Strip:
-    """Parts as wide as their share, of a thousand, none of them too narrow to be seen."""
+    """Return parts as wide as their share of 1000; no part is too narrow to be visible."""
     there = [kind for kind in kinds if kind[2]]
     whole = sum(n for _, _, n in there)
     least = 6.0
@@ -239,7 +252,9 @@ def _strip(words: str, kinds: Sequence[tuple[str, str, int]]) -> Strip:
 
 
 def _drawn(contents: Contents) -> bool:
-    return any(cell.sent or cell.unanswered for one in contents.history.timelines for cell in one.cells)
+    return any(
+        cell.sent or cell.unanswered for timeline in contents.history.timelines for cell in timeline.cells
+    )
 
 
 def _rate_plots(contents: Contents, say: Say, language: Language) -> list[Plot]:
@@ -263,12 +278,12 @@ def _width_of_step(contents: Contents, language: Language) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    """``2024-11-13 06:10:48``, UTC; nothing when there was none."""
+    """Return a time as ``2024-11-13 06:10:48``, UTC; empty for None."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def _coded(text: str) -> Markup:
-    """A text in which what stands between two backticks is set as code."""
+    """Return a text in which everything between two backticks is marked as code."""
     parts = seen(text).split("`")
     whole = len(parts) % 2 == 1
     joined = (
@@ -279,13 +294,13 @@ def _coded(text: str) -> Markup:
 
 
 def _cut(text: str | None, longest: int) -> str:
-    """A text, or its beginning."""
+    """Return a text, cut to a length."""
     text = text or ""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _asked(asked: Parameters) -> str:
-    """What was asked for, in short."""
+    """Return what was asked for, in short."""
     parts = [asked.vendor.value, asked.definition and f"definition {asked.definition}"]
     parts.append(asked.interval and f"interval {asked.interval} s")
     if asked.offsets:
@@ -294,8 +309,8 @@ def _asked(asked: Parameters) -> str:
     return _cut(", ".join(part for part in parts if part), LONGEST_MESSAGE)
 
 
-def own_name(of: Pictured | Record | Any) -> str:  # noqa: ANN401 - whatever carries a manifest's own columns
-    """What the manifest calls a recording; nothing when it has no such column."""
+def own_name(of: Pictured | Record | Any) -> str:  # noqa: ANN401 - anything with a manifest's own columns
+    """Return the manifest's name of a recording; empty if the manifest has no such column."""
     try:
         own: Mapping[str, object] = json.loads(of.extra) if of.extra else {}
     except ValueError:
@@ -304,20 +319,20 @@ def own_name(of: Pictured | Record | Any) -> str:  # noqa: ANN401 - whatever car
 
 
 def _doubt_lines(doubted: Doubted, say: Say) -> list[str]:
-    """Every request of a submission that may exist twice: when it went out, and what came."""
+    """Return every request of a submission that may exist twice: when it was sent, and its result."""
     lines = []
     for attempt in doubted.record.attempts:
         if not attempt.may_have_left:
             continue
         if attempt.task_id:
-            came = str(attempt.task_id)
+            result = str(attempt.task_id)
         elif attempt.code is not None:
-            came = f"{say('column.code')} {attempt.code}"
+            result = f"{say('column.code')} {attempt.code}"
         else:
-            came = say("no_answer") + (f": {attempt.message}" if attempt.message else "")
+            result = say("no_answer") + (f": {attempt.message}" if attempt.message else "")
         request_id = attempt.vendor_request_id or attempt.request_id
         at = _at(attempt.sent_at or attempt.begun_at)
         lines.append(
-            _cut(f"{at} → {came}" + (f", RequestId {request_id}" if request_id else ""), LONGEST_MESSAGE)
+            _cut(f"{at} → {result}" + (f", RequestId {request_id}" if request_id else ""), LONGEST_MESSAGE)
         )
     return lines[-6:]

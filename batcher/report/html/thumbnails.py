@@ -1,7 +1,7 @@
-"""Fetched pictures made small enough to stand in the page itself.
+"""Fetched pictures as thumbnails inside the page.
 
-Between a folder of pictures and the page. Every picture is decoded and encoded anew: not one byte that a
-server sent comes onto the page as it was. It never leaves the folder, whatever a ledger calls a file.
+Called by ``cli/commands/report.py``. Every picture is decoded and encoded again: no byte of a server reaches
+the page unchanged. A file outside the folder is never read, even if the ledger names one.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import NamedTuple
 from PIL import Image
 
 LONGEST_PX = 240
-"""Of a picture's sides on the page."""
+"""The longer side of a thumbnail, in pixels."""
 
 MOST_PIXELS = 50_000_000
-"""Of a picture that is decoded at all; eight times what a camera of 4K gives."""
+"""A picture with more pixels is not decoded. A 4K picture has an eighth of this."""
 
 _QUALITY = 60
 
 
 class NoFrame(Enum):
-    """Why a picture cannot be shown."""
+    """The reason why a picture cannot be shown."""
 
     ABSENT = "absent"
     UNREADABLE = "unreadable"
 
 
 class Frame(NamedTuple):
-    """A picture as the page carries it."""
+    """A thumbnail."""
 
     uri: str
     width: int
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 def frame_of(folder: Path, file: str) -> Frame | NoFrame:
-    """A picture of a folder, scaled down, as a ``data:`` address; or why there is none."""
+    """Return a picture of a folder as a thumbnail with a ``data:`` address, or why there is none."""
     try:
         path = (folder / file).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
@@ -52,7 +52,7 @@ def frame_of(folder: Path, file: str) -> Frame | NoFrame:
 
 def _scaled(path: Path) -> Frame | NoFrame:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strange metadata, which nobody reads here
+        warnings.simplefilter("ignore")  # about unusual metadata, which is not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:

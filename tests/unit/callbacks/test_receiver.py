@@ -15,7 +15,7 @@ from batcher.callbacks.acceptance import Acceptance
 from batcher.callbacks.http_server import BOUNDS, ConnectionBounds, serve
 from batcher.callbacks.receiver import Receiver, content_of
 from batcher.errors import LedgerError
-from batcher.ledger.callbacks import Taken
+from batcher.ledger.callback_events import Taken
 from batcher.model.callbacks import Callback, Recorded, Seal
 from batcher.model.events import CallbackRefused, CallbackTaken, Event
 from batcher.model.submission import EndpointKind, FileId, InvalidRow, Row, Vendor

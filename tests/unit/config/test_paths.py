@@ -27,7 +27,7 @@ def test_path_that_people_use_is_taken(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "give a path"),
         (" ", "give a path"),
@@ -46,6 +46,6 @@ def test_path_that_people_use_is_taken(text: str) -> None:
         ("\u201cbatcher.db\u201d", "quotation"),
     ],
 )
-def test_path_with_stray_characters_is_refused(text: str, said: str) -> None:
+def test_path_with_stray_characters_is_refused(text: str, message: str) -> None:
     """Line ends, invisible characters, blanks around it and quotation marks each have their reason."""
-    assert said in (path_problem(text) or "")
+    assert message in (path_problem(text) or "")

@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said when they are wrong."""
+"""The sources of settings, their precedence, and the messages about wrong values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batcher.config.account import account_of
-from batcher.config.settings import Settings, load_settings
+from batcher.config.examine import load_settings
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 
@@ -61,7 +62,7 @@ def test_each_source_outranks_the_next(tmp_path: Path, monkeypatch: pytest.Monke
     assert load_settings({"rate": None}).rate == 3.0
 
 
-def test_one_reading_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_file_of_settings_counts_for_one_reading_only(tmp_path: Path) -> None:
     """A file of settings counts for its own reading alone."""
     other = tmp_path / "other.toml"
     other.write_text('in-doubt = "hold"\n')
@@ -69,7 +70,7 @@ def test_one_reading_leaves_nothing_behind(tmp_path: Path) -> None:
     assert load_settings({}).in_doubt is InDoubtPolicy.RETRY
 
 
-def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each wrong setting has a line of its own, by the name under which it was given."""
     (tmp_path / "batcher.toml").write_text("concurrency = 0\n")
     monkeypatch.setenv("BATCHER_APP_ID", "no number")
@@ -80,7 +81,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> None:
-    """What is wrong in the file given with --config is said of that file."""
+    """A problem in the file given with --config names that file."""
     other = tmp_path / "other.toml"
     other.write_text("rate = -1\n")
     with pytest.raises(SettingsError, match=r"other\.toml: rate"):
@@ -91,17 +92,17 @@ def test_a_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> No
     ("text", "words"),
     [
         ("speed = 3\n", "speed: there is no such setting"),
-        (f'server_secret = "{SECRET}"\n', "server_secret: the ServerSecret never stands in this file"),
-        (f'server-secret = "{SECRET}"\n', "server_secret: the ServerSecret never stands in this file"),
+        (f'server_secret = "{SECRET}"\n', "server_secret: the ServerSecret is not accepted in this file"),
+        (f'server-secret = "{SECRET}"\n', "server_secret: the ServerSecret is not accepted in this file"),
         ("rate = \n", "batcher.toml: "),
     ],
 )
 def test_a_bad_file_of_settings_is_refused(tmp_path: Path, text: str, words: str) -> None:
     """An unknown name, a secret or a fault of syntax in batcher.toml is named, and no secret shown."""
     (tmp_path / "batcher.toml").write_text(text)
-    told = "\n".join(problems())
-    assert words in told
-    assert SECRET not in told
+    message = "\n".join(problems())
+    assert words in message
+    assert SECRET not in message
 
 
 def test_a_missing_file_of_settings_matters_only_when_named(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_missing_file_of_settings_matters_only_when_named(tmp_path: Path) -> N
 
 
 def test_the_secret_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The secret stands in no repr, no text, no dump and no message about settings."""
+    """The secret is in no repr, no text, no dump and no message about settings."""
     monkeypatch.setenv("BATCHER_SERVER_SECRET", SECRET)
     monkeypatch.setenv("BATCHER_APP_ID", "12345")
     settings = load_settings({})
@@ -119,9 +120,9 @@ def test_the_secret_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [text for text in shown if SECRET in text] == []
     assert account_of(settings) == (12345, SECRET)
     monkeypatch.setenv("BATCHER_SERVER_SECRET", f"{SECRET} and more")
-    told = "\n".join(problems(rate=-1.0))
-    assert "BATCHER_SERVER_SECRET" in told
-    assert SECRET not in told
+    message = "\n".join(problems(rate=-1.0))
+    assert "BATCHER_SERVER_SECRET" in message
+    assert SECRET not in message
 
 
 def test_the_secret_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +171,7 @@ def test_missing_credentials_are_named_together() -> None:
     ],
 )
 def test_an_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
-    """Only hosts under zego.im are the service; plain http is taken for this machine's own addresses."""
+    """Only hosts under zego.im are the service; plain http is accepted for this machine's own addresses."""
     assert load_settings({"endpoint": endpoint}).place is place
 
 
@@ -194,7 +195,7 @@ def test_an_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
     ],
 )
 def test_an_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:
-    """Plain http to another machine, and what is no plain URL, is refused by its option's name."""
+    """Plain http to another machine, and a text that is not a plain URL, is refused by its option's name."""
     (line,) = problems(endpoint=endpoint)
     assert line.startswith("--endpoint")
     assert "word" not in line
@@ -213,15 +214,15 @@ def test_an_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:
     ],
 )
 def test_a_duration_has_a_unit_or_is_seconds(text: object, seconds: float) -> None:
-    """Durations read as people write them."""
+    """Durations are written as users write them."""
     assert load_settings({"timeout": text}).timeout == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "soon", "-1", "1e3", "3 weeks", "0", "nan", "inf", float("inf"), float("nan")]
 )
-def test_what_is_no_duration_is_refused(text: object) -> None:
-    """What is no duration, or none to wait for, is refused."""
+def test_text_that_is_not_a_duration_is_refused(text: object) -> None:
+    """A text that is not a duration, or a duration of nothing, is refused."""
     (line,) = problems(timeout=text)
     assert line.startswith("--timeout")
 
@@ -238,7 +239,7 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
     ],
 )
 def test_offsets_come_as_a_list_or_repeated(given: object, expected: tuple[str, ...]) -> None:
-    """Offsets may be repeated or stand together."""
+    """Offsets may be repeated or given as one list."""
     assert load_settings({"offset": given}).offset == expected
 
 
@@ -252,8 +253,8 @@ def test_offsets_come_from_every_source(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BATCHER_…= without a value leaves the default, as in a .env file with blanks to fill in."""
+def test_empty_variable_counts_as_not_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BATCHER_…= without a value leaves the default, as in a .env file to be filled in."""
     default = getattr(load_settings({}), name)
     monkeypatch.setenv(f"BATCHER_{name.upper()}", "")
     assert default == getattr(load_settings({}), name)
@@ -276,7 +277,7 @@ def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.Mon
         ("is_test", "perhaps"),
     ],
 )
-def test_what_cannot_be_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_out_of_range_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value out of range is refused by the variable's name."""
     monkeypatch.setenv(f"BATCHER_{name.upper()}", value)
     (line,) = problems()

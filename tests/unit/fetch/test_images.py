@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.pictured import image, noisy
 
-from batcher.fetch.images import judged
+from batcher.fetch.images import judge
 from batcher.model.task import PictureState
 
 
 @pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
 def test_a_picture_is_named_by_what_it_is(kind: str, extension: str) -> None:
     """State, extension and size come out of the picture."""
-    found = judged(image(kind=kind, size=(320, 180)))
+    found = judge(image(kind=kind, size=(320, 180)))
     assert (found.state, found.extension, found.width, found.height) == (
         PictureState.WHOLE,
         extension,
@@ -35,19 +35,19 @@ def test_a_picture_is_named_by_what_it_is(kind: str, extension: str) -> None:
 @pytest.mark.parametrize("level", [0, 8, 16])
 def test_black_with_its_noise_is_black(level: int) -> None:
     """What a camera with its cap on sees, after JPEG."""
-    assert judged(noisy(level)).state is PictureState.BLACK
+    assert judge(noisy(level)).state is PictureState.BLACK
 
 
 @pytest.mark.parametrize("level", [40, 128, 200, 255])
 def test_one_colour_with_its_noise_is_blank(level: int) -> None:
     """Grey, white: nothing to be seen."""
-    assert judged(noisy(level)).state is PictureState.BLANK
+    assert judge(noisy(level)).state is PictureState.BLANK
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 200), (200, 30, 30), (255, 255, 255)])
 def test_one_colour_is_blank_whichever_it_is(colour: tuple[int, int, int]) -> None:
     """A blue screen is as empty as a white one."""
-    assert judged(image(colour)).state is PictureState.BLANK
+    assert judge(image(colour)).state is PictureState.BLANK
 
 
 def test_a_dark_picture_with_something_in_it_is_whole() -> None:
@@ -56,14 +56,14 @@ def test_a_dark_picture_with_something_in_it_is_whole() -> None:
     made.paste((120, 120, 120), (300, 165, 316, 175))
     file = io.BytesIO()
     made.save(file, "JPEG", quality=50)
-    assert judged(file.getvalue()).state is PictureState.WHOLE
-    assert judged(noisy(30, noise=0)).state is PictureState.BLANK
+    assert judge(file.getvalue()).state is PictureState.WHOLE
+    assert judge(noisy(30, noise=0)).state is PictureState.BLANK
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (7, 3), (3000, 2)])
 def test_odd_sizes_are_looked_at_too(size: tuple[int, int]) -> None:
     """However small or thin it is."""
-    assert judged(image((0, 0, 0), size=size)).state is PictureState.BLACK
+    assert judge(image((0, 0, 0), size=size)).state is PictureState.BLACK
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -71,7 +71,7 @@ def test_odd_sizes_are_looked_at_too(size: tuple[int, int]) -> None:
 def test_a_picture_that_was_cut_off_is_broken(kind: str, share: float) -> None:
     """However much of it has come."""
     whole = image(kind=kind, size=(640, 360))
-    found = judged(whole[: int(len(whole) * share)])
+    found = judge(whole[: int(len(whole) * share)])
     assert found.state is PictureState.BROKEN
     assert found.error
 
@@ -81,7 +81,7 @@ def test_a_picture_that_was_cut_off_is_broken(kind: str, share: float) -> None:
 )
 def test_what_is_no_picture_is_broken(body: bytes) -> None:
     """A page instead of a picture, nothing, and formats that no thumbnail has."""
-    assert judged(body).state is PictureState.BROKEN
+    assert judge(body).state is PictureState.BROKEN
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -99,7 +99,7 @@ def bomb(width: int, height: int) -> bytes:
 def test_a_bomb_is_not_decoded(side: int) -> None:
     """A picture that would fill the memory is broken by what it claims, at each limit."""
     with warnings.catch_warnings(record=True) as said:
-        found = judged(bomb(side, side))
+        found = judge(bomb(side, side))
     assert found.state is PictureState.BROKEN
     assert "million pixels" in (found.error or "")
     assert said == []
@@ -109,14 +109,14 @@ def test_a_bomb_is_not_decoded(side: int) -> None:
 def test_no_bytes_make_it_raise(rest: bytes, at: int) -> None:
     """Whatever a server sends in the middle of a picture."""
     whole = image(size=(32, 32))
-    assert judged(whole[:at] + rest + whole[at + len(rest) :]).state in set(PictureState)
+    assert judge(whole[:at] + rest + whole[at + len(rest) :]).state in set(PictureState)
 
 
 ENDING = """
 import sys
 from pathlib import Path
-from batcher.fetch.images import judged
-found = judged(Path(sys.argv[1]).read_bytes())
+from batcher.fetch.images import judge
+found = judge(Path(sys.argv[1]).read_bytes())
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(found.state.value, int(status["VmHWM"].split()[0]) >> 10)
 """
@@ -166,7 +166,7 @@ def test_whatever_stands_in_a_large_picture_is_seen(kind: str, top: int) -> None
     made.paste((160, 160, 160), (320, top, 328, top + 8))
     file = io.BytesIO()
     made.save(file, kind, quality=90)
-    assert judged(file.getvalue()).state is PictureState.WHOLE
+    assert judge(file.getvalue()).state is PictureState.WHOLE
 
 
 def test_an_animated_picture_is_judged_by_its_first_frame() -> None:
@@ -175,4 +175,4 @@ def test_an_animated_picture_is_judged_by_its_first_frame() -> None:
     for kind in ("WEBP", "PNG"):
         file = io.BytesIO()
         frames[0].save(file, kind, save_all=True, append_images=frames[1:])
-        assert judged(file.getvalue()).state is PictureState.BLACK
+        assert judge(file.getvalue()).state is PictureState.BLACK

@@ -97,7 +97,7 @@ def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
     """Something in the way of a picture is said, with the folder, and nothing is left beside it."""
     (tmp_path / "a" / "0001.jpg").mkdir(parents=True)
     with pytest.raises(
-        FolderError, match=r"pictures cannot be kept here: Is a directory.*run the same command again"
+        FolderError, match=r"pictures cannot be written here: Is a directory.*run the same command again"
     ):
         keep(tmp_path, "a/0001.jpg", b"whole")
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["0001.jpg"]

@@ -13,12 +13,11 @@ from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.outage_policy import (
     DENIED_SUBJECTS,
     FORBIDDEN_SUBJECTS,
-    NO_ANSWERS,
     UNREADABLE_ANSWERS,
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import Event
-from batcher.model.outcome import Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
 

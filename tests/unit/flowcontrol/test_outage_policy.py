@@ -10,7 +10,6 @@ from batcher.flowcontrol.outage_policy import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MOVES,
-    NO_ANSWERS,
     RECENT_CALLS,
     GuardState,
     HoldCause,
@@ -25,7 +24,7 @@ from batcher.flowcontrol.outage_policy import (
     slows_pace,
     unreadable_halts,
 )
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 
 UNREADABLE = ReplyLost("no Code", 200, ReplyShape.OTHER_JSON)

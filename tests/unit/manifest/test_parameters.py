@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batcher.errors import SettingsError
 from batcher.manifest import Defaults
 from batcher.manifest.parameters import (
     MAX_DIGITS,
@@ -56,7 +57,7 @@ def test_only_plain_numbers_are_taken(text: str) -> None:
 
 @given(PLAIN_NUMBERS, PLAIN_NUMBERS)
 def test_texts_are_equal_exactly_when_their_numbers_are(one: str, other: str) -> None:
-    """The text of a number stands for its value and for nothing else."""
+    """The text of a number is its value only."""
     assert (Decimal(one) == Decimal(other)) == (number_of(one) == number_of(other))
     assert Decimal(one) == Decimal(number_of(one))
 
@@ -112,21 +113,21 @@ def test_a_template_is_whole_and_an_interval_is_not_nothing() -> None:
 @pytest.mark.parametrize(
     ("defaults", "message"),
     [
-        ({"vendor": "Ws"}, "--vendor: Ws is not one of Tencent, Huawei"),
-        ({"vendor": ""}, "--vendor: is empty"),
-        ({"type": "Sample"}, "--type: Sample is not one of SnapshotByTimeOffset, SampleSnapshot"),
-        ({"definition": "1.5"}, "--definition: 1.5 is not a whole number"),
-        ({"interval": "0"}, "--interval: 0 is not more than 0 seconds"),
-        ({"offsets": ("1", "soon")}, "--offset: soon is not a plain number such as 10 or 2.5"),
-        ({"offsets": ("1", " ")}, "--offset: is empty"),
-        ({"offsets": "12"}, "--offset: a tuple of them is expected, not one text"),
-        ({"definition": 1.5}, "--definition: 1.5 is not a whole number"),
-        ({"offsets": (1, -2)}, "--offset: -2 is not a plain number such as 10 or 2.5"),
+        ({"vendor": "Ws"}, "vendor: Ws is not one of Tencent, Huawei"),
+        ({"vendor": ""}, "vendor: is empty"),
+        ({"type": "Sample"}, "type: Sample is not one of SnapshotByTimeOffset, SampleSnapshot"),
+        ({"definition": "1.5"}, "definition: 1.5 is not a whole number"),
+        ({"interval": "0"}, "interval: 0 is not more than 0 seconds"),
+        ({"offsets": ("1", "soon")}, "offsets: soon is not a plain number such as 10 or 2.5"),
+        ({"offsets": ("1", " ")}, "offsets: is empty"),
+        ({"offsets": "12"}, "offsets: a tuple of them is expected, not one text"),
+        ({"definition": 1.5}, "definition: 1.5 is not a whole number"),
+        ({"offsets": (1, -2)}, "offsets: -2 is not a plain number such as 10 or 2.5"),
     ],
 )
-def test_a_wrong_default_is_refused_at_once(defaults: dict[str, object], message: str) -> None:
-    """A bad default is no bad row: it names its option."""
-    with pytest.raises(ValueError, match=r"^--") as caught:
+def test_wrong_default_is_refused_by_its_parameter(defaults: dict[str, object], message: str) -> None:
+    """A bad default is not a bad row: the message names its parameter."""
+    with pytest.raises(SettingsError) as caught:
         Defaults(**defaults)  # type: ignore[arg-type]  # the table mixes texts and tuples
     assert message == str(caught.value)
 

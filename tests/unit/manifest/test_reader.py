@@ -32,7 +32,7 @@ TENCENT = Defaults(vendor="Tencent", definition="10")
     ],
 )
 def test_what_cannot_be_opened_is_refused(tmp_path: Path, name: str, message: str) -> None:
-    """The message names the file and says what to do."""
+    """The message names the file and the remedy."""
     (tmp_path / "archive").mkdir()
     with pytest.raises(ManifestError) as caught:
         open_manifest(f"{tmp_path}/{name}")

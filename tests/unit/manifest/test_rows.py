@@ -129,7 +129,7 @@ def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, r
 
 
 def test_an_invalid_row_keeps_its_cells() -> None:
-    """What the row holds is recorded cell by cell, as it stands in the file."""
+    """The row is recorded cell by cell, as in the file."""
     assert only_fault('file_id,note\n x ,"say ""hi"""\n').cells == (" x ", 'say "hi"')
 
 

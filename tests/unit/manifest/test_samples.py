@@ -73,7 +73,7 @@ def test_each_sample_holds_the_rows_it_should(
 
 @pytest.mark.parametrize("name", ["tencent.csv.gz", "tencent.parquet", "tencent.xlsx"])
 def test_the_binary_samples_hold_the_rows_of_the_plain_one(name: str) -> None:
-    """Whoever changes ``tencent.csv`` writes them anew with ``python tests/binary_samples.py``."""
+    """After a change of ``tencent.csv``, write them again with ``python tests/binary_samples.py``."""
     plain, other = (read_sample(one, PICTURES_AT_1_AND_2_S)[0] for one in ("tencent.csv", name))
     assert [row[1:] for row in plain] == [row[1:] for row in other]
 

@@ -66,9 +66,9 @@ def test_it_balances() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"tallied": {**COUNTED.tallied, State.PENDING: 12}}, "13 submissions are pending, and the figures"),
+        ({"tallied": {**COUNTED.tallied, State.PENDING: 12}}, "13 submissions are pending, and the tallies"),
         ({"task_ids": 93}, "94 submissions are submitted, and 93 attempts brought a task id"),
-        ({"tasks_tallied": {}}, "60 tasks are finished, and the figures kept beside them say 0"),
+        ({"tasks_tallied": {}}, "60 tasks are finished, and the tallies say 0"),
         ({"followed": 81}, "80 tasks on record, and 81 submissions are marked as followed"),
         ({"shared_task_ids": 1}, "1 task id of more than one submission"),
     ],

@@ -122,7 +122,7 @@ def test_quiet_says_what_is_wrong() -> None:
     text = summary_text(summary_of(TALLIES), width=80, problems_only=True)
     assert text.splitlines()[0] == (
         "batcher: nothing is left to send, but there is something to look at: 12 rejected, 3 failed, "
-        "2 in doubt, 7 invalid rows. Which: batcher export archive.csv -o results.csv"
+        "2 in doubt, 7 invalid rows. Details: batcher export archive.csv -o results.csv"
     )
     assert [word for word in ("code 1000", "In doubt", "7 new invalid rows") if word not in text] == []
     assert "Sent" not in text
@@ -197,7 +197,7 @@ def test_what_was_short_is_not_said_to_have_taken_no_time() -> None:
 def test_a_remedy_begins_like_a_sentence() -> None:
     """Also where its first word is followed by a colon."""
     text = summary_text(summary_of([Tally(State.PENDING, 6, RUN, 4)]), width=80)
-    assert "4 × too frequent. Nothing: batcher" in text
+    assert "4 × too frequent. No action: batcher" in text
 
 
 def test_the_summary_for_programs_holds_the_same() -> None:

@@ -85,7 +85,7 @@ def test_shares_are_read_from_text() -> None:
         (["drop-after=nan"], "FAULT=SHARE"),
         (["dropped=0.1"], "The kinds are"),
         (["hang=0.1", "hang=0.2"], "given twice"),
-        (["hang=0.6", "drop-after=0.6"], "together"),
+        (["hang=0.6", "drop-after=0.6"], "at most 1 in sum"),
     ],
 )
 def test_shares_that_cannot_be_are_refused_with_a_hint(texts: list[str], hint: str) -> None:

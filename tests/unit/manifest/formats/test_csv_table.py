@@ -55,7 +55,7 @@ def rows_of(text: str) -> list[Row | InvalidRow]:
 def test_what_is_written_is_read_back(
     rows: list[tuple[str, str]], delimiter: str, encoding: str, line_end: str
 ) -> None:
-    """Own columns come back verbatim, whatever they hold and however they were written."""
+    """Own columns are read verbatim, with any content and any quoting."""
     written = io.StringIO(newline="")
     writer = csv.writer(written, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerow(["one", "file_id", "other"])
@@ -162,7 +162,7 @@ PIECES = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "a", "bc 
 @example('1,"a')
 @example("1,\n\n2")
 def test_the_limit_of_the_process_has_no_effect(text: str) -> None:
-    """Whatever the process lets a cell hold, the same rows and faults come out, and it stays as it is."""
+    """Rows and faults are the same for any limit of the process, which is not changed."""
     manifest = f"file_id,own\n{text}"
     with limit(1 << 30):
         expected = outcome(manifest)

@@ -93,7 +93,7 @@ PLACES = {
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_rows_are_numbered_as_the_format_numbers_them(tmp_path: Path, format_: str) -> None:
-    """Lines of text, the sheet's own rows, rows of Parquet from 1: what a person will look up."""
+    """Lines of text, the sheet's own rows, rows of Parquet from 1: the numbers that a user sees."""
     extension, write = FORMATS[format_]
     path = tmp_path / f"archive{extension}"
     path.write_bytes(write(TABLE))
@@ -148,7 +148,7 @@ def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Pa
             "a.parquet",
             as_xlsx(TABLE),
             None,
-            "and its name says parquet. To read it as what it is, give --for",
+            "and its name says parquet. Give --format xlsx to read it",
         ),
         ("a.parquet", as_parquet(TABLE), "csv", "this is a Parquet file, and --format says CSV"),
         ("a.csv.gz", b"file_id\n1\n", None, "this is not compressed, and its name says gzip"),
@@ -164,7 +164,7 @@ def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Pa
             "-",
             as_parquet(TABLE),
             None,
-            "a Parquet file, and without --format it is read as CSV. To read it as",
+            "a Parquet file, and without --format it is read as CSV. Give --format parquet to read it",
         ),
         ("a.csv", b'{"file_id": "1"}\n', None, "line 1: this looks like JSON. Give --format jsonl when each"),
     ],
@@ -172,7 +172,7 @@ def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Pa
 def test_name_and_content_must_agree(
     tmp_path: Path, name: str, data: bytes, format_: str | None, message: str
 ) -> None:
-    """A file that is not what it is called is refused, and the message says what it is."""
+    """A file whose name contradicts its content is refused, and the message names the content."""
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(ManifestError) as caught:

@@ -66,10 +66,10 @@ def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str
         ('["12"]', "row", "is an array; an object or a file id is expected"),
         ('{"file_id": "12"', "row", "is not JSON: expecting ',' delimiter at character 17"),
         ('{"file_id": "12"} {"file_id": "13"}', "row", "is not JSON: extra data"),
-        ('{"file_id": NaN}', "row", "NaN is no number of JSON"),
+        ('{"file_id": NaN}', "row", "NaN is not a number of JSON"),
         ("file_id: 12", "row", "is not JSON: expecting value at character 1"),
         ("[" * 100_000, "row", "is nested too deeply"),
-        ('{"file_id": "12", "file_id": "13"}', "row", "the name file_id stands twice in the object"),
+        ('{"file_id": "12", "file_id": "13"}', "row", "the object has the name file_id twice"),
         ('{"FileID": "12", "Key": "13"}', "row", "FileID and Key both mean file_id; leave one of them out"),
         ('{"file_id": "12", "note": "a\\ud83d"}', "note", "a\\ud83d holds a NUL or half a character"),
         ('{"file_id": "/a\\u0000.mp4", "vendor": "hw"}', "file_id", "/a\\x00.mp4 holds a NUL or half"),
@@ -165,7 +165,7 @@ def test_documents_may_be_laid_out_in_any_way(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_elements_are_numbered_by_the_line_on_which_they_begin() -> None:
-    """Whatever stands between them."""
+    """Any white space may separate them."""
     text = '\n[\n  {\n    "file_id": 1,\n    "note": "a"\n  },\n\n  2 ,\n  {"file_id": "x"}]\n'
     text += '{"file_id":\n 4}\n5'
     assert [row.line for row in opened(text, "json")] == [3, 8, 9, 10, 12]

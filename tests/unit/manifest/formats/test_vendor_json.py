@@ -78,7 +78,7 @@ def own(row: Row | InvalidRow) -> dict[str, str]:
     ],
 )
 def test_answers_of_searchmedia_are_manifests_as_they_come(format_: str, data: str) -> None:
-    """The vendor follows from the answer; what tells recordings apart for a person is carried along."""
+    """The vendor follows from the answer; columns that help the user are kept."""
     first, second, third = opened(data, format_)
     assert isinstance(first, Row)
     assert isinstance(third, Row)

@@ -133,7 +133,7 @@ NOTES = [["about"], ["this archive"]]
 
 
 @pytest.mark.parametrize(
-    ("sheets", "wanted", "hidden"),
+    ("sheets", "requested", "hidden"),
     [
         ({"A": IDS}, None, []),
         ({"A": IDS}, None, ["-"]),
@@ -145,15 +145,15 @@ NOTES = [["about"], ["this archive"]]
         ({"Notes": NOTES, "Hidden": IDS}, "Hidden", ["Hidden"]),
     ],
 )
-def test_the_sheet_that_is_meant_is_read(sheets: Sheets, wanted: str | None, hidden: list[str]) -> None:
+def test_the_sheet_that_is_meant_is_read(sheets: Sheets, requested: str | None, hidden: list[str]) -> None:
     """The one named, else the only one, else the only visible one with a header."""
-    [row] = read(sheets, wanted, hidden)
+    [row] = read(sheets, requested, hidden)
     assert isinstance(row, Row)
     assert row.file_id == "12"
 
 
 @pytest.mark.parametrize(
-    ("sheets", "wanted", "message"),
+    ("sheets", "requested", "message"),
     [
         (
             {"A": IDS, "B": IDS},
@@ -171,10 +171,10 @@ def test_the_sheet_that_is_meant_is_read(sheets: Sheets, wanted: str | None, hid
         ({"A": [["FileId", "Key"]]}, None, "sheet A row 1: the columns 'FileId' and 'Key' both mean file_id"),
     ],
 )
-def test_a_sheet_that_cannot_be_told_is_asked_for(sheets: Sheets, wanted: str | None, message: str) -> None:
+def test_sheet_that_is_not_clear_is_asked_for(sheets: Sheets, requested: str | None, message: str) -> None:
     """The message lists the sheets."""
     with pytest.raises(ManifestError) as caught:
-        read(sheets, wanted)
+        read(sheets, requested)
     assert message in str(caught.value)
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_sheet_is_told_with_its_row(tmp_path: Path) -> None:
 
 
 def test_what_the_package_warns_of_is_not_shown() -> None:
-    """Styles and validations that it does not know concern nobody."""
+    """Styles and validations that it does not support do not matter."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert len(rows_of(["file_id"], ["12"])) == 1

@@ -43,8 +43,8 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("packing", Packing)
 @pytest.mark.parametrize("size", [1 << 18, 4096, 1000])
-def test_all_that_is_packed_comes_out(packing: Packing, size: int) -> None:
-    """Whatever the sizes of the blocks, and several members or frames in a row are one stream."""
+def test_unpacked_bytes_are_all_that_was_packed(packing: Packing, size: int) -> None:
+    """Blocks may have any size, and several members or frames in a row are one stream."""
     packed = PACK[packing](DATA[:100_000]) + PACK[packing](b"") + PACK[packing](DATA[100_000:])
     assert b"".join(unpack("a", iter(pieces(packed, size)), packing)) == DATA
 
@@ -92,7 +92,7 @@ def with_rest(packed: bytes) -> bytes:
     ("spoil", "word"),
     [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged"), (with_rest, "damaged")],
 )
-def test_a_spoilt_file_is_found_out_before_anything_is_sent(
+def test_spoilt_file_is_refused_before_anything_is_sent(
     tmp_path: Path, packing: Packing, spoil: Callable[[bytes], bytes], word: str
 ) -> None:
     """The check of a local file names it, the line and how far it could be read; so does reading a stream."""
@@ -147,7 +147,7 @@ def test_rows_of_a_compressed_pipe_come_as_they_are_written(packing: Packing) ->
 
 
 @pytest.mark.parametrize("packing", Packing)
-def test_what_unpacks_to_gigabytes_is_never_held(tmp_path: Path, packing: Packing) -> None:
+def test_file_that_unpacks_to_gigabytes_is_never_held_in_memory(tmp_path: Path, packing: Packing) -> None:
     """Memory is bounded also where a small file holds one enormous line."""
     path = tmp_path / f"a.csv{SUFFIX[packing]}"
     path.write_bytes(PACK[packing](b"file_id\n" + b"1" * 150_000_000))

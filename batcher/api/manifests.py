@@ -1,0 +1,77 @@
+"""Manifests opened and checked before a run or a load begins. Called by the other modules of the library."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from batcher.api.cancellation import noting_cancellation
+from batcher.flowcontrol.deadline import Deadline
+from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.threads import in_thread
+from batcher.model.events import Message, OnEvent, Severity, ignore_event
+from batcher.submit.manifest_checks import CutOff, Preparation, Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedManifests:
+    """Manifests whose first rows have been checked."""
+
+    manifests: Sequence[Prepared]
+    cut_off: CutOff | None = None
+    """What had not arrived when the time limit was reached; None when all had."""
+
+
+@asynccontextmanager
+async def prepared_manifests(
+    sources: Sequence[str | os.PathLike[str]],
+    how: ReadOptions,
+    deadline: Deadline | None = None,
+    on_event: OnEvent = ignore_event,
+) -> AsyncIterator[PreparedManifests]:
+    """Open manifests and check their first rows; they are closed at the end of the block.
+
+    Args:
+        sources: names and patterns.
+        how: they are read.
+        deadline: until then slow streams are waited for.
+        on_event: called with each warning about them.
+
+    Raises:
+        ManifestError: one cannot be used.
+    """
+    preparation = Preparation([os.fspath(one) for one in sources], how)
+    preparing = asyncio.create_task(in_thread(preparation.all), name="preparing")
+    over = asyncio.create_task((deadline or Deadline()).over(), name="deadline")
+    try:
+        with noting_cancellation("stopped while the manifests were read; nothing has begun"):
+            await asyncio.wait((preparing, over), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:  # the reading thread cannot be cancelled: close what it opens when it ends
+        preparing.add_done_callback(_close_unwanted)
+        raise
+    finally:
+        over.cancel()
+    if preparing.done():
+        prepared = PreparedManifests(preparing.result())
+    else:
+        preparing.cancel()
+        prepared = PreparedManifests(*preparation.so_far())
+    try:
+        for text in (text for one in prepared.manifests for text in one.warnings):
+            on_event(Message(text, Severity.WARNING))
+        yield prepared
+    finally:
+        _close(prepared.manifests)
+
+
+def _close(prepared: Iterable[Prepared]) -> None:
+    for one in prepared:
+        one.manifest.close()
+
+
+def _close_unwanted(preparing: asyncio.Task[list[Prepared]]) -> None:
+    if not preparing.cancelled() and preparing.exception() is None:
+        _close(preparing.result())

@@ -1,0 +1,344 @@
+"""A run of a ledger, from its manifests and locks to its summary.
+
+Called by ``batcher run``, by :class:`batcher.api.ledger.Ledger` and by programs. The order is a promise:
+manifests are checked before a ledger is created or locked, and nothing is sent before every check has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batcher.api.locks import PROGRAM, ledger_lock, limit_held
+from batcher.api.manifests import PreparedManifests, prepared_manifests
+from batcher.api.track import REPORTED, Tracking, tracking_of
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.errors import LedgerError, LedgerMissing
+from batcher.exit_codes import ExitCode, heaviest
+from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender
+from batcher.flowcontrol.rate_meter import CurrentRate
+from batcher.ledger import (
+    LedgerReader,
+    Purpose,
+    RunLedger,
+    is_missing,
+    ledger_path,
+    open_for_writing,
+    shielded,
+)
+from batcher.manifest.read_options import ReadOptions
+from batcher.model.account import Account
+from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
+from batcher.model.outcome import NotReported, Settlement
+from batcher.model.task import TaskReport
+from batcher.report.summary import RunSummary
+from batcher.report.tracking_summary import TrackingSummary
+from batcher.submit.ending import Ending
+from batcher.submit.run_setup import ReadyRun, ServiceAccess, ready_run, unrecorded
+from batcher.submit.settings import RunSettings
+from batcher.track.settings import TrackSettings
+
+_STOPS_TRACKING = (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM)
+
+
+class Observers:
+    """Functions that count every attempt and poll; set before the run begins."""
+
+    settled: Callable[[Settlement], None] | None = None
+    """Called with each settlement once it is judged."""
+    polled: Callable[[TaskReport | NotReported], None] | None = None
+    """Called with the result of each poll."""
+
+    def on_settled(self, settlement: Settlement) -> None:
+        """Pass a settlement on."""
+        if self.settled is not None:
+            self.settled(settlement)
+
+    def on_polled(self, outcome: TaskReport | NotReported) -> None:
+        """Pass the result of a poll on."""
+        if self.polled is not None:
+            self.polled(outcome)
+
+
+class EventRelay:
+    """Passes events on. When the program's function raises, the run is drained and the error kept."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
+        self.run: Run | None = None
+        self.error: Exception | None = None
+
+    def on_event(self, event: Event) -> None:
+        """Pass one event on."""
+        if self.error is not None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as exc:
+            self.error = exc
+            if self.run is not None:
+                self.run.end_early("the function that gets its events has failed")
+
+
+class Run:
+    """A run that has passed every check; made by :func:`opened_run`, nothing is sent yet.
+
+    Args:
+        ready: the checked run.
+        ledger: for readers.
+        relay: gets the events.
+        observers: to be set by the caller.
+        tracking: of its tasks, when they are tracked, too.
+    """
+
+    def __init__(
+        self,
+        ready: ReadyRun,
+        ledger: LedgerReader,
+        relay: EventRelay,
+        observers: Observers,
+        tracking: Tracking | None,
+    ) -> None:
+        self.ledger = ledger
+        self.observers = observers
+        self._ready = ready
+        self._relay = relay
+        self._tracking = tracking
+        relay.run = self
+
+    @property
+    def pace(self) -> CurrentRate:
+        """How fast the run sends at this moment."""
+        return self._ready.runner.pace
+
+    def stop(self, code: ExitCode) -> None:
+        """Drain the run for a signal. The second call cuts off: what is in flight then is in doubt."""
+        self._ready.runner.stop(code)
+        if self._tracking is not None:
+            self._tracking.stop(code)
+
+    def end_early(self, why: str) -> None:
+        """Drain the run because its program asks. The second call cuts off."""
+        self._ready.runner.end_early(why)
+        if self._tracking is not None:
+            self._tracking.stop(ExitCode.WORK_LEFT, why)
+
+    def drain(self, why: str) -> None:
+        """Drain the run because its program asks, unless it drains already."""
+        self._ready.runner.drain(why)
+
+    async def carry_out(self) -> RunSummary:
+        """Send, and track when that is wanted, until nothing is left or the run is stopped.
+
+        A cancellation drains the run and is raised afterwards; a second one cuts off.
+
+        Returns:
+            How it ended, read from the ledger.
+
+        Raises:
+            LedgerError: the beginning could not be recorded, or the ledger cannot be read any more.
+            Exception: what the function that gets the events raised.
+        """
+        work = asyncio.create_task(self._work(), name="batcher-run")
+        try:
+            ending, tasks = await shielded(work, lambda _: self.end_early("cancelled"))
+        except asyncio.CancelledError as exc:
+            if not work.cancelled() and work.exception() is None:
+                _note_unrecorded(exc, work.result()[0])
+            raise
+        if self._relay.error is not None:
+            _note_unrecorded(self._relay.error, ending)
+            raise self._relay.error
+        for lost in unrecorded(ending):  # before the ledger is read, which may fail
+            self._relay.on_event(Message(f"batcher: not recorded: {lost}", Severity.PROBLEM))
+        try:
+            summary = await self._ready.summary(ending)
+        except LedgerError as exc:
+            _note_unrecorded(exc, ending)
+            raise
+        if tasks is None or self._tracking is None:
+            return summary
+        summary = with_tasks(summary, tasks)
+        if summary.exit_code in REPORTED:
+            await self._tracking.mark_reported()
+        return summary
+
+    async def _work(self) -> tuple[Ending, TrackingSummary | None]:
+        if self._tracking is None:
+            return await self._ready.runner.run(), None
+        tracking = asyncio.create_task(self._tracking.track(), name="tracking")
+        try:
+            ending = await self._ready.runner.run()
+            if ending.exit in _STOPS_TRACKING:
+                self._tracking.stop(ending.exit, ending.reason)
+            self._tracking.sending_ended()
+            return ending, await tracking
+        finally:
+            tracking.cancel()
+            await asyncio.wait([tracking])
+
+
+def _note_unrecorded(exc: BaseException, ending: Ending) -> None:
+    """Add what the ledger could not record to an exception, since no summary will report it."""
+    for lost in unrecorded(ending):
+        exc.add_note(f"not recorded: {lost}")
+
+
+def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
+    """Combine the summaries of sending and of tracking; the heavier exit code wins."""
+    ran = ExitCode(summary.exit_code)
+    code = heaviest([ran, ExitCode(tasks.exit_code)])
+    if ran is not ExitCode.DONE and tasks.exit_code != ExitCode.DONE and summary.reason != tasks.reason:
+        reason = f"{summary.reason}; tasks: {tasks.reason}"
+    elif ran is not ExitCode.DONE:
+        reason = summary.reason
+    elif tasks.exit_code == ExitCode.DONE:
+        reason = "nothing is left to send, and all tasks have ended"
+    elif tasks.exit_code == ExitCode.HALTED:
+        reason = f"nothing is left to send, but tasks cannot be followed: {tasks.reason}"
+    else:
+        reason = tasks.reason
+    return replace(summary, exit_code=int(code), reason=reason, tracking=tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run is made of, besides its ledger.
+
+    Raises:
+        SettingsError: account, endpoint or timeout cannot be used; the settings check themselves.
+    """
+
+    service: ServiceAccess
+    settings: RunSettings
+    how: ReadOptions
+    track: TrackSettings | None = None
+    """How its tasks are tracked meanwhile; None when they are not."""
+    wait_s: float | None = None
+    """How long to wait for another run, and for the limit of the AppId; None to raise immediately."""
+    sender: str = PROGRAM
+    """How other processes name this run."""
+
+    def place_in_limit(self, ledger: Path) -> tuple[LimitKey, Sender]:
+        """Return the limit that the run uses, and its entry among those who use it."""
+        service = self.service
+        key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
+        return key, Sender.of(ledger, self.sender, self.settings.rate_per_s)
+
+
+@asynccontextmanager
+async def opened_run(
+    path: str | os.PathLike[str],
+    account: Account,
+    settings: RunSettings | None = None,
+    *,
+    manifests: Sequence[str | os.PathLike[str]] = (),
+    how: ReadOptions | None = None,
+    endpoint: str = DEFAULT_ENDPOINT,
+    timeout_s: float = 30.0,
+    track: TrackSettings | None = None,
+    wait_s: float | None = None,
+    sender: str = PROGRAM,
+    on_event: OnEvent = ignore_event,
+) -> AsyncIterator[Run]:
+    """Check and open everything that a run needs; the time that ``settings`` allow begins now.
+
+    Args:
+        path: the ledger's file; created when there is none and manifests are given.
+        account: whose calls these are.
+        settings: how the run sends, and when it ends.
+        manifests: loaded while sending goes on.
+        how: how they are read.
+        endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
+        timeout_s: how long one call may take.
+        track: how tasks are tracked meanwhile; None when they are not.
+        wait_s: how long to wait for another run, and for the limit of the AppId; None to raise immediately.
+        sender: how other processes name this run.
+        on_event: called with each event, in the event loop; must not block.
+
+    Raises:
+        SettingsError: endpoint or timeout cannot be used.
+        ManifestError: a manifest cannot be used; nothing was sent.
+        BindingError: the ledger belongs to another AppId or kind of endpoint.
+        LedgerBusy: another run holds the ledger or the limit of the AppId, or another process tracks it.
+        LedgerError: the ledger cannot be used.
+    """
+    request = RunRequest(
+        ServiceAccess(account, endpoint, timeout_s),
+        settings or RunSettings(),
+        how or ReadOptions(),
+        track,
+        wait_s,
+        sender,
+    )
+    deadline = Deadline(request.settings.lasts_s, request.settings.until)
+    place = ledger_path(os.fspath(path))
+    async with AsyncExitStack() as stack:
+        prepared = await stack.enter_async_context(
+            prepared_manifests(manifests, request.how, deadline, on_event)
+        )
+        if not manifests and is_missing(place):
+            raise LedgerMissing(f"{place}: there is no ledger to go on with; name a manifest to begin one")
+        wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
+        began = time.monotonic()
+        if track is not None:
+            tracking_lock = await ledger_lock(place, f"{sender} --track", wait_s, on_event, Purpose.TRACKING)
+            stack.enter_context(tracking_lock)
+        lock = await ledger_lock(place, sender, wait_s, on_event)
+        ledger = await stack.enter_async_context(
+            await open_for_writing(place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE)))
+        )
+        if prepared.cut_off is None:
+            key, own = request.place_in_limit(place)
+            waited_s = time.monotonic() - began
+            await stack.enter_async_context(
+                limit_held(key, own, wait_s=wait_s, waited_s=waited_s, on_event=on_event)
+            )
+        yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline, on_event))
+
+
+@asynccontextmanager
+async def run_of(
+    ledger: RunLedger,
+    request: RunRequest,
+    prepared: PreparedManifests,
+    deadline: Deadline,
+    on_event: OnEvent,
+) -> AsyncIterator[Run]:
+    """Check and wire a run of a ledger that is open and whose limit is held."""
+    relay, observers = EventRelay(on_event), Observers()
+    async with AsyncExitStack() as stack:
+        ready = await stack.enter_async_context(
+            ready_run(
+                ledger,
+                request.service,
+                request.settings,
+                prepared.manifests,
+                request.how,
+                on_event=relay.on_event,
+                settled=observers.on_settled,
+                window=deadline,
+                cut_off=prepared.cut_off,
+            )
+        )
+        for warning in ready.warnings:
+            relay.on_event(Message(warning, Severity.WARNING))
+        tracking = None
+        if request.track is not None:
+            following = tracking_of(
+                ledger.path,
+                request.service,
+                request.track,
+                deadline=deadline,
+                sending=True,
+                on_event=relay.on_event,
+                polled=observers.on_polled,
+            )
+            tracking = await stack.enter_async_context(following)
+        yield Run(ready, ledger, relay, observers, tracking)

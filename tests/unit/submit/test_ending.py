@@ -1,0 +1,147 @@
+"""The end of a run: exit code and reason for everything that can stop it, by table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import combinations
+
+import pytest
+
+from batcher.exit_codes import PRECEDENCE, ExitCode
+from batcher.model.outcome import Outage
+from batcher.model.records import Tally
+from batcher.model.submission import RunId, State
+from batcher.submit.ending import Conclusion, LedgerAtEnd, ending_of
+from batcher.submit.manifest_checks import CutOff
+
+OUTAGE = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
+SINCE = "while the endpoint did not answer (since 2026-03-04 05:06:07 UTC, last: Connection refused)"
+ADVICE = "; check the network and BATCHER_ENDPOINT. The next run goes on"
+LATE = CutOff(("-", "b.csv"), "-", 25)
+
+SENT = Tally(State.SUBMITTED, 0, RunId(7), 30)
+WAITING = Tally(State.PENDING, None, None, 1_234)
+IN_FLIGHT = Tally(State.SENDING, None, None, 1)
+EMPTY = LedgerAtEnd()
+ALL_SENT = LedgerAtEnd([SENT])
+LEFT = LedgerAtEnd([SENT, WAITING, IN_FLIGHT])
+N = "1,235 left to send"
+
+
+def troubled(state: State, run: int, reported: int) -> LedgerAtEnd:
+    """A ledger with one submission in a state, settled by a run; trouble up to ``reported`` is not new."""
+    return LedgerAtEnd([SENT, Tally(state, 1000, RunId(run), 1)], reported_run=reported)
+
+
+DONE, TROUBLE = "nothing is left to send", "nothing is left to send, but there is something to look at"
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "reason"),
+    [
+        (EMPTY, ExitCode.DONE, DONE),
+        (ALL_SENT, ExitCode.DONE, DONE),
+        (troubled(State.REJECTED, 7, 6), ExitCode.TROUBLE, TROUBLE),
+        (troubled(State.FAILED, 7, 0), ExitCode.TROUBLE, TROUBLE),
+        (troubled(State.IN_DOUBT, 3, 2), ExitCode.TROUBLE, TROUBLE),
+        (troubled(State.REJECTED, 6, 6), ExitCode.DONE, DONE),
+        (troubled(State.IN_DOUBT, 2, 6), ExitCode.DONE, DONE),
+        (LedgerAtEnd([SENT], new_invalid_rows=1), ExitCode.TROUBLE, TROUBLE),
+        (LEFT, ExitCode.WORK_LEFT, f"submissions came into the queue as the run ended, {N}"),
+        (
+            LedgerAtEnd([SENT], ["stdin", "a.csv", "stdin"], new_invalid_rows=1),
+            ExitCode.WORK_LEFT,
+            "not read to the end yet: stdin, a.csv; name it in a run to go on with it",
+        ),
+    ],
+)
+def test_ending_of_a_run_that_nothing_stopped(found: LedgerAtEnd, code: ExitCode, reason: str) -> None:
+    """What the ledger holds decides: work left, unfinished loads, new trouble, or nothing."""
+    assert ending_of({}, found) == Conclusion(code, reason)
+
+
+@pytest.mark.parametrize(
+    ("early", "limit", "outage", "reason"),
+    [
+        ("its time was over", None, None, f"its time was over, {N}"),
+        ("its time was over", 5, None, f"its time was over, {N}"),
+        (None, 5, None, f"stopped at the limit of 5, {N}"),
+        (None, None, OUTAGE, f"submissions came into the queue as the run ended {SINCE}, {N}{ADVICE}"),
+        ("its time was over", None, OUTAGE, f"its time was over {SINCE}, {N}{ADVICE}"),
+        (None, 5, OUTAGE, f"stopped at the limit of 5 {SINCE}, {N}{ADVICE}"),
+    ],
+)
+def test_ending_of_a_run_that_stopped_on_purpose_with_work_left(
+    early: str | None, limit: int | None, outage: Outage | None, reason: str
+) -> None:
+    """The reason names the purpose, how much is left, and the outage if there is one."""
+    stops = {} if early is None else {ExitCode.WORK_LEFT: early}
+    ended = ending_of(stops, LEFT, limit=limit, outage=outage)
+    assert ended == Conclusion(ExitCode.WORK_LEFT, reason, outage)
+
+
+def test_stop_on_purpose_with_nothing_left_is_done() -> None:
+    """A limit or deadline that leaves no work undone is not worth mentioning; neither is an outage."""
+    early = {ExitCode.WORK_LEFT: "its time was over"}
+    assert ending_of(early, ALL_SENT, limit=30, outage=OUTAGE) == Conclusion(ExitCode.DONE, DONE)
+
+
+def test_manifests_that_did_not_arrive_in_time_leave_work() -> None:
+    """Also when nothing of them is in the ledger."""
+    ended = ending_of({ExitCode.WORK_LEFT: LATE.reason}, EMPTY, cut_off=LATE)
+    assert ended.exit is ExitCode.WORK_LEFT
+    assert ended.reason.startswith(f"{LATE.reason}, 0 left to send; see what holds it up")
+
+
+@pytest.mark.parametrize("outage", [None, OUTAGE])
+@pytest.mark.parametrize("found", [EMPTY, LEFT])
+@pytest.mark.parametrize("code", [ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED])
+def test_halts_and_faults_hold_whatever_is_left(
+    code: ExitCode, found: LedgerAtEnd, outage: Outage | None
+) -> None:
+    """Their own reason is the reason, and an outage is not why work is left."""
+    stops = {ExitCode.WORK_LEFT: "its time was over", code: "why"}
+    assert ending_of(stops, found, limit=5, outage=outage) == Conclusion(code, "why")
+
+
+@pytest.mark.parametrize("code", [ExitCode.SIGINT, ExitCode.SIGTERM])
+def test_signal_during_an_outage_names_the_outage(code: ExitCode) -> None:
+    """The user learns that the endpoint is why work is left."""
+    ended = ending_of({code: "stopped by X"}, LEFT, outage=OUTAGE)
+    assert ended == Conclusion(code, f"stopped by X {SINCE}, {N}{ADVICE}", OUTAGE)
+    assert ending_of({code: "stopped by X"}, LEFT) == Conclusion(code, "stopped by X")
+
+
+@pytest.mark.parametrize(
+    ("early", "limit", "found", "code", "reason"),
+    [
+        (None, 3, LEFT, ExitCode.WORK_LEFT, f"stopped at the limit of 3, {N}; bad line"),
+        ("its time was over", None, LEFT, ExitCode.WORK_LEFT, f"its time was over, {N}; bad line"),
+        (None, 3, ALL_SENT, ExitCode.USAGE, "bad line"),
+        (None, None, LEFT, ExitCode.USAGE, "bad line"),
+        (None, None, ALL_SENT, ExitCode.USAGE, "bad line"),
+    ],
+)
+def test_late_manifest_fault_yields_to_a_purpose_that_leaves_work(
+    early: str | None, limit: int | None, found: LedgerAtEnd, code: ExitCode, reason: str
+) -> None:
+    """With work left on purpose the exit code is 4 and the reason names both; else it is 2."""
+    stops = {ExitCode.USAGE: "bad line", **({} if early is None else {ExitCode.WORK_LEFT: early})}
+    assert ending_of(stops, found, limit=limit) == Conclusion(code, reason)
+
+
+STOPPED_BY = [code for code in PRECEDENCE if code not in (ExitCode.TROUBLE, ExitCode.DONE)]
+
+
+@pytest.mark.parametrize(("first", "second"), [*combinations(STOPPED_BY, 2)])
+def test_precedence_of_exit_codes(first: ExitCode, second: ExitCode) -> None:
+    """Of two reasons to stop the one that PRECEDENCE names first wins: 70, 6, 3, 130, 143, 4, 2."""
+    assert ending_of({second: "b", first: "a"}, LEFT).exit is first
+    assert [*map(int, PRECEDENCE)] == [70, 6, 3, 130, 143, 4, 2, 1, 0]
+
+
+def test_unreadable_ledger_is_exit_code_6_unless_a_defect_outweighs_it() -> None:
+    """What the ledger holds is not needed then."""
+    stops = {ExitCode.LEDGER: "disk full", ExitCode.SIGINT: "stopped by SIGINT"}
+    assert ending_of(stops, None, outage=OUTAGE) == Conclusion(ExitCode.LEDGER, "disk full")
+    assert ending_of({**stops, ExitCode.DEFECT: "x"}, None) == Conclusion(ExitCode.DEFECT, "x")
