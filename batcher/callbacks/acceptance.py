@@ -2,7 +2,7 @@
 
 Called by :class:`batcher.callbacks.receiver.Receiver`. Pure: a request is a value here, and the caller passes
 the time. The order of the checks matters: nothing of a body is believed before its signature was checked. The
-reasons are for the log; the sender gets the status alone, so that an attacker learns nothing by trying.
+reasons are for the log; the sender gets the status alone, so that trying reveals nothing to an attacker.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class IdChecker:
 
 
 def judge_id(file_id: FileId, recording: Recording | None) -> IdCheck:
-    """Judge an id by its recording; None when there is none."""
+    """Judge an id by its recording; None when no recording has the id."""
     if recording is None:
         return IdCheck(file_id, (IdFinding.MISSING,))
     category, storage = recording.category.lower(), recording.storage_class.upper()

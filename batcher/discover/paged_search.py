@@ -112,7 +112,7 @@ class PagedSearch:
         return answer if isinstance(answer, Answer) else await self._counted_from_one(search, answer)
 
     async def _counted_from_one(self, search: Search, page: SearchPage) -> SearchPage:
-        """Read page 1 if page 0 is empty although there are recordings; learn the service's own page size."""
+        """Read page 1 if page 0 is empty although there are recordings; adopt the service's own page size."""
         if self._first_number == 0 and page.total and not page.recordings and not page.unreadable:
             next_page = await self._ask(search, 1, self.size)
             if isinstance(next_page, SearchPage) and next_page.recordings:

@@ -78,7 +78,7 @@ class RetryingQuery:
 
     @property
     def outage(self) -> Outage | None:
-        """The current outage; None when there is none."""
+        """The current outage; None outside an outage."""
         return self._guard.outage
 
     async def ask(self, question: Question[_T]) -> _T | Answer:

@@ -1,4 +1,4 @@
-"""The time limit of a command: a duration, a wall time, or whichever of the two comes first.
+"""The time limit of a command: a duration, a wall time, or the earlier of the two.
 
 Made by every command that has ``--max-duration`` or ``--until``. The duration counts from the moment the
 object is made, so that the reading of manifests is included, and it includes time for which the machine

@@ -104,7 +104,7 @@ CHECK_ENDPOINT = "check the network and BATCHER_ENDPOINT"
 
 
 def outage_text(outage: Outage, requests: str = "") -> str:
-    """Return an outage in words: since when, and what came instead of the last answer.
+    """Return an outage in words: its beginning and the last outcome.
 
     Args:
         outage: that had not ended.

@@ -71,13 +71,10 @@ class Guard:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pacer = pacer
-        self._halt = halt
-        self._on_event = on_event
-        self._silence = silence
-        self._clock = clock
-        self._now = now
+        self._halt, self._on_event, self._silence = halt, on_event, silence
+        self._clock, self._now = clock, now
         self.outage: Outage | None = None
-        """The current outage; None when there is none."""
+        """The current outage; None outside an outage."""
         self.waiting_for: str | None = None
         """Why nothing is sent at this moment."""
         self.proven = False

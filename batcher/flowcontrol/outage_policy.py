@@ -82,14 +82,14 @@ def begins_outage(no_answers: int, silent_s: float, waited_s: float) -> bool:
 
     Args:
         no_answers: missing answers in a row, this one included.
-        silent_s: how long ago the last usable answer came.
+        silent_s: how long ago the last usable answer arrived.
         waited_s: how long this request waited for its answer.
     """
     return no_answers >= NO_ANSWERS or silent_s >= waited_s >= LONG_WAIT_S
 
 
 def slows_pace(refusals: Collection[bool]) -> bool:
-    """Whether so many of the recent calls were refused that the pacer must slow down.
+    """Whether enough of the recent calls were refused for the pacer to slow down.
 
     Args:
         refusals: for each recent call, whether it was refused.

@@ -24,7 +24,7 @@ class OutcomeHistory:
         self.answers = 0
         """Requests that were answered about their subject, and answered probes."""
         self.answered_at = now
-        """When the last usable answer came."""
+        """When the last usable answer arrived."""
         self.no_answers = 0
         """Missing answers in a row that may be due to the service."""
         self.unreadable = 0

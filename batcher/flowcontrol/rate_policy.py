@@ -59,7 +59,7 @@ class Pace:
 
     The numbers were found by simulation against limits of 20/s that count a sliding or an aligned second,
     with refused calls counted or not, under exponential jitter of 0, 5 and 20 ms, with a neighbour that
-    comes and goes, and with refusals by chance of 0.2 to 2 % of all calls.
+    starts and stops, and with refusals by chance of 0.2 to 2 % of all calls.
 
     Args:
         cap_per_s: the pace never exceeds it.

@@ -66,7 +66,7 @@ class Missed(NamedTuple):
     times: int
     """Answers without a report."""
     reports_before: int
-    """Reports of all tasks before the first of these answers, without one that came shortly before."""
+    """Reports of all tasks before the first of these answers, without one that arrived shortly before."""
     refused: int = 0
     """Refusals and missing answers since which other polls were answered."""
     answers_before: int = 0

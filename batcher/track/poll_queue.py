@@ -1,7 +1,8 @@
 """The queue of polls: which task is polled next.
 
-Called by the workers of the tracker. Due tasks come from the ledger, a page at a time. Other processes write
-to the same ledger, so it is checked again every second. Each task must be given to one worker at a time.
+Called by the workers of the tracker. Due tasks are read from the ledger, a page at a time. Other processes
+write to the same ledger, so it is checked again every second. Each task must be given to one worker at a
+time.
 """
 
 from __future__ import annotations
