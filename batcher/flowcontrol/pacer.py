@@ -18,7 +18,7 @@ regained depends on the share of recent calls that were refused: fast after isol
 would cost more calls than they do; slowly after many, since the next calls would be refused again; and
 faster the longer nothing was refused, since then the other program has ended.
 
-Do not change the numbers without the simulation of ``bench/pacing.py``.
+Do not change the numbers without measuring with ``bench/pacing.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pace: how many requests a second are right, cut by refusals and regained with time.
 
 Called by the pacer (:mod:`batcher.flowcontrol.pacer`). Pure: the caller passes the time. The constants of
-:class:`Pace` were found by simulation and must not be changed without it.
+:class:`Pace` were found by simulation; measure with ``bench/pacing.py`` before changing them.
 """
 
 from __future__ import annotations
