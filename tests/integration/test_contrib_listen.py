@@ -63,7 +63,7 @@ def test_its_secrets_are_credentials() -> None:
     assert all(name.removeprefix("BATCHER_").lower() in Settings.model_fields for name in named)
 
 
-def test_it_agrees_with_the_exit_codes_and_the_time_that_stopping_takes() -> None:
+def test_unit_agrees_with_the_exit_codes_and_the_time_to_stop() -> None:
     """A stop in order is no failure; wrong settings are not tried again."""
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [str(int(ExitCode.SIGTERM))]
@@ -93,14 +93,14 @@ def unit_problems(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("options", [False, True])
-def test_systemd_takes_it(tmp_path: Path, options: bool) -> None:
+def test_unit_is_valid_for_systemd(tmp_path: Path, options: bool) -> None:
     """Nothing in it is unknown, with its options and without them."""
     text = SERVICE.read_text("utf-8")
     assert unit_problems(text.replace(OPTION, "") if options else text, tmp_path) == ""
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("RestartSec=", "RestartSecs="), ("[Install]", "[Instal]")])
-def test_a_slip_in_it_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
+def test_mistake_in_the_unit_is_detected(tmp_path: Path, right: str, wrong: str) -> None:
     """The check above refuses a wrong file."""
     assert unit_problems(SERVICE.read_text("utf-8").replace(right, wrong), tmp_path) != ""
 
@@ -119,7 +119,7 @@ def test_the_proxy_and_the_unit_agree() -> None:
     assert f"http://127.0.0.1:{port}{HEALTH}" in text
 
 
-async def test_it_does_its_work(cli: Cli) -> None:
+async def test_unit_receives_callbacks(cli: Cli) -> None:
     """Started as the unit says, in an empty folder: it makes the ledger, takes a recording, and stops."""
     service = unit_of(SERVICE)["Service"]
     state = cli.folder / "state"
