@@ -18,6 +18,7 @@ from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
 from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
+from batcher.exit_codes import ExitCode
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
 from batcher.report.command_lines import ledger_option
@@ -25,7 +26,6 @@ from batcher.report.formatting import count, sentence
 from batcher.report.summary import RunSummary
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
-    WORK_LEFT,
     Hook,
     HookCalls,
     Note,
@@ -100,7 +100,9 @@ class Announcer:
             exit_code: of the command.
             problem: what was wrong, when no end was recorded.
         """
-        failed = exit_code != 0 and (exit_code != WORK_LEFT or is_failure(exit_code, bounded=self._bounded))
+        failed = exit_code != 0 and (
+            exit_code != ExitCode.WORK_LEFT or is_failure(exit_code, bounded=self._bounded)
+        )
         if self._ping_url:
             self._ping(*([str(exit_code)] if failed else []))
         if self._hooks and is_notified(self._notify_on, exit_code, bounded=self._bounded):
@@ -170,26 +172,26 @@ class Announcer:
         return f"batcher run{option}" if self._command == "run" else f"the same {self._title} again"
 
 
-_TITLES = {
-    0: "all done",
-    1: "done, with new problems",
-    2: "could not run",
-    3: "halted",
-    4: "stopped with work left",
-    5: "another run holds the ledger",
-    6: "the ledger cannot be used",
-    70: "a defect",
-    130: "stopped by Ctrl-C",
-    143: "stopped by a signal",
+_TITLES: dict[int, str] = {
+    ExitCode.DONE: "all done",
+    ExitCode.TROUBLE: "done, with new problems",
+    ExitCode.USAGE: "could not run",
+    ExitCode.HALTED: "halted",
+    ExitCode.WORK_LEFT: "stopped with work left",
+    ExitCode.LEDGER_BUSY: "another run holds the ledger",
+    ExitCode.LEDGER: "the ledger cannot be used",
+    ExitCode.DEFECT: "a defect",
+    ExitCode.SIGINT: "stopped by Ctrl-C",
+    ExitCode.SIGTERM: "stopped by a signal",
 }
 
-_REMEDIES = {
-    1: "List them: batcher status{option}",
-    3: "Fix this, then resume: {again}",
-    4: "Resume: {again}",
-    6: "Fix this, then resume: {again}",
-    130: "Resume: {again}",
-    143: "Resume: {again}",
+_REMEDIES: dict[int, str] = {
+    ExitCode.TROUBLE: "List them: batcher status{option}",
+    ExitCode.HALTED: "Fix this, then resume: {again}",
+    ExitCode.WORK_LEFT: "Resume: {again}",
+    ExitCode.LEDGER: "Fix this, then resume: {again}",
+    ExitCode.SIGINT: "Resume: {again}",
+    ExitCode.SIGTERM: "Resume: {again}",
 }
 """What to do, where the reason does not include it."""
 

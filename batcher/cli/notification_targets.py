@@ -11,10 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from batcher.cli.commands.check_findings import CheckFinding, ok, warn
+from batcher.config.endpoints import is_loopback
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
 from batcher.report.formatting import count
@@ -125,16 +125,9 @@ def _served(host: str, port: int) -> CheckFinding:
         f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics" if port else f"a free port of {host}"
     )
     text = f"metrics are served at {where} during a run"
-    if _is_loopback(host):
+    if is_loopback(host):
         return ok("metrics", text)
     return warn("metrics", text, "there is no password: open it only to a network that you trust")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _written(path: Path) -> CheckFinding:

@@ -5,7 +5,7 @@ Pure. Plain HTTP is accepted for loopback addresses only; anything else would sh
 
 from __future__ import annotations
 
-import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from batcher.model.submission import EndpointKind
@@ -43,4 +43,7 @@ def place_of(endpoint: str) -> EndpointKind:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself."""
-    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

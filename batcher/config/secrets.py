@@ -64,7 +64,7 @@ SERVER_SECRET = SecretKind(
 CALLBACK_SECRET = SecretKind(
     "callback_secret",
     "the secret of callbacks",
-    "one of letters and digits",
+    "a secret of letters and digits",
     "the secret of callbacks is letters and digits, without blanks",
 )
 """The ZEGO console shows it next to the ServerSecret; they are different secrets."""

@@ -5,6 +5,7 @@ Called once per manifest, before its first row; the same for every format. Never
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,10 +51,10 @@ _NAMES = {
     "exttimeoffsetset": KnownColumn.OFFSETS,
     "exttimeoffsetset[]": KnownColumn.OFFSETS,
 }
-SHORT = 5
-"""A known name of fewer letters may differ by one letter only: ``time`` is not a misspelt ``type``."""
-FAR = 3
-"""Words that differ in this many letters are unrelated."""
+ALIKE = 0.75
+"""The share of letters that a misspelt name has in common with the known one: ``tpye`` and ``type``."""
+LETTERS_MORE = 2
+"""A name with more letters added or left out is another word: ``profile_id`` is not ``file_id``."""
 _IGNORED = str.maketrans("", "", " \t\u00a0\u3000\r\n_-\"'=\ufeff")
 
 
@@ -133,26 +134,10 @@ def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:
     found = []
     for name in names:
         word = name.translate(_IGNORED).lower()
-        near = min(_NAMES, key=lambda known: _letters_apart(word, known))
-        if 0 < _letters_apart(word, near) <= (1 if len(near) < SHORT else 2):
-            found.append((name, _NAMES[near].value))
+        near = difflib.get_close_matches(word, _NAMES, n=1, cutoff=ALIKE)
+        if near and near[0] != word and abs(len(near[0]) - len(word)) <= LETTERS_MORE:
+            found.append((name, _NAMES[near[0]].value))
     return found
-
-
-def _letters_apart(word: str, other: str) -> int:
-    """Count the letters that differ: added, left out, replaced, or swapped with the next letter."""
-    if abs(len(word) - len(other)) > FAR:
-        return FAR
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(word, 1):
-        earlier, before, row = before, row, [i]
-        for j, there in enumerate(other, 1):
-            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != there))
-            if i > 1 and j > 1 and letter == other[j - 2] and word[i - 2] == there:
-                best = min(best, earlier[j - 2] + 1)
-            row.append(best)
-    return min(row[-1], FAR)
 
 
 def distinct_names(names: Sequence[str]) -> tuple[str, ...]:

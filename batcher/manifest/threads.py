@@ -1,6 +1,6 @@
 """Blocking reads in a thread, so that the event loop stays free.
 
-Called by loading, by ``--dry-run`` and by exports for every read of a manifest.
+Called by loading, by checks of ids and by exports for every read of a manifest.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from batcher.config.defaults import METRICS_EVERY_S
 from batcher.errors import LedgerError, SettingsError
 from batcher.ledger import LedgerReader
 from batcher.model.outcome import (
@@ -40,9 +41,6 @@ from batcher.model.submission import RunId, State
 from batcher.model.task import TaskReport, TaskState
 from batcher.output_files import written_whole
 from batcher.report.counts import figures, task_figures
-
-WRITE_EVERY_S = 30.0
-"""The interval between writes of the file during a run."""
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
 """Upper bounds of the histogram, up to the default of ``--timeout``."""
@@ -306,7 +304,7 @@ async def _answer(metrics: Metrics, request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def written(
-    metrics: Metrics, path: Path, warn: Callable[[str], None], every_s: float = WRITE_EVERY_S
+    metrics: Metrics, path: Path, warn: Callable[[str], None], every_s: float = METRICS_EVERY_S
 ) -> AsyncIterator[None]:
     """Keep a file for the node exporter during the block, and write it a last time at the end.
 

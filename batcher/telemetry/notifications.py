@@ -21,6 +21,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from batcher.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from apprise import NotifyBase
 
@@ -47,13 +49,11 @@ class NotifyOn(StrEnum):
     NEVER = "never"
 
 
-HALTS = frozenset({3, 6, 70})
-"""Exit codes of runs that will not succeed by being repeated; 70 is a defect."""
+HALTS = frozenset({ExitCode.HALTED, ExitCode.LEDGER, ExitCode.DEFECT})
+"""Exit codes of runs that will not succeed by being repeated."""
 
-FAILURES = HALTS | {1, 2, 5, 143}
-"""Exit codes after which the user must act. 130 is not among them: the user pressed Ctrl-C."""
-
-WORK_LEFT = 4
+FAILURES = HALTS | {ExitCode.TROUBLE, ExitCode.USAGE, ExitCode.LEDGER_BUSY, ExitCode.SIGTERM}
+"""Exit codes after which the user must act. SIGINT is not among them: the user pressed Ctrl-C."""
 
 
 def is_failure(exit_code: int, *, bounded: bool) -> bool:
@@ -63,7 +63,7 @@ def is_failure(exit_code: int, *, bounded: bool) -> bool:
         exit_code: of the run.
         bounded: the run had a limit of its own: work left is then not a failure.
     """
-    return exit_code in FAILURES or (exit_code == WORK_LEFT and not bounded)
+    return exit_code in FAILURES or (exit_code == ExitCode.WORK_LEFT and not bounded)
 
 
 def is_notified(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:

@@ -583,7 +583,7 @@ TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
 HEARD = ("notify", "ping", "metrics")
 
 
-def heard(done: Done) -> list[tuple[str, str, str]]:
+def targets_found(done: Done) -> list[tuple[str, str, str]]:
     """Level, subject and text of what is said of those who would hear of a run; no token is in anything."""
     assert TOKEN not in done.stdout + done.stderr
     found = [one for one in done.data["findings"] if one["about"] in HEARD]
@@ -601,7 +601,7 @@ async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
     app = web.Application()
     app.router.add_route("*", "/{anything:.*}", answer)
     async with serving(cli), TestServer(app) as hooks:
-        assert heard(await cli("check", "--json")) == []
+        assert targets_found(await cli("check", "--json")) == []
         cli.env |= {
             "BATCHER_NOTIFY": f"json://127.0.0.1:{hooks.port}/{TOKEN} json://127.0.0.1:{hooks.port}/{TOKEN}/2",
             "BATCHER_NOTIFY_ON": "halt",
@@ -612,7 +612,7 @@ async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
         done = await cli("check", "--json")
         text = await cli("check")
     assert done.code == text.code == 0
-    assert heard(done) == [
+    assert targets_found(done) == [
         (
             "ok",
             "notify",
@@ -656,25 +656,25 @@ async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
         ("METRICS_FILE", ".", "metrics", ".: it is a folder", "name a file"),
     ],
 )
-async def test_what_nobody_would_hear_is_a_warning(
+async def test_notification_target_that_cannot_work_is_a_warning(
     cli: Cli, setting: str, value: str, about: str, text: str, remedy: str
 ) -> None:
-    """A run would go on without it, so it is no failure; what to do is said."""
-    (cli.folder / "empty.txt").write_text("# nobody yet\n")
+    """A run would continue without it, so it is not a failure; the finding has the remedy."""
+    (cli.folder / "empty.txt").write_text("# none yet\n")
     cli.env[f"BATCHER_{setting}"] = value
     async with serving(cli):
         done = await cli("check", "--json")
         quiet = await cli("check", "-q")
     assert done.code == 0
-    [(level, found, said)] = heard(done)
-    assert (level, found, said[: len(text)]) == ("warn", about, text)
+    [(level, subject, message)] = targets_found(done)
+    assert (level, subject, message[: len(text)]) == ("warn", about, text)
     [finding] = [one for one in done.data["findings"] if one["about"] == about]
     assert finding["remedy"].startswith(remedy)
     assert quiet.stdout.startswith(f"warn  {about}")
 
 
-async def test_figures_for_everybody_are_a_warning(cli: Cli) -> None:
-    """An address of this machine that others reach."""
+async def test_metrics_on_all_addresses_are_a_warning(cli: Cli) -> None:
+    """Other machines can reach that address."""
     async with serving(cli):
         cli.env |= {"BATCHER_METRICS_PORT": "9464", "BATCHER_METRICS_HOST": "::"}
         found = await check(cli, code=0)
@@ -684,7 +684,7 @@ async def test_figures_for_everybody_are_a_warning(cli: Cli) -> None:
 
 
 async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
-    """The number of addresses, and the extra."""
+    """The finding has the number of addresses and the command that installs it."""
     blocked = cli.folder / "blocked" / "apprise"
     blocked.mkdir(parents=True)
     (blocked / "__init__.py").write_text("raise ImportError('not installed')\n")
@@ -699,7 +699,12 @@ async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
             stderr=asyncio.subprocess.PIPE,
         )
         done = await cli.finish(process)
-    assert heard(done) == [
-        ("warn", "notify", "BATCHER_NOTIFY: 1 URL; apprise, which reads them, is not installed")
+    assert targets_found(done) == [
+        (
+            "warn",
+            "notify",
+            "BATCHER_NOTIFY: 1 URL; apprise, which reads them, is not installed; "
+            "there would be no notification",
+        )
     ]
     assert "pip install 'apprise>=1.9'" in done.stdout

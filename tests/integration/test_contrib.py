@@ -278,7 +278,7 @@ async def test_a_unit_does_a_nights_work(cli: Cli, unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", JOBS)
-async def test_a_unit_says_what_is_wrong(cli: Cli, unit: str) -> None:
+async def test_unit_reports_a_problem(cli: Cli, unit: str) -> None:
     """A secret that was not put in place ends the night with 2 and a message, before anything is sent."""
     async with serving(cli, ledger_made=False) as sandbox:
         job = JOBS[unit]()
@@ -294,7 +294,7 @@ async def test_a_unit_says_what_is_wrong(cli: Cli, unit: str) -> None:
 
 @pytest.mark.usefixtures("with_options")
 @pytest.mark.parametrize("unit", JOBS)
-async def test_a_unit_with_its_options_tells_of_a_night_and_keeps_its_figures(cli: Cli, unit: str) -> None:
+async def test_unit_with_its_options_notifies_and_writes_metrics(cli: Cli, unit: str) -> None:
     """A recording that does not exist reaches the hook; another user can read the figures."""
     notes: list[dict[str, Any]] = []
 
@@ -319,7 +319,7 @@ async def test_a_unit_with_its_options_tells_of_a_night_and_keeps_its_figures(cl
     assert stat.S_IMODE(figures.stat().st_mode) == 0o644
 
 
-def test_the_options_are_taken_by_their_readers(with_options: Path, tmp_path: Path) -> None:
+def test_units_with_options_are_valid_for_their_readers(with_options: Path, tmp_path: Path) -> None:
     """With the marks away each file is still one that systemd and Kubernetes take."""
     assert (with_options / "crontab").read_text("utf-8") != (ROOT / "contrib" / "crontab").read_text("utf-8")
     assert unit_problems(SERVICE.read_text("utf-8"), TIMER.read_text("utf-8"), tmp_path) == ""
@@ -377,7 +377,7 @@ def test_the_timer_catches_up_and_a_caught_up_run_ends() -> None:
     assert {"--until", "--max-duration"} <= set(systemd_job().words)
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
+def test_units_are_valid_for_systemd(tmp_path: Path) -> None:
     """Nothing in the units is unknown to systemd, and it finds them hardened."""
     assert unit_problems(SERVICE.read_text("utf-8"), TIMER.read_text("utf-8"), tmp_path) == ""
 
@@ -386,7 +386,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     ("right", "wrong"),
     [("ProtectSystem=", "ProtectSytem="), ("Persistent=", "Persistant="), ("[Timer]", "[Timers]")],
 )
-def test_a_slip_in_a_unit_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
+def test_mistake_in_a_unit_is_detected(tmp_path: Path, right: str, wrong: str) -> None:
     """The check above refuses a wrong file."""
     service, timer = (path.read_text("utf-8").replace(right, wrong) for path in (SERVICE, TIMER))
     assert unit_problems(service, timer, tmp_path) != ""
@@ -592,7 +592,7 @@ def misplaced(value: Any, shape: Any, where: str) -> list[str]:  # noqa: ANN401 
     return [] if isinstance(shape, type) and type(value) is shape else [f"{where}: {value!r}"]
 
 
-def test_kubernetes_takes_the_objects(tmp_path: Path) -> None:
+def test_objects_are_valid_for_kubernetes(tmp_path: Path) -> None:
     """Each object has its version, and every field is where the API looks for it, in the type it takes."""
     versions = {kind: one["apiVersion"] for kind, one in objects().items()}
     assert versions == {"PersistentVolumeClaim": "v1", "CronJob": "batch/v1"}
@@ -611,7 +611,7 @@ def test_kubernetes_takes_the_objects(tmp_path: Path) -> None:
         ("- name: TZ", "- nam: TZ"),
     ],
 )
-def test_a_slip_in_an_object_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
+def test_mistake_in_an_object_is_detected(tmp_path: Path, right: str, wrong: str) -> None:
     """Neither check of an object is one that lets everything pass."""
     text = CRONJOB.read_text("utf-8")
     assert right in text
@@ -675,7 +675,7 @@ def test_the_cronjob_and_the_image_agree() -> None:
     assert spec["timeZone"] == env["TZ"]
 
 
-def test_no_unit_starts_after_its_night_is_over() -> None:
+def test_no_unit_starts_after_the_end_of_its_night() -> None:
     """However late it may start, there is time left until it has to end."""
     spec = objects()["CronJob"]["spec"]
     begins = {spec["schedule"], *(when for when, command in crontab_lines() if " run " in command)}

@@ -177,7 +177,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("args", "code", "words"), WRONG, ids=lambda value: str(value)[:30])
-async def test_what_is_wrong_for_programs(cli: Cli, args: tuple[str, ...], code: int, words: str) -> None:
+async def test_problem_is_a_json_object_with_the_exit_code(
+    cli: Cli, args: tuple[str, ...], code: int, words: str
+) -> None:
     """Usage, settings, manifests, ledgers: the message, and the exit code with it."""
     done = await cli(*args)
     assert done.code == code
@@ -330,7 +332,7 @@ async def drive(cli: Cli, leak: str, *args: str) -> Done:
 
 
 @pytest.mark.parametrize(("leak", "words"), LEAKS.items())
-async def test_a_library_that_says_too_much_is_redacted(cli: Cli, leak: str, words: str) -> None:
+async def test_log_record_of_a_library_is_redacted(cli: Cli, leak: str, words: str) -> None:
     """As JSON, and with its traceback as text under ``-v``; one plain line without it."""
     whole, plain, told = await asyncio.gather(
         drive(cli, leak, "-v"), drive(cli, leak), drive(cli, leak, "-v", *JSON)
@@ -374,7 +376,7 @@ async def hostile_service(code: int, message: str = HOSTILE) -> AsyncIterator[st
 
 
 @pytest.mark.parametrize(("code", "exits"), [(41003, 1), (100000005, 3)])
-async def test_a_hostile_message_steers_no_terminal(cli: Cli, code: int, exits: int) -> None:
+async def test_hostile_message_controls_no_terminal(cli: Cli, code: int, exits: int) -> None:
     """Not under ``-v``, not as the reason of a halt, not in ``show`` and not in ``status``."""
     archive = cli.folder / "archive.csv"
     [one] = tencent_ids(1)
@@ -467,7 +469,9 @@ async def test_a_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> 
     assert "no\\x0aforged" in shown[1].stdout
 
 
-async def test_without_a_terminal_there_is_nothing_to_obey(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_output_without_a_terminal_has_no_control_characters(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
     """No bars, no colours, and not more than the summary of a short run, in any environment."""
     archive = manifest(tencent_ids(5))
     cli.env |= {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
@@ -506,7 +510,7 @@ async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
     return Done(process.returncode or 0, "", err.decode())
 
 
-async def test_how_far_a_run_is(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_progress_of_a_run_is_written_in_each_format(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A plain line at intervals as text, an event with figures as JSON, nothing with ``--progress none``."""
     async with serving(cli):
         for_people = await run_told_often(cli, manifest(tencent_ids(40, seed=1)))
@@ -524,7 +528,7 @@ async def test_how_far_a_run_is(cli: Cli, manifest: Callable[..., Path]) -> None
     assert [event for event in events(nothing) if event["event"] == "progress"] == []
 
 
-async def test_a_terminal_shows_a_program_no_bar(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_json_on_a_terminal_has_no_progress_bar(cli: Cli, manifest: Callable[..., Path]) -> None:
     """On a terminal, too, each line is an object."""
     archive = manifest(tencent_ids(25))
     ours, theirs = pty.openpty()

@@ -204,7 +204,7 @@ async def test_an_address_that_is_not_ours_is_refused(
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
-async def test_ipv6_is_as_good(cli: Cli, manifest: Manifest, host: str) -> None:
+async def test_metrics_are_served_on_ipv6(cli: Cli, manifest: Manifest, host: str) -> None:
     """An IPv6 address is listened on, and its URL can be pasted."""
     options = ("--metrics-port", "0", "--metrics-host", host)
     async with hanging_run(cli, manifest, *options) as (process, _):
@@ -226,7 +226,7 @@ async def test_silent_connection_does_not_delay_a_run(cli: Cli, manifest: Manife
         silent.close()
 
 
-async def test_the_file_tells_how_runs_end(cli: Cli, manifest: Manifest) -> None:
+async def test_metrics_file_has_the_exit_code(cli: Cli, manifest: Manifest) -> None:
     """Its figures outlast the run: exit code, last success, and what is left, run after run."""
     path = cli.folder / "batcher.prom"
     faults = SandboxSettings(rate_per_s=None, by_file={IDS[0]: Fault.parse("code:41003")})
@@ -251,7 +251,7 @@ async def test_the_file_tells_how_runs_end(cli: Cli, manifest: Manifest) -> None
     assert [one.name for one in cli.folder.iterdir() if "prom" in one.name] == ["batcher.prom"]
 
 
-async def test_the_file_tells_of_a_halt_and_of_a_signal(cli: Cli, manifest: Manifest) -> None:
+async def test_metrics_file_has_the_exit_code_of_a_halt_and_a_signal(cli: Cli, manifest: Manifest) -> None:
     """A run that is halted or stopped leaves its exit code and its figures."""
     path = cli.folder / "batcher.prom"
     async with hanging_run(cli, manifest, "--metrics-file", path) as (process, _):
@@ -292,7 +292,7 @@ async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, ma
 
 
 @pytest.mark.parametrize("place", ["missing/batcher.prom", "folder", "pipe"])
-async def test_a_file_that_cannot_be_written_is_said_once(cli: Cli, manifest: Manifest, place: str) -> None:
+async def test_unwritable_metrics_file_gives_one_warning(cli: Cli, manifest: Manifest, place: str) -> None:
     """A warning, and the run continues; a device is not replaced by a file."""
     (cli.folder / "folder").mkdir()
     os.mkfifo(cli.folder / "pipe")

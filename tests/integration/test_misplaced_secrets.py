@@ -70,7 +70,7 @@ async def test_secret_as_app_id_in_a_file_never_shows(
 
 @pytest.mark.parametrize("mark", ['"', "'", "`"])
 @pytest.mark.parametrize("how", ["variable", "file", "callback"])
-async def test_secret_in_quotation_marks_is_said(
+async def test_secret_in_quotation_marks_is_reported(
     cli: Cli, manifest: Callable[..., Path], how: str, mark: str
 ) -> None:
     """Marks that `docker --env-file` leaves on a value are named, and nothing is sent."""
@@ -90,7 +90,7 @@ async def test_secret_in_quotation_marks_is_said(
     assert sandbox.log == []
 
 
-async def test_app_id_in_quotation_marks_is_said(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_app_id_in_quotation_marks_is_reported(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The same for the AppId."""
     manifest(tencent_ids(1))
     async with serving(cli):

@@ -99,9 +99,7 @@ def told(done: Done) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("batcher: warning: BATCHER_")]
 
 
-async def test_a_night_in_which_all_went_well_is_pinged_and_not_told(
-    cli: Cli, manifest: Manifest, hooks: Hooks
-) -> None:
+async def test_successful_run_is_pinged_and_not_notified(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """Start and success are pinged; there is no notification."""
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES)
@@ -110,7 +108,7 @@ async def test_a_night_in_which_all_went_well_is_pinged_and_not_told(
     assert hooks.notes == []
 
 
-async def test_new_problems_are_told_in_one_line(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_new_problems_are_notified_in_one_line(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """The notification has the event, the figures, the remedy and the place; the ping has the exit code."""
     async with serving(cli, ONE_MISSING):
         done = await cli.run(manifest(IDS), *PICTURES)
@@ -126,7 +124,7 @@ async def test_new_problems_are_told_in_one_line(cli: Cli, manifest: Manifest, h
     assert hooks.notes[0]["type"] == "failure"
 
 
-async def test_a_halt_says_why(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_halt_is_notified_with_its_reason(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """Wrong credentials are notified with their code and remedy, and never with the secret."""
     cli.env["BATCHER_NOTIFY_ON"] = "halt"
     async with serving(cli):
@@ -141,7 +139,7 @@ async def test_a_halt_says_why(cli: Cli, manifest: Manifest, hooks: Hooks) -> No
     assert wrong not in json.dumps(hooks.notes)
 
 
-async def test_what_fails_before_a_run_begins_is_told_too(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_failure_before_a_run_begins_is_notified(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """Wrong settings, an unusable manifest, a missing ledger and a held one are each notified."""
     async with serving(cli, ledger_made=False):
         assert (await cli("run", "--rate", "-1")).code == 2
@@ -166,7 +164,7 @@ async def test_what_fails_before_a_run_begins_is_told_too(cli: Cli, manifest: Ma
     assert f"process {first.pid}" in hooks.notes[0]["message"]
 
 
-async def test_a_window_that_ends_is_no_failure(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_end_of_a_window_is_not_a_failure(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """Work left under ``--limit`` is no failure: the ping is that of a success."""
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES, "--limit", "2")
@@ -181,7 +179,7 @@ async def test_a_window_that_ends_is_no_failure(cli: Cli, manifest: Manifest, ho
     assert "1 submitted; 1 left to send." in hooks.notes[0]["message"]
 
 
-async def test_never_is_never(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_notify_on_never_sends_nothing(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """``BATCHER_NOTIFY_ON=never`` keeps still; the monitor is another matter."""
     cli.env["BATCHER_NOTIFY_ON"] = "never"
     async with serving(cli, ONE_MISSING):
@@ -200,7 +198,7 @@ async def test_dry_run_and_readers_send_no_notification(cli: Cli, manifest: Mani
     assert hooks.calls == []
 
 
-async def test_a_load_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_load_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """Under its own name: what came in, rows that cannot be sent, a manifest that is not there."""
     async with serving(cli):
         assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
@@ -228,7 +226,7 @@ async def test_a_load_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks:
     assert third.startswith(f"All was loaded. This load: {9 - len(set(IDS) & set(tencent_ids(9)))} new ")
 
 
-async def test_a_tracking_is_told_of_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
+async def test_tracking_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """New failures are notified once, with the figures; tasks that have not ended in time are no failure."""
     fates = {IDS[0]: Fate.FAIL, IDS[1]: Fate.ENDLESS}
     async with serving(cli, SandboxSettings(rate_per_s=None, tasks=TaskSettings(fates=fates))):
@@ -244,7 +242,7 @@ async def test_a_tracking_is_told_of_like_a_run(cli: Cli, manifest: Manifest, ho
     assert "1 failed, 1 unknown tasks. Tasks: 2 finished, 1 failed, 1 unknown. Host" in note["message"]
 
 
-async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, hooks: Hooks) -> None:
+async def test_stopped_load_is_notified_and_keeps_its_rows(cli: Cli, hooks: Hooks) -> None:
     """A signal stops it gracefully, with its exit code; the same command resumes it."""
     async with serving(cli):
         process = await cli.start("load", "-", *PICTURES)
@@ -269,9 +267,7 @@ async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, h
     assert note["message"].endswith("Resume: the same batcher load again")
 
 
-async def test_a_retry_is_told_of_and_turns_no_check_green(
-    cli: Cli, manifest: Manifest, hooks: Hooks
-) -> None:
+async def test_retry_is_notified_and_not_pinged(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
     """It submits nothing, so the monitor of the night's work is not pinged."""
     async with serving(cli, ONE_MISSING):
         quiet = {"BATCHER_NOTIFY_ON": "never", "BATCHER_PING_URL": ""}
@@ -292,7 +288,7 @@ async def test_a_retry_is_told_of_and_turns_no_check_green(
     assert hooks.notes[2]["message"].endswith("Fix this, then resume: the same batcher retry again")
 
 
-async def test_every_address_is_told_and_those_that_fail_are_named_once(
+async def test_every_address_is_called_and_failures_are_named_once(
     cli: Cli, manifest: Manifest, hooks: Hooks
 ) -> None:
     """One refuses, one means nothing, one is gone: the others are called, and the exit code stays."""
@@ -327,7 +323,7 @@ async def test_every_address_is_told_and_those_that_fail_are_named_once(
         ("BATCHER_PING_URL", "http://127.0.0.1:9/" + CHECK, "the ping did not arrive: Connection refused"),
     ],
 )
-async def test_settings_that_lead_nowhere_are_said_and_the_run_goes_on(
+async def test_unusable_notification_settings_give_a_warning_and_the_run_continues(
     cli: Cli, manifest: Manifest, setting: str, value: str, said: str
 ) -> None:
     """One warning each, and exit code 0."""
@@ -341,7 +337,7 @@ async def test_settings_that_lead_nowhere_are_said_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize("name", ["notify", "ping_url"])
-async def test_addresses_stand_neither_in_the_file_of_settings_nor_on_the_command_line(
+async def test_addresses_are_refused_in_the_file_of_settings_and_on_the_command_line(
     cli: Cli, name: str
 ) -> None:
     """Both would show them to others; what is refused is not repeated."""
@@ -370,7 +366,7 @@ async def test_an_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
     assert TOKEN not in checked.stdout
 
 
-async def test_without_apprise_the_run_says_what_to_install(
+async def test_run_without_apprise_names_the_package_to_install(
     cli: Cli, manifest: Manifest, hooks: Hooks
 ) -> None:
     """A warning that names the extra; the run and its exit code are what they are without it."""
@@ -455,7 +451,7 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
         (NotifyOn.NEVER, set()),
     ],
 )
-def test_which_exit_codes_are_told(occasion: NotifyOn, codes: set[int]) -> None:
+def test_exit_codes_that_are_notified(occasion: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
     assert {code for code in all_codes if is_notified(occasion, code, bounded=True)} == codes

@@ -93,7 +93,7 @@ async def test_nothing_secret_of_a_url_is_shown_or_kept(cli: Cli, files: Files) 
     assert all(HUSH.encode() not in path.read_bytes() for path in cli.folder.iterdir() if path.is_file())
 
 
-def test_a_url_is_known_again_when_it_is_signed_anew() -> None:
+def test_url_signed_again_is_the_same_manifest() -> None:
     """The stable part distinguishes manifests and is not a secret."""
     base = "https://example.com/a.csv"
     assert stable_url(f"{base}?q-signature=3#x") == base
@@ -113,7 +113,7 @@ def test_a_url_is_known_again_when_it_is_signed_anew() -> None:
         ("-", "-"),
     ],
 )
-def test_what_is_secret_in_a_url_is_taken_out(url: str, expected: str) -> None:
+def test_secret_parameters_of_a_url_are_removed(url: str, expected: str) -> None:
     """User, password, query and fragment; a file's name is left alone."""
     assert redacted(url) == expected
 
@@ -128,7 +128,7 @@ def test_what_is_secret_in_a_url_is_taken_out(url: str, expected: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["archive.csv", "archive.parquet"])
-def test_a_refusal_is_said_in_words(files: Files, status: int, message: str, name: str) -> None:
+def test_refusal_of_a_package_is_a_plain_message(files: Files, status: int, message: str, name: str) -> None:
     """With the place, the status, and what to do."""
     files.status = status
     with pytest.raises(ManifestError) as caught:
@@ -136,7 +136,7 @@ def test_a_refusal_is_said_in_words(files: Files, status: int, message: str, nam
     assert str(caught.value) == f"{files.url}/{name}: {message}"
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_missing_server_is_reported() -> None:
     """The message says that it was cut."""
     with pytest.raises(ManifestError, match=r"^http://127\.0\.0\.1:1/a\.csv: its server cannot be reached: "):
         ids_at("http://127.0.0.1:1/a.csv")
@@ -180,7 +180,7 @@ async def test_a_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
         ("what://bucket/a.csv", "no package here opens what://: install the fsspec package that does"),
     ],
 )
-def test_a_url_that_cannot_be_opened_here(url: str, message: str) -> None:
+def test_url_without_its_package_is_refused(url: str, message: str) -> None:
     """The message names the package, or what else to do."""
     with pytest.raises(ManifestError) as caught:
         ids_at(url)
@@ -270,7 +270,7 @@ async def test_manifests_in_an_object_store(cli: Cli, s3: dict[str, str]) -> Non
         ("s3://nowhere/a.csv", "s3://nowhere/a.csv: "),
     ],
 )
-async def test_what_is_not_in_the_store(cli: Cli, s3: dict[str, str], url: str, message: str) -> None:
+async def test_missing_object_is_reported(cli: Cli, s3: dict[str, str], url: str, message: str) -> None:
     """It is refused with 2 and one message."""
     cli.env |= s3
     done = await cli("load", url, *PICTURES)

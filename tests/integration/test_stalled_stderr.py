@@ -102,7 +102,7 @@ async def test_unread_stderr_delays_neither_the_run_nor_its_end(
     assert json.loads(out)["submissions"]["submitted"] == 59
 
 
-async def test_what_was_said_meanwhile_is_there_when_the_reader_comes_back(
+async def test_lines_written_before_the_reader_returns_are_complete(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """In its order and whole, down to the last line, although the work was done before the reader came."""
@@ -123,7 +123,7 @@ def read_all(descriptor: int) -> bytes:
     return b"".join(iter(lambda: os.read(descriptor, 65536), b""))
 
 
-async def test_what_waits_has_a_bound_and_problems_are_never_left_out() -> None:
+async def test_waiting_lines_are_bounded_and_problems_are_never_dropped() -> None:
     """With many lines waiting those that are not needed are counted instead of kept."""
     with full_pipe() as (ours, theirs, filled):
         outlet = Outlet(theirs, most_waiting=3)
@@ -159,7 +159,7 @@ async def test_a_pipe_that_others_have_made_non_blocking_loses_nothing() -> None
     os.close(ours)
 
 
-async def test_a_run_in_a_pipe_that_is_read_says_all_before_it_ends(
+async def test_run_with_a_reader_writes_everything_before_its_end(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """Everything is written when the process has ended, also on its quick ends."""

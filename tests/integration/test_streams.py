@@ -65,7 +65,7 @@ async def test_run_with_closed_streams_submits_everything(
     ],
     ids=" ".join,
 )
-async def test_stdout_that_cannot_be_written_is_said_once_with_6(
+async def test_unwritable_stdout_gives_one_message_and_exit_code_6(
     cli: Cli, manifest: Callable[..., Path], args: list[str]
 ) -> None:
     """A full disk under stdout ends every command with 6 and one message."""
@@ -179,7 +179,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("case", WORDS)
-async def test_words_that_are_not_utf_8_are_refused_in_words(
+async def test_arguments_that_are_not_utf_8_are_refused_with_a_message(
     cli: Cli, manifest: Callable[..., Path], case: str
 ) -> None:
     """An argument of any bytes that means nothing gets a message, and the exit code of what is wrong."""
@@ -238,7 +238,9 @@ async def test_variables_that_are_not_utf_8_are_no_defect(
     assert "defect" not in done.stderr
 
 
-async def test_no_folder_for_temporary_files_is_said_with_6(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_missing_folder_for_temporary_files_gives_exit_code_6(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
     """Where nothing temporary can be written, the message says which variable names another place."""
     archive = manifest(tencent_ids(1))
     code = (

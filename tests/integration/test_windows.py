@@ -305,12 +305,12 @@ async def test_a_command_may_print_the_secret(
 async def test_a_file_in_the_working_directory_names_no_command(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Whoever can write ``.env`` must not be able to run commands by it."""
+    """A program that can write ``.env`` must not be able to run commands with it."""
     archive = manifest(tencent_ids(1))
     async with serving(cli, NO_LIMIT):
         cli.env.pop("BATCHER_SERVER_SECRET", None)
         (cli.folder / ".env").write_text("BATCHER_SERVER_SECRET_COMMAND=touch made\n")
         done = await cli("run", archive, *PICTURES, "--progress", "none")
     assert done.code == 2
-    assert "from the environment itself only" in done.stderr
+    assert "set it in the environment itself" in done.stderr
     assert not (cli.folder / "made").exists()

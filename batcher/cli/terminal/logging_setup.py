@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from batcher.model.redaction import Redaction
 
 _OURS = "batcher"
-_NUMBERS = {
-    Level.DEBUG: logging.DEBUG,
-    Level.INFO: logging.INFO,
-    Level.WARNING: logging.WARNING,
-    Level.ERROR: logging.ERROR,
-}
 
 
 class LogConsole(Protocol):
@@ -157,7 +151,7 @@ def record_event(console: LogConsole, level: Level, event: str, known: Mapping[s
     """Write an event as a JSON object."""
     if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
-    logging.getLogger(_OURS).log(_NUMBERS[level], event, extra={"known": known})
+    logging.getLogger(_OURS).log(logging.getLevelNamesMapping()[level.name], event, extra={"known": known})
 
 
 def say_defect(console: LogConsole, exc: BaseException, where: str = "") -> None:

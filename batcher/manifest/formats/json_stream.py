@@ -1,8 +1,8 @@
 """JSON as a stream of values with exact numbers: text in, values with their lines out.
 
-Used by the JSON formats of manifests and by ``export``. An object is a tuple of its members, so that a
-repeated name is seen; numbers keep the digits they were written with and are never floats. The meaning of a
-value is up to the callers.
+Used by the JSON formats of manifests, and by Parquet for nested values. An object is a tuple of its members,
+so that a repeated name is seen; numbers keep the digits they were written with and are never floats. The
+meaning of a value is up to the callers.
 """
 
 from __future__ import annotations

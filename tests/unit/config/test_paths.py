@@ -21,7 +21,7 @@ from batcher.config.paths import path_problem
         "a`b",
     ],
 )
-def test_path_that_people_use_is_taken(text: str) -> None:
+def test_ordinary_path_is_accepted(text: str) -> None:
     """Blanks and apostrophes inside, other scripts and bytes that are no UTF-8 are all right."""
     assert path_problem(text) is None
 

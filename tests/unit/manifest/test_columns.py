@@ -69,7 +69,7 @@ def test_a_manifest_knows_its_own_columns(header: str, expected: tuple[str, ...]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_each_delimiter_is_told_by_the_header(delimiter: str) -> None:
+def test_delimiter_is_found_in_the_header(delimiter: str) -> None:
     """Comma, semicolon and tab separated rows read alike."""
     text = f"file_id{delimiter}offsets{delimiter}room\n/a.mp4{delimiter}1|2{delimiter}x\n"
     (row,) = open_manifest("-", stdin=io.BytesIO(text.encode()), defaults=ALL_DEFAULTS)

@@ -49,7 +49,7 @@ def test_equal_numbers_have_one_text(text: str, expected: str) -> None:
     "text",
     ["-1", "+1", "1e3", "1E3", "nan", "inf", "1_000", "1,5", "0x10", ".", "１０", "1 0", "9" * 16, "1" * 61],
 )
-def test_only_plain_numbers_are_taken(text: str) -> None:
+def test_only_plain_numbers_are_accepted(text: str) -> None:
     """No sign, no exponent, no other digits than ASCII's, no more of them than can be kept exactly."""
     with pytest.raises(ValueError, match=r"is not a plain number|has more than 15 digits"):
         number_of(text)
@@ -95,13 +95,13 @@ def test_times_keep_their_order_and_repeats(text: str, expected: tuple[str, ...]
     "text",
     ["1.5,x", "1:2", "[1", '["1"]', "[true]", "[null]", "[NaN]", "[[1]]", "[1e2]", "[-1]", "[" * 99_999],
 )
-def test_what_is_no_list_of_times_is_refused(text: str) -> None:
+def test_text_that_is_not_a_list_of_times_is_refused(text: str) -> None:
     """A list with anything but plain numbers in it is not sent in part."""
     with pytest.raises(ValueError, match=r"is not a"):
         offsets_of(text)
 
 
-def test_a_template_is_whole_and_an_interval_is_not_nothing() -> None:
+def test_template_is_a_whole_number_and_interval_above_zero() -> None:
     """A number that no service could use is refused."""
     with pytest.raises(ValueError, match=r"1\.5 is not a whole number"):
         definition_of("1.5")

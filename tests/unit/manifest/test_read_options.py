@@ -29,6 +29,6 @@ def test_wrong_defaults_are_refused_together() -> None:
     ]
 
 
-def test_right_read_options_are_taken() -> None:
+def test_right_read_options_are_accepted() -> None:
     """Names of encodings are those of Python, formats those of the manifests."""
     assert ReadOptions(encoding="GB18030", format="jsonl").format == "jsonl"

@@ -51,7 +51,7 @@ def test_more_than_one_in_a_hundred_ending_in_0000_refuses(count: int, zeros: in
     assert bool(judged.message) == (expected is not Verdict.FINE)
 
 
-def test_a_refusal_says_what_was_seen_and_what_to_do() -> None:
+def test_refusal_has_the_sign_and_the_remedy() -> None:
     """The message counts, shows the first one with its line, and names the way out."""
     ids = honest_ids(100)
     ids[3:5] = [1397757897438980000, 1397757897438990000]
@@ -63,7 +63,7 @@ def test_a_refusal_says_what_was_seen_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("count", [4, 20, 1_000, 10_000])
-def test_ids_that_went_through_a_float_are_worth_a_warning(count: int) -> None:
+def test_ids_rounded_by_a_float_give_a_warning(count: int) -> None:
     """A float turns long ids into multiples of 256; printed by JavaScript they end in two zeros."""
     through_float = [int(float(number)) // 256 * 256 for number in honest_ids(count)]
     through_script = [number // 100 * 100 + 100 for number in honest_ids(count)]
@@ -74,7 +74,7 @@ def test_ids_that_went_through_a_float_are_worth_a_warning(count: int) -> None:
     assert f"{len(kept):,} of {len(kept):,} Tencent ids end in 00;" in judged.message
 
 
-def test_a_part_of_rounded_ids_is_noticed() -> None:
+def test_share_of_rounded_ids_is_detected() -> None:
     """One day of an archive that went through a spreadsheet shows among the others."""
     ids = honest_ids(2_000)
     ids[500:600] = [number // 256 * 256 for number in ids[500:600]]

@@ -150,12 +150,12 @@ def test_a_missing_column_is_called_by_our_name_for_it() -> None:
         ("0012", "0012"),
     ],
 )
-def test_marks_around_an_id_are_taken_off(cell: str, expected: str) -> None:
+def test_marks_around_an_id_are_removed(cell: str, expected: str) -> None:
     """Blanks and what makes a spreadsheet keep an id as text are no part of it; leading zeros are."""
     assert expected == only_row(f"file_id,x\n{cell},\n").file_id
 
 
-def test_a_path_is_kept_as_it_stands() -> None:
+def test_path_is_kept_unchanged() -> None:
     """A Huawei path may hold anything that is no control character, 1,024 bytes of it."""
     path = "/record/数学 一班/q+a & take #2/100% ="
     path += "x" * (1024 - len(path.encode()))
@@ -164,7 +164,7 @@ def test_a_path_is_kept_as_it_stands() -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "  ", ",,", " , ,\t", '"",""', ",,,,,,"])
-def test_blank_lines_are_passed_over(blank: str) -> None:
+def test_blank_lines_are_skipped(blank: str) -> None:
     """A line of nothing but blanks and delimiters is no row, but it counts as a line."""
     assert [row.line for row in rows_of(f"file_id,room,host\n{blank}\n{blank}\n12,a,b\n{blank}")] == [4]
 

@@ -60,7 +60,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize(("text", "kept"), GIVEN_AWAY)
-def test_what_gives_access_is_taken_out(text: str, kept: str) -> None:
+def test_credentials_in_a_text_are_removed(text: str, kept: str) -> None:
     """Signatures, tokens, passwords and addresses that are secrets are removed; the place stays."""
     redacted = Redaction()(text)
     assert "AWAY" not in redacted
@@ -69,7 +69,7 @@ def test_what_gives_access_is_taken_out(text: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_the_rest_stays(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     """Words about secrets are no secrets."""
     assert Redaction([LEARNED])(text) == text
 
@@ -86,7 +86,7 @@ def test_the_rest_stays(text: str) -> None:
         lambda one: one.replace("é", "\\xe9"),
     ],
 )
-def test_a_learned_value_goes_in_every_spelling(secret: str, spelled: object) -> None:
+def test_learned_value_is_removed_in_every_spelling(secret: str, spelled: object) -> None:
     """Also as written in a URL or an escape, and inside a longer word."""
     assert callable(spelled)
     assert Redaction([secret])(f"md5(12345{spelled(secret)}1615186943)") == f"md5(12345{MARK}1615186943)"
@@ -99,7 +99,7 @@ def test_no_learned_value_is_left_anywhere(before: str, after: str, others: list
     assert LEARNED not in redaction(before + LEARNED + after)
 
 
-def test_what_is_too_short_to_be_a_secret_is_not_learned() -> None:
+def test_short_value_is_not_learned() -> None:
     """Nothing, and a letter or two, would tear every text apart."""
     assert Redaction(["", "a", "abc"])("abc and a cab") == "abc and a cab"
 
@@ -132,7 +132,7 @@ def test_an_event_is_redacted_at_every_depth() -> None:
     }
 
 
-def test_it_does_not_show_what_it_knows() -> None:
+def test_repr_of_a_redaction_shows_no_secret() -> None:
     """Its repr shows no secret."""
     assert LEARNED not in repr(Redaction([LEARNED]))
 

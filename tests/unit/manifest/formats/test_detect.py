@@ -185,7 +185,9 @@ def test_name_and_content_must_agree(
     ("name", "format_"),
     [("archive", None), ("nightly.dat", None), ("a.csv", "csv"), ("a.csv.gz", "csv"), ("a.txt", "csv")],
 )
-def test_a_name_that_says_nothing_or_is_overruled(tmp_path: Path, name: str, format_: str | None) -> None:
+def test_name_without_a_format_or_with_an_option_is_read_by_the_option(
+    tmp_path: Path, name: str, format_: str | None
+) -> None:
     """Without an extension bytes decide about compression; ``--format`` outranks any name."""
     for data in (
         b"file_id\n12\n",

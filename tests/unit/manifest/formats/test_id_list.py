@@ -20,7 +20,7 @@ def rows_of(text: str, defaults: Defaults = HUAWEI) -> list[Row | InvalidRow]:
     return list(open_manifest("-", stdin=io.BytesIO(text.encode()), defaults=defaults, format_="text"))
 
 
-def test_a_line_is_the_id_and_nothing_is_cut_out_of_it() -> None:
+def test_line_of_text_is_the_whole_id() -> None:
     """Commas, semicolons, quotes, blanks and marks inside are the object's name; the line end is not."""
     ids = ["record/a,b;c d.mp4", '"q".mp4', "'tis.mp4", '="x"', "/数学 #1.mp4", "{a}.mp4", "file_id,x"]
     text = "\r\n".join(["", *ids, "  \t/padded.mp4 \u3000"])
@@ -29,7 +29,7 @@ def test_a_line_is_the_id_and_nothing_is_cut_out_of_it() -> None:
     ]
 
 
-def test_blank_lines_are_passed_over_and_counted() -> None:
+def test_blank_lines_are_skipped_and_counted() -> None:
     """As in CSV, also before the first id; the last line needs no end."""
     assert [row.line for row in rows_of("\n \t\n12\n\n\n13", TENCENT)] == [3, 6]
 
@@ -66,7 +66,7 @@ def test_a_wrong_id_is_an_invalid_row() -> None:
         ('["12",\n"13"]\n', False, "looks like JSON"),
     ],
 )
-def test_what_is_another_format_by_its_first_line_is_refused(
+def test_first_line_of_another_format_is_refused(
     tmp_path: Path, text: str, named: bool, message: str
 ) -> None:
     """Every line would be sent as an id, so a header or JSON in a .txt stops everything."""

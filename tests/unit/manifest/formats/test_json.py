@@ -97,7 +97,7 @@ def test_values_have_an_effect_as_in_a_table() -> None:
     assert (row.parameters.definition, row.parameters.offsets) == ("20", ("1", "2.5"))
 
 
-def test_own_values_are_kept_as_they_were_written() -> None:
+def test_own_values_are_kept_verbatim() -> None:
     """Texts verbatim, numbers with their digits, true and false, and what is nested as JSON."""
     [row] = opened(
         '{"file_id": 12, "a": 1.10, "b": 12345678901234567890, "c": true, "d": [1.0, {"x": null, "y": "é"}], '
@@ -195,7 +195,7 @@ def test_elements_are_numbered_by_the_line_on_which_they_begin() -> None:
         ("[" * 100_000, "json", "it is nested too deeply"),
     ],
 )
-def test_what_cannot_be_used_at_all_is_refused(text: str, format_: str, message: str) -> None:
+def test_unusable_document_is_refused(text: str, format_: str, message: str) -> None:
     """The message says on which line and why."""
     with pytest.raises(ManifestError) as caught:
         list(opened(text, format_))
@@ -203,7 +203,7 @@ def test_what_cannot_be_used_at_all_is_refused(text: str, format_: str, message:
     assert str(caught.value).startswith("stdin")
 
 
-def test_a_value_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than any answer of the service is refused, before memory is full of it."""
     monkeypatch.setattr("batcher.manifest.formats.json_stream.MAX_VALUE", 1 << 20)
     with pytest.raises(

@@ -115,7 +115,7 @@ def test_values_of_every_type_become_text() -> None:
     assert (missing.line, missing.column, missing.reason) == (2, "file_id", "is missing")
 
 
-def test_a_row_of_nothing_is_passed_over_and_counted() -> None:
+def test_blank_row_is_skipped_and_counted() -> None:
     """As a blank line is."""
     columns = {"file_id": pa.array(["1", None, "3"]), "room": pa.array(["a", None, "b"])}
     assert [row.line for row in rows_of(columns)] == [1, 3]
@@ -132,7 +132,7 @@ def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
     assert (other.line, other.column, other.reason) == (3, "room", "\\xfe is not UTF-8 text")
 
 
-def test_a_string_column_that_is_no_text_inside_is_a_fault_too() -> None:
+def test_string_column_of_other_bytes_is_a_fault() -> None:
     """Writers that do not look at what they write exist."""
     bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"1", b"\xff2"]).buffers())
     rows = rows_of({"file_id": bad})

@@ -138,7 +138,7 @@ def test_recordings_are_numbered_by_their_own_lines(shape: str) -> None:
         (answer(Ws={"Keys": [{"Key": "a.mp4"}]}), "vendor", "Ws is not one of Tencent, Huawei"),
     ],
 )
-def test_what_an_answer_cannot_give_is_said(document: dict[str, Any], column: str, reason: str) -> None:
+def test_answer_without_recordings_is_a_fault(document: dict[str, Any], column: str, reason: str) -> None:
     """An error among the answers, or an answer of another call, is an invalid row with its reason."""
     rows = list(opened(json.dumps(document) + "\n" + json.dumps(PAGE), "jsonl"))
     fault = rows[0]

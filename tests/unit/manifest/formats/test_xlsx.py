@@ -186,7 +186,7 @@ def test_sheet_that_is_not_clear_is_asked_for(sheets: Sheets, requested: str | N
         b"PK\x05\x06" + bytes(18),
     ],
 )
-def test_what_is_no_whole_workbook_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_damaged_workbook_is_refused(tmp_path: Path, data: bytes) -> None:
     """With its name and what to do."""
     path = tmp_path / "a.xlsx"
     path.write_bytes(data)
@@ -194,7 +194,7 @@ def test_what_is_no_whole_workbook_is_refused(tmp_path: Path, data: bytes) -> No
         open_manifest(str(path))
 
 
-def test_a_damaged_sheet_is_told_with_its_row(tmp_path: Path) -> None:
+def test_damaged_sheet_is_reported_with_its_row(tmp_path: Path) -> None:
     """A wrong byte inside is found by the archive's checksum."""
     data = bytearray(workbook_of({"A": [["file_id"], *([str(7919 * n)] for n in range(60_000))]}))
     at = data.index(b"xl/worksheets/sheet1.xml") + 60_000
@@ -208,7 +208,7 @@ def test_a_damaged_sheet_is_told_with_its_row(tmp_path: Path) -> None:
         list(manifest)
 
 
-def test_what_the_package_warns_of_is_not_shown() -> None:
+def test_warnings_of_the_package_are_not_shown() -> None:
     """Styles and validations that it does not support do not matter."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

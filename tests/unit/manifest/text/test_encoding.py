@@ -157,7 +157,7 @@ def test_long_lines_are_shown_around_the_fault(tmp_path: Path) -> None:
         (b"file_id\n1\n2\x003\n", "line 3: holds a NUL byte"),
     ],
 )
-def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, data: bytes, what: str) -> None:
+def test_file_that_is_not_text_is_refused_by_its_kind(tmp_path: Path, data: bytes, what: str) -> None:
     """Other kinds of files are recognized, in a file and in a stream."""
     path = tmp_path / "a.csv"
     path.write_bytes(data)
