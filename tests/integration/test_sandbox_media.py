@@ -180,7 +180,9 @@ async def test_a_file_that_ends_before_it_says_makes_its_task_fail(
         assert await shown_ms(caller, early) == [480]
         late = await ended(sandbox, caller, by_offset(one, (0.5, 3.5)))
     assert (late["Status"], late["ThumbnailsUrl"]) == ("FAIL", [])
-    assert "its header says 4.0 s and it ends at " in late["Message"] or "cannot be decoded" in late["Message"]
+    assert (
+        "its header says 4.0 s and it ends at " in late["Message"] or "cannot be decoded" in late["Message"]
+    )
 
 
 async def test_a_folder_is_listed_with_real_figures(videos: dict[str, Path]) -> None:
