@@ -92,7 +92,7 @@ async def test_hostile_message_is_escaped(cli: Cli) -> None:
 
 
 async def test_audit_without_ledger_is_refused(cli: Cli) -> None:
-    """The exit code is 6, and no ledger is created."""
+    """The exit code is 6, and the message says that there is no ledger."""
     done = await cli("audit")
     assert done.code == 6
     assert "there is no ledger here" in done.stderr

@@ -330,7 +330,7 @@ async def test_many_failures_are_cut_with_some_of_each_code(cli: Cli) -> None:
     ledger.run(kinds, per_s=1000)
     text = await drawn(cli)
     page = Page(text)
-    assert "1,000 of 2,403, some for each code. All of them: batcher export -o results.csv" in page.text
+    assert "1,000 of 2,403, some for each code. To see all: batcher export -o results.csv" in page.text
     table = text.partition('<table id="failures-table">')[2].partition("</table>")[0]
     shown = Counter(re.findall(r'class="n code">(\d+)<', table))
     assert shown == {"41003": 3, "1": 498, "1000": 499}
@@ -350,7 +350,7 @@ async def test_page_of_100000_submissions_is_small(cli: Cli) -> None:
     text = await drawn(cli)
     assert len(text.encode()) < 2_000_000
     page = Page(text)
-    assert "96,000 of 100,000 submissions have a task id; 4,000 have none." in page.text
+    assert "96,000 of 100,000 submissions have a task id; 4,000 do not." in page.text
     assert "102,000 were sent" in page.text
     assert "The first 300 of 2,000." in page.text
 
