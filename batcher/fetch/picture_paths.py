@@ -3,8 +3,8 @@ all.
 
 Called by :mod:`batcher.fetch.fetcher` and :mod:`batcher.fetch.picture_pages`. A name never comes from a
 server. Two ids never share a folder, also on file systems that ignore letter case. The folder itself may be
-a symbolic link; below it no link is followed. :func:`folder_of` must not change: users' programs and earlier
-fetches rely on it.
+a symbolic link; below it no link is followed. :func:`folder_of` must not change: users' programs and
+earlier fetches rely on it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def folder_of(file_id: FileId, ordinal: int = 1) -> str:
     """Return the folder of a recording's pictures: its id, with everything but small letters, digits and
     ``._-`` escaped.
 
-    Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at the
-    end.
+    Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at
+    the end.
 
     Args:
         file_id: any text.

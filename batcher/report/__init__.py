@@ -1,1 +1,2 @@
-"""What people and programs read: figures, the closing summary, status, exports. Pure: values in, text out."""
+"""Output for people and programs: counts, summaries, the audit, exports and the HTML page. Pure: values in,
+text out."""

@@ -5,8 +5,8 @@ tests.
 answer is written. It never holds a secret or a signature.
 
 In the log file a request is one JSON line, flushed when it is judged and before its answer leaves. So a
-reader of the file never misses an accepted task, even if a process is killed. The line is written before the
-answer and therefore has no `answered`; memory and the control page have it.
+reader of the file never misses an accepted task, even if a process is killed. The line is written before
+the answer and therefore has no `answered`; memory and the control page have it.
 """
 
 from __future__ import annotations
