@@ -1,5 +1,4 @@
-"""Paths of pictures: folders named by recordings, files named by numbers; and writing them whole or not at
-all.
+"""Paths of pictures: folders named by recordings, files named by numbers; and their atomic writing.
 
 Called by :mod:`batcher.fetch.fetcher` and :mod:`batcher.fetch.picture_pages`. A name never comes from a
 server. Two ids never share a folder, also on file systems that ignore letter case. The folder itself may be
@@ -36,8 +35,9 @@ _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
 def folder_of(file_id: FileId, ordinal: int = 1) -> str:
-    """Return the folder of a recording's pictures: its id, with everything but small letters, digits and
-    ``._-`` escaped.
+    """Return the folder of a recording's pictures: its escaped id.
+
+    Only small letters, digits and ``._-`` are not escaped.
 
     Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at
     the end.

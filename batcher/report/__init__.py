@@ -1,2 +1,1 @@
-"""Output for people and programs: counts, summaries, the audit, exports and the HTML page. Pure: values in,
-text out."""
+"""Output for people and programs: summaries, the audit, exports, the HTML page. Pure: values in, text out."""

@@ -1,5 +1,4 @@
-"""The request log: what the sandbox received and did, request by request. The referee of rehearsals and
-tests.
+"""The request log: what the sandbox received and did, request by request.
 
 `service` adds an entry for each request before any byte of the answer leaves; `listener` marks it once the
 answer is written. It never holds a secret or a signature.

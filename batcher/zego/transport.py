@@ -178,8 +178,7 @@ class Caller:
         )
 
     def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
-        """Learn the offset of this machine's clock from the answer's ``Date``; return False if nothing was
-        learned.
+        """Learn this machine's clock offset from the answer's ``Date``; return False if nothing was learned.
 
         A request that was already signed with a learned offset teaches a new one only if the clock has
         jumped meanwhile. Otherwise the clock is not the cause.

@@ -208,5 +208,5 @@ def test_json_has_the_same_numbers() -> None:
     assert (data["invalid_rows"], data["unfinished_loads"]) == ({"total": 9, "new": 7}, [])
     assert data["outage"] is None
     outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
-    told = summary_json(summary_of(TALLIES, outage=outage))["outage"]
-    assert told == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}
+    shown = summary_json(summary_of(TALLIES, outage=outage))["outage"]
+    assert shown == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}

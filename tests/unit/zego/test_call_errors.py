@@ -114,7 +114,7 @@ def test_exception_before_first_byte_means_not_sent(exc: Exception, words: str) 
     outcome = without_answer(exc, Wire(), None)
     assert isinstance(outcome, NotSent)
     assert outcome.detail
-    assert [told for told in ("://", "Signature=", SECRET, "zego.im") if told in outcome.detail] == [], words
+    assert [leak for leak in ("://", "Signature=", SECRET, "zego.im") if leak in outcome.detail] == [], words
 
 
 @pytest.mark.parametrize("status", [None, 200])
@@ -125,4 +125,4 @@ def test_exception_after_first_byte_means_lost_answer(exc: Exception, words: str
     assert isinstance(outcome, ReplyLost)
     assert status == outcome.http_status
     assert ("cut off" if status else "no answer") in outcome.detail
-    assert [told for told in ("://", "Signature=", SECRET, "zego.im") if told in outcome.detail] == [], words
+    assert [leak for leak in ("://", "Signature=", SECRET, "zego.im") if leak in outcome.detail] == [], words

@@ -236,8 +236,8 @@ def test_times_are_utc_to_the_millisecond() -> None:
     row = row_of(first_sent_at=AT + timedelta(milliseconds=50))
     cells = cells_of(row, excel=False)
     assert (cells["first_sent_at"], cells["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", "")
-    told = json.loads(json_of(row)[0])
-    assert (told["first_sent_at"], told["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", None)
+    parsed = json.loads(json_of(row)[0])
+    assert (parsed["first_sent_at"], parsed["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", None)
 
 
 def json_of(*rows: ExportRow) -> list[str]:
