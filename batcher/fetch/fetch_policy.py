@@ -59,8 +59,8 @@ def given_up_after(got: Download, tries_in_all: int) -> Download:
 class ServerHistory:
     """The answers of one server during a fetch.
 
-    A picture without a usable answer is at fault only if its server answers for other pictures. Such pictures
-    wait here until the server has answered once, or is found silent.
+    A picture without a usable answer is at fault only if its server answers for other pictures. Such
+    pictures wait here until the server has answered once, or is found silent.
     """
 
     unanswered: list[Fetched] = field(default_factory=list)

@@ -1,9 +1,9 @@
 """The fetcher: downloads pictures of finished tasks into a folder, several at the same time.
 
-Called by ``cli/commands/fetch.py``. Each picture is requested, decoded, written and recorded, in this order.
-The order must not change: the ledger may only name files that exist, so a fetch that is killed loses nothing.
-:mod:`batcher.fetch.picture_pages` chooses the pictures, :mod:`batcher.fetch.fetch_policy` decides about
-retries.
+Called by ``cli/commands/fetch.py``. Each picture is requested, decoded, written and recorded, in this
+order. The order must not change: the ledger may only name files that exist, so a fetch that is killed loses
+nothing. :mod:`batcher.fetch.picture_pages` chooses the pictures, :mod:`batcher.fetch.fetch_policy` decides
+about retries.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The state of a downloaded picture: whole, blank, black or broken.
 
-Called by :mod:`batcher.fetch.fetcher` in a thread, and before a picture is written to disk. Every picture is
-decoded to its last row, because a truncated picture begins like any other. The header is checked first,
-because the size in it decides how much memory decoding takes. Needs Pillow. Reads the formats of thumbnails,
-up to the size of a video frame.
+Called by :mod:`batcher.fetch.fetcher` in a thread, and before a picture is written to disk. Every picture
+is decoded to its last row, because a truncated picture begins like any other. The header is checked first,
+because the size in it decides how much memory decoding takes. Needs Pillow. Reads the formats of
+thumbnails, up to the size of a video frame.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from batcher.model.task import PictureState
 MAX_PIXELS = 40_000_000
 """More pixels than an 8K picture has. Each pixel takes 4 bytes of memory, 16 in WebP."""
 MAX_SIDE = 16_384
-"""The most pixels in a row, and the most rows: more than any video has. Each row takes memory, however short
-it is."""
+"""The most pixels in a row, and the most rows: more than any video has. Each row takes memory, however
+short it is."""
 LARGE_PIXELS = 10_000_000
 """Pictures with more pixels are decoded one at a time."""
 _ROWS = 512
 """Rows that are examined together: a multiple of ``_BLOCK``."""
 
 BLACK_LEVEL = 24
-"""Of 255: the level of black in video, with its noise."""
+"""The brightest level, of 255, that still counts as black; video has black at 16, with noise."""
 BLANK_RANGE = 10
-"""Of 255: the largest difference within one colour after JPEG compression."""
+"""The largest difference, of 255, within one colour after JPEG compression."""
 _BLOCK = 8
 """Pixels in each direction that are averaged before colours are compared. Averaging removes noise and keeps
 content."""

@@ -2,8 +2,8 @@
 
 Called by :mod:`batcher.fetch.fetcher`. Pictures of earlier fetches whose files are missing are requested
 again. One listing of the folder finds recordings whose folder is gone. Files are also checked one by one:
-all of them while there are few, otherwise a share each day, so that a few new pictures do not cost a scan of
-the archive.
+all of them while there are few, otherwise a share each day, so that a few new pictures do not cost a scan
+of the archive.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Paths of pictures: folders named by recordings, files named by numbers; and writing them whole or not at
-all.
+"""Paths of pictures: folders named by recordings, files named by numbers; and their atomic writing.
 
 Called by :mod:`batcher.fetch.fetcher` and :mod:`batcher.fetch.picture_pages`. A name never comes from a
 server. Two ids never share a folder, also on file systems that ignore letter case. The folder itself may be
-a symbolic link; below it no link is followed. :func:`folder_of` must not change: users' programs and earlier
-fetches rely on it.
+a symbolic link; below it no link is followed. :func:`folder_of` must not change: users' programs and
+earlier fetches rely on it.
 """
 
 from __future__ import annotations
@@ -36,11 +35,12 @@ _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
 def folder_of(file_id: FileId, ordinal: int = 1) -> str:
-    """Return the folder of a recording's pictures: its id, with everything but small letters, digits and
-    ``._-`` escaped.
+    """Return the folder of a recording's pictures: its escaped id.
 
-    Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at the
-    end.
+    Only small letters, digits and ``._-`` are not escaped.
+
+    Unescaped as a part of a URL it is the id again. An id that is too long becomes ``~`` and a digest at
+    the end.
 
     Args:
         file_id: any text.

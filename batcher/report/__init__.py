@@ -1,1 +1,1 @@
-"""What people and programs read: figures, the closing summary, status, exports. Pure: values in, text out."""
+"""Output for people and programs: summaries, the audit, exports, the HTML page. Pure: values in, text out."""

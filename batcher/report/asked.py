@@ -23,7 +23,7 @@ def asked_for(counts: Mapping[Parameters, int]) -> AskedFor:
 
 
 def asked_words(asked: Parameters) -> str:
-    """``Tencent SnapshotByTimeOffset, definition 10, offsets 1;2``."""
+    """Return parameters in words: ``Tencent SnapshotByTimeOffset, definition 10, offsets 1;2``."""
     parts = [f"{asked.vendor.value} {asked.type.value}"]
     parts += [f"definition {asked.definition}"] if asked.definition else []
     parts += [f"interval {asked.interval}"] if asked.interval else []

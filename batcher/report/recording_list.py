@@ -1,7 +1,7 @@
 """Lists of recordings as manifests: CSV or JSON lines, written in parts. Pure.
 
-Called by ``cli/commands/discover.py``. The columns are those that a manifest is read by, followed by further
-facts.
+Called by ``cli/commands/discover.py``. The columns are those that a manifest is read by, followed by
+further facts.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from batcher.report.tracking_summary import (
 FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
-"""With fewer requests the rate of a run is not a reliable measure."""
+"""The fewest requests from which a run's rate is a reliable measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class RunSummary:
     """The meaning of every code in the counts."""
     rate_per_s: float = 20.0
     window_s: float | None = None
-    """How long the run was allowed to last; None without a limit."""
+    """The longest duration of the run in seconds; None without a limit."""
     doubtful: int = 0
     """Pending submissions that may have been accepted already, because an answer was lost."""
     possibly_twice: int = 0

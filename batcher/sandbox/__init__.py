@@ -8,8 +8,8 @@ because both follow the documents.
 
 `magic_ids` lists file ids with a meaning, `faults` the faults, `validation` the checks and their order,
 `recordings` the recordings by rule, `media` those of a folder, `tasks` the states of tasks, `control` the
-page for another terminal. The sandbox connects to no other machine, and on this machine only to the callback
-address that it is given.
+page for another terminal. The sandbox connects to no other machine, and on this machine only to the
+callback address that it is given.
 """
 
 from .callback_sender import CallbackSent

@@ -1,8 +1,8 @@
 """The open connections of the sandbox.
 
 `listener` serves HTTP through this. It adds to aiohttp's low-level server what a sandbox needs: counting
-connections, noticing that a client disconnected while its answer is withheld, and closing immediately. Bytes
-that are not an HTTP request get status 400 from aiohttp.
+connections, noticing that a client disconnected while its answer is withheld, and closing immediately.
+Bytes that are not an HTTP request get status 400 from aiohttp.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pictures made by rule: small grey mosaics as JPEG, without an image library.
 
-`pictures` serves them where no real frames are taken. Every picture of every task looks different, and is the
-same for each request. Only the part of the format that a mosaic needs is here: one grey component, one
+`pictures` serves them where no real frames are taken. Every picture of every task looks different, and is
+the same for each request. Only the part of the format that a mosaic needs is here: one grey component, one
 brightness for each square of 8 x 8 pixels.
 
 Source: ITU-T T.81, the baseline process; the table of the first coefficient is its table K.3.

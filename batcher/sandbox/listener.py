@@ -1,5 +1,4 @@
-"""The listening socket: takes HTTP requests, has them judged, and delivers the replies, whole or with a
-fault.
+"""The listening socket: takes requests, has them judged, and delivers the replies, whole or damaged.
 
 `server` starts and stops it. The judging is `service`; a reply's `Delivery` says what happens to it here.
 The paths of the control page and of the pictures are passed on and are not part of the service.

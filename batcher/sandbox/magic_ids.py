@@ -1,7 +1,7 @@
 """File ids with a special meaning, so that a manifest can rehearse the possible fates of a row.
 
-`service` asks here once a request is well formed and has no other fault. Everything is decided by the text of
-the file id and by the number of such requests for it, never by chance.
+`service` asks here once a request is well formed and has no other fault. Everything is decided by the text
+of the file id and by the number of such requests for it, never by chance.
 
 | Tencent: the id begins with | an example | Huawei: a directory in the path | what happens |
 |---|---|---|---|
@@ -22,8 +22,8 @@ Three more are accepted like any file, and decide the fate of the task (`task_fa
 
 "The first" requests are counted for each id separately, and only those that get this far.
 
-Any other well-formed id is an ordinary file: accepted immediately. The last digits of a Tencent id are free,
-so each row can have its own. `SandboxSettings(markers=False)` makes every id ordinary, for a manifest
+Any other well-formed id is an ordinary file: accepted immediately. The last digits of a Tencent id are
+free, so each row can have its own. `SandboxSettings(markers=False)` makes every id ordinary, for a manifest
 whose real ids happen to look like one of these.
 """
 

@@ -1,8 +1,8 @@
 """Rate limits: decide by the arrival times of requests which of them exceed the limit.
 
 `service` asks one of these about each request that passed the gateway. They are pure except for their own
-counts: the arrival time is an argument, in seconds of any clock that does not run backwards. They never wait
-and never delay a request.
+counts: the arrival time is an argument, in seconds of any clock that does not run backwards. They never
+wait and never delay a request.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class SlidingSecond:
 class AlignedSecond:
     """At most `limit` requests in each whole second of the clock.
 
-    Counting refused calls would make no difference: they arrive when the second is already full, and the next
-    second starts empty.
+    Counting refused calls would make no difference: they arrive when the second is already full, and the
+    next second starts empty.
     """
 
     def __init__(self, limit: int) -> None:
@@ -76,8 +76,8 @@ class AlignedSecond:
 class TokenBucket:
     """A bucket of `limit` tokens, full at first, refilled at `limit` per second.
 
-    With `count_refused` a refused call takes a token too and the bucket goes into debt, though never by more
-    than its capacity: one second of silence always brings it back to empty.
+    With `count_refused` a refused call takes a token too and the bucket goes into debt, though never by
+    more than its capacity: one second of silence always brings it back to empty.
     """
 
     def __init__(self, limit: int, *, count_refused: bool) -> None:

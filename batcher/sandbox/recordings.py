@@ -10,8 +10,10 @@ The rule, by the place `i` of a recording in the order of creation:
 * Tencent's id has 19 digits: `528589070` and ten that look random and are all different.
 * Huawei's and Ws' key is `/record/2026-11-23/06-10-48-000000042.mp4`: when it was created (UTC), and `i`.
 * The name is `class-0042 000000042`: stream (`i` modulo 1,000) and `i`.
-* `i` modulo 100 is 13: forbidden. `i` modulo 50 is 7: audio without picture. `i` modulo 500 is 11: an image.
-* `i` modulo 40 is 17: archived. `i` modulo 200 is 3: not transcoded yet. `i` modulo 6 is 4: transcoded twice.
+* `i` modulo 100 is 13: forbidden. `i` modulo 50 is 7: audio without picture. `i` modulo 500 is 11: an
+  image.
+* `i` modulo 40 is 17: archived. `i` modulo 200 is 3: not transcoded yet. `i` modulo 6 is 4: transcoded
+  twice.
 * It lasts from 2.04 s to about two hours; every ninth is shorter than 10 s.
 """
 

@@ -1,12 +1,11 @@
-"""The request log: what the sandbox received and did, request by request. The referee of rehearsals and
-tests.
+"""The request log: what the sandbox received and did, request by request.
 
 `service` adds an entry for each request before any byte of the answer leaves; `listener` marks it once the
 answer is written. It never holds a secret or a signature.
 
 In the log file a request is one JSON line, flushed when it is judged and before its answer leaves. So a
-reader of the file never misses an accepted task, even if a process is killed. The line is written before the
-answer and therefore has no `answered`; memory and the control page have it.
+reader of the file never misses an accepted task, even if a process is killed. The line is written before
+the answer and therefore has no `answered`; memory and the control page have it.
 """
 
 from __future__ import annotations

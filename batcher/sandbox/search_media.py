@@ -3,9 +3,9 @@
 `service` asks here once a call has passed the gateway and the limit. It pages through a catalogue
 (`recordings`). No page holds more than requested, and no search stores more than the places of its results.
 
-Tencent: newest first, pages by number. Huawei and Ws: by key, pages by marker. What the vendor's page leaves
-open is set in `RecordingSettings`: the number of the first page, the end of a walk by markers, whether the
-second of `EndTime` belongs to the range.
+Tencent: newest first, pages by number. Huawei and Ws: by key, pages by marker. What the vendor's page
+leaves open is set in `RecordingSettings`: the number of the first page, the end of a walk by markers,
+whether the second of `EndTime` belongs to the range.
 
 Source: service documentation, "Search media files" (SearchMedia).
 """

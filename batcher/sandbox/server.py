@@ -136,8 +136,7 @@ class Sandbox:
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
 
     def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
-        """Send the callback that files were merged into a file with Tencent's id, or without an id for
-        another vendor.
+        """Send the callback that files were merged; the file id is Tencent's, or empty for another vendor.
 
         Raises:
             RuntimeError: there is no callback address, or the sandbox does not serve.

@@ -1,7 +1,7 @@
 """The simulated service: judges one request and logs the judgement.
 
-`listener` passes each request here at the moment that counts as its arrival, and delivers the reply. Nothing
-here waits or uses the network, so a request is judged and logged in one step.
+`listener` passes each request here at the moment that counts as its arrival, and delivers the reply.
+Nothing here waits or uses the network, so a request is judged and logged in one step.
 
 The order, for each request:
 

@@ -1,8 +1,8 @@
 """The fate of a task, chosen when the task is accepted.
 
-`tasks` asks here for each task. The first of these that has a fate wins: `TaskSettings.fates`, the marker of
-the file id (`magic_ids`), the recording (one that is forbidden, archived or sound only fails), the shares.
-In a folder of media files the file itself decides: a file that cannot be decoded fails.
+`tasks` asks here for each task. The first of these that has a fate wins: `TaskSettings.fates`, the marker
+of the file id (`magic_ids`), the recording (one that is forbidden, archived or sound only fails), the
+shares. In a folder of media files the file itself decides: a file that cannot be decoded fails.
 """
 
 from __future__ import annotations

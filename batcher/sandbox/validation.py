@@ -20,8 +20,8 @@ above it:
 A nonce that is used twice is not refused: the documents do not say that the service does, and a request
 which a client library repeats by itself must appear in the log as what it is, a second task.
 
-Sources: service documentation, "Calling the server APIs" (public parameters), "Global return codes",
-and "Start a snapshot task" (MediaThumbnails).
+Sources: service documentation, "Calling the server APIs" (public parameters), "Global return codes", and
+"Start a snapshot task" (MediaThumbnails).
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
-"""Everything that depends on how aiohttp works inside, and the check at start-up that it still works so.
+"""The hooks into the inside of aiohttp, and the check at start-up that they still work.
 
 Why: a call must send exactly one request, and it must be certain whether a request may have left. A request
 that may have left is in doubt and may be paid for twice; a request that has not left is sent again. aiohttp
 offers neither by itself.
 
 * **One request.** aiohttp sends a GET a second time if the server closes the connection without an answer.
-  :func:`one_request_session` raises :class:`~batcher.zego.call_errors.Unanswered` in place of the exceptions
-  on which it repeats (``_REPEATED``).
+  :func:`one_request_session` raises :class:`~batcher.zego.call_errors.Unanswered` in place of the
+  exceptions on which it repeats (``_REPEATED``).
 * **The moment of leaving.** aiohttp calls ``Connector.connect`` just before it writes a request.
   :class:`~batcher.zego.connector.Connector` notes the moment there, for the call in :data:`DEPARTING`.
 * **Clean connections.** ``_parser``, ``_buffer``, ``should_close`` and ``closed`` of aiohttp's
-``ResponseHandler`` show data
-  that the server sent without a request.
+  ``ResponseHandler`` show data that the server sent without a request.
 
 A release of aiohttp may rename or bypass any of this. Every lost answer would then be bought again
 unnoticed. So :func:`check_departures` sends three real requests over loopback before the first real call,
@@ -176,8 +175,8 @@ class _Peer(asyncio.Protocol):
 async def check_departures(session: aiohttp.ClientSession, new_call: Callable[[], Departing]) -> None:
     """Send three requests to a server of our own and compare what it received with :data:`EXPECTED`.
 
-    Without a usable loopback interface there is nothing to compare; an answer to a request that was not seen
-    leaving still stops the run.
+    Without a usable loopback interface there is nothing to compare; an answer to a request that was not
+    seen leaving still stops the run.
 
     Args:
         session: configured as for real calls; it is closed.

@@ -1,8 +1,8 @@
 """Exceptions of aiohttp and the system as outcomes: was anything sent, and what went wrong.
 
 Called by :mod:`batcher.zego.transport`; :mod:`batcher.fetch.http_source` uses the words. This is the only
-place where the exceptions of the HTTP library become words. An exception's own text may hold the signed URL,
-so it must never be used: the words are the system's, or the exception's class name.
+place where the exceptions of the HTTP library become words. An exception's own text may hold the signed
+URL, so it must never be used: the words are the system's, or the exception's class name.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Wire:
     protocol: ResponseHandler | None = None
     """The connection, set by the connector."""
     idle_s: float | None = None
-    """How long the connection was idle before this request; None for a new connection."""
+    """Seconds for which the connection was idle before this request; None for a new connection."""
     max_body_bytes: int = wire.MAX_BODY_BYTES
     """A longer answer is not one of the service's."""
     body: bytes = b""

@@ -5,8 +5,8 @@ connection may hold data, which would be read as the answer to the next request,
 would leave that request in doubt. Both are found here before the request leaves; such a connection is
 discarded and another one is used.
 
-A server that has once sent data without a request gets one connection for each request from then on, because
-the next unrequested answer may arrive just after a request has left.
+A server that has once sent data without a request gets one connection for each request from then on,
+because the next unrequested answer may arrive just after a request has left.
 
 ``connect`` is the one method of aiohttp that is extended. It is public and documented. aiohttp calls it for
 every request that it sends, repeats and redirects included, and writes the request when it returns.

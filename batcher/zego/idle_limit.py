@@ -1,4 +1,4 @@
-"""How long an idle connection may be and still be used: a limit learned from the server. Pure.
+"""The longest idle time after which a connection is still used, learned from the server. Pure.
 
 Used by :mod:`batcher.zego.connector`. A server may close an idle connection at the very moment at which a
 request leaves, which leaves that request in doubt. The server's own limit is learned from the connections

@@ -2,8 +2,8 @@
 
 Base of :class:`~batcher.zego.client.ZegoClient`. A call signs its query, sends it and returns an outcome,
 never an exception. If no answer came, the outcome states whether the request can have arrived. Nothing is
-sent twice, waits for a turn, or decides about retries here. Outcomes never hold a secret, a signed URL or an
-exception's own text.
+sent twice, waits for a turn, or decides about retries here. Outcomes never hold a secret, a signed URL or
+an exception's own text.
 """
 
 from __future__ import annotations
@@ -168,11 +168,10 @@ class Caller:
         )
 
     def _learn_clock(self, response: ClientResponse, signed_with_s: float) -> bool:
-        """Learn the offset of this machine's clock from the answer's ``Date``; return False if nothing was
-        learned.
+        """Learn this machine's clock offset from the answer's ``Date``; return False if nothing was learned.
 
-        A request that was already signed with a learned offset teaches a new one only if the clock has jumped
-        meanwhile. Otherwise the clock is not the cause.
+        A request that was already signed with a learned offset teaches a new one only if the clock has
+        jumped meanwhile. Otherwise the clock is not the cause.
         """
         now_there = server_time(response.headers.get("Date"))
         if now_there is None:

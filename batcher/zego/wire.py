@@ -38,8 +38,7 @@ Query = list[tuple[str, str]]
 
 
 def media_thumbnails(file_id: FileId, asked: Parameters) -> Query:
-    """Return the parameters of one MediaThumbnails call without the public ones, in the order of the
-    documentation.
+    """Return the parameters of one MediaThumbnails call without the public ones, in documented order.
 
     Only parameters that have an effect for the vendor and type are included. The key of the offsets has
     brackets and is repeated.

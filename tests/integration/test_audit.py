@@ -1,4 +1,4 @@
-"""``batcher audit``: one page over a real ledger, which balances or says what does not."""
+"""``batcher audit``: one page about a real ledger, which balances or states what does not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LEDGERS = Path(__file__).parents[1] / "ledgers"
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-async def test_a_ledger_of_every_schema_balances(cli: Cli, revision: str) -> None:
-    """An older one is upgraded first; every kind of submission is in it, and each is counted once."""
+async def test_ledger_of_every_schema_balances(cli: Cli, revision: str) -> None:
+    """An older ledger is upgraded first; every kind of submission is counted once."""
     shutil.copy(LEDGERS / f"{revision}.db", cli.folder / "batcher.db")
     done = await cli("audit")
     assert done.code == 0, done.stdout + done.stderr
@@ -34,8 +34,8 @@ async def test_a_ledger_of_every_schema_balances(cli: Cli, revision: str) -> Non
     assert len(figures["cases"]["in_doubt"]["named"]) == parts["in_doubt"]
 
 
-async def test_it_tells_what_became_of_the_tasks(cli: Cli, manifest: Manifest) -> None:
-    """Sent twice, failed, forgotten, finished: each in its line, with what the support asks for."""
+async def test_audit_shows_results_of_tasks(cli: Cli, manifest: Manifest) -> None:
+    """Sent twice, failed, forgotten and finished tasks have lines with the details for technical support."""
     [twice, failed, forgotten, finished] = tencent_ids(4)
     fates = {failed: Fate.FAIL, forgotten: Fate.FORGOTTEN}
     tasks = TaskSettings(fates=fates, messages={failed: "the media cannot be decoded"})
@@ -58,8 +58,8 @@ async def test_it_tells_what_became_of_the_tasks(cli: Cli, manifest: Manifest) -
     assert doubled["file_id"] == twice
 
 
-async def test_what_does_not_balance_ends_with_1(cli: Cli) -> None:
-    """The page says what, and the file is written all the same."""
+async def test_imbalance_exits_with_1(cli: Cli) -> None:
+    """The page names the contradiction, and the output file is written anyway."""
     ledger = cli.folder / "batcher.db"
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
     with closing(sqlite3.connect(ledger)) as connection, connection:
@@ -72,16 +72,16 @@ async def test_what_does_not_balance_ends_with_1(cli: Cli) -> None:
     assert (await cli("audit", "--json")).data["problems"] != []
 
 
-async def test_cases_are_capped_and_the_rest_is_said(cli: Cli, manifest: Manifest) -> None:
-    """Of many in doubt the first are named; with 0 none is."""
+async def test_cases_are_capped_with_total(cli: Cli, manifest: Manifest) -> None:
+    """The first cases in doubt are named; with 0 no case is named."""
     async with serving(cli, SandboxSettings(rate_per_s=None, choose=lambda _: Fault.parse("drop-after"))):
         assert (await cli.run(manifest(tencent_ids(12)), *PICTURES, "--in-doubt", "hold")).code == 1
     assert "In doubt, the first 10 of 12" in (await cli("audit")).stdout
     assert "In doubt, the first 0 of 12" in (await cli("audit", "--cases", "0")).stdout
 
 
-async def test_a_hostile_message_steers_no_terminal(cli: Cli) -> None:
-    """What the service said is shown with its control characters escaped."""
+async def test_hostile_message_is_escaped(cli: Cli) -> None:
+    """Control characters in the service's message are escaped."""
     ledger = cli.folder / "batcher.db"
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
     with closing(sqlite3.connect(ledger)) as connection, connection:
@@ -91,15 +91,15 @@ async def test_a_hostile_message_steers_no_terminal(cli: Cli) -> None:
     assert "\\x1b[2J" in done.stdout
 
 
-async def test_without_a_ledger(cli: Cli) -> None:
-    """There is nothing to add up."""
+async def test_audit_without_ledger_is_refused(cli: Cli) -> None:
+    """The exit code is 6, and the message says that there is no ledger."""
     done = await cli("audit")
     assert done.code == 6
     assert "there is no ledger here" in done.stderr
 
 
-async def test_a_place_that_cannot_be_written(cli: Cli) -> None:
-    """It says so, and leaves nothing half written."""
+async def test_unwritable_output_is_refused(cli: Cli) -> None:
+    """The message names the place, and no incomplete file is left."""
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", cli.folder / "batcher.db")
     done = await cli("audit", "-o", "nowhere/audit.txt")
     assert done.code == 2

@@ -45,7 +45,7 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
     done = await cli("load", nightly, *PICTURES)
     assert "has changed since" in done.stderr
     assert "5 rows new, 3 gone, 1 changed" in done.stderr
-    assert "stays in the ledger, and is sent where it is still open" in done.stderr
+    assert "stay in the ledger, and open ones are still sent" in done.stderr
     again = await cli("load", nightly, *PICTURES)
     assert "has changed" not in again.stderr
     told = await loads(cli)

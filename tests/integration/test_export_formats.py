@@ -1,4 +1,4 @@
-"""Exports as Parquet and XLSX: what they hold, where they may go, and what is left when they are stopped."""
+"""Exports as Parquet and XLSX: their content, their targets, and interruptions."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ async def manifest_or_ledger(cli: Cli, archive: Path, which: str) -> tuple[tuple
 
 
 @pytest.mark.parametrize("which", ["manifest", "ledger"])
-async def test_parquet_has_the_rows_of_every_other_format(cli: Cli, archive: Path, which: str) -> None:
-    """Ids are text, numbers are numbers, times are times, own columns are text; nothing differs otherwise."""
+async def test_parquet_has_the_rows_of_other_formats(cli: Cli, archive: Path, which: str) -> None:
+    """Ids and own columns are text, numbers are numbers, times are times."""
     args, expected = await manifest_or_ledger(cli, archive, which)
     done = await cli("export", *args, "-o", "results.parquet")
     assert (done.code, done.stderr.strip()) == (0, f"results.parquet: {len(expected)} rows")
@@ -89,8 +89,8 @@ def in_words(at: datetime | None) -> str | None:
 
 
 @pytest.mark.parametrize("which", ["manifest", "ledger"])
-async def test_xlsx_has_the_rows_of_every_other_format(cli: Cli, archive: Path, which: str) -> None:
-    """All but real numbers is text, cell by cell; no formula, no digit lost; the header stays in sight."""
+async def test_xlsx_has_the_rows_of_other_formats(cli: Cli, archive: Path, which: str) -> None:
+    """Every cell except real numbers is text; no formula, no lost digit; the header is frozen."""
     args, expected = await manifest_or_ledger(cli, archive, which)
     done = await cli("export", *args, "-o", "results.xlsx")
     assert (done.code, done.stderr.strip()) == (0, f"results.xlsx: {len(expected)} rows")
@@ -130,10 +130,10 @@ def unescaped(value: object) -> object:
         (("-o", "r.csv", "--format", "jsonl"), b'{"file_id"'),
     ],
 )
-async def test_the_name_of_the_file_says_which_format(
+async def test_file_name_selects_format(
     cli: Cli, manifest: Callable[..., Path], args: tuple[str, ...], magic: bytes
 ) -> None:
-    """Without --format the name decides; one text in a file named for another is taken as ever."""
+    """Without --format the name decides between the formats."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     done = await cli("export", *args)
     assert done.code == 0, done.stderr
@@ -151,10 +151,10 @@ async def test_the_name_of_the_file_says_which_format(
         (("--excel", "--format", "jsonl"), "--excel: goes with --format csv"),
     ],
 )
-async def test_contradictions_are_refused(
+async def test_contradiction_of_name_and_format_is_refused(
     cli: Cli, manifest: Callable[..., Path], args: tuple[str, ...], said: str
 ) -> None:
-    """A file whose name says what it is not misleads every program after us."""
+    """A file with a misleading name would mislead later programs."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     done = await cli("export", *args)
     assert done.code == 2
@@ -163,8 +163,10 @@ async def test_contradictions_are_refused(
 
 
 @pytest.mark.parametrize("name", ["parquet", "xlsx"])
-async def test_a_terminal_is_spared(cli: Cli, manifest: Callable[..., Path], name: str) -> None:
-    """Bytes that no terminal can show are refused there, with a way out."""
+async def test_binary_format_to_terminal_is_refused(
+    cli: Cli, manifest: Callable[..., Path], name: str
+) -> None:
+    """The message has the remedy."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     ours, theirs = pty.openpty()
     try:
@@ -185,8 +187,8 @@ async def test_a_terminal_is_spared(cli: Cli, manifest: Callable[..., Path], nam
 
 @pytest.mark.usefixtures("archive")
 @pytest.mark.parametrize("name", ["parquet", "xlsx"])
-async def test_a_pipe_gets_the_whole_file(cli: Cli, name: str) -> None:
-    """What goes into a pipe is what -o would have written, and nothing else."""
+async def test_pipe_gets_the_whole_file(cli: Cli, name: str) -> None:
+    """A pipe gets the same bytes that -o would write."""
     code, out, err = await raw(cli, "export", "--format", name)
     assert (code, err) == (0, "")
     expected = [row["file_id"] for row in await cli.export()]
@@ -200,10 +202,10 @@ async def test_a_pipe_gets_the_whole_file(cli: Cli, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["csv", "jsonl", "parquet", "xlsx"])
-async def test_a_closed_pipe_ends_every_format_quietly(
+async def test_closed_pipe_ends_every_format_quietly(
     cli: Cli, manifest: Callable[..., Path], name: str
 ) -> None:
-    """``batcher export | head -c 1`` says nothing on stderr and leaves nothing behind."""
+    """``batcher export | head -c 1`` prints nothing on stderr and leaves no file."""
     assert (await cli("load", manifest(tencent_ids(3000)), *PICTURES)).code == 0
     waiting = cli.folder / "tmp"
     waiting.mkdir()
@@ -223,10 +225,10 @@ async def test_a_closed_pipe_ends_every_format_quietly(
     ("package", "name", "requirement"),
     [("pyarrow", "parquet", "pyarrow>=18"), ("xlsxwriter", "xlsx", "XlsxWriter>=3.2")],
 )
-async def test_a_missing_package_is_named(
+async def test_missing_package_is_named(
     cli: Cli, manifest: Callable[..., Path], package: str, name: str, requirement: str
 ) -> None:
-    """Without the package of a format the message says what to install; the other formats work."""
+    """The message has the install command; the other formats work."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     without = f"import sys; sys.modules[{package!r}] = None; from batcher.cli import main; main()"
 
@@ -250,10 +252,10 @@ async def test_a_missing_package_is_named(
 
 @pytest.mark.parametrize("name", ["csv", "parquet", "xlsx"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_leaves_nothing_behind(
+async def test_signal_leaves_no_temporary_file(
     cli: Cli, manifest: Callable[..., Path], name: str, number: signal.Signals, code: int
 ) -> None:
-    """An export that is stopped removes what it had begun, and leaves the old file as it was."""
+    """An interrupted export removes its temporary file and leaves the old file unchanged."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     results = cli.folder / f"results.{name}"
     results.write_bytes(b"old")
@@ -270,8 +272,8 @@ async def test_a_signal_leaves_nothing_behind(
     assert results.read_bytes() == b"old"
 
 
-async def test_what_is_no_plain_file_is_written_into(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """``-o`` replaces plain files alone: a named pipe stays one, and a link goes on pointing where it did."""
+async def test_special_file_is_written_into(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``-o`` replaces only regular files: a named pipe and a link stay as they are."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     pipe, link, real = (cli.folder / name for name in ("pipe", "link.csv", "real.csv"))
     with named_pipe(pipe):
@@ -288,8 +290,8 @@ async def test_what_is_no_plain_file_is_written_into(cli: Cli, manifest: Callabl
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-async def test_a_full_disk_is_told(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What cannot be written is said with the place and the reason, whatever the format."""
+async def test_full_disk_is_reported(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The message has the place and the reason, for every format."""
     assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
     for name in ("csv", "jsonl", "parquet", "xlsx"):
         done = await cli("export", "--format", name, "-o", "/dev/full")
@@ -302,8 +304,8 @@ def row_of(**cells: Cell) -> ExportRow:
     return tuple(cells.get(name) for name in COLUMNS)
 
 
-def test_another_sheet_begins_where_one_ends(tmp_path: Path) -> None:
-    """A full sheet is followed by another with the header again; no row is lost between them."""
+def test_full_sheet_is_followed_by_another(tmp_path: Path) -> None:
+    """The next sheet has the header again, and no row is lost."""
     file = io.BytesIO()
     with Workbook(file, COLUMNS, tmp_path, sheet_rows=4) as book:
         for n in range(7):
@@ -316,8 +318,8 @@ def test_another_sheet_begins_where_one_ends(tmp_path: Path) -> None:
     assert columns == [["file_id", "0", "1", "2"], ["file_id", "3", "4", "5"], ["file_id", "6"]]
 
 
-async def test_a_cell_too_long_is_told(cli: Cli) -> None:
-    """What a cell cannot hold is cut between characters, counted as spreadsheets count, and said."""
+async def test_overlong_cell_is_cut_and_reported(cli: Cli) -> None:
+    """The cell is cut between characters, counted as spreadsheets count."""
     notes = ["a" * CELL_CHARACTERS, "b" * (CELL_CHARACTERS + 1), "😀" * 16_384]
     path = write_manifest(cli.folder / "long.csv", zip(IDS[:3], notes, strict=True), ("file_id", "note"))
     assert (await cli("load", path, *PICTURES)).code == 0
@@ -328,8 +330,8 @@ async def test_a_cell_too_long_is_told(cli: Cli) -> None:
     assert ["note", notes[0], notes[1][:-1], notes[2][:-1]] == cells
 
 
-def test_parquet_comes_in_groups_of_bounded_size() -> None:
-    """Rows are written group by group, so that no export has to be held."""
+def test_parquet_is_written_in_bounded_groups() -> None:
+    """Rows are written group by group, so that memory is bounded."""
     file, at = io.BytesIO(), [4]
     with ParquetTable(file, COLUMNS) as table:
         for begin in range(0, 2 * GROUP_ROWS + 500, 500):
@@ -343,8 +345,8 @@ def test_parquet_comes_in_groups_of_bounded_size() -> None:
     assert written.read().column("line").to_pylist() == list(range(2 * GROUP_ROWS + 500))
 
 
-async def test_an_empty_ledger_is_an_empty_table(cli: Cli) -> None:
-    """Without a row there are still the columns and their types."""
+async def test_empty_ledger_is_an_empty_table(cli: Cli) -> None:
+    """Without a row the columns and their types exist."""
     async with serving(cli):
         pass
     for name in ("parquet", "xlsx"):

@@ -1,4 +1,4 @@
-"""``batcher fetch``: from a ledger's pictures to files in a folder, against a real server of pictures."""
+"""``batcher fetch``: from a ledger's pictures to files in a folder, against a real picture server."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def states(cli: Cli) -> dict[tuple[str, int], str | None]:
     return {(file_id, number): state for file_id, number, state in query(cli.folder / "batcher.db", STATES)}
 
 
-async def test_pictures_come_into_folders_of_their_recordings(cli: Cli, server: PictureServer) -> None:
-    """Named by ids, numbers and times, and each is the picture that its address gave out."""
+async def test_pictures_are_in_folders_of_their_recordings(cli: Cli, server: PictureServer) -> None:
+    """Files are named by ids, numbers and times, and have the content of their addresses."""
     one, two, three = (server.add(f"/{name}") for name in ("a", "b", "../%2e%2e/evil.exe"))
     huawei = "/record/Show/2024-11-13.mp4"
     keep_tasks(
@@ -110,10 +110,8 @@ async def test_pictures_come_into_folders_of_their_recordings(cli: Cli, server: 
     assert not {"Cookie", "Authorization", "Referer"} & set(sent)
 
 
-async def test_what_is_there_is_not_fetched_again_and_what_is_lost_is(
-    cli: Cli, server: PictureServer
-) -> None:
-    """A file that is gone or shorter than it was is fetched anew, the others are left in peace."""
+async def test_only_missing_files_are_fetched_again(cli: Cli, server: PictureServer) -> None:
+    """A missing or shorter file is fetched again, the others are not touched."""
     urls = [server.add(f"/{n}") for n in range(4)]
     keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
     assert (await fetched(cli)).code == 0
@@ -132,8 +130,8 @@ async def test_what_is_there_is_not_fetched_again_and_what_is_lost_is(
     assert len(list((cli.folder / "other/7").iterdir())) == 4
 
 
-async def test_every_picture_that_is_none_is_told_with_its_reason(cli: Cli, server: PictureServer) -> None:
-    """Broken, refused and missing are told apart, once; the rest comes; the reasons stand in the index."""
+async def test_unusable_picture_is_reported_with_reason(cli: Cli, server: PictureServer) -> None:
+    """Broken, refused and missing pictures are reported once; their reasons are in the index."""
     good, blank, black = server.add("/good"), server.add("/blank", noisy(230)), server.add("/black", noisy(9))
     whole = image(size=(640, 360))
     half, page = server.add("/half", whole[: len(whole) // 2]), server.add("/page", b"<html>log in</html>")
@@ -198,7 +196,7 @@ async def test_every_picture_that_is_none_is_told_with_its_reason(cli: Cli, serv
     assert (once_more.data["whole"], once_more.data["broken"]) == (1, 1)
 
 
-async def test_what_may_pass_is_asked_for_again(cli: Cli, server: PictureServer) -> None:
+async def test_temporary_failure_is_retried(cli: Cli, server: PictureServer) -> None:
     """A server that is busy for a moment costs no picture."""
     urls = [server.add(f"/{n}") for n in range(3)]
     server.statuses = {"/0": [503], "/1": [500, 502], "/2": [404]}
@@ -208,16 +206,16 @@ async def test_what_may_pass_is_asked_for_again(cli: Cli, server: PictureServer)
     assert dict(server.times) == {"/0": 2, "/1": 3, "/2": 2}
 
 
-async def test_an_unannounced_length_is_as_good(cli: Cli, server: PictureServer) -> None:
-    """A picture that comes in chunks is whole when its connection says so."""
+async def test_chunked_picture_is_whole(cli: Cli, server: PictureServer) -> None:
+    """A picture without a length is whole when its chunks end properly."""
     url = server.add("/a")
     server.unannounced.add("/a")
     keep_tasks(cli.folder / "batcher.db", [told("7", url)])
     assert (await fetched(cli)).data["whole"] == 1
 
 
-async def test_no_more_are_under_way_than_allowed(cli: Cli, server: PictureServer) -> None:
-    """Eight at once unless said otherwise."""
+async def test_concurrency_is_bounded(cli: Cli, server: PictureServer) -> None:
+    """At most eight downloads run concurrently by default."""
     keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(30)))])
     server.slow = asyncio.Event()
     process = await cli.start("fetch", "-o", "out", *QUIET)
@@ -231,8 +229,8 @@ async def test_no_more_are_under_way_than_allowed(cli: Cli, server: PictureServe
     assert server.most_under_way <= 2
 
 
-async def test_a_limit_leaves_the_rest_for_the_next(cli: Cli, server: PictureServer) -> None:
-    """So many are taken up in their order; work is left until all are there."""
+async def test_limit_leaves_the_rest_for_next_fetch(cli: Cli, server: PictureServer) -> None:
+    """The first pictures are fetched in order; the exit code shows the work left."""
     keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(5)))])
     first = await fetched(cli, "--limit", "3")
     assert (first.code, first.data["fetched"], first.data["more"]) == (4, 3, True)
@@ -241,8 +239,8 @@ async def test_a_limit_leaves_the_rest_for_the_next(cli: Cli, server: PictureSer
     assert (rest.code, rest.data["fetched"]) == (0, 2)
 
 
-async def test_a_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> None:
-    """Killed again and again, whatever stands under a name is whole; the last one completes it."""
+async def test_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> None:
+    """After repeated kills every file is whole, and the last fetch completes the rest."""
     ledger = cli.folder / "batcher.db"
     keep_tasks(
         ledger,
@@ -272,10 +270,10 @@ async def test_a_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_ends_it_in_order(
+async def test_signal_ends_fetch_gracefully(
     cli: Cli, server: PictureServer, number: signal.Signals, code: int
 ) -> None:
-    """What came is kept and recorded, what hangs is dropped, and the same command goes on."""
+    """Finished pictures are recorded, hanging ones are dropped, and the same command resumes."""
     urls = [server.add(f"/{n}") for n in range(6)]
     server.hanging = {"/4", "/5"}
     keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
@@ -303,7 +301,7 @@ class HeldUp(PictureLedger):
         await super().record(fetched)
 
 
-async def test_what_is_being_kept_is_recorded_whatever_comes(cli: Cli, server: PictureServer) -> None:
+async def test_cancelled_fetch_records_written_file(cli: Cli, server: PictureServer) -> None:
     """A fetch that is cancelled between the file and its record ends after both."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"), server.add("/b"))])
     server.hanging.add("/b")
@@ -320,8 +318,8 @@ async def test_what_is_being_kept_is_recorded_whatever_comes(cli: Cli, server: P
     assert files(cli) == ["7/0001.jpg"]
 
 
-async def test_a_second_fetch_of_a_ledger_waits_for_the_first(cli: Cli, server: PictureServer) -> None:
-    """It is refused with exit code 5, in words that say who is there."""
+async def test_second_fetch_of_ledger_is_refused(cli: Cli, server: PictureServer) -> None:
+    """The exit code is 5, and the message names the first fetch."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
     server.hanging.add("/a")
     process = await cli.start("fetch", "-o", "out", *QUIET)
@@ -333,7 +331,7 @@ async def test_a_second_fetch_of_a_ledger_waits_for_the_first(cli: Cli, server: 
     assert (await cli.finish(process)).code == 143
 
 
-async def test_it_works_beside_a_run(cli: Cli, server: PictureServer) -> None:
+async def test_fetch_works_during_a_run(cli: Cli, server: PictureServer) -> None:
     """While a run holds the ledger and writes to it, pictures are fetched and recorded."""
     ledger = cli.folder / "batcher.db"
     keep_tasks(ledger, [told("7", *(server.add(f"/{n}") for n in range(40)))])
@@ -379,8 +377,8 @@ async def _fetched_from(
         return fetcher.figures
 
 
-async def test_a_server_that_answers_nobody_is_left_for_another_time(cli: Cli, server: PictureServer) -> None:
-    """Nothing is given up because of it, it is soon left in peace, and the next fetch has all of it."""
+async def test_silent_server_is_left_for_next_fetch(cli: Cli, server: PictureServer) -> None:
+    """No picture is given up, the server gets no more requests, and the next fetch has all pictures."""
     async with serving_pictures() as other:
         gone = other.url
     urls = [f"{gone}/{n}" for n in range(60)]
@@ -402,8 +400,8 @@ async def test_a_server_that_answers_nobody_is_left_for_another_time(cli: Cli, s
 
 
 @pytest.mark.usefixtures("server")
-async def test_what_was_not_given_out_leaves_work(cli: Cli) -> None:
-    """The command says so, and that the same command tries again."""
+async def test_unanswered_picture_leaves_work(cli: Cli) -> None:
+    """The message says that the same command retries."""
     keep_tasks(cli.folder / "batcher.db", [told("7", "http://127.0.0.1:1/a")])
     done = await fetched(cli)
     assert done.code == 4, done.stderr
@@ -411,10 +409,8 @@ async def test_what_was_not_given_out_leaves_work(cli: Cli) -> None:
     assert states(cli) == {("7", 1): None}
 
 
-async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
-    cli: Cli, server: PictureServer
-) -> None:
-    """One that its server never gives out does not leave work for ever, whichever comes first."""
+async def test_unanswered_picture_is_missing_if_others_come(cli: Cli, server: PictureServer) -> None:
+    """A picture that its server never delivers does not leave work forever, in any order."""
     urls = [server.add(f"/{n}") for n in range(4)]
     server.hanging.add("/1")
     server.statuses["/0"] = [-503]
@@ -426,8 +422,8 @@ async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
     assert reasons == [("HTTP 503", TEMPORARY_TRIES), ("timed out", TEMPORARY_TRIES)]
 
 
-async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, server: PictureServer) -> None:
-    """After so many tries over several fetches nobody waits for it any more."""
+async def test_only_picture_of_server_is_given_up_after_all_tries(cli: Cli, server: PictureServer) -> None:
+    """The number of tries over several fetches is bounded."""
     url = server.add("/0")
     server.statuses["/0"] = [-500]
     keep_tasks(cli.folder / "batcher.db", [told("7", url)])
@@ -438,8 +434,8 @@ async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, se
     assert server.times["/0"] == MAX_TRIES
 
 
-async def test_without_a_local_service_this_machine_is_refused(cli: Cli, server: PictureServer) -> None:
-    """What a name stands for at the moment of connecting is what counts; nothing is sent."""
+async def test_this_machine_is_refused_without_local_service(cli: Cli, server: PictureServer) -> None:
+    """The address at the moment of connecting counts; nothing is sent."""
     cli.env["BATCHER_ENDPOINT"] = "https://rtc-api.zego.im/"
     port = server.url.rpartition(":")[2]
     hosts = ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
@@ -455,8 +451,8 @@ async def test_without_a_local_service_this_machine_is_refused(cli: Cli, server:
     assert [row["reason"] for row in index(cli)].count(inside) >= 5
 
 
-async def test_a_proxy_of_the_environment_is_not_used(cli: Cli, server: PictureServer) -> None:
-    """Pictures come directly, which is said."""
+async def test_environment_proxy_is_not_used(cli: Cli, server: PictureServer) -> None:
+    """Pictures are fetched directly, and a message says so."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
     cli.env |= {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
     done = await fetched(cli)
@@ -464,8 +460,8 @@ async def test_a_proxy_of_the_environment_is_not_used(cli: Cli, server: PictureS
     assert "http_proxy: pictures are fetched directly" in done.stderr
 
 
-async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: PictureServer) -> None:
-    """A forgotten endpoint does not have a rehearsal's pictures refused for good."""
+async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: PictureServer) -> None:
+    """A forgotten endpoint does not give up the pictures of a rehearsal."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
     del cli.env["BATCHER_ENDPOINT"]
     done = await fetched(cli)
@@ -490,10 +486,10 @@ async def test_a_ledger_of_another_kind_of_service_is_refused(cli: Cli, server: 
         ([], 2, "Missing option"),
     ],
 )
-async def test_what_cannot_be_done_is_said(
+async def test_impossible_fetch_is_refused(
     cli: Cli, server: PictureServer, args: list[str], code: int, words: str
 ) -> None:
-    """With what is wrong, where, and the exit code for it."""
+    """The message has the problem and the place, and the exit code is documented."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
     done = await cli("fetch", *args, *QUIET)
     assert done.code == code
@@ -501,8 +497,8 @@ async def test_what_cannot_be_done_is_said(
     assert server.asked == []
 
 
-async def test_without_its_package_it_says_how_to_get_it(cli: Cli, server: PictureServer) -> None:
-    """A missing extra is named with the line that installs it."""
+async def test_missing_package_is_named(cli: Cli, server: PictureServer) -> None:
+    """The message has the line that installs the extra."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
     (cli.folder / "PIL").mkdir()
     (cli.folder / "PIL" / "__init__.py").write_text("raise ImportError('No module named PIL')\n")
@@ -520,8 +516,8 @@ async def test_without_its_package_it_says_how_to_get_it(cli: Cli, server: Pictu
     assert done.stderr.strip().endswith("pip install 'Pillow>=11'")
 
 
-async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: PictureServer) -> None:
-    """How many came, how many did not, which first, and what to do; with -q only when something is wrong."""
+async def test_closing_summary_has_counts_and_remedy(cli: Cli, server: PictureServer) -> None:
+    """The numbers, the first failures and the next step are shown; with -q only problems."""
     keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"), f"{server.url}/gone")])
     done = await cli("fetch", "-o", "out", *QUIET)
     assert done.code == 1
@@ -535,8 +531,8 @@ async def test_for_people_the_closing_words_have_what_matters(cli: Cli, server: 
 
 
 @pytest.mark.usefixtures("server")
-async def test_on_a_terminal_the_closing_words_keep_to_its_width(cli: Cli) -> None:
-    """One picture of each recording is named, no word is cut; what was told before is not called fetched."""
+async def test_closing_summary_fits_terminal(cli: Cli) -> None:
+    """One picture of each recording is named, no word is cut, and earlier pictures are not counted."""
     objects = [f"obs://lessons-of-a-school/room-{n}/picture.jpg" for n in range(3)]
     keep_tasks(cli.folder / "batcher.db", [told("7", *objects), told("8", *objects)])
     terminal = Terminal(cli, ["fetch", "-o", "out"], 60, {})
@@ -551,8 +547,8 @@ async def test_on_a_terminal_the_closing_words_keep_to_its_width(cli: Cli) -> No
     assert "6 pictures given up before" in again.stderr
 
 
-async def test_on_a_terminal_a_bar_shows_how_far_it_is(cli: Cli, server: PictureServer) -> None:
-    """While it goes on, and no more afterwards."""
+async def test_terminal_shows_progress_bar(cli: Cli, server: PictureServer) -> None:
+    """The bar is visible during the fetch and gone afterwards."""
     urls = [server.add(f"/{n}") for n in range(4)]
     server.hanging.add("/3")
     keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
@@ -578,10 +574,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-async def test_a_full_disk_stops_it_with_nothing_half_left(
+async def test_full_disk_stops_fetch_without_incomplete_files(
     small_disk: Path, cli: Cli, server: PictureServer
 ) -> None:
-    """Exit code 6 names the folder and what to do; with room the same command completes it."""
+    """Exit code 6 names the folder and the remedy; with space the same command completes the fetch."""
     body = image(size=(600, 400), kind="PNG") + b"\0" * 60_000
     urls = [server.add(f"/{n}", body) for n in range(40)]
     keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
@@ -599,8 +595,8 @@ async def test_a_full_disk_stops_it_with_nothing_half_left(
     assert len(files(cli)) == 40
 
 
-async def test_from_a_manifest_to_pictures(cli: Cli) -> None:
-    """Submitted, tracked, fetched: each recording has its pictures, or the reason why it has none."""
+async def test_manifest_leads_to_pictures(cli: Cli) -> None:
+    """Submitted, tracked, fetched: each recording has its pictures, or the reason why not."""
     ids = tencent_ids(8)
     faults = {
         ids[1]: PictureFault.MISSING,
@@ -648,8 +644,8 @@ ODD_ADDRESSES = [
 ]
 
 
-async def test_an_odd_address_costs_its_own_picture_alone(cli: Cli, server: PictureServer) -> None:
-    """Whatever its text is, it is refused for good, and the pictures around it come."""
+async def test_unusual_address_affects_only_its_picture(cli: Cli, server: PictureServer) -> None:
+    """The picture is refused, and the others are fetched."""
     good = [server.add(f"/{n}") for n in range(2)]
     keep_tasks(cli.folder / "batcher.db", [told("7", good[0], *ODD_ADDRESSES, good[1])])
     done = await fetched(cli)
@@ -660,8 +656,8 @@ async def test_an_odd_address_costs_its_own_picture_alone(cli: Cli, server: Pict
     assert set(left) <= {url for url in ODD_ADDRESSES if "xn--" in url}, "what can be a name may be looked up"
 
 
-async def test_a_recording_with_the_name_of_the_index_is_fetched(cli: Cli, server: PictureServer) -> None:
-    """Nor does one that is called as the ledger, its companions or a file in the folder stand in the way."""
+async def test_recording_with_reserved_name_is_fetched(cli: Cli, server: PictureServer) -> None:
+    """Names of the index, the ledger, its companions and other files do not collide."""
     shutil.move(cli.folder / "batcher.db", cli.folder / "ledger.db")
     cli.env["BATCHER_LEDGER"] = "ledger.db"
     ids = [
@@ -694,8 +690,8 @@ async def test_a_recording_with_the_name_of_the_index_is_fetched(cli: Cli, serve
     assert (cli.folder / "notes.txt").read_text() == "mine"
 
 
-async def test_links_in_the_folder_are_not_followed(cli: Cli, server: PictureServer) -> None:
-    """What they point to stays as it is; the pictures and the index come all the same."""
+async def test_links_in_folder_are_not_followed(cli: Cli, server: PictureServer) -> None:
+    """The targets stay unchanged, and pictures and index are written."""
     outside, out = cli.folder / "outside", cli.folder / "out"
     outside.mkdir()
     out.mkdir()
@@ -720,8 +716,8 @@ async def test_links_in_the_folder_are_not_followed(cli: Cli, server: PictureSer
 # -- the index, and what was fetched before ------------------------------------------------------------
 
 
-async def test_new_pictures_are_appended_to_the_index(cli: Cli, server: PictureServer) -> None:
-    """What stands in it stays; without new pictures it is not touched."""
+async def test_new_pictures_are_appended_to_index(cli: Cli, server: PictureServer) -> None:
+    """Existing rows stay; without new pictures the file is not touched."""
     ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
     keep_tasks(ledger, [told("1", server.add("/a"), f"{server.url}/gone")])
     assert (await fetched(cli)).code == 1
@@ -761,10 +757,10 @@ SPOILT = [Path.unlink, _cut, _of_another_ledger, _linked, _foreign]
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda one: one.__name__.strip("_"))
-async def test_an_index_that_is_not_as_it_was_is_written_anew(
+async def test_changed_index_is_rewritten(
     cli: Cli, server: PictureServer, spoil: Callable[[Path], None]
 ) -> None:
-    """Gone, cut off, of another ledger or somebody's backup: afterwards it has every row, once."""
+    """A missing, truncated or foreign index is replaced by one with every row once."""
     ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
     keep_tasks(ledger, [told("1", server.add("/a"))])
     assert (await fetched(cli)).code == 0
@@ -776,8 +772,8 @@ async def test_an_index_that_is_not_as_it_was_is_written_anew(
         assert len(backup.read_text().splitlines()) == 2
 
 
-async def test_rows_that_change_have_the_index_written_anew(cli: Cli, server: PictureServer) -> None:
-    """A picture that was given up and comes after all has one row."""
+async def test_changed_rows_rewrite_index(cli: Cli, server: PictureServer) -> None:
+    """A picture that was given up and is fetched later has one row."""
     keep_tasks(cli.folder / "batcher.db", [told("1", f"{server.url}/a", server.add("/b"))])
     assert (await fetched(cli)).code == 1
     server.add("/a")
@@ -785,10 +781,8 @@ async def test_rows_that_change_have_the_index_written_anew(cli: Cli, server: Pi
     assert [(row["number"], row["state"]) for row in index(cli)] == [("1", "whole"), ("2", "whole")]
 
 
-async def test_a_killed_fetch_leaves_an_index_that_the_next_completes(
-    cli: Cli, server: PictureServer
-) -> None:
-    """What was recorded before the kill and is not in the index is found by the number of its rows."""
+async def test_next_fetch_completes_index_of_killed_fetch(cli: Cli, server: PictureServer) -> None:
+    """Recorded pictures without a row are found by the number of rows."""
     ledger = cli.folder / "batcher.db"
     keep_tasks(ledger, [told("1", server.add("/a"))])
     assert (await fetched(cli)).code == 0
@@ -803,10 +797,10 @@ async def test_a_killed_fetch_leaves_an_index_that_the_next_completes(
     assert [row["file"] for row in index(cli)] == ["1/0001.jpg", "2/0001.jpg", "2/0002.jpg"]
 
 
-async def test_a_large_archive_is_looked_at_a_share_a_day(
+async def test_large_archive_is_checked_a_share_each_day(
     cli: Cli, server: PictureServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing folder is found at once, a missing file on the day of its share; nothing is fetched twice."""
+    """A missing folder is found immediately, a missing file on its day; nothing is fetched twice."""
     keep_tasks(
         cli.folder / "batcher.db",
         [told(str(n), server.add(f"/{n}a"), server.add(f"/{n}b")) for n in range(10)],

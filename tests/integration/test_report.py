@@ -1,4 +1,4 @@
-"""The report: one page of everything the ledger knows, whatever words are in it."""
+"""The report: one page of everything in the ledger, safe for any text in it."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ async def test_page_is_made_during_a_run(cli: Cli) -> None:
 
 
 async def test_page_contains_fetched_pictures(cli: Cli) -> None:
-    """Scaled down, with their flags; what is not in the folder says so."""
+    """Pictures are scaled down and flagged; a missing file is marked."""
     ledger = await mixed(cli)
     ledger.task(4, "finished", [("whole", f"two/{n}.jpg") for n in range(1, 13)])
     for n in range(1, 8):
@@ -214,8 +214,8 @@ async def test_page_contains_fetched_pictures(cli: Cli) -> None:
     assert page.tags.count(("img", ("src", "width", "height", "loading", "decoding", "alt"))) == 9
 
 
-async def test_the_sheet_is_cut_and_says_so(cli: Cli) -> None:
-    """With more recordings than are wanted, the newest are shown."""
+async def test_sheet_beyond_its_size_is_cut(cli: Cli) -> None:
+    """With more recordings than requested, the newest are shown, and the page says so."""
     ledger = await mixed(cli)
     for id_ in range(4, 30):
         ledger.task(id_, "finished", [("whole", "a.jpg")])
@@ -239,8 +239,8 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize("file", BAD_FILES)
-async def test_only_pictures_of_the_folder_are_shown(cli: Cli, file: str) -> None:
-    """Whatever the ledger calls a file: nothing outside, no text, no bomb, nothing behind a link."""
+async def test_only_pictures_of_folder_are_shown(cli: Cli, file: str) -> None:
+    """Files outside, text files, decompression bombs and links are never shown."""
     ledger = await mixed(cli)
     ledger.task(4, "finished", [("whole", file), ("whole", "good.jpg")])
     folder = cli.folder / "pictures"
@@ -274,8 +274,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-async def test_words_of_others_are_words_and_nothing_else(cli: Cli, text: str, language: str) -> None:
-    """With hostile text wherever text comes from, the page has the very tags of a harmless one."""
+async def test_hostile_text_adds_no_tags(cli: Cli, text: str, language: str) -> None:
+    """With hostile text in every place, the page has the same tags as with harmless text."""
     await mixed(cli)
     harmless = Page(await drawn(cli, "--lang", language))
     (cli.folder / "batcher.db").unlink()
@@ -291,8 +291,8 @@ async def test_words_of_others_are_words_and_nothing_else(cli: Cli, text: str, l
     ] == []
 
 
-async def test_a_hostile_name_of_the_ledger_is_a_name(cli: Cli) -> None:
-    """It stands in the title, in the head and in commands."""
+async def test_hostile_ledger_name_is_escaped(cli: Cli) -> None:
+    """The name is in the title, in the head and in commands."""
     ledger = await mixed(cli)
     harmless = Page(await drawn(cli))
     name = "a<img src=x onerror=alert(1)>&amp;.db"
@@ -302,8 +302,8 @@ async def test_a_hostile_name_of_the_ledger_is_a_name(cli: Cli) -> None:
     assert page.text.count(name) >= 3
 
 
-async def test_the_page_carries_all_it_needs_and_lets_nothing_in(cli: Cli) -> None:
-    """One policy, which knows style and script by their sums; no address, and nothing that would run."""
+async def test_page_needs_nothing_from_outside(cli: Cli) -> None:
+    """One content security policy with digests of style and script; no address, and no event handlers."""
     await mixed(cli)
     photograph(cli.folder / "pictures" / "one" / "1.jpg")
     text = await drawn(cli, "--pictures", "pictures")
@@ -318,8 +318,8 @@ async def test_the_page_carries_all_it_needs_and_lets_nothing_in(cli: Cli) -> No
 # -- large ledgers ---------------------------------------------------------------------------------
 
 
-async def test_many_failures_are_cut_some_of_each(cli: Cli) -> None:
-    """A thousand of them are shown, no kind is left out, and the page says where all are."""
+async def test_many_failures_are_cut_with_some_of_each_code(cli: Cli) -> None:
+    """A thousand failures are shown, no code is left out, and the page says where all are."""
     ledger = Drawn(cli.folder / "batcher.db")
     await ledger.make()
     kinds = [
@@ -330,15 +330,15 @@ async def test_many_failures_are_cut_some_of_each(cli: Cli) -> None:
     ledger.run(kinds, per_s=1000)
     text = await drawn(cli)
     page = Page(text)
-    assert "1,000 of 2,403, some for each code. All of them: batcher export -o results.csv" in page.text
+    assert "1,000 of 2,403, some for each code. To see all: batcher export -o results.csv" in page.text
     table = text.partition('<table id="failures-table">')[2].partition("</table>")[0]
     shown = Counter(re.findall(r'class="n code">(\d+)<', table))
     assert shown == {"41003": 3, "1": 498, "1000": 499}
     assert len(text) < 2_000_000
 
 
-async def test_a_hundred_thousand_submissions_make_a_small_page(cli: Cli) -> None:
-    """Below two megabytes, in a few seconds, and its figures are those of the ledger."""
+async def test_page_of_100000_submissions_is_small(cli: Cli) -> None:
+    """The page is below two megabytes, is made in seconds, and its counts match the ledger."""
     ledger = Drawn(cli.folder / "batcher.db")
     await ledger.make()
     many = [
@@ -350,15 +350,13 @@ async def test_a_hundred_thousand_submissions_make_a_small_page(cli: Cli) -> Non
     text = await drawn(cli)
     assert len(text.encode()) < 2_000_000
     page = Page(text)
-    assert "96,000 of 100,000 submissions have a task id; 4,000 have none." in page.text
+    assert "96,000 of 100,000 submissions have a task id; 4,000 do not." in page.text
     assert "102,000 were sent" in page.text
     assert "The first 300 of 2,000." in page.text
 
 
-async def test_the_survey_counts_what_a_plain_count_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Page by page comes to the same as SQLite's own sums over whole tables."""
+async def test_survey_matches_plain_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting page by page equals SQLite's sums over whole tables."""
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
     ledger.run(MIXED * 40, quiet_s=300)
@@ -389,8 +387,8 @@ async def test_the_survey_counts_what_a_plain_count_counts(
     assert history.bare == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
 
 
-async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:
-    """Of a run with a pause in its middle, the cells of the pause are empty."""
+async def test_cells_match_times_of_requests(tmp_path: Path) -> None:
+    """The cells of a pause in the middle of a run are empty."""
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
     ledger.run([Ending()] * 200, quiet_s=30)
@@ -403,9 +401,7 @@ async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:
     assert timeline.cells[5].unanswered == 6
 
 
-async def test_killed_runs_cost_one_look_at_the_attempts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_killed_runs_cost_one_scan_of_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many they are; each ends with the last of its own requests."""
     monkeypatch.setattr("batcher.ledger.queries.history.PAGE", 100)
     asked: list[int] = []
@@ -432,7 +428,7 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
     assert lengths[0] == pytest.approx(lengths[1], abs=2)
 
 
-async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> None:
+async def test_short_lists_never_scan_long_tables(tmp_path: Path) -> None:
     """Failures come by their index, and what is shown of tasks by the keys of a page."""
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
@@ -455,8 +451,8 @@ async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> No
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-async def test_what_cannot_be_drawn_is_said(cli: Cli) -> None:
-    """Usage ends with 2, a ledger that is not there with 6; no half of a page is left behind."""
+async def test_impossible_report_is_refused(cli: Cli) -> None:
+    """A usage error exits with 2, a missing ledger with 6; no incomplete page is left."""
     await mixed(cli)
     language, folder, place, none, number = await asyncio.gather(
         cli("report", "-o", "a.html", "--lang", "fr"),
@@ -476,8 +472,8 @@ async def test_what_cannot_be_drawn_is_said(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("package", "name"), [("jinja2", "Jinja2"), ("PIL", "Pillow")])
-async def test_a_missing_package_is_named(cli: Cli, package: str, name: str) -> None:
-    """With the command that brings it, and exit code 2."""
+async def test_missing_package_is_named(cli: Cli, package: str, name: str) -> None:
+    """The message has the install command, and the exit code is 2."""
     await mixed(cli)
     (cli.folder / "hidden").mkdir()
     (cli.folder / "hidden" / f"{package}.py").write_text(f"raise ImportError('none', name={package!r})")

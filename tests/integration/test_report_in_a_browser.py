@@ -1,4 +1,4 @@
-"""The report as people see it: in a real browser, wide and narrow, by day and by night, without script."""
+"""The report in a real browser: wide and narrow, in light and dark mode, and without script."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ WORDS_THAT_MEET = """
 
 @pytest.mark.parametrize("words", [Words(), LONG], ids=["short", "long"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_nothing_sticks_out_at_any_width(cli: Cli, tab: Tab, words: Words, language: str) -> None:
-    """On a phone, a tablet and a desk: no scrolling sideways, nothing cut off, no label upon another."""
+async def test_page_fits_every_width(cli: Cli, tab: Tab, words: Words, language: str) -> None:
+    """On a phone, a tablet and a desktop there is no horizontal scrolling and no overlap."""
     page = await page_of(cli, words, "--lang", language)
     for width in (320, 390, 700, 1100, 2000):
         await tab.look_at(page, width=width)
@@ -91,8 +91,8 @@ async def test_nothing_sticks_out_at_any_width(cli: Cli, tab: Tab, words: Words,
     assert tab.complaints == []
 
 
-async def test_nothing_is_asked_of_the_network(cli: Cli, tab: Tab) -> None:
-    """The page is one file: besides itself it asks for what is within it, and nobody complains."""
+async def test_page_makes_no_requests(cli: Cli, tab: Tab) -> None:
+    """The page loads only itself, and the browser logs no error."""
     await tab.look_at(await page_of(cli))
     every = (
         "Promise.all([...document.images].map((one) => (one.scrollIntoView(), one.decode()))).then(() => 7)"
@@ -137,8 +137,8 @@ CONTRAST = """
 """
 
 
-async def test_by_night_it_is_dark_and_can_be_read(cli: Cli, tab: Tab) -> None:
-    """The ground follows the reader's choice, and all text stands out from it by 4.5 to 1 at least."""
+async def test_dark_mode_is_readable(cli: Cli, tab: Tab) -> None:
+    """The background follows the browser's setting, and all text has a contrast of at least 4.5 to 1."""
     page = await page_of(cli)
     await tab.look_at(page)
     day = await tab.picture()
@@ -151,8 +151,8 @@ async def test_by_night_it_is_dark_and_can_be_read(cli: Cli, tab: Tab) -> None:
     assert max(night.getpixel((5, 5))) < 40  # type: ignore[arg-type] # of an RGB picture: three numbers
 
 
-async def test_a_table_is_searched(cli: Cli, tab: Tab) -> None:
-    """Rows that hold all words stay, the others go, and the page says how many."""
+async def test_search_filters_table(cli: Cli, tab: Tab) -> None:
+    """Rows that contain all words stay, the others are hidden, and the page shows the number."""
     await tab.look_at(await page_of(cli))
     rows = (
         "[...document.querySelectorAll('#failures-table tbody tr')].filter((one) => one.offsetHeight).length"
@@ -169,8 +169,8 @@ async def test_a_table_is_searched(cli: Cli, tab: Tab) -> None:
     assert await tab.value(rows) == 12
 
 
-async def test_it_is_whole_without_script(cli: Cli, tab: Tab) -> None:
-    """Everything is to be read; what only a script can serve is not offered."""
+async def test_page_without_script_is_complete(cli: Cli, tab: Tab) -> None:
+    """Everything is readable, and the search box is hidden."""
     page = await page_of(cli)
     await tab.look_at(page)
     with_script = await tab.value("document.body.innerText")
@@ -182,8 +182,8 @@ async def test_it_is_whole_without_script(cli: Cli, tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_hostile_words_do_nothing(cli: Cli, tab: Tab, language: str) -> None:
-    """Nothing of them runs, becomes an element, or is asked for."""
+async def test_hostile_text_runs_nothing(cli: Cli, tab: Tab, language: str) -> None:
+    """No text is run, becomes an element, or causes a request."""
     words = """</title></td><script>window.pwned=1</script><img src="//pwned.example/" onerror="pwned=1">'"""
     hostile = Words(**{field.name: f"{words}{field.name}" for field in fields(Words)})
     await tab.look_at(await page_of(cli, hostile, "--lang", language))
@@ -199,8 +199,8 @@ async def test_hostile_words_do_nothing(cli: Cli, tab: Tab, language: str) -> No
     assert "window.pwned=1" in await tab.value("document.querySelector('#failures-table').textContent")
 
 
-async def test_it_prints_on_paper(cli: Cli, tab: Tab) -> None:
-    """On white, whatever the screen is like, in a handful of pages, without what only a screen can do."""
+async def test_print_is_light_and_short(cli: Cli, tab: Tab) -> None:
+    """The print is white in dark mode too, takes a few pages, and omits the search box."""
     await tab.look_at(await page_of(cli), dark=True)
     printed = await tab.printed()
     assert printed.startswith(b"%PDF")
@@ -212,8 +212,8 @@ async def test_it_prints_on_paper(cli: Cli, tab: Tab) -> None:
     assert await tab.value("getComputedStyle(document.querySelector('.plot.wide')).display") == "block"
 
 
-async def test_a_large_report_opens_at_once(cli: Cli, tab: Tab) -> None:
-    """With a thousand failures and hundreds of doubts it is there within two seconds."""
+async def test_large_report_opens_quickly(cli: Cli, tab: Tab) -> None:
+    """A report with a thousand failures and hundreds of doubts opens within two seconds."""
     ledger = Drawn(cli.folder / "batcher.db")
     await ledger.make()
     ledger.run([Ending("rejected", 1000), Ending(lost=1), Ending()] * 1500, per_s=100)

@@ -1,8 +1,4 @@
-"""The sandbox over real connections, held to the service's documents.
-
-The requests here are signed by the tests' own few lines (`calling`), not by the client of the project, so
-that a mistake on one side cannot agree with the same mistake on the other.
-"""
+"""The sandbox over real connections, compared with the service's documents."""
 
 from __future__ import annotations
 
@@ -80,8 +76,8 @@ async def one_answer(settings: SandboxSettings, query: str) -> Answer:
 # What the documents say.
 
 
-async def test_the_published_signature_is_right() -> None:
-    """The vector of the documents passes the gateway at its own time."""
+async def test_published_signature_is_accepted() -> None:
+    """The documentation's example passes the gateway at its own time."""
     settings = SandboxSettings(
         app_id=12345,
         server_secret="9193cc662a4c0ec135ec71fb57194b38",
@@ -97,16 +93,16 @@ async def test_the_published_signature_is_right() -> None:
 
 
 @pytest.mark.parametrize("example", [EXAMPLE_HUAWEI, EXAMPLE_TENCENT])
-async def test_the_documented_requests_are_accepted(example: str) -> None:
-    """Both example requests, with public parameters in their place, start a task."""
+async def test_documented_requests_are_accepted(example: str) -> None:
+    """Both example requests, with valid public parameters, start a task."""
     text = example.replace("\n", "")
     query = text.partition("?")[2].replace("&<公共请求参数>", "")
     async with calling(Sandbox()) as caller:
         assert (await caller.ask(query)).code == 0
 
 
-async def test_the_answer_has_the_form_of_the_documented_one() -> None:
-    """Fields, their nesting, and the forms of both ids are those of the example."""
+async def test_answer_has_documented_form() -> None:
+    """Fields, nesting, and the forms of both ids are those of the example."""
     documented = json.loads(EXAMPLE_ANSWER)
     answer = json.loads((await one_answer(SandboxSettings(with_request_id=False), TENCENT)).text)
     assert list(answer) == list(documented)
@@ -118,23 +114,23 @@ async def test_the_answer_has_the_form_of_the_documented_one() -> None:
         assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", task["RequestId"])
 
 
-async def test_huawei_answers_in_its_own_form() -> None:
-    """Huawei's task has one field, a number as text; the outer RequestId is there by default."""
+async def test_huawei_answer_has_its_own_form() -> None:
+    """Huawei's task has one field, a number as text; the outer RequestId is present by default."""
     answer = json.loads((await one_answer(SandboxSettings(), HUAWEI)).text)
     assert answer["Data"] == {"Huawei": {"task_id": "289665200"}}
     assert answer["RequestId"]
 
 
 @pytest.mark.parametrize(("query", "vendor"), [(TENCENT, "Tencent"), (HUAWEI, "Huawei")])
-async def test_the_list_of_the_documents_table(query: str, vendor: str) -> None:
-    """With the shape `list`, the vendor's object stands in a list of one."""
+async def test_list_shape_is_a_list_of_one_object(query: str, vendor: str) -> None:
+    """With the shape `list`, the vendor's object is in a list of one."""
     settings = SandboxSettings(answer_shape=AnswerShape.LIST)
     answer = json.loads((await one_answer(settings, query)).text)
     assert [type(task) for task in answer["Data"][vendor]] == [dict]
 
 
-async def test_task_ids_are_distinct_and_repeat_with_the_seed() -> None:
-    """The same requests get the same task ids from the same seed, others from another, never one twice."""
+async def test_task_ids_are_distinct_and_repeat_with_seed() -> None:
+    """The same requests get the same task ids from the same seed, never one twice."""
     ids: list[list[str]] = []
     for seed in (1, 1, 2):
         sandbox = Sandbox(SandboxSettings(rate_per_s=0, seed=seed))
@@ -176,23 +172,23 @@ async def test_task_ids_are_distinct_and_repeat_with_the_seed() -> None:
         (TENCENT, {"IsTest": "false"}, 0),
     ],
 )
-async def test_the_gateway_refuses_with_its_documented_codes(
+async def test_gateway_refuses_with_documented_codes(
     query: str, changes: Mapping[str, str | None], code: int
 ) -> None:
-    """Each public parameter that is missing or wrong has its code, with HTTP status 200."""
+    """Each missing or wrong public parameter has its code, with HTTP status 200."""
     async with calling(Sandbox()) as caller:
         answer = await caller.get(signed(query, changes))
     assert (answer.status, answer.code) == (200, code)
 
 
-async def test_a_signature_with_another_secret_is_refused() -> None:
+async def test_signature_with_other_secret_is_refused() -> None:
     """The signature proves the secret."""
     async with calling(Sandbox()) as caller:
         answer = await caller.get(signed(TENCENT, sign(secret="f" * 32)))
     assert (answer.status, answer.code) == (200, 100000005)
 
 
-async def test_an_old_project_in_its_test_phase_needs_is_test() -> None:
+async def test_test_phase_requires_is_test() -> None:
     """With the setting `is_test`, only calls with IsTest=true pass."""
     async with calling(Sandbox(SandboxSettings(is_test=True))) as caller:
         assert (await caller.ask(TENCENT)).code == 100000016
@@ -200,14 +196,14 @@ async def test_an_old_project_in_its_test_phase_needs_is_test() -> None:
 
 
 @pytest.mark.parametrize(("off_s", "code"), [(-605, 100000004), (-595, 0), (595, 0), (605, 100000004)])
-async def test_the_clock_may_be_off_by_ten_minutes(off_s: int, code: int) -> None:
-    """A timestamp up to 10 minutes before or after the service's clock passes."""
+async def test_timestamp_within_ten_minutes_passes(off_s: int, code: int) -> None:
+    """The difference to the service's clock may be 10 minutes in both directions."""
     async with calling(Sandbox()) as caller:
         assert (await caller.get(signed(TENCENT, sign(at_s=time.time() + off_s)))).code == code
 
 
-async def test_the_date_header_tells_the_services_clock() -> None:
-    """A caller whose clock is an hour slow learns the time from the refusal and passes with it."""
+async def test_date_header_shows_services_clock() -> None:
+    """A caller whose clock is an hour slow learns the time from the refusal and then passes."""
     async with calling(Sandbox(SandboxSettings(clock_offset_s=3600))) as caller:
         refused = await caller.ask(TENCENT)
         assert refused.code == 100000004
@@ -254,7 +250,7 @@ async def test_the_date_header_tells_the_services_clock() -> None:
     ],
 )
 async def test_wrong_parameters_are_refused(query: str) -> None:
-    """A required parameter that is missing, or any with the wrong shape, is Code 2 and starts nothing."""
+    """A missing or malformed parameter is Code 2 and starts nothing."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         answer = await caller.ask(query)
@@ -275,13 +271,13 @@ async def test_wrong_parameters_are_refused(query: str) -> None:
         HUAWEI.replace("/record/a/b.mp4", quote("/录制/第 1+1 次.mp4", safe="")),
     ],
 )
-async def test_right_parameters_are_accepted(query: str) -> None:
-    """What the documents allow, and parameters which they do not know, start a task."""
+async def test_valid_parameters_are_accepted(query: str) -> None:
+    """Documented parameters, and unknown additional ones, start a task."""
     assert (await one_answer(SandboxSettings(), query)).code == 0
 
 
-async def test_a_file_id_is_read_as_form_text() -> None:
-    """Percent signs are decoded and a bare plus is a space, so a client that forgets to encode one shows."""
+async def test_file_id_is_read_as_form_text() -> None:
+    """Percent signs are decoded and a bare plus is a space, so a missing encoding is visible."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         await caller.ask(HUAWEI.replace("b.mp4", quote("录 1+1.mp4")))
@@ -289,8 +285,8 @@ async def test_a_file_id_is_read_as_form_text() -> None:
     assert [entry.file_id for entry in sandbox.log] == ["/record/a/录 1+1.mp4", "/record/a/1 1.mp4"]
 
 
-async def test_only_the_front_door_is_open() -> None:
-    """Another path or method is an HTTP error with a page, and is logged."""
+async def test_other_path_or_method_is_an_http_error() -> None:
+    """Another path or method gets an HTTP error with a page, and is logged."""
     sandbox = Sandbox()
     async with sandbox.serve() as url, aiohttp.ClientSession() as session:
         async with session.get(url + "v2") as response:
@@ -304,8 +300,8 @@ async def test_only_the_front_door_is_open() -> None:
 
 
 @pytest.mark.parametrize("counting", list(Counting))
-async def test_calls_above_the_limit_are_refused(counting: Counting) -> None:
-    """Of a burst, the limit's worth is accepted and the rest is told to slow down."""
+async def test_calls_above_limit_are_throttled(counting: Counting) -> None:
+    """Of a burst, the limit is accepted and the rest is throttled."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=5, counting=counting))
     async with calling(sandbox) as caller:
         answers = await asyncio.gather(*(caller.ask(TENCENT) for _ in range(30)))
@@ -316,22 +312,22 @@ async def test_calls_above_the_limit_are_refused(counting: Counting) -> None:
     assert sandbox.throttled_share() == codes.count(6) / 30
 
 
-async def test_the_gateway_comes_before_the_limit_and_the_limit_before_parameters() -> None:
-    """A badly signed call uses up nothing of the limit; a call with bad parameters does."""
+async def test_checks_run_in_documented_order() -> None:
+    """A badly signed call does not count towards the limit; a call with bad parameters does."""
     async with calling(Sandbox(SandboxSettings(rate_per_s=1))) as caller:
         assert (await caller.get(signed(TENCENT, {"Signature": "0" * 32}))).code == 100000005
         assert (await caller.ask(PROBE)).code == 2
         assert (await caller.ask(PROBE)).code == 6
 
 
-async def test_the_refusal_code_can_be_the_older_one() -> None:
+async def test_throttle_code_can_be_7() -> None:
     """With `throttle_code` 7, too frequent calls get the code that also means failed authentication."""
     async with calling(Sandbox(SandboxSettings(rate_per_s=1, throttle_code=7))) as caller:
         assert [(await caller.ask(TENCENT)).code for _ in range(2)] == [0, 7]
 
 
-async def test_jitter_changes_the_order_of_arrival_and_loses_nothing() -> None:
-    """Requests that leave together arrive one by one, each counted at the moment of its arrival."""
+async def test_jitter_changes_order_of_arrival_only() -> None:
+    """Requests that leave together arrive one by one, and none is lost."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=0, jitter_ms=5))
     async with calling(sandbox) as caller:
         await asyncio.gather(*(caller.ask(tencent(n)) for n in range(1, 41)))
@@ -342,8 +338,8 @@ async def test_jitter_changes_the_order_of_arrival_and_loses_nothing() -> None:
     assert sandbox.max_in_any_second() == 40
 
 
-async def test_latency_delays_the_answer_not_the_acceptance() -> None:
-    """A task is in the truth log while its answer is still on the way."""
+async def test_latency_delays_only_the_answer() -> None:
+    """A task is in the log while its answer is delayed."""
     sandbox = Sandbox(SandboxSettings(latency_ms=50))
     async with calling(sandbox) as caller:
         asking = asyncio.create_task(caller.ask(TENCENT))
@@ -366,8 +362,8 @@ async def test_latency_delays_the_answer_not_the_acceptance() -> None:
         ("408408408", "slow", [0, 0, 0]),
     ],
 )
-async def test_marked_files_get_what_their_marker_says(prefix: str, directory: str, codes: list[int]) -> None:
-    """Both vendors' markers give the codes of the table, counted for each file by itself."""
+async def test_marked_file_gets_code_of_its_marker(prefix: str, directory: str, codes: list[int]) -> None:
+    """Both vendors' markers give the codes of the table, counted for each file separately."""
     async with calling(Sandbox(SandboxSettings(rate_per_s=0, slow_ms=1))) as caller:
         for query in (
             tencent(prefix + "1234567891"),
@@ -378,7 +374,7 @@ async def test_marked_files_get_what_their_marker_says(prefix: str, directory: s
 
 
 @pytest.mark.parametrize("query", [tencent("5045045041234567891"), HUAWEI.replace("/a/", "/lost-answer/")])
-async def test_a_lost_answer_is_accepted_and_lost_once(query: str) -> None:
+async def test_lost_answer_marker_loses_one_answer(query: str) -> None:
     """The first request starts a task without an answer; a second one starts another and is answered."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
@@ -389,7 +385,7 @@ async def test_a_lost_answer_is_accepted_and_lost_once(query: str) -> None:
     assert len(sandbox.accepted()) == 2
 
 
-def test_a_throttled_request_does_not_use_up_a_marker() -> None:
+def test_throttled_request_does_not_count_for_marker() -> None:
     """A busy file is busy for the first two requests that reach the service."""
     settings, arrivals_s = SandboxSettings(rate_per_s=1), iter([0.0, 0.5, 1.0, 1.5, 2.0])
     service = SandboxService(settings, RequestLog(), monotonic=lambda: next(arrivals_s), wall=time.time)
@@ -410,8 +406,8 @@ async def test_markers_can_be_switched_off() -> None:
     ("fault", "accepted"),
     [("drop-before", False), ("drop-after", True), ("cut", True)],
 )
-async def test_faults_that_close_the_connection(fault: str, accepted: bool) -> None:
-    """The client is left without a whole answer; whether there is a task depends on the fault."""
+async def test_closing_fault_leaves_no_whole_answer(fault: str, accepted: bool) -> None:
+    """Whether there is a task depends on the fault."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse(fault)}))
     async with calling(sandbox) as caller:
         with pytest.raises((NoAnswerError, aiohttp.ClientPayloadError)):
@@ -422,8 +418,8 @@ async def test_faults_that_close_the_connection(fault: str, accepted: bool) -> N
     assert (first.task_id is not None) == accepted
 
 
-async def test_a_cut_answer_ends_in_the_middle() -> None:
-    """Status and length announce more than comes."""
+async def test_cut_answer_ends_in_the_middle() -> None:
+    """Status and length announce more than is sent."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse("cut")}))
     async with sandbox.serve() as url:
         head, _, body = (await _raw(url, f"GET /?{signed(TENCENT)} HTTP/1.1\r\nHost: x\r\n\r\n")).partition(
@@ -437,8 +433,8 @@ async def test_a_cut_answer_ends_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize(("fault", "accepted"), [("hang", True), ("hang-before", False)])
-async def test_faults_that_never_answer(fault: str, accepted: bool) -> None:
-    """The request is logged, the client waits in vain, and the sandbox still closes at once."""
+async def test_hanging_fault_never_answers(fault: str, accepted: bool) -> None:
+    """The request is logged, the client gets nothing, and the sandbox still closes immediately."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse(fault), 2: Fault.parse(fault)}))
     async with calling(sandbox) as caller:
         leaving = asyncio.create_task(caller.ask(TENCENT))
@@ -464,8 +460,8 @@ async def test_faults_that_never_answer(fault: str, accepted: bool) -> None:
         ("html", 200, False),
     ],
 )
-async def test_faults_that_answer_with_a_page(fault: str, status: int, accepted: bool) -> None:
-    """An HTML page comes with the fault's status and without a Code."""
+async def test_page_fault_answers_with_html(fault: str, status: int, accepted: bool) -> None:
+    """An HTML page has the fault's status and no Code."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse(fault)}))
     async with calling(sandbox) as caller:
         answer = await caller.ask(TENCENT)
@@ -474,7 +470,7 @@ async def test_faults_that_answer_with_a_page(fault: str, status: int, accepted:
     assert (entry.accepted, entry.answered, entry.code, entry.status) == (accepted, True, None, status)
 
 
-async def test_retry_after_is_sent_when_asked_for() -> None:
+async def test_retry_after_is_sent_if_given() -> None:
     """Only a fault with seconds has the header."""
     script = {1: Fault.parse("http:503:2"), 2: Fault.parse("http:429")}
     async with calling(Sandbox(SandboxSettings(script=script))) as caller:
@@ -482,8 +478,8 @@ async def test_retry_after_is_sent_when_asked_for() -> None:
         assert "Retry-After" not in (await caller.ask(TENCENT)).headers
 
 
-async def test_faults_that_spoil_the_body() -> None:
-    """Each is a complete HTTP answer from which no task id can be read, although there is a task."""
+async def test_body_fault_hides_task_id() -> None:
+    """The HTTP answer is complete, its task id is not readable, and there is a task."""
     kinds = ["cut-json", "empty", "no-code", "no-task-id"]
     sandbox = Sandbox(SandboxSettings(script={n: Fault.parse(text) for n, text in enumerate(kinds, 1)}))
     async with calling(sandbox) as caller:
@@ -497,7 +493,7 @@ async def test_faults_that_spoil_the_body() -> None:
     assert all(entry.accepted and entry.answered for entry in sandbox.log)
 
 
-async def test_a_fault_can_be_a_code_or_a_delay() -> None:
+async def test_fault_can_be_a_code_or_a_delay() -> None:
     """`code:N` is answered without a task, `slow:MS` is the right answer."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse("code:100000015"), 2: Fault.parse("slow:1")}))
     async with calling(sandbox) as caller:
@@ -505,7 +501,7 @@ async def test_a_fault_can_be_a_code_or_a_delay() -> None:
     assert [entry.accepted for entry in sandbox.log] == [False, True]
 
 
-async def test_a_refused_request_stays_refused_when_its_answer_is_lost() -> None:
+async def test_refused_request_with_lost_answer_stays_refused() -> None:
     """A fault of the answer does not turn a bad request into a task."""
     sandbox = Sandbox(SandboxSettings(shares={"drop-after": 1.0}))
     async with calling(sandbox) as caller:
@@ -514,16 +510,16 @@ async def test_a_refused_request_stays_refused_when_its_answer_is_lost() -> None
     assert sandbox.accepted() == {}
 
 
-async def test_a_probe_meets_no_fault() -> None:
-    """A call without FileId is answered with Code 2 whatever the shares, and is not counted by the script."""
+async def test_probe_gets_no_fault() -> None:
+    """A call without FileId gets Code 2 with any shares, and the script does not count it."""
     settings = SandboxSettings(shares={"drop-before": 1.0}, script={1: Fault.parse("code:1000")})
     async with calling(Sandbox(settings)) as caller:
         assert (await caller.ask(PROBE)).code == 2
         assert (await caller.ask(TENCENT)).code == 1000
 
 
-async def test_a_fault_of_the_account_meets_every_call() -> None:
-    """While set, even a probe gets its code; afterwards all is well."""
+async def test_account_code_applies_to_every_call() -> None:
+    """While it is set, even a probe gets it."""
     sandbox = Sandbox(SandboxSettings(account_code=3))
     async with calling(sandbox) as caller:
         assert [(await caller.ask(query)).code for query in (PROBE, TENCENT)] == [3, 3]
@@ -534,8 +530,8 @@ async def test_a_fault_of_the_account_meets_every_call() -> None:
 # Outages and connections.
 
 
-async def test_an_outage_closes_every_connection() -> None:
-    """Nothing is answered, not even a probe, and nothing is accepted, until it ends."""
+async def test_outage_closes_every_connection() -> None:
+    """During an outage no call is answered or accepted."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         sandbox.outage = True
@@ -548,7 +544,7 @@ async def test_an_outage_closes_every_connection() -> None:
     assert len(sandbox.accepted()) == 1
 
 
-async def test_listening_can_stop_and_begin_again_on_the_same_port() -> None:
+async def test_listening_can_stop_and_restart_on_same_port() -> None:
     """In between, connections are refused, also to a client that kept one open."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
@@ -565,7 +561,7 @@ async def test_listening_can_stop_and_begin_again_on_the_same_port() -> None:
 
 
 async def test_stopping_does_not_wait_for_slow_answers() -> None:
-    """A request in the midst of its delay is cut off."""
+    """A delayed request is cut off."""
     sandbox = Sandbox(SandboxSettings(latency_ms=60_000))
     async with calling(sandbox) as caller:
         asking = asyncio.create_task(caller.ask(TENCENT))
@@ -576,8 +572,8 @@ async def test_stopping_does_not_wait_for_slow_answers() -> None:
     assert not sandbox.log[0].answered
 
 
-async def test_connections_without_a_request_do_no_harm() -> None:
-    """They are counted as connections and appear nowhere else."""
+async def test_connection_without_request_is_only_counted() -> None:
+    """It is counted as a connection and appears nowhere else."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         port = URL(caller.url).port
@@ -591,8 +587,8 @@ async def test_connections_without_a_request_do_no_harm() -> None:
     assert len(sandbox.log) == 2
 
 
-async def test_what_is_no_http_does_no_harm() -> None:
-    """Bytes that are no request are answered with status 400 and are not in the truth log."""
+async def test_bytes_without_http_get_status_400() -> None:
+    """They are not in the log."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         for broken in (b"\x00\x01\x02\r\n\r\n", b"GET /?FileId=\xff HTTP/1.1\r\nHost: x\r\n\r\n"):
@@ -603,14 +599,14 @@ async def test_what_is_no_http_does_no_harm() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.org"])
 async def test_only_loopback_is_served(host: str) -> None:
-    """Any address that other machines could reach is refused."""
+    """An address that other machines could reach is refused."""
     with pytest.raises(ValueError, match="loopback"):
         async with Sandbox().serve(host):
             pass
 
 
-async def test_a_sandbox_serves_once_at_a_time() -> None:
-    """Serving again is an error while it serves, and goes on with the same log afterwards."""
+async def test_sandbox_serves_once_at_a_time() -> None:
+    """Serving twice concurrently is an error; serving again later continues the same log."""
     sandbox = Sandbox()
     for times in (1, 2):
         async with calling(sandbox) as caller:
@@ -624,7 +620,7 @@ async def test_a_sandbox_serves_once_at_a_time() -> None:
 
 
 async def test_localhost_is_one_address() -> None:
-    """The name stands for 127.0.0.1, so that the URL is the one that listens."""
+    """The name means 127.0.0.1, so that the URL is the listening address."""
     async with Sandbox().serve("localhost") as url:
         assert url.startswith("http://127.0.0.1:")
 
@@ -632,8 +628,8 @@ async def test_localhost_is_one_address() -> None:
 # The truth log.
 
 
-async def test_an_entry_tells_what_was_asked_and_answered() -> None:
-    """Everything in the request is there to check, except the signature."""
+async def test_entry_has_request_and_answer() -> None:
+    """Everything in the request is recorded, except the signature."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         await caller.ask(TENCENT)
@@ -651,8 +647,8 @@ async def test_an_entry_tells_what_was_asked_and_answered() -> None:
     assert sandbox.requests_for("5285890784246869931") == [entry]
 
 
-def test_rates_are_those_of_the_arrivals() -> None:
-    """The most in a second is over any window of one second, and the rate of acceptance over all of them."""
+def test_rates_are_computed_from_arrivals() -> None:
+    """The peak is over any window of one second, and the mean over all arrivals."""
     arrivals_s = [10.0, 10.5, 10.99, 11.0, 11.4, 20.0]
     clock, log = iter(arrivals_s), RequestLog()
     service = SandboxService(UNLIMITED, log, monotonic=lambda: next(clock), wall=time.time)
@@ -662,8 +658,8 @@ def test_rates_are_those_of_the_arrivals() -> None:
     assert log.accepted_per_s() == pytest.approx(5 / 10.0)
 
 
-async def test_the_file_has_the_task_before_the_client_has_the_answer(tmp_path: Path) -> None:
-    """A line is in the file while the answer is still withheld, and the file is appended to."""
+async def test_log_file_has_task_before_answer_leaves(tmp_path: Path) -> None:
+    """A line is in the file while the answer is withheld, and the file is appended to."""
     path = tmp_path / "deep" / "truth.jsonl"
     for _ in range(2):
         sandbox = Sandbox(SandboxSettings(log_path=path, script={2: Fault.parse("hang")}))
@@ -677,7 +673,7 @@ async def test_the_file_has_the_task_before_the_client_has_the_answer(tmp_path: 
     assert len(path.read_text("utf-8").splitlines()) == 4
 
 
-async def test_a_request_sent_twice_shows() -> None:
+async def test_reused_nonce_is_found() -> None:
     """A nonce used twice is accepted twice and can be found."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
@@ -689,14 +685,14 @@ async def test_a_request_sent_twice_shows() -> None:
     assert len(sandbox.accepted()) == 3
 
 
-async def test_waiting_in_vain_ends() -> None:
-    """A condition that never holds is a TimeoutError that says what the sandbox has seen."""
+async def test_waiting_without_success_times_out() -> None:
+    """The TimeoutError states the counts of the sandbox."""
     with pytest.raises(TimeoutError, match="0 requests, 0 accepted"):
         await Sandbox().wait_for(lambda: False, deadline_s=0.01)
 
 
 async def test_memory_can_be_bounded() -> None:
-    """With `keep_entries` only the latest stay, while numbers and counts go on."""
+    """With `keep_entries` only the latest stay, while numbers and counts continue."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=0, keep_entries=2))
     async with calling(sandbox) as caller:
         for _ in range(7):
@@ -711,8 +707,8 @@ async def test_memory_can_be_bounded() -> None:
 # The control page.
 
 
-async def test_the_control_page_shows_the_log_and_the_counts() -> None:
-    """Another terminal can read what the sandbox saw, and reading it changes nothing."""
+async def test_control_page_shows_log_and_counts() -> None:
+    """Another terminal can read the log, and reading it changes nothing."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=2, script={1: Fault.parse("drop-after")}))
     async with calling(sandbox) as caller:
         with pytest.raises(NoAnswerError):
@@ -738,8 +734,8 @@ async def test_the_control_page_shows_the_log_and_the_counts() -> None:
     assert {entry["task_id"] for entry in entries if entry["accepted"]} == set(sandbox.accepted())
 
 
-async def test_the_control_page_begins_and_ends_an_outage() -> None:
-    """The page itself goes on answering meanwhile."""
+async def test_control_page_begins_and_ends_outage() -> None:
+    """The page itself still answers during the outage."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         assert (await caller.control("POST", "outage?on=true")).text == '{"outage": true}\n'
@@ -759,8 +755,8 @@ async def test_the_control_page_begins_and_ends_an_outage() -> None:
         ("GET", "", 404),
     ],
 )
-async def test_the_control_page_says_what_it_knows(method: str, path: str, status: int) -> None:
-    """A control request that is none is refused with a hint and does nothing."""
+async def test_control_page_refuses_other_requests_with_hint(method: str, path: str, status: int) -> None:
+    """An unknown control request does nothing."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         answer = await caller.control(method, path)

@@ -1,4 +1,4 @@
-"""Callbacks of the sandbox: what a receiver is told, how it is signed, and how often it comes again."""
+"""Callbacks of the sandbox: content, signature and retries."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ def rightly_signed(fields: dict[str, Any], secret: str = SANDBOX_CALLBACK_SECRET
     return bool(fields["signature"] == hashlib.sha1(text.encode()).hexdigest())
 
 
-def test_the_published_signature_of_a_callback_is_right() -> None:
-    """The vector of the documents."""
+def test_published_callback_signature_is_computed() -> None:
+    """The documentation's example yields its signature."""
     assert signature("secret", "1470820198", "123412") == "5bd59fd62953a8059fb7eaba95720f66d19e4517"
 
 
-async def test_a_task_that_has_ended_is_called_back() -> None:
-    """With its pictures as JSON in a text, their times, and Tencent's file id under the documents' name."""
+async def test_ended_task_is_called_back() -> None:
+    """The callback has the pictures as JSON in a text, their times, and Tencent's file id as `field_id`."""
     receiver = Receiver()
     async with told(SandboxSettings(tasks=TaskSettings(time_s=60)), receiver) as (sandbox, caller):
         task_id = (await caller.ask(TENCENT)).data["TaskId"]
@@ -140,8 +140,8 @@ async def test_a_task_that_has_ended_is_called_back() -> None:
     assert sent.body == receiver.bodies[0]
 
 
-async def test_huawei_names_neither_file_nor_times() -> None:
-    """And its pictures have addresses here, although a poll names objects."""
+async def test_huawei_callback_has_no_file_and_no_times() -> None:
+    """Its pictures have addresses, although a poll names objects."""
     receiver = Receiver()
     async with told(SandboxSettings(), receiver) as (sandbox, caller):
         task_id = (await caller.ask(HUAWEI)).data["task_id"]
@@ -153,8 +153,8 @@ async def test_huawei_names_neither_file_nor_times() -> None:
     ]
 
 
-async def test_a_failed_task_is_called_back_without_pictures() -> None:
-    """One that never ends is not."""
+async def test_failed_task_is_called_back_without_pictures() -> None:
+    """An endless task is never called back."""
     receiver = Receiver()
     fates = {TENCENT_ID: Fate.FAIL, KEY: Fate.ENDLESS}
     async with told(SandboxSettings(tasks=TaskSettings(fates=fates)), receiver) as (sandbox, caller):
@@ -165,7 +165,7 @@ async def test_a_failed_task_is_called_back_without_pictures() -> None:
 
 
 async def test_bodies_have_three_forms() -> None:
-    """JSON, the same URL-encoded, and a form, which all say the same."""
+    """JSON, URL-encoded JSON and a form have the same content."""
     said = []
     for body in CallbackBody:
         receiver = Receiver()
@@ -189,8 +189,8 @@ async def test_bodies_have_three_forms() -> None:
     assert said[0] == said[1] == said[2]
 
 
-async def test_a_callback_that_is_not_taken_comes_again_by_the_schedule() -> None:
-    """After 2, 4, 8, 16 and 32 s, each time signed anew; then it is lost."""
+async def test_refused_callback_is_retried_by_schedule() -> None:
+    """Retries come after 2, 4, 8, 16 and 32 s, each signed anew; then the callback is lost."""
     receiver = Receiver(statuses=[500] * 10)
     async with told(SandboxSettings(), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
@@ -210,8 +210,8 @@ async def test_a_callback_that_is_not_taken_comes_again_by_the_schedule() -> Non
     assert {one["task_id"] for one in receiver.told[:6]} == set(sandbox.accepted())
 
 
-async def test_a_schedule_can_be_shorter() -> None:
-    """A test need not wait at all; a receiver that is not there is tried like one that refuses."""
+async def test_schedule_can_be_shorter() -> None:
+    """A missing receiver is retried like one that refuses."""
     sandbox = Sandbox(settings(url="http://127.0.0.1:9/", schedule_s=(0, 0)))
     async with calling(sandbox) as caller:
         await caller.ask(TENCENT)
@@ -219,8 +219,8 @@ async def test_a_schedule_can_be_shorter() -> None:
     assert [(sent.attempt, sent.status) for sent in sandbox.callbacks] == [(1, None), (2, None), (3, None)]
 
 
-async def test_a_callback_that_was_taken_comes_once() -> None:
-    """Any status of 200 to 299 takes it; a redirect does not, and is not followed."""
+async def test_accepted_callback_is_sent_once() -> None:
+    """Any status of 200 to 299 accepts it; a redirect does not, and is not followed."""
     receiver = Receiver(statuses=[302, 204])
     async with told(settings(schedule_s=(0, 0, 0)), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
@@ -231,8 +231,8 @@ async def test_a_callback_that_was_taken_comes_once() -> None:
     assert [sent.status for sent in sandbox.callbacks] == [302, 204, 200]
 
 
-async def test_a_lost_callback_is_never_sent() -> None:
-    """It is noted as lost, and does not come again either."""
+async def test_lost_callback_is_never_sent() -> None:
+    """It is recorded as lost and not retried."""
     receiver = Receiver()
     async with told(settings(by_file={TENCENT_ID: CallbackFault.LOST}), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
@@ -245,8 +245,8 @@ async def test_a_lost_callback_is_never_sent() -> None:
 
 
 @pytest.mark.parametrize("fault", [CallbackFault.DOUBLED, CallbackFault.REPLAYED])
-async def test_a_callback_may_come_twice(fault: CallbackFault) -> None:
-    """Doubled it is signed twice; replayed it is the same bytes again."""
+async def test_doubled_and_replayed_callbacks_are_sent_twice(fault: CallbackFault) -> None:
+    """A doubled one is signed twice; a replayed one has the same bytes."""
     receiver = Receiver()
     async with told(settings(by_file={TENCENT_ID: fault}), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
@@ -260,8 +260,8 @@ async def test_a_callback_may_come_twice(fault: CallbackFault) -> None:
     assert all(map(rightly_signed, receiver.told))
 
 
-async def test_a_callback_may_be_forged_late_or_of_another_task() -> None:
-    """What is wrong with each is wrong with nothing else of it."""
+async def test_faulty_callback_has_one_fault() -> None:
+    """Everything else about it is correct."""
     seen = {}
     for fault in (
         CallbackFault.FORGED,
@@ -288,8 +288,8 @@ async def test_a_callback_may_be_forged_late_or_of_another_task() -> None:
     }
 
 
-async def test_shares_of_callbacks_go_wrong() -> None:
-    """About as many as were asked for."""
+async def test_shares_of_callbacks_are_faulty() -> None:
+    """The numbers match the shares on average."""
     receiver = Receiver()
     async with told(settings(shares={"lost": 0.25, "forged": 0.25}), receiver) as (sandbox, caller):
         for _ in range(100):
@@ -301,8 +301,8 @@ async def test_shares_of_callbacks_go_wrong() -> None:
     assert wrong == pytest.approx(25, abs=15)
 
 
-async def test_a_submission_whose_answer_was_lost_is_called_back_with_its_file() -> None:
-    """That is how whoever sent it can learn that it was accepted, and under which id."""
+async def test_lost_submission_is_called_back_with_its_file() -> None:
+    """The sender can learn that it was accepted, and its task id."""
     receiver = Receiver()
     async with told(SandboxSettings(script={1: Fault.parse("drop-after")}), receiver) as (sandbox, caller):
         with pytest.raises(NoAnswerError):
@@ -312,8 +312,8 @@ async def test_a_submission_whose_answer_was_lost_is_called_back_with_its_file()
     assert {fields["task_id"]: fields["field_id"]} == {next(iter(sandbox.accepted())): TENCENT_ID}
 
 
-async def test_record_and_compose_come_on_request() -> None:
-    """For both vendors, about recordings that a catalogue lists and others, and from another terminal."""
+async def test_record_and_compose_are_sent_on_request() -> None:
+    """For both vendors, for listed and other recordings, and from another terminal."""
     receiver = Receiver()
     async with told(SandboxSettings(recordings=RecordingSettings(count=10)), receiver) as (sandbox, caller):
         listed = sandbox.recordings.at(4)
@@ -345,8 +345,8 @@ async def test_record_and_compose_come_on_request() -> None:
 @pytest.mark.parametrize(
     "query", ["event=snapshot&vendor=Tencent&file_id=1", "event=record&vendor=Ws&file_id=1", "event=record"]
 )
-async def test_a_callback_that_is_none_is_refused(query: str) -> None:
-    """With a hint; and where there is no address to call, that is said."""
+async def test_invalid_callback_request_is_refused(query: str) -> None:
+    """The message has a hint; a missing callback address is reported."""
     async with calling(Sandbox()) as caller:
         answer = await caller.control("POST", f"callback?{query}")
         assert (answer.status, "give event=record" in answer.text) == (400, True)
@@ -358,7 +358,7 @@ async def test_a_callback_that_is_none_is_refused(query: str) -> None:
     "url",
     ["http://192.0.2.1/", "https://example.org/told", "ftp://127.0.0.1/", "127.0.0.1:80", "", "http://[::1"],
 )
-def test_only_this_machine_is_ever_called(url: str) -> None:
+def test_only_this_machine_is_called(url: str) -> None:
     """Any other address is refused, in the settings and later."""
     with pytest.raises(ValueError, match="of this machine"):
         CallbackSettings(url=url)
@@ -366,13 +366,13 @@ def test_only_this_machine_is_ever_called(url: str) -> None:
         Sandbox().callback_url = url
 
 
-def test_the_callback_secret_is_not_shown() -> None:
-    """The text of settings does not hold it."""
+def test_settings_repr_has_no_callback_secret() -> None:
+    """The text of settings does not contain it."""
     assert "hush-hush" not in repr(SandboxSettings(callbacks=CallbackSettings(secret="hush-hush")))
 
 
-async def test_a_hanging_receiver_holds_up_nobody() -> None:
-    """Other tasks are called back meanwhile, and the sandbox stops at once."""
+async def test_hanging_receiver_delays_no_other_callback() -> None:
+    """Other tasks are called back meanwhile, and the sandbox stops immediately."""
     hanging = Hanging()
     async with told(SandboxSettings(), hanging) as (sandbox, caller):
         await caller.ask(TENCENT)

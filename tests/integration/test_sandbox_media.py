@@ -1,7 +1,4 @@
-"""A folder of real videos behind the sandbox: what is listed, and what the snapshots show.
-
-Times are read from the pictures themselves (`read_time_ms`), never from their names.
-"""
+"""A folder of real videos behind the sandbox: listed recordings, and the content of snapshots."""
 
 from __future__ import annotations
 
@@ -91,8 +88,8 @@ async def shown_ms(caller: Caller, told: dict[str, Any]) -> list[int | None]:
     return times
 
 
-async def test_a_snapshot_shows_the_time_that_was_asked_for(videos: dict[str, Path]) -> None:
-    """The picture at 2.5 s shows 2.5 s, give or take a frame, in the order asked for."""
+async def test_snapshot_shows_requested_time(videos: dict[str, Path]) -> None:
+    """The picture at 2.5 s shows 2.5 s, within a frame, in the order of the request."""
     asked_s = (2.5, 0, 5.9, 1, 2.5)
     sandbox = served(videos)
     async with calling(sandbox) as caller:
@@ -102,8 +99,8 @@ async def test_a_snapshot_shows_the_time_that_was_asked_for(videos: dict[str, Pa
     assert shown == [pytest.approx(at_s * 1000, abs=FRAME_MS) for at_s in asked_s]
 
 
-async def test_a_video_without_sound_and_one_of_uneven_frames(videos: dict[str, Path]) -> None:
-    """What is on the screen is the frame before, however long ago that began."""
+async def test_silent_and_uneven_videos_show_frame_before(videos: dict[str, Path]) -> None:
+    """The visible frame is the one before the requested time, at any distance."""
     sandbox = served(videos)
     async with calling(sandbox) as caller:
         silent = await ended(sandbox, caller, by_offset(of(sandbox, videos["silent"]), (0.5, 3.3)))
@@ -115,8 +112,8 @@ async def test_a_video_without_sound_and_one_of_uneven_frames(videos: dict[str, 
         assert 0 <= asked_ms - at_ms < LONGEST_GAP_MS
 
 
-async def test_samples_go_on_until_the_end(videos: dict[str, Path]) -> None:
-    """Every interval from 0 on: Huawei's own, or the one that Tencent's template stands for."""
+async def test_samples_cover_the_whole_recording(videos: dict[str, Path]) -> None:
+    """Samples start at 0 and use Huawei's interval, or the one of Tencent's template."""
     sandbox = served(videos, sample_interval_s=2)
     one = of(sandbox, videos["silent"])
     async with calling(sandbox) as caller:
@@ -129,8 +126,8 @@ async def test_samples_go_on_until_the_end(videos: dict[str, Path]) -> None:
         assert await shown_ms(caller, await ended(sandbox, caller, query)) == [0, 2000]
 
 
-async def test_a_task_makes_no_more_pictures_than_the_bound(videos: dict[str, Path]) -> None:
-    """An interval of a millisecond fills no disk."""
+async def test_number_of_pictures_is_bounded(videos: dict[str, Path]) -> None:
+    """An interval of a millisecond does not fill the disk."""
     sandbox = served(videos, most_pictures=5)
     async with calling(sandbox) as caller:
         told = await ended(sandbox, caller, sampled(of(sandbox, videos["silent"]), 0.001))
@@ -144,10 +141,8 @@ async def test_a_task_makes_no_more_pictures_than_the_bound(videos: dict[str, Pa
         ("audio", "the source file has no video stream"),
     ],
 )
-async def test_a_file_that_has_no_picture_makes_its_task_fail(
-    videos: dict[str, Path], name: str, message: str
-) -> None:
-    """It is listed and accepted like any other; the task fails and says why."""
+async def test_task_of_file_without_picture_fails(videos: dict[str, Path], name: str, message: str) -> None:
+    """The file is listed and accepted like any other; the task fails with the reason."""
     sandbox = served(videos)
     one = of(sandbox, videos[name])
     async with calling(sandbox) as caller:
@@ -157,10 +152,8 @@ async def test_a_file_that_has_no_picture_makes_its_task_fail(
     assert (huawei["Status"], huawei["FileName"]) == ("FAILED", [])
 
 
-async def test_a_file_that_ends_before_it_says_makes_its_task_fail(
-    videos: dict[str, Path], tmp_path: Path
-) -> None:
-    """What is there can be had; what is missing is not made up from the last frame that is left."""
+async def test_task_of_truncated_file_fails_beyond_its_end(videos: dict[str, Path], tmp_path: Path) -> None:
+    """Existing frames are available; missing ones are not replaced by the last frame."""
     whole = tmp_path / "front.mp4"
     with (
         av.open(str(videos["silent"])) as source,
@@ -185,8 +178,8 @@ async def test_a_file_that_ends_before_it_says_makes_its_task_fail(
     )
 
 
-async def test_a_folder_is_listed_with_real_figures(videos: dict[str, Path]) -> None:
-    """Duration, size of picture and of file are those of the files; ids follow from the paths."""
+async def test_folder_is_listed_with_real_values(videos: dict[str, Path]) -> None:
+    """Duration, picture size and file size are those of the files; ids follow from the paths."""
     sandbox = served(videos)
     async with calling(sandbox) as caller:
         tencent = (await caller.ask("Action=SearchMedia&Vendor=Tencent")).data["MediaInfoSet"]
@@ -207,8 +200,8 @@ async def test_a_folder_is_listed_with_real_figures(videos: dict[str, Path]) -> 
     assert all(len(item["FileId"]) == 19 for item in tencent)
 
 
-async def test_an_id_of_no_file_is_a_wrong_id(videos: dict[str, Path]) -> None:
-    """Code 1000, as the documents have it, and no task."""
+async def test_unknown_id_is_refused(videos: dict[str, Path]) -> None:
+    """The code is 1000, and there is no task."""
     sandbox = served(videos)
     async with calling(sandbox) as caller:
         asked = by_offset(of(sandbox, videos["moving"]), (1,))
@@ -220,8 +213,8 @@ async def test_an_id_of_no_file_is_a_wrong_id(videos: dict[str, Path]) -> None:
     assert sandbox.accepted() == {}
 
 
-def test_a_folder_never_leads_out_of_itself(videos: dict[str, Path], tmp_path: Path) -> None:
-    """Links to elsewhere, hidden files and what is no recording are not listed; folders within are."""
+def test_folder_excludes_links_and_hidden_files(videos: dict[str, Path], tmp_path: Path) -> None:
+    """Links to elsewhere, hidden files and other files are not listed; subfolders are."""
     inside = tmp_path / "folder" / "a"
     inside.mkdir(parents=True)
     shutil.copy(videos["silent"], inside / "课 1.mp4")
@@ -234,8 +227,8 @@ def test_a_folder_never_leads_out_of_itself(videos: dict[str, Path], tmp_path: P
     assert keys == ["/record/a/empty.mp4", "/record/a/课 1.mp4"]
 
 
-async def test_a_real_task_is_called_back_when_its_pictures_are_there(videos: dict[str, Path]) -> None:
-    """The addresses in the callback can be fetched at once, and show the times that it says."""
+async def test_real_task_is_called_back_with_its_pictures(videos: dict[str, Path]) -> None:
+    """The addresses in the callback can be fetched immediately, and show the reported times."""
     settings = SandboxSettings(
         media=videos["moving"].parent, callbacks=CallbackSettings(url="http://127.0.0.1:9/", schedule_s=())
     )
@@ -249,8 +242,8 @@ async def test_a_real_task_is_called_back_when_its_pictures_are_there(videos: di
     assert shown == [pytest.approx(one["offset"], abs=FRAME_MS) for one in listed]
 
 
-async def test_a_real_task_takes_its_time_too(videos: dict[str, Path]) -> None:
-    """It has not ended before its time, although its pictures are there."""
+async def test_real_task_takes_its_configured_time(videos: dict[str, Path]) -> None:
+    """The task has not ended before its time, although its pictures exist."""
     sandbox = served(videos, time_s=100)
     async with calling(sandbox) as caller:
         query = by_offset(of(sandbox, videos["moving"]), (1,))
@@ -261,10 +254,10 @@ async def test_a_real_task_takes_its_time_too(videos: dict[str, Path]) -> None:
         assert sandbox.tasks.status(task) == "FINISH"
 
 
-async def test_nothing_is_left_behind(
+async def test_stopped_sandbox_leaves_no_pictures(
     videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The pictures go with the sandbox, also with one that is stopped while it takes them."""
+    """Pictures are removed with the sandbox, also if it is stopped while taking them."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     sandbox = served(videos)
     async with calling(sandbox) as caller:
@@ -281,8 +274,8 @@ def _left(folder: Path, pattern: str) -> list[Path]:
     return list(folder.rglob(pattern))
 
 
-def test_the_samples_are_made_quickly(tmp_path: Path) -> None:
-    """Nobody waits for them; the folder is made if need be."""
+def test_samples_are_made_quickly(tmp_path: Path) -> None:
+    """The samples take little time, and the folder is created if needed."""
     before_s = time.process_time()
     made = make_videos(tmp_path / "deep" / "down")
     assert time.process_time() - before_s < 5
@@ -298,8 +291,8 @@ def test_the_samples_are_made_quickly(tmp_path: Path) -> None:
     assert streams == {"moving": (1, 1), "silent": (1, 0), "audio": (0, 1)}
 
 
-def test_a_picture_without_a_strip_has_no_time(videos: dict[str, Path]) -> None:
-    """It is not guessed, and neither is that of a damaged strip."""
+def test_picture_without_strip_has_no_time(videos: dict[str, Path]) -> None:
+    """A missing or damaged strip yields None."""
     assert read_time_ms(Image.new("RGB", (320, 180), "white")) is None
     assert read_time_ms(Image.effect_noise((320, 180), 90)) is None
     with av.open(str(videos["silent"])) as container:
@@ -315,8 +308,8 @@ def test_a_picture_without_a_strip_has_no_time(videos: dict[str, Path]) -> None:
         assert read_time_ms(damaged) is None, place
 
 
-def test_a_mosaic_is_a_picture_of_its_squares() -> None:
-    """Every square is as bright as it was asked to be, whatever bytes that makes."""
+def test_mosaic_shows_its_squares() -> None:
+    """Every square has the requested brightness."""
     rng = Random(1)
     many = [rng.randbytes(COLUMNS * ROWS) for _ in range(10)]
     many += [bytes(rng.choices((0, 255), k=COLUMNS * ROWS)) for _ in range(10)]  # these need stuffing
@@ -328,8 +321,8 @@ def test_a_mosaic_is_a_picture_of_its_squares() -> None:
 
 
 @pytest.mark.parametrize("missing", ["av", "PIL"])
-def test_what_is_not_installed_is_said(tmp_path: Path, missing: str) -> None:
-    """With the command that installs it, and without a traceback."""
+def test_missing_package_is_named(tmp_path: Path, missing: str) -> None:
+    """The message has the install command, and there is no traceback."""
     blocked = f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['batcher', *sys.argv[1:]]; "
     done = subprocess.run(  # noqa: S603, RUF100 - this very interpreter
         [
@@ -350,7 +343,7 @@ def test_what_is_not_installed_is_said(tmp_path: Path, missing: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_folder_nothing_heavy_is_imported() -> None:
+def test_sandbox_without_folder_imports_no_media_package() -> None:
     """A sandbox by rule needs neither PyAV nor Pillow."""
     code = (
         "import sys; from batcher.sandbox import Sandbox; Sandbox(); "

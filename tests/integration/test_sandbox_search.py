@@ -1,4 +1,4 @@
-"""SearchMedia of the sandbox, over real connections: what is found, in which order, and where a walk ends."""
+"""SearchMedia of the sandbox over real connections: results, order and the end of a walk."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ async def walk(caller: Caller, query: str, vendor: str = "Huawei") -> tuple[list
         marker = following
 
 
-async def test_nothing_is_found_where_nothing_is() -> None:
-    """Without recordings every vendor's answer is good and empty."""
+async def test_search_without_recordings_is_empty() -> None:
+    """Every vendor's answer is successful and empty."""
     async with calling(Sandbox()) as caller:
         tencent = (await caller.ask(SEARCH + "Tencent")).data
         assert (tencent["TotalCount"], tencent["MediaInfoSet"]) == (0, [])
@@ -70,8 +70,8 @@ async def test_nothing_is_found_where_nothing_is() -> None:
             assert (await caller.ask(SEARCH + vendor)).data == {"Keys": [], "NextMarker": ""}
 
 
-async def test_pages_of_tencent_hold_every_recording_once_newest_first() -> None:
-    """Pages count from 0, hold ten unless told otherwise, and the last is short."""
+async def test_tencent_pages_have_every_recording_once_newest_first() -> None:
+    """Pages count from 0, have ten items by default, and the last is short."""
     sandbox = Sandbox(made(47))
     async with calling(sandbox) as caller:
         first = (await caller.ask(SEARCH + "Tencent")).data
@@ -93,8 +93,8 @@ async def test_pages_of_tencent_hold_every_recording_once_newest_first() -> None
         (PageNumbering.ONE_LENIENT, 1, 0),
     ],
 )
-async def test_pages_may_count_from_one(pages: PageNumbering, first: int, code_of_zero: int) -> None:
-    """The first page is the same, whatever its number; page 0 may be refused or be the same."""
+async def test_pages_may_count_from_1(pages: PageNumbering, first: int, code_of_zero: int) -> None:
+    """The first page is the same under both numbers; page 0 may be refused or be the same."""
     sandbox = Sandbox(made(25, pages=pages))
     newest = [one.file_id for one in reversed(every(sandbox))]
     async with calling(sandbox) as caller:
@@ -108,8 +108,8 @@ async def test_pages_may_count_from_one(pages: PageNumbering, first: int, code_o
     ("number", "size", "code"),
     [(0, 5000, 0), (0, 5001, 2), (4, 1000, 0), (5, 1000, 2), (999, 5, 0), (1000, 5, 2)],
 )
-async def test_nothing_beyond_five_thousand_can_be_paged_to(number: int, size: int, code: int) -> None:
-    """The number of the page and its size decide, as documented, and the total is capped alike."""
+async def test_pages_beyond_5000_are_empty(number: int, size: int, code: int) -> None:
+    """The number of the page and its size decide, as documented, and the total is capped as well."""
     async with calling(Sandbox(made(6001))) as caller:
         answer = await caller.ask(f"{SEARCH}Tencent&PageNumber={number}&PageSize={size}")
         assert answer.code == code
@@ -118,8 +118,8 @@ async def test_nothing_beyond_five_thousand_can_be_paged_to(number: int, size: i
             assert len(answer.data["MediaInfoSet"]) == size
 
 
-async def test_a_time_range_holds_what_was_created_in_it() -> None:
-    """Both its ends belong to it, unless the sandbox is told that the last second does not."""
+async def test_time_range_includes_both_ends() -> None:
+    """The last second can be excluded by a setting."""
     for included in (True, False):
         sandbox = Sandbox(made(300, end_included=included))
         recordings = every(sandbox)
@@ -135,8 +135,8 @@ async def test_a_time_range_holds_what_was_created_in_it() -> None:
         assert (set(ids(found)), found["TotalCount"]) == (expected, len(expected))
 
 
-async def test_several_are_of_the_same_second_and_a_crowd_of_one() -> None:
-    """Seconds are shared here and there; a crowd makes one second fuller than the cap."""
+async def test_some_recordings_share_a_second() -> None:
+    """A crowd makes one second fuller than the cap."""
     sandbox = Sandbox(made(8000, crowd=5200, span_s=864_000))
     seconds = Counter(sandbox.recordings.created_s(place) for place in range(8000))
     (fullest, many), *others = seconds.most_common()
@@ -149,7 +149,7 @@ async def test_several_are_of_the_same_second_and_a_crowd_of_one() -> None:
 
 
 async def test_recordings_may_arrive_between_two_pages() -> None:
-    """What comes in at the newer end moves everything down, so that a page repeats the end of the last."""
+    """New recordings shift all others, so that a page repeats the end of the last one."""
     sandbox = Sandbox(made(30, arriving=3))
     async with calling(sandbox) as caller:
         first, second = [
@@ -159,8 +159,8 @@ async def test_recordings_may_arrive_between_two_pages() -> None:
     assert sandbox.recordings.count == 36
 
 
-async def test_ids_ten_to_a_call_are_looked_up() -> None:
-    """Those that exist come back, whatever else was asked for; eleven are too many."""
+async def test_ten_ids_are_looked_up_per_call() -> None:
+    """Existing ones are returned; eleven ids are too many."""
     sandbox = Sandbox(made(100))
     known = [sandbox.recordings.at(place).file_id for place in (3, 50, 99)]
     asked = "".join(f"&FileId[]={one}" for one in [*known, known[0], "1397757897438985100", "x"])
@@ -174,8 +174,8 @@ async def test_ids_ten_to_a_call_are_looked_up() -> None:
     assert (sorted(ids(found)), found["TotalCount"]) == (sorted(known), 3)
 
 
-async def test_streams_and_the_beginning_of_a_name_filter() -> None:
-    """Every filter that is given must hold."""
+async def test_filters_of_stream_and_name_combine() -> None:
+    """Every given filter must match."""
     sandbox = Sandbox(made(2500))
     async with calling(sandbox) as caller:
         stream = (await caller.ask(SEARCH + "Tencent&StreamId[]=class-0007&StreamId[]=class-0008")).data
@@ -192,8 +192,8 @@ async def test_streams_and_the_beginning_of_a_name_filter() -> None:
     assert both["TotalCount"] == 0
 
 
-async def test_an_item_of_tencent_has_the_documented_fields() -> None:
-    """What the catalogue says of a recording stands where the documents have it, for every kind there is."""
+async def test_tencent_item_has_documented_fields() -> None:
+    """Every kind of recording has its values in the documented places."""
     sandbox = Sandbox(made(600))
     recordings = {one.file_id: one for one in every(sandbox)}
     async with calling(sandbox) as caller:
@@ -225,8 +225,8 @@ async def test_an_item_of_tencent_has_the_documented_fields() -> None:
 
 @pytest.mark.parametrize("vendor", ["Huawei", "Ws"])
 @pytest.mark.parametrize("end", list(WalkEnd))
-async def test_a_walk_by_markers_finds_every_key_once(vendor: str, end: WalkEnd) -> None:
-    """However the end of it is said, and also when the last page is full."""
+async def test_walk_by_markers_finds_every_key_once(vendor: str, end: WalkEnd) -> None:
+    """This holds for every kind of end, and if the last page is full."""
     for count in (95, 90):
         sandbox = Sandbox(made(count, walk_end=end))
         async with calling(sandbox) as caller:
@@ -235,8 +235,8 @@ async def test_a_walk_by_markers_finds_every_key_once(vendor: str, end: WalkEnd)
         assert requests == -(-count // 30) + (end is WalkEnd.EMPTY_PAGE)
 
 
-async def test_a_page_of_keys_holds_a_thousand_unless_told_otherwise() -> None:
-    """From 1 to 1,000 may be asked for."""
+async def test_page_of_keys_has_1000_by_default() -> None:
+    """From 1 to 1,000 can be requested."""
     async with calling(Sandbox(made(1200))) as caller:
         assert len((await caller.ask(SEARCH + "Huawei")).data["Keys"]) == 1000
         for most, code in ((0, 2), (1, 0), (1000, 0), (1001, 2), ("many", 2)):
@@ -244,7 +244,7 @@ async def test_a_page_of_keys_holds_a_thousand_unless_told_otherwise() -> None:
 
 
 async def test_keys_begin_with_the_prefix() -> None:
-    """The first slash may be left out; a prefix that nothing begins with finds nothing."""
+    """The first slash may be left out; a prefix without matches finds nothing."""
     sandbox = Sandbox(made(3000, span_s=10 * 86400))
     day = every(sandbox)[1500].key[:18]
     expected = sorted(one.key for one in every(sandbox) if one.key.startswith(day))
@@ -270,16 +270,16 @@ async def test_keys_begin_with_the_prefix() -> None:
         "Vendor=Tencent&PageNumber=-1",
     ],
 )
-async def test_a_search_that_is_malformed_is_refused(query: str) -> None:
-    """Code 2, and nothing is listed."""
+async def test_malformed_search_is_refused(query: str) -> None:
+    """The code is 2, and nothing is listed."""
     sandbox = Sandbox(made(10))
     async with calling(sandbox) as caller:
         assert (await caller.ask(f"Action=SearchMedia&{query}")).code == 2
     assert sandbox.log[0].listed is None
 
 
-async def test_the_list_of_the_documents_table() -> None:
-    """With the shape `list`, the vendor's object stands in a list of one here too."""
+async def test_list_shape_is_a_list_of_one_object() -> None:
+    """With the shape `list`, the vendor's object is in a list of one here too."""
     settings = SandboxSettings(recordings=RecordingSettings(count=5), answer_shape=AnswerShape.LIST)
     async with calling(Sandbox(settings)) as caller:
         for vendor in ("Tencent", "Huawei"):
@@ -288,7 +288,7 @@ async def test_the_list_of_the_documents_table() -> None:
 
 
 async def test_each_action_has_its_own_limit() -> None:
-    """A search uses up nothing of what the other Actions may."""
+    """A search does not count towards the limits of the other Actions."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=2))
     describe = "Action=DescribeMediaTask&Vendor=Huawei&TaskId=1"
     async with calling(sandbox) as caller:
@@ -309,8 +309,8 @@ async def test_each_action_has_its_own_limit() -> None:
     }
 
 
-async def test_faults_are_addressed_to_an_action() -> None:
-    """Each Action counts and suffers by itself."""
+async def test_faults_belong_to_an_action() -> None:
+    """Each Action has its own counts and faults."""
     faults = {"SearchMedia": ActionFaults(script={1: Fault.parse("http:503"), 3: Fault.parse("drop-after")})}
     sandbox = Sandbox(SandboxSettings(faults=faults, script={1: Fault.parse("code:1")}))
     async with calling(sandbox) as caller:
@@ -333,14 +333,14 @@ async def test_faults_are_addressed_to_an_action() -> None:
         {"count": 10**9},
     ],
 )
-def test_recordings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
-    """The message says what may be."""
+def test_invalid_recording_settings_are_refused(wrong: dict[str, Any]) -> None:
+    """The message has the allowed values."""
     with pytest.raises(ValueError, match="recordings:"):
         RecordingSettings(**wrong)
 
 
-def test_two_hundred_thousand_recordings_are_all_different_and_found_by_either_name() -> None:
-    """Ids and keys are distinct, creation never goes back, and a name leads to its recording alone."""
+def test_200000_recordings_are_different_and_found_by_both_names() -> None:
+    """Ids and keys are distinct, creation never decreases, and each name finds its recording only."""
     catalogue = MadeUp(RecordingSettings(count=200_000, until_s=UNTIL_S), 0, 0.0)
     places = range(0, 200_000, 7)
     found = [catalogue.at(place) for place in places]
@@ -355,8 +355,8 @@ def test_two_hundred_thousand_recordings_are_all_different_and_found_by_either_n
     assert sum(one.file_id.endswith("0000") for one in found) < len(found) / 1000  # none looks rounded
 
 
-def test_paging_through_two_hundred_thousand_recordings_takes_no_memory() -> None:
-    """Pages from everywhere in the archive, also of a filter that must look at each name, stay small."""
+def test_paging_through_200000_recordings_takes_no_memory() -> None:
+    """Pages from everywhere, also with a filter that must check each name, stay small."""
     settings = made(200_000, span_s=30 * 86400)
     service = SandboxService(settings, RequestLog(1), lambda: 0.0, lambda: float(UNTIL_S))
     asked = [

@@ -57,8 +57,8 @@ async def got(url: str) -> tuple[int, str, bytes]:
         return answer.status, answer.content_type, await answer.read()
 
 
-async def test_a_task_of_tencent_waits_is_processed_and_finishes() -> None:
-    """By the clock of the tasks, a quarter of the time waiting; its pictures come with the end alone."""
+async def test_tencent_task_waits_is_processed_and_finishes() -> None:
+    """A quarter of the time is waiting; the pictures come only at the end."""
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         task_id = await started(caller, TENCENT)
@@ -81,8 +81,8 @@ async def test_a_task_of_tencent_waits_is_processed_and_finishes() -> None:
     assert [url.rpartition("/")[2] for url in told["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
 
 
-async def test_a_task_of_huawei_says_it_in_other_words() -> None:
-    """Times are compact and UTC, and there is an end only when it has ended; pictures are object names."""
+async def test_huawei_task_has_huaweis_form() -> None:
+    """Times are compact and UTC, the end is set only afterwards, and pictures are object names."""
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         task_id = await started(caller, HUAWEI)
@@ -99,8 +99,8 @@ async def test_a_task_of_huawei_says_it_in_other_words() -> None:
     assert done["FileName"] == [f"snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)]  # of 60 s, every 20
 
 
-async def test_tasks_end_at_once_unless_told_otherwise() -> None:
-    """The first look finds the pictures."""
+async def test_task_ends_immediately_by_default() -> None:
+    """The first query has the pictures."""
     sandbox = Sandbox()
     async with calling(sandbox) as caller:
         task_id = await started(caller, TENCENT)
@@ -115,7 +115,7 @@ async def test_tasks_end_at_once_unless_told_otherwise() -> None:
     assert list(sandbox.accepted()) == [task_id]
 
 
-async def test_a_task_that_nobody_started_is_unknown() -> None:
+async def test_unknown_task_is_reported() -> None:
     """Huawei has a word for it, Tencent a code or empty data; another vendor's task is unknown too."""
     for code in (1000, 0):
         async with calling(Sandbox(settings(unknown_code=code))) as caller:
@@ -135,8 +135,8 @@ async def test_a_task_that_nobody_started_is_unknown() -> None:
         (Fate.STUCK, "WAITING", "WAITING"),
     ],
 )
-async def test_a_fate_by_file(fate: Fate, tencent: str, huawei: str) -> None:
-    """Whatever time has passed, the task is what its fate says, without pictures."""
+async def test_file_has_its_fate(fate: Fate, tencent: str, huawei: str) -> None:
+    """At any time the task is in the state of its fate, without pictures."""
     fates, texts = dict.fromkeys((TENCENT_ID, KEY), fate), {TENCENT_ID: "no <frame> in it"}
     sandbox = Sandbox(settings(time_s=10, fates=fates, messages=texts))
     async with calling(sandbox) as caller:
@@ -156,8 +156,8 @@ async def test_a_fate_by_file(fate: Fate, tencent: str, huawei: str) -> None:
         ("410410410", "forgotten", "NO_TASK"),
     ],
 )
-async def test_a_marked_file_id_settles_the_fate(prefix: str, folder: str, status: str) -> None:
-    """It is accepted like any other; what becomes of its task is in its name."""
+async def test_marked_file_id_decides_the_fate(prefix: str, folder: str, status: str) -> None:
+    """The request is accepted like any other; the task follows the marker."""
     sandbox = Sandbox(settings())
     async with calling(sandbox) as caller:
         task_id = await started(caller, HUAWEI.replace("/a/", f"/{folder}/"))
@@ -169,8 +169,8 @@ async def test_a_marked_file_id_settles_the_fate(prefix: str, folder: str, statu
             assert asked.code == 1000
 
 
-async def test_shares_of_tasks_fail_never_end_or_are_forgotten() -> None:
-    """About as many as were asked for, the same ones for the same seed."""
+async def test_shares_of_tasks_have_fates() -> None:
+    """The numbers match the shares on average, and repeat with the seed."""
     counts = []
     for _ in range(2):
         sandbox = Sandbox(settings(fail_share=0.2, endless_share=0.1, forgotten_share=0.1))
@@ -184,8 +184,8 @@ async def test_shares_of_tasks_fail_never_end_or_are_forgotten() -> None:
     assert many["NO_TASK"] == pytest.approx(20, abs=14)
 
 
-async def test_a_recording_that_has_no_picture_fails() -> None:
-    """What SearchMedia says of a recording and what becomes of its task agree."""
+async def test_task_of_recording_without_picture_fails() -> None:
+    """SearchMedia and the task agree about a recording."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=600)))
     expected = {}
     async with calling(sandbox) as caller:
@@ -203,8 +203,8 @@ async def test_a_recording_that_has_no_picture_fails() -> None:
     }
 
 
-async def test_offsets_beyond_the_end_give_no_picture() -> None:
-    """Of a recording of so many seconds; if none lies within, the task fails."""
+async def test_offset_beyond_end_gives_no_picture() -> None:
+    """If no offset is within the recording, the task fails."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=600)))
     short = next(one for place in range(600) if (one := sandbox.recordings.at(place)).duration_s < 4)
     assert short.category == "Video"
@@ -221,14 +221,14 @@ async def test_offsets_beyond_the_end_give_no_picture() -> None:
 @pytest.mark.parametrize(
     "query", ["Vendor=Ws&TaskId=1", "Vendor=Tencent", "Vendor=Huawei&TaskId=", "TaskId=1"]
 )
-async def test_a_poll_that_is_malformed_is_refused(query: str) -> None:
-    """Code 2."""
+async def test_malformed_poll_is_refused(query: str) -> None:
+    """The code is 2."""
     async with calling(Sandbox()) as caller:
         assert (await caller.ask(f"Action=DescribeMediaTask&{query}")).code == 2
 
 
-async def test_polls_meet_faults_of_their_own() -> None:
-    """By number, by the source of the task, and by a chooser that sees both."""
+async def test_polls_have_their_own_faults() -> None:
+    """Faults go by number, by the file of the task, and by a chooser that gets both."""
     seen: list[RequestSeen] = []
 
     def choose(request: RequestSeen) -> Fault | None:
@@ -251,8 +251,8 @@ async def test_polls_meet_faults_of_their_own() -> None:
     ]
 
 
-async def test_a_task_whose_answer_was_lost_is_known() -> None:
-    """It was accepted, and whoever learns its id can ask for it."""
+async def test_task_with_lost_answer_is_known() -> None:
+    """It was accepted, and can be queried by its id."""
     sandbox = Sandbox(SandboxSettings(script={1: Fault.parse("drop-after")}))
     async with calling(sandbox) as caller:
         with pytest.raises(NoAnswerError):
@@ -261,8 +261,8 @@ async def test_a_task_whose_answer_was_lost_is_known() -> None:
         assert (await described(caller, "Tencent", task_id))["Status"] == "FINISH"
 
 
-async def test_the_oldest_tasks_are_forgotten_beyond_a_bound() -> None:
-    """So that memory stays what it is."""
+async def test_oldest_tasks_are_forgotten_beyond_a_bound() -> None:
+    """Memory is bounded."""
     sandbox = Sandbox(settings(keep=3))
     async with calling(sandbox) as caller:
         ids = [await started(caller, HUAWEI) for _ in range(5)]
@@ -275,7 +275,7 @@ async def test_the_oldest_tasks_are_forgotten_beyond_a_bound() -> None:
 
 
 async def test_pictures_by_rule_are_whole_and_different() -> None:
-    """Each address of a task answers with a JPEG that can be decoded, the same at each time of asking."""
+    """Each address of a task returns a JPEG that can be decoded, the same each time."""
     sandbox = Sandbox(settings())
     async with calling(sandbox) as caller:
         told = await described(caller, "Tencent", await started(caller, TENCENT))
@@ -292,8 +292,8 @@ async def test_pictures_by_rule_are_whole_and_different() -> None:
     assert sandbox.pictures_asked == [(task_id, 1), (task_id, 2)] * 2
 
 
-async def test_what_no_task_has_made_cannot_be_got() -> None:
-    """A path names a task and a number, and nothing else leads anywhere."""
+async def test_unmade_picture_is_not_found() -> None:
+    """A path names a task and a number, and no other path exists."""
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         early = await started(caller, HUAWEI)
@@ -328,8 +328,8 @@ async def _raw_status(url: str, path: str) -> int:
         (PictureFault.WHITE, 200, "image/jpeg"),
     ],
 )
-async def test_pictures_may_be_spoilt(fault: PictureFault, status: int, type_: str) -> None:
-    """In every way that a download must cope with."""
+async def test_picture_can_be_faulty(fault: PictureFault, status: int, type_: str) -> None:
+    """Every fault that a download must handle is available."""
     sandbox = Sandbox(SandboxSettings(picture_faults={TENCENT_ID: fault}))
     async with calling(sandbox) as caller:
         told = await described(caller, "Tencent", await started(caller, TENCENT))
@@ -340,8 +340,8 @@ async def test_pictures_may_be_spoilt(fault: PictureFault, status: int, type_: s
         assert _extremes(Image.open(io.BytesIO(answer[2]))) == (level, level)
 
 
-async def test_a_picture_may_be_cut_off_or_never_end() -> None:
-    """The one breaks off under its full length; the other goes on until the client has had enough."""
+async def test_picture_can_be_cut_off_or_endless() -> None:
+    """One breaks off before its length; the other continues until the client disconnects."""
     faults: Mapping[str, PictureFault] = {TENCENT_ID: PictureFault.CUT, KEY: PictureFault.ENDLESS}
     sandbox = Sandbox(SandboxSettings(picture_faults=faults))
     async with calling(sandbox) as caller, aiohttp.ClientSession() as session:
@@ -354,7 +354,7 @@ async def test_a_picture_may_be_cut_off_or_never_end() -> None:
 
 
 async def test_other_addresses_can_be_reported() -> None:
-    """What a poll says of pictures need not be what is good to fetch."""
+    """A poll can report addresses that cannot be fetched."""
     hostile = ["http://169.254.169.254/latest", "file:///etc/passwd"]
     sandbox = Sandbox(settings(urls={TENCENT_ID: hostile}))
     async with calling(sandbox) as caller:

@@ -71,7 +71,7 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Everything on the page."""
+    """The contents of the whole page."""
 
     ledger: str
     bound: tuple[int, EndpointKind] | None

@@ -1,8 +1,8 @@
 """The phrases of the report page, in English and in Chinese.
 
-Looked up by name by the template ``page.html`` and by the plots. Both tables have the same names and fields;
-a test holds that. Phrases hold no markup: their values are text and are escaped with them. A phrase whose
-name ends in ``.one`` is used if ``n`` is 1.
+Looked up by name by the template ``page.html`` and by the plots. Both tables have the same names and
+fields; a test holds that. Phrases hold no markup: their values are text and are escaped with them. A phrase
+whose name ends in ``.one`` is used if ``n`` is 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fetched pictures as thumbnails inside the page.
 
-Called by ``cli/commands/report.py``. Every picture is decoded and encoded again: no byte of a server reaches
-the page unchanged. A file outside the folder is never read, even if the ledger names one.
+Called by ``cli/commands/report.py``. Every picture is decoded and encoded again: no byte of a server
+reaches the page unchanged. A file outside the folder is never read, even if the ledger names one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where pictures are taken from: the public internet, and nobody's own network."""
+"""The addresses that pictures may be fetched from."""
 
 from __future__ import annotations
 
@@ -61,32 +61,32 @@ LOOPBACK = ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]
 
 
 @pytest.mark.parametrize("host", PUBLIC)
-def test_public_addresses_are_good(host: str) -> None:
-    """What belongs to the internet is connected to, also through a translation of addresses."""
+def test_public_address_is_allowed(host: str) -> None:
+    """Addresses of the internet are allowed, also translated ones."""
     assert AddressGuard().allow(host)
     assert AddressGuard(of_this_machine=True).allow(host)
 
 
 @pytest.mark.parametrize("host", INWARD)
-def test_no_connection_leads_inside_a_network(host: str) -> None:
-    """Private, shared, reserved and local addresses are not connected to, in whatever form they come."""
+def test_inside_address_is_refused(host: str) -> None:
+    """Private, shared, reserved and local addresses are refused in every notation."""
     assert not AddressGuard().allow(host)
 
 
 @pytest.mark.parametrize("host", sorted(set(INWARD) - set(LOOPBACK)))
-def test_a_service_on_this_machine_opens_no_other_network(host: str) -> None:
-    """With the sandbox as the service, this machine's own addresses are good and no others."""
+def test_local_service_allows_no_other_network(host: str) -> None:
+    """With the sandbox as the service, only this machine's own addresses are allowed in addition."""
     assert not AddressGuard(of_this_machine=True).allow(host)
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_a_service_on_this_machine_has_its_pictures_there(host: str) -> None:
-    """With the sandbox as the service, pictures come from this machine."""
+def test_local_service_allows_this_machine(host: str) -> None:
+    """With the sandbox as the service, pictures may be on this machine."""
     assert AddressGuard(of_this_machine=True).allow(host)
 
 
-def test_a_socket_is_made_for_what_is_allowed_alone() -> None:
-    """The check stands where the connection is made, after every name has been looked up."""
+def test_socket_is_created_only_for_allowed_address() -> None:
+    """The check applies to the connection, after the name was resolved."""
     info = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.0.0.1", 80))
     with pytest.raises(NotPublic):
         AddressGuard().socket(info)
@@ -111,26 +111,26 @@ def test_a_socket_is_made_for_what_is_allowed_alone() -> None:
         ("http://example.com:x/", "cannot be read"),
     ],
 )
-def test_what_is_no_address_to_go_to_is_refused_with_its_reason(url: str, words: str) -> None:
-    """Object names, other schemes, passwords and nonsense are refused before anything is asked."""
+def test_unusable_address_is_refused_with_reason(url: str, words: str) -> None:
+    """Object names, other schemes, passwords and nonsense are refused before any request."""
     assert words in (AddressGuard().refusal(url) or "")
 
 
-def test_a_signed_address_is_asked_for_as_it_was_signed() -> None:
-    """Not one letter of a query changes on its way."""
+def test_signed_address_is_requested_unchanged() -> None:
+    """No character of a query changes."""
     url = "https://cdn.example.com/a%2Fb/c.jpg?sign=a%2Bb%3D%3D&t=1&q=%e4%bd%a0&x=a+b;c"
     assert AddressGuard().refusal(url) is None
     assert str(address_of(url)) == url
 
 
-def test_an_address_with_chinese_in_it_is_escaped() -> None:
-    """What a server would not understand is written as it would."""
+def test_address_with_chinese_is_escaped() -> None:
+    """Characters that a server would not accept are escaped."""
     assert str(address_of("https://example.com/截图.jpg")) == "https://example.com/%E6%88%AA%E5%9B%BE.jpg"
 
 
 @given(st.text())
-def test_no_text_makes_it_raise(text: str) -> None:
-    """Whatever the vendor names, the answer is a reason or none."""
+def test_refusal_of_any_text_never_raises(text: str) -> None:
+    """For every text the result is a reason or None."""
     for url in (text, f"http://{text}", f"https://a/{text}"):
         why = AddressGuard().refusal(url)
         assert why is None or why

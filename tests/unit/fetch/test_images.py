@@ -1,4 +1,4 @@
-"""What a picture turns out to be, by its pixels."""
+"""The state of a picture, by its pixels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from batcher.model.task import PictureState
 
 
 @pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
-def test_a_picture_is_named_by_what_it_is(kind: str, extension: str) -> None:
-    """State, extension and size come out of the picture."""
+def test_picture_has_state_extension_and_size(kind: str, extension: str) -> None:
+    """State, extension and size come from the content."""
     found = judge(image(kind=kind, size=(320, 180)))
     assert (found.state, found.extension, found.width, found.height) == (
         PictureState.WHOLE,
@@ -33,25 +33,25 @@ def test_a_picture_is_named_by_what_it_is(kind: str, extension: str) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 8, 16])
-def test_black_with_its_noise_is_black(level: int) -> None:
-    """What a camera with its cap on sees, after JPEG."""
+def test_noisy_black_picture_is_black(level: int) -> None:
+    """Noise and JPEG compression do not hide that a picture is black."""
     assert judge(noisy(level)).state is PictureState.BLACK
 
 
 @pytest.mark.parametrize("level", [40, 128, 200, 255])
-def test_one_colour_with_its_noise_is_blank(level: int) -> None:
-    """Grey, white: nothing to be seen."""
+def test_noisy_single_colour_is_blank(level: int) -> None:
+    """A grey or white picture with noise is blank."""
     assert judge(noisy(level)).state is PictureState.BLANK
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 200), (200, 30, 30), (255, 255, 255)])
-def test_one_colour_is_blank_whichever_it_is(colour: tuple[int, int, int]) -> None:
-    """A blue screen is as empty as a white one."""
+def test_any_single_colour_is_blank(colour: tuple[int, int, int]) -> None:
+    """A blue picture is as blank as a white one."""
     assert judge(image(colour)).state is PictureState.BLANK
 
 
-def test_a_dark_picture_with_something_in_it_is_whole() -> None:
-    """A clock in the corner of a black picture, or a dim scene, is something to be seen."""
+def test_dark_picture_with_content_is_whole() -> None:
+    """A clock in a black picture, or a dim scene, is content."""
     made = Image.new("RGB", (320, 180), (2, 2, 2))
     made.paste((120, 120, 120), (300, 165, 316, 175))
     file = io.BytesIO()
@@ -61,15 +61,15 @@ def test_a_dark_picture_with_something_in_it_is_whole() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (7, 3), (3000, 2)])
-def test_odd_sizes_are_looked_at_too(size: tuple[int, int]) -> None:
-    """However small or thin it is."""
+def test_odd_size_is_examined(size: tuple[int, int]) -> None:
+    """Small and thin pictures are examined too."""
     assert judge(image((0, 0, 0), size=size)).state is PictureState.BLACK
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_a_picture_that_was_cut_off_is_broken(kind: str, share: float) -> None:
-    """However much of it has come."""
+def test_truncated_picture_is_broken(kind: str, share: float) -> None:
+    """A picture that was cut anywhere is broken."""
     whole = image(kind=kind, size=(640, 360))
     found = judge(whole[: int(len(whole) * share)])
     assert found.state is PictureState.BROKEN
@@ -79,8 +79,8 @@ def test_a_picture_that_was_cut_off_is_broken(kind: str, share: float) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html><body>Please log in.</body></html>", b"\xff\xd8\xff", b"GIF89a" + b"\0" * 50]
 )
-def test_what_is_no_picture_is_broken(body: bytes) -> None:
-    """A page instead of a picture, nothing, and formats that no thumbnail has."""
+def test_other_content_is_broken(body: bytes) -> None:
+    """A page, an empty body and other formats are broken."""
     assert judge(body).state is PictureState.BROKEN
 
 
@@ -96,8 +96,8 @@ def bomb(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [6_400, 10_000, 20_000, 2_000_000])
-def test_a_bomb_is_not_decoded(side: int) -> None:
-    """A picture that would fill the memory is broken by what it claims, at each limit."""
+def test_decompression_bomb_is_not_decoded(side: int) -> None:
+    """A picture whose header exceeds a limit is broken and is not decoded."""
     with warnings.catch_warnings(record=True) as said:
         found = judge(bomb(side, side))
     assert found.state is PictureState.BROKEN
@@ -106,8 +106,8 @@ def test_a_bomb_is_not_decoded(side: int) -> None:
 
 
 @given(st.binary(max_size=400), st.integers(0, 200))
-def test_no_bytes_make_it_raise(rest: bytes, at: int) -> None:
-    """Whatever a server sends in the middle of a picture."""
+def test_judge_of_any_bytes_never_raises(rest: bytes, at: int) -> None:
+    """Damage in the middle of a picture raises nothing."""
     whole = image(size=(32, 32))
     assert judge(whole[:at] + rest + whole[at + len(rest) :]).state in set(PictureState)
 
@@ -145,10 +145,10 @@ def large(kind: str, size: tuple[int, int], mode: str = "RGB") -> bytes:
         ("PNG", (7680, 4320), "whole", 260),
     ],
 )  # fmt: skip
-def test_memory_is_bounded_by_what_the_header_claims(
+def test_memory_is_bounded_by_header(
     tmp_path: Path, kind: str, size: tuple[int, int], state: str, most_mib: int
 ) -> None:
-    """An extreme shape is refused before it is decoded; a picture of 8K takes some hundred megabytes."""
+    """An extreme shape is refused before decoding; an 8K picture takes some hundred megabytes."""
     body = bomb(*size) if state == "broken" and kind == "PNG" else large(kind, size)
     (tmp_path / "picture").write_bytes(body)
     done = subprocess.run(
@@ -160,8 +160,8 @@ def test_memory_is_bounded_by_what_the_header_claims(
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("top", [0, 504, 1016, 1072])
-def test_whatever_stands_in_a_large_picture_is_seen(kind: str, top: int) -> None:
-    """Rows are looked at some at a time: none is left out."""
+def test_content_anywhere_in_large_picture_is_seen(kind: str, top: int) -> None:
+    """Rows are examined in bands, and every band counts."""
     made = Image.new("RGB", (640, 1080), (2, 2, 2))
     made.paste((160, 160, 160), (320, top, 328, top + 8))
     file = io.BytesIO()
@@ -169,8 +169,8 @@ def test_whatever_stands_in_a_large_picture_is_seen(kind: str, top: int) -> None
     assert judge(file.getvalue()).state is PictureState.WHOLE
 
 
-def test_an_animated_picture_is_judged_by_its_first_frame() -> None:
-    """The others are not decoded."""
+def test_animated_picture_is_judged_by_first_frame() -> None:
+    """The other frames are not decoded."""
     frames = [Image.new("RGB", (64, 48), (n, n, n)) for n in range(0, 250, 25)]
     for kind in ("WEBP", "PNG"):
         file = io.BytesIO()

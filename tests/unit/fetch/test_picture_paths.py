@@ -1,4 +1,4 @@
-"""Names of folders and files: out of ids alone, good on every file system, no two alike."""
+"""Names of folders and files: from ids only, valid on every file system, all different."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ ids = st.text(min_size=1) | st.from_regex(r"[/A-Za-z0-9._~+-]{1,200}", fullmatch
         ("截图", "%E6%88%AA%E5%9B%BE"),
     ],
 )
-def test_a_folder_is_named_by_the_id(file_id: str, expected: str) -> None:
-    """Small letters, digits and a few marks stay; the rest is escaped as in a URL."""
+def test_folder_is_named_by_id(file_id: str, expected: str) -> None:
+    """Small letters, digits and some marks stay; everything else is escaped as in a URL."""
     assert folder_of(FileId(file_id)) == expected
 
 
 @given(ids, ids)
-def test_two_ids_never_share_a_folder(one: str, other: str) -> None:
-    """Also where capitals are as good as small letters."""
+def test_different_ids_have_different_folders(one: str, other: str) -> None:
+    """This also holds on file systems that ignore letter case."""
     if one != other:
         assert folder_of(FileId(one)).lower() != folder_of(FileId(other)).lower()
         assert folder_of(FileId(one)).casefold() != folder_of(FileId(one), 2).casefold()
 
 
 @given(ids)
-def test_a_name_is_good_everywhere(file_id: str) -> None:
-    """Short, in letters that every file system has, no device and no way out of the folder."""
+def test_folder_name_is_valid_everywhere(file_id: str) -> None:
+    """It is short, has portable characters, is not a device and does not leave the folder."""
     for name in (folder_of(FileId(file_id)), folder_of(FileId(file_id), 12)):
         assert len(name) <= LONGEST + 12
         assert name.isascii()
@@ -66,23 +66,23 @@ def test_a_name_is_good_everywhere(file_id: str) -> None:
             assert unquote(name, errors="surrogatepass") == file_id
 
 
-def test_long_ids_that_begin_alike_are_told_apart() -> None:
-    """What does not fit is a digest of all of it."""
+def test_long_ids_with_same_beginning_differ() -> None:
+    """The end of a long name is a digest of the whole id."""
     names = {folder_of(FileId("/" + "long/" * 100 + str(n))) for n in range(100)}
     assert len(names) == 100
     assert {len(name) <= LONGEST for name in names} == {True}
 
 
-def test_a_file_is_named_by_its_number_and_its_time() -> None:
-    """Names sort as the pictures do."""
+def test_file_is_named_by_number_and_time() -> None:
+    """Names sort in the order of the pictures."""
     assert name_of(2, 2500, "jpg") == "0002-2500ms.jpg"
     assert name_of(12, None, "png") == "0012.png"
     with pytest.raises(ValueError, match="format"):
         name_of(1, "../x", "jpg")  # type: ignore[arg-type] # what a database without types may hold
 
 
-def test_a_picture_comes_into_being_whole(tmp_path: Path) -> None:
-    """What a killed fetch has left beside it goes, and nothing but the picture stays."""
+def test_picture_is_written_whole(tmp_path: Path) -> None:
+    """The temporary file of a killed fetch is removed, and only the picture remains."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".0001.jpg.part").write_bytes(b"half of")
     keep(tmp_path, "a/0001.jpg", b"whole")
@@ -93,8 +93,8 @@ def test_a_picture_comes_into_being_whole(tmp_path: Path) -> None:
     assert not is_kept(tmp_path, None, None)
 
 
-def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
-    """Something in the way of a picture is said, with the folder, and nothing is left beside it."""
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    """The error names the folder, and no temporary file remains."""
     (tmp_path / "a" / "0001.jpg").mkdir(parents=True)
     with pytest.raises(
         FolderError, match=r"pictures cannot be written here: Is a directory.*run the same command again"
@@ -104,16 +104,16 @@ def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file_id", ["pictures.csv", "pictures.csv.part", "pictures.csv/x"])
-def test_no_recording_has_the_name_of_the_index(file_id: str) -> None:
-    """Its folder would stand where the index goes; capitals are escaped anyway."""
+def test_recording_never_has_name_of_index(file_id: str) -> None:
+    """The folder of such a recording has an escaped name."""
     name = folder_of(FileId(file_id))
     assert name.startswith("%70ictures.csv")
     assert unquote(name) == file_id
     assert not folder_of(FileId("PICTURES.CSV")).casefold().startswith("pictures")
 
 
-def test_a_name_that_something_else_has_is_left_alone(tmp_path: Path) -> None:
-    """A file, a link or what belongs to the ledger: the recording gets a folder beside it."""
+def test_taken_name_is_left_alone(tmp_path: Path) -> None:
+    """If a file, a link or the ledger has the name, the recording gets another folder."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "folder").mkdir()
@@ -123,8 +123,8 @@ def test_a_name_that_something_else_has_is_left_alone(tmp_path: Path) -> None:
     assert own == ["batcher.db+1", "batcher.db-journal+1", "batcher"]
 
 
-def test_links_below_the_folder_are_not_followed(tmp_path: Path) -> None:
-    """In place of a folder, of a picture or of what is written beside it; the folder itself may be one."""
+def test_link_below_folder_is_not_followed(tmp_path: Path) -> None:
+    """This holds for a folder, a picture and a temporary file; the folder itself may be a link."""
     outside, out = tmp_path / "outside", tmp_path / "out"
     outside.mkdir()
     (tmp_path / "real").mkdir()

@@ -1,4 +1,4 @@
-"""The audit's page: its lines add up, and what does not is said."""
+"""The page of the audit: its lines add up, and contradictions are named."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ COUNTED = Counted(
 )
 
 
-def test_the_lines_add_up_to_all_submissions() -> None:
-    """Each submission is in one line; so is each that is submitted in one of the tasks' lines."""
+def test_lines_add_up_to_all_submissions() -> None:
+    """Each submission is in one line, and each submitted one in one of the tasks' lines."""
     assert sum(line.n for line in submission_lines(COUNTED) if line.depth == 0) == COUNTED.total == 126
     assert sum(line.n for line in task_lines(COUNTED) if line.depth == 0) == COUNTED.of(State.SUBMITTED) == 94
 
 
-def test_it_balances() -> None:
-    """Nothing to complain of: one line says so."""
+def test_balanced_audit_has_one_line() -> None:
+    """Without a contradiction one line states the balance."""
     assert balance(COUNTED) == []
     text = audit_text(COUNTED, "batcher.db", 80)
     assert "It balances: 126 submissions, each counted once." in text
@@ -73,8 +73,8 @@ def test_it_balances() -> None:
         ({"shared_task_ids": 1}, "1 task id of more than one submission"),
     ],
 )
-def test_what_does_not_add_up_is_said(changed: dict[str, object], said: str) -> None:
-    """Each contradiction between what is there and what is told has a line of its own."""
+def test_contradiction_has_a_line(changed: dict[str, object], said: str) -> None:
+    """Each contradiction between rows and tallies has a line of its own."""
     counted = replace(COUNTED, **changed)  # type: ignore[arg-type] # fields of any type
     assert any(problem.startswith(said) for problem in balance(counted))
     text = audit_text(counted, "batcher.db", 100)
@@ -83,8 +83,8 @@ def test_what_does_not_add_up_is_said(changed: dict[str, object], said: str) -> 
     assert audit_json(counted, "batcher.db")["balances"] is False
 
 
-def test_the_page_names_the_first_cases_and_how_many_there_are() -> None:
-    """With their RequestIds; what is left out is said."""
+def test_page_names_first_cases_and_total() -> None:
+    """The cases have their RequestIds; the number of all cases is given."""
     text = audit_text(COUNTED, "batcher.db", 100)
     assert "Submitted, possibly twice, the first 1 of 4" in text
     assert "In doubt, the first 1 of 3" in text
@@ -95,7 +95,7 @@ def test_the_page_names_the_first_cases_and_how_many_there_are() -> None:
 
 
 def test_parts_of_a_line_are_not_counted_twice() -> None:
-    """A figure in brackets is a part of the line above it."""
+    """A number in brackets is a part of the line above it."""
     lines = audit_text(COUNTED, "batcher.db", 100).splitlines()
     shown = [" ".join(line.split()) for line in lines]
     assert "submitted, possibly twice 4" in shown
@@ -103,8 +103,8 @@ def test_parts_of_a_line_are_not_counted_twice() -> None:
     assert "together 126" in shown
 
 
-def test_a_ledger_without_anything_balances() -> None:
-    """Nothing is there, and nothing is said to be."""
+def test_empty_ledger_balances() -> None:
+    """All numbers are zero."""
     empty = replace(
         COUNTED,
         app_id=None,
@@ -126,8 +126,8 @@ def test_a_ledger_without_anything_balances() -> None:
     assert "It balances: 0 submissions" in text
 
 
-def test_the_object_for_programs_is_plain() -> None:
-    """It is JSON, with every kind of case and every effect in it."""
+def test_json_has_every_kind_and_effect() -> None:
+    """The JSON object has every kind of case and every effect."""
     read = json.loads(json.dumps(audit_json(COUNTED, "batcher.db")))
     assert set(read["cases"]) == set(CaseKind)
     assert set(read["callbacks"]) == set(Effect)

@@ -1,4 +1,4 @@
-"""How numbers, durations, times and sentences read."""
+"""Numbers, durations, times and sentences as text."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from batcher.report.formatting import (
     ("n", "many", "expected"),
     [(0, None, "0 rows"), (1, None, "1 row"), (1200, None, "1,200 rows"), (2, "oxen", "2 oxen")],
 )
-def test_a_count_has_its_noun(n: int, many: str | None, expected: str) -> None:
-    """One is singular, anything else plural, thousands are parted."""
+def test_count_has_its_noun(n: int, many: str | None, expected: str) -> None:
+    """One is singular, everything else plural, thousands are separated."""
     assert expected == count(n, "row", many)
 
 
@@ -44,8 +44,8 @@ def test_a_count_has_its_noun(n: int, many: str | None, expected: str) -> None:
         (86400 + 60, "1 d"),
     ],
 )
-def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
-    """Durations are said in at most two units that follow one another."""
+def test_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
+    """Durations have at most two consecutive units."""
     assert expected == duration(seconds)
 
 
@@ -60,8 +60,8 @@ def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> 
         ),
     ],
 )
-def test_a_moment_is_iso_8601_in_utc(at: datetime | None, expected: str) -> None:
-    """Times are UTC to the millisecond, wherever they come from."""
+def test_moment_is_iso_8601_in_utc(at: datetime | None, expected: str) -> None:
+    """Times of every zone become UTC to the millisecond."""
     assert expected == moment(at)
 
 
@@ -77,13 +77,13 @@ def test_a_moment_is_iso_8601_in_utc(at: datetime | None, expected: str) -> None
         ("BATCHER_RATE is wrong", "BATCHER_RATE is wrong."),
     ],
 )
-def test_a_sentence_begins_and_ends_as_one(text: str, expected: str) -> None:
+def test_sentence_has_capital_and_full_stop(text: str, expected: str) -> None:
     """A capital and a full stop are added, names are left alone."""
     assert expected == sentence(text)
 
 
-def test_a_paragraph_stands_in_a_column() -> None:
-    """The text wraps beside its label, and no word is broken."""
+def test_paragraph_has_a_column() -> None:
+    """The text wraps next to its label, and no word is broken."""
     expected = "  you:   one two\n         three\n         a-very-long-word-indeed"
     assert expected == paragraph("you:", "one two three a-very-long-word-indeed", width=17, label_width=6)
 
@@ -92,13 +92,13 @@ def test_a_paragraph_stands_in_a_column() -> None:
     ("seconds", "expected"),
     [(0.0, "less than 1 s"), (0.99, "less than 1 s"), (1.0, "1 s"), (75.2, "1 min 15 s")],
 )
-def test_what_took_some_time_never_took_none(seconds: float, expected: str) -> None:
-    """What is shorter than a second is said to be that."""
+def test_short_time_is_never_zero(seconds: float, expected: str) -> None:
+    """Less than a second is shown as that."""
     assert expected == at_least_a_second(seconds)
 
 
-def test_an_entry_of_a_list_hangs() -> None:
-    """Where an entry goes on is told from where the next one begins."""
+def test_list_entry_hangs() -> None:
+    """Continuation lines differ from the beginning of an entry."""
     assert paragraph("", "7: one two three", width=10, hang=2) == "  7: one\n    two\n    three"
 
 
@@ -114,8 +114,8 @@ def test_an_entry_of_a_list_hangs() -> None:
         (5 << 42, "20,480.0 GiB"),
     ],
 )
-def test_a_size_has_the_unit_that_fits(n_bytes: int, expected: str) -> None:
-    """What is small is not said to be nothing."""
+def test_size_has_fitting_unit(n_bytes: int, expected: str) -> None:
+    """A small size is never shown as zero."""
     assert expected == size(n_bytes)
 
 
@@ -123,13 +123,13 @@ def test_a_size_has_the_unit_that_fits(n_bytes: int, expected: str) -> None:
     ("text", "expected"),
     [("archive", 7), ("录像 2024", 9), ("e\u0301", 1), ("\u200bid", 2), ("ｗｉｄｅ", 8)],
 )
-def test_columns_are_those_of_a_terminal(text: str, expected: int) -> None:
-    """Chinese characters take two, marks over letters and invisible ones take none."""
+def test_columns_match_terminal(text: str, expected: int) -> None:
+    """Chinese characters take two columns, combining and invisible characters none."""
     assert expected == columns(text)
 
 
-def test_wide_characters_count_twice_in_a_paragraph() -> None:
-    """A line that holds them ends where the terminal's does, not behind it."""
+def test_wide_characters_count_twice_in_paragraph() -> None:
+    """A line with wide characters is no wider than the terminal."""
     made = paragraph("", "录像一.csv line 2, 数学一班: 不是 a plain number", width=24)
     assert made.splitlines() == ["  录像一.csv line 2, 数学", "  一班: 不是 a plain", "  number"] or (
         max(map(columns, made.splitlines())) <= 24
@@ -137,14 +137,14 @@ def test_wide_characters_count_twice_in_a_paragraph() -> None:
     assert " ".join(made.split()) == "录像一.csv line 2, 数学一班: 不是 a plain number"
 
 
-def test_blanks_within_a_line_are_kept() -> None:
-    """A file name with two blanks is another file than that with one."""
+def test_blanks_within_line_are_kept() -> None:
+    """A file name with two blanks differs from one with one blank."""
     assert wrapped("a  b.mp4 is  missing", 80) == "a  b.mp4 is  missing"
     assert wrapped("one\ttwo\nthree", 80) == "one two three"
 
 
-def test_a_command_at_the_end_is_not_torn() -> None:
-    """Whoever copies it gets all of it, though it is wider than the terminal."""
+def test_command_at_end_is_not_broken() -> None:
+    """The command stays in one piece, even if it is wider than the terminal."""
     text = "3 submissions to send: batcher run -l /a/rather/long/place/of/a/ledger.db"
     assert wrapped(text, 30, indent="  ").splitlines() == [
         "3 submissions to send:",
@@ -165,6 +165,6 @@ def test_a_command_at_the_end_is_not_torn() -> None:
         ("\ud800", "\\ud800"),
     ],
 )
-def test_a_text_of_others_is_one_line(text: str, expected: str) -> None:
-    """What ends a line, steers a terminal or turns the order of letters is escaped."""
+def test_text_from_outside_is_one_line(text: str, expected: str) -> None:
+    """Line ends, control characters and direction marks are escaped."""
     assert one_line(text) == expected

@@ -1,4 +1,4 @@
-"""What the closing summary says, and that it fits and adds up."""
+"""The closing summary: its content, its width and its sums."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def prose(text: str) -> list[str]:
 @pytest.mark.parametrize("problems_only", [False, True])
 @pytest.mark.parametrize("reason", [REASON, "nothing is left to send", "a" * 30 + " b" * 100])
 @pytest.mark.parametrize("width", [60, 80, 100])
-def test_no_line_is_wider_than_the_terminal(width: int, reason: str, problems_only: bool) -> None:
-    """Only commands to paste may be wider than asked for."""
+def test_no_line_is_wider_than_terminal(width: int, reason: str, problems_only: bool) -> None:
+    """Only commands may be wider."""
     text = summary_text(summary_of(TALLIES, reason=reason), width=width, problems_only=problems_only)
     assert [line for line in prose(text) if len(line) > width] == []
 
@@ -83,8 +83,8 @@ def test_every_code_fits() -> None:
     assert [code for code in MEANINGS if code and f"code {code} " not in text] == []
 
 
-def test_the_figures_add_up() -> None:
-    """The lines of the counts are all submissions there are, each counted once."""
+def test_counts_add_up() -> None:
+    """The lines of the counts add up to all submissions."""
     text = summary_text(summary_of(TALLIES), width=80)
     labels = ("submitted", "rejected", "failed", "in doubt", "still to send")
     lines = re.findall(rf"^  ({'|'.join(labels)}) +([\d,]+)", text, re.MULTILINE)
@@ -94,8 +94,8 @@ def test_the_figures_add_up() -> None:
     assert "2,345 in this run" in text
 
 
-def test_figures_hold_all_six_states() -> None:
-    """Every state has a figure, and totals are sums of them."""
+def test_counts_have_every_state() -> None:
+    """Every state has a count, and totals are their sums."""
     made, nothing = figures(TALLIES), figures([])
     assert dict.fromkeys(State, 0) == nothing.by_state
     assert (nothing.total, nothing.open, nothing.ended, nothing.troubled) == (0, 0, 0, 0)
@@ -106,8 +106,8 @@ def test_figures_hold_all_six_states() -> None:
     assert of_run(TALLIES, RUN).total == 2_345 + 12 + 3 + 2 + 5
 
 
-def test_all_done_is_said_in_few_words() -> None:
-    """When all went well there is no word of problems, and in quiet none at all."""
+def test_success_is_short() -> None:
+    """A successful run mentions no problems, and quiet mode prints nothing."""
     done = summary_of(TALLIES[:2], exit_code=0, reason="nothing is left to send", invalid_rows=InvalidRows())
     text = summary_text(done, width=80)
     assert "Nothing is left to send." in text
@@ -117,8 +117,8 @@ def test_all_done_is_said_in_few_words() -> None:
     assert summary_text(done, width=80, problems_only=True) == ""
 
 
-def test_quiet_says_what_is_wrong() -> None:
-    """In quiet the reason, the codes, the doubts and the invalid rows are said, and nothing else."""
+def test_quiet_mode_shows_only_problems() -> None:
+    """The reason, the codes, the doubts and the invalid rows are shown, and nothing else."""
     text = summary_text(summary_of(TALLIES), width=80, problems_only=True)
     assert text.splitlines()[0] == (
         "batcher: nothing is left to send, but there is something to look at: 12 rejected, 3 failed, "
@@ -129,8 +129,8 @@ def test_quiet_says_what_is_wrong() -> None:
     assert "submitted  " not in text
 
 
-def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
-    """An end that was asked for needs no reading; a silent endpoint, or an unfinished load, does."""
+def test_quiet_mode_omits_work_left_on_purpose() -> None:
+    """An outage or an unfinished load is shown."""
     left = summary_of(TALLIES, exit_code=4, reason="its time was over, 46 left to send")
     assert summary_text(left, width=80, problems_only=True) == ""
     outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
@@ -141,14 +141,14 @@ def test_quiet_says_nothing_of_work_left_on_purpose() -> None:
     assert summary_text(unread, width=80, problems_only=True).startswith("batcher: not read to the end yet")
 
 
-def test_quiet_says_nothing_of_old_invalid_rows() -> None:
-    """They were told by the run that met them."""
+def test_quiet_mode_omits_old_invalid_rows() -> None:
+    """The run that found them has reported them."""
     text = summary_text(summary_of(TALLIES, invalid_rows=InvalidRows(9)), width=80, problems_only=True)
     assert "invalid" not in text
 
 
-def test_the_first_invalid_rows_are_named() -> None:
-    """New invalid rows are named by file, line, column and reason, and told from older ones."""
+def test_first_invalid_rows_are_named() -> None:
+    """New invalid rows have file, line, column and reason; older ones are counted."""
     text = summary_text(summary_of(TALLIES), width=100)
     assert "7 new invalid rows, the first 5" in text
     assert "archive.csv line 2, file_id: 1.39776E+18 has lost its digits" in text
@@ -167,15 +167,15 @@ def test_the_first_invalid_rows_are_named() -> None:
         ({"unfinished": ("a b.csv",)}, "batcher run 'a b.csv'"),
     ],
 )
-def test_the_next_commands_can_be_pasted(changes: dict[str, object], command: str) -> None:
-    """What to do next stands there as a shell takes it."""
+def test_next_commands_can_be_pasted(changes: dict[str, object], command: str) -> None:
+    """The next steps are valid shell commands."""
     text = summary_text(summary_of(TALLIES, **changes), width=80)
     assert command in text
 
 
 @pytest.mark.parametrize("width", [60, 80])
-def test_a_long_command_goes_on_after_a_backslash(width: int) -> None:
-    """It fits the terminal, no word of it is torn, and a shell reads it as one line."""
+def test_long_command_continues_after_backslash(width: int) -> None:
+    """It fits the terminal, no word is broken, and a shell reads it as one line."""
     options = " --vendor Tencent --definition 10 --offset 1 --offset 2 --sheet 'two words; here'"
     changes = {"manifests": ("an archive.csv",), "row_options": options, "ledger": "my archive.db"}
     text = summary_text(summary_of(TALLIES, **changes), width=width)
@@ -188,20 +188,20 @@ def test_a_long_command_goes_on_after_a_backslash(width: int) -> None:
     assert "\\" in following
 
 
-def test_what_was_short_is_not_said_to_have_taken_no_time() -> None:
-    """A run that was halted at once has sent something nevertheless."""
+def test_short_run_shows_no_zero_time() -> None:
+    """A run that was halted immediately has sent something."""
     text = summary_text(summary_of(TALLIES, sent=2, seconds=0.2), width=80)
     assert "Sent 2 requests in less than 1 s.\n" in text
 
 
-def test_a_remedy_begins_like_a_sentence() -> None:
-    """Also where its first word is followed by a colon."""
+def test_remedy_begins_with_capital() -> None:
+    """This also holds if its first word is followed by a colon."""
     text = summary_text(summary_of([Tally(State.PENDING, 6, RUN, 4)]), width=80)
     assert "4 × too frequent. No action: batcher" in text
 
 
-def test_the_summary_for_programs_holds_the_same() -> None:
-    """The JSON has all six states, the codes as text, and what is new."""
+def test_json_has_the_same_numbers() -> None:
+    """The JSON object has every state, the codes as text, and the new problems."""
     data = summary_json(summary_of(TALLIES))
     assert {"total", *State} == set(data["submissions"])
     assert data["submissions"]["total"] == sum(data["submissions"][state] for state in State)
@@ -210,8 +210,8 @@ def test_the_summary_for_programs_holds_the_same() -> None:
     assert (data["invalid_rows"], data["unfinished_loads"]) == ({"total": 9, "new": 7}, [])
     assert data["outage"] is None
     outage = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
-    told = summary_json(summary_of(TALLIES, outage=outage))["outage"]
-    assert told == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}
+    shown = summary_json(summary_of(TALLIES, outage=outage))["outage"]
+    assert shown == {"since": "2026-03-04T05:06:07.000Z", "met": "Connection refused"}
 
 
 @pytest.mark.parametrize(

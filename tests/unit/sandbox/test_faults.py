@@ -1,4 +1,4 @@
-"""Faults as text and as values, and which request meets which."""
+"""Faults as text and as values, and which request gets which fault."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def faults(settings: SandboxSettings, file_ids: list[str]) -> list[Fault | None]
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_fault_reads_back_as_it_was_written(text: str) -> None:
-    """The text of a fault names the same fault again."""
+def test_fault_text_round_trips(text: str) -> None:
+    """The text of a fault yields the same fault again."""
     assert str(Fault.parse(text)) == text
 
 
-def test_every_kind_has_a_text_here() -> None:
-    """The list of texts above leaves no kind out."""
+def test_every_kind_is_in_the_table() -> None:
+    """The list of texts above has every kind."""
     assert {Fault.parse(text).kind for text in TEXTS} == set(FaultKind)
 
 
@@ -65,14 +65,14 @@ def test_every_kind_has_a_text_here() -> None:
         ("slow:1:2:3", "e.g. slow:1500"),
     ],
 )
-def test_a_text_that_is_no_fault_is_refused_with_a_hint(text: str, hint: str) -> None:
-    """The message says what to write instead."""
+def test_other_text_is_refused_with_hint(text: str, hint: str) -> None:
+    """The message contains the remedy."""
     with pytest.raises(ValueError, match=hint):
         Fault.parse(text)
 
 
 def test_shares_are_read_from_text() -> None:
-    """The last equals sign parts the fault from its share."""
+    """The last equals sign separates the fault from its share."""
     assert parse_shares(["drop-after=0.03", "code:1000=0.02"]) == {"drop-after": 0.03, "code:1000": 0.02}
 
 
@@ -88,25 +88,25 @@ def test_shares_are_read_from_text() -> None:
         (["hang=0.6", "drop-after=0.6"], "at most 1 in sum"),
     ],
 )
-def test_shares_that_cannot_be_are_refused_with_a_hint(texts: list[str], hint: str) -> None:
-    """A share needs a fault and a number from 0 to 1, and all together are at most 1."""
+def test_invalid_shares_are_refused_with_hint(texts: list[str], hint: str) -> None:
+    """A share needs a fault and a number from 0 to 1, and all shares are at most 1 in sum."""
     with pytest.raises(ValueError, match=hint):
         parse_shares(texts)
 
 
 def test_all_problems_of_settings_are_reported_together() -> None:
-    """One message names every setting that cannot be."""
+    """One message names every invalid setting."""
     with pytest.raises(ValueError, match=r"app_id(.|\n)*server_secret(.|\n)*rate_per_s(.|\n)*shares"):
         SandboxSettings(app_id=0, server_secret="short", rate_per_s=-1, shares={"hang": 2.0})
 
 
-def test_the_secret_is_not_shown() -> None:
-    """The text of settings does not hold the server secret."""
+def test_settings_repr_has_no_secret() -> None:
+    """The text of settings does not contain the server secret."""
     assert "f" * 32 not in repr(SandboxSettings(server_secret="f" * 32))
 
 
-def test_shares_hold_on_average_and_repeat_with_the_seed() -> None:
-    """A share of 0.1 meets about one request in ten, the same ones for the same seed."""
+def test_shares_hold_on_average_and_repeat_with_seed() -> None:
+    """A share of 0.1 affects about one request in ten, the same ones for the same seed."""
     settings = SandboxSettings(shares={"drop-after": 0.1, "code:1000": 0.2}, seed=7)
     first = faults(settings, ["1"] * 10_000)
     assert faults(settings, ["1"] * 10_000) == first
@@ -114,24 +114,24 @@ def test_shares_hold_on_average_and_repeat_with_the_seed() -> None:
     assert first.count(Fault(FaultKind.CODE, 1000)) == pytest.approx(2000, abs=150)
 
 
-def test_a_share_of_one_meets_every_request() -> None:
+def test_share_of_one_affects_every_request() -> None:
     """Share 1 leaves no request out."""
     assert set(faults(SandboxSettings(shares={"hang": 1.0}), ["1"] * 1000)) == {HANG}
 
 
-def test_a_script_names_requests_by_number() -> None:
+def test_script_counts_requests_from_1() -> None:
     """The script counts from 1."""
     assert faults(SandboxSettings(script={2: DROP}), ["1", "2", "3"]) == [None, DROP, None]
 
 
-def test_a_file_meets_its_fault_always_or_in_turn() -> None:
+def test_file_gets_its_fault_always_or_in_turn() -> None:
     """A fault holds for every request for the id; a sequence gives one to each request, then none."""
     settings = SandboxSettings(by_file={"1": DROP, "2": (None, HANG)})
     assert faults(settings, ["1", "1", "2", "2", "2", "3"]) == [DROP, DROP, None, HANG, None, None]
 
 
-def test_the_chooser_has_the_first_word() -> None:
-    """What the chooser leaves open is settled by script, then by file, then by share."""
+def test_chooser_comes_first() -> None:
+    """If the chooser returns None, script, file and share decide, in this order."""
     seen: list[RequestSeen] = []
 
     def choose(request: RequestSeen) -> Fault | None:
@@ -149,6 +149,6 @@ def test_the_chooser_has_the_first_word() -> None:
 
 
 def test_markers_are_improbable_and_unrounded() -> None:
-    """A marker takes nine digits, which leaves ten of a FileId free, so none need end in zeros."""
+    """A marker has nine digits, which leaves ten of a FileId free, so none need end in zeros."""
     assert all(len(marker.tencent_prefix) == 9 for marker in markers(0))
     assert len({marker.tencent_prefix for marker in markers(0)}) == len(markers(0))

@@ -1,4 +1,4 @@
-"""What the client library's exceptions become: was anything sent, in words that give nothing away."""
+"""Exceptions of the HTTP library as outcomes: was anything sent, in words without secrets."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ TRANSLATED: list[tuple[Exception, str]] = [
 CASES = [pytest.param(exc, words, id=f"{type(exc).__name__}-{words}") for exc, words in TRANSLATED]
 
 
-def test_every_exception_of_the_client_library_has_a_translation() -> None:
-    """The library has no exception that is not in the table above."""
+def test_every_exception_of_http_library_has_words() -> None:
+    """The library has no exception that is missing in the table above."""
     classes = {
         one
         for one in vars(client_exceptions).values()
@@ -103,26 +103,26 @@ def test_every_exception_of_the_client_library_has_a_translation() -> None:
 
 
 @pytest.mark.parametrize(("exc", "words"), CASES)
-def test_an_exception_becomes_words(exc: Exception, words: str) -> None:
-    """Each exception has words of its own: what the system says, or its class."""
+def test_exception_has_its_words(exc: Exception, words: str) -> None:
+    """Each exception has its words: the system's, or its class."""
     assert words == translate(exc)
 
 
 @pytest.mark.parametrize(("exc", "words"), CASES)
-def test_before_the_first_byte_nothing_was_sent(exc: Exception, words: str) -> None:
-    """An exception before the request was handed to the connection means that sending again is safe."""
+def test_exception_before_first_byte_means_not_sent(exc: Exception, words: str) -> None:
+    """The request may be sent again without a doubt."""
     outcome = without_answer(exc, Wire(), None)
     assert isinstance(outcome, NotSent)
     assert outcome.detail
-    assert [told for told in ("://", "Signature=", SECRET, "zego.im") if told in outcome.detail] == [], words
+    assert [leak for leak in ("://", "Signature=", SECRET, "zego.im") if leak in outcome.detail] == [], words
 
 
 @pytest.mark.parametrize("status", [None, 200])
 @pytest.mark.parametrize(("exc", "words"), CASES)
-def test_after_the_first_byte_the_answer_is_lost(exc: Exception, words: str, status: int | None) -> None:
-    """An exception after the request may have left means doubt, and what was read of the answer is kept."""
+def test_exception_after_first_byte_means_lost_answer(exc: Exception, words: str, status: int | None) -> None:
+    """The submission is in doubt, and the HTTP status is kept if there was one."""
     outcome = without_answer(exc, Wire(sent_at=1.0), status)
     assert isinstance(outcome, ReplyLost)
     assert status == outcome.http_status
     assert ("cut off" if status else "no answer") in outcome.detail
-    assert [told for told in ("://", "Signature=", SECRET, "zego.im") if told in outcome.detail] == [], words
+    assert [leak for leak in ("://", "Signature=", SECRET, "zego.im") if leak in outcome.detail] == [], words

@@ -1,4 +1,4 @@
-"""Callbacks off the wire: every body the documents know is read, and no other does harm."""
+"""Bodies of callbacks: every documented form is read, and nothing else does harm."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ BODIES = list(bodies(SNAPSHOT))
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_a_snapshot_is_read_from_every_body(kind: str) -> None:
-    """Task, vendor, recording and pictures come out alike, whichever way the body is written."""
+def test_snapshot_is_read_from_every_form(kind: str) -> None:
+    """Task, vendor, recording and pictures are the same in every form of the body."""
     read = read_callback(bodies(SNAPSHOT)[kind])
     pictures = (Picture("https://p.example/1.jpg?a=b&c=d+e", 2500), Picture("https://p.example/2.jpg"))
     assert read == Snapshot(
@@ -79,10 +79,10 @@ def test_a_snapshot_is_read_from_every_body(kind: str) -> None:
         ({"Duration": 61}, None, None),
     ],
 )
-def test_a_recording_is_read_by_the_shape_of_its_parameters(
+def test_recording_is_read_by_its_parameters(
     extra: dict[str, Any], vendor: Vendor | None, file_id: str | None, kind: str, extra_as: str
 ) -> None:
-    """What holds a FileID is Tencent's, what holds an ObsObject Huawei's, and no digit is lost above 2^53."""
+    """FileID means Tencent, ObsObject means Huawei, and no digit above 2^53 is lost."""
     fields = {**SEALED, "event": "record", "stream_alias": "课堂 1", "extra_params": extra}
     if extra_as == "text":
         fields["extra_params"] = json.dumps(extra)
@@ -94,8 +94,8 @@ def test_a_recording_is_read_by_the_shape_of_its_parameters(
     assert read.facts.get("size", "9007199254740993") == "9007199254740993"
 
 
-def test_a_merged_file_is_read() -> None:
-    """Its code and file id are texts, whatever they were written as."""
+def test_merged_file_is_read() -> None:
+    """Its code and file id are text in every notation."""
     fields = {**SEALED, "event": "compose", "task_id": "c-1", "file_id": 1397757897438985123, "code": 0}
     read = read_callback(json.dumps(fields).encode())
     assert isinstance(read, Composed)
@@ -105,8 +105,8 @@ def test_a_merged_file_is_read() -> None:
 @pytest.mark.parametrize(
     ("code", "succeeded"), [(None, True), ("", True), ("0", True), (0, True), ("70000", False)]
 )
-def test_a_merged_file_without_a_code_is_a_success(code: object, succeeded: bool) -> None:
-    """The code matters for Tencent only, so other callbacks come without one."""
+def test_merged_file_without_code_is_success(code: object, succeeded: bool) -> None:
+    """Only Tencent sends a code."""
     fields = {**SEALED, "event": "compose", "task_id": "c-1", "replay_url": "https://r.example/1.mp4"}
     read = read_callback(json.dumps(fields | ({} if code is None else {"code": code})).encode())
     assert isinstance(read, Composed)
@@ -130,8 +130,8 @@ def test_a_merged_file_without_a_code_is_a_success(code: object, succeeded: bool
         ("9" * 400, None),
     ],
 )
-def test_a_time_in_a_recording_may_have_a_fraction(offset: object, expected: int | None) -> None:
-    """Offsets of pictures are floats of milliseconds."""
+def test_time_in_recording_may_have_fraction(offset: object, expected: int | None) -> None:
+    """Offsets of pictures are fractional milliseconds."""
     listed = json.dumps([{"url": "https://p.example/1.jpg", "offset": offset}])
     read = read_callback(json.dumps({**SNAPSHOT, "snapshot_pic_list": listed}).encode())
     assert isinstance(read, Snapshot)
@@ -139,13 +139,13 @@ def test_a_time_in_a_recording_may_have_a_fraction(offset: object, expected: int
 
 
 @pytest.mark.parametrize("event", ["procedure", "stream_create", "a new one"])
-def test_an_event_of_another_kind_is_taken(event: str) -> None:
-    """Whatever else the service sends is a callback without consequences."""
+def test_other_event_is_accepted(event: str) -> None:
+    """A callback of another kind has no effect."""
     assert read_callback(json.dumps({**SEALED, "event": event, "code": None}).encode()) == Other(SEAL, event)
 
 
-def test_what_is_not_known_does_no_harm() -> None:
-    """Unknown fields, vendors, events and pictures that cannot be read are passed over."""
+def test_unknown_fields_are_ignored() -> None:
+    """Unknown fields, vendors, events and unreadable pictures are ignored."""
     fields = {**SNAPSHOT, "vendor": "someone", "snapshot_pic_list": "no list", "new": {"deep": [1]}}
     fields.pop("field_id")
     read = read_callback(json.dumps(fields).encode())
@@ -174,8 +174,8 @@ def test_what_is_not_known_does_no_harm() -> None:
         ("&".join(f"f{n}=1" for n in range(MAX_FIELDS + 1)).encode(), "too many fields"),
     ],
 )
-def test_a_body_that_is_no_callback_says_why(body: bytes, why: str) -> None:
-    """Its one error says what is missing."""
+def test_other_body_is_refused_with_reason(body: bytes, why: str) -> None:
+    """The error states what is missing."""
     with pytest.raises(UnreadableCallback, match=why):
         read_callback(body)
 
@@ -198,8 +198,8 @@ def test_body_with_damaged_id_is_refused(fields: dict[str, Any], name: str, dama
         read_callback(json.dumps(fields | changed).encode())
 
 
-def test_the_documents_own_signature() -> None:
-    """The vector of the documentation; and it is the secret that makes it."""
+def test_documented_signature_is_computed() -> None:
+    """The example of the documentation yields its signature, and only with its secret."""
     assert signature_of("secret", "1470820198", "123412") == "5bd59fd62953a8059fb7eaba95720f66d19e4517"
     seal = Seal(1470820198, "123412", "5bd59fd62953a8059fb7eaba95720f66d19e4517")
     assert is_signed(seal, "secret")
@@ -208,8 +208,8 @@ def test_the_documents_own_signature() -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "é" * 40, "\ud800", "5BD59FD62953A8059FB7EABA95720F66D19E4517"])
-def test_a_signature_that_is_none_is_wrong(signature: str) -> None:
-    """Whatever stands in its place, it is compared and found wrong."""
+def test_malformed_signature_is_wrong(signature: str) -> None:
+    """A malformed signature is compared and found wrong."""
     assert not is_signed(Seal(1470820198, "123412", signature), "secret")
 
 
@@ -230,8 +230,8 @@ FIELDS = st.dictionaries(st.sampled_from(NAMES), JSON | st.sampled_from(["snapsh
     | st.builds(lambda fields: urlencode({**SEALED, **fields}, errors="replace").encode(), FIELDS)
 )
 @settings(max_examples=300, deadline=None)
-def test_no_body_whatsoever_raises_anything_else(body: bytes) -> None:
-    """A body is a callback whose signature can be looked at, or it is unreadable; nothing else happens."""
+def test_any_body_is_read_or_refused(body: bytes) -> None:
+    """Every body is a callback with a checkable signature, or unreadable."""
     try:
         read = read_callback(body)
     except UnreadableCallback:

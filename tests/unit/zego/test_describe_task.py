@@ -1,4 +1,4 @@
-"""What is asked about a task and what is read out of the answer."""
+"""The query about a task, and the report in the answer."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def read(vendor: Vendor, **part: object) -> TaskReport:
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_a_question_names_the_task_and_its_vendor(vendor: Vendor) -> None:
-    """The call carries the documented parameters, whatever characters a task id has."""
+def test_query_names_task_and_vendor(vendor: Vendor) -> None:
+    """The call has the documented parameters for every task id."""
     asked = parse_qsl(encoded_call(TaskId("1-a+b&c/d"), vendor), strict_parsing=True)
     assert [("Action", "DescribeMediaTask"), ("TaskId", "1-a+b&c/d"), ("Vendor", vendor.value)] == asked
 
 
-def test_everything_of_a_tencent_answer_is_read() -> None:
-    """State, the vendor's words, pictures and the inner RequestId come out of Tencent's part."""
+def test_tencent_answer_is_read_completely() -> None:
+    """State, status, pictures and the inner RequestId come from Tencent's part."""
     read_now = read(
         Vendor.TENCENT,
         Event="SnapshotByTimeOffset",
@@ -55,8 +55,8 @@ def test_everything_of_a_tencent_answer_is_read() -> None:
     assert TaskReport(TaskState.FINISHED, "FINISH", "done", pictures, request_id="inner") == read_now
 
 
-def test_everything_of_a_huawei_answer_is_read() -> None:
-    """State, times and object names come out of Huawei's part; the RequestId is the outer one."""
+def test_huawei_answer_is_read_completely() -> None:
+    """State, times and object names come from Huawei's part; the RequestId is the outer one."""
     read_now = read(
         Vendor.HUAWEI,
         Status="SUCCEEDED",
@@ -95,15 +95,15 @@ def test_everything_of_a_huawei_answer_is_read() -> None:
         (Vendor.TENCENT, "PAUSED", TaskState.UNKNOWN),
     ],
 )
-def test_every_status_has_its_state(vendor: Vendor, status: str, state: TaskState) -> None:
-    """Each documented status, and one that is not, is told as a state beside the vendor's own word."""
+def test_every_status_has_a_state(vendor: Vendor, status: str, state: TaskState) -> None:
+    """Documented and unknown statuses have a state, next to the vendor's own word."""
     report = read(vendor, Status=status)
     assert (report.state, report.status) == (state, status.strip())
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_both_shapes_are_read_and_the_task_that_was_asked_about_is_found(vendor: Vendor) -> None:
-    """In a list of objects it is the one about this task that counts."""
+def test_both_shapes_are_read_for_queried_task(vendor: Vendor) -> None:
+    """In a list of objects, the one about the task of the query counts."""
     part = {"TaskId": TASK, "Status": "PROCESSING"}
     listed = [None, "text", {"TaskId": "another", "Status": "FAIL"}, part]
     assert read_report(body(vendor, part), TASK, vendor) == read_report(body(vendor, listed), TASK, vendor)
@@ -111,7 +111,7 @@ def test_both_shapes_are_read_and_the_task_that_was_asked_about_is_found(vendor:
 
 
 @pytest.mark.parametrize("named", [{}, {"TaskId": 289665200}, {"task_id": "289665200"}, {"TaskId": ""}])
-def test_a_task_may_be_named_as_in_the_answer_to_its_submission(named: dict[str, object]) -> None:
+def test_task_may_be_named_in_every_form(named: dict[str, object]) -> None:
     """The id in the answer may be a number, under either name, or missing."""
     part = named | {"Status": "WAITING"}
     assert read_report(body(Vendor.HUAWEI, part), HUAWEI_TASK, Vendor.HUAWEI) is not None
@@ -130,8 +130,8 @@ def test_a_task_may_be_named_as_in_the_answer_to_its_submission(named: dict[str,
         {"TaskId": "another", "Status": "FINISH"},
     ],
 )
-def test_an_answer_without_this_tasks_status_says_nothing(part: object) -> None:
-    """No readable status, or another task's alone, is no report."""
+def test_answer_without_status_of_task_is_no_report(part: object) -> None:
+    """An unreadable status, or another task's, is no report."""
     assert read_report(body(Vendor.TENCENT, part), TASK, Vendor.TENCENT) is None
 
 
@@ -149,14 +149,14 @@ def test_an_answer_without_this_tasks_status_says_nothing(part: object) -> None:
         (["x" * (MAX_ADDRESS_CHARS + 1), "x" * 3000], (Picture("x" * 3000),)),
     ],
 )
-def test_pictures_are_read_in_whatever_shape_they_come(listed: object, expected: tuple[Picture, ...]) -> None:
-    """Text, objects, or a list as text; what is none of these is left out, and nothing is cut short."""
+def test_pictures_are_read_in_every_shape(listed: object, expected: tuple[Picture, ...]) -> None:
+    """Text, objects, or a list as text are read; everything else is left out, and nothing is cut."""
     assert expected == read(Vendor.TENCENT, Status="FINISH", ThumbnailsUrl=listed).pictures
 
 
 @pytest.mark.parametrize("moment", ["", None, "2024", "20241313061048", "2024-11-13T06:10:48Z", 7, "9" * 14])
-def test_a_time_that_cannot_be_read_is_none(moment: object) -> None:
-    """An odd time costs nothing but itself."""
+def test_unreadable_time_is_none(moment: object) -> None:
+    """An unreadable time affects nothing else."""
     report = read(Vendor.HUAWEI, Status="FAILED", CreateTime=moment, EndTime=moment)
     assert (report.started_at, report.ended_at) == (None, None)
 
@@ -174,8 +174,8 @@ JSON = st.recursive(
 
 
 @given(JSON, JSON)
-def test_any_answer_is_read_without_a_fault(data: object, pictures: object) -> None:
-    """Whatever JSON comes, it is a report that can be written down, or none."""
+def test_any_answer_is_read_without_error(data: object, pictures: object) -> None:
+    """Every JSON value is a report that can be stored, or None."""
     part = {"Status": "FINISH", "ThumbnailsUrl": pictures}
     for answer in ({"Code": 0, "Data": data}, {"Code": 0, "Data": {"Tencent": part}}):
         report = read_report(json.dumps(answer).encode(), TASK, Vendor.TENCENT)

@@ -1,4 +1,4 @@
-"""What an answer says of the recording that a task belongs to."""
+"""The evidence in an answer about the recording of a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a call is signed."""
+"""The signature of a call."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example,
 NONCE = "4fd24687296dd9f3"
 
 
-def test_the_published_example_is_signed_as_published() -> None:
-    """The service's own example yields the signature printed beside it."""
+def test_published_example_has_published_signature() -> None:
+    """The documentation's example yields the signature printed next to it."""
     assert signature(12345, NONCE, SECRET, 1615186943) == "43e5cfcca828314675f91b001390566a"
 
 
-def test_every_part_is_signed() -> None:
-    """Changing any one of the four parts changes the signature."""
+def test_change_of_any_part_changes_signature() -> None:
+    """Each of the four parts affects the signature."""
     signed = [
         signature(12345, NONCE, SECRET, 1615186943),
         signature(12346, NONCE, SECRET, 1615186943),
@@ -45,16 +45,16 @@ async def public_parameters(clock_s: float, *, is_test: bool | None = None) -> l
         return [dict(parse_qsl(client._public(), strict_parsing=True)) for _ in range(1000)]
 
 
-async def test_a_nonce_is_16_lower_case_hex_digits_and_new_every_time() -> None:
-    """Each call carries a nonce of the documented shape that no other call carries."""
+async def test_nonce_is_16_hex_digits_and_unique() -> None:
+    """Each call has a nonce of the documented form that no other call has."""
     nonces = [parameters["SignatureNonce"] for parameters in await public_parameters(1615186943.9)]
     assert [nonce for nonce in nonces if not re.fullmatch("[0-9a-f]{16}", nonce)] == []
     assert len(nonces) == len(set(nonces))
 
 
 @pytest.mark.parametrize(("is_test", "expected"), [(None, None), (True, "true"), (False, "false")])
-async def test_the_public_parameters_are_those_documented(is_test: bool | None, expected: str | None) -> None:
-    """A call names the account, whole Unix seconds, its own signature, and IsTest only when it is set."""
+async def test_public_parameters_are_documented_ones(is_test: bool | None, expected: str | None) -> None:
+    """A call has the account, whole Unix seconds, its signature, and IsTest only if set."""
     parameters = (await public_parameters(1615186943.9, is_test=is_test))[0]
     nonce = parameters.pop("SignatureNonce")
     assert {
@@ -66,12 +66,12 @@ async def test_the_public_parameters_are_those_documented(is_test: bool | None, 
     assert SIGNATURE_VERSION == "2.0"
 
 
-def test_an_account_shows_no_secret() -> None:
-    """An account's repr does not hold the secret."""
+def test_account_repr_has_no_secret() -> None:
+    """An account's repr does not contain the secret."""
     assert SECRET not in repr(Account(12345, SECRET))
 
 
-def test_the_client_library_leaves_an_encoded_query_alone() -> None:
-    """What is escaped for the query string goes out as it was escaped."""
+def test_http_library_sends_query_unchanged() -> None:
+    """The escaped query string is sent as it is."""
     url = URL("https://rtc-api.zego.im/?ExtTimeOffsetSet%5B%5D=1&FileId=a%2Bb", encoded=True)
     assert parse_qsl(url.raw_query_string) == [("ExtTimeOffsetSet[]", "1"), ("FileId", "a+b")]

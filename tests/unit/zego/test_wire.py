@@ -1,4 +1,4 @@
-"""What goes into a query and what is read out of an answer."""
+"""The query of a submission, and the fields of an answer."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ INNER = "474284b3-d722-490a-ba2c-de0b472eab83"
     ("example", "file_id", "asked"),
     [(EXAMPLE_HUAWEI, HUAWEI_ID, EVERY_2_S), (EXAMPLE_TENCENT, TENCENT_ID, AT_1_AND_2_S)],
 )
-def test_the_documented_requests_are_written_as_documented(
+def test_documented_requests_have_documented_parameters(
     example: str, file_id: FileId, asked: Parameters
 ) -> None:
-    """The documentation's example requests come out with the same parameters in the same order."""
+    """The documentation's example requests have the same parameters in the same order."""
     expected = [tuple(part.split("=", 1)) for part in example.split("&")]
     assert expected == media_thumbnails(file_id, asked)
     assert expected == parse_qsl(encoded(media_thumbnails(file_id, asked)), strict_parsing=True)
@@ -59,13 +59,13 @@ def test_the_documented_requests_are_written_as_documented(
         ),
     ],
 )
-def test_only_what_has_an_effect_is_sent(asked: Parameters, names: list[str]) -> None:
-    """A vendor is sent the parameters that mean something to it, and no others."""
+def test_only_effective_parameters_are_sent(asked: Parameters, names: list[str]) -> None:
+    """A vendor gets only the parameters that it uses."""
     assert ["Action", "Vendor", "FileId", *names] == [name for name, _ in media_thumbnails(TENCENT_ID, asked)]
 
 
-def test_the_harmless_call_names_no_recording() -> None:
-    """The call that proves the credentials can start no task, since it names no file."""
+def test_harmless_call_has_no_recording() -> None:
+    """The call that proves the credentials cannot start a task, because it has no FileId."""
     assert harmless() == [("Action", "MediaThumbnails")]
 
 
@@ -83,23 +83,23 @@ def test_the_harmless_call_names_no_recording() -> None:
         "a\u00a0b\u3000c",
     ],
 )
-def test_awkward_file_ids_arrive_as_they_are(file_id: str) -> None:
-    """Any character of a file id comes out of the query string as it went in."""
+def test_any_file_id_arrives_unchanged(file_id: str) -> None:
+    """Every character of a file id survives the query string."""
     query = media_thumbnails(FileId(file_id), EVERY_2_S)
     assert dict(parse_qsl(encoded(query), strict_parsing=True))["FileId"] == file_id
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), min_size=1))
-def test_any_query_round_trips_in_plain_ascii(query: list[tuple[str, str]]) -> None:
-    """A query string is ASCII without blanks, and reads back as the names and values it was made of."""
+def test_any_query_round_trips_as_ascii(query: list[tuple[str, str]]) -> None:
+    """A query string is ASCII without blanks, and reads back as its names and values."""
     text = encoded(query)
     assert text.isascii()
     assert not set(text) & set(" +#?\"'<>[]")
     assert query == parse_qsl(text, strict_parsing=True)
 
 
-def test_the_documented_answer_is_read() -> None:
-    """The documentation's example answer, a plain object and without a RequestId, gives both inner ids."""
+def test_documented_answer_is_read() -> None:
+    """The documentation's example answer, an object without a RequestId, yields both inner ids."""
     assert Envelope(0, "success", None, INNER, TASK) == read_answer(EXAMPLE_ANSWER.encode(), Vendor.TENCENT)
 
 
@@ -116,8 +116,8 @@ def answer(**fields: object) -> bytes:
 
 @pytest.mark.parametrize("vendor", Vendor)
 @pytest.mark.parametrize("shape", ["object", "list", "list with others"])
-def test_both_shapes_of_the_vendors_part_are_read(vendor: Vendor, shape: str) -> None:
-    """The vendor's part may be an object or a list of objects; unknown fields change nothing."""
+def test_both_shapes_of_vendor_part_are_read(vendor: Vendor, shape: str) -> None:
+    """The vendor's part may be an object or a list of objects; unknown fields are ignored."""
     part = PARTS[vendor] | {"New": {"TaskId": "not this"}, "Others": [1]}
     shaped = {"object": part, "list": [part], "list with others": [None, "text", part, {"TaskId": "late"}]}
     read = read_answer(answer(Data={vendor.value: shaped[shape], "More": []}, Extra=[1]), vendor)
@@ -127,8 +127,8 @@ def test_both_shapes_of_the_vendors_part_are_read(vendor: Vendor, shape: str) ->
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_the_other_vendors_part_is_not_read(vendor: Vendor) -> None:
-    """A task id in another vendor's part, or beside the parts, is not taken for ours."""
+def test_other_vendors_part_is_not_read(vendor: Vendor) -> None:
+    """A task id in another vendor's part, or outside the parts, is ignored."""
     (other,) = set(Vendor) - {vendor}
     read = read_answer(answer(Data={other.value: PARTS[other], "TaskId": "1"}, TaskId="2"), vendor)
     assert Envelope(0, "success", "outer", None, None) == read
@@ -152,8 +152,8 @@ def test_the_other_vendors_part_is_not_read(vendor: Vendor) -> None:
     ],
 )
 @pytest.mark.parametrize("vendor", Vendor)
-def test_a_task_id_is_text_or_a_whole_number(vendor: Vendor, value: object, expected: str | None) -> None:
-    """A task id is read from text or a whole number; anything else is no readable task id."""
+def test_task_id_is_text_or_whole_number(vendor: Vendor, value: object, expected: str | None) -> None:
+    """Anything else is not a readable task id."""
     name = "TaskId" if vendor is Vendor.TENCENT else "task_id"
     read = read_answer(answer(Data={vendor.value: {name: value}}), vendor)
     assert read is not None
@@ -199,8 +199,8 @@ def test_list_of_answers_is_read_to_its_end() -> None:
     assert (read.task_id, read.vendor_request_id) == (TASK, INNER)
 
 
-def test_a_refusal_has_no_task_id() -> None:
-    """A task id beside a code other than 0 is not taken."""
+def test_refusal_has_no_task_id() -> None:
+    """A task id with a code other than 0 is ignored."""
     read = read_answer(answer(Code=1000, Data={"Tencent": PARTS[Vendor.TENCENT]}), Vendor.TENCENT)
     assert Envelope(1000, "success", "outer", INNER, None) == read
 
@@ -208,8 +208,8 @@ def test_a_refusal_has_no_task_id() -> None:
 @pytest.mark.parametrize(
     "data", [None, [], "text", 7, {"Tencent": None}, {"Tencent": "x"}, {"Tencent": []}, {"Tencent": [[]]}]
 )
-def test_a_success_without_a_readable_part_has_no_task_id(data: object) -> None:
-    """A missing or odd vendor's part leaves code and message readable and the task id empty."""
+def test_success_without_readable_part_has_no_task_id(data: object) -> None:
+    """Code and message stay readable, and the task id is empty."""
     expected = Envelope(0, "success", "outer", None, None)
     assert expected == read_answer(answer(Data=data), Vendor.TENCENT)
 
@@ -246,15 +246,15 @@ def test_a_success_without_a_readable_part_has_no_task_id(data: object) -> None:
         ("1e400", None),
     ],
 )
-def test_a_code_is_a_whole_number_or_its_text(text: str, expected: int | None) -> None:
-    """A Code is readable as a whole number or its text; any other value is no readable Code."""
+def test_code_is_whole_number_or_its_text(text: str, expected: int | None) -> None:
+    """Any other value is not a readable Code."""
     read = read_answer(f'{{"Code":{text},"Message":"m"}}'.encode(), None)
     assert expected == (read.code if read else None)
 
 
 @pytest.mark.parametrize("text", ["1e300", "1" + "0" * 30, '"' + "9" * 30 + '"', '"' + "9" * 5000 + '"'])
-def test_a_code_that_no_database_can_keep_is_not_readable(text: str) -> None:
-    """A Code beyond 64 bits is no code of the service's, and nothing that could be recorded."""
+def test_code_beyond_64_bits_is_not_readable(text: str) -> None:
+    """Such a Code could not be stored."""
     assert read_answer(f'{{"Code":{text}}}'.encode(), None) is None
 
 
@@ -280,20 +280,20 @@ def test_a_code_that_no_database_can_keep_is_not_readable(text: str) -> None:
         b'{"Code":' + b"9" * 10_000 + b"}",
     ],
 )
-def test_a_body_without_a_readable_code_is_no_answer(body: bytes) -> None:
-    """A body that is not whole JSON with a Code says nothing definite, whatever it is."""
+def test_body_without_readable_code_is_no_answer(body: bytes) -> None:
+    """A body that is not complete JSON with a Code is not an answer."""
     assert read_answer(body, Vendor.TENCENT) is None
 
 
-def test_a_byte_order_mark_is_no_obstacle() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     """An answer that begins with a byte-order mark is read."""
     read = read_answer(b"\xef\xbb\xbf" + EXAMPLE_ANSWER.encode(), Vendor.TENCENT)
     assert read is not None
     assert read.task_id == TASK
 
 
-def test_texts_of_an_answer_can_be_written_down() -> None:
-    """Half a surrogate pair in an answer's texts does not reach the ledger, which cannot keep it."""
+def test_texts_of_answer_can_be_stored() -> None:
+    """A lone surrogate in an answer's texts never reaches the ledger."""
     body = (
         rb'{"Code":0,"Message":"\ud800","RequestId":"\udfff",'
         rb'"Data":{"Tencent":{"TaskId":"t","RequestId":"\ud800"}}}'
@@ -313,15 +313,15 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["Code", "Message", "RequestId", "Data"]), JSON))
-def test_any_json_is_read_without_a_fault(body: dict[str, object]) -> None:
-    """Whatever JSON comes, it is an envelope with a whole number as its code, or no answer."""
+def test_any_json_is_read_without_error(body: dict[str, object]) -> None:
+    """Every JSON value is an envelope with a whole number as its code, or no answer."""
     read = read_answer(json.dumps(body).encode(), Vendor.TENCENT)
     assert read is None or type(read.code) is int
 
 
 @given(st.binary())
-def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
-    """Whatever bytes come, reading them raises nothing."""
+def test_any_bytes_are_read_without_error(body: bytes) -> None:
+    """Reading any bytes raises nothing."""
     read = read_answer(body, Vendor.HUAWEI)
     assert read is None or type(read.code) is int
 
@@ -340,7 +340,7 @@ def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
         (502, b"\x00\xff" * 500, None, ReplyLost, "HTTP 502 with "),
     ],
 )
-def test_answer_without_a_code_says_what_it_was(
+def test_answer_without_code_describes_its_body(
     status: int, body: bytes, location: str | None, expected: type, detail: str
 ) -> None:
     """A redirect names its target without secrets, and a page its title."""
@@ -362,10 +362,8 @@ def test_answer_without_a_code_says_what_it_was(
         (502, b'{"code":0}', ReplyShape.NOTHING),
     ],
 )
-def test_only_json_of_a_success_is_an_answer_of_another_kind(
-    status: int, body: bytes, shape: ReplyShape
-) -> None:
-    """Whole JSON without a Code is told apart from pages and from what is cut off."""
+def test_only_complete_json_is_answer_of_another_kind(status: int, body: bytes, shape: ReplyShape) -> None:
+    """Complete JSON without a Code is distinguished from pages and truncated bodies."""
     outcome = read_without_code(status, body)
     assert isinstance(outcome, ReplyLost)
     assert outcome.shape is shape

@@ -1,4 +1,4 @@
-"""What an export says of a submission and of a manifest's row."""
+"""The columns of an export, for a submission and for a manifest's row."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def cells_of(row: ExportRow, *, excel: bool) -> dict[str, str]:
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def test_the_columns_are_those_promised() -> None:
+def test_columns_are_the_promised_ones() -> None:
     """Names and order of the columns are public."""
     promised = (
         "file_id, vendor, type, definition, interval, offsets, status, task_id, code, message, request_id, "
@@ -86,7 +86,7 @@ def test_the_columns_are_those_promised() -> None:
     assert len(COLUMNS) == len(record_row(record_of(), {}))
 
 
-def test_a_submitted_one_shows_its_task() -> None:
+def test_submitted_row_has_its_task() -> None:
     """A submitted submission has its task id, code 0, the vendor's RequestId and its times."""
     attempts = (attempt(1, "not_sent"), attempt(2, code=1), attempt(3, code=0))
     row = named(record_row(record_of(*attempts, state=State.SUBMITTED, code=0), {}))
@@ -130,17 +130,17 @@ def test_a_submitted_one_shows_its_task() -> None:
         ),
     ],
 )
-def test_what_is_told_is_the_last_definite_word(
+def test_row_has_last_definite_answer(
     attempts: tuple[Attempt, ...], code: int | None, expected: tuple[object, ...]
 ) -> None:
-    """Code, message and RequestId are of the last definite answer; what may have left is counted."""
+    """Code, message and RequestId are of the last definite answer; requests that may have left count."""
     row = named(record_row(record_of(*attempts, code=code), {}))
     names = ("code", "message", "request_id", "attempts", "first_sent_at")
     assert expected == tuple(row[name] for name in names)
 
 
 def test_own_columns_get_free_names() -> None:
-    """A manifest's own column keeps its name unless an export has one of that name already."""
+    """A manifest's own column keeps its name unless an export has a column with that name."""
     own = header(["title", "status", "manifest_status", "title"])
     assert own == {
         "title": "title",
@@ -153,7 +153,7 @@ def test_own_columns_get_free_names() -> None:
     assert row["status"] == "pending"
 
 
-def test_a_row_of_a_manifest_shows_its_submissions_result() -> None:
+def test_manifest_row_has_result_of_its_submission() -> None:
     """A duplicate row has the result of its submission, and its own place and columns."""
     record = record_of(attempt(1, code=0), state=State.SUBMITTED, code=0)
     row = manifest_row(Row(9, TENCENT_ID, AT_1_AND_2_S, '{"t":"B"}'), record, "b.csv", {"t": "t"}, {})
@@ -161,8 +161,8 @@ def test_a_row_of_a_manifest_shows_its_submissions_result() -> None:
     assert expected == named(row, {"t": "t"})
 
 
-def test_rows_without_a_submission_say_so() -> None:
-    """A row not loaded yet shows what it asks for; one that cannot be sent shows why."""
+def test_row_without_submission_has_its_status() -> None:
+    """A row not loaded yet has what it asks for; an invalid row has the reason."""
     fresh = named(manifest_row(Row(9, HUAWEI_ID, EVERY_2_S, None), None, "b.csv", {}, {}))
     assert tuple(
         fresh[name] for name in ("status", "file_id", "interval", "offsets", "attempts", "line")
@@ -200,14 +200,14 @@ def test_rows_without_a_submission_say_so() -> None:
         ("", ""),
     ],
 )
-def test_a_spreadsheet_runs_nothing(value: str, expected: str) -> None:
-    """With excel, text that a spreadsheet would run begins with its mark for text; plain CSV is untouched."""
+def test_spreadsheet_runs_no_cell(value: str, expected: str) -> None:
+    """With excel, text that a spreadsheet would run is marked as text; plain CSV is unchanged."""
     for excel, cell in ((True, expected), (False, value)):
         assert cells_of(row_of(message=value), excel=excel)["message"] == cell
 
 
-def test_a_spreadsheet_keeps_every_digit() -> None:
-    """With excel, ids of digits are written so that none of them is rounded."""
+def test_spreadsheet_keeps_every_digit() -> None:
+    """With excel, ids of digits are written so that none is rounded."""
     row = row_of(file_id=TENCENT_ID, task_id="289665200", line=7)
     cells = cells_of(row, excel=True)
     expected = (f'="{TENCENT_ID}"', '="289665200"', "7")
@@ -215,8 +215,8 @@ def test_a_spreadsheet_keeps_every_digit() -> None:
     assert csv_of(row, excel=False).startswith(f"{TENCENT_ID},,")
 
 
-def test_awkward_texts_survive_both_formats() -> None:
-    """Delimiters, quotes, line ends and any script come back as they went in."""
+def test_any_text_survives_both_formats() -> None:
+    """Delimiters, quotes, line ends and every script round-trip."""
     text = 'a,"b"\n图 😀;\t'
     row = row_of(message=text, line=7)
     assert cells_of(row, excel=False)["message"] == text
@@ -224,20 +224,20 @@ def test_awkward_texts_survive_both_formats() -> None:
     assert json.loads(line) == dict.fromkeys(COLUMNS) | {"message": text, "line": 7}
 
 
-def test_half_a_character_stops_no_export() -> None:
-    """What UTF-8 has no bytes for comes out as its escape, which JSON reads back."""
+def test_lone_surrogate_is_escaped() -> None:
+    """A text without UTF-8 form is written as its escape, which JSON reads back."""
     row = row_of(message="a\ud83d")
     assert cells_of(row, excel=False)["message"] == "a\\ud83d"
     assert json.loads(json_of(row)[0])["message"] == "a\ud83d"
 
 
-def test_times_are_told_in_utc_to_the_millisecond() -> None:
-    """Both formats of text write a time as ISO 8601, and leave out one that there is not."""
+def test_times_are_utc_to_the_millisecond() -> None:
+    """Both text formats write ISO 8601, and leave out missing times."""
     row = row_of(first_sent_at=AT + timedelta(milliseconds=50))
     cells = cells_of(row, excel=False)
     assert (cells["first_sent_at"], cells["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", "")
-    told = json.loads(json_of(row)[0])
-    assert (told["first_sent_at"], told["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", None)
+    parsed = json.loads(json_of(row)[0])
+    assert (parsed["first_sent_at"], parsed["last_answer_at"]) == ("2026-01-02T03:04:05.050Z", None)
 
 
 def json_of(*rows: ExportRow) -> list[str]:
@@ -247,6 +247,6 @@ def json_of(*rows: ExportRow) -> list[str]:
     return file.getvalue().decode().splitlines()
 
 
-def test_a_carriage_return_is_protected_too() -> None:
-    """A spreadsheet leaves it out, and takes what follows for a formula."""
+def test_carriage_return_is_protected() -> None:
+    """A spreadsheet skips it and takes the rest for a formula."""
     assert cells_of(row_of(message="\r=1+1"), excel=True)["message"] == "'\r=1+1"

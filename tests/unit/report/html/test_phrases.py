@@ -1,4 +1,4 @@
-"""What the report says: the same in both languages, and nothing that nobody asks for."""
+"""The phrases of the report: the same in both languages, and each is used."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def plain(names: set[str]) -> set[str]:
     return {name for name in names if not name.endswith(".one")}
 
 
-def test_every_phrase_is_there_in_both_languages() -> None:
-    """And takes the same figures and names."""
+def test_every_phrase_exists_in_both_languages() -> None:
+    """Both have the same fields."""
     assert plain(set(ENGLISH)) == set(CHINESE)
     assert {name: fields(CHINESE[name]) for name in CHINESE} == {
         name: fields(ENGLISH[name]) for name in CHINESE
     }
 
 
-def test_one_thing_is_not_said_with_more_than_the_phrase_for_many_knows() -> None:
-    """A phrase for a single thing takes nothing that the one for many does not."""
+def test_singular_phrase_has_no_other_fields_than_plural() -> None:
+    """A phrase for one thing has only fields that the phrase for many has."""
     single = [name for name in ENGLISH if name.endswith(".one")]
     assert [
         one for one in single if not fields(ENGLISH[one]) <= fields(ENGLISH[one.removesuffix(".one")])
@@ -46,7 +46,7 @@ def test_one_thing_is_not_said_with_more_than_the_phrase_for_many_knows() -> Non
 
 
 def test_every_state_has_a_word() -> None:
-    """Whatever the ledger holds can be said."""
+    """Every state in the ledger has a phrase."""
     kinds = {
         "state": State,
         "task": TaskState,
@@ -58,8 +58,8 @@ def test_every_state_has_a_word() -> None:
     assert wanted - set(ENGLISH) == set()
 
 
-def test_no_phrase_is_left_that_nobody_says() -> None:
-    """Each is asked for by the page or by what is drawn on it."""
+def test_every_phrase_is_used() -> None:
+    """Each phrase is used by the page or by a plot."""
     text = "".join(file.read_text("utf-8") for file in PAGE.iterdir() if file.suffix in (".py", ".html"))
     text = re.sub(r'^    "[\w.]+": .*$', "", text, flags=re.MULTILINE)
     said = set(re.findall(r"[\"']([a-z_]+(?:\.[a-z_]+)*\.?)[\"']", text))
@@ -69,14 +69,14 @@ def test_no_phrase_is_left_that_nobody_says() -> None:
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_phrases_hold_no_markup(language: Language) -> None:
-    """What they are given is text, and so are they."""
+def test_phrases_have_no_markup(language: Language) -> None:
+    """Phrases and their fields are text."""
     table = {Language.ENGLISH: ENGLISH, Language.CHINESE: CHINESE}[language]
     assert [name for name, phrase in table.items() if re.search(r"[<>&]", phrase)] == []
 
 
-def test_one_is_said_as_one() -> None:
-    """Where a language has a word for it."""
+def test_one_thing_has_singular_phrase() -> None:
+    """English has a phrase for one thing; Chinese needs none."""
     assert speaker(Language.ENGLISH)("sheet.rest", n=1) == "1 more recording"
     assert speaker(Language.ENGLISH)("sheet.rest", n=1200) == "1,200 more recordings"
     assert speaker(Language.CHINESE)("sheet.rest", n=1) == "另外 1 个录制文件"
@@ -92,12 +92,12 @@ def test_one_is_said_as_one() -> None:
         ({str(n): 7 for n in range(200)}, {str(n): (0 if n < 100 else 1) for n in range(200)}),
     ],
 )
-def test_room_is_shared_out(groups: dict[str, int], expected: dict[str, int]) -> None:
-    """Small groups are shown whole, large ones alike, and never more than there is room for."""
+def test_room_is_shared_between_groups(groups: dict[str, int], expected: dict[str, int]) -> None:
+    """Small groups are shown completely, large ones equally, and never more than fit."""
     assert dict(shares(groups, 100)) == expected
 
 
-def test_nothing_hides_in_a_text() -> None:
-    """What turns, hides or is no character is shown by its number; letters of all scripts stay."""
+def test_invisible_characters_are_shown_by_number() -> None:
+    """Characters that hide or reverse text are shown by their numbers; letters of all scripts stay."""
     assert seen("a\u202egpj.exe\x00\ud800") == "a\\u202egpj.exe\\u0000\\ud800"
     assert seen("数学一班 é ✓ \n\t") == "数学一班 é ✓ \n\t"

@@ -1,4 +1,4 @@
-"""Where the shapes of the report's plots stand, and what they say."""
+"""The shapes of the report's plots, their places and labels."""
 
 from __future__ import annotations
 
@@ -78,10 +78,8 @@ SPANS = [
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("timelines", SPANS, ids=range(len(SPANS)))
-def test_no_words_stand_upon_one_another(
-    timelines: list[RunTimeline], width: int, language: Language
-) -> None:
-    """However long the runs are, and however many: labels keep apart and stay within the drawing."""
+def test_rate_labels_never_overlap(timelines: list[RunTimeline], width: int, language: Language) -> None:
+    """For runs of any length and number, labels keep apart and stay within the drawing."""
     plot = rate_plot(timelines, width, speaker(language), language)
     assert overlapping(plot) == []
     assert [one.text for one in labels(plot) if extent(one)[0] < -1 or extent(one)[2] > width + 4] == []
@@ -93,17 +91,15 @@ def test_no_words_stand_upon_one_another(
 @pytest.mark.parametrize(
     "latencies", [{80: 1}, {1: 5, 30_000: 1}, {0: 3}, {95: 10, 100: 80, 105: 10}, {900: 1, 999: 5, 1000: 2}]
 )
-def test_no_words_of_latencies_stand_upon_one_another(
-    latencies: dict[int, int], width: int, language: Language
-) -> None:
-    """From a single answer to five powers of ten."""
+def test_latency_labels_never_overlap(latencies: dict[int, int], width: int, language: Language) -> None:
+    """This holds from a single answer to five powers of ten."""
     plot = latency_plot(latencies, width, speaker(language), language)
     assert overlapping(plot) == []
     assert [one.text for one in labels(plot) if extent(one)[0] < -1 or extent(one)[2] > width + 4] == []
 
 
-def test_a_bar_is_as_high_as_what_it_counts() -> None:
-    """Twice as many requests reach twice as far up the axis, whose ticks say how many they are."""
+def test_bar_height_is_proportional() -> None:
+    """Twice as many requests are twice as high on the axis, whose ticks show the numbers."""
     plot = rate_plot(
         [timeline_of([Cell(10, 5, 0, 10, 0)] * 40)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH
     )
@@ -116,8 +112,8 @@ def test_a_bar_is_as_high_as_what_it_counts() -> None:
     assert cap.y1 == pytest.approx(ticks["20"], abs=0.1)
 
 
-def test_refusals_hang_where_they_came() -> None:
-    """A cell with refusals has its mark below the axis, at its time; one without has none."""
+def test_throttled_cell_has_mark_at_its_time() -> None:
+    """A cell with throttled requests has a mark below the axis; other cells have none."""
     cells = [FULL] * 50 + [Cell(20, 10, 10, 20, 0)] + [FULL] * 49
     plot = rate_plot([timeline_of(cells)], WIDE, speaker(Language.ENGLISH), Language.ENGLISH)
     [mark] = boxes(plot, "refused")
@@ -126,8 +122,8 @@ def test_refusals_hang_where_they_came() -> None:
     assert mark.title == "throttled: 10"
 
 
-def test_an_outage_is_hatched_and_named() -> None:
-    """Twenty seconds without an answer after several calls that met none are one outage."""
+def test_outage_is_hatched_and_labelled() -> None:
+    """Twenty seconds without an answer after several unanswered calls are one outage."""
     plot = rate_plot(
         [timeline_of([FULL] * 30 + [SILENT] + [EMPTY] * 19 + [FULL] * 30)],
         WIDE,
@@ -151,29 +147,27 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), OUTAGES)
-def test_only_silence_after_lost_calls_is_an_outage(
-    cells: list[Cell], expected: list[tuple[int, int]]
-) -> None:
-    """A pause is none, nor are lost answers among others that came."""
+def test_only_silence_after_lost_calls_is_outage(cells: list[Cell], expected: list[tuple[int, int]]) -> None:
+    """A pause, or lost answers among others, are not an outage."""
     assert outages(timeline_of(cells)) == expected
 
 
 def test_many_cells_are_drawn_as_few_steps() -> None:
-    """No step is thinner than can be seen, and none of what was sent gets lost in them."""
+    """Every step is wide enough to be visible, and no request is missing."""
     plot = rate_plot([timeline_of([FULL] * 2000)], NARROW, speaker(Language.ENGLISH), Language.ENGLISH)
     [sent] = [one.d for one in plot.shapes if isinstance(one, Outline) and one.means == "sent"]
     assert sent.count("H") <= (NARROW - 66) / 3
     assert len(sent) < 2000
 
 
-def test_percentiles_are_those_of_a_sorted_list() -> None:
-    """Half of the answers, 95 and 99 of a hundred came within the times that are said."""
+def test_percentiles_match_sorted_list() -> None:
+    """50, 95 and 99 of 100 answers came within the percentiles."""
     latencies = Counter(range(1, 101))
     assert tuple(percentiles(latencies)) == (50, 95, 99, 100)
     assert tuple(percentiles({7: 1})) == (7, 7, 7, 7)
 
 
-def test_durations_are_said_in_both_languages() -> None:
+def test_duration_has_text_in_both_languages() -> None:
     """Tenths below ten seconds, the two largest units above."""
     assert [duration_text(s, Language.ENGLISH) for s in (0, 0.4, 3, 75)] == [
         "0 s",
