@@ -183,7 +183,7 @@ async def prepare_manifests(
         prepared = coming.result()
     else:
         coming.cancel()
-        prepared, cut_off = preparation.so_far()
+        prepared, cut_off = preparation.interrupt()
     for warning in (text for one in prepared for text in one.warnings):
         console.warn(warning)
     return prepared, cut_off
