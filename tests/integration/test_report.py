@@ -386,7 +386,7 @@ async def test_the_survey_counts_what_a_plain_count_counts(
     assert len(cells) <= CELLS + len(history.timelines)
     assert history.doubts == {Doubt.HELD: 50, Doubt.TWICE: 50}
     assert history.pictures == {PictureState.WHOLE: 2, PictureState.BLANK: 1, None: 1}
-    assert history.bare == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
+    assert history.without_pictures == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
 
 
 async def test_cells_lie_where_the_requests_were(tmp_path: Path) -> None:

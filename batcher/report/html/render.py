@@ -163,7 +163,7 @@ def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
         yield Tile("whole", f"{whole:,}", say("tile.pictures"), say("tile.pictures.of", n=named))
     if any(contents.tasks.values()):
         ended = sum(contents.tasks[one] for one in (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN))
-        bare = sum(history.bare.values())
+        bare = sum(history.without_pictures.values())
         yield Tile("bare", f"{bare:,}", say("tile.bare"), say("tile.bare.of", n=ended), bool(bare))
 
 
