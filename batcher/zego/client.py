@@ -1,7 +1,8 @@
-"""The service's client: what can be asked of it, each by one call.
+"""The client of the service: one method for each call of its API.
 
-Between the flow and the wire. It never sends anything twice, never waits for a turn, and never decides what
-to do next; how a call goes is the matter of :mod:`batcher.zego.transport`.
+Called by workers, the tracker, searches and probes. A method makes one request and returns its outcome; it
+never sends twice, waits for a turn or decides what follows. :mod:`batcher.zego.transport` carries out the
+request.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_run_starts_with_the_pace_that_the_last_one_learned(
 
 
 def brought(source: str, n: int, *, whole: bool = True) -> Brought:
-    """What a manifest brings: so many of one kind."""
+    """What a manifest adds: submissions of one kind."""
     return Brought(source, AskedFor(((AT_1_AND_2_S, n),) if n else (), n, int(bool(n))), whole)
 
 
