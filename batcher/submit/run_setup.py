@@ -150,7 +150,7 @@ async def ready_run(
 
     Args:
         ledger: opened for writing; stays open.
-        service: the service that the run calls.
+        service: the service to call.
         settings: how the run sends, and when it ends.
         prepared: the manifests to load while the workers send.
         how: how they are read.
@@ -167,32 +167,29 @@ async def ready_run(
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
     key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
-    warnings = [*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key)]
-    left = await ledger.asked_for_open(FIRST_GROUPS)
-    reported, last = await ledger.last_reported_run(), await ledger.last_run()
-    newest_load = await ledger.newest_load()
-    async with ZegoClient(
-        service.endpoint,
-        service.account,
-        timeout_s=service.timeout_s,
-        connections=settings.concurrency + SPARE_CONNECTIONS,
-    ) as client:
+    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key))
+    asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
+    reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
+    async with _client(service, settings.concurrency) as client:
         runner = Runner(
             ledger,
             client,
             settings,
             prepared,
             version=__version__,
-            pacer=_pacer(key, settings, last),
+            pacer=_pacer(key, settings, await ledger.last_run()),
             on_event=on_event,
             settled=settled,
             window=window,
             cut_off=cut_off,
-            asked=tuple(asked_lines(left, brought)),
+            asked=tuple(asked),
         )
-        yield ReadyRun(
-            runner, tuple(warnings), ledger, service, settings, tuple(prepared), reported, newest_load
-        )
+        yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)
+
+
+def _client(service: ServiceAccess, concurrency: int) -> ZegoClient:
+    connections = concurrency + SPARE_CONNECTIONS
+    return ZegoClient(service.endpoint, service.account, timeout_s=service.timeout_s, connections=connections)
 
 
 def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:

@@ -214,21 +214,8 @@ class Worker:
         Raises:
             LedgerError: it could not be recorded.
         """
-        disposition = decide(
-            outcome,
-            claim,
-            policy=self._policy,
-            proven=self._state.proven,
-            jitter=self._jitter,
-            refused_alone=self._refused_alone(claim.id),
-        )
-        settlement = Settlement(
-            claim,
-            outcome,
-            disposition,
-            sent_at=None if on_wire.sent_at is None else datetime.fromtimestamp(on_wire.sent_at, UTC),
-            answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
-        )
+        settlement = self._judge(claim, outcome, on_wire)
+        disposition = settlement.disposition
         if not isinstance(outcome, NotSent):
             self._state.sent.add()
         try:
@@ -251,6 +238,23 @@ class Worker:
         if reported:
             await self._on_settled(settlement)
         return recorded
+
+    def _judge(self, claim: Claim, outcome: Outcome, on_wire: Wire) -> Settlement:
+        disposition = decide(
+            outcome,
+            claim,
+            policy=self._policy,
+            proven=self._state.proven,
+            jitter=self._jitter,
+            refused_alone=self._refused_alone(claim.id),
+        )
+        return Settlement(
+            claim,
+            outcome,
+            disposition,
+            sent_at=None if on_wire.sent_at is None else datetime.fromtimestamp(on_wire.sent_at, UTC),
+            answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
+        )
 
     def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
         """Take in that a settlement is on record, or cannot be: then the queue closes for all workers."""

@@ -97,9 +97,7 @@ class Console:
 
     def on_event(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
-        if isinstance(
-            notice, Progress | Submitted
-        ):  # for programs that draw; here the display and -v do that
+        if isinstance(notice, Progress | Submitted):  # the progress display shows them
             return
         if not self.for_programs:
             if isinstance(notice, DefectMet):

@@ -98,7 +98,7 @@ def test_manifests_that_did_not_arrive_in_time_leave_work() -> None:
 @pytest.mark.parametrize("outage", [None, OUTAGE])
 @pytest.mark.parametrize("found", [EMPTY, LEFT])
 @pytest.mark.parametrize("code", [ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED])
-def test_halts_and_faults_hold_whatever_is_left(
+def test_halts_and_faults_win_over_any_purpose(
     code: ExitCode, found: LedgerAtEnd, outage: Outage | None
 ) -> None:
     """Their own reason is the reason, and an outage is not why work is left."""
