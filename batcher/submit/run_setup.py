@@ -69,6 +69,11 @@ class ServiceAccess:
         if problems:
             raise SettingsError(*problems)
 
+    @property
+    def limit_key(self) -> LimitKey:
+        """The limit of submissions that the run shares with other programs of this machine."""
+        return LimitKey.of(self.account.app_id, Action.SUBMIT, self.endpoint)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyRun:
@@ -166,8 +171,7 @@ async def ready_run(
     """
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
-    key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
-    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key))
+    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(service.limit_key))
     asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
     async with _client(service, settings.concurrency) as client:
@@ -177,7 +181,7 @@ async def ready_run(
             settings,
             prepared,
             version=__version__,
-            pacer=_pacer(key, settings, await ledger.last_run()),
+            pacer=_pacer(service.limit_key, settings, await ledger.last_run()),
             on_event=on_event,
             settled=settled,
             window=window,
