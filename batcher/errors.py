@@ -1,34 +1,36 @@
-"""What can go wrong, cut by what the caller may do next.
+"""Errors, one class for each thing that the caller may do next.
 
-::
+Raised by every package; the command line turns them into messages and exit codes. The names that
+:mod:`batcher` exports are promised, and a new class needs a line in the tree::
 
     BatcherError
-    ├── SettingsError        a flag, a variable or a file of settings is wrong: correct it, run again
-    ├── ManifestError        a manifest cannot be used (as a whole; a bad row is a value, not an error)
+    ├── SettingsError        an option, a variable, a parameter or the configuration is wrong: correct it
+    ├── ManifestError        a manifest cannot be used as a whole (an invalid row is a value, not an error)
     ├── BindingError         the ledger belongs to another AppId or kind of endpoint
     ├── LedgerBusy           another run holds the ledger: wait for it
     │   └── LimitBusy        another run on this machine uses the limit of the AppId: wait for it
-    ├── Refused              the service refuses us as a whole, or a question however often it is asked
-    ├── UnreadableCallback   a body that is no callback: refuse it
-    ├── FolderError          pictures cannot be kept: correct that, run again; the ledger knows the rest
-    ├── UnseenRequest        the HTTP library sends requests unseen: nothing may be sent any more; a defect
-    ├── Interrupted          a signal ended the waiting for the ledger: end as it says
-    ├── RunError             raise_for_outcome(): a run did not end as wanted; its outcome says how
-    │   ├── RunTroubled      everything was sent, with trouble: look at the results
+    ├── Refused              the service refuses the account, or a query on every try: correct that
+    ├── UnreadableCallback   a body is not a callback: refuse it
+    ├── FolderError          pictures cannot be written: correct that, run again to resume
+    ├── UnseenRequest        the HTTP library sends requests that cannot be followed: a defect; stop sending
+    ├── Interrupted          a signal came before there was anything to drain: exit with its code
+    ├── RunError             from raise_for_outcome(): a run is not done; its outcome says why
+    │   ├── RunTroubled      everything was sent, with trouble: check the results
     │   ├── RunIncomplete    work is left: run again
     │   └── RunHalted        the service refuses the account, or too much failed: correct that, run again
-    ├── StdoutClosed         nobody reads stdout any more: end quietly
+    ├── StdoutClosed         the reader of stdout has closed it: end quietly
     ├── StdoutError          stdout cannot be written
-    ├── SystemFault          the machine refuses something: a full disk, missing rights, no descriptors left
-    └── LedgerError          the ledger cannot be read or written: nothing may be sent any more
-        ├── LedgerMissing    there is none at that place
-        ├── NotALedger       the file there is something else
+    ├── SystemFault          the system refuses something: a full disk, missing rights, no descriptors left
+    └── LedgerError          the ledger cannot be read or written: stop sending
+        ├── LedgerMissing    there is no ledger at that path
+        ├── NotALedger       the file is something else
         ├── LedgerTooNew     a newer batcher has written it
-        ├── LedgerLocked     another program has locked the file: try again once it has let go
-        └── IllegalMove      what was to be recorded contradicts what is on record: a defect of ours
+        ├── LedgerLocked     another program has locked the file: try again once it is released
+        └── IllegalMove      a record contradicts the ledger: a defect
 
-What the service or the network answers to a request is no error here but a value, an
-``Outcome`` of :mod:`batcher.model.outcome`: every one of them is expected, recorded and judged.
+The outcome of a request is not an error but a value, an ``Outcome`` of :mod:`batcher.model.outcome`: every
+outcome is expected, recorded and judged. Misuse of the library, such as a closed ledger or two runs of one
+``Ledger`` at the same time, is a ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -37,13 +39,13 @@ from batcher.exit_codes import ExitCode, RunOutcome
 
 
 class BatcherError(Exception):
-    """Root of everything batcher raises on purpose; its text says what, where and what to do.
+    """The root of all errors of batcher. Its text says what happened, where, and what to do.
 
-    Each argument is one line of the text. Others' words in it (a file's name, an answer) may hold ends of
-    lines of their own, which are no lines of ours.
+    Each argument is one line of the text. Foreign words in it (the name of a file, an answer) may hold line
+    ends, which do not begin a new line of the text.
 
     Attributes:
-        exit_code: with which a command ends that meets it.
+        exit_code: the exit code of a command that fails with it.
     """
 
     exit_code: int = ExitCode.USAGE
@@ -58,11 +60,11 @@ class BatcherError(Exception):
 
 
 class SettingsError(BatcherError):
-    """One or more settings are wrong; all of them are named in the text."""
+    """One or more settings are wrong; the text names all of them."""
 
 
 class ManifestError(BatcherError):
-    """A manifest cannot be used at all, or not any further."""
+    """A manifest cannot be used, or not beyond some row."""
 
 
 class BindingError(BatcherError):
@@ -76,7 +78,7 @@ class LedgerBusy(BatcherError):
 
 
 class LimitBusy(LedgerBusy):
-    """Another run on this machine, on another ledger, uses the limit of the AppId."""
+    """A run on another ledger of this machine uses the limit of the AppId."""
 
 
 class Refused(BatcherError):
@@ -86,17 +88,17 @@ class Refused(BatcherError):
 
 
 class UnreadableCallback(BatcherError):
-    """What was sent to us as a callback is none."""
+    """The body of a request is not a callback."""
 
 
 class FolderError(BatcherError):
-    """The folder that pictures are kept in cannot be written."""
+    """The folder for pictures cannot be written."""
 
     exit_code = ExitCode.LEDGER
 
 
 class UnseenRequest(BatcherError):
-    """The HTTP library sends requests in a way that cannot be followed: a defect."""
+    """The HTTP library sends requests in a way that batcher cannot follow: a defect."""
 
     exit_code = ExitCode.DEFECT
 
@@ -114,7 +116,7 @@ class Interrupted(BatcherError):
 
 
 class RunError(BatcherError):
-    """A run did not end as its program wanted; raised by ``raise_for_outcome()`` of its summary.
+    """A run is not done. Raised by ``raise_for_outcome()`` of its summary.
 
     Raised as itself when a manifest or the ledger could not be used, or for a defect of batcher.
 
@@ -141,7 +143,7 @@ class RunHalted(RunError):
 
 
 class StdoutClosed(BatcherError):
-    """The reader of stdout has gone: it has what it wanted."""
+    """The reader of stdout has closed it."""
 
     exit_code = ExitCode.DONE
 
@@ -153,7 +155,7 @@ class StdoutError(BatcherError):
 
 
 class SystemFault(BatcherError):
-    """The operating system refuses something, which is no defect of ours."""
+    """The operating system refuses something; batcher has no defect."""
 
     exit_code = ExitCode.LEDGER
 
@@ -165,20 +167,20 @@ class LedgerError(BatcherError):
 
 
 class LedgerMissing(LedgerError):
-    """There is no ledger at the place named."""
+    """There is no ledger at the given path."""
 
 
 class NotALedger(LedgerError):
-    """The file exists and is not one of our ledgers."""
+    """The file exists and is not a ledger."""
 
 
 class LedgerTooNew(LedgerError):
-    """The ledger's schema is newer than this program knows."""
+    """The schema of the ledger is newer than this version of batcher."""
 
 
 class LedgerLocked(LedgerError):
-    """Another program has locked the ledger's file for longer than a statement waits."""
+    """Another program has locked the file of the ledger for longer than a statement waits."""
 
 
 class IllegalMove(LedgerError):
-    """What was to be recorded contradicts what is on record; nothing of it was."""
+    """A record contradicts the ledger, and was not written."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
-TIME_OVER = "its time was over"
+TIME_OVER = "time limit reached"
 
 
 class ExitCode(IntEnum):
@@ -89,7 +89,7 @@ def defect(exc: Exception) -> str:
     """Describe an unexpected exception. Its own text may hold anything, and is left out."""
     return (
         f"a defect in batcher, {type(exc).__name__} at {line_of(exc)}: report it. "
-        "What was on the wire is on record; run again to go on"
+        "Requests in flight are on record; run again to resume"
     )
 
 

@@ -1,8 +1,9 @@
-"""Files that are written: what must not be written over, and files that appear whole or not at all.
+"""Output files: which files must not be overwritten, and how a file is written whole or not at all.
 
-Every place that opens a file of the user's for writing calls :func:`check_target` first. The command line
-says with :func:`protect` which files the process reads and keeps. Files are compared by inode, so that
-links of either kind and other spellings of a path make no difference.
+Every package that opens an output file of the user calls :func:`check_target` or :func:`written_whole` first.
+The command line registers the files that it reads and keeps with :func:`protect`. Files are compared by
+inode, so that links and other spellings of a path make no difference. Overwriting a ledger destroys it: do
+not weaken the checks.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from batcher.errors import SettingsError
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 _COMPANION = re.compile(r"(-wal|-shm|-journal|(\.[a-z]+)?\.lock|\.reserve)$", re.IGNORECASE)
-"""What the name of a file beside a ledger adds to the ledger's."""
+"""What the names of a ledger's companion files add to the name of the ledger."""
 
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock", ".track.lock", ".fetch.lock", ".reserve")
 
 _MOST_NAME_BYTES = 200
-"""Of a file's name that its temporary file repeats; a name has 255 at most."""
+"""How much of a file's name its temporary file repeats; a name has 255 bytes at most."""
 
 _STDIN, _STDOUT = 0, 1
 
@@ -38,14 +39,14 @@ _LEDGER = "the ledger itself"
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """Files that no output may replace."""
+    """The files that no output may replace."""
 
     ledgers: tuple[Path, ...] = ()
     inputs: tuple[Path, ...] = ()
     stdin_is_input: bool = False
 
     def owner(self, target: _File) -> str | None:
-        """Say what a file is that must not be written; None for any other."""
+        """Return what a protected file is; None for any other file."""
         for ledger in self.ledgers:
             if target.is_the_same(_File.at(ledger)):
                 return _LEDGER
@@ -60,7 +61,7 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, or a place where there is none yet."""
+    """A file, or a path without a file yet."""
 
     place: str
     identity: tuple[int, int] | None
@@ -69,7 +70,7 @@ class _File:
 
     @classmethod
     def at(cls, path: Path) -> _File:
-        """The file of a path, links followed."""
+        """Return the file of a path, links followed."""
         try:
             found = path.stat()
         except (OSError, ValueError):
@@ -78,14 +79,14 @@ class _File:
 
     @classmethod
     def of_descriptor(cls, descriptor: int) -> _File:
-        """The file behind an open descriptor."""
+        """Return the file behind an open descriptor."""
         try:
             return cls("", _identity(os.fstat(descriptor)), exists=True)
         except OSError:
             return cls("", None, exists=True)
 
     def is_the_same(self, other: _File) -> bool:
-        """Whether writing the one would write the other."""
+        """Whether writing one file would write the other."""
         if self.exists or other.exists:
             return self.identity is not None and self.identity == other.identity
         return self.place == other.place
@@ -95,7 +96,7 @@ _protected = Protected()
 
 
 def protect(files: Protected) -> None:
-    """Say what the command under way reads and keeps; takes the place of what was said before."""
+    """Register the files that the present command reads and keeps, instead of those registered before."""
     global _protected
     _protected = files
 
@@ -106,13 +107,13 @@ def check_target(target: Path, named: str, *, may_be_database: bool = False) -> 
     Args:
         target: the file to be written.
         named: the option that names it, for the message.
-        may_be_database: a copy of a ledger may replace an older one.
+        may_be_database: allow a copy of a ledger to replace an older one.
 
     Raises:
         SettingsError: it must not be written.
     """
     file = _File.at(target)
-    # By inode first: closing a ledger that is in use, even only after a look, would drop its locks.
+    # By inode first: opening a ledger that is in use, and closing it, would drop its locks.
     what = _protected.owner(file) or _owner_by_name(target)
     if what is None and file.identity is not None and not may_be_database and _is_database(target):
         what = "an SQLite database"
@@ -124,7 +125,7 @@ def check_target(target: Path, named: str, *, may_be_database: bool = False) -> 
 
 
 def check_stdout() -> None:
-    """Refuse a stdout that the shell has directed into the ledger or an input.
+    """Refuse a stdout that the shell has redirected into the ledger or an input.
 
     Raises:
         SettingsError: it is one of them.
@@ -134,24 +135,25 @@ def check_stdout() -> None:
     file = _File.of_descriptor(_STDOUT)
     what = _protected.owner(file) if file.identity is not None else None
     if what is not None:
-        raise SettingsError(f"stdout goes into {what}; direct it into another file")
+        raise SettingsError(f"stdout is redirected into {what}; redirect it into another file")
 
 
 @contextmanager
 def written_whole(
     place: Path, named: str, *, mode: int | None = None, beside: Path | None = None
 ) -> Iterator[BinaryIO]:
-    """Write a file beside its place, sync it, and rename it: no reader sees half of it.
+    """Write a temporary file in the same folder, sync it, and rename it: a reader never sees half of the
+    file.
 
     Args:
-        place: the file; one that is there is replaced.
+        place: the file; an existing one is replaced.
         named: the option that names it, for the message.
         mode: its permissions; None leaves them to the umask.
-        beside: where to write it meanwhile; None takes a name that nothing has.
+        beside: the temporary file; None takes a free name.
 
     Raises:
-        SettingsError: the place must not be written.
-        OSError: it cannot be written; nothing stays behind.
+        SettingsError: the file must not be overwritten.
+        OSError: it cannot be written; the temporary file is removed.
     """
     check_target(place, named)
     if beside is None:
@@ -199,13 +201,13 @@ def _identity(found: os.stat_result) -> tuple[int, int] | None:
 
 
 def _beside(ledger: Path) -> Iterable[Path]:
-    """A ledger's companions, beside the name it was given and beside the file itself."""
+    """Return the companions of a ledger, next to the given name and next to the file itself."""
     names = dict.fromkeys((str(ledger), os.path.realpath(ledger)))
     return (Path(f"{name}{end}") for name in names for end in _COMPANIONS)
 
 
 def _owner_by_name(target: Path) -> str | None:
-    """Say that a file belongs to a database beside it, whichever that is."""
+    """Return what a file is by its name, when it belongs to a database in the same folder."""
     place = Path(os.path.realpath(target))
     if not (added := _COMPANION.search(place.name)):
         return None

@@ -1,7 +1,7 @@
-"""The packages that messages ask for when one is missing or unsuitable.
+"""The packages that messages ask the user to install when one is missing or unsuitable.
 
-They are named themselves, not by an extra: that is right in every kind of installation and does not depend on
-the name under which a package index knows this program.
+Used wherever an optional package is imported. Messages name packages, not extras: that is right in every kind
+of installation and does not depend on the name of this distribution.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ async def prepared_manifests(
         prepared = PreparedManifests(preparing.result())
     else:
         preparing.cancel()
-        prepared = PreparedManifests(*preparation.so_far())
+        prepared = PreparedManifests(*preparation.interrupt())
     try:
         for text in (text for one in prepared.manifests for text in one.warnings):
             on_event(Message(text, Severity.WARNING))

@@ -1,7 +1,7 @@
-"""An audit as values: how often what is there, and the first cases of what a person may have to ask about.
+"""An audit as values: counts of a ledger, and the first cases of each kind that may need a question to the
+vendor.
 
-The ledger counts, the report shows it, and neither has to know the other. Nothing here counts or judges but
-by adding up.
+Counted by the ledger, shown by the report; defined here so that neither imports the other.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from batcher.model.task import Effect, TaskState
 
 
 class CaseKind(StrEnum):
-    """Of what cases are named."""
+    """The kinds of cases that an audit names."""
 
     TWICE = "twice"
-    """Submitted twice for certain: a callback named a second task, and a poll has confirmed it."""
+    """Submitted twice: a callback named a second task, and a poll has confirmed it."""
     POSSIBLY_TWICE = "possibly_twice"
     """Submitted, and an earlier attempt without an answer may have been accepted as well."""
     IN_DOUBT = "in_doubt"
@@ -29,25 +29,25 @@ class CaseKind(StrEnum):
     WITHOUT_PICTURES = "without_pictures"
     """Finished, and no picture was named."""
     STRANGER = "stranger"
-    """Named by a callback, and no task of ours."""
+    """A task that a callback named and that is not in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One submission, or one callback, that somebody may ask about."""
+    """One submission, or one callback, that the user may ask the vendor about."""
 
     file_id: FileId | None
     vendor: Vendor | None
     task_id: TaskId | None
     request_ids: tuple[str, ...]
-    """Of its attempts, the vendor's own where given; of its task, that of the last poll."""
+    """Those of its attempts, the inner ones where given, and that of the last poll of its task."""
     said: str | None
-    """What was said of it last."""
+    """The last message about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the rows of a ledger come to, at one moment."""
+    """The counts of a ledger, at one moment."""
 
     app_id: int | None
     submissions: Mapping[tuple[State, bool], int]
@@ -55,7 +55,7 @@ class Counted:
     twice: int
     """Submissions of which a second task was confirmed."""
     attempts: int
-    """Requests on record that may have left, those let go of included."""
+    """Requests that may have left, including those no longer kept one by one."""
     task_ids: int
     """Attempts that brought a task id."""
     followed: int
@@ -69,13 +69,13 @@ class Counted:
     """Task ids that more than one submission has."""
     callbacks: Mapping[Effect, int]
     tallied: Mapping[State, int]
-    """Submissions by state, as the figures kept beside them say."""
+    """Submissions by state, as the ledger's tallies count them."""
     tasks_tallied: Mapping[TaskState, int]
     cases: Mapping[CaseKind, tuple[Case, ...]]
     """The first of each kind."""
 
     def of(self, *states: State, doubted: bool | None = None) -> int:
-        """How many submissions stand in these states, doubted or not."""
+        """Return how many submissions are in these states, doubted or not."""
         return sum(
             n
             for (state, is_doubted), n in self.submissions.items()

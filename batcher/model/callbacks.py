@@ -1,7 +1,8 @@
-"""What the service tells by itself, as values: its callbacks.
+"""Callbacks of the service, as values.
 
-Made by who reads a body, kept by the ledger. What a callback says is a claim: its signature covers
-neither the task nor the recording that it names.
+Read from request bodies by :mod:`batcher.zego.callbacks`, recorded by the ledger. The content of a callback
+is only a
+claim: its signature covers neither the task nor the recording that it names, so a poll has to confirm it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from batcher.model.task import Picture
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What shows that a callback is from somebody who knows the secret."""
+    """The proof that the sender of a callback has the secret."""
 
     timestamp: int
     """Unix seconds, by the sender's clock."""
@@ -33,7 +34,7 @@ class Snapshot:
     task_id: TaskId
     vendor: Vendor | None = None
     file_id: FileId | None = None
-    """The recording; named for Tencent alone."""
+    """The recording; given for Tencent only."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -43,10 +44,10 @@ class Recorded:
 
     seal: Seal
     vendor: Vendor | None = None
-    """None when the callback names no recording that a snapshot can be asked of."""
+    """None when the callback names no recording that snapshots can be taken of."""
     file_id: FileId | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What else it tells, by the names of a manifest's columns."""
+    """Its other values, by the names of a manifest's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Composed:
 
     seal: Seal
     code: str | None = None
-    """``0`` is success; missing from vendors that send none."""
+    """``0`` is success; None from vendors that send no code."""
     vendor: Vendor | None = None
     file_id: FileId | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Composed:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Something that we have no use for."""
+    """A callback that has no effect on submissions."""
 
     seal: Seal
     event: str
@@ -77,11 +78,11 @@ class Other:
 Callback = Snapshot | Recorded | Composed | Other
 
 FACTS = ("stream_alias", "url", "begin_time", "end_time", "duration", "size", "record_task_id")
-"""Names under which a recording's facts are kept, as a manifest of such callbacks has them."""
+"""Columns that a recording's facts are kept under, as in a manifest of such callbacks."""
 
 
 def event_of(callback: Callback) -> str:
-    """The event's name, as the service writes it."""
+    """Return the name of the event, as the service writes it."""
     match callback:
         case Snapshot():
             return "snapshot"

@@ -1,6 +1,9 @@
-"""What a run tells while it goes on: values, each with the words a person reads.
+"""Events of a run: values, each with a stable name for programs and words for the user.
 
-Made by what drives a run; shown, logged, counted or sent on by whoever listens. Nothing here decides.
+Emitted by the runner and its parts, by the receiver of callbacks and by the ledger; consumed by the console,
+by log lines and by programs that pass ``on_event``. The names in ``event`` and the names of fields are those
+of JSON log
+lines: scripts match them, so they must not change.
 """
 
 from __future__ import annotations
@@ -46,17 +49,17 @@ class RunStarted:
     rate_per_s: float
     to_send: int
     asked: tuple[str, ...] = ()
-    """What it will ask for, in words."""
+    """What the run will ask for, in words."""
 
     @property
     def words(self) -> str:
-        """What it will ask for."""
+        """The lines that say what the run will ask for."""
         return "\n".join(self.asked)
 
 
 @dataclass(frozen=True, slots=True)
 class PaceChanged:
-    """The pace, or why it is below the cap, is another than when it was last told."""
+    """The pace, or the reason why it is below the cap, has changed."""
 
     event: ClassVar[str] = "pace_changed"
     pace_per_s: float
@@ -66,7 +69,7 @@ class PaceChanged:
 
     @property
     def words(self) -> str:
-        """Nothing: a person sees that by the figures."""
+        """Nothing: the progress display shows it."""
         return ""
 
 
@@ -108,20 +111,20 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SendingPaused:
-    """Nothing is sent until something is known: an outage, or credentials in question."""
+    """Sending pauses until a probe has an answer: during an outage, or while credentials are in doubt."""
 
     event: ClassVar[str] = "waiting_began"
     why: str
 
     @property
     def words(self) -> str:
-        """Why."""
+        """Why sending pauses."""
         return self.why[:1].upper() + self.why[1:] + "."
 
 
 @dataclass(frozen=True, slots=True)
 class OutageBegan(SendingPaused):
-    """The endpoint does not answer."""
+    """The endpoint does not answer; sending pauses until it does."""
 
     event: ClassVar[str] = "outage_began"
 
@@ -135,37 +138,37 @@ class OutageOver:
 
     @property
     def words(self) -> str:
-        """How long it took."""
+        """How long the outage took."""
         return f"The endpoint answers again, after {self.seconds:.0f} s."
 
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """The run stops sending, since going on would be wrong."""
+    """The run stops sending: the service refuses the account, too much failed, or batcher has a defect."""
 
     event: ClassVar[str] = "halted"
     reason: str
 
     @property
     def words(self) -> str:
-        """Nothing: the closing summary begins with it."""
+        """Nothing: the closing summary begins with the reason."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class DefectMet:
-    """An exception that nothing expects has stopped the run."""
+    """An unexpected exception has stopped the run."""
 
     event: ClassVar[str] = "defect"
     error: str
     place: str
     """File and line."""
     exception: str
-    """The traceback: it may hold anything, and is only for people who ask for it."""
+    """The traceback. It may hold anything, and is shown only under ``-v``."""
 
     @property
     def words(self) -> str:
-        """Nothing: the closing summary begins with it."""
+        """Nothing: the closing summary begins with the reason."""
         return ""
 
 
@@ -226,20 +229,20 @@ class NotSubmitted:
 
     @property
     def words(self) -> str:
-        """What came back, and what was decided."""
+        """The outcome, and the decision."""
         return f"{self.file_id}: {self.said} → {self.decision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected(NotSubmitted):
-    """A submission that ended with a definite no."""
+    """A submission that the service has rejected for good."""
 
     event: ClassVar[str] = "submission_rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A manifest held what is no row."""
+    """A manifest held records that are not rows, such as callbacks about tasks."""
 
     event: ClassVar[str] = "passed_over"
     source: str
@@ -247,7 +250,7 @@ class PassedOver:
 
     @property
     def words(self) -> str:
-        """What it was."""
+        """What the records were."""
         return f"{self.source}: passed over, no new recordings: {self.met}"
 
 
@@ -260,23 +263,23 @@ class CallbackTaken:
     """What the service calls its event."""
     effect: Effect
     again: bool
-    """It had come before."""
+    """The same callback was received before."""
     task_id: TaskId | None = None
     file_id: FileId | None = None
 
     @property
     def words(self) -> str:
-        """What it was about, and what came of it."""
+        """The task or recording that it names, and its effect."""
         named = [f"task {self.task_id}"] if self.task_id else []
         named += [f"recording {self.file_id}"] if self.file_id else []
         return f"{self.callback}, {', '.join(named) or 'nothing named'}: {self.effect}" + (
-            ", had come before" if self.again else ""
+            ", received before" if self.again else ""
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackRefused:
-    """Something was sent to us that was not taken."""
+    """A request to the receiver of callbacks was refused."""
 
     event: ClassVar[str] = "callback_refused"
     why: str
@@ -285,13 +288,13 @@ class CallbackRefused:
 
     @property
     def words(self) -> str:
-        """From where, and why."""
-        return f"refused a callback from {self.peer or 'somebody'} with {self.http_status}: {self.why}"
+        """The sender, and why it was refused."""
+        return f"refused a callback from {self.peer or 'an unknown peer'} with {self.http_status}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimChecked:
-    """The service was asked about a task that a callback had named for a submission in doubt."""
+    """A poll has checked a task that a callback named for a submission in doubt."""
 
     event: ClassVar[str] = "claim_checked"
     task_id: TaskId
@@ -299,20 +302,20 @@ class ClaimChecked:
 
     @property
     def words(self) -> str:
-        """What came of it."""
+        """The task and the effect."""
         return f"task {self.task_id}, named for a submission in doubt: {self.effect}"
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerHeld:
-    """Another program has locked the ledger's file; it is waited for, and nothing is lost meanwhile."""
+    """Another program has locked the ledger's file. Writing waits for it, and nothing is lost."""
 
     event: ClassVar[str] = "ledger_held"
     ledger: str
 
     @property
     def words(self) -> str:
-        """Which ledger, and what happens now."""
+        """The ledger, and what happens now."""
         return f"{self.ledger}: another program has locked the file; waiting until it is free."
 
 
@@ -338,8 +341,8 @@ Event = (
 )
 
 OnEvent = Callable[[Event], None]
-"""Called with each notice, in the run's own thread; must not block."""
+"""Called with each event, in the event loop of the run; must not block."""
 
 
 def ignore_event(_: Event) -> None:
-    """Tell nobody."""
+    """Do nothing with an event."""

@@ -1,7 +1,6 @@
-"""What a ledger tells of its past, as values: sends over time, doubts, tasks, and pictures that were fetched.
+"""The history of a ledger, as values: requests over time, doubts, tasks, and fetched pictures.
 
-They stand beside :mod:`batcher.model.records`: the ledger's survey makes them, the report shows them, and
-neither has to know the other. Nothing here counts or draws.
+Made by the ledger's report queries, shown by the HTML report; defined here so that neither imports the other.
 """
 
 from __future__ import annotations
@@ -18,36 +17,36 @@ from batcher.model.task import PictureState, TaskState
 
 
 class Cell(NamedTuple):
-    """What was sent in one stretch of time, all of the same length."""
+    """Counts of one interval of a timeline; all intervals of a timeline have the same length."""
 
     sent: int = 0
     """Requests that may have left."""
     submitted: int = 0
     """Those that brought a task id."""
     refused: int = 0
-    """Those that were told to slow down."""
+    """Those that were refused as too frequent."""
     answered: int = 0
-    """Those that met an answer, of whatever kind."""
+    """Those that had an answer of any kind."""
     unanswered: int = 0
-    """Calls that met none, those that never left among them."""
+    """Calls without an answer, including those that never left."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunTimeline:
-    """One run over time."""
+    """The requests of one run over time."""
 
     run: Run
     began_ms: int
-    """When it began, and its first cell with it, in Unix milliseconds."""
+    """When the run and its first cell began, in Unix milliseconds."""
     width_ms: int
     cells: tuple[Cell, ...]
 
 
 class Doubt(StrEnum):
-    """How a submission stands whose earlier request may have been accepted unseen."""
+    """The state of a submission of which an earlier request may have been accepted without an answer."""
 
     HELD = "held"
-    """In doubt: it is not sent again by itself."""
+    """In doubt: not sent again unless the user retries it."""
     AGAIN = "again"
     """It waits to be sent again, after all others."""
     TWICE = "twice"
@@ -57,7 +56,8 @@ class Doubt(StrEnum):
 
 
 def doubt_of(state: State, attempts: int) -> Doubt | None:
-    """How a submission stands that was in doubt once; None when a callback has settled its only request."""
+    """Return the doubt of a submission that was in doubt once; None when a callback has settled its only
+    request."""
     match state:
         case State.IN_DOUBT:
             return Doubt.HELD
@@ -79,7 +79,7 @@ class Doubted:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Everything that was sent and fetched, added up."""
+    """Totals of everything that was sent and fetched."""
 
     timelines: tuple[RunTimeline, ...]
     """The last runs, oldest first."""
@@ -89,8 +89,8 @@ class History:
     refused: int
     doubts: Mapping[Doubt, int]
     pictures: Mapping[PictureState | None, int]
-    """By what they turned out to be; None: not fetched yet."""
-    bare: Mapping[TaskState, int]
+    """By the result of fetching; None for those not fetched yet."""
+    without_pictures: Mapping[TaskState, int]
     """Tasks that ended without pictures."""
 
 

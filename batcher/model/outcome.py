@@ -1,4 +1,9 @@
-"""Outcomes of one request, and what is decided about them."""
+"""Outcomes of one request, and the decisions about them, as values.
+
+The client returns an outcome for each request and raises nothing; the retry policy turns it into a
+disposition; the ledger records both as a settlement. Values of :class:`Decision` are stored in ledgers and
+must not change.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from typing import NamedTuple
 
 from batcher.model.submission import Claim, ReplyShape, State, TaskId, Tries
 
-# -- what came back ----------------------------------------------------------------------------
+# -- outcomes ---------------------------------------------------------------------------------
 
 
 class Answer(NamedTuple):
@@ -20,14 +25,14 @@ class Answer(NamedTuple):
     request_id: str | None = None
     """The envelope's ``RequestId``."""
     vendor_request_id: str | None = None
-    """The inner one of Tencent's part, which the vendor's support asks for."""
+    """The inner one of Tencent's part, which the vendor's support will ask for."""
     task_id: TaskId | None = None
     http_status: int = 200
     retry_after_s: float | None = None
     clock_corrected: bool = False
-    """The answer taught us a clock offset that this request was not signed with yet."""
+    """A clock offset was learned from this answer; the request was signed without it."""
     excerpt: str = ""
-    """Of a success whose task id cannot be read: what came back, shortened."""
+    """The beginning of the body, for a success whose task id cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class HttpRefusal:
 
     @property
     def detail(self) -> str:
-        """The status in words."""
+        """The HTTP status, in words."""
         if self.http_status < 400:
             return f"HTTP {self.http_status} to {self.location or 'an address it does not name'}"
         return f"HTTP {self.http_status} without a Code"
@@ -64,7 +69,7 @@ class NotSent:
 
 
 HELD_BACK = NotSent("turns were held back before it was sent")
-"""Not the network's doing but ours."""
+"""The pacer held the request back; the network is not the cause."""
 
 
 Outcome = Answer | HttpRefusal | ReplyLost | NotSent
@@ -76,7 +81,7 @@ class Outage:
 
     since: datetime
     met: str
-    """What the last call met instead."""
+    """The error of the last call."""
 
 
 NO_ANSWERS = 5
@@ -84,29 +89,29 @@ NO_ANSWERS = 5
 
 
 NotReported = Answer | HttpRefusal | ReplyLost | NotSent
-"""What came instead of a report; an answer among them has a code other than 0."""
+"""The outcome of a poll or search without a usable answer; an ``Answer`` has a code other than 0."""
 
 
-# -- what we decide ----------------------------------------------------------------------------
+# -- decisions --------------------------------------------------------------------------------
 
 
 class Decision(StrEnum):
-    """What we do about an outcome; kept with the attempt."""
+    """The decision about an outcome; recorded with the attempt."""
 
     SUBMITTED = "submitted"
     AGAIN = "again"
     REJECTED = "rejected"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
-    """The answer is missing. Whether it is sent again is in the disposition's state."""
+    """The answer is missing. The state of the disposition says whether the submission is sent again."""
     SLOW_DOWN = "slow_down"
     HALT = "halt"
     PROBE = "probe"
-    """Code 7 after successes: find out by one harmless call whether it was the credentials or the rate."""
+    """Code 7 after successes: one harmless call shows whether the credentials or the rate are the cause."""
 
 
 class Disposition(NamedTuple):
-    """What we decide after an attempt."""
+    """The decision after an attempt, and what follows for the submission."""
 
     decision: Decision
     state: State
@@ -114,7 +119,7 @@ class Disposition(NamedTuple):
     tries: Tries
     """The budget used, this attempt included."""
     delay_s: float | None = None
-    """When it goes back in the queue: how long to wait at least before the next attempt."""
+    """How long to wait at least before the next attempt; None when there is none."""
     doubted: bool = False
     """Some attempt, this one included, may have arrived."""
     code: int | None = None
@@ -122,12 +127,12 @@ class Disposition(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """One attempt's end, as the ledger records it."""
+    """The end of one attempt, as the ledger records it."""
 
     claim: Claim
     outcome: Outcome
     disposition: Disposition
     sent_at: datetime | None = None
-    """When the request was handed to the wire; None when it never was."""
+    """When the first byte of the request left; None when none did."""
     answered_at: datetime | None = None
     """When the answer was read; None when none came."""

@@ -1,6 +1,7 @@
-"""What the ledger hands out when it is read, as plain values; reports are made of them.
+"""Records: what reading the ledger returns, as plain values.
 
-The ledger makes them; reports and the command line read them, so that neither imports the other.
+Made by the ledger, read by reports, the command line and programs; defined here so that none imports the
+other.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from batcher.model.task import Picture, PictureState, TaskState
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a return code of the service says."""
+    """The meaning of a return code of the service."""
 
     text: str
     remedy: str
-    """What a person can do; empty when nothing needs doing."""
+    """What the user can do; empty when nothing has to be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many submissions stand in a state with a last definite code, last settled by a run."""
+    """The number of submissions with the same state, last definite code and run that last settled them."""
 
     state: State
     code: int | None
@@ -44,14 +45,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """Submissions by what they ask for."""
+    """Submissions, counted by their parameters."""
 
     groups: tuple[tuple[Parameters, int], ...] = ()
     """The largest groups of equal parameters, with how many each has."""
     n: int = 0
-    """All submissions, also those of other groups."""
+    """All submissions, including those of other groups."""
     sets: int = 0
-    """All groups."""
+    """The number of groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +74,28 @@ class LoadRecord:
     superseded: bool
     """A later load has read the same path to its end."""
     since: datetime | None = None
-    """When the load that this one is compared with ended; None when there is none."""
+    """When the earlier load ended that this one is compared with; None without an earlier load."""
     appeared: int | None = None
-    """Rows that were not there then."""
+    """Rows that the earlier load did not have."""
     gone: int | None = None
-    """Rows that were there then; what they asked for stays in the ledger."""
+    """Rows that only the earlier load had; their submissions stay in the ledger."""
     changed: int | None = None
-    """Rows for the same recording under other parameters, or carrying something else."""
+    """Rows for the same recording under other parameters, or with other values in their own columns."""
 
     @property
     def unfinished(self) -> bool:
-        """Some of the file's rows may be missing from the ledger."""
+        """Whether rows of the file may be missing from the ledger."""
         return self.ended_at is None and not self.superseded
 
     @property
     def differs(self) -> bool:
-        """The file is not what it was when it was last read to its end."""
+        """Whether the file has changed since it was last read to its end."""
         return bool(self.appeared or self.gone or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, as far as it got to record itself."""
+    """One run, as far as it has recorded itself."""
 
     id: RunId
     started_at: datetime
@@ -106,9 +107,9 @@ class Run:
     rate_per_s: float
     reason: str | None
     pace_per_s: float | None
-    """The pace it has, or had at its end."""
+    """The pace that it has, or had at its end."""
     why_slow: str | None
-    """Why that was below the cap."""
+    """Why the pace is or was below the cap."""
     invalid_rows_seen: int | None
 
 
@@ -125,19 +126,19 @@ class InvalidRowRecord:
 
     @property
     def place(self) -> str:
-        """Where it stands, in words."""
+        """Its place in the manifest, in words."""
         return self.counted_by.place(self.source, self.line)
 
 
 def may_be_unseen(outcome: str | None, decision: str | None, code: int | None) -> bool:
-    """Whether the service may have accepted an attempt under a task id that we do not know."""
-    if outcome is None:  # on the wire, or its run was killed
+    """Whether the service may have accepted an attempt under a task id that is not on record."""
+    if outcome is None:  # in flight, or its run was killed
         return True
     return decision == Decision.IN_DOUBT and code in (None, 0)
 
 
 def doubt_reason(outcome: str | None, code: int | None, message: str | None) -> str:
-    """Why it is not known what became of an attempt, in our words."""
+    """Say why the result of an attempt is unknown."""
     if outcome is None:
         return "its run ended before an answer was recorded"
     if code == 0:
@@ -155,7 +156,7 @@ class Attempt:
     sent_at: datetime | None
     answered_at: datetime | None
     outcome: str | None
-    """None while it may be on the wire, or when its run was killed."""
+    """None while it may be in flight, or when its run was killed."""
     decision: str | None
     http_status: int | None
     code: int | None
@@ -172,34 +173,34 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class TaskTally:
-    """How many followed tasks stand in a state."""
+    """The number of followed tasks in a state."""
 
     state: TaskState
     n: int
     reported: int = 0
-    """How many of them are not new: a tracking that ended with 0 or 1 has told of them."""
+    """How many of them are not new: a tracking with exit code 0 or 1 has reported them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """What is known of the task of one submission, as it is followed."""
+    """The task of one submission, as far as polls and callbacks have reported it."""
 
     task_id: TaskId
     state: TaskState
     status: str | None
-    """The vendor's own word for it; None before it was asked about."""
+    """The vendor's own word for the state; None before the first poll."""
     message: str | None
     request_id: str | None
     polls: int
-    """How often it was asked about and an answer came."""
+    """How many polls of it were answered."""
     polled_at: datetime | None
     due_at: datetime | None
-    """When it is asked about next; None when it has ended."""
+    """When the next poll is due; None when the task has ended."""
     started_at: datetime | None
     """The vendor's time, as the next one."""
     ended_at: datetime | None
     closed_at: datetime | None
-    """When we learned that it has ended, or gave it up."""
+    """When its end was recorded, or when it was given up."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -233,15 +234,15 @@ class Record:
     """Requests that may have left and are no longer kept one by one."""
     counted_by: CountedBy = CountedBy.LINE
     task: TaskRecord | None = None
-    """None while nobody follows it, or there is none."""
+    """None without a task, or while no tracker follows it."""
 
     @property
     def place(self) -> str:
-        """Where the row stands that asked for it first, in words."""
+        """The place of the row that asked for it first, in words."""
         return self.counted_by.place(self.source, self.line)
 
     def superfluous(self, before: datetime) -> list[Attempt]:
-        """Attempts begun before a time that nothing above or below, and no export, has to look at."""
+        """Return attempts begun before a time that neither this class nor an export needs."""
         left = [attempt for attempt in self.attempts if attempt.may_have_left]
         answered = [attempt for attempt in self.attempts if attempt.answered_at]
         kept = [
@@ -256,18 +257,22 @@ class Record:
 
     @property
     def _lost(self) -> list[Attempt]:
-        return [one for one in self.attempts if may_be_unseen(one.outcome, one.decision, one.code)]
+        return [
+            attempt
+            for attempt in self.attempts
+            if may_be_unseen(attempt.outcome, attempt.decision, attempt.code)
+        ]
 
     @property
     def possibly_twice(self) -> int:
-        """How many earlier attempts may have been accepted beside the one that was; 0 unless submitted."""
+        """How many earlier attempts may have been accepted, too; 0 unless submitted."""
         if self.state is not State.SUBMITTED or not self.doubted:
             return 0
         return max(1, len(self._lost))  # attempts of which only the number was kept are not counted
 
     @property
     def decisive(self) -> Attempt | None:
-        """The attempt that tells how it stands: the last with its code, else the last that ended."""
+        """The attempt that decided its state: the last one with its code, else the last one that ended."""
         settled = [attempt for attempt in self.attempts if attempt.outcome is not None]
         coded = [attempt for attempt in settled if attempt.code is not None and attempt.code == self.code]
         chosen = coded or settled
@@ -275,37 +280,37 @@ class Record:
 
     @property
     def why_in_doubt(self) -> str | None:
-        """Why the last attempt without a definite answer had none."""
+        """Why the last attempt without a definite answer has none."""
         lost = self._lost[-1:]
         return doubt_reason(lost[0].outcome, lost[0].code, lost[0].message) if lost else None
 
     @property
     def task_id(self) -> TaskId | None:
-        """The service's name for the work it accepted, when it gave one."""
+        """The task id, when an attempt brought one."""
         return next((attempt.task_id for attempt in self.attempts if attempt.task_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRecord:
-    """Everything known of one picture of a finished task."""
+    """One picture of a finished task."""
 
     submission_id: SubmissionId
     number: int
-    """Among the pictures of its task, from 1."""
+    """Its number among the pictures of its task, from 1."""
     file_id: FileId
     vendor: Vendor
     task_id: TaskId
     ordinal: int
     """Which of its recording's submissions this is, from 1."""
     url: str
-    """An address, or an object's name. May be signed: data, and never for a log."""
+    """An address, or the name of an object. It may be signed, and must never be logged."""
     offset_ms: int | None
     state: PictureState | None
     """None until it was fetched or given up."""
     error: str | None
-    """Why there is no picture, or none yet."""
+    """Why there is no picture, or not yet."""
     tries: int
-    """Requests made for it, all in all."""
+    """All requests made for it."""
     file: str | None
     """Relative to the folder that it was fetched to."""
     n_bytes: int | None
@@ -315,17 +320,17 @@ class PictureRecord:
 
     @property
     def place(self) -> tuple[SubmissionId, int]:
-        """Where it stands in the order of all pictures."""
+        """Its place in the order of all pictures."""
         return self.submission_id, self.number
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What came of fetching a picture."""
+    """The result of fetching a picture."""
 
     picture: PictureRecord
     state: PictureState | None
-    """None when it is left for another time."""
+    """None when it will be tried again."""
     tries: int
     """Requests made for it this time."""
     error: str | None = None

@@ -1,7 +1,7 @@
 """Submissions as values: what is asked of the service, their states, and the legal moves between them.
 
-Everything in the flow passes these along. Nothing here does I/O, reads a clock or draws a
-random number, and nothing here knows the ledger, the wire or the command line.
+Used by every package. No I/O, no clock and no randomness here. The values of the enums are stored in ledgers
+and exported, and :data:`MOVES` is checked in every statement that moves a submission: they must not change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Vendor(StrEnum):
 
 
 class Archive(StrEnum):
-    """Where the service looks for recordings; it takes snapshots at the first two alone."""
+    """Where the service searches recordings; it takes snapshots only of the first two."""
 
     TENCENT = "Tencent"
     HUAWEI = "Huawei"
@@ -37,16 +37,16 @@ class Archive(StrEnum):
 
 
 class SnapshotType(StrEnum):
-    """Which pictures are asked for."""
+    """Which pictures a task takes."""
 
     BY_TIME_OFFSET = "SnapshotByTimeOffset"
     """At given times."""
     SAMPLE = "SampleSnapshot"
-    """Every so often until the end."""
+    """At equal intervals until the end."""
 
 
 class Parameters(NamedTuple):
-    """What is asked of a recording. Only parameters that have an effect are kept.
+    """The parameters of a submission. Only parameters that have an effect are kept.
 
     Numbers are held as canonical decimal text (``10``, ``2.5``), so that equal numbers are
     equal values and nothing is lost in a float.
@@ -63,19 +63,19 @@ class Parameters(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """One recording that exists, as a search tells of it; what the archive does not tell is empty."""
+    """A recording that a search has found; values that the archive does not give are empty."""
 
     file_id: FileId
     archive: Archive
     name: str = ""
     created: str = ""
-    """As the service writes it."""
+    """The time of creation, as the service writes it."""
     created_at: datetime | None = None
     """None when that cannot be read."""
     duration_s: float | None = None
     size_bytes: int | None = None
     url: str = ""
-    """May be signed: data, and never for a log."""
+    """It may be signed, and must never be logged."""
     category: str = ""
     """Video, Audio or Image."""
     status: str = ""
@@ -91,23 +91,23 @@ class Row(NamedTuple):
     file_id: FileId
     parameters: Parameters
     extra: str | None
-    """The columns that mean nothing to us, as a JSON object; None when there are none."""
+    """The manifest's own columns, as a JSON object; None without any."""
 
 
 class CountedBy(StrEnum):
-    """How a person finds a row in its manifest; the one owner of the word for it."""
+    """How the rows of a manifest are numbered; the only owner of the word for it."""
 
     LINE = "line"
-    """Text: the line on which it begins, as an editor counts them."""
+    """Text: the line on which the row begins, as an editor counts lines."""
     ROW = "row"
-    """What has no lines: the row as a spreadsheet counts them, or the record of a Parquet file, from 1."""
+    """Other formats: the row as a spreadsheet counts rows, or the record of a Parquet file, from 1."""
 
     def numbered(self, number: int) -> str:
-        """``line 7``, ``row 7``."""
+        """Return ``line 7`` or ``row 7``."""
         return f"{self.value} {number}"
 
     def place(self, source: str, number: int) -> str:
-        """Where a row stands, as every message says it."""
+        """Return the place of a row, as every message shows it."""
         return f"{source} {self.numbered(number)}"
 
 
@@ -119,27 +119,27 @@ class InvalidRow(NamedTuple):
     """The column at fault, as the file's header names it (``row`` when it is the whole row)."""
     reason: str
     cells: tuple[str, ...]
-    """What the row holds, cell by cell."""
+    """The cells of the row."""
 
 
 class EndpointKind(StrEnum):
-    """What kind of service a ledger's submissions went to."""
+    """The kind of service that a ledger's submissions go to."""
 
     ZEGO = "zego"
     OTHER = "other"
 
 
 class State(StrEnum):
-    """Where a submission stands."""
+    """The state of a submission."""
 
     PENDING = "pending"
     """To be sent, or sent again."""
     SENDING = "sending"
-    """An attempt has begun; it may be on the wire."""
+    """An attempt has begun; it may be in flight."""
     SUBMITTED = "submitted"
     """Has a task id."""
     REJECTED = "rejected"
-    """A definite no."""
+    """Refused for good by the service."""
     FAILED = "failed"
     """Tries used up, and no attempt can have arrived."""
     IN_DOUBT = "in_doubt"
@@ -154,33 +154,34 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.PENDING}),
     State.IN_DOUBT: frozenset({State.PENDING, State.SUBMITTED}),
 }
-"""The legal moves of a submission. ``pending`` to ``in_doubt`` is a change of policy to *hold*, or a callback
-that is being checked; from either to ``submitted`` moves what was in doubt when a callback has named its task
-and a poll has confirmed it."""
+"""The legal moves of a submission. It moves from ``pending`` to ``in_doubt`` when the policy changes to
+*hold*, or while a callback is checked; and from either to ``submitted`` when a callback has named its task
+and
+a poll has confirmed that task."""
 
 SETTLED = (State.SUBMITTED, State.REJECTED, State.FAILED, State.IN_DOUBT)
-"""States in which nothing further happens by itself."""
+"""States that a submission leaves only for a retry or a callback."""
 
 TROUBLED = (State.REJECTED, State.FAILED, State.IN_DOUBT)
-"""Settled states that a person should hear of."""
+"""Settled states that need the user's attention."""
 
 
 class InDoubtPolicy(StrEnum):
-    """What becomes of a submission whose answer is missing."""
+    """Whether a submission whose answer is missing is sent again."""
 
     RETRY = "retry"
     """Sent again, after all others: a missing thumbnail is worse than one paid twice."""
     HOLD = "hold"
-    """Stays in doubt until a person decides."""
+    """Stays in doubt until the user decides."""
 
 
 class Tries(NamedTuple):
-    """How much of each budget a submission has used; each kind is counted by itself."""
+    """How much of each budget a submission has used; each kind is counted separately."""
 
     busy: int = 0
     """Answers that say the service was busy or failed inside."""
     unknown: int = 0
-    """Code 1000, codes we do not know, and HTTP 4xx without a code."""
+    """Code 1000, undocumented codes, and HTTP 4xx without a code."""
     doubt: int = 0
     """Sends whose answer never came."""
     refused: int = 0
@@ -188,7 +189,7 @@ class Tries(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A submission that a worker has taken up, with what judging the next attempt needs."""
+    """A submission that a worker has claimed, with what deciding on the next attempt needs."""
 
     id: SubmissionId
     file_id: FileId
@@ -205,11 +206,11 @@ class Claim(NamedTuple):
 
 
 class ReplyShape(StrEnum):
-    """How much of an answer there is in a reply that is lost."""
+    """How much of an answer a lost reply holds."""
 
     NOTHING = "nothing"
-    """No answer, an empty or cut-off one, or a page: nothing of the API's."""
+    """No answer, an empty or incomplete one, or a page: nothing of the API."""
     OTHER_JSON = "other_json"
     """JSON without a readable ``Code``."""
     DATA = "data"
-    """The API's answer to a question, whose ``Data`` cannot be read."""
+    """An answer of the API whose ``Data`` cannot be read."""

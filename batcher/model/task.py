@@ -1,4 +1,8 @@
-"""Tasks of the service and the pictures that they make."""
+"""Tasks of the service, and the pictures that they make, as values.
+
+Read from answers by the client, kept in the ledger, shown by reports. The values of the enums are stored in
+ledgers and exported: they must not change.
+"""
 
 from __future__ import annotations
 
@@ -10,62 +14,62 @@ from batcher.model.submission import FileId
 
 
 class TaskState(StrEnum):
-    """What has become of a task, as far as we know."""
+    """The state of a task, as far as polls and callbacks have reported it."""
 
     WAITING = "waiting"
-    """Accepted and not begun, or never asked about."""
+    """Accepted and not begun, or never polled."""
     PROCESSING = "processing"
-    """The vendor works on it."""
+    """The vendor is taking the pictures."""
     FINISHED = "finished"
-    """Ended well; it may have pictures or none."""
+    """Ended well, with or without pictures."""
     FAILED = "failed"
-    """Ended without pictures, by the vendor's word."""
+    """The vendor reports that it failed."""
     UNKNOWN = "unknown"
-    """The service does not know it, or it has not ended in the time it was given."""
+    """The service has no such task, or the task did not end within the time limit."""
 
 
 class Effect(StrEnum):
-    """What came of a callback."""
+    """The effect of a callback."""
 
     CLAIMED = "claimed"
-    """It said that a task of ours has ended; a poll confirms that."""
+    """It reports that a task of this ledger has ended; a poll will confirm it."""
     OPEN = "open"
-    """It names a task that we do not know, or do not know yet."""
+    """It names a task that is not in the ledger, or not yet."""
     CHECKED = "checked"
-    """It may name the task of a submission in doubt, which is held until a poll confirms that task."""
+    """It may name the task of a submission in doubt, which is held until a poll has confirmed the task."""
     SETTLED = "settled"
     """It named the task of a submission in doubt, and a poll has confirmed it."""
     DOUBLE = "double"
-    """It named one more task of a submission that has one: it was sent twice, and both arrived."""
+    """It named a second task of a submission that has one: it was sent twice, and both requests arrived."""
     DENIED = "denied"
-    """The service does not know the task that it named, or the task belongs to another recording."""
+    """The service has no such task, or the task belongs to another recording."""
     STRANGER = "stranger"
-    """It names a task that we do not know, and that no submission in doubt can have started."""
+    """It names a task that is not in the ledger, and that no submission in doubt can have started."""
     AMBIGUOUS = "ambiguous"
-    """Several submissions in doubt may have started the task that it names: a person decides."""
+    """Several submissions in doubt may have started the task that it names: the user decides."""
     ADDED = "added"
-    """It told of a recording, which is a new submission."""
+    """It reported a recording, which became a new submission."""
     KNOWN = "known"
-    """It told of a recording that is asked for already."""
+    """It reported a recording that is a submission already."""
     UNUSABLE = "unusable"
-    """It told of a recording that cannot be sent."""
+    """It reported a recording that cannot be submitted."""
     NOTED = "noted"
-    """Nothing follows from it."""
+    """It has no effect."""
 
 
 class PictureState(StrEnum):
-    """What a picture turned out to be when it was fetched."""
+    """The result of fetching a picture."""
 
     WHOLE = "whole"
     BLANK = "blank"
-    """One colour all over, and not black."""
+    """A single colour other than black."""
     BLACK = "black"
     BROKEN = "broken"
-    """No image, or cut off."""
+    """Not an image, or an incomplete one."""
     REFUSED = "refused"
-    """Its address is none that we go to, or it is too large."""
+    """Its address is not allowed, or it is too large."""
     MISSING = "missing"
-    """Not there, or not given out, however often it was asked for."""
+    """Missing, or refused by its server on every try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +77,24 @@ class Picture:
     """One picture of a task."""
 
     url: str
-    """Its address, or the object's name where the vendor gives that."""
+    """Its address, or the name of the object where the vendor gives that instead."""
     offset_ms: int | None = None
-    """Its place in the recording, where the vendor says it."""
+    """Its position in the recording, where the vendor gives one."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """What the service says of one task."""
+    """The service's report on one task: the answer to a poll."""
 
     state: TaskState
     status: str
-    """The vendor's own word for it: where the state is unknown, ``NO_TASK`` or one that is not documented."""
+    """The vendor's own word for the state; where that is unknown, ``NO_TASK`` or an undocumented word."""
     message: str = ""
-    """What the vendor adds to it."""
+    """The vendor's message."""
     pictures: tuple[Picture, ...] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
     request_id: str | None = None
-    """The vendor's inner one where given, else the envelope's."""
+    """The inner one of the vendor where given, else that of the envelope."""
     file_id: FileId | None = None
     """The recording, where the answer names it."""

@@ -15,10 +15,10 @@ from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.model.outcome import Outage, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, RunId, State
+from batcher.report.formatting import count
 from batcher.submit.manifest_checks import CutOff
 
 _SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
-_DONE = "nothing is left to send"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Ending:
     cut_off: tuple[str, ...] = ()
     """Manifests that had not arrived when the time limit was reached."""
     unusable: bool = False
-    """A manifest turned out unusable while it was loaded, whatever else ended the run."""
+    """A manifest turned out unusable while it was loaded, also when another reason ended the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def ending_of(
         stops: the first reason to stop for each exit code; ``WORK_LEFT`` is a stop on purpose.
         found: what the ledger holds; None when it cannot be read, and then ``LEDGER`` is among the stops.
         limit: the limit of submissions, when it was reached.
-        outage: the outage that goes on.
+        outage: the outage that has not ended.
         cut_off: manifests that had not arrived when the time limit was reached.
     """
     early = stops.get(ExitCode.WORK_LEFT) or (None if limit is None else f"stopped at the limit of {limit}")
@@ -103,7 +103,7 @@ def ending_of(
     if found is not None and stopped in _SIGNALS and outage is not None:
         return Conclusion(stopped, _in_outage(reason, outage, found.left), outage)
     if found is not None and stopped is ExitCode.USAGE and early and found.left:
-        return Conclusion(ExitCode.WORK_LEFT, f"{early}, {found.left:,} left to send; {reason}")
+        return Conclusion(ExitCode.WORK_LEFT, f"{early}; {_left(found.left)}. {reason}")
     return Conclusion(stopped, reason)
 
 
@@ -115,22 +115,29 @@ def _unstopped(
     if cut_off is not None:
         return Conclusion(
             ExitCode.WORK_LEFT,
-            f"{cut_off.reason}, {left:,} left to send; see what holds it up. The next run goes on",
+            f"{cut_off.reason}; {_left(left)}. Check why it is slow, then run again to resume",
         )
     if left:
-        why = early or "submissions came into the queue as the run ended"
+        why = early or "submissions were added as the run ended"
         if outage is not None:
             return Conclusion(ExitCode.WORK_LEFT, _in_outage(why, outage, left), outage)
-        return Conclusion(ExitCode.WORK_LEFT, f"{why}, {left:,} left to send")
+        return Conclusion(ExitCode.WORK_LEFT, f"{why}; {_left(left)}")
     if found.unfinished:
         names = ", ".join(dict.fromkeys(found.unfinished))
-        reason = f"not read to the end yet: {names}; name it in a run to go on with it"
+        reason = f"not read to the end yet: {names}; run again with these manifests to resume"
         return Conclusion(ExitCode.WORK_LEFT, reason, outage)
-    if found.new_trouble or found.new_invalid_rows:
-        return Conclusion(ExitCode.TROUBLE, f"{_DONE}, but there is something to look at")
-    return Conclusion(ExitCode.DONE, _DONE)
+    if found.new_trouble:
+        return Conclusion(ExitCode.TROUBLE, "all submissions were sent; some need your attention")
+    if found.new_invalid_rows:
+        return Conclusion(ExitCode.TROUBLE, "all submissions were sent; some rows are invalid")
+    return Conclusion(ExitCode.DONE, "nothing is left to send")
 
 
 def _in_outage(why: str, outage: Outage, left: int) -> str:
-    """Why a run has ended that waited for its endpoint, and what to do."""
-    return f"{why} while {outage_text(outage)}, {left:,} left to send; {CHECK_ENDPOINT}. The next run goes on"
+    """Say why a run ended that waited for its endpoint, and what to do."""
+    remedy = f"{CHECK_ENDPOINT[0].upper()}{CHECK_ENDPOINT[1:]}, then run again to resume"
+    return f"{why} while {outage_text(outage)}; {_left(left)}. {remedy}"
+
+
+def _left(n: int) -> str:
+    return f"{count(n, 'submission')} left"

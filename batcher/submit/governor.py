@@ -1,8 +1,8 @@
-"""The governor: what a run as a whole does about what comes back.
+"""The governor: how a run as a whole reacts to the dispositions of its submissions.
 
-Workers judge and record one submission each; here their dispositions add up. The guard slows the pace, waits
-for a service that does not answer and finds faults of the account (:mod:`batcher.flowcontrol.outage`); too
-many failures, or doubts, halt the run.
+Made by the runner; workers call :meth:`Governor.observe` with each settlement. The guard slows the pace,
+waits for a service that does not answer and detects faults of the account
+(:mod:`batcher.flowcontrol.outage`). Too many failures or doubts halt the run: that rule is promised.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from batcher.model.submission import State, SubmissionId
 from batcher.submit.settings import MaxFailures
 
 JUDGED = 200
-"""A share of failures is that among the last so many submissions that ended."""
+"""A share of failures is taken over this many submissions, the last that ended."""
 
 COUNTED_DOUBT = 2
 """A submission counts as ended badly at this send in doubt, though it may be sent again."""
 
 
 class Prober(Protocol):
-    """What the governor needs of the client."""
+    """The client, as far as the governor uses it."""
 
     async def probe(self, may_leave: Callable[[], Awaitable[bool]] | None = None) -> Outcome:
-        """Make the harmless call; ``may_leave`` is asked just before its first byte."""
+        """Make the harmless call; ``may_leave`` is called just before its first byte."""
 
 
 class Governor:
-    """Heeds every disposition of a run.
+    """Reacts to every disposition of a run.
 
     Args:
         pacer: slowed down, held back and released here.
         client: makes the probes.
         max_failures: when failures halt the run.
-        halt: called once with the reason why the run must stop sending.
-        on_event: told of outages, and of every attempt that brought no task id.
+        halt: called with the reason why the run must stop sending.
+        on_event: called with outages and with the result of each attempt.
         clock: monotonic seconds.
-        now: the wall's clock, in UTC.
+        now: wall time, in UTC.
     """
 
     def __init__(
@@ -69,23 +69,23 @@ class Governor:
         self._failures = 0
         self._ended: deque[bool] = deque(maxlen=JUDGED)
         self._counted: set[SubmissionId] = set()
-        """Counted as ended badly for their doubts, and not ended yet."""
+        """Submissions that count as failures for their doubts, and have not ended yet."""
         self._guard = Guard(pacer, halt=halt, on_event=on_event, clock=clock, now=now)
         self.refused_alone: Callable[[SubmissionId], bool] = self._guard.refused_alone
-        """Whether others were answered since a submission was last refused."""
+        """Whether other submissions were answered since this one was last refused."""
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing is sent at this moment."""
+        """Why nothing is sent at this moment; None when sending is not paused."""
         return self._guard.waiting_for
 
     @property
     def outage(self) -> Outage | None:
-        """The outage that is not over."""
+        """The outage that has not ended; None when there is none."""
         return self._guard.outage
 
     async def observe(self, settlement: Settlement) -> None:
-        """React to one recorded settlement; returns when the run may go on."""
+        """React to one settlement; returns when the worker may continue."""
         claim, outcome, disposition = settlement.claim, settlement.outcome, settlement.disposition
         if disposition.decision is Decision.SUBMITTED:
             self._guard.succeeded(claim.id)
@@ -101,7 +101,7 @@ class Governor:
             self._halt(fault_of(outcome) + (f"; affected: {claim.file_id}" if of_row else ""))
             return
         if disposition.decision is Decision.PROBE:
-            self._guard.proven = True  # it was judged so
+            self._guard.proven = True  # the disposition was decided so
         await self._guard.observe(
             outcome,
             self._client.probe,
@@ -117,11 +117,11 @@ class Governor:
         return self._guard.why_slow
 
     def _waited_s(self, settlement: Settlement) -> float:
-        """How long a request has waited for its answer."""
+        """Return how long a request has waited for its answer."""
         return 0.0 if settlement.sent_at is None else (self._now() - settlement.sent_at).total_seconds()
 
     def _count_failures(self, settlement: Settlement) -> None:
-        """Count a submission that ended badly, or that is in doubt for the second time, once."""
+        """Count a submission that failed, or that is in doubt for the second time, once."""
         id_, disposition = settlement.claim.id, settlement.disposition
         ended = disposition.state not in (State.PENDING, State.SENDING)
         doubted = disposition.decision is Decision.IN_DOUBT and disposition.tries.doubt >= COUNTED_DOUBT
@@ -138,11 +138,11 @@ class Governor:
         self._ended.append(True)
         number, share = self._max_failures.number, self._max_failures.share
         if number is not None and self._failures >= number:
-            self._halt(f"too many failures: {self._failures} in this run; see the codes, then run again")
+            self._halt(f"too many failures: {self._failures} in this run; check the codes, then run again")
         elif share is not None and len(self._ended) == JUDGED and sum(self._ended) >= share * JUDGED:
             self._halt(
-                f"too many failures: {sum(self._ended)} of the last {JUDGED} that ended; see the codes, "
-                "then run again, with --max-failures off if this is as it should be"
+                f"too many failures: {sum(self._ended)} of the last {JUDGED} that ended; check the codes, "
+                "then run again, with --max-failures off if these failures are expected"
             )
 
 

@@ -1,8 +1,7 @@
-"""Loading: manifests into the ledger, before and while the workers send.
+"""The loader: reads prepared manifests into the ledger, before or while the workers send.
 
-A manifest is judged by its first rows before anything of it is kept: ids that a spreadsheet has rounded,
-and an archive that is in the ledger already under other parameters, are refused as a whole. Reading goes
-on in a thread of its own and yields to sending batch by batch.
+Called by the runner, by ``load`` and by the library. Manifests have passed the checks of
+:mod:`batcher.submit.manifest_checks`. Rows are read in a thread; between two batches, workers can write.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from batcher.model.submission import InvalidRow, LoadId, Row
 from batcher.submit.manifest_checks import Prepared
 
 ROWS_AT_ONCE = 5_000
-"""Rows of a manifest read at once when nothing is being sent."""
+"""Rows of a manifest in one batch when nothing is being sent."""
 
 BATCHES_AT_ONCE = 12
-"""So many of these may be on their way to the disk: those that gather while the disk is busy go together."""
+"""How many of these batches may be on their way to the disk; those that gather there share a transaction."""
 
 
 async def load_alone(
     ledger: RunLedger, prepared: Sequence[Prepared], on_event: OnEvent = ignore_event
 ) -> None:
-    """Load manifests while nothing is sent: as fast as the disk takes them.
+    """Load manifests while nothing is sent, as fast as the disk allows.
 
     Raises:
-        ManifestError: one turned out unusable on the way; what was read so far is kept.
+        ManifestError: a manifest turned out unusable; rows read before are kept.
     """
     await Loader(
         ledger,
@@ -44,15 +43,15 @@ async def load_alone(
 
 
 class Loader:
-    """Brings prepared manifests into the ledger, one after the other.
+    """Reads prepared manifests into the ledger, one after the other.
 
     Args:
         ledger: where the rows go.
-        batch_rows: how many rows make one batch: few while sending goes on.
-        batches_at_once: how many may be on their way to the disk, where those that wait go together;
-            with more than one, reading goes on meanwhile.
-        added: told after every batch.
-        on_event: told what a manifest held that is no row.
+        batch_rows: how many rows make one batch: few while workers send.
+        batches_at_once: how many batches may be on their way to the disk; with more than one, reading
+            continues meanwhile.
+        added: called after each batch.
+        on_event: called with what a manifest holds that is not a row.
     """
 
     def __init__(
@@ -74,14 +73,10 @@ class Loader:
         """Read manifests to their ends. All are on record as unfinished before the first is read.
 
         Raises:
-            ManifestError: one turned out unusable on the way; what was read so far is kept.
+            ManifestError: a manifest turned out unusable; rows read before are kept.
         """
-        announced = [
-            (prepared, await self._ledger.start_load(one.source, prepared.path, one.columns, one.counted_by))
-            for prepared in manifests
-            for one in [prepared.manifest]
-        ]
-        for prepared, load_id in announced:
+        started = [(prepared, await self._start(prepared)) for prepared in manifests]
+        for prepared, load_id in started:
             try:
                 await self._load(prepared, load_id)
             except ManifestError as exc:
@@ -89,17 +84,20 @@ class Loader:
                 raise
 
     async def load_cut_off(self, manifests: Sequence[Prepared]) -> None:
-        """Keep the first rows of streams, of which no more is waited for. Their loads stay unfinished."""
+        """Keep the rows of streams that arrived before the time limit. Their loads stay unfinished."""
         for prepared in manifests:
-            if rows := prepared.in_hand:
-                one = prepared.manifest
-                load_id = await self._ledger.start_load(
-                    one.source, prepared.path, one.columns, one.counted_by
-                )
-                await self._keep(load_id, one.source, iter(rows))
+            if rows := prepared.streamed_rows:
+                await self._keep(await self._start(prepared), prepared.manifest.source, iter(rows))
+
+    async def _start(self, prepared: Prepared) -> LoadId:
+        """Record that a manifest is being read."""
+        manifest = prepared.manifest
+        return await self._ledger.start_load(
+            manifest.source, prepared.path, manifest.columns, manifest.counted_by
+        )
 
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:
-        """Bring one manifest in. One that holds what it held at its last load is not read again."""
+        """Load one manifest. A file that is unchanged since its last load is not read again."""
         before = await self._ledger.digest_before(prepared.path)
         if before is not None and before == await in_thread(prepared.digest):
             with prepared:
@@ -113,11 +111,11 @@ class Loader:
         with prepared:
             await self._keep(load_id, prepared.manifest.source, rows)
             if passed_over := prepared.manifest.passed_over:
-                met = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
-                self._on_event(PassedOver(prepared.manifest.source, met))
+                kinds = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
+                self._on_event(PassedOver(prepared.manifest.source, kinds))
 
     async def _keep(self, load_id: LoadId, source: str, rows: Iterator[Row | InvalidRow]) -> None:
-        """Hand batch after batch to the ledger. Whatever ends it, what was handed over is kept first."""
+        """Hand batch after batch to the ledger, and wait until all are recorded, also when reading fails."""
         keeping = deque[asyncio.Future[Added]]()
         try:
             while batch := await in_thread(_next_rows, rows, self._batch_rows):

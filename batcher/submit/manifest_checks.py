@@ -1,4 +1,9 @@
-"""Checks of manifests before anything of them is sent: ids, and what was bought before."""
+"""Manifests before a run: opened, checked, and refused when sending them would be a mistake.
+
+Called by ``run``, ``load``, ``--dry-run`` and the library before anything of a manifest is kept or sent. A
+manifest is judged by its first rows: ids that a spreadsheet has rounded, and recordings that are in the
+ledger already under other parameters, refuse it as a whole. Both rules are promised.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from batcher.errors import ManifestError
+from batcher.exit_codes import TIME_OVER
 from batcher.manifest import (
     HEAD_ROWS,
     Manifest,
@@ -33,18 +39,18 @@ from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
 
 RESUBMITTED_SHARE = 0.1
-"""More of a manifest's recordings than this under other parameters look like a changed default."""
+"""A larger share of a manifest's recordings under other parameters looks like a changed default."""
 
 
 class Prepared:
-    """A manifest that has passed the checks made before anything of it is kept; loading closes it.
+    """A manifest that has passed the checks; loading closes it.
 
     Attributes:
-        manifest: opened; closed again after :meth:`let_go`.
-        path: by which it is known the next time: the absolute path of a file, a URL; ``-`` for a stream.
-        warnings: what a person should hear of it.
-        digest: what its bytes come to, and how they are read: where that is what it was, so are the rows.
-            None for what is no file, and for one that was written to since it was opened. Blocks.
+        manifest: opened; closed again after :meth:`release`.
+        path: its name in the ledger: the absolute path of a file, a URL, or ``-`` for a stream.
+        warnings: what the user should know about it.
+        digest: returns a digest of its bytes and of how they are read: equal digests mean equal rows. Returns
+            None for a stream, and for a file that was written to since it was opened. Blocks.
     """
 
     def __init__(
@@ -63,26 +69,26 @@ class Prepared:
         self._head: list[Row | InvalidRow] | None = head
         self._again = again
 
-    def let_go(self) -> None:
-        """Close a file until it is loaded: of a thousand manifests none must be held for its turn."""
+    def release(self) -> None:
+        """Close a file until it is loaded: a thousand manifests must not hold a thousand descriptors."""
         if self.manifest.again:
             self.manifest.close()
             self._head = None
 
     def first_rows(self) -> list[Row | InvalidRow]:
-        """Its first rows, read already, or again."""
+        """Return its first rows; a released file is read again for them."""
         if self._head is not None:
             return self._head
         with self._again() as manifest:
             return list(islice(manifest, HEAD_ROWS))
 
     @property
-    def in_hand(self) -> list[Row | InvalidRow]:
-        """Rows that were taken out of a stream and are nowhere else; none of a file, which stays."""
+    def streamed_rows(self) -> list[Row | InvalidRow]:
+        """Rows that were read from a stream and exist nowhere else; empty for a file."""
         return [] if self.manifest.again else self._head or []
 
     def rows(self) -> Iterator[Row | InvalidRow]:
-        """All rows, once."""
+        """Return all rows, once."""
         if self._head is None:
             self.manifest, self._head = self._again(), []
         head, self._head = self._head, []
@@ -99,30 +105,32 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """Manifests that had not all come when the time for that was over."""
+    """Manifests that had not all arrived when the time limit of the run was reached."""
 
     sources: tuple[str, ...]
-    """Every one of the run: none is loaded to its end."""
+    """All manifests of the run: none is loaded to its end."""
     waited_for: str
+    """The manifest that was being read."""
     rows: int
-    """How many of this one came."""
+    """How many of its rows arrived."""
 
     @property
     def reason(self) -> str:
-        """What happened, in words."""
+        """What happened, in words for the user."""
         name = "stdin" if self.waited_for == "-" else self.waited_for
-        came = f"{count(self.rows, 'row')} came, loaded now" if self.rows else "nothing of it came"
-        return f"its time was over while {name} was still being read ({came})"
+        arrived = f"{count(self.rows, 'row')} arrived, loaded now" if self.rows else "no row arrived"
+        return f"{TIME_OVER} while {name} was still being read ({arrived})"
 
 
 class Preparation:
-    """Manifests on their way through the checks that are made before anything of them is kept.
+    """The checks of a run's manifests, made in a thread.
 
-    They take as long as they take to come. Whoever cannot wait any longer takes what has come so far.
+    They take as long as the manifests take to arrive. A run whose time limit is reached before calls
+    :meth:`interrupt`.
 
     Args:
         sources: names and patterns.
-        how: they are read.
+        how: how they are read.
     """
 
     def __init__(self, sources: Sequence[str], how: ReadOptions) -> None:
@@ -130,21 +138,21 @@ class Preparation:
         self._sources = sources
         self._names: list[str] = []
         self._prepared: list[Prepared] = []
-        self._coming: tuple[Manifest, list[Row | InvalidRow]] | None = None
+        self._reading: tuple[Manifest, list[Row | InvalidRow]] | None = None
         self._changing = threading.Lock()
-        self._given_up = False
+        self._interrupted = False
         self._marks: dict[str, Mark | None] = {}
 
     def all(self) -> list[Prepared]:
-        """Prepare what sources and patterns stand for, in their order, each file once. Blocks.
+        """Prepare the manifests that sources and patterns name, in their order, each file once. Blocks.
 
         Raises:
-            ManifestError: a pattern stands for nothing, or one manifest cannot be used; nothing is kept.
+            ManifestError: a pattern matches nothing, or a manifest cannot be used; nothing is kept.
         """
         self._names = expand(self._sources)
         try:
             for name in self._names:
-                if not self._given_up:
+                if not self._interrupted:
                     self._prepare(name)
         except BaseException:
             for one in self._prepared:
@@ -152,20 +160,20 @@ class Preparation:
             raise
         return self._prepared
 
-    def so_far(self) -> tuple[list[Prepared], CutOff]:
-        """What has come, while another thread still waits for the rest; nothing more of it is taken.
+    def interrupt(self) -> tuple[list[Prepared], CutOff]:
+        """Take no more rows, and return what has arrived; another thread may still wait for the rest.
 
         Raises:
-            ManifestError: by what came of it, a manifest cannot be used.
+            ManifestError: the rows that arrived show that a manifest cannot be used.
         """
         with self._changing:
-            self._given_up = True
-            prepared, coming = [*self._prepared], self._coming
+            self._interrupted = True
+            prepared, reading = [*self._prepared], self._reading
         names = [redacted(name) for name in self._names or self._sources]
         waited_for = names[min(len(prepared), len(names) - 1)]
         rows = 0
-        if coming is not None:
-            manifest, head = coming[0], [*coming[1]]
+        if reading is not None:
+            manifest, head = reading[0], [*reading[1]]
             rows = len(head)
             prepared.append(self._judged(self._names[len(prepared)], manifest, head))
         return prepared, CutOff(tuple(names), waited_for, rows)
@@ -178,9 +186,9 @@ class Preparation:
         try:
             manifest.check()
             head = list[Row | InvalidRow]()
-            self._coming = manifest, head
+            self._reading = manifest, head
             for row in islice(manifest, HEAD_ROWS):
-                if self._given_up:
+                if self._interrupted:
                     return
                 head.append(row)
             prepared = self._judged(name, manifest, head)
@@ -189,9 +197,9 @@ class Preparation:
             raise
         with self._changing:
             self._prepared.append(prepared)
-            self._coming = None
+            self._reading = None
         if len(self._names) > 1:
-            prepared.let_go()
+            prepared.release()
 
     def _judged(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> Prepared:
         warnings = (
@@ -207,21 +215,21 @@ class Preparation:
         if path == "-" or mark is None or mark != Mark.of(path):
             return None
         digest = digest_of(path, repr(self._how))
-        # A link may lead elsewhere since, and by its name the rows were read.
+        # A link may have been changed since, and the rows were read by its name.
         return digest if mark == Mark.of(path) and path == _stable_url(name) else None
 
 
 def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
-    """Prepare what sources and patterns stand for, in their order, each file once.
+    """Prepare the manifests that sources and patterns name, in their order, each file once.
 
     Raises:
-        ManifestError: a pattern stands for nothing, or one manifest cannot be used; nothing of any is kept.
+        ManifestError: a pattern matches nothing, or a manifest cannot be used; nothing of any is kept.
     """
     return Preparation(sources, how).all()
 
 
 def _stable_url(source: str) -> str:
-    """By which a source is known the next time; a named pipe is a stream as well."""
+    """Return the name of a source in the ledger; a named pipe is a stream."""
     if is_url(source):
         return stable_url(source)
     path = Path(source)
@@ -229,27 +237,28 @@ def _stable_url(source: str) -> str:
 
 
 class KnownSubmissions(Protocol):
-    """What is asked of a ledger before anything of a manifest is kept."""
+    """The ledger, as far as the check of resubmissions uses it."""
 
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
-        """Under which parameters recordings are in it already."""
+        """Return the parameters under which recordings are in it already."""
 
 
 async def refuse_resubmission(
     ledger: KnownSubmissions, prepared: Prepared, *, allowed: bool = False
 ) -> Brought:
-    """Refuse a manifest that would buy again what is in the ledger under other parameters.
+    """Refuse a manifest whose recordings are in the ledger under other parameters and would be paid for
+    again.
 
     Args:
-        ledger: what is known.
+        ledger: which recordings it holds.
         prepared: the manifest.
-        allowed: it is meant.
+        allowed: the user wants them again.
 
     Returns:
-        What it brings.
+        The submissions that the manifest adds.
 
     Raises:
-        ManifestError: more than a tenth of its first recordings are.
+        ManifestError: more than a tenth of its first recordings are in the ledger under other parameters.
     """
     head = await in_thread(prepared.first_rows)
     rows = [row for row in head if isinstance(row, Row)]
@@ -271,35 +280,36 @@ async def refuse_resubmission(
         f"{prepared.manifest.source}: {len(changed)} of the first {len(recordings)} recordings are in the "
         f"ledger already, asked for under other parameters, and would be paid for again. For example "
         f"{counted_by.numbered(example.line)}, {example.file_id}: now {asked_words(example.parameters)}. If "
-        "a changed --definition, --interval, --offset or --type was not meant, undo it; if new pictures are "
-        "wanted, add --allow-resubmit"
+        "a changed --definition, --interval, --offset or --type was not intended, undo it; to get new "
+        "pictures, add --allow-resubmit"
     )
 
 
 async def refuse_resubmissions(
     ledger: KnownSubmissions, prepared: Sequence[Prepared], how: ReadOptions
 ) -> tuple[Brought, ...]:
-    """Refuse what would be bought again, unless that is meant; returns what each manifest brings.
+    """Refuse manifests whose recordings would be paid for again; return what each manifest adds.
 
     Raises:
-        ManifestError: a manifest would.
+        ManifestError: more than a tenth of one's recordings would be, and ``how`` does not allow it.
     """
     return tuple([await refuse_resubmission(ledger, one, allowed=how.allow_resubmit) for one in prepared])
 
 
 def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
+    """Refuse rounded ids; return a warning where they only look rounded."""
     judged = rounded_ids(head, manifest.counted_by)
-    said = f"{manifest.source}: {judged.message}"
+    message = f"{manifest.source}: {judged.message}"
     if judged.verdict is Verdict.REFUSE:
-        raise ManifestError(said)
-    return [said] if judged.verdict is Verdict.WARN else []
+        raise ManifestError(message)
+    return [message] if judged.verdict is Verdict.WARN else []
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What the first rows of a manifest bring that the ledger lacks."""
+    """The submissions that the first rows of a manifest add to the ledger."""
 
     source: str
     asked: AskedFor
     whole: bool
-    """These are all of its rows."""
+    """The first rows are all of its rows."""

@@ -1,12 +1,15 @@
 """The queue: which open submission is claimed next.
 
-Stands between the ledger, which knows what is open, and the workers. First comes what was put off and is
-due, then what was never tried, in the order of the manifests, then what would hold the others up: refused
-while others are not, or a cause of an earlier halt. What may have been sent already comes after all others.
-One run holds a ledger, so a claim needs no mark in it and a crash leaves none behind.
+Made by the runner; workers call :meth:`SubmissionQueue.next`. The order must not be changed lightly:
 
-Within a run, waiting is kept on the monotonic clock; the wall time in the ledger is read once, at opening,
-and never makes anything wait longer than the largest backoff.
+1. submissions that were delayed and are due;
+2. submissions that were never tried, in the order of the manifests;
+3. submissions that would hold up the others: refused while others are not, or the cause of an earlier halt;
+4. submissions that may have been sent already (in doubt).
+
+One run holds a ledger, so that a claim needs no mark in it and a crash leaves none behind. Within a run,
+delays use the monotonic clock; the wall time in the ledger is read once, at opening, and never makes a
+submission wait longer than the largest backoff.
 """
 
 from __future__ import annotations
@@ -23,23 +26,23 @@ from batcher.flowcontrol.retry_policy import waits_behind
 from batcher.model.submission import Claim, SubmissionId
 
 PAGE = 1_000
-"""Open submissions fetched at once."""
+"""How many open submissions one query fetches."""
 
 MOST_BEHIND = 10_000
-"""Beyond so many that wait in memory behind fresh work, those that are due come first."""
+"""When more than this many wait in memory behind fresh work, those that are due come first."""
 
 
 class OpenWork(Protocol):
-    """What the queue needs of the ledger."""
+    """The ledger, as far as the queue uses it."""
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
-        """Open submissions that wait for nothing, in order."""
+        """Return open submissions without a delay, in order."""
 
     async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[tuple[datetime | None, Claim]]:
-        """Open submissions whose answer was lost before, in order, with the time they wait for."""
+        """Return open submissions whose answer was lost before, in order, with the time they wait for."""
 
     async def delayed(self) -> list[tuple[datetime, Claim]]:
-        """Open submissions that an earlier run put off."""
+        """Return open submissions that an earlier run delayed."""
 
 
 class _Delayed(NamedTuple):
@@ -47,16 +50,16 @@ class _Delayed(NamedTuple):
     order: int
     claim: Claim
     counted: bool
-    """It was taken up in this run already, and so counts no more towards the limit."""
+    """It was started in this run already, and no longer counts towards the limit."""
 
 
 class SubmissionQueue:
     """Hands out open submissions, each to one worker at a time.
 
     Args:
-        ledger: where the open ones are found.
-        limit: how many submissions may be taken up at all; None for no limit.
-        longest_delay_s: what no earlier run's delay may exceed.
+        ledger: holds the open submissions.
+        limit: how many submissions may be started; None for no limit.
+        longest_delay_s: the most that is left of a delay from an earlier run.
         clock: monotonic seconds.
     """
 
@@ -74,7 +77,7 @@ class SubmissionQueue:
         self._clock = clock
         self._delayed: list[_Delayed] = []
         self._behind: list[_Delayed] = []
-        """Put off, and not taken up while there is fresh work."""
+        """Delayed, and not claimed while there is fresh work."""
         self._order = itertools.count()
         self._page: deque[Claim] = deque()
         self._fresh_after = 0
@@ -82,9 +85,9 @@ class SubmissionQueue:
         self._doubtful_after: tuple[int, int] | None = None
         self._doubtful_ended = False
         self._last: list[tuple[float, Claim]] = []
-        """With a limit: in doubt and when due; taken up in this run and again within it, after all others."""
+        """With a limit: in doubt, and when due; started in this run, and claimed again after all others."""
         self._held: set[SubmissionId] = set()
-        """Claimed, or waiting in memory: not to be taken from the ledger a second time."""
+        """Claimed, or waiting in memory: not to be claimed from the ledger a second time."""
         self._out = 0
         self._loading = False
         self._closed = False
@@ -92,30 +95,30 @@ class SubmissionQueue:
         self._fetching = asyncio.Lock()
 
     async def open(self, *, loading: bool) -> None:
-        """Read what an earlier run has put off.
+        """Read the submissions that an earlier run delayed.
 
         Args:
-            loading: more may be added until :meth:`loading_ended` is called.
+            loading: submissions may be added until :meth:`loading_ended` is called.
         """
         self._loading = loading
         for not_before, claim in await self._ledger.delayed():
             self._delay(claim, self._due(not_before), counted=False)
 
     async def next(self) -> Claim | None:
-        """The next submission to take up; waits for one. None when nothing is left, or after a close."""
+        """Claim the next submission, once it is due; None when nothing is left, or after a close."""
         while not self._closed:
-            if (claim := self._at_hand()) is not None:
+            if (claim := self._ready()) is not None:
                 return claim
             self._changed.clear()
             if not await self._fetch():
                 if not self._finished():
                     await self._wait()
-                elif not await self._look_again():
+                elif not await self._recheck():
                     self.close()
         return None
 
-    def _at_hand(self) -> Claim | None:
-        """A submission to take up, if there is one that need not be waited for."""
+    def _ready(self) -> Claim | None:
+        """Claim a submission that is due now; None when there is none in memory."""
         claim = None if self._closed else self._take()
         if claim is not None:
             self._held.add(claim.id)
@@ -123,7 +126,13 @@ class SubmissionQueue:
         return claim
 
     def put_back(self, claim: Claim, delay_s: float, *, behind: bool = False) -> None:
-        """A claimed submission is open again and due after a delay, perhaps behind fresh work."""
+        """Take back a claimed submission, due after a delay.
+
+        Args:
+            claim: as the ledger would hand it out now.
+            delay_s: the delay.
+            behind: not before fresh work.
+        """
         self._out -= 1
         if claim.tries.doubt and self._doubtful_after is None:
             if self._left is not None:
@@ -135,29 +144,29 @@ class SubmissionQueue:
         self._changed.set()
 
     def done(self, claim: Claim) -> None:
-        """A claimed submission is open no more."""
+        """Take in that a claimed submission is no longer open."""
         self._out -= 1
         self._held.discard(claim.id)
         self._changed.set()
 
     def added(self) -> None:
-        """The ledger has got new submissions."""
+        """Take in that the ledger has new submissions."""
         self._fresh_ended = False
         self._changed.set()
 
     def loading_ended(self) -> None:
-        """Nothing more will be added."""
+        """Take in that no more submissions will be added."""
         self._loading = False
         self.added()
 
     def close(self) -> None:
-        """Hand out nothing any more."""
+        """Hand out no more submissions."""
         self._closed = True
         self._changed.set()
 
     @property
     def limit_reached(self) -> bool:
-        """Whether as many submissions were taken up as may be."""
+        """Whether as many submissions were started as the limit allows."""
         return self._left is not None and self._left <= 0
 
     def _delay(self, claim: Claim, due: float, *, counted: bool, behind: bool = False) -> None:
@@ -176,7 +185,7 @@ class SubmissionQueue:
         return None
 
     def _due_of(self, queue: list[_Delayed]) -> Claim | None:
-        """The first of those put off that is due, if any."""
+        """Claim the first delayed submission of a heap, if it is due."""
         if not queue or queue[0].due > self._clock():
             return None
         _, _, claim, counted = heapq.heappop(queue)
@@ -186,20 +195,20 @@ class SubmissionQueue:
 
     @property
     def _queues(self) -> tuple[list[_Delayed], ...]:
-        """What was put off and may be taken up once it is due."""
+        """The delayed submissions that may be claimed once they are due."""
         if self._fresh_left and len(self._behind) <= MOST_BEHIND:
             return (self._delayed,)
         return (self._delayed, self._behind)
 
     @property
     def _fresh_left(self) -> bool:
-        """Whether there is, or may yet be, work that was never tried."""
+        """Whether there is, or may still be, work that was never tried."""
         if self.limit_reached:
             return False
         return bool(self._page) or not self._fresh_ended or self._loading or self._fetching.locked()
 
     def _count(self) -> None:
-        """One more submission is taken up; at the limit, those not taken up yet stay in the ledger."""
+        """Count one more submission as started; at the limit, those not started yet stay in the ledger."""
         if self._left is None:
             return
         self._left -= 1
@@ -210,7 +219,7 @@ class SubmissionQueue:
                 heapq.heapify(queue)
 
     async def _fetch(self) -> bool:
-        """Fill the page from the ledger; False when there was nothing to fill it with."""
+        """Fill the page from the ledger; False when the ledger had nothing for it."""
         async with self._fetching:
             if self._closed:
                 return False
@@ -218,13 +227,13 @@ class SubmissionQueue:
                 return True
             if not self._fresh_ended and not self.limit_reached:
                 return await self._fetch_fresh()
-            # In doubt: after all others, so not while any of those is sent, put off or still to be read.
+            # In doubt: after all others, so not while any of those is in flight, delayed or still to be read.
             if self._doubtful_after is not None or not (self._out or self._delayed or self._loading):
                 return await self._fetch_doubtful()
             return False
 
-    async def _look_again(self) -> bool:
-        """Before the end: whether others have put something new in the queue meanwhile."""
+    async def _recheck(self) -> bool:
+        """Check before the end whether other programs have added submissions meanwhile."""
         async with self._fetching:
             if self._closed or self.limit_reached:
                 return False
@@ -233,7 +242,7 @@ class SubmissionQueue:
     async def _fetch_fresh(self) -> bool:
         self._fresh_ended = True  # before the query, so that what is added meanwhile is not missed
         claims = await self._ledger.fresh(after_id=self._fresh_after, limit=PAGE)
-        if self.limit_reached:  # by others, while the ledger was asked
+        if self.limit_reached:  # by other workers, during the query
             return False
         if claims:
             self._fresh_after = claims[-1].id
@@ -263,12 +272,12 @@ class SubmissionQueue:
         return self._fill([claim for not_before, claim in waiting if not_before is None]) or bool(found)
 
     def _due(self, not_before: datetime) -> float:
-        """When something in the ledger is due, by the clock of this run."""
+        """Return when a submission in the ledger is due, by the clock of this run."""
         delay_s = (not_before - datetime.now(UTC)).total_seconds()
         return self._clock() + min(max(delay_s, 0.0), self._longest_delay_s)
 
     def _fill(self, claims: list[Claim]) -> bool:
-        """Put what is not held already on the page; False when there was nothing at all."""
+        """Put claims that are not held already on the page; False when there were no claims."""
         self._page.extend(claim for claim in claims if claim.id not in self._held)
         self._changed.set()
         return bool(claims)
@@ -281,7 +290,7 @@ class SubmissionQueue:
         return self._fresh_ended and self._doubtful_ended and not self._loading
 
     async def _wait(self) -> None:
-        """Until something changes or the next delayed one is due."""
+        """Wait until something changes or the next delayed submission is due."""
         due_in_s = min((queue[0].due - self._clock() for queue in self._queues if queue), default=None)
         try:
             async with asyncio.timeout(due_in_s):

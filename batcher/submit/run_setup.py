@@ -1,7 +1,7 @@
-"""A run from its first check to its summary: what is looked at before it sends and told after it has.
+"""Run set-up: the checks before a run, the objects that it needs, and its summary afterwards.
 
-Between whoever wants a run (the command line, a program that uses the library) and the runner. It prints
-nothing, listens to no signal, and changes nothing of the process that others share.
+Called by ``batcher run`` and by :meth:`batcher.api.Ledger.run` with :func:`ready_run`. It prints nothing,
+installs no signal handler and changes nothing of the process, since a library must not.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
 SPARE_CONNECTIONS = 4
-"""Beyond those of the requests under way: for probes."""
+"""Connections for probes, in addition to one for each worker."""
 
 FIRST_MANIFESTS = 5
-"""Of so many it is said what they bring."""
+"""The additions of this many manifests are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +69,30 @@ class ServiceAccess:
         if problems:
             raise SettingsError(*problems)
 
+    @property
+    def limit_key(self) -> LimitKey:
+        """The limit of submissions that the run shares with other programs of this machine."""
+        return LimitKey.of(self.account.app_id, Action.SUBMIT, self.endpoint)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyRun:
-    """A run that has passed all checks; made by :func:`ready_run`."""
+    """A run that has passed all checks. Made by :func:`ready_run`."""
 
     runner: Runner
     warnings: tuple[str, ...]
-    """What a person should know before it begins."""
+    """What the user should know before it begins."""
     _ledger: RunLedger
     _service: ServiceAccess
     _settings: RunSettings
     _prepared: tuple[Prepared, ...]
     _reported: Run | None
-    """The last run before this one that could tell all."""
+    """The last run before this one that reported everything."""
     _newest_load: int
     """The newest load before this run."""
 
     async def summary(self, ending: Ending) -> RunSummary:
-        """Everything that the closing summary tells, read from the ledger.
+        """Read the closing summary from the ledger.
 
         Raises:
             LedgerError: it cannot be read.
@@ -146,74 +151,71 @@ async def ready_run(
     window: Deadline | None = None,
     cut_off: CutOff | None = None,
 ) -> AsyncIterator[ReadyRun]:
-    """Check and wire a run of a ledger's open work, and of what manifests bring; nothing is sent yet.
+    """Check and wire a run of a ledger's open work, and of what manifests add; nothing is sent yet.
 
     Args:
         ledger: opened for writing; stays open.
-        service: whom the run calls.
-        settings: how the run goes.
-        prepared: the manifests to load while sending goes on.
+        service: the service to call.
+        settings: how the run sends, and when it ends.
+        prepared: the manifests to load while the workers send.
         how: how they are read.
-        on_event: told of what happens as it happens.
-        settled: called with every settlement once it is judged.
-        window: when the run has to end, if that counts from before it.
-        cut_off: the manifests had not come when the window was over.
+        on_event: called with each event of the run.
+        settled: called with each settlement once it is judged.
+        window: when the run has to end, if its time counts from before the set-up.
+        cut_off: the manifests had not arrived when the time limit was reached.
 
     Raises:
-        ManifestError: a manifest would buy again what is in the ledger under other parameters.
+        ManifestError: a manifest's recordings are in the ledger under other parameters.
         BindingError: the ledger belongs to another AppId or kind of endpoint.
-        LedgerError: it cannot be used, or there is no room beside it.
+        LedgerError: the ledger cannot be used, or the disk has no room for it.
     """
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, place_of(service.endpoint))
-    key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
-    warnings = [*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(key)]
-    left = await ledger.asked_for_open(FIRST_GROUPS)
-    reported, last = await ledger.last_reported_run(), await ledger.last_run()
-    newest_load = await ledger.newest_load()
-    async with ZegoClient(
-        service.endpoint,
-        service.account,
-        timeout_s=service.timeout_s,
-        connections=settings.concurrency + SPARE_CONNECTIONS,
-    ) as client:
+    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(service.limit_key))
+    asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
+    reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
+    async with _client(service, settings.concurrency) as client:
         runner = Runner(
             ledger,
             client,
             settings,
             prepared,
             version=__version__,
-            pacer=_pacer(key, settings, last),
+            pacer=_pacer(service.limit_key, settings, await ledger.last_run()),
             on_event=on_event,
             settled=settled,
             window=window,
             cut_off=cut_off,
-            asked=tuple(asked_lines(left, brought)),
+            asked=tuple(asked),
         )
-        yield ReadyRun(
-            runner, tuple(warnings), ledger, service, settings, tuple(prepared), reported, newest_load
-        )
+        yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)
+
+
+def _client(service: ServiceAccess, concurrency: int) -> ZegoClient:
+    connections = concurrency + SPARE_CONNECTIONS
+    return ZegoClient(service.endpoint, service.account, timeout_s=service.timeout_s, connections=connections)
 
 
 def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:
-    """The pacer of a run, which begins with what the last one has learned of the service."""
+    """Return the pacer of a run, which starts with the pace that the last run learned."""
     window = window_for(key, settings.rate_per_s)
     share, age_s = learned_from(last, datetime.now(UTC))
     return Pacer(settings.rate_per_s, time.monotonic, share, age_s=age_s, window=window)
 
 
 def _unshared(key: LimitKey) -> Iterator[str]:
+    """Warn where programs on this machine cannot share the limit of an AppId."""
     if why := why_unshared(key):
         yield (
-            f"other programs on this machine that use AppId {key.app_id} are not seen, and each counts its "
-            f"calls alone ({why}): run one at a time"
+            f"other programs on this machine that use AppId {key.app_id} cannot share its limit with this "
+            f"run ({why}): run one program at a time"
         )
 
 
 def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
-    """The share of its pace that the last run was slowed down to, if it was, and how many seconds ago.
+    """Return the share of its pace that the last run was slowed down to, if it was, and how many seconds ago.
 
-    A killed run has noted its pace at some time after its start.
+    A killed run recorded its pace at an unknown time after its start, so that its pace counts from the start.
     """
     if last is None or last.pace_per_s is None or not last.why_slow:
         return None, 0.0
@@ -222,7 +224,7 @@ def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
 
 
 def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
-    """What a run will ask for, in words: what is left in the ledger, and what manifests bring."""
+    """Say what a run will ask for: what is left in the ledger, and what manifests add."""
     lines = [asked_text("Left to send", left)]
     for one in brought[:FIRST_MANIFESTS]:
         first = "" if one.whole else f"the first {HEAD_ROWS:,} rows of "
@@ -234,7 +236,7 @@ def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
 
 
 def unrecorded(ending: Ending) -> tuple[str, ...]:
-    """What the ledger could not take, in words: it must not be lost with the run."""
+    """Name the attempts that the ledger could not record: their task ids must not be lost with the run."""
     return tuple(map(_unrecorded, ending.unrecorded))
 
 

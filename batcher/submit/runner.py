@@ -109,18 +109,8 @@ class Runner:
             ledger, batch_rows=ROWS_WHILE_SENDING, added=self._queue.added, on_event=on_event
         )
         self._pool = PoolState(RateMeter(clock))
-        self._new_worker = partial(
-            Worker,
-            ledger,
-            client,
-            self._pacer,
-            self._queue,
-            self._pool,
-            _observed(settled, self._governor),
-            policy=settings.in_doubt,
-            jitter=self._jitter,
-            refused_alone=self._governor.refused_alone,
-        )
+        self._client = client
+        self._observe = _observed(settled, self._governor)
         self._life = Lifecycle(self._entered)
         self._workers: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
@@ -189,13 +179,25 @@ class Runner:
             async with reporter.reporting(), asyncio.TaskGroup() as group:
                 self._loading = group.create_task(self._load(), name="loader")
                 self._workers = [
-                    group.create_task(
-                        self._guarded(self._new_worker(run_id=run_id).work()), name=f"worker-{n}"
-                    )
+                    group.create_task(self._guarded(self._worker(run_id).work()), name=f"worker-{n}")
                     for n in range(self._settings.concurrency)
                 ]
         finally:
             deadline.cancel()
+
+    def _worker(self, run_id: RunId) -> Worker:
+        return Worker(
+            self._ledger,
+            self._client,
+            self._pacer,
+            self._queue,
+            self._pool,
+            self._observe,
+            run_id=run_id,
+            policy=self._settings.in_doubt,
+            jitter=self._jitter,
+            refused_alone=self._governor.refused_alone,
+        )
 
     async def _load(self) -> None:
         try:

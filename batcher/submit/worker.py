@@ -1,8 +1,9 @@
 """Workers: each carries one submission after the other from its claim to a recorded disposition.
 
-The order is the point: stand in line, claim, begin (committed), turn, send, judge, settle. A crash while
-standing in line leaves nothing behind; from the begin on, it leaves an attempt in doubt. Workers know the
-ledger, the client and the pacer by what they use of them, and decide nothing: that is `decide`'s.
+Started by the runner. The order of steps must not be changed: wait in the pacer's line, claim, begin
+(committed), turn, send, judge, settle. A crash while a worker waits in the line leaves nothing behind; from
+the begin on, it leaves an attempt in doubt. Workers decide nothing: that is
+:func:`batcher.flowcontrol.retry_policy.decide`.
 """
 
 from __future__ import annotations
@@ -39,40 +40,41 @@ from batcher.zego.client import Wire
 
 
 class AttemptLedger(Protocol):
-    """What workers need of the ledger."""
+    """The ledger, as far as workers use it."""
 
     def begin(self, claim: Claim, run_id: RunId) -> asyncio.Future[bool]:
         """Record that an attempt begins; False when the submission is no longer open."""
 
     def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
-        """Record what came back and what was decided."""
+        """Record the outcome of an attempt, and the disposition."""
 
 
 class SubmitClient(Protocol):
-    """What workers need of the client."""
+    """The client, as far as workers use it."""
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
         """Ask for one task: one request."""
 
 
 class Turns(Protocol):
-    """What workers need of the pacer."""
+    """The pacer, as far as workers use it."""
 
     def line(self) -> AbstractAsyncContextManager[None]:
-        """Be among the next to get a turn."""
+        """Wait to be among the next to get a turn."""
 
     def begun_within(self, seconds: float) -> None:
-        """An attempt has begun in the line, and that took so long."""
+        """Note how long it took to begin an attempt in the line."""
 
     async def turn(self) -> Turn | None:
-        """Wait for the instant to send; None when nothing may be sent after all."""
+        """Wait for the moment to send; None when nothing may be sent after all."""
 
     async def leave(self, turn: Turn) -> bool:
-        """The request of a turn is about to leave; False when it must not any more."""
+        """Note that the request of a turn is about to leave; False when it must not any more."""
 
 
 OnSettled = Callable[[Settlement], Awaitable[None]]
-"""Told of every settlement, so that the run as a whole can react; of what is no success, once on record."""
+"""Called with each settlement, so that the run as a whole can react: with a success while it is being
+recorded, with anything else once it is on record."""
 
 
 @dataclass(slots=True)
@@ -86,19 +88,26 @@ class PoolState:
     outstanding: set[asyncio.Future[None]] = field(default_factory=set)
     """Settlements handed to the ledger and not on record yet."""
     unrecorded: list[Settlement] = field(default_factory=list)
-    """Attempts whose end could not be recorded: in doubt, unless a person keeps what is here."""
+    """Attempts whose outcome could not be recorded: in doubt in the ledger, so that the user must be given
+    them."""
     fault: BaseException | None = None
-    """Why the first of them could not."""
+    """Why the first of them could not be recorded."""
 
 
 class Worker:
-    """One of the pool. All of them share everything they are given.
+    """One worker of the pool. All workers of a run share the objects they are given.
 
     Args:
+        ledger: records attempts.
+        client: sends requests.
+        pacer: gives turns.
+        queue: hands out submissions.
+        state: shared counts and faults.
+        on_settled: called with each settlement, except when the run is cut off.
         run_id: the run they belong to.
-        policy: what becomes of a submission whose answer is missing.
+        policy: whether a submission whose answer is missing is sent again.
         jitter: draws backoffs.
-        refused_alone: whether others were answered since a submission was last refused.
+        refused_alone: whether other submissions were answered since this one was last refused.
     """
 
     def __init__(
@@ -106,7 +115,7 @@ class Worker:
         ledger: AttemptLedger,
         client: SubmitClient,
         pacer: Turns,
-        claims: SubmissionQueue,
+        queue: SubmissionQueue,
         state: PoolState,
         on_settled: OnSettled,
         *,
@@ -118,7 +127,7 @@ class Worker:
         self._ledger = ledger
         self._client = client
         self._pacer = pacer
-        self._claims = claims
+        self._queue = queue
         self._state = state
         self._on_settled = on_settled
         self._run_id = run_id
@@ -129,8 +138,8 @@ class Worker:
     async def work(self) -> None:
         """Carry submissions until none is left to claim.
 
-        While the success of one is being recorded the next is begun already, so that both go into one
-        transaction.
+        While the success of one submission is being recorded, the worker begins the next, so that both
+        records can share a transaction. Without this overlap a run takes a tenth more processor time.
 
         Raises:
             LedgerError: something could not be recorded.
@@ -153,9 +162,9 @@ class Worker:
     async def _begin_next(self) -> Claim | None:
         """Begin an attempt for the next submission; None when nothing is left.
 
-        A worker that is cancelled meanwhile settles what it has begun: nothing of it left.
+        A worker that is cancelled meanwhile settles the attempt it has begun as not sent.
         """
-        while (claim := await self._claims.next()) is not None:
+        while (claim := await self._queue.next()) is not None:
             asked_at, begun = time.monotonic(), self._ledger.begin(claim, self._run_id)
             try:
                 open_still = await shielded(begun)
@@ -167,11 +176,11 @@ class Worker:
             if open_still:
                 self._pacer.begun_within(time.monotonic() - asked_at)
                 return claim
-            self._claims.done(claim)
+            self._queue.done(claim)
         return None
 
     async def _turn(self, claim: Claim) -> Turn | None:
-        """Wait for the instant to send; a worker that is cancelled meanwhile settles its attempt."""
+        """Wait for the moment to send; a worker that is cancelled meanwhile settles its attempt."""
         try:
             return await self._pacer.turn()
         except asyncio.CancelledError:
@@ -192,28 +201,22 @@ class Worker:
     async def _settle(
         self, claim: Claim, outcome: Outcome, on_wire: Wire, *, reported: bool = True
     ) -> asyncio.Future[None]:
-        """Judge an outcome, have it recorded, and hand the submission on; heeded unless the run is cut off.
+        """Judge an outcome, have it recorded, and hand the submission back to the queue.
 
-        A success asks nothing of the run as a whole, so that nobody waits for it here.
+        Args:
+            claim: the submission.
+            outcome: the outcome of its request.
+            on_wire: when the request may have left.
+            reported: let the run as a whole react; not when it is being cut off.
 
         Returns:
-            Done when it is on record.
+            Done when the settlement is on record. Only for a success it may not be done yet.
+
+        Raises:
+            LedgerError: it could not be recorded.
         """
-        disposition = decide(
-            outcome,
-            claim,
-            policy=self._policy,
-            proven=self._state.proven,
-            jitter=self._jitter,
-            refused_alone=self._refused_alone(claim.id),
-        )
-        settlement = Settlement(
-            claim,
-            outcome,
-            disposition,
-            sent_at=None if on_wire.sent_at is None else datetime.fromtimestamp(on_wire.sent_at, UTC),
-            answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
-        )
+        settlement = self._judge(claim, outcome, on_wire)
+        disposition = settlement.disposition
         if not isinstance(outcome, NotSent):
             self._state.sent.add()
         try:
@@ -230,27 +233,44 @@ class Worker:
         if disposition.state is State.PENDING:
             again = _next(claim, disposition, self._run_id)
             behind = disposition.decision is Decision.SLOW_DOWN
-            self._claims.put_back(again, disposition.delay_s or 0.0, behind=behind)
+            self._queue.put_back(again, disposition.delay_s or 0.0, behind=behind)
         elif disposition.state is not State.SUBMITTED:
-            self._claims.done(claim)
+            self._queue.done(claim)
         if reported:
             await self._on_settled(settlement)
         return recorded
 
+    def _judge(self, claim: Claim, outcome: Outcome, on_wire: Wire) -> Settlement:
+        disposition = decide(
+            outcome,
+            claim,
+            policy=self._policy,
+            proven=self._state.proven,
+            jitter=self._jitter,
+            refused_alone=self._refused_alone(claim.id),
+        )
+        return Settlement(
+            claim,
+            outcome,
+            disposition,
+            sent_at=None if on_wire.sent_at is None else datetime.fromtimestamp(on_wire.sent_at, UTC),
+            answered_at=_now() if isinstance(outcome, Answer | HttpRefusal) else None,
+        )
+
     def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
-        """A settlement is on record, or cannot be: then nobody may go on waiting for more to do."""
+        """Take in that a settlement is on record, or cannot be: then the queue closes for all workers."""
         self._state.outstanding.discard(recorded)
         if (fault := recorded.exception()) is not None:
             self._state.fault = self._state.fault or fault
             self._state.unrecorded.append(settlement)
-            self._claims.close()
+            self._queue.close()
         elif settlement.disposition.state is State.SUBMITTED:
             self._state.proven = True
-            self._claims.done(settlement.claim)
+            self._queue.done(settlement.claim)
 
 
 def _next(claim: Claim, disposition: Disposition, run_id: RunId) -> Claim:
-    """The claim as the ledger would hand it out after this attempt."""
+    """Return the claim as the ledger would hand it out after this attempt."""
     return claim._replace(
         number=claim.number + 1,
         tries=disposition.tries,

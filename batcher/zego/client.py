@@ -1,7 +1,8 @@
-"""The client of the service: one method for each call.
+"""The client of the service: one method for each call of its API.
 
-Used by every flow that talks to the service. It never sends a request twice, never waits for a turn and
-never decides about retries. :mod:`batcher.zego.transport` sends the requests.
+Called by workers, the tracker, searches and probes. A method makes one request and returns its outcome; it
+never sends twice, waits for a turn or decides what follows. :mod:`batcher.zego.transport` carries out the
+request.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ async def test_run_with_a_time_limit_on_a_machine_that_slept_ends(
         sleep()
         done = await cli.finish(run)
         assert done.code == 4, done.stderr
-        assert done.data["reason"].startswith("its time was over")
+        assert done.data["reason"].startswith("time limit reached")
         assert len(sandbox.log) < 60
 
 

@@ -242,7 +242,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
         nights.morning(
             await nights.night(),
             1,
-            r"nothing is left to send, but there is something to look at: 1 rejected, 1 invalid row\. "
+            r"all submissions were sent; some need your attention: 1 rejected, 1 invalid row\. "
             r"Details: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
             r"12 submitted, 1 rejected, 1 new invalid row; 0 left to send\. .*: batcher status -l",
             also=r"code 41003 1 × the file does not exist\. Check the file id.*"
@@ -260,9 +260,9 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
         nights.morning(
             await nights.night("--max-duration", "1s"),
             4,
-            r"its time was over while the endpoint did not answer \(since .* last: Connection refused\), "
-            r"12 left to send; check the network and BATCHER_ENDPOINT\. The next run goes on",
-            r"did not answer \(.* last: Connection refused\), 12 left to send; check the network",
+            r"time limit reached while the endpoint did not answer \(since .* last: Connection refused\); "
+            r"12 submissions left\. Check the network and BATCHER_ENDPOINT, then run again to resume",
+            r"did not answer \(.* last: Connection refused\); 12 submissions left\. Check the network",
             also=r"to resume batcher run -l",
         )
         await sandbox.start_listening()

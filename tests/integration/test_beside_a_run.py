@@ -43,7 +43,7 @@ async def test_what_is_released_too_late_is_left_and_named(cli: Cli, manifest: C
         done = await cli.finish(process)
         assert done.code == 4, done.stderr
         said = " ".join(done.stderr.split())
-        assert "ubmissions came into the queue as the run ended, 1 left to send" in said
+        assert "ubmissions were added as the run ended; 1 submission left" in said
         assert (await cli("run", "--progress", "none")).code == 0
         await referee(cli, sandbox)
 

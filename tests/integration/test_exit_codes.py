@@ -37,7 +37,7 @@ async def test_late_manifest_fault_with_the_limit_reached_and_work_left_ends_wit
         assert len(sandbox.log) == 3
         await referee(cli, sandbox)
     reason = done.data["reason"]
-    assert "limit of 3, 17 left to send" in reason
+    assert "limit of 3; 17 submissions left" in reason
     assert "stdin line" in reason
     assert "stdin line" in done.stderr  # also where only problems are wanted
     assert (await cli.status())["last_run"]["exit_code"] == 4

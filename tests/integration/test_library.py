@@ -347,7 +347,7 @@ async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> No
     results = {result.task_id: result.status async for result in ledger.results() if result.task_id}
     assert results == dict.fromkeys(sandbox.accepted(), State.SUBMITTED)
     assert (await ledger.figures()).by_state[State.PENDING] == 32
-    assert query(ledger.path, "SELECT exit_code, reason FROM runs") == [(4, "cancelled, 32 left to send")]
+    assert query(ledger.path, "SELECT exit_code, reason FROM runs") == [(4, "cancelled; 32 submissions left")]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -413,7 +413,7 @@ async def test_stop_ends_a_run_with_its_summary(ledger: Ledger) -> None:
     assert (early.exit_code, early.sent) == (ExitCode.WORK_LEFT, 0)
     left = summary.now.by_state[State.PENDING]
     assert (summary.exit_code, summary.sent) == (ExitCode.WORK_LEFT, 40 - left)
-    assert summary.reason == f"stopped by its program, {left} left to send"
+    assert summary.reason == f"stopped by its program; {left} submissions left"
     assert 0 < left < 40
 
 

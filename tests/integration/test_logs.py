@@ -107,7 +107,7 @@ async def test_work_left_on_purpose_is_no_problem_in_either_format(
         outage = await cli("run", "--max-duration", "2s", "--concurrency", "1", *options, "-q")
     assert (on_purpose.code, loud.code, outage.code) == (4, 4, 4)
     assert on_purpose.stderr == ""
-    assert "10 left to send" in loud.stderr
+    assert "10 submissions left" in loud.stderr
     assert "while the endpoint did not answer" in outage.stderr
 
 

@@ -116,7 +116,7 @@ async def test_new_problems_are_notified_in_one_line(cli: Cli, manifest: Manifes
     assert hooks.pings == ["/start", "/1"]
     assert [note["title"] for note in hooks.notes] == ["batcher: done, with new problems (exit code 1)"]
     message = hooks.notes[0]["message"]
-    assert message.startswith("Nothing is left to send, but there is something to look at. ")
+    assert message.startswith("All submissions were sent; some need your attention. ")
     assert "This run: 3 submitted, 1 rejected; 0 left to send." in message
     assert "batcher status" in message
     assert f"ledger {cli.folder / 'batcher.db'}." in message

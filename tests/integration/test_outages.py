@@ -80,7 +80,7 @@ async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callabl
     [
         (signal.SIGTERM, 143, "stopped by SIGTERM"),
         (signal.SIGINT, 130, "stopped by SIGINT"),
-        (None, 4, "its time was over"),
+        (None, 4, "time limit reached"),
     ],
 )
 async def test_what_ends_during_an_outage_names_it(
@@ -104,8 +104,8 @@ async def test_what_ends_during_an_outage_names_it(
     assert (done.code, again.code) == (code, 4)
     pattern = (
         r" while the endpoint did not answer \(since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC, "
-        r"last: Connection refused\), 30 left to send; check the network and BATCHER_ENDPOINT\. "
-        r"The next run goes on"
+        r"last: Connection refused\); 30 submissions left\. Check the network and BATCHER_ENDPOINT, "
+        r"then run again to resume"
     )
     event = json.loads(done.stderr.splitlines()[-1])
     assert (event["event"], event["exit_code"]) == ("run_finished", code)
@@ -113,7 +113,7 @@ async def test_what_ends_during_an_outage_names_it(
     assert done.data["outage"] == event["outage"]
     assert event["outage"]["met"] == "Connection refused"
     assert event["outage"]["since"].replace("T", " ").startswith(since)
-    assert re.match("batcher: its time was over" + pattern + "\n", again.stderr)
+    assert re.match("batcher: time limit reached" + pattern + "\n", again.stderr)
 
 
 async def test_an_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:

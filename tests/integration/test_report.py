@@ -384,7 +384,7 @@ async def test_survey_matches_plain_sums(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(cells) <= CELLS + len(history.timelines)
     assert history.doubts == {Doubt.HELD: 50, Doubt.TWICE: 50}
     assert history.pictures == {PictureState.WHOLE: 2, PictureState.BLANK: 1, None: 1}
-    assert history.bare == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
+    assert history.without_pictures == {TaskState.UNKNOWN: 1, TaskState.FINISHED: 1}
 
 
 async def test_cells_match_times_of_requests(tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ async def test_track_timeout_leaves_open_tasks_as_work_left(cli: Cli, manifest: 
     async with serving(cli, of_tasks(TaskSettings(time_s=3600))):
         done = await cli.run(archive, *PICTURES, "--track", "--track-timeout", "3s", "--json")
         assert (done.code, done.data["exit_code"]) == (4, 4)
-        assert "its time was over, 3 tasks have not ended" in done.data["reason"]
+        assert "time limit reached, 3 tasks have not ended" in done.data["reason"]
         assert "batcher track" in done.stderr
         quiet = await cli.run("--track", "--track-timeout", "1s", "-q")
         assert (quiet.code, quiet.stderr) == (4, "")

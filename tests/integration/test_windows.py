@@ -34,7 +34,7 @@ async def test_a_run_ends_after_its_time_and_the_next_goes_on(
         assert done.code == 4, done.stderr
         sent = len(sandbox.log)
         assert 1 <= sent <= 30
-        assert f"Its time was over, {100 - sent} left to send." in done.stderr
+        assert f"Time limit reached; {100 - sent} submissions left." in done.stderr
         assert "nights of 1 s." in done.stderr
         counts = (await cli.status())["submissions"]
         assert (counts["submitted"], counts["pending"]) == (sent, 100 - sent)
@@ -95,8 +95,8 @@ async def test_a_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli
         assert sandbox.log == []
         done = await cli.run("-", *PICTURES, stdin=HEAD.encode())
     assert said.startswith(
-        "batcher: its time was over while stdin was still being read (25 rows came, loaded now), 25 left to "
-        "send; see what holds it up. The next run goes on\n"
+        "batcher: time limit reached while stdin was still being read (25 rows arrived, loaded now); "
+        "25 submissions left. Check why it is slow, then run again to resume\n"
     )
     assert (status["submissions"]["pending"], status["last_run"]["exit_code"]) == (25, 4)
     assert [load["unfinished"] for load in status["loads"]] == [True]
@@ -112,7 +112,7 @@ async def test_a_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -
         assert sandbox.log == []
         rest = await cli.run("later.csv", *PICTURES)
     assert done.code == 4, done.stderr
-    assert done.data["reason"].startswith(f"its time was over while {url} was still being read (")
+    assert done.data["reason"].startswith(f"time limit reached while {url} was still being read (")
     assert done.data["unfinished_loads"] == [url, "later.csv"]
     assert done.data["submissions"]["pending"] == 25
     assert [(load["source"], load["unfinished"]) for load in loads] == [(url, True)]
@@ -128,7 +128,7 @@ async def test_a_stream_of_which_nothing_comes_ends_with_its_time(cli: Cli) -> N
             assert process.stdout is not None
             told = json.loads(await process.stdout.read())
             assert await process.wait() == 4
-    assert "stdin was still being read (nothing of it came), 0 left to send" in told["reason"]
+    assert "stdin was still being read (no row arrived); 0 submissions left" in told["reason"]
 
 
 async def test_what_came_of_a_stream_is_judged_all_the_same(cli: Cli) -> None:

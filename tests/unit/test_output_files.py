@@ -44,8 +44,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_target_that_is_kept_is_refused(ledger: Path, name: str) -> None:
-    """Under any of its names, also where there is no file yet; the message says what it is."""
+def test_target_that_is_protected_is_refused(ledger: Path, name: str) -> None:
+    """By any of its names, also before the file exists; the message says what it is."""
     folder = ledger.parent
     os.link(ledger, folder / "hard.db")
     os.link(folder / "archive.csv", folder / "hard.csv")
@@ -61,13 +61,13 @@ def test_target_that_is_kept_is_refused(ledger: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["new.csv", "l.db.csv", "l.csv", "archive.csv.lock", "missing/new.csv"])
-def test_other_target_is_taken(ledger: Path, name: str) -> None:
-    """Names that only look alike are as good as any."""
+def test_target_with_a_similar_name_is_accepted(ledger: Path, name: str) -> None:
+    """Only files that belong to the ledger are refused."""
     check_target(ledger.parent / name, "--output")
 
 
 def test_copy_may_replace_older_database_but_not_the_ledger(ledger: Path) -> None:
-    """Where a database is written, an older one may be there."""
+    """A copy of a ledger may replace an earlier copy."""
     older = ledger.parent / "monday.db"
     older.write_bytes(ledger.read_bytes())
     check_target(older, "FILE", may_be_database=True)
@@ -76,7 +76,7 @@ def test_copy_may_replace_older_database_but_not_the_ledger(ledger: Path) -> Non
 
 
 def test_writing_that_fails_leaves_older_file_and_nothing_else(tmp_path: Path) -> None:
-    """The older file is whole, and no half of the new one stays."""
+    """The older file is unchanged, and the temporary file is removed."""
     place = tmp_path / "out.csv"
     place.write_text("older", "utf-8")
     with pytest.raises(TypeError), written_whole(place, "--output") as file:
@@ -86,7 +86,7 @@ def test_writing_that_fails_leaves_older_file_and_nothing_else(tmp_path: Path) -
 
 
 def test_temporary_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    """What a link of that name leads to is left alone."""
+    """The target of a link with that name is not written."""
     elsewhere, beside = tmp_path / "elsewhere", tmp_path / ".out.part"
     elsewhere.write_text("kept", "utf-8")
     beside.symlink_to(elsewhere)
@@ -101,7 +101,7 @@ def test_temporary_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_permissions_follow_umask_unless_given(
     tmp_path: Path, mask: int, mode: int | None, expected: int
 ) -> None:
-    """As any file of the user's, or as it was asked for."""
+    """The default is that of any new file."""
     before = os.umask(mask)
     try:
         with written_whole(tmp_path / "out", "--output", mode=mode):

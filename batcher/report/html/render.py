@@ -170,7 +170,7 @@ def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
         ended = sum(
             contents.tasks[state] for state in (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN)
         )
-        n = sum(history.bare.values())
+        n = sum(history.without_pictures.values())
         yield Tile(
             "without_pictures",
             f"{n:,}",

@@ -16,7 +16,7 @@ from batcher.submit.manifest_checks import CutOff
 
 OUTAGE = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
 SINCE = "while the endpoint did not answer (since 2026-03-04 05:06:07 UTC, last: Connection refused)"
-ADVICE = "; check the network and BATCHER_ENDPOINT. The next run goes on"
+ADVICE = ". Check the network and BATCHER_ENDPOINT, then run again to resume"
 LATE = CutOff(("-", "b.csv"), "-", 25)
 
 SENT = Tally(State.SUBMITTED, 0, RunId(7), 30)
@@ -25,7 +25,7 @@ IN_FLIGHT = Tally(State.SENDING, None, None, 1)
 EMPTY = LedgerAtEnd()
 ALL_SENT = LedgerAtEnd([SENT])
 LEFT = LedgerAtEnd([SENT, WAITING, IN_FLIGHT])
-N = "1,235 left to send"
+N = "1,235 submissions left"
 
 
 def troubled(state: State, run: int, reported: int) -> LedgerAtEnd:
@@ -33,7 +33,9 @@ def troubled(state: State, run: int, reported: int) -> LedgerAtEnd:
     return LedgerAtEnd([SENT, Tally(state, 1000, RunId(run), 1)], reported_run=reported)
 
 
-DONE, TROUBLE = "nothing is left to send", "nothing is left to send, but there is something to look at"
+DONE = "nothing is left to send"
+TROUBLE = "all submissions were sent; some need your attention"
+INVALID = "all submissions were sent; some rows are invalid"
 
 
 @pytest.mark.parametrize(
@@ -46,12 +48,12 @@ DONE, TROUBLE = "nothing is left to send", "nothing is left to send, but there i
         (troubled(State.IN_DOUBT, 3, 2), ExitCode.TROUBLE, TROUBLE),
         (troubled(State.REJECTED, 6, 6), ExitCode.DONE, DONE),
         (troubled(State.IN_DOUBT, 2, 6), ExitCode.DONE, DONE),
-        (LedgerAtEnd([SENT], new_invalid_rows=1), ExitCode.TROUBLE, TROUBLE),
-        (LEFT, ExitCode.WORK_LEFT, f"submissions came into the queue as the run ended, {N}"),
+        (LedgerAtEnd([SENT], new_invalid_rows=1), ExitCode.TROUBLE, INVALID),
+        (LEFT, ExitCode.WORK_LEFT, f"submissions were added as the run ended; {N}"),
         (
             LedgerAtEnd([SENT], ["stdin", "a.csv", "stdin"], new_invalid_rows=1),
             ExitCode.WORK_LEFT,
-            "not read to the end yet: stdin, a.csv; name it in a run to go on with it",
+            "not read to the end yet: stdin, a.csv; run again with these manifests to resume",
         ),
     ],
 )
@@ -63,12 +65,12 @@ def test_ending_of_a_run_that_nothing_stopped(found: LedgerAtEnd, code: ExitCode
 @pytest.mark.parametrize(
     ("early", "limit", "outage", "reason"),
     [
-        ("its time was over", None, None, f"its time was over, {N}"),
-        ("its time was over", 5, None, f"its time was over, {N}"),
-        (None, 5, None, f"stopped at the limit of 5, {N}"),
-        (None, None, OUTAGE, f"submissions came into the queue as the run ended {SINCE}, {N}{ADVICE}"),
-        ("its time was over", None, OUTAGE, f"its time was over {SINCE}, {N}{ADVICE}"),
-        (None, 5, OUTAGE, f"stopped at the limit of 5 {SINCE}, {N}{ADVICE}"),
+        ("time limit reached", None, None, f"time limit reached; {N}"),
+        ("time limit reached", 5, None, f"time limit reached; {N}"),
+        (None, 5, None, f"stopped at the limit of 5; {N}"),
+        (None, None, OUTAGE, f"submissions were added as the run ended {SINCE}; {N}{ADVICE}"),
+        ("time limit reached", None, OUTAGE, f"time limit reached {SINCE}; {N}{ADVICE}"),
+        (None, 5, OUTAGE, f"stopped at the limit of 5 {SINCE}; {N}{ADVICE}"),
     ],
 )
 def test_ending_of_a_run_that_stopped_on_purpose_with_work_left(
@@ -82,7 +84,7 @@ def test_ending_of_a_run_that_stopped_on_purpose_with_work_left(
 
 def test_stop_on_purpose_with_nothing_left_is_done() -> None:
     """A limit or deadline that leaves no work undone is not worth mentioning; neither is an outage."""
-    early = {ExitCode.WORK_LEFT: "its time was over"}
+    early = {ExitCode.WORK_LEFT: "time limit reached"}
     assert ending_of(early, ALL_SENT, limit=30, outage=OUTAGE) == Conclusion(ExitCode.DONE, DONE)
 
 
@@ -90,17 +92,17 @@ def test_manifests_that_did_not_arrive_in_time_leave_work() -> None:
     """Also when nothing of them is in the ledger."""
     ended = ending_of({ExitCode.WORK_LEFT: LATE.reason}, EMPTY, cut_off=LATE)
     assert ended.exit is ExitCode.WORK_LEFT
-    assert ended.reason.startswith(f"{LATE.reason}, 0 left to send; see what holds it up")
+    assert ended.reason.startswith(f"{LATE.reason}; 0 submissions left. Check why it is slow")
 
 
 @pytest.mark.parametrize("outage", [None, OUTAGE])
 @pytest.mark.parametrize("found", [EMPTY, LEFT])
 @pytest.mark.parametrize("code", [ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED])
-def test_halts_and_faults_hold_whatever_is_left(
+def test_halts_and_faults_win_over_any_purpose(
     code: ExitCode, found: LedgerAtEnd, outage: Outage | None
 ) -> None:
     """Their own reason is the reason, and an outage is not why work is left."""
-    stops = {ExitCode.WORK_LEFT: "its time was over", code: "why"}
+    stops = {ExitCode.WORK_LEFT: "time limit reached", code: "why"}
     assert ending_of(stops, found, limit=5, outage=outage) == Conclusion(code, "why")
 
 
@@ -108,15 +110,15 @@ def test_halts_and_faults_hold_whatever_is_left(
 def test_signal_during_an_outage_names_the_outage(code: ExitCode) -> None:
     """The user learns that the endpoint is why work is left."""
     ended = ending_of({code: "stopped by X"}, LEFT, outage=OUTAGE)
-    assert ended == Conclusion(code, f"stopped by X {SINCE}, {N}{ADVICE}", OUTAGE)
+    assert ended == Conclusion(code, f"stopped by X {SINCE}; {N}{ADVICE}", OUTAGE)
     assert ending_of({code: "stopped by X"}, LEFT) == Conclusion(code, "stopped by X")
 
 
 @pytest.mark.parametrize(
     ("early", "limit", "found", "code", "reason"),
     [
-        (None, 3, LEFT, ExitCode.WORK_LEFT, f"stopped at the limit of 3, {N}; bad line"),
-        ("its time was over", None, LEFT, ExitCode.WORK_LEFT, f"its time was over, {N}; bad line"),
+        (None, 3, LEFT, ExitCode.WORK_LEFT, f"stopped at the limit of 3; {N}. bad line"),
+        ("time limit reached", None, LEFT, ExitCode.WORK_LEFT, f"time limit reached; {N}. bad line"),
         (None, 3, ALL_SENT, ExitCode.USAGE, "bad line"),
         (None, None, LEFT, ExitCode.USAGE, "bad line"),
         (None, None, ALL_SENT, ExitCode.USAGE, "bad line"),

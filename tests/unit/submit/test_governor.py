@@ -40,7 +40,7 @@ LOST = ReplyLost("no answer came")
 
 
 class Probed:
-    """A service that answers probes as it is told, one after the other, then always alike."""
+    """A service that answers probes from a list, then always with the last answer."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes)
@@ -54,7 +54,7 @@ class Probed:
 
 
 class Run:
-    """A governor and what it was heard to say."""
+    """A governor and the events it has emitted."""
 
     def __init__(self, *probed: Outcome, max_failures: str = "off") -> None:
 
@@ -62,7 +62,7 @@ class Run:
         self.client = Probed(*(probed or (Answer(2),)))
         self.pacer = Pacer(20, clock)
         self.halted: list[str] = []
-        self.told: list[str] = []
+        self.words: list[str] = []
         self.governor = Governor(
             self.pacer,
             self.client,
@@ -74,7 +74,7 @@ class Run:
 
     def _hear(self, notice: Event) -> None:
         if not isinstance(notice, NotSubmitted):
-            self.told.append(notice.words)
+            self.words.append(notice.words)
 
     async def observe(self, outcome: Outcome, decision: Decision, state: State = State.PENDING) -> None:
         """Let the governor hear of one settlement."""
@@ -85,8 +85,8 @@ SILENT: Sequence[Outcome] = (NotSent("Connection refused"), LOST)
 
 
 @pytest.mark.parametrize("outcome", SILENT)
-def test_five_silent_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
-    """Four calls without an answer are nothing; the fifth makes the run wait and probe until one answers."""
+def test_five_unanswered_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
+    """Four have no effect; after the fifth the run waits and probes until a probe is answered."""
 
     async def scenario() -> None:
         run = Run(NotSent("refused"), NotSent("refused"), Answer(2))
@@ -97,12 +97,12 @@ def test_five_silent_calls_in_a_row_begin_an_outage(outcome: Outcome) -> None:
         assert run.client.probes == 3
         assert not run.pacer.held
         await run.observe(Answer(0), Decision.SUBMITTED, State.SUBMITTED)
-        assert len(run.told) == 2
+        assert len(run.words) == 2
 
     run_virtually(scenario())
 
 
-def test_an_answer_in_between_is_no_outage() -> None:
+def test_unanswered_calls_with_an_answer_between_them_begin_no_outage() -> None:
     """Calls without an answer count only in a row."""
 
     async def scenario() -> None:
@@ -116,8 +116,8 @@ def test_an_answer_in_between_is_no_outage() -> None:
     run_virtually(scenario())
 
 
-def test_a_gateway_that_answers_every_call_with_rubbish_is_an_outage() -> None:
-    """What nobody can use is an outage, whatever its form."""
+def test_gateway_that_answers_every_call_unreadably_is_an_outage() -> None:
+    """Unusable answers to all recordings are an outage, in any form."""
 
     async def scenario() -> None:
         run = Run()
@@ -150,8 +150,8 @@ def test_doubts_count_as_failures_once_at_the_second_send(doubts: list[int], cou
     run_virtually(scenario())
 
 
-def test_probes_come_ever_more_rarely_and_at_least_every_minute() -> None:
-    """The pauses between probes grow, up to a minute."""
+def test_pauses_between_probes_grow_up_to_a_minute() -> None:
+    """A long outage is probed at least once a minute."""
 
     async def scenario() -> None:
 
@@ -166,7 +166,7 @@ def test_probes_come_ever_more_rarely_and_at_least_every_minute() -> None:
     run_virtually(scenario())
 
 
-def test_a_fault_of_the_account_found_by_a_probe_halts() -> None:
+def test_account_fault_found_by_a_probe_halts() -> None:
     """When the endpoint is back and refuses the account, the run halts."""
 
     async def scenario() -> None:
@@ -180,7 +180,7 @@ def test_a_fault_of_the_account_found_by_a_probe_halts() -> None:
 
 
 @pytest.mark.parametrize(("probed", "halts"), [(Answer(7), True), (Answer(2), False), (Answer(6), False)])
-def test_code_7_after_successes_is_asked_about_once(probed: Answer, halts: bool) -> None:
+def test_code_7_after_successes_is_probed_once(probed: Answer, halts: bool) -> None:
     """A second 7 halts; any other answer means that it was the rate, and the pace falls."""
 
     async def scenario() -> None:
@@ -192,7 +192,7 @@ def test_code_7_after_successes_is_asked_about_once(probed: Answer, halts: bool)
     run_virtually(scenario())
 
 
-def test_too_frequent_slows_a_little_and_retry_after_holds() -> None:
+def test_refusal_as_too_frequent_slows_the_pace_and_obeys_retry_after() -> None:
     """A refusal takes a little off the pace; the service's own time is waited for."""
 
     async def scenario() -> None:
@@ -231,14 +231,14 @@ def test_failures_halt_at_their_limit(limit: str, ends: list[bool], halts: bool)
     run_virtually(scenario())
 
 
-def test_a_stopped_run_probes_no_more() -> None:
-    """Once the run is stopped, silence begins no outage."""
+def test_stopped_run_makes_no_probes() -> None:
+    """After a stop, unanswered calls begin no outage."""
 
     async def scenario() -> None:
         run = Run()
         run.pacer.stop()
         for _ in range(20):
             await run.observe(LOST, Decision.IN_DOUBT)
-        assert (run.client.probes, run.told) == (0, [])
+        assert (run.client.probes, run.words) == (0, [])
 
     run_virtually(scenario())

@@ -44,7 +44,7 @@ def test_phase_after_a_stop_request(phase: Phase, stop: Stop, asked_before: bool
 
 @pytest.mark.parametrize(("phase", "stop", "asked"), [*product(Phase, (HALT, TIME, ASKED), (False, True))])
 def test_phase_after_a_stop_request_is_legal(phase: Phase, stop: Stop, asked: bool) -> None:
-    """Whatever comes when, no request leads to an illegal move."""
+    """No request in any phase leads to an illegal move."""
     after = phase_after(phase, stop, asked_before=asked)
     assert after is phase or after in MOVES[phase]
 

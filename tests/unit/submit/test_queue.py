@@ -1,4 +1,4 @@
-"""Which open submission is taken up next, and when there is none left."""
+"""The queue: which open submission is claimed next, and when nothing is left."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ DOUBTED = Tries(doubt=1)
 
 
 class OpenInMemory:
-    """What is open, in the order of ids; counts how often it is asked."""
+    """A ledger in memory; counts its queries."""
 
     def __init__(self, *claims: Claim, delayed: list[tuple[datetime, Claim]] | None = None) -> None:
         self.open = {claim.id: claim for claim in claims}
-        self.put_off = delayed or []
+        self.earlier = delayed or []
         self.asked = 0
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
-        """Those without a doubt, a page at a time."""
+        """Return submissions that are not in doubt, a page at a time."""
         self.asked += 1
         await asyncio.sleep(0)
         chosen = [one for one in self._sorted() if one.id > after_id and not one.tries.doubt]
         return chosen[:limit]
 
     async def doubtful(self, *, after: tuple[int, int], limit: int) -> list[tuple[datetime | None, Claim]]:
-        """Those with a doubt, a page at a time; none of them has to wait."""
+        """Return submissions in doubt, a page at a time; none has a delay."""
         self.asked += 1
         await asyncio.sleep(0)
         chosen = [one for one in self._sorted() if one.tries.doubt and (one.tries.doubt, one.id) > after]
@@ -43,36 +43,36 @@ class OpenInMemory:
         return [(None, one) for one in chosen[:limit]]
 
     async def delayed(self) -> list[tuple[datetime, Claim]]:
-        """Those that an earlier run put off."""
-        return self.put_off
+        """Return what an earlier run delayed."""
+        return self.earlier
 
     def _sorted(self) -> list[Claim]:
         return [self.open[n] for n in sorted(self.open)]
 
 
 def due_in(seconds: float, claim: Claim) -> tuple[datetime, Claim]:
-    """A claim that an earlier run put off until so long from now."""
+    """A claim that an earlier run delayed until this many seconds from now."""
     return datetime.now(UTC) + timedelta(seconds=seconds), claim
 
 
 async def opened(
     ledger: OpenInMemory, *, limit: int | None = None, loading: bool = False, longest_delay_s: float = 60.0
 ) -> SubmissionQueue:
-    """Claims on virtual time, ready to be taken."""
+    """An opened queue on virtual time."""
     claims = SubmissionQueue(ledger, limit=limit, longest_delay_s=longest_delay_s, clock=now_s)
     await claims.open(loading=loading)
     return claims
 
 
 async def taken(claims: SubmissionQueue) -> Claim:
-    """The next claim, of which there must be one."""
+    """The next claim; fails when there is none."""
     claim = await claims.next()
     assert claim is not None
     return claim
 
 
 async def taken_ids(claims: SubmissionQueue) -> list[int]:
-    """All that can be taken, each one done at once."""
+    """All claims that can be taken, each done immediately."""
     ids = []
     while (claim := await claims.next()) is not None:
         ids.append(claim.id)
@@ -94,8 +94,8 @@ def virtually(scenario: Scenario) -> Callable[[], None]:
 
 
 @virtually
-async def test_fresh_ones_come_in_order_page_by_page() -> None:
-    """What was never tried is handed out in the order of the manifests, each once."""
+async def test_fresh_submissions_are_claimed_in_order_page_by_page() -> None:
+    """Submissions that were never tried are handed out in the order of the manifests, each once."""
     ids = range(1, 2 * PAGE + 11)
     ledger = OpenInMemory(*claims_of(*ids))
     assert list(ids) == await taken_ids(await opened(ledger))
@@ -103,15 +103,15 @@ async def test_fresh_ones_come_in_order_page_by_page() -> None:
 
 
 @virtually
-async def test_nothing_open_is_the_end() -> None:
-    """With nothing open there is nothing to claim, now or later."""
+async def test_queue_without_open_submissions_hands_out_nothing() -> None:
+    """Every call to ``next`` returns None."""
     claims = await opened(OpenInMemory())
     assert (await claims.next(), await claims.next()) == (None, None)
 
 
 @virtually
-async def test_what_was_put_off_and_is_due_comes_first() -> None:
-    """What an earlier run put off comes first once due, by due time, and fresh ones while it is not."""
+async def test_delayed_submission_that_is_due_comes_first() -> None:
+    """Submissions that an earlier run delayed come by due time; until they are due, fresh ones come."""
     first, second, later, *fresh = claims_of(10, 11, 12, 1, 2)
     put_off = [due_in(5, later), due_in(-1, first), due_in(-9, second)]
     claims = await opened(OpenInMemory(*fresh, delayed=put_off))
@@ -123,8 +123,8 @@ async def test_what_was_put_off_and_is_due_comes_first() -> None:
 
 
 @virtually
-async def test_what_is_put_back_waits_out_its_delay() -> None:
-    """A submission put back is handed out again when due, not before, and before what is fresh then."""
+async def test_submission_put_back_waits_for_its_delay() -> None:
+    """It is handed out again when it is due, not before, and before fresh submissions."""
     claims = await opened(OpenInMemory(*claims_of(1, 2)))
     one = await taken(claims)
     claims.put_back(one._replace(number=2), 3.0)
@@ -134,8 +134,8 @@ async def test_what_is_put_back_waits_out_its_delay() -> None:
 
 
 @virtually
-async def test_put_back_ones_come_by_due_time() -> None:
-    """Several that wait are handed out in the order in which they fall due."""
+async def test_submissions_put_back_come_by_due_time() -> None:
+    """The one that is due first is handed out first."""
     claims = await opened(OpenInMemory(*claims_of(1, 2, 3)))
     for delay_s in (9.0, 1.0, 5.0):
         claims.put_back(await taken(claims), delay_s)
@@ -146,8 +146,8 @@ async def test_put_back_ones_come_by_due_time() -> None:
 
 
 @virtually
-async def test_doubtful_ones_come_after_all_others() -> None:
-    """While any other is out, put off or being loaded, no doubtful one is handed out."""
+async def test_doubtful_submissions_come_after_all_others() -> None:
+    """While any other is claimed, delayed or being loaded, no doubtful one is handed out."""
     ledger = OpenInMemory(*claims_of(1, tries=DOUBTED), *claims_of(2, 3))
     claims = await opened(ledger, loading=True)
     two, three = await taken(claims), await taken(claims)
@@ -170,8 +170,8 @@ async def test_doubtful_ones_come_after_all_others() -> None:
 
 
 @virtually
-async def test_a_submission_that_became_doubtful_goes_to_the_end() -> None:
-    """One whose answer was lost in this run comes after all others, without a wait."""
+async def test_submission_that_became_doubtful_comes_last() -> None:
+    """When its answer was lost in this run it comes after all others, without a delay."""
     ledger = OpenInMemory(*claims_of(1, 2, 3))
     claims = await opened(ledger)
     one = await taken(claims)
@@ -182,8 +182,8 @@ async def test_a_submission_that_became_doubtful_goes_to_the_end() -> None:
 
 
 @virtually
-async def test_doubtful_ones_put_back_again_wait() -> None:
-    """One that is doubted once more among the doubtful waits for its delay, and comes once."""
+async def test_doubtful_submission_put_back_waits_for_its_delay() -> None:
+    """In doubt once more, it waits for its delay, and comes once."""
     ledger = OpenInMemory(*claims_of(1, 2, tries=DOUBTED))
     claims = await opened(ledger)
     one = await taken(claims)
@@ -194,15 +194,15 @@ async def test_doubtful_ones_put_back_again_wait() -> None:
 
 
 @virtually
-async def test_doubtful_ones_come_by_how_often_they_were_doubted() -> None:
-    """What was doubted least comes first."""
+async def test_doubtful_submissions_come_by_number_of_doubts() -> None:
+    """The one with the fewest doubts comes first."""
     ledger = OpenInMemory(*claims_of(1, tries=Tries(doubt=2)), *claims_of(2, 3, tries=DOUBTED))
     assert await taken_ids(await opened(ledger)) == [2, 3, 1]
 
 
 @virtually
-async def test_the_limit_counts_submissions_taken_up() -> None:
-    """No more than the limit are taken up, those put off by an earlier run included."""
+async def test_limit_counts_submissions_started() -> None:
+    """No more than the limit are started, including those that an earlier run delayed."""
     put_off = [due_in(-1, claim) for claim in claims_of(10, 11)]
     claims = await opened(OpenInMemory(*claims_of(1, 2, 3), delayed=put_off), limit=3)
     assert not claims.limit_reached
@@ -211,15 +211,15 @@ async def test_the_limit_counts_submissions_taken_up() -> None:
 
 
 @virtually
-async def test_at_the_limit_what_is_put_off_by_an_earlier_run_stays() -> None:
-    """A run does not wait for what an earlier run put off when its limit is used up already."""
+async def test_limit_that_is_reached_leaves_delayed_submissions_of_an_earlier_run() -> None:
+    """A run does not wait for them once its limit is reached."""
     claims = await opened(OpenInMemory(*claims_of(1), delayed=[due_in(50, claims_of(10)[0])]), limit=1)
     assert await taken_ids(claims) == [1]
     assert passed_s() == 0.0
 
 
 @virtually
-async def test_tries_of_what_was_taken_up_do_not_count() -> None:
+async def test_limit_counts_each_submission_once() -> None:
     """A submission tried again counts once towards the limit, and is tried again beyond it."""
     claims = await opened(OpenInMemory(*claims_of(1, 2, 3)), limit=2)
     one = await taken(claims)
@@ -233,8 +233,8 @@ async def test_tries_of_what_was_taken_up_do_not_count() -> None:
 
 
 @virtually
-async def test_a_doubted_one_counts_once_towards_the_limit() -> None:
-    """A submission taken up a second time because its answer was lost is still one submission."""
+async def test_limit_counts_doubtful_submission_once() -> None:
+    """A submission that is sent again because its answer was lost is still one submission."""
     ledger = OpenInMemory(*claims_of(1), *claims_of(7, 8, tries=DOUBTED))
     claims = await opened(ledger, limit=2)
     one = await taken(claims)
@@ -244,8 +244,8 @@ async def test_a_doubted_one_counts_once_towards_the_limit() -> None:
 
 
 @virtually
-async def test_a_close_lets_nobody_wait() -> None:
-    """After a close nothing is handed out, and those who wait are told so."""
+async def test_close_ends_all_waiting() -> None:
+    """After a close nothing is handed out, and workers that wait get None."""
     claims = await opened(OpenInMemory(*claims_of(1, 2)))
     one = await taken(claims)
     claims.put_back(one, 1000.0)
@@ -259,8 +259,8 @@ async def test_a_close_lets_nobody_wait() -> None:
 
 
 @virtually
-async def test_waiters_end_when_the_last_one_is_done() -> None:
-    """With nothing open, waiters stay while one is out, since it may come back, and end when it is done."""
+async def test_workers_wait_until_the_last_claim_is_done() -> None:
+    """A claimed submission may be put back, so that workers wait until it is done."""
     claims = await opened(OpenInMemory(*claims_of(1)))
     one = await taken(claims)
     waiting = [asyncio.create_task(claims.next()) for _ in range(5)]
@@ -271,8 +271,9 @@ async def test_waiters_end_when_the_last_one_is_done() -> None:
 
 
 @virtually
-async def test_what_is_added_while_waiting_is_handed_out() -> None:
-    """While a manifest is being loaded, waiters get what it brings, in order, and end when loading does."""
+async def test_submission_added_while_workers_wait_is_handed_out() -> None:
+    """While a manifest is being loaded, waiting workers get its submissions in order, and end when loading
+    ends."""
     ledger = OpenInMemory()
     claims = await opened(ledger, loading=True)
     waiting = [asyncio.create_task(claims.next()) for _ in range(3)]
@@ -292,8 +293,8 @@ async def test_what_is_added_while_waiting_is_handed_out() -> None:
 
 
 @virtually
-async def test_what_others_put_in_the_queue_meanwhile_is_handed_out() -> None:
-    """Who listens beside the run adds without telling it: before the end the ledger is asked once more."""
+async def test_submission_added_by_another_program_is_handed_out() -> None:
+    """Before the queue ends it queries the ledger once more."""
     ledger = OpenInMemory(*claims_of(1))
     claims = await opened(ledger)
     one = await taken(claims)
@@ -309,7 +310,7 @@ async def test_what_others_put_in_the_queue_meanwhile_is_handed_out() -> None:
 
 
 class SlowLedger(OpenInMemory):
-    """Something is added just while the ledger answers that there is nothing."""
+    """A ledger that gets a submission just while it answers that there is none."""
 
     claims: SubmissionQueue
 
@@ -323,16 +324,16 @@ class SlowLedger(OpenInMemory):
 
 
 @virtually
-async def test_what_is_added_during_a_query_is_not_missed() -> None:
-    """A submission added while the ledger is being asked is handed out, although that answer lacks it."""
+async def test_submission_added_during_a_query_is_handed_out() -> None:
+    """It is handed out although the result of that query lacks it."""
     ledger = SlowLedger()
     ledger.claims = await opened(ledger, loading=True)
     assert await taken_ids(ledger.claims) == [1]
 
 
 @virtually
-async def test_no_earlier_delay_is_longer_than_the_longest() -> None:
-    """A wall clock that was wrong earlier makes nothing wait for longer than the largest backoff."""
+async def test_delay_of_an_earlier_run_is_capped() -> None:
+    """A wall clock that was wrong makes no submission wait longer than the largest backoff."""
     far, past = claims_of(1, 2)
     put_off = [due_in(365 * 86400, far), due_in(-365 * 86400, past)]
     claims = await opened(OpenInMemory(delayed=put_off), longest_delay_s=60.0)
@@ -342,7 +343,7 @@ async def test_no_earlier_delay_is_longer_than_the_longest() -> None:
 
 @virtually
 async def test_many_workers_never_hold_the_same_submission() -> None:
-    """Fifty workers that take, put back and finish at random share everything out, none of it twice."""
+    """Fifty workers that claim, put back and finish at random claim every submission, and none twice."""
     rng = random.Random(4)
     ledger = OpenInMemory(*claims_of(*range(1, 501)))
     claims = await opened(ledger)
@@ -389,10 +390,11 @@ STEPS = st.lists(
     limit=st.none() | st.integers(1, 25),
     steps=STEPS,
 )
-def test_any_sequence_of_moves_hands_out_each_once(
+def test_any_sequence_of_moves_hands_out_each_submission_once(
     fresh: int, doubtful: int, limit: int | None, steps: list[tuple[str, int]]
 ) -> None:
-    """As in a plain model nobody gets what is out or not due, doubtful ones come last, none is lost."""
+    """As in a simple model: nothing claimed or not yet due is handed out, doubtful ones come last, none is
+    lost."""
 
     async def drive() -> None:
         ledger = OpenInMemory(
@@ -460,8 +462,8 @@ def test_any_sequence_of_moves_hands_out_each_once(
 
 
 @virtually
-async def test_refused_claims_wait_behind_fresh_work() -> None:
-    """What was refused comes again only when nothing fresh is left, though it has long been due."""
+async def test_refused_submission_waits_behind_fresh_ones() -> None:
+    """It comes again only when no fresh one is left, though it has long been due."""
     claims = await opened(OpenInMemory(*claims_of(*range(1, 6))))
     refused = [await taken(claims) for _ in range(2)]
     for claim in refused:
@@ -472,10 +474,10 @@ async def test_refused_claims_wait_behind_fresh_work() -> None:
 
 @virtually
 async def test_cause_of_a_halt_waits_behind_all_others_in_the_next_run() -> None:
-    """It is due since the last run, and comes after what is still being loaded."""
+    """It has been due since the last run, and comes after submissions that are still being loaded."""
     ledger = OpenInMemory(*claims_of(1, 2))
     (halted,) = claims_of(9)
-    ledger.put_off = [due_in(-60, halted._replace(code=3))]
+    ledger.earlier = [due_in(-60, halted._replace(code=3))]
     claims = await opened(ledger, loading=True)
     taking = asyncio.create_task(taken_ids(claims))
     await asyncio.sleep(1)
@@ -488,8 +490,8 @@ async def test_cause_of_a_halt_waits_behind_all_others_in_the_next_run() -> None
 
 
 @virtually
-async def test_more_refused_than_memory_should_hold_come_first_again() -> None:
-    """Beyond a bound, what is due is taken up before fresh work."""
+async def test_refused_submissions_beyond_the_bound_come_first() -> None:
+    """Beyond the bound, those that are due are claimed before fresh ones."""
     claims = await opened(OpenInMemory(*claims_of(*range(1, MOST_BEHIND + 5))))
     for claim in [await taken(claims) for _ in range(MOST_BEHIND + 1)]:
         claims.put_back(claim._replace(number=2), 0.0, behind=True)
@@ -497,33 +499,33 @@ async def test_more_refused_than_memory_should_hold_come_first_again() -> None:
     assert (await taken(claims)).id == MOST_BEHIND + 2
 
 
-class AskedLongAgo(OpenInMemory):
-    """A ledger whose answers are on their way until they are let go."""
+class SlowAnswers(OpenInMemory):
+    """A ledger whose later answers are held back."""
 
     def __init__(self, *claims: Claim) -> None:
         super().__init__(*claims)
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self.later = asyncio.Event()
 
     async def fresh(self, *, after_id: int, limit: int) -> list[Claim]:
-        """The first page at once, the others when they are let go."""
+        """Return the first page immediately, the others once they are released."""
         page = await super().fresh(after_id=after_id, limit=limit)
         if after_id:
             self.later.set()
-            await self.let_go.wait()
+            await self.released.wait()
         return page
 
 
 @virtually
-async def test_a_limit_reached_while_the_ledger_is_asked_is_kept() -> None:
-    """A page that comes in after the last one was taken up is not handed out, and nobody spins on it."""
-    ledger = AskedLongAgo(*claims_of(*range(1, PAGE + 6)))
+async def test_limit_reached_during_a_query_is_kept() -> None:
+    """A page that arrives after the limit was reached is not handed out, and no worker spins on it."""
+    ledger = SlowAnswers(*claims_of(*range(1, PAGE + 6)))
     claims = await opened(ledger, limit=PAGE + 1)
     first = [await taken(claims) for _ in range(PAGE)]
     waiting = [asyncio.create_task(claims.next()) for _ in range(3)]
     await ledger.later.wait()
     claims.put_back(first[0]._replace(number=2), 0.0)  # counted already: it may come again
-    ledger.let_go.set()
+    ledger.released.set()
     for claim in first[1:]:
         claims.done(claim)
     got = []

@@ -60,7 +60,7 @@ def test_run_starts_with_the_pace_that_the_last_one_learned(
 
 
 def brought(source: str, n: int, *, whole: bool = True) -> Brought:
-    """What a manifest brings: so many of one kind."""
+    """What a manifest adds: submissions of one kind."""
     return Brought(source, AskedFor(((AT_1_AND_2_S, n),) if n else (), n, int(bool(n))), whole)
 
 
@@ -130,7 +130,7 @@ async def test_run_that_cannot_connect_has_a_summary(
         one.manifest.close()
     assert (summary.exit_code, summary.outcome) == (ExitCode.WORK_LEFT, RunOutcome.WORK_LEFT)
     assert (summary.run_id, summary.sent, summary.app_id) == (ending.run_id, 0, 12345)
-    assert summary.reason == "stopped by its program, 4 left to send"
+    assert summary.reason == "stopped by its program; 4 submissions left"
     assert (summary.now.total, summary.now.by_state[State.PENDING]) == (4, 4)
     assert summary.manifests == (str(more),)
     assert summary.rate_per_s == 1_000

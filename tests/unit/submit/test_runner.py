@@ -113,7 +113,7 @@ async def test_limit_leaves_the_rest(ledger: RunLedger) -> None:
     """As many submissions are started as the limit allows."""
     ending = await runner_of(ledger, MemoryClient(), limit=5).run()
     assert (ending.exit, ending.sent) == (ExitCode.WORK_LEFT, 5)
-    assert ending.reason == "stopped at the limit of 5, 7 left to send"
+    assert ending.reason == "stopped at the limit of 5; 7 submissions left"
     assert await states(ledger) == {State.SUBMITTED: 5, State.PENDING: 7}
 
 
@@ -152,7 +152,7 @@ async def test_deadline_drains_the_run(ledger: RunLedger) -> None:
         runner._end_early("time limit reached")
         client.release()
     assert run.result().exit is ExitCode.WORK_LEFT
-    assert run.result().reason == f"time limit reached, {ROWS - 2} left to send"
+    assert run.result().reason == f"time limit reached; {ROWS - 2} submissions left"
     assert await states(ledger) == {State.SUBMITTED: 2, State.PENDING: ROWS - 2}
 
 
@@ -192,7 +192,7 @@ async def test_grace_period_cuts_off(ledger: RunLedger) -> None:
     runner = runner_of(ledger, client, grace_s=0.0)
     async with under_way(runner, client) as run:
         runner.end_early("stopped by its program")
-    assert run.result().reason == f"stopped by its program, {ROWS - 2} left to send"
+    assert run.result().reason == f"stopped by its program; {ROWS - 2} submissions left"
     assert await states(ledger) == {State.IN_DOUBT: 2, State.PENDING: ROWS - 2}
 
 
@@ -216,7 +216,7 @@ async def test_run_stopped_before_it_begins_sends_nothing(ledger: RunLedger, tim
         runner.end_early("stopped by its program")
     ending = await runner.run()
     assert (ending.exit, ending.sent) == (ExitCode.WORK_LEFT, 0)
-    assert ending.reason == f"stopped by its program, {ROWS} left to send"
+    assert ending.reason == f"stopped by its program; {ROWS} submissions left"
     assert client.requests == []
 
 

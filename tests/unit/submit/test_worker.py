@@ -1,4 +1,4 @@
-"""Workers: what they have begun and not sent is taken back, whenever they are stopped."""
+"""Workers: an attempt that began and was not sent is settled as not sent, whenever they are cancelled."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1",)))
 
 
 class HeldAfterOne:
-    """Turns that are held back once the first was taken."""
+    """A pacer that gives turns without waiting."""
 
     def __init__(self) -> None:
         self.held = False
         self.holding = asyncio.Event()
 
     def line(self) -> AbstractAsyncContextManager[None]:
-        """Nobody has to wait."""
+        """Let the worker in without waiting."""
         return nullcontext()
 
     def begun_within(self, seconds: float) -> None:
-        """Of no interest."""
+        """Ignore it."""
 
     async def turn(self) -> Turn | None:
-        """At once."""
+        """Give a turn immediately."""
         return Turn(time.monotonic())
 
     async def leave(self, turn: Turn) -> bool:
-        """It may."""
+        """Let it leave."""
         return turn.at > 0
 
 
 class Answering:
-    """A service that always answers alike, after something has happened."""
+    """A service that gives every request the same answer, after an action."""
 
     def __init__(self, outcome: Outcome, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._outcome = outcome
@@ -65,11 +65,11 @@ class Answering:
 
 
 async def ignore(_: Settlement) -> None:
-    """Nothing follows."""
+    """Do nothing."""
 
 
 async def test_worker_cancelled_while_an_attempt_begins_settles_it(tmp_path: Path) -> None:
-    """Cut off while the ledger is locked and turns are held back, it leaves nothing that looks like sent."""
+    """Cut off while the ledger is locked, the worker leaves no attempt that looks sent."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:
         await _load_two(ledger, tmp_path)
@@ -94,8 +94,8 @@ async def test_worker_cancelled_while_an_attempt_begins_settles_it(tmp_path: Pat
     assert _states(path) == [("submitted", 1), ("pending", 1)]
 
 
-async def test_nothing_is_begun_while_a_request_has_no_answer(tmp_path: Path) -> None:
-    """A worker begins its next attempt when the run as a whole has reacted to the last one."""
+async def test_worker_begins_nothing_until_the_run_has_reacted(tmp_path: Path) -> None:
+    """After an attempt without a task id, the next one begins when the observer has returned."""
     path = tmp_path / "batcher.db"
     found: list[tuple[str, int]] = []
 
@@ -149,7 +149,7 @@ class Hanging:
         self.more = asyncio.Event()
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
-        """Wait for ever."""
+        """Never answer."""
         del file_id, asked
         assert on_wire is not None
         await on_wire.leaves()

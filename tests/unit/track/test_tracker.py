@@ -302,5 +302,5 @@ def test_tracker_whose_wall_clock_is_set_back_keeps_polling() -> None:
 def test_tracker_with_a_time_limit_on_a_machine_that_slept_ends() -> None:
     """The time limit counts wall time."""
     ended, asked, _ = asked_after(3600, settings=TrackSettings(lasts_s=3600))
-    assert (ended.exit, ended.reason) == (ExitCode.WORK_LEFT, "its time was over")
+    assert (ended.exit, ended.reason) == (ExitCode.WORK_LEFT, "time limit reached")
     assert len(asked) <= 1

@@ -1,4 +1,4 @@
-"""The progress of an archive while some recordings are refused for ever: a whole run, on virtual time."""
+"""An archive of which some recordings are always refused: a whole run, on virtual time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Book:
         self.ended: dict[int, tuple[float, State]] = {}
 
     def begin(self, claim: Claim, run_id: RunId) -> asyncio.Future[bool]:
-        """Record at once."""
+        """Record immediately."""
         del run_id
         return _done(claim.id in self.open)
 
     def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
-        """Record at once."""
+        """Record immediately."""
         claim, made = settlement.claim, settlement.disposition
         if made.state is State.PENDING:
             kept = made.tries._replace(refused=0)
@@ -72,7 +72,7 @@ class Book:
 
 
 class Service:
-    """A service that answers after 50 ms; some recordings always alike, all others as ``answer`` says.
+    """A service that answers after 50 ms: some recordings always the same, all others by ``answer``.
 
     The harmless call is always answered well.
     """
@@ -101,7 +101,7 @@ class Service:
 
 
 class Run:
-    """A run of so many rows at 20 a second, wired as the runner does it."""
+    """A run at 20 requests a second, wired as the runner does it."""
 
     def __init__(self, rows: int, service: Service, max_failures: str = "off") -> None:
         self.book, self.service = Book(rows), service
@@ -117,14 +117,14 @@ class Run:
             on_event=ignore_event,
             clock=now_s,
         )
-        standing = PoolState()
+        pool = PoolState()
         self._workers = [
             Worker(
                 self.book,
                 service,
                 pacer,
                 self._claims,
-                standing,
+                pool,
                 governor.observe,
                 run_id=RunId(1),
                 policy=InDoubtPolicy.RETRY,
@@ -152,7 +152,7 @@ class Run:
 
 
 SIX, SEVEN, MANY, AWAY, ODD = Answer(6), Answer(7), HttpRefusal(429), HttpRefusal(503), Answer(1000)
-FOREVER: list[tuple[list[Outcome], set[State]]] = [
+REFUSED: list[tuple[list[Outcome], set[State]]] = [
     ([SIX] * 5, {State.FAILED}),
     ([SEVEN] * 5, {State.REJECTED}),
     ([MANY] * 5, {State.FAILED}),
@@ -164,7 +164,7 @@ FOREVER: list[tuple[list[Outcome], set[State]]] = [
     ([SIX, SEVEN, MANY, AWAY, ODD], {State.FAILED, State.REJECTED}),
     ([ReplyLost("no answer came")] * 5, {State.IN_DOUBT}),
 ]
-MANY_FOREVER: list[tuple[list[Outcome], set[State]]] = [
+MANY_REFUSED: list[tuple[list[Outcome], set[State]]] = [
     ([ReplyLost("HTTP 502 with a page", 502)] * 50, {State.IN_DOUBT}),
     ([AWAY] * 50, {State.FAILED}),
     ([SIX] * 50, {State.FAILED}),
@@ -174,12 +174,12 @@ MANY_FOREVER: list[tuple[list[Outcome], set[State]]] = [
 @pytest.mark.parametrize(
     ("refusals", "states", "step"),
     [
-        *((*case, 1) for case in FOREVER),
-        *((*case, 1_100) for case in FOREVER),
-        *((*case, 110) for case in MANY_FOREVER),
+        *((*case, 1) for case in REFUSED),
+        *((*case, 1_100) for case in REFUSED),
+        *((*case, 110) for case in MANY_REFUSED),
     ],
 )
-def test_rows_refused_for_ever_cost_the_others_next_to_nothing(
+def test_recordings_that_are_always_refused_do_not_slow_the_others(
     refusals: list[Outcome], states: set[State], step: int
 ) -> None:
     """Of 6,000 rows the others are submitted at 18 a second and more; the run ends soon after."""
@@ -209,7 +209,7 @@ UNREADABLE: list[Outcome] = [
 
 
 @pytest.mark.parametrize("outcome", UNREADABLE)
-def test_purchases_are_bounded_while_nothing_can_be_read(outcome: Outcome) -> None:
+def test_requests_are_few_while_no_answer_can_be_read(outcome: Outcome) -> None:
     """In an hour in which only probes are answered, at most a hundred requests leave."""
 
     async def scenario() -> None:
