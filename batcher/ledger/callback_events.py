@@ -117,7 +117,7 @@ class Taking(NamedTuple):
 
     callback: Callback
     content: str
-    """What it said, without its signature."""
+    """Its content, without its signature."""
     at_ms: int
     row: ManifestRow | InvalidRow | None = None
     """The new submission that follows from it, or why there is none."""

@@ -156,7 +156,7 @@ def counts(connection: Connection) -> dict[PictureState | None, int]:
     return found
 
 
-def knows(connection: Connection, recording: FileId) -> bool:
+def has_recording(connection: Connection, recording: FileId) -> bool:
     """Return whether there is any submission of a recording."""
     query = "SELECT 1 FROM submissions WHERE file_id = :file_id LIMIT 1"
     return connection.row(query, file_id=recording) is not None
@@ -275,9 +275,9 @@ class PictureLedger(LedgerReader):
         """Count the pictures in each state, with a 0 where there are none; reads all pictures."""
         return await self.reads.read(counts)
 
-    async def knows(self, recording: FileId) -> bool:
+    async def has_recording(self, recording: FileId) -> bool:
         """Return whether there is any submission of a recording."""
-        return await self.reads.read(knows, recording)
+        return await self.reads.read(has_recording, recording)
 
     async def record(self, fetched: Fetched) -> None:
         """Keep the result of fetching a picture.

@@ -271,7 +271,7 @@ async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:
     """How following tasks has ended, with what the ledger says of them."""
     try:
         tasks = await tasks_now(ledger)
-        troubles = tuple(await ledger.untold_troubles(FIRST_TROUBLES))
+        troubles = tuple(await ledger.unreported_troubles(FIRST_TROUBLES))
     except LedgerError:
         if tracked.exit is not ExitCode.LEDGER:
             raise
