@@ -120,7 +120,7 @@ class Taking(NamedTuple):
     """Its content, without its signature."""
     at_ms: int
     row: ManifestRow | InvalidRow | None = None
-    """The new submission that follows from it, or why there is none."""
+    """The new submission that follows from it, or the reason why there is no submission."""
     intake: LoadId | None = None
     """The load under which new submissions are kept."""
 

@@ -1,6 +1,6 @@
 """Callbacks on record: each once, and what follows from it in the same transaction.
 
-Called by the receiver of callbacks and by tracking, next to a run that may be going on. Nothing here sends or
+Called by the receiver of callbacks and by tracking, next to a run or without one. Nothing here sends or
 polls. The rules are in :mod:`batcher.ledger.callback_effects`.
 """
 
@@ -63,7 +63,7 @@ def claimed(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
 
 
 def next_claimed_ms(connection: Connection, beyond: int) -> int | None:
-    """Return when the next such task is due, without the first ``beyond``; None when there is none."""
+    """Return when the next such task is due, without the first ``beyond``, or None."""
     row = connection.row(_NEXT_CLAIMED, beyond=beyond)
     return None if row is None else row.due_at_ms
 
@@ -82,7 +82,7 @@ def to_check(connection: Connection, now_ms: int, limit: int) -> list[Check]:
 
 
 def next_due_ms(connection: Connection) -> int | None:
-    """Return when the next callback is due to be checked again; None when there is none."""
+    """Return when the next callback is due to be checked again, or None."""
     due: int | None = connection.value(_NEXT_DUE)
     return due
 
@@ -132,7 +132,7 @@ class CallbackLedger(LedgerReader):
         return await self.reads.read(claimed, now_ms, limit)
 
     async def next_claimed_ms(self, beyond: int) -> int | None:
-        """Return when the next such task is due, without the first ``beyond``; None when there is none."""
+        """Return when the next such task is due, without the first ``beyond``, or None."""
         return await self.reads.read(next_claimed_ms, beyond)
 
     async def look_again(self, limit: int = 200) -> int:
@@ -146,7 +146,7 @@ class CallbackLedger(LedgerReader):
         return await self.reads.read(to_check, self._shared.now_ms(), limit)
 
     async def next_due_ms(self) -> int | None:
-        """Return when the next callback is due to be checked again; None when there is none."""
+        """Return when the next callback is due to be checked again, or None."""
         return await self.reads.read(next_due_ms)
 
     async def confirm(self, check: Check) -> Effect:

@@ -29,7 +29,7 @@ class Connection(Protocol):
         """Run a query and return all of its rows."""
 
     def row(self, statement: str, /, **values: object) -> Row | None:
-        """Run a query and return its first row; None if there is none."""
+        """Run a query and return its first row, or None."""
 
     def value(self, statement: str, /, **values: object) -> Any:  # noqa: ANN401 - as above
         """Run a query and return the first column of its first row."""

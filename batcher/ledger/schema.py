@@ -118,7 +118,7 @@ loads = Table(
 ``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream); ``counted_by`` says what
 the numbers of its rows count, lines or rows. ``appeared``,
 ``gone`` and ``changed`` are how many rows differ from the last load of the path that reached the end, empty
-where there is none to compare with. ``digest`` identifies a file with the same content."""
+where there is no earlier one to compare with. ``digest`` identifies a file with the same content."""
 
 seen = Table(
     "seen",

@@ -57,7 +57,7 @@ def loads(connection: Connection, *, after_id: int = 0) -> list[LoadRecord]:
 
 
 def newest_load(connection: Connection) -> int:
-    """Return the id of the newest load, which is also their number; 0 when there is none."""
+    """Return the id of the newest load, which is also their number, or 0."""
     return int(connection.value("SELECT coalesce(max(id), 0) FROM loads"))
 
 

@@ -79,7 +79,7 @@ class SqliteConnection:
             return list(map(make, cursor))
 
     def row(self, statement: str, /, **values: object) -> Row | None:
-        """Run a query and return its first row; None if there is none."""
+        """Run a query and return its first row, or None."""
         return next(iter(self.rows(statement, **values)), None)
 
     def value(self, statement: str, /, **values: object) -> Any:  # noqa: ANN401 - known to the statement alone
@@ -161,7 +161,7 @@ def open_existing(path: Path, access: Access = Access.READ) -> SqliteConnection:
     """Open a connection to a ledger of any schema.
 
     Raises:
-        LedgerMissing: there is none.
+        LedgerMissing: there is no ledger.
         LedgerError: it is something else, or it cannot be read.
     """
     check_file(path)

@@ -103,7 +103,7 @@ def check_file(path: Path) -> None:
     """Refuse a file that cannot be a ledger before a database library touches it.
 
     Raises:
-        LedgerMissing: there is none, or it is empty.
+        LedgerMissing: there is no ledger, or it is empty.
         NotALedger: it is a folder or some other kind of file.
     """
     try:

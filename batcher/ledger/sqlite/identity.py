@@ -42,7 +42,7 @@ _parked: dict[Inode, list[int]] = {}
 
 
 def inode_of(path: Path) -> Inode | None:
-    """Return which file a path names; None if there is none."""
+    """Return which file a path names, or None."""
     try:
         status = path.stat()
     except OSError:

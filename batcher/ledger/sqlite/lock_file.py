@@ -69,7 +69,7 @@ class LockFile:
     """
 
     def __init__(self, ledger: Path, place: str) -> None:
-        """Open the lock file, and create it if there is none.
+        """Open the lock file, and create it if it does not exist.
 
         Raises:
             LedgerError: it cannot be created, or is not a regular file of its own.

@@ -54,7 +54,7 @@ def readiness(path: Path) -> Readiness:
     """Return what a run would find in a ledger.
 
     Raises:
-        LedgerMissing: there is none yet.
+        LedgerMissing: there is no ledger yet.
         LedgerError: it cannot be used.
     """
     with open_existing(path, Access.INSPECT) as connection:
@@ -95,7 +95,7 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
     """What another ledger asks for that a ledger lacks, the largest groups first.
 
     Args:
-        path: the ledger; None when there is none yet.
+        path: the ledger, or None yet.
         scratch: the other one.
         groups: how many groups to return.
 

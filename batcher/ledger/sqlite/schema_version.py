@@ -76,7 +76,7 @@ async def open_to_itself(path: Path, lock: LedgerLock | None = None) -> AsyncIte
 
     Raises:
         LedgerBusy: another process holds it.
-        LedgerError: there is none, it is something else, or it is from a newer version.
+        LedgerError: there is no ledger, it is something else, or it is from a newer version.
     """
     with lock or await take_lock(path):
         check_file(path)

@@ -61,7 +61,7 @@ def inspect(path: Path) -> Inspected:
     """Return what a ledger's file is made of.
 
     Raises:
-        LedgerError: there is none, or it cannot be read.
+        LedgerError: there is no ledger, or it cannot be read.
     """
     with open_existing(path) as connection:
         revision = revision_of(connection, path)
@@ -190,7 +190,7 @@ def verify(path: Path, on_progress: Callable[[str, float], None]) -> Iterator[st
         on_progress: called now and then with what is being checked, and for how many seconds.
 
     Raises:
-        LedgerError: there is none, or it cannot be read at all.
+        LedgerError: there is no ledger, or it cannot be read at all.
     """
     with open_existing(path) as connection:
         revision_of(connection, path)
