@@ -53,17 +53,16 @@ async def shielded(
     Raises:
         LedgerError: it is not on disk.
     """
-    cancelled: asyncio.CancelledError | None = None
+    try:
+        return await asyncio.shield(recorded)
+    except asyncio.CancelledError as exc:
+        cancelled = exc
     while not recorded.done():
-        try:
+        if when_cancelled is not None:
+            when_cancelled(recorded)
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([recorded])
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-            if when_cancelled is not None:
-                when_cancelled(recorded)
-    if cancelled is not None:
-        raise cancelled
-    return recorded.result()
+    raise cancelled
 
 
 @dataclass(slots=True, eq=False)

@@ -19,7 +19,7 @@ from typing import Any, Self, cast
 from urllib.parse import quote
 
 from batcher.ledger.connection import Row
-from batcher.ledger.sqlite.dialect import storable, translated_statement
+from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
@@ -68,8 +68,7 @@ class SqliteConnection:
 
     def _execute(self, statement: str, values: dict[str, object]) -> sqlite3.Cursor:
         """Run a statement; tests observe all statements here."""
-        bound = {name: storable(value) for name, value in values.items()}
-        return self.driver.execute(translated_statement(statement), bound)
+        return self.driver.execute(*in_sqlite(statement, values))
 
     def rows(self, statement: str, /, **values: object) -> list[Row]:
         """Run a query and return all of its rows."""
