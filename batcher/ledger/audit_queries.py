@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries import counts
 from batcher.ledger.sqlite.connection import open_existing
 from batcher.model.audit import Case, CaseKind, Counted
@@ -141,7 +141,7 @@ def _cases(connection: Connection, kind: CaseKind, most: int) -> Iterator[Case]:
         )
 
 
-def _words(kind: CaseKind, case: Row, attempts: Sequence[Row]) -> str | None:
+def _words(kind: CaseKind, case: ResultRow, attempts: Sequence[ResultRow]) -> str | None:
     """Return what a case is reported with: the service's words, or the reason for a doubt."""
     if kind not in _DOUBTS and case.status:
         return f"{case.status}: {case.message}" if case.message else str(case.status)

@@ -15,7 +15,7 @@ from time import time
 from typing import Self
 
 from batcher.ledger import callback_events
-from batcher.ledger.callback_effects import Verdict
+from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
 from batcher.ledger.conditions import IS_CLAIMED
 from batcher.ledger.connection import Connection
@@ -151,23 +151,23 @@ class CallbackLedger(LedgerReader):
 
     async def confirm(self, check: Check) -> Effect:
         """Record that the service knows the task; returns what that means for the submission."""
-        return await self._polled(check, Verdict.CONFIRMED)
+        return await self._polled(check, PollVerdict.CONFIRMED)
 
     async def deny(self, check: Check) -> Effect:
         """Record that the service does not know the task; after enough polls it is believed."""
-        return await self._polled(check, Verdict.UNKNOWN)
+        return await self._polled(check, PollVerdict.UNKNOWN)
 
     async def disprove(self, check: Check) -> Effect:
         """Record that the task belongs to another recording; the submission is as it was before the
         callback."""
-        return await self._polled(check, Verdict.FOREIGN)
+        return await self._polled(check, PollVerdict.FOREIGN)
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """Record that the service could not be asked."""
         due_at_ms = self._shared.now_ms() + int(delay_s * 1000)
         await self._shared.record(callback_events.put_off, (check.id, due_at_ms))
 
-    async def _polled(self, check: Check, verdict: Verdict) -> Effect:
+    async def _polled(self, check: Check, verdict: PollVerdict) -> Effect:
         polling = Polling(check.id, verdict, self._shared.now_ms())
         return await self._shared.record(callback_events.poll, polling)
 

@@ -13,7 +13,7 @@ from time import time
 from typing import Any, NamedTuple, Self
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
@@ -329,7 +329,7 @@ def _item(ended: FetchEnded) -> dict[str, Any]:
     }
 
 
-def _picture(row: Row) -> PictureRecord:
+def _picture(row: ResultRow) -> PictureRecord:
     return PictureRecord(
         submission_id=SubmissionId(row.submission_id),
         number=row.number,

@@ -15,7 +15,7 @@ from time import time
 from typing import Any, NamedTuple, Self
 
 from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
@@ -382,7 +382,7 @@ def _noted_item(item: Polled) -> dict[str, Any]:
     }
 
 
-def followed(row: Row) -> Followed:
+def followed(row: ResultRow) -> Followed:
     """Return a task to poll from a row of :data:`TRACKED`."""
     return Followed(
         SubmissionId(row.id),

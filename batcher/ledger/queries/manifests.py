@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import CountedBy, LoadId, SubmissionId
@@ -113,7 +113,7 @@ def invalid_rows(
     ]
 
 
-def _load(row: Row) -> LoadRecord:
+def _load(row: ResultRow) -> LoadRecord:
     return LoadRecord(
         id=LoadId(row.id),
         source=row.source,

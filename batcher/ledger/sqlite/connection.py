@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import quote
 
-from batcher.ledger.connection import Row
+from batcher.ledger.connection import ResultRow
 from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
@@ -70,14 +70,14 @@ class SqliteConnection:
         """Run a statement; tests observe all statements here."""
         return self.driver.execute(*in_sqlite(statement, values))
 
-    def rows(self, statement: str, /, **values: object) -> list[Row]:
+    def rows(self, statement: str, /, **values: object) -> list[ResultRow]:
         """Run a query and return all of its rows."""
         with translated(self.path):
             cursor = self._execute(statement, values)
             make = _row_type(tuple(column[0] for column in cursor.description))
             return list(map(make, cursor))
 
-    def row(self, statement: str, /, **values: object) -> Row | None:
+    def row(self, statement: str, /, **values: object) -> ResultRow | None:
         """Run a query and return its first row, or None."""
         return next(iter(self.rows(statement, **values)), None)
 
@@ -192,7 +192,7 @@ def untouched_uri(path: Path) -> str:
 
 
 @lru_cache(maxsize=1_000)
-def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
+def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], ResultRow]:
     """Return what makes a row of a statement with these columns."""
     kind = namedtuple("LedgerRow", columns, rename=True)  # type: ignore[misc]
-    return cast("Callable[[tuple[Any, ...]], Row]", kind._make)
+    return cast("Callable[[tuple[Any, ...]], ResultRow]", kind._make)

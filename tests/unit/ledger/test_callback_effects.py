@@ -16,8 +16,8 @@ from batcher.ledger.callback_effects import (
     Follows,
     KnownTask,
     LostAttempt,
+    PollVerdict,
     Step,
-    Verdict,
     effect_of,
     effect_of_poll,
 )
@@ -125,25 +125,25 @@ def test_confirmed_task_settles_the_doubt_or_proves_a_double(
     task: KnownTask | None, state: State, lost: LostAttempt | None, follows: Follows
 ) -> None:
     """The effect depends on the submission's state by then, and on whether the task is known by then."""
-    assert effect_of_poll(HELD, task, candidate(state, lost=lost), Verdict.CONFIRMED, NOW) == follows
+    assert effect_of_poll(HELD, task, candidate(state, lost=lost), PollVerdict.CONFIRMED, NOW) == follows
 
 
 @pytest.mark.parametrize("state", State)
 def test_foreign_task_releases_a_held_submission(state: State) -> None:
     """Only a submission that the callback took out of the queue, and that is still out, is put back."""
     steps = (Step.RELEASE,) if state is State.IN_DOUBT else ()
-    follows = effect_of_poll(HELD, None, candidate(state), Verdict.FOREIGN, NOW)
+    follows = effect_of_poll(HELD, None, candidate(state), PollVerdict.FOREIGN, NOW)
     assert follows == Follows(Effect.DENIED, 5, steps=steps)
     not_held = replace(HELD, held=False)
-    assert effect_of_poll(not_held, None, candidate(state), Verdict.FOREIGN, NOW).steps == ()
+    assert effect_of_poll(not_held, None, candidate(state), PollVerdict.FOREIGN, NOW).steps == ()
 
 
 def test_task_unknown_to_the_service_is_asked_about_again() -> None:
     """The service is believed after the last of several polls."""
     submission = candidate(State.IN_DOUBT)
     for tries, delay_s in enumerate(DENIED_AFTER_S):
-        follows = effect_of_poll(replace(HELD, tries=tries), None, submission, Verdict.UNKNOWN, NOW)
+        follows = effect_of_poll(replace(HELD, tries=tries), None, submission, PollVerdict.UNKNOWN, NOW)
         assert follows == Follows(Effect.CHECKED, 5, NOW + delay_s * 1000, tries + 1, held=True)
     last = replace(HELD, tries=len(DENIED_AFTER_S))
-    follows = effect_of_poll(last, None, submission, Verdict.UNKNOWN, NOW)
+    follows = effect_of_poll(last, None, submission, PollVerdict.UNKNOWN, NOW)
     assert follows == Follows(Effect.DENIED, 5, steps=(Step.RELEASE,))
