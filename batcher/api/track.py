@@ -126,7 +126,7 @@ class Tracking:
     async def _summary(self, tracked: Tracked) -> TrackingSummary:
         try:
             tasks = await tasks_now(self._ledger)
-            troubles = tuple(await self._ledger.untold_troubles(FIRST_TROUBLES))
+            troubles = tuple(await self._ledger.unreported_troubles(FIRST_TROUBLES))
         except LedgerError:
             if tracked.exit is not ExitCode.LEDGER:
                 raise

@@ -1,4 +1,4 @@
-"""The ledger: the only truth about what was asked and what came back."""
+"""The ledger: the one record of what was asked of the service and what it answered."""
 
 from batcher.ledger.binding import check_binding
 from batcher.ledger.loads import Added

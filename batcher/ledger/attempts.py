@@ -124,7 +124,7 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
     """Begin attempts of submissions that are open; returns which were.
 
     Raises:
-        IllegalMove: one of several is not open; tried alone, each tells for itself.
+        IllegalMove: one of several is not open; the writer then records each alone.
     """
     opened = connection.run(_BEGIN_SUBMISSIONS, ids=[item.claim.id for item in items])
     if opened != len(items):
@@ -145,7 +145,7 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
 
 
 def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
-    """Settle attempts and move their submissions on."""
+    """Settle attempts and move their submissions."""
     known = connection.run(_SETTLE_ATTEMPTS, items=list(map(_attempt_item, items)))
     if known != len(items):
         raise IllegalMove(f"{len(items) - known} attempts were settled that were never begun")

@@ -1,8 +1,8 @@
-"""Counting a whole ledger, and looking up the first cases of what its audit names.
+"""The counts of a whole ledger, and the first cases of each finding of its audit.
 
-Stands between the audit and the tables. It counts rows, and not the figures kept beside them, since those
-are what it is held against; all in one moment of the ledger, whatever a run does meanwhile, and in the
-database, so that neither rows nor sorts gather in memory. It never writes.
+Called by ``audit``. It counts rows instead of reading the tallies, since the audit compares the two. All
+queries see one moment of the ledger, also during a run, and count in the database, so that neither rows nor
+sorts gather in memory. It never writes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries import counts
 from batcher.ledger.sqlite.connection import open_existing
 from batcher.model.audit import Case, CaseKind, Counted
@@ -20,7 +20,7 @@ from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
 _MOST_ATTEMPTS = 5
-"""Of a submission, so many of its RequestIds are named: the first ones."""
+"""How many RequestIds of a submission are named: the first ones."""
 
 _SUBMISSIONS = """
 SELECT state, doubted, count(*) AS n, sum(CASE WHEN tracked THEN 1 ELSE 0 END) AS tracked,
@@ -77,7 +77,7 @@ def audited(path: Path, cases: int) -> Counted:
 
     Args:
         path: the ledger.
-        cases: so many of each kind are looked up.
+        cases: how many of each kind are looked up.
 
     Raises:
         LedgerError: it cannot be read.
@@ -121,7 +121,7 @@ def _counted(connection: Connection, cases: int) -> Counted:
 
 
 _DOUBTS = (CaseKind.POSSIBLY_TWICE, CaseKind.IN_DOUBT, CaseKind.UNNAMED)
-"""Kinds of which our reason for the doubt is told, and not what the service said."""
+"""Kinds that are reported with our reason for the doubt instead of the words of the service."""
 
 
 def _cases(connection: Connection, kind: CaseKind, most: int) -> Iterator[Case]:
@@ -141,7 +141,7 @@ def _cases(connection: Connection, kind: CaseKind, most: int) -> Iterator[Case]:
         )
 
 
-def _words(kind: CaseKind, case: Row, attempts: Sequence[Row]) -> str | None:
+def _words(kind: CaseKind, case: ResultRow, attempts: Sequence[ResultRow]) -> str | None:
     """Return what a case is reported with: the service's words, or the reason for a doubt."""
     if kind not in _DOUBTS and case.status:
         return f"{case.status}: {case.message}" if case.message else str(case.status)

@@ -34,7 +34,7 @@ def check_binding(
     Args:
         path: the ledger, for the message.
         bound: the AppId and the kind of endpoint that it belongs to; None before the first answer.
-        app_id: the AppId in use; None if there is none.
+        app_id: the AppId in use, or None.
         place: the kind of endpoint in use; None if no endpoint is called.
 
     Raises:

@@ -1,7 +1,7 @@
 """Rows of manifests into submissions, thousands in one statement.
 
 Called by loads and by callbacks that add a submission, inside the writer's transaction. A submission that
-exists already stays as it is; each row is told which submission it stands for. The rows are staged in a
+exists already stays as it is; the result names the submission of each row. The rows are staged in a
 temporary table first: from there they are inserted, and looked up if some existed already.
 
 The rows go to the database as one text, since the interpreter is held once for a statement: a statement for
@@ -117,6 +117,6 @@ def keep_rows(connection: Connection, batches: Sequence[Batch]) -> list[KeptRows
 
 
 def _found(connection: Connection, most: int) -> list[int | None]:
-    """Return the submissions that the first staged rows stand for; None for a row that has none."""
+    """Return the submissions of the first staged rows; None for a row that has none."""
     ids: list[int | None] = json.loads(connection.value(FIND, most=most))
     return ids

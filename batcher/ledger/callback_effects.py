@@ -82,7 +82,7 @@ class Candidate:
     lost: LostAttempt | None
 
 
-class Verdict(Enum):
+class PollVerdict(Enum):
     """The service's answer to a poll of a task that a callback has named."""
 
     CONFIRMED = "the service knows the task"
@@ -165,7 +165,7 @@ def _of_known(task: KnownTask) -> Follows:
 
 
 def effect_of_poll(
-    callback: CallbackRecord, task: KnownTask | None, submission: Candidate, verdict: Verdict, now_ms: int
+    callback: CallbackRecord, task: KnownTask | None, submission: Candidate, verdict: PollVerdict, now_ms: int
 ) -> Follows:
     """Return what follows from the poll of a task that a callback has named for a submission.
 
@@ -176,9 +176,9 @@ def effect_of_poll(
         verdict: the service's answer.
         now_ms: the time.
     """
-    if verdict is Verdict.CONFIRMED:
+    if verdict is PollVerdict.CONFIRMED:
         return _of_confirmed(callback, task, submission, now_ms)
-    if verdict is Verdict.UNKNOWN and callback.tries < len(DENIED_AFTER_S):
+    if verdict is PollVerdict.UNKNOWN and callback.tries < len(DENIED_AFTER_S):
         due_at_ms = now_ms + DENIED_AFTER_S[callback.tries] * 1000
         return Follows(Effect.CHECKED, submission.id, due_at_ms, callback.tries + 1, callback.held)
     return Follows(Effect.DENIED, submission.id, steps=_release(callback, submission))

@@ -19,17 +19,16 @@ from batcher.ledger.callback_effects import (
     Follows,
     KnownTask,
     LostAttempt,
+    PollVerdict,
     Step,
-    Verdict,
     effect_of,
     effect_of_poll,
 )
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.loads import add, parameter_ids
 from batcher.ledger.tallies import Key, tally, tally_tasks
 from batcher.model.callbacks import Callback, Composed, Recorded, Snapshot, event_of
-from batcher.model.submission import MOVES, InvalidRow, LoadId, State, Vendor
-from batcher.model.submission import Row as ManifestRow
+from batcher.model.submission import MOVES, InvalidRow, LoadId, Row, State, Vendor
 from batcher.model.task import Effect, TaskState
 
 SOURCE = "callbacks"
@@ -117,10 +116,10 @@ class Taking(NamedTuple):
 
     callback: Callback
     content: str
-    """What it said, without its signature."""
+    """Its content, without its signature."""
     at_ms: int
-    row: ManifestRow | InvalidRow | None = None
-    """The new submission that follows from it, or why there is none."""
+    row: Row | InvalidRow | None = None
+    """The new submission that follows from it, or the reason why there is no submission."""
     intake: LoadId | None = None
     """The load under which new submissions are kept."""
 
@@ -138,7 +137,7 @@ class Polling(NamedTuple):
 
     id: int
     """The callback."""
-    verdict: Verdict
+    verdict: PollVerdict
     at_ms: int
 
 
@@ -234,7 +233,7 @@ def _poll(connection: Connection, item: Polling) -> Effect:
     callback = _record(row)
     [submission] = connection.rows(f"{_SUBMISSION} WHERE s.id = :id", id=callback.submission_id)
     candidate = _candidate(connection, submission, callback)
-    task = _task(connection, callback.task_id) if item.verdict is Verdict.CONFIRMED else None
+    task = _task(connection, callback.task_id) if item.verdict is PollVerdict.CONFIRMED else None
     follows = effect_of_poll(callback, task, candidate, item.verdict, item.at_ms)
     _carry_out(connection, callback, follows, task, candidate, item.at_ms)
     _conclude(connection, callback.id, follows)
@@ -255,7 +254,7 @@ def put_off(connection: Connection, items: Sequence[tuple[int, int]]) -> list[No
 # -- the facts -----------------------------------------------------------------------------------------
 
 
-def _record(row: Row) -> CallbackRecord:
+def _record(row: ResultRow) -> CallbackRecord:
     return CallbackRecord(
         row.id,
         row.task_id,
@@ -287,7 +286,7 @@ def _candidates(connection: Connection, callback: CallbackRecord) -> list[Candid
     return [_candidate(connection, row, callback) for row in rows]
 
 
-def _candidate(connection: Connection, row: Row, callback: CallbackRecord) -> Candidate:
+def _candidate(connection: Connection, row: ResultRow, callback: CallbackRecord) -> Candidate:
     lost = connection.row(_LOST, id=row.id, received_at_ms=callback.received_at_ms)
     return Candidate(
         row.id,

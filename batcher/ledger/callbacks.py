@@ -1,6 +1,6 @@
 """Callbacks on record: each once, and what follows from it in the same transaction.
 
-Called by the receiver of callbacks and by tracking, next to a run that may be going on. Nothing here sends or
+Called by the receiver of callbacks and by tracking, next to a run or without one. Nothing here sends or
 polls. The rules are in :mod:`batcher.ledger.callback_effects`.
 """
 
@@ -15,7 +15,7 @@ from time import time
 from typing import Self
 
 from batcher.ledger import callback_events
-from batcher.ledger.callback_effects import Verdict
+from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
 from batcher.ledger.conditions import IS_CLAIMED
 from batcher.ledger.connection import Connection
@@ -63,7 +63,7 @@ def claimed(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
 
 
 def next_claimed_ms(connection: Connection, beyond: int) -> int | None:
-    """Return when the next such task is due, without the first ``beyond``; None when there is none."""
+    """Return when the next such task is due, without the first ``beyond``, or None."""
     row = connection.row(_NEXT_CLAIMED, beyond=beyond)
     return None if row is None else row.due_at_ms
 
@@ -82,7 +82,7 @@ def to_check(connection: Connection, now_ms: int, limit: int) -> list[Check]:
 
 
 def next_due_ms(connection: Connection) -> int | None:
-    """Return when the next callback is due to be checked again; None when there is none."""
+    """Return when the next callback is due to be checked again, or None."""
     due: int | None = connection.value(_NEXT_DUE)
     return due
 
@@ -132,7 +132,7 @@ class CallbackLedger(LedgerReader):
         return await self.reads.read(claimed, now_ms, limit)
 
     async def next_claimed_ms(self, beyond: int) -> int | None:
-        """Return when the next such task is due, without the first ``beyond``; None when there is none."""
+        """Return when the next such task is due, without the first ``beyond``, or None."""
         return await self.reads.read(next_claimed_ms, beyond)
 
     async def look_again(self, limit: int = 200) -> int:
@@ -146,28 +146,28 @@ class CallbackLedger(LedgerReader):
         return await self.reads.read(to_check, self._shared.now_ms(), limit)
 
     async def next_due_ms(self) -> int | None:
-        """Return when the next callback is due to be checked again; None when there is none."""
+        """Return when the next callback is due to be checked again, or None."""
         return await self.reads.read(next_due_ms)
 
     async def confirm(self, check: Check) -> Effect:
         """Record that the service knows the task; returns what that means for the submission."""
-        return await self._polled(check, Verdict.CONFIRMED)
+        return await self._polled(check, PollVerdict.CONFIRMED)
 
     async def deny(self, check: Check) -> Effect:
         """Record that the service does not know the task; after enough polls it is believed."""
-        return await self._polled(check, Verdict.UNKNOWN)
+        return await self._polled(check, PollVerdict.UNKNOWN)
 
     async def disprove(self, check: Check) -> Effect:
         """Record that the task belongs to another recording; the submission is as it was before the
         callback."""
-        return await self._polled(check, Verdict.FOREIGN)
+        return await self._polled(check, PollVerdict.FOREIGN)
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """Record that the service could not be asked."""
         due_at_ms = self._shared.now_ms() + int(delay_s * 1000)
         await self._shared.record(callback_events.put_off, (check.id, due_at_ms))
 
-    async def _polled(self, check: Check, verdict: Verdict) -> Effect:
+    async def _polled(self, check: Check, verdict: PollVerdict) -> Effect:
         polling = Polling(check.id, verdict, self._shared.now_ms())
         return await self._shared.record(callback_events.poll, polling)
 

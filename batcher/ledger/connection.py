@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
-class Row(Protocol):
+class ResultRow(Protocol):
     """A row of a result: its columns are attributes, in the order of the statement."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column's type is known to the statement alone
@@ -25,11 +25,11 @@ class Row(Protocol):
 class Connection(Protocol):
     """A connection that is used by one thread at a time. Its errors are those of :mod:`batcher.errors`."""
 
-    def rows(self, statement: str, /, **values: object) -> list[Row]:
+    def rows(self, statement: str, /, **values: object) -> list[ResultRow]:
         """Run a query and return all of its rows."""
 
-    def row(self, statement: str, /, **values: object) -> Row | None:
-        """Run a query and return its first row; None if there is none."""
+    def row(self, statement: str, /, **values: object) -> ResultRow | None:
+        """Run a query and return its first row, or None."""
 
     def value(self, statement: str, /, **values: object) -> Any:  # noqa: ANN401 - as above
         """Run a query and return the first column of its first row."""

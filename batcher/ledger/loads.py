@@ -1,4 +1,7 @@
-"""What the writer does within its transaction for manifests: loads, rows, and the parameters they share."""
+"""The events of loads, as the writer records them: loads, rows, and the parameters they share.
+
+Called by the writer inside its transaction.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _CONTENT_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a batch of a manifest's rows brought."""
+    """The result of adding a batch of a manifest's rows."""
 
     new: int = 0
     duplicates: int = 0
@@ -28,11 +31,11 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of a batch."""
+    """The result of keeping a batch."""
 
     added: Added
     ids: Sequence[int]
-    """For each of its rows, in order, the submission it stands for."""
+    """For each of its rows, in order, its submission."""
 
 
 class Changes(NamedTuple):
@@ -67,9 +70,9 @@ class Ended:
     changes: Changes | None = None
     """Since the last load of the path; None when there was none to compare with."""
     seen: Fingerprint | None = None
-    """What its rows stood for; None when that is not to be kept."""
+    """The fingerprint of its rows; None when it is not kept."""
     digest: str | None = None
-    """By which the file is known to hold the same the next time."""
+    """The digest by which the next load recognises the same content."""
 
 
 _INSERT_LOAD = """

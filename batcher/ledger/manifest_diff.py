@@ -1,7 +1,7 @@
 """Comparing a manifest with what it was when it was last read to its end.
 
-Stands between the end of a load and what is said about it. It reads the ledger page by page and keeps a byte
-for each submission that appeared or is gone; it never writes, and it takes no part in what is sent.
+Called at the end of a load, for its report. It reads the ledger page by page and keeps a byte for each
+submission that appeared or is gone. It never writes, and it has no influence on what is sent.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ PAGES_AT_ONCE = 64
 
 
 class Before(Protocol):
-    """What is asked of the ledger."""
+    """The part of a ledger that the comparison reads."""
 
     async def last_seen(self, path: str) -> LoadId | None:
         """The last load of a path whose rows are remembered."""
 
     async def seen_pages(self, load_id: LoadId, *, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """What its rows stood for, in the order of the pages, from a given one on."""
+        """Pages of its fingerprint in their order, after a given one."""
 
     async def same_recording(self, ids: Sequence[int]) -> list[tuple[SubmissionId, SubmissionId]]:
         """For submissions, the others of the same recording."""

@@ -1,14 +1,14 @@
-"""What a manifest holds, as the ledger remembers it: what its rows stand for, and what they carry.
+"""The fingerprint of a manifest: the submissions of its rows, with a check of the columns of its own.
 
-Stands between two loads of one file, so that the second can tell what is new, gone and changed. Each
+Kept by a load for the next load of the same file, which reports what is new, gone and changed. Each
 submission has a check of the columns of its own that the row carried; of several rows for one submission
-the first counts. It takes 1 byte a row, or 2 where rows carry something, wherever in the ledger the
-submissions stand: their ids lie in pages, and only pages that are used exist. It never looks at a ledger or
-at a file.
+the first counts. It takes 1 byte a row, or 2 where rows have values in such columns, wherever in the ledger
+the submissions are: their ids lie in pages, and only pages that are used exist. It reads neither a ledger
+nor a file.
 
 What a row carries is its values by the names of their columns: an empty cell is no value, so a column that
-was added empty, or taken away empty, is no change. The order of columns is none either, since whoever reads
-a manifest writes them down in the order of their names.
+was added empty, or taken away empty, is no change. The order of columns is no change either: the manifest
+reader sorts them by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 PAGE_IDS = 4096
 
 CARRIES_NOTHING = 1
-"""The check of a row without values in columns of its own; 0 stands for no row."""
+"""The check of a row without values in columns of its own; 0 means no row."""
 
 _CHECKS = (1 << 16) - CARRIES_NOTHING - 1
 
@@ -33,10 +33,10 @@ _KEPT_AS = {_NARROW: b"B", _WIDE: b"C"}
 """What a kept page begins with, by its kind."""
 _DATED = b"H"
 """What a wide page begins with that was kept when checks still went by the order of columns, and counted
-empty cells: which rows there were can be told from it, and not what they carried."""
+empty cells: it shows which rows there were, and not what they carried."""
 
 _MARK_OF_EMPTY = ':""'
-"""Stands in what a row carries where a cell is empty, and nowhere else: a quote in a value is escaped."""
+"""The text of an empty cell within a row, found nowhere else: a quote in a value is escaped."""
 _EMPTY = re.compile(r'"(?<=[{,]")[^"\\]*+(?:\\.[^"\\]*+)*+":"",?')
 
 NO_ROWS = array(_NARROW, bytes(PAGE_IDS))
@@ -46,7 +46,7 @@ NO_ROWS = array(_NARROW, bytes(PAGE_IDS))
 def check_of(extra: str | None) -> int:
     """The check of what a row carries, a JSON object of texts; never that of no row.
 
-    Two texts in 65,000 have the same one, so that a change in one row in so many goes unnoticed.
+    Two texts in 65,000 have the same one, so that one change in 65,000 is not noticed.
     """
     if extra is None:
         return CARRIES_NOTHING
@@ -93,25 +93,27 @@ class Fingerprint:
         return self.page(id_ // PAGE_IDS)[id_ % PAGE_IDS] != 0
 
     def add(self, ids: Sequence[int], checks: Sequence[int] | None = None) -> None:
-        """Rows stand for these submissions; without ``checks``, none of them carries anything."""
+        """Add the submissions of rows; without ``checks``, no row has values in columns of its own."""
         if not ids:
             return
         start, n = ids[0], len(ids)
         if ids[-1] - start == n - 1 and (isinstance(ids, range) or ids == list(range(start, start + n))):
-            for number, at, first, some in _slices(start, n):
-                self._add_slice(number, at, None if checks is None else checks[first : first + some], some)
+            for number, at, first, length in _slices(start, n):
+                self._add_slice(
+                    number, at, None if checks is None else checks[first : first + length], length
+                )
             return
         for at, id_ in enumerate(ids):
             self._add_one(id_, CARRIES_NOTHING if checks is None else checks[at])
 
     def _add_slice(self, number: int, at: int, checks: Sequence[int] | None, n: int) -> None:
         page = self._writable(number, wide=checks is not None)
-        some = (CARRIES_NOTHING,) * n if checks is None else checks
+        values = (CARRIES_NOTHING,) * n if checks is None else checks
         if any(page[at : at + n]):
-            for offset, check in enumerate(some):
+            for offset, check in enumerate(values):
                 page[at + offset] = page[at + offset] or check
         else:
-            page[at : at + n] = array(page.typecode, some)
+            page[at : at + n] = array(page.typecode, values)
 
     def _add_one(self, id_: int, check: int) -> None:
         number, at = divmod(id_, PAGE_IDS)
@@ -168,6 +170,6 @@ def _slices(start: int, n: int) -> Iterator[tuple[int, int, int, int]]:
     first = 0
     while first < n:
         number, at = divmod(start + first, PAGE_IDS)
-        some = min(n - first, PAGE_IDS - at)
-        yield number, at, first, some
-        first += some
+        length = min(n - first, PAGE_IDS - at)
+        yield number, at, first, length
+        first += length

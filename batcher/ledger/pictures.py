@@ -13,7 +13,7 @@ from time import time
 from typing import Any, NamedTuple, Self
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
@@ -156,7 +156,7 @@ def counts(connection: Connection) -> dict[PictureState | None, int]:
     return found
 
 
-def knows(connection: Connection, recording: FileId) -> bool:
+def has_recording(connection: Connection, recording: FileId) -> bool:
     """Return whether there is any submission of a recording."""
     query = "SELECT 1 FROM submissions WHERE file_id = :file_id LIMIT 1"
     return connection.row(query, file_id=recording) is not None
@@ -275,9 +275,9 @@ class PictureLedger(LedgerReader):
         """Count the pictures in each state, with a 0 where there are none; reads all pictures."""
         return await self.reads.read(counts)
 
-    async def knows(self, recording: FileId) -> bool:
+    async def has_recording(self, recording: FileId) -> bool:
         """Return whether there is any submission of a recording."""
-        return await self.reads.read(knows, recording)
+        return await self.reads.read(has_recording, recording)
 
     async def record(self, fetched: Fetched) -> None:
         """Keep the result of fetching a picture.
@@ -329,7 +329,7 @@ def _item(ended: FetchEnded) -> dict[str, Any]:
     }
 
 
-def _picture(row: Row) -> PictureRecord:
+def _picture(row: ResultRow) -> PictureRecord:
     return PictureRecord(
         submission_id=SubmissionId(row.submission_id),
         number=row.number,

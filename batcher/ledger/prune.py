@@ -1,8 +1,8 @@
-"""Pruning: attempts that nobody has to look at any more leave the ledger; what they add up to stays.
+"""Pruning: deleting attempts that no export, tally or decision needs; their number is kept.
 
-Stands beside the writer, in whose transactions it happens, a page of submissions at a time. It never
+Called by ``ledger prune``; the writer deletes, a page of submissions in each transaction. It never
 touches a submission that is still open, and no export, tally or decision changes by it. Loads, runs and
-invalid rows stay: they are few, and what is new is known by them.
+invalid rows stay: they are few, and later loads are compared with them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was pruned, or would be."""
+    """How much was pruned, or would be."""
 
     attempts: int = 0
     submissions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Surplus:
-    """Attempts of one submission that may go."""
+class Prunable:
+    """Attempts of one submission that may be deleted."""
 
     submission_id: SubmissionId
     attempts: Sequence[Attempt]
@@ -47,39 +47,40 @@ FROM json_to_recordset(:items) AS item (id BIGINT, n INTEGER) WHERE submissions.
 
 
 class Attempted(Protocol):
-    """What is asked of the ledger."""
+    """The part of a ledger that pruning reads."""
 
     async def records_of_many_attempts(self, *, after_id: int, limit: int) -> list[Record]:
         """Submissions that have ended after more than one attempt, in order."""
 
 
 async def prune(
-    ledger: Attempted, before: datetime, forget: Callable[[Sequence[Surplus]], Awaitable[None]] | None
+    ledger: Attempted, before: datetime, forget: Callable[[Sequence[Prunable]], Awaitable[None]] | None
 ) -> Pruned:
-    """Go through the attempts begun before a time, and let go of what is surplus, page by page.
+    """Delete the attempts begun before a time that are no longer needed, page by page.
 
     Args:
         ledger: where they are found.
-        before: what is younger stays.
-        forget: lets go of some; None when they are only to be counted.
+        before: younger attempts stay.
+        forget: deletes attempts; None when they are only counted.
 
     Raises:
         LedgerError: the ledger cannot be written; what was pruned so far is.
     """
     found, last = Pruned(), 0
     while page := await ledger.records_of_many_attempts(after_id=last, limit=PAGE):
-        some = [
-            Surplus(record.id, superfluous) for record in page if (superfluous := record.superfluous(before))
+        prunable = [
+            Prunable(record.id, superfluous) for record in page if (superfluous := record.superfluous(before))
         ]
-        if some and forget is not None:
-            await forget(some)
-        found = Pruned(found.attempts + sum(len(one.attempts) for one in some), found.submissions + len(some))
+        if prunable and forget is not None:
+            await forget(prunable)
+        n_attempts = sum(len(one.attempts) for one in prunable)
+        found = Pruned(found.attempts + n_attempts, found.submissions + len(prunable))
         last = page[-1].id
     return found
 
 
-def forget(connection: Connection, items: Sequence[Sequence[Surplus]]) -> list[None]:
-    """Let go of attempts, and keep how many requests they were."""
+def forget(connection: Connection, items: Sequence[Sequence[Prunable]]) -> list[None]:
+    """Delete attempts, and keep how many requests they were."""
     for page in items:
         gone = [
             {"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts

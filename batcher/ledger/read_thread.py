@@ -1,22 +1,27 @@
 """The thread on which a ledger is read: one connection, one query after the other.
 
 Called by :class:`batcher.ledger.reader.LedgerReader`. Queries are plain functions that take the connection
-first. Each runs in a transaction of its own, so that all of its statements see one moment of the ledger.
+first. Each runs in a transaction of its own, so that all of its statements see one moment of the ledger. The
+thread is that of aiosqlite, which has no public way to run a function on it: ``_execute`` is checked here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import aiosqlite
 
 from batcher.errors import LedgerLocked
 from batcher.ledger.connection import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+if not asyncio.iscoroutinefunction(getattr(aiosqlite.Connection, "_execute", None)):
+    raise ImportError("this release of aiosqlite cannot run a function on its thread; install 0.21 or 0.22")
 
 
 class ReadThread:
@@ -29,7 +34,7 @@ class ReadThread:
     def __init__(self, path: Path, on_locked: Callable[[], None] | None = None) -> None:
         self.path = path
         self._on_locked = on_locked
-        self._thread = ThreadPoolExecutor(1, "ledger-reader")
+        self._thread: aiosqlite.Connection | None = None
         self._connection: Connection | None = None
 
     @classmethod
@@ -48,11 +53,12 @@ class ReadThread:
             LedgerError: the file cannot be opened.
         """
         reads = cls(path, on_locked)
-        try:
-            reads._connection = await asyncio.wrap_future(reads._thread.submit(connect))
-        except BaseException:
-            reads._thread.shutdown(wait=False)
-            raise
+
+        def connecting() -> Connection:
+            reads._connection = connect()
+            return reads._connection
+
+        reads._thread = await aiosqlite.Connection(connecting, 0)  # type: ignore[arg-type] # it only closes it
         return reads
 
     async def read(
@@ -85,20 +91,28 @@ class ReadThread:
 
     async def close(self) -> None:
         """Close the connection and end the thread; a second time does nothing."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            closed = self._thread.submit(connection.close)
-            self._thread.shutdown(wait=False)
-            await asyncio.wrap_future(closed)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await thread.close()
 
     async def _on_thread(self, work: Callable[[Connection], T]) -> T:
-        connection = self._connection
-        if connection is None:
+        thread, connection = self._thread, self._connection
+        if thread is None or connection is None:
             raise RuntimeError(f"{self.path}: the ledger was closed")
-        running = self._thread.submit(work, connection)
+        running = False
+
+        def call() -> T:
+            nonlocal running
+            running = True
+            try:
+                return work(connection)
+            finally:
+                running = False
+
         try:
-            return await asyncio.wrap_future(running)
+            result: T = await thread._execute(call)  # type: ignore[no-untyped-call] # private
         except asyncio.CancelledError:
-            if running.running():
+            if running:
                 connection.interrupt()
             raise
+        return result

@@ -102,7 +102,7 @@ async def open_for_reading(path: Path) -> LedgerReader:
     """Open an existing ledger for reading, and upgrade an older one's schema first.
 
     Raises:
-        LedgerError: there is none, it is something else, from a newer version, or cannot be read.
+        LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
         LedgerBusy: it must be upgraded and a run of an older version holds it.
     """
     return LedgerReader(await open_reads(path))
@@ -112,7 +112,7 @@ async def open_reads(path: Path, on_locked: Callable[[], None] | None = None) ->
     """Open the connection for reading an existing ledger, and upgrade an older one's schema first.
 
     Raises:
-        LedgerError: there is none, it is something else, from a newer version, or cannot be read.
+        LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
         LedgerBusy: it must be upgraded and a run of an older version holds it.
     """
     reads = await ReadThread.open(path, partial(open_existing, path), on_locked)

@@ -21,7 +21,7 @@ class Survey(LedgerReader):
         """Open an existing ledger, and upgrade an older one's schema first.
 
         Raises:
-            LedgerError: there is none, it is something else, from a newer version, or cannot be read.
+            LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
         survey = cls(await open_reads(path))

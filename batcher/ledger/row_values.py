@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from batcher.ledger.connection import Row
+from batcher.ledger.connection import ResultRow
 from batcher.model.submission import Parameters, SnapshotType, Vendor
 
 
@@ -23,7 +23,7 @@ PARAMETERS = "p.vendor, p.type, p.definition, p.interval, p.offsets"
 """The columns that :func:`parameters_of` reads, of a table named ``p``."""
 
 
-def parameters_of(row: Row) -> Parameters:
+def parameters_of(row: ResultRow) -> Parameters:
     """Return the parameters of a row that has their columns."""
     return _parameters(row.vendor, row.type, row.definition, row.interval, row.offsets)
 

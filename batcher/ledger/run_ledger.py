@@ -1,8 +1,8 @@
-"""The ledger: the only truth about what was asked and what came back.
+"""The ledger of a run or a load: everything that is recorded while the ledger's lock is held.
 
-One method per business event. Each is a short transaction that the writer may group with others; when
-the method returns, the event is on disk. The legal moves of a submission are checked in the statement
-that makes them, and the tallies move with it.
+Called by runs, loads and upkeep. One method per business event. Each is a short transaction that the writer
+may group with others; when the method returns, the event is on disk. The legal moves of a submission are
+checked in the statement that makes them, and the tallies move with it.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ class RunLedger(LedgerReader):
         await self._writer.start()
 
     async def close(self) -> None:
-        """Write what waits, let go of the file and of the lock."""
+        """Write what waits, close the file and release the lock."""
         await self._writer.close()
         await super().close()
         self._disk.give_room()
         self._lock.release()
 
     def prepare_run(self, open_submissions: int) -> list[str]:
-        """Look at the disk before a run begins and set room aside; returns what a person should know.
+        """Check the disk before a run begins and reserve room; returns warnings for the user.
 
         Raises:
             LedgerError: there is no room.
@@ -112,8 +112,8 @@ class RunLedger(LedgerReader):
         warnings = [check_room(self.path, open_submissions)]
         if kind := network_file_system(self.path):
             warnings.append(
-                f"{self.path}: it is on a network file system ({kind}), where locks and syncs are not to be "
-                "relied on; keep the ledger on a local disk"
+                f"{self.path}: it is on a network file system ({kind}), where locks and syncs are not "
+                "reliable; keep the ledger on a local disk"
             )
         self._disk.set_room_aside()
         return [warning for warning in warnings if warning]
@@ -128,10 +128,10 @@ class RunLedger(LedgerReader):
     # -- runs ------------------------------------------------------------------------------------
 
     async def bind(self, app_id: int, place: EndpointKind) -> None:
-        """Have the ledger belong to an AppId and a kind of endpoint from the first answer that proves them.
+        """Bind the ledger to an AppId and a kind of endpoint from the first answer that proves them.
 
         Raises:
-            BindingError: it belongs to others.
+            BindingError: it belongs to another account.
         """
         bound = await self.bound_to()
         check_binding(self.path, bound, app_id, place)
@@ -157,7 +157,7 @@ class RunLedger(LedgerReader):
         pace_per_s: float | None = None,
         why_slow: str | None = None,
     ) -> None:
-        """Record that a run ended, and, when it could tell all, the newest invalid row it has told of."""
+        """Record that a run ended, and, if it reported everything, the newest invalid row it has reported."""
         row = {
             "run_id": run_id,
             "ended_at_ms": self._now_ms(),
@@ -185,7 +185,7 @@ class RunLedger(LedgerReader):
         return self._writer.record(begin, Begin(claim, run_id, self._now_ms()))
 
     def settle(self, settlement: Settlement, run_id: RunId) -> asyncio.Future[None]:
-        """Record what came back for an attempt and what was decided about its submission."""
+        """Record the outcome of an attempt and the disposition of its submission."""
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
         account = self._unproven if proves_account(settlement.outcome) else None
@@ -205,7 +205,7 @@ class RunLedger(LedgerReader):
     async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
         """Put settled submissions back in the queue with fresh budgets; returns how many.
 
-        Cut short, it has moved some, and the same call moves the others.
+        If it is interrupted, it has moved a part, and the same call moves the rest.
 
         Raises:
             SettingsError: no submission can have such a code.
@@ -224,10 +224,10 @@ class RunLedger(LedgerReader):
                 moved += await self._record(move, (what, ids))
         return moved
 
-    async def forget(self, surplus: Sequence[prune.Surplus]) -> None:
-        """Let go of attempts that nobody has to look at any more; what they add up to stays."""
+    async def forget(self, prunable: Sequence[prune.Prunable]) -> None:
+        """Delete attempts that are no longer needed; how many requests they were is kept."""
         async with leaving_gap():
-            await self._record(prune.forget, surplus)
+            await self._record(prune.forget, prunable)
 
     # -- loads -----------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class RunLedger(LedgerReader):
         """Record that a manifest was read to its end, and how it differs from the last time; or why not.
 
         Args:
-            digest: by which it is known to hold the same the next time.
+            digest: by which the next load recognises the same content.
         """
         path, seen = self._seen.pop(load_id, (STREAM, None))
         ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest)
@@ -281,11 +281,11 @@ class RunLedger(LedgerReader):
         self._seen.pop(load_id, None)
         await self._record(repeat_load, Ended(load_id, self._now_ms()))
 
-    async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
-        """Ids of parameters; cached only once they are committed."""
-        missing = [asked for asked in wanted if asked not in self._parameters]
+    async def _parameter_ids(self, asked_for: set[Parameters]) -> dict[Parameters, int]:
+        """Return the ids of parameters; cached only once they are committed."""
+        missing = [asked for asked in asked_for if asked not in self._parameters]
         if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:
-            self._parameters, missing = {}, list(wanted)
+            self._parameters, missing = {}, list(asked_for)
         if missing:
             self._parameters |= await self._record(parameter_ids, missing)
         return self._parameters
@@ -299,7 +299,7 @@ async def open_for_writing(
     Args:
         path: the ledger.
         lock: its lock, if it is held already.
-        created: called with what to tell the user once a new ledger was made.
+        created: called with a message for the user once a new ledger was created.
 
     Raises:
         LedgerBusy: another process holds it.
@@ -334,6 +334,6 @@ def _new_ledger(path: Path, lock: LedgerLock) -> str:
     if lock.is_first:
         return f"new ledger {path}"
     return (
-        f"new ledger {path} (the lock file of an earlier one was there: if that ledger was deleted, what "
+        f"new ledger {path} (the lock file of an earlier one was here: if that ledger was deleted, what "
         "it sent is sent again)"
     )

@@ -1,4 +1,6 @@
-"""The ledger's tables. Only declarations: who reads and writes them stands in the neighbouring modules.
+"""The ledger's tables: declarations alone.
+
+Called to create a ledger, and by the migrations, which must lead to the same tables.
 
 A *submission* is one row per thing asked for: the unique key is the recording and the parameters
 asked of it. Parameters have a table of their own, since an archive of millions is asked for under a
@@ -6,7 +8,7 @@ handful of them. An *attempt* is one row per request, clustered by submission. *
 submissions by state, code and run and change in the same transaction as the submissions do, so that
 nothing ever has to count millions of rows. Times are Unix milliseconds, UTC.
 
-States, decisions and outcomes are plain text with a check, for people with a database shell.
+States, decisions and outcomes are plain text with a check, for use in a database shell.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ runs = Table(
     sqlite_autoincrement=True,
 )
 """One row per run. ``ended_at_ms`` stays empty when a run was killed; ``invalid_rows_seen`` is the newest
-invalid row that a run ending with 0 or 1 has told of; ``pace_per_s`` is the pace it last had."""
+invalid row that a run with exit code 0 or 1 has reported; ``pace_per_s`` is the pace it last had."""
 
 loads = Table(
     "loads",
@@ -116,7 +118,7 @@ loads = Table(
 ``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream); ``counted_by`` says what
 the numbers of its rows count, lines or rows. ``appeared``,
 ``gone`` and ``changed`` are how many rows differ from the last load of the path that reached the end, empty
-where there is none to compare with. By ``digest`` a file is known that holds what it held."""
+where there is no earlier one to compare with. ``digest`` identifies a file with the same content."""
 
 seen = Table(
     "seen",
@@ -125,7 +127,7 @@ seen = Table(
     Column("page", Integer, primary_key=True),
     Column("checks", LargeBinary, nullable=False),
 )
-"""What the rows of a load stood for, by page; kept for the last load of each path that reached its end."""
+"""The fingerprint of a load's rows, by page; kept for the last load of each path that reached its end."""
 
 parameters = Table(
     "parameters",
@@ -229,8 +231,8 @@ attempts = Table(
     Index("attempts_task_id", "task_id", sqlite_where=text("task_id IS NOT NULL")),
     sqlite_with_rowid=False,
 )
-"""One row per request, written before it is sent; ``outcome`` is what came back and ``decision`` what we made
-of it. Both are empty while it may be on the wire, or when its run was killed."""
+"""One row per request, written before it is sent; ``outcome`` is the result and ``decision`` the disposition.
+Both are empty while it may be in flight, or when its run was killed."""
 
 invalid_rows = Table(
     "invalid_rows",
@@ -259,7 +261,7 @@ tallies = Table(
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many submissions stand in each state, by last definite code and by the run that last settled them.
+"""How many submissions are in each state, by last definite code and by the run that last settled them.
 ``coded`` is whether there is a code: every number is one that the service may send."""
 
 tasks = Table(
@@ -286,10 +288,10 @@ tasks = Table(
     Index("tasks_troubled", "closed_at_ms", sqlite_where=text(IS_TASK_TROUBLED)),
     Index("tasks_claimed", "due_at_ms", sqlite_where=text(IS_CLAIMED)),
 )
-"""One row per submission whose task is followed. ``status`` is the vendor's own word for ``state``,
-``started_at_ms`` and ``ended_at_ms`` the vendor's times, ``due_at_ms`` when it is asked about next,
-``closed_at_ms`` when we learned that it has ended or gave it up, ``claimed_at_ms`` when a callback said that
-it has ended, which counts once a poll has said so too."""
+"""One row per submission whose task is tracked. ``status`` is the vendor's own word for ``state``,
+``started_at_ms`` and ``ended_at_ms`` the vendor's times, ``due_at_ms`` when it is polled next,
+``closed_at_ms`` when we learned that it has ended or gave it up, ``claimed_at_ms`` when a callback
+reported its end, which counts once a poll has confirmed it."""
 
 pictures = Table(
     "pictures",
@@ -337,10 +339,10 @@ callbacks = Table(
     Index("callbacks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""Callbacks whose signature was good, each once. ``effect`` says what came of it, ``content`` what it said,
-without its signature, where nothing else has kept that. One that may speak of a submission in doubt, or of a
-task whose answer is still on its way, is looked at again at ``due_at_ms``, for the ``tries``-th time;
-``held`` says that its submission was taken out of the queue until that is known."""
+"""Callbacks whose signature was good, each once. ``effect`` says the result, ``content`` what was received,
+without its signature, where nothing else has kept that. A callback that may concern a submission in doubt, or
+a task whose answer is still on its way, is checked again at ``due_at_ms``, for the ``tries``-th time;
+``held`` means that its submission was taken out of the queue until then."""
 
 task_tallies = Table(
     "task_tallies",
@@ -351,6 +353,6 @@ task_tallies = Table(
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many followed tasks stand in each state; changes in the transaction that changes them. ``told`` is how
-many of them a tracking that ended with 0 or 1 has told of. Empty until tasks are followed for the first
+"""How many tracked tasks are in each state; changes in the transaction that changes them. ``told`` is how
+many of them a tracking with exit code 0 or 1 has reported. Empty until tasks are tracked for the first
 time."""

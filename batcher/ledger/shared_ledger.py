@@ -32,7 +32,7 @@ class _SharedDisk(LedgerDisk):
 
 
 class SharedLedger:
-    """A connection to read with and a writer, for use while a run may be going on.
+    """A connection to read with and a writer, for use next to a run.
 
     Attributes:
         reads: the connection to read with.
@@ -58,7 +58,7 @@ class SharedLedger:
             clock: the time in seconds.
 
         Raises:
-            LedgerError: there is none, it is something else, from a newer version, or cannot be used.
+            LedgerError: there is no ledger, it is something else, from a newer version, or cannot be used.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
 

@@ -15,7 +15,7 @@ from time import time
 from typing import Any, NamedTuple, Self
 
 from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
@@ -26,14 +26,14 @@ from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
 
 SEEDED_AT_ONCE = 1_000
-"""Submissions that get their row in one transaction; a run's begins wait behind it."""
+"""Submissions that get their row in one transaction; a run's attempts wait behind it."""
 
 CLOSED_STATES = (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN)
-"""The states in which a task ends; ``unknown`` is never anything but an end."""
+"""The states in which a task ends; ``unknown`` is always an end."""
 
 
 class Followed(NamedTuple):
-    """A task that is to be asked about, with what judging the answer needs."""
+    """A task to poll, with what judging the answer needs."""
 
     id: SubmissionId
     due_at_ms: int
@@ -45,16 +45,16 @@ class Followed(NamedTuple):
     submitted_at_ms: int
     polls: int
     claimed_at_ms: int | None
-    """When a callback said that it has ended."""
+    """When a callback reported its end."""
 
 
 class Polled(NamedTuple):
-    """What one poll has brought."""
+    """The result of one poll."""
 
     task: Followed
     at_ms: int
     due_at_ms: int | None = None
-    """When it is asked about again; None closes it."""
+    """When it is polled again; None closes it."""
     state: TaskState | None = None
     """None leaves it as it is."""
     status: str | None = None
@@ -66,16 +66,16 @@ class Polled(NamedTuple):
     pictures: tuple[Picture, ...] = ()
     """Kept of one that is closed as finished."""
     answered: bool = True
-    """It counts as a poll; else nobody answered, and only the due time is new."""
+    """It counts as a poll; otherwise the service did not answer, and only the due time is new."""
 
 
 class TaskCounts(NamedTuple):
-    """What is left to follow at a moment."""
+    """What is left to track."""
 
     next_due_ms: int | None
-    """When the next task is due; None when all that are followed have ended."""
+    """When the next task is due; None when all tracked tasks have ended."""
     untracked: bool
-    """There are submissions whose tasks nobody follows yet."""
+    """There are submissions whose tasks are not tracked yet."""
 
 
 _SEEDABLE = f"""
@@ -224,7 +224,7 @@ class TaskLedger(LedgerReader):
         """Begin to track tasks: from now on they have tallies.
 
         Args:
-            longest_wait_ms: no task waits for longer, whatever the clock said when its due time was set.
+            longest_wait_ms: no task waits for longer, even if the clock was wrong when its due time was set.
         """
         latest_ms = self._shared.now_ms() + longest_wait_ms
         await self._shared.record(take_up, None)
@@ -271,13 +271,13 @@ class TaskLedger(LedgerReader):
             total += moved
         return total
 
-    async def untold_troubles(self, limit: int) -> list[TaskTrouble]:
+    async def unreported_troubles(self, limit: int) -> list[TaskTrouble]:
         """Return the newest tasks that have failed or are unknown."""
         return await self.reads.read(troubles, limit)
 
 
 class Seeding(NamedTuple):
-    """How submissions come to be followed."""
+    """How submissions get their tasks."""
 
     now_ms: int
     first_wait_ms: int
@@ -382,7 +382,7 @@ def _noted_item(item: Polled) -> dict[str, Any]:
     }
 
 
-def followed(row: Row) -> Followed:
+def followed(row: ResultRow) -> Followed:
     """Return a task to poll from a row of :data:`TRACKED`."""
     return Followed(
         SubmissionId(row.id),

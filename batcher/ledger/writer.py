@@ -53,17 +53,16 @@ async def shielded(
     Raises:
         LedgerError: it is not on disk.
     """
-    cancelled: asyncio.CancelledError | None = None
+    try:
+        return await asyncio.shield(recorded)
+    except asyncio.CancelledError as exc:
+        cancelled = exc
     while not recorded.done():
-        try:
+        if when_cancelled is not None:
+            when_cancelled(recorded)
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([recorded])
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-            if when_cancelled is not None:
-                when_cancelled(recorded)
-    if cancelled is not None:
-        raise cancelled
-    return recorded.result()
+    raise cancelled
 
 
 @dataclass(slots=True, eq=False)
@@ -80,19 +79,19 @@ RESCUE_PATIENCE_S = 0.5
 _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
 _Results = list[tuple[_PendingWrite[Any, Any], Any]]
-"""What became of each; an exception where it is not on disk."""
+"""The result of each; an exception where it is not on disk."""
 
 
 MOVED_AT_ONCE = 2_000
-"""Rows that one transaction of a long work moves; callbacks, polls and answers wait behind it."""
+"""Rows that one transaction of a long operation moves; callbacks, polls and answers wait behind it."""
 
 LONGEST_GAP_S = 0.1
-"""Between two transactions of a long work: SQLite looks at least that often whether a file is free."""
+"""The pause between two transactions of a long operation: SQLite retries a locked file that often."""
 
 
 @asynccontextmanager
 async def leaving_gap() -> AsyncIterator[None]:
-    """Leave the file alone for as long as the block took, so that others come in between two of them."""
+    """Leave the file alone for as long as the block took, so that others write between two of them."""
     began = time.monotonic()
     yield
     await asyncio.sleep(min(time.monotonic() - began, LONGEST_GAP_S))
@@ -105,7 +104,7 @@ class Disk(Protocol):
         """Make sure that the file is still the one that was opened; raises LedgerError when it is not."""
 
     def give_room(self) -> None:
-        """Something could not be written: free what room was set aside."""
+        """Free the reserve: something could not be written."""
 
 
 class Writer:
@@ -193,9 +192,10 @@ class Writer:
     # -- in the loop -----------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        """Hand over what has gathered once those that are ready now, and those they wake, have added theirs.
+        """Hand over the group after the tasks that are ready now, and those they wake, have added their
+        records.
 
-        That is two turns of the loop and no time: when nothing else is going on it happens at once.
+        That is two turns of the loop: if nothing else is ready it happens immediately.
         """
         if not self._scheduled and not self._under_way:
             self._scheduled = True
@@ -220,7 +220,7 @@ class Writer:
             self._schedule()
 
     def _end(self) -> None:
-        """Whatever has ended the writer, nobody may wait for it in vain."""
+        """Fail all pending records: after the writer's end no task may wait for it."""
         self._closing = True
         for waiting in _members(self._under_way) + _members(self._waiting):
             _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
@@ -232,7 +232,7 @@ class Writer:
 
     def _live(self, opened: asyncio.Future[None]) -> None:
         call_soon = self._loop.call_soon_threadsafe
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed: no task waits any more
             try:
                 connection = self._connect()
             except Exception as exc:
@@ -260,7 +260,7 @@ class Writer:
                 self._hurried = False
             elif isinstance(results, Exception):
                 results = self._take_apart(connection, group, results)
-        except Exception as exc:  # whatever goes wrong, nobody may wait in vain
+        except Exception as exc:  # after any fault no task may wait in vain
             results = [(waiting, exc) for waiting in _members(group)]
         return results
 
@@ -280,7 +280,7 @@ class Writer:
         return results
 
     def _rescue(self, connection: SqliteConnection, group: _Group, error: LedgerError) -> _Results:
-        """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
+        """Refuse what leads to a request from now on, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
         self._hurried = True
@@ -294,7 +294,7 @@ class Writer:
         return refused + again
 
     def _take_apart(self, connection: SqliteConnection, group: _Group, error: Exception) -> _Results:
-        """Something in the group is impossible: record each item by itself."""
+        """Record each item by itself, since one in the group is impossible."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         if len(singles) == 1:
             return [(singles[0][1], error)]

@@ -326,7 +326,7 @@ async def test_second_fetch_of_ledger_is_refused(cli: Cli, server: PictureServer
     await server.until_asked(1)
     done = await fetched(cli)
     assert done.code == 5
-    assert "somebody fetches this ledger's pictures already: process" in done.stderr
+    assert "another process is fetching this ledger's pictures: process" in done.stderr
     process.send_signal(signal.SIGTERM)
     assert (await cli.finish(process)).code == 143
 

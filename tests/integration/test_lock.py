@@ -130,7 +130,7 @@ async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> No
             f"{cli.folder}/batcher.db:",
         ]
         assert quiet.stderr.startswith(
-            f"batcher: {cli.folder}/batcher.db: another run holds this ledger, also after waiting 0.5 s: "
+            f"batcher: {cli.folder}/batcher.db: another run holds this ledger, still after 0.5 s: "
             f"process {run.pid} on "
         )
         assert len(quiet.stderr.splitlines()) == 1
@@ -201,7 +201,7 @@ async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -
     with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, text)
         assert await lock_holder(ledger) is True
-        with pytest.raises(LedgerBusy, match="another run holds this ledger; its process cannot be told"):
+        with pytest.raises(LedgerBusy, match="another run holds this ledger; its process is unknown"):
             await take_lock(ledger)
     async with await open_for_writing(ledger):
         holder = await lock_holder(ledger)

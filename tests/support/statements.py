@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from batcher.ledger.bulk_insert import CREATE_STAGED
 from batcher.ledger.sqlite.connection import SqliteConnection
-from batcher.ledger.sqlite.dialect import storable, translated_statement
+from batcher.ledger.sqlite.dialect import in_sqlite
 
 Statement = tuple[str, dict[str, object]]
 """A statement with its parameters."""
@@ -23,8 +23,7 @@ def observed(
     execute = SqliteConnection._execute
 
     def executed(connection: SqliteConnection, text: str, values: dict[str, object]) -> sqlite3.Cursor:
-        bound = {name: storable(value) for name, value in values.items()}
-        before(connection, (translated_statement(text), bound))
+        before(connection, in_sqlite(text, values))
         cursor = execute(connection, text, values)
         after(text, cursor)
         return cursor

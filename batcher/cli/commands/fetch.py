@@ -171,7 +171,7 @@ async def _check(ledger: PictureLedger, settings: Settings, wanted: FetchRequest
     """Refuse what would be fetched from the wrong side, or is not there at all."""
     check_binding(ledger.path, await ledger.bound_to(), None, settings.place)
     for recording in wanted.recordings:
-        if not await ledger.knows(recording):
+        if not await ledger.has_recording(recording):
             raise BatcherError(f"--recording {recording}: {ledger.path} does not know it")
 
 

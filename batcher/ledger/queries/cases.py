@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from batcher.ledger.conditions import IS_TROUBLED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries.history import WITHOUT_PICTURES, pages
 from batcher.ledger.queries.submissions import RECORD, records_in_doubt, with_attempts
 from batcher.ledger.row_values import time_or_none
@@ -100,7 +100,7 @@ def pictured(connection: Connection, limit: int, each: int) -> list[Pictured]:
     ]
 
 
-def _task(row: Row) -> TaskWithoutPictures:
+def _task(row: ResultRow) -> TaskWithoutPictures:
     return TaskWithoutPictures(
         FileId(row.file_id),
         Vendor(row.vendor),
@@ -114,7 +114,7 @@ def _task(row: Row) -> TaskWithoutPictures:
     )
 
 
-def _pictures(rows: list[Row]) -> tuple[FetchedPicture, ...]:
+def _pictures(rows: list[ResultRow]) -> tuple[FetchedPicture, ...]:
     return tuple(
         FetchedPicture(row.number, row.offset_ms, PictureState(row.state), row.file, row.error)
         for row in rows

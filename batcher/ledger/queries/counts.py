@@ -47,7 +47,7 @@ def count_possibly_twice(connection: Connection) -> int:
 
 
 def newest_submission(connection: Connection) -> int:
-    """Return the id of the newest submission; 0 when there is none."""
+    """Return the id of the newest submission, or 0."""
     return int(connection.value("SELECT coalesce(max(id), 0) FROM submissions"))
 
 
@@ -57,5 +57,5 @@ def count_invalid_rows(connection: Connection, *, after_id: int = 0) -> int:
 
 
 def newest_invalid_row(connection: Connection) -> int:
-    """Return the id of the newest row that cannot be sent; 0 when there is none."""
+    """Return the id of the newest row that cannot be sent, or 0."""
     return int(connection.value("SELECT coalesce(max(id), 0) FROM invalid_rows"))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.model.history import Cell, Doubt, History, RunTimeline, doubt_of
 from batcher.model.records import Run
 from batcher.model.submission import State
@@ -142,7 +142,7 @@ class _Sums:
     def _empty(self, began: int, ended: int) -> list[Cell]:
         return [Cell()] * max(1, -(-(ended - began) // self.width_ms))
 
-    def add_sends(self, rows: Sequence[Row]) -> None:
+    def add_sends(self, rows: Sequence[ResultRow]) -> None:
         """Add requests by run and cell; what a clock has dated outside of its run counts at the run's
         ends."""
         for row in rows:
@@ -153,23 +153,23 @@ class _Sums:
                 at = min(max(row.cell, 0), len(cells) - 1)
                 cells[at] = Cell(*(a + b for a, b in zip(cells[at], more, strict=True)))
 
-    def add_latencies(self, rows: Sequence[Row]) -> None:
+    def add_latencies(self, rows: Sequence[ResultRow]) -> None:
         """Add latencies by milliseconds."""
         for row in rows:
             self._latencies[max(row.ms, 0)] += row.n
 
-    def add_doubts(self, rows: Sequence[Row]) -> None:
+    def add_doubts(self, rows: Sequence[ResultRow]) -> None:
         """Add doubts by state, and whether there was more than one request."""
         for row in rows:
             if doubt := doubt_of(State(row.state), 2 if row.again else 1):
                 self._doubts[doubt] += row.n
 
-    def add_without_pictures(self, rows: Sequence[Row]) -> None:
+    def add_without_pictures(self, rows: Sequence[ResultRow]) -> None:
         """Add tasks without pictures by state."""
         for row in rows:
             self._without_pictures[TaskState(row.state)] += row.n
 
-    def add_pictures(self, rows: Sequence[Row]) -> None:
+    def add_pictures(self, rows: Sequence[ResultRow]) -> None:
         """Add pictures by state."""
         for row in rows:
             self._pictures[PictureState(row.state) if row.state else None] += row.n

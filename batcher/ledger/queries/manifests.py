@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import CountedBy, LoadId, SubmissionId
@@ -57,7 +57,7 @@ def loads(connection: Connection, *, after_id: int = 0) -> list[LoadRecord]:
 
 
 def newest_load(connection: Connection) -> int:
-    """Return the id of the newest load, which is also their number; 0 when there is none."""
+    """Return the id of the newest load, which is also their number, or 0."""
     return int(connection.value("SELECT coalesce(max(id), 0) FROM loads"))
 
 
@@ -113,7 +113,7 @@ def invalid_rows(
     ]
 
 
-def _load(row: Row) -> LoadRecord:
+def _load(row: ResultRow) -> LoadRecord:
     return LoadRecord(
         id=LoadId(row.id),
         source=row.source,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
 from batcher.model.records import AskedFor
 from batcher.model.submission import Claim, FileId, Parameters, RunId, SubmissionId, Tries
@@ -104,7 +104,7 @@ def asked_before(connection: Connection, file_ids: Iterable[FileId]) -> dict[Fil
     return known
 
 
-def _claim(row: Row, *, begun: bool = False) -> Claim:
+def _claim(row: ResultRow, *, begun: bool = False) -> Claim:
     busy, unknown, doubt = row.tries_busy, row.tries_unknown, row.tries_doubt
     return Claim(
         SubmissionId(row.id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batcher.ledger.conditions import NO_RUN
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
 from batcher.model.records import Run
 from batcher.model.submission import RunId
@@ -35,11 +35,11 @@ def runs_that_sent(connection: Connection) -> list[Run]:
     return [_run(row) for row in connection.rows(query, no_run=NO_RUN)]
 
 
-def _first(row: Row | None) -> Run | None:
+def _first(row: ResultRow | None) -> Run | None:
     return None if row is None else _run(row)
 
 
-def _run(row: Row) -> Run:
+def _run(row: ResultRow) -> Run:
     return Run(
         id=RunId(row.id),
         started_at=time_of(row.started_at_ms),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from batcher.ledger.conditions import IS_TROUBLED
-from batcher.ledger.connection import Connection, Row
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
 from batcher.model.records import Attempt, Record, TaskRecord
 from batcher.model.submission import CountedBy, FileId, RunId, State, SubmissionId, TaskId
@@ -84,12 +84,14 @@ def records_of(connection: Connection, file_ids: Iterable[FileId]) -> list[Recor
     return with_attempts(connection, rows)
 
 
-def with_attempts(connection: Connection, rows: Sequence[Row]) -> list[Record]:
+def with_attempts(connection: Connection, rows: Sequence[ResultRow]) -> list[Record]:
     """Return the records of submissions, wherever they are in the ledger."""
     return _complete(connection, rows, _CHOSEN, ids=[row.id for row in rows]) if rows else []
 
 
-def _complete(connection: Connection, rows: Sequence[Row], which: str, **values: object) -> list[Record]:
+def _complete(
+    connection: Connection, rows: Sequence[ResultRow], which: str, **values: object
+) -> list[Record]:
     """Add to submissions what else is recorded of them; ``which`` chooses the same in the other tables."""
     attempts: dict[int, list[Attempt]] = {}
     for row in connection.rows(_ATTEMPTS.format(which=which), **values):
@@ -107,7 +109,9 @@ _STATES = {state.value: state for state in State}
 _COUNTED_BY = {word.value: word for word in CountedBy}
 
 
-def _record(row: Row, attempts: Mapping[int, Sequence[Attempt]], tasks: Mapping[int, TaskRecord]) -> Record:
+def _record(
+    row: ResultRow, attempts: Mapping[int, Sequence[Attempt]], tasks: Mapping[int, TaskRecord]
+) -> Record:
     return Record(
         SubmissionId(row.id),
         FileId(row.file_id),
@@ -126,7 +130,7 @@ def _record(row: Row, attempts: Mapping[int, Sequence[Attempt]], tasks: Mapping[
     )
 
 
-def _attempt(row: Row) -> Attempt:
+def _attempt(row: ResultRow) -> Attempt:
     return Attempt(
         row.number,
         RunId(row.run_id),
@@ -144,7 +148,7 @@ def _attempt(row: Row) -> Attempt:
     )
 
 
-def _task(row: Row, pictures: Sequence[Picture]) -> TaskRecord:
+def _task(row: ResultRow, pictures: Sequence[Picture]) -> TaskRecord:
     return TaskRecord(
         TaskId(row.task_id),
         TaskState(row.state),

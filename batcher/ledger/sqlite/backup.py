@@ -1,8 +1,9 @@
-"""Copies of a ledger's file: a backup beside it, a backup in its place, and the file without its empty pages.
+"""Copies of a ledger's file: a backup, a restored backup, and the file without its empty pages.
 
-A backup is one moment of the ledger, taken while a run goes on: a reader's snapshot keeps what was there,
-and the run's writer never waits for it. It comes into being whole: written beside its place, synced, looked
-through, then renamed. Nothing here looks at what the rows say.
+Called by ``ledger backup``, ``ledger restore`` and ``ledger vacuum``. A backup is one moment of the ledger,
+also during a run: a reader's snapshot keeps that moment, and the run's writer never waits for it. It is
+complete or absent: written under another name, synced, checked, then renamed. The order of these steps must
+stay.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ PAUSE_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Vacuumed:
-    """What was gained."""
+    """The size of a ledger before and after a vacuum."""
 
     before_bytes: int
     after_bytes: int
@@ -42,7 +43,7 @@ class Vacuumed:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What became of a ledger and its backup."""
+    """The result of a restoration."""
 
     bytes: int
     kept: Path | None
@@ -57,7 +58,7 @@ def back_up(
     Args:
         path: the ledger.
         target: the file to make.
-        on_event: called after each step with the pages copied and those there are.
+        on_progress: called after each step with the pages copied and those there are.
         replace: a file that is there already may be replaced.
 
     Raises:
@@ -67,15 +68,15 @@ def back_up(
     _check_target(path, target, replace=replace)
     with open_existing(path) as source, source.transaction():
         revision_of(source, path)  # from this read on it is one moment of the ledger
-        beside = _beside(target)
+        copy_path = _temporary(target)
         try:
-            _copy(source, beside, target, on_progress)
-            beside.replace(target)
+            _copy(source, copy_path, target, on_progress)
+            copy_path.replace(target)
             _sync(target.resolve().parent)
         except OSError as exc:
             raise BatcherError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
         finally:
-            beside.unlink(missing_ok=True)
+            copy_path.unlink(missing_ok=True)
     return target.stat().st_size
 
 
@@ -91,7 +92,7 @@ def _check_target(path: Path, target: Path, *, replace: bool) -> None:
         raise BatcherError(f"{target}: its folder does not exist; make it, or name another file")
 
 
-def _beside(target: Path) -> Path:
+def _temporary(target: Path) -> Path:
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.resolve().parent)
     except OSError as exc:
@@ -101,26 +102,26 @@ def _beside(target: Path) -> Path:
 
 
 def _copy(
-    source: SqliteConnection, beside: Path, target: Path, on_progress: Callable[[int, int], None]
+    source: SqliteConnection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]
 ) -> None:
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(pages - left, pages)
 
     try:
-        found = _copied(source, beside, progress)
+        found = _copied(source, copy_path, progress)
     except sqlite3.Error as exc:
         raise BatcherError(f"{target}: the copy could not be made: {exc}") from exc
     if found != "ok":
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
 
 
-def _copied(source: SqliteConnection, beside: Path, progress: Callable[[int, int, int], None]) -> str:
-    """Copy into an empty file, and have it on disk; returns what its integrity check says."""
-    with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
+def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
+    """Copy into an empty file and sync it; returns the result of its integrity check."""
+    with closing(sqlite3.connect(copy_path, isolation_level=None)) as copy:
         source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
         found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    _sync(beside)
+    _sync(copy_path)
     return found
 
 
@@ -138,41 +139,41 @@ def _sync(path: Path) -> None:
 def restore(path: Path, backup: Path, on_progress: Callable[[str], None], *, now: datetime) -> Restored:
     """Put a copy of a backup in the ledger's place. The caller holds all of the ledger's locks.
 
-    The copy is made and verified beside the ledger first. Then the ledger and its log are renamed, and the
-    copy takes the ledger's name: the old log never lies beside the new ledger, to which SQLite would apply
+    The copy is made and verified next to the ledger first. Then the ledger and its log are renamed, and the
+    copy takes the ledger's name: the old log never lies next to the new ledger, to which SQLite would apply
     it. A crash between two renames leaves no ledger but the complete copy, which
-    :func:`batcher.ledger.sqlite.connection.is_missing` refuses.
+    :func:`batcher.ledger.sqlite.files.is_missing` refuses.
 
     Args:
         path: the ledger, resolved; there may be none.
         backup: a whole ledger; it is only read.
-        on_event: called now and then with what is being done.
+        on_progress: called now and then with what is being done.
         now: for the name under which the old ledger stays.
 
     Raises:
-        LedgerError: the backup is missing, not whole or from a newer version; or the disk has no room.
+        LedgerError: the backup is missing, damaged or from a newer version; or the disk has no room.
         BatcherError: the backup is the ledger itself.
     """
-    beside = path.with_name(path.name + RESTORING)
-    _check_backup(path, backup, beside)
+    copy_path = path.with_name(path.name + RESTORING)
+    _check_backup(path, backup, copy_path)
     try:
-        beside.unlink(missing_ok=True)
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        copy_path.unlink(missing_ok=True)
+        os.close(os.open(copy_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         try:
-            _fill(beside, backup, on_progress)
+            _fill(copy_path, backup, on_progress)
         except BaseException:
-            if path.exists():  # else it says that a restoration was cut off
-                beside.unlink(missing_ok=True)
+            if path.exists():  # otherwise it shows that a restoration was interrupted
+                copy_path.unlink(missing_ok=True)
             raise
-        return Restored(beside.stat().st_size, _swap(path, beside, now))
+        return Restored(copy_path.stat().st_size, _swap(path, copy_path, now))
     except OSError as exc:
         raise LedgerError(f"{path}: cannot be restored: {exc.strerror or exc}") from exc
 
 
-def _check_backup(path: Path, backup: Path, beside: Path) -> None:
+def _check_backup(path: Path, backup: Path, copy_path: Path) -> None:
     if not backup.exists():
         raise LedgerMissing(f"{backup}: there is no such file; name the backup to restore")
-    if any(one.exists() and backup.samefile(one) for one in (path, beside)):
+    if any(one.exists() and backup.samefile(one) for one in (path, copy_path)):
         raise BatcherError(
             f"{backup}: this is the ledger itself or its unfinished restoration; name a backup"
         )
@@ -185,16 +186,16 @@ def _check_backup(path: Path, backup: Path, beside: Path) -> None:
         )
 
 
-def _fill(beside: Path, backup: Path, on_progress: Callable[[str], None]) -> None:
-    """Copy a backup and look whether the copy is whole."""
+def _fill(copy_path: Path, backup: Path, on_progress: Callable[[str], None]) -> None:
+    """Copy a backup and check whether the copy is complete."""
 
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(f"{(pages - left) * 100 // max(pages, 1)} % copied")
 
     with translated(backup), connect(backup, Access.INSPECT) as source:
         revision_of(source, backup)
-        _copied(source, beside, progress)
-    findings = list(verify(beside, lambda what, _: on_progress(f"verifying {what}")))
+        _copied(source, copy_path, progress)
+    findings = list(verify(copy_path, lambda what, _: on_progress(f"verifying {what}")))
     if findings:
         more = f", and {len(findings) - 1} more findings" if len(findings) > 1 else ""
         raise LedgerError(
@@ -203,7 +204,7 @@ def _fill(beside: Path, backup: Path, on_progress: Callable[[str], None]) -> Non
         )
 
 
-def _swap(path: Path, beside: Path, now: datetime) -> Path | None:
+def _swap(path: Path, copy_path: Path, now: datetime) -> Path | None:
     """Let the copy take the ledger's name; returns the old ledger's new one."""
     kept = path.with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
     had_one = path.exists()
@@ -214,15 +215,15 @@ def _swap(path: Path, beside: Path, now: datetime) -> Path | None:
             old.rename(kept.with_name(kept.name + log))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     _sync(path.parent)
-    beside.rename(path)
+    copy_path.rename(path)
     _sync(path.parent)
     return kept if had_one else None
 
 
 def vacuum(path: Path) -> Vacuumed:
-    """Give the room of empty pages back to the disk. The caller holds the ledger's lock.
+    """Remove the empty pages from the file. The caller holds the ledger's lock.
 
-    The file is written anew twice, once to a file for the moment and once to the log beside it, so that a
+    The file is written twice, once to a temporary file and once to the log, so that a
     crash at any time leaves the old one or the new one.
 
     Raises:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import quote
 
-from batcher.ledger.connection import Row
-from batcher.ledger.sqlite.dialect import storable, translated_statement
+from batcher.ledger.connection import ResultRow
+from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
@@ -68,18 +68,17 @@ class SqliteConnection:
 
     def _execute(self, statement: str, values: dict[str, object]) -> sqlite3.Cursor:
         """Run a statement; tests observe all statements here."""
-        bound = {name: storable(value) for name, value in values.items()}
-        return self.driver.execute(translated_statement(statement), bound)
+        return self.driver.execute(*in_sqlite(statement, values))
 
-    def rows(self, statement: str, /, **values: object) -> list[Row]:
+    def rows(self, statement: str, /, **values: object) -> list[ResultRow]:
         """Run a query and return all of its rows."""
         with translated(self.path):
             cursor = self._execute(statement, values)
             make = _row_type(tuple(column[0] for column in cursor.description))
             return list(map(make, cursor))
 
-    def row(self, statement: str, /, **values: object) -> Row | None:
-        """Run a query and return its first row; None if there is none."""
+    def row(self, statement: str, /, **values: object) -> ResultRow | None:
+        """Run a query and return its first row, or None."""
         return next(iter(self.rows(statement, **values)), None)
 
     def value(self, statement: str, /, **values: object) -> Any:  # noqa: ANN401 - known to the statement alone
@@ -161,7 +160,7 @@ def open_existing(path: Path, access: Access = Access.READ) -> SqliteConnection:
     """Open a connection to a ledger of any schema.
 
     Raises:
-        LedgerMissing: there is none.
+        LedgerMissing: there is no ledger.
         LedgerError: it is something else, or it cannot be read.
     """
     check_file(path)
@@ -193,7 +192,7 @@ def untouched_uri(path: Path) -> str:
 
 
 @lru_cache(maxsize=1_000)
-def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
+def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], ResultRow]:
     """Return what makes a row of a statement with these columns."""
     kind = namedtuple("LedgerRow", columns, rename=True)  # type: ignore[misc]
-    return cast("Callable[[tuple[Any, ...]], Row]", kind._make)
+    return cast("Callable[[tuple[Any, ...]], ResultRow]", kind._make)

@@ -1,7 +1,7 @@
 """The disk under a ledger: is there room, is it local, is the file still the one we opened.
 
-Also room set aside while a run goes on, and given back to the disk when that is full, so that the answers of
-requests already on the wire can still be recorded.
+Called by the writer before each transaction, and by a run before it begins. It also reserves room during a
+run, and frees it when the disk is full, so that the answers of requests in flight can still be recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from batcher.errors import LedgerError
 from batcher.ledger.sqlite.identity import inode_of, mounts
 
 RESERVE_BYTES = 4 << 20
-"""Enough for the answers of some hundred requests, with every page they touch written twice."""
+"""Enough for the answers of several hundred requests, with every page they touch written twice."""
 
 LEAST_FREE_BYTES = 16 << 20
 """With less than this, a run does not begin."""
@@ -28,14 +28,14 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "ce
 
 
 class LedgerDisk:
-    """The file of an open ledger, and the room set aside beside it.
+    """The file of an open ledger, and the reserve next to it.
 
-    The database library would go on writing to a file that has no name any more, so the file's identity is
+    SQLite would continue to write to a file that has no name any more, so the file's identity is
     compared with the one it had when it was opened.
 
     Args:
         path: the ledger.
-        alone: raises LedgerError when another process may have been let in to write.
+        alone: raises LedgerError when another process may write.
     """
 
     def __init__(self, path: Path, alone: Callable[[], None] = lambda: None) -> None:
@@ -49,7 +49,7 @@ class LedgerDisk:
         """Make sure that the file is still the one that was opened.
 
         Raises:
-            LedgerError: it was deleted or replaced, or may not be ours alone any more.
+            LedgerError: it was deleted or replaced, or another process may write it.
         """
         self._alone()
         if inode_of(self._path) != self._opened:
@@ -59,7 +59,7 @@ class LedgerDisk:
             )
 
     def set_room_aside(self) -> None:
-        """Take room that is given back when the disk is full.
+        """Reserve room that is freed when the disk is full.
 
         Raises:
             LedgerError: there is not that much.
@@ -74,21 +74,21 @@ class LedgerDisk:
         except OSError as exc:
             self.give_room()
             raise LedgerError(
-                f"{self._reserve}: {exc.strerror}; a run needs {RESERVE_BYTES >> 20} MiB beside its ledger. "
+                f"{self._reserve}: {exc.strerror}; a run needs {RESERVE_BYTES >> 20} MiB next to its ledger. "
                 "Free some space, then run again"
             ) from exc
 
     def give_room(self) -> None:
-        """Give the room back to the disk."""
+        """Free the reserve."""
         with contextlib.suppress(OSError):
             self._reserve.unlink()
 
 
 def check_room(path: Path, open_submissions: int) -> str | None:
-    """Look at the free space before a run begins; returns a warning when the work may not fit.
+    """Check the free space before a run begins; returns a warning when the work may not fit.
 
     Raises:
-        LedgerError: there is hardly any.
+        LedgerError: there is too little.
     """
     free = shutil.disk_usage(path.resolve().parent).free
     if free < LEAST_FREE_BYTES:
@@ -100,13 +100,13 @@ def check_room(path: Path, open_submissions: int) -> str | None:
     if free < needed + LEAST_FREE_BYTES:
         return (
             f"{path}: {free >> 20} MiB are free on its disk, and the open submissions will take about "
-            f"{needed >> 20} MiB; the run will stop when the disk is full, and go on when there is room again"
+            f"{needed >> 20} MiB; the run will stop when the disk is full; free some space, then run again"
         )
     return None
 
 
 def network_file_system(path: Path) -> str | None:
-    """The kind of network file system a file is on; None on a local disk, or when that cannot be known."""
+    """Return the kind of network file system a file is on; None on a local disk, or if it is unknown."""
     try:
         kind = _kind(path.resolve().parent)
     except OSError:

@@ -51,10 +51,10 @@ def ledger_path(ledger: str) -> Path:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no ledger: nothing at all, or an empty file, which becomes one.
+    """Return whether there is no ledger: no file, or an empty one, which becomes a ledger.
 
     Raises:
-        LedgerError: there was one, and what it has left behind says that it was not given up.
+        LedgerError: its log or an unfinished restoration is still here.
     """
     try:
         status = path.stat()
@@ -64,29 +64,27 @@ def is_missing(path: Path) -> bool:
 
 
 def _nothing_left_behind(path: Path) -> bool:
-    """Make sure that no ledger has been here that somebody still wants.
+    """Make sure that the path has no remains of a ledger that is still needed.
 
     Raises:
-        LedgerError: its log, or a restoration that was cut off, lies here.
+        LedgerError: its log, or an interrupted restoration, is here.
     """
     place = path.resolve()
     if place.with_name(place.name + RESTORING).exists():
-        raise LedgerError(
-            f"{path}: a `batcher ledger restore` was cut off before it ended; give that command again"
-        )
+        raise LedgerError(f"{path}: a `batcher ledger restore` was interrupted; run that command again")
     for log in ("-wal", "-journal"):
         left = place.with_name(place.name + log)
         if left.is_file() and left.stat().st_size:
             raise LedgerError(
                 f"{path}: the ledger is gone, but its log {left.name} is still here, with what was sent "
-                "last. Put the ledger back, or a backup: batcher ledger restore FILE. To begin anew, remove "
-                "the log"
+                "last. Put the ledger or a backup back: batcher ledger restore FILE. To start a new ledger, "
+                "remove the log"
             )
     return True
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something to be a ledger; if not, an empty file is made, readable by its owner alone.
+    """Return whether there is a ledger; if not, create an empty file that only its owner can read.
 
     Raises:
         LedgerError: there is something else, or nothing can be made there.
@@ -105,7 +103,7 @@ def check_file(path: Path) -> None:
     """Refuse a file that cannot be a ledger before a database library touches it.
 
     Raises:
-        LedgerMissing: there is none, or it is empty.
+        LedgerMissing: there is no ledger, or it is empty.
         NotALedger: it is a folder or some other kind of file.
     """
     try:
@@ -126,4 +124,6 @@ def check_file(path: Path) -> None:
         _nothing_left_behind(path)
         raise LedgerMissing(f"{path}: the file is empty; `batcher load` or `batcher run` makes it a ledger")
     if magic != _MAGIC:
-        raise NotALedger(f"{path}: this is not a ledger; --ledger names the ledger, manifests stand alone")
+        raise NotALedger(
+            f"{path}: this is not a ledger; --ledger names the ledger, manifests are given without an option"
+        )

@@ -1,6 +1,6 @@
 """The identity of a ledger: one file with one name, and a lock on the file itself.
 
-A lock on a file beside the ledger holds only while that file stays. Here the ledger's own inode is locked as
+A lock on a file next to the ledger holds only while that file stays. Here the ledger's own inode is locked as
 well: a byte far behind all that SQLite locks, by a lock that belongs to an open file description (Linux's
 ``F_OFD_SETLK``). SQLite's locks are of the other kind: closing *any* descriptor of the file ends all of those
 that the process holds, so descriptors are closed here only while the process has no connection to the file.
@@ -23,7 +23,7 @@ from pathlib import Path
 from batcher.errors import LedgerError
 
 Inode = tuple[int, int]
-"""A file's device and number, whatever it is called."""
+"""A file's device and number, under any name."""
 
 LOCK_BYTE = 1 << 62
 """Where our locks begin; SQLite's are at 1 GiB, and no ledger is as long as this."""
@@ -42,7 +42,7 @@ _parked: dict[Inode, list[int]] = {}
 
 
 def inode_of(path: Path) -> Inode | None:
-    """Return which file a path names; None if there is none."""
+    """Return which file a path names, or None."""
     try:
         status = path.stat()
     except OSError:
@@ -73,7 +73,7 @@ def connecting(path: Path) -> Callable[[], None]:
 
 
 def first_bytes(path: Path, n: int) -> bytes | None:
-    """Read the start of a file; None if this process is connected to it, and so knows what it is.
+    """Read the start of a file; None if this process is connected to it, so that it is a database.
 
     Raises:
         OSError: it cannot be read, or is not a file (so that a pipe does not block).
@@ -141,7 +141,7 @@ def lock_inode(path: Path, byte: int) -> InodeLock | None:
 
 
 def is_inode_locked(path: Path, byte: int) -> bool:
-    """Return whether anybody holds a lock of ours on a file, without taking it."""
+    """Return whether a process holds one of our locks on a file, without taking it."""
     if not _has_lock():
         return False
     try:
@@ -170,9 +170,9 @@ def _set_lock(descriptor: int, byte: int, kind: int) -> bool:
     """
     if not _has_lock():
         return False
-    wanted = struct.pack(_FLOCK, kind, os.SEEK_SET, LOCK_BYTE + byte, 1, 0)
+    request = struct.pack(_FLOCK, kind, os.SEEK_SET, LOCK_BYTE + byte, 1, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
     except OSError as exc:
         if exc.errno in _HELD:
             raise BlockingIOError(exc.errno, exc.strerror) from exc
@@ -197,23 +197,23 @@ def check_one_name(path: Path) -> None:
         return
     if not stat.S_ISREG(status.st_mode):
         return
-    copy = f"go on with a copy: batcher ledger backup COPY -l {path}"
+    copy = f"use a copy: batcher ledger backup COPY -l {path}"
     if status.st_nlink > 1:
         raise LedgerError(
             f"{path}: this file has {status.st_nlink} names (hard links); runs under two of them would send "
-            f"everything twice, so it is only read. Remove the other links (find {path.parent} -samefile "
-            f"{path} lists those nearby), or {copy}"
+            f"everything twice, so batcher only reads it. Remove the other links (find "
+            f"{path.parent} -samefile {path} lists those nearby), or {copy}"
         )
     if is_mount_point(path):
         raise LedgerError(
             f"{path}: this file is mounted by itself; its log stays outside the mount and is lost with the "
-            f"container, and what was sent would be sent again, so it is only read. Mount its folder "
+            f"container, and what was sent would be sent again, so batcher only reads it. Mount its folder "
             f"instead, or {copy}"
         )
 
 
 def is_mount_point(path: Path) -> bool:
-    """Return whether something is mounted at a path itself."""
+    """Return whether a path is a mount point."""
     try:
         place = os.fsencode(path.resolve())
         return any(mounted == place for mounted, _ in mounts())

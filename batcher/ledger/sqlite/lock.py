@@ -50,8 +50,13 @@ class Purpose(Enum):
 
 _HELD = {
     Purpose.SENDING: "another run holds this ledger",
-    Purpose.TRACKING: "somebody follows this ledger's tasks already",
-    Purpose.FETCHING: "somebody fetches this ledger's pictures already",
+    Purpose.TRACKING: "another process is tracking this ledger's tasks",
+    Purpose.FETCHING: "another process is fetching this ledger's pictures",
+}
+_WAITED_FOR = {
+    Purpose.SENDING: "another run",
+    Purpose.TRACKING: "another `batcher track`",
+    Purpose.FETCHING: "another `batcher fetch`",
 }
 
 
@@ -210,14 +215,14 @@ def _place(path: Path, purpose: Purpose = Purpose.SENDING) -> str:
 
 
 def _named(holder: Holder | None, purpose: Purpose) -> str:
-    who = "another run" if purpose is Purpose.SENDING else "another tracking"
-    return f"{who}: {holder}" if holder else f"{who}, whose process cannot be told"
+    who = _WAITED_FOR[purpose]
+    return f"{who}: {holder}" if holder else f"{who}, whose process is unknown"
 
 
 def _busy(path: Path, holder: Holder | None, client: LockClient) -> str:
-    who, held = f": {holder}" if holder else "; its process cannot be told", _HELD[client.purpose]
+    who, held = f": {holder}" if holder else "; its process is unknown", _HELD[client.purpose]
     if client.wait_s:
-        waited = f"also after waiting {client.wait_s:g} s"
+        waited = f"still after {client.wait_s:g} s"
         return f"{path}: {held}, {waited}{who}. Wait longer"
     if client.wait_s is None:
         return f"{path}: {held}{who}. Wait until it has ended"

@@ -69,7 +69,7 @@ class LockFile:
     """
 
     def __init__(self, ledger: Path, place: str) -> None:
-        """Open the lock file, and create it if there is none.
+        """Open the lock file, and create it if it does not exist.
 
         Raises:
             LedgerError: it cannot be created, or is not a regular file of its own.
@@ -81,7 +81,7 @@ class LockFile:
         self.file: Inode = status.st_dev, status.st_ino
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             self.close()
-            raise unusable(ledger, f"{place} is no lock file of ours; remove it while no run is going on")
+            raise unusable(ledger, f"{place} is not a lock file of batcher; remove it while no run is active")
 
     def lock(self) -> None:
         """Lock the file without waiting.

@@ -1,7 +1,7 @@
-"""Whether a run could use a ledger: what it is, whose it is, what is open, and the room beside it.
+"""What a run would find in a ledger: its schema, its account, the open work, and the room on the disk.
 
-Looks from outside, before anything is opened for writing. It leaves no file behind and changes nothing,
-whatever state a killed run has left the ledger in.
+Called by ``check`` and by dry runs, before anything is opened for writing. It creates no file and changes
+nothing, also in a ledger that a killed run has left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from batcher.model.submission import EndpointKind, FileId, Parameters
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What a run would meet in a ledger."""
+    """What a run would find in a ledger."""
 
     revision: str
     newest: str
@@ -51,10 +51,10 @@ class Room:
 
 
 def readiness(path: Path) -> Readiness:
-    """Look into a ledger.
+    """Return what a run would find in a ledger.
 
     Raises:
-        LedgerMissing: there is none yet.
+        LedgerMissing: there is no ledger yet.
         LedgerError: it cannot be used.
     """
     with open_existing(path, Access.INSPECT) as connection:
@@ -95,9 +95,9 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
     """What another ledger asks for that a ledger lacks, the largest groups first.
 
     Args:
-        path: the ledger; None when there is none yet.
+        path: the ledger, or None yet.
         scratch: the other one.
-        groups: so many are named.
+        groups: how many groups to return.
 
     Raises:
         LedgerError: one of them cannot be read.
@@ -110,7 +110,7 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
 
 
 class Bystander:
-    """What a ledger knows, looked up from outside."""
+    """The recordings of a ledger, for a command that must leave it untouched."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,7 +143,7 @@ def room(path: Path, open_submissions: int) -> Room:
     """The room on the disk of a ledger, and what the open work takes.
 
     Raises:
-        OSError: its folder cannot be looked at.
+        OSError: its folder cannot be inspected.
     """
     free = shutil.disk_usage(path.resolve().parent).free
     return Room(free, open_submissions * BYTES_PER_ATTEMPT, LEAST_FREE_BYTES)

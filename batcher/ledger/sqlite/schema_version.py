@@ -76,7 +76,7 @@ async def open_to_itself(path: Path, lock: LedgerLock | None = None) -> AsyncIte
 
     Raises:
         LedgerBusy: another process holds it.
-        LedgerError: there is none, it is something else, or it is from a newer version.
+        LedgerError: there is no ledger, it is something else, or it is from a newer version.
     """
     with lock or await take_lock(path):
         check_file(path)
@@ -131,10 +131,9 @@ def _upgrade(connection: SqliteConnection) -> None:
     engine = create_engine("sqlite://", creator=lambda: connection.driver, poolclass=StaticPool)
     with translated(connection.path):
         try:
-            with engine.connect() as alchemy:
+            with engine.begin() as alchemy:  # Alembic would commit in between outside of a transaction
                 connection.run("BEGIN IMMEDIATE")
                 config.attributes["connection"] = alchemy
                 command.upgrade(config, "head")
-                alchemy.commit()
         except DBAPIError as exc:
             raise exc.orig or exc from exc

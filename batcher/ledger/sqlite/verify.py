@@ -1,7 +1,8 @@
-"""Looking into a ledger's file: what it is made of, and whether it is whole.
+"""The checks of a ledger's file: what it is made of, and whether it is complete and consistent.
 
-Reads as a stranger would, with the database library alone, so that it can look at a ledger of any schema
-and at a damaged one. Only :func:`repair` writes; the others take no lock and work while a run is going on.
+Called by ``ledger info``, ``ledger verify`` and ``ledger restore``. They use SQLite alone, so that they work
+on a ledger of any schema and on a damaged one. Only :func:`repair` writes; the others take no lock and work
+during a run.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from batcher.ledger.sqlite.schema_version import revision_of, table_names
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
 FIRST_FINDINGS = 20
-"""So many findings of one kind are told of one by one."""
+"""How many findings of one kind are reported one by one."""
 
 _STEPS = 1_000_000
-"""Instructions of the database between two looks at the clock."""
+"""Instructions of the database between two reports of progress."""
 
 _SAMPLED = 1_000
 
@@ -37,7 +38,7 @@ class TableAndIndexes:
     rows: int
     bytes: int
     estimated: bool
-    """Out of a sample of rows: this build of SQLite cannot tell."""
+    """Out of a sample of rows: this build of SQLite does not report sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ class Inspected:
 
 
 def inspect(path: Path) -> Inspected:
-    """Look at the file.
+    """Return what a ledger's file is made of.
 
     Raises:
-        LedgerError: there is none, or it cannot be read.
+        LedgerError: there is no ledger, or it cannot be read.
     """
     with open_existing(path) as connection:
         revision = revision_of(connection, path)
@@ -93,7 +94,8 @@ def _parts(connection: Connection) -> Iterator[TableAndIndexes]:
 
 
 def _sizes(connection: Connection) -> dict[str, int]:
-    """Return the bytes of each table with its indexes; empty where this build of SQLite cannot tell."""
+    """Return the bytes of each table with its indexes; empty where this build of SQLite does not report
+    it."""
     query = """
         SELECT m.tbl_name AS name, sum(d.pgsize) AS size FROM dbstat('main', 1) AS d
         JOIN sqlite_master AS m ON m.name = d.name GROUP BY 1
@@ -146,7 +148,7 @@ _CONTRADICTIONS = {
         WHERE s.state IN ('rejected', 'failed', 'in_doubt') AND s.attempts = 0
     """,
 }
-"""What no run can have left behind, each with a query for the submissions of which it is true."""
+"""Contradictions that no run leaves, each with a query for the submissions that have it."""
 
 _TASK_CONTRADICTIONS = {
     "counts as followed, and has no task": """
@@ -175,20 +177,20 @@ _TASK_CONTRADICTIONS = {
         WHERE t.pictures <> (SELECT count(*) FROM pictures AS p WHERE p.submission_id = t.submission_id)
     """,
 }
-"""The same about what becomes of tasks."""
+"""The same for tasks."""
 
 _TASKS_TALLIED = "SELECT state, n FROM task_tallies WHERE n <> 0"
 
 
 def verify(path: Path, on_progress: Callable[[str, float], None]) -> Iterator[str]:
-    """Look for what is wrong; each finding is a line.
+    """Check a ledger; each finding is a line.
 
     Args:
         path: the ledger.
-        on_event: called now and then with what is being looked at, and for how many seconds.
+        on_progress: called now and then with what is being checked, and for how many seconds.
 
     Raises:
-        LedgerError: there is none, or it cannot be read at all.
+        LedgerError: there is no ledger, or it cannot be read at all.
     """
     with open_existing(path) as connection:
         revision_of(connection, path)
@@ -202,7 +204,7 @@ def verify(path: Path, on_progress: Callable[[str, float], None]) -> Iterator[st
 
 
 def repair(path: Path) -> None:
-    """Count the tallies anew, in one transaction. The caller holds the ledger's lock.
+    """Count the tallies again, in one transaction. The caller holds the ledger's lock.
 
     Raises:
         LedgerError: the ledger cannot be read or written.

@@ -47,8 +47,8 @@ async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
         some = [FileId("2"), FileId("4")]
         assert {one.file_id for one in await pictures.unfetched(some, limit=99)} == {"2", "4"}
         assert await pictures.count_unfetched(some) == 6
-        assert await pictures.knows(FileId("2"))
-        assert not await pictures.knows(FileId("22"))
+        assert await pictures.has_recording(FileId("2"))
+        assert not await pictures.has_recording(FileId("22"))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ ASKED: dict[str, Callable[[PictureLedger], Awaitable[object]]] = {
     "pictures": lambda ledger: ledger.pictures(after=(7, 1), limit=500),
     "count_unfetched": lambda ledger: ledger.count_unfetched(),
     "count_unfetched of some": lambda ledger: ledger.count_unfetched([FileId("1")]),
-    "knows": lambda ledger: ledger.knows(FileId("1")),
+    "knows": lambda ledger: ledger.has_recording(FileId("1")),
 }
 
 

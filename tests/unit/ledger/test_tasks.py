@@ -136,7 +136,7 @@ async def test_what_a_poll_brings_is_kept(path: Path) -> None:
         }
         assert await counted(ledger) == {one: n for one, n in expected.items() if n}
         records = {record.id: record for record in await ledger.records()}
-        [trouble] = await ledger.untold_troubles(5)
+        [trouble] = await ledger.unreported_troubles(5)
     task = records[first.id].task
     assert task is not None
     assert (task.state, task.status, task.pictures) == (TaskState.FINISHED, "FINISH", taken)
@@ -252,7 +252,7 @@ async def test_nothing_goes_through_all_tasks(path: Path) -> None:
             await ledger.note(
                 Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
             )
-            await ledger.untold_troubles(5)
+            await ledger.unreported_troubles(5)
             await ledger.mark_reported()
             await ledger.ask_again()
             await ledger.records(limit=500)
