@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from batcher.config.endpoints import DEFAULT_ENDPOINT
+from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import (
     LedgerBusy,
     LedgerError,

@@ -139,7 +139,7 @@ class Announcer:
         if self._settings.ping_url is None:
             return None
         url = self._settings.ping_url.get_secret_value()
-        self._console.redaction.learn(url, _secret_part(url))
+        self._console.redaction.learn_url(url)
         return url
 
     @property
@@ -250,11 +250,6 @@ _SHOWN_STATES = {
 
 def _one_line(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _secret_part(url: str) -> str:
-    """What of an address is the secret, when its host is known to all."""
-    return url.split("://", 1)[-1].partition("/")[2]
 
 
 def _whole(ledger: str) -> str:

@@ -56,11 +56,11 @@ def _unusable(exc: Exception) -> str | None:
     param = getattr(exc, "param", None)
     if problems is None or param is None:
         return None
-    from batcher.config.settings import shown_value, wanted
+    from batcher.config.problems import remedy_of, shown_value
 
     error = problems(include_url=False)[0]
     option = next((one for one in param.opts if one.startswith("--")), param.metavar or param.opts[0])
-    return f"{option}{shown_value(str(error['input']))}: {wanted(error)}"
+    return f"{option}{shown_value(str(error['input']))}: {remedy_of(error)}"
 
 
 def _log_format(words: Sequence[str]) -> str | None:

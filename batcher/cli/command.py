@@ -24,7 +24,7 @@ from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, say_defect, trace_of
-from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
+from batcher.errors import BatcherError, Interrupted, StdoutClosed, SystemFault
 from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -127,17 +127,13 @@ class Invocation:
             SettingsError: they cannot be used, or an output would overwrite an input.
         """
         from batcher.cli.protected_files import check_files
-        from batcher.config.examine import examine_settings
-        from batcher.config.settings import load_settings, strange_text, strange_variables
+        from batcher.config.examine import examine_settings, strange_text
 
-        for variable in strange_variables():
+        examined = examine_settings(self.flags, self.given["config"])
+        for variable in examined.strange:
             self.console.warn("; ".join(strange_text(variable)))
-        try:
-            settings = load_settings(self.flags, self.given["config"])
-        except SettingsError:
-            self.console.configure(examine_settings(self.flags, self.given["config"]).settings)
-            raise
-        self.console.configure(settings)
+        self.console.configure(examined.settings)
+        settings = examined.checked()
         check_files(self.given, settings)
         return settings
 

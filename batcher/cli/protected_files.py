@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from batcher.config.defaults import CONFIG as DEFAULT_CONFIG
 from batcher.config.paths import path_problem
-from batcher.config.settings import DEFAULT_CONFIG, Settings
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import Protected, check_stdout, check_target, protect
 

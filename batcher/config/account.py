@@ -10,8 +10,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batcher.config.secrets import _CALLBACK, _SERVER, QUOTATION_MARKS, _Secret, in_quotes
-from batcher.config.settings import Settings, _is_secret_word
+from batcher.config.secrets import (
+    CALLBACK_SECRET,
+    QUOTATION_MARKS,
+    SERVER_SECRET,
+    SecretKind,
+    in_quotes,
+    is_secret_word,
+)
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 
 SECRET_COMMAND_S = 30.0
@@ -27,7 +34,7 @@ def account_of(settings: Settings) -> tuple[int, str]:
     problems = []
     if settings.app_id is None:
         problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
-    secret, problem = _given_secret(settings, _SERVER)
+    secret, problem = _given_secret(settings, SERVER_SECRET)
     problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:
         raise SettingsError(*problems)
@@ -46,13 +53,13 @@ def callback_secret_of(settings: Settings) -> str:
     Raises:
         SettingsError: it is missing, or cannot be one.
     """
-    secret, problem = _given_secret(settings, _CALLBACK)
+    secret, problem = _given_secret(settings, CALLBACK_SECRET)
     if secret is None:
         raise SettingsError(problem or "")
     return secret
 
 
-def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | None]:
+def _given_secret(settings: Settings, what: SecretKind) -> tuple[str | None, str | None]:
     """A secret as it was given, or why there is none."""
     secret: SecretStr | None = getattr(settings, what.setting)
     if secret is not None:
@@ -67,14 +74,14 @@ def _given_secret(settings: Settings, what: _Secret) -> tuple[str | None, str | 
     )
 
 
-def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
+def _read_secret(path: Path, what: SecretKind) -> tuple[str | None, str | None]:
     name = f"{what.variable}_FILE"
     try:
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
         word = str(path).strip(QUOTATION_MARKS)
-        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or _is_secret_word(word)) and not path.exists():
+        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not path.exists():
             # Somebody has put the secret itself there: it is not shown.
             return None, f"{name}: names a file; the secret itself is {what.variable}"
         return None, f"{name}: {path}: {words}"
@@ -85,7 +92,7 @@ def _read_secret(path: Path, what: _Secret) -> tuple[str | None, str | None]:
     return secret, None
 
 
-def _ask_for_secret(command: str, what: _Secret) -> tuple[str | None, str | None]:
+def _ask_for_secret(command: str, what: SecretKind) -> tuple[str | None, str | None]:
     """The first line that a command prints; no word of what it prints or is called with is shown."""
     name = f"{what.variable}_COMMAND"
     if os.environ.get(name) != command:
@@ -107,4 +114,4 @@ def _ask_for_secret(command: str, what: _Secret) -> tuple[str | None, str | None
     try:
         return what.read(lines[0] if lines else ""), None
     except ValueError:
-        return None, f"{name}: its first line is not {what.one}"
+        return None, f"{name}: its first line is not {what.line}"

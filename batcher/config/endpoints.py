@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 from batcher.model.submission import EndpointKind
 
-DEFAULT_ENDPOINT = "https://rtc-api.zego.im/"
-
 
 def endpoint_of(text: str) -> str:
     """Read the URL of an endpoint.

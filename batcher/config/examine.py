@@ -1,127 +1,154 @@
-"""Settings looked at one by one, so that every fault can be named at once."""
+"""Reading of settings: each source once, every problem reported together.
+
+Called by the command line before a command does anything, by ``check``, which shows where each value comes
+from, and by notifications, which are sent for commands whose settings are wrong, too. A later source outranks
+an earlier one: ``batcher.toml``, ``.env``, the environment, the command line.
+
+The file is read by :mod:`tomllib`: the TOML source of pydantic-settings takes no names with ``-``, and
+silently ignores what is not a regular file, such as a folder, a pipe, or ``/dev/null``.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import (
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+from batcher.config import defaults, problems
+from batcher.config.problems import COMMAND_LINE, DOTENV, ENVIRONMENT
 from batcher.config.secrets import SECRETS
-from batcher.config.settings import (
-    DEFAULT_CONFIG,
-    Settings,
-    _dotenv_variables,
-    _parse_toml,
-    _problems,
-    _SettingsClass,
-    _strange,
-    _toml_problems,
-)
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
-
-# -- looking at settings that may be wrong ------------------------------------------------------------
-
-
-@cache
-def _given_alone() -> type[Settings]:
-    """Settings out of what is given; nothing else is read. Made when needed: it takes 20 ms."""
-
-    class Given(Settings):
-        model_config = SettingsConfigDict(env_file=None)
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: _SettingsClass,  # noqa: ARG003 - the signature is the library's
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            """What is given, and nothing else."""
-            return (init_settings,)
-
-    return Given
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """All settings, looked at although some may be wrong."""
+    """All settings, read although some may be wrong."""
 
     settings: Settings
     """With defaults in place of what is wrong."""
     origins: Mapping[str, str]
-    """Where each comes from that is not default, right or wrong."""
+    """The source of each value that is not a default, right or wrong."""
     problems: tuple[str, ...]
-    """Everything for which :func:`~batcher.config.settings.load_settings` would refuse them."""
     unsure: frozenset[str]
-    """Those whose values are not known: they are wrong, or a file that may set them cannot be read."""
+    """Settings whose values are not known: they are wrong, or a file that may set them cannot be read."""
     strange: tuple[str, ...]
-    """Variables that look like settings and are none."""
+    """Variables that look like settings and are not."""
+
+    def checked(self) -> Settings:
+        """Return the settings.
+
+        Raises:
+            SettingsError: with every problem.
+        """
+        if self.problems:
+            raise SettingsError(*self.problems)
+        return self.settings
+
+
+def load_settings(flags: Mapping[str, object], config: Path | None = None) -> Settings:
+    """Read all settings.
+
+    Args:
+        flags: the values given on the command line; None and () count as not given.
+        config: the file of settings; the default one may be missing.
+
+    Raises:
+        SettingsError: with every problem.
+    """
+    return examine_settings(flags, config).checked()
 
 
 def examine_settings(flags: Mapping[str, object], config: Path | None = None) -> Examined:
-    """Read all settings, past every fault at which ``load_settings`` would raise; never raises itself."""
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    unsure: set[str] = set()
-    given = {name: value for name, value in flags.items() if value is not None and value != ()}
-    toml: dict[str, Any] = {}
-    variables: set[str] = {name for name in os.environ if name.upper().startswith("BATCHER_")}
-    path = config or Path(DEFAULT_CONFIG)
-
-    def read_toml() -> dict[str, Any]:
-        toml.update(_parse_toml(config))
-        problems.extend(_toml_problems(toml, path))
-        return {name: value for name, value in toml.items() if name not in SECRETS}
-
-    def read_dotenv() -> dict[str, Any]:
-        source = DotEnvSettingsSource(Settings)
-        variables.update(_dotenv_variables(source))
-        return source()
-
-    for origin, read in (
-        (str(path), read_toml),
-        (".env", read_dotenv),
-        ("environment", EnvSettingsSource(Settings)),
-        ("command line", lambda: given),
-    ):
-        try:
-            found = {name: value for name, value in read().items() if name in Settings.model_fields}
-        except SettingsError as exc:
-            problems += str(exc).splitlines()
-            unsure = set(Settings.model_fields)
-            continue
-        except (OSError, UnicodeDecodeError) as exc:
-            problems.append(f".env: cannot be read: {exc}")
-            unsure = set(Settings.model_fields)
-            continue
-        values |= found
-        origins |= dict.fromkeys(found, origin)
-        unsure -= found.keys()
-    settings, wrong, more = _validated(values, given, toml, str(path))
-    return Examined(settings, origins, (*problems, *more), frozenset(unsure | wrong), _strange(variables))
-
-
-def _validated(
-    values: Mapping[str, Any], flags: Mapping[str, object], toml: Mapping[str, object], config: str
-) -> tuple[Settings, set[str], list[str]]:
-    """Settings out of the values that are right; the names of those that are wrong, and why."""
+    """Read all settings as :func:`load_settings` does, and report the problems instead of raising them."""
+    reading = _Reading(
+        {}, {}, [], set(), {name for name in os.environ if name.upper().startswith("BATCHER_")}
+    )
+    path = config or Path(defaults.CONFIG)
     try:
-        return _given_alone()(**values), set(), []
-    except ValidationError as exc:
-        wrong = {str(error["loc"][0]) for error in exc.errors()}
-        right = {name: value for name, value in values.items() if name not in wrong}
-        return _given_alone()(**right), wrong, _problems(exc, flags, toml, config)
+        toml = _parse_toml(path, may_be_missing=config is None)
+    except SettingsError as exc:
+        reading.fail(str(exc))
+    else:
+        reading.problems += problems.file_problems(toml, path, Settings.model_fields)
+        reading.add(str(path), {name: value for name, value in toml.items() if name not in SECRETS})
+    try:
+        dotenv = DotEnvSettingsSource(Settings, env_file=DOTENV, env_file_encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reading.fail(f".env: cannot be read: {exc}")
+    else:
+        reading.variables |= {name.upper() for name in dotenv.env_vars if name.lower().startswith("batcher_")}
+        reading.add(DOTENV, dotenv())
+    reading.add(ENVIRONMENT, EnvSettingsSource(Settings)())
+    reading.add(COMMAND_LINE, {name: value for name, value in flags.items() if value not in (None, ())})
+    return reading.result()
+
+
+def strange_text(variable: str) -> tuple[str, str]:
+    """What is wrong with a variable that is not a setting, and what to do."""
+    names = {name.upper(): f"BATCHER_{name.upper()}" for name in Settings.model_fields}
+    near = difflib.get_close_matches(variable.upper().removeprefix("BATCHER_"), names, 1)
+    remedy = f"perhaps {names[near[0]]} is meant" if near else "take it away, or correct its name"
+    return f"{variable}: there is no such setting, and it has no effect", remedy
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What the sources read so far have given."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+    problems: list[str]
+    unsure: set[str]
+    variables: set[str]
+
+    def add(self, origin: str, given: Mapping[str, Any]) -> None:
+        """Let the values of a source outrank those before it."""
+        found = {name: value for name, value in given.items() if name in Settings.model_fields}
+        self.values |= found
+        self.origins |= dict.fromkeys(found, origin)
+        self.unsure -= found.keys()
+
+    def fail(self, problem: str) -> None:
+        """Record that a source cannot be read: any setting may be set in it."""
+        self.problems.append(problem)
+        self.unsure = set(Settings.model_fields)
+
+    def result(self) -> Examined:
+        """Validate the values; a wrong one gives way to its default."""
+        known = {f"BATCHER_{name.upper()}" for name in Settings.model_fields}
+        strange = sorted((name for name in self.variables if name.upper() not in known), key=str.upper)
+        try:
+            settings, wrong = Settings(**self.values), set[str]()
+        except ValidationError as exc:
+            wrong = {str(error["loc"][0]) for error in exc.errors()}
+            self.problems += problems.value_problems(exc, self.origins)
+            settings = Settings(**{name: value for name, value in self.values.items() if name not in wrong})
+        unsure = frozenset(self.unsure | wrong)
+        return Examined(settings, self.origins, tuple(self.problems), unsure, tuple(strange))
+
+
+def _parse_toml(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
+    """Return the values in the file of settings, by the names of the settings.
+
+    Raises:
+        SettingsError: it is missing, cannot be read, or is not TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if may_be_missing:
+            return {}
+        raise SettingsError(f"--config {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{path}: cannot be read: {exc}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(f"{path}: {exc}") from exc
+    return {name.replace("-", "_"): value for name, value in values.items()}

@@ -1,19 +1,17 @@
-"""Secrets: their names, and where each is read from."""
+"""Secrets: their names, the settings that give them, and how a text that may be one is recognized.
+
+Used by the settings, by the account, and by messages that must not repeat a secret given in the wrong place.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 QUOTATION_MARKS = "\"'`"
-
-
-def in_quotes(text: str) -> bool:
-    """Whether a value still has the quotation marks that a shell or a file would have taken off."""
-    stripped = text.strip()
-    return bool(stripped) and (stripped[0] in QUOTATION_MARKS or stripped[-1] in QUOTATION_MARKS)
-
 
 SECRETS = {
     "server_secret": "the ServerSecret",
@@ -21,65 +19,73 @@ SECRETS = {
     "notify": "a URL that carries tokens",
     "ping_url": "a URL that is a secret",
 }
-"""Settings whose values are never shown, and never stand in the file of settings."""
+"""Settings whose values are never shown, and are not accepted in the file of settings."""
+
+LEAST_SECRET = 20
+"""A piece of this many letters and digits, with both of them, may be a secret, which has 32."""
+
+_PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
 
 
-def secret_of(text: str) -> str:
-    """Read a ServerSecret; blanks around it do not count.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    return _one_word(text, "the ServerSecret is 32 letters and digits, without blanks")
-
-
-# -- secrets ------------------------------------------------------------------------------------------
-
-
-class _Secret(NamedTuple):
-    """A secret: by which settings it is given, and what it is."""
+class SecretKind(NamedTuple):
+    """A secret: the setting that gives it, and what it looks like."""
 
     setting: str
     called: str
-    one: str
+    line: str
     """What a line is that holds it."""
-    read: Callable[[str], str]
+    rule: str
+    """What every such secret is; the message for a text that is not one."""
 
     @property
     def variable(self) -> str:
         """The variable that holds it."""
         return f"BATCHER_{self.setting.upper()}"
 
+    def read(self, text: str) -> str:
+        """Return the secret in a text; blanks around it do not count.
 
-_SERVER = _Secret("server_secret", "the ServerSecret", "a ServerSecret, 32 letters and digits", secret_of)
+        Raises:
+            ValueError: the text cannot be such a secret.
+        """
+        secret = text.strip()
+        if in_quotes(secret):
+            raise ValueError("the value is in quotation marks, which are not part of it; take them away")
+        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+            raise ValueError(self.rule)
+        return secret
+
+    def checked(self, secret: SecretStr | None) -> SecretStr | None:
+        """Return a secret of the settings, checked."""
+        return None if secret is None else type(secret)(self.read(secret.get_secret_value()))
 
 
-def _callback_secret_of(text: str) -> str:
-    return _one_word(text, "the secret of callbacks is letters and digits, without blanks")
-
-
-_CALLBACK = _Secret(
-    "callback_secret", "the secret of callbacks", "one of letters and digits", _callback_secret_of
+SERVER_SECRET = SecretKind(
+    "server_secret",
+    "the ServerSecret",
+    "a ServerSecret, 32 letters and digits",
+    "the ServerSecret is 32 letters and digits, without blanks",
 )
-"""The console shows it beside the ServerSecret, which it is not."""
+CALLBACK_SECRET = SecretKind(
+    "callback_secret",
+    "the secret of callbacks",
+    "one of letters and digits",
+    "the secret of callbacks is letters and digits, without blanks",
+)
+"""The ZEGO console shows it next to the ServerSecret; they are different secrets."""
 
 
-LEAST_SECRET = 20
-"""Letters and digits in one piece, both of them: so many may be a secret, which has 32."""
-
-
-_PIECES = re.compile(rf"[0-9A-Za-z]{{{LEAST_SECRET},}}")
+def in_quotes(text: str) -> bool:
+    """Whether a value still has the quotation marks that a shell or a file would have removed."""
+    stripped = text.strip()
+    return bool(stripped) and (stripped[0] in QUOTATION_MARKS or stripped[-1] in QUOTATION_MARKS)
 
 
 def may_be_secret(text: str) -> bool:
-    """Whether a value that was given for something else may be a secret, put in the wrong place."""
+    """Whether a value given for another setting may be a secret in the wrong place."""
     return any(not piece.isdigit() and not piece.isalpha() for piece in _PIECES.findall(text))
 
 
-def _one_word(text: str, wanted: str) -> str:
-    stripped = text.strip()
-    if in_quotes(stripped):
-        raise ValueError("the value is in quotation marks, which are not part of it; take them away")
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped or not stripped:
-        raise ValueError(wanted)
-    return stripped
+def is_secret_word(word: str) -> bool:
+    """Whether a path may be the secret itself: it names no folder, and looks like a secret."""
+    return "/" not in word and may_be_secret(word)

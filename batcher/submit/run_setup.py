@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 from batcher._version import __version__
 from batcher.config.endpoints import endpoint_of, place_of
-from batcher.config.secrets import secret_of
-from batcher.config.settings import shown_value
+from batcher.config.problems import shown_value
+from batcher.config.secrets import SERVER_SECRET
 from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, why_unshared, window_for
@@ -230,7 +230,7 @@ def usable_service(account: Account, endpoint: str, timeout_s: float, settings: 
     if not _is_app_id(account.app_id):
         problems.append("app_id: give the number that the ZEGO console shows")
     try:
-        secret = secret_of(secret)
+        secret = SERVER_SECRET.read(secret)
     except ValueError as exc:
         problems.append(f"server_secret: {exc}")
     try:

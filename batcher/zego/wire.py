@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from unicodedata import category
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from batcher.model.outcome import HttpRefusal, ReplyLost
+from batcher.model.redaction import redacted_url
 from batcher.model.submission import FileId, Parameters, ReplyShape, SnapshotType, TaskId, Vendor
 
 MAX_BODY_BYTES = 1 << 20
@@ -124,7 +125,7 @@ def read_without_code(
         retry_after_s: what the header ``Retry-After`` asks for.
     """
     if 300 <= status < 400:
-        return HttpRefusal(status, retry_after_s, _address_shown(location or ""))
+        return HttpRefusal(status, retry_after_s, _printable(redacted_url(location or ""))[:EXCERPT_CHARS])
     if (400 <= status < 500 and status not in _MAYBE_TAKEN) or status == 503:
         return HttpRefusal(status, retry_after_s)
     shape = ReplyShape.OTHER_JSON if status < 300 and is_json(body) else ReplyShape.NOTHING
@@ -155,15 +156,8 @@ def excerpt(body: bytes) -> str:
     return f'a page "{text}"' if title or is_page else text
 
 
-def _address_shown(location: str) -> str:
-    """Shorten an address to what may be shown: no user, no query, nothing unprintable."""
-    try:
-        parts = urlsplit(location)
-        host = parts.hostname or ""
-    except ValueError:
-        return ""
-    address = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
-    return "".join(c for c in address if c.isprintable())[:EXCERPT_CHARS]
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())
 
 
 def is_json(body: bytes) -> bool:

@@ -575,20 +575,3 @@ async def test_a_closed_pipe_stops_no_run(
         assert "Errno" not in done.stderr
         if log_format == "json":
             assert events(done)[-1]["event"] == "run_finished"
-
-
-async def test_help_and_version_bring_in_nothing_that_logs(cli: Cli) -> None:
-    """Who asks for help does not wait for it."""
-    code = (
-        "import sys; from batcher.cli import main\n"
-        "try: main()\nexcept SystemExit: print('structlog' in sys.modules, file=sys.stderr)"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "--version"),
-        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    assert out.startswith(b"batcher ")
-    assert err == b"False\n"

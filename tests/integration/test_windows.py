@@ -19,7 +19,7 @@ from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, wri
 from support.cli import until as moment
 
 from batcher.cli.until_option import until, window_s
-from batcher.config.settings import load_settings
+from batcher.config.examine import load_settings
 from batcher.report.estimate import rest
 from batcher.sandbox import SandboxSettings
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batcher.cli.until_option import until, window_s
-from batcher.config.settings import load_settings
+from batcher.config.examine import load_settings
 
 
 @pytest.fixture

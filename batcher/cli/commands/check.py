@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -34,9 +33,9 @@ from batcher.cli.notification_targets import hearer_findings
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of
-from batcher.config.examine import Examined, examine_settings
+from batcher.config.examine import Examined, examine_settings, strange_text
 from batcher.config.secrets import may_be_secret
-from batcher.config.settings import Settings, strange_text
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
 from batcher.ledger import (
     Holder,
@@ -49,6 +48,7 @@ from batcher.ledger import (
     readiness,
     room,
 )
+from batcher.model.redaction import redacted_url
 from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, count, moment, size
 from batcher.report.summary import ledger_option
@@ -227,9 +227,7 @@ def _value(name: str, settings: Settings) -> str | None:
         value.value if isinstance(value, Enum) else f"{value:g}" if isinstance(value, float) else value
     )
     if "://" in text:
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-        text = parts._replace(netloc=host, query="…" if parts.query else "", fragment="").geturl()
+        text = redacted_url(text) + ("?…" if "?" in text else "")
     return (
         "not shown"
         if may_be_secret(text) and not isinstance(value, Path) and name not in _PLACES

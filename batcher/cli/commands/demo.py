@@ -23,8 +23,9 @@ from batcher.cli.commands.discover import Asked, discover_recordings
 from batcher.cli.commands.export import export_results
 from batcher.cli.commands.run import run_manifests
 from batcher.cli.terminal.console import Console
+from batcher.config.examine import load_settings
 from batcher.config.resources import bundled
-from batcher.config.settings import Settings, load_settings
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError, LedgerError, SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.ledger import open_for_reading

@@ -32,8 +32,8 @@ from batcher.model.events import (
     RunStarted,
     SendingPaused,
 )
+from batcher.model.redaction import Redaction
 from batcher.report.formatting import one_line
-from batcher.telemetry.redaction import Redaction
 
 if TYPE_CHECKING:
     from batcher.config.settings import Settings

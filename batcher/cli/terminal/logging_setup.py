@@ -1,14 +1,12 @@
-"""Log records on their way to stderr: the libraries' own, and what a program is told of a run.
+"""Log records on their way to stderr: the libraries' own, and the events that a program is given of a run.
 
-One handler of the root logger, and one chain of processors, so that nothing gets out unredacted:
-aiohttp, SQLAlchemy, asyncio, Python's warnings and exceptions that nobody has caught pass it as our own
-events do. Never raises. What formats the records is brought in with the first of them: most commands log
-nothing.
+One handler of the root logger writes all of them, so that nothing gets out unredacted: aiohttp, SQLAlchemy,
+asyncio, Python's warnings and uncaught exceptions take the same way as our own events. It never raises.
+Attached by the command line at the start of a command, and used by the console for ``--log-format json``.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import sys
@@ -24,11 +22,8 @@ from batcher.cli.terminal.text import Level, Volume, legible
 from batcher.model.events import Rejected
 
 if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger, ProcessorFormatter
-    from structlog.typing import EventDict, WrappedLogger
-
     from batcher.config.settings import Settings
-    from batcher.telemetry.redaction import Redaction
+    from batcher.model.redaction import Redaction
 
 _OURS = "batcher"
 _NUMBERS = {
@@ -68,7 +63,6 @@ class _ToStderr(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._console: Speaker | None = None
-        self._formatter: ProcessorFormatter | None = None
 
     @property
     def console(self) -> Speaker:
@@ -88,68 +82,49 @@ class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; one that cannot be formatted is named, not raised."""
         try:
-            if self._formatter is None:
-                self._formatter = self._chain()
-            text = self._formatter.format(record)
-        except Exception as exc:  # whatever stands in a record, logging it must not end a run
-            text = self._unformatted(record, exc)
+            text = self._line(_event_of(record, with_trace=self.console.volume is Volume.VERBOSE))
+        except Exception as exc:  # a record of a library may hold anything; logging it must not end a run
+            words = f"what {record.name} logs cannot be written, {type(exc).__name__}"
+            text = self._line(_beginning(record, "log") | {"text": words})
         write_line(text, needed=_is_needed(record))
 
-    def _chain(self) -> ProcessorFormatter:
-        """Every record through the same processors, whoever has made it."""
-        import structlog
-
-        return structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_beginning(), self._as_event, structlog.processors.format_exc_info],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                self._redact,
-                self._render,
-            ],
-        )
-
-    def _as_event(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        """What a library says, as an event: its words; where an exception was only when that is wanted."""
-        del logger, method
-        event.update(event="log", logger=event["_record"].name, text=event["event"])
-        if event.get("exc_info"):
-            event["error"] = event["exc_info"][0].__name__ if event["exc_info"][0] else None
-        if self.console.volume is not Volume.VERBOSE:
-            event.pop("exc_info", None)
-            event.pop("stack_info", None)
-        return event
-
-    def _redact(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        """The one place where whatever is logged loses what must not be told."""
-        del logger, method
-        return {name: self.console.redaction.under(name, value) for name, value in event.items()}
-
-    def _render(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        del logger, method
+    def _line(self, event: Mapping[str, object]) -> str:
+        """An event as it is written. The one place where everything that is logged is redacted."""
+        event = {name: self.console.redaction.under(name, value) for name, value in event.items()}
         if self.console.for_programs:
-            head = {name: event.pop(name) for name in ("timestamp", "level", "event")}
-            return json.dumps({**head, **event})  # escaped: nothing in it ends the line or steers a terminal
+            return json.dumps(event)  # escaped: nothing in it ends the line or steers a terminal
         words = " ".join(str(event.get("text", event["event"])).split())
         error = f" ({event['error']}; -v shows where)" if event.get("error") else ""
         trace = f"\n{event['exception']}" if "exception" in event else ""
         source = f"{event['logger']}: " if "logger" in event else ""
         return legible(f"batcher: {event['level']}: {source}{words}{trace or error}")
 
-    def _unformatted(self, record: logging.LogRecord, exc: Exception) -> str:
-        level, text = (
-            record.levelname.lower(),
-            f"what {record.name} logs cannot be written, {type(exc).__name__}",
-        )
-        if self.console.for_programs:
-            now = datetime.now(UTC).isoformat()
-            return json.dumps({"timestamp": now, "level": level, "event": "log", "text": text})
-        return f"batcher: {level}: {text}"
+
+def _beginning(record: logging.LogRecord, event: str) -> dict[str, Any]:
+    """What every event begins with."""
+    at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+    return {"timestamp": at, "level": record.levelname.lower(), "event": event}
+
+
+def _event_of(record: logging.LogRecord, *, with_trace: bool) -> dict[str, Any]:
+    """A record as an event: one of ours, or the text of a library."""
+    known: Mapping[str, Any] | None = getattr(record, "known", None)
+    if known is not None:
+        return {**_beginning(record, record.getMessage()), **known}
+    event = _beginning(record, "log") | {"logger": record.name, "text": record.getMessage()}
+    if record.exc_info:
+        kind, exc, _ = record.exc_info
+        event["error"] = kind.__name__ if kind else None
+        if with_trace and exc is not None:
+            event["exception"] = trace_of(exc)
+    if with_trace and record.stack_info:
+        event["stack_info"] = record.stack_info
+    return event
 
 
 def _is_needed(record: logging.LogRecord) -> bool:
-    """Whether a record is a problem. Of what was rejected there may be millions: the ledger has them all."""
-    of_one = isinstance(record.msg, Mapping) and record.msg.get("event") == Rejected.event
-    return record.levelno >= logging.WARNING and not of_one
+    """Whether a record is a problem; not a rejection: there may be millions, and the ledger has them."""
+    return record.levelno >= logging.WARNING and record.msg != Rejected.event
 
 
 _handler = _ToStderr()
@@ -182,7 +157,7 @@ def record_event(console: Speaker, level: Level, event: str, known: Mapping[str,
     """Write an event for programs."""
     if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
-    _logger().log(_NUMBERS[level], event, **known)
+    logging.getLogger(_OURS).log(_NUMBERS[level], event, extra={"known": known})
 
 
 def say_defect(console: Speaker, exc: BaseException, where: str = "") -> None:
@@ -199,25 +174,6 @@ def say_defect(console: Speaker, exc: BaseException, where: str = "") -> None:
 def trace_of(exc: BaseException) -> str:
     """Where an exception came from, as Python shows it."""
     return "".join(traceback.format_exception(exc)).rstrip()
-
-
-@functools.cache
-def _logger() -> BoundLogger:
-    import structlog
-
-    logger: BoundLogger = structlog.wrap_logger(
-        logging.getLogger(_OURS),
-        processors=[*_beginning(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    return logger
-
-
-def _beginning() -> list[Any]:
-    """What every event begins with."""
-    import structlog
-
-    return [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
 
 
 # -- what nobody has caught --------------------------------------------------------------------------

@@ -7,8 +7,10 @@ format's own checksum has been met: a file that is cut off or damaged raises, af
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
+from typing import Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.optional_packages import needed
@@ -18,9 +20,9 @@ from batcher.model.submission import CountedBy
 PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"
 """With what a manifest begins that has no lines."""
 
-ZSTD_PIECE_BYTES = (1 << 6, 1 << 12)
-"""How much of zstd is unpacked at once, at least and at most: four bytes can hold 128 KiB, so a piece that
-brought much is followed by a smaller one."""
+PIECE_BYTES = (1 << 6, 1 << 12)
+"""The number of packed bytes that are unpacked in one call, at least and at most: four bytes of zstd can hold
+128 KiB, so a piece that brought much is followed by a smaller one."""
 
 
 class Packing(StrEnum):
@@ -66,92 +68,87 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
     Raises:
         ManifestError: it is cut off or damaged; says how far it could be read.
     """
-    pieces = _gunzipped(blocks) if packing is Packing.GZIP else _unzstandard(blocks)
+    pieces = _unpacked(blocks, *_decompressor(packing))
     lines, size, has_lines, where = 0, 0, True, CountedBy.LINE.place(name, 1)
-    while True:
-        try:
-            piece = next(pieces)
-        except StopIteration:
-            return
-        except Unread as exc:
-            raise exc.at(where) from exc
-        except _Truncated:
-            what, cause = "is cut off", None
-        except _Damaged as exc:
-            what, cause = f"is damaged ({exc})", exc
-        else:
-            if piece:  # an empty one would be taken for the end
-                if not size:
-                    has_lines = not piece.startswith((PARQUET_MARK, ZIP_MARK))
-                lines, size = lines + piece.count(b"\n"), size + len(piece)
-                where = CountedBy.LINE.place(name, lines + 1) if has_lines else name
-                yield piece
-            continue
+    try:
+        for piece in pieces:
+            if not size:
+                has_lines = not piece.startswith((PARQUET_MARK, ZIP_MARK))
+            lines, size = lines + piece.count(b"\n"), size + len(piece)
+            where = CountedBy.LINE.place(name, lines + 1) if has_lines else name
+            yield piece
+    except Unread as exc:
+        raise exc.at(where) from exc
+    except _Spoilt as exc:
         raise ManifestError(
-            f"{where}: the {packing} data {what} here, after {size:,} bytes of what it "
+            f"{where}: the {packing} data {exc} here, after {size:,} bytes of what it "
             "holds. Fetch or compress the file again"
-        ) from cause
+        ) from exc.__cause__
 
 
-class _Truncated(Exception):
-    """The data ends before its own end."""
+class _Spoilt(Exception):
+    """The data ends before its own end, or is not what its format says."""
 
 
-class _Damaged(Exception):
-    """The data is not what its format says."""
+class _Member(Protocol):
+    """A member of gzip or a frame of zstd, as both libraries unpack one."""
+
+    @property
+    def eof(self) -> bool:
+        """True when its end and its checksum were read."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """The bytes after its end."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """Unpack the next bytes."""
 
 
-def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    member, begun = zlib.decompressobj(wbits=31), False
-    for block in blocks:
-        rest = block
-        while rest:
-            if not begun and not (rest := rest.lstrip(b"\0")):
-                break  # zeros may fill up what follows a member
-            begun = True
-            try:
-                piece = member.decompress(rest, BLOCK_BYTES)
-            except zlib.error as exc:
-                raise _Damaged(str(exc).rpartition(": ")[2]) from exc
-            rest = member.unconsumed_tail
-            if member.eof:
-                rest, member, begun = member.unused_data, zlib.decompressobj(wbits=31), False
-            if piece:
-                yield piece
-    # What the last calls could not hand over for its length.
-    while begun and (piece := member.decompress(member.unconsumed_tail, BLOCK_BYTES)):
-        yield piece
-    if begun and not member.eof:
-        raise _Truncated
-
-
-def _unzstandard(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _decompressor(packing: Packing) -> tuple[Callable[[], _Member], type[Exception], bytes]:
+    """How a member is begun, the error of a damaged one, and the bytes that may fill the gap between two."""
+    if packing is Packing.GZIP:
+        return partial(zlib.decompressobj, wbits=31), zlib.error, b"\0"
     with needed("zstandard", "a manifest compressed with zstd"):
         import zstandard
-    unpacker = zstandard.ZstdDecompressor()
-    frame, begun = unpacker.decompressobj(), False
-    least, most = ZSTD_PIECE_BYTES
+    return zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError, b""
+
+
+def _unpacked(
+    blocks: Iterator[bytes], begin: Callable[[], _Member], damage: type[Exception], filling: bytes
+) -> Iterator[bytes]:
+    """Unpack members one after the other, in pieces that stay small whatever they unpack to.
+
+    The stream reader of zstandard cannot be used: it takes a cut-off frame for a whole one. That of gzip would
+    be a second mechanism.
+    """
+    member, begun = begin(), False
+    least, most = PIECE_BYTES
     size = least
     for block in blocks:
         pieces: list[bytes] = []
         rest, at = block, 0
         while at < len(rest):
-            begun = True
+            if not begun:
+                rest, at = rest[at:].lstrip(filling), 0
+                begun = bool(rest)
+                continue
             try:
-                piece = frame.decompress(rest[at : at + size])
-            except zstandard.ZstdError as exc:
-                yield b"".join(pieces)
-                raise _Damaged(str(exc).rpartition(": ")[2]) from exc
+                piece = member.decompress(rest[at : at + size])
+            except damage as exc:
+                if unpacked := b"".join(pieces):
+                    yield unpacked
+                raise _Spoilt(f"is damaged ({str(exc).rpartition(': ')[2]})") from exc
             pieces.append(piece)
             at += size
             size = max(least, size // 4) if len(piece) > BLOCK_BYTES else min(most, size * 2)
-            if frame.eof:
-                rest, at = frame.unused_data + rest[at:], 0
-                frame, begun = unpacker.decompressobj(), False
+            if member.eof:
+                rest, at = member.unused_data + rest[at:], 0
+                member, begun = begin(), False
             if sum(map(len, pieces)) >= BLOCK_BYTES:
                 yield b"".join(pieces)
                 pieces = []
         if piece := b"".join(pieces):
             yield piece
     if begun:
-        raise _Truncated
+        raise _Spoilt("is cut off")

@@ -20,6 +20,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import BLOCK_BYTES, Readable, Source, Unread
+from batcher.model.redaction import redacted_url, redacted_urls
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -69,14 +70,7 @@ def is_url(source: str) -> bool:
 
 def redacted(source: str) -> str:
     """A source as it may be shown and kept: a URL without user, password, query and fragment."""
-    found = _URL.match(source)
-    if not found:
-        return source
-    rest = source[found.end() :]
-    ends = "?#" if found[1].lower() in _HTTP else "?"
-    place = re.split(f"[{ends}]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
-    return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
+    return redacted_url(source) if is_url(source) else source
 
 
 def stable_url(url: str) -> str:
@@ -294,15 +288,13 @@ def _words(exc: BaseException, url: str) -> str:
         ):
             return "the connection was cut before the end of the file. Try again"
         case _ if type(exc).__name__.startswith("ClientConnector") or isinstance(exc, ConnectionError):
-            return f"its server cannot be reached: {_without_secrets(str(exc), url)}"
-    return f"cannot be read: {_without_secrets(str(exc) or type(exc).__name__, url)}"
+            return f"its server cannot be reached: {_shown_words(str(exc), url)}"
+    return f"cannot be read: {_shown_words(str(exc) or type(exc).__name__, url)}"
 
 
-def _without_secrets(text: str, url: str) -> str:
-    """A message of somebody else's with everything taken out that may be secret."""
-    text = text.replace(url, redacted(url))
-    text = re.sub(r"//[^/\s@]+@", "//", text)
-    return shown(re.sub(r"\?[^\s'\")]+", "", text), limit=160)
+def _shown_words(text: str, url: str) -> str:
+    """The message of a package, without secrets of any URL."""
+    return shown(redacted_urls(text.replace(url, redacted(url))), limit=160)
 
 
 def _is_loopback(host: str) -> bool:

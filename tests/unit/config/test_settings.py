@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batcher.config.account import account_of
-from batcher.config.settings import Settings, load_settings
+from batcher.config.examine import load_settings
+from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 

@@ -330,7 +330,7 @@ def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
     ("status", "body", "location", "expected", "detail"),
     [
         (302, b"", "https://login.example/a?token=s#x", HttpRefusal, "HTTP 302 to https://login.example/a"),
-        (301, b"", "https://user:pw@h.example:8443/a", HttpRefusal, "HTTP 301 to https://h.example/a"),
+        (301, b"", "https://user:pw@h.example:8443/a", HttpRefusal, "HTTP 301 to https://h.example:8443/a"),
         (307, b"", None, HttpRefusal, "HTTP 307 to an address it does not name"),
         (404, b"", None, HttpRefusal, "HTTP 404 without a Code"),
         (503, b"", None, HttpRefusal, "HTTP 503 without a Code"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.telemetry.redaction import MARK, Redaction
+from batcher.model.redaction import MARK, Redaction, redacted_url, redacted_urls
 
 LEARNED = "9193cc662a4c0ec135ec71fb57194b38"
 ODD = "p@ss'wo/rd%\"1+é"
@@ -158,3 +158,32 @@ def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
     """No text makes the search go over it again and again."""
     text = "://" + part * (300_000 // len(part))
     assert Redaction([LEARNED])(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:word@h.example:8443/a?token=s#x", "https://h.example:8443/a"),
+        ("HTTPS://h.example?token=s", "HTTPS://h.example"),
+        ("s3://bucket/a#1.csv?versionId=7", "s3://bucket/a#1.csv"),
+        ("//user@h.example/a?b", "//h.example/a"),
+        ("/login?next=/a#b", "/login"),
+        ("sqlite:///old.db?mode=ro", "sqlite:///old.db"),
+        ("", ""),
+    ],
+)
+def test_redacted_url_keeps_host_and_path_only(url: str, shown: str) -> None:
+    """User, password, query and fragment are removed; `#` in the name of an object is part of it."""
+    assert redacted_url(url) == shown
+
+
+def test_redacted_urls_keep_the_words_around_them() -> None:
+    """The URLs in a message of a library are shown as any other URL."""
+    assert redacted_urls("GET https://u:p@h/a?sig=1 failed ('x?y')") == "GET https://h/a failed ('x')"
+
+
+def test_learned_url_is_removed_as_a_whole_and_by_its_path() -> None:
+    """The path of a URL that is a secret is a secret by itself."""
+    redaction = Redaction()
+    redaction.learn_url("https://hc.example/5f1c-uuid")
+    assert redaction("no answer from hc.example at /5f1c-uuid") == f"no answer from hc.example at /{MARK}"

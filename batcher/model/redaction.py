@@ -1,8 +1,9 @@
-"""What must not be told, taken out of what is told: secrets, signatures, tokens, passwords in URLs.
+"""Removal of secrets from texts and URLs: signatures, tokens, passwords, values known to be secret.
 
-Stands between every text of this process and stderr: our own messages, the records of the libraries'
-loggers, tracebacks. Pure. It never touches what is sent, kept or exported, and whatever it does not know as
-secret stays as it is.
+The only owner of that rule. :class:`Redaction` is applied by the console to every text on stderr: our own
+messages, the records of the libraries' loggers, tracebacks. :func:`redacted_url` is applied to every URL that
+is shown or kept. Pure. Nothing here changes what is sent or the user's own columns; a text that is not
+recognized as secret stays as it is.
 """
 
 from __future__ import annotations
@@ -59,9 +60,29 @@ _SECRET_NAME = re.compile(
     rf"(?:.*(?:{_SAID_BY})|sign?|auth|pwd|nonce|(?:proxy-)?authorization|(?:set-)?cookie)", re.IGNORECASE
 )
 
+_URL_START = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?//")
+
+
+def redacted_url(url: str) -> str:
+    """Return a URL, or a reference relative to one, without user, password, query and fragment.
+
+    A name in an object store may hold ``#``, so only HTTP has fragments.
+    """
+    start = _URL_START.match(url)
+    head, scheme = (start[0], start[1]) if start else ("", None)
+    ends = "?#" if scheme is None or scheme.lower() in ("http", "https") else "?"
+    place = re.split(f"[{ends}]", url[len(head) :], maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    return f"{head}{host.rpartition('@')[2] if head else host}{slash}{path}"
+
+
+def redacted_urls(text: str) -> str:
+    """Return a text with every URL in it shown as by :func:`redacted_url`; its other words stay."""
+    return re.sub(r"\?[^\s'\")]+", "", re.sub(r"//[^/\s@]+@", "//", text))
+
 
 class Redaction:
-    """What is known to be secret, and the function that takes it out of a text."""
+    """The values known to be secret, and the function that removes them from a text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._spellings: set[str] = set()
@@ -81,8 +102,12 @@ class Redaction:
             longest_first = sorted(self._spellings, key=lambda one: (-len(one), one))
             self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
+    def learn_url(self, url: str) -> None:
+        """Learn a URL that is a secret, and its path, which is the secret of a known host."""
+        self.learn(url, url.split("://", 1)[-1].partition("/")[2])
+
     def __call__(self, text: str) -> str:
-        """A text without what must not be told."""
+        """Return a text without secrets."""
         if self._known is not None:
             text = self._known.sub(MARK, text)
         for pattern, replacement in _RULES:

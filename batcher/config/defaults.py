@@ -1,0 +1,55 @@
+"""Default values of the settings, stated once.
+
+Read by :class:`~batcher.config.settings.Settings`, by the help texts of the command line and by tests of the
+documentation. Holds plain constants and imports nothing, so that ``--help`` stays fast. Durations are in
+seconds, sizes in bytes; :func:`duration_text` and :func:`size_text` write them as a user gives them.
+"""
+
+from __future__ import annotations
+
+CONFIG = "batcher.toml"
+ENDPOINT = "https://rtc-api.zego.im/"
+LEDGER = "batcher.db"
+
+RATE_PER_S = 20.0
+CONCURRENCY = 64
+TIMEOUT_S = 30.0
+IN_DOUBT = "retry"
+MAX_FAILURES = "50%"
+GRACE_S = 30.0
+WAIT_LOCK_S = 0.0
+
+TRACK_TIMEOUT_S = 3600.0
+GIVE_UP_S = 48 * 3600.0
+
+FETCH_CONCURRENCY = 8
+MAX_PICTURE_BYTES = 20 << 20
+
+LISTEN_PORT = 8080
+LISTEN_HOST = "127.0.0.1"
+LISTEN_MAX_BODY_BYTES = 512 << 10
+LISTEN_MAX_AGE_S = 600.0
+
+METRICS_HOST = "127.0.0.1"
+METRICS_EVERY_S = 30.0
+NOTIFY_ON = "failure"
+
+PROGRESS = "auto"
+PLAIN_PROGRESS_EVERY_S = 30.0
+LOG_FORMAT = "text"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as a user gives it: ``30s``, ``10m``, ``48h``."""
+    for unit, unit_s in (("h", 3600), ("m", 60)):
+        if seconds and seconds % unit_s == 0:
+            return f"{seconds / unit_s:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size as a user gives it: ``512K``, ``20M``."""
+    for unit, shift in (("M", 20), ("K", 10)):
+        if size_bytes and size_bytes % (1 << shift) == 0:
+            return f"{size_bytes >> shift}{unit}"
+    return str(size_bytes)
