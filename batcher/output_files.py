@@ -159,7 +159,27 @@ def written_whole(
         beside = place.with_name(f".{name}.{secrets.token_hex(4)}")
     else:
         beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    with renamed_when_whole(beside, place, mode=mode) as file:
+        yield file
+
+
+@contextmanager
+def renamed_when_whole(
+    beside: Path | str, place: Path | str, *, mode: int | None = None, folder: int | None = None
+) -> Iterator[BinaryIO]:
+    """Create a file under a name that is free, sync it, and rename it to its place.
+
+    Args:
+        beside: the name until the file is whole.
+        place: its name afterwards; a file that is there is replaced.
+        mode: its permissions; None leaves them to the umask.
+        folder: an open folder that both names are relative to.
+
+    Raises:
+        OSError: it cannot be written; nothing stays behind.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(beside, flags, 0o666, dir_fd=folder)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             if mode is not None:
@@ -167,10 +187,10 @@ def written_whole(
             yield file
             file.flush()
             os.fsync(descriptor)
-        beside.replace(place)
+        os.replace(beside, place, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            os.unlink(beside, dir_fd=folder)
         raise
 
 

@@ -20,8 +20,9 @@ from batcher.config.examine import examine_settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import Summary
 from batcher.requirements import pip_install
 from batcher.telemetry.notifications import (
     LONGEST_BODY,

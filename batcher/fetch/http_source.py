@@ -8,8 +8,7 @@ may be signed.
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,6 +16,8 @@ from typing import Self
 import aiohttp
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
+from batcher.zego.call_errors import words
+from batcher.zego.headers import retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_RETRY_AFTER_S = 30.0
@@ -123,18 +124,21 @@ class PictureSource:
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
                 return Refusal(exc.os_error.strerror or "")
-            return Hitch(_words(exc))
+            return Hitch(_failure(exc))
         except aiohttp.ClientPayloadError:
             return Torn()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return Hitch(_words(exc))
+            return Hitch(_failure(exc))
         except (ValueError, TypeError, OverflowError) as exc:  # what the libraries make of an odd address
             return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Got:
         status = response.status
         if status in _PASSING or status >= 500:
-            return Hitch(f"HTTP {status}", _retry_after_s(response.headers.get("Retry-After", "")))
+            return Hitch(
+                f"HTTP {status}",
+                retry_after_s(response.headers.get("Retry-After"), time.time, MOST_RETRY_AFTER_S),
+            )
         if 300 <= status < 400:
             return Refusal(f"its server sends us elsewhere (HTTP {status}), and that is not followed")
         if status != 200:
@@ -152,23 +156,7 @@ class PictureSource:
         return Refusal(f"it is larger than {self._most_bytes:,} bytes; --max-bytes sets the limit")
 
 
-def _retry_after_s(text: str) -> float | None:
-    """What the header says in seconds; a date in it says nothing to us."""
-    return min(float(text), MOST_RETRY_AFTER_S) if text.isascii() and text.strip().isdecimal() else None
-
-
-def _words(exc: BaseException) -> str:
-    """An exception in words that cannot hold an address."""
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return "no connection was made in time"
-    if isinstance(exc, TimeoutError):
-        return "it did not come in time"
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return "its host's name was not found"
-    if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
-        return "TLS failed: its server's certificate or encryption is not good"
-    if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return "its server closed the connection"
-    if isinstance(exc, OSError) and exc.errno:
-        return os.strerror(exc.errno) if exc.errno > 0 else "its host's name was not found"
-    return f"its server's answer cannot be read ({type(exc).__name__})"
+def _failure(exc: BaseException) -> str:
+    """Return an exception in words that cannot hold an address."""
+    text = words(exc)
+    return f"its server's answer cannot be read ({text})" if text == type(exc).__name__ else text

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from batcher.errors import FolderError
 from batcher.model.submission import FileId
-from batcher.output_files import check_target
+from batcher.output_files import check_target, renamed_when_whole
 
 INDEX = "pictures.csv"
 """The file in the folder that says which file is which picture."""
@@ -142,17 +142,8 @@ def _put(inside: int, place: str, body: bytes) -> None:
     beside = f".{place}.part"  # the same each time: what a killed fetch leaves is gone
     with contextlib.suppress(FileNotFoundError):
         os.unlink(beside, dir_fd=inside)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(beside, flags, 0o666, dir_fd=inside), "wb") as opened:  # noqa: PTH123 - a descriptor
-            opened.write(body)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(beside, place, src_dir_fd=inside, dst_dir_fd=inside)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside, dir_fd=inside)
-        raise
+    with renamed_when_whole(beside, place, folder=inside) as opened:
+        opened.write(body)
 
 
 @contextmanager

@@ -20,12 +20,9 @@ from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.rate_policy import TOO_OFTEN
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
+from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, Outage, ReplyLost
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
-
-NO_ANSWERS = 5
-"""This many outcomes in a row without a usable answer begin an outage."""
 
 LONG_WAIT_S = 1.0
 """A request that waited so long for nothing begins an outage alone, if nobody was answered meanwhile."""

@@ -79,6 +79,10 @@ class Outage:
     """What the last call met instead."""
 
 
+NO_ANSWERS = 5
+"""This many outcomes in a row without a usable answer begin an outage."""
+
+
 NotReported = Answer | HttpRefusal | ReplyLost | NotSent
 """What came instead of a report; an answer among them has a code other than 0."""
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batcher.exit_codes import ExitCode
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import State
+from batcher.report.command_lines import command_lines, ledger_option
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
 from batcher.report.formatting import (
     at_least_a_second,
-    columns,
     count,
-    moment,
     one_line,
     paragraph,
     sentence,
@@ -26,6 +24,7 @@ from batcher.report.formatting import (
 )
 from batcher.report.tracking_summary import (
     TrackingSummary,
+    outage_json,
     tasks_in_words,
     tracking_json,
     tracking_lines,
@@ -36,10 +35,6 @@ FIRST_INVALID_ROWS = 5
 FIRST_IN_DOUBT = 5
 ENOUGH_SENT = 100
 """With fewer requests the rate of a run says nothing yet."""
-TROUBLE = 1
-"""The exit code of a run that has sent all and met new problems."""
-WORK_LEFT = 4
-"""The exit code of a run that stopped early on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class Summary:
     @property
     def only_tasks_left(self) -> bool:
         """Whether all was read and sent, and only tasks have not ended, which end by themselves."""
-        left = self.tracking is not None and self.tracking.exit_code == WORK_LEFT
+        left = self.tracking is not None and self.tracking.exit_code == ExitCode.WORK_LEFT
         return left and not (self.now.open or self.unfinished or self.blocked_by_outage)
 
 
@@ -132,7 +127,9 @@ def summary_text(summary: Summary, *, width: int, problems_only: bool = False) -
         problems += trouble_lines(summary.tracking, width) if summary.tracking else []
         return "\n".join([f"batcher: {one_line(_all_in_one(summary))}", *problems, *_next(summary, width)])
     problems += _invalid(summary, width)
-    said = summary.reason if summary.exit_code == 2 else sentence(summary.reason)  # it may begin with a name
+    said = (
+        summary.reason if summary.exit_code == ExitCode.USAGE else sentence(summary.reason)
+    )  # it may begin with a name
     lines = ["", wrapped(said, width), "", *_counts(summary), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
@@ -157,9 +154,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
         "possibly_twice": summary.possibly_twice,
-        "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
-        if summary.outage
-        else None,
+        "outage": outage_json(summary.outage),
         "unfinished_loads": list(summary.unfinished),
         "changed_manifests": list(summary.changes),
         **(tracking_json(summary.tracking) if summary.tracking else {}),
@@ -171,14 +166,14 @@ _TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 def _needs_reading(summary: Summary) -> bool:
     """Whether somebody has to know: not when work is left on purpose, for the next run to go on with."""
-    if summary.exit_code == WORK_LEFT:
+    if summary.exit_code == ExitCode.WORK_LEFT:
         return summary.blocked_by_outage or not (summary.now.open or summary.only_tasks_left)
-    return summary.exit_code != 0
+    return summary.exit_code != ExitCode.DONE
 
 
 def _all_in_one(summary: Summary) -> str:
     """The line by which somebody who reads no further knows what to do."""
-    if summary.exit_code != TROUBLE:
+    if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
     new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
@@ -217,7 +212,7 @@ def _effort(summary: Summary) -> list[str]:
     pace = f", {rate_per_s:.1f} a second" if rate_per_s else ""
     lasted = at_least_a_second(summary.seconds)
     lines = [f"Sent {count(summary.sent, 'request')} in {lasted}{pace}."]
-    if summary.now.open and summary.exit_code == WORK_LEFT:
+    if summary.now.open and summary.exit_code == ExitCode.WORK_LEFT:
         measured = (rate_per_s if summary.sent >= ENOUGH_SENT else 0.0) or summary.rate_per_s
         lines.append(f"The rest takes {rest(summary.now.open, measured, summary.window_s)}.")
     return lines
@@ -297,45 +292,20 @@ def _next(summary: Summary, width: int) -> list[str]:
     ledger = ledger_option(summary.ledger)
     steps = []
     if summary.now.open or summary.unfinished:
-        names = "".join(f" {quoted(name)}" for name in summary.unfinished)
+        names = "".join(f" {shlex.quote(name)}" for name in summary.unfinished)
         names += summary.row_options if names else ""
         steps.append((f"batcher run{ledger}{names}", "to go on"))
     if summary.tracking is not None and summary.tracking.tasks.open:
         steps.append((f"batcher track{ledger}", "for tasks"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
-    if retriable and summary.exit_code != 3:
+    if retriable and summary.exit_code != ExitCode.HALTED:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
-    lines = [line for command, purpose in steps for line in _command_lines(purpose, command, width)]
+    lines = [line for command, purpose in steps for line in command_lines(purpose, command, width)]
     return ["", f"Ledger: {one_line(summary.ledger)}", "Next", *map(one_line, lines)]
-
-
-_WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
-"""A word of a command line as a shell sees it, or an option and its value."""
-
-
-def _command_lines(purpose: str, command: str, width: int) -> list[str]:
-    """A command to paste; one that is too wide goes on after a backslash."""
-    lines = [f"  {purpose:<13}"]
-    for word in _WORDS.findall(command):
-        if columns(f"{lines[-1]} {word}") > width - 2 and lines[-1].strip() != purpose:
-            lines[-1] += " \\"
-            lines.append(" " * 17)
-        lines[-1] += f" {word}"
-    return lines
-
-
-def ledger_option(ledger: str) -> str:
-    """How a command names its ledger; nothing for the default one."""
-    return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {quoted(ledger)}"
 
 
 def _results(summary: Summary) -> str:
     if len(summary.manifests) == 1 and summary.manifests[0] != "-":
-        return f" {quoted(summary.manifests[0])}{summary.row_options} -o results.csv"
+        return f" {shlex.quote(summary.manifests[0])}{summary.row_options} -o results.csv"
     return " -o results.csv"
-
-
-def quoted(word: str) -> str:
-    """A word as a shell takes it."""
-    return shlex.quote(word)

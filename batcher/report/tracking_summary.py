@@ -44,9 +44,7 @@ def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
             "polls": summary.polls,
             "seconds": round(summary.seconds, 3),
             "new": {state.value: n for state, n in summary.tasks.new.items()},
-            "outage": {"since": moment(summary.outage.since), "met": summary.outage.met}
-            if summary.outage
-            else None,
+            "outage": outage_json(summary.outage),
             "troubles": [
                 {
                     "file_id": one.file_id,
@@ -59,6 +57,11 @@ def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
             ],
         },
     }
+
+
+def outage_json(outage: Outage | None) -> dict[str, str] | None:
+    """An outage for programs."""
+    return {"since": moment(outage.since), "met": outage.met} if outage else None
 
 
 def tracking_lines(summary: TrackingSummary, width: int) -> list[str]:

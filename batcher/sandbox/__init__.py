@@ -13,18 +13,8 @@ this one only to the callback address that it is given.
 """
 
 from .callback_sender import CallbackSent
-from .faults import (
-    CALLBACK,
-    PLACES,
-    ActionFaults,
-    CallbackFault,
-    Fault,
-    FaultKind,
-    PictureFault,
-    RequestSeen,
-    parse_faults,
-    parse_shares,
-)
+from .fault_shares import CALLBACK, PLACES, parse_faults, parse_shares
+from .faults import ActionFaults, CallbackFault, Fault, FaultKind, PictureFault, RequestSeen
 from .media import MediaPackageMissing
 from .recordings import SandboxRecording
 from .request_log import Entry
@@ -33,18 +23,13 @@ from .settings import (
     SANDBOX_APP_ID,
     SANDBOX_CALLBACK_SECRET,
     SANDBOX_SERVER_SECRET,
-    AnswerShape,
-    CallbackBody,
     CallbackSettings,
-    Counting,
-    Fate,
-    PageNumbering,
     RecordingSettings,
     SandboxSettings,
     TaskSettings,
-    WalkEnd,
 )
 from .tasks import SandboxTask
+from .variants import AnswerShape, CallbackBody, Counting, Fate, PageNumbering, WalkEnd
 
 __all__ = [
     "CALLBACK",

@@ -12,9 +12,9 @@ from hashlib import sha1
 from urllib.parse import quote, urlencode
 
 from .recordings import SandboxRecording
-from .settings import CallbackBody
 from .tasks import SandboxTask
 from .validation import BY_OFFSET
+from .variants import CallbackBody
 
 Json = dict[str, object]
 

@@ -20,7 +20,8 @@ from itertools import accumulate
 from random import Random
 from typing import Protocol
 
-from .faults import Fault, RequestSeen, checked_shares
+from .fault_shares import checked_shares
+from .faults import Fault, RequestSeen
 
 
 class PlannedFaults(Protocol):

@@ -33,7 +33,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .faults import Fault, FaultKind
-from .settings import Fate
+from .variants import Fate
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import deque
 from math import floor
 from typing import Protocol
 
-from .settings import Counting
+from .variants import Counting
 
 
 class Limit(Protocol):

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from .settings import RecordingSettings
 
@@ -190,3 +191,27 @@ def _category(place: int) -> str:
     if place % 50 == 7:
         return "Audio"
     return "Image" if place % 500 == 11 else "Video"
+
+
+UNLISTED_DURATION_S = 60.0
+"""The duration of a file that no catalogue lists."""
+
+
+def unlisted(vendor: str, file_id: str, created_s: int) -> SandboxRecording:
+    """Make up a recording of a minute that no catalogue lists."""
+    return SandboxRecording(
+        file_id=file_id if vendor == "Tencent" else "",
+        key="" if vendor == "Tencent" else file_id,
+        name="unlisted",
+        stream_id="unlisted",
+        created_s=created_s,
+        category="Video",
+        status="Normal",
+        storage_class="STANDARD",
+        container="mp4",
+        duration_s=UNLISTED_DURATION_S,
+        width=1280,
+        height=720,
+        size_bytes=7_500_000,
+        url=f"https://recordings.example/{quote(file_id.lstrip('/'))}",
+    )

@@ -14,7 +14,8 @@ from http import HTTPStatus
 from uuid import UUID
 
 from .faults import REDIRECTS, Fault, FaultKind
-from .settings import AnswerShape, SandboxSettings
+from .settings import SandboxSettings
+from .variants import AnswerShape
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from hashlib import md5
 
 from .recordings import Catalogue, SandboxRecording
-from .settings import PageNumbering, RecordingSettings, WalkEnd
+from .settings import RecordingSettings
 from .validation import Call
+from .variants import PageNumbering, WalkEnd
 
 MOST_FOUND = 5000
 MOST_IDS = 10

@@ -7,36 +7,24 @@ reaches out only to a callback address on this machine (`callback_sender`).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from email.utils import formatdate
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from random import Random
-from urllib.parse import quote
-
-from aiohttp import web
 
 from . import callbacks
 from .callback_sender import CallbackSender, CallbackSent
-from .connections import Connections
-from .control import PREFIX, ControlPage
+from .control import ControlPage
 from .faults import Fault
+from .listener import Listener
 from .media import MediaFolder
-from .pictures import PREFIX as PICTURES_PREFIX
 from .pictures import PictureServer
-from .recordings import Catalogue, SandboxRecording
+from .recordings import Catalogue, unlisted
 from .request_log import Entry, RequestLog
-from .responses import Delivery, Reply
 from .service import SandboxService
 from .settings import SandboxSettings, checked_receiver
 from .snapshot_worker import SnapshotWorker
-from .tasks import UNLISTED_DURATION_S, Tasks
-
-# Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
-_MAX_LINE_BYTES = 65536
-_BACKLOG = 1024
+from .tasks import Tasks
 
 
 class Sandbox:
@@ -52,7 +40,6 @@ class Sandbox:
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self.settings = settings or SandboxSettings()
         self.truth = RequestLog(self.settings.keep_entries)
-        self.connections_made = 0
         media = self.settings.media
         catalogue = None if media is None else MediaFolder(media)
         self._service = SandboxService(self.settings, self.truth, time.monotonic, time.time, catalogue)
@@ -61,11 +48,13 @@ class Sandbox:
         )
         self._pictures = PictureServer(self.settings, self.tasks, self.truth.wake)
         self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
-        # Its own source: jitter must not move the draws of faults.
-        self._jitter = Random(self.settings.seed + 1)
+        self._listener = Listener(self.settings, self.truth, self._service, self._control, self._pictures)
         self._address: tuple[str, int] | None = None
-        self._connections: Connections | None = None
-        self._listener: asyncio.Server | None = None
+
+    @property
+    def connections_made(self) -> int:
+        """Connections since the sandbox was made."""
+        return self._listener.connections_made
 
     @property
     def log(self) -> list[Entry]:
@@ -142,7 +131,7 @@ class Sandbox:
         Raises:
             RuntimeError: there is no address to call, or the sandbox does not serve.
         """
-        recording = self.recordings.find(vendor, file_id) or _unlisted(vendor, file_id)
+        recording = self.recordings.find(vendor, file_id) or unlisted(vendor, file_id, int(time.time()))
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
 
@@ -216,26 +205,12 @@ class Sandbox:
         """
         if self._address is None:
             raise RuntimeError("the sandbox does not serve; enter `serve` first")
-        if self._listener is not None:
-            return
-        host, port = self._address
-        connections = Connections(
-            self._answer, self._count_connection, self.settings.keepalive_s, max_line_size=_MAX_LINE_BYTES
-        )
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(connections, host, port, backlog=_BACKLOG)
-        self._connections = connections
-        self._address = (host, self._listener.sockets[0].getsockname()[1])
+        self._address = await self._listener.start(*self._address)
         self.tasks.base_url = self.url
 
     async def stop_listening(self) -> None:
         """Close the listening socket and every connection, so that new ones are refused."""
-        listener, self._listener = self._listener, None
-        connections, self._connections = self._connections, None
-        if listener is not None:
-            listener.close()
-        if connections is not None:
-            await connections.close_all()
+        await self._listener.stop()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
         """Wait until `holds` says so, asking again whenever a request is logged or answered.
@@ -277,53 +252,6 @@ class Sandbox:
         """Give the counts as JSON values, as the control page shows them."""
         return self.truth.summary()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Let one request arrive, have it judged, and deliver the reply."""
-        if request.raw_path.startswith(PREFIX):
-            return await self._control.answer(request)
-        if request.raw_path.startswith(PICTURES_PREFIX):
-            return await self._pictures.answer(request)
-        if self.settings.jitter_ms:
-            await asyncio.sleep(self._jitter.expovariate(1000 / self.settings.jitter_ms))
-        entry, reply = self._service.serve(request.method, request.raw_path)
-        delay_ms = self.settings.latency_ms + reply.delay_ms
-        if delay_ms:
-            await asyncio.sleep(delay_ms / 1000)
-        return await self._deliver(request, entry, reply)
-
-    async def _deliver(self, request: web.BaseRequest, entry: Entry, reply: Reply) -> web.StreamResponse:
-        """Do with the reply what its delivery says; a client that has gone is none of its concern."""
-        response = web.Response(status=reply.status, body=reply.body, headers=self._headers(reply))
-        with suppress(ConnectionError):
-            match reply.delivery:
-                case Delivery.WHOLE:
-                    await response.prepare(request)
-                    await response.write_eof()
-                    self.truth.mark_answered(entry)
-                    return response
-                case Delivery.CUT:
-                    await self._cut(request, reply)
-                case Delivery.HELD if self._connections is not None:
-                    await self._connections.lost(request)
-        request.protocol.force_close()
-        return response  # which aiohttp finds no connection for
-
-    async def _cut(self, request: web.BaseRequest, reply: Reply) -> None:
-        """Write half of the body under the length of all of it."""
-        headers = self._headers(reply) | {"Content-Length": str(len(reply.body))}
-        response = web.StreamResponse(status=reply.status, headers=headers)
-        await response.prepare(request)
-        await response.write(reply.body[: len(reply.body) // 2])
-
-    def _headers(self, reply: Reply) -> dict[str, str]:
-        """Add what every answer carries. The date is the service's, which may be wrong on purpose."""
-        return {
-            "Content-Type": reply.content_type,
-            "Date": formatdate(self._service.clock_s(), usegmt=True),
-            "Server": "batcher-sandbox",
-            **reply.headers,
-        }
-
     def _send(self, event: str, vendor: str, file_id: str) -> None:
         """Send the callback that somebody has asked for."""
         if event == "record":
@@ -333,9 +261,6 @@ class Sandbox:
 
     def _set_outage(self, on: bool) -> None:
         self._service.outage = on
-
-    def _count_connection(self) -> None:
-        self.connections_made += 1
 
 
 def _listening_host(host: str, *, allow_remote: bool) -> str:
@@ -351,23 +276,3 @@ def _listening_host(host: str, *, allow_remote: bool) -> str:
             "It protects nothing; set allow_remote to open it to other machines."
         )
     return address
-
-
-def _unlisted(vendor: str, file_id: str) -> SandboxRecording:
-    """Make up a minute's recording that no catalogue lists."""
-    return SandboxRecording(
-        file_id=file_id if vendor == "Tencent" else "",
-        key="" if vendor == "Tencent" else file_id,
-        name="unlisted",
-        stream_id="unlisted",
-        created_s=int(time.time()),
-        category="Video",
-        status="Normal",
-        storage_class="STANDARD",
-        container="mp4",
-        duration_s=UNLISTED_DURATION_S,
-        width=1280,
-        height=720,
-        size_bytes=7_500_000,
-        url=f"https://recordings.example/{quote(file_id.lstrip('/'))}",
-    )

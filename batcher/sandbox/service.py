@@ -37,7 +37,8 @@ from .request_log import Entry, RequestLog
 from .responses import Answers, Delivery, Judgement, Reply, html_reply
 from .search_media import RecordingSearch, search_problem
 from .settings import SandboxSettings
-from .tasks import Tasks, task_problem
+from .task_reports import task_problem, task_report
+from .tasks import Tasks
 from .validation import (
     ACTIONS,
     DESCRIBE_TASK,
@@ -141,7 +142,7 @@ class SandboxService:
             return Judgement(code=2, problem=problem, fault=fault)
         vendor = call.one("Vendor")
         request_id = self._answers.uuid("vendor", self._log.count + 1)
-        data = self.tasks.report(call.one("TaskId"), vendor, request_id)
+        data = task_report(self.tasks, call.one("TaskId"), vendor, request_id)
         if data is None:
             unknown = self._settings.tasks.unknown_code
             return Judgement(code=unknown, problem="task does not exist" if unknown else "", fault=fault)

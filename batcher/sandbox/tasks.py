@@ -5,12 +5,8 @@ Where it stands: `service` enters a task here when it accepts one and asks here 
 from its fate and from the tasks' clock alone, so that asking changes nothing and nothing has to happen in
 between.
 
-A task's fate is settled when it is accepted. The first of these that has one wins: `TaskSettings.fates`, the
-marker of the file id (`magic_ids`), the recording (a forbidden, archived or soundtrack-only one cannot be
-taken pictures of), the shares. In a folder of media files the picture itself decides: a file that
-cannot be decoded fails.
-
-Source: service documentation, "Query a task" (DescribeMediaTask).
+A task's fate is settled when it is accepted (`task_fates`). What DescribeMediaTask reports of it is in
+`task_reports`.
 """
 
 from __future__ import annotations
@@ -18,24 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
-from random import Random
 
 from .clock import TaskClock
-from .magic_ids import fate_of
-from .recordings import Catalogue, SandboxRecording
-from .settings import Fate, SandboxSettings
+from .recordings import UNLISTED_DURATION_S, Catalogue, SandboxRecording
+from .settings import SandboxSettings
+from .task_fates import TaskFates
 from .validation import BY_OFFSET, Call
-
-Json = dict[str, object]
-
-UNLISTED_DURATION_S = 60.0
-"""How long a file lasts that no catalogue lists."""
+from .variants import Fate
 
 _PICTURE = re.compile(r"snapshots/([A-Za-z0-9-]{1,80})/([0-9]{4}|[1-9][0-9]{4,5})\.jpg")
-_HUAWEI = {"FINISH": "SUCCEEDED", "FAIL": "FAILED"}
-_ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
+ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +71,9 @@ class Tasks:
         self._settings = settings.tasks
         self._catalogue = catalogue
         self._real = settings.media is not None
-        self._markers = settings.markers
         self._clock = clock
         self._wall = wall
-        # Its own source: whether a task fails must not move the draws of faults.
-        self._rng = Random(settings.seed + 2)
+        self._fates = TaskFates(settings, catalogue)
         self._tasks: dict[str, SandboxTask] = {}
 
     def __getitem__(self, task_id: str) -> SandboxTask:
@@ -114,7 +101,7 @@ class Tasks:
     def accept(self, task_id: str, call: Call, arrived_s: float) -> SandboxTask:
         """Enter the task that a well-formed call starts which arrives at a monotonic time."""
         vendor, file_id = call.one("Vendor"), call.one("FileId")
-        fate, problem = self._fate(vendor, file_id)
+        fate, problem = self._fates.fate(vendor, file_id)
         task = SandboxTask(
             task_id=task_id,
             vendor=vendor,
@@ -135,6 +122,11 @@ class Tasks:
         if self.on_accepted is not None:
             self.on_accepted(task)
         return task
+
+    @property
+    def time_s(self) -> float:
+        """Seconds from the acceptance of a task to its end."""
+        return self._settings.time_s
 
     def ends_s(self, task: SandboxTask) -> float | None:
         """Give when a task ends on their clock, None if it never does."""
@@ -161,7 +153,7 @@ class Tasks:
 
     def has_ended(self, task: SandboxTask) -> bool:
         """Whether nothing more becomes of a task."""
-        return self.status(task) in _ENDED
+        return self.status(task) in ENDED
 
     def problem(self, task: SandboxTask) -> str:
         """Say why a task that has ended has no pictures; empty if it has."""
@@ -205,96 +197,12 @@ class Tasks:
             return None
         return task, int(found[2])
 
-    def report(self, task_id: str, vendor: str, request_id: str) -> Json | None:
-        """Give the vendor's part of DescribeMediaTask's answer; None if Tencent does not know the task."""
-        task = self.get(task_id, vendor)
-        if vendor == "Huawei":
-            return _no_task(task_id) if task is None else self._huawei_report(task)
-        return None if task is None else self._tencent_report(task, request_id)
-
-    def _tencent_report(self, task: SandboxTask, request_id: str) -> Json:
-        status = self.status(task)
-        return {
-            "TaskId": task.task_id,
-            "FileId": task.file_id,
-            "Event": task.type,
-            "Status": status,
-            "Message": self.problem(task) if status == "FAIL" else "success" if status == "FINISH" else "",
-            "ThumbnailsUrl": [url for url, _ in self.pictures(task)],
-            "RequestId": request_id,
-        }
-
-    def _huawei_report(self, task: SandboxTask) -> Json:
-        status = self.status(task)
-        ended_at_s = task.accepted_at_s + self._settings.time_s
-        return {
-            "TaskId": task.task_id,
-            "Status": _HUAWEI.get(status, status),
-            "CreateTime": _compact(task.accepted_at_s),
-            "EndTime": _compact(ended_at_s) if status in _ENDED else "",
-            "FileName": [name for name, _ in self.pictures(task)],
-        }
-
     def _by_rule(self, task: SandboxTask) -> Shots:
         recording = self._catalogue.find(task.vendor, task.file_id)
         duration_s = UNLISTED_DURATION_S if recording is None else recording.duration_s
         return Shots(tuple(round(at_s * 1000) for at_s in self.wanted_s(task, duration_s)))
 
-    def _fate(self, vendor: str, file_id: str) -> tuple[Fate, str]:
-        given = self._settings.fates.get(file_id)
-        if given is None and self._markers:
-            given = fate_of(vendor, file_id)
-        if given is not None:
-            return given, "the source file cannot be decoded"
-        listed = None if self._real or not self._catalogue.count else self._catalogue.find(vendor, file_id)
-        if listed is not None and (problem := _problem_of(listed)):
-            return Fate.FAIL, problem
-        return self._drawn(), "the source file cannot be decoded"
-
-    def _drawn(self) -> Fate:
-        shares = self._settings
-        if not (shares.fail_share or shares.endless_share or shares.forgotten_share):
-            return Fate.FINISH
-        draw = self._rng.random()
-        for fate, share in (
-            (Fate.FAIL, shares.fail_share),
-            (Fate.ENDLESS, shares.endless_share),
-            (Fate.FORGOTTEN, shares.forgotten_share),
-        ):
-            draw -= share
-            if draw < 0:
-                return fate
-        return Fate.FINISH
-
     def _forget(self, task_id: str) -> None:
         task = self._tasks.pop(task_id)
         if self.on_forgotten is not None:
             self.on_forgotten(task)
-
-
-def task_problem(call: Call) -> str | None:
-    """Say in words what is wrong with the parameters of DescribeMediaTask, or None if nothing is."""
-    if call.one("Vendor") not in ("Tencent", "Huawei"):
-        return "Vendor must be Tencent or Huawei"
-    if not call.one("TaskId") or len(call.each("TaskId")) != 1:
-        return "TaskId is required, once"
-    return None
-
-
-def _no_task(task_id: str) -> Json:
-    return {"TaskId": task_id, "Status": "NO_TASK", "CreateTime": "", "EndTime": "", "FileName": []}
-
-
-def _problem_of(recording: SandboxRecording) -> str:
-    """Say why no pictures can be taken of a recording made up by rule; empty if they can."""
-    if recording.status == "Forbidden":
-        return "the source file is forbidden"
-    if recording.category == "Audio":
-        return "the source file has no video stream"
-    if recording.storage_class == "ARCHIVE":
-        return "the source file is archived; restore it first"
-    return "the source file is no video" if recording.category == "Image" else ""
-
-
-def _compact(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%d%H%M%S")

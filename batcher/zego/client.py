@@ -12,7 +12,8 @@ from batcher.model.outcome import Answer, NotReported, Outcome, ReplyLost
 from batcher.model.submission import FileId, Parameters, ReplyShape, TaskId, Vendor
 from batcher.model.task import TaskReport
 from batcher.zego import describe_task, search_media, wire
-from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller, CallTrace, Leg, Wire
+from batcher.zego.call_trace import CallTrace, Leg, Wire
+from batcher.zego.transport import SIGNATURE_EXPIRED, Account, Caller
 
 __all__ = ["SIGNATURE_EXPIRED", "Account", "CallTrace", "Leg", "Wire", "ZegoClient"]
 

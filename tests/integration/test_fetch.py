@@ -29,20 +29,13 @@ from support.cli import (
 from support.pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
 from support.terminal import Terminal, too_wide
 
-from batcher.fetch import fetcher as fetching
+from batcher.fetch import picture_pages
 from batcher.fetch.address_guard import AddressGuard
-from batcher.fetch.fetcher import (
-    CHECKED_A_DAY,
-    HITCH_TRIES,
-    MOST_TRIES,
-    SILENT_PICTURES,
-    Fetcher,
-    FetchFigures,
-    FetchSettings,
-    checked,
-)
+from batcher.fetch.fetch_policy import HITCH_TRIES, MOST_TRIES, SILENT_PICTURES, share_of_day
+from batcher.fetch.fetcher import Fetcher
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_paths import is_kept
+from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.ledger import RunLedger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
@@ -430,7 +423,7 @@ async def test_a_picture_that_never_comes_is_at_fault_when_others_come(
     assert (figures.by_state, figures.left) == ({PictureState.MISSING: 2, PictureState.WHOLE: 2}, 0)
     assert states(cli) == {("7", 1): "missing", ("7", 2): "missing", ("7", 3): "whole", ("7", 4): "whole"}
     reasons = query(cli.folder / "batcher.db", "SELECT error, tries FROM pictures ORDER BY number LIMIT 2")
-    assert reasons == [("HTTP 503", HITCH_TRIES), ("it did not come in time", HITCH_TRIES)]
+    assert reasons == [("HTTP 503", HITCH_TRIES), ("timed out", HITCH_TRIES)]
 
 
 async def test_a_picture_alone_at_its_server_is_given_up_in_the_end(cli: Cli, server: PictureServer) -> None:
@@ -814,7 +807,6 @@ async def test_a_large_archive_is_looked_at_a_share_a_day(
     cli: Cli, server: PictureServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing folder is found at once, a missing file on the day of its share; nothing is fetched twice."""
-    monkeypatch.setattr(fetching, "CHECKED_A_DAY", 4)
     keep_tasks(
         cli.folder / "batcher.db",
         [told(str(n), server.add(f"/{n}a"), server.add(f"/{n}b")) for n in range(10)],
@@ -829,10 +821,12 @@ async def test_a_large_archive_is_looked_at_a_share_a_day(
         looked_at.append(file)
         return is_kept(folder, file, n_bytes)
 
-    monkeypatch.setattr(fetching, "is_kept", noted)
+    monkeypatch.setattr(picture_pages, "is_kept", noted)
     by_day = []
     for day in range(5):
-        monkeypatch.setattr(fetching, "checked", lambda kept, last, _, day=day: checked(kept, last, day))
+        monkeypatch.setattr(
+            picture_pages, "share_of_day", lambda kept, last, _, day=day: share_of_day(kept, last, day, 4)
+        )
         looked_at.clear()
         figures = await fetched_here(cli, 2)
         by_day.append((figures.kept, figures.in_place))
@@ -842,11 +836,3 @@ async def test_a_large_archive_is_looked_at_a_share_a_day(
     (cli.folder / "out" / "5" / "0001.jpg").unlink()
     settings = FetchSettings(cli.folder / "out", check_all=True)
     assert (await fetched_here(cli, 2, settings=settings)).kept == 1
-
-
-def test_shares_cover_every_submission_once() -> None:
-    """Over as many days as there are shares, whatever day is the first."""
-    for kept, last in ((0, 0), (1, 1), (CHECKED_A_DAY, 7), (CHECKED_A_DAY * 3 + 1, 1000), (10**7, 3)):
-        shares = max(1, -(-kept // CHECKED_A_DAY))
-        parts = sorted(checked(kept, last, 20_000 + day) for day in range(shares))
-        assert [one for first, end in parts for one in range(first + 1, end + 1)] == list(range(1, last + 1))

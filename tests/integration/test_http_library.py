@@ -13,7 +13,7 @@ from batcher.errors import UnseenRequest
 from batcher.model.outcome import Answer, NotSent
 from batcher.model.submission import FileId, Parameters, SnapshotType, Vendor
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
-from batcher.zego import departure_check, transport
+from batcher.zego import aiohttp_hooks, transport
 from batcher.zego.client import Account, ZegoClient
 from batcher.zego.connector import Connector
 
@@ -138,7 +138,7 @@ async def test_check_is_made_once_in_a_process(monkeypatch: pytest.MonkeyPatch) 
     """The first client makes it, and the second one finds it made."""
     monkeypatch.setattr(transport, "_checked", False)
     made = []
-    check = departure_check.check_departures
+    check = aiohttp_hooks.check_departures
 
     async def counting(*args: object) -> None:
         made.append(args)

@@ -14,7 +14,7 @@ import pytest
 from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 from support.referee import referee
 
-from batcher.flowcontrol.outage import NO_ANSWERS
+from batcher.model.outcome import NO_ANSWERS
 from batcher.sandbox import Fault, RequestSeen, Sandbox, SandboxSettings
 
 NOT_SENT = "SELECT count(*) FROM attempts WHERE outcome = 'not_sent'"

@@ -50,8 +50,8 @@ from batcher.ledger import (
 )
 from batcher.model.redaction import redacted_url
 from batcher.model.submission import EndpointKind
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, moment, size
-from batcher.report.summary import ledger_option
 from batcher.zego.client import Account
 
 

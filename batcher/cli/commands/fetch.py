@@ -43,7 +43,8 @@ from batcher.report.formatting import PLACES, at_least_a_second, count, sentence
 from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
-    from batcher.fetch.fetcher import Fetcher, FetchFigures
+    from batcher.fetch.fetcher import Fetcher
+    from batcher.fetch.settings import FetchFigures
 
 
 OPTIONS: Final = {
@@ -183,8 +184,9 @@ async def _fetch(
     ledger: PictureLedger, settings: Settings, wanted: FetchRequest, console: Console, *, as_json: bool
 ) -> int:
     from batcher.fetch.address_guard import AddressGuard
-    from batcher.fetch.fetcher import Fetcher, FetchSettings
+    from batcher.fetch.fetcher import Fetcher
     from batcher.fetch.http_source import PictureSource
+    from batcher.fetch.settings import FetchSettings
 
     chosen = settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY
     given_up: list[Fetched] = []

@@ -37,8 +37,8 @@ from batcher.ledger import (
 )
 from batcher.ledger.prune import prune
 from batcher.model.submission import EndpointKind
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, moment, size
-from batcher.report.summary import ledger_option
 
 HELP = """Look after a ledger that has grown long: what is in it, whether it is whole, copies, room.
 

@@ -26,10 +26,11 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.records import LoadRecord
 from batcher.report.asked import FIRST_GROUPS, asked_text
+from batcher.report.command_lines import ledger_option
 from batcher.report.counts import figures
 from batcher.report.formatting import count
 from batcher.report.manifest_changes import changes_lines
-from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line, ledger_option
+from batcher.report.summary import FIRST_INVALID_ROWS, invalid_line
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import CutOff, Preparation, Prepared, refuse_resubmissions
 

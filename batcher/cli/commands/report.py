@@ -7,6 +7,7 @@ Nothing is sent, and nothing is written but the page.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,9 +31,9 @@ from batcher.ledger.report_queries import Survey
 from batcher.model.history import Pictured
 from batcher.model.records import Record, Tally
 from batcher.model.submission import State
+from batcher.report.command_lines import ledger_option
 from batcher.report.counts import figures
 from batcher.report.formatting import size
-from batcher.report.summary import ledger_option, quoted
 from batcher.requirements import REPORT, pip_install
 from batcher.zego.codes import meaning, meaning_in_chinese
 
@@ -156,7 +157,7 @@ async def _gather(
     runs = await survey.runs_that_sent()
     now = figures(tallies)
     ledger = ledger_option(settings.ledger)
-    named = f" -o {quoted(str(output))}" if output else ""
+    named = f" -o {shlex.quote(str(output))}" if output else ""
     return Contents(
         ledger=str(survey.path),
         bound=await survey.bound_to(),

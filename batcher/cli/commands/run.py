@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -32,9 +33,10 @@ from batcher.ledger import LedgerReader, check_file, is_missing, ledger_path, op
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
+from batcher.report.command_lines import ledger_option
 from batcher.report.counts import figures
 from batcher.report.formatting import count
-from batcher.report.summary import ledger_option, quoted, summary_json, summary_text
+from batcher.report.summary import summary_json, summary_text
 from batcher.submit.governor import MaxFailures
 from batcher.submit.run_setup import ServiceAccess, ready_run, unrecorded
 from batcher.submit.runner import Runner, RunSettings
@@ -289,4 +291,4 @@ def _row_options(settings: Settings) -> str:
         *((" --trust-ids",) if settings.trust_ids else ()),
         *((" --allow-resubmit",) if settings.allow_resubmit else ()),
     ]
-    return "".join([*(f" {name} {quoted(value)}" for name, value in given if value), *overrides])
+    return "".join([*(f" {name} {shlex.quote(value)}" for name, value in given if value), *overrides])

@@ -42,9 +42,10 @@ from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport, TaskState
+from batcher.report.command_lines import ledger_option
 from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count, one_line, sentence, wrapped
-from batcher.report.summary import Summary, ledger_option
+from batcher.report.summary import Summary
 from batcher.report.tracking_summary import (
     FIRST_TROUBLES,
     TrackingSummary,

@@ -12,7 +12,7 @@ from batcher.report.counts import Counts, TaskFigures
 from batcher.report.formatting import count, duration, sentence, size
 
 if TYPE_CHECKING:
-    from batcher.fetch.fetcher import FetchFigures
+    from batcher.fetch.settings import FetchFigures
     from batcher.track.tracker import PollPace
 
 _STYLES = {

@@ -7,14 +7,14 @@ are UTC. Between the command line, which hands over rows and a file, and the lib
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from batcher.report.export.rows import COLUMNS, NUMBERS, TIMES, Cell, ExportRow
-from batcher.report.export.text_tables import Sink, encoded
+from batcher.report.export.sink import SinkTable
+from batcher.report.export.text_tables import encoded
 
 GROUP_ROWS = 25_000
 """Rows in a group. Smaller ones hold less at a time, but the library keeps 30 KiB of each until the end: for
@@ -30,7 +30,7 @@ _SOUGHT = frozenset({"file_id", "status", "code", "first_sent_at", "last_answer_
 """Columns whose least and greatest values help to find a row; those of the others would only take memory."""
 
 
-class ParquetTable:
+class ParquetTable(SinkTable):
     """Parquet. Use as a context manager: what is not closed by then is given up.
 
     Args:
@@ -40,9 +40,9 @@ class ParquetTable:
     """
 
     def __init__(self, file: BinaryIO, columns: Sequence[str], ours: int = len(COLUMNS)) -> None:
+        super().__init__(file)
         known = columns[:ours]
         self._schema = pa.schema([(name, _type(at, known)) for at, name in enumerate(columns)])
-        self._sink = Sink(file)
         self._writer = ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self._schema,
@@ -53,14 +53,6 @@ class ParquetTable:
         )
         self._waiting: list[Any] = []
         self._waiting_rows = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._sink.give_up()
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows; they are written when there are enough for a group."""

@@ -46,11 +46,7 @@ TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"
 NUMBERS = frozenset({"code", "attempts", "line", "possibly_twice", "picture_count"})
 """The columns of every export that hold numbers; everything that is not a time either is text."""
 
-_IDS = frozenset({"file_id", "task_id", "request_id"})
 _ASKED = COLUMNS[: COLUMNS.index("status")]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for a formula's beginning, and what it leaves out before one."""
-_BOM = "\ufeff"
 
 Cell = str | int | datetime | None
 ExportRow = tuple[Cell, ...]

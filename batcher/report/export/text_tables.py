@@ -10,8 +10,14 @@ from datetime import datetime
 from typing import BinaryIO
 from unicodedata import normalize
 
-from batcher.report.export.rows import _BOM, _FORMULA, _IDS, TIMES, Cell, ExportRow
+from batcher.report.export.rows import TIMES, Cell, ExportRow
 from batcher.report.formatting import moment
+
+_IDS = frozenset({"file_id", "task_id", "request_id"})
+"""The columns of which a spreadsheet would round the digits."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""The characters that begin a formula in a spreadsheet, or that it skips before one."""
+_BOM = "\ufeff"
 
 
 class CsvTable:
@@ -70,41 +76,6 @@ class JsonLines:
 
     def close(self) -> None:
         """Nothing comes last."""
-
-
-class Sink:
-    """A file as the libraries of the formats want it: one that knows where it is, even if it is a pipe.
-
-    They write the end of a file that was given up as well, whenever they are let go: that goes nowhere.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.closed = False
-        self._file = file
-        self._written = 0
-
-    def write(self, data: bytes) -> int:
-        """Write on."""
-        if not self.closed:
-            self._file.write(data)
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """How much was written."""
-        return self._written
-
-    def flush(self) -> None:
-        """Hand on what waits."""
-        if not self.closed:
-            self._file.flush()
-
-    def close(self) -> None:
-        """The file is its owner's to close."""
-
-    def give_up(self) -> None:
-        """From here on nothing is written."""
-        self.closed = True
 
 
 def encoded(text: str) -> bytes:

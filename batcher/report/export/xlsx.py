@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
 from batcher.report.export.rows import COLUMNS, NUMBERS, ExportRow
-from batcher.report.export.text_tables import Sink, encoded, in_words
+from batcher.report.export.sink import SinkTable
+from batcher.report.export.text_tables import encoded, in_words
 
 SHEET_ROWS = 1_048_576
 """Rows of a sheet, with its header. Source: Microsoft, "Excel specifications and limits"."""
@@ -42,7 +42,7 @@ _WIDTH = 10
 _WIDEST = 60
 
 
-class Workbook:
+class Workbook(SinkTable):
     """XLSX: a header that stays in sight, and another sheet when one is full.
 
     Use as a context manager: what is not closed by then is given up.
@@ -67,24 +67,16 @@ class Workbook:
         ours: int = len(COLUMNS),
         sheet_rows: int = SHEET_ROWS,
     ) -> None:
+        super().__init__(file)
         self.shortened = 0
         self._columns = columns
         self._ours = ours
         self._sheet_rows = sheet_rows
-        self._sink = Sink(file)
         self._book = xlsxwriter.Workbook(self._sink, {"constant_memory": True, "tmpdir": str(folder)})
         self._book.use_zip64()
         self._bold = self._book.add_format({"bold": True, "num_format": "@"})
         self._as_text = self._book.add_format({"num_format": "@"})
         self._begin_sheet()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._sink.give_up()
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""

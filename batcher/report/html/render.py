@@ -25,8 +25,10 @@ from batcher.model.records import Record
 from batcher.model.submission import Parameters, State
 from batcher.model.task import PictureState, TaskState
 from batcher.report.html.contents import Contents
+from batcher.report.html.latency_plot import latency_plot
 from batcher.report.html.phrases import Language, Say, duration_text, speaker
-from batcher.report.html.plots import NARROW, WIDE, Plot, bar_width_s, latency_plot, rate_plot
+from batcher.report.html.rate_plot import bar_width_s, rate_plot
+from batcher.report.html.shapes import NARROW, WIDE, Plot
 
 _HERE = Path(__file__).parent
 

@@ -11,7 +11,6 @@ from support.virtual_time import now_s, run_virtually
 from batcher.flowcontrol.outage import (
     DENIED_SUBJECTS,
     FORBIDDEN_SUBJECTS,
-    NO_ANSWERS,
     UNREADABLE_ANSWERS,
     Finding,
     Guard,
@@ -21,7 +20,7 @@ from batcher.flowcontrol.outage import (
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import Event
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
 

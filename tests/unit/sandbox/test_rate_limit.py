@@ -12,7 +12,7 @@ from batcher.sandbox.rate_limit import (
     Unlimited,
     limit_for,
 )
-from batcher.sandbox.settings import Counting
+from batcher.sandbox.variants import Counting
 
 
 def admitted(limit: Limit, arrivals_s: list[float]) -> list[bool]:

@@ -13,20 +13,10 @@ import pytest
 from batcher.model.history import Cell, RunTimeline
 from batcher.model.records import Run
 from batcher.model.submission import RunId
+from batcher.report.html.latency_plot import latency_plot, percentiles
 from batcher.report.html.phrases import Language, duration_text, speaker
-from batcher.report.html.plots import (
-    NARROW,
-    WIDE,
-    Box,
-    Label,
-    Outline,
-    Plot,
-    Rule,
-    latency_plot,
-    outages,
-    percentiles,
-    rate_plot,
-)
+from batcher.report.html.rate_plot import outages, rate_plot
+from batcher.report.html.shapes import NARROW, WIDE, Box, Label, Outline, Plot, Rule
 
 BEGAN = datetime(2026, 11, 23, 6, 40, tzinfo=UTC)
 FULL, SILENT, EMPTY = Cell(20, 20, 0, 20, 0), Cell(0, 0, 0, 0, 6), Cell()

@@ -15,7 +15,9 @@ from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from batcher.model.outcome import NotSent, ReplyLost
-from batcher.zego.transport import Wire, _Unanswered, _without_answer, _words
+from batcher.zego.call_errors import Unanswered, without_answer
+from batcher.zego.call_errors import words as translate
+from batcher.zego.call_trace import Wire
 
 SECRET = "9193cc662a4c0ec135ec71fb57194b38"  # noqa: S105 - a published example, not a real secret
 SIGNED = f"https://rtc-api.zego.im/?Action=MediaThumbnails&Signature=43e5cfcc&Secret={SECRET}"
@@ -72,7 +74,7 @@ TRANSLATED: list[tuple[Exception, str]] = [
     (e.ClientConnectorSSLError(KEY, OSError(AWKWARD)), "TLS failed"),
     (e.ClientConnectorCertificateError(KEY, NO_CERTIFICATE), "TLS failed: self-signed certificate"),
     (e.ClientConnectorCertificateError(KEY, ValueError(AWKWARD)), "TLS failed"),
-    (_Unanswered("the server closed the connection"), "the server closed the connection"),
+    (Unanswered("the server closed the connection"), "the server closed the connection"),
     (OSError(AWKWARD), "OSError"),
     (OSError(24, "Too many open files"), "Too many open files"),
     (socket.gaierror(-2, "Name or service not known"), "the host's name was not found"),
@@ -103,13 +105,13 @@ def test_every_exception_of_the_client_library_has_a_translation() -> None:
 @pytest.mark.parametrize(("exc", "words"), CASES)
 def test_an_exception_becomes_words(exc: Exception, words: str) -> None:
     """Each exception has words of its own: what the system says, or its class."""
-    assert words == _words(exc)
+    assert words == translate(exc)
 
 
 @pytest.mark.parametrize(("exc", "words"), CASES)
 def test_before_the_first_byte_nothing_was_sent(exc: Exception, words: str) -> None:
     """An exception before the request was handed to the connection means that sending again is safe."""
-    outcome = _without_answer(exc, Wire(), None)
+    outcome = without_answer(exc, Wire(), None)
     assert isinstance(outcome, NotSent)
     assert outcome.detail
     assert [told for told in ("://", "Signature=", SECRET, "zego.im") if told in outcome.detail] == [], words
@@ -119,7 +121,7 @@ def test_before_the_first_byte_nothing_was_sent(exc: Exception, words: str) -> N
 @pytest.mark.parametrize(("exc", "words"), CASES)
 def test_after_the_first_byte_the_answer_is_lost(exc: Exception, words: str, status: int | None) -> None:
     """An exception after the request may have left means doubt, and what was read of the answer is kept."""
-    outcome = _without_answer(exc, Wire(sent_at=1.0), status)
+    outcome = without_answer(exc, Wire(sent_at=1.0), status)
     assert isinstance(outcome, ReplyLost)
     assert status == outcome.http_status
     assert ("cut off" if status else "no answer") in outcome.detail

@@ -1,0 +1,28 @@
+"""Commands that messages suggest: quoted for a shell, and wrapped so that they can be pasted. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+from batcher.report.formatting import columns
+
+_WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
+"""A word of a command line as a shell reads it, or an option with its value."""
+
+
+def ledger_option(ledger: str) -> str:
+    """The option that names a ledger, with a leading blank; empty for the default ledger."""
+    return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {shlex.quote(ledger)}"
+
+
+def command_lines(purpose: str, command: str, width: int) -> list[str]:
+    """The lines of a command after its purpose; a command that is too wide continues after a backslash."""
+    lines = [f"  {purpose:<13}"]
+    for word in _WORDS.findall(command):
+        if columns(f"{lines[-1]} {word}") > width - 2 and lines[-1].strip() != purpose:
+            lines[-1] += " \\"
+            lines.append(" " * 17)
+        lines[-1] += f" {word}"
+    return lines

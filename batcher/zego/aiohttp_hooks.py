@@ -1,0 +1,220 @@
+"""Everything that depends on how aiohttp works inside, and the check at start-up that it still works so.
+
+Why: a call must send exactly one request, and it must be certain whether a request may have left. A request
+that may have left is in doubt and may be paid for twice; a request that has not left is sent again. aiohttp
+offers neither by itself.
+
+* **One request.** aiohttp sends a GET a second time if the server closes the connection without an answer.
+  :func:`one_request_session` raises :class:`~batcher.zego.call_errors.Unanswered` in place of the exceptions
+  on which it repeats (``_REPEATED``).
+* **The moment of leaving.** aiohttp calls ``Connector.connect`` just before it writes a request.
+  :class:`~batcher.zego.connector.Connector` notes the moment there, for the call in :data:`DEPARTING`.
+* **Clean connections.** ``_parser``, ``_buffer``, ``should_close`` and ``closed`` of aiohttp's
+``ResponseHandler`` show data
+  that the server sent without a request.
+
+A release of aiohttp may rename or bypass any of this. Every lost answer would then be bought again
+unnoticed. So :func:`check_departures` sends three real requests over loopback before the first real call,
+and an answer to a request that was not seen leaving stops the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, cast
+
+import aiohttp
+
+from batcher.errors import UnseenRequest
+from batcher.requirements import pip_install
+from batcher.zego.call_errors import Unanswered, words
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+
+
+class Departing(Protocol):
+    """A call, as the hooks need it; :class:`~batcher.zego.call_trace.Wire` is one."""
+
+    sent_at: float | None
+    alone: bool
+    protocol: ResponseHandler | None
+    idle_s: float | None
+
+    async def leaves(self) -> None:
+        """Ask for permission to leave; raise if the request must not leave."""
+
+    def left(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note that the first byte is about to be handed to the connection."""
+
+
+DEPARTING: ContextVar[Departing] = ContextVar("departing")
+"""The call that the current task is making."""
+
+
+# -- one request for each call ---------------------------------------------------------------------------
+
+_REPEATED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""The exceptions on which aiohttp sends a GET again. Before the first byte has left, that is harmless."""
+
+
+def one_request_session(
+    connector: aiohttp.TCPConnector, hung_up: Callable[[Departing], None]
+) -> aiohttp.ClientSession:
+    """Return a session that sends one request for each call in :data:`DEPARTING`.
+
+    Args:
+        connector: the session's connections.
+        hung_up: called with a call whose connection ended in place of an answer.
+    """
+
+    async def once(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except _REPEATED as exc:
+            call = DEPARTING.get()
+            if call.sent_at is None:
+                raise
+            hung_up(call)
+            raise Unanswered(words(exc)) from None
+
+    return aiohttp.ClientSession(
+        connector=connector,
+        middlewares=(once,),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,  # the transport looks the proxy up once, not in a thread for every request
+    )
+
+
+# -- the state of a connection ---------------------------------------------------------------------------
+
+
+def is_clean(connection: Connection, *, new: bool) -> bool:
+    """Return whether a connection is open and nothing has arrived on it, read or unread."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
+        return False
+    if new and transport.get_extra_info("sslcontext") is not None:
+        return True  # unread bytes are session tickets, which follow the handshake
+    return not _has_unread(transport)
+
+
+def has_unrequested_data(connection: Connection) -> bool:
+    """Return whether data was read from an idle connection: an answer, or its beginning.
+
+    aiohttp itself ends the parser in this way when a connection closes; the next request gets a new parser.
+    """
+    protocol = connection.protocol
+    if protocol is None or not protocol.is_connected():
+        return False
+    if protocol.should_close or (parser := protocol._parser) is None:
+        return True
+    try:
+        return parser.feed_eof() is not None
+    except Exception:
+        return True
+
+
+def has_second_answer(protocol: ResponseHandler) -> bool:
+    """Return whether another answer follows the one that was read."""
+    return bool(protocol._buffer)
+
+
+def _has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Return whether the system holds data, the end or an error of a connection that was not read yet."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+# -- the check at start-up -------------------------------------------------------------------------------
+
+EXPECTED = [(1, True), (1, True), (2, True)]
+"""The connection of each request, and whether the request was seen leaving. The second connection replaces
+one with unrequested data; its request gets no answer and is not repeated."""
+
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+
+
+class _Peer(asyncio.Protocol):
+    """A server on loopback that answers two requests and closes the connection on every other one."""
+
+    def __init__(self) -> None:
+        self.call: Departing | None = None
+        self.requests: list[tuple[int, bool]] = []
+        self._transports: list[asyncio.Transport] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transports.append(cast("asyncio.Transport", transport))
+
+    def data_received(self, data: bytes) -> None:
+        if not data.endswith(b"\r\n\r\n"):
+            return
+        seen = self.call is not None and self.call.sent_at is not None
+        self.requests.append((len(self._transports), seen))
+        if len(self.requests) <= 2:
+            self._transports[-1].write(_ANSWER)
+        else:
+            self._transports[-1].close()
+
+    def send_unrequested(self) -> None:
+        """Send an answer without a request."""
+        self._transports[-1].write(_ANSWER)
+
+
+async def check_departures(session: aiohttp.ClientSession, new_call: Callable[[], Departing]) -> None:
+    """Send three requests to a server of our own and compare what it received with :data:`EXPECTED`.
+
+    Without a usable loopback interface there is nothing to compare; an answer to a request that was not seen
+    leaving still stops the run.
+
+    Args:
+        session: configured as for real calls; it is closed.
+        new_call: creates a call without conditions.
+
+    Raises:
+        UnseenRequest: aiohttp sends requests in a way that cannot be followed.
+    """
+    peer, fault = _Peer(), None
+    try:
+        async with session:
+            server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
+            async with server, session:
+                url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+                await _get(session, url, peer, new_call())
+                await _get(session, url, peer, new_call())
+                peer.send_unrequested()
+                with contextlib.suppress(Exception):  # the closed connection, under any name
+                    await _get(session, url, peer, new_call())
+    except OSError:
+        return
+    except Exception as exc:  # a changed signature, for example
+        fault = exc
+    if peer.requests != EXPECTED:
+        raise unseen("leave in a way that batcher cannot follow. Nothing was sent to the service") from fault
+
+
+def unseen(what: str) -> UnseenRequest:
+    """Return the error for requests that are not seen leaving."""
+    return UnseenRequest(
+        f"requests of aiohttp {aiohttp.__version__} {what}. Install a version that was tested: "
+        + pip_install("aiohttp")
+    )
+
+
+async def _get(session: aiohttp.ClientSession, url: str, peer: _Peer, call: Departing) -> None:
+    peer.call = call
+    DEPARTING.set(call)
+    async with session.get(url, timeout=_TIMEOUT) as response:
+        await response.read()
