@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from batcher.cli.commands.check_findings import CheckFinding, ok, warn
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
+from batcher.model.check import CheckFinding, ok, warn
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
 from batcher.telemetry.notifications import NoApprise, NotifyOn, addresses_in, hooks_at

@@ -13,6 +13,12 @@ TRACKED = "What becomes of the tasks"
 WATCHED = "How a run is watched"
 EVERYWHERE = "Everywhere"
 
+
+def none_for_stdout(output: Path | None) -> Path | None:
+    """Return the file that ``-o`` names; None for ``-``, which is stdout as in most programs."""
+    return None if output is not None and str(output) == "-" else output
+
+
 Manifests = Annotated[
     list[str] | None,
     typer.Argument(
@@ -219,6 +225,16 @@ WaitLock = Annotated[
         help="Wait so long for another run to let go of the ledger: 90s, 10m. (default: do not wait)",
         metavar="DURATION",
         rich_help_panel=EVERYWHERE,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write here, whole or not at all; - is stdout. (default: stdout)",
+        callback=none_for_stdout,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object on stdout.")]

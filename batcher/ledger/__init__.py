@@ -1,15 +1,22 @@
-"""The ledger: the only truth about what was asked and what came back."""
+"""The ledger: the record of what was asked and what came back.
 
-from batcher.ledger.binding import binding_problem
-from batcher.ledger.loads import Added
-from batcher.ledger.reader import LedgerReader, open_for_reading
-from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
-from batcher.ledger.sqlite.connection import check_file, is_missing, ledger_path, open_to_itself
-from batcher.ledger.sqlite.disk import network_file_system
-from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
-from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
-from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
+Each name is imported on first use, so that a command that only reads does not import what writing needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batcher.ledger.binding import binding_problem
+    from batcher.ledger.loads import Added
+    from batcher.ledger.reader import LedgerReader, open_for_reading
+    from batcher.ledger.run_ledger import RunLedger, open_for_writing
+    from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
+    from batcher.ledger.sqlite.connection import check_file, is_missing, ledger_path, open_to_itself
+    from batcher.ledger.sqlite.disk import network_file_system
+    from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
+    from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
+    from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
 
 __all__ = [
     "Added",
@@ -44,3 +51,47 @@ __all__ = [
     "vacuum",
     "verify",
 ]
+
+HOMES = {
+    "Added": "batcher.ledger.loads",
+    "Holder": "batcher.ledger.sqlite.lock",
+    "Inspected": "batcher.ledger.sqlite.verify",
+    "LedgerLock": "batcher.ledger.sqlite.lock",
+    "LedgerReader": "batcher.ledger.reader",
+    "LockClient": "batcher.ledger.sqlite.lock",
+    "Purpose": "batcher.ledger.sqlite.lock",
+    "Readiness": "batcher.ledger.sqlite.preflight",
+    "Restored": "batcher.ledger.sqlite.backup",
+    "Room": "batcher.ledger.sqlite.preflight",
+    "RunLedger": "batcher.ledger.run_ledger",
+    "Vacuumed": "batcher.ledger.sqlite.backup",
+    "back_up": "batcher.ledger.sqlite.backup",
+    "binding_problem": "batcher.ledger.binding",
+    "check_file": "batcher.ledger.sqlite.connection",
+    "check_place": "batcher.ledger.sqlite.preflight",
+    "inspect": "batcher.ledger.sqlite.verify",
+    "is_missing": "batcher.ledger.sqlite.connection",
+    "ledger_path": "batcher.ledger.sqlite.connection",
+    "lock_holder": "batcher.ledger.sqlite.lock",
+    "network_file_system": "batcher.ledger.sqlite.disk",
+    "open_for_reading": "batcher.ledger.reader",
+    "open_for_writing": "batcher.ledger.run_ledger",
+    "open_to_itself": "batcher.ledger.sqlite.connection",
+    "readiness": "batcher.ledger.sqlite.preflight",
+    "repair": "batcher.ledger.sqlite.verify",
+    "restore": "batcher.ledger.sqlite.backup",
+    "room": "batcher.ledger.sqlite.preflight",
+    "take_lock": "batcher.ledger.sqlite.lock",
+    "vacuum": "batcher.ledger.sqlite.backup",
+    "verify": "batcher.ledger.sqlite.verify",
+}
+"""The module in which each name is defined."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first used."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(HOMES[name]), name)
+    globals()[name] = value
+    return value

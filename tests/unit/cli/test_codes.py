@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
+from batcher.api.codes import HANDLING_IN_CHINESE
 from batcher.cli.app import app
-from batcher.cli.commands.codes import DOES_IN_CHINESE, wide_paragraph
+from batcher.cli.commands.codes import wide_paragraph
 from batcher.flowcontrol.retry_policy import KINDS, CodeKind
 from batcher.report.formatting import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
@@ -28,7 +29,7 @@ def said(*args: str, width: int = 80, charset: str = "utf-8") -> str:
 def test_every_code_is_told_in_both_languages() -> None:
     """The two tables know the same codes, and each has a remedy in both languages or in none."""
     assert set(IN_CHINESE) == set(MEANINGS) == set(KINDS)
-    assert set(DOES_IN_CHINESE) == set(CodeKind)
+    assert set(HANDLING_IN_CHINESE) == set(CodeKind)
     assert [code for code in MEANINGS if bool(MEANINGS[code].remedy) != bool(IN_CHINESE[code].remedy)] == []
     texts = [text for one in (*IN_CHINESE.values(), UNKNOWN_IN_CHINESE) for text in (one.text, one.remedy)]
     assert [text for text in texts if text and not HAN.search(text)] == []
@@ -112,4 +113,4 @@ def test_words_in_latin_letters_are_not_torn() -> None:
 def test_columns_are_counted_as_terminals_do() -> None:
     """Every text takes as many columns as another count of them says."""
     texts = [text for one in IN_CHINESE.values() for text in (one.text, one.remedy)]
-    assert [text for text in (*texts, *DOES_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []
+    assert [text for text in (*texts, *HANDLING_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []
