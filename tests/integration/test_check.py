@@ -47,7 +47,7 @@ def levels(found: Json) -> dict[str, str]:
     return {
         about: one["level"]
         for about, one in found.items()
-        if about != "all" and one["level"] != "ok" and not one["text"].endswith("there is none")
+        if about != "all" and one["level"] != "ok" and not one["text"].endswith("there is no ledger")
     }
 
 

@@ -16,7 +16,7 @@ async def show(
     call: Invocation,
     file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="A recording.")],
 ) -> int:
-    """Show one recording: parameters, attempts, codes and RequestIds.
+    """Show one recording: attempts, codes and RequestIds.
 
     Lists each submission of the recording with its state, every attempt and its answer, and its task.
 
