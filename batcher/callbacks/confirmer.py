@@ -55,7 +55,7 @@ class ClaimedTasks:
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to follow tasks."""
-        await self._ledger.take_up(longest_wait_ms)
+        await self._ledger.tasks.take_up(longest_wait_ms)
 
     async def seed(self, first_wait_ms: int) -> int:
         """Follow no others."""
@@ -72,7 +72,7 @@ class ClaimedTasks:
 
     async def note(self, polled: Polled) -> bool:
         """Record what a poll has brought."""
-        return await self._ledger.note(polled)
+        return await self._ledger.tasks.note(polled)
 
 
 class Confirmer:

@@ -7,16 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batcher.ledger.binding import binding_problem
+    from batcher.ledger.binding import check_binding
     from batcher.ledger.loads import Added
     from batcher.ledger.reader import LedgerReader, open_for_reading
     from batcher.ledger.run_ledger import RunLedger, open_for_writing
     from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
-    from batcher.ledger.sqlite.connection import check_file, is_missing, ledger_path, open_to_itself
     from batcher.ledger.sqlite.disk import network_file_system
-    from batcher.ledger.sqlite.lock import Holder, LedgerLock, LockClient, Purpose, lock_holder, take_lock
+    from batcher.ledger.sqlite.files import check_file, is_missing, ledger_path
+    from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, lock_holder, take_lock
+    from batcher.ledger.sqlite.lock_file import Holder
     from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
+    from batcher.ledger.sqlite.schema_version import open_to_itself
     from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
+    from batcher.ledger.writer import shielded
 
 __all__ = [
     "Added",
@@ -32,7 +35,7 @@ __all__ = [
     "RunLedger",
     "Vacuumed",
     "back_up",
-    "binding_problem",
+    "check_binding",
     "check_file",
     "check_place",
     "inspect",
@@ -47,6 +50,7 @@ __all__ = [
     "repair",
     "restore",
     "room",
+    "shielded",
     "take_lock",
     "vacuum",
     "verify",
@@ -54,7 +58,7 @@ __all__ = [
 
 HOMES = {
     "Added": "batcher.ledger.loads",
-    "Holder": "batcher.ledger.sqlite.lock",
+    "Holder": "batcher.ledger.sqlite.lock_file",
     "Inspected": "batcher.ledger.sqlite.verify",
     "LedgerLock": "batcher.ledger.sqlite.lock",
     "LedgerReader": "batcher.ledger.reader",
@@ -66,21 +70,22 @@ HOMES = {
     "RunLedger": "batcher.ledger.run_ledger",
     "Vacuumed": "batcher.ledger.sqlite.backup",
     "back_up": "batcher.ledger.sqlite.backup",
-    "binding_problem": "batcher.ledger.binding",
-    "check_file": "batcher.ledger.sqlite.connection",
+    "check_binding": "batcher.ledger.binding",
+    "check_file": "batcher.ledger.sqlite.files",
     "check_place": "batcher.ledger.sqlite.preflight",
     "inspect": "batcher.ledger.sqlite.verify",
-    "is_missing": "batcher.ledger.sqlite.connection",
-    "ledger_path": "batcher.ledger.sqlite.connection",
+    "is_missing": "batcher.ledger.sqlite.files",
+    "ledger_path": "batcher.ledger.sqlite.files",
     "lock_holder": "batcher.ledger.sqlite.lock",
     "network_file_system": "batcher.ledger.sqlite.disk",
     "open_for_reading": "batcher.ledger.reader",
     "open_for_writing": "batcher.ledger.run_ledger",
-    "open_to_itself": "batcher.ledger.sqlite.connection",
+    "open_to_itself": "batcher.ledger.sqlite.schema_version",
     "readiness": "batcher.ledger.sqlite.preflight",
     "repair": "batcher.ledger.sqlite.verify",
     "restore": "batcher.ledger.sqlite.backup",
     "room": "batcher.ledger.sqlite.preflight",
+    "shielded": "batcher.ledger.writer",
     "take_lock": "batcher.ledger.sqlite.lock",
     "vacuum": "batcher.ledger.sqlite.backup",
     "verify": "batcher.ledger.sqlite.verify",

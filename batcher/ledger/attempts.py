@@ -1,21 +1,19 @@
-"""What the writer does within its transaction: one function per business event, for items of its kind.
+"""The events of runs and attempts, as the writer records them: one function per business event.
 
-Every statement that moves a submission names the state it moves from, and the tallies change with it.
+Called by the writer inside its transaction, with all items of one kind. Every statement that moves a
+submission names the state it moves from, and the tallies change with it.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-
 from batcher.errors import IllegalMove
-from batcher.ledger.schema import binding, invalid_rows, runs, submissions
+from batcher.ledger.connection import Connection
 from batcher.ledger.tallies import Key, tally
 from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
@@ -39,67 +37,86 @@ class Settle(NamedTuple):
     """The account that its outcome proves, if the ledger may not be bound to it yet."""
 
 
-# Prepared by hand: these run for every request, a group of them at a time as one JSON array, so that a
-# transaction is a handful of statements however many it records.
+# These run for every request, for a group of them together, so that a transaction is a handful of statements
+# for any number of records.
 
 _BEGIN_SUBMISSIONS = """
 UPDATE submissions SET state = 'sending', attempts = attempts + 1, not_before_ms = NULL
-WHERE id IN (SELECT value FROM json_each(?)) AND state = 'pending'
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids)) AND state = 'pending'
 """
 
 _BEGIN_ATTEMPTS = """
 INSERT INTO attempts (submission_id, number, run_id, begun_at_ms)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]')
-FROM json_each(?)
+SELECT item.id, item.number, item.run_id, item.at_ms
+FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, run_id INTEGER, at_ms BIGINT)
 """
 
 _SETTLE_ATTEMPTS = """
 UPDATE attempts SET
-    sent_at_ms = json_extract(value, '$[2]'),
-    answered_at_ms = json_extract(value, '$[3]'),
-    outcome = json_extract(value, '$[4]'),
-    decision = json_extract(value, '$[5]'),
-    http_status = json_extract(value, '$[6]'),
-    code = json_extract(value, '$[7]'),
-    task_id = json_extract(value, '$[8]'),
-    request_id = json_extract(value, '$[9]'),
-    vendor_request_id = json_extract(value, '$[10]'),
-    message = json_extract(value, '$[11]')
-FROM json_each(?)
-WHERE submission_id = json_extract(value, '$[0]') AND number = json_extract(value, '$[1]')
+    sent_at_ms = item.sent_at_ms,
+    answered_at_ms = item.answered_at_ms,
+    outcome = item.outcome,
+    decision = item.decision,
+    http_status = item.http_status,
+    code = item.code,
+    task_id = item.task_id,
+    request_id = item.request_id,
+    vendor_request_id = item.vendor_request_id,
+    message = item.message
+FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, sent_at_ms BIGINT, answered_at_ms BIGINT,
+    outcome TEXT, decision TEXT, http_status INTEGER, code BIGINT, task_id TEXT, request_id TEXT,
+    vendor_request_id TEXT, message TEXT)
+WHERE attempts.submission_id = item.id AND attempts.number = item.number
 """
 
 _SETTLE_SUBMISSIONS = """
 UPDATE submissions SET
-    state = json_extract(value, '$[1]'),
-    code = json_extract(value, '$[2]'),
-    run_id = json_extract(value, '$[3]'),
-    tries_busy = json_extract(value, '$[4]'),
-    tries_unknown = json_extract(value, '$[5]'),
-    tries_doubt = json_extract(value, '$[6]'),
-    doubted = json_extract(value, '$[7]'),
-    not_before_ms = json_extract(value, '$[8]')
-FROM json_each(?)
-WHERE submissions.id = json_extract(value, '$[0]') AND state = 'sending'
+    state = item.state,
+    code = item.code,
+    run_id = item.run_id,
+    tries_busy = item.busy,
+    tries_unknown = item.unknown,
+    tries_doubt = item.doubt,
+    doubted = item.doubted,
+    not_before_ms = item.not_before_ms
+FROM json_to_recordset(:items) AS item (id BIGINT, state TEXT, code BIGINT, run_id INTEGER, busy INTEGER,
+    unknown INTEGER, doubt INTEGER, doubted BOOLEAN, not_before_ms BIGINT)
+WHERE submissions.id = item.id AND submissions.state = 'sending'
 """
 
+_INSERT_RUN = """
+INSERT INTO runs (started_at_ms, pid, host, version, rate_per_s)
+VALUES (:started_at_ms, :pid, :host, :version, :rate_per_s) RETURNING id
+"""
 
-_AMONG = "submissions.id IN (SELECT value FROM json_each(:ids))"
+_NOTE_PACE = "UPDATE runs SET pace_per_s = :pace_per_s, why_slow = :why_slow WHERE id = :run_id"
+
+_END_RUN = """
+UPDATE runs SET ended_at_ms = :ended_at_ms, exit_code = :exit_code, reason = :reason,
+    pace_per_s = :pace_per_s, why_slow = :why_slow, invalid_rows_seen = CASE WHEN :reported
+        THEN (SELECT coalesce(max(id), 0) FROM invalid_rows) ELSE invalid_rows_seen END
+WHERE id = :run_id
+"""
+
+_BIND = "INSERT INTO binding (id, app_id, place) VALUES (1, :app_id, :place) ON CONFLICT DO NOTHING"
 
 
 def insert_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:
     """Keep new runs; returns their ids."""
-    return [(connection.execute(insert(runs).values(row).returning(runs.c.id))).scalar_one() for row in items]
+    return [connection.value(_INSERT_RUN, **item) for item in items]
 
 
-def update_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
-    """Keep what is new of runs; ``told`` ones have told of every invalid row so far."""
+def note_pace(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
+    """Keep the pace that runs have."""
     for item in items:
-        row = {name: value for name, value in item.items() if name not in ("run", "told")}
-        if item.get("told"):
-            row["invalid_rows_seen"] = select(func.coalesce(func.max(invalid_rows.c.id), 0)).scalar_subquery()
-        connection.execute(update(runs).where(runs.c.id == item["run"]).values(row))
+        connection.run(_NOTE_PACE, **item)
+    return [None] * len(items)
+
+
+def end_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
+    """Keep how runs ended; a run that ``reported`` has reported every invalid row so far."""
+    for item in items:
+        connection.run(_END_RUN, **item)
     return [None] * len(items)
 
 
@@ -109,14 +126,16 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
     Raises:
         IllegalMove: one of several is not open; tried alone, each tells for itself.
     """
-    ids = json.dumps([item.claim.id for item in items])
-    opened = connection.exec_driver_sql(_BEGIN_SUBMISSIONS, (ids,)).rowcount
+    opened = connection.run(_BEGIN_SUBMISSIONS, ids=[item.claim.id for item in items])
     if opened != len(items):
         if len(items) == 1:
             return [False]
         raise IllegalMove(f"{len(items) - opened} submissions were to be begun that are not open")
-    rows = [(item.claim.id, item.claim.number, item.run_id, item.at_ms) for item in items]
-    connection.exec_driver_sql(_BEGIN_ATTEMPTS, (json.dumps(rows),))
+    begun = [
+        {"id": item.claim.id, "number": item.claim.number, "run_id": item.run_id, "at_ms": item.at_ms}
+        for item in items
+    ]
+    connection.run(_BEGIN_ATTEMPTS, items=begun)
     changes: Counter[Key] = Counter()
     for item in items:
         changes[State.PENDING, item.claim.code, item.claim.run_id] -= 1
@@ -127,12 +146,12 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
 
 def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
     """Settle attempts and move their submissions on."""
-    known = connection.exec_driver_sql(_SETTLE_ATTEMPTS, (json.dumps(list(map(_attempt_row, items))),))
-    if known.rowcount != len(items):
-        raise IllegalMove(f"{len(items) - known.rowcount} attempts were settled that were never begun")
-    moved = connection.exec_driver_sql(_SETTLE_SUBMISSIONS, (json.dumps(list(map(_submission_row, items))),))
-    if moved.rowcount != len(items):
-        raise IllegalMove(f"{len(items) - moved.rowcount} submissions were settled that were not being sent")
+    known = connection.run(_SETTLE_ATTEMPTS, items=list(map(_attempt_item, items)))
+    if known != len(items):
+        raise IllegalMove(f"{len(items) - known} attempts were settled that were never begun")
+    moved = connection.run(_SETTLE_SUBMISSIONS, items=list(map(_submission_item, items)))
+    if moved != len(items):
+        raise IllegalMove(f"{len(items) - moved} submissions were settled that were not being sent")
     changes: Counter[Key] = Counter()
     for item in items:
         claim, disposition = item.settlement.claim, item.settlement.disposition
@@ -148,80 +167,132 @@ def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
 def _bind(connection: Connection, items: Sequence[Settle]) -> None:
     """Bind the ledger to the account that an answer proves, unless it is bound."""
     if proven := next((item.proven for item in items if item.proven), None):
-        row = {"id": 1, "app_id": proven[0], "place": proven[1]}
-        connection.execute(upsert(binding).values(row).on_conflict_do_nothing())
+        connection.run(_BIND, app_id=proven[0], place=proven[1])
 
 
-class Moving(NamedTuple):
-    """Submissions that are to be moved alike."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A move of many submissions alike.
 
-    ids: Sequence[int]
-    chosen: ColumnElement[bool]
-    """What is asked of each once more: another process may have moved it meanwhile."""
-    values: dict[str, Any]
+    Attributes:
+        condition: which submissions move; the states it names must allow the move.
+        assignments: what the move sets.
+        to: the state they move to.
+        values: the parameters of both.
+        run_id: the run that settles them; None leaves the one they have.
+    """
+
+    condition: str
+    assignments: str
+    to: State
+    values: Mapping[str, object]
+    run_id: RunId | None = None
+
+    def page(self, connection: Connection, *, after_id: int, limit: int) -> list[int]:
+        """Return the ids of submissions that are to move, in their order, after a given one."""
+        query = f"""
+            SELECT id FROM submissions WHERE {self.condition} AND id > :after_id ORDER BY id LIMIT :limit
+        """  # noqa: S608 - ours
+        return [row.id for row in connection.rows(query, after_id=after_id, limit=limit, **self.values)]
 
 
-def move(connection: Connection, items: Sequence[Moving]) -> list[int]:
-    """Move submissions, as far as they are still chosen; the states they are in must allow the move."""
-    moved = []
-    for ids, still, values in items:
-        chosen = and_(text(_AMONG).bindparams(ids=json.dumps(ids)), still)
-        counted = connection.execute(
-            select(submissions.c.state, submissions.c.code, submissions.c.run_id, func.count())
-            .where(chosen)
-            .group_by(submissions.c.state, submissions.c.code, submissions.c.run_id)
-        )
-        changes: Counter[Key] = Counter()
-        for state, code, run_id, n in counted:
-            if values["state"] not in MOVES[State(state)]:
-                raise IllegalMove(f"a submission cannot move from {state} to {values['state']}")
-            changes[State(state), code, run_id] -= n
-            changes[values["state"], code, values.get("run_id", run_id)] += n
-        tally(connection, changes)
-        moved.append((connection.execute(update(submissions).where(chosen).values(values))).rowcount)
-    return moved
+def held(run_id: RunId) -> Move:
+    """Return the move of open submissions whose answer was lost before out of the queue."""
+    return Move(
+        "state = 'pending' AND tries_doubt > 0",
+        "state = 'in_doubt', run_id = :run_id, not_before_ms = NULL",
+        State.IN_DOUBT,
+        {},
+        run_id,
+    )
+
+
+def retried(states: Sequence[State], codes: Sequence[int]) -> Move:
+    """Return the move of settled submissions back into the queue with fresh budgets.
+
+    Args:
+        states: the states they are in.
+        codes: their last codes; any code if empty.
+    """
+    of_states = "state IN (SELECT value FROM json_array_elements_text(:states))"
+    of_codes = " AND code IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:codes))"
+    return Move(
+        of_states + (of_codes if codes else ""),
+        "state = 'pending', tries_busy = 0, tries_unknown = 0, tries_doubt = 0",
+        State.PENDING,
+        {"states": list(states), **({"codes": list(codes)} if codes else {})},
+    )
+
+
+def move(connection: Connection, items: Sequence[tuple[Move, Sequence[int]]]) -> list[int]:
+    """Move submissions by their ids, as far as the condition still holds; another process may have moved
+    some.
+
+    Raises:
+        IllegalMove: the state of one does not allow the move.
+    """
+    return [_move(connection, *item) for item in items]
+
+
+def _move(connection: Connection, what: Move, ids: Sequence[int]) -> int:
+    chosen = "id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))"
+    where, values = f"{chosen} AND {what.condition}", {"ids": list(ids), **what.values}
+    counted = f"SELECT state, code, run_id, count(*) AS n FROM submissions WHERE {where} GROUP BY 1, 2, 3"  # noqa: S608
+    changes: Counter[Key] = Counter()
+    for row in connection.rows(counted, **values):
+        if what.to not in MOVES[State(row.state)]:
+            raise IllegalMove(f"a submission cannot move from {row.state} to {what.to}")
+        changes[State(row.state), row.code, row.run_id] -= row.n
+        changes[what.to, row.code, what.run_id or row.run_id] += row.n
+    tally(connection, changes)
+    if what.run_id is not None:
+        values["run_id"] = what.run_id
+    return connection.run(f"UPDATE submissions SET {what.assignments} WHERE {where}", **values)  # noqa: S608
 
 
 def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
 
 
-def _attempt_row(item: Settle) -> tuple[Any, ...]:
-    """Which attempt, and then what ``_SETTLE_ATTEMPTS`` takes."""
+def _attempt_item(item: Settle) -> dict[str, Any]:
+    """Return an attempt as ``_SETTLE_ATTEMPTS`` takes it."""
     claim, outcome = item.settlement.claim, item.settlement.outcome
-    times = _ms(item.settlement.sent_at), _ms(item.settlement.answered_at)
-    decision = item.settlement.disposition.decision
+    attempt = {
+        "id": claim.id,
+        "number": claim.number,
+        "sent_at_ms": _ms(item.settlement.sent_at),
+        "answered_at_ms": _ms(item.settlement.answered_at),
+        "decision": item.settlement.disposition.decision,
+    }
     if isinstance(outcome, Answer):
-        return (
-            claim.id,
-            claim.number,
-            *times,
-            "answer",
-            decision,
-            outcome.http_status,
-            outcome.code,
-            outcome.task_id,
-            outcome.request_id,
-            outcome.vendor_request_id,
-            outcome.message,
-        )
-    kind = {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal")
-    status = None if isinstance(outcome, NotSent) else outcome.http_status
-    return (claim.id, claim.number, *times, kind, decision, status, None, None, None, None, outcome.detail)
+        return attempt | {
+            "outcome": "answer",
+            "http_status": outcome.http_status,
+            "code": outcome.code,
+            "task_id": outcome.task_id,
+            "request_id": outcome.request_id,
+            "vendor_request_id": outcome.vendor_request_id,
+            "message": outcome.message,
+        }
+    return attempt | {
+        "outcome": {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal"),
+        "http_status": None if isinstance(outcome, NotSent) else outcome.http_status,
+        "message": outcome.detail,
+    }
 
 
-def _submission_row(item: Settle) -> tuple[Any, ...]:
-    """Which submission, and then what ``_SETTLE_SUBMISSIONS`` takes."""
+def _submission_item(item: Settle) -> dict[str, Any]:
+    """Return a submission as ``_SETTLE_SUBMISSIONS`` takes it."""
     disposition = item.settlement.disposition
     tries = disposition.tries
-    return (
-        item.settlement.claim.id,
-        disposition.state,
-        disposition.code,
-        item.run_id,
-        tries.busy,
-        tries.unknown,
-        tries.doubt,
-        disposition.doubted,
-        item.not_before_ms,
-    )
+    return {
+        "id": item.settlement.claim.id,
+        "state": disposition.state,
+        "code": disposition.code,
+        "run_id": item.run_id,
+        "busy": tries.busy,
+        "unknown": tries.unknown,
+        "doubt": tries.doubt,
+        "doubted": disposition.doubted,
+        "not_before_ms": item.not_before_ms,
+    }

@@ -1,7 +1,14 @@
-"""Whose a ledger is: one AppId, and one kind of endpoint. Pure."""
+"""The account that a ledger belongs to: one AppId and one kind of endpoint.
+
+Called by runs, tracking, fetching and listening before they call the service. Pure: the caller reads the
+binding.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from batcher.errors import BindingError
 from batcher.model.outcome import Answer, Outcome
 from batcher.model.submission import EndpointKind
 
@@ -19,26 +26,34 @@ def proves_account(outcome: Outcome) -> bool:
     return isinstance(outcome, Answer) and outcome.code in PROVING_CODES
 
 
-def binding_problem(
-    bound: tuple[int, EndpointKind] | None, app_id: int, place: EndpointKind | None
-) -> str | None:
-    """Return why an account must not use a ledger, and what to do; None if it may.
+def check_binding(
+    path: Path, bound: tuple[int, EndpointKind] | None, app_id: int | None, place: EndpointKind | None
+) -> None:
+    """Refuse a ledger that belongs to another account.
 
     Args:
-        bound: the AppId and the kind of endpoint that the ledger belongs to; None before the first answer.
-        app_id: the account's.
-        place: the kind of endpoint that is called; None if nothing is called.
+        path: the ledger, for the message.
+        bound: the AppId and the kind of endpoint that it belongs to; None before the first answer.
+        app_id: the AppId in use; None if there is none.
+        place: the kind of endpoint in use; None if no endpoint is called.
+
+    Raises:
+        BindingError: it belongs to another AppId or to another kind of endpoint.
     """
-    if bound is None or (bound[0] == app_id and place in (None, bound[1])):
-        return None
-    if bound[0] == app_id:
-        return (
-            f"it belongs to {_ENDPOINTS[bound[1]]}, and the endpoint in use (BATCHER_ENDPOINT) is "
-            f"{'' if place is EndpointKind.ZEGO else 'not '}of the ZEGO cloud; rehearsed submissions must "
-            "not count as real ones. Use an endpoint of the kind it belongs to, or another --ledger"
+    if bound is None:
+        return
+    its_app_id, its_place = bound
+    elsewhere = place not in (None, its_place)
+    if app_id not in (None, its_app_id):
+        also = f", and to {_ENDPOINTS[its_place]}, which this endpoint is not" if elsewhere else ""
+        raise BindingError(
+            f"{path}: it belongs to AppId {its_app_id}{also}; the AppId in use (BATCHER_APP_ID) is {app_id}, "
+            f"and tasks of one AppId do not count for another. Use AppId {its_app_id}, or another --ledger"
         )
-    also = "" if place in (None, bound[1]) else f", and to {_ENDPOINTS[bound[1]]}, which this endpoint is not"
-    return (
-        f"it belongs to AppId {bound[0]}{also}; the AppId in use (BATCHER_APP_ID) is {app_id}, and tasks of "
-        f"one AppId do not count for another. Use AppId {bound[0]}, or another --ledger"
-    )
+    if elsewhere:
+        is_not = "" if place is EndpointKind.ZEGO else "not "
+        raise BindingError(
+            f"{path}: it belongs to {_ENDPOINTS[its_place]}, and the endpoint in use (BATCHER_ENDPOINT) is "
+            f"{is_not}of the ZEGO cloud; rehearsed submissions must not count as real ones. Use an endpoint "
+            "of the kind it belongs to, or another --ledger"
+        )

@@ -1,21 +1,23 @@
-"""Rows of manifests into submissions, thousands in one statement: SQLite's way, others get one of their own.
+"""Rows of manifests into submissions, thousands in one statement.
 
-Stands between a load and the table. What is asked for already stays as it is; every row learns which
-submission it stands for. It counts nothing and never looks at what a row means.
+Called by loads and by callbacks that add a submission, inside the writer's transaction. A submission that
+exists already stays as it is; each row is told which submission it stands for. The rows are staged in a
+temporary table first: from there they are inserted, and looked up if some existed already.
+
+The rows go to the database as one text, since the interpreter is held once for a statement: a statement for
+each row would wait each time for the thread that reads the manifest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from operator import eq
+from typing import cast
 
-from sqlalchemy import Connection
-
-from batcher.errors import IllegalMove
+from batcher.ledger.connection import Connection
 from batcher.model.submission import InvalidRow, LoadId, Row
 
 
@@ -26,136 +28,95 @@ class Batch:
     load_id: LoadId
     file_name: str
     rows: int
-    written: str
-    """The rows, by :func:`written`."""
-    first: str
-    """The first of them alone: whether it is known tells what to expect of the others."""
+    items: str
+    """The rows, by :func:`json_of`."""
     in_order: bool
     """Whether their file ids ascend."""
     invalid: Sequence[InvalidRow]
 
 
-def written(rows: Sequence[Row], numbers: Mapping[int, int]) -> str:
-    """Rows as one JSON object, for the statements below.
-
-    A row is a member: its name is line and parameters, ten characters each, and then the file id; its value
-    is what the row carries. That is what SQLite takes apart fastest: a name is a text already, an array
-    would be parsed a second time, and what is JSON already is not quoted again.
+def json_of(rows: Sequence[Row], parameters_ids: Mapping[int, int]) -> str:
+    """Return rows as the JSON that ``_STAGE`` takes.
 
     Args:
         rows: in their order.
-        numbers: under which id parameters are kept, by the identity of the value: a value's hash costs more
-            than all the rest, and the rows of a manifest share a handful of values.
+        parameters_ids: under which id parameters are kept, by the identity of the value: its hash would cost
+            more than all the rest, and the rows of a manifest share a handful of values.
     """
-    members = [
-        encode_basestring("%10d%10d%s" % (line, numbers[id(asked)], file_id)) + ":" + (extra or "null")  # noqa: UP031
-        for line, file_id, asked, extra in rows
+    items = [
+        f'{{"line":{line},"parameters_id":{parameters_ids[id(parameters)]},'
+        f'"file_id":{encode_basestring(file_id)},"extra":{extra or "null"}}}'
+        for line, file_id, parameters, extra in rows
     ]
-    return "{" + ",".join(members) + "}"
+    return f"[{','.join(items)}]"
 
 
-_INSERT = """
-INSERT INTO submissions (file_id, parameters_id, load_id, line, extra)
-SELECT substr(key, 21), substr(key, 11, 10), ?, substr(key, 1, 10), value FROM json_each(?)
-WHERE substr(key, 21) <> ''
-ON CONFLICT (file_id, parameters_id) DO NOTHING
-"""
-_FIND = """
-SELECT json_group_array(s.id) FROM json_each(?) LEFT JOIN submissions AS s
-ON s.file_id = substr(key, 21) AND s.parameters_id = CAST(substr(key, 11, 10) AS INTEGER)
+CREATE_STAGED = """
+CREATE TEMP TABLE IF NOT EXISTS staged (place INTEGER PRIMARY KEY, file_id TEXT, parameters_id INTEGER,
+    load_id INTEGER, line INTEGER, extra TEXT)
 """
 
 _STAGE = """
-INSERT INTO temp.staged (file_id, parameters_id, load_id, line, extra)
-SELECT substr(key, 21), CAST(substr(key, 11, 10) AS INTEGER), ?, CAST(substr(key, 1, 10) AS INTEGER), value
-FROM json_each(?)
+INSERT INTO staged (file_id, parameters_id, load_id, line, extra)
+SELECT item.file_id, item.parameters_id, :load_id, item.line, item.extra
+FROM json_to_recordset(:items) AS item (line BIGINT, parameters_id INTEGER, file_id TEXT, extra JSON)
 """
 
-_INSERT_STAGED = """
+_INSERT = """
 INSERT INTO submissions (id, file_id, parameters_id, load_id, line, extra)
-SELECT ? + place, file_id, parameters_id, load_id, line, extra FROM temp.staged
-WHERE file_id <> '' ORDER BY file_id, parameters_id, place
+SELECT :last + place, file_id, parameters_id, load_id, line, extra FROM staged WHERE true {order}
 ON CONFLICT (file_id, parameters_id) DO NOTHING
 """
 
-Rows = tuple[int, Sequence[int]]
+_IN_THEIR_ORDER = _INSERT.format(order="ORDER BY place")
+_SORTED = _INSERT.format(order="ORDER BY file_id, parameters_id, place")
+"""Ids in no order would touch a page of the index for every row."""
+
+FIND = """
+SELECT json_agg(id) FROM (
+    SELECT s.id AS id FROM staged LEFT JOIN submissions AS s
+    ON s.file_id = staged.file_id AND s.parameters_id = staged.parameters_id
+    WHERE staged.place <= :most ORDER BY staged.place
+) AS found
+"""
+"""One value for all rows: each row of a result would wait for the thread that reads the manifest."""
+
+KeptRows = tuple[int, Sequence[int]]
 """Of a batch: how many rows were new, and for each row its submission."""
 
 
-def keep_rows(connection: Connection, batches: Sequence[Batch]) -> list[Rows]:
-    """Keep what is new of some batches.
+def keep_rows(connection: Connection, batches: Sequence[Batch]) -> list[KeptRows]:
+    """Keep the new rows of some batches; ids follow the order of the rows.
 
-    Ids in no order would touch a page of the index for every row: many batches of them are sorted first.
+    Raises:
+        IllegalMove: a row breaks a constraint of the table, such as one without a file id.
     """
-    shuffled = not all(batch.in_order for batch in batches)
-    if len(batches) > 1 and shuffled and not any(_is_known(connection, batch) for batch in batches):
-        return _keep_sorted(connection, batches)
-    return [_keep_batch(connection, batch) for batch in batches]
-
-
-def _keep_sorted(connection: Connection, batches: Sequence[Batch]) -> list[Rows]:
-    """Keep batches in the order of their keys; ids follow the order of the rows all the same."""
-    connection.exec_driver_sql(
-        "CREATE TEMP TABLE IF NOT EXISTS staged (place INTEGER PRIMARY KEY, file_id TEXT, "
-        "parameters_id INTEGER, load_id INTEGER, line INTEGER, extra TEXT)"
-    )
-    connection.exec_driver_sql("DELETE FROM temp.staged")
-    last: int = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM submissions").scalar_one()
+    n_rows = sum(batch.rows for batch in batches)
+    if not n_rows:
+        return [(0, ())] * len(batches)
+    connection.run(CREATE_STAGED)
+    connection.run("DELETE FROM staged")
     for batch in batches:
-        connection.exec_driver_sql(_STAGE, (batch.load_id, batch.written))
-    with _unchecked(connection):
-        new = connection.exec_driver_sql(_INSERT_STAGED, (last,)).rowcount
-    connection.exec_driver_sql("DELETE FROM temp.staged")
-    all_new, kept = new == sum(batch.rows for batch in batches), list[Rows]()
+        connection.run(_STAGE, load_id=batch.load_id, items=batch.items)
+    last: int = connection.value("SELECT coalesce(max(id), 0) FROM submissions")
+    new_ids: Sequence[int] = range(last + 1, last + 1 + n_rows)
+    ids: Sequence[int | None] = [None]
+    if None not in _found(connection, 1):  # a file that was loaded before: most often nothing is new
+        ids = _found(connection, n_rows)
+    if None in ids:
+        in_order = all(batch.in_order for batch in batches)
+        n_new = connection.run(_IN_THEIR_ORDER if in_order else _SORTED, last=last)
+        ids = new_ids if n_new == n_rows else _found(connection, n_rows)
+    kept, first = list[KeptRows](), 0
     for batch in batches:
-        places = range(last + 1, last + 1 + batch.rows)
-        ids = places if all_new else _all_found(connection, batch)
-        kept.append((sum(map(eq, ids, places)), ids))
-        last += batch.rows
+        end = first + batch.rows
+        of_batch = cast("Sequence[int]", ids[first:end])  # each row has a submission by now
+        kept.append((sum(map(eq, of_batch, new_ids[first:end])), of_batch))
+        first = end
     return kept
 
 
-def _keep_batch(connection: Connection, batch: Batch) -> Rows:
-    if not batch.rows:
-        return 0, ()
-    if _is_known(connection, batch):
-        ids = _found(connection, batch.written)  # a file that was loaded before: most often nothing is new
-        if None not in ids:
-            return 0, ids
-    with _unchecked(connection):
-        result = connection.exec_driver_sql(_INSERT, (batch.load_id, batch.written))
-    new, last = result.rowcount, result.lastrowid
-    if new == batch.rows:
-        return new, range(last - new + 1, last + 1)
-    return new, _all_found(connection, batch)
-
-
-def _is_known(connection: Connection, batch: Batch) -> bool:
-    return batch.rows > 0 and None not in _found(connection, batch.first)
-
-
-def _all_found(connection: Connection, batch: Batch) -> list[int]:
-    ids = _found(connection, batch.written)
-    if None in ids:
-        raise IllegalMove("a row without a file id was to be kept")
+def _found(connection: Connection, most: int) -> list[int | None]:
+    """Return the submissions that the first staged rows stand for; None for a row that has none."""
+    ids: list[int | None] = json.loads(connection.value(FIND, most=most))
     return ids
-
-
-def _found(connection: Connection, rows: str) -> list[int]:
-    """The submissions that written rows stand for; None in the place of one that is not there."""
-    ids: list[int] = json.loads(connection.exec_driver_sql(_FIND, (rows,)).scalar_one())
-    return ids
-
-
-@contextmanager
-def _unchecked(connection: Connection) -> Iterator[None]:
-    """Without the checks of the table, which cost a quarter of the time.
-
-    They cannot fail for new rows: but for the file id, whose check stands in the statements themselves, every
-    column they look at has its default.
-    """
-    connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
-    try:
-        yield
-    finally:
-        connection.exec_driver_sql("PRAGMA ignore_check_constraints = OFF")

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-
 from batcher.ledger.bulk_insert import Batch, keep_rows
+from batcher.ledger.connection import Connection
 from batcher.ledger.manifest_fingerprint import Fingerprint
-from batcher.ledger.schema import invalid_rows, loads, parameters, seen
 from batcher.ledger.tallies import tally
-from batcher.model.submission import InvalidRow, LoadId, Parameters, State
+from batcher.model.submission import CountedBy, InvalidRow, LoadId, Parameters, State
 
 _CONTENT_CHARS = 200
 
@@ -47,6 +44,18 @@ class Changes(NamedTuple):
     """The same recording, asked for under other parameters or carrying something else."""
 
 
+class NewLoad(NamedTuple):
+    """A load that begins."""
+
+    source: str
+    path: str
+    columns: str
+    """The names of the manifest's own columns, as a JSON list."""
+    counted_by: CountedBy
+    started_at_ms: int
+    ended_at_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A load that has ended."""
@@ -63,61 +72,101 @@ class Ended:
     """By which the file is known to hold the same the next time."""
 
 
-_INSERT_INVALID = upsert(invalid_rows).on_conflict_do_nothing()
+_INSERT_LOAD = """
+INSERT INTO loads (source, path, columns, counted_by, started_at_ms, ended_at_ms)
+VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms) RETURNING id
+"""
+
+_END_LOAD = """
+UPDATE loads SET ended_at_ms = :ended_at_ms, error = :error, digest = :digest, appeared = :appeared,
+    gone = :gone, changed = :changed
+WHERE id = :id
+"""
+
+_COMPLETE_BEFORE = """
+SELECT before.id FROM loads AS l JOIN loads AS before ON before.path = l.path
+WHERE l.id = :id AND before.id < l.id AND before.ended_at_ms IS NOT NULL ORDER BY before.id DESC LIMIT 1
+"""
+
+_REPEAT_LOAD = """
+UPDATE loads SET ended_at_ms = :ended_at_ms, rows = before.rows, new = 0,
+    duplicates = before.new + before.duplicates, invalid = before.invalid, appeared = 0, gone = 0, changed =
+    0, digest = before.digest
+FROM loads AS before WHERE loads.id = :id AND before.id = :before
+"""
+
+_COUNT_ROWS = """
+UPDATE loads SET rows = rows + :rows, new = new + :new, duplicates = duplicates + :duplicates,
+    invalid = invalid + :invalid
+WHERE id = :id
+"""
+
+_INSERT_PARAMETERS = """
+INSERT INTO parameters (vendor, type, definition, interval, offsets)
+VALUES (:vendor, :type, :definition, :interval, :offsets) ON CONFLICT DO NOTHING
+"""
+
+_PARAMETERS_ID = """
+SELECT id FROM parameters WHERE vendor = :vendor AND type = :type AND definition = :definition
+    AND interval = :interval AND offsets = :offsets
+"""
+
+_INSERT_INVALID = """
+INSERT INTO invalid_rows (load_id, file_name, digest, line, "column", reason, content)
+SELECT item.load_id, item.file_name, item.digest, item.line, item.named, item.reason, item.content
+FROM json_to_recordset(:items) AS item (load_id INTEGER, file_name TEXT, digest TEXT, line BIGINT, named TEXT,
+    reason TEXT, content TEXT)
+WHERE true ON CONFLICT DO NOTHING
+"""
+
+_INSERT_SEEN = "INSERT INTO seen (load_id, page, checks) VALUES (:load_id, :page, :checks)"
 
 
-def insert_load(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:
+def insert_load(connection: Connection, items: Sequence[NewLoad]) -> list[int]:
     """Keep new loads; returns their ids."""
-    return [
-        (connection.execute(insert(loads).values(row).returning(loads.c.id))).scalar_one() for row in items
-    ]
+    return [connection.value(_INSERT_LOAD, **item._asdict()) for item in items]
 
 
 def end_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
-    """Keep how loads ended, and, in place of the last load of their path, what their rows stood for."""
+    """Keep how loads ended, and their fingerprint in place of that of the last load of their path."""
     for item in items:
-        changes = item.changes._asdict() if item.changes else {}
-        row = {"ended_at_ms": item.at_ms, "error": item.error, "digest": item.digest, **changes}
-        connection.execute(update(loads).where(loads.c.id == item.load_id).values(row))
+        changes = item.changes._asdict() if item.changes else dict.fromkeys(Changes._fields)
+        connection.run(
+            _END_LOAD,
+            id=item.load_id,
+            ended_at_ms=item.at_ms,
+            error=item.error,
+            digest=item.digest,
+            **changes,
+        )
         if item.seen is not None:
             _keep_seen(connection, item.load_id, item.seen)
     return [None] * len(items)
 
 
-_WHOLE_BEFORE = """
-SELECT before.id FROM loads JOIN loads AS before USING (path)
-WHERE loads.id = ? AND before.id < loads.id AND before.ended_at_ms IS NOT NULL ORDER BY before.id DESC LIMIT 1
-"""
-
-_REPEATED = """
-UPDATE loads SET ended_at_ms = ?, rows = before.rows, new = 0, duplicates = before.new + before.duplicates,
-    invalid = before.invalid, appeared = 0, gone = 0, changed = 0, digest = before.digest
-FROM loads AS before WHERE loads.id = ? AND before.id = ?
-"""
-
-
 def repeat_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
     """Let loads end as the last of their path did, since the file holds the same."""
     for item in items:
-        before = connection.exec_driver_sql(_WHOLE_BEFORE, (item.load_id,)).scalar_one()
-        connection.exec_driver_sql(_REPEATED, (item.at_ms, item.load_id, before))
-        connection.execute(update(seen).where(seen.c.load_id == before).values(load_id=item.load_id))
+        before = connection.value(_COMPLETE_BEFORE, id=item.load_id)
+        connection.run(_REPEAT_LOAD, ended_at_ms=item.at_ms, id=item.load_id, before=before)
+        connection.run(
+            "UPDATE seen SET load_id = :id WHERE load_id = :before", id=item.load_id, before=before
+        )
     return [None] * len(items)
 
 
-def _keep_seen(connection: Connection, load_id: LoadId, what: Fingerprint) -> None:
-    before = connection.exec_driver_sql(_WHOLE_BEFORE, (load_id,)).scalar_one_or_none()
-    if before is not None:
-        connection.execute(delete(seen).where(seen.c.load_id == before))
-    for number, checks in what.packed():
-        connection.execute(insert(seen), {"load_id": load_id, "page": number, "checks": checks})
+def _keep_seen(connection: Connection, load_id: LoadId, fingerprint: Fingerprint) -> None:
+    if before := connection.row(_COMPLETE_BEFORE, id=load_id):
+        connection.run("DELETE FROM seen WHERE load_id = :id", id=before.id)
+    for page, checks in fingerprint.packed():
+        connection.run(_INSERT_SEEN, load_id=load_id, page=page, checks=checks)
 
 
 def parameter_ids(
     connection: Connection, items: Sequence[Sequence[Parameters]]
 ) -> list[dict[Parameters, int]]:
     """Keep parameters that are new; returns under which id each is kept."""
-    return [{asked: _parameter_id(connection, asked) for asked in wanted} for wanted in items]
+    return [{asked: _parameter_id(connection, asked) for asked in parameters} for parameters in items]
 
 
 def _parameter_id(connection: Connection, asked: Parameters) -> int:
@@ -128,8 +177,8 @@ def _parameter_id(connection: Connection, asked: Parameters) -> int:
         "interval": asked.interval,
         "offsets": ";".join(asked.offsets),
     }
-    connection.execute(upsert(parameters).values(row).on_conflict_do_nothing())
-    return int((connection.execute(select(parameters.c.id).filter_by(**row))).scalar_one())
+    connection.run(_INSERT_PARAMETERS, **row)
+    return int(connection.value(_PARAMETERS_ID, **row))
 
 
 def add(connection: Connection, batches: Sequence[Batch]) -> list[Kept]:
@@ -144,29 +193,27 @@ def add(connection: Connection, batches: Sequence[Batch]) -> list[Kept]:
 
 def _add_one(connection: Connection, batch: Batch, new: int, ids: Sequence[int]) -> Kept:
     if batch.invalid:
-        connection.execute(_INSERT_INVALID, [_invalid(batch, row) for row in batch.invalid])
+        connection.run(_INSERT_INVALID, items=[_invalid_item(batch, row) for row in batch.invalid])
     added = Added(new, batch.rows - new, len(batch.invalid))
-    connection.execute(
-        update(loads)
-        .where(loads.c.id == batch.load_id)
-        .values(
-            rows=loads.c.rows + batch.rows + len(batch.invalid),
-            new=loads.c.new + added.new,
-            duplicates=loads.c.duplicates + added.duplicates,
-            invalid=loads.c.invalid + added.invalid,
-        )
+    connection.run(
+        _COUNT_ROWS,
+        id=batch.load_id,
+        rows=batch.rows + len(batch.invalid),
+        new=added.new,
+        duplicates=added.duplicates,
+        invalid=added.invalid,
     )
     return Kept(added, ids)
 
 
-def _invalid(batch: Batch, row: InvalidRow) -> dict[str, Any]:
+def _invalid_item(batch: Batch, row: InvalidRow) -> dict[str, Any]:
     content = "\x1f".join(row.cells)
     return {
         "load_id": batch.load_id,
         "file_name": batch.file_name,
         "digest": hashlib.blake2b(content.encode(errors="replace"), digest_size=16).hexdigest(),
         "line": row.line,
-        "column": row.column,
+        "named": row.column,
         "reason": row.reason,
         "content": content.replace("\x1f", ",")[:_CONTENT_CHARS],
     }

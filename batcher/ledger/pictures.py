@@ -1,75 +1,91 @@
-"""Pictures in the ledger: which are still to be fetched, and what came of each.
+"""Pictures in the ledger: which are still to be fetched, and the result of each fetch.
 
-Works beside a run, without its lock. Only pictures of tasks count that a poll has found finished: what a
-callback claims is no address to go to. Whatever can be long is handed out page by page, in the order of the
-submissions and the pictures of each.
+Called by ``fetch``, next to a run and without its lock. Only pictures count whose task a poll has found
+finished: an address that only a callback has named is never fetched. A long result is returned page by page,
+in the order of the submissions and the pictures of each.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, tuple_
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time
+from typing import Any, NamedTuple, Self
 
 from batcher.errors import IllegalMove
-from batcher.ledger.reader import _time_or_none
-from batcher.ledger.schema import parameters, pictures, submissions, tasks
+from batcher.ledger.connection import Connection, Row
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
-from batcher.model.task import PictureState, TaskState
+from batcher.model.task import PictureState
 
 KEPT = (PictureState.WHOLE, PictureState.BLANK, PictureState.BLACK)
 """Pictures in these states have a file."""
 GIVEN_UP = (PictureState.BROKEN, PictureState.REFUSED, PictureState.MISSING)
-"""Pictures in these have none, and are not asked for again by themselves."""
+"""Pictures in these states have no file, and are fetched again only on request."""
 
 PageEnd = tuple[int, int]
 """A submission and the number of one of its pictures: where a page ends."""
 
 _TOGETHER = 500
-"""Pictures or submissions that are looked up together."""
+"""How many pictures are looked up together."""
 
-_EARLIER = submissions.alias("earlier")
-_ORDINAL = (
-    select(func.count() + 1)
-    .select_from(_EARLIER)
-    .where(_EARLIER.c.file_id == submissions.c.file_id, _EARLIER.c.id < submissions.c.id)
-    .scalar_subquery()
-)
+_CONFIRMED = "t.state = 'finished' AND t.closed_at_ms IS NOT NULL AND t.polls > 0"
+"""A poll has reported that the task has finished, and with which pictures."""
 
-_CONFIRMED = and_(
-    tasks.c.state == TaskState.FINISHED.value, tasks.c.closed_at_ms.is_not(None), tasks.c.polls > 0
-)
-"""A poll has said that the task has ended well, and with which pictures."""
+_PICTURES = f"""
+SELECT k.*, s.file_id, p.vendor, t.task_id, (
+    SELECT count(*) + 1 FROM submissions AS earlier WHERE earlier.file_id = s.file_id AND earlier.id < s.id
+) AS ordinal
+FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+JOIN submissions AS s ON s.id = k.submission_id JOIN parameters AS p ON p.id = s.parameters_id
+WHERE {_CONFIRMED} AND (k.submission_id, k.number) > (:after_id, :after_number) AND {{which}}
+ORDER BY k.submission_id, k.number LIMIT :limit
+"""  # noqa: S608 - ours
 
-_PICTURE = (
-    select(
-        pictures,
-        submissions.c.file_id,
-        parameters.c.vendor,
-        tasks.c.task_id,
-        _ORDINAL.label("ordinal"),
-    )
-    .join_from(pictures, tasks, tasks.c.submission_id == pictures.c.submission_id)
-    .join(submissions, submissions.c.id == pictures.c.submission_id)
-    .join(parameters, parameters.c.id == submissions.c.parameters_id)
-)
+_IN_STATES = "k.state IN (SELECT value FROM json_array_elements_text(:states)) AND k.fetched_at_ms < :at_ms"
+
+_OF_RECORDINGS = """ AND k.submission_id IN
+    (SELECT id FROM submissions WHERE file_id IN (SELECT value FROM json_array_elements_text(:recordings)))"""
+
+_AT_PLACES = """(k.submission_id, k.number) IN
+    (SELECT item.id, item.number FROM json_to_recordset(:places) AS item (id BIGINT, number INTEGER))"""
+
+_FILES_OF = """k.submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+    AND k.file IS NOT NULL AND k.fetched_at_ms < :at_ms"""
+
+_FOLDERS = """
+SELECT k.submission_id, min(k.file) AS file, count(*) AS n FROM pictures AS k
+WHERE k.submission_id > :after AND k.file IS NOT NULL AND k.fetched_at_ms < :at_ms{of_recordings}
+GROUP BY k.submission_id ORDER BY k.submission_id LIMIT :limit
+"""
+
+_COUNT = f"""
+SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+WHERE k.state IS NULL AND {_CONFIRMED}{{of_recordings}}
+"""  # noqa: S608 - ours
+
+_COUNTS = f"""
+SELECT k.state, count(*) AS n FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+WHERE {_CONFIRMED} GROUP BY k.state
+"""  # noqa: S608 - ours
 
 _RECORD = """
 UPDATE pictures SET
-    state = json_extract(value, '$[2]'),
-    error = json_extract(value, '$[3]'),
-    tries = tries + json_extract(value, '$[4]'),
-    file = json_extract(value, '$[5]'),
-    bytes = json_extract(value, '$[6]'),
-    width = json_extract(value, '$[7]'),
-    height = json_extract(value, '$[8]'),
-    fetched_at_ms = json_extract(value, '$[9]')
-FROM json_each(?)
-WHERE submission_id = json_extract(value, '$[0]') AND number = json_extract(value, '$[1]')
+    state = item.state,
+    error = item.error,
+    tries = pictures.tries + item.tries,
+    file = item.file,
+    bytes = item.bytes,
+    width = item.width,
+    height = item.height,
+    fetched_at_ms = item.fetched_at_ms
+FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, state TEXT, error TEXT, tries INTEGER,
+    file TEXT, bytes BIGINT, width INTEGER, height INTEGER, fetched_at_ms BIGINT)
+WHERE pictures.submission_id = item.id AND pictures.number = item.number
 """
 
 
@@ -83,26 +99,100 @@ class FolderRecord(NamedTuple):
 
 
 class FetchEnded(NamedTuple):
-    """A fetch that has ended, one way or another."""
+    """A fetch that has ended, successful or not."""
 
     fetched: Fetched
     at_ms: int
 
 
-class PictureLedger(SharedLedger):
-    """A ledger for whoever fetches pictures. Open it with :meth:`open`."""
+def pictures_where(
+    connection: Connection,
+    /,
+    which: str,
+    *,
+    recordings: Sequence[FileId] = (),
+    after: PageEnd = (0, 0),
+    limit: int,
+    **values: object,
+) -> list[PictureRecord]:
+    """Return a page of the pictures for which a condition holds.
+
+    Args:
+        connection: the ledger.
+        which: the condition, on pictures named ``k`` and their tasks named ``t``.
+        recordings: of these alone; of all if empty.
+        after: where the page before it ended.
+        limit: how many at most.
+        values: the parameters of the condition.
+    """
+    if recordings:
+        which, values = which + _OF_RECORDINGS, values | {"recordings": list(recordings)}
+    rows = connection.rows(
+        _PICTURES.format(which=which), after_id=after[0], after_number=after[1], limit=limit, **values
+    )
+    return [_picture(row) for row in rows]
+
+
+def folders(
+    connection: Connection, at_ms: int, recordings: Sequence[FileId], *, after: int, limit: int
+) -> list[FolderRecord]:
+    """Return a page of the submissions that had files before a time."""
+    query, values = _of(_FOLDERS, recordings)
+    rows = connection.rows(query, at_ms=at_ms, after=after, limit=limit, **values)
+    return [FolderRecord(SubmissionId(row.submission_id), row.file, row.n) for row in rows]
+
+
+def count_unfetched(connection: Connection, recordings: Sequence[FileId]) -> int:
+    """Count the pictures that are neither fetched nor given up yet."""
+    query, values = _of(_COUNT, recordings)
+    return int(connection.value(query, **values))
+
+
+def counts(connection: Connection) -> dict[PictureState | None, int]:
+    """Count the pictures in each state, with a 0 where there are none; reads all pictures."""
+    found: dict[PictureState | None, int] = dict.fromkeys([*PictureState, None], 0)
+    for row in connection.rows(_COUNTS):
+        found[None if row.state is None else PictureState(row.state)] = row.n
+    return found
+
+
+def knows(connection: Connection, recording: FileId) -> bool:
+    """Return whether there is any submission of a recording."""
+    query = "SELECT 1 FROM submissions WHERE file_id = :file_id LIMIT 1"
+    return connection.row(query, file_id=recording) is not None
+
+
+class PictureLedger(LedgerReader):
+    """A ledger whose pictures are fetched. Open it with :meth:`open`."""
+
+    def __init__(self, shared: SharedLedger) -> None:
+        super().__init__(shared.reads)
+        self._shared = shared
+
+    @classmethod
+    async def open(
+        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
+    ) -> Self:
+        """Open an existing ledger; see :meth:`SharedLedger.open`."""
+        return cls(await SharedLedger.open(path, on_event, clock))
+
+    async def close(self) -> None:
+        """Write what waits, and close the file."""
+        await self._shared.close()
 
     async def unfetched(
         self, recordings: Sequence[FileId] = (), *, after: PageEnd = (0, 0), limit: int
     ) -> list[PictureRecord]:
-        """A page of the pictures that nobody has fetched or given up yet.
+        """Return a page of the pictures that are neither fetched nor given up yet.
 
         Args:
-            recordings: of these alone; of all when there are none.
+            recordings: of these alone; of all if empty.
             after: where the page before it ended.
             limit: how many at most.
         """
-        return await self._page(and_(pictures.c.state.is_(None), _CONFIRMED), recordings, after, limit)
+        return await self.reads.read(
+            pictures_where, "k.state IS NULL", recordings=recordings, after=after, limit=limit
+        )
 
     async def settled_before(
         self,
@@ -113,164 +203,133 @@ class PictureLedger(SharedLedger):
         after: PageEnd = (0, 0),
         limit: int,
     ) -> list[PictureRecord]:
-        """A page of the pictures in some states that were fetched or given up before a time."""
-        settled = and_(
-            pictures.c.state.in_([state.value for state in states]),
-            pictures.c.fetched_at_ms < at_ms,
-            _CONFIRMED,
+        """Return a page of the pictures in some states that were fetched or given up before a time."""
+        return await self.reads.read(
+            pictures_where,
+            _IN_STATES,
+            recordings=recordings,
+            after=after,
+            limit=limit,
+            states=list(states),
+            at_ms=at_ms,
         )
-        return await self._page(settled, recordings, after, limit)
 
     async def pictures(
         self, *, after: PageEnd = (0, 0), limit: int, ended: bool = False
     ) -> list[PictureRecord]:
-        """A page of all pictures, whatever has become of them.
+        """Return a page of all pictures in any state.
 
         Args:
             after: where the page before it ended.
             limit: how many at most.
             ended: only those that were fetched or given up.
         """
-        which = and_(_CONFIRMED, pictures.c.state.is_not(None)) if ended else _CONFIRMED
-        return await self._page(which, (), after, limit)
+        which = "k.state IS NOT NULL" if ended else "true"
+        return await self.reads.read(pictures_where, which, after=after, limit=limit)
 
     async def at(self, places: Sequence[PageEnd]) -> list[PictureRecord]:
-        """Pictures by their places, in the order of all pictures."""
+        """Return pictures by their places, in the order of all pictures."""
         found: list[PictureRecord] = []
         ordered = sorted(set(places))
         for first in range(0, len(ordered), _TOGETHER):
-            some = ordered[first : first + _TOGETHER]
-            which = tuple_(pictures.c.submission_id, pictures.c.number).in_(some)
-            found += await self._page(and_(which, _CONFIRMED), (), (0, 0), len(some))
+            chosen = [{"id": id_, "number": number} for id_, number in ordered[first : first + _TOGETHER]]
+            found += await self.reads.read(pictures_where, _AT_PLACES, limit=len(chosen), places=chosen)
         return found
 
     async def of_task(self, task_id: TaskId, number: int) -> PictureRecord | None:
-        """A picture by its task and its number there; None when it is not on record."""
-        which = and_(tasks.c.task_id == task_id, pictures.c.number == number, _CONFIRMED)
-        return next(iter(await self._page(which, (), (0, 0), 1)), None)
+        """Return a picture by its task and its number there; None when it is not on record."""
+        which = "t.task_id = :task_id AND k.number = :number"
+        page = await self.reads.read(pictures_where, which, limit=1, task_id=task_id, number=number)
+        return page[0] if page else None
 
     async def folders(
         self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
     ) -> list[FolderRecord]:
-        """A page of the submissions that had files before a time; goes through all pictures, page by page.
+        """Return a page of the submissions that had files before a time; all pages together read all
+        pictures.
 
         Args:
             at_ms: files from before this time.
-            recordings: of these alone; of all when there are none.
+            recordings: of these alone; of all if empty.
             after: the last submission of the page before.
             limit: how many submissions at most.
         """
-        query = (
-            select(pictures.c.submission_id, func.min(pictures.c.file).label("file"), func.count().label("n"))
-            .where(pictures.c.submission_id > after, pictures.c.file.is_not(None))
-            .where(pictures.c.fetched_at_ms < at_ms)
-            .group_by(pictures.c.submission_id)
-            .order_by(pictures.c.submission_id)
-            .limit(limit)
-        )
-        found = await self._rows(_of(query, recordings))
-        return [FolderRecord(SubmissionId(row.submission_id), row.file, row.n) for row in found]
+        return await self.reads.read(folders, at_ms, recordings, after=after, limit=limit)
 
     async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
-        """The pictures of some submissions that had files before a time."""
-        which = and_(pictures.c.submission_id.in_(ids), pictures.c.file.is_not(None), _CONFIRMED)
+        """Return the pictures of some submissions that had files before a time."""
         found: list[PictureRecord] = []
         after: PageEnd = (0, 0)
-        while page := await self._page(and_(which, pictures.c.fetched_at_ms < at_ms), (), after, _TOGETHER):
+        while page := await self.reads.read(
+            pictures_where, _FILES_OF, after=after, limit=_TOGETHER, ids=list(ids), at_ms=at_ms
+        ):
             after = page[-1].place
             found += page
         return found
 
     async def count_unfetched(self, recordings: Sequence[FileId] = ()) -> int:
-        """How many pictures nobody has fetched or given up yet."""
-        query = (
-            select(func.count())
-            .select_from(pictures)
-            .join(tasks, tasks.c.submission_id == pictures.c.submission_id)
-            .where(pictures.c.state.is_(None), _CONFIRMED)
-        )
-        return int((await self._rows(_of(query, recordings)))[0][0])
+        """Count the pictures that are neither fetched nor given up yet."""
+        return await self.reads.read(count_unfetched, recordings)
 
     async def counts(self) -> dict[PictureState | None, int]:
-        """How many pictures stand in each state, all of them always; goes through all pictures."""
-        query = (
-            select(pictures.c.state, func.count().label("n"))
-            .join_from(pictures, tasks, tasks.c.submission_id == pictures.c.submission_id)
-            .where(_CONFIRMED)
-            .group_by(pictures.c.state)
-        )
-        found: dict[PictureState | None, int] = dict.fromkeys([*PictureState, None], 0)
-        for row in await self._rows(query):
-            found[None if row.state is None else PictureState(row.state)] = row.n
-        return found
+        """Count the pictures in each state, with a 0 where there are none; reads all pictures."""
+        return await self.reads.read(counts)
 
     async def knows(self, recording: FileId) -> bool:
-        """Whether anything was ever asked of a recording."""
-        query = select(submissions.c.id).where(submissions.c.file_id == recording).limit(1)
-        return bool(await self._rows(query))
+        """Return whether there is any submission of a recording."""
+        return await self.reads.read(knows, recording)
 
     async def record(self, fetched: Fetched) -> None:
-        """Keep what came of fetching a picture.
+        """Keep the result of fetching a picture.
 
         Raises:
             LedgerError: it is not on disk.
         """
-        await self._record(fetch_ended, FetchEnded(fetched, self.now_ms()))
+        await self._shared.record(fetch_ended, FetchEnded(fetched, self.now_ms()))
 
     def now_ms(self) -> int:
-        """Now, as the ledger dates what it records."""
-        return self._now_ms()
-
-    async def _page(
-        self, which: ColumnElement[bool], recordings: Sequence[FileId], after: PageEnd, limit: int
-    ) -> list[PictureRecord]:
-        query = (
-            _of(_PICTURE, recordings)
-            .where(which, tuple_(pictures.c.submission_id, pictures.c.number) > tuple_(*after))
-            .order_by(pictures.c.submission_id, pictures.c.number)
-            .limit(limit)
-        )
-        return [_picture(row) for row in await self._rows(query)]
+        """Return the time, as the ledger dates what it records."""
+        return self._shared.now_ms()
 
 
 def fetch_ended(connection: Connection, items: Sequence[FetchEnded]) -> list[None]:
-    """Keep what came of fetching pictures.
+    """Keep the results of fetching pictures.
 
     Raises:
         IllegalMove: one of them is not on record.
     """
-    rows = json.dumps(list(map(_row, items)))
-    kept = connection.exec_driver_sql(_RECORD, (rows,)).rowcount
+    kept = connection.run(_RECORD, items=list(map(_item, items)))
     if kept != len(items):
         raise IllegalMove(f"{len(items) - kept} pictures were fetched that are not on record")
     return [None] * len(items)
 
 
-def _of(query: Select[Any], recordings: Sequence[FileId]) -> Select[Any]:
-    """A query of pictures, of some recordings alone."""
+def _of(query: str, recordings: Sequence[FileId]) -> tuple[str, dict[str, object]]:
+    """Return a query of the pictures of some recordings alone, with its parameter."""
     if not recordings:
-        return query
-    chosen = select(submissions.c.id).where(submissions.c.file_id.in_(recordings))
-    return query.where(pictures.c.submission_id.in_(chosen))
+        return query.format(of_recordings=""), {}
+    return query.format(of_recordings=_OF_RECORDINGS), {"recordings": list(recordings)}
 
 
-def _row(item: FetchEnded) -> tuple[Any, ...]:
-    """Which picture, and then what ``_RECORD`` takes."""
-    fetched = item.fetched
-    return (
-        *fetched.picture.place,
-        fetched.state,
-        fetched.error,
-        fetched.tries,
-        fetched.file,
-        fetched.n_bytes,
-        fetched.width,
-        fetched.height,
-        None if fetched.state is None else item.at_ms,
-    )
+def _item(ended: FetchEnded) -> dict[str, Any]:
+    """Return a fetch as ``_RECORD`` takes it."""
+    fetched = ended.fetched
+    submission_id, number = fetched.picture.place
+    return {
+        "id": submission_id,
+        "number": number,
+        "state": fetched.state,
+        "error": fetched.error,
+        "tries": fetched.tries,
+        "file": fetched.file,
+        "bytes": fetched.n_bytes,
+        "width": fetched.width,
+        "height": fetched.height,
+        "fetched_at_ms": None if fetched.state is None else ended.at_ms,
+    }
 
 
-def _picture(row: Row[Any]) -> PictureRecord:
+def _picture(row: Row) -> PictureRecord:
     return PictureRecord(
         submission_id=SubmissionId(row.submission_id),
         number=row.number,
@@ -287,5 +346,5 @@ def _picture(row: Row[Any]) -> PictureRecord:
         n_bytes=row.bytes,
         width=row.width,
         height=row.height,
-        fetched_at=_time_or_none(row.fetched_at_ms),
+        fetched_at=time_or_none(row.fetched_at_ms),
     )

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, delete, update
-
-from batcher.ledger.schema import attempts, submissions
+from batcher.ledger.connection import Connection
 from batcher.model.records import Attempt, Record
 from batcher.model.submission import SubmissionId
 
@@ -37,14 +35,15 @@ class Surplus:
     attempts: Sequence[Attempt]
 
 
-_FORGET = delete(attempts).where(
-    attempts.c.submission_id == bindparam("submission"), attempts.c.number == bindparam("attempt")
-)
-_COUNT = (
-    update(submissions)
-    .where(submissions.c.id == bindparam("submission"))
-    .values(pruned=submissions.c.pruned + bindparam("n"))
-)
+_DELETE = """
+DELETE FROM attempts WHERE (submission_id, number) IN
+    (SELECT item.id, item.number FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER))
+"""
+
+_COUNT = """
+UPDATE submissions SET pruned = pruned + item.n
+FROM json_to_recordset(:items) AS item (id BIGINT, n INTEGER) WHERE submissions.id = item.id
+"""
 
 
 class Attempted(Protocol):
@@ -81,11 +80,14 @@ async def prune(
 
 def forget(connection: Connection, items: Sequence[Sequence[Surplus]]) -> list[None]:
     """Let go of attempts, and keep how many requests they were."""
-    for some in items:
-        gone = [{"submission": one.submission_id, "attempt": a.number} for one in some for a in one.attempts]
-        left = [
-            {"submission": one.submission_id, "n": sum(a.may_have_left for a in one.attempts)} for one in some
+    for page in items:
+        gone = [
+            {"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts
         ]
-        connection.execute(_FORGET, gone)
-        connection.execute(_COUNT, left)
+        left = [
+            {"id": one.submission_id, "n": sum(attempt.may_have_left for attempt in one.attempts)}
+            for one in page
+        ]
+        connection.run(_DELETE, items=gone)
+        connection.run(_COUNT, items=left)
     return [None] * len(items)

@@ -14,32 +14,38 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from batcher.errors import BindingError, SettingsError
+from batcher.errors import SettingsError
 from batcher.ledger import prune
-from batcher.ledger.attempts import Begin, Moving, Settle, begin, insert_run, move, settle, update_run
-from batcher.ledger.binding import binding_problem, proves_account
-from batcher.ledger.bulk_insert import Batch, written
-from batcher.ledger.loads import Added, Ended, add, end_load, insert_load, parameter_ids, repeat_load
+from batcher.ledger.attempts import (
+    Begin,
+    Move,
+    Settle,
+    begin,
+    end_run,
+    held,
+    insert_run,
+    move,
+    note_pace,
+    retried,
+    settle,
+)
+from batcher.ledger.binding import check_binding, proves_account
+from batcher.ledger.bulk_insert import Batch, json_of
+from batcher.ledger.loads import Added, Ended, NewLoad, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
 from batcher.ledger.manifest_fingerprint import Fingerprint, check_of
+from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader
-from batcher.ledger.schema import submissions
-from batcher.ledger.sqlite.connection import (
-    bring_up_to_date,
-    connect,
-    connect_writer,
-    exists,
-    is_up_to_date,
-)
+from batcher.ledger.sqlite.connection import Access, connect
 from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system
+from batcher.ledger.sqlite.files import exists
 from batcher.ledger.sqlite.lock import LedgerLock, take_lock
-from batcher.ledger.writer import MOVED_AT_ONCE, Writer, leaving_gap
+from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
+from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
 from batcher.model.outcome import Settlement
 from batcher.model.submission import (
     MOVES,
@@ -55,6 +61,9 @@ from batcher.model.submission import (
     State,
 )
 
+I = TypeVar("I")  # noqa: E741 - an item
+R = TypeVar("R")
+
 _KNOWN_PARAMETERS = 10_000
 
 STREAM = "-"
@@ -66,16 +75,15 @@ class RunLedger(LedgerReader):
 
     def __init__(
         self,
-        path: Path,
+        reads: ReadThread,
         lock: LedgerLock,
-        reading: AsyncEngine,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(reading, path)
+        super().__init__(reads)
+        path = reads.path
         self._lock = lock
-        self._writing = connect_writer(path)
         self._disk = LedgerDisk(path, lock.check)
-        self._writer = Writer(self._writing, path, self._disk)
+        self._writer = Writer(partial(connect, path, Access.WRITE), path, self._disk)
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
@@ -85,14 +93,13 @@ class RunLedger(LedgerReader):
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
-        await bring_up_to_date(self.path)
+        await asyncio.to_thread(bring_up_to_date, self.path)
         await self._writer.start()
 
     async def close(self) -> None:
         """Write what waits, let go of the file and of the lock."""
         await self._writer.close()
         await super().close()
-        self._writing.dispose()
         self._disk.give_room()
         self._lock.release()
 
@@ -114,6 +121,10 @@ class RunLedger(LedgerReader):
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
+    async def _record(self, event: Event[I, R], item: I, *, known: bool = False) -> R:
+        """Have an item recorded; on disk when this returns."""
+        return await shielded(self._writer.record(event, item, known=known))
+
     # -- runs ------------------------------------------------------------------------------------
 
     async def bind(self, app_id: int, place: EndpointKind) -> None:
@@ -123,8 +134,7 @@ class RunLedger(LedgerReader):
             BindingError: it belongs to others.
         """
         bound = await self.bound_to()
-        if problem := binding_problem(bound, app_id, place):
-            raise BindingError(f"{self.path}: {problem}")
+        check_binding(self.path, bound, app_id, place)
         self._unproven = None if bound else (app_id, place)
 
     async def start_run(self, rate_per_s: float, version: str) -> RunId:
@@ -136,7 +146,7 @@ class RunLedger(LedgerReader):
             "version": version,
             "rate_per_s": rate_per_s,
         }
-        return RunId(await self._writer.record(insert_run, row))
+        return RunId(await self._record(insert_run, row))
 
     async def end_run(
         self,
@@ -149,20 +159,20 @@ class RunLedger(LedgerReader):
     ) -> None:
         """Record that a run ended, and, when it could tell all, the newest invalid row it has told of."""
         row = {
-            "run": run_id,
+            "run_id": run_id,
             "ended_at_ms": self._now_ms(),
             "exit_code": exit_code,
             "reason": reason,
             "pace_per_s": pace_per_s,
             "why_slow": why_slow,
-            "told": exit_code in (0, 1),
+            "reported": exit_code in (0, 1),
         }
-        await self._writer.record(update_run, row, known=True)
+        await self._record(end_run, row, known=True)
 
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
         """Record the pace a run has just now, and why it is below the cap."""
-        row = {"run": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
-        await self._writer.record(update_run, row)
+        row = {"run_id": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
+        await self._record(note_pace, row)
 
     # -- submissions -----------------------------------------------------------------------------
 
@@ -190,9 +200,7 @@ class RunLedger(LedgerReader):
 
     async def hold_doubtful(self, run_id: RunId) -> int:
         """Take open submissions whose answer was lost before out of the queue; returns how many."""
-        chosen = and_(submissions.c.state == State.PENDING, submissions.c.tries_doubt > 0)
-        moved = {"state": State.IN_DOUBT, "run_id": run_id, "not_before_ms": None}
-        return await self._move(chosen, moved)
+        return await self._move(held(run_id))
 
     async def retry(self, states: Iterable[State], codes: Sequence[int] = ()) -> int:
         """Put settled submissions back in the queue with fresh budgets; returns how many.
@@ -205,28 +213,21 @@ class RunLedger(LedgerReader):
         if wrong := [code for code in codes if not -(2**63) <= code < 2**63]:
             raise SettingsError(f"code {wrong[0]}: return codes have at most 64 bits")
         allowed = [state for state in states if state in SETTLED and State.PENDING in MOVES[state]]
-        chosen: ColumnElement[bool] = submissions.c.state.in_(allowed)
-        if codes:
-            chosen = and_(chosen, submissions.c.code.in_(codes))
-        moved = {"state": State.PENDING, "tries_busy": 0, "tries_unknown": 0, "tries_doubt": 0}
-        return await self._move(chosen, moved)
+        return await self._move(retried(allowed, codes))
 
-    async def _move(self, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
-        """Move all submissions that a condition chooses, page by page: others come in between."""
+    async def _move(self, what: Move) -> int:
+        """Move submissions page by page, so that other records are written in between."""
         moved = last = 0
-        while True:
-            page = select(submissions.c.id).where(chosen, submissions.c.id > last)
-            ids = [row.id for row in await self._rows(page.order_by(submissions.c.id).limit(MOVED_AT_ONCE))]
-            if not ids:
-                return moved
+        while ids := await self.reads.read(what.page, after_id=last, limit=MOVED_AT_ONCE):
             last = ids[-1]
             async with leaving_gap():
-                moved += await self._writer.record(move, Moving(ids, chosen, values))
+                moved += await self._record(move, (what, ids))
+        return moved
 
     async def forget(self, surplus: Sequence[prune.Surplus]) -> None:
         """Let go of attempts that nobody has to look at any more; what they add up to stays."""
         async with leaving_gap():
-            await self._writer.record(prune.forget, surplus)
+            await self._record(prune.forget, surplus)
 
     # -- loads -----------------------------------------------------------------------------------
 
@@ -234,14 +235,9 @@ class RunLedger(LedgerReader):
         self, source: str, path: str, columns: Sequence[str], counted_by: CountedBy = CountedBy.LINE
     ) -> LoadId:
         """Record that a manifest is being read."""
-        row = {
-            "source": source,
-            "path": path,
-            "columns": json.dumps(list(columns), ensure_ascii=False),
-            "counted_by": counted_by,
-            "started_at_ms": self._now_ms(),
-        }
-        load_id = LoadId(await self._writer.record(insert_load, row))
+        names = json.dumps(list(columns), ensure_ascii=False)
+        load = NewLoad(source, path, names, counted_by, self._now_ms())
+        load_id = LoadId(await self._record(insert_load, load))
         if path != STREAM:
             self._seen[load_id] = path, Fingerprint()
         return load_id
@@ -257,14 +253,13 @@ class RunLedger(LedgerReader):
             asked = {id(row.parameters): row.parameters for row in rows}
             ids = await self._parameter_ids(set(asked.values()))
             numbers = {value: ids[asked[value]] for value in asked}
-            text, first = written(rows, numbers), written(rows[:1], numbers)
             file_ids = [row.file_id for row in rows]
             in_order = file_ids == sorted(file_ids)
-            batch = Batch(load_id, Path(source).name, len(rows), text, first, in_order, invalid)
+            batch = Batch(load_id, Path(source).name, len(rows), json_of(rows, numbers), in_order, invalid)
             writing = self._writer.record(add, batch)
         checks = [check_of(row.extra) for row in rows] if rows and rows[0].extra is not None else None
         del rows  # they would be held for as long as the disk takes
-        kept = await writing
+        kept = await shielded(writing)
         if load_id in self._seen:
             self._seen[load_id][1].add(kept.ids, checks)
         return kept.added
@@ -279,12 +274,12 @@ class RunLedger(LedgerReader):
         ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest)
         if seen is not None and not error:
             ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
-        await self._writer.record(end_load, ended)
+        await self._record(end_load, ended)
 
     async def repeat_load(self, load_id: LoadId) -> None:
         """Record that a manifest holds what it held when it was last read to its end."""
         self._seen.pop(load_id, None)
-        await self._writer.record(repeat_load, Ended(load_id, self._now_ms()))
+        await self._record(repeat_load, Ended(load_id, self._now_ms()))
 
     async def _parameter_ids(self, wanted: set[Parameters]) -> dict[Parameters, int]:
         """Ids of parameters; cached only once they are committed."""
@@ -292,7 +287,7 @@ class RunLedger(LedgerReader):
         if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:
             self._parameters, missing = {}, list(wanted)
         if missing:
-            self._parameters |= await self._writer.record(parameter_ids, missing)
+            self._parameters |= await self._record(parameter_ids, missing)
         return self._parameters
 
 
@@ -314,14 +309,14 @@ async def open_for_writing(
     try:
         there = exists(path)
         lock.cover()
-        reading = connect(path, writing=False)
+        reads = await ReadThread.open(path, partial(connect, path, Access.READ))
         try:
-            if there:  # before anything touches what may be somebody else's
-                await is_up_to_date(reading, path)
+            if there:  # before anything is written to a file that may be something else
+                await reads.read(is_up_to_date, path)
         except BaseException:
-            await reading.dispose()
+            await reads.close()
             raise
-        ledger = RunLedger(path, lock, reading)
+        ledger = RunLedger(reads, lock)
         try:
             await ledger.start()
         except BaseException:

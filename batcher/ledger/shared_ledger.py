@@ -1,25 +1,23 @@
-"""A ledger opened beside a run: by who follows what was sent, and sends nothing.
+"""The file of a ledger opened next to a run: to track, to fetch or to listen, and never to send.
 
-The run's lock is for sending alone. What is written here is short transactions that wait their turn among the
-run's; each says which state it moves from, so that neither writes over the other. A file that another program
-has locked is waited for, however long that takes.
+Used by the ledgers of tasks, pictures and callbacks. The run's lock is for sending alone. What is written
+here is short transactions between the run's; each names the state it moves from, so that neither overwrites
+the other. A file that another program has locked is waited for without a limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import time
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Row, Select
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from batcher.errors import LedgerLocked
-from batcher.ledger.reader import LedgerReader, connect_reader
-from batcher.ledger.sqlite.connection import connect_writer
+from batcher.ledger.read_thread import ReadThread
+from batcher.ledger.reader import open_reads
+from batcher.ledger.sqlite.connection import Access, connect
 from batcher.ledger.sqlite.disk import LedgerDisk
-from batcher.ledger.writer import Event, Writer
+from batcher.ledger.writer import Event, Writer, shielded
 from batcher.model.events import LedgerHeld, OnEvent, ignore_event
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -27,39 +25,47 @@ R = TypeVar("R")
 
 
 class _SharedDisk(LedgerDisk):
-    """The disk under a ledger whose room set aside is a run's, and not ours to give back."""
+    """The disk under a ledger whose reserve belongs to a run."""
 
     def give_room(self) -> None:
-        """Leave it to the run."""
+        """Leave the reserve to the run."""
 
 
-class SharedLedger(LedgerReader):
-    """A ledger to read, and to write to while a run may be going on. Open it with :meth:`open`.
+class SharedLedger:
+    """A connection to read with and a writer, for use while a run may be going on.
 
-    What is kept beside a run derives from this: one method per business event, as in the run's own.
+    Attributes:
+        reads: the connection to read with.
     """
 
-    def __init__(self, reading: AsyncEngine, path: Path, clock: Callable[[], float] = time) -> None:
-        super().__init__(reading, path)
-        self._writing = connect_writer(path)
-        self._on_event: OnEvent = ignore_event
-        self._writer = Writer(self._writing, path, _SharedDisk(path), held=self._held)
+    def __init__(self, reads: ReadThread, on_locked: Callable[[], None], clock: Callable[[], float]) -> None:
+        path = reads.path
+        self.reads = reads
+        self._writer = Writer(
+            partial(connect, path, Access.WRITE), path, _SharedDisk(path), on_locked=on_locked
+        )
         self._clock = clock
 
     @classmethod
-    async def open(cls, path: Path, on_event: OnEvent = ignore_event) -> Self:
-        """Open an existing ledger, upgrading an older one's schema first.
+    async def open(
+        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
+    ) -> Self:
+        """Open an existing ledger, and upgrade an older one's schema first.
 
         Args:
             path: the ledger.
-            on_event: told when another program has locked the file.
+            on_event: called when another program has locked the file.
+            clock: the time in seconds.
 
         Raises:
-            LedgerError: there is none, it is none, it is from a newer version, or it cannot be used.
+            LedgerError: there is none, it is something else, from a newer version, or cannot be used.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
-        ledger = cls(await connect_reader(path), path)
-        ledger._on_event = on_event
+
+        def on_locked() -> None:
+            on_event(LedgerHeld(str(path)))
+
+        ledger = cls(await open_reads(path, on_locked), on_locked, clock)
         try:
             await ledger._writer.start()
         except BaseException:
@@ -67,32 +73,19 @@ class SharedLedger(LedgerReader):
             raise
         return ledger
 
-    async def close(self) -> None:
-        """Write what waits, and let go of the file."""
-        await self._writer.close()
-        await super().close()
-        self._writing.dispose()
-
-    def _held(self) -> None:
-        self._on_event(LedgerHeld(str(self.path)))
-
-    async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        said = False
-        while True:
-            try:
-                return await super()._rows(query)
-            except LedgerLocked:
-                if not said:
-                    self._held()
-                said = True
-
-    async def _record(self, event: Event[I, R], item: I) -> R:
-        """Have something recorded that has happened; on disk when this returns.
+    async def record(self, event: Event[I, R], item: I) -> R:
+        """Have recorded what has happened; on disk when this returns.
 
         Raises:
             LedgerError: it is not on disk.
         """
-        return await self._writer.record(event, item, known=True)
+        return await shielded(self._writer.record(event, item, known=True), self._writer.give_up_waiting)
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Return the time, as the ledger dates what it records."""
         return int(self._clock() * 1000)
+
+    async def close(self) -> None:
+        """Write what waits, and close both connections."""
+        await self._writer.close()
+        await self.reads.close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
-from sqlalchemy import Connection
-
-from batcher.ledger.schema import NO_CODE, NO_RUN
+from batcher.ledger.conditions import NO_CODE, NO_RUN
+from batcher.ledger.connection import Connection
 from batcher.model.submission import State
 from batcher.model.task import TaskState
 
@@ -16,11 +14,10 @@ Key = tuple[State, int | None, int | None]
 
 _CHANGE = """
 INSERT INTO tallies (state, code, run_id, coded, n)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]') + coalesce(n, 0)
-FROM json_each(?) LEFT JOIN tallies ON state = json_extract(value, '$[0]')
-    AND code = json_extract(value, '$[1]') AND run_id = json_extract(value, '$[2]')
-    AND coded = json_extract(value, '$[3]')
+SELECT item.state, item.code, item.run_id, item.coded, item.n + coalesce(t.n, 0)
+FROM json_to_recordset(:items) AS item (state TEXT, code INTEGER, run_id INTEGER, coded BOOLEAN, n INTEGER)
+LEFT JOIN tallies AS t ON t.state = item.state AND t.code = item.code AND t.run_id = item.run_id
+    AND t.coded = item.coded
 WHERE true ON CONFLICT (state, code, run_id, coded) DO UPDATE SET n = excluded.n
 """
 
@@ -36,20 +33,24 @@ TASKS_GROUPED = "SELECT state, count(*) AS n FROM tasks GROUP BY 1"
 
 
 def tally(connection: Connection, changes: Counter[Key]) -> None:
-    """Let the tallies follow; one that would fall below zero breaks a constraint."""
+    """Change the tallies; one that would fall below zero breaks a constraint."""
     rows: Counter[tuple[str, int, int, int]] = Counter()  # the statement takes each key once
     for (state, code, run), n in changes.items():
         rows[state, NO_CODE if code is None else code, run or NO_RUN, code is not None] += n
-    changed = [(*key, n) for key, n in rows.items() if n]
+    changed = [
+        {"state": state, "code": code, "run_id": run, "coded": coded, "n": n}
+        for (state, code, run, coded), n in rows.items()
+        if n
+    ]
     if changed:
-        connection.exec_driver_sql(_CHANGE, (json.dumps(changed),))
+        connection.run(_CHANGE, items=changed)
 
 
 def recount(connection: Connection) -> None:
     """Replace the tallies by what is counted now."""
-    connection.exec_driver_sql("DELETE FROM tallies")
-    connection.exec_driver_sql(f"INSERT INTO tallies (state, code, run_id, coded, n) {GROUPED}")
-    connection.exec_driver_sql(_RECOUNT_TASKS)
+    connection.run("DELETE FROM tallies")
+    connection.run(f"INSERT INTO tallies (state, code, run_id, coded, n) {GROUPED}")
+    connection.run(_RECOUNT_TASKS)
 
 
 _RECOUNT_TASKS = f"""
@@ -62,14 +63,14 @@ WHERE counted.state = task_tallies.state
 
 _CHANGE_TASKS = """
 INSERT INTO task_tallies (state, n)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') + coalesce(n, 0)
-FROM json_each(?) LEFT JOIN task_tallies ON state = json_extract(value, '$[0]')
+SELECT item.state, item.n + coalesce(t.n, 0) FROM json_to_recordset(:items) AS item (state TEXT, n INTEGER)
+LEFT JOIN task_tallies AS t ON t.state = item.state
 WHERE true ON CONFLICT (state) DO UPDATE SET n = excluded.n
 """
 
 
 def tally_tasks(connection: Connection, changes: Counter[TaskState]) -> None:
-    """Let the tallies of tasks follow; one that would fall below zero breaks a constraint."""
-    rows = [(state, n) for state, n in changes.items() if n]
-    if rows:
-        connection.exec_driver_sql(_CHANGE_TASKS, (json.dumps(rows),))
+    """Change the tallies of tasks; one that would fall below zero breaks a constraint."""
+    changed = [{"state": state, "n": n} for state, n in changes.items() if n]
+    if changed:
+        connection.run(_CHANGE_TASKS, items=changed)

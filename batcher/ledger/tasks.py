@@ -1,32 +1,26 @@
-"""Tasks in the ledger: which are asked about next, what a poll has brought, and which have ended.
+"""Tasks in the ledger: which are polled next, the results of polls, and which have ended.
 
-Stands between whoever follows tasks and the tables. A submission gets its row in ``tasks`` once tasks are
-followed, and keeps it; from then on its due time says when it is asked about, until it is closed. Every move
-of a task changes the tallies of tasks in the same transaction. It never sends anything, and what it records
-is right also when somebody else has closed the task meanwhile.
+Called by tracking and by listening, next to a run or without one. A submission gets its row in ``tasks``
+once it is tracked, and keeps it; from then on the due time says when it is polled, until the task is closed.
+Every move of a task changes the tallies of tasks in the same transaction. A poll of a task that another
+process has closed meanwhile records nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, Row, select, text
-from sqlalchemy.dialects.sqlite import insert as upsert
-
-from batcher.ledger.schema import (
-    IS_TASK_TROUBLED,
-    IS_UNTRACKED,
-    parameters,
-    submissions,
-    task_tallies,
-    tasks,
-)
+from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.connection import Connection, Row
+from batcher.ledger.reader import LedgerReader
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
 from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
+from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -85,172 +79,201 @@ class TaskCounts(NamedTuple):
 
 
 _SEEDABLE = f"""
-SELECT few.id AS id, a.task_id AS task_id, min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
-FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT ?) AS few
+SELECT few.id AS id, min(a.task_id) AS task_id,
+    min(coalesce(a.answered_at_ms, a.begun_at_ms)) AS submitted_at_ms
+FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit) AS few
 JOIN attempts AS a ON a.submission_id = few.id AND a.task_id IS NOT NULL GROUP BY few.id
-"""  # noqa: S608 - words of ours
+"""  # noqa: S608 - ours
 
 _SEED = """
 INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 'waiting', json_extract(value, '$[2]'),
-    json_extract(value, '$[3]')
-FROM json_each(?) WHERE true ON CONFLICT (submission_id) DO NOTHING
+SELECT item.id, item.task_id, 'waiting', item.submitted_at_ms, item.due_at_ms
+FROM json_to_recordset(:items) AS item (id BIGINT, task_id TEXT, submitted_at_ms BIGINT, due_at_ms BIGINT)
+WHERE true ON CONFLICT (submission_id) DO NOTHING
 """
 
-_SEEDED = "UPDATE submissions SET tracked = 1 WHERE id IN (SELECT value FROM json_each(?))"
+_SEEDED = """
+UPDATE submissions SET tracked = true
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+"""
 
 _STILL_OPEN = """
 SELECT submission_id, state FROM tasks
-WHERE submission_id IN (SELECT value FROM json_each(?)) AND due_at_ms IS NOT NULL
+WHERE submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+    AND due_at_ms IS NOT NULL
 """
 
-# A callback may have claimed the end while a poll was under way that did not know of it: it stays due then.
+# A callback may have reported the end while a poll was under way that began before it: the task stays due
+# then.
 _NOTE = """
 UPDATE tasks SET
-    polls = polls + json_extract(value, '$[1]'),
-    polled_at_ms = CASE WHEN json_extract(value, '$[1]') THEN json_extract(value, '$[2]')
-        ELSE polled_at_ms END,
-    due_at_ms = CASE WHEN json_extract(value, '$[3]') IS NOT NULL
-        AND claimed_at_ms IS NOT json_extract(value, '$[4]') THEN due_at_ms
-        ELSE json_extract(value, '$[3]') END,
-    closed_at_ms = CASE WHEN json_extract(value, '$[3]') IS NULL THEN json_extract(value, '$[2]') END,
-    state = coalesce(json_extract(value, '$[5]'), state),
-    message = CASE WHEN json_extract(value, '$[6]') IS NULL THEN message ELSE json_extract(value, '$[7]') END,
-    request_id = CASE WHEN json_extract(value, '$[6]') IS NULL THEN request_id
-        ELSE json_extract(value, '$[8]') END,
-    status = coalesce(json_extract(value, '$[6]'), status),
-    started_at_ms = coalesce(json_extract(value, '$[9]'), started_at_ms),
-    ended_at_ms = coalesce(json_extract(value, '$[10]'), ended_at_ms),
-    pictures = json_extract(value, '$[11]')
-FROM json_each(?)
-WHERE submission_id = json_extract(value, '$[0]') AND due_at_ms IS NOT NULL
+    polls = polls + item.answered,
+    polled_at_ms = CASE WHEN item.answered = 1 THEN item.at_ms ELSE polled_at_ms END,
+    due_at_ms = CASE WHEN item.due_at_ms IS NOT NULL
+        AND tasks.claimed_at_ms IS DISTINCT FROM item.claimed_at_ms
+        THEN tasks.due_at_ms ELSE item.due_at_ms END,
+    closed_at_ms = CASE WHEN item.due_at_ms IS NULL THEN item.at_ms END,
+    state = coalesce(item.state, tasks.state),
+    message = CASE WHEN item.status IS NULL THEN tasks.message ELSE item.message END,
+    request_id = CASE WHEN item.status IS NULL THEN tasks.request_id ELSE item.request_id END,
+    status = coalesce(item.status, tasks.status),
+    started_at_ms = coalesce(item.started_at_ms, tasks.started_at_ms),
+    ended_at_ms = coalesce(item.ended_at_ms, tasks.ended_at_ms),
+    pictures = item.pictures
+FROM json_to_recordset(:items) AS item (id BIGINT, answered INTEGER, at_ms BIGINT, due_at_ms BIGINT,
+    claimed_at_ms BIGINT, state TEXT, status TEXT, message TEXT, request_id TEXT, started_at_ms BIGINT,
+    ended_at_ms BIGINT, pictures INTEGER)
+WHERE tasks.submission_id = item.id AND tasks.due_at_ms IS NOT NULL
 """
 
-_FORGET_PICTURES = "DELETE FROM pictures WHERE submission_id IN (SELECT value FROM json_each(?))"
+_REMOVE_PICTURES = """
+DELETE FROM pictures
+WHERE submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+"""
 
 _KEEP_PICTURES = """
 INSERT INTO pictures (submission_id, number, url, offset_ms)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]')
-FROM json_each(?)
+SELECT item.id, item.number, item.url, item.offset_ms
+FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, url TEXT, offset_ms BIGINT)
 """
 
 _ASK_AGAIN = f"""
-UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = ? WHERE submission_id IN
-    (SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} AND state = 'unknown' LIMIT ?)
-"""  # noqa: S608 - words of ours
+UPDATE tasks SET state = 'waiting', closed_at_ms = NULL, due_at_ms = :now_ms WHERE submission_id IN
+    (SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} AND state = 'unknown' LIMIT :limit)
+"""  # noqa: S608 - ours
 
 _SOONER = """
-UPDATE tasks SET due_at_ms = ?
-WHERE submission_id IN (SELECT submission_id FROM tasks WHERE due_at_ms > ? LIMIT ?)
+UPDATE tasks SET due_at_ms = :latest_ms
+WHERE submission_id IN (SELECT submission_id FROM tasks WHERE due_at_ms > :latest_ms LIMIT :limit)
 """
 
-FOLLOWED = (
-    select(
-        tasks.c.submission_id,
-        tasks.c.due_at_ms,
-        tasks.c.task_id,
-        submissions.c.file_id,
-        parameters.c.vendor,
-        tasks.c.status,
-        tasks.c.submitted_at_ms,
-        tasks.c.polls,
-        tasks.c.claimed_at_ms,
-    )
-    .join_from(tasks, submissions, submissions.c.id == tasks.c.submission_id)
-    .join(parameters, parameters.c.id == submissions.c.parameters_id)
-)
+_HAVE_TALLIES = """
+INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_array_elements_text(:states)
+WHERE true ON CONFLICT (state) DO NOTHING
+"""
+
+TRACKED = """
+SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms,
+    t.polls, t.claimed_at_ms
+FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id JOIN parameters AS p ON p.id = s.parameters_id
+"""
+"""A task to poll; queries here and of callbacks add which. Its columns are the fields of
+:class:`Followed`."""
+
+_DUE = f"{TRACKED} WHERE t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
+
+_NEXT_DUE = """
+SELECT due_at_ms FROM tasks WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1 OFFSET :beyond
+"""
+
+_UNTRACKED = f"SELECT 1 FROM submissions WHERE {IS_UNTRACKED} LIMIT 1"  # noqa: S608 - ours
+
+_TROUBLES = f"""
+SELECT s.file_id, t.task_id, t.state, t.status, t.message FROM (
+    SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} ORDER BY closed_at_ms DESC LIMIT :limit
+) AS newest JOIN tasks AS t ON t.submission_id = newest.submission_id
+JOIN submissions AS s ON s.id = t.submission_id
+ORDER BY t.closed_at_ms DESC
+"""  # noqa: S608 - ours
 
 
-class TaskLedger(SharedLedger):
-    """A ledger whose tasks are followed, beside a run or without one."""
+def due(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
+    """Return tasks that are due, the longest due first."""
+    return [followed(row) for row in connection.rows(_DUE, now_ms=now_ms, limit=limit)]
+
+
+def left(connection: Connection, *, beyond: int = 0) -> TaskCounts:
+    """Return what is left to track, without the first ``beyond`` tasks that are due."""
+    row = connection.row(_NEXT_DUE, beyond=beyond)
+    return TaskCounts(row.due_at_ms if row else None, bool(connection.rows(_UNTRACKED)))
+
+
+def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
+    """Return the newest tasks that have failed or are unknown."""
+    return [
+        TaskTrouble(
+            FileId(row.file_id),
+            TaskId(row.task_id),
+            TaskState(row.state),
+            row.status or "",
+            row.message or "",
+        )
+        for row in connection.rows(_TROUBLES, limit=limit)
+    ]
+
+
+class TaskLedger(LedgerReader):
+    """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`."""
+
+    def __init__(self, shared: SharedLedger) -> None:
+        super().__init__(shared.reads)
+        self._shared = shared
+
+    @classmethod
+    async def open(
+        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
+    ) -> Self:
+        """Open an existing ledger; see :meth:`SharedLedger.open`."""
+        return cls(await SharedLedger.open(path, on_event, clock))
+
+    async def close(self) -> None:
+        """Write what waits, and close the file."""
+        await self._shared.close()
 
     async def take_up(self, longest_wait_ms: int) -> None:
-        """Begin to follow tasks: from now on there are tallies of them.
+        """Begin to track tasks: from now on they have tallies.
 
         Args:
             longest_wait_ms: no task waits for longer, whatever the clock said when its due time was set.
         """
-        latest_ms = self._now_ms() + longest_wait_ms
-        await self._record(take_up, None)
-        some = 1
-        while some:
+        latest_ms = self._shared.now_ms() + longest_wait_ms
+        await self._shared.record(take_up, None)
+        moved = 1
+        while moved:
             async with leaving_gap():
-                some = await self._record(wait_no_longer, latest_ms)
+                moved = await self._shared.record(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
-        """Follow submissions that have a task and are not followed yet, in their order; returns how many.
+        """Track submissions that have a task and are not tracked yet, in their order; returns how many.
 
         Args:
-            first_wait_ms: how long after it was submitted a task is first asked about.
+            first_wait_ms: how long after it was submitted a task is first polled.
             limit: how many at most.
         """
-        return await self._record(seed, Seeding(self._now_ms(), first_wait_ms, limit))
+        return await self._shared.record(seed, Seeding(self._shared.now_ms(), first_wait_ms, limit))
 
     async def due(self, now_ms: int, limit: int) -> list[Followed]:
-        """Tasks that are to be asked about now, the longest due first."""
-        query = FOLLOWED.where(tasks.c.due_at_ms <= now_ms).order_by(tasks.c.due_at_ms).limit(limit)
-        return [followed(row) for row in await self._rows(query)]
+        """Return tasks that are due, the longest due first."""
+        return await self.reads.read(due, now_ms, limit)
 
     async def left(self, *, beyond: int = 0) -> TaskCounts:
-        """What is left to follow.
+        """Return what is left to track.
 
         Args:
-            beyond: so many of those that are due first are in hand, and do not count.
+            beyond: how many of the tasks that are due first are being polled, and do not count.
         """
-        due = (
-            select(tasks.c.due_at_ms)
-            .where(tasks.c.due_at_ms.is_not(None))
-            .order_by(tasks.c.due_at_ms)
-            .offset(beyond)
-            .limit(1)
-        )
-        rows = await self._rows(due)
-        untracked = await self._rows(select(submissions.c.id).where(text(IS_UNTRACKED)).limit(1))
-        return TaskCounts(rows[0].due_at_ms if rows else None, bool(untracked))
+        return await self.reads.read(left, beyond=beyond)
 
     async def note(self, polled: Polled) -> bool:
-        """Record what a poll has brought; False when the task had been closed meanwhile."""
-        return await self._record(note, polled)
+        """Record the result of a poll; False when the task had been closed meanwhile."""
+        return await self._shared.record(note, polled)
 
     async def mark_reported(self) -> None:
-        """Record that all failed and unknown tasks have been told of: they are not new any more."""
-        await self._record(mark_reported, None)
+        """Record that all failed and unknown tasks were reported: they are not new any more."""
+        await self._shared.record(mark_reported, None)
 
     async def ask_again(self) -> int:
-        """Follow again what was closed as unknown; returns how many."""
-        moved, some = 0, 1
-        while some:
+        """Track again the tasks that were closed as unknown; returns how many."""
+        total, moved = 0, 1
+        while moved:
             async with leaving_gap():
-                some = await self._record(ask_again, self._now_ms())
-            moved += some
-        return moved
+                moved = await self._shared.record(ask_again, self._shared.now_ms())
+            total += moved
+        return total
 
     async def untold_troubles(self, limit: int) -> list[TaskTrouble]:
-        """The newest tasks that have failed or are unknown."""
-        newest = (
-            select(tasks.c.submission_id)
-            .where(text(IS_TASK_TROUBLED))
-            .order_by(tasks.c.closed_at_ms.desc())
-            .limit(limit)
-            .subquery()
-        )
-        query = (
-            select(submissions.c.file_id, tasks.c.task_id, tasks.c.state, tasks.c.status, tasks.c.message)
-            .join_from(newest, tasks, tasks.c.submission_id == newest.c.submission_id)
-            .join(submissions, submissions.c.id == tasks.c.submission_id)
-            .order_by(tasks.c.closed_at_ms.desc())
-        )
-        return [
-            TaskTrouble(
-                FileId(row.file_id),
-                TaskId(row.task_id),
-                TaskState(row.state),
-                row.status or "",
-                row.message or "",
-            )
-            for row in await self._rows(query)
-        ]
+        """Return the newest tasks that have failed or are unknown."""
+        return await self.reads.read(troubles, limit)
 
 
 class Seeding(NamedTuple):
@@ -263,103 +286,112 @@ class Seeding(NamedTuple):
 
 def take_up(connection: Connection, items: Sequence[None]) -> list[None]:
     """Have a tally of every state."""
-    connection.execute(
-        upsert(task_tallies).on_conflict_do_nothing(), [{"state": one, "n": 0} for one in TaskState]
-    )
+    connection.run(_HAVE_TALLIES, states=list(TaskState))
     return [None] * len(items)
 
 
 def wait_no_longer(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Let some tasks no longer wait until after the latest time; returns how many did."""
-    return [
-        connection.exec_driver_sql(_SOONER, (latest_ms, latest_ms, MOVED_AT_ONCE)).rowcount
-        for latest_ms in items
-    ]
+    """Make some tasks due at the latest time, of those that wait longer; returns how many."""
+    return [connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE) for latest_ms in items]
 
 
 def seed(connection: Connection, items: Sequence[Seeding]) -> list[int]:
-    """Give submissions their row; what was submitted first is due first."""
+    """Give submissions their row; the task that was submitted first is due first."""
     seeded = []
     for item in items:
-        found = connection.exec_driver_sql(_SEEDABLE, (item.limit,)).all()
         rows = [
-            (id_, task_id, at_ms, min(at_ms, item.now_ms) + item.first_wait_ms)
-            for id_, task_id, at_ms in found
+            {
+                "id": row.id,
+                "task_id": row.task_id,
+                "submitted_at_ms": row.submitted_at_ms,
+                "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
+            }
+            for row in connection.rows(_SEEDABLE, limit=item.limit)
         ]
-        new = connection.exec_driver_sql(_SEED, (json.dumps(rows),)).rowcount if rows else 0
-        connection.exec_driver_sql(_SEEDED, (json.dumps([row[0] for row in rows]),))
+        new = connection.run(_SEED, items=rows) if rows else 0
+        connection.run(_SEEDED, ids=[row["id"] for row in rows])
         tally_tasks(connection, Counter({TaskState.WAITING: new}))
         seeded.append(len(rows))
     return seeded
 
 
 def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
-    """Record polls of tasks that are open; of each whether it was."""
-    asked = json.dumps([item.task.id for item in items])
-    before = {id_: TaskState(state) for id_, state in connection.exec_driver_sql(_STILL_OPEN, (asked,))}
+    """Record polls of tasks that are open; returns of each whether it was."""
+    asked = connection.rows(_STILL_OPEN, ids=[item.task.id for item in items])
+    before = {row.submission_id: TaskState(row.state) for row in asked}
     fresh = {item.task.id: item for item in items if item.task.id in before}
-    connection.exec_driver_sql(_NOTE, (json.dumps(list(map(_noted_row, fresh.values()))),))
+    connection.run(_NOTE, items=list(map(_noted_item, fresh.values())))
     changes: Counter[TaskState] = Counter()
     for id_, item in fresh.items():
         if item.state is not None:
             changes[before[id_]] -= 1
             changes[item.state] += 1
     tally_tasks(connection, changes)
-    kept = [item for item in fresh.values() if item.pictures and _is_finished(item)]
-    if kept:
-        _keep_pictures(connection, kept)
+    finished = [item for item in fresh.values() if item.pictures and _is_finished(item)]
+    if finished:
+        _keep_pictures(connection, finished)
     return [item is fresh.get(item.task.id) for item in items]
 
 
 def mark_reported(connection: Connection, items: Sequence[None]) -> list[None]:
-    """All that stands in the tallies has been told of."""
-    connection.exec_driver_sql("UPDATE task_tallies SET told = n")
+    """Mark all that the tallies count as reported."""
+    connection.run("UPDATE task_tallies SET told = n")
     return [None] * len(items)
 
 
 def ask_again(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Open some of what was closed as unknown; once it is unknown again, that is new."""
+    """Open some of the tasks closed as unknown; a task that is unknown again afterwards is new."""
     moved = []
     for now_ms in items:
-        again = connection.exec_driver_sql(_ASK_AGAIN, (now_ms, MOVED_AT_ONCE)).rowcount
+        again = connection.run(_ASK_AGAIN, now_ms=now_ms, limit=MOVED_AT_ONCE)
         tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
-        connection.exec_driver_sql("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
+        connection.run("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
         moved.append(again)
     return moved
 
 
 def _keep_pictures(connection: Connection, items: Sequence[Polled]) -> None:
-    connection.exec_driver_sql(_FORGET_PICTURES, (json.dumps([item.task.id for item in items]),))
-    rows = [
-        (item.task.id, number, picture.url, picture.offset_ms)
+    connection.run(_REMOVE_PICTURES, ids=[item.task.id for item in items])
+    pictures = [
+        {"id": item.task.id, "number": number, "url": picture.url, "offset_ms": picture.offset_ms}
         for item in items
         for number, picture in enumerate(item.pictures, 1)
     ]
-    connection.exec_driver_sql(_KEEP_PICTURES, (json.dumps(rows),))
+    connection.run(_KEEP_PICTURES, items=pictures)
 
 
 def _is_finished(item: Polled) -> bool:
     return item.due_at_ms is None and item.state is TaskState.FINISHED
 
 
-def _noted_row(item: Polled) -> tuple[Any, ...]:
-    """Which task, and then what ``_NOTE`` takes."""
-    return (
-        item.task.id,
-        int(item.answered),
-        item.at_ms,
-        item.due_at_ms,
-        item.task.claimed_at_ms,
-        item.state,
-        item.status,
-        item.message,
-        item.request_id,
-        item.started_at_ms,
-        item.ended_at_ms,
-        len(item.pictures) if _is_finished(item) else 0,
+def _noted_item(item: Polled) -> dict[str, Any]:
+    """Return a poll as ``_NOTE`` takes it."""
+    return {
+        "id": item.task.id,
+        "answered": int(item.answered),
+        "at_ms": item.at_ms,
+        "due_at_ms": item.due_at_ms,
+        "claimed_at_ms": item.task.claimed_at_ms,
+        "state": item.state,
+        "status": item.status,
+        "message": item.message,
+        "request_id": item.request_id,
+        "started_at_ms": item.started_at_ms,
+        "ended_at_ms": item.ended_at_ms,
+        "pictures": len(item.pictures) if _is_finished(item) else 0,
+    }
+
+
+def followed(row: Row) -> Followed:
+    """Return a task to poll from a row of :data:`TRACKED`."""
+    return Followed(
+        SubmissionId(row.id),
+        row.due_at_ms,
+        TaskId(row.task_id),
+        FileId(row.file_id),
+        Vendor(row.vendor),
+        row.status,
+        row.submitted_at_ms,
+        row.polls,
+        row.claimed_at_ms,
     )
-
-
-def followed(row: Row[Any]) -> Followed:
-    id_, due, task_id, file_id, vendor, *rest = tuple(row)
-    return Followed(SubmissionId(id_), due, TaskId(task_id), FileId(file_id), Vendor(vendor), *rest)

@@ -1,20 +1,20 @@
-"""The ledger's one writer: whatever waits to be recorded goes into one transaction, at once.
+"""The ledger's one writer: everything that waits to be recorded is recorded in one transaction.
 
-It is one thread with one connection. Workers hand it what they want recorded and wait for the commit. While
-a commit is on its way to the disk new work gathers, and all of it makes the next transaction, so the disk's
-sync rate is never the speed limit; the writer does not linger to fill a batch, since every worker waits for
-its own commit. A whole transaction is one visit to the thread: between two threads of Python each handover
-costs as much as a statement.
+Called by the ledgers that write. The writer is one thread with one connection. Workers hand it what is to be
+recorded and wait for the commit. While a commit is under way new work gathers, and all of it makes the next
+transaction, so that the disk's sync rate never limits the speed. The writer does not wait to fill a batch,
+since every worker waits for its own commit. A whole transaction is one visit to the thread: each handover
+between two threads of Python costs as much as a statement.
 
 When a group cannot be written because of the disk, a lock or a missing file, nothing that leads to a request
-is recorded any more: those waiting to begin are refused, now and from then on. What is already known, above
-all answers, is tried once more, out of a reserve of room if there is one. A group that fails because one of
-its items is impossible is taken apart, so that a bad item does not take its neighbours down.
+is recorded any more: those waiting to begin are refused, now and from then on. What has happened already,
+above all answers, is tried once more, with the reserve of room freed if there is one. A group that fails
+because of an impossible item is recorded item by item, so that the others are kept.
 
-A writer beside a run can wait instead for a file that is only locked: nothing of its own leads to a request.
+A writer next to a run can wait instead for a file that is only locked: what it records leads to no request.
 
-Nothing can cancel a transaction: a worker that is cancelled while it waits is cancelled once it is over, and
-so knows what has become of it.
+Nothing cancels a transaction. A task waits with :func:`shielded`: if it is cancelled meanwhile, it is
+cancelled after the commit, with the result known.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
-
 from batcher.errors import IllegalMove, LedgerError, LedgerLocked
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, translated
+from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, SqliteConnection
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
@@ -42,28 +41,41 @@ Event = Callable[[Connection, Sequence[I]], Sequence[R]]
 """Records items of one kind within the open transaction; one result for each item, in order."""
 
 
-class _Receipt(asyncio.Future[R]):
-    """Done once something is on disk, or cannot be; whoever waits for it is not cancelled before."""
+async def shielded(
+    recorded: asyncio.Future[R], when_cancelled: Callable[[asyncio.Future[R]], None] | None = None
+) -> R:
+    """Wait for a record to its end, also when this task is cancelled; the cancellation is raised then.
 
-    given_up = False
-    """A task that waits for it was cancelled."""
+    Args:
+        recorded: what :meth:`Writer.record` has returned.
+        when_cancelled: called with it each time this task is cancelled meanwhile.
 
-    def cancel(self, msg: object = None) -> bool:
-        del msg
-        self.given_up = True
-        return False
+    Raises:
+        LedgerError: it is not on disk.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not recorded.done():
+        try:
+            await asyncio.wait([recorded])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            if when_cancelled is not None:
+                when_cancelled(recorded)
+    if cancelled is not None:
+        raise cancelled
+    return recorded.result()
 
 
 @dataclass(slots=True, eq=False)
 class _PendingWrite(Generic[I, R]):
     item: I
-    done: _Receipt[R]
+    done: asyncio.Future[R]
     known: bool
     """It records what has happened already, and leads to no request."""
 
 
-RESCUE_PATIENCE_MS = 500
-"""How long to wait for a foreign lock once one has not passed in the usual time, until one record is kept."""
+RESCUE_PATIENCE_S = 0.5
+"""How long to wait for a lock once one has outlasted the usual time, until a record is kept."""
 
 _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
@@ -100,23 +112,29 @@ class Writer:
     """Group commit over one connection.
 
     Args:
-        engine: an engine whose transactions begin ``IMMEDIATE``; the writer holds one connection of it.
+        connect: opens the connection to write with, in the writer's thread.
         path: the ledger's file, for messages.
-        disk: what is asked before, and told when something cannot be written.
-        held: makes the writer wait for a file that another program has locked, until that lets go or a task
-            that waits is cancelled; called, in the loop, once for each such wait. Without it the ledger
-            counts as broken.
+        disk: asked before each transaction, and asked for room when one cannot be written.
+        on_locked: makes the writer wait for a file that another program has locked, until that program
+            releases it or a waiting task is cancelled; called, in the loop, once for each such wait. Without
+            it the ledger counts as broken.
     """
 
     def __init__(
-        self, engine: Engine, path: Path, disk: Disk, *, held: Callable[[], None] | None = None
+        self,
+        connect: Callable[[], SqliteConnection],
+        path: Path,
+        disk: Disk,
+        *,
+        on_locked: Callable[[], None] | None = None,
     ) -> None:
-        self._engine = engine
+        self._connect = connect
         self._path = path
         self._disk = disk
-        self._held = held
+        self._on_locked = on_locked
         self._waiting: _Group = {}
         self._under_way: _Group = {}
+        self._given_up: set[asyncio.Future[Any]] = set()
         self._scheduled = False
         self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
         self._closing = False
@@ -137,24 +155,21 @@ class Writer:
         await opened
 
     def record(self, event: Event[I, R], item: I, *, known: bool = False) -> asyncio.Future[R]:
-        """Have one item recorded; what is returned is done once it is on disk.
+        """Have one item recorded; the returned future is done once it is on disk. Await it :func:`shielded`.
 
         Args:
             event: records items of its kind.
             item: what to record.
             known: it has happened already; worth another try when the ledger has broken.
 
-        Returns:
-            Cannot be cancelled, and nobody who waits for it either: their turn to be cancelled comes after.
-
         Raises:
-            LedgerError: it is not on disk.
+            LedgerError: the writer takes no more.
         """
         if self._closing:
             raise LedgerError(f"{self._path}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
-        waiting: _PendingWrite[I, R] = _PendingWrite(item, _Receipt(loop=self._loop), known)
+        waiting: _PendingWrite[I, R] = _PendingWrite(item, self._loop.create_future(), known)
         members = self._waiting.get(event)
         if members is None:
             self._waiting[event] = [waiting]
@@ -162,6 +177,11 @@ class Writer:
             members.append(waiting)
         self._schedule()
         return waiting.done
+
+    def give_up_waiting(self, recorded: asyncio.Future[Any]) -> None:
+        """Stop waiting for a locked file: the task that waits for this record was cancelled."""
+        self._given_up.add(recorded)
+        recorded.add_done_callback(self._given_up.discard)
 
     async def close(self) -> None:
         """Write what waits, then stop."""
@@ -214,8 +234,7 @@ class Writer:
         call_soon = self._loop.call_soon_threadsafe
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             try:
-                with translated(self._path):
-                    connection = self._engine.connect()
+                connection = self._connect()
             except Exception as exc:
                 call_soon(_answer, opened, exc)
                 call_soon(self._end)
@@ -228,16 +247,16 @@ class Writer:
             finally:
                 call_soon(self._end)
 
-    def _write(self, connection: Connection, group: _Group) -> _Results:
+    def _write(self, connection: SqliteConnection, group: _Group) -> _Results:
         """Record a group, or what can be recorded of it."""
         try:
             results = self._transact(connection, group)
-            if isinstance(results, LedgerLocked) and self._held is not None:
-                results = self._wait_and_transact(connection, group, self._held, results)
+            if isinstance(results, LedgerLocked) and self._on_locked is not None:
+                results = self._wait_and_transact(connection, group, self._on_locked, results)
             if isinstance(results, LedgerError) and not isinstance(results, IllegalMove):
                 results = self._rescue(connection, group, results)
             elif self._hurried and not isinstance(results, Exception):
-                self._set_patience(connection, BUSY_TIMEOUT_S * 1000)
+                connection.wait_for_locks(BUSY_TIMEOUT_S)
                 self._hurried = False
             elif isinstance(results, Exception):
                 results = self._take_apart(connection, group, results)
@@ -246,22 +265,26 @@ class Writer:
         return results
 
     def _wait_and_transact(
-        self, connection: Connection, group: _Group, held: Callable[[], None], results: _Results | Exception
+        self,
+        connection: SqliteConnection,
+        group: _Group,
+        on_locked: Callable[[], None],
+        results: _Results | Exception,
     ) -> _Results | Exception:
         """Try again while another program has the file locked; each try waits as long as a statement may."""
-        self._loop.call_soon_threadsafe(held)
+        self._loop.call_soon_threadsafe(on_locked)
         while isinstance(results, LedgerLocked) and not self._closing:
-            if any(waiting.done.given_up for waiting in _members(group)):
+            if any(waiting.done in self._given_up for waiting in _members(group)):
                 break
             results = self._transact(connection, group)
         return results
 
-    def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:
+    def _rescue(self, connection: SqliteConnection, group: _Group, error: LedgerError) -> _Results:
         """The ledger has broken: begin nothing more, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
         self._hurried = True
-        self._set_patience(connection, RESCUE_PATIENCE_MS)
+        connection.wait_for_locks(RESCUE_PATIENCE_S)
         known = {event: [one for one in members if one.known] for event, members in group.items()}
         kept: _Group = {event: members for event, members in known.items() if members}
         refused: _Results = [(waiting, error) for waiting in _members(group) if not waiting.known]
@@ -270,13 +293,7 @@ class Writer:
             again = [(waiting, again) for waiting in _members(kept)]
         return refused + again
 
-    def _set_patience(self, connection: Connection, ms: int) -> None:
-        """How long the next transactions wait for a foreign lock."""
-        driver = connection.connection.driver_connection
-        if driver is not None:
-            driver.execute(f"PRAGMA busy_timeout = {ms}")
-
-    def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
+    def _take_apart(self, connection: SqliteConnection, group: _Group, error: Exception) -> _Results:
         """Something in the group is impossible: record each item by itself."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         if len(singles) == 1:
@@ -287,12 +304,12 @@ class Writer:
             results += [(waiting, alone)] if isinstance(alone, Exception) else alone
         return results
 
-    def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
+    def _transact(self, connection: SqliteConnection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
         results: _Results = []
         try:
             self._disk.check()
-            with translated(self._path), connection.begin():
+            with connection.transaction():
                 for event, members in group.items():
                     values = event(connection, [waiting.item for waiting in members])
                     results.extend(zip(members, values, strict=True))
@@ -317,4 +334,4 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
 def _fail(waiting: _PendingWrite[Any, Any], error: BaseException) -> None:
     if not waiting.done.done():
         waiting.done.set_exception(error)
-        waiting.done.exception()  # a worker that has gone away does not make this a warning
+        waiting.done.exception()  # seen: a task that was cancelled does not read it

@@ -23,7 +23,7 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import METER_S, CurrentRate
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, decide
-from batcher.ledger import RunLedger
+from batcher.ledger import RunLedger, shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, PaceChanged, RunStarted, ignore_event
 from batcher.model.outcome import Outage, ReplyLost, Settlement
 from batcher.model.records import Tally
@@ -270,7 +270,7 @@ class Runner:
             Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=self._jitter))
             for claim in await self._ledger.sending()
         ]
-        await asyncio.gather(*(self._ledger.settle(settlement, run_id) for settlement in settlements))
+        await asyncio.gather(*(shielded(self._ledger.settle(each, run_id)) for each in settlements))
 
     async def _load(self) -> None:
         try:
@@ -289,7 +289,7 @@ class Runner:
 
     async def _all_recorded(self) -> None:
         """Wait for what was handed to the ledger by workers that were cut off since."""
-        await asyncio.gather(*self._state.outstanding, return_exceptions=True)
+        await asyncio.gather(*map(shielded, self._state.outstanding), return_exceptions=True)
         if isinstance(self._state.fault, LedgerError):
             self._stop(ExitCode.LEDGER, str(self._state.fault))
 

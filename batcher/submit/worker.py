@@ -20,6 +20,7 @@ from typing import Protocol
 from batcher.errors import LedgerError
 from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.retry_policy import Jitter, decide
+from batcher.ledger import shielded
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,
@@ -144,7 +145,7 @@ class Worker:
             elif claim is not None:
                 recorded = await self._settle(claim, HELD_BACK, Wire())
             if before is not None:
-                await before
+                await shielded(before)
             if claim is None:
                 return
 
@@ -156,7 +157,7 @@ class Worker:
         while (claim := await self._claims.next()) is not None:
             asked_at, begun = time.monotonic(), self._ledger.begin(claim, self._run_id)
             try:
-                open_still = await begun
+                open_still = await shielded(begun)
             except asyncio.CancelledError:
                 with contextlib.suppress(LedgerError):  # not begun: the run ends for that
                     if await begun:  # the ledger records it all the same
@@ -224,7 +225,7 @@ class Worker:
         if disposition.state is State.SUBMITTED and reported:
             await self._on_settled(settlement)
             return recorded
-        await recorded
+        await shielded(recorded)
         if disposition.state is State.PENDING:
             again = _next(claim, disposition, self._run_id)
             behind = disposition.decision is Decision.SLOW_DOWN

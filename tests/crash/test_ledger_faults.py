@@ -7,14 +7,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 from support.cli import NO_LIMIT, Cli, serving, tencent_ids, write_manifest
 from support.library_run import run_here
 from support.referee import referee
+from support.statements import Statement, observed
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.ledger import RunLedger
+from batcher.ledger.sqlite.connection import SqliteConnection
 
 ROWS = 5
 
@@ -27,19 +28,22 @@ class NthFails:
         self.error = error
         self.lasts = lasts
         self.done = 0
+        self._begun = False
 
     def __call__(self, ledger: RunLedger) -> None:
-        """Listen to the writer's connection."""
-        engine = ledger._writing
-        event.listen(engine, "before_cursor_execute", self._count)
-        event.listen(engine, "commit", self._count)
+        """Begin to count."""
+        del ledger
+        self._begun = True
 
     @property
     def reached(self) -> bool:
         """Whether there was an Nth at all."""
         return self.done >= self.n
 
-    def _count(self, *_: object) -> None:
+    def count(self, connection: SqliteConnection, statement: Statement) -> None:
+        """Count a statement of the writer, and fail if it is the one."""
+        if not self._begun or connection._begin != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
+            return
         self.done += 1
         if self.done == self.n or (self.lasts and self.done > self.n):
             error = sqlite3.OperationalError("made to fail")
@@ -67,7 +71,8 @@ async def test_whichever_step_of_the_ledger_fails_the_next_run_completes_the_wor
         ledger = tmp_path / f"{n}.db"
         async with serving(cli, NO_LIMIT) as sandbox:
             try:
-                ending = await run_here(ledger, str(sandbox.url), [manifest], prepare_ledger=fault)
+                with observed(fault.count):
+                    ending = await run_here(ledger, str(sandbox.url), [manifest], prepare_ledger=fault)
                 assert ending.exit in (ExitCode.DONE, ExitCode.LEDGER), ending.reason
             except LedgerError:
                 pass  # before the run could be recorded as begun

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.cli import Cli, query, until
 
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 
 FIRST = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[0]}.db"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 
 Manifest = Callable[..., Path]

@@ -11,7 +11,7 @@ from support.callbacks import callbacks, listening, post, record, sealed
 from support.cli import PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
 
-from batcher.ledger.schema import NO_CODE, NO_RUN
+from batcher.ledger.conditions import NO_CODE, NO_RUN
 
 
 async def test_what_a_listener_adds_while_the_last_answer_is_waited_for_is_sent(

@@ -13,13 +13,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine
 from support.cli import PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
 
 from batcher.config.resources import bundled
 from batcher.ledger import open_for_writing
-from batcher.ledger.schema import REVISIONS, metadata
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.connection import Connection
+from batcher.ledger.schema import metadata
 from batcher.sandbox import SandboxSettings
 
 
@@ -49,7 +51,7 @@ async def test_what_is_recorded_is_on_disk(tmp_path: Path) -> None:
 
     def look(connection: Connection, items: Sequence[str]) -> list[None]:
         for name in items:
-            seen[name] = connection.execute(text(f"PRAGMA {name}")).scalar()
+            seen[name] = connection.value(f"PRAGMA {name}")
         return [None] * len(items)
 
     async with await open_for_writing(tmp_path / "batcher.db") as ledger:

@@ -18,7 +18,7 @@ from support.referee import referee
 from batcher import open_ledger, read_ledger
 from batcher.errors import LedgerBusy, LedgerError, NotALedger
 from batcher.ledger import LedgerLock, lock_holder, open_for_reading, open_for_writing, take_lock
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.sqlite import identity
 from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.sandbox import SandboxSettings

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerError
 from batcher.ledger import is_missing, restore
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.sqlite import backup as copying
 from batcher.sandbox import SandboxSettings
 
@@ -192,7 +192,7 @@ async def test_restore_beside_a_run_is_refused(cli: Cli, manifest: Callable[...,
 async def test_restore_beside_tracking_or_fetching_is_refused(cli: Cli, ledger: Path, lock: str) -> None:
     """These write to the ledger as well."""
     assert (await cli("ledger", "backup", "monday.db")).code == 0
-    with FileLock(f"{ledger}.{lock}"):
+    with flocked(f"{ledger}.{lock}"):
         assert (await cli("ledger", "restore", "monday.db")).code == 5
 
 

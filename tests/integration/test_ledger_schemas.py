@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.cli import Cli, query, serving
 
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 
@@ -66,10 +66,10 @@ async def test_it_is_gone_on_with(cli: Cli, revision: str) -> None:
 
 
 DYING = """
-import asyncio, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from batcher.ledger.sqlite.connection import bring_up_to_date
+from batcher.ledger.sqlite.schema_version import bring_up_to_date
 
 steps, last = 0, int(sys.argv[2])
 
@@ -82,7 +82,7 @@ def die(connection, cursor, statement, *_):
     if steps == last:
         os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(bring_up_to_date(Path(sys.argv[1])))
+bring_up_to_date(Path(sys.argv[1]))
 print(steps)
 """
 """Upgrades a ledger and dies by its own hand after so many statements."""

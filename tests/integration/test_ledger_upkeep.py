@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.locked import flocked
 
-from batcher.ledger.schema import REVISIONS, metadata
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.schema import metadata
 from batcher.report.formatting import size as in_units
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 
@@ -385,7 +386,7 @@ async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path])
 @pytest.mark.parametrize("words", [("prune", "--older-than", "9"), ("vacuum",), ("verify", "--repair")])
 async def test_a_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
     """Those that write wait for no run: they end with 5; those that read do not mind."""
-    with FileLock(f"{ledger}.lock"):
+    with flocked(f"{ledger}.lock"):
         state = content(ledger)
         done = await cli("ledger", *words)
         assert done.code == 5

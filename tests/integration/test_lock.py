@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from filelock import FileLock
 from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
+from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
@@ -198,7 +198,7 @@ def _holder(**others: object) -> str:
 async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -> None:
     """An empty or damaged lock file, or one that a killed process has left, names nobody."""
     ledger = tmp_path / "l.db"
-    with FileLock(f"{ledger}.lock"):
+    with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, text)
         assert await lock_holder(ledger) is True
         with pytest.raises(LedgerBusy, match="another run holds this ledger; its process cannot be told"):
@@ -213,7 +213,7 @@ async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -
 async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
     """Whether another machine's process lives cannot be known; its name is told, safe for a terminal."""
     ledger = tmp_path / "l.db"
-    with FileLock(f"{ledger}.lock"):
+    with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, _holder(pid=4711, host="night\x1b[31mly-1"))
         with pytest.raises(LedgerBusy) as caught:
             await take_lock(ledger, LockClient("batcher run", 0.0))
@@ -246,7 +246,7 @@ async def test_a_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Pa
     """A command without --wait-lock does not tell of it."""
     ledger = tmp_path / "batcher.db"
     ledger.write_bytes((Path(__file__).parents[1] / "ledgers" / "0001.db").read_bytes())
-    with FileLock(f"{ledger}.lock"):
+    with flocked(f"{ledger}.lock"):
         done = await cli("status")
     assert done.code == 5
     assert "another run holds this ledger" in done.stderr

@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
 from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
+from support.statements import observed
 
 from batcher.ledger import open_for_writing, verify
 from batcher.model.submission import State
@@ -164,21 +163,15 @@ async def rows_by_transaction() -> AsyncIterator[Counter[int]]:
     changed: Counter[int] = Counter()
     number = 0
 
-    def executed(_connection: object, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
+    def executed(statement: str, cursor: sqlite3.Cursor) -> None:
+        nonlocal number
         if statement.startswith("UPDATE submissions"):
             changed[number] += cursor.rowcount
+        elif statement == "COMMIT":
+            number += 1
 
-    def committed(_connection: object) -> None:
-        nonlocal number
-        number += 1
-
-    event.listen(Engine, "after_cursor_execute", executed)
-    event.listen(Engine, "commit", committed)
-    try:
+    with observed(after=executed):
         yield changed
-    finally:
-        event.remove(Engine, "after_cursor_execute", executed)
-        event.remove(Engine, "commit", committed)
 
 
 @pytest.mark.parametrize(("codes", "moved"), [((), 9_000), ((1000,), 3_000)])

@@ -222,8 +222,7 @@ DRIVER = """
 import asyncio, gc, logging, os, sys, threading, warnings
 from aiohttp import ClientSession
 from aiohttp.test_utils import RawTestServer
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, text
 from batcher.cli import main
 from batcher.cli.commands import status
 
@@ -242,10 +241,10 @@ async def aiohttp_server():
 
 async def sqlalchemy():
     logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
-    engine = create_async_engine("sqlite+aiosqlite://")
-    async with engine.connect() as connection:
-        await connection.execute(text("SELECT :url, :secret"), {"url": SIGNED, "secret": SECRET})
-    await engine.dispose()
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT :url, :secret"), {"url": SIGNED, "secret": SECRET})
+    engine.dispose()
 
 
 async def asyncio_task():

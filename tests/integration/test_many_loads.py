@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 from support.cli import empty_ledger, tencent_ids, write_manifest
+from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
+from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.manifest import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
@@ -49,17 +49,11 @@ def steps_counted() -> Iterator[Callable[[], int]]:
         steps += each
         return 0
 
-    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - one of two drivers
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_progress_handler(step, each)
-        else:
-            connection.run_async(lambda driver: driver.set_progress_handler(step, each))
+    def count(connection: SqliteConnection, _: Statement) -> None:
+        connection.driver.set_progress_handler(step, each)
 
-    event.listen(Engine, "connect", connected)
-    try:
+    with observed(count):
         yield lambda: steps
-    finally:
-        event.remove(Engine, "connect", connected)
 
 
 def with_loads(empty: Path, folder: Path, n: int, history: str) -> tuple[Path, Path]:

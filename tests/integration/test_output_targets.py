@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
 
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 

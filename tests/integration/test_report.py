@@ -7,10 +7,8 @@ import base64
 import io
 import re
 import shutil
-import sqlite3
 import sys
 from collections import Counter
-from contextlib import closing
 from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,9 +17,11 @@ import pytest
 from PIL import Image, ImageDraw
 from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending, Words
+from support.statements import plans_of, statements_of
 
-from batcher.ledger.report_queries import CELLS, Survey
-from batcher.ledger.schema import REVISIONS
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.queries.history import CELLS
+from batcher.ledger.report_queries import Survey
 from batcher.model.history import Doubt
 from batcher.model.submission import State
 from batcher.model.task import PictureState, TaskState
@@ -366,7 +366,7 @@ async def test_the_survey_counts_what_a_plain_count_counts(
     ledger.task(1, "finished", [("whole", "a"), ("whole", "b"), ("blank", "c"), (None, None)])
     ledger.task(2, "unknown")
     ledger.task(3, "finished")
-    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
+    monkeypatch.setattr("batcher.ledger.queries.history.PAGE", 100)
     async with await Survey.open(ledger.path) as survey:
         history = await survey.history(await survey.runs_that_sent())
     with reading(ledger.path) as sql:
@@ -407,9 +407,7 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many they are; each ends with the last of its own requests."""
-    from sqlalchemy import event
-
-    monkeypatch.setattr("batcher.ledger.report_queries.PAGE", 100)
+    monkeypatch.setattr("batcher.ledger.queries.history.PAGE", 100)
     asked: list[int] = []
     lengths: list[list[int]] = []
     for killed in (1, 5):
@@ -421,17 +419,10 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
         shutil.copy(ledger.path, whole)
         with ledger.writing() as sql:
             sql.execute("UPDATE runs SET ended_at_ms = NULL WHERE id <= ?", (killed,))
-        statements: list[str] = []
         async with await Survey.open(ledger.path) as survey:
-
-            @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
-            def note(
-                _connection: object, _cursor: object, statement: str, *_: object, to: list[str] = statements
-            ) -> None:
-                to.append(statement)
-
-            history = await survey.history(await survey.runs_that_sent())
-        asked.append(sum("FROM attempts" in one for one in statements))
+            with statements_of() as statements:
+                history = await survey.history(await survey.runs_that_sent())
+        asked.append(sum("FROM attempts" in text for text, _ in statements))
         lengths.append([len(one.cells) for one in history.timelines])
         sent = [sum(cell.sent for cell in one.cells) for one in history.timelines]
         async with await Survey.open(whole) as survey:
@@ -443,31 +434,21 @@ async def test_killed_runs_cost_one_look_at_the_attempts(
 
 async def test_no_long_table_is_gone_through_for_some_rows(tmp_path: Path) -> None:
     """Failures come by their index, and what is shown of tasks by the keys of a page."""
-    from sqlalchemy import event
-
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
     ledger.run(MIXED)
     ledger.task(1, "finished", [("whole", "a")])
-    asked: list[tuple[str, tuple[object, ...]]] = []
     async with await Survey.open(ledger.path) as survey:
-
-        @event.listens_for(survey._reading.sync_engine, "before_cursor_execute")
-        def note(
-            _connection: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object
-        ) -> None:
-            asked.append((statement, values))
-
-        assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
-        assert len(await survey.doubted(5)) == 2
-        assert await survey.tasks_without_pictures(5) == []
-        assert len(await survey.pictured(5, 5)) == 1
-    with closing(sqlite3.connect(ledger.path)) as sql:
-        plans = [row[3] for one in asked for row in sql.execute(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+        with statements_of() as statements:
+            assert len(await survey.troubled(State.REJECTED, 41003, 5)) == 1
+            assert len(await survey.doubted(5)) == 2
+            assert await survey.tasks_without_pictures(5) == []
+            assert len(await survey.pictured(5, 5)) == 1
+    plans = plans_of(ledger.path, statements)
     assert any("INDEX submissions_troubled (state=? AND code=?)" in step for step in plans)
     scanned = [step for step in plans if step.startswith("SCAN") and " INDEX submissions_" not in step]
     assert [
-        step for step in scanned if re.search(r"SCAN (submissions|attempts|tasks|pictures)\b", step)
+        step for step in scanned if re.search(r"SCAN (submissions|s|attempts|tasks|t|pictures|k)\b", step)
     ] == []
 
 

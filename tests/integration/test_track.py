@@ -367,7 +367,7 @@ async def test_another_accounts_tasks_are_not_asked_about(cli: Cli) -> None:
         cli.env["BATCHER_APP_ID"] = "77"
         done = await cli("track", *TRACK)
         assert (done.code, sandbox.requests_of(DESCRIBE)) == (2, [])
-        assert "which know nothing of its tasks" in done.stderr
+        assert "tasks of one AppId do not count for another" in done.stderr
 
 
 async def test_what_cannot_be_tracked_is_said(cli: Cli) -> None:

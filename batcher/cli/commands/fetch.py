@@ -31,15 +31,15 @@ from batcher.cli.terminal.progress import View, shown
 from batcher.cli.terminal.views import fetch_view
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
-from batcher.errors import BatcherError, BindingError, FolderError, SettingsError
+from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.picture_paths import INDEX
-from batcher.ledger import LockClient, Purpose, check_file, ledger_path, take_lock
+from batcher.ledger import LockClient, Purpose, check_binding, check_file, ledger_path, take_lock
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 from batcher.output_files import check_target
-from batcher.report.formatting import PLACES, at_least_a_second, count, sentence, size
+from batcher.report.formatting import at_least_a_second, count, sentence, size
 from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
@@ -169,12 +169,7 @@ def _proxy() -> str | None:
 
 async def _check(ledger: PictureLedger, settings: Settings, wanted: FetchRequest) -> None:
     """Refuse what would be fetched from the wrong side, or is not there at all."""
-    bound = await ledger.bound_to()
-    if bound is not None and bound[1] is not settings.place:
-        raise BindingError(
-            f"{ledger.path} belongs to {PLACES[bound[1]]}, and BATCHER_ENDPOINT is {PLACES[settings.place]}: "
-            "set it to the one that the ledger's submissions went to"
-        )
+    check_binding(ledger.path, await ledger.bound_to(), None, settings.place)
     for recording in wanted.recordings:
         if not await ledger.knows(recording):
             raise BatcherError(f"--recording {recording}: {ledger.path} does not know it")

@@ -30,13 +30,13 @@ from batcher.cli.terminal.text import Volume
 from batcher.config.account import account_of, callback_secret_of, has_account
 from batcher.config.endpoints import is_loopback
 from batcher.config.settings import Settings
-from batcher.errors import BindingError, SettingsError
+from batcher.errors import SettingsError
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import SlidingWindow as SlidingWindow
-from batcher.ledger import binding_problem, is_missing, ledger_path, open_for_writing
+from batcher.ledger import check_binding, is_missing, ledger_path, open_for_writing
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import CallbackRefused, CallbackTaken, ClaimChecked, Event
-from batcher.model.submission import EndpointKind, Vendor
+from batcher.model.submission import Vendor
 from batcher.report.formatting import count, one_line
 from batcher.track.poll_policy import LONGEST_WAIT_S
 from batcher.zego.client import Account, ZegoClient
@@ -132,8 +132,8 @@ async def listen_to_callbacks(settings: Settings, console: Console) -> int:
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await CallbackLedger.open(path, console.on_event))
         bound = await ledger.bound_to()
-        _check_binding(settings, path, bound, asking=account is not None)
-        await ledger.take_up(int(LONGEST_WAIT_S * 1000))
+        check_binding(path, bound, settings.app_id, settings.place if account else None)
+        await ledger.tasks.take_up(int(LONGEST_WAIT_S * 1000))
         client = None
         if account is not None:
             calls = ZegoClient(
@@ -200,15 +200,6 @@ def _submissions(settings: Settings, console: Console) -> NewSubmissions | None:
     for one in reasons:
         console.detail(f"--submit-new: recordings of {one}. They are noted and not submitted")
     return submissions
-
-
-def _check_binding(
-    settings: Settings, path: Path, bound: tuple[int, EndpointKind] | None, *, asking: bool
-) -> None:
-    if settings.app_id is None:
-        return
-    if problem := binding_problem(bound, settings.app_id, settings.place if asking else None):
-        raise BindingError(f"{path}: {problem}")
 
 
 async def _received(

@@ -31,12 +31,12 @@ from batcher.cli.terminal.views import tasks_view
 from batcher.cli.until_option import until
 from batcher.config.account import account_of
 from batcher.config.settings import Settings
-from batcher.errors import BindingError, LedgerError
+from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
-from batcher.ledger import LedgerReader, Purpose, binding_problem, check_file, ledger_path
+from batcher.ledger import LedgerReader, Purpose, check_binding, check_file, ledger_path
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.outcome import NotReported
@@ -128,7 +128,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     account = Account(app_id, secret, settings.is_test)
     with await lock_for("track", path, settings, console, Purpose.TRACKING):
         async with _opened(settings, account, path, console) as (ledger, client, pacer):
-            await _check_binding(ledger, settings, app_id)
+            check_binding(ledger.path, await ledger.bound_to(), app_id, settings.place)
             if again:
                 asked_again = await ledger.ask_again()
                 console.say(f"{count(asked_again, 'unknown task')} asked about again.")
@@ -246,7 +246,7 @@ async def _opened(
         ) as client,
         doubts_confirmed(ledger, client, console.on_event, limit),
     ):
-        yield ledger, client, Pacer(settings.rate, time.monotonic, window=limit)
+        yield ledger.tasks, client, Pacer(settings.rate, time.monotonic, window=limit)
 
 
 def _track_settings(settings: Settings) -> TrackSettings:
@@ -256,15 +256,6 @@ def _track_settings(settings: Settings) -> TrackSettings:
         give_up_s=settings.give_up,
         lasts_s=settings.track_timeout,
     )
-
-
-async def _check_binding(ledger: LedgerReader, settings: Settings, app_id: int) -> None:
-    """Refuse to ask one account what has become of another's tasks: it would know none of them."""
-    if problem := binding_problem(await ledger.bound_to(), app_id, settings.place):
-        raise BindingError(
-            f"{ledger.path}: {problem}. Polls would go to an AppId and an endpoint "
-            "which know nothing of its tasks"
-        )
 
 
 async def summed_up(ledger: TaskLedger, tracked: Tracked) -> TrackingSummary:

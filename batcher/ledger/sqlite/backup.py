@@ -18,10 +18,12 @@ from datetime import datetime
 from pathlib import Path
 
 from batcher.errors import BatcherError, LedgerError, LedgerMissing
-from batcher.ledger.sqlite.connection import RESTORING, check_file, connect_writer, translated
+from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect, open_existing
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
-from batcher.ledger.sqlite.preflight import _untouched as looking_on
-from batcher.ledger.sqlite.verify import looking_into, revision_of, verify
+from batcher.ledger.sqlite.errors import translated
+from batcher.ledger.sqlite.files import RESTORING, check_file
+from batcher.ledger.sqlite.schema_version import revision_of
+from batcher.ledger.sqlite.verify import verify
 from batcher.output_files import check_target
 
 STEP_PAGES = 2_000
@@ -63,10 +65,8 @@ def back_up(
         BatcherError: the copy cannot be made.
     """
     _check_target(path, target, replace=replace)
-    with looking_into(path) as source:
-        revision_of(source, path)
-        source.execute("BEGIN")
-        source.execute("SELECT count(*) FROM alembic_version").fetchone()  # from here on it is this moment
+    with open_existing(path) as source, source.transaction():
+        revision_of(source, path)  # from this read on it is one moment of the ledger
         beside = _beside(target)
         try:
             _copy(source, beside, target, on_progress)
@@ -101,7 +101,7 @@ def _beside(target: Path) -> Path:
 
 
 def _copy(
-    source: sqlite3.Connection, beside: Path, target: Path, on_progress: Callable[[int, int], None]
+    source: SqliteConnection, beside: Path, target: Path, on_progress: Callable[[int, int], None]
 ) -> None:
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(pages - left, pages)
@@ -114,10 +114,10 @@ def _copy(
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
 
 
-def _copied(source: sqlite3.Connection, beside: Path, progress: Callable[[int, int, int], None]) -> str:
+def _copied(source: SqliteConnection, beside: Path, progress: Callable[[int, int, int], None]) -> str:
     """Copy into an empty file, and have it on disk; returns what its integrity check says."""
     with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
-        source.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
+        source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
         found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
     _sync(beside)
@@ -191,7 +191,7 @@ def _fill(beside: Path, backup: Path, on_progress: Callable[[str], None]) -> Non
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(f"{(pages - left) * 100 // max(pages, 1)} % copied")
 
-    with translated(backup), looking_on(backup) as source:
+    with translated(backup), connect(backup, Access.INSPECT) as source:
         revision_of(source, backup)
         _copied(source, beside, progress)
     findings = list(verify(beside, lambda what, _: on_progress(f"verifying {what}")))
@@ -228,22 +228,15 @@ def vacuum(path: Path) -> Vacuumed:
     Raises:
         LedgerError: the disk has not that much room, or the ledger cannot be written.
     """
-    engine = connect_writer(path)
-    try:
-        with translated(path), engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            page, pages, free = (
-                int(driver.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_size", "page_count", "freelist_count")
-            )
-            _check_room(path, page * (pages - free))
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            driver.execute("VACUUM")
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return Vacuumed(page * pages, path.stat().st_size)
-    finally:
-        engine.dispose()
+    with connect(path, Access.WRITE) as connection:
+        page, pages, free = (
+            int(connection.value(f"PRAGMA {name}")) for name in ("page_size", "page_count", "freelist_count")
+        )
+        _check_room(path, page * (pages - free))
+        connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.run("VACUUM")
+        connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Vacuumed(page * pages, path.stat().st_size)
 
 
 def _check_room(path: Path, used: int) -> None:

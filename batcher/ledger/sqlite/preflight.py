@@ -6,24 +6,20 @@ whatever state a killed run has left the ledger in.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from batcher.errors import LedgerError
-from batcher.ledger.reader import asked_of
-from batcher.ledger.schema import REVISIONS
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, check_file, translated
+from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.queries import counts, open_work
+from batcher.ledger.sqlite.connection import Access, connect, open_existing, untouched_uri
 from batcher.ledger.sqlite.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
-from batcher.ledger.sqlite.verify import revision_of
+from batcher.ledger.sqlite.schema_version import revision_of
 from batcher.model.records import AskedFor
-from batcher.model.submission import EndpointKind, FileId, Parameters, State
+from batcher.model.submission import EndpointKind, FileId, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +57,13 @@ def readiness(path: Path) -> Readiness:
         LedgerMissing: there is none yet.
         LedgerError: it cannot be used.
     """
-    check_file(path)
-    with translated(path), _untouched(path) as connection:
+    with open_existing(path, Access.INSPECT) as connection:
         revision = revision_of(connection, path)
-        bound = connection.execute("SELECT app_id, place FROM binding").fetchone()
-        left = connection.execute(
-            "SELECT coalesce(sum(n), 0) FROM tallies WHERE state IN (?, ?)",
-            (State.PENDING.value, State.SENDING.value),
-        ).fetchone()[0]
-    return Readiness(
-        revision, REVISIONS[-1], (int(bound[0]), EndpointKind(bound[1])) if bound else None, int(left)
-    )
+        left = connection.value(_COUNT_OPEN)
+        return Readiness(revision, REVISIONS[-1], counts.bound_to(connection), int(left))
 
+
+_COUNT_OPEN = "SELECT coalesce(sum(n), 0) FROM tallies WHERE state IN ('pending', 'sending')"
 
 _OPEN = (
     "SELECT parameters_id, count(*) AS n FROM submissions WHERE state IN ('pending', 'sending') GROUP BY 1"
@@ -89,11 +80,6 @@ WHERE r.id IS NULL GROUP BY 1
 
 _ALL = "SELECT parameters_id, count(*) AS n FROM submissions GROUP BY 1"
 
-_LARGEST = """
-SELECT vendor, type, definition, interval, offsets, n, sum(n) OVER (), count(*) OVER ()
-FROM ({groups}) JOIN parameters ON parameters.id = parameters_id ORDER BY n DESC, parameters_id LIMIT ?
-"""
-
 
 def asked_open(path: Path, groups: int) -> AskedFor:
     """What the open submissions of a ledger ask for, the largest groups first.
@@ -101,8 +87,8 @@ def asked_open(path: Path, groups: int) -> AskedFor:
     Raises:
         LedgerError: it cannot be read.
     """
-    with translated(path), _untouched(path) as connection:
-        return _largest(connection, _OPEN, groups)
+    with connect(path, Access.INSPECT) as connection:
+        return open_work.asked_for(connection, _OPEN, groups)
 
 
 def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
@@ -116,18 +102,11 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
     Raises:
         LedgerError: one of them cannot be read.
     """
-    with translated(path or scratch), _untouched(scratch) as connection:
+    with connect(scratch, Access.INSPECT) as connection:
         if path is None:
-            return _largest(connection, _ALL, groups)
-        connection.execute("ATTACH ? AS other", (_place_of(path),))
-        return _largest(connection, _LACKING, groups)
-
-
-def _largest(connection: sqlite3.Connection, groups: str, most: int) -> AskedFor:
-    rows = connection.execute(_LARGEST.format(groups=groups), (most,)).fetchall()
-    if not rows:
-        return AskedFor()
-    return AskedFor(tuple((asked_of(*row[:5]), row[5]) for row in rows), rows[0][6], rows[0][7])
+            return open_work.asked_for(connection, _ALL, groups)
+        connection.run("ATTACH :uri AS other", uri=untouched_uri(path))
+        return open_work.asked_for(connection, _LACKING, groups)
 
 
 class Bystander:
@@ -138,36 +117,8 @@ class Bystander:
 
     async def asked_before(self, file_ids: Iterable[FileId]) -> dict[FileId, set[Parameters]]:
         """Under which parameters recordings are in the ledger already; unknown ones are left out."""
-        known: dict[FileId, set[Parameters]] = {}
-        with translated(self._path), _untouched(self._path) as connection:
-            for file_id, *asked in connection.execute(
-                "SELECT file_id, vendor, type, definition, interval, offsets FROM submissions "
-                "JOIN parameters ON parameters.id = parameters_id "
-                "WHERE file_id IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(file_ids)),),
-            ):
-                known.setdefault(FileId(file_id), set()).add(asked_of(*asked))
-        return known
-
-
-@contextmanager
-def _untouched(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that leaves the file and its folder as they are.
-
-    A ledger without a log beside it is at rest, and is read as it lies there: else the library would make
-    one, and could not take it away again. With one, it is read as every other reader would, without the
-    right to write.
-    """
-    connection = sqlite3.connect(_place_of(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    with closing(connection):
-        yield connection
-
-
-def _place_of(path: Path) -> str:
-    """The URI by which a ledger is opened without a trace."""
-    path = path.resolve()  # the log lies beside the file itself, not beside a link to it
-    at_rest = not path.with_name(path.name + "-wal").exists()
-    return f"file:{quote(os.fsencode(path))}?{'immutable=1' if at_rest else 'mode=ro'}"
+        with connect(self._path, Access.INSPECT) as connection:
+            return open_work.asked_before(connection, file_ids)
 
 
 def check_place(path: Path) -> None:

@@ -6,23 +6,18 @@ and at a damaged one. Only :func:`repair` writes; the others take no lock and wo
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batcher.ledger.schema import NO_CODE, NO_RUN, metadata
-from batcher.ledger.sqlite.connection import (
-    BUSY_TIMEOUT_S,
-    check_file,
-    check_revision,
-    connect_writer,
-    translated,
-)
+from batcher.errors import LedgerError
+from batcher.ledger.conditions import NO_CODE, NO_RUN
+from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect, open_existing
+from batcher.ledger.sqlite.schema_version import revision_of, table_names
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
 FIRST_FINDINGS = 20
@@ -61,49 +56,19 @@ class Inspected:
     """When the first and the last run began, in Unix milliseconds."""
 
 
-@contextmanager
-def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write.
-
-    Raises:
-        LedgerError: there is none, or it cannot be read.
-    """
-    check_file(path)
-    with translated(path):
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        with closing(connection):
-            connection.execute("PRAGMA query_only = ON")
-            yield connection
-
-
-def revision_of(connection: sqlite3.Connection, path: Path) -> str:
-    """The schema's version.
-
-    Raises:
-        LedgerError: it is no ledger, or from a newer version.
-    """
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    revision = ""
-    if {"alembic_version", "submissions", "attempts"} <= names:
-        revision = str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-    check_revision(revision, path, may_be_empty=False)
-    return revision
-
-
 def inspect(path: Path) -> Inspected:
     """Look at the file.
 
     Raises:
         LedgerError: there is none, or it cannot be read.
     """
-    with looking_into(path) as connection:
+    with open_existing(path) as connection:
         revision = revision_of(connection, path)
         page, pages, free = (
-            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_size", "page_count", "freelist_count")
+            int(connection.value(f"PRAGMA {name}")) for name in ("page_size", "page_count", "freelist_count")
         )
-        bound = connection.execute("SELECT app_id, place FROM binding").fetchone()
-        runs = connection.execute("SELECT min(started_at_ms), max(started_at_ms) FROM runs").fetchone()
+        bound = connection.row("SELECT app_id, place FROM binding")
+        [runs] = connection.rows("SELECT min(started_at_ms) AS first, max(started_at_ms) AS last FROM runs")
         wal = path.with_name(path.name + "-wal")
         return Inspected(
             path,
@@ -112,46 +77,46 @@ def inspect(path: Path) -> Inspected:
             wal.stat().st_size if wal.exists() else 0,
             page * free,
             tuple(_parts(connection)),
-            bound,
-            runs,
+            None if bound is None else (bound.app_id, bound.place),
+            (runs.first, runs.last),
         )
 
 
-def _parts(connection: sqlite3.Connection) -> Iterator[TableAndIndexes]:
-    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    sizes = _sizes(connection)
-    for table in metadata.sorted_tables:
-        if table.name in there:
-            rows = int(connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - ours
-            size = sizes[table.name] if sizes else _estimate(connection, table.name, rows)
-            yield TableAndIndexes(table.name, rows, size, estimated=not sizes)
+def _parts(connection: Connection) -> Iterator[TableAndIndexes]:
+    from batcher.ledger.schema import metadata  # slow to import
+
+    there, sizes = table_names(connection), _sizes(connection)
+    for name in [table.name for table in metadata.sorted_tables if table.name in there]:
+        rows = int(connection.value(f"SELECT count(*) FROM {name}"))  # noqa: S608 - ours
+        size = sizes[name] if sizes else _estimate(connection, name, rows)
+        yield TableAndIndexes(name, rows, size, estimated=not sizes)
 
 
-def _sizes(connection: sqlite3.Connection) -> dict[str, int]:
-    """Bytes by table, its indexes included; empty where this build of SQLite cannot tell."""
-    query = (
-        "SELECT m.tbl_name, sum(d.pgsize) FROM dbstat('main', 1) AS d "
-        "JOIN sqlite_master AS m ON m.name = d.name GROUP BY 1"
-    )
+def _sizes(connection: Connection) -> dict[str, int]:
+    """Return the bytes of each table with its indexes; empty where this build of SQLite cannot tell."""
+    query = """
+        SELECT m.tbl_name AS name, sum(d.pgsize) AS size FROM dbstat('main', 1) AS d
+        JOIN sqlite_master AS m ON m.name = d.name GROUP BY 1
+    """
     try:
-        return {name: int(size) for name, size in connection.execute(query)}
-    except sqlite3.OperationalError:
+        return {row.name: int(row.size) for row in connection.rows(query)}
+    except LedgerError:
         return {}
 
 
-def _estimate(connection: sqlite3.Connection, table: str, rows: int) -> int:
-    """Bytes of a table, out of its first rows; indexes are left out."""
-    columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+def _estimate(connection: Connection, table: str, rows: int) -> int:
+    """Return the bytes of a table, out of its first rows; indexes are left out."""
+    columns = [row.name for row in connection.rows(f"PRAGMA table_info({table})")]
     length = " + ".join(f'coalesce(length("{name}"), 0) + 1' for name in columns)
     query = f"SELECT avg(n) FROM (SELECT {length} AS n FROM {table} LIMIT {_SAMPLED})"  # noqa: S608 - ours
-    return int(rows * (connection.execute(query).fetchone()[0] or 0))
+    return int(rows * (connection.value(query) or 0))
 
 
 # -- whether it is whole -----------------------------------------------------------------------------
 
 
 _TALLIED = "SELECT state, code, run_id, coded, n FROM tallies WHERE n <> 0"
-_TALLIED_UNTIL_0004 = f"SELECT state, code, run_id, code <> {NO_CODE}, n FROM tallies WHERE n <> 0"  # noqa: S608
+_TALLIED_UNTIL_0004 = f"SELECT state, code, run_id, code <> {NO_CODE} AS coded, n FROM tallies WHERE n <> 0"  # noqa: S608
 """Until then a code of -1 and no code were one."""
 
 _CONTRADICTIONS = {
@@ -225,15 +190,15 @@ def verify(path: Path, on_progress: Callable[[str, float], None]) -> Iterator[st
     Raises:
         LedgerError: there is none, or it cannot be read at all.
     """
-    with looking_into(path) as connection:
+    with open_existing(path) as connection:
         revision_of(connection, path)
-        connection.execute("BEGIN")  # one moment of the ledger, whatever a run does meanwhile
-        yield from _watched(connection, "the file", on_progress, _file_findings)
-        yield from _watched(connection, "references", on_progress, _reference_findings)
-        yield from _watched(connection, "tallies", on_progress, _tally_findings)
-        yield from _watched(connection, "states and attempts", on_progress, _contradictions)
-        if _has_tasks(connection):
-            yield from _watched(connection, "tasks", on_progress, _task_findings)
+        with connection.transaction():  # one moment of the ledger, also during a run
+            yield from _watched(connection, "the file", on_progress, _file_findings)
+            yield from _watched(connection, "references", on_progress, _reference_findings)
+            yield from _watched(connection, "tallies", on_progress, _tally_findings)
+            yield from _watched(connection, "states and attempts", on_progress, _contradictions)
+            if "task_tallies" in table_names(connection):  # an older schema has no tasks
+                yield from _watched(connection, "tasks", on_progress, _task_findings)
 
 
 def repair(path: Path) -> None:
@@ -242,19 +207,15 @@ def repair(path: Path) -> None:
     Raises:
         LedgerError: the ledger cannot be read or written.
     """
-    engine = connect_writer(path)
-    try:
-        with translated(path), engine.begin() as connection:
-            recount(connection)
-    finally:
-        engine.dispose()
+    with connect(path, Access.WRITE) as connection, connection.transaction():
+        recount(connection)
 
 
-_Look = Callable[[sqlite3.Connection], Iterator[str]]
+_Check = Callable[[Connection], Iterator[str]]
 
 
 def _watched(
-    connection: sqlite3.Connection, what: str, on_progress: Callable[[str, float], None], look: _Look
+    connection: SqliteConnection, what: str, on_progress: Callable[[str, float], None], check: _Check
 ) -> Iterator[str]:
     began = time.monotonic()
 
@@ -262,35 +223,36 @@ def _watched(
         on_progress(what, time.monotonic() - began)
         return 0
 
-    connection.set_progress_handler(progress, _STEPS)
+    connection.driver.set_progress_handler(progress, _STEPS)
     try:
-        yield from look(connection)
-    except sqlite3.DatabaseError as exc:
-        yield f"{what}: cannot be read: {exc}"
+        yield from check(connection)
+    except LedgerError as exc:
+        yield f"{what}: cannot be read: {exc.__cause__ or exc}"
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.driver.set_progress_handler(None, 0)
 
 
-def _file_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    for (line,) in connection.execute(f"PRAGMA integrity_check({FIRST_FINDINGS})"):
-        if line != "ok":
-            yield f"the file: {line}"
+def _file_findings(connection: Connection) -> Iterator[str]:
+    for row in connection.rows(f"PRAGMA integrity_check({FIRST_FINDINGS})"):
+        if row.integrity_check != "ok":
+            yield f"the file: {row.integrity_check}"
 
 
-def _reference_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    found = connection.execute("PRAGMA foreign_key_check").fetchmany(FIRST_FINDINGS)
-    for table, row, parent, _ in found:
-        yield f"{table} row {row}: refers to a row of {parent} that is not there"
+def _reference_findings(connection: Connection) -> Iterator[str]:
+    query = 'SELECT "table" AS name, rowid, parent FROM pragma_foreign_key_check LIMIT :limit'
+    for row in connection.rows(query, limit=FIRST_FINDINGS):
+        yield f"{row.name} row {row.rowid}: refers to a row of {row.parent} that is not there"
 
 
-def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(tallies)")}
+def _tally_findings(connection: Connection) -> Iterator[str]:
+    has_coded = any(row.name == "coded" for row in connection.rows("PRAGMA table_info(tallies)"))
     counted: Counter[tuple[Any, ...]] = Counter()
-    for state, code, run, coded, n in connection.execute(GROUPED):
-        counted[state, code, run, coded if "coded" in columns else code != NO_CODE] += n
+    for row in connection.rows(GROUPED):
+        coded = row.coded if has_coded else row.code != NO_CODE
+        counted[row.state, row.code, row.run_id, coded] += row.n
     tallied: Counter[tuple[Any, ...]] = Counter()
-    for *key, n in connection.execute(_TALLIED if "coded" in columns else _TALLIED_UNTIL_0004):
-        tallied[tuple(key)] += n
+    for row in connection.rows(_TALLIED if has_coded else _TALLIED_UNTIL_0004):
+        tallied[row.state, row.code, row.run_id, row.coded] += row.n
     for key in sorted(counted.keys() | tallied.keys()):
         there, tallied_n = counted[key], tallied[key]
         if there != tallied_n:
@@ -299,19 +261,13 @@ def _tally_findings(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"tallies: {tallied_n:,} submissions {of}, and {there:,} are there"
 
 
-def _contradictions(connection: sqlite3.Connection) -> Iterator[str]:
+def _contradictions(connection: Connection) -> Iterator[str]:
     yield from _contradicting(connection, _CONTRADICTIONS)
 
 
-def _has_tasks(connection: sqlite3.Connection) -> bool:
-    """Whether the schema knows tasks: older ones do not."""
-    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'task_tallies'"
-    return connection.execute(query).fetchone() is not None
-
-
-def _task_findings(connection: sqlite3.Connection) -> Iterator[str]:
-    counted = dict(connection.execute(TASKS_GROUPED).fetchall())
-    tallied = dict(connection.execute(_TASKS_TALLIED).fetchall())
+def _task_findings(connection: Connection) -> Iterator[str]:
+    counted = {row.state: row.n for row in connection.rows(TASKS_GROUPED)}
+    tallied = {row.state: row.n for row in connection.rows(_TASKS_TALLIED)}
     for state in sorted(counted.keys() | tallied.keys()):
         there, tallied_n = counted.get(state, 0), tallied.get(state, 0)
         if there != tallied_n:
@@ -319,7 +275,7 @@ def _task_findings(connection: sqlite3.Connection) -> Iterator[str]:
     yield from _contradicting(connection, _TASK_CONTRADICTIONS)
 
 
-def _contradicting(connection: sqlite3.Connection, looked_for: Mapping[str, str]) -> Iterator[str]:
-    for what, query in looked_for.items():
-        for id_, file_id in connection.execute(query).fetchmany(FIRST_FINDINGS):
-            yield f"submission {id_}, {file_id}: {what}"
+def _contradicting(connection: Connection, contradictions: Mapping[str, str]) -> Iterator[str]:
+    for what, query in contradictions.items():
+        for row in connection.rows(f"{query} LIMIT {FIRST_FINDINGS}"):
+            yield f"submission {row.id}, {row.file_id}: {what}"

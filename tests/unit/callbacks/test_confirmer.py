@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -43,7 +44,7 @@ class Said:
         return self.outcome
 
 
-async def in_doubt(path: Path) -> CallbackLedger:
+async def in_doubt(path: Path, clock: Callable[[], float] = lambda: NOW) -> CallbackLedger:
     """A ledger with one submission in doubt, and a callback that names a task for it."""
     async with await open_for_writing(path) as run:
         run_id = await run.start_run(20.0, "test")
@@ -55,9 +56,8 @@ async def in_doubt(path: Path) -> CallbackLedger:
         lost = ReplyLost("no answer came")
         made = decide(lost, claim, policy=InDoubtPolicy.RETRY, proven=True, jitter=lambda most: most)
         await run.settle(Settlement(claim, lost, made), run_id)
-    ledger = await CallbackLedger.open(path)
-    ledger._clock = lambda: NOW
-    await ledger.take_up(600_000)
+    ledger = await CallbackLedger.open(path, clock=clock)
+    await ledger.tasks.take_up(600_000)
     named = Snapshot(Seal(int(NOW), "n", "good"), NAMED, Vendor.TENCENT, FileId(TENCENT_ID))
     await ledger.take(named, "what it said")
     return ledger
@@ -131,8 +131,7 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
 async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_path: Path) -> None:
     """A refusal without end doubles the wait each time, and ends nothing."""
     service, times = Said(HttpRefusal(502)), [NOW]
-    async with await in_doubt(tmp_path / "l.db") as ledger:
-        ledger._clock = lambda: times[-1]
+    async with await in_doubt(tmp_path / "l.db", lambda: times[-1]) as ledger:
         confirmer = Confirmer(ledger, service)
         for _ in range(3):
             await confirmer.confirm_due()
@@ -146,11 +145,11 @@ async def test_doubt_that_is_always_refused_is_asked_about_ever_less_often(tmp_p
 
 async def test_confirmer_that_is_refused_as_a_whole_asks_nothing_for_a_while(tmp_path: Path) -> None:
     """A fault of the account pauses all checks, not only the one that met it."""
-    service = Said(Answer(100000005, "signature"))
-    async with await in_doubt(tmp_path / "l.db") as ledger:
+    service, times = Said(Answer(100000005, "signature")), [NOW]
+    async with await in_doubt(tmp_path / "l.db", lambda: times[-1]) as ledger:
         confirmer = Confirmer(ledger, service)
         await confirmer.confirm_due()
-        ledger._clock = lambda: NOW + 10 * HALTED_S
+        times.append(NOW + 10 * HALTED_S)
         await confirmer.confirm_due()
     assert len(service.asked) == 1
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from batcher.errors import BindingError
 from batcher.flowcontrol.retry_policy import KINDS, CodeKind
-from batcher.ledger.binding import PROVING_CODES, binding_problem, proves_account
+from batcher.ledger.binding import PROVING_CODES, check_binding, proves_account
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.model.submission import EndpointKind
 
@@ -44,13 +48,22 @@ def test_refusal_names_what_differs(
     bound: tuple[int, EndpointKind], app_id: int, place: EndpointKind | None, said: str, unsaid: str
 ) -> None:
     """Another AppId is told apart from another kind of endpoint."""
-    problem = binding_problem(bound, app_id, place) or ""
-    assert said in problem
-    assert unsaid not in problem
+    with pytest.raises(
+        BindingError, match=re.escape(f"l.db: {said}" if said.startswith("it") else said)
+    ) as caught:
+        check_binding(Path("l.db"), bound, app_id, place)
+    assert unsaid not in str(caught.value)
 
 
 @pytest.mark.parametrize("bound", [None, OURS])
 @pytest.mark.parametrize("place", [None, EndpointKind.OTHER])
 def test_own_ledger_is_no_problem(bound: tuple[int, EndpointKind] | None, place: EndpointKind | None) -> None:
     """An unbound ledger, or one bound to the same, may be used."""
-    assert binding_problem(bound, 12345, place) is None
+    check_binding(Path("l.db"), bound, 12345, place)
+
+
+def test_endpoint_is_checked_without_an_app_id() -> None:
+    """A command that has no account is refused for the kind of endpoint alone."""
+    check_binding(Path("l.db"), OURS, None, EndpointKind.OTHER)
+    with pytest.raises(BindingError, match="rehearsed submissions must not count"):
+        check_binding(Path("l.db"), OURS, None, EndpointKind.ZEGO)

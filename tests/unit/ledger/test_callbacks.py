@@ -8,11 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
+from support.statements import plans_of, statements_of
 
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import RunLedger, open_for_writing, verify
@@ -92,9 +91,8 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     path, now = tmp_path / "l.db", [2e9]
     async with await open_for_writing(path) as run:
         run_id = await run.start_run(20.0, "test")
-        async with await CallbackLedger.open(path) as beside:
-            beside._clock = lambda: now[0]
-            await beside.take_up(600_000)
+        async with await CallbackLedger.open(path, clock=lambda: now[0]) as beside:
+            await beside.tasks.take_up(600_000)
             yield Pair(run, beside, run_id, now)
         assert list(verify(path, lambda *_: None)) == []
         with closing(sqlite3.connect(path)) as connection:
@@ -150,7 +148,7 @@ async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
     """Whenever it would have been asked about, it is now."""
     await pair.load(1)
     await pair.send(ACCEPTED)
-    await pair.beside.seed(10**9)
+    await pair.beside.tasks.seed(10**9)
     pair.now[0] += 5
     assert await pair.beside.claimed(10**14, 10) == []
     assert await pair.take(ended(file_id=None)) is Effect.CLAIMED
@@ -503,14 +501,18 @@ async def test_nothing_follows_from_the_rest(pair: Pair) -> None:
 
 async def test_nothing_goes_through_all_rows(pair: Pair) -> None:
     """Whatever a callback leads to is looked up: in a ledger of millions it takes no longer."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
-        statements.append((statement, values))
-
     await pair.load(1, 2, 3)
-    for engine in (pair.beside._writing, pair.beside._reading.sync_engine):
-        event.listen(engine, "before_cursor_execute", note)
+    with statements_of() as statements:
+        await _all_that_callbacks_lead_to(pair)
+    assert len(statements) > 40
+    plans = plans_of(pair.run.path, statements)
+    few = ("USING INDEX callbacks_due", "USING INDEX tasks_claimed", "USING INDEX tasks_due", "json_each")
+    scans = [step for step in plans if step.startswith("SCAN") and not step.endswith(few)]
+    long = {"submissions", "s", "attempts", "a", "tasks", "t", "callbacks", "invalid_rows"}
+    assert [step for step in scans if step.split()[1] in long] == []
+
+
+async def _all_that_callbacks_lead_to(pair: Pair) -> None:
     await pair.send(LOST, RETRY)
     await pair.take(ended(NAMED))
     await pair.take(ended("of another program", None))
@@ -524,15 +526,3 @@ async def test_nothing_goes_through_all_rows(pair: Pair) -> None:
     await pair.beside.confirm(check)
     await pair.beside.claimed(10**14, 10)
     await pair.beside.next_claimed_ms(0)
-    assert len(statements) > 40
-    with closing(sqlite3.connect(pair.run.path)) as connection:
-        plans = [
-            str(step[3])
-            for statement, values in statements
-            if statement.split()[0] in ("SELECT", "UPDATE", "INSERT")
-            for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-        ]
-    few = ("USING INDEX callbacks_due", "USING INDEX tasks_claimed", "USING INDEX tasks_due", "json_each")
-    scans = [step for step in plans if step.startswith("SCAN") and not step.endswith(few)]
-    long = {"submissions", "attempts", "tasks", "callbacks", "invalid_rows"}
-    assert [step for step in scans if step.split()[1] in long] == []

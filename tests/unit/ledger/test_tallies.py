@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from support.cli import empty_ledger
 
 from batcher.ledger import RunLedger, open_for_writing, verify
-from batcher.ledger.sqlite.connection import bring_up_to_date
+from batcher.ledger.sqlite.schema_version import bring_up_to_date
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
 from batcher.model.submission import (
     Claim,
@@ -114,5 +114,5 @@ async def test_upgrade_of_ledger_with_code_minus_one_counts_anew(tmp_path: Path,
         connection.execute("UPDATE tallies SET n = n + 3 WHERE state = 'pending'")
         connection.commit()
     assert list(verify(path, lambda *_: None)) != []
-    await bring_up_to_date(path)
+    bring_up_to_date(path)
     assert list(verify(path, lambda *_: None)) == []

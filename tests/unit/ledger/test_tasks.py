@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from support.statements import plans_of, statements_of
 
 from batcher.ledger import open_for_writing
+from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.prune import prune
-from batcher.ledger.schema import REVISIONS
 from batcher.ledger.sqlite.verify import verify
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
 from batcher.model.records import TaskTally
@@ -242,34 +242,22 @@ async def test_verify_finds_what_contradicts(path: Path, damage: str, found: str
 
 async def test_nothing_goes_through_all_tasks(path: Path) -> None:
     """Following takes no longer in a ledger of millions: what is asked and recorded is found by indexes."""
-    statements: list[tuple[str, tuple[object, ...]]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401
-        values = values[0] if values and isinstance(values[0], tuple) else values  # one of many
-        statements.append((statement, tuple(values)))
-
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
-        event.listen(ledger._reading.sync_engine, "before_cursor_execute", note)
-        event.listen(ledger._writing, "before_cursor_execute", note)
-        await ledger.take_up(HOUR_MS)
-        await ledger.seed(2000, 3)
-        task = (await all_due(ledger))[0]
-        await ledger.left(beyond=1)
-        await ledger.note(
-            Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
-        )
-        await ledger.untold_troubles(5)
-        await ledger.mark_reported()
-        await ledger.ask_again()
-        await ledger.records(limit=500)
-        await ledger.records_of([task.file_id])
-    plans = [
-        (step[3], statement)
-        for statement, values in statements
-        if not statement.lstrip().startswith(("BEGIN", "PRAGMA", "COMMIT", "ROLLBACK"))
-        for step in rows(path, f"EXPLAIN QUERY PLAN {statement}", *values)
-    ]
+        with statements_of() as statements:
+            await ledger.take_up(HOUR_MS)
+            await ledger.seed(2000, 3)
+            task = (await all_due(ledger))[0]
+            await ledger.left(beyond=1)
+            await ledger.note(
+                Polled(task, 1, None, TaskState.FINISHED, "FINISH", pictures=(Picture("http://a/1.jpg"),))
+            )
+            await ledger.untold_troubles(5)
+            await ledger.mark_reported()
+            await ledger.ask_again()
+            await ledger.records(limit=500)
+            await ledger.records_of([task.file_id])
+    plans = plans_of(path, statements)
     assert len(plans) > 15
-    through = [one for one in plans if one[0].startswith("SCAN") and one[0].split()[1] in LONG]
-    assert [one for one in through if not any(f" INDEX {name}" in one[0] for name in OF_FEW)] == []
+    through = [step for step in plans if step.startswith("SCAN") and step.split()[1] in LONG]
+    assert [step for step in through if not any(f" INDEX {name}" in step for name in OF_FEW)] == []

@@ -6,14 +6,17 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from support.statements import Statement, statements_of
 
 from batcher.errors import IllegalMove, LedgerError, NotALedger
-from batcher.ledger.sqlite.connection import connect_writer, translated
-from batcher.ledger.writer import Writer
+from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect
+from batcher.ledger.sqlite.errors import translated
+from batcher.ledger.writer import Writer, shielded
 
 DEADLINE_S = 5.0
 """What hangs fails here; nothing that works comes near it."""
@@ -38,24 +41,21 @@ class Room:
 
 
 @asynccontextmanager
-async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[tuple[Writer, Engine]]:
+async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[Writer]:
     """A writer on a file with one table of numbers."""
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY CHECK (n >= 0))")
     connection.close()
-    engine = connect_writer(path)
-    writer = Writer(engine, path, disk or Room())
-    try:
-        await writer.start()
-        yield writer, engine
-        await asyncio.wait_for(writer.close(), DEADLINE_S)
-    finally:
-        engine.dispose()
+    writer = Writer(partial(connect, path, Access.WRITE), path, disk or Room())
+    await writer.start()
+    yield writer
+    await asyncio.wait_for(writer.close(), DEADLINE_S)
 
 
 def keep(connection: Connection, items: Sequence[int]) -> list[int]:
     """Keep numbers, and return each doubled."""
-    connection.execute(text("INSERT INTO numbers VALUES (:n)"), [{"n": n} for n in items])
+    for n in items:
+        connection.run("INSERT INTO numbers VALUES (:n)", n=n)
     return [2 * n for n in items]
 
 
@@ -73,54 +73,46 @@ def kept(path: Path) -> list[int]:
         connection.close()
 
 
-def count_transactions(engine: Engine) -> list[str]:
-    """A list that grows by one with every transaction."""
-    begun: list[str] = []
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def _note(*args: object) -> None:
-        statement = str(args[2])
-        if statement.startswith("BEGIN"):
-            begun.append(statement)
-
-    return begun
+def begun(statements: list[Statement]) -> list[str]:
+    """The statements that began a transaction."""
+    return [text for text, _ in statements if text.startswith("BEGIN")]
 
 
 async def test_what_waits_makes_one_transaction(tmp_path: Path) -> None:
     """A thousand records at once, of two kinds, take a few transactions, and each gets its own result."""
-    async with writing(tmp_path / "l.db") as (writer, engine):
-        begun = count_transactions(engine)
-        records = [writer.record(keep if n % 3 else keep_other, n) for n in range(1000)]
-        assert [2 * n for n in range(1000)] == await asyncio.gather(*records)
-        assert 1 <= len(begun) <= 3
-        assert {"BEGIN IMMEDIATE"} == set(begun)
+    async with writing(tmp_path / "l.db") as writer:
+        with statements_of() as statements:
+            records = [writer.record(keep if n % 3 else keep_other, n) for n in range(1000)]
+            assert [2 * n for n in range(1000)] == await asyncio.gather(*records)
+        assert 1 <= len(begun(statements)) <= 3
+        assert {"BEGIN IMMEDIATE"} == set(begun(statements))
     assert list(range(1000)) == kept(tmp_path / "l.db")
 
 
 async def test_what_comes_during_a_commit_makes_the_next_transaction(tmp_path: Path) -> None:
     """Workers that record one thing after the other share transactions with those that do the same."""
-    async with writing(tmp_path / "l.db") as (writer, engine):
-        begun = count_transactions(engine)
+    async with writing(tmp_path / "l.db") as writer:
 
         async def work(first: int) -> None:
             for n in range(first, first + 20):
                 assert await writer.record(keep, n) == 2 * n
 
-        await asyncio.gather(*(work(100 * k) for k in range(50)))
-        assert 20 <= len(begun) <= 60
+        with statements_of() as statements:
+            await asyncio.gather(*(work(100 * k) for k in range(50)))
+        assert 20 <= len(begun(statements)) <= 60
     assert len(kept(tmp_path / "l.db")) == 1000
 
 
 async def test_a_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
     """What was recorded can be read by another program at once."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         await writer.record(keep, 7)
         assert kept(tmp_path / "l.db") == [7]
 
 
 async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
     """Items that break a constraint fail alone; those that waited with them are recorded."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         results = await asyncio.gather(
             *(writer.record(keep, n) for n in (1, -1, 2, 2, 3)),
             writer.record(keep_other, 4),
@@ -141,7 +133,7 @@ def refuse(connection: Connection, items: Sequence[int]) -> list[int]:
 
 async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
     """What an event wrote before it refused an item is not kept, and the caller gets its own error."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(IllegalMove, match=r"^these were wrong$"):
             await writer.record(refuse, 1)
     assert kept(tmp_path / "l.db") == []
@@ -149,10 +141,10 @@ async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
 
 async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
     """What a worker handed over is on record once the worker is cancelled, and the writer goes on."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
 
         async def wait(n: int) -> None:
-            await writer.record(keep, n)
+            await shielded(writer.record(keep, n))
 
         tasks = [asyncio.create_task(wait(n)) for n in range(50)]
         await asyncio.sleep(0)
@@ -167,16 +159,32 @@ async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None
 
 async def test_a_cancelled_waiters_error_disturbs_nobody(tmp_path: Path) -> None:
     """A fault that nobody waits for any more is no warning and stops nothing."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         task = writer.record(keep, -1)
         await asyncio.sleep(0)
         task.cancel()
         assert await writer.record(keep, 1) == 2
 
 
+async def test_shielded_task_cancelled_while_writing_is_cancelled_after_the_commit(tmp_path: Path) -> None:
+    """The cancellation is raised once the record is on disk, also if the task is cancelled twice."""
+    async with writing(tmp_path / "l.db") as writer:
+        recorded = writer.record(keep, 7)
+        told: list[asyncio.Future[int]] = []
+        waiting = asyncio.create_task(shielded(recorded, told.append))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert recorded.result() == 14
+        assert told == [recorded] * 2
+    assert kept(tmp_path / "l.db") == [7]
+
+
 async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
     """What was handed over before a close is on disk after it."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         tasks = [writer.record(keep, n) for n in range(20)]
         await asyncio.sleep(0)
         await asyncio.wait_for(writer.close(), DEADLINE_S)
@@ -186,7 +194,7 @@ async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
 
 async def test_after_a_close_nothing_is_taken(tmp_path: Path) -> None:
     """A record after a close fails at once and says why."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         await writer.close()
         with pytest.raises(LedgerError, match="closed"):
             await writer.record(keep, 1)
@@ -196,7 +204,7 @@ async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     """A file that another program keeps locked is an error that says so."""
     monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     path = tmp_path / "l.db"
-    async with writing(path) as (writer, _):
+    async with writing(path) as writer:
         await writer.record(keep, 1)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -210,7 +218,7 @@ async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> None:
     """After the disk failed once nothing new begins, and what has happened already is still written down."""
     disk = Room()
-    async with writing(tmp_path / "l.db", disk) as (writer, _):
+    async with writing(tmp_path / "l.db", disk) as writer:
         disk.refuses = LedgerError("the disk is full")
         results = await asyncio.gather(
             writer.record(keep, 1), writer.record(keep, 2, known=True), return_exceptions=True
@@ -228,16 +236,17 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     async with writing(path):
         pass
-    engine = connect_writer(path)
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
-    writer = Writer(engine, path, Room())
-    try:
-        await writer.start()
-        with pytest.raises(LedgerError, match=r"l\.db: .*read-only"):
-            await writer.record(keep, 1)
-        await writer.close()
-    finally:
-        engine.dispose()
+
+    def read_only() -> SqliteConnection:
+        connection = connect(path, Access.WRITE)
+        connection.run("PRAGMA query_only = ON")
+        return connection
+
+    writer = Writer(read_only, path, Room())
+    await writer.start()
+    with pytest.raises(LedgerError, match=r"l\.db: .*read-only"):
+        await writer.record(keep, 1)
+    await writer.close()
 
 
 @pytest.mark.parametrize(
@@ -268,12 +277,8 @@ async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     """A file that begins like a database and is none is no ledger."""
     path = tmp_path / "l.db"
     path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)
-    engine = connect_writer(path)
-    try:
-        with pytest.raises(NotALedger, match=r"l\.db"):
-            await Writer(engine, path, Room()).start()
-    finally:
-        engine.dispose()
+    with pytest.raises(NotALedger, match=r"l\.db: this is not a ledger"):
+        await Writer(partial(connect, path, Access.WRITE), path, Room()).start()
 
 
 def too_few(connection: Connection, items: Sequence[int]) -> list[int]:
@@ -294,7 +299,7 @@ async def test_nobody_waits_in_vain_when_the_rescue_fails_too(tmp_path: Path) ->
     """A fault on the way to save what is known reaches all who wait, and the writer can still be closed."""
     disk = Hopeless()
     disk.refuses = LedgerError("the disk is full")
-    async with writing(tmp_path / "l.db", disk) as (writer, _):
+    async with writing(tmp_path / "l.db", disk) as writer:
         results = await asyncio.wait_for(
             asyncio.gather(
                 writer.record(keep, 1), writer.record(keep, 2, known=True), return_exceptions=True
@@ -307,7 +312,7 @@ async def test_nobody_waits_in_vain_when_the_rescue_fails_too(tmp_path: Path) ->
 
 async def test_an_event_without_results_leaves_nobody_waiting(tmp_path: Path) -> None:
     """An event that breaks its promise of one result for each item is an error for those who wait."""
-    async with writing(tmp_path / "l.db") as (writer, _):
+    async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(ValueError, match="zip"):
             await asyncio.wait_for(writer.record(too_few, 1), DEADLINE_S)
 
@@ -318,9 +323,9 @@ async def test_after_a_lock_has_passed_it_is_patient_again(
     """Who goes on after a lock that lasted too long waits for the next one as long as for any."""
     for module in ("sqlite.connection", "writer"):
         monkeypatch.setattr(f"batcher.ledger.{module}.BUSY_TIMEOUT_S", 1)
-    monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_MS", 10)
+    monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_S", 0.01)
     path = tmp_path / "numbers.db"
-    async with writing(path) as (writer, _):
+    async with writing(path) as writer:
         other = sqlite3.connect(path, isolation_level=None)
         try:
             other.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,392 @@
+"""The events of callbacks, as the writer records them: facts are looked up, the rules decide, SQL carries it
+out.
+
+Called by the writer inside its transaction. The rules are in :mod:`batcher.ledger.callback_effects`; no
+statement here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from batcher.errors import IllegalMove
+from batcher.ledger.bulk_insert import Batch, json_of
+from batcher.ledger.callback_effects import (
+    CallbackRecord,
+    Candidate,
+    Follows,
+    KnownTask,
+    LostAttempt,
+    Step,
+    Verdict,
+    effect_of,
+    effect_of_poll,
+)
+from batcher.ledger.connection import Connection, Row
+from batcher.ledger.loads import add, parameter_ids
+from batcher.ledger.tallies import Key, tally, tally_tasks
+from batcher.model.callbacks import Callback, Composed, Recorded, Snapshot, event_of
+from batcher.model.submission import MOVES, InvalidRow, LoadId, State, Vendor
+from batcher.model.submission import Row as ManifestRow
+from batcher.model.task import Effect, TaskState
+
+SOURCE = "callbacks"
+"""The manifest that submissions added by callbacks name as their source."""
+
+_SETTLED_BY = "its answer was lost; a callback named the task, and the service confirmed it"
+
+_BEFORE = """
+SELECT event, task_id, file_id, effect FROM callbacks WHERE nonce = :nonce AND timestamp = :timestamp
+"""
+
+_INSERT = """
+INSERT INTO callbacks (received_at_ms, event, nonce, timestamp, vendor, task_id, file_id, effect)
+VALUES (:received_at_ms, :event, :nonce, :timestamp, :vendor, :task_id, :file_id, 'noted') RETURNING id
+"""
+
+_CONCLUDE = """
+UPDATE callbacks SET effect = :effect, submission_id = :submission_id, due_at_ms = :due_at_ms, tries = :tries,
+    held = :held
+WHERE id = :id
+"""
+
+_RECORD = "SELECT id, task_id, vendor, file_id, received_at_ms, tries, submission_id, held FROM callbacks"
+
+_OPEN_DUE = f"""{_RECORD}
+WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'open' ORDER BY due_at_ms LIMIT :limit
+"""
+
+_TRACKED = "SELECT submission_id, state, closed_at_ms FROM tasks WHERE task_id = :task_id"
+
+_SENT_AT = "coalesce(a.answered_at_ms, a.sent_at_ms, a.begun_at_ms) AS sent_at_ms"
+
+_UNTRACKED = f"""
+SELECT s.id, {_SENT_AT} FROM attempts AS a JOIN submissions AS s ON s.id = a.submission_id
+WHERE a.task_id = :task_id AND s.state = 'submitted' AND NOT s.tracked
+"""  # noqa: S608 - ours
+
+_SUBMISSION = "SELECT s.id, s.state, s.code, s.run_id, s.pruned FROM submissions AS s"
+
+_OF_RECORDING = f"""{_SUBMISSION} JOIN parameters AS p ON p.id = s.parameters_id
+WHERE s.file_id = :file_id AND p.vendor = :vendor
+"""
+
+_LOST = f"""
+SELECT a.number, {_SENT_AT} FROM attempts AS a
+WHERE a.submission_id = :id AND a.decision = 'in_doubt' AND a.begun_at_ms <= :received_at_ms
+ORDER BY a.number LIMIT 1
+"""  # noqa: S608 - ours
+
+_CLAIM = """
+UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms WHERE submission_id = :submission_id
+"""
+
+_REOPEN = """
+UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms, closed_at_ms = NULL, state = 'waiting'
+WHERE submission_id = :submission_id
+"""
+
+_TRACK = """
+INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms, claimed_at_ms)
+VALUES (:submission_id, :task_id, 'waiting', :submitted_at_ms, :now_ms, :now_ms)
+"""
+
+_SETTLE_ATTEMPT = """
+UPDATE attempts SET decision = 'submitted', task_id = :task_id, code = 0, message = :message
+WHERE submission_id = :submission_id AND number = :number
+"""
+
+_COUNT_DOUBTS = "SELECT count(*) FROM attempts WHERE submission_id = :id AND decision = 'in_doubt'"
+
+_SETTLE_SUBMISSION = """
+UPDATE submissions SET state = 'submitted', code = 0, not_before_ms = NULL, doubted = :doubted
+WHERE id = :id AND state = :before
+"""
+
+_HOLD = """
+UPDATE submissions SET state = 'in_doubt', not_before_ms = NULL WHERE id = :id AND state = :before
+"""
+
+_RELEASE = "UPDATE submissions SET state = 'pending' WHERE id = :id AND state = :before"
+
+
+class Taking(NamedTuple):
+    """A callback to be kept."""
+
+    callback: Callback
+    content: str
+    """What it said, without its signature."""
+    at_ms: int
+    row: ManifestRow | InvalidRow | None = None
+    """The new submission that follows from it, or why there is none."""
+    intake: LoadId | None = None
+    """The load under which new submissions are kept."""
+
+
+class Taken(NamedTuple):
+    """The result of keeping a callback."""
+
+    effect: Effect
+    again: bool = False
+    """It was received before."""
+
+
+class Polling(NamedTuple):
+    """The poll of a task that a callback has named."""
+
+    id: int
+    """The callback."""
+    verdict: Verdict
+    at_ms: int
+
+
+# -- a callback that was received ----------------------------------------------------------------------
+
+
+def take(connection: Connection, items: Sequence[Taking]) -> list[Taken | None]:
+    """Keep callbacks, each once; None for one that contradicts an earlier one under its nonce."""
+    return [_take(connection, item) for item in items]
+
+
+def _take(connection: Connection, item: Taking) -> Taken | None:
+    callback = item.callback
+    named = {
+        "event": event_of(callback),
+        "task_id": getattr(callback, "task_id", None),
+        "file_id": getattr(callback, "file_id", None),
+    }
+    seal = {"nonce": callback.seal.nonce, "timestamp": callback.seal.timestamp}
+    if before := connection.row(_BEFORE, **seal):
+        same = {"event": before.event, "task_id": before.task_id, "file_id": before.file_id} == named
+        return Taken(Effect(before.effect), again=True) if same else None
+    vendor = getattr(callback, "vendor", None)
+    kept: int = connection.value(_INSERT, received_at_ms=item.at_ms, vendor=vendor, **seal, **named)
+    match callback:
+        case Snapshot():
+            record = CallbackRecord(kept, callback.task_id, vendor, callback.file_id, item.at_ms)
+            task = _task(connection, record.task_id)
+            follows = effect_of(record, task, None, item.at_ms)
+            _carry_out(connection, record, follows, task, None, item.at_ms)
+        case Recorded() | Composed():
+            follows = _add_submission(connection, item, kept)
+        case _:
+            follows = Follows(Effect.NOTED)
+    _conclude(connection, kept, follows)
+    if follows.effect not in _KEPT_ELSEWHERE:
+        connection.run(
+            "UPDATE callbacks SET content = :content WHERE id = :id", id=kept, content=item.content
+        )
+    return Taken(follows.effect)
+
+
+_KEPT_ELSEWHERE = {Effect.CLAIMED, Effect.ADDED, Effect.KNOWN}
+"""Effects whose content is not kept: the service is asked for it, or the submission has it."""
+
+
+def _add_submission(connection: Connection, item: Taking, kept: int) -> Follows:
+    """Keep the submission that follows from a callback, or why none does."""
+    if item.row is None or item.intake is None:
+        return Follows(Effect.NOTED)
+    row = item.row._replace(line=kept)
+    if isinstance(row, InvalidRow):
+        add(connection, [Batch(item.intake, SOURCE, 0, json_of((), {}), True, [row])])
+        follows = Follows(Effect.UNUSABLE)
+    else:
+        [ids] = parameter_ids(connection, [[row.parameters]])
+        text = json_of([row], {id(row.parameters): ids[row.parameters]})
+        [added] = add(connection, [Batch(item.intake, SOURCE, 1, text, True, ())])
+        follows = Follows(Effect.ADDED if added.added.new else Effect.KNOWN, added.ids[0])
+    connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=item.intake, at_ms=item.at_ms)
+    return follows
+
+
+# -- a callback that is checked again ------------------------------------------------------------------
+
+
+def look_again(connection: Connection, items: Sequence[tuple[int, int]]) -> list[int]:
+    """Check open callbacks that are due; each item is the time and how many at most."""
+    return [_look_again(connection, now_ms, limit) for now_ms, limit in items]
+
+
+def _look_again(connection: Connection, now_ms: int, limit: int) -> int:
+    due = connection.rows(_OPEN_DUE, now_ms=now_ms, limit=limit)
+    for callback in map(_record, due):
+        task = _task(connection, callback.task_id)
+        candidates = _candidates(connection, callback) if task is None else ()
+        follows = effect_of(callback, task, candidates, now_ms)
+        found = next((one for one in candidates if one.id == follows.submission_id), None)
+        _carry_out(connection, callback, follows, task, found, now_ms)
+        _conclude(connection, callback.id, follows)
+    return len(due)
+
+
+def poll(connection: Connection, items: Sequence[Polling]) -> list[Effect]:
+    """Keep the results of polls of tasks that callbacks have named."""
+    return [_poll(connection, item) for item in items]
+
+
+def _poll(connection: Connection, item: Polling) -> Effect:
+    row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=item.id)
+    if row is None:
+        return Effect.NOTED
+    callback = _record(row)
+    [submission] = connection.rows(f"{_SUBMISSION} WHERE s.id = :id", id=callback.submission_id)
+    candidate = _candidate(connection, submission, callback)
+    task = _task(connection, callback.task_id) if item.verdict is Verdict.CONFIRMED else None
+    follows = effect_of_poll(callback, task, candidate, item.verdict, item.at_ms)
+    _carry_out(connection, callback, follows, task, candidate, item.at_ms)
+    _conclude(connection, callback.id, follows)
+    return follows.effect
+
+
+def put_off(connection: Connection, items: Sequence[tuple[int, int]]) -> list[None]:
+    """Check callbacks later; each item is the callback and the time."""
+    for id_, due_at_ms in items:
+        connection.run(
+            "UPDATE callbacks SET due_at_ms = :due_at_ms WHERE id = :id AND due_at_ms IS NOT NULL",
+            id=id_,
+            due_at_ms=due_at_ms,
+        )
+    return [None] * len(items)
+
+
+# -- the facts -----------------------------------------------------------------------------------------
+
+
+def _record(row: Row) -> CallbackRecord:
+    return CallbackRecord(
+        row.id,
+        row.task_id,
+        None if row.vendor is None else Vendor(row.vendor),
+        row.file_id,
+        row.received_at_ms,
+        row.tries,
+        row.submission_id,
+        bool(row.held),
+    )
+
+
+def _task(connection: Connection, task_id: str) -> KnownTask | None:
+    """Return the submission that has a task, of any recording."""
+    if tracked := connection.row(_TRACKED, task_id=task_id):
+        closed = tracked.closed_at_ms is not None
+        return KnownTask(tracked.submission_id, TaskState(tracked.state), closed)
+    if untracked := connection.row(_UNTRACKED, task_id=task_id):
+        return KnownTask(untracked.id, None, submitted_at_ms=untracked.sent_at_ms)
+    return None
+
+
+def _candidates(connection: Connection, callback: CallbackRecord) -> list[Candidate]:
+    """Return the submissions of the recording that a callback names."""
+    if callback.file_id is None:
+        return []
+    vendor = callback.vendor or Vendor.TENCENT
+    rows = connection.rows(_OF_RECORDING, file_id=callback.file_id, vendor=vendor)
+    return [_candidate(connection, row, callback) for row in rows]
+
+
+def _candidate(connection: Connection, row: Row, callback: CallbackRecord) -> Candidate:
+    lost = connection.row(_LOST, id=row.id, received_at_ms=callback.received_at_ms)
+    return Candidate(
+        row.id,
+        State(row.state),
+        row.code,
+        row.run_id,
+        row.pruned,
+        None if lost is None else LostAttempt(lost.number, lost.sent_at_ms),
+    )
+
+
+# -- the steps -----------------------------------------------------------------------------------------
+
+
+def _conclude(connection: Connection, id_: int, follows: Follows) -> None:
+    connection.run(
+        _CONCLUDE,
+        id=id_,
+        effect=follows.effect,
+        submission_id=follows.submission_id,
+        due_at_ms=follows.due_at_ms,
+        tries=follows.tries,
+        held=follows.held,
+    )
+
+
+def _carry_out(
+    connection: Connection,
+    callback: CallbackRecord,
+    follows: Follows,
+    task: KnownTask | None,
+    found: Candidate | None,
+    now_ms: int,
+) -> None:
+    """Carry out the steps of an effect, each on the task or on the submission that was found."""
+    for step in follows.steps:
+        match step:
+            case Step.TRACK | Step.CLAIM | Step.REOPEN:
+                assert task is not None, "such a step follows from a task"
+                _claim_task(connection, step, callback, task, now_ms)
+            case Step.HOLD | Step.RELEASE | Step.SETTLE:
+                assert found is not None, "such a step follows from a submission"
+                _move_submission(connection, step, callback, found, now_ms)
+
+
+def _claim_task(
+    connection: Connection, step: Step, callback: CallbackRecord, task: KnownTask, now_ms: int
+) -> None:
+    id_ = task.submission_id
+    if step is Step.TRACK:
+        _track(connection, id_, callback.task_id, task.submitted_at_ms, now_ms)
+    elif step is Step.CLAIM:
+        connection.run(_CLAIM, submission_id=id_, now_ms=now_ms)
+    else:
+        connection.run(_REOPEN, submission_id=id_, now_ms=now_ms)
+        tally_tasks(connection, Counter({TaskState.UNKNOWN: -1, TaskState.WAITING: 1}))
+
+
+def _move_submission(
+    connection: Connection, step: Step, callback: CallbackRecord, found: Candidate, now_ms: int
+) -> None:
+    if step is Step.HOLD:
+        _move(connection, found, State.IN_DOUBT, _HOLD)
+    elif step is Step.RELEASE:
+        _move(connection, found, State.PENDING, _RELEASE)
+    else:
+        assert found.lost is not None, "only a lost attempt is settled by a callback"
+        connection.run(
+            _SETTLE_ATTEMPT,
+            submission_id=found.id,
+            number=found.lost.number,
+            task_id=callback.task_id,
+            message=_SETTLED_BY,
+        )
+        doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
+        _move(connection, found, State.SUBMITTED, _SETTLE_SUBMISSION, code=0, doubted=doubted)
+        _track(connection, found.id, callback.task_id, found.lost.sent_at_ms, now_ms)
+
+
+def _track(connection: Connection, id_: int, task_id: str, submitted_at_ms: int, now_ms: int) -> None:
+    """Track the task of a submission; a callback has reported its end, so it is due immediately."""
+    connection.run(_TRACK, submission_id=id_, task_id=task_id, submitted_at_ms=submitted_at_ms, now_ms=now_ms)
+    connection.run("UPDATE submissions SET tracked = true WHERE id = :id", id=id_)
+    tally_tasks(connection, Counter({TaskState.WAITING: 1}))
+
+
+def _move(
+    connection: Connection,
+    found: Candidate,
+    to: State,
+    statement: str,
+    *,
+    code: int | None = None,
+    **values: object,
+) -> None:
+    """Move a submission from the state it was found in, tallies included."""
+    if to not in MOVES[found.state]:
+        raise IllegalMove(f"a submission cannot move from {found.state} to {to}")
+    connection.run(statement, id=found.id, before=found.state, **values)
+    changes: Counter[Key] = Counter({(found.state, found.code, found.run_id): -1})
+    changes[to, found.code if code is None else code, found.run_id] += 1
+    tally(connection, changes)

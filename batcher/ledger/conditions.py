@@ -1,0 +1,31 @@
+"""What statements and tables share as text: the schema's versions, conditions of indexes, and empty keys.
+
+Called by the table declarations and by every query that must use such an index. A query uses a partial index
+only if it repeats the condition word for word, so these texts and the indexes of the schema change together.
+"""
+
+from __future__ import annotations
+
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+"""Every schema this program knows, oldest first; the last is the one declared here."""
+
+IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"
+"""The condition of an index; a query that is to use it says it in these very words. The number comes first
+because it is cheap: the condition is asked of every row that is loaded."""
+
+IS_UNTRACKED = "state = 'submitted' AND NOT tracked"
+"""The condition of an index: what has a task id, and nobody has asked yet what became of it."""
+
+IS_POSSIBLY_TWICE = "doubted AND state = 'submitted'"
+"""The condition of an index: it has a task id, and an earlier attempt may have been accepted as well."""
+
+IS_CLAIMED = "claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL"
+"""The condition of an index: a callback said that the task has ended, and no poll has said so yet."""
+
+IS_TASK_TROUBLED = "state IN ('failed', 'unknown') AND closed_at_ms IS NOT NULL"
+"""The condition of an index: tasks that have ended without pictures."""
+
+NO_CODE = -1
+"""The code of tallies without a code. The service may send it as a code, too: ``coded`` tells them apart."""
+NO_RUN = 0
+"""In tallies: no run has settled an attempt yet."""

@@ -1,0 +1,61 @@
+"""Queries for numbers. Those of submissions and tasks come from the tallies: no query counts all rows."""
+
+from __future__ import annotations
+
+from batcher.ledger.conditions import IS_POSSIBLY_TWICE, NO_RUN
+from batcher.ledger.connection import Connection
+from batcher.model.records import Tally, TaskTally
+from batcher.model.submission import EndpointKind, RunId, State
+from batcher.model.task import TaskState
+
+
+def bound_to(connection: Connection) -> tuple[int, EndpointKind] | None:
+    """Return the AppId and kind of endpoint this ledger belongs to; None before its first run."""
+    row = connection.row("SELECT app_id, place FROM binding")
+    return None if row is None else (row.app_id, EndpointKind(row.place))
+
+
+def tallies(connection: Connection) -> list[Tally]:
+    """Count all submissions by state, last definite code, and the run that last settled them."""
+    return [
+        Tally(
+            State(row.state),
+            row.code if row.coded else None,
+            None if row.run_id == NO_RUN else RunId(row.run_id),
+            row.n,
+        )
+        for row in connection.rows("SELECT state, code, coded, run_id, n FROM tallies WHERE n > 0")
+    ]
+
+
+def tallies_of_tasks(connection: Connection) -> list[TaskTally]:
+    """Count the tracked tasks by state; empty before the first is tracked."""
+    rows = connection.rows("SELECT state, n, told FROM task_tallies")
+    return [TaskTally(TaskState(row.state), row.n, row.told) for row in rows]
+
+
+def count_doubtful(connection: Connection) -> int:
+    """Count the open submissions that may have been accepted already: their answer was lost before."""
+    return int(
+        connection.value("SELECT count(*) FROM submissions WHERE state = 'pending' AND tries_doubt > 0")
+    )
+
+
+def count_possibly_twice(connection: Connection) -> int:
+    """Count the submissions with a task id of which an earlier attempt may have been accepted as well."""
+    return int(connection.value(f"SELECT count(*) FROM submissions WHERE {IS_POSSIBLY_TWICE}"))  # noqa: S608
+
+
+def newest_submission(connection: Connection) -> int:
+    """Return the id of the newest submission; 0 when there is none."""
+    return int(connection.value("SELECT coalesce(max(id), 0) FROM submissions"))
+
+
+def count_invalid_rows(connection: Connection, *, after_id: int = 0) -> int:
+    """Count the distinct rows that cannot be sent, after a given one."""
+    return int(connection.value("SELECT count(*) FROM invalid_rows WHERE id > :after_id", after_id=after_id))
+
+
+def newest_invalid_row(connection: Connection) -> int:
+    """Return the id of the newest row that cannot be sent; 0 when there is none."""
+    return int(connection.value("SELECT coalesce(max(id), 0) FROM invalid_rows"))

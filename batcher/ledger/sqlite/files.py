@@ -1,0 +1,129 @@
+"""The file of a ledger: the path that names it, and whether it is a ledger at all.
+
+Called before SQLite touches the file. The checks read nothing but the first bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from batcher.config.paths import path_problem
+from batcher.errors import LedgerError, LedgerMissing, NotALedger, SettingsError
+from batcher.ledger.sqlite.errors import unusable
+from batcher.ledger.sqlite.identity import first_bytes
+
+RESTORING = ".restoring"
+"""The suffix of the copy that is about to become the ledger."""
+
+_MAGIC = b"SQLite format 3\0"
+
+
+def ledger_path(ledger: str) -> Path:
+    """The file that a path or a SQLAlchemy URL names: absolute, and with symbolic links resolved.
+
+    Raises:
+        SettingsError: the URL cannot be read, or names a database that is not an SQLite file; or the path
+            surely was not meant.
+    """
+    text = ledger
+    if "://" in ledger:
+        from sqlalchemy import make_url  # slow to import, and needed for URLs alone
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            url = make_url(ledger)
+        except ArgumentError as exc:
+            raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
+        if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+            raise SettingsError(
+                f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "
+                "or sqlite:///PATH as a URL"
+            )
+        text = url.database
+    if problem := path_problem(text):
+        raise SettingsError(f"--ledger {text}: {problem}")
+    try:
+        return Path(text).resolve()
+    except (OSError, RuntimeError) as exc:  # a loop of links, or a working directory that was removed
+        raise SettingsError(f"--ledger {text}: this path leads nowhere; give another") from exc
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no ledger: nothing at all, or an empty file, which becomes one.
+
+    Raises:
+        LedgerError: there was one, and what it has left behind says that it was not given up.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return not path.is_symlink() and _nothing_left_behind(path)
+    return stat.S_ISREG(status.st_mode) and not status.st_size and _nothing_left_behind(path)
+
+
+def _nothing_left_behind(path: Path) -> bool:
+    """Make sure that no ledger has been here that somebody still wants.
+
+    Raises:
+        LedgerError: its log, or a restoration that was cut off, lies here.
+    """
+    place = path.resolve()
+    if place.with_name(place.name + RESTORING).exists():
+        raise LedgerError(
+            f"{path}: a `batcher ledger restore` was cut off before it ended; give that command again"
+        )
+    for log in ("-wal", "-journal"):
+        left = place.with_name(place.name + log)
+        if left.is_file() and left.stat().st_size:
+            raise LedgerError(
+                f"{path}: the ledger is gone, but its log {left.name} is still here, with what was sent "
+                "last. Put the ledger back, or a backup: batcher ledger restore FILE. To begin anew, remove "
+                "the log"
+            )
+    return True
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something to be a ledger; if not, an empty file is made, readable by its owner alone.
+
+    Raises:
+        LedgerError: there is something else, or nothing can be made there.
+    """
+    if not is_missing(path):
+        check_file(path)
+        return True
+    try:
+        os.close(os.open(path.resolve(), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    except OSError as exc:
+        raise unusable(path, exc.strerror or str(exc)) from exc
+    return False
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be a ledger before a database library touches it.
+
+    Raises:
+        LedgerMissing: there is none, or it is empty.
+        NotALedger: it is a folder or some other kind of file.
+    """
+    try:
+        magic = first_bytes(path, len(_MAGIC))
+    except FileNotFoundError as exc:
+        _nothing_left_behind(path)
+        raise LedgerMissing(
+            f"{path}: there is no ledger here; `batcher load` or `batcher run` makes one, "
+            "--ledger names another place"
+        ) from exc
+    except IsADirectoryError as exc:
+        raise NotALedger(f"{path}: this is a folder; --ledger takes the path of a file") from exc
+    except OSError as exc:
+        raise unusable(path, exc.strerror or str(exc)) from exc
+    if magic is None:
+        return
+    if not magic and path.is_file():
+        _nothing_left_behind(path)
+        raise LedgerMissing(f"{path}: the file is empty; `batcher load` or `batcher run` makes it a ledger")
+    if magic != _MAGIC:
+        raise NotALedger(f"{path}: this is not a ledger; --ledger names the ledger, manifests stand alone")
