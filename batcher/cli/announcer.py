@@ -8,15 +8,14 @@ and changes nothing of it or its exit code.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from batcher._version import __version__
 from batcher.cli.notification_targets import addresses_of, kind_of
 from batcher.cli.terminal.console import Console
-from batcher.config.examine import examine_settings
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.ledger import ledger_path
 from batcher.model.submission import State
@@ -85,21 +84,18 @@ OnClosing = Callable[[Closing], None]
 class Announcer:
     """Tells of one command: that it begins, and how it ended.
 
-    Settings are looked at here by themselves, since a command whose settings are wrong is told of, too.
+    A command whose settings are wrong is announced, too.
 
     Args:
         of: the command.
-        flags: what was given on the command line.
-        config: the file of settings.
+        settings: with defaults in place of what is wrong.
         console: told, once each, what could not be sent; taught the addresses, so that nothing shows them.
     """
 
-    def __init__(
-        self, of: Announced, flags: Mapping[str, object], config: Path | None, console: Console
-    ) -> None:
+    def __init__(self, of: Announced, settings: Settings, console: Console) -> None:
         self._of = of
         self._console = console
-        self._settings = examine_settings(flags, config).settings
+        self._settings = settings
         self._notify_on = NotifyOn(self._settings.notify_on)
         self._errands = HookCalls()
         self._closing: Closing | None = None

@@ -33,12 +33,11 @@ async def check(
     """
     from json import dumps
 
-    from batcher.config.examine import examine_settings
     from batcher.config.settings_findings import settings_json
     from batcher.model.check import fails
     from batcher.report.check_text import finding_json, verdict_text
 
-    examined = examine_settings(call.flags, call.given["config"])
+    examined = call.examined
     call.console.configure(examined.settings)
     findings = await _findings(examined, call.console)
     ready = not fails(findings)
