@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from batcher._version import __version__
 
 if TYPE_CHECKING:
+    from batcher.api.audit import Audit, audit_ledger
+    from batcher.api.check import check_ledger
+    from batcher.api.check_service import check_service
+    from batcher.api.export import ExportFormat, ExportResult, ExportSettings, export_ledger, export_manifest
     from batcher.api.ledger import Ledger, LedgerView, LoadResult, open_ledger, read_ledger
+    from batcher.api.report import ReportSettings, gather_report, write_page
+    from batcher.api.status import ledger_status
     from batcher.errors import (
         BatcherError,
         BindingError,
@@ -27,11 +33,13 @@ if TYPE_CHECKING:
     from batcher.flowcontrol.rate_meter import CurrentRate
     from batcher.manifest import Defaults
     from batcher.manifest.read_options import ReadOptions
+    from batcher.model.check import CheckFinding
     from batcher.model.events import Event
     from batcher.model.records import InvalidRowRecord, LoadRecord
     from batcher.model.submission import InDoubtPolicy, State
     from batcher.report.counts import Counts
     from batcher.report.export.results import Result, RowStatus
+    from batcher.report.status_summary import LedgerStatus
     from batcher.report.summary import Summary
     from batcher.submit.governor import MaxFailures
     from batcher.submit.runner import RunSettings
@@ -39,19 +47,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "Audit",
     "BatcherError",
     "BindingError",
+    "CheckFinding",
     "Counts",
     "CurrentRate",
     "Defaults",
     "Event",
     "ExitCode",
+    "ExportFormat",
+    "ExportResult",
+    "ExportSettings",
     "InDoubtPolicy",
     "InvalidRowRecord",
     "Ledger",
     "LedgerBusy",
     "LedgerError",
     "LedgerMissing",
+    "LedgerStatus",
     "LedgerTooNew",
     "LedgerView",
     "LoadRecord",
@@ -60,6 +74,7 @@ __all__ = [
     "MaxFailures",
     "NotALedger",
     "ReadOptions",
+    "ReportSettings",
     "Result",
     "RowStatus",
     "RunSettings",
@@ -67,26 +82,40 @@ __all__ = [
     "State",
     "Summary",
     "__version__",
+    "audit_ledger",
+    "check_ledger",
+    "check_service",
+    "export_ledger",
+    "export_manifest",
+    "gather_report",
+    "ledger_status",
     "open_ledger",
     "read_ledger",
+    "write_page",
 ]
 
 
 HOMES = {
     "Account": "batcher.zego.client",
+    "Audit": "batcher.api.audit",
     "BatcherError": "batcher.errors",
     "BindingError": "batcher.errors",
+    "CheckFinding": "batcher.model.check",
     "Counts": "batcher.report.counts",
     "CurrentRate": "batcher.flowcontrol.rate_meter",
     "Defaults": "batcher.manifest",
     "Event": "batcher.model.events",
     "ExitCode": "batcher.exit_codes",
+    "ExportFormat": "batcher.api.export",
+    "ExportResult": "batcher.api.export",
+    "ExportSettings": "batcher.api.export",
     "InDoubtPolicy": "batcher.model.submission",
     "InvalidRowRecord": "batcher.model.records",
     "Ledger": "batcher.api.ledger",
     "LedgerBusy": "batcher.errors",
     "LedgerError": "batcher.errors",
     "LedgerMissing": "batcher.errors",
+    "LedgerStatus": "batcher.report.status_summary",
     "LedgerTooNew": "batcher.errors",
     "LedgerView": "batcher.api.ledger",
     "LoadRecord": "batcher.model.records",
@@ -95,14 +124,23 @@ HOMES = {
     "MaxFailures": "batcher.submit.governor",
     "NotALedger": "batcher.errors",
     "ReadOptions": "batcher.manifest.read_options",
+    "ReportSettings": "batcher.api.report",
     "Result": "batcher.report.export.results",
     "RowStatus": "batcher.report.export.results",
     "RunSettings": "batcher.submit.runner",
     "SettingsError": "batcher.errors",
     "State": "batcher.model.submission",
     "Summary": "batcher.report.summary",
+    "audit_ledger": "batcher.api.audit",
+    "check_ledger": "batcher.api.check",
+    "check_service": "batcher.api.check_service",
+    "export_ledger": "batcher.api.export",
+    "export_manifest": "batcher.api.export",
+    "gather_report": "batcher.api.report",
+    "ledger_status": "batcher.api.status",
     "open_ledger": "batcher.api.ledger",
     "read_ledger": "batcher.api.ledger",
+    "write_page": "batcher.api.report",
 }
 """The module in which each name is defined."""
 

@@ -25,7 +25,7 @@ FLOWS = ("run", "load", "discover", "verify-ids", "track", "listen", "fetch", "d
 
 HELP: dict[str, set[str]] = {
     **{name: set() for name in EVERY_COMMAND},
-    **dict.fromkeys(FLOWS, {"aiohttp", "sqlalchemy", "pydantic"}),
+    **{name: {"aiohttp", "sqlalchemy", "pydantic"} for name in FLOWS},
 }
 """The heavy modules that the help of each command may import."""
 
