@@ -60,7 +60,7 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         if self.excel and self.format is not ExportFormat.CSV:
-            raise SettingsError(f"excel: needs the format csv, not {self.format}; xlsx needs no protection")
+            raise SettingsError("excel: goes with format csv; xlsx needs no protection")
         if self.format in _PACKAGES:
             _check_package(self.format)
 
