@@ -28,7 +28,7 @@ ALWAYS_SHOWN = ("endpoint", "ledger", "rate")
 """Settings that are listed also where they are defaults."""
 
 _PLACES = ("ledger", "endpoint")
-"""Settings whose values are shown whatever they look like."""
+"""Settings whose values are shown even if they look like a secret."""
 
 _SECRETS = ("server_secret", "server_secret_file", "server_secret_command")
 """The settings that give the ServerSecret; the first that is set counts."""

@@ -145,7 +145,7 @@ def _run_text(run: Run) -> str:
     began = f"began {_minute(run.started_at)} on {run.host}"
     slow = f"; pace {run.pace_per_s:.1f}/s, since {run.why_slow}" if run.why_slow else ""
     if run.ended_at is None:
-        return f"{began} (process {run.pid}), has not ended: it is going on, or was killed{slow}"
+        return f"{began} (process {run.pid}), has not ended: it is still running, or was killed{slow}"
     return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}{slow}"
 
 
