@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 from batcher._version import __version__
 
 if TYPE_CHECKING:
+    from batcher.api.audit import Audit, audit_ledger
+    from batcher.api.check import check_ledger
+    from batcher.api.check_service import check_service
     from batcher.api.dry_run import Forecast, forecast
+    from batcher.api.export import ExportFormat, ExportResult, ExportSettings, export_ledger, export_manifest
     from batcher.api.ledger import Ledger, LedgerView, open_ledger, read_ledger
     from batcher.api.load import LoadResult
+    from batcher.api.report import ReportSettings, gather_report, write_page
+    from batcher.api.status import ledger_status
     from batcher.api.track import track
     from batcher.errors import (
         BatcherError,
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from batcher.manifest import Defaults
     from batcher.manifest.read_options import ReadOptions
     from batcher.model.account import Account
+    from batcher.model.check import CheckFinding
     from batcher.model.events import (
         CallbackRefused,
         CallbackTaken,
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
     from batcher.model.submission import InDoubtPolicy, State
     from batcher.report.counts import Counts
     from batcher.report.export.results import Result, RowStatus
+    from batcher.report.status_summary import LedgerStatus
     from batcher.report.summary import RunSummary
     from batcher.report.tracking_summary import TrackingSummary
     from batcher.submit.settings import MaxFailures, RunSettings
@@ -69,10 +77,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "Audit",
     "BatcherError",
     "BindingError",
     "CallbackRefused",
     "CallbackTaken",
+    "CheckFinding",
     "ClaimChecked",
     "Counts",
     "CurrentRate",
@@ -80,6 +90,9 @@ __all__ = [
     "DefectMet",
     "Event",
     "ExitCode",
+    "ExportFormat",
+    "ExportResult",
+    "ExportSettings",
     "Forecast",
     "Halted",
     "InDoubtPolicy",
@@ -89,6 +102,7 @@ __all__ = [
     "LedgerError",
     "LedgerHeld",
     "LedgerMissing",
+    "LedgerStatus",
     "LedgerTooNew",
     "LedgerView",
     "LimitBusy",
@@ -106,6 +120,7 @@ __all__ = [
     "Progress",
     "ReadOptions",
     "Rejected",
+    "ReportSettings",
     "Result",
     "RowStatus",
     "RunError",
@@ -125,18 +140,28 @@ __all__ = [
     "TrackingProgress",
     "TrackingSummary",
     "__version__",
+    "audit_ledger",
+    "check_ledger",
+    "check_service",
+    "export_ledger",
+    "export_manifest",
     "forecast",
+    "gather_report",
+    "ledger_status",
     "open_ledger",
     "read_ledger",
     "track",
+    "write_page",
 ]
 
 HOMES = {
     "Account": "batcher.model.account",
+    "Audit": "batcher.api.audit",
     "BatcherError": "batcher.errors",
     "BindingError": "batcher.errors",
     "CallbackRefused": "batcher.model.events",
     "CallbackTaken": "batcher.model.events",
+    "CheckFinding": "batcher.model.check",
     "ClaimChecked": "batcher.model.events",
     "Counts": "batcher.report.counts",
     "CurrentRate": "batcher.flowcontrol.rate_meter",
@@ -144,6 +169,9 @@ HOMES = {
     "DefectMet": "batcher.model.events",
     "Event": "batcher.model.events",
     "ExitCode": "batcher.exit_codes",
+    "ExportFormat": "batcher.api.export",
+    "ExportResult": "batcher.api.export",
+    "ExportSettings": "batcher.api.export",
     "Forecast": "batcher.api.dry_run",
     "Halted": "batcher.model.events",
     "InDoubtPolicy": "batcher.model.submission",
@@ -153,6 +181,7 @@ HOMES = {
     "LedgerError": "batcher.errors",
     "LedgerHeld": "batcher.model.events",
     "LedgerMissing": "batcher.errors",
+    "LedgerStatus": "batcher.report.status_summary",
     "LedgerTooNew": "batcher.errors",
     "LedgerView": "batcher.api.ledger",
     "LimitBusy": "batcher.errors",
@@ -170,6 +199,7 @@ HOMES = {
     "Progress": "batcher.model.events",
     "ReadOptions": "batcher.manifest.read_options",
     "Rejected": "batcher.model.events",
+    "ReportSettings": "batcher.api.report",
     "Result": "batcher.report.export.results",
     "RowStatus": "batcher.report.export.results",
     "RunError": "batcher.errors",
@@ -188,10 +218,18 @@ HOMES = {
     "TrackSettings": "batcher.track.settings",
     "TrackingProgress": "batcher.model.events",
     "TrackingSummary": "batcher.report.tracking_summary",
+    "audit_ledger": "batcher.api.audit",
+    "check_ledger": "batcher.api.check",
+    "check_service": "batcher.api.check_service",
+    "export_ledger": "batcher.api.export",
+    "export_manifest": "batcher.api.export",
     "forecast": "batcher.api.dry_run",
+    "gather_report": "batcher.api.report",
+    "ledger_status": "batcher.api.status",
     "open_ledger": "batcher.api.ledger",
     "read_ledger": "batcher.api.ledger",
     "track": "batcher.api.track",
+    "write_page": "batcher.api.report",
 }
 """The module in which each name is defined."""
 

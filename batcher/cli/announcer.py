@@ -8,15 +8,14 @@ changes neither its result nor its exit code.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from batcher._version import __version__
 from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
-from batcher.config.examine import examine_settings
+from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
 from batcher.ledger import ledger_path
@@ -62,22 +61,19 @@ OnClosing = Callable[[Closing], None]
 class Announcer:
     """The notifications and pings of one command.
 
-    It reads the settings itself, since a command whose settings are wrong is notified, too.
+    A command whose settings are wrong is announced, too.
 
     Args:
         command: the name of the command.
-        flags: the values given on the command line.
-        config: the file of settings.
+        settings: with defaults in place of what is wrong.
         console: gets one warning for each hook that failed, and learns the addresses to redact them.
     """
 
-    def __init__(
-        self, command: str, flags: Mapping[str, object], config: Path | None, console: Console
-    ) -> None:
+    def __init__(self, command: str, settings: Settings, console: Console) -> None:
         self._command = command
         self._title = "batcher" if command == "run" else f"batcher {command}"
         self._console = console
-        self._settings = examine_settings(flags, config).settings
+        self._settings = settings
         self._notify_on = NotifyOn(self._settings.notify_on)
         self._calls = HookCalls()
         self._closing: Closing | None = None

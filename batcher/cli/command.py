@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from batcher.cli.announcer import Announcer, Closing
+    from batcher.config.examine import Examined
     from batcher.config.settings import Settings
     from batcher.model.account import Account
 
@@ -122,19 +123,18 @@ class Invocation:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings, out of flags, environment and configuration.
+        """The settings, from flags, environment and configuration.
 
         Raises:
             SettingsError: they cannot be used, or an output would overwrite an input.
         """
         from batcher.cli.protected_files import check_files
-        from batcher.config.examine import examine_settings, strange_text
+        from batcher.config.examine import strange_text
 
-        examined = examine_settings(self.flags, self.given["config"])
-        for variable in examined.strange:
+        for variable in self.examined.strange:
             self.console.warn("; ".join(strange_text(variable)))
-        self.console.configure(examined.settings)
-        settings = examined.checked()
+        self.console.configure(self.examined.settings)
+        settings = self.examined.checked()
         check_files(self.given, settings)
         return settings
 
@@ -153,6 +153,13 @@ class Invocation:
         return Account(app_id, secret, self.settings.is_test)
 
     @cached_property
+    def examined(self) -> Examined:
+        """The settings with their sources and problems; read once for a command."""
+        from batcher.config.examine import examine_settings
+
+        return examine_settings(self.flags, self.given["config"])
+
+    @cached_property
     def flags(self) -> dict[str, Any]:
         """Those of the arguments that are settings."""
         from batcher.config.settings import Settings
@@ -164,7 +171,7 @@ class Invocation:
         """Ping that the command begins; its end is then announced, too. Call before reading the settings."""
         from batcher.cli.announcer import Announcer
 
-        self.announcer = Announcer(self.name, self.flags, self.given["config"], self.console)
+        self.announcer = Announcer(self.name, self.examined.settings, self.console)
         self.announcer.begin()
 
     def closed(self, closing: Closing) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batcher.cli.commands.check_findings import CheckFinding, ok, warn
 from batcher.config.endpoints import is_loopback
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
+from batcher.model.check import CheckFinding, ok, warn
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
 from batcher.telemetry.notifications import Hook, NoApprise, NotifyOn, addresses_in, hooks_at

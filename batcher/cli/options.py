@@ -1,4 +1,8 @@
-"""Options that more than one command takes, declared once."""
+"""Options that more than one command takes, declared once.
+
+Used by the command files. Imported for every ``--help``, so nothing heavy is imported here. Defaults are
+stated in :mod:`batcher.config.defaults`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,19 @@ from typing import Annotated, Any, Final, get_args
 
 import typer
 
+from batcher.config import defaults
+
 ROWS = "How rows are read"
 RUN = "How a run goes"
-TRACKED = "What becomes of the tasks"
+TRACKED = "Following the tasks"
 WATCHED = "How a run is watched"
 EVERYWHERE = "Everywhere"
+
+
+def none_for_stdout(output: Path | None) -> Path | None:
+    """Return the file that ``-o`` names; None for ``-``, which is stdout as in most programs."""
+    return None if output is not None and str(output) == "-" else output
+
 
 Manifests = Annotated[
     list[str] | None,
@@ -25,14 +37,15 @@ Manifests = Annotated[
 Vendor = Annotated[
     str | None,
     typer.Option(
-        help="Where the recordings are kept: Tencent or Huawei.", metavar="NAME", rich_help_panel=ROWS
+        help="The cloud that stores the recordings: Tencent or Huawei.", metavar="NAME", rich_help_panel=ROWS
     ),
 ]
 Type = Annotated[
     str | None,
     typer.Option(
         "--type",
-        help="SnapshotByTimeOffset or SampleSnapshot; left out everywhere: the first when offsets are given.",
+        help="SnapshotByTimeOffset or SampleSnapshot. (default: the first if offsets are "
+        "given, else the second)",
         metavar="NAME",
         rich_help_panel=ROWS,
     ),
@@ -52,7 +65,7 @@ Offset = Annotated[
 Encoding = Annotated[
     str | None,
     typer.Option(
-        help="Of the manifest, if not UTF-8 or marked UTF-16.", metavar="NAME", rich_help_panel=ROWS
+        help="Encoding of the manifest, if not UTF-8 or marked UTF-16.", metavar="NAME", rich_help_panel=ROWS
     ),
 ]
 _FORMAT_HELP = "csv, text, jsonl, json, parquet or xlsx. (default: as its name says; csv for stdin)"
@@ -61,7 +74,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         "--manifest-format",
-        help=f"Of the manifest: {_FORMAT_HELP}",
+        help=f"Format of the manifest: {_FORMAT_HELP}",
         metavar="NAME",
         rich_help_panel=ROWS,
     ),
@@ -69,59 +82,75 @@ Format = Annotated[
 ManifestFormat = Annotated[
     str | None,
     typer.Option(
-        "--manifest-format", help=f"Of the manifest: {_FORMAT_HELP}", metavar="NAME", rich_help_panel=ROWS
+        "--manifest-format",
+        help=f"Format of the manifest: {_FORMAT_HELP}",
+        metavar="NAME",
+        rich_help_panel=ROWS,
     ),
 ]
 Sheet = Annotated[
     str | None,
     typer.Option(
-        help="Of a workbook. (default: the only one with a header)", metavar="NAME", rich_help_panel=ROWS
+        help="Sheet of a workbook. (default: the only one with a header)",
+        metavar="NAME",
+        rich_help_panel=ROWS,
     ),
 ]
 TrustIds = Annotated[
     bool | None,
-    typer.Option("--trust-ids", help="Take ids that look rounded by a spreadsheet.", rich_help_panel=ROWS),
+    typer.Option("--trust-ids", help="Accept ids that look rounded by a spreadsheet.", rich_help_panel=ROWS),
 ]
 AllowResubmit = Annotated[
     bool | None,
     typer.Option(
         "--allow-resubmit",
-        help="Take an archive that is in the ledger already under other parameters.",
+        help="Accept an archive that is in the ledger already under other parameters.",
         rich_help_panel=ROWS,
     ),
 ]
 
 Rate = Annotated[
     float | None,
-    typer.Option(help="Requests per second at most. (default: 20)", metavar="N", rich_help_panel=RUN),
+    typer.Option(
+        help=f"Requests per second at most. (default: {defaults.RATE_PER_S:g})",
+        metavar="N",
+        rich_help_panel=RUN,
+    ),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option(help="Requests under way at once at most. (default: 64)", metavar="N", rich_help_panel=RUN),
+    typer.Option(
+        help=f"Requests in flight at most. (default: {defaults.CONCURRENCY})",
+        metavar="N",
+        rich_help_panel=RUN,
+    ),
 ]
 Timeout = Annotated[
     str | None,
     typer.Option(
-        help="How long one request may take. (default: 30s)", metavar="DURATION", rich_help_panel=RUN
+        help=f"How long one request may take. (default: {defaults.duration_text(defaults.TIMEOUT_S)})",
+        metavar="DURATION",
+        rich_help_panel=RUN,
     ),
 ]
 InDoubt = Annotated[
     str | None,
     typer.Option(
-        help="A submission whose answer is missing: retry (after all others) or hold. (default: retry)",
+        help="A submission whose answer is missing: retry (after all others) or hold. "
+        f"(default: {defaults.IN_DOUBT})",
         metavar="POLICY",
         rich_help_panel=RUN,
     ),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(help="Take up this many submissions, then end.", metavar="N", rich_help_panel=RUN),
+    typer.Option(help="Submit this many, then end.", metavar="N", rich_help_panel=RUN),
 ]
 MaxDuration = Annotated[
     str | None,
     typer.Option(
         "--max-duration",
-        help="Drain and end after so long: 90m, 4h. The next run goes on.",
+        help="Drain and end after this time: 90m, 4h. The next run continues.",
         metavar="DURATION",
         rich_help_panel=RUN,
     ),
@@ -129,7 +158,7 @@ MaxDuration = Annotated[
 Until = Annotated[
     str | None,
     typer.Option(
-        help="Drain and end at this time of day, local time, the next one: 05:30. The next run goes on.",
+        help="Drain and end at this local time of day: 05:30. The next run continues.",
         metavar="HH:MM",
         rich_help_panel=RUN,
     ),
@@ -138,15 +167,15 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Say what a run would do. Sends nothing, writes nothing, needs no credentials.",
+        help="Show what a run would do. Sends nothing, writes nothing, needs no credentials.",
         rich_help_panel=RUN,
     ),
 ]
 MaxFailures = Annotated[
     str | None,
     typer.Option(
-        help="Halt at so many rejected or failed ones in this run, at a share of the last 200 that ended "
-        "(P%), or never (off). (default: 50%)",
+        help="Halt at this many rejected or failed in this run, at a share of the last 200 that ended "
+        f"(P%), or never (off). (default: {defaults.MAX_FAILURES})",
         metavar="N|P%|off",
         rich_help_panel=RUN,
     ),
@@ -154,7 +183,8 @@ MaxFailures = Annotated[
 Progress = Annotated[
     str | None,
     typer.Option(
-        help="auto (a display on a terminal, else plain), plain (a line every 30 s), none. (default: auto)",
+        help="auto (a display on a terminal, else plain), plain (a line every "
+        f"{defaults.PLAIN_PROGRESS_EVERY_S:g} s), none. (default: {defaults.PROGRESS})",
         metavar="HOW",
         rich_help_panel=RUN,
     ),
@@ -163,7 +193,7 @@ Track = Annotated[
     bool | None,
     typer.Option(
         "--track",
-        help="Ask what has become of the tasks as well, and end when all have ended.",
+        help="Poll the tasks as well, and end when all have ended.",
         rich_help_panel=TRACKED,
     ),
 ]
@@ -171,7 +201,8 @@ TrackTimeout = Annotated[
     str | None,
     typer.Option(
         "--track-timeout",
-        help="With --track: once all is sent, wait so long for tasks to end. (default: 1h)",
+        help="With --track: how long to wait for tasks after all is sent. "
+        f"(default: {defaults.duration_text(defaults.TRACK_TIMEOUT_S)})",
         metavar="DURATION",
         rich_help_panel=TRACKED,
     ),
@@ -180,7 +211,8 @@ GiveUp = Annotated[
     str | None,
     typer.Option(
         "--give-up",
-        help="A task that has not ended so long after it was submitted is unknown. (default: 48h)",
+        help="A task that has not ended this long after it was submitted is unknown. "
+        f"(default: {defaults.duration_text(defaults.GIVE_UP_S)})",
         metavar="DURATION",
         rich_help_panel=TRACKED,
     ),
@@ -189,7 +221,7 @@ MetricsPort = Annotated[
     int | None,
     typer.Option(
         "--metrics-port",
-        help="Serve figures for Prometheus while the run goes on; 0 takes a free port. (default: do not)",
+        help="Serve metrics for Prometheus during the run; 0 takes a free port. (default: do not)",
         metavar="N",
         rich_help_panel=WATCHED,
     ),
@@ -198,7 +230,7 @@ MetricsHost = Annotated[
     str | None,
     typer.Option(
         "--metrics-host",
-        help="At which of this machine's addresses. (default: 127.0.0.1)",
+        help=f"The address that metrics are served at. (default: {defaults.METRICS_HOST})",
         metavar="ADDRESS",
         rich_help_panel=WATCHED,
     ),
@@ -207,7 +239,8 @@ MetricsFile = Annotated[
     str | None,
     typer.Option(
         "--metrics-file",
-        help="Keep the same figures in a file for the node exporter, written every 30 s and at the end.",
+        help="Write the same metrics to a file for the node exporter, every "
+        f"{defaults.METRICS_EVERY_S:g} s and at the end.",
         metavar="FILE.prom",
         rich_help_panel=WATCHED,
     ),
@@ -216,19 +249,29 @@ WaitLock = Annotated[
     str | None,
     typer.Option(
         "--wait-lock",
-        help="Wait so long for another run to let go of the ledger: 90s, 10m. (default: do not wait)",
+        help="Wait this long for another run to release the ledger: 90s, 10m. (default: do not wait)",
         metavar="DURATION",
         rich_help_panel=EVERYWHERE,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object on stdout.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write here, whole or not at all; - is stdout. (default: stdout)",
+        callback=none_for_stdout,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 Ledger = Annotated[
     str | None,
     typer.Option(
         "--ledger",
         "-l",
-        help="The ledger, a path or SQLAlchemy URL. (default: batcher.db)",
+        help=f"The ledger, a path or SQLAlchemy URL. (default: {defaults.LEDGER})",
         metavar="PATH",
         rich_help_panel=EVERYWHERE,
     ),
@@ -237,7 +280,7 @@ NewLedger = Annotated[
     bool | None,
     typer.Option(
         "--new-ledger",
-        help="Without a terminal: create the ledger if there is none, although it is not named.",
+        help="Without a terminal: create the ledger if there is none, even if it is not named.",
         rich_help_panel=RUN,
     ),
 ]
@@ -245,7 +288,7 @@ LogFormat = Annotated[
     str | None,
     typer.Option(
         "--log-format",
-        help="What stderr is: text for people, or json, one object a line. (default: text)",
+        help=f"Format of stderr: text, or json, one object a line. (default: {defaults.LOG_FORMAT})",
         metavar="text|json",
         rich_help_panel=EVERYWHERE,
     ),
@@ -253,21 +296,21 @@ LogFormat = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="A file of settings. (default: batcher.toml, if there)",
+        help=f"A file of settings. (default: {defaults.CONFIG}, if there)",
         metavar="FILE",
         rich_help_panel=EVERYWHERE,
     ),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Say more of what is done.", rich_help_panel=EVERYWHERE),
+    typer.Option("--verbose", "-v", help="Show more details.", rich_help_panel=EVERYWHERE),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Say only what is wrong.", rich_help_panel=EVERYWHERE),
+    typer.Option("--quiet", "-q", help="Show problems only.", rich_help_panel=EVERYWHERE),
 ]
 
-# -- which commands take together --------------------------------------------------------------------------
+# -- options that commands take together -----------------------------------------------------------------
 
 WITHOUT_LEDGER: Final[dict[str, Any]] = {
     "config": Config,
@@ -289,7 +332,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "interval": Interval,
     "offset": Offset,
 }
-"""What rows leave out, but for the vendor."""
+"""Values for what rows leave out, except the vendor."""
 
 READING: Final[dict[str, Any]] = {
     "vendor": Vendor,
@@ -300,9 +343,9 @@ READING: Final[dict[str, Any]] = {
     "trust_ids": TrustIds,
     "allow_resubmit": AllowResubmit,
 }
-"""How manifests are read."""
+"""Options for reading manifests."""
 
 
 def not_given(kind: Any) -> Any:  # noqa: ANN401 - the type of any option
-    """The value of an option that is not given."""
+    """Return the value of an option that is not given."""
     return False if get_args(kind)[0] is bool else None

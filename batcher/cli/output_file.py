@@ -1,7 +1,6 @@
-"""Where results go: a file that comes into being whole, or stdout; and what a signal does to either.
+"""The output of a command: stdout, or a file that appears whole or not at all.
 
-Between the commands that write and the disk. Whatever ends such a command, short of a kill, no half
-of a file stays behind. It never knows what is written.
+Called by the commands that write results. After an error or a signal no incomplete file is left.
 """
 
 from __future__ import annotations
@@ -19,15 +18,22 @@ from batcher.output_files import written_whole
 
 @contextmanager
 def opened(output: Path | None) -> Iterator[BinaryIO]:
-    """stdout, or a file written beside its place and then renamed; devices and pipes are written into.
+    """Open stdout, or a file that is written next to its place and then renamed.
+
+    Devices and pipes are written directly.
+
+    Args:
+        output: the file; None for stdout.
 
     Raises:
         SettingsError: it is the ledger, an input or a database.
+        StdoutClosed: the reader of the pipe has gone.
         BatcherError: it cannot be written.
     """
     try:
         if output is None:
-            yield from _stdout()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         elif output.exists() and not output.is_file() and not output.is_dir():
             with output.open("wb") as file:
                 yield file
@@ -35,20 +41,22 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
             with written_whole(output.resolve(), "--output") as file:
                 yield file
     except BrokenPipeError as exc:
-        raise StdoutClosed(f"--output {output} is not read any more") from exc
+        raise StdoutClosed(f"--output {output}: the reader has closed it") from exc
     except OSError as exc:
         place = "stdout" if output is None else f"--output {output}"
         raise BatcherError(f"{place}: cannot be written: {exc.strerror or exc}") from exc
 
 
+def folder_of(output: Path | None) -> Path | None:
+    """The folder of a file, for temporary files on the same disk; None if there is no such folder."""
+    folder = None if output is None else output.resolve().parent
+    return folder if folder is not None and folder.is_dir() else None
+
+
 @contextmanager
 def waiting_room(output: Path | None) -> Iterator[Path]:
-    """A folder for what has to wait on disk: on the disk of the results, gone afterwards."""
-    place = None if output is None or not output.resolve().parent.is_dir() else output.resolve().parent
-    with tempfile.TemporaryDirectory(prefix=".batcher.", dir=place, ignore_cleanup_errors=True) as folder:
+    """Make a folder for temporary files on the disk of the output, removed afterwards."""
+    with tempfile.TemporaryDirectory(
+        prefix=".batcher.", dir=folder_of(output), ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
-
-
-def _stdout() -> Iterator[BinaryIO]:
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()

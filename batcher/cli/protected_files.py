@@ -1,4 +1,7 @@
-"""Files that a command reads and keeps, out of its arguments and settings; its outputs must be others."""
+"""The files that a command reads, found in its arguments and settings: no output may replace one of them.
+
+Called once per command, when its settings are read. The rules for outputs are in :mod:`batcher.output_files`.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,21 @@ from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import Protected, check_stdout, check_target, protect
 
 OUTPUTS = {"output": "--output", "metrics_file": "--metrics-file", "file": "FILE", "target": "TARGET"}
-"""Arguments that name a file to be written, each as the user knows it."""
+"""Arguments that name a file to be written, each with the name that messages use."""
 
 _COPIES = ("file", "target")
-"""Those of them that name the copy of a ledger: it may replace an older one."""
+"""Outputs that are the copy of a ledger: it may replace an older one."""
 
 _SOURCES = ("manifests", "manifest", "known")
-"""Arguments that name what is read as a manifest is."""
+"""Arguments that name manifests."""
 
 
 def check_files(given: Mapping[str, Any], settings: Settings) -> None:
-    """Protect what a command reads and keeps, and refuse outputs that would write over it.
+    """Protect the files that a command reads, and refuse outputs that would overwrite them.
 
     Args:
         given: the command's arguments.
-        settings: made out of them.
+        settings: the settings made of them.
 
     Raises:
         SettingsError: an output is the ledger, one of its companions, an input or a database, or its path
@@ -58,11 +61,11 @@ def check_files(given: Mapping[str, Any], settings: Settings) -> None:
 def _listed(value: object) -> list[str]:
     if value is None:
         return []
-    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+    return [str(source) for source in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _files(source: str) -> Iterator[Path]:
-    """The files on this machine that a source may stand for."""
+    """The files on this machine that a source may name."""
     parts = urlsplit(source)
     place = unquote(parts.path) if parts.scheme == "file" else source
     yield Path(place)
@@ -71,7 +74,7 @@ def _files(source: str) -> Iterator[Path]:
 
 
 def _files_of_settings(settings: Settings) -> Iterator[Path]:
-    """Files that settings name and that are read: secrets, addresses, certificates."""
+    """The files that settings name and that are read: secrets, addresses, certificates."""
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, Path) and name not in OUTPUTS:
@@ -82,7 +85,7 @@ def _ledger(settings: Settings) -> Iterator[Path]:
     if "://" not in settings.ledger:
         yield Path(settings.ledger)
         return
-    from batcher.ledger import ledger_path  # 20 MiB, which only a URL needs
+    from batcher.ledger import ledger_path  # needed only for a URL
 
-    with contextlib.suppress(BatcherError):  # the command says so if it needs one
+    with contextlib.suppress(BatcherError):  # a command that needs the ledger reports it
         yield ledger_path(settings.ledger)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from batcher.config import defaults
 from batcher.config.endpoints import endpoint_of, place_of
@@ -132,7 +131,6 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
-_SettingsClass = type[BaseSettings]
 _OrEmpty = BeforeValidator(_none_if_empty)
 _Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 _Wait = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
@@ -143,16 +141,10 @@ _OptionalPath = Annotated[_FilePath | None, _OrEmpty]
 _Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set. Field names are those of the variables without ``BATCHER_``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BATCHER_",
-        extra="ignore",
-        frozen=True,
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
     app_id: Annotated[int | None, _OrEmpty] = Field(None, ge=1, lt=2**32)
     server_secret: Annotated[SecretStr | None, _OrEmpty, AfterValidator(SERVER_SECRET.checked)] = None
     server_secret_file: _OptionalPath = None
@@ -181,7 +173,7 @@ class Settings(BaseSettings):
     type: _Cell = None
     definition: _Cell = None
     interval: _Cell = None
-    offset: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts)] = ()
+    offset: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
     encoding: _Cell = None
     manifest_format: Annotated[str | None, BeforeValidator(_manifest_format)] = None
     sheet: _Cell = None
@@ -217,15 +209,3 @@ class Settings(BaseSettings):
     def place(self) -> EndpointKind:
         """What kind of endpoint this is."""
         return place_of(self.endpoint)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: _SettingsClass,  # noqa: ARG003 - the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The values given to the constructor only: :mod:`batcher.config.examine` reads the other sources."""
-        return (init_settings,)

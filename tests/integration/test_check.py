@@ -17,10 +17,10 @@ from aiohttp.test_utils import TestServer
 from support.certificates import certificate, needs_openssl
 from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tencent_ids
 
-from batcher.cli.commands.check import disk_finding
-from batcher.cli.commands.check_findings import Severity
-from batcher.cli.commands.check_network import clock_ahead_s
+from batcher.api.check import disk_finding
+from batcher.api.check_service import clock_ahead_s
 from batcher.ledger import Readiness, Room
+from batcher.model.check import Severity
 from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
@@ -47,7 +47,7 @@ def levels(found: Json) -> dict[str, str]:
     return {
         about: one["level"]
         for about, one in found.items()
-        if about != "all" and one["level"] != "ok" and not one["text"].endswith("there is none")
+        if about != "all" and one["level"] != "ok" and not one["text"].endswith("there is no ledger")
     }
 
 
@@ -98,7 +98,7 @@ async def test_it_needs_no_ledger_and_makes_none(cli: Cli) -> None:
     async with serving(cli, ledger_made=False):
         found = await check(cli, code=0)
         assert found["ledger"]["level"] == "warn"
-        assert found["ledger"]["text"] == f"{cli.folder}/batcher.db: there is none"
+        assert found["ledger"]["text"] == f"{cli.folder}/batcher.db: there is no ledger"
         assert "--new-ledger" in found["ledger"]["remedy"]
         named = await check(cli, "-l", "batcher.db", code=0)
         assert (named["ledger"]["level"], "--new-ledger" in named["ledger"]["remedy"]) == ("warn", False)
@@ -123,7 +123,7 @@ async def test_every_fault_is_found_not_only_the_first(cli: Cli) -> None:
         ]
         assert "warn  clock        our clock is 400 s behind the service's" in done.stdout
         assert "skip  call " in done.stdout
-        assert "5 things to put right before a run, 1 warning." in done.stderr
+        assert "5 problems must be fixed before running, 1 warning." in done.stderr
         lines = done.stdout.splitlines()
         assert max(len(line) for line in lines if str(cli.folder) not in line) <= 80
         quiet = await cli("check", "-q")
@@ -530,7 +530,7 @@ async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: C
         assert levels(found) == {"lock": "warn"}
         assert (found["lock"]["pid"], found["lock"]["command"]) == (run.pid, "batcher run")
         assert f"held by process {run.pid} on " in found["lock"]["text"]
-        assert "one begun now would end with 5" in found["lock"]["remedy"]
+        assert "a run now would have exit code 5" in found["lock"]["remedy"]
         run.kill()
         await run.communicate()
         before = {name: one[0] for name, one in tree(cli.folder).items() if not name.endswith("-shm")}

@@ -147,8 +147,8 @@ async def test_file_name_selects_format(
         (("--format", "xlsx", "-o", "r.csv"), "--format xlsx -o r.csv: the name says csv"),
         (("--format", "parquet", "-o", "r.xlsx"), "the name says xlsx"),
         (("--format", "ods"), "--format ods: give csv, jsonl, parquet or xlsx"),
-        (("--excel", "-o", "r.xlsx"), "--excel: goes with --format csv; xlsx needs no protection"),
-        (("--excel", "--format", "jsonl"), "--excel: goes with --format csv"),
+        (("--excel", "-o", "r.xlsx"), "--excel: goes with format csv; xlsx needs no protection"),
+        (("--excel", "--format", "jsonl"), "--excel: goes with format csv"),
     ],
 )
 async def test_contradiction_of_name_and_format_is_refused(
@@ -325,7 +325,7 @@ async def test_overlong_cell_is_cut_and_reported(cli: Cli) -> None:
     assert (await cli("load", path, *PICTURES)).code == 0
     done = await cli("export", "-o", "results.xlsx")
     assert done.code == 0
-    assert "3 rows; 2 cells held more than a spreadsheet's cell can and lost the end" in done.stderr
+    assert "3 rows; 2 cells held more than a cell of a spreadsheet can, and lost the end" in done.stderr
     cells = [cell.value for cell in openpyxl.load_workbook(cli.folder / "results.xlsx").active["R"]]
     assert ["note", notes[0], notes[1][:-1], notes[2][:-1]] == cells
 

@@ -316,18 +316,20 @@ async def test_pruning_changes_no_export(cli: Cli, manifest: Callable[..., Path]
     dry = await cli("ledger", "prune", "--older-than", "300d", "--dry-run")
     assert dry.code == 0
     assert content(ledger) == state
-    assert "would let go of" in dry.stderr
+    assert "would delete" in dry.stderr
     done = await cli("ledger", "prune", "--older-than", "300")
     assert done.code == 0, done.stderr
     gone = there - query(ledger, "SELECT count(*) FROM attempts")[0][0]
     assert gone >= 8  # of each submission that took three or four, those in the middle
-    assert f"let go of {gone} attempts" in done.stderr
-    assert dry.stderr.split("let go of ")[1].split(",")[0] == done.stderr.split("let go of ")[1].split(",")[0]
+    assert f"deleted {gone} attempts" in done.stderr
+    assert (
+        dry.stderr.split("would delete ")[1].split(",")[0] == done.stderr.split("deleted ")[1].split(",")[0]
+    )
     assert before == await exported(cli)
     assert doubts == query(ledger, "SELECT id FROM submissions WHERE doubted")
     assert (await cli("ledger", "verify")).code == 0
     again = await cli("ledger", "prune", "--older-than", "300")
-    assert "let go of 0 attempts" in again.stderr
+    assert "deleted 0 attempts" in again.stderr
     async with serving(cli) as sandbox:
         assert (await cli.run("archive.csv", *PICTURES)).code == 0
         assert [entry for entry in sandbox.log if entry.file_id] == []

@@ -23,7 +23,7 @@ class CommandSummary(NamedTuple):
 COMMANDS: Final = {
     "run": CommandSummary(MAIN, "Load manifests and submit everything that is open."),
     "load": CommandSummary(MAIN, "Load manifests into the ledger; send nothing."),
-    "check": CommandSummary(MAIN, "Say what would go wrong before a run does."),
+    "check": CommandSummary(MAIN, "Show what would go wrong before a run does."),
     "retry": CommandSummary(
         MAIN, "Put failed and rejected submissions back in the queue, with a fresh budget of tries."
     ),
@@ -33,35 +33,21 @@ COMMANDS: Final = {
     ),
     "track": CommandSummary(MAIN, "Ask what has become of the tasks, until all have ended."),
     "listen": CommandSummary(MAIN, "Receive the service's callbacks, and confirm what they say."),
-    "status": CommandSummary(
-        RESULTS, "Say how many submissions stand where, what came back, and how long the rest will take."
-    ),
-    "export": CommandSummary(
-        RESULTS, "Write the results, one row for each submission, or for each row of a manifest."
-    ),
-    "show": CommandSummary(
-        RESULTS, "Say everything known of one recording: what was asked, every attempt, codes and RequestIds."
-    ),
+    "status": CommandSummary(RESULTS, "Show progress, codes, loads and the time left."),
+    "export": CommandSummary(RESULTS, "Write the results, one row per submission or manifest row."),
+    "show": CommandSummary(RESULTS, "Show one recording: attempts, codes and RequestIds."),
     "fetch": CommandSummary(
         RESULTS, "Fetch the pictures of finished tasks into a folder, one folder in it for each recording."
     ),
-    "report": CommandSummary(
-        RESULTS, "Draw everything that the ledger knows on one page, to be looked at in a browser."
-    ),
-    "audit": CommandSummary(
-        RESULTS, "Add everything up on one page: what was submitted once, perhaps twice, or is not known."
-    ),
-    "codes": CommandSummary(
-        RESULTS, "Say what a return code means and what batcher does about it, in English and in Chinese."
-    ),
+    "report": CommandSummary(RESULTS, "Draw everything on one page for the browser."),
+    "audit": CommandSummary(RESULTS, "Add up everything: sent once, perhaps twice, unknown."),
+    "codes": CommandSummary(RESULTS, "Explain return codes, in English and Chinese."),
     "demo": CommandSummary(
         REHEARSING, "Go the whole way once, on this machine alone: from recordings to pictures and a report."
     ),
     "sandbox": CommandSummary(
         REHEARSING, "Serve the documented API on this machine, to rehearse without an account."
     ),
-    "ledger": CommandSummary(
-        UPKEEP, "Look after a ledger that has grown long: what is in it, whether it is whole, copies, room."
-    ),
+    "ledger": CommandSummary(UPKEEP, "Look after a ledger: contents, verification, copies, room."),
 }
 """The commands by name, in the order of the help; ``verify-ids`` stands in ``verify_ids.py``."""

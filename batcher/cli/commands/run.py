@@ -56,7 +56,7 @@ async def run(
     Ctrl-C and run it again at any time: what is on record is not sent again.
 
     Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
-    in a .env file. Every option can be set there too: BATCHER_RATE, BATCHER_OFFSET=1;2 and so on.
+    in a .env file. Every option can be set there too: BATCHER_RATE=10, BATCHER_OFFSET='1;2' and so on.
 
     A ledger is created where there is none, and that is said. Without a terminal (cron, CI) it has to be
     named (--ledger, BATCHER_LEDGER, batcher.toml) or asked for with --new-ledger: the same command in
@@ -68,7 +68,7 @@ async def run(
 
     Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
     refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
-    130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
+    70 a defect of batcher; 130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
 
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
     """

@@ -1,7 +1,7 @@
-"""How help looks: weight instead of colours, lines that are not too long, and no types of Python.
+"""The look of help, and the classes of all commands and groups.
 
-Between the commands and Typer, whose colours vanish on one background or the other. What draws is brought
-in when help is drawn, never before. It never changes what is said.
+Used by :mod:`batcher.cli.command`. Help is drawn in bold instead of colours, which vanish on one background
+or the other, and no wider than can be read. The modules that draw are imported when help is drawn.
 """
 
 from __future__ import annotations
@@ -27,25 +27,40 @@ _BOLD = ("STYLE_OPTION", "STYLE_SWITCH", "STYLE_COMMANDS_TABLE_FIRST_COLUMN", "S
 
 
 class Command(TyperCommand):
-    """A command whose help looks like all others'."""
+    """A command whose help looks like that of all others."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - a private type of the library
         """Draw the help."""
-        _dress(self.get_params(ctx))
+        _set_style(self.get_params(ctx))
         super().format_help(ctx, formatter)
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - a private type of the library
+        """Return the option ``--help``."""
+        return _without_coercion(super().get_help_option(ctx))
 
 
 class Group(TyperGroup):
-    """A group of commands whose help looks like all others'."""
+    """A group of commands whose help looks like that of all others."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - a private type of the library
         """Draw the help."""
-        _dress(self.get_params(ctx))
+        _set_style(self.get_params(ctx))
         super().format_help(ctx, formatter)
 
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - a private type of the library
+        """Return the option ``--help``."""
+        return _without_coercion(super().get_help_option(ctx))
 
-def _dress(params: list[Any]) -> None:
-    """Set how all help is drawn, and leave out what flags and arguments would show as their types."""
+
+def _without_coercion(option: Any) -> Any:  # noqa: ANN401 - a private type of the library
+    """Give ``--help`` a boolean default: Typer imports pydantic to convert None, at each start."""
+    if option is not None:
+        option.default = False
+    return option
+
+
+def _set_style(params: list[Any]) -> None:
+    """Set the style of all help, and hide the types that flags and arguments would show."""
     from typer import rich_utils
 
     for name in _PLAIN:
@@ -56,9 +71,9 @@ def _dress(params: list[Any]) -> None:
     rich_utils.MAX_WIDTH = min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH)
     for param in params:
         if getattr(param, "is_flag", False) or param.param_type_name == "argument":
-            param.display_type_rich = _nothing
+            param.display_type_rich = _no_type
 
 
-def _nothing(ctx: object) -> None:
-    """A flag takes no value, and an argument's name says what it is."""
+def _no_type(ctx: object) -> None:
+    """Return no type: a flag takes no value, and the name of an argument says what it is."""
     del ctx

@@ -1,4 +1,4 @@
-"""What ``batcher codes`` says, in two languages, and that it stands in columns."""
+"""The text of ``batcher codes`` in two languages, and its columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
+from batcher.api.codes import HANDLING_IN_CHINESE
 from batcher.cli.app import app
-from batcher.cli.commands.codes import DOES_IN_CHINESE, wide_paragraph
+from batcher.cli.commands.codes import wide_paragraph
 from batcher.flowcontrol.retry_policy import KINDS, CodeKind
 from batcher.report.formatting import columns
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
@@ -18,24 +19,24 @@ HAN = re.compile("[\u4e00-\u9fff]")
 CLOSING = "，。；：、）"
 
 
-def said(*args: str, width: int = 80, charset: str = "utf-8") -> str:
-    """What ``batcher codes`` prints at a width."""
+def output_of(*args: str, width: int = 80, charset: str = "utf-8") -> str:
+    """The output of ``batcher codes`` at a width."""
     result = CliRunner(charset=charset).invoke(app, ["codes", *args], env={"COLUMNS": str(width)})
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
-def test_every_code_is_told_in_both_languages() -> None:
-    """The two tables know the same codes, and each has a remedy in both languages or in none."""
+def test_every_code_has_texts_in_both_languages() -> None:
+    """Both tables have the same codes; a code has a remedy in both languages or in neither."""
     assert set(IN_CHINESE) == set(MEANINGS) == set(KINDS)
-    assert set(DOES_IN_CHINESE) == set(CodeKind)
+    assert set(HANDLING_IN_CHINESE) == set(CodeKind)
     assert [code for code in MEANINGS if bool(MEANINGS[code].remedy) != bool(IN_CHINESE[code].remedy)] == []
     texts = [text for one in (*IN_CHINESE.values(), UNKNOWN_IN_CHINESE) for text in (one.text, one.remedy)]
     assert [text for text in texts if text and not HAN.search(text)] == []
     assert [text for text in texts if text.endswith(tuple(CLOSING.replace("）", "")))] == []
 
 
-def test_what_is_pasted_is_the_same_in_both_languages() -> None:
+def test_remedy_names_the_same_options_in_both_languages() -> None:
     """A variable, option or command that the English remedy names is named by the Chinese one, too."""
     named = re.compile(r"BATCHER_\w+|--\w+|`[^`]+`|AppId|ServerSecret|RequestId")
     pairs = {code: (MEANINGS[code].remedy, IN_CHINESE[code].remedy) for code in MEANINGS}
@@ -58,16 +59,16 @@ def test_what_is_pasted_is_the_same_in_both_languages() -> None:
         (41003, "文件不存在"),
     ],
 )
-def test_the_documents_own_words_are_kept(code: int, documented: str) -> None:
-    """Whoever has the vendor's page open finds its words again."""
+def test_chinese_meaning_begins_with_the_words_of_the_documentation(code: int, documented: str) -> None:
+    """A user with the vendor's page open finds its words again."""
     assert meaning_in_chinese(code).text.startswith(documented)
-    assert documented in said(str(code))
+    assert documented in output_of(str(code))
 
 
 @pytest.mark.parametrize("width", [66, 80, 200])
-def test_texts_stand_in_one_column(width: int) -> None:
+def test_texts_begin_in_one_column(width: int) -> None:
     """Labels and the lines that follow begin their text in the same column, and none is too wide."""
-    lines = said(width=width).splitlines()
+    lines = output_of(width=width).splitlines()
     assert max(map(cell_len, lines)) <= min(width, 100)
     bodies = [line for line in lines if line and not line.startswith("code ")]
     starts = {cell_len(line) - cell_len(re.sub(r"^  (\S+ +| {10,})", "", line)) for line in bodies}
@@ -75,28 +76,28 @@ def test_texts_stand_in_one_column(width: int) -> None:
     assert [line for line in bodies if line.strip()[0] in CLOSING] == []
 
 
-def test_one_code_is_told_alone() -> None:
-    """First the English, then the Chinese; a code that nobody has written down, too."""
-    one = said("1000").splitlines()
-    assert one[0] == "code 1000: the request failed; a wrong FileId also gets this code"
+def test_one_code_prints_english_then_chinese() -> None:
+    """An undocumented code has texts in both languages, too."""
+    one = output_of("1000").splitlines()
+    assert one[0] == "code 1000: the request failed; also what a wrong FileId yields"
     assert "  含义：    请求失败；FileId 有误时也返回此码。" in one
     assert one[-2].startswith("  您：      检查文件 ID；若无误，请联系 ZEGO 技术支持")
-    unknown = said("424242")
+    unknown = output_of("424242")
     assert "not in the documentation" in unknown
     assert "文档未列出此返回码" in unknown
 
 
-def test_a_terminal_that_cannot_show_chinese_gets_english() -> None:
+def test_terminal_without_chinese_gets_english_only() -> None:
     """Nothing breaks, and nothing is printed as question marks."""
-    text = said("1000", charset="latin-1")
+    text = output_of("1000", charset="latin-1")
     assert text.startswith("code 1000: the request failed")
     assert "?" not in text
     assert HAN.search(text) is None
-    assert "含义" in said("1000", charset="gb18030")
+    assert "含义" in output_of("1000", charset="gb18030")
 
 
-def test_words_in_latin_letters_are_not_torn() -> None:
-    """A line ends between Chinese characters, or beside a word, never within one or before a mark."""
+def test_latin_words_are_not_split_across_lines() -> None:
+    """A line ends between Chinese characters or next to a word, never within a word or before a mark."""
     text = "检查 BATCHER_APP_ID 和 ServerSecret，然后再次运行。"
     for width in range(26, 60):
         lines = wide_paragraph("您：", text, width=width, label_columns=6).splitlines()
@@ -109,7 +110,7 @@ def test_words_in_latin_letters_are_not_torn() -> None:
         assert joined.replace(" ", "") == text.replace(" ", "")
 
 
-def test_columns_are_counted_as_terminals_do() -> None:
-    """Every text takes as many columns as another count of them says."""
+def test_columns_of_texts_equal_those_of_rich() -> None:
+    """Two ways to count the columns of a text agree."""
     texts = [text for one in IN_CHINESE.values() for text in (one.text, one.remedy)]
-    assert [text for text in (*texts, *DOES_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []
+    assert [text for text in (*texts, *HANDLING_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []

@@ -1,4 +1,4 @@
-"""Help is documentation: every command's help is whole, and its examples work."""
+"""The help of every command: complete, readable at each width, with examples that work."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from batcher.cli.app import app
 from batcher.cli.commands import COMMANDS as SUMMARIES
+from batcher.exit_codes import ExitCode
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -35,21 +36,21 @@ def help_of(*words: str) -> str:
 
 
 def examples(text: str) -> list[list[str]]:
-    """The commands after ``Example:``, as a shell would hand them over."""
+    """The commands after ``Example:``, split as a shell does."""
     found = re.findall(r"Examples?[^:\n]*:\s+batcher (.+)", text)
     return [shlex.split(one) for one in found]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_help_has_an_example_and_its_exit_codes(name: str) -> None:
-    """Each command's help says how it ends and gives something to paste."""
+    """Each help lists the exit codes and has an example."""
     text = help_of(*name.split())
     assert [words for words in ("Example:", "Exit codes:") if words not in text] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_is_explained(name: str) -> None:
-    """Each option and argument stands in the help, with a text of its own."""
+    """Each option and argument has a text in the help."""
     text = help_of(*name.split())
     params = [param for param in COMMANDS[name].params if not getattr(param, "hidden", False)]
     assert [param.name for param in params if not getattr(param, "help", None)] == []
@@ -59,7 +60,7 @@ def test_every_option_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_in_help_parses(name: str) -> None:
-    """What help tells to paste is a command line that batcher takes."""
+    """Each example is a command line that batcher accepts."""
     found = examples(inspect.cleandoc(COMMANDS[name].help))
     assert found
     for words in found:
@@ -70,29 +71,29 @@ def test_every_example_in_help_parses(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_can_be_copied_from_a_narrow_terminal(name: str) -> None:
-    """At 80 columns every example stands whole on one line, since a torn one cannot be pasted."""
+def test_example_fits_on_one_line_of_a_narrow_terminal(name: str) -> None:
+    """At 80 columns each example is on one line, so that it can be pasted."""
     lines = [" ".join(line.split()) for line in printed(*name.split(), columns=80)]
     wanted = re.findall(r"Examples?[^:\n]*:\s+(batcher .+)", inspect.cleandoc(COMMANDS[name].help))
     assert [one for one in wanted if not any(line.endswith(one) for line in lines)] == []
 
 
 @pytest.mark.parametrize(("columns", "widest"), [(60, 60), (80, 80), (200, 100)])
-def test_help_is_as_wide_as_can_be_read(columns: int, widest: int) -> None:
-    """No line is wider than the terminal, and none than a person reads with ease."""
+def test_help_is_as_wide_as_the_terminal_up_to_100_columns(columns: int, widest: int) -> None:
+    """No line is wider than the terminal, nor wider than 100 columns."""
     for name in NAMES:
         assert max(map(len, printed(*name.split(), columns=columns))) == widest
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_help_tells_to_install_is_an_extra(name: str) -> None:
-    """Square brackets are not taken for markup: the package by itself is there already."""
+def test_extras_in_help_keep_their_brackets(name: str) -> None:
+    """Square brackets in the help are not read as markup."""
     assert "pip install 'batcher'" not in help_of(*name.split())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help_shows_no_types_of_the_language(name: str) -> None:
-    """A flag takes no value, and says so by naming none."""
+def test_help_shows_no_python_types(name: str) -> None:
+    """Flags and options show no Python types."""
     text = help_of(*name.split())
     assert re.findall(r"<\w+>|list\[", text) == []
 
@@ -101,15 +102,13 @@ def test_the_programs_own_help_names_every_command_and_exit_code() -> None:
     """``batcher --help`` lists the commands, the exit codes and an example."""
     text = help_of()
     assert [name for name in TOP_COMMANDS if f" {name} " not in text] == []
-    assert [
-        code for code in ("0", "1", "2", "3", "4", "5", "6", "130", "143") if f" {code} " not in text
-    ] == []
+    assert [code for code in ExitCode if f" {code:d} " not in text] == []
     assert "Example, without an account: batcher demo" in text
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_summary_is_the_first_sentence_of_the_help(name: str) -> None:
-    """The list of commands and a command's own help say the same."""
+    """The list of commands and the help of a command agree."""
     assert inspect.cleandoc(COMMANDS[name].help).split("\n\n")[0] == SUMMARIES[name].text
 
 
@@ -127,12 +126,12 @@ def test_help_imports_no_command() -> None:
     assert [name for name in loaded if name.startswith("batcher.cli.commands.")] == []
 
 
-def test_a_mistyped_option_ends_with_2() -> None:
-    """What cannot be understood is a fault of usage."""
+def test_mistyped_option_has_exit_code_2() -> None:
+    """An unknown option is an error of usage."""
     assert CliRunner().invoke(app, ["run", "--rat", "3"]).exit_code == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_in_the_readme(name: str) -> None:
-    """The README knows every command by its name."""
+    """The README names every command."""
     assert re.search(rf"\bbatcher {name}\b", README.read_text("utf-8"))

@@ -1,6 +1,7 @@
-"""``check``, the network: name, connection, certificate, clock, and the call that proves the credentials.
+"""The check of the service: name, connection, certificate, clock, and the call that proves the credentials.
 
-Between the settings and the service. It makes the harmless call and nothing else: no task can come of it.
+Called by programs and by ``batcher check``. Makes one signed call that starts no task, and repeats it only
+if the service is busy.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from batcher.cli.commands.check_findings import CheckFinding, Severity, fail, ok, skip, warn
-from batcher.config.settings import Settings
+from batcher.config import defaults
 from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.model.check import CheckFinding, Severity, fail, ok, skip, warn
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
 
-NOBODY = Account(1, "none")
-"""Who calls without credentials: for the clock alone, since the refusal is dated, too."""
+NO_ACCOUNT = Account(1, "none")
+"""Used for a call without credentials: the refusal has a date, too, which shows the clock of the service."""
 
 NAME_TIMEOUT_S = 10.0
 
 CALLS = 3
-"""So often a call is made that the service had no time for."""
+"""How often the call is made if the service is busy."""
 
 PAUSE_S = 1.1
-"""Between them: the service counts by the second."""
+"""The pause between calls: the service counts by the second."""
 
 CLOCK_LIMIT_S = 600
-"""By how much a timestamp may be off. Source: ZEGO server API, "Accessing server APIs"."""
+"""How far a timestamp may be off. Source: ZEGO server API, "Accessing server APIs"."""
 
 CLOCK_WARNING_S = 60
 
@@ -45,19 +46,27 @@ EXPIRES_SOON_DAYS = 14
 _NOT_WELL = "the endpoint could not be reached"
 
 
-async def look_at_network(settings: Settings, account: Account | None) -> list[CheckFinding]:
-    """Name, connection, certificate, clock and credentials; ``account`` is None when it is not known."""
-    client = ZegoClient(settings.endpoint, account or NOBODY, timeout_s=settings.timeout, connections=1)
+async def check_service(
+    account: Account | None, *, endpoint: str = defaults.ENDPOINT, timeout_s: float = defaults.TIMEOUT_S
+) -> list[CheckFinding]:
+    """Check name, connection, certificate, clock and credentials.
+
+    Args:
+        account: the account; None leaves the credentials unchecked.
+        endpoint: the service's URL.
+        timeout_s: how long one call may take.
+    """
+    client = ZegoClient(endpoint, account or NO_ACCOUNT, timeout_s=timeout_s, connections=1)
     async with client:
-        name = await _look_up(settings.endpoint, client.proxy)
+        name = await _look_up(endpoint, client.proxy)
         if name.level is Severity.FAIL:
             return [name, *(skip(about, _NOT_WELL) for about in ("connection", "TLS", "clock", "call"))]
-        seen, may_leave = CallTrace(), _counted(settings, account)
+        seen, may_leave = CallTrace(), _counted(endpoint, account)
         outcome = await client.probe(may_leave, seen=seen)
         findings = [
             name,
-            connection_finding(settings.endpoint, client.proxy, seen, outcome),
-            tls_finding(settings.endpoint, client.proxy, seen, outcome, time.time()),
+            connection_finding(endpoint, client.proxy, seen, outcome),
+            tls_finding(endpoint, client.proxy, seen, outcome, time.time()),
             clock_finding(seen),
         ]
         if account is None:
@@ -74,17 +83,17 @@ async def look_at_network(settings: Settings, account: Account | None) -> list[C
         return [*findings, call_finding(outcome)]
 
 
-def _counted(settings: Settings, account: Account | None) -> Callable[[], Awaitable[bool]] | None:
-    """Waits for room within the limit that runs on this machine share; None where there is no account."""
+def _counted(endpoint: str, account: Account | None) -> Callable[[], Awaitable[bool]] | None:
+    """Wait for a place within the limit that runs on this machine share; None without an account."""
     if account is None:
         return None
-    key = LimitKey.of(account.app_id, Action.SUBMIT, settings.endpoint)
+    key = LimitKey.of(account.app_id, Action.SUBMIT, endpoint)
     pacer = Pacer(LIMIT_PER_S, time.monotonic, window=window_for(key, LIMIT_PER_S))
     return lambda: pacer.leave(Turn(alone=True))
 
 
 async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding:
-    """Have the host's name looked up, or the proxy's, which looks up the host's."""
+    """Look up the name of the host, or of the proxy, which looks up that of the host."""
     parts = urlsplit(endpoint)
     host, port = proxy or (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
     if proxy is None and parts.scheme == "http":
@@ -111,7 +120,7 @@ async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding
 def connection_finding(
     endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome
 ) -> CheckFinding:
-    """Whether the other side can be talked to at all."""
+    """Report whether a connection was made."""
     to = urlsplit(endpoint).netloc
     through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""
     facts: dict[str, object] = {"proxy": f"{proxy[0]}:{proxy[1]}" if proxy else None}
@@ -130,7 +139,7 @@ def connection_finding(
 def tls_finding(
     endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome, now: float
 ) -> CheckFinding:
-    """Whether the other side is who it should be, and for how long."""
+    """Report whether the certificate is valid, and for how long."""
     if urlsplit(endpoint).scheme == "http":
         return ok("TLS", "not used: plain http to this machine", used=False)
     through = ", seen through the proxy" if proxy else ""
@@ -158,40 +167,40 @@ def _certificate_finding(certificate: Mapping[str, Any], through: str, now: floa
     facts = {"subject": subject, "issuer": issuer, "expires_at": until.isoformat(), "days_left": days}
     if days < EXPIRES_SOON_DAYS:
         return warn(
-            "TLS", text, "the certificate expires soon: whoever runs the endpoint must renew it", **facts
+            "TLS", text, "the certificate expires soon: the operator of the endpoint must renew it", **facts
         )
     return ok("TLS", text, **facts)
 
 
 def _name_in(names: object) -> str:
-    """The common name, or the organization, out of a certificate's way to write a name."""
+    """The common name, or the organization, in the form in which certificates state names."""
     pairs = dict(_pairs(names))
     common, organization = pairs.get("commonName", ""), pairs.get("organizationName", "")
     return f"{common} ({organization})" if common and organization else common or organization
 
 
-def _pairs(names: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - as the ssl module hands it out
+def _pairs(names: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - as the ssl module returns it
     for part in names:
         for key, value in part:
             yield str(key), str(value)
 
 
 def clock_ahead_s(sent_at: float, answered_at: float, server_time: float) -> float:
-    """How far our clock runs ahead of the service's; 0 when the two may agree.
+    """Return how far our clock is ahead of the service's; 0 if the two may agree.
 
-    The service dated its answer between the two moments, and cut its time to whole seconds: within that
-    much nothing can be said.
+    The service dated its answer between the two moments, in whole seconds, so that a smaller difference
+    cannot be seen.
     """
     least, most = sent_at - (server_time + 1), answered_at - server_time
     return 0.0 if least <= 0 <= most else (least + most) / 2
 
 
 def clock_finding(seen: CallTrace) -> CheckFinding:
-    """This machine's clock against the service's."""
+    """Compare this machine's clock with the service's."""
     if seen.ended_at is not None and seen.server_time is None:
         return skip("clock", _NOT_WELL)
     if seen.server_time is None or seen.sent_at is None or seen.answered_at is None:
-        return warn("clock", "the answer has no readable Date", "look at this machine's clock yourself")
+        return warn("clock", "the answer has no readable Date", "check this machine's clock yourself")
     ahead = clock_ahead_s(seen.sent_at, seen.answered_at, seen.server_time)
     if not ahead:
         return ok("clock", "within 1 s of the service's", ahead_s=0)
@@ -199,17 +208,19 @@ def clock_finding(seen: CallTrace) -> CheckFinding:
     text = f"our clock is {off} s {'ahead of' if ahead > 0 else 'behind'} the service's"
     facts = {"ahead_s": off if ahead > 0 else -off}
     if off <= CLOCK_WARNING_S:
-        return ok("clock", f"{text}; up to {CLOCK_LIMIT_S} s is taken", **facts)
+        return ok("clock", f"{text}; up to {CLOCK_LIMIT_S} s is accepted", **facts)
     if off > 120:
         text += f" ({duration(off)})"
     if off <= CLOCK_LIMIT_S:
-        return warn("clock", f"{text}; up to {CLOCK_LIMIT_S} s is taken", "set this machine's clock", **facts)
+        return warn(
+            "clock", f"{text}; up to {CLOCK_LIMIT_S} s is accepted", "set this machine's clock", **facts
+        )
     remedy = "set this machine's clock; until then runs sign by the service's, but record wrong times"
-    return warn("clock", f"{text}, and only {CLOCK_LIMIT_S} s is taken", remedy, **facts)
+    return warn("clock", f"{text}, and only {CLOCK_LIMIT_S} s is accepted", remedy, **facts)
 
 
 def call_finding(outcome: Outcome) -> CheckFinding:
-    """What the harmless call proves."""
+    """Report what the call proves about the credentials."""
     match outcome:
         case Answer(code=2):
             return ok(

@@ -1,0 +1,175 @@
+"""Checks before a run: the service, and the ledger with its lock and its disk.
+
+Called by programs and by ``batcher check``. Every finding is returned, not only the first problem. Nothing is
+written, and the one signed call starts no task.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from batcher.config.endpoints import place_of
+from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
+from batcher.ledger import (
+    Holder,
+    Readiness,
+    Room,
+    check_place,
+    ledger_path,
+    lock_holder,
+    network_file_system,
+    readiness,
+    room,
+)
+from batcher.model.check import CheckFinding, fail, ok, skip, warn
+from batcher.report.command_lines import ledger_option
+from batcher.report.formatting import PLACES, count, moment, size
+
+SERVICE_CHECKS = ("DNS", "connection", "TLS", "clock", "call")
+LEDGER_CHECKS = ("ledger", "lock", "disk")
+
+
+def check_installation() -> list[CheckFinding]:
+    """Warn about the distribution whose name this program once had: it owns the same files."""
+    try:
+        other = distribution("batcher")
+    except PackageNotFoundError:
+        return []
+    return [
+        warn(
+            "installation",
+            f"the distribution batcher {other.version} is installed too; it and zego-batcher own the same "
+            "files",
+            "uninstall it first (pip uninstall batcher), then install zego-batcher again",
+        )
+    ]
+
+
+async def check_ledger(
+    ledger: str,
+    *,
+    app_id: int | None = None,
+    endpoint: str | None = None,
+    wait_s: float = 0.0,
+    may_be_created: bool = True,
+) -> list[CheckFinding]:
+    """Check the ledger, who holds it, and its disk.
+
+    Args:
+        ledger: the ledger.
+        app_id: the AppId of the next run; None if it is not known.
+        endpoint: the endpoint of the next run; None if it is not known.
+        wait_s: how long the next run waits for the lock.
+        may_be_created: a run without a terminal creates the ledger if there is none.
+    """
+    try:
+        path = ledger_path(ledger)
+    except SettingsError as exc:
+        return [
+            fail("ledger", str(exc)),
+            *(skip(about, "there is no such place") for about in ("lock", "disk")),
+        ]
+    found: Readiness | None = None
+    try:
+        check_place(path)
+        found = readiness(path)
+    except LedgerMissing:
+        findings = [_missing_finding(path, may_be_created=may_be_created)]
+    except BatcherError as exc:
+        findings = [fail("ledger", str(exc))]
+    else:
+        findings = [ledger_finding(path, found, app_id, endpoint), *_file_system_findings(path)]
+    try:
+        findings.append(lock_finding(await lock_holder(path), wait_s))
+    except LedgerError as exc:
+        findings.append(fail("lock", str(exc)))
+    try:
+        findings.append(disk_finding(room(path, found.open if found else 0), found))
+    except OSError:
+        findings.append(skip("disk", "there is no such folder"))
+    return findings
+
+
+def _missing_finding(path: Path, *, may_be_created: bool) -> CheckFinding:
+    remedy = (
+        "the first run or load creates it; if there should be one, run in its folder or name it (--ledger)"
+    )
+    if not may_be_created:
+        remedy += "; a run without a terminal exits with 2 here unless it is named, or --new-ledger is given"
+    return warn("ledger", f"{path}: there is no ledger", remedy, exists=False)
+
+
+def _file_system_findings(path: Path) -> list[CheckFinding]:
+    kind = network_file_system(path)
+    if not kind:
+        return []
+    remedy = "locks and syncs are not reliable there; keep the ledger on a local disk"
+    return [warn("ledger", f"{path}: it is on a network file system ({kind})", remedy)]
+
+
+def ledger_finding(path: Path, found: Readiness, app_id: int | None, endpoint: str | None) -> CheckFinding:
+    """Compare the ledger's schema, AppId and kind of endpoint with those of the next run."""
+    schema = f"schema {found.revision}"
+    if found.revision != found.newest:
+        option = ledger_option(str(path))
+        schema += (
+            f", which the next run makes {found.newest} (to keep it: batcher ledger backup{option} FILE)"
+        )
+    facts = {
+        "path": str(path),
+        "schema": found.revision,
+        "newest_schema": found.newest,
+        "app_id": found.bound[0] if found.bound else None,
+        "place": found.bound[1].value if found.bound else None,
+        "open": found.open,
+    }
+    if found.bound is None:
+        return ok("ledger", f"{path}: {schema}; belongs to no AppId before its first run", **facts)
+    bound_id, bound_kind = found.bound
+    text = f"{path}: {schema}; belongs to AppId {bound_id} and {PLACES[bound_kind]}"
+    kind = bound_kind if endpoint is None else place_of(endpoint)
+    other_account = app_id not in (None, bound_id)
+    if not other_account and kind is bound_kind:
+        return ok("ledger", text, **facts)
+    remedy = (
+        f"use AppId {bound_id}, or another --ledger"
+        if other_account
+        else "use an endpoint of the kind it belongs to, or another --ledger"
+    )
+    ours = f"AppId {bound_id if app_id is None else app_id} and {PLACES[kind]}"
+    return fail("ledger", f"{text}, and a run now to {ours}", remedy, **facts)
+
+
+def lock_finding(holder: Holder | bool, wait_s: float) -> CheckFinding:
+    """Report whether a run could have the ledger now."""
+    if holder is False:
+        return ok("lock", "no process holds the ledger", held=False)
+    facts: dict[str, object] = {"held": True}
+    process = "another run, whose process is not known"
+    if isinstance(holder, Holder):
+        process = str(holder)
+        facts |= {
+            "pid": holder.pid,
+            "host": holder.host,
+            "since": moment(holder.since),
+            "command": holder.command,
+        }
+    then = f"a run now would wait {wait_s:g} s for it" if wait_s else "a run now would have exit code 5"
+    return warn("lock", f"held by {process}", f"{then}; --wait-lock sets how long to wait", **facts)
+
+
+def disk_finding(found: Room, ledger: Readiness | None) -> CheckFinding:
+    """Compare the room on the disk with what the open submissions need."""
+    free = f"{size(found.free_bytes)} free"
+    facts = {"free_bytes": found.free_bytes, "needed_bytes": found.needed_bytes + found.least_bytes}
+    if found.free_bytes < found.least_bytes:
+        return fail("disk", f"only {free}; a run needs {size(found.least_bytes)}", "free some space", **facts)
+    if ledger is None:
+        return ok("disk", free, **facts)
+    work = f"{count(ledger.open, 'submission')} to send will take about {size(found.needed_bytes)}"
+    if not found.is_enough:
+        return fail(
+            "disk", f"{free}; {work}", "free some space: a run would stop when the disk is full", **facts
+        )
+    return ok("disk", f"{free}; {work}", **facts)

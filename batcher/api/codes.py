@@ -1,0 +1,60 @@
+"""Return codes explained: meaning, what batcher does, and what the user does, in English and Chinese.
+
+Called by ``batcher codes`` and by the report. The two languages must name the same variables, options and
+commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batcher.flowcontrol.retry_policy import BUSY_TRIES, REFUSED_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
+from batcher.model.records import Meaning
+from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
+
+HANDLING_IN_CHINESE = {
+    CodeKind.SUBMITTED: "记录任务 ID",
+    CodeKind.REJECT: "将该提交记为 rejected，不再发送",
+    CodeKind.HALT: "停止运行：之后的调用都会同样失败；该提交仍待发送",
+    CodeKind.PERMISSION: (
+        "本次运行尚无成功请求时停止；已有成功请求时，两个录制文件都收到才停止；只有一个收到时排在其他提交之后重发，"
+        f"共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected"
+    ),
+    CodeKind.SLOW_DOWN: f"放慢速度后重发；其他提交被接受而该提交被拒绝满 {REFUSED_TRIES} 次，则记为 failed",
+    CodeKind.BUSY: f"重发，共尝试 {BUSY_TRIES} 次；仍不成功则记为 failed",
+    CodeKind.UNKNOWN: f"重发，共尝试 {UNKNOWN_TRIES} 次；仍不成功则记为 rejected",
+    CodeKind.CREDENTIALS: (
+        "本次运行尚无成功请求时停止；已有成功请求时暂停，并用一次不会创建任务的调用确认："
+        "鉴权有误则停止，频率过高则放慢；"
+        f"同一提交再次收到：共尝试 {UNKNOWN_TRIES} 次，仍不成功则记为 rejected"
+    ),
+    CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
+}
+"""What batcher does about each kind of code; the English text is the value of the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeExplanation:
+    """A return code in one language."""
+
+    code: int
+    meaning: Meaning
+    """What it means, and the remedy."""
+    handling: str
+    """What batcher does about it."""
+
+
+def explain_code(code: int) -> CodeExplanation:
+    """Explain a return code in English; a code that is not documented, too."""
+    return CodeExplanation(code, meaning(code), kind_of(code).value)
+
+
+def explain_code_in_chinese(code: int) -> CodeExplanation:
+    """Explain a return code in Chinese; a code that is not documented, too."""
+    return CodeExplanation(code, meaning_in_chinese(code), HANDLING_IN_CHINESE[kind_of(code)])
+
+
+def documented_codes() -> Sequence[int]:
+    """All documented codes in order."""
+    return sorted(MEANINGS)

@@ -1,0 +1,86 @@
+"""The state of a ledger, and the history of one recording; works while a run writes.
+
+Called by programs, and by ``batcher status`` and ``batcher show``. Both commands start fast because this
+module imports little: neither the HTTP library nor anything that sends may be imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from batcher.errors import BatcherError
+from batcher.ledger import ledger_path, open_for_reading
+from batcher.model.records import Meaning, Record
+from batcher.model.submission import FileId, State
+from batcher.report.counts import figures, task_figures
+from batcher.report.formatting import count
+from batcher.report.status_summary import LedgerStatus
+from batcher.report.summary import FIRST_IN_DOUBT
+from batcher.zego.codes import meaning
+
+
+async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = None) -> LedgerStatus:
+    """Return the state of a ledger.
+
+    Args:
+        path: the ledger.
+        loads: how many of the last loads to include; all when not given.
+
+    Raises:
+        LedgerMissing: there is no ledger.
+        LedgerError: it cannot be read.
+    """
+    async with await open_for_reading(_place(path)) as ledger:
+        counts = figures(await ledger.tallies())
+        loads_total = await ledger.newest_load()
+        first_load = 0 if loads is None else max(0, loads_total - loads)
+        return LedgerStatus(
+            ledger=ledger.path,
+            bound=await ledger.bound_to(),
+            counts=counts,
+            tasks=task_figures(await ledger.tallies_of_tasks(), counts.by_state[State.SUBMITTED]),
+            doubtful=await ledger.count_doubtful(),
+            possibly_twice=await ledger.count_possibly_twice(),
+            invalid_rows=await ledger.count_invalid_rows(),
+            in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
+            loads=tuple(await ledger.loads(after_id=first_load)),
+            loads_total=loads_total,
+            last_run=await ledger.last_run(),
+            meanings=_meanings(counts.codes),
+        )
+
+
+async def submissions_of(path: str | os.PathLike[str], file_id: str) -> list[Record]:
+    """Return all submissions of a recording, each with its attempts and its task.
+
+    Args:
+        path: the ledger.
+        file_id: the recording.
+
+    Raises:
+        BatcherError: the ledger has no submission of it.
+        LedgerMissing: there is no ledger.
+        LedgerError: it cannot be read.
+    """
+    async with await open_for_reading(_place(path)) as ledger:
+        if records := await ledger.records_of([FileId(file_id)]):
+            return records
+        total = figures(await ledger.tallies()).total
+    among = f"not among the {count(total, 'submission')} of {ledger.path}"
+    raise BatcherError(f"{file_id}: {among}; load its manifest first")
+
+
+def meanings_of(records: Iterable[Record]) -> Mapping[int, Meaning]:
+    """Return the meaning of every code that the attempts of some submissions got."""
+    attempts = [attempt for record in records for attempt in record.attempts]
+    return _meanings(attempt.code for attempt in attempts if attempt.code is not None)
+
+
+def _meanings(codes: Iterable[int]) -> dict[int, Meaning]:
+    return {code: meaning(code) for code in codes}
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    return ledger_path(os.fspath(path))
