@@ -265,11 +265,11 @@ async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
         before = (cli.folder / "all.csv.part").read_bytes()
         done = await cli(*HUAWEI, "-o", "all.csv", "--prefix", "record/other")
         assert done.code == 2
-        assert "all.csv.part.json: an unfinished list under other options (prefix)" in done.stderr
+        assert "all.csv.part.json: an unfinished list with other options (prefix)" in done.stderr
         assert (cli.folder / "all.csv.part").read_bytes() == before
         (cli.folder / "all.csv.part.json").write_text("{}", "utf-8")
         spoiled = await cli(*HUAWEI, "-o", "all.csv")
-        assert (spoiled.code, "remove it" in spoiled.stderr) == (2, True)
+        assert (spoiled.code, "Remove it" in spoiled.stderr) == (2, True)
 
 
 async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
@@ -369,13 +369,13 @@ async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--vendor", "Tencent"), "--since: say from when on"),
+        (("--vendor", "Tencent"), "--since: give the time from which recordings are listed"),
         ((), "--vendor: say where the recordings are kept"),
         (("--vendor", "Azure"), "--vendor Azure: give Tencent, Huawei or Ws"),
         (("--vendor", "Tencent", "--since", "yesterday"), "--since yesterday: give how long ago"),
         (("--vendor", "Tencent", "--since", "2026-05-01", "--until", "2026-04-01"), "nothing can be found"),
         (("--vendor", "Tencent", "--since", "1d", "--category", "Film"), "--category Film: give Video"),
-        (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: goes with --vendor Tencent"),
+        (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: works for Tencent only"),
         (("--vendor", "Huawei", "--format", "xlsx"), "--format xlsx: give csv or jsonl"),
         (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: No such file"),
         (("--vendor", "Huawei", "-o", "all.xlsx"), "all.xlsx: discover writes CSV or JSON lines"),

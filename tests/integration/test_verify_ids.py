@@ -162,7 +162,7 @@ async def test_an_id_that_the_service_takes_for_wrong_spoils_no_others(cli: Cli,
     ("options", "said"),
     [
         (("no-such.csv",), "no-such.csv"),
-        (("archive.csv", "--until", "1d"), "--until: goes with --since"),
+        (("archive.csv", "--until", "1d"), "--until: has an effect only together with since"),
         (("archive.csv", "--since", "soon"), "--since soon: give how long ago"),
         (("archive.csv", "--since", "1d", "--known", "no-such.csv"), "no-such.csv"),
     ],

@@ -28,9 +28,7 @@ COMMANDS: Final = {
         MAIN, "Put failed and rejected submissions back in the queue, with a fresh budget of tries."
     ),
     "discover": CommandSummary(MAIN, "List the recordings that exist, as a manifest."),
-    "verify-ids": CommandSummary(
-        MAIN, "Ask the vendor about the Tencent ids of a manifest, before money is spent on them."
-    ),
+    "verify-ids": CommandSummary(MAIN, "Check a manifest's Tencent ids before paying for them."),
     "track": CommandSummary(MAIN, "Ask what has become of the tasks, until all have ended."),
     "listen": CommandSummary(MAIN, "Receive the service's callbacks, and confirm what they say."),
     "status": CommandSummary(
@@ -42,9 +40,7 @@ COMMANDS: Final = {
     "show": CommandSummary(
         RESULTS, "Say everything known of one recording: what was asked, every attempt, codes and RequestIds."
     ),
-    "fetch": CommandSummary(
-        RESULTS, "Fetch the pictures of finished tasks into a folder, one folder in it for each recording."
-    ),
+    "fetch": CommandSummary(RESULTS, "Fetch the pictures of finished tasks into a folder."),
     "report": CommandSummary(
         RESULTS, "Draw everything that the ledger knows on one page, to be looked at in a browser."
     ),

@@ -19,9 +19,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from batcher.cli.command import Invocation, command
-from batcher.cli.commands.discover import Asked, discover_recordings
+from batcher.cli.commands.discover import list_recordings
 from batcher.cli.commands.export import export_results
 from batcher.cli.commands.run import run_manifests
+from batcher.cli.discovery_request import DiscoveryRequest
 from batcher.cli.terminal.console import Console
 from batcher.config.resources import bundled
 from batcher.config.settings import Settings, load_settings
@@ -189,9 +190,9 @@ class _Demo:
     async def _discovered(self, url: str) -> int:
         left = self._left
         self._say(f"batcher discover --vendor Tencent --since 24h --category Video -o {left.discovered}")
-        asked = Asked(since="24h", category=("Video",))
-        return await discover_recordings(
-            self._settings(url, vendor="Tencent"), asked, left.discovered, self._console
+        request = DiscoveryRequest(since="24h", category=("Video",))
+        return await list_recordings(
+            self._settings(url, vendor="Tencent"), request, left.discovered, self._console
         )
 
     async def _submitted(self, url: str) -> int:
@@ -212,15 +213,13 @@ class _Demo:
     async def _fetch(self, url: str) -> int:
         if not self._has("PIL", "fetching pictures", ("Pillow",)):
             return 0
-        from batcher.cli.commands.fetch import FetchRequest, fetch_pictures
+        from batcher.cli.commands.fetch import fetch_pictures
 
         left, self._has_fetched = self._left, True
         wanted = await asyncio.to_thread(_discovered_ids, left.discovered)
         named = "".join(f" --recording {file_id}" for file_id in wanted)
         self._say(f"batcher fetch -o {left.pictures}{named} -l {left.ledger}")
-        return await fetch_pictures(
-            self._settings(url), FetchRequest(left.pictures, wanted), self._console, as_json=False
-        )
+        return await fetch_pictures(self._settings(url), self._console, left.pictures, recordings=wanted)
 
     async def _report(self, url: str) -> int:
         if not (self._has("jinja2", "the report", REPORT) and self._has("PIL", "the report", REPORT)):

@@ -26,11 +26,13 @@ from batcher.model.events import (
     DefectMet,
     Event,
     Halted,
+    LedgerCreated,
     NotSubmitted,
     OutageBegan,
     Rejected,
     RunStarted,
     SendingPaused,
+    WarningRaised,
 )
 from batcher.report.formatting import one_line
 from batcher.telemetry.redaction import Redaction
@@ -95,7 +97,11 @@ class Console:
 
     def on_event(self, notice: Event) -> None:
         """Say what a run tells; of single attempts only a curious person wants to know."""
-        if not self.for_programs:
+        if isinstance(notice, WarningRaised):
+            self.warn(notice.words)
+        elif isinstance(notice, LedgerCreated):
+            self.note(notice.words)
+        elif not self.for_programs:
             if isinstance(notice, DefectMet):
                 self.detail(*notice.exception.rstrip().split("\n"))
             elif not isinstance(notice, NotSubmitted):
