@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from batcher.config.endpoints import endpoint_of
+from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.secrets import secret_of
 from batcher.config.settings import shown_value
 from batcher.discover.retrying_query import RetryingQuery
@@ -20,6 +20,7 @@ from batcher.errors import SettingsError
 from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import OnEvent
+from batcher.model.submission import EndpointKind
 from batcher.zego.client import Account, ZegoClient
 
 SEARCH_CONNECTIONS = 16
@@ -65,6 +66,11 @@ class ServiceAddress:
     def client(self, connections: int) -> ZegoClient:
         """A client of this service; use it as an async context manager."""
         return ZegoClient(self.endpoint, self.account, timeout_s=self.timeout_s, connections=connections)
+
+    @property
+    def endpoint_kind(self) -> EndpointKind:
+        """The kind of service that the endpoint is."""
+        return place_of(self.endpoint)
 
     def limit(self, action: Action) -> LimitKey:
         """The rate limit of an Action that calls of this account count towards."""

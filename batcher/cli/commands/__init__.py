@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "discover": CommandSummary(MAIN, "List the recordings that exist, as a manifest."),
     "verify-ids": CommandSummary(MAIN, "Check a manifest's Tencent ids before paying for them."),
     "track": CommandSummary(MAIN, "Ask what has become of the tasks, until all have ended."),
-    "listen": CommandSummary(MAIN, "Receive the service's callbacks, and confirm what they say."),
+    "listen": CommandSummary(MAIN, "Receive the service's callbacks and confirm what they claim."),
     "status": CommandSummary(
         RESULTS, "Say how many submissions stand where, what came back, and how long the rest will take."
     ),
@@ -50,12 +50,8 @@ COMMANDS: Final = {
     "codes": CommandSummary(
         RESULTS, "Say what a return code means and what batcher does about it, in English and in Chinese."
     ),
-    "demo": CommandSummary(
-        REHEARSING, "Go the whole way once, on this machine alone: from recordings to pictures and a report."
-    ),
-    "sandbox": CommandSummary(
-        REHEARSING, "Serve the documented API on this machine, to rehearse without an account."
-    ),
+    "demo": CommandSummary(REHEARSING, "Rehearse everything on this machine, without an account."),
+    "sandbox": CommandSummary(REHEARSING, "Serve the documented API on this machine."),
     "ledger": CommandSummary(
         UPKEEP, "Look after a ledger that has grown long: what is in it, whether it is whole, copies, room."
     ),
