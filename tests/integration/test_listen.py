@@ -392,7 +392,7 @@ async def test_it_speaks_tls_and_reads_its_certificate_again(cli: Cli, tmp_path:
         listener.process.send_signal(signal.SIGHUP)
         assert listener.process.stderr is not None
         while line := json.loads(await listener.process.stderr.readline()):
-            if "read again" in line.get("text", ""):
+            if "reloaded" in line.get("text", ""):
                 break
         await shown_at(listener.url)
 

@@ -7,7 +7,6 @@ named. It writes nothing outside of its folder.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from importlib import import_module
@@ -58,6 +57,8 @@ _STOPPED = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 async def run_demo(folder: Path, console: Console) -> int:
     """Carry out all steps against sandboxes on this machine; a signal ends them."""
+    import asyncio
+
     from batcher.cli.demo_files import DemoFiles, begin, check_folder
 
     files = DemoFiles(folder)
@@ -123,6 +124,8 @@ class _Demo:
         """Make videos, discover, submit and track them, and fetch their pictures."""
         if not self._has("av", "videos to take pictures of", MEDIA):
             return 0
+        import asyncio
+
         from batcher.sandbox import Sandbox, SandboxSettings, TaskSettings
         from batcher.sandbox.demo_videos import make_videos
 
@@ -175,6 +178,8 @@ class _Demo:
         """Fetch the pictures of the discovered videos, or all when none were discovered."""
         if not self._has("PIL", "fetching pictures", ("Pillow",)):
             return 0
+        import asyncio
+
         from batcher.cli.commands.fetch import fetch_pictures
         from batcher.cli.demo_files import discovered_ids
 

@@ -5,7 +5,6 @@ The list itself is made by ``api/discover``; here are the options, the file and 
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import asdict
 from functools import partial
@@ -124,6 +123,8 @@ async def list_recordings(
     settings: Settings, request: DiscoveryRequest, output: Path | None, console: Console
 ) -> int:
     """Write the list page by page; a signal or the time limit keeps what the file has."""
+    import asyncio
+
     from batcher.api.discover import Discovery
     from batcher.cli.library_call import account_for
     from batcher.cli.resumable_output import resumable_output

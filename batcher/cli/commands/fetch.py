@@ -5,7 +5,6 @@ The fetch itself is ``api/fetch``; here are the options, the display and the clo
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from json import dumps
@@ -110,6 +109,8 @@ async def fetch_pictures(
     as_json: bool = False,
 ) -> int:
     """Fetch pictures, show the progress and close with a summary, after a signal too."""
+    import asyncio
+
     from batcher.api.fetch import CONCURRENCY, PictureFetch
     from batcher.cli.library_call import named_options
     from batcher.cli.signals import Signals

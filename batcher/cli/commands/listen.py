@@ -5,7 +5,6 @@ The receiver is ``api/listen``; here are the options, the signals and the messag
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -87,6 +86,8 @@ async def listen(call: Invocation) -> int:
 
     Example:  batcher listen --submit-new --definition 10 --offset 1
     """
+    import asyncio
+
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.callback_log import CallbackLog
 

@@ -5,7 +5,6 @@ Called by users and by the tests. Options that are not given leave the defaults 
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -136,6 +135,7 @@ PORT = 8420
 
 async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: int) -> int:
     """Serve until a signal."""
+    import asyncio
     import logging
 
     from batcher.cli.signals import Signals

@@ -5,7 +5,6 @@ The ids are looked up by ``api/verify_ids``; here are the options, the file and 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -133,6 +132,8 @@ async def _write_faults(
     verification: IdVerification, output: Path | None, console: Console, *, can_suggest: bool
 ) -> int:
     """Write the report; a signal ends it and leaves no file."""
+    import asyncio
+
     from batcher.cli.output_file import opened
     from batcher.cli.signals import Signals
     from batcher.discover.id_check import IdFinding
