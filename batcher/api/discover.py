@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batcher.ledger import LedgerReader
 
 CATEGORIES = ("Video", "Audio", "Image")
-"""What Tencent tells recordings apart by."""
+"""The categories of Tencent's recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Discovery:
     """One list of recordings; iterate over :meth:`pages` once.
 
     Args:
-        wanted: which recordings are listed.
+        criteria: which recordings are listed.
         account: the account that searches.
         ledger: leave out the recordings that this ledger has; a missing file has none.
         resume_from: where an earlier discovery with the same filter stopped.
@@ -124,7 +124,7 @@ class Discovery:
 
     def __init__(
         self,
-        wanted: DiscoveryFilter,
+        criteria: DiscoveryFilter,
         account: Account,
         *,
         ledger: str | os.PathLike[str] | None = None,
@@ -134,12 +134,12 @@ class Discovery:
         timeout_s: float = 30.0,
         on_event: OnEvent = ignore_event,
     ) -> None:
-        self._wanted = wanted
+        self._criteria = criteria
         self._service = ServiceAddress(account, endpoint, rate_per_s=rate_per_s, timeout_s=timeout_s)
         self._ledger = ledger
         self._on_event = on_event
-        self._until_s = None if wanted.until is None else int(wanted.until.timestamp())
-        since_s = 0 if wanted.since is None else int(wanted.since.timestamp())
+        self._until_s = None if criteria.until is None else int(criteria.until.timestamp())
+        since_s = 0 if criteria.since is None else int(criteria.since.timestamp())
         self._progress = resume_from or DiscoveryProgress(since_s)
         self._resume_from = self._progress
         self._query: RetryingQuery | None = None
@@ -172,8 +172,8 @@ class Discovery:
         async with AsyncExitStack() as stack:
             client, query = await stack.enter_async_context(search_client(self._service, self._on_event))
             self._query = query
-            since_s = None if self._wanted.since is None else self._progress.since_s
-            sieve = _Sieve(self._wanted, (since_s, self._until_s), await self._reader(stack))
+            since_s = None if self._criteria.since is None else self._progress.since_s
+            sieve = _Sieve(self._criteria, (since_s, self._until_s), await self._reader(stack))
             parts = await stack.enter_async_context(aclosing(self._parts(client, query)))
             async for part in parts:
                 yield self._page(part, *await sieve.sift(part.recordings))
@@ -187,17 +187,17 @@ class Discovery:
         return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[Listed, None]:
-        start, wanted = self._progress, self._wanted
+        start, criteria = self._progress, self._criteria
         recent = frozenset(map(FileId, start.recent))
         walk: AsyncIterator[Listed]
-        if wanted.archive is Archive.TENCENT:
+        if criteria.archive is Archive.TENCENT:
             until_s = int(time.time()) if self._until_s is None else self._until_s
             since_s = start.since_s if start.at_s is None else start.at_s
             if since_s > until_s:
                 return
-            walk = TimeWalk(Pages(client, query), wanted.prefix, since_s, until_s, recent).listed()
+            walk = TimeWalk(Pages(client, query), criteria.prefix, since_s, until_s, recent).listed()
         else:
-            walk = MarkerWalk(client, query, wanted.archive, wanted.prefix, start.marker, recent).listed()
+            walk = MarkerWalk(client, query, criteria.archive, criteria.prefix, start.marker, recent).listed()
         async for part in walk:
             yield part
 
@@ -224,26 +224,26 @@ class _Sieve:
     """The filter as it is applied to recordings.
 
     Args:
-        wanted: which recordings are listed.
+        criteria: which recordings are listed.
         between: Unix seconds of the oldest and of the newest; None for any.
         ledger: its recordings are left out; None to leave none out.
     """
 
     def __init__(
         self,
-        wanted: DiscoveryFilter,
+        criteria: DiscoveryFilter,
         between: tuple[int | None, int | None],
         ledger: LedgerReader | None,
     ) -> None:
-        self._wanted = wanted
+        self._criteria = criteria
         self._since_s, self._until_s = between
-        self._categories = {category.lower() for category in wanted.categories}
+        self._categories = {category.lower() for category in criteria.categories}
         self._ledger = ledger
 
     async def sift(self, recordings: Sequence[Recording]) -> tuple[tuple[Recording, ...], int]:
         """Return the recordings to list, and how many of these have no known duration."""
         kept = tuple(filter(self._passes, recordings))
-        least_s = self._wanted.min_duration_s
+        least_s = self._criteria.min_duration_s
         unmeasured = 0 if least_s is None else sum(recording.duration_s is None for recording in kept)
         if self._ledger is None or not kept:
             return kept, unmeasured
@@ -255,11 +255,11 @@ class _Sieve:
     def _passes(self, recording: Recording) -> bool:
         if self._categories and recording.category.lower() not in self._categories:
             return False
-        if self._wanted.prefix and not _has_prefix(recording, self._wanted.prefix):
+        if self._criteria.prefix and not _has_prefix(recording, self._criteria.prefix):
             return False
         if recording.created_at is not None and not self._is_within(recording.created_at.timestamp()):
             return False
-        least_s, duration_s = self._wanted.min_duration_s, recording.duration_s
+        least_s, duration_s = self._criteria.min_duration_s, recording.duration_s
         return least_s is None or duration_s is None or duration_s >= least_s
 
     def _is_within(self, at_s: float) -> bool:

@@ -1,8 +1,8 @@
 """Fetching of pictures: downloads the pictures of finished tasks into a folder and keeps an index of them.
 
-Called by programs and by ``batcher fetch``. Needs no account: pictures come from the addresses that a poll
-has named. One fetch of a ledger runs at a time; it has a lock of its own, so a run can submit meanwhile. A
-fetch can be cancelled at any time: what is recorded stays, and the next fetch takes the rest.
+Called by programs and by ``batcher fetch``. Needs no account: pictures are downloaded from the addresses that
+a poll has named. One fetch of a ledger runs at a time; it has a lock of its own, so a run can submit
+meanwhile. A fetch can be cancelled at any time: what is recorded stays, and the next fetch takes the rest.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class PictureFetch:
             raise BindingError(f"{self._path}: {problem}")
         for recording in self._recordings:
             if not await ledger.knows(recording):
-                raise BatcherError(f"recording {recording}: {self._path} does not know it")
+                raise BatcherError(f"recording {recording}: not in {self._path}")
 
     async def _fetch(self, ledger: PictureLedger) -> FetchSummary:
         from batcher.fetch.fetcher import Fetcher, FetchSettings  # with Pillow, which is an extra
@@ -183,12 +183,12 @@ class PictureFetch:
             raise
         except FolderError as exc:
             fetched = count(fetcher.figures.kept, "picture")
-            raise FolderError(f"{exc}. {fetched} had been fetched by then") from exc
+            raise FolderError(f"{exc}. {fetched} fetched before that") from exc
         self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=False)
         return self.summary
 
     async def _expected(self, ledger: PictureLedger) -> int:
-        """How many pictures are to be fetched, as far as the ledger knows; lost files come in addition."""
+        """How many pictures are to be fetched, by the ledger; lost files are fetched in addition."""
         unfetched = await ledger.count_unfetched(self._recordings)
         return unfetched if self._limit is None else min(unfetched, self._limit)
 

@@ -175,7 +175,7 @@ class CallbackListener:
             await confirmation.go_on()
 
     async def _checked_app_id(self, ledger: CallbackLedger) -> int | None:
-        """Return the AppId whose callbacks are accepted; None for any that knows the secret."""
+        """Return the AppId whose callbacks are accepted; None for every AppId with this secret."""
         bound = await ledger.bound_to()
         if self._service is None:
             return bound[0] if bound else None

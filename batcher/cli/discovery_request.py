@@ -77,15 +77,15 @@ class DiscoveryRequest:
             )
         return _BY_NAME[named.format]
 
-    def identity(self, wanted: DiscoveryFilter, format_: ListFormat) -> dict[str, Any]:
+    def identity(self, criteria: DiscoveryFilter, format_: ListFormat) -> dict[str, Any]:
         """Return the options that an unfinished file depends on; their names are in files and stay."""
         return {
-            "vendor": wanted.archive.value,
+            "vendor": criteria.archive.value,
             "since": self.since,
             "until": self.until,
             "prefix": self.prefix,
             "category": list(self.category),
-            "min_duration_s": wanted.min_duration_s,
+            "min_duration_s": criteria.min_duration_s,
             "not_in_ledger": self.not_in_ledger,
             "format": format_.value,
         }

@@ -1,6 +1,7 @@
 """What a command needs to call the library: the account, and messages that name its options.
 
-Called by the commands. The library takes values and names its parameters in messages; the user knows options.
+Called by the commands. The library names its parameters in messages; the messages of a command must name its
+options.
 """
 
 from __future__ import annotations

@@ -64,15 +64,15 @@ class FetchSummary:
     def reason(self) -> str:
         """Why the fetch has ended, in one line."""
         if self.cancelled:
-            return "stopped by a signal; the same command goes on"
+            return "stopped by a signal; run the same command again to resume"
         if self.silent_servers:
-            return "a server answers nobody; the same command goes on"
+            return "a server does not answer; run the same command again later"
         if self.more:
-            return "the limit is reached; the same command goes on"
+            return "limit reached; run the same command again to resume"
         if self.left:
-            return "some pictures were not given out just now; the same command tries again"
+            return "some pictures could not be fetched now; run the same command again later"
         if self.n_given_up:
-            return "all that can be fetched is fetched; some pictures cannot"
+            return "some pictures cannot be fetched; all others are there"
         return "nothing is left to fetch" if self.given_up_before else "all pictures are fetched"
 
 
@@ -87,16 +87,16 @@ def fetch_lines(summary: FetchSummary, index: Path) -> list[str]:
     if summary.n_fetched or not (summary.n_given_up or summary.left):
         lines.append(_fetched_line(summary))
     if summary.left:
-        lines.append(f"  {count(summary.left, 'picture')} left for another time")
-    lines += [f"  {server} answered nobody ({why})" for server, why in summary.silent_servers.items()]
+        lines.append(f"  {count(summary.left, 'picture')} left for a later fetch")
+    lines += [f"  {server} did not answer ({why})" for server, why in summary.silent_servers.items()]
     if summary.n_given_up:
         states = ", ".join(_by_state(summary.given_up))
-        lines.append(f"  {count(summary.n_given_up, 'picture')} given up: {states}; among them")
+        lines.append(f"  {count(summary.n_given_up, 'picture')} given up: {states}; for example")
         lines += [f"    {example.words}" for example in summary.examples]
     if summary.given_up_before:
         lines.append(f"  {count(summary.given_up_before, 'picture')} given up before")
     if summary.n_given_up or summary.given_up_before:
-        lines.append(f"  All that were given up stand in {index}; --again asks for them once more")
+        lines.append(f"  {index} lists all pictures given up; --again tries them again")
     return lines
 
 
@@ -105,7 +105,7 @@ def _fetched_line(summary: FetchSummary) -> str:
     if summary.n_fetched:
         took = at_least_a_second(summary.seconds)
         line += f" ({size(summary.n_bytes)} in {took}): {', '.join(_by_state(summary.fetched))}"
-    return line + (f"; {summary.in_place:,} there already" if summary.in_place else "")
+    return line + (f"; {summary.in_place:,} already there" if summary.in_place else "")
 
 
 def _by_state(numbers: Mapping[PictureState, int]) -> list[str]:

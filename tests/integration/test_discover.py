@@ -195,7 +195,7 @@ async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple
         process.send_signal(signal.SIGTERM)
         stopped = await cli.finish(process)
         assert stopped.code == 143
-        assert "all.csv.part: the same command goes on from there" in stopped.stderr
+        assert "all.csv.part: run the same command again to resume" in stopped.stderr
         part = (cli.folder / "all.csv.part").read_bytes()
         kept = len(part.splitlines()) - 1
         assert 0 < kept < 9_000
@@ -203,7 +203,7 @@ async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple
         before = len(sandbox.requests_of("SearchMedia"))
         done = await cli(*command, "-o", "all.csv")
         assert done.code == 0, done.stderr
-        assert f"goes on after {kept:,} recordings" in done.stderr
+        assert f"resuming after {kept:,} recordings" in done.stderr
         listed = ids_of((cli.folder / "all.csv").read_text("utf-8"))
         made = map(sandbox.recordings.at, range(9_000))
         assert sorted(listed) == sorted(one.file_id if command is TENCENT else one.key for one in made)
@@ -281,7 +281,7 @@ async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
     )
     async with serving(cli, settings):
         done = await cli(*HUAWEI, "-o", "all.csv", "--max-duration", "500ms")
-        assert (done.code, "--max-duration is over" in done.stderr) == (4, True)
+        assert (done.code, "--max-duration reached" in done.stderr) == (4, True)
         assert (await cli(*HUAWEI, "-o", "all.csv")).code == 0
         assert len(ids_of((cli.folder / "all.csv").read_text("utf-8"))) == 9_000
 

@@ -184,10 +184,10 @@ class _Demo:
         from batcher.cli.demo_files import discovered_ids
 
         files, self._has_fetched = self._files, True
-        wanted = await asyncio.to_thread(discovered_ids, files.discovered)
-        named = "".join(f" --recording {file_id}" for file_id in wanted)
+        recordings = await asyncio.to_thread(discovered_ids, files.discovered)
+        named = "".join(f" --recording {file_id}" for file_id in recordings)
         self._say(f"batcher fetch -o {files.pictures}{named} -l {files.ledger}")
-        return await fetch_pictures(self._settings(url), self._console, files.pictures, recordings=wanted)
+        return await fetch_pictures(self._settings(url), self._console, files.pictures, recordings=recordings)
 
     async def _report(self, url: str) -> int:
         """Draw the report."""

@@ -132,11 +132,11 @@ async def list_recordings(
     from batcher.cli.terminal.discovery_text import finished, in_outage, stopped
     from batcher.flowcontrol.deadline import Deadline
 
-    format_, wanted = request.list_format(output), request.filter(settings.vendor)
+    format_, criteria = request.list_format(output), request.filter(settings.vendor)
     account = account_for(settings, console)
-    with Signals() as signals, resumable_output(output, request.identity(wanted, format_)) as target:
+    with Signals() as signals, resumable_output(output, request.identity(criteria, format_)) as target:
         discovery = Discovery(
-            wanted,
+            criteria,
             account,
             ledger=settings.ledger if request.not_in_ledger else None,
             resume_from=_recorded_progress(target, output, console),
@@ -155,11 +155,11 @@ async def list_recordings(
             return signals.code
         except TimeoutError:
             kept = stopped(output, discovery.resume_from.listed)
-            console.say(f"--max-duration is over{in_outage(discovery.outage)}; {kept}")
+            console.say(f"--max-duration reached{in_outage(discovery.outage)}; {kept}")
             return ExitCode.WORK_LEFT
         except Refused as exc:
             raise Refused(*exc.lines, stopped(output, discovery.resume_from.listed)) from exc
-    console.say(finished(wanted, output, discovery.progress))
+    console.say(finished(criteria, output, discovery.progress))
     return ExitCode.TROUBLE if discovery.progress.shortfalls else ExitCode.DONE
 
 
@@ -175,7 +175,7 @@ def _recorded_progress(
         name: tuple(value) if isinstance(value, list) else value for name, value in target.before.items()
     }
     progress = DiscoveryProgress(**recorded)
-    console.say(f"{output}: goes on after {count(progress.listed, 'recording')} of an earlier call")
+    console.say(f"{output}: resuming after {count(progress.listed, 'recording')} of an earlier call")
     for shortfall in progress.shortfalls:
         console.warn(shortfall)
     return progress

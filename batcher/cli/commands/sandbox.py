@@ -106,8 +106,8 @@ async def sandbox(call: Invocation) -> int:
     lost-answer and slow do the same. Tasks for 501501501 and unreadable fail, for 600600600 and endless they
     never end, for 410410410 and forgotten the service forgets them.
 
-    SearchMedia finds the recordings of --media or --recordings. DescribeMediaTask knows every accepted task;
-    its pictures can be fetched from the sandbox. Callbacks are signed with the secret in
+    SearchMedia finds the recordings of --media or --recordings. DescribeMediaTask reports every accepted
+    task; its pictures can be fetched from the sandbox. Callbacks are signed with the secret in
     BATCHER_CALLBACK_SECRET, else with one that is printed.
 
     Prints the variables to set and runs until stopped. GET /_sandbox/summary, /_sandbox/log and

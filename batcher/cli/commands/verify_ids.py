@@ -1,4 +1,4 @@
-"""``verify-ids``: reports what the service knows of a manifest's ids, as CSV on stdout or in a file.
+"""``verify-ids``: checks a manifest's ids and writes what is wrong as CSV, to stdout or a file.
 
 The ids are looked up by ``api/verify_ids``; here are the options, the file and the messages.
 """

@@ -82,9 +82,9 @@ class CallbackLog:
                 "changed in transit. Give --cert, or put a TLS proxy on this machine in front of it"
             )
         if not event.confirms:
-            self._console.say("Without an account nothing is confirmed here: batcher track does that.")
+            self._console.say("No account given: nothing is confirmed here; run batcher track for that.")
         for reason in event.not_submitted:
-            self._console.detail(f"--submit-new: recordings of {reason}. They are noted and not submitted")
+            self._console.detail(f"--submit-new: recordings of {reason}. They are recorded and not submitted")
 
     def _count(self, reason: str) -> None:
         self._refused[reason] += 1

@@ -24,8 +24,8 @@ def stopped(output: Path | None, n_kept: int) -> str:
     """What is kept of a list that was stopped, and how to resume it."""
     listed = count(n_kept, "recording")
     if output is None:
-        return f"stopped after {listed}; with -o FILE a later call goes on where one has stopped"
-    return f"stopped after {listed}, kept in {output}.part: the same command goes on from there"
+        return f"stopped after {listed}; with -o FILE a later call can resume"
+    return f"stopped after {listed}, kept in {output}.part: run the same command again to resume"
 
 
 def in_outage(outage: Outage | None) -> str:
@@ -36,20 +36,20 @@ def in_outage(outage: Outage | None) -> str:
     return f" while the endpoint did not answer (since {since}, last: {outage.met})"
 
 
-def finished(wanted: DiscoveryFilter, output: Path | None, progress: DiscoveryProgress) -> str:
+def finished(criteria: DiscoveryFilter, output: Path | None, progress: DiscoveryProgress) -> str:
     """The closing line."""
     text = f"{output}: " if output else ""
     text += count(progress.listed, "recording")
-    if wanted.since is not None:
+    if criteria.since is not None:
         text += f", created since {_utc(progress.since_s)}"
     if progress.left_out:
         text += f"; {count(progress.left_out, 'other', 'others')} left out by the options"
     if progress.unmeasured:
-        text += f"; {progress.unmeasured:,} kept whose duration is not known"
-    if wanted.archive is Archive.WS:
+        text += f"; {progress.unmeasured:,} listed without a known duration"
+    if criteria.archive is Archive.WS:
         text += "; the service takes no snapshots of recordings at Ws"
     if progress.shortfalls:
-        text += f"; not whole, see the {count(len(progress.shortfalls), 'warning')}"
+        text += f"; incomplete, see the {count(len(progress.shortfalls), 'warning')}"
     return text
 
 
