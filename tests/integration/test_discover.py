@@ -57,10 +57,10 @@ def all_ids(sandbox: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("end_included", [True, False])
 @pytest.mark.parametrize("pages", PageNumbering)
-async def test_every_recording_is_listed_once_however_pages_count(
+async def test_discover_with_any_page_numbering_lists_each_recording_once(
     cli: Cli, pages: PageNumbering, *, end_included: bool
 ) -> None:
-    """More than a search shows, seconds that many share: nothing is lost and nothing is listed twice."""
+    """More recordings than a search shows, and many in one second: none is lost or listed twice."""
     settings = holding(12_345, pages=pages, end_included=end_included, span_s=9_000)
     async with serving(cli, settings) as sandbox:
         done = await cli(*TENCENT)
@@ -70,8 +70,8 @@ async def test_every_recording_is_listed_once_however_pages_count(
         assert len(sandbox.requests_of("SearchMedia")) < 100
 
 
-async def test_a_recording_carries_what_is_known_of_it(cli: Cli) -> None:
-    """The columns are those of a manifest and what was told beside: name, creation, duration, size, URL."""
+async def test_discover_lists_id_name_creation_duration_size_and_url(cli: Cli) -> None:
+    """The columns are those of a manifest, and name, creation time, duration, size and URL."""
     async with serving(cli, holding(700)) as sandbox:
         done = await cli(*TENCENT, "--format", "jsonl")
         rows = {row["file_id"]: row for row in done.lines}
@@ -95,10 +95,10 @@ async def test_a_recording_carries_what_is_known_of_it(cli: Cli) -> None:
 
 @pytest.mark.parametrize("shape", AnswerShape)
 @pytest.mark.parametrize("end", WalkEnd)
-async def test_huaweis_recordings_are_listed_along_the_marker(
+async def test_discover_huawei_follows_the_marker_to_any_kind_of_end(
     cli: Cli, end: WalkEnd, shape: AnswerShape
 ) -> None:
-    """The walk ends however the service says that there is no more, and with both shapes of an answer."""
+    """The list is complete however the service ends its pages, and with both shapes of an answer."""
     recordings = RecordingSettings(count=3_000, until_s=NEWEST, span_s=DAY_S, walk_end=end)
     settings = SandboxSettings(rate_per_s=None, answer_shape=shape, recordings=recordings)
     async with serving(cli, settings) as sandbox:
@@ -108,8 +108,8 @@ async def test_huaweis_recordings_are_listed_along_the_marker(
         assert len(sandbox.requests_of("SearchMedia")) <= 5
 
 
-async def test_a_prefix_longer_than_the_service_takes_is_compared_here(cli: Cli) -> None:
-    """The service compares 20 bytes; the rest of a longer path still counts."""
+async def test_discover_prefix_of_more_than_20_bytes_is_compared_completely(cli: Cli) -> None:
+    """The service compares 20 bytes; batcher compares the rest."""
     async with serving(cli, holding(3_000)) as sandbox:
         keys = sorted(sandbox.recordings.at(place).key for place in range(3_000))
         prefix = keys[1500][:22]
@@ -118,8 +118,8 @@ async def test_a_prefix_longer_than_the_service_takes_is_compared_here(cli: Cli)
         assert 0 < len(ids_of(done.stdout)) < 3_000
 
 
-async def test_a_second_too_full_to_be_shown_is_said(cli: Cli) -> None:
-    """Where one second holds more than a search shows, all others are whole, and the exit code says so."""
+async def test_discover_second_with_more_than_a_search_shows_is_reported(cli: Cli) -> None:
+    """All other seconds are complete, and the exit code is 1."""
     async with serving(cli, holding(14_000, crowd=6_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(14_000)]
         crowded = made[7_000].created_s
@@ -134,15 +134,15 @@ async def test_a_second_too_full_to_be_shown_is_said(cli: Cli) -> None:
         assert done.stderr.count("5,000 recordings or more") == 1
 
 
-async def test_two_full_seconds_side_by_side_are_told_apart(cli: Cli) -> None:
-    """A second that fits is whole even beside one with which it does not."""
+async def test_discover_full_second_next_to_an_overfull_one_is_complete(cli: Cli) -> None:
+    """Only the second that exceeds the limit is incomplete."""
     async with serving(cli, holding(8_000, span_s=2)) as sandbox:
         done = await cli(*TENCENT)
         assert (done.code, sorted(ids_of(done.stdout))) == (0, all_ids(sandbox)), done.stderr
 
 
-async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None:
-    """New recordings move the pages along; all that were there when it began are listed, once."""
+async def test_discover_while_recordings_arrive_lists_all_earlier_ones(cli: Cli) -> None:
+    """New recordings shift the pages; all that existed at the beginning are listed once."""
     settings = holding(2_000, arriving=7, until_s=int(time.time()))
     async with serving(cli, settings) as sandbox:
         before = all_ids(sandbox)
@@ -152,8 +152,8 @@ async def test_recordings_that_arrive_meanwhile_lose_no_others(cli: Cli) -> None
         assert set(before) <= set(listed)
 
 
-async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
-    """Busy answers, lost ones, garbage and refusals are asked again."""
+async def test_discover_with_faulty_answers_lists_all(cli: Cli) -> None:
+    """Busy, lost, unreadable and refused answers are asked for again."""
     faults = ("code:6", "drop-after", "drop-before", "cut")
     script = {3 * n: Fault.parse(fault) for n, fault in enumerate(faults, 1)}
     settings = SandboxSettings(
@@ -168,8 +168,8 @@ async def test_faults_of_the_service_lose_nothing(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("code", [3, 7, 100000005])
-async def test_a_service_that_refuses_us_halts(cli: Cli, code: int) -> None:
-    """Credentials and permissions are for a person: exit code 3, with the code's meaning, after one call."""
+async def test_discover_refused_by_the_service_exits_3(cli: Cli, code: int) -> None:
+    """Credentials and permissions need the user: exit code 3 with the code's meaning, after one call."""
     faults = {"SearchMedia": ActionFaults(script={1: Fault.parse(f"code:{code}")})}
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=10), faults=faults)
     async with serving(cli, settings) as sandbox:
@@ -181,8 +181,10 @@ async def test_a_service_that_refuses_us_halts(cli: Cli, code: int) -> None:
 
 
 @pytest.mark.parametrize("command", [TENCENT, HUAWEI])
-async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple[str, ...]) -> None:
-    """Killed in the middle, the same command asks for the rest and leaves one whole list."""
+async def test_discover_stopped_by_a_signal_is_resumed_by_the_same_command(
+    cli: Cli, command: tuple[str, ...]
+) -> None:
+    """The second call asks for the rest and leaves one complete list."""
     held = 28 if command is TENCENT else 4
     settings = SandboxSettings(
         rate_per_s=None,
@@ -212,8 +214,8 @@ async def test_an_interrupted_list_goes_on_where_it_was(cli: Cli, command: tuple
         assert sum(entry.listed or 0 for entry in later) < 9_000 if command is HUAWEI else True
 
 
-async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> None:
-    """A call that comes no further than the last one keeps what the last one had."""
+async def test_discover_stopped_repeatedly_keeps_the_progress(cli: Cli) -> None:
+    """A call that gets no further than the one before keeps its progress."""
     hang = Fault.parse("hang")
     settings = SandboxSettings(
         rate_per_s=None,
@@ -236,8 +238,8 @@ async def test_a_list_that_is_interrupted_again_and_again_gets_on(cli: Cli) -> N
         assert (done.code, len(listed), len(set(listed))) == (0, 5_000, 5_000)
 
 
-async def test_a_killed_list_goes_on_too(cli: Cli) -> None:
-    """Killed without warning, it goes on from what was noted, and nothing stands twice."""
+async def test_discover_killed_is_resumed_by_the_same_command(cli: Cli) -> None:
+    """The next call resumes from the recorded progress, and no recording is listed twice."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -253,8 +255,8 @@ async def test_a_killed_list_goes_on_too(cli: Cli) -> None:
         assert (done.code, len(listed), len(set(listed))) == (0, 9_000, 9_000), done.stderr
 
 
-async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
-    """An unfinished list under other options is left alone, with exit code 2 and what to do."""
+async def test_discover_with_other_options_refuses_an_unfinished_list(cli: Cli) -> None:
+    """The unfinished list is left as it is, with exit code 2 and the remedy."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -272,8 +274,8 @@ async def test_another_list_is_not_gone_on_with(cli: Cli) -> None:
         assert (spoiled.code, "Remove it" in spoiled.stderr) == (2, True)
 
 
-async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
-    """With --max-duration it ends with 4, and the next call goes on."""
+async def test_discover_at_its_time_limit_exits_4_and_can_be_resumed(cli: Cli) -> None:
+    """With --max-duration the exit code is 4, and the next call resumes."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -286,8 +288,8 @@ async def test_the_time_being_over_keeps_what_there_is(cli: Cli) -> None:
         assert len(ids_of((cli.folder / "all.csv").read_text("utf-8"))) == 9_000
 
 
-async def test_discover_feeds_a_run(cli: Cli) -> None:
-    """``batcher discover … | batcher run -`` submits what exists; the next night what is new alone."""
+async def test_discover_in_a_pipe_feeds_a_run(cli: Cli) -> None:
+    """``batcher discover … | batcher run -`` submits all recordings, and the next night only new ones."""
     async with serving(cli, holding(300)) as sandbox:
         options = ("--definition", "10", "--offset", "1")
         found = await cli(*TENCENT, "--category", "video", "--not-in-ledger")
@@ -301,8 +303,8 @@ async def test_discover_feeds_a_run(cli: Cli) -> None:
         assert (again.code, ids_of(again.stdout)) == (0, [])
 
 
-async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
-    """In a pipe the run submits what the list finds while it is still being made, to one ledger."""
+async def test_discover_in_a_pipe_and_its_run_work_concurrently(cli: Cli) -> None:
+    """The run submits recordings while the list is still being made, with one ledger."""
     async with serving(cli, holding(1_200)) as sandbox:
         line = " ".join(["-m", "batcher", *TENCENT, "--category", "Video", "--not-in-ledger"])
         sent = "-m batcher run - --definition 10 --offset 1 --rate 2000 --progress none"
@@ -320,8 +322,8 @@ async def test_a_list_and_a_run_side_by_side(cli: Cli) -> None:
         assert sorted(row["file_id"] for row in await referee(cli, sandbox)) == videos
 
 
-async def test_a_run_hears_of_a_list_that_could_not_be_begun(cli: Cli) -> None:
-    """No heading comes where nothing could be asked: the run ends with 2, unlike after a quiet day."""
+async def test_run_reading_a_failed_discover_exits_2(cli: Cli) -> None:
+    """A list that could not be started has no heading: unlike an empty list, the run refuses it."""
     async with serving(cli, holding(0)):
         quiet = await cli(*TENCENT)
         refused = await cli(*TENCENT, env={"BATCHER_SERVER_SECRET": "0" * 32})
@@ -330,8 +332,8 @@ async def test_a_run_hears_of_a_list_that_could_not_be_begun(cli: Cli) -> None:
     assert ran == [0, 2]
 
 
-async def test_filters(cli: Cli) -> None:
-    """Category, duration and the ends of the time leave out what they say, and the summary counts it."""
+async def test_discover_filters_leave_recordings_out_and_count_them(cli: Cli) -> None:
+    """Category, duration and the ends of the time leave recordings out, and the summary counts them."""
     async with serving(cli, holding(2_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(2_000)]
         done = await cli(*TENCENT, "--category", "Video", "--min-duration", "10")
@@ -353,8 +355,8 @@ async def test_filters(cli: Cli) -> None:
             assert sorted(ids_of(part.stdout)) == sorted(names)
 
 
-async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
-    """The summary speaks of one other as of one, and a list may be named as one of JSON lines."""
+async def test_discover_leaving_one_out_reports_the_singular(cli: Cli) -> None:
+    """The summary counts one other, and a file name may choose JSON lines."""
     async with serving(cli, holding(4)):
         every = (await cli(*HUAWEI, "--format", "jsonl")).lines
         newest = max(row["created"] for row in every)
@@ -382,10 +384,10 @@ async def test_one_that_is_left_out_is_one(cli: Cli) -> None:
         (("--vendor", "Huawei", "-o", "all.csv.gz"), "all.csv.gz: discover writes CSV or JSON lines"),
     ],
 )
-async def test_what_cannot_be_done_is_said_before_anything_is_asked(
+async def test_discover_with_a_wrong_option_exits_2_without_a_call(
     cli: Cli, options: tuple[str, ...], said: str
 ) -> None:
-    """A mistake ends with exit code 2, says what to give, and makes no call."""
+    """The message says what to give."""
     async with serving(cli, holding(10)) as sandbox:
         done = await cli("discover", *options)
         assert (done.code, done.stdout) == (2, "")
@@ -393,8 +395,8 @@ async def test_what_cannot_be_done_is_said_before_anything_is_asked(
         assert sandbox.log == []
 
 
-async def test_a_reader_that_has_enough_is_no_fault(cli: Cli) -> None:
-    """A closed pipe ends it quietly, with exit code 0."""
+async def test_discover_into_a_closed_pipe_exits_0(cli: Cli) -> None:
+    """A reader that closes the pipe ends the command silently."""
     async with serving(cli, holding(30_000)):
         arguments = ["-m", "batcher", *TENCENT]
         read, write = os.pipe()
@@ -408,8 +410,8 @@ async def test_a_reader_that_has_enough_is_no_fault(cli: Cli) -> None:
         assert (process.returncode, said) == (0, b"")
 
 
-async def test_searches_keep_to_their_own_pace(cli: Cli) -> None:
-    """No second has more than 20 searches, and the service refuses none."""
+async def test_discover_sends_20_searches_a_second_at_most(cli: Cli) -> None:
+    """The service refuses none of them."""
     settings = SandboxSettings(recordings=RecordingSettings(count=30_000, until_s=NEWEST, span_s=DAY_S))
     async with serving(cli, settings) as sandbox:
         done = await cli("discover", "--vendor", "Huawei")
@@ -419,8 +421,8 @@ async def test_searches_keep_to_their_own_pace(cli: Cli) -> None:
         assert {entry.code for entry in searches} == {0}
 
 
-async def test_one_list_is_written_by_one_process(cli: Cli) -> None:
-    """A second call for the same file does not disturb the first."""
+async def test_discover_second_process_for_the_same_file_exits_2(cli: Cli) -> None:
+    """The first process is not disturbed."""
     faults = {"SearchMedia": ActionFaults(script={2: Fault.parse("hang")})}
     settings = SandboxSettings(
         rate_per_s=None,

@@ -39,8 +39,8 @@ async def stopped(process: Process) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_it_serves_recordings_tasks_and_faults(cli: Cli) -> None:
-    """What the options say of SearchMedia, of tasks and of an Action's faults holds."""
+async def test_sandbox_command_applies_options_of_recordings_tasks_and_faults(cli: Cli) -> None:
+    """SearchMedia, tasks and an Action's faults behave as the options say."""
     process = await cli.start(
         *("sandbox", "--port", "0", "--seed", "7", "--rate", "0", "--log", "truth.jsonl"),
         *("--recordings", "200000", "--days", "10", "--crowd", "6000", "--pages", "one"),
@@ -69,8 +69,8 @@ async def test_it_serves_recordings_tasks_and_faults(cli: Cli) -> None:
     ]
 
 
-async def test_a_secret_of_ones_own_is_used_and_not_printed(cli: Cli) -> None:
-    """It comes from the environment, and goes nowhere but into signatures."""
+async def test_sandbox_command_uses_a_given_callback_secret_and_does_not_print_it(cli: Cli) -> None:
+    """The secret of the environment is used for signatures only."""
     own = "my-own-callback-secret"
     process = await cli.start("sandbox", "--port", "0", env={"BATCHER_CALLBACK_SECRET": own})
     await printed(process)
@@ -105,15 +105,17 @@ async def test_a_secret_of_ones_own_is_used_and_not_printed(cli: Cli) -> None:
         (("--fault", "callback/lost=0.6", "--fault", "callback/late=0.6"), "together they are at most 1"),
     ],
 )
-async def test_what_cannot_be_is_refused(cli: Cli, args: tuple[str, ...], hint: str) -> None:
-    """Exit code 2, and a message that says what to write."""
+async def test_sandbox_command_with_a_wrong_option_exits_2(
+    cli: Cli, args: tuple[str, ...], hint: str
+) -> None:
+    """The message says what to give."""
     done = await cli("sandbox", "--port", "0", *args)
     assert (done.code, hint in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-async def test_two_hundred_thousand_recordings_are_walked_in_little_memory(cli: Cli) -> None:
-    """Every key once, and the server is hardly larger than one without recordings."""
+async def test_sandbox_command_with_200000_recordings_needs_little_memory(cli: Cli) -> None:
+    """Every key is listed once, and the server is hardly larger than one without recordings."""
     process = await cli.start("sandbox", "--port", "0", "--rate", "0", "--recordings", "200000")
     variables = await printed(process)
     before_kb = _resident_kb(process)
