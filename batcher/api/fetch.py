@@ -176,16 +176,21 @@ class PictureFetch:
         fetcher = Fetcher(ledger, source, settings, on_event=self._ended)
         try:
             async with source, self._progress_emitted(fetcher, await self._expected(ledger)):
-                await fetcher.fetch()
+                await self._download(fetcher)
             await update_index(ledger, self._folder, self._changes)
         except asyncio.CancelledError:
             self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=True)
             raise
+        self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=False)
+        return self.summary
+
+    async def _download(self, fetcher: Fetcher) -> None:
+        """Download the pictures; an error of the folder says how many were fetched before it."""
+        try:
+            await fetcher.fetch()
         except FolderError as exc:
             fetched = count(fetcher.figures.kept, "picture")
             raise FolderError(f"{exc}. {fetched} fetched before that") from exc
-        self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=False)
-        return self.summary
 
     async def _expected(self, ledger: PictureLedger) -> int:
         """How many pictures are to be fetched, by the ledger; lost files are fetched in addition."""
