@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from batcher.api.audit import Audit, audit_ledger
     from batcher.api.check import check_ledger
     from batcher.api.check_service import check_service
+    from batcher.api.discover import Discovery, DiscoveryFilter, DiscoveryProgress, RecordingPage
     from batcher.api.dry_run import Forecast, forecast
     from batcher.api.export import ExportFormat, ExportResult, ExportSettings, export_ledger, export_manifest
+    from batcher.api.fetch import PictureFetch
     from batcher.api.ledger import Ledger, LedgerView, open_ledger, read_ledger
+    from batcher.api.listen import CallbackListener, ListenSettings
     from batcher.api.load import LoadResult
     from batcher.api.report import ReportSettings, gather_report, write_page
     from batcher.api.status import ledger_status
     from batcher.api.track import track
+    from batcher.api.verify_ids import IdFault, IdVerification, KnownRecordings
     from batcher.errors import (
         BatcherError,
         BindingError,
+        FolderError,
         LedgerBusy,
         LedgerError,
         LedgerMissing,
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
         LimitBusy,
         ManifestError,
         NotALedger,
+        Refused,
         RunError,
         RunHalted,
         RunIncomplete,
@@ -49,8 +55,10 @@ if TYPE_CHECKING:
         ClaimChecked,
         DefectMet,
         Event,
+        FetchProgress,
         Halted,
         LedgerHeld,
+        ListeningStarted,
         Message,
         NotSubmitted,
         OutageBegan,
@@ -66,9 +74,10 @@ if TYPE_CHECKING:
         TrackingProgress,
     )
     from batcher.model.records import InvalidRowRecord, LoadRecord
-    from batcher.model.submission import InDoubtPolicy, State
+    from batcher.model.submission import Archive, InDoubtPolicy, Recording, State
     from batcher.report.counts import Counts
     from batcher.report.export.results import Result, RowStatus
+    from batcher.report.fetch_summary import FetchSummary
     from batcher.report.status_summary import LedgerStatus
     from batcher.report.summary import RunSummary
     from batcher.report.tracking_summary import TrackingSummary
@@ -77,9 +86,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "Archive",
     "Audit",
     "BatcherError",
     "BindingError",
+    "CallbackListener",
     "CallbackRefused",
     "CallbackTaken",
     "CheckFinding",
@@ -88,15 +99,24 @@ __all__ = [
     "CurrentRate",
     "Defaults",
     "DefectMet",
+    "Discovery",
+    "DiscoveryFilter",
+    "DiscoveryProgress",
     "Event",
     "ExitCode",
     "ExportFormat",
     "ExportResult",
     "ExportSettings",
+    "FetchProgress",
+    "FetchSummary",
+    "FolderError",
     "Forecast",
     "Halted",
+    "IdFault",
+    "IdVerification",
     "InDoubtPolicy",
     "InvalidRowRecord",
+    "KnownRecordings",
     "Ledger",
     "LedgerBusy",
     "LedgerError",
@@ -106,6 +126,8 @@ __all__ = [
     "LedgerTooNew",
     "LedgerView",
     "LimitBusy",
+    "ListenSettings",
+    "ListeningStarted",
     "LoadRecord",
     "LoadResult",
     "ManifestError",
@@ -117,8 +139,12 @@ __all__ = [
     "OutageOver",
     "PaceChanged",
     "PassedOver",
+    "PictureFetch",
     "Progress",
     "ReadOptions",
+    "Recording",
+    "RecordingPage",
+    "Refused",
     "Rejected",
     "ReportSettings",
     "Result",
@@ -156,9 +182,11 @@ __all__ = [
 
 HOMES = {
     "Account": "batcher.model.account",
+    "Archive": "batcher.model.submission",
     "Audit": "batcher.api.audit",
     "BatcherError": "batcher.errors",
     "BindingError": "batcher.errors",
+    "CallbackListener": "batcher.api.listen",
     "CallbackRefused": "batcher.model.events",
     "CallbackTaken": "batcher.model.events",
     "CheckFinding": "batcher.model.check",
@@ -167,15 +195,24 @@ HOMES = {
     "CurrentRate": "batcher.flowcontrol.rate_meter",
     "Defaults": "batcher.manifest",
     "DefectMet": "batcher.model.events",
+    "Discovery": "batcher.api.discover",
+    "DiscoveryFilter": "batcher.api.discover",
+    "DiscoveryProgress": "batcher.api.discover",
     "Event": "batcher.model.events",
     "ExitCode": "batcher.exit_codes",
     "ExportFormat": "batcher.api.export",
     "ExportResult": "batcher.api.export",
     "ExportSettings": "batcher.api.export",
+    "FetchProgress": "batcher.model.events",
+    "FetchSummary": "batcher.report.fetch_summary",
+    "FolderError": "batcher.errors",
     "Forecast": "batcher.api.dry_run",
     "Halted": "batcher.model.events",
+    "IdFault": "batcher.api.verify_ids",
+    "IdVerification": "batcher.api.verify_ids",
     "InDoubtPolicy": "batcher.model.submission",
     "InvalidRowRecord": "batcher.model.records",
+    "KnownRecordings": "batcher.api.verify_ids",
     "Ledger": "batcher.api.ledger",
     "LedgerBusy": "batcher.errors",
     "LedgerError": "batcher.errors",
@@ -185,6 +222,8 @@ HOMES = {
     "LedgerTooNew": "batcher.errors",
     "LedgerView": "batcher.api.ledger",
     "LimitBusy": "batcher.errors",
+    "ListenSettings": "batcher.api.listen",
+    "ListeningStarted": "batcher.model.events",
     "LoadRecord": "batcher.model.records",
     "LoadResult": "batcher.api.load",
     "ManifestError": "batcher.errors",
@@ -196,8 +235,12 @@ HOMES = {
     "OutageOver": "batcher.model.events",
     "PaceChanged": "batcher.model.events",
     "PassedOver": "batcher.model.events",
+    "PictureFetch": "batcher.api.fetch",
     "Progress": "batcher.model.events",
     "ReadOptions": "batcher.manifest.read_options",
+    "Recording": "batcher.model.submission",
+    "RecordingPage": "batcher.api.discover",
+    "Refused": "batcher.errors",
     "Rejected": "batcher.model.events",
     "ReportSettings": "batcher.api.report",
     "Result": "batcher.report.export.results",

@@ -23,6 +23,7 @@ from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
     LedgerReader,
     LockClient,
@@ -41,7 +42,6 @@ from batcher.model.submission import FileId, InvalidRow, State
 from batcher.report.counts import Counts, figures
 from batcher.report.export.results import Result, invalid_result, result_of, row_result
 from batcher.report.summary import RunSummary
-from batcher.submit.run_setup import ServiceAccess
 from batcher.submit.settings import RunSettings
 from batcher.track.settings import TrackSettings
 from batcher.zego.client import Account

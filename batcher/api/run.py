@@ -23,6 +23,7 @@ from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender
 from batcher.flowcontrol.rate_meter import CurrentRate
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
     LedgerReader,
     Purpose,
@@ -40,7 +41,7 @@ from batcher.model.task import TaskReport
 from batcher.report.summary import RunSummary
 from batcher.report.tracking_summary import TrackingSummary
 from batcher.submit.ending import Ending
-from batcher.submit.run_setup import ReadyRun, ServiceAccess, ready_run, unrecorded
+from batcher.submit.run_setup import ReadyRun, ready_run, unrecorded
 from batcher.submit.settings import RunSettings
 from batcher.track.settings import TrackSettings
 
@@ -227,9 +228,7 @@ class RunRequest:
 
     def place_in_limit(self, ledger: Path) -> tuple[LimitKey, Sender]:
         """Return the limit that the run uses, and its entry among those who use it."""
-        service = self.service
-        key = LimitKey.of(service.account.app_id, Action.SUBMIT, service.endpoint)
-        return key, Sender.of(ledger, self.sender, self.settings.rate_per_s)
+        return self.service.limit(Action.SUBMIT), Sender.of(ledger, self.sender, self.settings.rate_per_s)
 
 
 @asynccontextmanager

@@ -18,13 +18,13 @@ from pathlib import Path
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
-from batcher.config.endpoints import place_of
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.flowcontrol.machine_limit import Action, LimitKey, window_for
+from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import CurrentRate
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
     LedgerReader,
     Purpose,
@@ -42,10 +42,8 @@ from batcher.model.task import TaskReport
 from batcher.report.counts import TaskFigures, figures, task_figures
 from batcher.report.formatting import count
 from batcher.report.tracking_summary import FIRST_TROUBLES, TrackingSummary, tasks_in_words
-from batcher.submit.run_setup import ServiceAccess
 from batcher.track.settings import Tracked, TrackSettings
 from batcher.track.tracker import Tracker
-from batcher.zego.client import ZegoClient
 
 PROGRESS_S = 1.0
 """How often progress is reported."""
@@ -194,16 +192,14 @@ async def tracking_of(
         polled: called with the result of every poll.
     """
     account = service.account
-    limit = window_for(LimitKey.of(account.app_id, Action.POLL, service.endpoint), settings.rate_per_s)
+    limit = window_for(service.limit(Action.POLL), settings.rate_per_s)
     async with (
         await CallbackLedger.open(place, on_event) as ledger,
-        ZegoClient(
-            service.endpoint, account, timeout_s=service.timeout_s, connections=settings.concurrency
-        ) as client,
+        service.client(settings.concurrency) as client,
         doubts_confirmed(ledger, client, on_event, limit),
     ):
         if not sending:
-            check_binding(place, await ledger.bound_to(), account.app_id, place_of(service.endpoint))
+            check_binding(place, await ledger.bound_to(), account.app_id, service.endpoint_kind)
         if again:
             on_event(Message(f"{count(await ledger.tasks.ask_again(), 'unknown task')} asked about again."))
         pacer = Pacer(settings.rate_per_s, time.monotonic, window=limit)

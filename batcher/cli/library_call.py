@@ -1,6 +1,7 @@
 """What a command needs to call the library: the account, and messages that name its options.
 
-Called by the commands. The library takes values and names its parameters in messages; the user knows options.
+Called by the commands. The library names its parameters in messages; the messages of a command must name its
+options.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from batcher.errors import SettingsError
 if TYPE_CHECKING:
     from batcher.cli.terminal.console import Console
     from batcher.config.settings import Settings
-    from batcher.zego.client import Account
+    from batcher.model.account import Account
 
 
 def account_for(settings: Settings, console: Console) -> Account:
@@ -25,7 +26,7 @@ def account_for(settings: Settings, console: Console) -> Account:
         SettingsError: the AppId or the ServerSecret is missing.
     """
     from batcher.config.account import account_of
-    from batcher.zego.client import Account
+    from batcher.model.account import Account
 
     app_id, secret = account_of(settings)
     console.redaction.learn(secret)

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from batcher.model.outcome import Decision
 from batcher.model.submission import FileId, State, SubmissionId, TaskId
-from batcher.model.task import Effect, TaskState
+from batcher.model.task import Effect, PictureState, TaskState
 
 
 class Severity(Enum):
@@ -319,6 +319,82 @@ class LedgerHeld:
         return f"{self.ledger}: another program has locked the file; waiting until it is free."
 
 
+@dataclass(frozen=True, slots=True)
+class ListeningStarted:
+    """The receiver of callbacks accepts connections."""
+
+    event: ClassVar[str] = "listening_started"
+    url: str
+    """Where callbacks are accepted."""
+    health_url: str
+    confirms: bool
+    """Whether claims are confirmed by polls; that needs an account."""
+    unprotected: bool
+    """Whether other machines can connect without TLS."""
+    not_submitted: tuple[str, ...] = ()
+    """For each vendor whose recordings cannot become submissions: its name and what is missing."""
+
+    @property
+    def words(self) -> str:
+        """The two addresses."""
+        return f"Listening for callbacks: {self.url} (health: {self.health_url})"
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedRequest:
+    """A request to the receiver of callbacks was not HTTP; there can be any number of them."""
+
+    event: ClassVar[str] = "malformed_request"
+
+    @property
+    def words(self) -> str:
+        """The reason for which it was refused."""
+        return "it is not HTTP"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """The progress of a fetch, about once a second and at its end."""
+
+    event: ClassVar[str] = "fetch_progress"
+    total: int
+    """Pictures to fetch, as far as they are known."""
+    by_state: Mapping[PictureState, int]
+    left: int
+    """Pictures that were tried and are left for a later fetch."""
+    n_bytes: int
+    seconds: float
+    """Since the fetch began."""
+
+    @property
+    def ended(self) -> int:
+        """Pictures that this fetch is done with."""
+        return sum(self.by_state.values()) + self.left
+
+    @property
+    def words(self) -> str:
+        """Nothing: a display draws the figures."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureNotFetched:
+    """A picture was given up, or left for a later fetch."""
+
+    event: ClassVar[str] = "picture_not_fetched"
+    file_id: FileId
+    number: int
+    state: PictureState | None
+    """None when it is left for a later fetch."""
+    reason: str | None
+
+    @property
+    def words(self) -> str:
+        """Which picture, and the reason."""
+        state = self.state.value if self.state else "left"
+        return f"{self.file_id}, picture {self.number}: {state}, {self.reason}"
+
+
 Event = (
     Message
     | RunStarted
@@ -338,6 +414,10 @@ Event = (
     | CallbackRefused
     | ClaimChecked
     | LedgerHeld
+    | ListeningStarted
+    | MalformedRequest
+    | FetchProgress
+    | PictureNotFetched
 )
 
 OnEvent = Callable[[Event], None]

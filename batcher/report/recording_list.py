@@ -6,14 +6,12 @@ further facts.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from enum import StrEnum
 
 from batcher.model.submission import Recording
-from batcher.report.export.text_tables import encoded
+from batcher.report.export.text_tables import csv_lines, encoded
 from batcher.report.formatting import moment
 
 COLUMNS = ("file_id", "vendor", "name", "created", "duration", "size", "url")
@@ -36,9 +34,7 @@ def lines(recordings: Iterable[Recording], format_: ListFormat) -> bytes:
     cells = map(_cells, recordings)
     if format_ is ListFormat.JSONL:
         return encoded("".join(_object(row) for row in cells))
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(cells)
-    return encoded(buffer.getvalue())
+    return csv_lines(cells)
 
 
 def _object(row: tuple[str | float | None, ...]) -> str:

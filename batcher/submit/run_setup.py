@@ -6,7 +6,6 @@ installs no signal handler and changes nothing of the process, since a library m
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from batcher._version import __version__
-from batcher.config.endpoints import endpoint_of, place_of
-from batcher.config.problems import shown_value
-from batcher.errors import SettingsError
 from batcher.flowcontrol.deadline import Deadline
-from batcher.flowcontrol.machine_limit import Action, LimitKey, why_unshared, window_for
+from batcher.flowcontrol.limit_key import Action
+from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
 from batcher.flowcontrol.pacer import MARGIN, Pacer
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import RunLedger
 from batcher.manifest import HEAD_ROWS
 from batcher.manifest.read_options import ReadOptions
@@ -36,7 +34,6 @@ from batcher.submit.ending import Ending
 from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
 from batcher.submit.runner import Runner
 from batcher.submit.settings import RunSettings
-from batcher.zego.client import Account, ZegoClient
 from batcher.zego.codes import meaning
 
 SPARE_CONNECTIONS = 4
@@ -44,35 +41,6 @@ SPARE_CONNECTIONS = 4
 
 FIRST_MANIFESTS = 5
 """The additions of this many manifests are named one by one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAccess:
-    """The service that a run calls, the account it calls for, and how long one call may take.
-
-    Raises:
-        SettingsError: endpoint or timeout cannot be used; both are named when both are.
-    """
-
-    account: Account
-    endpoint: str
-    timeout_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        problems = []
-        try:
-            object.__setattr__(self, "endpoint", endpoint_of(self.endpoint))
-        except ValueError as exc:
-            problems.append(f"endpoint{shown_value(self.endpoint)}: {exc}")
-        if not 0 < self.timeout_s < math.inf:
-            problems.append(f"timeout_s {self.timeout_s}: give a number of seconds")
-        if problems:
-            raise SettingsError(*problems)
-
-    @property
-    def limit_key(self) -> LimitKey:
-        """The limit of submissions that the run shares with other programs of this machine."""
-        return LimitKey.of(self.account.app_id, Action.SUBMIT, self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +138,21 @@ async def ready_run(
         LedgerError: the ledger cannot be used, or the disk has no room for it.
     """
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
-    await ledger.bind(service.account.app_id, place_of(service.endpoint))
-    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(service.limit_key))
+    await ledger.bind(service.account.app_id, service.endpoint_kind)
+    warnings = (
+        *ledger.prepare_run(figures(await ledger.tallies()).open),
+        *_unshared(service.limit(Action.SUBMIT)),
+    )
     asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
-    async with _client(service, settings.concurrency) as client:
+    async with service.client(settings.concurrency + SPARE_CONNECTIONS) as client:
         runner = Runner(
             ledger,
             client,
             settings,
             prepared,
             version=__version__,
-            pacer=_pacer(service.limit_key, settings, await ledger.last_run()),
+            pacer=_pacer(limit, settings, await ledger.last_run()),
             on_event=on_event,
             settled=settled,
             window=window,
@@ -189,11 +160,6 @@ async def ready_run(
             asked=tuple(asked),
         )
         yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)
-
-
-def _client(service: ServiceAccess, concurrency: int) -> ZegoClient:
-    connections = concurrency + SPARE_CONNECTIONS
-    return ZegoClient(service.endpoint, service.account, timeout_s=service.timeout_s, connections=connections)
 
 
 def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:

@@ -35,8 +35,8 @@ def times_on(page: str) -> list[int | None]:
 
 
 @pytest.mark.xdist_group("demo")
-async def test_the_demo_goes_the_whole_way(cli: Cli) -> None:
-    """From made videos to a report with their real frames, without an account; and again."""
+async def test_demo_makes_everything_from_videos_to_a_report(cli: Cli) -> None:
+    """The report has real frames, no account is needed, and the demo can be repeated."""
     cli.env["BATCHER_APP_ID"] = "not a number"  # nothing of a real account takes part
     for _ in range(2):
         done = await cli("demo")
@@ -90,8 +90,8 @@ async def without(cli: Cli, *packages: str) -> Done:
 
 
 @pytest.mark.xdist_group("demo")
-async def test_what_needs_a_missing_package_is_left_out_and_named(cli: Cli) -> None:
-    """Without any extra the archive is submitted all the same."""
+async def test_demo_without_extras_names_the_steps_left_out(cli: Cli) -> None:
+    """The archive is submitted without any extra."""
     done = await without(cli, "av", "PIL", "jinja2")
     assert done.code == 0, done.stderr
     assert left(cli.folder / "demo") == {"recordings.csv", "results.csv", "ledger.db"}
@@ -100,8 +100,8 @@ async def test_what_needs_a_missing_package_is_left_out_and_named(cli: Cli) -> N
     assert done.stderr.count("Left out:") == 3
 
 
-async def test_a_folder_of_others_is_left_alone(cli: Cli) -> None:
-    """Whatever is there under a name that the demo uses stays as it is."""
+async def test_demo_refuses_a_folder_with_other_files(cli: Cli) -> None:
+    """A file under a name that the demo uses stays as it is."""
     for name in ("report.html", "videos"):
         folder = cli.folder / f"with-{name}"
         folder.mkdir()
@@ -112,8 +112,8 @@ async def test_a_folder_of_others_is_left_alone(cli: Cli) -> None:
         assert os.listdir(folder) == [name]  # noqa: PTH208 - names are wanted
 
 
-async def test_a_signal_ends_the_demo(cli: Cli) -> None:
-    """In the middle of its first run it ends at once, and goes no step further."""
+async def test_demo_stopped_by_a_signal_ends_with_the_step(cli: Cli) -> None:
+    """In the middle of its first run it stops, and no further step begins."""
     going = await cli.start("demo")
     ledger = cli.folder / "demo" / "ledger.db"
     await until(lambda: ledger.exists() and ledger.stat().st_size > 0)

@@ -57,10 +57,10 @@ def all_ids(sandbox: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("end_included", [True, False])
 @pytest.mark.parametrize("pages", PageNumbering)
-async def test_every_recording_is_listed_once_however_pages_count(
+async def test_discover_with_any_page_numbering_lists_each_recording_once(
     cli: Cli, pages: PageNumbering, *, end_included: bool
 ) -> None:
-    """More recordings than a search shows, and seconds that many share: none is lost or listed twice."""
+    """More recordings than a search shows, and many in one second: none is lost or listed twice."""
     settings = holding(12_345, pages=pages, end_included=end_included, span_s=9_000)
     async with serving(cli, settings) as sandbox:
         done = await cli(*TENCENT)
@@ -70,8 +70,8 @@ async def test_every_recording_is_listed_once_however_pages_count(
         assert len(sandbox.requests_of("SearchMedia")) < 100
 
 
-async def test_recording_has_all_known_facts(cli: Cli) -> None:
-    """The columns are those of a manifest, and name, creation, duration, size and URL."""
+async def test_discover_lists_id_name_creation_duration_size_and_url(cli: Cli) -> None:
+    """The columns are those of a manifest, and name, creation time, duration, size and URL."""
     async with serving(cli, holding(700)) as sandbox:
         done = await cli(*TENCENT, "--format", "jsonl")
         rows = {row["file_id"]: row for row in done.lines}
@@ -95,10 +95,10 @@ async def test_recording_has_all_known_facts(cli: Cli) -> None:
 
 @pytest.mark.parametrize("shape", AnswerShape)
 @pytest.mark.parametrize("end", WalkEnd)
-async def test_huaweis_recordings_are_listed_along_the_marker(
+async def test_discover_huawei_follows_the_marker_to_any_kind_of_end(
     cli: Cli, end: WalkEnd, shape: AnswerShape
 ) -> None:
-    """The walk ends for each mark of the last page, and for both shapes of an answer."""
+    """The list is complete however the service ends its pages, and with both shapes of an answer."""
     recordings = RecordingSettings(count=3_000, until_s=NEWEST, span_s=DAY_S, walk_end=end)
     settings = SandboxSettings(rate_per_s=None, answer_shape=shape, recordings=recordings)
     async with serving(cli, settings) as sandbox:
@@ -108,8 +108,8 @@ async def test_huaweis_recordings_are_listed_along_the_marker(
         assert len(sandbox.requests_of("SearchMedia")) <= 5
 
 
-async def test_prefix_longer_than_the_service_accepts_is_compared_locally(cli: Cli) -> None:
-    """The service compares 20 bytes; the rest of a longer path still counts."""
+async def test_discover_prefix_of_more_than_20_bytes_is_compared_completely(cli: Cli) -> None:
+    """The service compares 20 bytes; batcher compares the rest."""
     async with serving(cli, holding(3_000)) as sandbox:
         keys = sorted(sandbox.recordings.at(place).key for place in range(3_000))
         prefix = keys[1500][:22]
@@ -118,8 +118,8 @@ async def test_prefix_longer_than_the_service_accepts_is_compared_locally(cli: C
         assert 0 < len(ids_of(done.stdout)) < 3_000
 
 
-async def test_second_too_full_to_be_shown_is_reported(cli: Cli) -> None:
-    """Where one second holds more than a search shows, all others are complete, and the exit code is 1."""
+async def test_discover_second_with_more_than_a_search_shows_is_reported(cli: Cli) -> None:
+    """All other seconds are complete, and the exit code is 1."""
     async with serving(cli, holding(14_000, crowd=6_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(14_000)]
         crowded = made[7_000].created_s
@@ -134,15 +134,15 @@ async def test_second_too_full_to_be_shown_is_reported(cli: Cli) -> None:
         assert done.stderr.count("5,000 recordings or more") == 1
 
 
-async def test_two_full_seconds_in_a_row_are_separated(cli: Cli) -> None:
-    """A second that fits is complete even next to one that does not."""
+async def test_discover_full_second_next_to_an_overfull_one_is_complete(cli: Cli) -> None:
+    """Only the second that exceeds the limit is incomplete."""
     async with serving(cli, holding(8_000, span_s=2)) as sandbox:
         done = await cli(*TENCENT)
         assert (done.code, sorted(ids_of(done.stdout))) == (0, all_ids(sandbox)), done.stderr
 
 
-async def test_recordings_created_during_the_list_hide_no_others(cli: Cli) -> None:
-    """New recordings move the pages; all that existed at the start are listed, once."""
+async def test_discover_while_recordings_arrive_lists_all_earlier_ones(cli: Cli) -> None:
+    """New recordings shift the pages; all that existed at the beginning are listed once."""
     settings = holding(2_000, arriving=7, until_s=int(time.time()))
     async with serving(cli, settings) as sandbox:
         before = all_ids(sandbox)
@@ -152,8 +152,8 @@ async def test_recordings_created_during_the_list_hide_no_others(cli: Cli) -> No
         assert set(before) <= set(listed)
 
 
-async def test_faults_of_the_service_lose_no_recording(cli: Cli) -> None:
-    """Busy, lost, unreadable and refused answers are followed by another try."""
+async def test_discover_with_faulty_answers_lists_all(cli: Cli) -> None:
+    """Busy, lost, unreadable and refused answers are asked for again."""
     faults = ("code:6", "drop-after", "drop-before", "cut")
     script = {3 * n: Fault.parse(fault) for n, fault in enumerate(faults, 1)}
     settings = SandboxSettings(
@@ -168,8 +168,8 @@ async def test_faults_of_the_service_lose_no_recording(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("code", [3, 7, 100000005])
-async def test_refused_account_halts(cli: Cli, code: int) -> None:
-    """Faults of credentials and permissions need the user: exit code 3, the code's meaning, one call."""
+async def test_discover_refused_by_the_service_exits_3(cli: Cli, code: int) -> None:
+    """Credentials and permissions need the user: exit code 3 with the code's meaning, after one call."""
     faults = {"SearchMedia": ActionFaults(script={1: Fault.parse(f"code:{code}")})}
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=10), faults=faults)
     async with serving(cli, settings) as sandbox:
@@ -181,8 +181,10 @@ async def test_refused_account_halts(cli: Cli, code: int) -> None:
 
 
 @pytest.mark.parametrize("command", [TENCENT, HUAWEI])
-async def test_interrupted_list_is_resumed(cli: Cli, command: tuple[str, ...]) -> None:
-    """The same command requests the rest and leaves one complete list."""
+async def test_discover_stopped_by_a_signal_is_resumed_by_the_same_command(
+    cli: Cli, command: tuple[str, ...]
+) -> None:
+    """The second call asks for the rest and leaves one complete list."""
     held = 28 if command is TENCENT else 4
     settings = SandboxSettings(
         rate_per_s=None,
@@ -195,7 +197,7 @@ async def test_interrupted_list_is_resumed(cli: Cli, command: tuple[str, ...]) -
         process.send_signal(signal.SIGTERM)
         stopped = await cli.finish(process)
         assert stopped.code == 143
-        assert "all.csv.part: the same command goes on from there" in stopped.stderr
+        assert "all.csv.part: run the same command again to resume" in stopped.stderr
         part = (cli.folder / "all.csv.part").read_bytes()
         kept = len(part.splitlines()) - 1
         assert 0 < kept < 9_000
@@ -203,7 +205,7 @@ async def test_interrupted_list_is_resumed(cli: Cli, command: tuple[str, ...]) -
         before = len(sandbox.requests_of("SearchMedia"))
         done = await cli(*command, "-o", "all.csv")
         assert done.code == 0, done.stderr
-        assert f"goes on after {kept:,} recordings" in done.stderr
+        assert f"resuming after {kept:,} recordings" in done.stderr
         listed = ids_of((cli.folder / "all.csv").read_text("utf-8"))
         made = map(sandbox.recordings.at, range(9_000))
         assert sorted(listed) == sorted(one.file_id if command is TENCENT else one.key for one in made)
@@ -212,8 +214,8 @@ async def test_interrupted_list_is_resumed(cli: Cli, command: tuple[str, ...]) -
         assert sum(entry.listed or 0 for entry in later) < 9_000 if command is HUAWEI else True
 
 
-async def test_list_interrupted_repeatedly_makes_progress(cli: Cli) -> None:
-    """A call that adds nothing keeps what earlier calls have listed."""
+async def test_discover_stopped_repeatedly_keeps_the_progress(cli: Cli) -> None:
+    """A call that gets no further than the one before keeps its progress."""
     hang = Fault.parse("hang")
     settings = SandboxSettings(
         rate_per_s=None,
@@ -236,8 +238,8 @@ async def test_list_interrupted_repeatedly_makes_progress(cli: Cli) -> None:
         assert (done.code, len(listed), len(set(listed))) == (0, 5_000, 5_000)
 
 
-async def test_killed_list_is_resumed(cli: Cli) -> None:
-    """A killed command is resumed from its last recorded position, without duplicates."""
+async def test_discover_killed_is_resumed_by_the_same_command(cli: Cli) -> None:
+    """The next call resumes from the recorded progress, and no recording is listed twice."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -253,8 +255,8 @@ async def test_killed_list_is_resumed(cli: Cli) -> None:
         assert (done.code, len(listed), len(set(listed))) == (0, 9_000, 9_000), done.stderr
 
 
-async def test_unfinished_list_with_other_options_is_not_touched(cli: Cli) -> None:
-    """Exit code 2 and the remedy."""
+async def test_discover_with_other_options_refuses_an_unfinished_list(cli: Cli) -> None:
+    """The unfinished list is left as it is, with exit code 2 and the remedy."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -265,15 +267,15 @@ async def test_unfinished_list_with_other_options_is_not_touched(cli: Cli) -> No
         before = (cli.folder / "all.csv.part").read_bytes()
         done = await cli(*HUAWEI, "-o", "all.csv", "--prefix", "record/other")
         assert done.code == 2
-        assert "all.csv.part.json: an unfinished list under other options (prefix)" in done.stderr
+        assert "all.csv.part.json: an unfinished list with other options (prefix)" in done.stderr
         assert (cli.folder / "all.csv.part").read_bytes() == before
         (cli.folder / "all.csv.part.json").write_text("{}", "utf-8")
         spoiled = await cli(*HUAWEI, "-o", "all.csv")
-        assert (spoiled.code, "remove it" in spoiled.stderr) == (2, True)
+        assert (spoiled.code, "Remove it" in spoiled.stderr) == (2, True)
 
 
-async def test_time_limit_keeps_what_was_listed(cli: Cli) -> None:
-    """With --max-duration it has exit code 4, and the next call resumes."""
+async def test_discover_at_its_time_limit_exits_4_and_can_be_resumed(cli: Cli) -> None:
+    """With --max-duration the exit code is 4, and the next call resumes."""
     settings = SandboxSettings(
         rate_per_s=None,
         recordings=RecordingSettings(count=9_000, until_s=NEWEST, span_s=DAY_S),
@@ -281,13 +283,13 @@ async def test_time_limit_keeps_what_was_listed(cli: Cli) -> None:
     )
     async with serving(cli, settings):
         done = await cli(*HUAWEI, "-o", "all.csv", "--max-duration", "500ms")
-        assert (done.code, "--max-duration is over" in done.stderr) == (4, True)
+        assert (done.code, "--max-duration reached" in done.stderr) == (4, True)
         assert (await cli(*HUAWEI, "-o", "all.csv")).code == 0
         assert len(ids_of((cli.folder / "all.csv").read_text("utf-8"))) == 9_000
 
 
-async def test_discover_feeds_a_run(cli: Cli) -> None:
-    """``batcher discover … | batcher run -`` submits what exists; the next night only what is new."""
+async def test_discover_in_a_pipe_feeds_a_run(cli: Cli) -> None:
+    """``batcher discover … | batcher run -`` submits all recordings, and the next night only new ones."""
     async with serving(cli, holding(300)) as sandbox:
         options = ("--definition", "10", "--offset", "1")
         found = await cli(*TENCENT, "--category", "video", "--not-in-ledger")
@@ -301,8 +303,8 @@ async def test_discover_feeds_a_run(cli: Cli) -> None:
         assert (again.code, ids_of(again.stdout)) == (0, [])
 
 
-async def test_list_and_run_in_a_pipe_share_a_ledger(cli: Cli) -> None:
-    """The run submits what the list finds while the list is still being made."""
+async def test_discover_in_a_pipe_and_its_run_work_concurrently(cli: Cli) -> None:
+    """The run submits recordings while the list is still being made, with one ledger."""
     async with serving(cli, holding(1_200)) as sandbox:
         line = " ".join(["-m", "batcher", *TENCENT, "--category", "Video", "--not-in-ledger"])
         sent = "-m batcher run - --definition 10 --offset 1 --rate 2000 --progress none"
@@ -320,8 +322,8 @@ async def test_list_and_run_in_a_pipe_share_a_ledger(cli: Cli) -> None:
         assert sorted(row["file_id"] for row in await referee(cli, sandbox)) == videos
 
 
-async def test_run_after_a_list_that_failed_to_start_has_exit_code_2(cli: Cli) -> None:
-    """Without a header the manifest is unusable, unlike after a quiet day."""
+async def test_run_reading_a_failed_discover_exits_2(cli: Cli) -> None:
+    """A list that could not be started has no heading: unlike an empty list, the run refuses it."""
     async with serving(cli, holding(0)):
         quiet = await cli(*TENCENT)
         refused = await cli(*TENCENT, env={"BATCHER_SERVER_SECRET": "0" * 32})
@@ -330,8 +332,8 @@ async def test_run_after_a_list_that_failed_to_start_has_exit_code_2(cli: Cli) -
     assert ran == [0, 2]
 
 
-async def test_filters_leave_out_recordings_and_count_them(cli: Cli) -> None:
-    """Category, duration and the ends of the time are filters, and the summary counts their effect."""
+async def test_discover_filters_leave_recordings_out_and_count_them(cli: Cli) -> None:
+    """Category, duration and the ends of the time leave recordings out, and the summary counts them."""
     async with serving(cli, holding(2_000)) as sandbox:
         made = [sandbox.recordings.at(place) for place in range(2_000)]
         done = await cli(*TENCENT, "--category", "Video", "--min-duration", "10")
@@ -353,8 +355,8 @@ async def test_filters_leave_out_recordings_and_count_them(cli: Cli) -> None:
             assert sorted(ids_of(part.stdout)) == sorted(names)
 
 
-async def test_single_recording_left_out_is_singular(cli: Cli) -> None:
-    """The summary uses the singular, and the name of a list may choose JSON lines."""
+async def test_discover_leaving_one_out_reports_the_singular(cli: Cli) -> None:
+    """The summary counts one other, and a file name may choose JSON lines."""
     async with serving(cli, holding(4)):
         every = (await cli(*HUAWEI, "--format", "jsonl")).lines
         newest = max(row["created"] for row in every)
@@ -369,23 +371,23 @@ async def test_single_recording_left_out_is_singular(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--vendor", "Tencent"), "--since: say from when on"),
+        (("--vendor", "Tencent"), "--since: give the time from which recordings are listed"),
         ((), "--vendor: say where the recordings are kept"),
         (("--vendor", "Azure"), "--vendor Azure: give Tencent, Huawei or Ws"),
         (("--vendor", "Tencent", "--since", "yesterday"), "--since yesterday: give how long ago"),
         (("--vendor", "Tencent", "--since", "2026-05-01", "--until", "2026-04-01"), "nothing can be found"),
         (("--vendor", "Tencent", "--since", "1d", "--category", "Film"), "--category Film: give Video"),
-        (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: goes with --vendor Tencent"),
+        (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: works for Tencent only"),
         (("--vendor", "Huawei", "--format", "xlsx"), "--format xlsx: give csv or jsonl"),
         (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: No such file"),
         (("--vendor", "Huawei", "-o", "all.xlsx"), "all.xlsx: discover writes CSV or JSON lines"),
         (("--vendor", "Huawei", "-o", "all.csv.gz"), "all.csv.gz: discover writes CSV or JSON lines"),
     ],
 )
-async def test_wrong_options_are_refused_before_the_first_call(
+async def test_discover_with_a_wrong_option_exits_2_without_a_call(
     cli: Cli, options: tuple[str, ...], said: str
 ) -> None:
-    """A mistake has exit code 2 and a message with the remedy."""
+    """The message says what to give."""
     async with serving(cli, holding(10)) as sandbox:
         done = await cli("discover", *options)
         assert (done.code, done.stdout) == (2, "")
@@ -393,8 +395,8 @@ async def test_wrong_options_are_refused_before_the_first_call(
         assert sandbox.log == []
 
 
-async def test_closed_pipe_ends_quietly(cli: Cli) -> None:
-    """The exit code is 0."""
+async def test_discover_into_a_closed_pipe_exits_0(cli: Cli) -> None:
+    """A reader that closes the pipe ends the command silently."""
     async with serving(cli, holding(30_000)):
         arguments = ["-m", "batcher", *TENCENT]
         read, write = os.pipe()
@@ -408,8 +410,8 @@ async def test_closed_pipe_ends_quietly(cli: Cli) -> None:
         assert (process.returncode, said) == (0, b"")
 
 
-async def test_searches_keep_to_their_own_pace(cli: Cli) -> None:
-    """No second has more than 20 searches, and the service refuses none."""
+async def test_discover_sends_20_searches_a_second_at_most(cli: Cli) -> None:
+    """The service refuses none of them."""
     settings = SandboxSettings(recordings=RecordingSettings(count=30_000, until_s=NEWEST, span_s=DAY_S))
     async with serving(cli, settings) as sandbox:
         done = await cli("discover", "--vendor", "Huawei")
@@ -419,8 +421,8 @@ async def test_searches_keep_to_their_own_pace(cli: Cli) -> None:
         assert {entry.code for entry in searches} == {0}
 
 
-async def test_one_list_is_written_by_one_process(cli: Cli) -> None:
-    """A second call for the same file does not disturb the first."""
+async def test_discover_second_process_for_the_same_file_exits_2(cli: Cli) -> None:
+    """The first process is not disturbed."""
     faults = {"SearchMedia": ActionFaults(script={2: Fault.parse("hang")})}
     settings = SandboxSettings(
         rate_per_s=None,

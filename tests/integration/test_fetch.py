@@ -405,7 +405,7 @@ async def test_unanswered_picture_leaves_work(cli: Cli) -> None:
     keep_tasks(cli.folder / "batcher.db", [told("7", "http://127.0.0.1:1/a")])
     done = await fetched(cli)
     assert done.code == 4, done.stderr
-    assert "1 picture left for another time" in done.stderr
+    assert "1 picture left for a later fetch" in done.stderr
     assert states(cli) == {("7", 1): None}
 
 
@@ -474,7 +474,7 @@ async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: Pic
     ("args", "code", "words"),
     [
         (["-o", "batcher.db"], 2, "--output batcher.db: this is a file"),
-        (["-o", "out", "--recording", "99"], 2, "/batcher.db does not know it"),
+        (["-o", "out", "--recording", "99"], 2, "recording 99: not in /"),
         (["-o", "out", "-l", "none.db"], 6, "there is no ledger here"),
         (
             ["-o", "out", "--max-bytes", "much"],
@@ -527,7 +527,7 @@ async def test_closing_summary_has_counts_and_remedy(cli: Cli, server: PictureSe
     quiet = await cli("fetch", "-o", "out", "-q")
     assert (quiet.code, quiet.stderr) == (0, "")
     said = await cli("fetch", "-o", "out", *QUIET)
-    assert "1 there already" in said.stderr
+    assert "1 already there" in said.stderr
 
 
 @pytest.mark.usefixtures("server")
@@ -539,7 +539,7 @@ async def test_closing_summary_fits_terminal(cli: Cli) -> None:
     assert await asyncio.to_thread(terminal.end) == 1
     assert too_wide(terminal.lines, 60) == []
     said = " ".join(terminal.text.split())
-    assert "6 pictures given up: 6 refused; among them 7, picture 1: refused" in said
+    assert "6 pictures given up: 6 refused; for example 7, picture 1: refused" in said
     assert said.count(", picture ") == 2
     again = await cli("fetch", "-o", "out", *QUIET)
     assert again.code == 0

@@ -391,7 +391,7 @@ async def test_tls_certificate_is_read_again_on_sighup(cli: Cli, tmp_path: Path)
         listener.process.send_signal(signal.SIGHUP)
         assert listener.process.stderr is not None
         while line := json.loads(await listener.process.stderr.readline()):
-            if "read again" in line.get("text", ""):
+            if "reloaded" in line.get("text", ""):
                 break
         await shown_at(listener.url)
 
@@ -427,7 +427,7 @@ BAD_SETTINGS = [
     (("--max-body", "2MiB"), SECRET_GIVEN, 2, "--max-body 2097152: give 1,048,576 at most"),
     (("--path", "zego"), SECRET_GIVEN, 2, "--path zego: give the path of a URL, beginning with /"),
     (("--cert", "nowhere.pem"), SECRET_GIVEN, 2, "--cert nowhere.pem: cannot be read: No such file"),
-    (("--key", "nowhere.pem"), SECRET_GIVEN, 2, "--key: a key without a certificate; give --cert too"),
+    (("--key", "nowhere.pem"), SECRET_GIVEN, 2, "--key: a key needs its certificate"),
     (("--submit-new",), SECRET_GIVEN, 2, "--submit-new: what is asked of a new recording is not known"),
     (("--ledger", "nowhere.db"), SECRET_GIVEN, 6, "nowhere.db: there is no ledger here"),
     (
@@ -486,7 +486,7 @@ async def test_listening_on_other_addresses_without_tls_warns(cli: Cli) -> None:
     """Bound elsewhere without TLS it says what that means."""
     async with serving(cli), listening(cli, "--host", "0.0.0.0") as listener:
         pass
-    assert any("others reach this without TLS" in str(one.get("text")) for one in listener.said)
+    assert any("other machines can connect without TLS" in str(one.get("text")) for one in listener.said)
 
 
 async def test_track_confirms_doubts_of_a_listener_without_an_account(cli: Cli, manifest: Manifest) -> None:

@@ -39,8 +39,8 @@ async def stopped(process: Process) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_options_configure_recordings_tasks_and_faults(cli: Cli) -> None:
-    """The options apply to SearchMedia, to tasks and to an Action's faults."""
+async def test_sandbox_command_applies_options_of_recordings_tasks_and_faults(cli: Cli) -> None:
+    """SearchMedia, tasks and an Action's faults behave as the options say."""
     process = await cli.start(
         *("sandbox", "--port", "0", "--seed", "7", "--rate", "0", "--log", "truth.jsonl"),
         *("--recordings", "200000", "--days", "10", "--crowd", "6000", "--pages", "one"),
@@ -69,8 +69,8 @@ async def test_options_configure_recordings_tasks_and_faults(cli: Cli) -> None:
     ]
 
 
-async def test_own_secret_is_used_and_not_printed(cli: Cli) -> None:
-    """It comes from the environment and is used only for signatures."""
+async def test_sandbox_command_uses_a_given_callback_secret_and_does_not_print_it(cli: Cli) -> None:
+    """The secret of the environment is used for signatures only."""
     own = "my-own-callback-secret"
     process = await cli.start("sandbox", "--port", "0", env={"BATCHER_CALLBACK_SECRET": own})
     await printed(process)
@@ -105,15 +105,17 @@ async def test_own_secret_is_used_and_not_printed(cli: Cli) -> None:
         (("--fault", "callback/lost=0.6", "--fault", "callback/late=0.6"), "at most 1 in sum"),
     ],
 )
-async def test_invalid_options_are_refused(cli: Cli, args: tuple[str, ...], hint: str) -> None:
-    """The exit code is 2, and the message has the remedy."""
+async def test_sandbox_command_with_a_wrong_option_exits_2(
+    cli: Cli, args: tuple[str, ...], hint: str
+) -> None:
+    """The message says what to give."""
     done = await cli("sandbox", "--port", "0", *args)
     assert (done.code, hint in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-async def test_walk_of_200000_recordings_takes_little_memory(cli: Cli) -> None:
-    """Every key comes once, and the server is hardly larger than without recordings."""
+async def test_sandbox_command_with_200000_recordings_needs_little_memory(cli: Cli) -> None:
+    """Every key is listed once, and the server is hardly larger than one without recordings."""
     process = await cli.start("sandbox", "--port", "0", "--rate", "0", "--recordings", "200000")
     variables = await printed(process)
     before_kb = _resident_kb(process)

@@ -43,7 +43,9 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("pages", PageNumbering)
-async def test_wrong_ids_are_reported_row_by_row(cli: Cli, manifest: Manifest, pages: PageNumbering) -> None:
+async def test_verify_ids_reports_each_row_with_something_wrong(
+    cli: Cli, manifest: Manifest, pages: PageNumbering
+) -> None:
     """Missing, audio only, forbidden, archived, images and rows that cannot be sent; nothing else."""
     async with serving(cli, holding(1_000, pages=pages)) as sandbox:
         ids = kept(sandbox)
@@ -71,7 +73,7 @@ async def test_wrong_ids_are_reported_row_by_row(cli: Cli, manifest: Manifest, p
         assert len(sandbox.requests_of("SearchMedia")) <= 101 + 3  # ten to a call
 
 
-async def test_ids_without_a_problem_have_exit_code_0(cli: Cli, manifest: Manifest) -> None:
+async def test_verify_ids_without_faults_exits_0(cli: Cli, manifest: Manifest) -> None:
     """A manifest with nothing wrong makes an empty report."""
     async with serving(cli, holding(60)) as sandbox:
         made = map(sandbox.recordings.at, range(60))
@@ -85,8 +87,8 @@ async def test_ids_without_a_problem_have_exit_code_0(cli: Cli, manifest: Manife
         assert table((cli.folder / "wrong.csv").read_text("utf-8")) == []
 
 
-async def test_rounded_ids_are_found_again(cli: Cli, manifest: Manifest) -> None:
-    """Each way of rounding suggests the only recording that the id can belong to."""
+async def test_verify_ids_suggests_the_original_of_a_rounded_id(cli: Cli, manifest: Manifest) -> None:
+    """Each way in which programs round leads back to the only recording that fits."""
     async with serving(cli, holding(400)) as sandbox:
         ids = kept(sandbox)
         originals = ids[20:23]
@@ -107,8 +109,8 @@ async def test_rounded_ids_are_found_again(cli: Cli, manifest: Manifest) -> None
         assert table(known.stdout) == table(searched.stdout)
 
 
-async def test_of_two_candidates_none_is_suggested(cli: Cli, manifest: Manifest) -> None:
-    """Where two recordings round to the same id, no suggestion is made."""
+async def test_verify_ids_with_two_candidates_suggests_none(cli: Cli, manifest: Manifest) -> None:
+    """Two recordings round to the same id."""
     async with serving(cli, holding(5)):
         manifest(["1397757897438980000"])
         twins = [["1397757897438980011"], ["1397757897438980022"]]
@@ -121,8 +123,8 @@ async def test_of_two_candidates_none_is_suggested(cli: Cli, manifest: Manifest)
         assert row["suggestion"] == "1397757897438980011"
 
 
-async def test_rows_of_another_vendor_are_not_asked_about(cli: Cli) -> None:
-    """Huawei's paths cannot be looked up by id: they are counted and left."""
+async def test_verify_ids_counts_rows_of_another_vendor_only(cli: Cli) -> None:
+    """Huawei's paths cannot be looked up by id."""
     async with serving(cli, holding(5)) as sandbox:
         rows = [["/record/a.mp4", "Huawei"], [kept(sandbox)[0], "Tencent"]]
         write_manifest(cli.folder / "archive.csv", rows, ("file_id", "vendor"))
@@ -131,8 +133,8 @@ async def test_rows_of_another_vendor_are_not_asked_about(cli: Cli) -> None:
         assert "1 row not looked up" in done.stderr
 
 
-async def test_faults_of_the_service_falsify_nothing(cli: Cli, manifest: Manifest) -> None:
-    """A lost or busy answer never makes a recording that exists a missing one."""
+async def test_verify_ids_with_faulty_answers_reports_no_false_fault(cli: Cli, manifest: Manifest) -> None:
+    """A lost or busy answer never makes an existing recording a missing one."""
     faults = ("code:6", "html", "drop-after", "drop-before", "empty")
     script = {n: Fault.parse(fault) for n, fault in enumerate(faults, 3)}
     settings = SandboxSettings(
@@ -147,8 +149,8 @@ async def test_faults_of_the_service_falsify_nothing(cli: Cli, manifest: Manifes
         assert "archived" in findings
 
 
-async def test_an_id_that_the_service_takes_for_wrong_spoils_no_others(cli: Cli, manifest: Manifest) -> None:
-    """Where a call with ten ids is refused, each is asked about alone."""
+async def test_verify_ids_refused_with_ten_ids_looks_each_up_alone(cli: Cli, manifest: Manifest) -> None:
+    """One id that the service refuses has no effect on the others."""
     async with serving(cli, holding(30)) as sandbox:
         ids = kept(sandbox)[:9]
         manifest([*ids, "9" * 40])
@@ -162,21 +164,25 @@ async def test_an_id_that_the_service_takes_for_wrong_spoils_no_others(cli: Cli,
     ("options", "said"),
     [
         (("no-such.csv",), "no-such.csv"),
-        (("archive.csv", "--until", "1d"), "--until: goes with --since"),
+        (("archive.csv", "--until", "1d"), "--until: has an effect only together with since"),
         (("archive.csv", "--since", "soon"), "--since soon: give how long ago"),
         (("archive.csv", "--since", "1d", "--known", "no-such.csv"), "no-such.csv"),
     ],
 )
-async def test_mistakes_end_with_2(cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str) -> None:
-    """What cannot be done is said in one message."""
+async def test_verify_ids_with_a_wrong_option_exits_2(
+    cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str
+) -> None:
+    """One message names the mistake."""
     async with serving(cli, holding(5)):
         manifest(["1397757897438985123"])
         done = await cli("verify-ids", *options)
         assert (done.code, said in done.stderr) == (2, True), done.stderr
 
 
-async def test_refused_account_halts(cli: Cli, manifest: Manifest) -> None:
-    """Faults of credentials and permissions need the user: exit code 3, the code's meaning, one call."""
+async def test_verify_ids_refused_by_the_service_exits_3_without_a_report(
+    cli: Cli, manifest: Manifest
+) -> None:
+    """No file is written for a manifest that could not be checked."""
     faults = {"SearchMedia": ActionFaults(shares={"code:3": 1.0})}
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=5), faults=faults)
     async with serving(cli, settings):

@@ -24,30 +24,20 @@ COMMANDS: Final = {
     "run": CommandSummary(MAIN, "Load manifests and submit everything that is open."),
     "load": CommandSummary(MAIN, "Load manifests into the ledger; send nothing."),
     "check": CommandSummary(MAIN, "Show what would go wrong before a run does."),
-    "retry": CommandSummary(
-        MAIN, "Put failed and rejected submissions back in the queue, with a fresh budget of tries."
-    ),
+    "retry": CommandSummary(MAIN, "Put failed and rejected submissions back in the queue."),
     "discover": CommandSummary(MAIN, "List the recordings that exist, as a manifest."),
-    "verify-ids": CommandSummary(
-        MAIN, "Ask the vendor about the Tencent ids of a manifest, before money is spent on them."
-    ),
-    "track": CommandSummary(MAIN, "Ask what has become of the tasks, until all have ended."),
-    "listen": CommandSummary(MAIN, "Receive the service's callbacks, and confirm what they say."),
+    "verify-ids": CommandSummary(MAIN, "Check a manifest's Tencent ids before paying for them."),
+    "track": CommandSummary(MAIN, "Track the tasks until all have ended."),
+    "listen": CommandSummary(MAIN, "Receive the service's callbacks and confirm what they claim."),
     "status": CommandSummary(RESULTS, "Show progress, codes, loads and the time left."),
     "export": CommandSummary(RESULTS, "Write the results, one row per submission or manifest row."),
     "show": CommandSummary(RESULTS, "Show one recording: attempts, codes and RequestIds."),
-    "fetch": CommandSummary(
-        RESULTS, "Fetch the pictures of finished tasks into a folder, one folder in it for each recording."
-    ),
+    "fetch": CommandSummary(RESULTS, "Fetch the pictures of finished tasks into a folder."),
     "report": CommandSummary(RESULTS, "Draw everything on one page for the browser."),
     "audit": CommandSummary(RESULTS, "Add up everything: sent once, perhaps twice, unknown."),
     "codes": CommandSummary(RESULTS, "Explain return codes, in English and Chinese."),
-    "demo": CommandSummary(
-        REHEARSING, "Go the whole way once, on this machine alone: from recordings to pictures and a report."
-    ),
-    "sandbox": CommandSummary(
-        REHEARSING, "Serve the documented API on this machine, to rehearse without an account."
-    ),
+    "demo": CommandSummary(REHEARSING, "Rehearse everything on this machine, without an account."),
+    "sandbox": CommandSummary(REHEARSING, "Serve the documented API on this machine."),
     "ledger": CommandSummary(UPKEEP, "Look after a ledger: contents, verification, copies, room."),
 }
 """The commands by name, in the order of the help; ``verify-ids`` stands in ``verify_ids.py``."""

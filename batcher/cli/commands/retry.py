@@ -22,10 +22,11 @@ async def retry(
         list[int] | None, typer.Option(metavar="N", help="Only those with this last code; repeat for more.")
     ] = None,
 ) -> int:
-    """Put failed and rejected submissions back in the queue, with a fresh budget of tries.
+    """Put failed and rejected submissions back in the queue.
 
-    Sends nothing: the next `batcher run` does. Those in doubt are put back only when named, with
-    --state in_doubt: some may have been accepted, and would be paid for twice.
+    They get a fresh budget of tries. Nothing is sent: the next `batcher run` does that. Submissions in doubt
+    are put back only when named, with --state in_doubt: some may have been accepted, and would be paid for
+    twice.
 
     Exit codes: 0; 2 settings; 5 a run holds the ledger; 6 the ledger cannot be used.
 

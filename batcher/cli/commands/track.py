@@ -59,17 +59,17 @@ async def track(
     ] = False,
     json: o.Json = False,
 ) -> int:
-    """Ask what has become of the tasks, until all have ended.
+    """Track the tasks until all have ended.
 
-    Each is asked about 2 s after it was submitted and then ever less often, each wait half as long again as
-    the one before, up to 10 minutes; 20 a second in all. A task ends as finished, with the addresses of its
-    pictures, as failed, or as unknown: the service does not know it, said three times and not sooner than a
-    minute after it was submitted, or it had not ended after --give-up. Works beside a run. Stop it with
-    Ctrl-C and start it again at any time.
+    The first poll of a task is about 2 s after its submission; each further wait is half as long again, up to
+    10 minutes; at most 20 polls a second in all. A task ends as finished, with the addresses of its pictures,
+    as failed, or as unknown: the service does not know it, reported three times and not sooner than a minute
+    after the submission, or it had not ended after --give-up. Works during a run. Stop it with Ctrl-C and
+    start it again at any time.
 
-    Exit codes: 0 all tasks have ended; 1 some have failed or are unknown, which is told once; 2 settings;
-    3 halted: the service refuses us; 4 time is over and tasks have not ended; 5 somebody follows the tasks
-    already; 6 the ledger cannot be used; 130, 143 stopped by a signal.
+    Exit codes: 0 all tasks have ended; 1 some have failed or are unknown, reported once; 2 settings;
+    3 halted: the service refuses the account; 4 time limit reached with open tasks; 5 another process tracks
+    the ledger; 6 the ledger cannot be used; 70 a defect of batcher; 130, 143 stopped by a signal.
 
     Example:  batcher track --max-duration 30m
     """

@@ -11,7 +11,7 @@ from batcher.model.task import PictureState
 from batcher.report.formatting import count, duration, sentence, size
 
 if TYPE_CHECKING:
-    from batcher.fetch.settings import FetchFigures
+    from batcher.model.events import FetchProgress
 
 _STYLES = {
     State.SUBMITTED: "",
@@ -73,27 +73,22 @@ def tasks_view(now: TrackingProgress) -> View:
     return View(now.ended, now.total, text + (f"; {now.why_slow}" if now.why_slow else ""), known, lines)
 
 
-def fetch_view(figures: FetchFigures, expected: int, seconds: float) -> View:
-    """The progress of a fetch.
-
-    Args:
-        figures: of the pictures that it has ended.
-        expected: pictures that were not fetched when it began; lost ones come in addition.
-        seconds: since it began.
-    """
-    total = max(expected, figures.ended)
-    per_s = figures.ended / seconds if seconds > 0 else 0.0
-    left_s = (total - figures.ended) / per_s if per_s else None
-    parts = [f"{figures.ended:,} of {count(total, 'picture')}", size(figures.n_bytes)]
-    parts += [f"{figures.by_state[one]:,} {one.value}" for one in PictureState if figures.by_state.get(one)]
+def fetch_view(progress: FetchProgress) -> View:
+    """The progress of a fetch."""
+    total = max(progress.total, progress.ended)
+    per_s = progress.ended / progress.seconds if progress.seconds > 0 else 0.0
+    left_s = (total - progress.ended) / per_s if per_s else None
+    by_state = progress.by_state
+    parts = [f"{progress.ended:,} of {count(total, 'picture')}", size(progress.n_bytes)]
+    parts += [f"{by_state[state]:,} {state.value}" for state in PictureState if by_state.get(state)]
     parts += [f"{per_s:.1f}/s"] + ([f"{duration(left_s)} left"] if left_s else [])
     text = ", ".join(parts)
     known = {
         "total": total,
-        "ended": figures.ended,
-        **{state.value: figures.by_state[state] for state in PictureState},
-        "bytes": figures.n_bytes,
+        "ended": progress.ended,
+        **{state.value: by_state.get(state, 0) for state in PictureState},
+        "bytes": progress.n_bytes,
         "now_per_s": round(per_s, 2),
         "seconds_left": None if left_s is None else round(left_s),
     }
-    return View(figures.ended, total, text, known, (((text, ""),),))
+    return View(progress.ended, total, text, known, (((text, ""),),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import BinaryIO
 from unicodedata import normalize
@@ -79,6 +79,13 @@ class JsonLines:
 
     def close(self) -> None:
         """Do nothing: the format has no end."""
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return rows as lines of CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return encoded(buffer.getvalue())
 
 
 def encoded(text: str) -> bytes:

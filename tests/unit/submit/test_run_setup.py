@@ -14,6 +14,7 @@ from support.specimens import AT_1_AND_2_S, EVERY_2_S
 from batcher.errors import BindingError, ManifestError
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.flowcontrol.pacer import MARGIN
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
@@ -24,7 +25,7 @@ from batcher.model.submission import EndpointKind, RunId, State, TaskId, Tries
 from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
 from batcher.submit.manifest_checks import Brought, prepare_all
-from batcher.submit.run_setup import ServiceAccess, asked_lines, learned_from, ready_run, unrecorded
+from batcher.submit.run_setup import asked_lines, learned_from, ready_run, unrecorded
 from batcher.submit.settings import RunSettings
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

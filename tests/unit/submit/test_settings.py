@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from batcher.errors import SettingsError
+from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.model.account import Account
-from batcher.submit.run_setup import ServiceAccess
 from batcher.submit.settings import MaxFailures, RunSettings
 
 ACCOUNT = Account(12345, "9193cc662a4c0ec135ec71fb57194b38")

@@ -1,28 +1,27 @@
-"""The index of fetched pictures: a CSV file in their folder that says which file is which picture.
+"""The index of fetched pictures: ``pictures.csv`` in their folder, one row for each picture that has ended.
 
-A fetch appends the rows that are new. It writes the index anew, whole or not at all, when rows in the middle
-have changed, or when the file is not as an earlier fetch of this ledger left it.
+Called by ``api/fetch`` when a fetch has ended. New rows are appended. The index is rewritten, completely or
+not at all, when rows in the middle have changed, or when the file is not as the last fetch of this ledger
+left it. A symbolic link in its place is replaced, never followed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
-import io
 import os
 import stat
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from batcher.cli.output_file import opened
-from batcher.errors import BatcherError, FolderError
+from batcher.errors import FolderError
 from batcher.fetch.picture_paths import INDEX
 from batcher.ledger.pictures import PageEnd, PictureLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import TaskId
-from batcher.report.export.text_tables import encoded
+from batcher.output_files import written_whole
+from batcher.report.export.text_tables import csv_lines
 from batcher.report.formatting import moment
 
 INDEX_COLUMNS = (
@@ -42,24 +41,24 @@ INDEX_COLUMNS = (
 )
 
 MOST_APPENDED = 50_000
-"""Rows that are appended to the index; with more it is written anew."""
+"""Rows that are appended to the index; with more it is rewritten."""
 
 _PAGE = 1_000
 _TAIL = 1 << 17
-"""Bytes of an index that its last row surely fits in."""
+"""Bytes at the end of an index that hold its last row."""
 
 
 @dataclass(slots=True)
 class IndexChanges:
-    """What a fetch changes in the index: rows to append, or rows in the middle."""
+    """The changes that a fetch makes to the index: rows to append, or rows in the middle."""
 
     added: list[PageEnd] = field(default_factory=list)
-    """Pictures that have come to their end for the first time."""
+    """Pictures that were fetched or given up for the first time."""
     within: bool = False
-    """Pictures have changed that the index has already, or there are too many new ones to append."""
+    """Whether rows have changed that the index has already, or there are too many new ones to append."""
 
-    def note(self, fetched: Fetched) -> None:
-        """Note what came of a picture."""
+    def add(self, fetched: Fetched) -> None:
+        """Add the result of a picture."""
         if fetched.picture.state is not None or len(self.added) >= MOST_APPENDED:
             self.within = True
         elif fetched.state is not None:
@@ -67,53 +66,48 @@ class IndexChanges:
 
 
 async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChanges) -> None:
-    """Have the index name every picture that was fetched or given up: its file, or why it has none.
+    """Bring the index up to date with the ledger.
 
-    Folders have names that no file system mistakes, and programs should not have to read ids out of them.
-    Where the index is as an earlier fetch left it, new rows are appended; else it is written anew, whole.
+    Programs find pictures by it: names of folders are made safe for file systems and are not ids.
 
     Raises:
-        FolderError: it cannot be written.
+        FolderError: the index cannot be written.
+        SettingsError: the ledger or another database is in its place.
     """
     place = folder / INDEX
     try:
-        if not changes.within and await _is_current(ledger, place, len(changes.added)):
-            if changes.added:
-                _append(place, _lines(map(_index_row, await ledger.at(changes.added))))
-        else:
-            await _write_index(ledger, place)
-    except (BatcherError, OSError) as exc:
-        cause = exc.__cause__ if isinstance(exc, BatcherError) else exc
-        if isinstance(cause, OSError):
-            why = cause.strerror or cause
-            raise FolderError(
-                f"{place}: the index cannot be written: {why}. The pictures are kept and recorded; "
-                "correct that, then run the same command again"
-            ) from exc
-        raise
+        if changes.within or not await _is_current(ledger, place, len(changes.added)):
+            await _rewrite(ledger, place)
+        elif changes.added:
+            _append(place, csv_lines(map(_index_row, await ledger.at(changes.added))))
+    except OSError as exc:
+        raise FolderError(
+            f"{place}: the index cannot be written: {exc.strerror or exc}. The pictures are kept and "
+            "recorded; fix that, then run the same command again"
+        ) from exc
 
 
-async def _write_index(ledger: PictureLedger, place: Path) -> None:
-    """Write all of it."""
-    await asyncio.to_thread(_without_link, place)
+async def _rewrite(ledger: PictureLedger, place: Path) -> None:
+    """Write a new index in place of the old one."""
+    await asyncio.to_thread(_remove_link, place)
     after: PageEnd = (0, 0)
-    with opened(place) as file:
-        file.write(_lines([INDEX_COLUMNS]))
+    with written_whole(place, "the index") as file:
+        file.write(csv_lines([INDEX_COLUMNS]))
         while page := await ledger.pictures(after=after, limit=_PAGE, ended=True):
             after = page[-1].place
-            file.write(_lines(map(_index_row, page)))
+            file.write(csv_lines(map(_index_row, page)))
 
 
-def _without_link(place: Path) -> None:
-    """Remove a symbolic link in place of the index: what it points to is somebody else's."""
+def _remove_link(place: Path) -> None:
+    """Remove a symbolic link in place of the index, and leave the file that it points to as it is."""
     if place.is_symlink():
         place.unlink()
 
 
 async def _is_current(ledger: PictureLedger, place: Path, n_new: int) -> bool:
-    """Whether the index holds what the ledger held when the fetch began, by its length and its last row."""
+    """Whether the index is as the ledger was when the fetch began, judged by its length and its last row."""
     n_ended = sum(n for state, n in (await ledger.counts()).items() if state is not None)
-    found = await asyncio.to_thread(_looked_at, place)
+    found = await asyncio.to_thread(_read, place)
     if found is None or found.n_rows != n_ended - n_new:
         return False
     if not found.n_rows:
@@ -122,19 +116,19 @@ async def _is_current(ledger: PictureLedger, place: Path, n_new: int) -> bool:
     if not row.get("number", "").isdecimal():
         return False
     picture = await ledger.of_task(TaskId(row["task_id"]), int(row["number"]))
-    return picture is not None and _lines([_index_row(picture)]) == found.last
+    return picture is not None and csv_lines([_index_row(picture)]) == found.last
 
 
 class _Index(NamedTuple):
-    """What a look at an index shows."""
+    """The length of an index, and its last row."""
 
     n_rows: int
     last: bytes
 
 
-def _looked_at(place: Path) -> _Index | None:
-    """Count the rows of an index; None for a file that is not one, or has other names too."""
-    head, n_lines, last, part = _lines([INDEX_COLUMNS]), 0, b"", b""
+def _read(place: Path) -> _Index | None:
+    """Count the rows of an index; None for any other file, and for one with several hard links."""
+    head, n_lines, last, part = csv_lines([INDEX_COLUMNS]), 0, b"", b""
     try:
         with open(_opened_index(place, os.O_RDONLY), "rb") as file:
             if file.read(len(head)) != head:
@@ -165,11 +159,11 @@ def _append(place: Path, rows: bytes) -> None:
 
 
 def _opened_index(place: Path, flags: int) -> int:
-    """Open an index that is nobody else's file.
+    """Open an index that is a regular file with one name.
 
     Raises:
         OSError: it cannot be opened, or is a symbolic link.
-        ValueError: it is not a file, or has other names too.
+        ValueError: it is not a regular file, or has several hard links.
     """
     descriptor = os.open(place, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     found = os.fstat(descriptor)
@@ -177,12 +171,6 @@ def _opened_index(place: Path, flags: int) -> int:
         os.close(descriptor)
         raise ValueError(f"{place} is not a file of its own")
     return descriptor
-
-
-def _lines(rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return encoded(text.getvalue())
 
 
 def _index_row(picture: PictureRecord) -> tuple[object, ...]:
@@ -199,5 +187,5 @@ def _index_row(picture: PictureRecord) -> tuple[object, ...]:
         picture.width,
         picture.height,
         moment(picture.fetched_at),
-        "" if "://" in picture.url else picture.url,  # an address may be signed, an object's name is none
+        "" if "://" in picture.url else picture.url,  # an address may be signed, an object's name is not
     )

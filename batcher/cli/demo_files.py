@@ -1,0 +1,105 @@
+"""The files of ``demo``: their names, and the check that nothing but an earlier demo's is overwritten.
+
+Called by that command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from batcher.config.resources import bundled
+from batcher.errors import BatcherError, LedgerError, SettingsError
+from batcher.ledger import open_for_reading
+from batcher.model.submission import EndpointKind, FileId
+from batcher.sandbox import SandboxSettings
+
+_FROM_OLD_LEDGERS = ("-wal", "-shm", ".lock", ".track.lock", ".fetch.lock")
+
+
+class DemoFiles(NamedTuple):
+    """The files that the demo writes, all in one folder."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The archive."""
+        return self.folder / "recordings.csv"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger of both sandboxes."""
+        return self.folder / "ledger.db"
+
+    @property
+    def results(self) -> Path:
+        """The results of the archive, row by row."""
+        return self.folder / "results.csv"
+
+    @property
+    def videos(self) -> Path:
+        """The videos that the second sandbox serves."""
+        return self.folder / "videos"
+
+    @property
+    def discovered(self) -> Path:
+        """The manifest of the videos."""
+        return self.folder / "videos.csv"
+
+    @property
+    def pictures(self) -> Path:
+        """The fetched pictures."""
+        return self.folder / "pictures"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    def named(self) -> dict[str, Path]:
+        """All files by name, the ledger last."""
+        paths = (self.manifest, self.results, self.videos, self.discovered, self.pictures, self.report)
+        return {path.name: path for path in (*paths, self.ledger)}
+
+
+def begin(files: DemoFiles) -> None:
+    """Write the manifest, and remove the files of an earlier demo that would not be overwritten."""
+    try:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        of_ledger = [Path(f"{files.ledger}{end}") for end in _FROM_OLD_LEDGERS]
+        for old in (files.ledger, *of_ledger, files.results, files.discovered, files.report):
+            old.unlink(missing_ok=True)
+        shutil.copyfile(bundled("sample_manifests") / "demo.csv", files.manifest)
+    except OSError as exc:
+        raise BatcherError(f"--folder {files.folder}: cannot be used: {exc.strerror}") from exc
+
+
+def discovered_ids(manifest: Path) -> tuple[FileId, ...]:
+    """Return the recordings of a manifest; none when it is missing."""
+    if not manifest.exists():
+        return ()
+    with manifest.open(encoding="utf-8", newline="") as file:
+        return tuple(FileId(row["file_id"]) for row in csv.DictReader(file))
+
+
+async def check_folder(files: DemoFiles) -> None:
+    """Check that the files in the folder are those of an earlier demo.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    there = await asyncio.to_thread(lambda: [name for name, path in files.named().items() if path.exists()])
+    if not there:
+        return
+    bound = None
+    if files.ledger.name in there:
+        with contextlib.suppress(LedgerError):
+            async with await open_for_reading(files.ledger) as opened:
+                bound = await opened.bound_to()
+    if bound != (SandboxSettings().app_id, EndpointKind.OTHER):
+        raise SettingsError(f"--folder {files.folder}: {there[0]} is not a demo's; choose another folder")
