@@ -139,9 +139,10 @@ async def ready_run(
     """
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, service.endpoint_kind)
+    limit = service.limit(Action.SUBMIT)
     warnings = (
         *ledger.prepare_run(figures(await ledger.tallies()).open),
-        *_unshared(service.limit(Action.SUBMIT)),
+        *_unshared(limit),
     )
     asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
