@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from typing import Any
 
 from batcher.ledger import open_for_writing
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
-from support.forking import ForkedProcess, Forker
+from support.forking import Clock, ForkedProcess, Forker
 
 DEADLINE_S = 40.0
 """How long one command may take before a test gives up on it."""
@@ -91,6 +92,9 @@ class Cli:
     env: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
     deadline_s: float = DEADLINE_S
+    speed: float = 1.0
+    """How fast the clocks of the commands run; what they wait for by the clock takes less time."""
+    _began_s: float = field(default_factory=time.time)
     _running: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -126,7 +130,13 @@ class Cli:
             environment.setdefault("BATCHER_NEW_LEDGER", "true")
         process: Process
         if self.python == sys.executable:
-            process = await forker().start([*map(str, args)], self.folder, environment)
+            clock = None
+            if self.speed != 1:
+                clock = Clock(self.speed, self._began_s)
+                environment.setdefault(
+                    "BATCHER_TIMEOUT", f"{30 * self.speed:.0f}"
+                )  # of the machine's seconds
+            process = await forker().start([*map(str, args)], self.folder, environment, clock)
         else:
             process = await asyncio.create_subprocess_exec(
                 self.python,

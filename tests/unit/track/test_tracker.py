@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
@@ -410,6 +411,21 @@ def test_an_outage_is_sat_out() -> None:
     assert [notice.event for notice in tried.told] == ["outage_began", "outage_over"]
     asked = [at for at, _ in tried.service.asked]
     assert asked[14] - asked[5] > 20
+
+
+@pytest.mark.parametrize(
+    "refusal", [Answer(6), Answer(7), Answer(1000), HttpRefusal(429), HttpRefusal(503), HttpRefusal(502)]
+)
+def test_polls_of_some_tasks_always_refused_slow_no_others(refusal: NotReported) -> None:
+    """All others are polled at no less than 18 a second meanwhile, and the refused ones few times."""
+    stuck = {f"task-{n}" for n in range(4, 400, 80)}
+    tasks = [task(n + 1) for n in range(400)]
+    _, tried = tracked(lambda _, id_: refusal if id_ in stuck else FINISHED, *tasks)
+    others = [at for at, id_ in tried.service.asked if id_ not in stuck][: len(tasks) - len(stuck)]
+    early = Counter(id_ for at, id_ in tried.service.asked if id_ in stuck and at <= others[-1])
+    assert (len(others) - 1) / (others[-1] - others[0]) >= 18
+    assert max(early.values()) <= 10
+    assert {id_ for _, id_ in tried.service.asked} == {one.task_id for one in tasks}
 
 
 def test_too_frequent_slows_the_polls_down() -> None:
