@@ -44,6 +44,7 @@ def told(done: Done) -> dict[str, int]:
     return {state: n for state, n in done.data["tasks"].items() if n}
 
 
+@pytest.mark.speed(10)
 async def test_a_run_follows_its_tasks_to_their_ends(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Submitted, polled, ended: pictures in order, failures told once, and every figure agrees."""
     ids = tencent_ids(12)
@@ -78,6 +79,7 @@ async def test_a_run_follows_its_tasks_to_their_ends(cli: Cli, manifest: Callabl
     await whole(cli)
 
 
+@pytest.mark.speed(10)
 async def test_nothing_changes_for_who_does_not_follow_tasks(cli: Cli) -> None:
     """Without tracking the columns are those of always; with it, three stand before the manifest's own."""
     archive = write_manifest(
@@ -99,6 +101,7 @@ async def test_nothing_changes_for_who_does_not_follow_tasks(cli: Cli) -> None:
     assert (row["task_state"], row["manifest_task_state"], row["room"]) == ("finished", "y", "x")
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize("format_", ["parquet", "xlsx"])
 async def test_tables_have_the_state_of_tasks_too(cli: Cli, format_: str) -> None:
     """Numbers are numbers and addresses text in the formats that know the difference."""
@@ -121,6 +124,7 @@ async def test_tables_have_the_state_of_tasks_too(cli: Cli, format_: str) -> Non
     assert all(row["picture_urls"].startswith("http://") for row in table)
 
 
+@pytest.mark.speed(10)
 async def test_huaweis_tasks_and_object_names(cli: Cli) -> None:
     """Huawei's words, times and names of objects are kept; CANCELED has failed."""
     files = ["/record/a/1.mp4", "/record/a/2.mp4"]
@@ -144,6 +148,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize("shares", FAULTS)
 async def test_polls_that_fail_are_made_again(cli: Cli, shares: dict[str, float]) -> None:
     """Refusals, lost connections and rubbish put a task off, and no more."""
@@ -172,7 +177,7 @@ async def test_a_task_that_never_ends_is_given_up(cli: Cli) -> None:
         cli, of_tasks(TaskSettings(fates={ids[0]: Fate.ENDLESS, ids[1]: Fate.STUCK}))
     ) as sandbox:
         await submit(cli, ids)
-        left = await cli("track", *TRACK, "--max-duration", "1s", "--json")
+        left = await cli("track", *TRACK, "--max-duration", "2s", "--json")
         assert (left.code, told(left)) == (4, {"waiting": 1, "processing": 1, "finished": 1})
         assert "2 tasks have not ended" in left.stderr
         quiet = await cli("track", *TRACK, "--max-duration", "1s", "-q")
@@ -199,7 +204,7 @@ async def test_a_task_that_is_not_known_is_told_apart(cli: Cli) -> None:
     async with serving(cli, of_tasks(TaskSettings(fates={tencent[0]: Fate.FORGOTTEN}))) as sandbox:
         assert (await cli.run("hw.csv", "--vendor", "Huawei", "--interval", "30")).code == 0
         await submit(cli, tencent)
-        fresh = await cli("track", *TRACK, "--max-duration", "1s", "--json")
+        fresh = await cli("track", *TRACK, "--max-duration", "2s", "--json")
         assert (fresh.code, told(fresh)) == (4, {"waiting": 2, "finished": 2})
         age(cli, 100)
         more = tencent_ids(1, seed=7)  # another that is told of shows that the service is well
@@ -215,6 +220,7 @@ async def test_a_task_that_is_not_known_is_told_apart(cli: Cli) -> None:
     await whole(cli)
 
 
+@pytest.mark.speed(10)
 async def test_a_refusal_of_the_account_halts_polls_and_not_the_sending(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -248,7 +254,7 @@ async def test_an_endpoint_that_does_not_answer_is_waited_for(cli: Cli) -> None:
 
 async def test_it_goes_on_after_a_kill(cli: Cli) -> None:
     """Killed in the midst of its polls, it loses nothing and asks again only what it had not recorded."""
-    ids = tencent_ids(120)
+    ids = tencent_ids(80)
     async with serving(cli, of_tasks()) as sandbox:
         await submit(cli, ids)
         process = await cli.start("track", "--rate", "50", "--progress", "none")
@@ -256,14 +262,15 @@ async def test_it_goes_on_after_a_kill(cli: Cli) -> None:
         process.kill()
         await process.wait()
         before = len(sandbox.requests_of(DESCRIBE))
+        cli.speed = 10
         await whole(cli)
         [(recorded,)] = query(
             cli.folder / "batcher.db", "SELECT n FROM task_tallies WHERE state = 'finished'"
         )
-        assert 0 < recorded < 120
+        assert 0 < recorded < 80
         done = await cli("track", *TRACK, "--json")
-        assert (done.code, told(done)) == (0, {"finished": 120})
-        assert len(sandbox.requests_of(DESCRIBE)) == before + 120 - recorded
+        assert (done.code, told(done)) == (0, {"finished": 80})
+        assert len(sandbox.requests_of(DESCRIBE)) == before + 80 - recorded
         await referee(cli, sandbox)
     await whole(cli)
 
@@ -279,6 +286,7 @@ async def test_a_run_that_follows_its_tasks_goes_on_after_a_kill(
         run.kill()
         await run.wait()
         assert len(sandbox.accepted()) < 150
+        cli.speed = 10
         await whole(cli)
         done = await cli.run(archive, *PICTURES, "--track", "--json")
         assert (done.code, told(done)) == (0, {"finished": 150})
@@ -298,9 +306,10 @@ async def test_a_submission_whose_task_id_is_lost_ends_nobody(cli: Cli) -> None:
         assert "all tasks that were followed have ended, 1 task has not ended" in done.data["reason"]
 
 
+@pytest.mark.speed(5)
 async def test_it_works_beside_a_run_and_one_at_a_time(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A tracker and a run share a ledger; a second tracker is refused, and a signal ends the first."""
-    archive = manifest(tencent_ids(400))
+    archive = manifest(tencent_ids(200))
     async with serving(cli, of_tasks()) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "100", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 5, 20)
@@ -314,7 +323,7 @@ async def test_it_works_beside_a_run_and_one_at_a_time(cli: Cli, manifest: Calla
         assert (third.code, "follows this ledger's tasks already" in third.stderr) == (5, True)
         ran = await cli.finish(run)
         assert ran.code == 0, ran.stderr
-        await until(lambda: tallied(cli).get("finished") == 400)
+        await until(lambda: tallied(cli).get("finished") == 200)
         assert tracker.returncode is None
         tracker.send_signal(signal.SIGINT)
         done = await cli.finish(tracker)
@@ -328,6 +337,7 @@ def tallied(cli: Cli) -> dict[str, int]:
     return dict(query(cli.folder / "batcher.db", "SELECT state, n FROM task_tallies"))
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_a_signal_ends_a_run_that_only_waits_for_tasks(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
@@ -387,17 +397,18 @@ async def test_what_cannot_be_tracked_is_said(cli: Cli) -> None:
 
 async def test_polls_keep_the_limit_beside_the_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Both kinds of call have a limit of 20 a second of their own, and a run keeps both."""
-    archive = manifest(tencent_ids(60))
+    archive = manifest(tencent_ids(45))
     settings = SandboxSettings(rate_per_s=20)
     async with serving(cli, settings) as sandbox:
         done = await cli("run", archive, *PICTURES, "--progress", "none", "--track")
         assert done.code == 0, done.stderr
         assert [one.code for one in sandbox.log if one.code == 6] == []
         assert sandbox.max_in_any_second(DESCRIBE) <= 20
-        assert len(sandbox.requests_of(DESCRIBE)) == 60
+        assert len(sandbox.requests_of(DESCRIBE)) == 45
         await referee(cli, sandbox)
 
 
+@pytest.mark.speed(10)
 async def test_figures_and_lines_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The file of figures counts tasks and polls; each line of stderr is JSON when that is wanted."""
     archive = manifest(tencent_ids(4))
