@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, NoReturn
 
 _INT = struct.Struct("i")
 _LIMIT = 2**24
-_INHERITED = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+_INHERITED = ("PATH", "HOME", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_PRELOAD", "FAKETIME")
 
 
 class Clock(NamedTuple):
