@@ -404,7 +404,7 @@ async def test_a_reader_that_has_enough_is_no_fault(cli: Cli) -> None:
         os.close(write)
         await asyncio.to_thread(os.read, read, 100)
         os.close(read)
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, said = await asyncio.wait_for(process.communicate(), 90)
         assert (process.returncode, said) == (0, b"")
 
 

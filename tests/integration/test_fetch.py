@@ -317,7 +317,7 @@ async def test_what_is_being_kept_is_recorded_whatever_comes(cli: Cli, server: P
     async with await HeldUp.open(cli.folder / "batcher.db") as ledger:
         ledger.asked, ledger.released = asyncio.Event(), asyncio.Event()
         fetching = asyncio.create_task(_fetched_from(ledger, cli.folder / "out", 2, 5.0))
-        await asyncio.wait_for(ledger.asked.wait(), 10)
+        await asyncio.wait_for(ledger.asked.wait(), 90)
         fetching.cancel()
         await asyncio.sleep(0)
         ledger.released.set()

@@ -255,7 +255,7 @@ async def test_a_load_that_is_stopped_is_told_and_keeps_what_it_read(cli: Cli, h
         ledger = cli.folder / "batcher.db"
         await until(lambda: query(ledger, "SELECT count(*) FROM submissions")[0][0] >= 10_000)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             assert process.stderr is not None
             said = (await process.stderr.read()).decode()
             assert await process.wait() == 143
@@ -416,7 +416,7 @@ async def test_a_hook_that_hangs_holds_nobody(cli: Cli) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             out, err = await process.communicate()
         assert len(hooks.calls) == 2, "both were called"
         assert not hooks.release.is_set()

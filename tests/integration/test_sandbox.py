@@ -448,7 +448,7 @@ async def test_faults_that_never_answer(fault: str, accepted: bool) -> None:
         assert not staying.done()
         before_s = time.monotonic()
         await sandbox.stop_listening()
-        assert time.monotonic() - before_s < 1
+        assert time.monotonic() - before_s < 20  # aiohttp waits for 60 s
         with pytest.raises(NoAnswerError):
             await staying
     assert [(entry.accepted, entry.answered) for entry in sandbox.log] == [(accepted, False)] * 2

@@ -105,7 +105,7 @@ async def test_an_outage_that_answers_is_waited_for_and_named(cli: Cli, fault: s
         bad.set()
         track = await cli.start("track", "--rate", "40", "--progress", "none", "--json")
         assert track.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             line = (await track.stderr.readline()).decode()
         assert "does not answer polls" in line
         assert said in line

@@ -11,7 +11,7 @@ from support.cli import Cli, said, serving
 from batcher.sandbox import ActionFaults, Fault, RecordingSettings, RequestSeen, SandboxSettings
 
 SEARCH = "SearchMedia"
-DISCOVER = ("discover", "--vendor", "Tencent", "--since", "2026-01-01")
+DISCOVER = ("discover", "--vendor", "Tencent", "--since", "2026-01-01", "--until", "2026-03-01")
 NEWEST = 1_770_000_000
 SPEED = 10
 """The waits between questions are seconds: the commands' clock runs faster."""

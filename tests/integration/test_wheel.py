@@ -52,18 +52,9 @@ async def installed(folder: Path) -> Path:
     environment = folder / "environment"
     await command(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
-    constraints = ["-c", str(ROOT / "constraints.txt")]
-    pip = (
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-compile",
-    )
-    await command(sys.executable, *pip, *constraints, wheel, cwd=folder)
+    constraints = ("-c", ROOT / "constraints.txt")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check")
+    await command(*pip, "install", "--no-compile", *constraints, wheel, cwd=folder)
     return python
 
 
