@@ -103,7 +103,7 @@ async def test_an_outage_that_answers_is_waited_for_and_named(cli: Cli, fault: s
     async with serving(cli, faulty(choose)) as sandbox:
         await submitted(cli, ids)
         bad.set()
-        track = await cli.start("track", "--rate", "40", "--progress", "none", "--json")
+        track = await cli.start("track", "--concurrency", "8", "--progress", "none", "--json")
         assert track.stderr is not None
         async with asyncio.timeout(90):
             line = (await track.stderr.readline()).decode()
