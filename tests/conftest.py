@@ -16,9 +16,10 @@ from support.cli import Cli, _holding, write_manifest
 
 
 @pytest.fixture
-async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
+async def cli(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Cli]:
     """The command line in ``tmp_path``; afterwards no file there holds the secret."""
-    command = Cli(tmp_path)
+    marker = request.node.get_closest_marker("speed")
+    command = Cli(tmp_path, speed=marker.args[0] if marker else 1.0)
     yield command
     await command.end_all()
     assert _holding(tmp_path, command.secret) == []
@@ -45,9 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Histories are made up by hypothesis, which takes its number from a profile."""
+    """Set what hypothesis makes up: the same examples in every run of the suite, others in a long proof.
+
+    How long an example takes says how busy the machine is, and fails nothing.
+    """
     wanted = config.getoption("--histories")
     hypothesis.settings.register_profile("histories", max_examples=wanted, derandomize=wanted <= 6)
+    hypothesis.settings.register_profile(
+        "suite",
+        max_examples=50 if wanted <= 6 else 500,
+        derandomize=wanted <= 6,
+        database=None,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture

@@ -16,20 +16,25 @@ from batcher.sandbox import Entry
 
 BEAT_S = 0.005
 LEAST_LATE_S = 0.02
+USUAL_LATE_S = 0.005
+"""A process is so late on a machine that does nothing else."""
 
 
 class Lateness:
-    """How late a process of this machine is at most."""
+    """How late a process of this machine is at most, and all in all."""
 
     def __init__(self) -> None:
         self.most_s = LEAST_LATE_S
+        self.lost_s = 0.0
 
     async def watch(self) -> None:
         """Look until cancelled."""
         while True:
             asleep = time.monotonic()
             await asyncio.sleep(BEAT_S)
-            self.most_s = max(self.most_s, min(time.monotonic() - asleep - BEAT_S + LEAST_LATE_S, 0.5))
+            late_s = time.monotonic() - asleep - BEAT_S
+            self.most_s = max(self.most_s, min(late_s + LEAST_LATE_S, 0.5))
+            self.lost_s += late_s if late_s > USUAL_LATE_S else 0.0
 
 
 @asynccontextmanager
@@ -58,6 +63,6 @@ def most_in_a_second(instants: Sequence[float], late_s: float) -> int:
     return most
 
 
-def rate_of(instants: Sequence[float]) -> float:
-    """Instants per second, over all of them."""
-    return (len(instants) - 1) / (instants[-1] - instants[0])
+def rate_of(instants: Sequence[float], lost_s: float = 0.0) -> float:
+    """Instants per second, over all of them; what a busy machine took from the processes does not count."""
+    return (len(instants) - 1) / max(instants[-1] - instants[0] - lost_s, 0.001)

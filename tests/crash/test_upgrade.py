@@ -81,4 +81,4 @@ async def test_a_long_ledger_is_upgraded_in_one_piece(cli: Cli, soak_rows: int) 
     assert sums(ledger) == before
     assert (await cli("ledger", "verify")).code == 0
     print(f"{before[0][0][0]:,} submissions: opened {took:.1f} s after the kill")  # noqa: T201 - the proof's figures
-    assert took < 5 + soak_rows * ROWS_FOR_EACH / 50_000
+    assert took < 30 + soak_rows * ROWS_FOR_EACH / 50_000

@@ -52,7 +52,7 @@ async def test_run_says_what_it_will_ask_for_before_it_sends(cli: Cli, manifest:
     """What is left in the ledger, and what the manifest adds, is said while nothing has been answered."""
     ids = tencent_ids(8)
     assert (await cli("load", manifest(ids[:5], "old.csv"), *PICTURES)).code == 0
-    async with serving(cli, SandboxSettings(latency_ms=60_000), ledger_made=False) as sandbox:
+    async with serving(cli, SandboxSettings(latency_ms=3_000), ledger_made=False) as sandbox:
         process = await cli.start("run", manifest(ids), *PICTURES, "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.log) >= 1, 30)
         process.kill()

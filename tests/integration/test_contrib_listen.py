@@ -150,7 +150,7 @@ async def test_unit_command_receives_a_callback(cli: Cli) -> None:
         )
         try:
             assert process.stderr is not None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 assert (await process.stderr.readline()).decode() == f"new ledger {state}/batcher.db\n"
                 assert "Listening" in (await process.stderr.readline()).decode()
             base = f"http://127.0.0.1:{port}"
@@ -159,7 +159,7 @@ async def test_unit_command_receives_a_callback(cli: Cli) -> None:
             assert (await post(base + "/zego", sealed(record("1397757897438985123"))))[0] == 200
             assert (await post(base + "/", sealed(record("1397757897438985124"))))[0] == 404
             process.send_signal(signal.SIGTERM)
-            _, err = await asyncio.wait_for(process.communicate(), 30)
+            _, err = await asyncio.wait_for(process.communicate(), 90)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -406,7 +406,7 @@ async def test_discover_into_a_closed_pipe_exits_0(cli: Cli) -> None:
         os.close(write)
         await asyncio.to_thread(os.read, read, 100)
         os.close(read)
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, said = await asyncio.wait_for(process.communicate(), 90)
         assert (process.returncode, said) == (0, b"")
 
 

@@ -308,7 +308,7 @@ async def test_cancelled_fetch_records_written_file(cli: Cli, server: PictureSer
     async with await HeldUp.open(cli.folder / "batcher.db") as ledger:
         ledger.asked, ledger.released = asyncio.Event(), asyncio.Event()
         fetching = asyncio.create_task(_fetched_from(ledger, cli.folder / "out", 2, 5.0))
-        await asyncio.wait_for(ledger.asked.wait(), 10)
+        await asyncio.wait_for(ledger.asked.wait(), 90)
         fetching.cancel()
         await asyncio.sleep(0)
         ledger.released.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from counted import moments, rate_of
+from counted import lateness, moments, rate_of
 from support.cli import PICTURES, Cli, serving, tencent_ids
 
 from batcher import Account, Defaults, ReadOptions, RunSettings, open_ledger
@@ -22,14 +22,14 @@ async def test_pace_learned_at_a_low_rate_does_not_slow_a_later_run(
     ids = tencent_ids(63)
     refused = {n: Fault.parse("code:6") for n in range(1, 4)}
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, script=refused))
-    async with sandbox.serve() as url, open_ledger(tmp_path / "batcher.db") as ledger:
+    async with sandbox.serve() as url, lateness() as late, open_ledger(tmp_path / "batcher.db") as ledger:
         slow = RunSettings(rate_per_s=1)
         await ledger.run(ACCOUNT, slow, manifests=[manifest(ids[:3], "few.csv")], how=ASKED, endpoint=url)
         before = len(sandbox.log)
         await ledger.run(ACCOUNT, manifests=[manifest(ids[3:])], how=ASKED, endpoint=url)
     later = moments(sandbox.log[before:])
     assert len(later) == 60
-    assert rate_of(later) >= 14
+    assert rate_of(later, late.lost_s) >= 14
 
 
 async def test_busy_gateway_is_called_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:

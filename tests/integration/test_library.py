@@ -9,12 +9,14 @@ import os
 import re
 import signal
 import sys
+import threading
 import tracemalloc
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cli import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
@@ -575,10 +577,21 @@ async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
         assert (again.new, again.duplicates, again.unfinished) == (60_000 - kept, kept, False)
 
 
-async def test_a_manifest_that_never_comes_can_be_cancelled(ledger: Ledger, tmp_path: Path) -> None:
+async def test_a_manifest_that_never_comes_can_be_cancelled(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A pipe that nobody writes into holds up neither the program nor the ledger."""
+    opening, open_ = threading.Event(), Path.open
+
+    def observed(path: Path, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - the library's own
+        if path.name == "pipe.csv":
+            opening.set()
+        return open_(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", observed)
     with named_pipe(tmp_path / "pipe.csv") as pipe:
         load = asyncio.create_task(ledger.load(pipe, how=PICTURES))
+        await asyncio.to_thread(opening.wait)  # cancelled sooner, nobody would ever read
         assert await asyncio.wait([load], timeout=0.05) == (set(), {load})
         load.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -557,7 +557,7 @@ async def sent_raw(url: str, *parts: bytes) -> bytes:
         writer.write(part)
         await writer.drain()
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         try:
             return await reader.read()
         except ConnectionResetError:

@@ -61,7 +61,7 @@ def looking_at(ledger: Path) -> TextIO:
 async def line_of(process: Process) -> str:
     """What a command says next."""
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         return (await process.stderr.readline()).decode()
 
 

@@ -113,7 +113,7 @@ async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, man
         async with held(cli.folder / "batcher.db"), started(cli, "track", "--progress", "none") as tracker:
             await said(tracker, "another program has locked the file; waiting")
             tracker.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 await tracker.communicate()
             assert tracker.returncode == 143
 

@@ -136,7 +136,7 @@ async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -
         await sandbox.stop_listening()
         assert process.stderr is not None
         read = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while b"outage_began" not in read:
                 read += await process.stderr.readline()
         await sandbox.start_listening()
@@ -324,7 +324,7 @@ async def drive(cli: Cli, leak: str, *args: str) -> Done:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), 90)
     done = Done(process.returncode or 0, out.decode(), err.decode())
     for away in (SANDBOX_SERVER_SECRET, NONCE, SIGNATURE):
         assert away not in done.stdout + done.stderr
@@ -505,7 +505,7 @@ async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), 90)
     assert out == b""
     return Done(process.returncode or 0, "", err.decode())
 
@@ -519,7 +519,7 @@ async def test_progress_of_a_run_is_written_in_each_format(cli: Cli, manifest: C
     assert for_people.code == for_programs.code == nothing.code == 0
     lines = [line for line in for_people.stderr.splitlines() if " in doubt, " in line]
     assert len(lines) > 1
-    assert " of 40, " in lines[0]
+    assert " of 40, " in lines[-1]
     assert controls(for_people.stderr) == []
     progress = [event for event in events(for_programs) if event["event"] == "progress"]
     assert len(progress) > 1
@@ -539,7 +539,7 @@ async def test_json_on_a_terminal_has_no_progress_bar(cli: Cli, manifest: Callab
             env={**cli.env, "TERM": "xterm-256color"},
             stderr=theirs,
         )
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 90) == 0
     os.close(theirs)
     said = os.read(ours, 65536).decode().replace("\r\n", "\n")
     os.close(ours)
@@ -567,7 +567,7 @@ async def test_a_closed_pipe_stops_no_run(
             stderr=writer if stream == "stderr" else other,
         )
         os.close(writer)
-        out, err = await asyncio.wait_for(process.communicate(), 30)
+        out, err = await asyncio.wait_for(process.communicate(), 90)
         assert len(sandbox.accepted()) == 2
     assert process.returncode == 1
     if stream == "stderr":

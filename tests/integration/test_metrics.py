@@ -56,7 +56,7 @@ def of_file(path: Path) -> Samples:
 async def url_of(process: Process) -> str:
     """Where a run says that its figures are."""
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while line := (await process.stderr.readline()).decode():
             if line.startswith("Metrics: "):
                 return line.split()[1]
@@ -221,7 +221,7 @@ async def test_silent_connection_does_not_delay_a_run(cli: Cli, manifest: Manife
         port = int((await url_of(process)).rpartition(":")[2].removesuffix("/metrics"))
         _, silent = await asyncio.open_connection("127.0.0.1", port)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             assert (await cli.finish(process)).code == 143
         silent.close()
 

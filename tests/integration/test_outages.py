@@ -93,7 +93,7 @@ async def test_what_ends_during_an_outage_names_it(
         await sandbox.stop_listening()
         process = await cli.start("run", archive, *PICTURES, *FAST, *window, "--json", "--log-format", "json")
         assert process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while b"outage_began" not in await process.stderr.readline():
                 pass
         if by:

@@ -444,7 +444,7 @@ async def test_hanging_fault_never_answers(fault: str, accepted: bool) -> None:
         assert not staying.done()
         before_s = time.monotonic()
         await sandbox.stop_listening()
-        assert time.monotonic() - before_s < 1
+        assert time.monotonic() - before_s < 20  # aiohttp waits for 60 s
         with pytest.raises(NoAnswerError):
             await staying
     assert [(entry.accepted, entry.answered) for entry in sandbox.log] == [(accepted, False)] * 2

@@ -21,7 +21,7 @@ async def printed(process: Process) -> dict[str, str]:
     """The variables that a sandbox prints, as soon as it serves."""
     assert process.stdout is not None
     variables: dict[str, str] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while "BATCHER_LEDGER" not in variables:
             line = (await process.stdout.readline()).decode()
             assert line, "it ended"
@@ -33,7 +33,7 @@ async def printed(process: Process) -> dict[str, str]:
 
 async def stopped(process: Process) -> tuple[int, str, str]:
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()

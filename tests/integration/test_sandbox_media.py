@@ -266,7 +266,7 @@ async def test_stopped_sandbox_leaves_no_pictures(
         for _ in range(20):
             await caller.ask(sampled(of(sandbox, videos["moving"]), 0.05))
         before_s = time.monotonic()
-    assert time.monotonic() - before_s < 3
+    assert time.monotonic() - before_s < 20
     assert _left(tmp_path, "*") == []
 
 

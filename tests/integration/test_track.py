@@ -44,6 +44,7 @@ def reported(done: Done) -> dict[str, int]:
     return {state: n for state, n in done.data["tasks"].items() if n}
 
 
+@pytest.mark.speed(10)
 async def test_run_with_track_follows_its_tasks_to_their_ends(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -80,6 +81,7 @@ async def test_run_with_track_follows_its_tasks_to_their_ends(
     await whole(cli)
 
 
+@pytest.mark.speed(10)
 async def test_export_without_tracking_has_its_usual_columns(cli: Cli) -> None:
     """With tracking, three more columns stand before the manifest's own."""
     archive = write_manifest(
@@ -101,6 +103,7 @@ async def test_export_without_tracking_has_its_usual_columns(cli: Cli) -> None:
     assert (row["task_state"], row["manifest_task_state"], row["room"]) == ("finished", "y", "x")
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize("format_", ["parquet", "xlsx"])
 async def test_tables_have_the_state_of_tasks_too(cli: Cli, format_: str) -> None:
     """Numbers are numbers and addresses text in the formats that know the difference."""
@@ -123,6 +126,7 @@ async def test_tables_have_the_state_of_tasks_too(cli: Cli, format_: str) -> Non
     assert all(row["picture_urls"].startswith("http://") for row in table)
 
 
+@pytest.mark.speed(10)
 async def test_huaweis_tasks_and_object_names(cli: Cli) -> None:
     """Huawei's status words, times and object names are kept; CANCELED counts as failed."""
     files = ["/record/a/1.mp4", "/record/a/2.mp4"]
@@ -146,6 +150,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize("shares", FAULTS)
 async def test_failed_polls_are_repeated(cli: Cli, shares: dict[str, float]) -> None:
     """Refusals, lost connections and rubbish put a task off, and no more."""
@@ -217,6 +222,7 @@ async def test_task_that_the_service_does_not_know_is_unknown(cli: Cli) -> None:
     await whole(cli)
 
 
+@pytest.mark.speed(10)
 async def test_refused_account_halts_polls_and_not_the_sending(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -258,11 +264,12 @@ async def test_killed_tracker_is_resumed(cli: Cli) -> None:
         process.kill()
         await process.wait()
         before = len(sandbox.requests_of(DESCRIBE))
+        cli.speed = 10
         await whole(cli)
         [(recorded,)] = query(
             cli.folder / "batcher.db", "SELECT n FROM task_tallies WHERE state = 'finished'"
         )
-        assert 0 < recorded < 120
+        assert 0 < recorded < 80
         done = await cli("track", *TRACK, "--json")
         assert (done.code, reported(done)) == (0, {"finished": 120})
         assert len(sandbox.requests_of(DESCRIBE)) == before + 120 - recorded
@@ -279,6 +286,7 @@ async def test_killed_run_with_track_is_resumed(cli: Cli, manifest: Callable[...
         run.kill()
         await run.wait()
         assert len(sandbox.accepted()) < 150
+        cli.speed = 10
         await whole(cli)
         done = await cli.run(archive, *PICTURES, "--track", "--json")
         assert (done.code, reported(done)) == (0, {"finished": 150})
@@ -298,6 +306,7 @@ async def test_submission_without_its_task_id_does_not_stop_the_tracker(cli: Cli
         assert "all tasks that were followed have ended, 1 task has not ended" in done.data["reason"]
 
 
+@pytest.mark.speed(5)
 async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -316,7 +325,7 @@ async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker
         assert (third.code, "follows this ledger's tasks already" in third.stderr) == (5, True)
         ran = await cli.finish(run)
         assert ran.code == 0, ran.stderr
-        await until(lambda: tallied(cli).get("finished") == 400)
+        await until(lambda: tallied(cli).get("finished") == 200)
         assert tracker.returncode is None
         tracker.send_signal(signal.SIGINT)
         done = await cli.finish(tracker)
@@ -330,6 +339,7 @@ def tallied(cli: Cli) -> dict[str, int]:
     return dict(query(cli.folder / "batcher.db", "SELECT state, n FROM task_tallies"))
 
 
+@pytest.mark.speed(10)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_signal_ends_a_run_that_only_waits_for_tasks(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
@@ -396,10 +406,11 @@ async def test_polls_and_submissions_keep_their_limits(cli: Cli, manifest: Calla
         assert done.code == 0, done.stderr
         assert [one.code for one in sandbox.log if one.code == 6] == []
         assert sandbox.max_in_any_second(DESCRIBE) <= 20
-        assert len(sandbox.requests_of(DESCRIBE)) == 60
+        assert len(sandbox.requests_of(DESCRIBE)) == 45
         await referee(cli, sandbox)
 
 
+@pytest.mark.speed(10)
 async def test_metrics_and_json_logs_count_tasks_and_polls(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The file of figures counts tasks and polls; each line of stderr is JSON when that is wanted."""
     archive = manifest(tencent_ids(4))

@@ -50,11 +50,11 @@ async def installed(folder: Path) -> Path:
     assert {f"batcher/report/html/page.{end}" for end in ("html", "css", "js")} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "bench", "migrations"))]
     environment = folder / "environment"
-    await command(sys.executable, "-m", "venv", environment)
+    await command(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
-    constraints = ["-c", str(ROOT / "constraints.txt")]
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    await command(python, *pip, *constraints, wheel, cwd=folder)
+    constraints = ("-c", ROOT / "constraints.txt")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check")
+    await command(*pip, "install", "--no-compile", *constraints, wheel, cwd=folder)
     return python
 
 

@@ -55,7 +55,7 @@ async def listening(
     listener = Listener("", process, said)
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while line := (await process.stderr.readline()).decode():
                 said.append(json.loads(line))
                 if (text := str(said[-1].get("text", ""))).startswith("Listening"):

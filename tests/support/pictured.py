@@ -153,7 +153,7 @@ class PictureServer:
 
     async def until_asked(self, n: int) -> None:
         """Wait for so many requests."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while len(self.asked) < n:
                 self.seen.clear()
                 await self.seen.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import shlex
@@ -23,6 +24,7 @@ README = Path(__file__).parents[3] / "README.md"
 NAMES = sorted(COMMANDS)
 
 
+@functools.cache
 def printed(*words: str, columns: int) -> list[str]:
     """The lines of a command's help at a width."""
     result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(columns)})

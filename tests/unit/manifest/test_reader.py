@@ -121,8 +121,8 @@ def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) ->
 def test_a_large_manifest_is_never_held(tmp_path: Path) -> None:
     """Memory does not grow with the file, neither in a check nor in reading."""
     path = tmp_path / "a.csv"
-    line = "1397757897438985123,room-4711,2024-11-13 06:10:48,晨会\n"
-    path.write_text("file_id,room,recorded_at,note\n" + line * 300_000)
+    line = "1397757897438985123,room-4711,2024-11-13 06:10:48," + "晨会" * 60 + "\n"
+    path.write_text("file_id,room,recorded_at,note\n" + line * 30_000)
     size = path.stat().st_size
     with open_manifest(str(path), defaults=TENCENT) as manifest:
         tracemalloc.start()
@@ -132,5 +132,5 @@ def test_a_large_manifest_is_never_held(tmp_path: Path) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert rows == 300_000
+    assert rows == 30_000
     assert peak < 8_000_000 < size

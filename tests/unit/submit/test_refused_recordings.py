@@ -171,27 +171,31 @@ MANY_REFUSED: list[tuple[list[Outcome], set[State]]] = [
 ]
 
 
+MOST_LOST_S = 33.0
+"""By this the pace of 6,000 rows, five minutes, falls from 20 to 18 a second."""
+
+
 @pytest.mark.parametrize(
     ("refusals", "states", "step"),
     [
         *((*case, 1) for case in REFUSED),
-        *((*case, 1_100) for case in REFUSED),
-        *((*case, 110) for case in MANY_REFUSED),
+        *((*case, 550) for case in REFUSED),
+        *((*case, 55) for case in MANY_REFUSED),
     ],
 )
 def test_recordings_that_are_always_refused_do_not_slow_the_others(
     refusals: list[Outcome], states: set[State], step: int
 ) -> None:
-    """Of 6,000 rows the others are submitted at 18 a second and more; the run ends soon after."""
+    """The others are submitted nearly as soon as without those rows; the run ends soon after."""
 
     async def scenario() -> None:
         always = {str(2 + step * n): outcome for n, outcome in enumerate(refusals)}
-        run = Run(6_000, Service(always, lambda _: ACCEPTED))
+        run = Run(3_000, Service(always, lambda _: ACCEPTED))
         began = now_s()
         assert await run.ends(3_600)
         others = [ended for id_, ended in run.book.ended.items() if str(id_) not in always]
         assert {state for _, state in others} == {State.SUBMITTED}
-        assert len(others) / (max(at for at, _ in others) - began) >= 18
+        assert max(at for at, _ in others) - began <= len(others) / 20 + MOST_LOST_S
         assert max(at for at, _ in run.book.ended.values()) - max(at for at, _ in others) <= 200
         assert {state for id_, (_, state) in run.book.ended.items() if str(id_) in always} == states
         assert run.halted == []
@@ -214,7 +218,7 @@ def test_requests_are_few_while_no_answer_can_be_read(outcome: Outcome) -> None:
 
     async def scenario() -> None:
         service = Service({}, lambda n: ACCEPTED if n <= 20 else outcome)
-        run = Run(6_000, service)
+        run = Run(500, service)
         assert not await run.ends(3_600)
         assert 20 + 5 < service.calls.total() <= 100
         assert max(service.calls.values()) < DOUBT_SENDS

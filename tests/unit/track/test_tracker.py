@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -14,7 +15,7 @@ from support.virtual_time import now_s, passed_s, run_virtually
 from batcher.exit_codes import ExitCode
 from batcher.ledger.tasks import Followed, Polled, TaskCounts
 from batcher.model.events import Event
-from batcher.model.outcome import Answer, NotSent
+from batcher.model.outcome import Answer, HttpRefusal, NotReported, NotSent
 from batcher.model.submission import SubmissionId, TaskId, Vendor
 from batcher.model.task import TaskState
 from batcher.track.poll_policy import BELIEVED_AFTER_S
@@ -211,6 +212,21 @@ def test_outage_is_waited_for() -> None:
     assert [event.event for event in tried.events] == ["outage_began", "outage_over"]
     asked = [at for at, _ in tried.service.asked]
     assert asked[14] - asked[5] > 20
+
+
+@pytest.mark.parametrize(
+    "refusal", [Answer(6), Answer(7), Answer(1000), HttpRefusal(429), HttpRefusal(503), HttpRefusal(502)]
+)
+def test_polls_of_some_tasks_always_refused_slow_no_others(refusal: NotReported) -> None:
+    """All others are polled at no less than 18 a second meanwhile, and the refused ones few times."""
+    stuck = {f"task-{n}" for n in range(4, 400, 80)}
+    tasks = [task(n + 1) for n in range(400)]
+    _, tried = tracked(lambda _, id_: refusal if id_ in stuck else FINISHED, *tasks)
+    others = [at for at, id_ in tried.service.asked if id_ not in stuck][: len(tasks) - len(stuck)]
+    early = Counter(id_ for at, id_ in tried.service.asked if id_ in stuck and at <= others[-1])
+    assert (len(others) - 1) / (others[-1] - others[0]) >= 18
+    assert max(early.values()) <= 10
+    assert {id_ for _, id_ in tried.service.asked} == {one.task_id for one in tasks}
 
 
 def test_throttled_polls_slow_the_pace() -> None:
