@@ -79,7 +79,7 @@ def test_texts_begin_in_one_column(width: int) -> None:
 def test_one_code_prints_english_then_chinese() -> None:
     """An undocumented code has texts in both languages, too."""
     one = output_of("1000").splitlines()
-    assert one[0] == "code 1000: the request failed; also what a wrong FileId yields"
+    assert one[0] == "code 1000: the request failed; a wrong FileId also gets this code"
     assert "  含义：    请求失败；FileId 有误时也返回此码。" in one
     assert one[-2].startswith("  您：      检查文件 ID；若无误，请联系 ZEGO 技术支持")
     unknown = output_of("424242")
