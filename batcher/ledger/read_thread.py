@@ -8,6 +8,7 @@ thread is that of aiosqlite, which has no public way to run a function on it: ``
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -53,12 +54,21 @@ class ReadThread:
             LedgerError: the file cannot be opened.
         """
         reads = cls(path, on_locked)
+        failure: BaseException | None = None
 
-        def connecting() -> Connection:
-            reads._connection = connect()
+        def connecting() -> object:
+            nonlocal failure
+            try:
+                reads._connection = connect()
+            except BaseException as exc:  # raised here, aiosqlite would end its thread after the event loop
+                failure = exc
+                return io.BytesIO()
             return reads._connection
 
         reads._thread = await aiosqlite.Connection(connecting, 0)  # type: ignore[arg-type] # it only closes it
+        if failure is not None:
+            await reads.close()
+            raise failure
         return reads
 
     async def read(
