@@ -53,7 +53,7 @@ async def test_demo_makes_everything_from_videos_to_a_report(cli: Cli) -> None:
     assert set(names) == {"lesson-1.mp4", "lesson-2.mp4", "lesson-3.mp4", "broken-off.mp4"}
     page = (demo / "report.html").read_text("utf-8")
     assert "57 of 60 submissions have a task id" in page
-    assert names["broken-off.mp4"] in page.partition('id="bare"')[2]
+    assert names["broken-off.mp4"] in page.partition('id="without_pictures"')[2]
     seen = [time for time in times_on(page) if time is not None]
     wanted = [offset for lasts_s in (6, 4, 5) for offset in range(500, lasts_s * 1000, 1000)]
     assert len(seen) == len(wanted) == 15
