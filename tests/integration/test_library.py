@@ -142,7 +142,7 @@ async def test_importing_the_package_brings_nothing_in(tmp_path: Path) -> None:
     assert await python("-c", said, cwd=tmp_path) == (0, "set()\n", "")
     with pytest.raises(AttributeError, match="has no attribute 'open_ledgers'"):
         batcher.open_ledgers  # noqa: B018 - getting it is what fails
-    assert set(batcher.__all__) <= set(dir(batcher))
+    assert {"__version__", "open_ledger", "track"} < set(dir(batcher))
 
 
 # -- load, run, results ----------------------------------------------------------------------------
