@@ -206,7 +206,7 @@ def command(
         own = list(inspect.signature(carry_out, eval_str=True).parameters.values())[1:]
         given_as = inspect.Parameter.KEYWORD_ONLY
         taken = [
-            inspect.Parameter(option, given_as, default=o.not_given(kind), annotation=kind)
+            inspect.Parameter(option, given_as, default=None, annotation=kind)
             for option, kind in options.items()
         ]
 

@@ -7,7 +7,7 @@ stated in :mod:`batcher.config.defaults`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -18,6 +18,35 @@ RUN = "How a run goes"
 TRACKED = "Following the tasks"
 WATCHED = "How a run is watched"
 EVERYWHERE = "Everywhere"
+
+
+def setting(
+    kind: type, text: str, metavar: str | None = None, *names: str, panel: str | None = None, **bounds: int
+) -> Any:  # noqa: ANN401 - a type
+    """Declare an option of a setting; it is None when it is not given.
+
+    Args:
+        kind: the type of its value.
+        text: its help.
+        metavar: what the help calls its value.
+        names: its names, when they are not that of the parameter.
+        panel: the heading of the help under which it is listed.
+        bounds: ``min`` and ``max`` of a number.
+    """
+    option = typer.Option(
+        *names,
+        help=text,
+        metavar=metavar,
+        rich_help_panel=panel,
+        min=bounds.get("min"),
+        max=bounds.get("max"),
+    )
+    return Annotated[kind | None, option]
+
+
+def flag(name: str, text: str, *names: str, panel: str | None = None) -> Any:  # noqa: ANN401 - a type
+    """Declare an option without a value; see :func:`setting`."""
+    return setting(bool, text, None, name, *names, panel=panel)
 
 
 def none_for_stdout(output: Path | None) -> Path | None:
@@ -33,227 +62,6 @@ Manifests = Annotated[
         "Parquet or XLSX, also compressed (.gz, .zst).",
     ),
 ]
-
-Vendor = Annotated[
-    str | None,
-    typer.Option(
-        help="The cloud that stores the recordings: Tencent or Huawei.", metavar="NAME", rich_help_panel=ROWS
-    ),
-]
-Type = Annotated[
-    str | None,
-    typer.Option(
-        "--type",
-        help="SnapshotByTimeOffset or SampleSnapshot. (default: the first if offsets are "
-        "given, else the second)",
-        metavar="NAME",
-        rich_help_panel=ROWS,
-    ),
-]
-Definition = Annotated[
-    str | None,
-    typer.Option(help="Snapshot template (Tencent), a number.", metavar="ID", rich_help_panel=ROWS),
-]
-Interval = Annotated[
-    str | None,
-    typer.Option(help="Seconds between snapshots (Huawei).", metavar="SECONDS", rich_help_panel=ROWS),
-]
-Offset = Annotated[
-    list[str] | None,
-    typer.Option(help="A time in seconds; repeat for more.", metavar="SECONDS", rich_help_panel=ROWS),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        help="Encoding of the manifest, if not UTF-8 or marked UTF-16.", metavar="NAME", rich_help_panel=ROWS
-    ),
-]
-_FORMAT_HELP = "csv, text, jsonl, json, parquet or xlsx. (default: as its name says; csv for stdin)"
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        "--manifest-format",
-        help=f"Format of the manifest: {_FORMAT_HELP}",
-        metavar="NAME",
-        rich_help_panel=ROWS,
-    ),
-]
-ManifestFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--manifest-format",
-        help=f"Format of the manifest: {_FORMAT_HELP}",
-        metavar="NAME",
-        rich_help_panel=ROWS,
-    ),
-]
-Sheet = Annotated[
-    str | None,
-    typer.Option(
-        help="Sheet of a workbook. (default: the only one with a header)",
-        metavar="NAME",
-        rich_help_panel=ROWS,
-    ),
-]
-TrustIds = Annotated[
-    bool | None,
-    typer.Option("--trust-ids", help="Accept ids that look rounded by a spreadsheet.", rich_help_panel=ROWS),
-]
-AllowResubmit = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-resubmit",
-        help="Accept an archive that is in the ledger already under other parameters.",
-        rich_help_panel=ROWS,
-    ),
-]
-
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        help=f"Requests per second at most. (default: {defaults.RATE_PER_S:g})",
-        metavar="N",
-        rich_help_panel=RUN,
-    ),
-]
-Concurrency = Annotated[
-    int | None,
-    typer.Option(
-        help=f"Requests in flight at most. (default: {defaults.CONCURRENCY})",
-        metavar="N",
-        rich_help_panel=RUN,
-    ),
-]
-Timeout = Annotated[
-    str | None,
-    typer.Option(
-        help=f"How long one request may take. (default: {defaults.duration_text(defaults.TIMEOUT_S)})",
-        metavar="DURATION",
-        rich_help_panel=RUN,
-    ),
-]
-InDoubt = Annotated[
-    str | None,
-    typer.Option(
-        help="A submission whose answer is missing: retry (after all others) or hold. "
-        f"(default: {defaults.IN_DOUBT})",
-        metavar="POLICY",
-        rich_help_panel=RUN,
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(help="Submit this many, then end.", metavar="N", rich_help_panel=RUN),
-]
-MaxDuration = Annotated[
-    str | None,
-    typer.Option(
-        "--max-duration",
-        help="Drain and end after this time: 90m, 4h. The next run continues.",
-        metavar="DURATION",
-        rich_help_panel=RUN,
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option(
-        help="Drain and end at this local time of day: 05:30. The next run continues.",
-        metavar="HH:MM",
-        rich_help_panel=RUN,
-    ),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        help="Show what a run would do. Sends nothing, writes nothing, needs no credentials.",
-        rich_help_panel=RUN,
-    ),
-]
-MaxFailures = Annotated[
-    str | None,
-    typer.Option(
-        help="Halt at this many rejected or failed in this run, at a share of the last 200 that ended "
-        f"(P%), or never (off). (default: {defaults.MAX_FAILURES})",
-        metavar="N|P%|off",
-        rich_help_panel=RUN,
-    ),
-]
-Progress = Annotated[
-    str | None,
-    typer.Option(
-        help="auto (a display on a terminal, else plain), plain (a line every "
-        f"{defaults.PLAIN_PROGRESS_EVERY_S:g} s), none. (default: {defaults.PROGRESS})",
-        metavar="HOW",
-        rich_help_panel=RUN,
-    ),
-]
-Track = Annotated[
-    bool | None,
-    typer.Option(
-        "--track",
-        help="Poll the tasks as well, and end when all have ended.",
-        rich_help_panel=TRACKED,
-    ),
-]
-TrackTimeout = Annotated[
-    str | None,
-    typer.Option(
-        "--track-timeout",
-        help="With --track: how long to wait for tasks after all is sent. "
-        f"(default: {defaults.duration_text(defaults.TRACK_TIMEOUT_S)})",
-        metavar="DURATION",
-        rich_help_panel=TRACKED,
-    ),
-]
-GiveUp = Annotated[
-    str | None,
-    typer.Option(
-        "--give-up",
-        help="A task that has not ended this long after it was submitted is unknown. "
-        f"(default: {defaults.duration_text(defaults.GIVE_UP_S)})",
-        metavar="DURATION",
-        rich_help_panel=TRACKED,
-    ),
-]
-MetricsPort = Annotated[
-    int | None,
-    typer.Option(
-        "--metrics-port",
-        help="Serve metrics for Prometheus during the run; 0 takes a free port. (default: do not)",
-        metavar="N",
-        rich_help_panel=WATCHED,
-    ),
-]
-MetricsHost = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics-host",
-        help=f"The address that metrics are served at. (default: {defaults.METRICS_HOST})",
-        metavar="ADDRESS",
-        rich_help_panel=WATCHED,
-    ),
-]
-MetricsFile = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics-file",
-        help="Write the same metrics to a file for the node exporter, every "
-        f"{defaults.METRICS_EVERY_S:g} s and at the end.",
-        metavar="FILE.prom",
-        rich_help_panel=WATCHED,
-    ),
-]
-WaitLock = Annotated[
-    str | None,
-    typer.Option(
-        "--wait-lock",
-        help="Wait this long for another run to release the ledger: 90s, 10m. (default: do not wait)",
-        metavar="DURATION",
-        rich_help_panel=EVERYWHERE,
-    ),
-]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -266,71 +74,94 @@ Output = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
-Ledger = Annotated[
-    str | None,
-    typer.Option(
-        "--ledger",
-        "-l",
-        help=f"The ledger, a path or SQLAlchemy URL. (default: {defaults.LEDGER})",
-        metavar="PATH",
-        rich_help_panel=EVERYWHERE,
-    ),
-]
-NewLedger = Annotated[
-    bool | None,
-    typer.Option(
-        "--new-ledger",
-        help="Without a terminal: create the ledger if there is none, even if it is not named.",
-        rich_help_panel=RUN,
-    ),
-]
-LogFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--log-format",
-        help=f"Format of stderr: text, or json, one object a line. (default: {defaults.LOG_FORMAT})",
-        metavar="text|json",
-        rich_help_panel=EVERYWHERE,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help=f"A file of settings. (default: {defaults.CONFIG}, if there)",
-        metavar="FILE",
-        rich_help_panel=EVERYWHERE,
-    ),
-]
-Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Show more details.", rich_help_panel=EVERYWHERE),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Show problems only.", rich_help_panel=EVERYWHERE),
-]
+_FORMAT_HELP = (
+    "Format of the manifest: csv, text, jsonl, json, parquet or xlsx. (default: as its name says; csv for "
+    "stdin)"
+)
+Format = setting(str, _FORMAT_HELP, "NAME", "--format", "--manifest-format", panel=ROWS)
+ManifestFormat = setting(str, _FORMAT_HELP, "NAME", "--manifest-format", panel=ROWS)
+Vendor = setting(str, "The cloud that stores the recordings: Tencent or Huawei.", "NAME", panel=ROWS)
+Encoding = setting(str, "Encoding of the manifest, if not UTF-8 or marked UTF-16.", "NAME", panel=ROWS)
+Sheet = setting(str, "Sheet of a workbook. (default: the only one with a header)", "NAME", panel=ROWS)
+
+Rate = setting(float, f"Requests per second at most. (default: {defaults.RATE_PER_S:g})", "N", panel=RUN)
+Concurrency = setting(int, f"Requests in flight at most. (default: {defaults.CONCURRENCY})", "N", panel=RUN)
+Timeout = setting(
+    str,
+    f"How long one request may take. (default: {defaults.duration_text(defaults.TIMEOUT_S)})",
+    "DURATION",
+    panel=RUN,
+)
+MaxDuration = setting(
+    str, "Drain and end after this time: 90m, 4h. The next run continues.", "DURATION", panel=RUN
+)
+Progress = setting(
+    str,
+    "auto (a display on a terminal, else plain), plain (a line every "
+    f"{defaults.PLAIN_PROGRESS_EVERY_S:g} s), none. (default: {defaults.PROGRESS})",
+    "HOW",
+    panel=RUN,
+)
+GiveUp = setting(
+    str,
+    "A task that has not ended this long after it was submitted is unknown. "
+    f"(default: {defaults.duration_text(defaults.GIVE_UP_S)})",
+    "DURATION",
+    panel=TRACKED,
+)
 
 # -- options that commands take together -----------------------------------------------------------------
 
 WITHOUT_LEDGER: Final[dict[str, Any]] = {
-    "config": Config,
-    "verbose": Verbose,
-    "quiet": Quiet,
-    "log_format": LogFormat,
+    "config": setting(
+        Path, f"A file of settings. (default: {defaults.CONFIG}, if there)", "FILE", panel=EVERYWHERE
+    ),
+    "verbose": flag("--verbose", "Show more details.", "-v", panel=EVERYWHERE),
+    "quiet": flag("--quiet", "Show problems only.", "-q", panel=EVERYWHERE),
+    "log_format": setting(
+        str,
+        f"Format of stderr: text, or json, one object a line. (default: {defaults.LOG_FORMAT})",
+        "text|json",
+        panel=EVERYWHERE,
+    ),
 }
 """Options of every command that has settings."""
 
-COMMON: Final[dict[str, Any]] = {"ledger": Ledger, **WITHOUT_LEDGER}
+COMMON: Final[dict[str, Any]] = {
+    "ledger": setting(
+        str,
+        f"The ledger, a path or SQLAlchemy URL. (default: {defaults.LEDGER})",
+        "PATH",
+        "--ledger",
+        "-l",
+        panel=EVERYWHERE,
+    ),
+    **WITHOUT_LEDGER,
+}
 """Options of every command that uses a ledger."""
 
-LOCKED: Final[dict[str, Any]] = {"wait_lock": WaitLock, **COMMON}
+LOCKED: Final[dict[str, Any]] = {
+    "wait_lock": setting(
+        str,
+        "Wait this long for another run to release the ledger: 90s, 10m. (default: do not wait)",
+        "DURATION",
+        panel=EVERYWHERE,
+    ),
+    **COMMON,
+}
 """Options of a command that holds the ledger's lock."""
 
 DEFAULTS: Final[dict[str, Any]] = {
-    "type_": Type,
-    "definition": Definition,
-    "interval": Interval,
-    "offset": Offset,
+    "type_": setting(
+        str,
+        "SnapshotByTimeOffset or SampleSnapshot. (default: the first if offsets are given, else the second)",
+        "NAME",
+        "--type",
+        panel=ROWS,
+    ),
+    "definition": setting(str, "Snapshot template (Tencent), a number.", "ID", panel=ROWS),
+    "interval": setting(str, "Seconds between snapshots (Huawei).", "SECONDS", panel=ROWS),
+    "offset": setting(list[str], "A time in seconds; repeat for more.", "SECONDS", panel=ROWS),
 }
 """Values for what rows leave out, except the vendor."""
 
@@ -340,12 +171,76 @@ READING: Final[dict[str, Any]] = {
     "encoding": Encoding,
     "manifest_format": Format,
     "sheet": Sheet,
-    "trust_ids": TrustIds,
-    "allow_resubmit": AllowResubmit,
+    "trust_ids": flag("--trust-ids", "Accept ids that look rounded by a spreadsheet.", panel=ROWS),
+    "allow_resubmit": flag(
+        "--allow-resubmit",
+        "Accept an archive that is in the ledger already under other parameters.",
+        panel=ROWS,
+    ),
 }
 """Options for reading manifests."""
 
-
-def not_given(kind: Any) -> Any:  # noqa: ANN401 - the type of any option
-    """Return the value of an option that is not given."""
-    return False if get_args(kind)[0] is bool else None
+SENDING: Final[dict[str, Any]] = {
+    "rate": Rate,
+    "concurrency": Concurrency,
+    "timeout": Timeout,
+    "in_doubt": setting(
+        str,
+        "A submission whose answer is missing: retry (after all others) or hold. "
+        f"(default: {defaults.IN_DOUBT})",
+        "POLICY",
+        panel=RUN,
+    ),
+    "limit": setting(int, "Submit this many, then end.", "N", panel=RUN),
+    "max_duration": MaxDuration,
+    "until": setting(
+        str, "Drain and end at this local time of day: 05:30. The next run continues.", "HH:MM", panel=RUN
+    ),
+    "max_failures": setting(
+        str,
+        "Halt at this many rejected or failed in this run, at a share of the last 200 that ended "
+        f"(P%), or never (off). (default: {defaults.MAX_FAILURES})",
+        "N|P%|off",
+        panel=RUN,
+    ),
+    "dry_run": flag(
+        "--dry-run",
+        "Show what a run would do. Sends nothing, writes nothing, needs no credentials.",
+        panel=RUN,
+    ),
+    "track": flag("--track", "Poll the tasks as well, and end when all have ended.", panel=TRACKED),
+    "track_timeout": setting(
+        str,
+        "With --track: how long to wait for tasks after all is sent. "
+        f"(default: {defaults.duration_text(defaults.TRACK_TIMEOUT_S)})",
+        "DURATION",
+        panel=TRACKED,
+    ),
+    "give_up": GiveUp,
+    "progress": Progress,
+    "metrics_port": setting(
+        int,
+        "Serve metrics for Prometheus during the run; 0 takes a free port. (default: do not)",
+        "N",
+        panel=WATCHED,
+    ),
+    "metrics_host": setting(
+        str,
+        f"The address that metrics are served at. (default: {defaults.METRICS_HOST})",
+        "ADDRESS",
+        panel=WATCHED,
+    ),
+    "metrics_file": setting(
+        str,
+        "Write the same metrics to a file for the node exporter, every "
+        f"{defaults.METRICS_EVERY_S:g} s and at the end.",
+        "FILE.prom",
+        panel=WATCHED,
+    ),
+    "new_ledger": flag(
+        "--new-ledger",
+        "Without a terminal: create the ledger if there is none, even if it is not named.",
+        panel=RUN,
+    ),
+}
+"""Options of a run, besides those for reading manifests."""

@@ -55,7 +55,7 @@ def sandbox_settings(given: Mapping[str, Any]) -> SandboxSettings:
             **_given(given, jitter="jitter_ms", latency="latency_ms"),
             **_word(Counting, given, "counting", "counting"),
             **_word(AnswerShape, given, "shape", "answer_shape"),
-            count_refused=given["count_refused"],
+            count_refused=bool(given["count_refused"]),
             seed=secrets.randbelow(2**31) if seed is None else seed,
             shares=own,
             faults={action: ActionFaults(shares=of_action) for action, of_action in shares.items()},

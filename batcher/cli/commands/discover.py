@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from batcher.report.recording_list import ListFormat
 
 OPTIONS: Final = {
-    "vendor": Annotated[
-        str | None,
-        typer.Option(help="Where the recordings are kept: Tencent, Huawei or Ws.", metavar="NAME"),
-    ],
+    "vendor": o.setting(str, "Where the recordings are kept: Tencent, Huawei or Ws.", "NAME"),
     "rate": o.Rate,
     "timeout": o.Timeout,
     "max_duration": o.MaxDuration,

@@ -25,22 +25,10 @@ if TYPE_CHECKING:
     from batcher.report.fetch_summary import FetchSummary
 
 OPTIONS: Final = {
-    "concurrency": Annotated[
-        int | None, typer.Option(help="Downloads in flight at most. (default: 8)", metavar="N")
-    ],
-    "timeout": Annotated[
-        str | None,
-        typer.Option(help="How long one picture may take. (default: 30s)", metavar="DURATION"),
-    ],
-    "limit": Annotated[int | None, typer.Option(help="Stop after this many pictures.", metavar="N")],
-    "max_bytes": Annotated[
-        str | None,
-        typer.Option(
-            "--max-bytes",
-            help="Refuse a larger picture: 500K, 20M. (default: 20M)",
-            metavar="SIZE",
-        ),
-    ],
+    "concurrency": o.setting(int, "Downloads in flight at most. (default: 8)", "N"),
+    "timeout": o.setting(str, "How long one picture may take. (default: 30s)", "DURATION"),
+    "limit": o.setting(int, "Stop after this many pictures.", "N"),
+    "max_bytes": o.setting(str, "Refuse a larger picture: 500K, 20M. (default: 20M)", "SIZE"),
     "progress": o.Progress,
     **o.COMMON,
 }

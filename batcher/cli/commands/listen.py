@@ -6,9 +6,7 @@ The receiver is ``api/listen``; here are the options, the signals and the messag
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
+from typing import TYPE_CHECKING, Final
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
@@ -22,46 +20,25 @@ if TYPE_CHECKING:
     from batcher.config.settings import Settings
 
 OPTIONS: Final = {
-    "listen_port": Annotated[
-        int | None, typer.Option("--port", metavar="N", help="The port; 0 for a free one. (default: 8080)")
-    ],
-    "listen_host": Annotated[
-        str | None,
-        typer.Option(
-            "--host", metavar="ADDRESS", help="One of this machine's addresses. (default: 127.0.0.1)"
-        ),
-    ],
-    "listen_path": Annotated[
-        str | None,
-        typer.Option("--path", metavar="PATH", help="Accept callbacks at this path only. (default: any)"),
-    ],
-    "listen_cert": Annotated[
-        Path | None,
-        typer.Option("--cert", metavar="FILE", help="Serve TLS with this certificate and its chain, as PEM."),
-    ],
-    "listen_key": Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The certificate's key. (default: in the same file)"),
-    ],
-    "listen_max_body": Annotated[
-        str | None,
-        typer.Option("--max-body", metavar="SIZE", help="Refuse a longer callback. (default: 512KiB)"),
-    ],
-    "listen_max_age": Annotated[
-        str | None,
-        typer.Option(
-            "--max-age",
-            metavar="DURATION",
-            help="Refuse a callback whose time differs more from this machine's. (default: 10m)",
-        ),
-    ],
-    "submit_new": Annotated[
-        bool | None,
-        typer.Option(
-            "--submit-new",
-            help="Make each recording that a callback names a new submission, for the next run.",
-        ),
-    ],
+    "listen_port": o.setting(int, "The port; 0 for a free one. (default: 8080)", "N", "--port"),
+    "listen_host": o.setting(
+        str, "One of this machine's addresses. (default: 127.0.0.1)", "ADDRESS", "--host"
+    ),
+    "listen_path": o.setting(str, "Accept callbacks at this path only. (default: any)", "PATH", "--path"),
+    "listen_cert": o.setting(
+        Path, "Serve TLS with this certificate and its chain, as PEM.", "FILE", "--cert"
+    ),
+    "listen_key": o.setting(Path, "The certificate's key. (default: in the same file)", "FILE", "--key"),
+    "listen_max_body": o.setting(str, "Refuse a longer callback. (default: 512KiB)", "SIZE", "--max-body"),
+    "listen_max_age": o.setting(
+        str,
+        "Refuse a callback whose time differs more from this machine's. (default: 10m)",
+        "DURATION",
+        "--max-age",
+    ),
+    "submit_new": o.flag(
+        "--submit-new", "Make each recording that a callback names a new submission, for the next run."
+    ),
     **o.DEFAULTS,
     **o.COMMON,
 }

@@ -19,31 +19,7 @@ if TYPE_CHECKING:
     from batcher.track.settings import TrackSettings
 
 
-@command(
-    "run",
-    options={
-        **o.READING,
-        "rate": o.Rate,
-        "concurrency": o.Concurrency,
-        "timeout": o.Timeout,
-        "in_doubt": o.InDoubt,
-        "limit": o.Limit,
-        "max_duration": o.MaxDuration,
-        "until": o.Until,
-        "max_failures": o.MaxFailures,
-        "dry_run": o.DryRun,
-        "track": o.Track,
-        "track_timeout": o.TrackTimeout,
-        "give_up": o.GiveUp,
-        "progress": o.Progress,
-        "metrics_port": o.MetricsPort,
-        "metrics_host": o.MetricsHost,
-        "metrics_file": o.MetricsFile,
-        "new_ledger": o.NewLedger,
-        **o.LOCKED,
-    },
-    throughput=True,
-)
+@command("run", options={**o.READING, **o.SENDING, **o.LOCKED}, throughput=True)
 async def run(
     call: Invocation,
     manifests: o.Manifests = None,

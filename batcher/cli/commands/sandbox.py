@@ -6,10 +6,9 @@ Called by users and by the tests. Options that are not given leave the defaults 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
-
+from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
@@ -22,25 +21,6 @@ if TYPE_CHECKING:
 _SEARCHES, _TASKS, _CALLBACKS = "Recordings for SearchMedia", "Tasks", "Callbacks"
 
 
-def _number(text: str, metavar: str = "N", panel: str | None = None) -> Any:  # noqa: ANN401 - a type
-    return Annotated[float | None, typer.Option(help=text, metavar=metavar, rich_help_panel=panel)]
-
-
-def _whole(text: str, panel: str | None = None, **bounds: int) -> Any:  # noqa: ANN401 - a type
-    option = typer.Option(
-        help=text, metavar="N", rich_help_panel=panel, min=bounds.get("min"), max=bounds.get("max")
-    )
-    return Annotated[int | None, option]
-
-
-def _text(text: str, metavar: str = "HOW", panel: str | None = None) -> Any:  # noqa: ANN401 - a type
-    return Annotated[str | None, typer.Option(help=text, metavar=metavar, rich_help_panel=panel)]
-
-
-def _path(text: str, metavar: str, panel: str | None = None) -> Any:  # noqa: ANN401 - a type
-    return Annotated[Path | None, typer.Option(help=text, metavar=metavar, rich_help_panel=panel)]
-
-
 _FAULTS = (
     "Spoil this share of requests; repeat for more. KIND: drop-before, drop-after, hang, hang-before, "
     "http:NNN, http-after:NNN, html, long-header, cut, cut-json, empty, no-code, no-task-id, code:N, "
@@ -49,48 +29,60 @@ _FAULTS = (
 )
 
 OPTIONS: Final = {
-    "port": _whole("The port; 0 for a free one. (default: 8420)", min=0, max=65535),
-    "rate": _number("Calls per second of each Action; 0 for no limit. (default: 20)"),
-    "counting": _text("How a second is counted: sliding, aligned or bucket. (default: sliding)"),
-    "count_refused": Annotated[
-        bool, typer.Option("--count-refused", help="Count refused calls towards the limit, too.")
-    ],
-    "jitter": _number("Mean delay of arrivals, in milliseconds. (default: 0)", "MS"),
-    "latency": _number("Delay of answers, in milliseconds. (default: 0)", "MS"),
-    "shape": _text("The vendor's part of an answer: object or list. (default: object)", "SHAPE"),
-    "fault": Annotated[list[str] | None, typer.Option(metavar="KIND=SHARE", help=_FAULTS)],
-    "seed": _whole("Make faults, file ids and task ids repeatable."),
-    "log": _path("Append every request to FILE, one JSON object a line.", "FILE"),
-    "media": _path(
+    "port": o.setting(int, "The port; 0 for a free one. (default: 8420)", "N", min=0, max=65535),
+    "rate": o.setting(float, "Calls per second of each Action; 0 for no limit. (default: 20)", "N"),
+    "counting": o.setting(
+        str, "How a second is counted: sliding, aligned or bucket. (default: sliding)", "HOW"
+    ),
+    "count_refused": o.flag("--count-refused", "Count refused calls towards the limit, too."),
+    "jitter": o.setting(float, "Mean delay of arrivals, in milliseconds. (default: 0)", "MS"),
+    "latency": o.setting(float, "Delay of answers, in milliseconds. (default: 0)", "MS"),
+    "shape": o.setting(str, "The vendor's part of an answer: object or list. (default: object)", "SHAPE"),
+    "fault": o.setting(list[str], _FAULTS, "KIND=SHARE"),
+    "seed": o.setting(int, "Make faults, file ids and task ids repeatable.", "N"),
+    "log": o.setting(Path, "Append every request to FILE, one JSON object a line.", "FILE"),
+    "media": o.setting(
+        Path,
         f"Recordings are the files in DIR; tasks take real snapshots of them. Needs {pip_install(*MEDIA)}.",
         "DIR",
-        _SEARCHES,
+        panel=_SEARCHES,
     ),
-    "recordings": _whole("Make up N recordings. (default: 0)", _SEARCHES),
-    "days": _number("They were created in the last N days. (default: 30)", "N", _SEARCHES),
-    "crowd": _whole("N of them were created in the same second. (default: 0)", _SEARCHES),
-    "arriving": _whole("Add N new ones after each SearchMedia. (default: 0)", _SEARCHES),
-    "pages": _text(
+    "recordings": o.setting(int, "Make up N recordings. (default: 0)", "N", panel=_SEARCHES),
+    "days": o.setting(float, "They were created in the last N days. (default: 30)", "N", panel=_SEARCHES),
+    "crowd": o.setting(int, "N of them were created in the same second. (default: 0)", "N", panel=_SEARCHES),
+    "arriving": o.setting(int, "Add N new ones after each SearchMedia. (default: 0)", "N", panel=_SEARCHES),
+    "pages": o.setting(
+        str,
         "Tencent's first page: zero, one, or one-lenient (page 0 is page 1). (default: zero)",
+        "HOW",
         panel=_SEARCHES,
     ),
-    "walk_end": _text(
+    "walk_end": o.setting(
+        str,
         "How Huawei's and Ws' pages end: empty-marker, same-marker or empty-page. (default: empty-marker)",
+        "HOW",
         panel=_SEARCHES,
     ),
-    "task_time": _number("Seconds until a task ends; 0 for immediately. (default: 0)", "S", _TASKS),
-    "task_fail": _number("Share of tasks that fail. (default: 0)", "SHARE", _TASKS),
-    "task_endless": _number("Share of tasks that never end. (default: 0)", "SHARE", _TASKS),
-    "task_forgotten": _number("Share of tasks that the service forgets. (default: 0)", "SHARE", _TASKS),
-    "sample_interval": _number(
-        "Seconds between the pictures of Tencent's SampleSnapshot. (default: 10)", "S", _TASKS
+    "task_time": o.setting(
+        float, "Seconds until a task ends; 0 for immediately. (default: 0)", "S", panel=_TASKS
     ),
-    "callback_url": _text("Post there, on this machine, when a task has ended.", "URL", _CALLBACKS),
-    "callback_body": _text("json, urlencoded or form. (default: json)", "FORM", _CALLBACKS),
-    "callback_scale": _number(
+    "task_fail": o.setting(float, "Share of tasks that fail. (default: 0)", "SHARE", panel=_TASKS),
+    "task_endless": o.setting(float, "Share of tasks that never end. (default: 0)", "SHARE", panel=_TASKS),
+    "task_forgotten": o.setting(
+        float, "Share of tasks that the service forgets. (default: 0)", "SHARE", panel=_TASKS
+    ),
+    "sample_interval": o.setting(
+        float, "Seconds between the pictures of Tencent's SampleSnapshot. (default: 10)", "S", panel=_TASKS
+    ),
+    "callback_url": o.setting(
+        str, "Post there, on this machine, when a task has ended.", "URL", panel=_CALLBACKS
+    ),
+    "callback_body": o.setting(str, "json, urlencoded or form. (default: json)", "FORM", panel=_CALLBACKS),
+    "callback_scale": o.setting(
+        float,
         "Multiply the pauses of 2, 4, 8, 16 and 32 s before a callback is repeated. (default: 1)",
         "N",
-        _CALLBACKS,
+        panel=_CALLBACKS,
     ),
 }
 

@@ -24,28 +24,13 @@ if TYPE_CHECKING:
 
 
 OPTIONS: Final = {
-    "follow": Annotated[
-        bool | None,
-        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
-    ],
-    "rate": Annotated[
-        float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
-    ],
-    "concurrency": Annotated[
-        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
-    ],
-    "timeout": Annotated[
-        str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
-    ],
+    "follow": o.flag("--follow", "Go on when all tasks have ended: others may submit more."),
+    "rate": o.setting(float, "Polls per second at most. (default: 20)", "N"),
+    "concurrency": o.setting(int, "Polls under way at once at most. (default: 64)", "N"),
+    "timeout": o.setting(str, "How long one poll may take. (default: 30s)", "DURATION"),
     "give_up": o.GiveUp,
-    "max_duration": Annotated[
-        str | None,
-        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
-    ],
-    "until": Annotated[
-        str | None,
-        typer.Option(help="End at this time of day, local time, the next one: 05:30.", metavar="HH:MM"),
-    ],
+    "max_duration": o.setting(str, "End after so long: 90m, 4h.", "DURATION"),
+    "until": o.setting(str, "End at this time of day, local time, the next one: 05:30.", "HH:MM"),
     "progress": o.Progress,
     **o.LOCKED,
 }
