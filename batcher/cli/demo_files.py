@@ -10,7 +10,6 @@ import contextlib
 import csv
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 from batcher.config.resources import bundled
 from batcher.errors import BatcherError, LedgerError, SettingsError
@@ -21,45 +20,18 @@ from batcher.sandbox import SandboxSettings
 _FROM_OLD_LEDGERS = ("-wal", "-shm", ".lock", ".track.lock", ".fetch.lock")
 
 
-class DemoFiles(NamedTuple):
+class DemoFiles:
     """The files that the demo writes, all in one folder."""
 
-    folder: Path
-
-    @property
-    def manifest(self) -> Path:
-        """The archive."""
-        return self.folder / "recordings.csv"
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger of both sandboxes."""
-        return self.folder / "ledger.db"
-
-    @property
-    def results(self) -> Path:
-        """The results of the archive, row by row."""
-        return self.folder / "results.csv"
-
-    @property
-    def videos(self) -> Path:
-        """The videos that the second sandbox serves."""
-        return self.folder / "videos"
-
-    @property
-    def discovered(self) -> Path:
-        """The manifest of the videos."""
-        return self.folder / "videos.csv"
-
-    @property
-    def pictures(self) -> Path:
-        """The fetched pictures."""
-        return self.folder / "pictures"
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.folder / "report.html"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = folder / "recordings.csv"
+        self.ledger = folder / "ledger.db"
+        self.results = folder / "results.csv"
+        self.videos = folder / "videos"  # those that the second sandbox serves
+        self.discovered = folder / "videos.csv"
+        self.pictures = folder / "pictures"
+        self.report = folder / "report.html"
 
     def named(self) -> dict[str, Path]:
         """All files by name, the ledger last."""

@@ -31,8 +31,6 @@ async def check(
 
     Example:  batcher check --json
     """
-    from json import dumps
-
     from batcher.config.settings_findings import settings_json
     from batcher.model.check import fails
     from batcher.report.check_text import finding_json, verdict_text
@@ -44,7 +42,7 @@ async def check(
     if json:
         settings = settings_json(examined)
         value = {"ready": ready, "findings": [finding_json(one) for one in findings], "settings": settings}
-        call.console.data(dumps(value, ensure_ascii=False))
+        call.console.data(value)
     else:
         _show(findings, call.console)
         call.console.say(verdict_text(findings))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -162,7 +161,7 @@ def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, 
     else:
         console.problem(*lines)
     if as_json:
-        console.data(dumps(fetch_json(summary, exit_code), ensure_ascii=False))
+        console.data(fetch_json(summary, exit_code))
     return exit_code
 
 

@@ -48,14 +48,12 @@ def ledger_info(
 
     Example:  batcher ledger info --json
     """
-    from json import dumps
-
     from batcher.api.upkeep import inspect_ledger
     from batcher.cli.terminal.ledger_info import info_json, info_lines
 
     found = inspect_ledger(call.settings.ledger)
     if json:
-        call.console.data(dumps(info_json(found), ensure_ascii=False))
+        call.console.data(info_json(found))
     else:
         call.console.show(*info_lines(found))
     return ExitCode.DONE

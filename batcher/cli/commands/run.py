@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import TYPE_CHECKING
 
 from batcher.cli import options as o
@@ -104,7 +103,7 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
             call.closed(closing_of(summary))
             console.finished(text, summary_json(summary), summary.exit_code)
             if as_json:
-                console.data(json_module.dumps(summary_json(summary), ensure_ascii=False))
+                console.data(summary_json(summary))
     return summary.exit_code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 from batcher.api.dry_run import Forecast, forecast
@@ -26,7 +25,7 @@ async def dry_run(call: Invocation, manifests: list[str], *, as_json: bool) -> i
     with Signals() as signals, signals.interrupting():
         found = await forecast(settings.ledger, manifests, how_to_read(settings), on_event=console.on_event)
     if as_json:
-        console.data(json.dumps(_json(found, settings)))
+        console.data(_json(found, settings))
     lines = [
         text
         for label, one in (("Left to send", found.asked_before), ("New", found.new))

@@ -22,15 +22,13 @@ async def status(
 
     Example:  batcher status --json
     """
-    from json import dumps
-
     from batcher.api.status import ledger_status
     from batcher.report.status_summary import status_json, status_lines
 
     settings = call.settings
     found = await ledger_status(settings.ledger, loads=None if json else LAST_LOADS)
     if json:
-        call.console.data(dumps(status_json(found, settings.rate), ensure_ascii=False))
+        call.console.data(status_json(found, settings.rate))
     else:
         call.console.show(*"\n".join(status_lines(found, settings.rate, call.console.width)).split("\n"))
     return 0

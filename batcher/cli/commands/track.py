@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -154,7 +153,7 @@ def _say(
     }
     console.finished(_text(summary, settings, console), value, summary.exit_code)
     if as_json:
-        console.data(json_module.dumps(value, ensure_ascii=False))
+        console.data(value)
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:

@@ -11,6 +11,7 @@ and is escaped, so that no text can forge a line.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -158,14 +159,15 @@ class Console:
             level = Level.INFO if exit_code == 0 else Level.WARNING if exit_code in (1, 4) else Level.ERROR
             self._event(level, "run_finished", figures)
 
-    def data(self, text: str) -> None:
-        """Write a line of data to stdout, unchanged and in UTF-8; a closed pipe is ignored.
+    def data(self, value: object) -> None:
+        """Write a value to stdout as a line of JSON in UTF-8; a closed pipe is ignored.
 
         A lone surrogate, which file names can hold, is written as JSON would escape it.
 
         Raises:
             StdoutError: stdout cannot be written.
         """
+        text = json.dumps(value, ensure_ascii=False)
         self._wait_for_stderr()
         with contextlib.suppress(StdoutClosed):
             sys.stdout.flush()

@@ -26,37 +26,28 @@ _PLAIN = (
 _BOLD = ("STYLE_OPTION", "STYLE_SWITCH", "STYLE_COMMANDS_TABLE_FIRST_COLUMN", "STYLE_REQUIRED_SHORT")
 
 
-class Command(TyperCommand):
+class _HelpStyle:
+    """The look of the help of a command or group."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - a private type of the library
+        """Draw the help."""
+        _set_style(self.get_params(ctx))  # type: ignore[attr-defined] # of the class it is mixed into
+        super().format_help(ctx, formatter)  # type: ignore[misc] # likewise
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - a private type of the library
+        """Return ``--help`` with a boolean default: Typer imports pydantic to convert None, at each start."""
+        option = super().get_help_option(ctx)  # type: ignore[misc] # likewise
+        if option is not None:
+            option.default = False
+        return option
+
+
+class Command(_HelpStyle, TyperCommand):
     """A command whose help looks like that of all others."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - a private type of the library
-        """Draw the help."""
-        _set_style(self.get_params(ctx))
-        super().format_help(ctx, formatter)
 
-    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - a private type of the library
-        """Return the option ``--help``."""
-        return _without_coercion(super().get_help_option(ctx))
-
-
-class Group(TyperGroup):
+class Group(_HelpStyle, TyperGroup):
     """A group of commands whose help looks like that of all others."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - a private type of the library
-        """Draw the help."""
-        _set_style(self.get_params(ctx))
-        super().format_help(ctx, formatter)
-
-    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - a private type of the library
-        """Return the option ``--help``."""
-        return _without_coercion(super().get_help_option(ctx))
-
-
-def _without_coercion(option: Any) -> Any:  # noqa: ANN401 - a private type of the library
-    """Give ``--help`` a boolean default: Typer imports pydantic to convert None, at each start."""
-    if option is not None:
-        option.default = False
-    return option
 
 
 def _set_style(params: list[Any]) -> None:

@@ -15,40 +15,16 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from batcher.cli.terminal.stderr_writer import write_line
 from batcher.cli.terminal.text import Level, Volume, legible
 from batcher.model.events import Rejected
 
 if TYPE_CHECKING:
-    from batcher.config.settings import Settings
-    from batcher.model.redaction import Redaction
+    from batcher.cli.terminal.console import Console
 
 _OURS = "batcher"
-
-
-class LogConsole(Protocol):
-    """The part of the console that log records need."""
-
-    volume: Volume
-    redaction: Redaction
-
-    @property
-    def for_programs(self) -> bool:
-        """True when stderr holds one JSON object a line."""
-
-    def configure(self, settings: Settings) -> None:
-        """Apply the settings."""
-
-    def write(self, text: str) -> None:
-        """Write lines of text."""
-
-    def say(self, text: str) -> None:
-        """Report an action."""
-
-    def warn(self, text: str) -> None:
-        """Report a warning."""
 
 
 class _StderrHandler(logging.Handler):
@@ -56,10 +32,10 @@ class _StderrHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console: LogConsole | None = None
+        self._console: Console | None = None
 
     @property
-    def console(self) -> LogConsole:
+    def console(self) -> Console:
         """The console that was attached last.
 
         Raises:
@@ -70,7 +46,7 @@ class _StderrHandler(logging.Handler):
         return self._console
 
     @console.setter
-    def console(self, console: LogConsole) -> None:
+    def console(self, console: Console) -> None:
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -124,7 +100,7 @@ def _is_needed(record: logging.LogRecord) -> bool:
 _handler = _StderrHandler()
 
 
-def attach(console: LogConsole) -> None:
+def attach(console: Console) -> None:
     """Write everything that is logged to stderr from now on, in the format of this console."""
     _handler.console = console
     root = logging.getLogger()
@@ -133,12 +109,12 @@ def attach(console: LogConsole) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if console.volume is Volume.VERBOSE else logging.INFO)
 
 
-def attached() -> LogConsole:
+def attached() -> Console:
     """Return the console of this process."""
     return _handler.console
 
 
-def take_over(console: LogConsole) -> None:
+def take_over(console: Console) -> None:
     """Attach for the life of the process, and log its warnings and uncaught exceptions as well."""
     attach(console)
     logging.captureWarnings(capture=True)
@@ -147,14 +123,14 @@ def take_over(console: LogConsole) -> None:
     sys.unraisablehook = _unraisable
 
 
-def record_event(console: LogConsole, level: Level, event: str, known: Mapping[str, object]) -> None:
+def record_event(console: Console, level: Level, event: str, known: Mapping[str, object]) -> None:
     """Write an event as a JSON object."""
     if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
     logging.getLogger(_OURS).log(logging.getLevelNamesMapping()[level.name], event, extra={"known": known})
 
 
-def say_defect(console: LogConsole, exc: BaseException, where: str = "") -> None:
+def say_defect(console: Console, exc: BaseException, where: str = "") -> None:
     """Report an unexpected exception. Its text may hold anything, so only -v shows it."""
     text = f"a defect in batcher{where}, {type(exc).__name__}: report it"
     trace = trace_of(exc) if console.volume is Volume.VERBOSE else ""

@@ -6,11 +6,8 @@ what cannot be read or written just now is left out.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.stderr_writer import Drawing, of_stderr
 from batcher.cli.terminal.text import legible
-from batcher.errors import LedgerError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,14 +52,9 @@ class Display:
 
     def __init__(self, console: Console, how: str) -> None:
         self._console = console
-        self.shows = how != "none" and console.volume > 0
-        self._live = _live() if self.shows and how == "auto" and console.is_terminal else None
+        self._shows = how != "none" and console.volume > 0
+        self._live = _live() if self._shows and how == "auto" and console.is_terminal else None
         self._shown_at = time.monotonic()
-
-    @property
-    def every_s(self) -> float:
-        """How often it can show something new."""
-        return REFRESH_S if self._live else PLAIN_EVERY_S
 
     def __enter__(self) -> Self:
         return self
@@ -75,13 +66,14 @@ class Display:
 
     def close(self) -> None:
         """Take the display away; nothing is shown any more."""
-        self.shows = False
+        self._shows = False
         if self._live is not None:
             self._live.stop()
 
     def show(self, view: View) -> None:
         """Show the progress, unless something was shown a moment ago or the terminal is stalled."""
-        if not self.shows or time.monotonic() - self._shown_at < self.every_s * 0.9:
+        every_s = REFRESH_S if self._live else PLAIN_EVERY_S
+        if not self._shows or time.monotonic() - self._shown_at < every_s * 0.9:
             return
         self._shown_at = time.monotonic()
         if self._live is None:
@@ -89,28 +81,6 @@ class Display:
         elif not ((outlet := of_stderr()) and outlet.behind):
             self._live.start()
             self._live.update(_drawn(view), refresh=True)
-
-
-@asynccontextmanager
-async def shown(console: Console, how: str, look: Callable[[], Awaitable[View]]) -> AsyncIterator[None]:
-    """Show views while the block goes on.
-
-    Args:
-        console: where to.
-        how: ``auto``, ``plain`` or ``none``.
-        look: makes the view of this moment; its ledger errors are ignored.
-    """
-    with Display(console, how) as display:
-        if not display.shows:
-            yield
-            return
-        ending = asyncio.Event()
-        task = asyncio.create_task(_repeat(display, look, ending), name="display")
-        try:
-            yield
-        finally:
-            ending.set()
-            await task
 
 
 class ProgressLines:
@@ -140,16 +110,6 @@ class ProgressLines:
             self._console.say(text())
         else:
             self._console.progress(text(), known())
-
-
-async def _repeat(display: Display, look: Callable[[], Awaitable[View]], ending: asyncio.Event) -> None:
-    while not ending.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(display.every_s):
-                await ending.wait()
-        with contextlib.suppress(LedgerError, OSError, ValueError):
-            if not ending.is_set():
-                display.show(await look())
 
 
 def _live() -> Live:
