@@ -145,9 +145,12 @@ class Invocation:
         Raises:
             SettingsError: AppId or ServerSecret is missing.
         """
-        from batcher.cli.library_call import account_for
+        from batcher.config.account import account_of
+        from batcher.model.account import Account
 
-        return account_for(self.settings, self.console)
+        app_id, secret = account_of(self.settings)
+        self.console.redaction.learn(secret)
+        return Account(app_id, secret, self.settings.is_test)
 
     @cached_property
     def examined(self) -> Examined:

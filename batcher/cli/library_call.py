@@ -1,4 +1,4 @@
-"""What a command needs to call the library: the account, and messages that name its options.
+"""Messages of the library in the words of the command line.
 
 Called by the commands. The library names its parameters in messages; the messages of a command must name its
 options.
@@ -9,28 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from batcher.errors import SettingsError
-
-if TYPE_CHECKING:
-    from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
-    from batcher.model.account import Account
-
-
-def account_for(settings: Settings, console: Console) -> Account:
-    """Return the account of the settings; the console redacts its secret from here on.
-
-    Raises:
-        SettingsError: the AppId or the ServerSecret is missing.
-    """
-    from batcher.config.account import account_of
-    from batcher.model.account import Account
-
-    app_id, secret = account_of(settings)
-    console.redaction.learn(secret)
-    return Account(app_id, secret, settings.is_test)
 
 
 @contextmanager

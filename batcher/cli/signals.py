@@ -32,12 +32,14 @@ class Signals:
 
     Attributes:
         code: the exit code of the last signal; None when none arrived.
+        cancelled: the same when the signal cancelled the block, which then ends without an exception.
     """
 
     def __init__(
         self, stop: Callable[[int], None] | None = None, *, hang_up: Callable[[], None] | None = None
     ) -> None:
         self.code: int | None = None
+        self.cancelled: int | None = None
         self._stop = stop
         self._hang_up = hang_up
         self._immediate = False
@@ -54,9 +56,12 @@ class Signals:
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type] # as it was handed out
+        if isinstance(exc, asyncio.CancelledError):
+            self.cancelled = self.code
+        return self.cancelled is not None
 
     @contextmanager
     def interrupting(self, message: str = "stopped before anything began") -> Iterator[None]:

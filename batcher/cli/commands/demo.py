@@ -23,7 +23,6 @@ from batcher.requirements import MEDIA, REPORT, pip_install
 if TYPE_CHECKING:
     from batcher.cli.demo_files import DemoFiles
     from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
 
 
 @command("demo", options={})
@@ -107,18 +106,15 @@ class _Demo:
 
         files = self._files
         self._say(f"batcher run {files.manifest} --track -l {files.ledger}")
-        call = Invocation("run", {}, self._console, self._settings(url, track=True))
-        return await run_manifests(call, [str(files.manifest)], as_json=False)
+        return await run_manifests(self._call(url, track=True), [str(files.manifest)], as_json=False)
 
     async def _results(self, url: str) -> int:
         """Export the results of the archive."""
-        from batcher.cli.commands.export import export_results
+        from batcher.cli.commands.export import export
 
         files = self._files
         self._say(f"batcher export {files.manifest} -l {files.ledger} -o {files.results}")
-        return await export_results(
-            self._settings(url), str(files.manifest), files.results, self._console, format_="csv", excel=False
-        )
+        return await export(self._call(url), str(files.manifest), files.results, format_="csv")
 
     async def _videos(self, _url: str) -> int:
         """Make videos, discover, submit and track them, and fetch their pictures."""
@@ -152,9 +148,7 @@ class _Demo:
         files = self._files
         self._say(f"batcher discover --vendor Tencent --since 24h --category Video -o {files.discovered}")
         request = DiscoveryRequest(since="24h", category=("Video",))
-        return await list_recordings(
-            self._settings(url, vendor="Tencent"), request, files.discovered, self._console
-        )
+        return await list_recordings(self._call(url, vendor="Tencent"), request, files.discovered)
 
     async def _submitted(self, url: str) -> int:
         """Submit the videos and track their tasks."""
@@ -166,8 +160,7 @@ class _Demo:
             f"batcher run {files.discovered} --vendor Tencent --definition 10 {offsets} "
             f"--track -l {files.ledger}"
         )
-        settings = self._settings(url, vendor="Tencent", definition="10", offset=OFFSETS, track=True)
-        call = Invocation("run", {}, self._console, settings)
+        call = self._call(url, vendor="Tencent", definition="10", offset=OFFSETS, track=True)
         return await run_manifests(call, [str(files.discovered)], as_json=False)
 
     async def _fetched(self, url: str) -> int:
@@ -180,28 +173,26 @@ class _Demo:
             return 0
         import asyncio
 
-        from batcher.cli.commands.fetch import fetch_pictures
+        from batcher.cli.commands.fetch import fetch
         from batcher.cli.demo_files import discovered_ids
 
         files, self._has_fetched = self._files, True
         recordings = await asyncio.to_thread(discovered_ids, files.discovered)
         named = "".join(f" --recording {file_id}" for file_id in recordings)
         self._say(f"batcher fetch -o {files.pictures}{named} -l {files.ledger}")
-        return await fetch_pictures(self._settings(url), self._console, files.pictures, recordings=recordings)
+        return await fetch(self._call(url), files.pictures, [*recordings])
 
     async def _report(self, url: str) -> int:
         """Draw the report."""
         if not (self._has("jinja2", "the report", REPORT) and self._has("PIL", "the report", REPORT)):
             return 0
-        from batcher.cli.commands.report import write_report
+        from batcher.cli.commands.report import report
 
         files = self._files
         pictures = files.pictures if files.pictures.is_dir() else None
         named = f" --pictures {pictures}" if pictures else ""
         self._say(f"batcher report -o {files.report}{named} -l {files.ledger}")
-        return await write_report(
-            self._settings(url), files.report, self._console, language="en", pictures=pictures, recordings=24
-        )
+        return await report(self._call(url), files.report, pictures=pictures, recordings=24)
 
     def _has(self, module: str, what: str, packages: tuple[str, ...]) -> bool:
         """Whether a package is installed; if not, the step is named at the end as left out."""
@@ -213,8 +204,8 @@ class _Demo:
             self._left_out.append(words)
         return False
 
-    def _settings(self, url: str, **more: object) -> Settings:
-        """Return the settings of a step."""
+    def _call(self, url: str, **more: object) -> Invocation:
+        """Return the call of a step's command."""
         from batcher.config.examine import load_settings
         from batcher.sandbox import SandboxSettings
 
@@ -224,7 +215,7 @@ class _Demo:
             "server_secret": SandboxSettings().server_secret,
             "ledger": str(self._files.ledger),
         }
-        return load_settings(known | more)
+        return Invocation("demo", {}, self._console, load_settings(known | more))
 
     def _say(self, command: str) -> None:
         self._console.say("", f"$ {command}")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from batcher.cli.resumable_output import ResumableOutput
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
     from batcher.report.recording_list import ListFormat
 
 OPTIONS: Final = {
@@ -110,27 +109,25 @@ async def discover(
     request = DiscoveryRequest(
         since, newest, prefix, tuple(category or ()), min_duration, not_in_ledger, format_
     )
-    return await list_recordings(call.settings, request, output, call.console)
+    return await list_recordings(call, request, output)
 
 
 PROGRESS_EVERY_S = 10.0
 
 
-async def list_recordings(
-    settings: Settings, request: DiscoveryRequest, output: Path | None, console: Console
-) -> int:
+async def list_recordings(call: Invocation, request: DiscoveryRequest, output: Path | None) -> int:
     """Write the list page by page; a signal or the time limit keeps what the file has."""
     import asyncio
 
     from batcher.api.discover import Discovery
-    from batcher.cli.library_call import account_for
     from batcher.cli.resumable_output import resumable_output
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.discovery_text import finished, in_outage, stopped
     from batcher.flowcontrol.deadline import Deadline
 
+    settings, console = call.settings, call.console
     format_, criteria = request.list_format(output), request.filter(settings.vendor)
-    account = account_for(settings, console)
+    account = call.account
     with Signals() as signals, resumable_output(output, request.identity(criteria, format_)) as target:
         discovery = Discovery(
             criteria,

@@ -15,8 +15,6 @@ from batcher.report.formatting import count
 
 if TYPE_CHECKING:
     from batcher.api.export import ExportResult, ExportSettings
-    from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
 
 
 @command("export", options={**o.READING, "manifest_format": o.ManifestFormat, **o.COMMON})
@@ -48,50 +46,38 @@ async def export(
 
     Example:  batcher export archive.csv --vendor Huawei --interval 5 -o out.csv
     """
-    return await export_results(call.settings, manifest, output, call.console, format_=format_, excel=excel)
+    return await _export(call, manifest, output, format_, excel=excel)
 
 
-async def export_results(
-    settings: Settings,
-    manifest: str | None,
-    output: Path | None,
-    console: Console,
-    *,
-    format_: str | None,
-    excel: bool,
+async def _export(
+    call: Invocation, manifest: str | None, output: Path | None, format_: str | None, *, excel: bool
 ) -> int:
     """Write all results; a signal ends the command and leaves no incomplete file."""
-    import asyncio
-
     from batcher.api.export import export_ledger, export_manifest
     from batcher.cli.library_call import named_options
     from batcher.cli.output_file import folder_of, opened
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
 
-    with named_options({"format": "--format", "excel": "--excel"}), Signals() as signals:
-        form, read = export_settings(format_, output, excel=excel), how_to_read(settings)
+    ledger = call.settings.ledger
+    with Signals() as signals, named_options({"format": "--format", "excel": "--excel"}):
+        form, read = export_settings(format_, output, excel=excel), how_to_read(call.settings)
         scratch, last_part = folder_of(output), signals.immediate()
-        try:
-            with opened(output) as file:
-                if manifest is None:
-                    done = await export_ledger(
-                        settings.ledger, file, form, scratch=scratch, last_part=last_part
-                    )
-                else:
-                    done = await export_manifest(
-                        *(settings.ledger, manifest, file, form),
-                        read=read,
-                        scratch=scratch,
-                        on_warning=console.warn,
-                        last_part=last_part,
-                    )
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            return signals.code
+        with opened(output) as file:
+            if manifest is None:
+                done = await export_ledger(ledger, file, form, scratch=scratch, last_part=last_part)
+            else:
+                done = await export_manifest(
+                    *(ledger, manifest, file, form),
+                    read=read,
+                    scratch=scratch,
+                    on_warning=call.console.warn,
+                    last_part=last_part,
+                )
+    if signals.cancelled is not None:
+        return signals.cancelled
     if output is not None:
-        console.say(f"{output}: {_result_text(done)}")
+        call.console.say(f"{output}: {_result_text(done)}")
     return 0
 
 

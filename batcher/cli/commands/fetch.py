@@ -6,7 +6,6 @@ The fetch itself is ``api/fetch``; here are the options, the display and the clo
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,7 +18,6 @@ from batcher.model.events import FetchProgress, PictureNotFetched
 if TYPE_CHECKING:
     from batcher.cli.terminal.console import Console
     from batcher.cli.terminal.progress import Display
-    from batcher.config.settings import Settings
     from batcher.model.events import Event, OnEvent
     from batcher.report.fetch_summary import FetchSummary
 
@@ -68,41 +66,25 @@ async def fetch(
 
     Example:  batcher fetch -o pictures
     """
-    return await fetch_pictures(
-        call.settings,
-        call.console,
-        folder,
-        recordings=recording or (),
-        again=again,
-        check_all=check_all,
-        as_json=json,
-    )
+    return await _fetch(call, folder, recording, again=again, check_all=check_all, json=json)
 
 
-_OPTION_OF = {"folder": "--output", "max_bytes": "--max-bytes", "timeout_s": "--timeout"}
-"""By parameter of the library."""
-
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-
-
-async def fetch_pictures(
-    settings: Settings,
-    console: Console,
+async def _fetch(
+    call: Invocation,
     folder: Path,
+    recordings: list[str] | None,
     *,
-    recordings: Sequence[str] = (),
-    again: bool = False,
-    check_all: bool = False,
-    as_json: bool = False,
+    again: bool,
+    check_all: bool,
+    json: bool,
 ) -> int:
     """Fetch pictures, show the progress and close with a summary, after a signal too."""
-    import asyncio
-
     from batcher.api.fetch import CONCURRENCY, PictureFetch
     from batcher.cli.library_call import named_options
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
 
+    settings, console = call.settings, call.console
     if proxy := _proxy():
         console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
     with Signals() as signals, Display(console, settings.progress) as display, named_options(_OPTION_OF):
@@ -110,7 +92,7 @@ async def fetch_pictures(
             settings.ledger,
             folder,
             endpoint=settings.endpoint,
-            recordings=recordings,
+            recordings=recordings or (),
             again=again,
             check_all=check_all,
             limit=settings.limit,
@@ -120,14 +102,16 @@ async def fetch_pictures(
             on_event=_shown_on(console, display),
             caller="batcher fetch",
         )
-        try:
-            await fetch.run()
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
+        await fetch.run()
     if fetch.summary is None:
         return signals.code or 0
-    return _close(fetch.summary, signals.code, console, as_json=as_json)
+    return _close(fetch.summary, signals.code, console, as_json=json)
+
+
+_OPTION_OF = {"folder": "--output", "max_bytes": "--max-bytes", "timeout_s": "--timeout"}
+"""By parameter of the library."""
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def _shown_on(console: Console, display: Display) -> OnEvent:

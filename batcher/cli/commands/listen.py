@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from batcher.api.listen import CallbackListener
     from batcher.cli.terminal.callback_log import CallbackLog
     from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
 
 OPTIONS: Final = {
     "listen_port": o.setting(int, "The port; 0 for a free one. (default: 8080)", "N", "--port"),
@@ -69,7 +68,7 @@ async def listen(call: Invocation) -> int:
     from batcher.cli.terminal.callback_log import CallbackLog
 
     log = CallbackLog(call.console, call.settings.listen_host)
-    listener = _listener(call.settings, call.console, log)
+    listener = _listener(call, log)
     task = asyncio.current_task()
 
     def stop(_: int) -> None:
@@ -79,13 +78,9 @@ async def listen(call: Invocation) -> int:
     def reload() -> None:
         _reload_certificate(listener, call.console)
 
-    with Signals(stop, hang_up=reload if call.settings.listen_cert else None) as signals:
-        try:
-            with named_options(_OPTION_OF):
-                await listener.run()
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
+    hang_up = reload if call.settings.listen_cert else None
+    with Signals(stop, hang_up=hang_up) as signals, named_options(_OPTION_OF):
+        await listener.run()
     code = signals.code or 0
     log.close(code)
     return code
@@ -102,20 +97,20 @@ _OPTION_OF = {
 """By parameter of the library."""
 
 
-def _listener(settings: Settings, console: Console, log: CallbackLog) -> CallbackListener:
+def _listener(call: Invocation, log: CallbackLog) -> CallbackListener:
     """Return the listener of the settings.
 
     Raises:
         SettingsError: a setting cannot be used.
     """
     from batcher.api.listen import CallbackListener, ListenSettings
-    from batcher.cli.library_call import account_for
     from batcher.cli.read_options import how_to_read
     from batcher.config.account import callback_secret_of, has_account
 
+    settings = call.settings
     secret = callback_secret_of(settings)
-    console.redaction.learn(secret)
-    account = account_for(settings, console) if has_account(settings) else None
+    call.console.redaction.learn(secret)
+    account = call.account if has_account(settings) else None
     with named_options(_OPTION_OF):
         return CallbackListener(
             settings.ledger,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 from batcher.errors import SettingsError
 from batcher.report.formatting import size
-
-if TYPE_CHECKING:
-    from batcher.cli.terminal.console import Console
-    from batcher.config.settings import Settings
 
 
 @command("report")
@@ -42,40 +38,21 @@ async def report(
 
     Example:  batcher report -o report.html --pictures pictures
     """
-    return await write_report(
-        call.settings, output, call.console, language=lang, pictures=pictures, recordings=recordings
-    )
-
-
-async def write_report(
-    settings: Settings,
-    output: Path | None,
-    console: Console,
-    *,
-    language: str,
-    pictures: Path | None,
-    recordings: int,
-) -> int:
-    """Write the page; a signal ends the command and leaves no incomplete file."""
-    import asyncio
-
     from batcher.api.report import ReportSettings, gather_report, write_page
     from batcher.cli.library_call import named_options
     from batcher.cli.output_file import opened
     from batcher.cli.signals import Signals
 
-    with named_options({"language": "--lang", "pictures": "--pictures"}), Signals() as signals:
-        chosen = ReportSettings(language.lower(), pictures, recordings, settings.rate)
+    settings = call.settings
+    with Signals() as signals, named_options({"language": "--lang", "pictures": "--pictures"}):
+        chosen = ReportSettings(lang.lower(), pictures, recordings, settings.rate)
         if output is None and sys.stdout is not None and sys.stdout.isatty():
             raise SettingsError("report: a terminal cannot show a page; add -o report.html")
-        try:
-            contents = await gather_report(settings.ledger, chosen, output=output)
-            with opened(output) as file, signals.immediate():
-                written = write_page(contents, chosen, file)
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            return signals.code
+        contents = await gather_report(settings.ledger, chosen, output=output)
+        with opened(output) as file, signals.immediate():
+            written = write_page(contents, chosen, file)
+    if signals.cancelled is not None:
+        return signals.cancelled
     if output is not None:
-        console.say(f"{output}: {size(written)}, to be opened in a browser")
+        call.console.say(f"{output}: {size(written)}, to be opened in a browser")
     return 0

@@ -85,13 +85,12 @@ async def verify_ids(
     Example:  batcher verify-ids archive.csv --since 30d -o wrong.csv
     """
     from batcher.api.verify_ids import IdVerification
-    from batcher.cli.library_call import account_for
     from batcher.cli.output_file import waiting_room
     from batcher.cli.read_options import how_to_read
 
     settings, console = call.settings, call.console
     searched = _known(known, since, newest, prefix)
-    how, account = how_to_read(settings), account_for(settings, console)
+    how, account = how_to_read(settings), call.account
     with waiting_room(output) as folder:
         verification = IdVerification(
             manifest,
@@ -132,26 +131,20 @@ async def _write_faults(
     verification: IdVerification, output: Path | None, console: Console, *, can_suggest: bool
 ) -> int:
     """Write the report; a signal ends it and leaves no file."""
-    import asyncio
-
     from batcher.cli.output_file import opened
     from batcher.cli.signals import Signals
     from batcher.discover.id_check import IdFinding
 
-    with Signals() as signals:
-        try:
-            with opened(output) as file:
-                heading: list[Sequence[object]] = [COLUMNS]
-                async with aclosing(verification.faults()) as pages:
-                    async for page in pages:
-                        with signals.immediate():
-                            _write(file, [*heading, *page])
-                        heading = []
-                _write(file, heading)
-        except asyncio.CancelledError:
-            if signals.code is None:
-                raise
-            return signals.code
+    with Signals() as signals, opened(output) as file:
+        heading: list[Sequence[object]] = [COLUMNS]
+        async with aclosing(verification.faults()) as pages:
+            async for page in pages:
+                with signals.immediate():
+                    _write(file, [*heading, *page])
+                heading = []
+        _write(file, heading)
+    if signals.cancelled is not None:
+        return signals.cancelled
     counts = verification.counts
     console.say(_finished(output, counts))
     if counts.by_finding[IdFinding.MISSING] > counts.suggested and not can_suggest:
