@@ -19,7 +19,7 @@ from batcher.config import defaults
 from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer, Turn
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.check import CheckFinding, Severity, fail, ok, skip, warn
+from batcher.model.check import CheckFinding, CheckLevel, fail, ok, skip, warn
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
@@ -59,7 +59,7 @@ async def check_service(
     client = ZegoClient(endpoint, account or NO_ACCOUNT, timeout_s=timeout_s, connections=1)
     async with client:
         name = await _look_up(endpoint, client.proxy)
-        if name.level is Severity.FAIL:
+        if name.level is CheckLevel.FAIL:
             return [name, *(skip(about, _NOT_WELL) for about in ("connection", "TLS", "clock", "call"))]
         seen, may_leave = CallTrace(), _counted(endpoint, account)
         outcome = await client.probe(may_leave, seen=seen)

@@ -20,7 +20,6 @@ from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states, retry_in
 from batcher.api.run import Run, RunRequest, run_of
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
-from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
@@ -188,11 +187,7 @@ class Ledger(LedgerView):
             endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
             timeout_s: how long one call may take.
             track: how tasks are tracked meanwhile; None when they are not.
-            on_event: called with each event of :mod:`batcher.model.events`; must not block the event loop.
-                What it raises drains the run and is raised here.
-
-        Returns:
-            How the run ended: ``exit_code`` is the one ``batcher run`` would have.
+            on_event: called with each event; must not block. What it raises drains the run.
 
         Raises:
             SettingsError: endpoint or timeout cannot be used.
@@ -202,20 +197,14 @@ class Ledger(LedgerView):
             LedgerError: the ledger cannot be used, or not be read any more after the run.
             RuntimeError: this program is loading or running this ledger already, or has closed it.
         """
-        request = RunRequest(
-            ServiceAccess(account, endpoint, timeout_s),
-            settings or RunSettings(),
-            how or ReadOptions(),
-            track,
-            self._wait_s,
-        )
-        deadline = Deadline(request.settings.lasts_s, request.settings.until)
-        key, own = request.place_in_limit(self.path)
+        service, how = ServiceAccess(account, endpoint, timeout_s), how or ReadOptions()
+        request = RunRequest(service, settings or RunSettings(), manifests, how, track, on_event=on_event)
+        deadline, limit = request.deadline(), request.place_in_limit(self.path)
         with self._working(_A_RUN):
             async with (
-                admitted(key, own, wait_s=self._wait_s),
-                prepared_manifests(manifests, request.how, deadline, on_event) as prepared,
-                run_of(self._ledger, request, prepared, deadline, on_event) as run,
+                admitted(*limit, wait_s=self._wait_s),
+                prepared_manifests(manifests, how, deadline, on_event) as prepared,
+                run_of(self._ledger, request, prepared, deadline) as run,
             ):
                 self._run = run
                 for _ in range(self._stops_wanted):

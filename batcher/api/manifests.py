@@ -13,7 +13,7 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
-from batcher.submit.manifest_checks import CutOff, Preparation, Prepared
+from batcher.submit.manifest_checks import LateManifests, Preparation, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PreparedManifests:
     """Manifests whose first rows have been checked."""
 
     manifests: Sequence[Prepared]
-    cut_off: CutOff | None = None
+    cut_off: LateManifests | None = None
     """What had not arrived when the time limit was reached; None when all had."""
 
 

@@ -11,13 +11,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock, limit_held
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import REPORTED, Tracking, tracking_of
-from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
@@ -34,7 +33,6 @@ from batcher.ledger import (
     shielded,
 )
 from batcher.manifest.read_options import ReadOptions
-from batcher.model.account import Account
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
 from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
@@ -48,23 +46,18 @@ from batcher.track.settings import TrackSettings
 _STOPS_TRACKING = (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.SIGTERM)
 
 
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True)
 class Observers:
     """Functions that count every attempt and poll; set before the run begins."""
 
-    settled: Callable[[Settlement], None] | None = None
+    settled: Callable[[Settlement], None] = _ignore
     """Called with each settlement once it is judged."""
-    polled: Callable[[TaskReport | NotReported], None] | None = None
+    polled: Callable[[TaskReport | NotReported], None] = _ignore
     """Called with the result of each poll."""
-
-    def on_settled(self, settlement: Settlement) -> None:
-        """Pass a settlement on."""
-        if self.settled is not None:
-            self.settled(settlement)
-
-    def on_polled(self, outcome: TaskReport | NotReported) -> None:
-        """Pass the result of a poll on."""
-        if self.polled is not None:
-            self.polled(outcome)
 
 
 class EventRelay:
@@ -210,21 +203,26 @@ def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is made of, besides its ledger.
-
-    Raises:
-        SettingsError: account, endpoint or timeout cannot be used; the settings check themselves.
-    """
+    """What a run is made of, besides its ledger."""
 
     service: ServiceAccess
-    settings: RunSettings
-    how: ReadOptions
+    settings: RunSettings = field(default_factory=RunSettings)
+    manifests: Sequence[str | os.PathLike[str]] = ()
+    """Loaded while sending goes on."""
+    how: ReadOptions = field(default_factory=ReadOptions)
+    """How they are read."""
     track: TrackSettings | None = None
     """How its tasks are tracked meanwhile; None when they are not."""
     wait_s: float | None = None
     """How long to wait for another run, and for the limit of the AppId; None to raise immediately."""
     sender: str = PROGRAM
     """How other processes name this run."""
+    on_event: OnEvent = ignore_event
+    """Called with each event, in the event loop; must not block."""
+
+    def deadline(self) -> Deadline:
+        """Return the end of the time that the settings allow, which begins now."""
+        return Deadline(self.settings.lasts_s, self.settings.until)
 
     def place_in_limit(self, ledger: Path) -> tuple[LimitKey, Sender]:
         """Return the limit that the run uses, and its entry among those who use it."""
@@ -232,61 +230,30 @@ class RunRequest:
 
 
 @asynccontextmanager
-async def opened_run(
-    path: str | os.PathLike[str],
-    account: Account,
-    settings: RunSettings | None = None,
-    *,
-    manifests: Sequence[str | os.PathLike[str]] = (),
-    how: ReadOptions | None = None,
-    endpoint: str = DEFAULT_ENDPOINT,
-    timeout_s: float = 30.0,
-    track: TrackSettings | None = None,
-    wait_s: float | None = None,
-    sender: str = PROGRAM,
-    on_event: OnEvent = ignore_event,
-) -> AsyncIterator[Run]:
-    """Check and open everything that a run needs; the time that ``settings`` allow begins now.
+async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> AsyncIterator[Run]:
+    """Check and open everything that a run needs; the time that its settings allow begins now.
 
     Args:
         path: the ledger's file; created when there is none and manifests are given.
-        account: whose calls these are.
-        settings: how the run sends, and when it ends.
-        manifests: loaded while sending goes on.
-        how: how they are read.
-        endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
-        timeout_s: how long one call may take.
-        track: how tasks are tracked meanwhile; None when they are not.
-        wait_s: how long to wait for another run, and for the limit of the AppId; None to raise immediately.
-        sender: how other processes name this run.
-        on_event: called with each event, in the event loop; must not block.
+        request: what to run.
 
     Raises:
-        SettingsError: endpoint or timeout cannot be used.
         ManifestError: a manifest cannot be used; nothing was sent.
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerBusy: another run holds the ledger or the limit of the AppId, or another process tracks it.
         LedgerError: the ledger cannot be used.
     """
-    request = RunRequest(
-        ServiceAccess(account, endpoint, timeout_s),
-        settings or RunSettings(),
-        how or ReadOptions(),
-        track,
-        wait_s,
-        sender,
-    )
-    deadline = Deadline(request.settings.lasts_s, request.settings.until)
-    place = ledger_path(os.fspath(path))
+    deadline, wait_s = request.deadline(), request.wait_s
+    place, sender, on_event = ledger_path(os.fspath(path)), request.sender, request.on_event
     async with AsyncExitStack() as stack:
         prepared = await stack.enter_async_context(
-            prepared_manifests(manifests, request.how, deadline, on_event)
+            prepared_manifests(request.manifests, request.how, deadline, on_event)
         )
-        if not manifests and is_missing(place):
+        if not request.manifests and is_missing(place):
             raise LedgerMissing(f"{place}: there is no ledger to go on with; name a manifest to begin one")
         wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
         began = time.monotonic()
-        if track is not None:
+        if request.track is not None:
             tracking_lock = await ledger_lock(place, f"{sender} --track", wait_s, on_event, Purpose.TRACKING)
             stack.enter_context(tracking_lock)
         lock = await ledger_lock(place, sender, wait_s, on_event)
@@ -299,7 +266,7 @@ async def opened_run(
             await stack.enter_async_context(
                 limit_held(key, own, wait_s=wait_s, waited_s=waited_s, on_event=on_event)
             )
-        yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline, on_event))
+        yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline))
 
 
 @asynccontextmanager
@@ -308,10 +275,9 @@ async def run_of(
     request: RunRequest,
     prepared: PreparedManifests,
     deadline: Deadline,
-    on_event: OnEvent,
 ) -> AsyncIterator[Run]:
     """Check and wire a run of a ledger that is open and whose limit is held."""
-    relay, observers = EventRelay(on_event), Observers()
+    relay, observers = EventRelay(request.on_event), Observers()
     async with AsyncExitStack() as stack:
         ready = await stack.enter_async_context(
             ready_run(
@@ -321,7 +287,7 @@ async def run_of(
                 prepared.manifests,
                 request.how,
                 on_event=relay.on_event,
-                settled=observers.on_settled,
+                settled=lambda settlement: observers.settled(settlement),
                 window=deadline,
                 cut_off=prepared.cut_off,
             )
@@ -337,7 +303,7 @@ async def run_of(
                 deadline=deadline,
                 sending=True,
                 on_event=relay.on_event,
-                polled=observers.on_polled,
+                polled=lambda outcome: observers.polled(outcome),
             )
             tracking = await stack.enter_async_context(following)
         yield Run(ready, ledger, relay, observers, tracking)

@@ -120,17 +120,17 @@ class _OpenConnections:
     def __init__(self, server: web.Server, bounds: ConnectionBounds) -> None:
         self._server = server
         self.bounds = bounds
-        self._silent: dict[asyncio.BaseProtocol, _Connection] = {}
+        self._silent: dict[asyncio.BaseProtocol, _CallerConnection] = {}
         """Without a whole request, the oldest first, by aiohttp's protocol, which requests name."""
-        self._answering: dict[asyncio.BaseProtocol, _Connection] = {}
+        self._answering: dict[asyncio.BaseProtocol, _CallerConnection] = {}
         self._drained = asyncio.Event()
         self._drained.set()
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
-        return _Connection(self, self._server())
+        return _CallerConnection(self, self._server())
 
-    def opened(self, connection: _Connection) -> None:
+    def opened(self, connection: _CallerConnection) -> None:
         """Note a new connection; end the oldest silent one when there are too many."""
         if len(self._silent) + len(self._answering) >= self.bounds.most:
             next(iter(self._silent.values()), connection).abort()
@@ -143,7 +143,7 @@ class _OpenConnections:
             self._drained.clear()
             connection.end_within(self.bounds.answer_s)
 
-    def closed(self, connection: _Connection) -> None:
+    def closed(self, connection: _CallerConnection) -> None:
         """Note that a connection has ended."""
         self._silent.pop(connection.inner, None)
         self._answering.pop(connection.inner, None)
@@ -159,7 +159,7 @@ class _OpenConnections:
                 await self._drained.wait()
 
 
-class _Connection(asyncio.Protocol):
+class _CallerConnection(asyncio.Protocol):
     """One connection: aiohttp's own protocol, and a time by which it ends."""
 
     def __init__(self, connections: _OpenConnections, inner: web.RequestHandler) -> None:

@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
@@ -19,54 +18,28 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import LedgerReader, ledger_path, lock_holder, open_for_reading
-from batcher.model.outcome import NotReported, Settlement
-from batcher.model.task import TaskReport
+from batcher.ledger import ledger_path, lock_holder, open_for_reading
 
 if TYPE_CHECKING:
-    from batcher.telemetry.metrics import Metrics, Paced
-
-
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """What a run reports to its metrics; nothing happens when there are none."""
-
-    _metrics: Metrics | None = None
-
-    @property
-    def settled(self) -> Callable[[Settlement], None] | None:
-        """To be called with every settlement."""
-        return self._metrics.settled if self._metrics else None
-
-    @property
-    def polled(self) -> Callable[[TaskReport | NotReported], None] | None:
-        """To be called with the outcome of every poll."""
-        return self._metrics.polled if self._metrics else None
-
-    def follow(self, pace: Callable[[], Paced]) -> None:
-        """Show the rate of the run."""
-        if self._metrics:
-            self._metrics.follow(pace)
-
-    def ended(self, exit_code: int) -> None:
-        """Show the exit code of the run."""
-        if self._metrics:
-            self._metrics.ended(exit_code)
+    from batcher.api.run import Run
+    from batcher.telemetry.metrics import Metrics
 
 
 @asynccontextmanager
-async def measured(settings: Settings, ledger: LedgerReader, console: Console) -> AsyncIterator[Measures]:
-    """Show a run's metrics during the block, and at its end the exit code.
+async def measured(settings: Settings, run: Run, console: Console) -> AsyncIterator[Callable[[int], None]]:
+    """Show a run's metrics during the block; yields a function to be called with its exit code.
 
     Raises:
         SettingsError: the port cannot be listened on; nothing has been sent.
     """
     if settings.metrics_port is None and settings.metrics_file is None:
-        yield Measures()
+        yield lambda _: None
         return
     from batcher.telemetry.metrics import Metrics, written
 
-    metrics = Metrics(ledger, __version__)
+    metrics = Metrics(run.ledger, __version__)
+    metrics.follow(lambda: run.pace)
+    run.observers.settled, run.observers.polled = metrics.settled, metrics.polled
     async with AsyncExitStack() as stack:
         if settings.metrics_file is not None:
             await stack.enter_async_context(written(metrics, settings.metrics_file, console.warn))
@@ -74,7 +47,7 @@ async def measured(settings: Settings, ledger: LedgerReader, console: Console) -
             if settings.metrics_port is not None:
                 url = await _serve(metrics, settings.metrics_host, settings.metrics_port, stack)
                 console.say(f"Metrics: {url}")
-            yield Measures(metrics)
+            yield metrics.ended
         except BatcherError as exc:
             metrics.ended(exc.exit_code)
             raise

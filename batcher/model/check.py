@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Severity(StrEnum):
-    """The severity of a finding."""
+class CheckLevel(StrEnum):
+    """How serious a finding is."""
 
     OK = "ok"
     WARN = "warn"
@@ -27,7 +27,7 @@ class Severity(StrEnum):
 class CheckFinding:
     """The result of one check."""
 
-    level: Severity
+    level: CheckLevel
     about: str
     """The subject: ``settings``, ``credentials``, ``DNS``, ``connection``, ``TLS``, ``clock``, ``call``, …"""
     text: str
@@ -38,24 +38,24 @@ class CheckFinding:
 
 def ok(about: str, text: str, **facts: object) -> CheckFinding:
     """Make a finding that needs no action."""
-    return CheckFinding(Severity.OK, about, text, facts=facts)
+    return CheckFinding(CheckLevel.OK, about, text, facts=facts)
 
 
 def warn(about: str, text: str, remedy: str, **facts: object) -> CheckFinding:
     """Make a finding that does not prevent a run."""
-    return CheckFinding(Severity.WARN, about, text, remedy, facts)
+    return CheckFinding(CheckLevel.WARN, about, text, remedy, facts)
 
 
 def fail(about: str, text: str, remedy: str = "", **facts: object) -> CheckFinding:
     """Make a finding that prevents a run."""
-    return CheckFinding(Severity.FAIL, about, text, remedy, facts)
+    return CheckFinding(CheckLevel.FAIL, about, text, remedy, facts)
 
 
 def skip(about: str, why: str) -> CheckFinding:
     """Make a finding for a check that was not possible."""
-    return CheckFinding(Severity.SKIP, about, f"not checked: {why}")
+    return CheckFinding(CheckLevel.SKIP, about, f"not checked: {why}")
 
 
 def fails(findings: Sequence[CheckFinding]) -> bool:
     """Return whether a run could not begin, or would end."""
-    return any(finding.level is Severity.FAIL for finding in findings)
+    return any(finding.level is CheckLevel.FAIL for finding in findings)

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from batcher.model.records import Record, Run
+from batcher.model.records import Record, RunRecord
 from batcher.model.submission import FileId, State, Vendor
 from batcher.model.task import PictureState, TaskState
 
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 class RunTimeline:
     """The requests of one run over time."""
 
-    run: Run
+    run: RunRecord
     began_ms: int
     """When the run and its first cell began, in Unix milliseconds."""
     width_ms: int

@@ -94,7 +94,7 @@ class LoadRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One run, as far as it has recorded itself."""
 
     id: RunId

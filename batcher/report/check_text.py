@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batcher.model.check import CheckFinding, Severity
+from batcher.model.check import CheckFinding, CheckLevel
 from batcher.report.formatting import count, paragraph, sentence
 
 _LABEL_WIDTH = 18
@@ -35,8 +35,8 @@ def finding_json(finding: CheckFinding) -> dict[str, object]:
 
 def verdict_text(findings: Sequence[CheckFinding]) -> str:
     """Whether a run can begin, in one line."""
-    failing = sum(finding.level is Severity.FAIL for finding in findings)
-    warnings = sum(finding.level is Severity.WARN for finding in findings)
+    failing = sum(finding.level is CheckLevel.FAIL for finding in findings)
+    warnings = sum(finding.level is CheckLevel.WARN for finding in findings)
     noted = f", {count(warnings, 'warning')}" if warnings else ""
     if failing:
         return f"{count(failing, 'problem')} must be fixed before running{noted}."

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from batcher.model.records import Run, Tally, TaskTally
+from batcher.model.records import RunRecord, Tally, TaskTally
 from batcher.model.submission import TROUBLED, RunId, State
 from batcher.model.task import TaskState
 
@@ -57,7 +57,7 @@ def of_run(tallies: Iterable[Tally], run_id: RunId) -> Counts:
     return figures(tally for tally in tallies if tally.run_id == run_id)
 
 
-def since(tallies: Iterable[Tally], reported: Run | None) -> Counts:
+def since(tallies: Iterable[Tally], reported: RunRecord | None) -> Counts:
     """Add up the tallies of submissions that were settled after the last run that reported everything."""
     last = reported.id if reported else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from batcher.model.records import LoadRecord, Meaning, Record, Run
+from batcher.model.records import LoadRecord, Meaning, Record, RunRecord
 from batcher.model.submission import EndpointKind, State
 from batcher.report.counts import Counts, TaskFigures
 from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
@@ -42,7 +42,7 @@ class LedgerStatus:
     loads: tuple[LoadRecord, ...]
     """The last loads, oldest first."""
     loads_total: int
-    last_run: Run | None
+    last_run: RunRecord | None
     meanings: Mapping[int, Meaning]
     """The meaning of every code in the counts."""
 
@@ -141,7 +141,7 @@ def _load_text(load: LoadRecord) -> str:
     )
 
 
-def _run_text(run: Run) -> str:
+def _run_text(run: RunRecord) -> str:
     began = f"began {_minute(run.started_at)} on {run.host}"
     slow = f"; pace {run.pace_per_s:.1f}/s, since {run.why_slow}" if run.why_slow else ""
     if run.ended_at is None:
@@ -172,7 +172,7 @@ def _load_json(load: LoadRecord) -> dict[str, Any]:
     }
 
 
-def _run_json(run: Run | None) -> dict[str, Any] | None:
+def _run_json(run: RunRecord | None) -> dict[str, Any] | None:
     if run is None:
         return None
     return {

@@ -16,7 +16,7 @@ from batcher.model.outcome import Outage, Settlement
 from batcher.model.records import Tally
 from batcher.model.submission import TROUBLED, RunId, State
 from batcher.report.formatting import count
-from batcher.submit.manifest_checks import CutOff
+from batcher.submit.manifest_checks import LateManifests
 
 _SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
@@ -84,7 +84,7 @@ def ending_of(
     *,
     limit: int | None = None,
     outage: Outage | None = None,
-    cut_off: CutOff | None = None,
+    cut_off: LateManifests | None = None,
 ) -> Conclusion:
     """Decide how a run ends.
 
@@ -108,7 +108,7 @@ def ending_of(
 
 
 def _unstopped(
-    found: LedgerAtEnd, early: str | None, outage: Outage | None, cut_off: CutOff | None
+    found: LedgerAtEnd, early: str | None, outage: Outage | None, cut_off: LateManifests | None
 ) -> Conclusion:
     """Decide how a run ends that nothing has stopped but a purpose: its limit, its time, its program."""
     left = found.left

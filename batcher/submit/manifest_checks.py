@@ -104,7 +104,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class CutOff:
+class LateManifests:
     """Manifests that had not all arrived when the time limit of the run was reached."""
 
     sources: tuple[str, ...]
@@ -160,7 +160,7 @@ class Preparation:
             raise
         return self._prepared
 
-    def interrupt(self) -> tuple[list[Prepared], CutOff]:
+    def interrupt(self) -> tuple[list[Prepared], LateManifests]:
         """Take no more rows, and return what has arrived; another thread may still wait for the rest.
 
         Raises:
@@ -176,7 +176,7 @@ class Preparation:
             manifest, head = reading[0], [*reading[1]]
             rows = len(head)
             prepared.append(self._judged(self._names[len(prepared)], manifest, head))
-        return prepared, CutOff(tuple(names), waited_for, rows)
+        return prepared, LateManifests(tuple(names), waited_for, rows)
 
     def _prepare(self, name: str) -> None:
         """Open a manifest, check all its bytes if it is a file, and judge its first rows."""
@@ -217,15 +217,6 @@ class Preparation:
         digest = digest_of(path, repr(self._how))
         # A link may have been changed since, and the rows were read by its name.
         return digest if mark == Mark.of(path) and path == _stable_url(name) else None
-
-
-def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
-    """Prepare the manifests that sources and patterns name, in their order, each file once.
-
-    Raises:
-        ManifestError: a pattern matches nothing, or a manifest cannot be used; nothing of any is kept.
-    """
-    return Preparation(sources, how).all()
 
 
 def _stable_url(source: str) -> str:

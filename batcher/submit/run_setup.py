@@ -23,7 +23,7 @@ from batcher.manifest import HEAD_ROWS
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
-from batcher.model.records import AskedFor, Run
+from batcher.model.records import AskedFor, RunRecord
 from batcher.report.asked import FIRST_GROUPS, asked_text
 from batcher.report.counts import figures, of_run, since
 from batcher.report.estimate import window_s
@@ -31,7 +31,7 @@ from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, RunSummary
 from batcher.submit.ending import Ending
-from batcher.submit.manifest_checks import Brought, CutOff, Prepared, refuse_resubmissions
+from batcher.submit.manifest_checks import Brought, LateManifests, Prepared, refuse_resubmissions
 from batcher.submit.runner import Runner
 from batcher.submit.settings import RunSettings
 from batcher.zego.codes import meaning
@@ -54,7 +54,7 @@ class ReadyRun:
     _service: ServiceAccess
     _settings: RunSettings
     _prepared: tuple[Prepared, ...]
-    _reported: Run | None
+    _reported: RunRecord | None
     """The last run before this one that reported everything."""
     _newest_load: int
     """The newest load before this run."""
@@ -117,7 +117,7 @@ async def ready_run(
     on_event: OnEvent = ignore_event,
     settled: Callable[[Settlement], None] | None = None,
     window: Deadline | None = None,
-    cut_off: CutOff | None = None,
+    cut_off: LateManifests | None = None,
 ) -> AsyncIterator[ReadyRun]:
     """Check and wire a run of a ledger's open work, and of what manifests add; nothing is sent yet.
 
@@ -140,11 +140,7 @@ async def ready_run(
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, service.endpoint_kind)
     limit = service.limit(Action.SUBMIT)
-    warnings = (
-        *ledger.prepare_run(figures(await ledger.tallies()).open),
-        *_unshared(limit),
-    )
-    asked = asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought)
+    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(limit))
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
     async with service.client(settings.concurrency + SPARE_CONNECTIONS) as client:
         runner = Runner(
@@ -158,12 +154,12 @@ async def ready_run(
             settled=settled,
             window=window,
             cut_off=cut_off,
-            asked=tuple(asked),
+            asked=asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought),
         )
         yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)
 
 
-def _pacer(key: LimitKey, settings: RunSettings, last: Run | None) -> Pacer:
+def _pacer(key: LimitKey, settings: RunSettings, last: RunRecord | None) -> Pacer:
     """Return the pacer of a run, which starts with the pace that the last run learned."""
     window = window_for(key, settings.rate_per_s)
     share, age_s = learned_from(last, datetime.now(UTC))
@@ -179,7 +175,7 @@ def _unshared(key: LimitKey) -> Iterator[str]:
         )
 
 
-def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
+def learned_from(last: RunRecord | None, now: datetime) -> tuple[float | None, float]:
     """Return the share of its pace that the last run was slowed down to, if it was, and how many seconds ago.
 
     A killed run recorded its pace at an unknown time after its start, so that its pace counts from the start.
@@ -190,7 +186,7 @@ def learned_from(last: Run | None, now: datetime) -> tuple[float | None, float]:
     return last.pace_per_s * (1 + MARGIN) / last.rate_per_s, max(ago_s, 0.0)
 
 
-def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
+def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> tuple[str, ...]:
     """Say what a run will ask for: what is left in the ledger, and what manifests add."""
     lines = [asked_text("Left to send", left)]
     for one in brought[:FIRST_MANIFESTS]:
@@ -199,7 +195,7 @@ def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> list[str]:
         lines.append(asked_text(f"New in {first}{name}", one.asked))
     if len(others := brought[FIRST_MANIFESTS:]) > 0:
         lines.append(f"New in {count(len(others), 'other manifest')}: {sum(one.asked.n for one in others):,}")
-    return [line for line in lines if line]
+    return tuple(line for line in lines if line)
 
 
 def unrecorded(ending: Ending) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from batcher.submit.ending import Ending, LedgerAtEnd, ending_of
 from batcher.submit.governor import Governor, Prober
 from batcher.submit.lifecycle import Lifecycle, Phase, Stop
 from batcher.submit.loader import Loader
-from batcher.submit.manifest_checks import CutOff, Prepared
+from batcher.submit.manifest_checks import LateManifests, Prepared
 from batcher.submit.progress_reporter import ProgressReporter
 from batcher.submit.queue import SubmissionQueue
 from batcher.submit.recovery import recover
@@ -77,7 +77,7 @@ class Runner:
         on_event: OnEvent = ignore_event,
         settled: Callable[[Settlement], None] | None = None,
         window: Deadline | None = None,
-        cut_off: CutOff | None = None,
+        cut_off: LateManifests | None = None,
         asked: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -25,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from batcher.config.defaults import METRICS_EVERY_S
 from batcher.errors import LedgerError, SettingsError
+from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger import LedgerReader
 from batcher.model.outcome import (
     Answer,
@@ -36,7 +36,7 @@ from batcher.model.outcome import (
     ReplyLost,
     Settlement,
 )
-from batcher.model.records import Run, Tally, TaskTally
+from batcher.model.records import RunRecord, Tally, TaskTally
 from batcher.model.submission import RunId, State
 from batcher.model.task import TaskReport, TaskState
 from batcher.output_files import written_whole
@@ -54,27 +54,15 @@ _OUTCOMES: dict[type[Outcome], str] = {
 """Outcomes by their names in the ledger."""
 
 
-class Paced(Protocol):
-    """The rate of a run."""
-
-    @property
-    def pace_per_s(self) -> float:
-        """The rate that the pacer allows now."""
-
-    @property
-    def cap_per_s(self) -> float:
-        """The highest rate that it may allow."""
-
-
 @dataclass(frozen=True, slots=True)
 class _LedgerFigures:
     """The figures of the ledger when it was last read."""
 
     tallies: tuple[Tally, ...] = ()
-    newest: Run | None = None
-    ended: Run | None = None
+    newest: RunRecord | None = None
+    ended: RunRecord | None = None
     """The newest run that has recorded its end."""
-    succeeded: Run | None = None
+    succeeded: RunRecord | None = None
     """The newest run with exit code 0."""
     tasks: tuple[TaskTally, ...] = ()
     readable: bool = True
@@ -92,8 +80,8 @@ class Metrics(Collector):
         self._ledger = ledger
         self._figures = _LedgerFigures()
         self._reading = asyncio.Lock()
-        self._pace: Callable[[], Paced] | None = None
-        self._pace_read: Paced | None = None
+        self._pace: Callable[[], CurrentRate] | None = None
+        self._pace_read: CurrentRate | None = None
         self._exit_code: int | None = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -149,7 +137,7 @@ class Metrics(Collector):
         else:
             self._polls.labels(_OUTCOMES[type(outcome)]).inc()
 
-    def follow(self, pace: Callable[[], Paced]) -> None:
+    def follow(self, pace: Callable[[], CurrentRate]) -> None:
         """Show the rate of the run from now on."""
         self._pace = pace
 

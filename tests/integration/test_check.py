@@ -20,7 +20,7 @@ from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tenc
 from batcher.api.check import disk_finding
 from batcher.api.check_service import clock_ahead_s
 from batcher.ledger import Readiness, Room
-from batcher.model.check import Severity
+from batcher.model.check import CheckLevel
 from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
@@ -544,18 +544,18 @@ async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: C
 @pytest.mark.parametrize(
     ("free", "open_submissions", "level"),
     [
-        (10 * MIB, 0, Severity.FAIL),
-        (17 * MIB, 0, Severity.OK),
-        (1000 * MIB, 1_000_000, Severity.OK),
-        (100 * MIB, 1_000_000, Severity.FAIL),
+        (10 * MIB, 0, CheckLevel.FAIL),
+        (17 * MIB, 0, CheckLevel.OK),
+        (1000 * MIB, 1_000_000, CheckLevel.OK),
+        (100 * MIB, 1_000_000, CheckLevel.FAIL),
     ],
 )
-def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Severity) -> None:
+def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: CheckLevel) -> None:
     """Too little for a run to begin, or for what is open to be recorded, fails."""
     found = Readiness("0002", "0002", (1, EndpointKind.ZEGO), open_submissions)
     room = Room(free, open_submissions * 250, 16 * MIB)
     assert disk_finding(room, found).level is level
-    assert (disk_finding(room, None).level is Severity.FAIL) == (free < 16 * MIB), "before the first run"
+    assert (disk_finding(room, None).level is CheckLevel.FAIL) == (free < 16 * MIB), "before the first run"
 
 
 async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:

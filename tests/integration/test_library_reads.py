@@ -11,7 +11,7 @@ from support.cli import Cli
 
 import batcher
 from batcher.api.status import submissions_of
-from batcher.model.check import Severity
+from batcher.model.check import CheckLevel
 from batcher.model.submission import State
 
 HUAWEI = batcher.ReadOptions(batcher.Defaults(vendor="Huawei", interval="5"))
@@ -75,7 +75,7 @@ async def test_submissions_of_an_unknown_recording_raise(ledger: Path) -> None:
 async def test_check_ledger_of_a_missing_ledger_warns(tmp_path: Path) -> None:
     """A missing ledger is a warning, since a run creates it; one that is there is fine."""
     findings = await batcher.check_ledger(str(tmp_path / "none.db"))
-    assert (findings[0].about, findings[0].level) == ("ledger", Severity.WARN)
+    assert (findings[0].about, findings[0].level) == ("ledger", CheckLevel.WARN)
 
 
 @pytest.mark.parametrize(

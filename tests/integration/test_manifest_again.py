@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from support.cli import PICTURES, Cli, Json, serving, tencent_ids, write_manifest
+from support.manifest_files import prepare_all
 from support.referee import referee
 
 from batcher.ledger import open_for_writing
@@ -15,7 +16,6 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import prepare_all
 
 HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 CHANGED = ("--vendor", "Tencent", "--definition", "20", "--offset", "1", "--offset", "2")

@@ -11,7 +11,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
-from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text
+from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text, prepare_all
 from support.referee import referee
 from support.serving_files import Files, serving_files
 
@@ -19,7 +19,6 @@ from batcher.errors import ManifestError
 from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.sources.remote import redacted, stable_url
-from batcher.submit.manifest_checks import prepare_all
 
 IDS = tencent_ids(40)
 TABLE = [{"file_id": one, "room": "晨会"} for one in IDS]

@@ -13,10 +13,10 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 from batcher.submit.ending import Ending
-from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.runner import Runner
 from batcher.submit.settings import RunSettings
 from batcher.zego.client import Account, ZegoClient
+from support.manifest_files import prepare_all
 
 HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")))
 

@@ -13,6 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from batcher.manifest.read_options import ReadOptions
+from batcher.submit.manifest_checks import Preparation, Prepared
+
 Table = Sequence[Mapping[str, str]]
 """Rows by column; all have the same columns."""
 
@@ -87,3 +90,8 @@ PACKINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zstd": (".zst", lambda data: zstandard.compress(data)),
 }
 """Each way to compress a manifest: what it adds to the name, and how it is done."""
+
+
+def prepare_all(sources: Sequence[str], how: ReadOptions) -> list[Prepared]:
+    """Open and check the manifests that sources and patterns name."""
+    return Preparation(sources, how).all()

@@ -87,9 +87,9 @@ async def _findings(examined: Examined, console: Console) -> list[CheckFinding]:
 
 
 def _show(findings: list[CheckFinding], console: Console) -> None:
-    from batcher.model.check import Severity
+    from batcher.model.check import CheckLevel
     from batcher.report.check_text import finding_text
 
     for finding in findings:
-        if console.volume > Volume.QUIET or finding.level in (Severity.WARN, Severity.FAIL):
+        if console.volume > Volume.QUIET or finding.level in (CheckLevel.WARN, CheckLevel.FAIL):
             console.show(*finding_text(finding, console.width).split("\n"))

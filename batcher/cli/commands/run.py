@@ -60,13 +60,14 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
-    from batcher.api.run import opened_run
+    from batcher.api.run import RunRequest, opened_run
     from batcher.cli.announcer import closing_of
     from batcher.cli.ledger_lock import check_creation
     from batcher.cli.metrics_server import measured, recorded_if_not_begun
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
+    from batcher.flowcontrol.service_access import ServiceAccess
     from batcher.report.summary import summary_json, summary_text
 
     settings, console = call.settings, call.console
@@ -77,27 +78,22 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
                 check_creation(settings)
             display = stack.enter_context(Display(console, settings.progress))
             with Signals() as signals, signals.interrupting():
-                opening = opened_run(
-                    settings.ledger,
-                    account,
+                request = RunRequest(
+                    ServiceAccess(account, settings.endpoint, settings.timeout),
                     run_settings(settings),
-                    manifests=manifests,
-                    how=how_to_read(settings),
-                    endpoint=settings.endpoint,
-                    timeout_s=settings.timeout,
-                    track=track_settings(settings) if settings.track else None,
-                    wait_s=settings.wait_lock,
-                    sender="batcher run",
-                    on_event=_reporting(console.on_event, display),
+                    manifests,
+                    how_to_read(settings),
+                    track_settings(settings) if settings.track else None,
+                    settings.wait_lock,
+                    "batcher run",
+                    _reporting(console.on_event, display),
                 )
-                run = await stack.enter_async_context(opening)
-        measures = await stack.enter_async_context(measured(settings, run.ledger, console))
-        run.observers.settled, run.observers.polled = measures.settled, measures.polled
-        measures.follow(lambda: run.pace)
+                run = await stack.enter_async_context(opened_run(settings.ledger, request))
+        ended = await stack.enter_async_context(measured(settings, run, console))
         tune_process()
         with Signals(_stopping(run, console.say)):
             summary = replace(await run.carry_out(), row_options=_row_options(settings))
-            measures.ended(summary.exit_code)
+            ended(summary.exit_code)
             display.close()
             text = summary_text(summary, width=console.width, problems_only=console.volume == 0)
             call.closed(closing_of(summary))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from batcher.ledger.connection import Connection, ResultRow
 from batcher.model.history import Cell, Doubt, History, RunTimeline, doubt_of
-from batcher.model.records import Run
+from batcher.model.records import RunRecord
 from batcher.model.submission import State
 from batcher.model.task import PictureState, TaskState
 
@@ -76,7 +76,7 @@ def task_states(connection: Connection) -> dict[TaskState, int]:
     return {state: found.get(state, 0) for state in TaskState}
 
 
-def history(connection: Connection, drawn: Sequence[Run]) -> History:
+def history(connection: Connection, drawn: Sequence[RunRecord]) -> History:
     """Add up everything that was sent and fetched.
 
     Args:
@@ -103,7 +103,7 @@ def pages(connection: Connection) -> Iterator[tuple[int, int]]:
         yield first, first + PAGE - 1
 
 
-def _spans(connection: Connection, drawn: Sequence[Run]) -> dict[int, Span]:
+def _spans(connection: Connection, drawn: Sequence[RunRecord]) -> dict[int, Span]:
     """Return when each run began and ended; a killed run ended when its last request was sent or answered."""
     killed = [int(run.id) for run in drawn if run.ended_at is None]
     last = _last_sent(connection, killed) if killed else {}
@@ -174,7 +174,7 @@ class _Sums:
         for row in rows:
             self._pictures[PictureState(row.state) if row.state else None] += row.n
 
-    def history(self, drawn: Sequence[Run]) -> History:
+    def history(self, drawn: Sequence[RunRecord]) -> History:
         """Return all sums."""
         return History(
             tuple(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from batcher.model.history import Doubted, FetchedPicture, History, Pictured, TaskWithoutPictures
-from batcher.model.records import InvalidRowRecord, Meaning, Record, Run
+from batcher.model.records import InvalidRowRecord, Meaning, Record, RunRecord
 from batcher.model.submission import EndpointKind
 from batcher.model.task import TaskState
 from batcher.report.counts import Counts
@@ -80,7 +80,7 @@ class Contents:
     rate_per_s: float
     """The rate at which open submissions will be sent."""
     now: Counts
-    runs: Sequence[Run]
+    runs: Sequence[RunRecord]
     """The runs that have sent requests, oldest first, cut to the number that is listed."""
     runs_in_all: int
     history: History

@@ -12,12 +12,12 @@ from batcher.model.outcome import Outage
 from batcher.model.records import Tally
 from batcher.model.submission import RunId, State
 from batcher.submit.ending import Conclusion, LedgerAtEnd, ending_of
-from batcher.submit.manifest_checks import CutOff
+from batcher.submit.manifest_checks import LateManifests
 
 OUTAGE = Outage(datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "Connection refused")
 SINCE = "while the endpoint did not answer (since 2026-03-04 05:06:07 UTC, last: Connection refused)"
 ADVICE = ". Check the network and BATCHER_ENDPOINT, then run again to resume"
-LATE = CutOff(("-", "b.csv"), "-", 25)
+LATE = LateManifests(("-", "b.csv"), "-", 25)
 
 SENT = Tally(State.SUBMITTED, 0, RunId(7), 30)
 WAITING = Tally(State.PENDING, None, None, 1_234)

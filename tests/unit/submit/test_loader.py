@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli import tencent_ids
 from support.library_run import HOW
+from support.manifest_files import prepare_all
 
 import batcher
 from batcher.errors import ManifestError
@@ -15,7 +16,7 @@ from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Manifest
 from batcher.model.events import Event, PassedOver
 from batcher.submit.loader import Loader, load_alone
-from batcher.submit.manifest_checks import Prepared, prepare_all
+from batcher.submit.manifest_checks import Prepared
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.cli import tencent_ids
 from support.library_run import HOW
+from support.manifest_files import prepare_all
 from support.specimens import AT_1_AND_2_S, EVERY_2_S
 
 from batcher.errors import BindingError, ManifestError
@@ -20,11 +21,11 @@ from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
-from batcher.model.records import AskedFor, Run
+from batcher.model.records import AskedFor, RunRecord
 from batcher.model.submission import EndpointKind, RunId, State, TaskId, Tries
 from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import Brought, prepare_all
+from batcher.submit.manifest_checks import Brought
 from batcher.submit.run_setup import asked_lines, learned_from, ready_run, unrecorded
 from batcher.submit.settings import RunSettings
 
@@ -33,11 +34,13 @@ SERVICE = ServiceAccess(Account(12345, "9193cc662a4c0ec135ec71fb57194b38"), "htt
 FAST = RunSettings(rate_per_s=1_000, concurrency=2)
 
 
-def run_record(*, pace_per_s: float | None = 5.0, why_slow: str | None = "code 6", ended: bool = True) -> Run:
+def run_record(
+    *, pace_per_s: float | None = 5.0, why_slow: str | None = "code 6", ended: bool = True
+) -> RunRecord:
     """A run at 20 a second that began an hour ago, and ended a minute ago if it did."""
     ended_at = NOW - timedelta(minutes=1) if ended else None
     began_at = NOW - timedelta(hours=1)
-    return Run(RunId(1), began_at, ended_at, 0, 1, "host", "1", 20.0, "", pace_per_s, why_slow, None)
+    return RunRecord(RunId(1), began_at, ended_at, 0, 1, "host", "1", 20.0, "", pace_per_s, why_slow, None)
 
 
 SHARE = 5.0 * (1 + MARGIN) / 20.0
@@ -54,7 +57,7 @@ SHARE = 5.0 * (1 + MARGIN) / 20.0
     ],
 )
 def test_run_starts_with_the_pace_that_the_last_one_learned(
-    last: Run | None, share: float | None, age_s: float
+    last: RunRecord | None, share: float | None, age_s: float
 ) -> None:
     """The share of its pace that the last run was slowed down to, and how old that is."""
     assert learned_from(last, NOW) == (share, age_s)
@@ -80,7 +83,7 @@ def test_asked_lines_name_what_is_left_and_what_manifests_bring() -> None:
         "New in 2 other manifests",
     ]
     assert lines[-1].endswith(": 2")
-    assert asked_lines(AskedFor(), []) == []
+    assert asked_lines(AskedFor(), []) == ()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.cli import tencent_ids
 from support.library_run import HOW
+from support.manifest_files import prepare_all
 from support.memory_client import MemoryClient
 
 from batcher.errors import LedgerError
@@ -24,7 +25,7 @@ from batcher.model.submission import InDoubtPolicy, RunId, State, TaskId
 from batcher.report.counts import figures
 from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import CutOff, Prepared, prepare_all
+from batcher.submit.manifest_checks import LateManifests, Prepared
 from batcher.submit.runner import Runner
 from batcher.submit.settings import MaxFailures, RunSettings
 
@@ -47,7 +48,7 @@ def runner_of(
     *,
     prepared: Sequence[Prepared] = (),
     window: Deadline | None = None,
-    cut_off: CutOff | None = None,
+    cut_off: LateManifests | None = None,
     **settings: object,
 ) -> Runner:
     """A runner at full speed, with these settings."""
@@ -260,7 +261,7 @@ async def test_manifest_with_a_late_fault_ends_the_run(
 async def test_manifests_that_did_not_arrive_in_time_send_nothing(ledger: RunLedger) -> None:
     """What is open is left for the next run."""
     client = MemoryClient()
-    ending = await runner_of(ledger, client, cut_off=CutOff(("-",), "-", 0)).run()
+    ending = await runner_of(ledger, client, cut_off=LateManifests(("-",), "-", 0)).run()
     assert (ending.exit, ending.cut_off, client.requests) == (ExitCode.WORK_LEFT, ("-",), [])
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 
+from support.manifest_files import prepare_all
+
 from batcher.flowcontrol.pacer import Turn
 from batcher.ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
@@ -16,7 +18,6 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import prepare_all
 from batcher.submit.queue import SubmissionQueue
 from batcher.submit.worker import OnSettled, PoolState, Worker
 from batcher.zego.client import Wire

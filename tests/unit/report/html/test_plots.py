@@ -11,7 +11,7 @@ from itertools import combinations
 import pytest
 
 from batcher.model.history import Cell, RunTimeline
-from batcher.model.records import Run
+from batcher.model.records import RunRecord
 from batcher.model.submission import RunId
 from batcher.report.html.latency_plot import latency_plot, percentiles
 from batcher.report.html.phrases import Language, duration_text, speaker
@@ -23,11 +23,11 @@ FULL, SILENT, EMPTY = Cell(20, 20, 0, 20, 0), Cell(0, 0, 0, 0, 6), Cell()
 LANGUAGES = tuple(Language)
 
 
-def run_of(number: int, lasts_s: float, *, pace: float | None = None, rate: float = 20) -> Run:
+def run_of(number: int, lasts_s: float, *, pace: float | None = None, rate: float = 20) -> RunRecord:
     """A run that has ended."""
     began = BEGAN + timedelta(days=number)
     end = began + timedelta(seconds=lasts_s)
-    return Run(RunId(number), began, end, 0, 1, "here", "0", rate, "done", pace, None, None)
+    return RunRecord(RunId(number), began, end, 0, 1, "here", "0", rate, "done", pace, None, None)
 
 
 def timeline_of(cells: Sequence[Cell], number: int = 1, width_s: int = 1, **more: float) -> RunTimeline:
