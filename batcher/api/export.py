@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,17 +74,6 @@ class ExportResult:
     """Cells that held more than a cell of a spreadsheet can, and lost their end."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows of an export, page by page, and their columns."""
-
-    pages: AsyncIterator[list[ExportRow]]
-    columns: Sequence[str]
-    """The fixed columns."""
-    own: Sequence[str]
-    """The manifests' own columns."""
-
-
 async def export_ledger(
     path: str | os.PathLike[str],
     file: BinaryIO,
@@ -111,8 +100,8 @@ async def export_ledger(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
-        rows = _Rows(pages, columns_of(followed=followed), list(own.values()))
-        return await _write(rows, file, settings, scratch, last_part or nullcontext())
+        columns = columns_of(followed=followed), own.values()
+        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
 
 
 async def export_manifest(
@@ -153,8 +142,8 @@ async def export_manifest(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(opened.columns, followed=followed)
         pages = _manifest_rows(ledger, opened, own, followed)
-        rows = _Rows(pages, columns_of(followed=followed), list(own.values()))
-        return await _write(rows, file, settings, scratch, last_part or nullcontext())
+        columns = columns_of(followed=followed), own.values()
+        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
 
 
 async def _all_submissions(
@@ -184,16 +173,19 @@ def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -
 
 
 async def _write(
-    rows: _Rows,
+    pages: AsyncIterator[list[ExportRow]],
+    names: tuple[Sequence[str], Iterable[str]],
     file: BinaryIO,
     settings: ExportSettings,
     scratch: Path | None,
     last_part: AbstractContextManager[None],
 ) -> ExportResult:
-    columns = [encoded(name).decode() for name in (*rows.columns, *rows.own)]
+    """Write pages in the form of the settings; ``names`` are the fixed columns and the manifests' own."""
+    fixed, own = names
+    columns = [encoded(name).decode() for name in (*fixed, *own)]
     written = 0
-    with _table(settings, file, columns, len(rows.columns), scratch) as table:
-        async for page in rows.pages:
+    with _table(settings, file, columns, len(fixed), scratch) as table:
+        async for page in pages:
             table.write(page)
             written += len(page)
         with last_part:

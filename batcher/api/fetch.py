@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batcher._version import __version__
+from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.config.endpoints import endpoint_of, is_loopback, place_of
 from batcher.config.problems import shown_value
@@ -26,7 +27,7 @@ from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
-from batcher.ledger import LockClient, Purpose, check_binding, check_file, ledger_path, take_lock
+from batcher.ledger import Purpose, check_binding, check_file, ledger_path
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.model.events import FetchProgress, OnEvent, PictureNotFetched, ignore_event
 from batcher.model.records import Fetched
@@ -88,7 +89,7 @@ class PictureFetch:
         timeout_s: float = 30.0,
         max_bytes: int = 20 << 20,
         on_event: OnEvent = ignore_event,
-        caller: str = "a program that uses the library",
+        caller: str = PROGRAM,
     ) -> None:
         self.summary: FetchSummary | None = None
         numbers = {"limit": limit, "concurrency": concurrency, "timeout_s": timeout_s, "max_bytes": max_bytes}
@@ -141,7 +142,7 @@ class PictureFetch:
             raise SettingsError(f"folder {self._folder}: this is a file; name the folder for the pictures")
         check_target(self._folder, "folder")
         check_file(self._path)
-        with await take_lock(self._path, LockClient(self._caller, purpose=Purpose.FETCHING)):
+        with await ledger_lock(self._path, self._caller, purpose=Purpose.FETCHING):
             async with await PictureLedger.open(self._path, self._on_event) as ledger:
                 await self._check(ledger)
                 return await self._fetch(ledger)

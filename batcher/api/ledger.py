@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batcher.api.load import LoadResult, load_into
+from batcher.api.locks import ledger_lock
 from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states, retry_in
 from batcher.api.run import Run, RunRequest, run_of
@@ -25,13 +26,11 @@ from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
     LedgerReader,
-    LockClient,
     RunLedger,
     ledger_path,
     open_for_reading,
     open_for_writing,
     shielded,
-    take_lock,
 )
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
@@ -283,7 +282,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
     place = ledger_path(os.fspath(path))
-    lock = await take_lock(place, LockClient("a program that uses the library", wait_s or None))
+    lock = await ledger_lock(place, wait_s=wait_s or None)
     ledger = Ledger(await open_for_writing(place, lock), wait_s or None)
     try:
         yield ledger

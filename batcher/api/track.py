@@ -23,7 +23,6 @@ from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
-from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
     LedgerReader,
@@ -67,11 +66,6 @@ class Tracking:
         self._tracker = tracker
         self._on_event = on_event
         self._sending = sending
-
-    @property
-    def pace(self) -> CurrentRate:
-        """How fast tasks are polled at this moment."""
-        return self._tracker.pace
 
     def stop(self, code: ExitCode, reason: str | None = None) -> None:
         """Poll nothing more; polls in flight have a moment to finish. The second call cuts them off."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batcher.api.locks import ledger_lock
 from batcher.exit_codes import ExitCode
 from batcher.ledger import (
     Inspected,
     LedgerLock,
-    LockClient,
     Purpose,
     Restored,
     RunLedger,
@@ -32,14 +32,12 @@ from batcher.ledger import (
     open_to_itself,
     repair,
     restore,
-    take_lock,
     vacuum,
     verify,
 )
 from batcher.ledger.prune import Pruned, prune
 
 _Path = str | os.PathLike[str]
-_LIBRARY = "a program that uses the library"
 
 _TALLIES, _FILE = "tallies:", "the file:"
 """How findings of these kinds begin."""
@@ -177,7 +175,7 @@ async def restore_ledger(
     place, source = _place(path), _place(backup)
     async with AsyncExitStack() as held:
         for purpose in Purpose:
-            lock = locks[purpose] if locks else await take_lock(place, LockClient(_LIBRARY, purpose=purpose))
+            lock = locks[purpose] if locks else await ledger_lock(place, purpose=purpose)
             held.enter_context(lock)
         return restore(place, source, on_progress, now=datetime.now(UTC))
 
@@ -229,7 +227,7 @@ async def vacuum_ledger(path: _Path, *, lock: LedgerLock | None = None) -> Vacuu
 async def _opened(place: Path, lock: LedgerLock | None) -> AsyncIterator[RunLedger]:
     """Open an existing ledger for writing."""
     check_file(place)
-    held = lock or await take_lock(place, LockClient(_LIBRARY))
+    held = lock or await ledger_lock(place)
     async with await open_for_writing(place, held) as ledger:
         yield ledger
 

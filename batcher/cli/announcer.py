@@ -8,7 +8,6 @@ changes neither its result nor its exit code.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,9 +52,6 @@ class Closing:
     """Work is left because of an outage."""
     on_purpose: bool = False
     """The work left is not a failure even without a limit: only tasks of the service are still running."""
-
-
-OnClosing = Callable[[Closing], None]
 
 
 class Announcer:

@@ -9,30 +9,25 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from batcher.api.locks import ledger_lock
+from batcher.cli.command import Invocation
 from batcher.cli.signals import Signals
-from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
-from batcher.ledger import LedgerLock, LockClient, Purpose, is_missing, ledger_path, take_lock
+from batcher.ledger import LedgerLock, Purpose, is_missing, ledger_path
 
 
-async def lock_for(
-    command: str,
-    path: Path,
-    settings: Settings,
-    console: Console,
-    purpose: Purpose = Purpose.SENDING,
-) -> LedgerLock:
-    """Take the lock for a command, waiting as long as ``--wait-lock`` says.
+async def lock_for(call: Invocation, path: Path, purpose: Purpose = Purpose.SENDING) -> LedgerLock:
+    """Take the lock for a command of ``batcher ledger``, waiting as long as ``--wait-lock`` says.
 
     Raises:
         LedgerBusy: another process holds it.
         LedgerError: it cannot be taken at all.
         Interrupted: a signal came while waiting.
     """
-    client = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
-    with Signals() as signals, signals.interrupting(f"{path}: stopped while waiting for another run"):
-        lock = await take_lock(path, client)
+    sender, wait_s = f"batcher ledger {call.name}", call.settings.wait_lock
+    with Signals() as signals, signals.interrupting():
+        lock = await ledger_lock(path, sender, wait_s, call.console.on_event, purpose)
     if signals.code is not None:  # it came in the very moment the lock was taken
         lock.release()
         raise Interrupted(f"{path}: stopped before anything began", signals.code)

@@ -2,7 +2,7 @@
 
 Read by :class:`~batcher.config.settings.Settings`, by the help texts of the command line and by tests of the
 documentation. Holds plain constants and imports nothing, so that ``--help`` stays fast. Durations are in
-seconds, sizes in bytes; :func:`duration_text` and :func:`size_text` write them as a user gives them.
+seconds, sizes in bytes; :func:`duration_text` writes one as a user gives it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ WAIT_LOCK_S = 0.0
 TRACK_TIMEOUT_S = 3600.0
 GIVE_UP_S = 48 * 3600.0
 
-FETCH_CONCURRENCY = 8
 MAX_PICTURE_BYTES = 20 << 20
 
 LISTEN_PORT = 8080
@@ -45,11 +44,3 @@ def duration_text(seconds: float) -> str:
         if seconds and seconds % unit_s == 0:
             return f"{seconds / unit_s:g}{unit}"
     return f"{seconds:g}s"
-
-
-def size_text(size_bytes: int) -> str:
-    """Return a size as a user gives it: ``512K``, ``20M``."""
-    for unit, shift in (("M", 20), ("K", 10)):
-        if size_bytes and size_bytes % (1 << shift) == 0:
-            return f"{size_bytes >> shift}{unit}"
-    return str(size_bytes)

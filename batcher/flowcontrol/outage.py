@@ -35,6 +35,7 @@ from batcher.flowcontrol.outage_policy import (
 )
 from batcher.flowcontrol.outcome_history import OutcomeHistory
 from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.rate_meter import CurrentRate, RateMeter
 from batcher.model.events import OnEvent, OutageBegan, OutageOver, SendingPaused, ignore_event
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outage
 
@@ -89,6 +90,17 @@ class Guard:
     def why_slow(self) -> str | None:
         """Why the flow sends less than it may, or nothing; None when it does not."""
         return self.waiting_for or self._pacer.why_slow
+
+    def current_rate(self, sent: RateMeter) -> CurrentRate:
+        """Return how fast the flow sends at this moment.
+
+        Args:
+            sent: counts its requests.
+        """
+        pacer, waiting = self._pacer, self.waiting_for is not None
+        return CurrentRate(
+            sent.per_s, pacer.pace_per_s, pacer.rate_per_s, self.why_slow, sent.count, sent.seconds, waiting
+        )
 
     @property
     def answers(self) -> int:

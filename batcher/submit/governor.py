@@ -18,7 +18,7 @@ from batcher.flowcontrol.outage import Guard
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.events import NotSubmitted, OnEvent, Rejected, Submitted
-from batcher.model.outcome import Answer, Decision, Outage, Outcome, Settlement
+from batcher.model.outcome import Answer, Decision, Outcome, Settlement
 from batcher.model.submission import State, SubmissionId
 from batcher.submit.settings import MaxFailures
 
@@ -47,6 +47,9 @@ class Governor:
         on_event: called with outages and with the result of each attempt.
         clock: monotonic seconds.
         now: wall time, in UTC.
+
+    Attributes:
+        guard: of the run.
     """
 
     def __init__(
@@ -70,25 +73,13 @@ class Governor:
         self._ended: deque[bool] = deque(maxlen=JUDGED)
         self._counted: set[SubmissionId] = set()
         """Submissions that count as failures for their doubts, and have not ended yet."""
-        self._guard = Guard(pacer, halt=halt, on_event=on_event, clock=clock, now=now)
-        self.refused_alone: Callable[[SubmissionId], bool] = self._guard.refused_alone
-        """Whether other submissions were answered since this one was last refused."""
-
-    @property
-    def waiting_for(self) -> str | None:
-        """Why nothing is sent at this moment; None when sending is not paused."""
-        return self._guard.waiting_for
-
-    @property
-    def outage(self) -> Outage | None:
-        """The outage that has not ended; None when there is none."""
-        return self._guard.outage
+        self.guard = Guard(pacer, halt=halt, on_event=on_event, clock=clock, now=now)
 
     async def observe(self, settlement: Settlement) -> None:
         """React to one settlement; returns when the worker may continue."""
         claim, outcome, disposition = settlement.claim, settlement.outcome, settlement.disposition
         if disposition.decision is Decision.SUBMITTED:
-            self._guard.succeeded(claim.id)
+            self.guard.succeeded(claim.id)
             self._counted.discard(claim.id)
             self._ended.append(False)
             if isinstance(outcome, Answer) and outcome.task_id is not None:
@@ -101,8 +92,8 @@ class Governor:
             self._halt(fault_of(outcome) + (f"; affected: {claim.file_id}" if of_row else ""))
             return
         if disposition.decision is Decision.PROBE:
-            self._guard.proven = True  # the disposition was decided so
-        await self._guard.observe(
+            self.guard.proven = True  # the disposition was decided so
+        await self.guard.observe(
             outcome,
             self._client.probe,
             about=claim.id,
@@ -110,11 +101,6 @@ class Governor:
             waited_s=self._waited_s(settlement),
             of_row=disposition.decision is not Decision.PROBE,
         )
-
-    @property
-    def why_slow(self) -> str | None:
-        """Why the pace is below the cap; None when it is not."""
-        return self._guard.why_slow
 
     def _waited_s(self, settlement: Settlement) -> float:
         """Return how long a request has waited for its answer."""

@@ -158,15 +158,7 @@ class Runner:
     @property
     def pace(self) -> CurrentRate:
         """How fast the run sends at this moment."""
-        return CurrentRate(
-            self._pool.sent.per_s,
-            self._pacer.pace_per_s,
-            self._settings.rate_per_s,
-            self._governor.why_slow,
-            self._pool.sent.count,
-            self._pool.sent.seconds,
-            self._governor.waiting_for is not None,
-        )
+        return self._governor.guard.current_rate(self._pool.sent)
 
     # -- the work --------------------------------------------------------------------------------
 
@@ -196,7 +188,7 @@ class Runner:
             run_id=run_id,
             policy=self._settings.in_doubt,
             jitter=self._jitter,
-            refused_alone=self._governor.refused_alone,
+            refused_alone=self._governor.guard.refused_alone,
         )
 
     async def _load(self) -> None:
@@ -291,7 +283,7 @@ class Runner:
             stops,
             found,
             limit=self._settings.limit if self._queue.limit_reached else None,
-            outage=self._governor.outage,
+            outage=self._governor.guard.outage,
             cut_off=self._cut_off,
         )
         ending = Ending(
@@ -312,7 +304,7 @@ class Runner:
                 int(ending.exit),
                 ending.reason,
                 pace_per_s=self._pacer.pace_per_s,
-                why_slow=self._governor.why_slow,
+                why_slow=self._governor.guard.why_slow,
             )
         return ending
 

@@ -152,16 +152,7 @@ class Tracker:
     @property
     def pace(self) -> CurrentRate:
         """How fast polls are sent at this moment."""
-        polls = self._polls
-        return CurrentRate(
-            polls.per_s,
-            self._pacer.pace_per_s,
-            self._settings.rate_per_s,
-            self._guard.why_slow,
-            polls.count,
-            polls.seconds,
-            self._guard.waiting_for is not None,
-        )
+        return self._guard.current_rate(self._polls)
 
     # -- start and end -------------------------------------------------------------------------------
 

@@ -13,12 +13,9 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
-from batcher.model.events import FetchProgress, PictureNotFetched
 
 if TYPE_CHECKING:
     from batcher.cli.terminal.console import Console
-    from batcher.cli.terminal.progress import Display
-    from batcher.model.events import Event, OnEvent
     from batcher.report.fetch_summary import FetchSummary
 
 OPTIONS: Final = {
@@ -83,6 +80,7 @@ async def _fetch(
     from batcher.cli.library_call import named_options
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
+    from batcher.cli.terminal.views import reporting
 
     settings, console = call.settings, call.console
     if proxy := _proxy():
@@ -99,7 +97,7 @@ async def _fetch(
             concurrency=settings.concurrency if "concurrency" in settings.model_fields_set else CONCURRENCY,
             timeout_s=settings.timeout,
             max_bytes=settings.max_bytes,
-            on_event=_shown_on(console, display),
+            on_event=reporting(console, display),
             caller="batcher fetch",
         )
         await fetch.run()
@@ -112,21 +110,6 @@ _OPTION_OF = {"folder": "--output", "max_bytes": "--max-bytes", "timeout_s": "--
 """By parameter of the library."""
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-
-
-def _shown_on(console: Console, display: Display) -> OnEvent:
-    """Draw the progress; report single pictures only in verbose mode."""
-    from batcher.cli.terminal.views import fetch_view
-
-    def show(event: Event) -> None:
-        if isinstance(event, FetchProgress):
-            display.show(fetch_view(event))
-        elif isinstance(event, PictureNotFetched):
-            console.detail(event.words)
-        else:
-            console.on_event(event)
-
-    return show
 
 
 def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, as_json: bool) -> int:

@@ -85,7 +85,7 @@ async def ledger_verify(
     path = ledger_path(settings.ledger)
     if repair:
         check_file(path)
-        lock = await lock_for("ledger verify", path, settings, console)
+        lock = await lock_for(call, path)
         before = await repair_tallies(path, lock=lock, on_progress=_still_checking(console))
         if before.is_damaged:
             console.say(f"{path}: not repaired: the file itself is damaged")
@@ -156,7 +156,7 @@ async def ledger_restore(
     lines, locks = ProgressLines(console), {}
     with ExitStack() as held:
         for purpose in Purpose:
-            lock = await lock_for("ledger restore", path, settings, console, purpose)
+            lock = await lock_for(call, path, purpose)
             locks[purpose] = held.enter_context(lock)
         done = await restore_ledger(
             path, source, locks=locks, on_progress=lambda text: lines.show(lambda: text)
@@ -203,7 +203,7 @@ async def ledger_prune(
         found = await count_prunable(path, before)
     else:
         check_file(path)
-        lock = await lock_for("ledger prune", path, settings, console)
+        lock = await lock_for(call, path)
         found = await prune_attempts(path, before, lock=lock)
     attempts = f"{count(found.attempts, 'attempt')} of {count(found.submissions, 'submission')}"
     text = f"{path}: {'would delete' if dry_run else 'deleted'} {attempts}, begun before {moment(before)}"
@@ -231,7 +231,7 @@ async def ledger_vacuum(
 
     path = ledger_path(call.settings.ledger)
     check_file(path)
-    lock = await lock_for("ledger vacuum", path, call.settings, call.console)
+    lock = await lock_for(call, path)
     call.console.say(f"{path}: writing the file again; track, listen and fetch wait meanwhile")
     done = await vacuum_ledger(path, lock=lock)
     call.console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")

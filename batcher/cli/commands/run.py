@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batcher.api.run import Run
-    from batcher.cli.terminal.progress import Display
     from batcher.config.settings import Settings
-    from batcher.model.events import OnEvent
     from batcher.submit.settings import RunSettings
     from batcher.track.settings import TrackSettings
 
@@ -67,6 +65,7 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
+    from batcher.cli.terminal.views import reporting
     from batcher.flowcontrol.service_access import ServiceAccess
     from batcher.report.summary import summary_json, summary_text
 
@@ -86,7 +85,7 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
                     track_settings(settings) if settings.track else None,
                     settings.wait_lock,
                     "batcher run",
-                    _reporting(console.on_event, display),
+                    reporting(console, display),
                 )
                 run = await stack.enter_async_context(opened_run(settings.ledger, request))
         ended = await stack.enter_async_context(measured(settings, run, console))
@@ -101,21 +100,6 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
             if as_json:
                 console.data(summary_json(summary))
     return summary.exit_code
-
-
-def _reporting(write: OnEvent, display: Display) -> OnEvent:
-    """Write events to stderr, and show progress."""
-    from batcher.cli.terminal.views import run_view, tasks_view
-    from batcher.model.events import Event, Progress, TrackingProgress
-
-    def on_event(event: Event) -> None:
-        write(event)
-        if isinstance(event, Progress):
-            display.show(run_view(event))
-        elif isinstance(event, TrackingProgress) and not event.sending:
-            display.show(tasks_view(event))
-
-    return on_event
 
 
 def _stopping(run: Run, say: Callable[[str], None]) -> Callable[[int], None]:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from batcher.api.track import Tracking
     from batcher.cli.announcer import Closing
     from batcher.cli.terminal.console import Console
-    from batcher.cli.terminal.progress import Display
     from batcher.config.settings import Settings
-    from batcher.model.events import OnEvent
     from batcher.report.tracking_summary import TrackingSummary
 
 
@@ -71,6 +69,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     from batcher.cli.commands.run import track_settings
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
+    from batcher.cli.terminal.views import reporting
     from batcher.cli.until_option import until
     from batcher.flowcontrol.deadline import Deadline
 
@@ -90,7 +89,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
                 again=again,
                 wait_s=settings.wait_lock,
                 sender="batcher track",
-                on_event=_reporting(console.on_event, display),
+                on_event=reporting(console, display),
             )
             tracking = await stack.enter_async_context(opening)
         tune_process()
@@ -101,19 +100,6 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     _say(summary, settings, console, account.app_id, as_json=as_json)
     call.closed(closing_of_tasks(summary))
     return summary.exit_code
-
-
-def _reporting(write: OnEvent, display: Display) -> OnEvent:
-    """Write events to stderr, and show progress."""
-    from batcher.cli.terminal.views import tasks_view
-    from batcher.model.events import Event, TrackingProgress
-
-    def on_event(event: Event) -> None:
-        write(event)
-        if isinstance(event, TrackingProgress):
-            display.show(tasks_view(event))
-
-    return on_event
 
 
 def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int], None]:

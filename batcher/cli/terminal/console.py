@@ -26,10 +26,12 @@ from batcher.errors import StdoutClosed
 from batcher.model.events import (
     DefectMet,
     Event,
+    FetchProgress,
     Halted,
     Message,
     NotSubmitted,
     OutageBegan,
+    PictureNotFetched,
     Progress,
     Rejected,
     RunStarted,
@@ -106,7 +108,10 @@ class Console:
         Single attempts are written with ``--verbose`` only. Progress is left to the progress display.
         """
         match event:
-            case Progress() | TrackingProgress() | Submitted():
+            case Progress() | TrackingProgress() | FetchProgress() | Submitted():
+                return
+            case PictureNotFetched():
+                self.detail(event.words)
                 return
             case Message():
                 self._message(event)

@@ -109,11 +109,6 @@ def attach(console: Console) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if console.volume is Volume.VERBOSE else logging.INFO)
 
 
-def attached() -> Console:
-    """Return the console of this process."""
-    return _handler.console
-
-
 def take_over(console: Console) -> None:
     """Attach for the life of the process, and log its warnings and uncaught exceptions as well."""
     attach(console)

@@ -1,17 +1,16 @@
-"""What the progress display shows of a run, of tasks and of a fetch: values in, :class:`View` out."""
+"""What the progress display shows of a run, of tasks and of a fetch: values in, :class:`View` out.
+
+Called by the commands ``run``, ``track`` and ``fetch``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from batcher.cli.terminal.progress import View
-from batcher.model.events import Progress, TrackingProgress
+from batcher.cli.terminal.console import Console
+from batcher.cli.terminal.progress import Display, View
+from batcher.model.events import Event, FetchProgress, OnEvent, Progress, TrackingProgress
 from batcher.model.submission import State
 from batcher.model.task import PictureState
 from batcher.report.formatting import count, duration, sentence, size
-
-if TYPE_CHECKING:
-    from batcher.model.events import FetchProgress
 
 _STYLES = {
     State.SUBMITTED: "",
@@ -20,6 +19,22 @@ _STYLES = {
     State.IN_DOUBT: "bold magenta",
 }
 """The states of submissions that a display shows, each with its style when there are any."""
+
+
+def reporting(console: Console, display: Display) -> OnEvent:
+    """Write the events of a flow to the console, and show its progress on the display."""
+
+    def on_event(event: Event) -> None:
+        console.on_event(event)
+        match event:
+            case Progress():
+                display.show(run_view(event))
+            case TrackingProgress(sending=False):
+                display.show(tasks_view(event))
+            case FetchProgress():
+                display.show(fetch_view(event))
+
+    return on_event
 
 
 def run_view(now: Progress) -> View:

@@ -200,7 +200,7 @@ def test_refusal_as_too_frequent_slows_the_pace_and_obeys_retry_after() -> None:
         await run.observe(Answer(6), Decision.SLOW_DOWN)
         assert 0.95 < run.pacer.pace_per_s / run.pacer.pace.cap_per_s < 0.99
         assert not run.pacer.held
-        assert run.governor.why_slow is not None
+        assert run.governor.guard.why_slow is not None
         await run.observe(HttpRefusal(503, retry_after_s=7.0), Decision.SLOW_DOWN)
         assert run.pacer.held
 

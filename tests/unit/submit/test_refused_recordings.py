@@ -129,7 +129,7 @@ class Run:
                 run_id=RunId(1),
                 policy=InDoubtPolicy.RETRY,
                 jitter=lambda most: rng.uniform(0.0, most),
-                refused_alone=governor.refused_alone,
+                refused_alone=governor.guard.refused_alone,
             )
             for _ in range(16)
         ]
