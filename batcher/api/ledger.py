@@ -18,7 +18,7 @@ from typing import TypeVar
 from batcher.api.load import LoadResult, load_into
 from batcher.api.locks import ledger_lock
 from batcher.api.manifests import prepared_manifests
-from batcher.api.retry import RETRIED, check_states, retry_in
+from batcher.api.retry import RETRIED, check_states
 from batcher.api.run import Run, RunRequest, run_of
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.flowcontrol.machine_limit import admitted
@@ -239,7 +239,7 @@ class Ledger(LedgerView):
         """
         check_states(states)
         with self._working("a retry"):
-            return await retry_in(self._ledger, states, codes)
+            return await self._ledger.retry(states, codes)
 
     async def close(self) -> None:
         """Drain a run, wait for a load, and close the ledger; leaving ``async with`` does it."""

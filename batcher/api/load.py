@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batcher.api.cancellation import noting_cancellation
-from batcher.api.locks import PROGRAM, ledger_lock
+from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.api.manifests import prepared_manifests
-from batcher.ledger import RunLedger, ledger_path, open_for_writing
+from batcher.ledger import RunLedger, ledger_path
 from batcher.manifest.read_options import ReadOptions
-from batcher.model.events import Message, OnEvent, Severity, ignore_event
+from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import AskedFor, InvalidRowRecord, LoadRecord
 from batcher.report.asked import FIRST_GROUPS
 from batcher.report.counts import figures
@@ -63,12 +63,11 @@ async def load(
         LedgerError: the ledger cannot be created or written.
     """
     how, place = how or ReadOptions(), ledger_path(os.fspath(path))
-    async with prepared_manifests(manifests, how, on_event=on_event) as prepared:
-        lock = await ledger_lock(place, sender, wait_s, on_event)
-        async with await open_for_writing(
-            place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE))
-        ) as ledger:
-            return await load_into(ledger, prepared.manifests, how, on_event)
+    async with (
+        prepared_manifests(manifests, how, on_event=on_event) as prepared,
+        locked_ledger(place, sender, wait_s, on_event) as ledger,
+    ):
+        return await load_into(ledger, prepared.manifests, how, on_event)
 
 
 async def load_into(

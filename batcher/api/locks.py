@@ -11,8 +11,8 @@ from pathlib import Path
 
 from batcher.api.cancellation import noting_cancellation
 from batcher.flowcontrol.machine_limit import LimitKey, Sender, admitted
-from batcher.ledger import LedgerLock, LockClient, Purpose, take_lock
-from batcher.model.events import Message, OnEvent, ignore_event
+from batcher.ledger import LedgerLock, LockClient, Purpose, RunLedger, open_for_writing, take_lock
+from batcher.model.events import Message, OnEvent, Severity, ignore_event
 
 PROGRAM = "a program that uses the library"
 """How other processes name a program."""
@@ -41,6 +41,25 @@ async def ledger_lock(
     client = LockClient(sender, wait_s, lambda text: on_event(Message(text)), purpose)
     with noting_cancellation(f"{place}: stopped while waiting for another run"):
         return await take_lock(place, client)
+
+
+@asynccontextmanager
+async def locked_ledger(
+    place: Path, sender: str, wait_s: float | None, on_event: OnEvent
+) -> AsyncIterator[RunLedger]:
+    """Take the lock of a ledger and open it for writing; it is created where there is none.
+
+    Args:
+        place: the ledger's file.
+        sender: as for :func:`ledger_lock`.
+        wait_s: as for :func:`ledger_lock`.
+        on_event: called when there is something to wait for, and when the ledger is created.
+    """
+    lock = await ledger_lock(place, sender, wait_s, on_event)
+    async with await open_for_writing(
+        place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE))
+    ) as ledger:
+        yield ledger
 
 
 @asynccontextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from batcher.api.locks import PROGRAM, ledger_lock
+from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.errors import SettingsError
-from batcher.ledger import RunLedger, check_file, ledger_path, open_for_writing
+from batcher.ledger import check_file, ledger_path
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.submission import State
 
@@ -47,15 +47,8 @@ async def retry(
     check_states(states)
     place = ledger_path(os.fspath(path))
     check_file(place)
-    lock = await ledger_lock(place, sender, wait_s, on_event)
-    async with await open_for_writing(place, lock) as ledger:
-        return await retry_in(ledger, states, codes)
-
-
-async def retry_in(ledger: RunLedger, states: Sequence[State], codes: Sequence[int]) -> int:
-    """Put submissions of an open ledger back in the queue; see :func:`retry`."""
-    check_states(states)
-    return await ledger.retry(states, codes)
+    async with locked_ledger(place, sender, wait_s, on_event) as ledger:
+        return await ledger.retry(states, codes)
 
 
 def check_states(states: Sequence[State]) -> None:

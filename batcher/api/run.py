@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from batcher.api.locks import PROGRAM, ledger_lock, limit_held
+from batcher.api.locks import PROGRAM, ledger_lock, limit_held, locked_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import REPORTED, Tracking, tracking_of
 from batcher.errors import LedgerError, LedgerMissing
@@ -29,7 +29,6 @@ from batcher.ledger import (
     RunLedger,
     is_missing,
     ledger_path,
-    open_for_writing,
     shielded,
 )
 from batcher.manifest.read_options import ReadOptions
@@ -256,10 +255,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         if request.track is not None:
             tracking_lock = await ledger_lock(place, f"{sender} --track", wait_s, on_event, Purpose.TRACKING)
             stack.enter_context(tracking_lock)
-        lock = await ledger_lock(place, sender, wait_s, on_event)
-        ledger = await stack.enter_async_context(
-            await open_for_writing(place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE)))
-        )
+        ledger = await stack.enter_async_context(locked_ledger(place, sender, wait_s, on_event))
         if prepared.cut_off is None:
             key, own = request.place_in_limit(place)
             waited_s = time.monotonic() - began

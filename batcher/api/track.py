@@ -21,6 +21,7 @@ from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
+from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
@@ -148,11 +149,7 @@ def _why_left(summary: TrackingSummary) -> str:
     why += f", {count(left, 'task')} {'has' if left == 1 else 'have'} not ended"
     if summary.outage is None:
         return why
-    since = f"{summary.outage.since:%Y-%m-%d %H:%M:%S} UTC"
-    return (
-        f"{why}; the endpoint did not answer polls (since {since}, last: {summary.outage.met}); check the "
-        "network and BATCHER_ENDPOINT"
-    )
+    return f"{why}; {outage_text(summary.outage, 'polls')}; {CHECK_ENDPOINT}"
 
 
 async def tasks_now(ledger: LedgerReader) -> TaskFigures:

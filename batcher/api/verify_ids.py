@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from batcher.api.service_queries import checked_rate, search_client
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
@@ -26,7 +26,7 @@ from batcher.discover.paged_search import PagedSearch
 from batcher.discover.search_walks import TimeWalk
 from batcher.errors import SettingsError
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.manifest import Defaults, Manifest, join_results
+from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.account import Account
@@ -250,15 +250,11 @@ class IdVerification:
 
 def _complete(how: ReadOptions) -> ReadOptions:
     """Fill in what a row needs to be valid: what it asks for has no effect on its id."""
-    given = how.defaults
-    defaults = Defaults(
-        Vendor.TENCENT.value if given.vendor is None else given.vendor,
-        given.type,
-        "1" if given.definition is None else given.definition,
-        "1" if given.interval is None else given.interval,
-        given.offsets,
-    )
-    return replace(how, defaults=defaults)
+    needed = {"vendor": Vendor.TENCENT.value, "definition": "1", "interval": "1"}
+    missing: dict[str, Any] = {
+        name: value for name, value in needed.items() if getattr(how.defaults, name) is None
+    }
+    return replace(how, defaults=replace(how.defaults, **missing))
 
 
 def _is_tencent(row: Row | InvalidRow) -> TypeGuard[Row]:

@@ -11,7 +11,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -183,7 +183,8 @@ class Invocation:
 HANDOVER_S = 0.0002
 """After this time a thread lets another one that waits run, where threads hand work to each other."""
 
-_Carry = TypeVar("_Carry", bound=Callable[..., int | Awaitable[int]])
+_Work = Callable[[], int | Coroutine[Any, Any, int]]
+_Carry = TypeVar("_Carry", bound=Callable[..., int | Coroutine[Any, Any, int]])
 
 
 def command(
@@ -215,7 +216,7 @@ def command(
 
         def called(**given: Any) -> None:  # noqa: ANN401 - the options of any command
             if throughput:
-                begin_quickly()
+                gc.set_threshold(50_000, 20, 20)  # leaves imports alone; tune_process follows
             look = {option: given[option] for option in ("verbose", "quiet", "log_format") if option in given}
             call = Invocation(name, given, Console(**look))
             own_options = {parameter.name: given[parameter.name] for parameter in own}
@@ -238,7 +239,7 @@ def help_text(docstring: str) -> str:
     return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
 
 
-def end(call: Invocation, work: Callable[[], int | Awaitable[int]], *, throughput: bool = False) -> None:
+def end(call: Invocation, work: _Work, *, throughput: bool = False) -> None:
     """Carry a command out and end the process with its exit code; a fault is reported in one message."""
     console, code, said = call.console, 0, ""
     attach(console)
@@ -265,7 +266,7 @@ def end(call: Invocation, work: Callable[[], int | Awaitable[int]], *, throughpu
     raise typer.Exit(code)
 
 
-def _worked(work: Callable[[], int | Awaitable[int]], *, throughput: bool) -> int:
+def _worked(work: _Work, *, throughput: bool) -> int:
     """Do the work, in an event loop where it is a coroutine, and flush stdout.
 
     Raises:
@@ -274,7 +275,10 @@ def _worked(work: Callable[[], int | Awaitable[int]], *, throughput: bool) -> in
     try:
         code = work()
         if not isinstance(code, int):
-            code = _run(code, fast_loop() if throughput else None)
+            import asyncio
+
+            with asyncio.Runner(loop_factory=fast_loop() if throughput else None) as runner:
+                code = runner.run(code)
         sys.stdout.flush()
     except OSError as exc:
         if exc.errno not in _MACHINE:
@@ -296,16 +300,6 @@ def say_problem(console: Console, exc: BatcherError) -> None:
     console.problem(*lines, error=type(exc).__name__, exit_code=exc.exit_code)
 
 
-def _run(work: Awaitable[int], loop: Callable[[], AbstractEventLoop] | None) -> int:
-    import asyncio
-
-    async def awaited() -> int:
-        return await work
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(awaited())
-
-
 def fast_loop() -> Callable[[], AbstractEventLoop] | None:
     """What makes the faster event loop, when it is installed."""
     try:
@@ -313,11 +307,6 @@ def fast_loop() -> Callable[[], AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def begin_quickly() -> None:
-    """Have the collector leave imports alone; whoever sends or loads sets it up for what follows."""
-    gc.set_threshold(50_000, 20, 20)
 
 
 def tune_process(*, handing_over: bool = False) -> None:

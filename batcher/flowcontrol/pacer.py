@@ -27,7 +27,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -74,6 +74,38 @@ def places_in_line(rate_per_s: float, begin_s: float) -> int:
 
 
 # -- counting what leaves --------------------------------------------------------------------------------
+
+
+class Spacing:
+    """How close to one another requests may leave under a limit.
+
+    Args:
+        limit_per_s: requests per second.
+
+    Attributes:
+        most: how many requests may leave within ``lasts_s``.
+        lasts_s: the length of the window.
+        least_s: the least distance from the last request.
+    """
+
+    def __init__(self, limit_per_s: float) -> None:
+        self.most = max(1, round(limit_per_s))
+        self.lasts_s = self.most / limit_per_s * (1 + MARGIN)
+        self.least_s = (1 - CATCH_UP_TURNS) / limit_per_s
+
+    def wait_s(self, moments: Sequence[float], at: float) -> float:
+        """Return how long until another request may leave; 0 or less when it may leave now.
+
+        Args:
+            moments: at which other requests left, oldest first.
+            at: the present moment.
+        """
+        if not moments:
+            return 0.0
+        wait_s = moments[-1] + self.least_s - at
+        if len(moments) >= self.most:
+            wait_s = max(wait_s, moments[-self.most] + self.lasts_s - at)
+        return wait_s
 
 
 class Turn:
@@ -128,10 +160,8 @@ class SlidingWindow:
     ) -> None:
         self._clock = clock
         self._elsewhere = elsewhere
-        self._limit = max(1, round(rate_per_s)) if rate_per_s <= self.COUNTED_PER_S else 0
-        self._lasts_s = self._limit / rate_per_s * (1 + MARGIN)
-        self._least_s = (1 - CATCH_UP_TURNS) / rate_per_s
-        self._turns: deque[Turn] = deque(maxlen=self._limit)
+        self._spacing = Spacing(rate_per_s)
+        self._turns: deque[Turn] = deque(maxlen=self._spacing.most if rate_per_s <= self.COUNTED_PER_S else 0)
 
     def enter(self, turn: Turn) -> float:
         """Count a turn at this moment, if there is room; one that was counted before counts anew.
@@ -142,7 +172,7 @@ class SlidingWindow:
         with contextlib.suppress(ValueError):
             self._turns.remove(turn)
         now = self._clock()
-        wait_s = self._wait_s(now)
+        wait_s = self._spacing.wait_s([other.at for other in self._turns], now)
         if wait_s <= 0 and self._elsewhere is not None:
             wait_s = self._elsewhere.enter(now, turn.at)
         if wait_s <= 0:
@@ -159,14 +189,6 @@ class SlidingWindow:
             self._elsewhere.move(turn.at, now)
         turn.at = now
         return True
-
-    def _wait_s(self, now: float) -> float:
-        if not self._turns:
-            return 0.0
-        wait_s = self._turns[-1].at + self._least_s - now
-        if len(self._turns) == self._limit:
-            wait_s = max(wait_s, self._turns[0].at + self._lasts_s - now)
-        return wait_s
 
 
 # -- the mechanism ---------------------------------------------------------------------------------------

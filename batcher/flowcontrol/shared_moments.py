@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batcher.flowcontrol.limit_key import LimitKey
-from batcher.flowcontrol.pacer import CATCH_UP_TURNS, MARGIN, SlidingWindow
+from batcher.flowcontrol.pacer import SlidingWindow, Spacing
 from batcher.flowcontrol.shared_folder import (
     MAGIC,
     is_named,
@@ -146,16 +146,14 @@ class MachineCount:
 
     def __init__(self, moments: SharedMoments, limit_per_s: float) -> None:
         self._moments = moments
-        self._limit = max(1, round(limit_per_s))
-        self._lasts_s = self._limit / limit_per_s * (1 + MARGIN)
-        self._least_s = (1 - CATCH_UP_TURNS) / limit_per_s
+        self._spacing = Spacing(limit_per_s)
 
     def enter(self, at: float, instead_of: float) -> float:
         """Count a request that leaves now, if there is room; return how long to wait otherwise."""
         try:
             with self._moments.taken() as moments:
                 others = [moment for moment in moments if moment != instead_of]
-                if (wait_s := room_in_s(others, at, self._limit, self._lasts_s, self._least_s)) <= 0:
+                if (wait_s := self._spacing.wait_s(others, at)) <= 0:
                     bisect.insort(others, at)
                     moments[:] = others
                 return wait_s
@@ -168,21 +166,3 @@ class MachineCount:
             if before in moments:
                 moments.remove(before)
                 bisect.insort(moments, at)
-
-
-def room_in_s(moments: list[float], at: float, limit: int, lasts_s: float, least_s: float) -> float:
-    """Return how long until another request may leave; 0 or less when it may leave now.
-
-    Args:
-        moments: at which other requests left, oldest first.
-        at: the present moment.
-        limit: how many requests may leave within ``lasts_s``.
-        lasts_s: the length of the window.
-        least_s: the least distance from the last request.
-    """
-    if not moments:
-        return 0.0
-    wait_s = moments[-1] + least_s - at
-    if len(moments) >= limit:
-        wait_s = max(wait_s, moments[-limit] + lasts_s - at)
-    return wait_s

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batcher.api.discover import DiscoveryFilter, DiscoveryProgress
+from batcher.flowcontrol.findings import outage_text
 from batcher.model.outcome import Outage
 from batcher.model.submission import Archive
 from batcher.report.formatting import count
@@ -32,8 +33,7 @@ def in_outage(outage: Outage | None) -> str:
     """The outage in which the time limit was reached; empty when the service answered."""
     if outage is None:
         return ""
-    since = f"{outage.since:%Y-%m-%d %H:%M:%S} UTC"
-    return f" while the endpoint did not answer (since {since}, last: {outage.met})"
+    return f" while {outage_text(outage)}"
 
 
 def finished(criteria: DiscoveryFilter, output: Path | None, progress: DiscoveryProgress) -> str:

@@ -19,9 +19,10 @@ from batcher.errors import LimitBusy
 from batcher.flowcontrol import machine_limit, shared_moments
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
 from batcher.flowcontrol.machine_limit import admitted, busy_text
+from batcher.flowcontrol.pacer import Spacing
 from batcher.flowcontrol.run_place import RunPlace, Sender, fits, look_around
 from batcher.flowcontrol.shared_folder import FOR_EVERYBODY, MAGIC, SWEPT_AFTER_S, opened_folder, sweep
-from batcher.flowcontrol.shared_moments import MachineCount, SharedMoments, room_in_s
+from batcher.flowcontrol.shared_moments import MachineCount, SharedMoments
 
 ZEGO = "https://rtc-api.zego.im/"
 KEY = LimitKey.of(7, Action.SUBMIT, ZEGO)
@@ -77,7 +78,7 @@ def test_limit_key_depends_on_account_action_and_service(
 )
 def test_room_depends_on_the_last_moments(moments: list[float], at: float, expected: float) -> None:
     """Twenty requests leave within 1.0125 s, and none sooner than half a turn after the last."""
-    assert room_in_s(moments, at, 20, 1.0125, 0.025) == pytest.approx(expected)
+    assert Spacing(20).wait_s(moments, at) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
