@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batcher.api.cancellation import noting_cancellation
 from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.api.manifests import prepared_manifests
+from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger import RunLedger, ledger_path
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event

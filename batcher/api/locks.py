@@ -1,4 +1,4 @@
-"""Locks that a flow holds while it works: of a ledger, and of the limit of an AppId.
+"""Locks of a ledger that a flow holds while it works.
 
 Called by the other modules of the library. A wait is reported once, and a cancellation ends it immediately.
 """
@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from batcher.api.cancellation import noting_cancellation
-from batcher.flowcontrol.machine_limit import LimitKey, Sender, admitted
+from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger import LedgerLock, LockClient, Purpose, RunLedger, open_for_writing, take_lock
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 
@@ -60,35 +59,3 @@ async def locked_ledger(
         place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE))
     ) as ledger:
         yield ledger
-
-
-@asynccontextmanager
-async def limit_held(
-    key: LimitKey,
-    sender: Sender,
-    *,
-    wait_s: float | None = None,
-    waited_s: float = 0.0,
-    on_event: OnEvent = ignore_event,
-) -> AsyncIterator[None]:
-    """Hold a place among the runs that share the limit of an AppId on this machine.
-
-    Args:
-        key: whose limit it is.
-        sender: this run.
-        wait_s: how long to wait for others; None where nothing can be waited for.
-        waited_s: how much of that has passed.
-        on_event: called once when there is something to wait for.
-
-    Raises:
-        LimitBusy: other runs use the limit.
-    """
-    holding = admitted(
-        key, sender, wait_s=wait_s, waited_s=waited_s, on_wait=lambda text: on_event(Message(text))
-    )
-    with noting_cancellation("stopped while waiting for another run"):
-        await holding.__aenter__()
-    try:
-        yield
-    finally:
-        await holding.__aexit__(None, None, None)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from batcher.api.cancellation import noting_cancellation
+from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread

@@ -14,13 +14,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from batcher.api.locks import PROGRAM, ledger_lock, limit_held, locked_ledger
+from batcher.api.locks import PROGRAM, ledger_lock, locked_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import REPORTED, Tracking, tracking_of
 from batcher.errors import LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
-from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender
+from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger import (
@@ -259,9 +259,10 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         if prepared.cut_off is None:
             key, own = request.place_in_limit(place)
             waited_s = time.monotonic() - began
-            await stack.enter_async_context(
-                limit_held(key, own, wait_s=wait_s, waited_s=waited_s, on_event=on_event)
+            held = admitted(
+                key, own, wait_s=wait_s, waited_s=waited_s, on_wait=lambda text: on_event(Message(text))
             )
+            await stack.enter_async_context(held)
         yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline))
 
 

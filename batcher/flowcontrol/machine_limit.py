@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from batcher.errors import LimitBusy
+from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
 from batcher.flowcontrol.pacer import SlidingWindow
 from batcher.flowcontrol.run_place import RunPlace, Sender, try_place
@@ -125,7 +126,8 @@ async def admitted(
     Raises:
         LimitBusy: other runs use the limit.
     """
-    place = await _awaited_place(key, sender, wait_s, time.monotonic() - waited_s, on_wait)
+    with noting_cancellation("stopped while waiting for another run"):
+        place = await _awaited_place(key, sender, wait_s, time.monotonic() - waited_s, on_wait)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Cancellations: what they stopped. Used by the other modules of the library."""
+"""Cancellations: what they stopped. Used by waits and by the modules of the library."""
 
 from __future__ import annotations
 
