@@ -23,6 +23,7 @@ from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer, SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, NotReported
@@ -195,11 +196,11 @@ class Confirmer:
         """Record what the service says; None when it said nothing of the task."""
         match judge_check(outcome, check.file_id, check.vendor):
             case CheckVerdict.CONFIRM:
-                return await self._ledger.confirm(check)
+                return await self._ledger.polled(check, PollVerdict.CONFIRMED)
             case CheckVerdict.DISPROVE:
-                return await self._ledger.disprove(check)
+                return await self._ledger.polled(check, PollVerdict.FOREIGN)
             case CheckVerdict.DENY:
-                return await self._ledger.deny(check)
+                return await self._ledger.polled(check, PollVerdict.UNKNOWN)
             case CheckVerdict.REPEAT:
                 self._refusals[check.id] += not isinstance(outcome, TaskReport)
                 wait_s = wait_before_check_s(outcome, self._refusals[check.id])

@@ -9,18 +9,15 @@ process has closed meanwhile records nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from time import time
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
 from batcher.ledger.connection import Connection, ResultRow
-from batcher.ledger.reader import LedgerReader
+from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.tallies import tally_tasks
 from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
-from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -202,23 +199,12 @@ def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
     ]
 
 
-class TaskLedger(LedgerReader):
+class TaskLedger(SharedLedger):
     """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`."""
 
-    def __init__(self, shared: SharedLedger) -> None:
-        super().__init__(shared.reads)
-        self._shared = shared
-
-    @classmethod
-    async def open(
-        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
-    ) -> Self:
-        """Open an existing ledger; see :meth:`SharedLedger.open`."""
-        return cls(await SharedLedger.open(path, on_event, clock))
-
-    async def close(self) -> None:
-        """Write what waits, and close the file."""
-        await self._shared.close()
+    due = asked(due)
+    left = asked(left)
+    unreported_troubles = asked(troubles)
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to track tasks: from now on they have tallies.
@@ -226,12 +212,12 @@ class TaskLedger(LedgerReader):
         Args:
             longest_wait_ms: no task waits for longer, even if the clock was wrong when its due time was set.
         """
-        latest_ms = self._shared.now_ms() + longest_wait_ms
-        await self._shared.record(take_up, None)
+        latest_ms = self.now_ms() + longest_wait_ms
+        await self._record(take_up, None)
         moved = 1
         while moved:
             async with leaving_gap():
-                moved = await self._shared.record(wait_no_longer, latest_ms)
+                moved = await self._record(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
         """Track submissions that have a task and are not tracked yet, in their order; returns how many.
@@ -240,40 +226,24 @@ class TaskLedger(LedgerReader):
             first_wait_ms: how long after it was submitted a task is first polled.
             limit: how many at most.
         """
-        return await self._shared.record(seed, Seeding(self._shared.now_ms(), first_wait_ms, limit))
-
-    async def due(self, now_ms: int, limit: int) -> list[Followed]:
-        """Return tasks that are due, the longest due first."""
-        return await self.reads.read(due, now_ms, limit)
-
-    async def left(self, *, beyond: int = 0) -> TaskCounts:
-        """Return what is left to track.
-
-        Args:
-            beyond: how many of the tasks that are due first are being polled, and do not count.
-        """
-        return await self.reads.read(left, beyond=beyond)
+        return await self._record(seed, Seeding(self.now_ms(), first_wait_ms, limit))
 
     async def note(self, polled: Polled) -> bool:
         """Record the result of a poll; False when the task had been closed meanwhile."""
-        return await self._shared.record(note, polled)
+        return await self._record(note, polled)
 
     async def mark_reported(self) -> None:
         """Record that all failed and unknown tasks were reported: they are not new any more."""
-        await self._shared.record(mark_reported, None)
+        await self._record(mark_reported, None)
 
     async def ask_again(self) -> int:
         """Track again the tasks that were closed as unknown; returns how many."""
         total, moved = 0, 1
         while moved:
             async with leaving_gap():
-                moved = await self._shared.record(ask_again, self._shared.now_ms())
+                moved = await self._record(ask_again, self.now_ms())
             total += moved
         return total
-
-    async def unreported_troubles(self, limit: int) -> list[TaskTrouble]:
-        """Return the newest tasks that have failed or are unknown."""
-        return await self.reads.read(troubles, limit)
 
 
 class Seeding(NamedTuple):

@@ -15,7 +15,7 @@ from support.statements import plans_of, statements_of
 
 from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger import RunLedger, open_for_writing, verify
-from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S
+from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S, PollVerdict
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
@@ -197,7 +197,7 @@ async def test_one_task_settles_one_submission(pair: Pair) -> None:
         await pair.take(ended(NAMED, recording))
     await pair.beside.look_again()
     checks = await pair.beside.to_check(10)
-    effects = [await pair.beside.confirm(check) for check in checks]
+    effects = [await pair.beside.polled(check, PollVerdict.CONFIRMED) for check in checks]
     assert effects == [Effect.SETTLED, Effect.CLAIMED]
     assert pair.states == ["submitted", "in_doubt"]
     assert pair.ask("SELECT count(*) FROM attempts WHERE task_id IS NOT NULL") == [(1,)]
@@ -211,7 +211,7 @@ async def test_a_task_that_an_answer_names_meanwhile_settles_no_other_submission
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
     await pair.send(accepted("t-2"))
-    assert await pair.beside.confirm(check) is Effect.CLAIMED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.CLAIMED
     assert pair.states == ["in_doubt", "submitted"]
 
 
@@ -225,7 +225,7 @@ async def test_a_disproved_claim_leaves_the_submission_as_it_was(
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert (check.file_id, await pair.beside.disprove(check)) == ("1", Effect.DENIED)
+    assert (check.file_id, await pair.beside.polled(check, PollVerdict.FOREIGN)) == ("1", Effect.DENIED)
     assert (pair.states, pair.effects) == ([state], ["denied"])
     assert await pair.beside.to_check(10) == []
 
@@ -326,7 +326,7 @@ async def test_a_doubt_is_settled_once_a_poll_has_confirmed_it(
     assert not await pair.run.begin(claim._replace(number=2), pair.run_id)
     [check] = await pair.beside.to_check(10)
     assert (check.task_id, check.vendor) == (NAMED, Vendor.TENCENT)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.states == ["submitted", "pending"]
     assert pair.ask("SELECT code, doubted, tracked FROM submissions WHERE id = 1") == [(0, 0, 1)]
     attempt = "SELECT decision, task_id, code FROM attempts WHERE submission_id = 1"
@@ -345,7 +345,7 @@ async def test_one_of_several_lost_attempts_leaves_a_doubt(pair: Pair) -> None:
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.ask("SELECT state, doubted FROM submissions") == [("submitted", 1)]
     decisions = pair.ask("SELECT decision FROM attempts ORDER BY number")
     assert decisions == [("submitted",), ("in_doubt",), ("in_doubt",)]
@@ -360,7 +360,7 @@ async def test_a_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.DOUBLE
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.DOUBLE
     assert pair.ask("SELECT task_id FROM attempts ORDER BY number") == [(None,), (TASK,)]
     assert pair.ask("SELECT submission_id, task_id FROM callbacks") == [(1, NAMED)]
 
@@ -374,12 +374,12 @@ async def test_what_the_service_denies_changes_nothing(pair: Pair, policy: InDou
     await pair.beside.look_again()
     for delay_s in DENIED_AFTER_S:
         [check] = await pair.beside.to_check(10)
-        assert await pair.beside.deny(check) is Effect.CHECKED
+        assert await pair.beside.polled(check, PollVerdict.UNKNOWN) is Effect.CHECKED
         assert pair.states == ["in_doubt"]
         assert await pair.beside.to_check(10) == []
         pair.now[0] += delay_s
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.deny(check) is Effect.DENIED
+    assert await pair.beside.polled(check, PollVerdict.UNKNOWN) is Effect.DENIED
     assert pair.states == [state]
     assert pair.ask("SELECT task_id, decision FROM attempts") == [(None, "in_doubt")]
     assert pair.ask("SELECT due_at_ms FROM callbacks") == [(None,)]
@@ -425,7 +425,7 @@ async def test_what_a_killed_run_has_left_on_the_wire_is_waited_for(pair: Pair) 
     pair.now[0] += 3_600
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.states == ["submitted"]
 
 
@@ -439,10 +439,10 @@ async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pai
     await pair.run.retry([State.IN_DOUBT])
     [claim] = await pair.run.fresh(after_id=0, limit=1)
     assert await pair.run.begin(claim, pair.run_id)
-    assert await pair.beside.confirm(check) is Effect.CHECKED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.CHECKED
     made = decide(ACCEPTED, claim, policy=HOLD, proven=False, jitter=lambda most: most)
     await pair.run.settle(Settlement(claim, ACCEPTED, made), pair.run_id)
-    assert await pair.beside.confirm(check) is Effect.DOUBLE
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.DOUBLE
 
 
 async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
@@ -522,7 +522,7 @@ async def _all_that_callbacks_lead_to(pair: Pair) -> None:
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
     await pair.beside.put_off(check, 0)
-    await pair.beside.deny(check)
-    await pair.beside.confirm(check)
+    await pair.beside.polled(check, PollVerdict.UNKNOWN)
+    await pair.beside.polled(check, PollVerdict.CONFIRMED)
     await pair.beside.claimed(10**14, 10)
     await pair.beside.next_claimed_ms(0)
