@@ -28,7 +28,7 @@ from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:
-    from batcher.ledger import LedgerReader
+    from batcher.ledger.reader import LedgerReader
 
 CATEGORIES = ("Video", "Audio", "Image")
 """The categories of Tencent's recordings."""
@@ -187,7 +187,8 @@ class Discovery:
     async def _reader(self, stack: AsyncExitStack) -> LedgerReader | None:
         if self._ledger is None:
             return None
-        from batcher.ledger import ledger_path, open_for_reading  # 20 MiB that only this parameter needs
+        from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
+        from batcher.ledger.sqlite.files import ledger_path
 
         path = ledger_path(os.fspath(self._ledger))
         return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from batcher.api.manifests import prepared_manifests
 from batcher.errors import LedgerMissing
-from batcher.ledger import is_missing, ledger_path, open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.files import is_missing, ledger_path
 from batcher.ledger.sqlite.preflight import Bystander, asked_lacking, asked_open, readiness
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event

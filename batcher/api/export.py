@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher.errors import SettingsError
-from batcher.ledger import LedgerReader, ledger_path, open_for_reading
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.manifest import Manifest, join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import InvalidRow, Row

@@ -26,8 +26,10 @@ from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
-from batcher.ledger import LockClient, Purpose, check_binding, check_file, ledger_path, take_lock
+from batcher.ledger.binding import check_binding
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import LockClient, Purpose, take_lock
 from batcher.model.events import FetchProgress, OnEvent, PictureNotFetched, ignore_event
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId

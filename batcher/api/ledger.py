@@ -24,16 +24,11 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    LockClient,
-    RunLedger,
-    ledger_path,
-    open_for_reading,
-    open_for_writing,
-    shielded,
-    take_lock,
-)
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.sqlite.lock import LockClient, take_lock
+from batcher.ledger.writer import shielded
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event

@@ -26,8 +26,10 @@ from batcher.config.endpoints import is_loopback
 from batcher.errors import SettingsError
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import check_binding, is_missing, ledger_path, open_for_writing
+from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.files import is_missing, ledger_path
 from batcher.manifest import Defaults
 from batcher.model.account import Account
 from batcher.model.events import (

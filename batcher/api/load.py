@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from batcher.api.cancellation import noting_cancellation
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.api.manifests import prepared_manifests
-from batcher.ledger import RunLedger, ledger_path, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.model.records import AskedFor, InvalidRowRecord, LoadRecord

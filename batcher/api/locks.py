@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batcher.api.cancellation import noting_cancellation
 from batcher.flowcontrol.machine_limit import LimitKey, Sender, admitted
-from batcher.ledger import LedgerLock, LockClient, Purpose, take_lock
+from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_lock
 from batcher.model.events import Message, OnEvent, ignore_event
 
 PROGRAM = "a program that uses the library"

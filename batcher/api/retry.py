@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.errors import SettingsError
-from batcher.ledger import RunLedger, check_file, ledger_path, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.files import check_file, ledger_path
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.submission import State
 

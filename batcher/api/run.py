@@ -24,15 +24,11 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    Purpose,
-    RunLedger,
-    is_missing,
-    ledger_path,
-    open_for_writing,
-    shielded,
-)
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.ledger.sqlite.lock import Purpose
+from batcher.ledger.writer import shielded
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event

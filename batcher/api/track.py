@@ -25,14 +25,11 @@ from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    Purpose,
-    check_binding,
-    check_file,
-    ledger_path,
-)
+from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import Purpose
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, TrackingProgress, ignore_event

@@ -15,28 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batcher.exit_codes import ExitCode
-from batcher.ledger import (
-    Inspected,
-    LedgerLock,
-    LockClient,
-    Purpose,
-    Restored,
-    RunLedger,
-    Vacuumed,
-    back_up,
-    check_file,
-    inspect,
-    ledger_path,
-    open_for_reading,
-    open_for_writing,
-    open_to_itself,
-    repair,
-    restore,
-    take_lock,
-    vacuum,
-    verify,
-)
 from batcher.ledger.prune import Pruned, prune
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_lock
+from batcher.ledger.sqlite.schema_version import open_to_itself
+from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
 
 _Path = str | os.PathLike[str]
 _LIBRARY = "a program that uses the library"

@@ -18,7 +18,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import ledger_path
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.submission import State
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence

@@ -13,7 +13,8 @@ from batcher.cli.signals import Signals
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
-from batcher.ledger import LedgerLock, LockClient, Purpose, is_missing, ledger_path, take_lock
+from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_lock
 
 
 async def lock_for(

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from batcher.errors import ManifestError
-from batcher.ledger import Added, RunLedger
+from batcher.ledger.loads import Added
+from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.threads import in_thread
 from batcher.model.events import OnEvent, PassedOver, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row

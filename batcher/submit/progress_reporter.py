@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from batcher.errors import LedgerError
 from batcher.flowcontrol.rate_meter import CurrentRate
-from batcher.ledger import RunLedger
+from batcher.ledger.run_ledger import RunLedger
 from batcher.model.events import OnEvent, PaceChanged, Progress
 from batcher.model.submission import RunId
 from batcher.report.counts import figures

@@ -18,7 +18,7 @@ from batcher.flowcontrol.limit_key import Action
 from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
 from batcher.flowcontrol.pacer import MARGIN, Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import RunLedger
+from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest import HEAD_ROWS
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event

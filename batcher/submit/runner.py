@@ -23,7 +23,8 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import CurrentRate, RateMeter
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, Jitter
-from batcher.ledger import RunLedger, shielded
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.writer import shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.submission import RunId, State

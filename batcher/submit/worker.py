@@ -22,7 +22,7 @@ from batcher.errors import LedgerError
 from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.rate_meter import RateMeter
 from batcher.flowcontrol.retry_policy import Jitter, decide
-from batcher.ledger import shielded
+from batcher.ledger.writer import shielded
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,

@@ -14,7 +14,7 @@ from support.statements import Statement, observed
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import RunLedger
+from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.sqlite.connection import SqliteConnection
 
 ROWS = 5

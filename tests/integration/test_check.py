@@ -19,7 +19,7 @@ from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tenc
 
 from batcher.api.check import disk_finding
 from batcher.api.check_service import clock_ahead_s
-from batcher.ledger import Readiness, Room
+from batcher.ledger.sqlite.preflight import Readiness, Room
 from batcher.model.check import Severity
 from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings

@@ -36,8 +36,8 @@ from batcher.fetch.fetcher import Fetcher
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_paths import is_kept
 from batcher.fetch.settings import FetchFigures, FetchSettings
-from batcher.ledger import RunLedger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.records import Fetched
 from batcher.model.task import PictureState
 from batcher.sandbox import PictureFault, SandboxSettings

@@ -18,9 +18,9 @@ from support.cli import PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
 
 from batcher.config.resources import bundled
-from batcher.ledger import open_for_writing
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.connection import Connection
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.schema import metadata
 from batcher.sandbox import SandboxSettings
 

@@ -17,10 +17,12 @@ from support.referee import referee
 
 from batcher import open_ledger, read_ledger
 from batcher.errors import LedgerBusy, LedgerError, NotALedger
-from batcher.ledger import LedgerLock, lock_holder, open_for_reading, open_for_writing, take_lock
 from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite import identity
 from batcher.ledger.sqlite.disk import LedgerDisk
+from batcher.ledger.sqlite.lock import LedgerLock, lock_holder, take_lock
 from batcher.sandbox import SandboxSettings
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"

@@ -19,9 +19,10 @@ from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerError
-from batcher.ledger import is_missing, restore
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.sqlite import backup as copying
+from batcher.ledger.sqlite.backup import restore
+from batcher.ledger.sqlite.files import is_missing
 from batcher.sandbox import SandboxSettings
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"

@@ -21,7 +21,9 @@ from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
-from batcher.ledger import Holder, LockClient, lock_holder, open_for_writing, take_lock
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.lock import LockClient, lock_holder, take_lock
+from batcher.ledger.sqlite.lock_file import Holder
 from batcher.sandbox import Sandbox
 
 WRITERS = {

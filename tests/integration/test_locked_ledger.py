@@ -17,7 +17,8 @@ from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
 from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 from support.statements import observed
 
-from batcher.ledger import open_for_writing, verify
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.submission import State
 
 Manifest = Callable[..., Path]

@@ -9,7 +9,7 @@ from random import Random
 from support.cli import PICTURES, Cli, Json, serving, tencent_ids, write_manifest
 from support.referee import referee
 
-from batcher.ledger import open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import FileId

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 from support.cli import FAST, PICTURES, Cli, Process, empty_ledger, query, serving, tencent_ids, until
 
-from batcher.ledger import open_for_reading
+from batcher.ledger.reader import open_for_reading
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
 from batcher.telemetry.metrics import Metrics, written
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from batcher.ledger import open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 from support.forking import Clock, ForkedProcess, Forker
 

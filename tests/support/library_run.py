@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from batcher.ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import EndpointKind, InDoubtPolicy

@@ -157,7 +157,7 @@ def closing_of_tasks(summary: TrackingSummary) -> Closing:
 def _say(
     summary: TrackingSummary, settings: Settings, console: Console, app_id: int, *, as_json: bool
 ) -> None:
-    from batcher.ledger import ledger_path
+    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.tracking_summary import tracking_json
 
     value = {
@@ -173,7 +173,7 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.ledger import ledger_path
+    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import one_line, sentence, wrapped
     from batcher.report.tracking_summary import tracking_lines

@@ -14,9 +14,10 @@ from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 from support.statements import plans_of, statements_of
 
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import RunLedger, open_for_writing, verify
 from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S, PollVerdict
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import (

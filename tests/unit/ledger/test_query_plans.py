@@ -13,8 +13,10 @@ import pytest
 from support.specimens import rows_of
 from support.statements import Statement, plans_of, statements_of
 
-from batcher.ledger import LedgerReader, bulk_insert, open_for_reading, open_for_writing
+from batcher.ledger import bulk_insert
 from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.model.submission import FileId
 
 LEDGER = Path(__file__).parents[2] / "ledgers" / f"{REVISIONS[-1]}.db"

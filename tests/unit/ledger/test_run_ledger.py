@@ -16,8 +16,10 @@ from support.specimens import ACCEPTED, AT_1_AND_2_S, EVERY_2_S, TASK, claims_of
 
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import Added, RunLedger, open_for_reading, open_for_writing
 from batcher.ledger.conditions import NO_CODE, NO_RUN
+from batcher.ledger.loads import Added
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.outcome import (
     Answer,
     Decision,

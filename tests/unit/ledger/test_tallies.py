@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from support.cli import empty_ledger
 
-from batcher.ledger import RunLedger, open_for_writing, verify
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.schema_version import bring_up_to_date
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
 from batcher.model.submission import (
     Claim,

@@ -15,7 +15,7 @@ from batcher.errors import BindingError, ManifestError
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.flowcontrol.pacer import MARGIN
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account

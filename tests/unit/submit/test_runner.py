@@ -17,7 +17,7 @@ from support.memory_client import MemoryClient
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.events import Event, Halted, PaceChanged, Progress, RunStarted, Submitted, ignore_event
 from batcher.model.outcome import Answer, Outcome, Settlement
 from batcher.model.submission import InDoubtPolicy, RunId, State, TaskId

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 
 from batcher.flowcontrol.pacer import Turn
-from batcher.ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
