@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     )
     from batcher.exit_codes import ExitCode, RunOutcome
     from batcher.flowcontrol.rate_meter import CurrentRate
-    from batcher.manifest import Defaults
+    from batcher.manifest.parameters import Defaults
     from batcher.manifest.read_options import ReadOptions
     from batcher.model.account import Account
     from batcher.model.check import CheckFinding
@@ -193,7 +193,7 @@ HOMES = {
     "ClaimChecked": "batcher.model.events",
     "Counts": "batcher.report.counts",
     "CurrentRate": "batcher.flowcontrol.rate_meter",
-    "Defaults": "batcher.manifest",
+    "Defaults": "batcher.manifest.parameters",
     "DefectMet": "batcher.model.events",
     "Discovery": "batcher.api.discover",
     "DiscoveryFilter": "batcher.api.discover",

@@ -30,7 +30,7 @@ from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.files import is_missing, ledger_path
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.model.account import Account
 from batcher.model.events import (
     ListeningStarted,

@@ -26,8 +26,10 @@ from batcher.discover.paged_search import PagedSearch
 from batcher.discover.search_walks import TimeWalk
 from batcher.errors import SettingsError
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.manifest import Defaults, Manifest, join_results
+from batcher.manifest import join_results
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
 from batcher.manifest.threads import in_thread
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, Severity, ignore_event

@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batcher.errors import ManifestError, SettingsError
-from batcher.manifest import Defaults, Manifest, ManifestFormat, expand, open_manifest, redacted
 from batcher.manifest.display import shown
+from batcher.manifest.formats.detect import ManifestFormat
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import redacted
 from batcher.manifest.text.encoding import known_codec
 
 

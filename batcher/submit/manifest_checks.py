@@ -19,19 +19,12 @@ from typing import Protocol, Self
 
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
-from batcher.manifest import (
-    HEAD_ROWS,
-    Manifest,
-    Mark,
-    Verdict,
-    digest_of,
-    expand,
-    is_url,
-    redacted,
-    rounded_ids,
-    stable_url,
-)
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
+from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
+from batcher.manifest.sources.file_digest import Mark, digest_of
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import is_url, redacted, stable_url
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row

@@ -19,8 +19,8 @@ from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
 from batcher.flowcontrol.pacer import MARGIN, Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.run_ledger import RunLedger
-from batcher.manifest import HEAD_ROWS
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import AskedFor, Run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
 
-from batcher.manifest import HEAD_ROWS
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.sandbox import SandboxSettings
 
 ASKED = "Tencent SnapshotByTimeOffset, definition 10, offsets 1;2"

@@ -10,7 +10,7 @@ from support.cli import PICTURES, Cli, Json, serving, tencent_ids, write_manifes
 from support.referee import referee
 
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings

@@ -14,7 +14,7 @@ from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
 from batcher.ledger.sqlite.connection import SqliteConnection
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
 FEW, MANY = 50, 100_000

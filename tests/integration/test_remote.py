@@ -16,8 +16,9 @@ from support.referee import referee
 from support.serving_files import Files, serving_files
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import open_manifest
 from batcher.manifest.sources.remote import redacted, stable_url
 from batcher.submit.manifest_checks import prepare_all
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.cli import FAST, PICTURES, Cli, query, serving, until, write_manifest
 
-from batcher.manifest import HEAD_ROWS
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 
 KINDS = ("404404404", "100010001", "400400400", "503503503", "504504504")

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET

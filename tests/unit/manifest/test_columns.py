@@ -7,8 +7,9 @@ import io
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.columns import KnownColumn, meaning, read_columns
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import Row
 
 ALL_DEFAULTS = Defaults(vendor="hw", interval="2")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.errors import SettingsError
-from batcher.manifest import Defaults
 from batcher.manifest.parameters import (
     MAX_DIGITS,
+    Defaults,
     GivenParameters,
     definition_of,
     interval_of,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from batcher.manifest import HEAD_ROWS, Verdict, rounded_ids
+from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT = Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")

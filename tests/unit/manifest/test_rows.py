@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT_ID = "1397757897438985123"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batcher.manifest import Defaults, Verdict, open_manifest, rounded_ids
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
+from batcher.manifest.rounded_ids import Verdict, rounded_ids
 from batcher.model.submission import InvalidRow, Row, SnapshotType, Vendor
 
 SAMPLES = Path(__file__).parents[3] / "sample_manifests"

@@ -12,7 +12,7 @@ from support.library_run import HOW
 import batcher
 from batcher.errors import ManifestError
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.manifest import Manifest
+from batcher.manifest.reader import Manifest
 from batcher.model.events import Event, PassedOver
 from batcher.submit.loader import Loader, load_alone
 from batcher.submit.manifest_checks import Prepared, prepare_all

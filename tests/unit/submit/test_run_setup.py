@@ -16,7 +16,7 @@ from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.flowcontrol.pacer import MARGIN
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batcher.flowcontrol.pacer import Turn
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId

@@ -12,7 +12,9 @@ from support.manifest_files import FORMATS, PACKINGS, as_parquet, as_text, as_xl
 
 from batcher.config.settings import MANIFEST_FORMATS
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, ManifestFormat, open_manifest
+from batcher.manifest.formats.detect import ManifestFormat
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 DEFAULTS = Defaults(vendor="Tencent", definition="10", interval="5")

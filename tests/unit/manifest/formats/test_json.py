@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import HEAD_ROWS, Defaults, Manifest, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")

@@ -9,7 +9,8 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from batcher.manifest import Defaults, Manifest, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
 from batcher.model.submission import InvalidRow, Row, Vendor
 
 DEFAULTS = Defaults(definition="10", interval="5")

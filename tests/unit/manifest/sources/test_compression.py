@@ -14,7 +14,8 @@ import pytest
 import zstandard
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.manifest.sources.compression import Packing, unpack
 from batcher.model.submission import Row
 
