@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import Key, tally
 from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries import counts
-from batcher.ledger.sqlite.connection import open_existing
+from batcher.ledger.sqlite.connection import Connection, ResultRow, open_existing
 from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.records import doubt_reason, may_be_unseen
 from batcher.model.submission import FileId, State, TaskId, Vendor

@@ -15,11 +15,11 @@ from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
 from batcher.ledger.conditions import IS_CLAIMED
-from batcher.ledger.connection import Connection
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tasks import TRACKED, Followed, TaskLedger, followed
 from batcher.ledger.writer import Writer
 from batcher.model.callbacks import FACTS, Callback

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState

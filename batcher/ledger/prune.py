@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.model.records import Attempt, Record
 from batcher.model.submission import SubmissionId
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from batcher.ledger.connection import Connection
 from batcher.ledger.queries import counts, manifests, open_work, runs, submissions
 from batcher.ledger.read_thread import ReadThread
-from batcher.ledger.sqlite.connection import open_existing
+from batcher.ledger.sqlite.connection import Connection, open_existing
 from batcher.ledger.sqlite.lock import take_lock
 from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
 

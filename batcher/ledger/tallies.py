@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from batcher.ledger.conditions import NO_CODE, NO_RUN
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.model.submission import State
 from batcher.model.task import TaskState
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import tally_tasks
 from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
 from batcher.model.records import TaskTrouble

@@ -31,8 +31,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from batcher.errors import IllegalMove, LedgerError, LedgerLocked
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, SqliteConnection
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, Connection
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
@@ -121,7 +120,7 @@ class Writer:
 
     def __init__(
         self,
-        connect: Callable[[], SqliteConnection],
+        connect: Callable[[], Connection],
         path: Path,
         disk: Disk,
         *,
@@ -247,7 +246,7 @@ class Writer:
             finally:
                 call_soon(self._end)
 
-    def _write(self, connection: SqliteConnection, group: _Group) -> _Results:
+    def _write(self, connection: Connection, group: _Group) -> _Results:
         """Record a group, or what can be recorded of it."""
         try:
             results = self._transact(connection, group)
@@ -266,7 +265,7 @@ class Writer:
 
     def _wait_and_transact(
         self,
-        connection: SqliteConnection,
+        connection: Connection,
         group: _Group,
         on_locked: Callable[[], None],
         results: _Results | Exception,
@@ -279,7 +278,7 @@ class Writer:
             results = self._transact(connection, group)
         return results
 
-    def _rescue(self, connection: SqliteConnection, group: _Group, error: LedgerError) -> _Results:
+    def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:
         """Refuse what leads to a request from now on, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
@@ -293,7 +292,7 @@ class Writer:
             again = [(waiting, again) for waiting in _members(kept)]
         return refused + again
 
-    def _take_apart(self, connection: SqliteConnection, group: _Group, error: Exception) -> _Results:
+    def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
         """Record each item by itself, since one in the group is impossible."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         if len(singles) == 1:
@@ -304,7 +303,7 @@ class Writer:
             results += [(waiting, alone)] if isinstance(alone, Exception) else alone
         return results
 
-    def _transact(self, connection: SqliteConnection, group: _Group) -> _Results | Exception:
+    def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
         results: _Results = []
         try:

@@ -15,7 +15,7 @@ from support.statements import Statement, observed
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.ledger.run_ledger import RunLedger
-from batcher.ledger.sqlite.connection import SqliteConnection
+from batcher.ledger.sqlite.connection import Connection
 
 ROWS = 5
 
@@ -40,7 +40,7 @@ class NthFails:
         """Whether there was an Nth at all."""
         return self.done >= self.n
 
-    def count(self, connection: SqliteConnection, statement: Statement) -> None:
+    def count(self, connection: Connection, statement: Statement) -> None:
         """Count a statement of the writer, and fail if it is the one."""
         if not self._begun or connection._begin != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
             return

@@ -16,8 +16,7 @@ from typing import Any
 
 from batcher.errors import LedgerError
 from batcher.ledger.conditions import NO_CODE, NO_RUN
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect, open_existing
+from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
 from batcher.ledger.sqlite.schema_version import revision_of, table_names
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
@@ -217,7 +216,7 @@ _Check = Callable[[Connection], Iterator[str]]
 
 
 def _watched(
-    connection: SqliteConnection, what: str, on_progress: Callable[[str, float], None], check: _Check
+    connection: Connection, what: str, on_progress: Callable[[str, float], None], check: _Check
 ) -> Iterator[str]:
     began = time.monotonic()
 

@@ -13,8 +13,7 @@ import pytest
 from support.statements import Statement, statements_of
 
 from batcher.errors import IllegalMove, LedgerError, NotALedger
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect
+from batcher.ledger.sqlite.connection import Access, Connection, connect
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.writer import Writer, shielded
 
@@ -237,7 +236,7 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
     async with writing(path):
         pass
 
-    def read_only() -> SqliteConnection:
+    def read_only() -> Connection:
         connection = connect(path, Access.WRITE)
         connection.run("PRAGMA query_only = ON")
         return connection
