@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from batcher.errors import IllegalMove
 from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import Key, tally
-from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, ReplyLost, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
 
 
@@ -254,30 +254,23 @@ def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
 
 
+_OUTCOMES = {Answer: "answer", HttpRefusal: "http_refusal", ReplyLost: "reply_lost", NotSent: "not_sent"}
+_ANSWERED = ("http_status", "code", "task_id", "request_id", "vendor_request_id")
+"""Columns that are attributes of those outcomes that have them."""
+
+
 def _attempt_item(item: Settle) -> dict[str, Any]:
     """Return an attempt as ``_SETTLE_ATTEMPTS`` takes it."""
     claim, outcome = item.settlement.claim, item.settlement.outcome
-    attempt = {
+    return {
         "id": claim.id,
         "number": claim.number,
         "sent_at_ms": _ms(item.settlement.sent_at),
         "answered_at_ms": _ms(item.settlement.answered_at),
         "decision": item.settlement.disposition.decision,
-    }
-    if isinstance(outcome, Answer):
-        return attempt | {
-            "outcome": "answer",
-            "http_status": outcome.http_status,
-            "code": outcome.code,
-            "task_id": outcome.task_id,
-            "request_id": outcome.request_id,
-            "vendor_request_id": outcome.vendor_request_id,
-            "message": outcome.message,
-        }
-    return attempt | {
-        "outcome": {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal"),
-        "http_status": None if isinstance(outcome, NotSent) else outcome.http_status,
-        "message": outcome.detail,
+        "outcome": _OUTCOMES[type(outcome)],
+        "message": outcome.message if isinstance(outcome, Answer) else outcome.detail,
+        **{name: getattr(outcome, name, None) for name in _ANSWERED},
     }
 
 

@@ -255,16 +255,8 @@ def put_off(connection: Connection, items: Sequence[tuple[int, int]]) -> list[No
 
 
 def _record(row: ResultRow) -> CallbackRecord:
-    return CallbackRecord(
-        row.id,
-        row.task_id,
-        None if row.vendor is None else Vendor(row.vendor),
-        row.file_id,
-        row.received_at_ms,
-        row.tries,
-        row.submission_id,
-        bool(row.held),
-    )
+    id_, task_id, vendor, *others = row
+    return CallbackRecord(id_, task_id, Vendor(vendor) if vendor else None, *others)
 
 
 def _task(connection: Connection, task_id: str) -> KnownTask | None:
@@ -288,14 +280,8 @@ def _candidates(connection: Connection, callback: CallbackRecord) -> list[Candid
 
 def _candidate(connection: Connection, row: ResultRow, callback: CallbackRecord) -> Candidate:
     lost = connection.row(_LOST, id=row.id, received_at_ms=callback.received_at_ms)
-    return Candidate(
-        row.id,
-        State(row.state),
-        row.code,
-        row.run_id,
-        row.pruned,
-        None if lost is None else LostAttempt(lost.number, lost.sent_at_ms),
-    )
+    id_, state, code, run_id, pruned = row
+    return Candidate(id_, State(state), code, run_id, pruned, LostAttempt(*lost) if lost else None)
 
 
 # -- the steps -----------------------------------------------------------------------------------------

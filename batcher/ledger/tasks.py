@@ -166,7 +166,7 @@ SELECT due_at_ms FROM tasks WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT
 _UNTRACKED = f"SELECT 1 FROM submissions WHERE {IS_UNTRACKED} LIMIT 1"  # noqa: S608 - ours
 
 _TROUBLES = f"""
-SELECT s.file_id, t.task_id, t.state, t.status, t.message FROM (
+SELECT s.file_id, t.task_id, t.state, coalesce(t.status, ''), coalesce(t.message, '') FROM (
     SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} ORDER BY closed_at_ms DESC LIMIT :limit
 ) AS newest JOIN tasks AS t ON t.submission_id = newest.submission_id
 JOIN submissions AS s ON s.id = t.submission_id
@@ -188,14 +188,8 @@ def left(connection: Connection, *, beyond: int = 0) -> TaskCounts:
 def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
     """Return the newest tasks that have failed or are unknown."""
     return [
-        TaskTrouble(
-            FileId(row.file_id),
-            TaskId(row.task_id),
-            TaskState(row.state),
-            row.status or "",
-            row.message or "",
-        )
-        for row in connection.rows(_TROUBLES, limit=limit)
+        TaskTrouble(file_id, task_id, TaskState(state), *words)
+        for file_id, task_id, state, *words in connection.rows(_TROUBLES, limit=limit)
     ]
 
 
@@ -354,14 +348,4 @@ def _noted_item(item: Polled) -> dict[str, Any]:
 
 def followed(row: ResultRow) -> Followed:
     """Return a task to poll from a row of :data:`TRACKED`."""
-    return Followed(
-        SubmissionId(row.id),
-        row.due_at_ms,
-        TaskId(row.task_id),
-        FileId(row.file_id),
-        Vendor(row.vendor),
-        row.status,
-        row.submitted_at_ms,
-        row.polls,
-        row.claimed_at_ms,
-    )
+    return Followed._make(row)._replace(vendor=Vendor(row.vendor))

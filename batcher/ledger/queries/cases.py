@@ -101,17 +101,9 @@ def pictured(connection: Connection, limit: int, each: int) -> list[Pictured]:
 
 
 def _task(row: ResultRow) -> TaskWithoutPictures:
-    return TaskWithoutPictures(
-        FileId(row.file_id),
-        Vendor(row.vendor),
-        row.extra,
-        row.task_id,
-        TaskState(row.state),
-        row.status,
-        row.message,
-        row.request_id,
-        time_or_none(row.ended_at_ms or row.closed_at_ms),
-    )
+    file_id, vendor, extra, task_id, state, *others, ended_at_ms, closed_at_ms = row
+    others.append(time_or_none(ended_at_ms or closed_at_ms))
+    return TaskWithoutPictures(file_id, Vendor(vendor), extra, task_id, TaskState(state), *others)
 
 
 def _pictures(rows: list[ResultRow]) -> tuple[FetchedPicture, ...]:
