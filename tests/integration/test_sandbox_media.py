@@ -24,6 +24,7 @@ from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, Sandbox
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
 from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
 from batcher.sandbox.media import tencent_id
+from batcher.sandbox.tasks import ENDED
 
 FRAME_MS = 1000 // FRAMES_PER_S
 LONGEST_GAP_MS = 400
@@ -71,7 +72,7 @@ async def ended(sandbox: Sandbox, caller: Caller, query: str) -> dict[str, Any]:
     task = (await caller.ask(query)).data
     task_id = str(task.get("TaskId") or task.get("task_id"))
     vendor = "Tencent" if "TaskId" in task else "Huawei"
-    await sandbox.wait_for(lambda: sandbox.tasks.has_ended(sandbox.tasks[task_id]))
+    await sandbox.wait_for(lambda: sandbox.task_status(task_id) in ENDED)
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 
