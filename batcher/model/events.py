@@ -62,15 +62,12 @@ class PaceChanged:
     """The pace, or the reason why it is below the cap, has changed."""
 
     event: ClassVar[str] = "pace_changed"
+    words: ClassVar[str] = ""
+    """Nothing: the progress display shows it."""
     pace_per_s: float
     cap_per_s: float
     why: str | None
     """None when it is at the cap again."""
-
-    @property
-    def words(self) -> str:
-        """Nothing: the progress display shows it."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +144,9 @@ class Halted:
     """The run stops sending: the service refuses the account, too much failed, or batcher has a defect."""
 
     event: ClassVar[str] = "halted"
+    words: ClassVar[str] = ""
+    """Nothing: the closing summary begins with the reason."""
     reason: str
-
-    @property
-    def words(self) -> str:
-        """Nothing: the closing summary begins with the reason."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +154,13 @@ class DefectMet:
     """An unexpected exception has stopped the run."""
 
     event: ClassVar[str] = "defect"
+    words: ClassVar[str] = ""
+    """Nothing: the closing summary begins with the reason."""
     error: str
     place: str
     """File and line."""
     exception: str
     """The traceback. It may hold anything, and is shown only under ``-v``."""
-
-    @property
-    def words(self) -> str:
-        """Nothing: the closing summary begins with the reason."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +348,8 @@ class FetchProgress:
     """The progress of a fetch, about once a second and at its end."""
 
     event: ClassVar[str] = "fetch_progress"
+    words: ClassVar[str] = ""
+    """Nothing: a display draws the figures."""
     total: int
     """Pictures to fetch, as far as they are known."""
     by_state: Mapping[PictureState, int]
@@ -370,11 +363,6 @@ class FetchProgress:
     def ended(self) -> int:
         """Pictures that this fetch is done with."""
         return sum(self.by_state.values()) + self.left
-
-    @property
-    def words(self) -> str:
-        """Nothing: a display draws the figures."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
