@@ -15,6 +15,7 @@ from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.sqlite.connection import Connection, ResultRow
+from batcher.ledger.writer import BatchEvent
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState
@@ -257,6 +258,7 @@ class PictureLedger(SharedLedger):
         await self._record(fetch_ended, FetchEnded(fetched, self.now_ms()))
 
 
+@BatchEvent
 def fetch_ended(connection: Connection, items: Sequence[FetchEnded]) -> list[None]:
     """Keep the results of fetching pictures.
 

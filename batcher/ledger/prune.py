@@ -79,16 +79,11 @@ async def prune(
     return found
 
 
-def forget(connection: Connection, items: Sequence[Sequence[Prunable]]) -> list[None]:
+def forget(connection: Connection, page: Sequence[Prunable]) -> None:
     """Delete attempts, and keep how many requests they were."""
-    for page in items:
-        gone = [
-            {"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts
-        ]
-        left = [
-            {"id": one.submission_id, "n": sum(attempt.may_have_left for attempt in one.attempts)}
-            for one in page
-        ]
-        connection.run(_DELETE, items=gone)
-        connection.run(_COUNT, items=left)
-    return [None] * len(items)
+    gone = [{"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts]
+    left = [
+        {"id": one.submission_id, "n": sum(attempt.may_have_left for attempt in one.attempts)} for one in page
+    ]
+    connection.run(_DELETE, items=gone)
+    connection.run(_COUNT, items=left)

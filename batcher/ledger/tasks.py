@@ -17,7 +17,7 @@ from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import tally_tasks
-from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
+from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -248,37 +248,34 @@ class Seeding(NamedTuple):
     limit: int
 
 
-def take_up(connection: Connection, items: Sequence[None]) -> list[None]:
+def take_up(connection: Connection, _: None) -> None:
     """Have a tally of every state."""
     connection.run(_HAVE_TALLIES, states=list(TaskState))
-    return [None] * len(items)
 
 
-def wait_no_longer(connection: Connection, items: Sequence[int]) -> list[int]:
+def wait_no_longer(connection: Connection, latest_ms: int) -> int:
     """Make some tasks due at the latest time, of those that wait longer; returns how many."""
-    return [connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE) for latest_ms in items]
+    return connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE)
 
 
-def seed(connection: Connection, items: Sequence[Seeding]) -> list[int]:
+def seed(connection: Connection, item: Seeding) -> int:
     """Give submissions their row; the task that was submitted first is due first."""
-    seeded = []
-    for item in items:
-        rows = [
-            {
-                "id": row.id,
-                "task_id": row.task_id,
-                "submitted_at_ms": row.submitted_at_ms,
-                "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
-            }
-            for row in connection.rows(_SEEDABLE, limit=item.limit)
-        ]
-        new = connection.run(_SEED, items=rows) if rows else 0
-        connection.run(_SEEDED, ids=[row["id"] for row in rows])
-        tally_tasks(connection, Counter({TaskState.WAITING: new}))
-        seeded.append(len(rows))
-    return seeded
+    rows = [
+        {
+            "id": row.id,
+            "task_id": row.task_id,
+            "submitted_at_ms": row.submitted_at_ms,
+            "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
+        }
+        for row in connection.rows(_SEEDABLE, limit=item.limit)
+    ]
+    new = connection.run(_SEED, items=rows) if rows else 0
+    connection.run(_SEEDED, ids=[row["id"] for row in rows])
+    tally_tasks(connection, Counter({TaskState.WAITING: new}))
+    return len(rows)
 
 
+@BatchEvent
 def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     """Record polls of tasks that are open; returns of each whether it was."""
     asked = connection.rows(_STILL_OPEN, ids=[item.task.id for item in items])
@@ -297,21 +294,17 @@ def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     return [item is fresh.get(item.task.id) for item in items]
 
 
-def mark_reported(connection: Connection, items: Sequence[None]) -> list[None]:
+def mark_reported(connection: Connection, _: None) -> None:
     """Mark all that the tallies count as reported."""
     connection.run("UPDATE task_tallies SET told = n")
-    return [None] * len(items)
 
 
-def ask_again(connection: Connection, items: Sequence[int]) -> list[int]:
+def ask_again(connection: Connection, now_ms: int) -> int:
     """Open some of the tasks closed as unknown; a task that is unknown again afterwards is new."""
-    moved = []
-    for now_ms in items:
-        again = connection.run(_ASK_AGAIN, now_ms=now_ms, limit=MOVED_AT_ONCE)
-        tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
-        connection.run("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
-        moved.append(again)
-    return moved
+    again = connection.run(_ASK_AGAIN, now_ms=now_ms, limit=MOVED_AT_ONCE)
+    tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
+    connection.run("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
+    return again
 
 
 def _keep_pictures(connection: Connection, items: Sequence[Polled]) -> None:

@@ -36,8 +36,19 @@ from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, Connection
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 
-Event = Callable[[Connection, Sequence[I]], Sequence[R]]
-"""Records items of one kind within the open transaction; one result for each item, in order."""
+Event = Callable[[Connection, I], R]
+"""Records one item within the open transaction."""
+
+
+class BatchEvent(Generic[I, R]):
+    """An event that records all items of a transaction with one call: one result for each, in order."""
+
+    def __init__(self, record: Callable[[Connection, Sequence[I]], Sequence[R]]) -> None:
+        self.record = record
+
+    def __call__(self, connection: Connection, item: I) -> R:
+        """Record one item."""
+        return self.record(connection, [item])[0]
 
 
 async def shielded(
@@ -310,7 +321,11 @@ class Writer:
             self._disk.check()
             with connection.transaction():
                 for event, members in group.items():
-                    values = event(connection, [waiting.item for waiting in members])
+                    items = [waiting.item for waiting in members]
+                    if isinstance(event, BatchEvent):
+                        values = event.record(connection, items)
+                    else:
+                        values = [event(connection, item) for item in items]
                     results.extend(zip(members, values, strict=True))
         except Exception as exc:
             return exc  # handed to those who wait for it

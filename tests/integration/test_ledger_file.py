@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -49,10 +49,8 @@ async def test_what_is_recorded_is_on_disk(tmp_path: Path) -> None:
     """The writer's connection keeps a write-ahead log, syncs every commit and checks foreign keys."""
     seen: dict[str, object] = {}
 
-    def look(connection: Connection, items: Sequence[str]) -> list[None]:
-        for name in items:
-            seen[name] = connection.value(f"PRAGMA {name}")
-        return [None] * len(items)
+    def look(connection: Connection, name: str) -> None:
+        seen[name] = connection.value(f"PRAGMA {name}")
 
     async with await open_for_writing(tmp_path / "batcher.db") as ledger:
         for name in ("journal_mode", "synchronous", "foreign_keys"):

@@ -15,7 +15,7 @@ from support.statements import Statement, statements_of
 from batcher.errors import IllegalMove, LedgerError, NotALedger
 from batcher.ledger.sqlite.connection import Access, Connection, connect
 from batcher.ledger.sqlite.errors import translated
-from batcher.ledger.writer import Writer, shielded
+from batcher.ledger.writer import BatchEvent, Writer, shielded
 
 DEADLINE_S = 5.0
 """What hangs fails here; nothing that works comes near it."""
@@ -51,6 +51,7 @@ async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[Writer]
     await asyncio.wait_for(writer.close(), DEADLINE_S)
 
 
+@BatchEvent
 def keep(connection: Connection, items: Sequence[int]) -> list[int]:
     """Keep numbers, and return each doubled."""
     for n in items:
@@ -58,9 +59,9 @@ def keep(connection: Connection, items: Sequence[int]) -> list[int]:
     return [2 * n for n in items]
 
 
-def keep_other(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Another kind of event that does the same."""
-    return keep(connection, items)
+def keep_other(connection: Connection, n: int) -> int:
+    """Another kind of event that does the same, one by one."""
+    return keep(connection, n)
 
 
 def kept(path: Path) -> list[int]:
@@ -124,9 +125,10 @@ async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
     assert kept(tmp_path / "l.db") == [1, 2, 3, 4, 5]
 
 
+@BatchEvent
 def refuse(connection: Connection, items: Sequence[int]) -> list[int]:
     """Keep the numbers and then find that they were wrong."""
-    keep(connection, items)
+    keep.record(connection, items)
     raise IllegalMove("these were wrong")
 
 
@@ -280,6 +282,7 @@ async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
         await Writer(partial(connect, path, Access.WRITE), path, Room()).start()
 
 
+@BatchEvent
 def too_few(connection: Connection, items: Sequence[int]) -> list[int]:
     """Return no results, which no event may do."""
     del connection, items
