@@ -208,7 +208,7 @@ async def test_row_that_halted_waits_behind_the_others_in_the_next_run(
         assert done.code == 3, done.stderr
         assert ids[0] in done.stderr
         before = len(sandbox.log)
-        done = await cli.run(archive, *PICTURES)  # fast: all others before that one is due
+        done = await cli.run(archive, *PICTURES, "--concurrency", "1")  # so that requests arrive as claimed
         assert done.code == 1, done.stderr
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["rejected"] + ["submitted"] * 11
