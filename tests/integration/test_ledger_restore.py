@@ -222,7 +222,7 @@ async def test_restore_cut_off_between_its_steps_is_noticed(
         if (cli.folder / "batcher.db").exists():
             assert (await cli("ledger", "verify")).code == 0
         else:
-            with pytest.raises(LedgerError, match="cut off"):
+            with pytest.raises(LedgerError, match="was interrupted"):
                 is_missing(ledger)
             async with serving(cli, ledger_made=False):
                 assert (await cli("run", "monday.csv", *PICTURES, *FAST, "--new-ledger")).code == 6

@@ -225,8 +225,9 @@ import asyncio, gc, logging, os, sys, threading, warnings
 from aiohttp import ClientSession
 from aiohttp.test_utils import RawTestServer
 from sqlalchemy import create_engine, text
+from batcher.api import status
 from batcher.cli import main
-from batcher.cli.commands import status
+from batcher.errors import StdoutClosed
 
 SECRET, SIGNED = os.environ["BATCHER_SERVER_SECRET"], os.environ["SIGNED"]
 LEAK = f"{SIGNED} with {SECRET}"
@@ -293,12 +294,12 @@ async def chained():
         raise ValueError(LEAK) from exc
 
 
-async def say_status(settings, console, *, as_json):
+async def ledger_status(path, *, loads):
     await globals()[os.environ["LEAKS"]]()
-    return 0
+    raise StdoutClosed("the command ends here, with exit code 0")
 
 
-status.say_status = say_status
+status.ledger_status = ledger_status
 sys.argv = ["batcher", "status", *sys.argv[1:]]
 main()
 """
@@ -487,8 +488,9 @@ OFTEN = """
 import sys
 from batcher.cli import main
 from batcher.cli.terminal import progress
+from batcher.submit import progress_reporter
 
-progress.PLAIN_EVERY_S = 0.2
+progress.PLAIN_EVERY_S = progress_reporter.REPORT_S = 0.2
 sys.argv = ["batcher", *sys.argv[1:]]
 main()
 """
