@@ -89,7 +89,7 @@ async def test_ledger_in_place_of_a_deleted_one_says_so(cli: Cli, manifest: Call
         assert (await cli.run(archive, *PICTURES)).code == 0
         os.unlink(cli.folder / "batcher.db")  # noqa: PTH108 - nothing blocks here
         done = await cli.run(archive, *PICTURES)
-        assert f"new ledger {cli.folder}/batcher.db (the lock file of an earlier one was there" in done.stderr
+        assert f"new ledger {cli.folder}/batcher.db (the lock file of an earlier one was here" in done.stderr
 
 
 async def test_run_on_a_terminal_makes_a_ledger(cli: Cli, manifest: Callable[..., Path]) -> None:

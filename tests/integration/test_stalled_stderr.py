@@ -24,8 +24,9 @@ OFTEN = """
 import sys
 from batcher.cli import main
 from batcher.cli.terminal import progress, stderr_writer
+from batcher.submit import progress_reporter
 
-progress.PLAIN_EVERY_S = progress.REFRESH_S = 0.02
+progress.PLAIN_EVERY_S = progress.REFRESH_S = progress_reporter.REPORT_S = 0.02
 stderr_writer.END_S = 0.3
 sys.argv = ["batcher", *sys.argv[1:]]
 main()

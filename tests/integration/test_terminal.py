@@ -95,7 +95,7 @@ async def test_an_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[...
     assert "Pace held" not in terminal.text
     terminal.interrupt()
     assert await asyncio.to_thread(terminal.end) == 130
-    assert "check the network" in " ".join(terminal.text.split())
+    assert "Check the network" in " ".join(terminal.text.split())
 
 
 async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
@@ -112,7 +112,7 @@ async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callab
         terminal.interrupt()
         assert await asyncio.to_thread(terminal.end) == 130
     assert CONTROL.sub("", terminal.text).count("Stopping: ") == 1
-    assert "Ending at once" in terminal.text
+    assert "Stopping immediately" in terminal.text
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
