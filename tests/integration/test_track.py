@@ -311,7 +311,7 @@ async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """A signal ends the first tracker; the second one is refused."""
-    archive = manifest(tencent_ids(400))
+    archive = manifest(tencent_ids(200))
     async with serving(cli, of_tasks()) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "100", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 5, 20)
