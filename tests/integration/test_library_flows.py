@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.callbacks import SECRET, post, record, sealed
-from support.cli import empty_ledger, query, until, write_manifest
+from support.cli import empty_ledger, query, tencent_ids, until, write_manifest
 from support.pictured import keep_tasks, serving_pictures, told
 
 from batcher import (
@@ -34,6 +34,7 @@ from batcher import (
     PictureFetch,
     Recording,
     Refused,
+    RunOutcome,
     SettingsError,
 )
 from batcher.sandbox import (
@@ -78,6 +79,20 @@ async def first_pages(discovery: Discovery) -> list[Recording]:
             if page.resume_from is not None and recordings:
                 break
     return recordings
+
+
+# -- runs -------------------------------------------------------------------------------------------
+
+
+async def test_run_with_track_reports_progress_task_ids_and_outcome(tmp_path: Path) -> None:
+    """A program gets the bar without polling, each task id once, and an outcome in a word."""
+    manifest, ids = tmp_path / "archive.csv", tencent_ids(6)
+    manifest.write_text("\n".join(["file_id", *ids]), "utf-8")
+    async with Sandbox(SandboxSettings(rate_per_s=None)).serve() as url, asyncio.timeout(DEADLINE_S):
+        archive = program("run.py")["archive"]
+        outcome, bars, tasks = await archive(tmp_path / "batcher.db", ACCOUNT, [manifest], url, 100.0)
+    assert (outcome, bars[-1], sorted(tasks)) == (RunOutcome.DONE, "6/6", sorted(ids))
+    assert len(set(tasks.values())) == 6
 
 
 # -- discovery -------------------------------------------------------------------------------------
@@ -291,7 +306,7 @@ def test_known_recordings_until_without_since_is_refused() -> None:
 def test_programs_of_the_typing_folder_pass_the_strict_type_checker(tmp_path: Path) -> None:
     """A program that uses the library as documented passes; one with a wrong type does not."""
     programs = sorted(PROGRAMS.glob("*.py"))
-    assert [path.stem for path in programs] == ["discover", "fetch", "listen"]
+    assert [path.stem for path in programs] == ["discover", "fetch", "listen", "run"]
     wrong = tmp_path / "wrong.py"
     wrong.write_text(programs[0].read_text("utf-8").replace("rate_per_s=100.0", 'rate_per_s="100"'), "utf-8")
     root = PROGRAMS.parents[1]
@@ -308,4 +323,4 @@ def test_programs_of_the_typing_folder_pass_the_strict_type_checker(tmp_path: Pa
         )
         for path in (*programs, wrong)
     ]
-    assert [(one.returncode, one.stdout.count("[arg-type]")) for one in done] == [(0, 0)] * 3 + [(1, 2)]
+    assert [(one.returncode, one.stdout.count("[arg-type]")) for one in done] == [(0, 0)] * 4 + [(1, 2)]
