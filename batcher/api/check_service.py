@@ -31,13 +31,13 @@ NO_ACCOUNT = Account(1, "none")
 NAME_TIMEOUT_S = 10.0
 
 CALLS = 3
-"""How often the call is made if the service is busy."""
+"""The number of calls that are made if the service is busy."""
 
 PAUSE_S = 1.1
 """The pause between calls: the service counts by the second."""
 
 CLOCK_LIMIT_S = 600
-"""How far a timestamp may be off. Source: ZEGO server API, "Accessing server APIs"."""
+"""The largest accepted error of a timestamp. Source: ZEGO server API, "Accessing server APIs"."""
 
 CLOCK_WARNING_S = 60
 

@@ -56,7 +56,7 @@ _Path = str | os.PathLike[str]
 
 
 class LedgerView:
-    """A ledger to be read, also while a run of it goes on, here or in another process.
+    """A ledger that is open for reading, also during a run in this or another process.
 
     Made by :func:`read_ledger`. Every method raises LedgerError when the ledger cannot be read or is closed.
     """
@@ -112,7 +112,7 @@ class LedgerView:
         return [result_of(record) for record in found]
 
     async def figures(self) -> Counts:
-        """How many submissions stand in each state, and which codes came back."""
+        """Count the submissions in each state and by the codes of their answers."""
         return figures(await self._readable().tallies())
 
     async def invalid_rows(self) -> list[InvalidRowRecord]:
@@ -183,7 +183,7 @@ class Ledger(LedgerView):
         Args:
             account: whose calls these are.
             settings: how the run sends, and when it ends; 20 requests a second by default.
-            manifests: loaded while sending goes on, as by :meth:`load`.
+            manifests: loaded while the run sends, as by :meth:`load`.
             how: how they are read.
             endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
             timeout_s: how long one call may take.
@@ -231,7 +231,7 @@ class Ledger(LedgerView):
 
     @property
     def pace(self) -> CurrentRate | None:
-        """How fast the run sends at this moment; None without a run."""
+        """The rate at which the run sends at this moment; None without a run."""
         return None if self._run is None else self._run.pace
 
     async def retry(self, states: Sequence[State] = RETRIED, *, codes: Sequence[int] = ()) -> int:
@@ -283,7 +283,7 @@ class Ledger(LedgerView):
 
 @asynccontextmanager
 async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledger]:
-    """Open a ledger for loading and running; it is made where there is none. Use with ``async with``.
+    """Open a ledger for loading and running; a missing one is created. Use with ``async with``.
 
     Args:
         path: its file.
@@ -304,10 +304,10 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
 
 @asynccontextmanager
 async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
-    """Open a ledger for reading alone, whoever else runs it. Use with ``async with``.
+    """Open a ledger for reading only; another process may run it meanwhile. Use with ``async with``.
 
     Raises:
-        LedgerMissing: there is none.
+        LedgerMissing: the file does not exist.
         LedgerError: it cannot be read, is something else, or is from a newer version.
         LedgerBusy: it must be upgraded, and a run of an older version holds it.
     """

@@ -65,7 +65,7 @@ class ListenSettings:
     """The certificate's key; None when it is in the same file."""
     max_body_bytes: int = 512 << 10
     max_age_s: float = 600.0
-    """How far a callback's time may be from ours, in either direction."""
+    """The largest difference between a callback's time and ours, in either direction."""
 
     def __post_init__(self) -> None:
         """Check the values, with the bounds of the command line's options."""

@@ -46,7 +46,7 @@ from batcher.track.settings import Tracked, TrackSettings
 from batcher.track.tracker import Tracker
 
 PROGRESS_S = 1.0
-"""How often progress is reported."""
+"""Seconds between two reports of progress."""
 
 REPORTED = (ExitCode.DONE, ExitCode.TROUBLE)
 """After these ends, what went wrong is no longer new."""
@@ -70,7 +70,7 @@ class Tracking:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast tasks are polled at this moment."""
+        """The rate at which tasks are polled at this moment."""
         return self._tracker.pace
 
     def stop(self, code: ExitCode, reason: str | None = None) -> None:

@@ -44,7 +44,7 @@ def check_creation(settings: Settings) -> None:
 
     Raises:
         SettingsError: there is no ledger, it is not named, and no terminal is attached.
-        LedgerError: there is none, but what one has left behind.
+        LedgerError: there is no ledger, but files that an earlier one has left behind.
     """
     path = ledger_path(settings.ledger)
     if not is_missing(path) or settings.new_ledger or "ledger" in settings.model_fields_set:

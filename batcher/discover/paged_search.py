@@ -34,7 +34,7 @@ USUAL_SIZES = frozenset({10, 20, 50, 100, 200, 250})
 
 
 class SearchClient(Protocol):
-    """What discovery needs of the client."""
+    """The client, as far as discovery uses it."""
 
     async def search(self, wanted: Search, on_wire: Wire | None = None) -> SearchPage | NotReported:
         """Request one page."""
@@ -56,7 +56,7 @@ class PagedSearch:
 
     @property
     def capacity(self) -> int:
-        """How many recordings can be read page by page, whether pages count from 0 or from 1."""
+        """The number of recordings that can be read page by page, whether pages count from 0 or from 1."""
         return CAP - self.size
 
     async def pages(self, search: Search, first: SearchPage | None = None) -> AsyncIterator[SearchPage]:

@@ -26,7 +26,7 @@ from batcher.flowcontrol.retry_policy import waits_behind
 from batcher.model.submission import Claim, SubmissionId
 
 PAGE = 1_000
-"""How many open submissions one query fetches."""
+"""The number of open submissions that one query fetches."""
 
 MOST_BEHIND = 10_000
 """When more than this many wait in memory behind fresh work, those that are due come first."""
@@ -50,7 +50,7 @@ class _Delayed(NamedTuple):
     order: int
     claim: Claim
     counted: bool
-    """It was started in this run already, and no longer counts towards the limit."""
+    """Started in this run already, so that it no longer counts towards the limit."""
 
 
 class SubmissionQueue:

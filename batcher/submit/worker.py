@@ -79,7 +79,7 @@ recorded, with anything else once it is on record."""
 
 @dataclass(slots=True)
 class PoolState:
-    """What the workers of a run share."""
+    """The state that the workers of a run share."""
 
     sent: RateMeter = field(default_factory=RateMeter)
     """Requests of this run that may have left."""

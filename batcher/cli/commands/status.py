@@ -6,7 +6,7 @@ from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 
 LAST_LOADS = 10
-"""How many loads the text lists; the JSON has all."""
+"""The number of loads that the text lists; the JSON has all."""
 
 
 @command("status")

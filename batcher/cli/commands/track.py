@@ -133,7 +133,7 @@ def _reporting(write: OnEvent, display: Display) -> OnEvent:
 
 
 def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int], None]:
-    """What a signal does: the first ends the polls, the second does so immediately."""
+    """Return the handler of signals: the first ends the polls, the second does so immediately."""
 
     def stop(code: int) -> None:
         say("Stopping: polls in flight are repeated the next time.")
@@ -143,7 +143,7 @@ def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int],
 
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
-    """How tracking ended, for the notification."""
+    """Return the end of tracking, for the notification."""
     from batcher.cli.announcer import Closing
     from batcher.model.task import TaskState
 
@@ -188,6 +188,6 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
     steps = [f"  for results   batcher export{option} -o results.csv"]
     if summary.tasks.open:
-        steps.insert(0, f"  to go on      batcher track{option}")
+        steps.insert(0, f"  to resume     batcher track{option}")
     ledger = one_line(str(ledger_path(settings.ledger)))
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])

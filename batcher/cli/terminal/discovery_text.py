@@ -21,7 +21,7 @@ def so_far(progress: DiscoveryProgress) -> str:
 
 
 def stopped(output: Path | None, n_kept: int) -> str:
-    """What is kept of a list that was stopped, and how to resume it."""
+    """Return what is kept of a list that was stopped, and how to resume it."""
     listed = count(n_kept, "recording")
     if output is None:
         return f"stopped after {listed}; with -o FILE a later call can resume"

@@ -22,7 +22,7 @@ LEAST_FREE_BYTES = 16 << 20
 """With less than this, a run does not begin."""
 
 BYTES_PER_ATTEMPT = 250
-"""What one more attempt adds to a ledger."""
+"""The space that one more attempt takes in a ledger."""
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "ceph", "glusterfs", "lustre"}
 

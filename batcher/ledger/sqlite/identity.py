@@ -36,7 +36,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _closing = threading.Lock()
 _connected: Counter[Inode] = Counter()
-"""How many engines of this process may have connections to a file."""
+"""The number of engines of this process that may have connections to a file."""
 _parked: dict[Inode, list[int]] = {}
 """Descriptors to close once the process has no connection to their file."""
 
