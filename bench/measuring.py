@@ -113,7 +113,7 @@ def take_turns(contenders: Mapping[str, Callable[[], float]], repetitions: int) 
     for n in range(repetitions):
         for name, take in contenders.items():
             taken[name].append(take())
-            _tell(f"  {n + 1}/{repetitions} {name}: {_digits(taken[name][-1])}")
+            _report(f"  {n + 1}/{repetitions} {name}: {_digits(taken[name][-1])}")
     return taken
 
 
@@ -122,7 +122,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [our / their for our, their in zip(ours, theirs, strict=True)]
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -95,9 +95,9 @@ def _discover(made: Archive, vendor: str, recordings: int) -> float:
         subprocess.Popen([*map(str, serve)], stdout=subprocess.PIPE, text=True) as sandbox,
     ):
         try:
-            told = dict(_variables(sandbox.stdout or ()))
+            variables = dict(_variables(sandbox.stdout or ()))
             command = ("discover", "--vendor", vendor, "--since", "31d", "--not-in-ledger", "--rate", "2000")
-            return _peak((*command, "-o", "found.csv"), environment(ledger) | told, ledger.parent)
+            return _peak((*command, "-o", "found.csv"), environment(ledger) | variables, ledger.parent)
         finally:
             sandbox.terminate()
 

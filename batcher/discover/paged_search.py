@@ -21,7 +21,7 @@ from batcher.model.outcome import Answer, NotReported
 from batcher.model.submission import Archive, FileId
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
-from batcher.zego.search_media import LOOKED_UP, Search, SearchPage
+from batcher.zego.search_media import IDS_PER_SEARCH, Search, SearchPage
 
 CAP = 5_000
 """A search shows at most this many of Tencent's recordings, and counts no further."""
@@ -108,7 +108,7 @@ class PagedSearch:
             now = int(datetime.now(UTC).timestamp())
             await self.first_page(Search(Archive.TENCENT, since_s=now - 1, until_s=now))
         search = Search(Archive.TENCENT, file_ids=ids)
-        answer = await self._ask(search, self._first_number or 0, LOOKED_UP)
+        answer = await self._ask(search, self._first_number or 0, IDS_PER_SEARCH)
         return answer if isinstance(answer, Answer) else await self._counted_from_one(search, answer)
 
     async def _counted_from_one(self, search: Search, page: SearchPage) -> SearchPage:

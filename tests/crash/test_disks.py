@@ -48,9 +48,9 @@ async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
         assert "deleted or replaced" in " ".join(done.stderr.split())
         assert len(sandbox.log) <= seen + 4
         moved.replace(ledger)  # what the run wrote last is still beside it
-        told = {task_id for task_id in sandbox.accepted() if task_id in done.stderr}
+        reported = {task_id for task_id in sandbox.accepted() if task_id in done.stderr}
         recorded = {row[0] for row in query(ledger, "SELECT task_id FROM attempts WHERE task_id <> ''")}
-        assert told | recorded == set(sandbox.accepted())
+        assert reported | recorded == set(sandbox.accepted())
         done = await cli.run(archive, *PICTURES)
         assert done.code == 0, done.stderr
 

@@ -126,18 +126,18 @@ class Nights:
         return process
 
     def quiet_morning(self, done: Done, code: int = 0, said: str = "") -> None:
-        """Nothing to do: no mail, no notification, and the switch is told that the run ended well."""
+        """Nothing to do: no mail, no notification, and the switch gets the exit code 0."""
         assert (done.code, done.stdout, done.stderr) == (code, "", said)
         self._heard([], ["/start", ""])
 
-    def morning(self, done: Done, code: int, line: str, told: str, *, also: str = "") -> None:
+    def morning(self, done: Done, code: int, line: str, notified: str, *, also: str = "") -> None:
         """Somebody has to know: the mail's first line says all, and so does the notification.
 
         Args:
             done: how the run ended.
             code: its exit code.
             line: a pattern for the whole first line of the mail.
-            told: a pattern for a part of the notification.
+            notified: a pattern for a part of the notification.
             also: a pattern for what follows in the mail; empty when nothing does.
         """
         assert (done.code, done.stdout) == (code, ""), done.stderr
@@ -145,7 +145,7 @@ class Nights:
         assert re.fullmatch("batcher: " + line, first), first
         assert bool(rest.strip()) == bool(also), rest
         assert re.search(also, " ".join(rest.replace("\\\n", " ").split())), rest
-        self._heard([(code, told)], ["/start", f"/{code}"])
+        self._heard([(code, notified)], ["/start", f"/{code}"])
 
     def nothing_yet(self) -> None:
         """A run that cannot speak any more: the switch knows that it began, and will miss its end."""
@@ -155,10 +155,10 @@ class Nights:
         """What those elsewhere have heard of one run, and nothing else."""
         assert self.elsewhere.pings == pings
         assert [note["type"] for note in self.elsewhere.notes] == ["failure"] * len(notes)
-        for note, (code, told) in zip(self.elsewhere.notes, notes, strict=True):
+        for note, (code, notified) in zip(self.elsewhere.notes, notes, strict=True):
             assert f"(exit code {code})" in note["title"]
             assert "\n" not in note["message"]
-            assert re.search(told, note["message"]), note["message"]
+            assert re.search(notified, note["message"]), note["message"]
             assert "nightly.db" in note["message"]  # which of a crontab's lines it was
             assert self.cli.secret not in str(note)
             assert MISTYPED not in str(note)

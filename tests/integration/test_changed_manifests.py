@@ -48,9 +48,9 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
     assert "stay in the ledger, and open ones are still sent" in done.stderr
     again = await cli("load", nightly, *PICTURES)
     assert "has changed" not in again.stderr
-    told = await loads(cli)
-    assert [numbers(load) for load in told] == [(None, None, None), (0, 0, 0), (5, 3, 1), (0, 0, 0)]
-    assert [load["compared_with"] for load in told] == [None, *(load["ended_at"] for load in told[:-1])]
+    records = await loads(cli)
+    assert [numbers(load) for load in records] == [(None, None, None), (0, 0, 0), (5, 3, 1), (0, 0, 0)]
+    assert [load["compared_with"] for load in records] == [None, *(load["ended_at"] for load in records[:-1])]
     assert "5 rows new, 3 gone, 1 changed" in " ".join((await cli("status")).stdout.split())
 
 
@@ -65,8 +65,8 @@ async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_pa
         connection.commit()
     for _ in range(2):
         assert (await cli("load", nightly, *PICTURES)).code == 0
-    told = await loads(cli)
-    figures = [(load["rows"], load["new"], load["duplicates"], load["invalid"]) for load in told]
+    records = await loads(cli)
+    figures = [(load["rows"], load["new"], load["duplicates"], load["invalid"]) for load in records]
     assert figures == [(32, 30, 1, 1), (32, 0, 31, 1), (32, 0, 31, 1)]
     before = nightly.stat()
     nightly.write_bytes(nightly.read_bytes().replace(b"t7", b"T7"))

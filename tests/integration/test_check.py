@@ -169,8 +169,8 @@ async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None
         else:
             cli.env["BATCHER_SERVER_SECRET"] = secret
         found = await check(cli, "-v", code=0)
-        told = {"env": "SECRET)", "file": "SECRET_FILE secret)", ".env": "SECRET in .env)"}[place]
-        assert found["credentials"]["text"] == f"the ServerSecret is set (BATCHER_SERVER_{told}"
+        source = {"env": "SECRET)", "file": "SECRET_FILE secret)", ".env": "SECRET in .env)"}[place]
+        assert found["credentials"]["text"] == f"the ServerSecret is set (BATCHER_SERVER_{source}"
         (cli.folder / ".env").unlink(missing_ok=True)
 
 

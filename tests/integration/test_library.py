@@ -476,13 +476,13 @@ async def test_a_program_interrupted_by_ctrl_c_drains_as_well(
 
 async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
     """A halt is an end like any other: told on the way, and in the summary."""
-    told: list[Event] = []
+    emitted: list[Event] = []
     async with Sandbox(SandboxSettings(account_code=3)).serve() as url:
-        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=told.append)
+        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=emitted.append)
     assert summary.exit_code == ExitCode.HALTED
     assert "code 3" in summary.reason
-    assert isinstance(told[0], RunStarted)
-    assert [notice.reason for notice in told if isinstance(notice, Halted)] == [summary.reason]
+    assert isinstance(emitted[0], RunStarted)
+    assert [notice.reason for notice in emitted if isinstance(notice, Halted)] == [summary.reason]
 
 
 async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:

@@ -172,8 +172,8 @@ def _ended_process() -> int:
 
 
 def _holder(**others: object) -> str:
-    told = {"pid": os.getpid(), "host": platform.node(), "since": "2026-11-22T18:00:03+00:00"}
-    return json.dumps(told | {"command": "batcher run"} | others) + "\n"
+    holder_fields = {"pid": os.getpid(), "host": platform.node(), "since": "2026-11-22T18:00:03+00:00"}
+    return json.dumps(holder_fields | {"command": "batcher run"} | others) + "\n"
 
 
 @pytest.mark.parametrize(

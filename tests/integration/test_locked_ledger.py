@@ -90,12 +90,12 @@ async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
         async with started(cli, "listen", "--port", "0", env=SECRET_GIVEN | left_out) as listener:
             url = (await said(listener, "Listening")).split()[3]
-            async with held(ledger) as let_go, started(cli, "track", "--progress", "none") as tracker:
+            async with held(ledger) as release, started(cli, "track", "--progress", "none") as tracker:
                 posting = asyncio.create_task(post(url, sealed(snapshot())))
                 await said(tracker, "another program has locked the file; waiting")
                 await said(listener, "another program has locked the file; waiting")
                 assert not posting.done()
-                let_go()
+                release()
                 _, words = await tracker.communicate()
                 assert tracker.returncode == 0, words.decode()
                 assert (await posting)[0] == 200

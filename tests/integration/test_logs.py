@@ -334,15 +334,15 @@ async def drive(cli: Cli, leak: str, *args: str) -> Done:
 @pytest.mark.parametrize(("leak", "words"), LEAKS.items())
 async def test_log_record_of_a_library_is_redacted(cli: Cli, leak: str, words: str) -> None:
     """As JSON, and with its traceback as text under ``-v``; one plain line without it."""
-    whole, plain, told = await asyncio.gather(
+    whole, plain, verbose = await asyncio.gather(
         drive(cli, leak, "-v"), drive(cli, leak), drive(cli, leak, "-v", *JSON)
     )
-    assert whole.code == plain.code == told.code == (70 if leak == "chained" else 0)
+    assert whole.code == plain.code == verbose.code == (70 if leak == "chained" else 0)
     assert words in whole.stderr
     assert plain.stderr.count("\n") == 1
     assert plain.stderr.startswith("batcher: ")
     assert words in plain.stderr
-    [event] = events(told)
+    [event] = events(verbose)
     assert words in json.dumps(event)
     if leak not in ("warning", "broken_record"):
         for shown in (whole.stderr, event["exception"]):
@@ -356,8 +356,8 @@ async def test_statements_of_sqlalchemy_are_redacted(cli: Cli) -> None:
     assert done.code == 0, done.stderr
     found = [event for event in events(done) if event["event"] == "log"]
     assert {event["logger"] for event in found} == {"sqlalchemy.engine.Engine"}
-    [told] = [event["text"] for event in found if "[redacted]" in event["text"]]
-    assert "Action=M" in told
+    [text] = [event["text"] for event in found if "[redacted]" in event["text"]]
+    assert "Action=M" in text
 
 
 # -- terminals and pipes -------------------------------------------------------------------------------
@@ -385,15 +385,15 @@ async def test_hostile_message_controls_no_terminal(cli: Cli, code: int, exits: 
         cli.use(url, app_id=SANDBOX_APP_ID)
         done = await cli.run(archive, *PICTURES, "-v")
         shown, status = await cli("show", one), await cli("status")
-        told = await cli.run(*JSON, "-v")
+        verbose = await cli.run(*JSON, "-v")
     assert done.code == exits
     assert (shown.code, status.code) == (0, 0)
-    for text in (done.stderr, shown.stdout, status.stdout, told.stderr):
+    for text in (done.stderr, shown.stdout, status.stdout, verbose.stderr):
         assert controls(text) == []
     assert "\\x1b]0;pwned\\x07" in done.stderr
     assert "\\x1b]0;pwned\\x07" in shown.stdout
     assert "\\x9b31m such\\u202efile" in shown.stdout
-    events(told)
+    events(verbose)
 
 
 FORGED = "no\nforged\r\nforged\u2028forged"
@@ -494,7 +494,7 @@ main()
 """
 
 
-async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
+async def run_reporting(cli: Cli, archive: Path, *args: str) -> Done:
     """A run that says how far it is five times a second instead of twice a minute."""
     driver = cli.folder / "often.py"
     driver.write_text(OFTEN)
@@ -513,9 +513,9 @@ async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
 async def test_progress_of_a_run_is_written_in_each_format(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A plain line at intervals as text, an event with figures as JSON, nothing with ``--progress none``."""
     async with serving(cli):
-        for_people = await run_told_often(cli, manifest(tencent_ids(40, seed=1)))
-        for_programs = await run_told_often(cli, manifest(tencent_ids(40, seed=2)), *JSON)
-        nothing = await run_told_often(cli, manifest(tencent_ids(9, seed=3)), *JSON, "--progress", "none")
+        for_people = await run_reporting(cli, manifest(tencent_ids(40, seed=1)))
+        for_programs = await run_reporting(cli, manifest(tencent_ids(40, seed=2)), *JSON)
+        nothing = await run_reporting(cli, manifest(tencent_ids(9, seed=3)), *JSON, "--progress", "none")
     assert for_people.code == for_programs.code == nothing.code == 0
     lines = [line for line in for_people.stderr.splitlines() if " in doubt, " in line]
     assert len(lines) > 1

@@ -238,8 +238,8 @@ async def test_metrics_file_has_the_exit_code(cli: Cli, manifest: Manifest) -> N
         second = of_file(path)
         assert (await cli.run(archive, *PICTURES, "--metrics-file", path)).code == 0
         third = of_file(path)
-    told = [one["batcher_last_run_exit_code", ""] for one in (first, second, third)]
-    assert told == [4, 1, 0]
+    exit_codes = [one["batcher_last_run_exit_code", ""] for one in (first, second, third)]
+    assert exit_codes == [4, 1, 0]
     assert [one["batcher_queue_left", ""] for one in (first, second, third)] == [4, 0, 0]
     assert [one["batcher_runs_total", ""] for one in (first, second, third)] == [1, 2, 3]
     assert [one["batcher_attempts_total", "answer"] for one in (first, second, third)] == [2, 4, 0]
@@ -286,9 +286,9 @@ async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, ma
         await cli.finish(process)
         assert of_file(path)["batcher_last_run_exit_code", ""] == 143
         assert (await cli.run(broken, *PICTURES, "--metrics-file", path)).code == 2
-        told = of_file(path)
-    assert told["batcher_last_run_exit_code", ""] == 2, "nobody else keeps the file now"
-    assert told["batcher_submissions", "submitted,0"] == 4
+        metrics_now = of_file(path)
+    assert metrics_now["batcher_last_run_exit_code", ""] == 2, "nobody else keeps the file now"
+    assert metrics_now["batcher_submissions", "submitted,0"] == 4
 
 
 @pytest.mark.parametrize("place", ["missing/batcher.prom", "folder", "pipe"])

@@ -126,9 +126,9 @@ async def test_a_stream_of_which_nothing_comes_ends_with_its_time(cli: Cli) -> N
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s", "--json")
         async with asyncio.timeout(90):
             assert process.stdout is not None
-            told = json.loads(await process.stdout.read())
+            result = json.loads(await process.stdout.read())
             assert await process.wait() == 4
-    assert "stdin was still being read (no row arrived); 0 submissions left" in told["reason"]
+    assert "stdin was still being read (no row arrived); 0 submissions left" in result["reason"]
 
 
 async def test_what_came_of_a_stream_is_judged_all_the_same(cli: Cli) -> None:

@@ -50,7 +50,7 @@ def noisy(level: int, *, noise: int = 4, size: tuple[int, int] = (160, 90)) -> b
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedTask:
     """One task and what is on record of it."""
 
     file_id: str
@@ -62,12 +62,12 @@ class Told:
     closed: bool = True
 
 
-def told(file_id: str, *urls: str, vendor: str = "Tencent") -> Told:
+def finished(file_id: str, *urls: str, vendor: str = "Tencent") -> RecordedTask:
     """A finished task with its pictures."""
-    return Told(file_id, urls, vendor=vendor)
+    return RecordedTask(file_id, urls, vendor=vendor)
 
 
-def keep_tasks(ledger: Path, tasks: Iterable[Told], *, place: str = "other") -> None:
+def keep_tasks(ledger: Path, tasks: Iterable[RecordedTask], *, place: str = "other") -> None:
     """Put tasks and their pictures on record, as a tracker would have, each a submission of its own."""
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("INSERT OR IGNORE INTO binding VALUES (1, 12345, ?)", (place,))
@@ -79,7 +79,7 @@ def keep_tasks(ledger: Path, tasks: Iterable[Told], *, place: str = "other") -> 
             _keep(connection, task)
 
 
-def _keep(connection: sqlite3.Connection, task: Told) -> None:
+def _keep(connection: sqlite3.Connection, task: RecordedTask) -> None:
     many = connection.execute(
         "SELECT count(*) FROM submissions WHERE file_id = ?", (task.file_id,)
     ).fetchone()[0]

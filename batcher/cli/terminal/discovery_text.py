@@ -14,7 +14,7 @@ from batcher.model.submission import Archive
 from batcher.report.formatting import count
 
 
-def so_far(progress: DiscoveryProgress) -> str:
+def progress_text(progress: DiscoveryProgress) -> str:
     """The progress line."""
     at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
     return f"{count(progress.listed, 'recording')} so far{at}"

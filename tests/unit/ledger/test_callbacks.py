@@ -97,8 +97,8 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         assert list(verify(path, lambda *_: None)) == []
         with closing(sqlite3.connect(path)) as connection:
             grouped = "SELECT state, count(*) FROM tasks GROUP BY 1"
-            told = "SELECT state, n FROM task_tallies WHERE n"
-            assert sorted(connection.execute(grouped)) == sorted(connection.execute(told))
+            tallied = "SELECT state, n FROM task_tallies WHERE n"
+            assert sorted(connection.execute(grouped)) == sorted(connection.execute(tallied))
             tracked = "SELECT count(*) FROM submissions WHERE tracked"
             assert (
                 connection.execute(tracked).fetchone()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import empty_ledger, query
-from support.pictured import Told, keep_tasks, told
+from support.pictured import RecordedTask, finished, keep_tasks
 from support.statements import plans_of, statements_of
 
 from batcher.errors import IllegalMove
@@ -35,7 +35,7 @@ def names(page: list[PictureRecord]) -> list[str]:
 
 async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
     """A page goes on where the one before it ended, also in the middle of a task."""
-    tasks = [told(str(n), *(f"{URL}{n}.{k}" for k in range(3))) for n in range(1, 5)]
+    tasks = [finished(str(n), *(f"{URL}{n}.{k}" for k in range(3))) for n in range(1, 5)]
     keep_tasks(ledger, tasks)
     async with await PictureLedger.open(ledger) as pictures:
         got, after = list[str](), (0, 0)
@@ -54,15 +54,15 @@ async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        Told("1", (f"{URL}a",), state="processing", closed=False),
-        Told("1", (f"{URL}a",), state="failed"),
-        Told("1", (f"{URL}a",), state="unknown"),
-        Told("1", (f"{URL}a",), polls=0),
-        Told("1", (f"{URL}a",), closed=False),
+        RecordedTask("1", (f"{URL}a",), state="processing", closed=False),
+        RecordedTask("1", (f"{URL}a",), state="failed"),
+        RecordedTask("1", (f"{URL}a",), state="unknown"),
+        RecordedTask("1", (f"{URL}a",), polls=0),
+        RecordedTask("1", (f"{URL}a",), closed=False),
     ],
     ids=["not ended", "failed", "unknown", "claimed by a callback alone", "not closed"],
 )
-async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: Told) -> None:
+async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: RecordedTask) -> None:
     """An address counts once a poll has said that the task has ended well."""
     keep_tasks(ledger, [task])
     async with await PictureLedger.open(ledger) as pictures:
@@ -74,7 +74,7 @@ async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: 
 
 async def test_each_submission_of_a_recording_is_told_from_the_others(ledger: Path) -> None:
     """By its place among them, which stays whatever comes later."""
-    keep_tasks(ledger, [told("7", f"{URL}a"), told("8", f"{URL}b"), told("7", f"{URL}c")])
+    keep_tasks(ledger, [finished("7", f"{URL}a"), finished("8", f"{URL}b"), finished("7", f"{URL}c")])
     async with await PictureLedger.open(ledger) as pictures:
         ordinals = [one.ordinal for one in await pictures.unfetched(limit=9)]
     assert ordinals == [1, 1, 2]
@@ -82,7 +82,7 @@ async def test_each_submission_of_a_recording_is_told_from_the_others(ledger: Pa
 
 async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
     """State, reason, file and size; tries add up, and one that is left is handed out again."""
-    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b", f"{URL}c")])
+    keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b", f"{URL}c")])
     async with await PictureLedger.open(ledger) as pictures:
         a, b, c = await pictures.unfetched(limit=9)
         began_ms = pictures.now_ms()
@@ -105,7 +105,7 @@ async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
 
 async def test_a_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
     """A contradiction is said, and does not take its neighbours down."""
-    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b")])
+    keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b")])
     async with await PictureLedger.open(ledger) as pictures:
         a, b = await pictures.unfetched(limit=9)
         doing = pictures.record(Fetched(a, PictureState.BLACK, 1))

@@ -379,11 +379,13 @@ async def test_an_invalid_row_is_kept_once(ledger: RunLedger) -> None:
     ) == (5, 1)
 
 
-@pytest.mark.parametrize(("exit_code", "told"), [(0, True), (1, True), (3, False), (4, False), (130, False)])
-async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
-    ledger: RunLedger, exit_code: int, told: bool
+@pytest.mark.parametrize(
+    ("exit_code", "reported"), [(0, True), (1, True), (3, False), (4, False), (130, False)]
+)
+async def test_run_with_exit_code_0_or_1_has_reported_invalid_rows(
+    ledger: RunLedger, exit_code: int, reported: bool
 ) -> None:
-    """Only a run that ends with 0 or 1 has told of what there is to know."""
+    """Only after exit code 0 or 1 the invalid rows count as reported."""
     load_id = await ledger.start_load("a.csv", "/data/a.csv", [])
     await ledger.add(load_id, "a.csv", [], [InvalidRow(2, "file_id", "is missing", ("",))])
     run_id = await ledger.start_run(20.0, "1.2.3")
@@ -391,10 +393,12 @@ async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
     assert running is not None
     assert (running.ended_at, running.exit_code, running.version) == (None, None, "1.2.3")
     await ledger.end_run(run_id, exit_code, "because")
-    last, telling = await ledger.last_run(), await ledger.last_reported_run()
+    last, reporting = await ledger.last_run(), await ledger.last_reported_run()
     assert last is not None
     assert (exit_code, "because") == (last.exit_code, last.reason)
-    assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())
+    assert reported == (
+        reporting is not None and reporting.invalid_rows_seen == await ledger.newest_invalid_row()
+    )
 
 
 async def test_ledger_is_bound_by_the_first_answer_that_proves_the_account(ledger: RunLedger) -> None:

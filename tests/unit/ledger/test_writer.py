@@ -170,15 +170,15 @@ async def test_shielded_task_cancelled_while_writing_is_cancelled_after_the_comm
     """The cancellation is raised once the record is on disk, also if the task is cancelled twice."""
     async with writing(tmp_path / "l.db") as writer:
         recorded = writer.record(keep, 7)
-        told: list[asyncio.Future[int]] = []
-        waiting = asyncio.create_task(shielded(recorded, told.append))
+        noted: list[asyncio.Future[int]] = []
+        waiting = asyncio.create_task(shielded(recorded, noted.append))
         for _ in range(2):
             await asyncio.sleep(0)
             waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert recorded.result() == 14
-        assert told == [recorded] * 2
+        assert noted == [recorded] * 2
     assert kept(tmp_path / "l.db") == [7]
 
 

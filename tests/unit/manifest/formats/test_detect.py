@@ -52,7 +52,7 @@ EXPECTED = [
 ]
 
 
-def told(row: Row | InvalidRow) -> tuple[str, object]:
+def summary(row: Row | InvalidRow) -> tuple[str, object]:
     """What a row comes to, without its place."""
     return (row.column, row.reason) if isinstance(row, InvalidRow) else (row.file_id, row.parameters)
 
@@ -69,7 +69,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, format_: str, packing:
         manifest.check()
         rows = list(manifest)
         held = [manifest.cells_of(row) for row in rows if isinstance(row, InvalidRow)]
-    assert list(map(told, rows)) == EXPECTED
+    assert list(map(summary, rows)) == EXPECTED
     assert manifest.columns == ("room",)
     assert [row["room"] for row in TABLE[:4]] == [
         json.loads(row.extra or "")["room"] for row in rows if isinstance(row, Row)

@@ -22,7 +22,7 @@ def opened(text: str | bytes, format_: str = "jsonl", defaults: Defaults = TENCE
     return open_manifest("-", stdin=io.BytesIO(data), defaults=defaults, format_=format_)
 
 
-def told(rows: Sequence[Row | InvalidRow]) -> list[tuple[int, str, str]]:
+def summaries(rows: Sequence[Row | InvalidRow]) -> list[tuple[int, str, str]]:
     """Line, id and nothing; or line, column and reason."""
     return [
         (row.line, row.column, row.reason) if isinstance(row, InvalidRow) else (row.line, row.file_id, "")
@@ -42,7 +42,7 @@ def extra(row: Row | InvalidRow) -> dict[str, str]:
 @pytest.mark.parametrize("format_", ["jsonl", "json"])
 def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str) -> None:
     """As a number above 2^53 or a text, in an object or by itself."""
-    assert told(list(opened(f"{written}\n", format_))) == [(1, ID, "")]
+    assert summaries(list(opened(f"{written}\n", format_))) == [(1, ID, "")]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str
 def test_a_faulty_line_is_a_row_by_itself(written: str, column: str, reason: str) -> None:
     """It says where and why, keeps what it holds, and the lines around it are read."""
     before, fault, after = opened(f'{{"file_id": "1"}}\n\n{written}\n{{"file_id": "2"}}\n')
-    assert told([before, after]) == [(1, "1", ""), (4, "2", "")]
+    assert summaries([before, after]) == [(1, "1", ""), (4, "2", "")]
     assert isinstance(fault, InvalidRow)
     assert (3, column) == (fault.line, fault.column)
     assert reason in fault.reason
@@ -120,7 +120,7 @@ def test_lines_may_have_names_of_their_own() -> None:
     assert manifest.columns == ("a", "b", "c")
     rows = list(manifest)
     assert [extra(row) for row in rows[:3]] == [{"a": "1"}, {}, {"b": "2"}]
-    assert told(rows[3:]) == [(4, "file_id", "x is not a Tencent file id, which is digits only")]
+    assert summaries(rows[3:]) == [(4, "file_id", "x is not a Tencent file id, which is digits only")]
     fault = rows[3]
     assert isinstance(fault, InvalidRow)
     assert manifest.cells_of(fault)["file_id"] == "x"
@@ -142,7 +142,7 @@ def test_a_name_that_comes_late_and_means_the_same_twice_is_a_fault() -> None:
     manifest = opened('{"file_id": 1}\n' * HEAD_ROWS + '{"ObsObject": "2"}\n{"Key": "3", "file_id": 3}\n')
     *_, good, bad = manifest
     reason = "Key and file_id both mean file_id; leave one of them out"
-    assert [(10_001, "2", ""), (10_002, "row", reason)] == told([good, bad])
+    assert [(10_001, "2", ""), (10_002, "row", reason)] == summaries([good, bad])
 
 
 @pytest.mark.parametrize(
@@ -221,4 +221,4 @@ def test_a_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
     ):
         seen.extend(opened(data))
     assert len(seen) == 20_000
-    assert told(list(opened('{"file_id": 3}'.encode("utf-16")))) == [(1, "3", "")]
+    assert summaries(list(opened('{"file_id": 3}'.encode("utf-16")))) == [(1, "3", "")]
