@@ -26,7 +26,7 @@ from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, Zego
 from batcher.zego.codes import meaning
 
 NO_ACCOUNT = Account(1, "none")
-"""Used for a call without credentials: the refusal has a date, too, which shows the clock of the service."""
+"""The account of a call without credentials: its refusal has a date, which shows the clock of the service."""
 
 NAME_TIMEOUT_S = 10.0
 

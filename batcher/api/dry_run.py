@@ -1,7 +1,7 @@
 """A dry run: what a run would send. It reads manifests and the ledger, and changes neither.
 
-Called by ``batcher run --dry-run`` and programs. Manifests are loaded into a ledger of their own in the
-temporary folder, by the same rules as always; what the real ledger lacks of it is what would be sent.
+Called by ``batcher run --dry-run`` and programs. Manifests are loaded, by the same rules as for a run, into a
+ledger in the temporary folder. The submissions of it that the real ledger lacks would be sent.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ async def load_into(
     newest_row, newest = await ledger.newest_invalid_row(), await ledger.newest_submission()
     newest_load = await ledger.newest_load()
     with noting_cancellation(
-        f"{ledger.path}: stopped while loading; the rows read so far are kept; run the same load again"
+        f"{ledger.path}: stopped while loading; what was read is kept; run the same load again to resume"
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(

@@ -1,4 +1,4 @@
-"""Tracking: what became of the tasks of a ledger.
+"""Tracking: polls the tasks of a ledger until they have ended.
 
 Called by ``batcher track``, by a run that tracks its own tasks, and by programs. Tracking holds a lock of its
 own and not the run's, so tasks are tracked next to a run; two trackers of one ledger would only poll twice.

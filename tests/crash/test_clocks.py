@@ -38,7 +38,7 @@ class Jumping:
 
 
 @pytest.mark.parametrize("jumps", [(HOUR_S,), (-HOUR_S,), (HOUR_S, -HOUR_S), (-HOUR_S, 2 * HOUR_S)])
-async def test_a_clock_that_jumps_by_an_hour_delays_and_loses_nothing(
+async def test_clock_that_jumps_by_an_hour_delays_and_loses_nothing(
     cli: Cli, tmp_path: Path, jumps: tuple[float, ...]
 ) -> None:
     """Whichever way the wall clock jumps during a run, the run ends in its usual time with all submitted."""

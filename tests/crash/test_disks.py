@@ -30,7 +30,7 @@ async def _spoil(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
+async def test_ledger_that_is_deleted_or_replaced_stops_the_run(
     cli: Cli, manifest: Callable[..., Path], replaced: bool
 ) -> None:
     """A run whose ledger's file is gone sends no more, says so, and tells the task ids that it still got."""
@@ -55,9 +55,7 @@ async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
         assert done.code == 0, done.stderr
 
 
-async def test_a_foreign_lock_that_does_not_pass_stops_the_run(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_foreign_lock_that_does_not_pass_stops_the_run(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A program that keeps the ledger locked stops the run with exit 6; afterwards the run goes on."""
     archive = manifest(tencent_ids(60))
     other = sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)
@@ -91,7 +89,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-async def test_a_full_disk_stops_the_run_and_answers_still_come_on_record(
+async def test_full_disk_stops_the_run_and_answers_still_come_on_record(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:
     """On a full disk nothing more is sent, what was on the wire is recorded; with room the run resumes."""
@@ -122,7 +120,7 @@ async def test_a_full_disk_stops_the_run_and_answers_still_come_on_record(
     assert seen < 400
 
 
-async def test_a_run_does_not_begin_without_room(
+async def test_run_does_not_begin_without_room(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:
     """With hardly any free space a run ends with exit 6 before its first request."""

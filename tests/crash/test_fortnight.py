@@ -210,7 +210,7 @@ def an_hour_ahead(cli: Cli) -> Cli:
     return replace(cli, python=str(python))
 
 
-async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
+async def test_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
     """Each morning says what it must and no more, and in the end every recording was submitted once, or is
     on record as perhaps sent twice.
     """

@@ -26,7 +26,7 @@ async def kill_after(cli: Cli, sandbox: Sandbox, requests: int, *args: str | Pat
 
 
 @pytest.mark.parametrize("latency_ms", [0.0, 60.0])
-async def test_a_killed_run_is_completed_by_the_next(
+async def test_killed_run_is_completed_by_the_next(
     cli: Cli, manifest: Callable[..., Path], latency_ms: float
 ) -> None:
     """Every row of a killed run has its task after the next one, and what was sent twice is on record."""
@@ -46,7 +46,7 @@ async def test_a_killed_run_is_completed_by_the_next(
     assert len(sandbox.log) - ROWS <= begun[0][0]
 
 
-async def test_a_run_killed_twice_is_completed_by_the_third(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_run_killed_twice_is_completed_by_the_third(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Two kills lose nothing either."""
     archive = manifest(tencent_ids(ROWS))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=30)) as sandbox:
@@ -76,7 +76,7 @@ async def test_under_hold_what_was_on_the_wire_stays_in_doubt(
     assert len(sandbox.log) == 30
 
 
-async def test_a_load_from_a_pipe_that_was_killed_is_known_as_unfinished(cli: Cli) -> None:
+async def test_load_from_a_pipe_that_was_killed_is_known_as_unfinished(cli: Cli) -> None:
     """A run killed in the midst of its manifest is seen by status and by a run without the manifest."""
     ids = tencent_ids(25)
     begin = "file_id\n" + "".join(f"{ids[n % 20]}\n" for n in range(11_000))
@@ -104,7 +104,7 @@ async def test_a_load_from_a_pipe_that_was_killed_is_known_as_unfinished(cli: Cl
     assert [row["status"] for row in rows] == ["submitted"] * 25
 
 
-async def test_a_load_of_a_file_that_was_killed_is_completed_by_loading_it_again(
+async def test_load_of_a_file_that_was_killed_is_completed_by_loading_it_again(
     cli: Cli, tmp_path: Path
 ) -> None:
     """The file read again to its end makes the ledger whole, and the next run ends with 0."""

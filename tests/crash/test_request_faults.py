@@ -39,7 +39,7 @@ HALTING = ("code:100000005", "code:100000011", "code:100000017")
 
 
 @pytest.mark.parametrize("fault", [*IN_DOUBT, *AGAIN, *REJECTED, *DENYING, *HALTING, "no-task-id"])
-async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: str) -> None:
+async def test_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: str) -> None:
     """Wherever a fault strikes, every other recording is submitted and this one ends as its fault demands."""
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     for n in range(1, ROWS + 1):

@@ -17,7 +17,7 @@ from batcher.sandbox import SandboxSettings
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_drains(
+async def test_signal_drains(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
 ) -> None:
     """What was sent is recorded with its answer, nothing more is sent, and the next run sends the rest."""
@@ -41,7 +41,7 @@ async def test_a_signal_drains(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_second_signal_ends_at_once(
+async def test_second_signal_ends_at_once(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
 ) -> None:
     """Answers that never come are not waited for twice, and their submissions are known as in doubt."""
@@ -62,7 +62,7 @@ async def test_a_second_signal_ends_at_once(
     assert len(sandbox.log) == 8
 
 
-async def test_a_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None:
+async def test_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None:
     """A manifest that does not go on cannot keep a run from stopping."""
     ids = tencent_ids(20)
     async with serving(cli) as sandbox:
@@ -79,7 +79,7 @@ async def test_a_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None
         await referee(cli, sandbox)
 
 
-async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``--limit 7`` of 20 rows sends exactly 7 and ends with 4; the next run sends the other 13."""
     archive = manifest(tencent_ids(20))
     async with serving(cli) as sandbox:
@@ -93,7 +93,7 @@ async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path
         await referee(cli, sandbox)
 
 
-async def test_a_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Answers that do not come within the grace period are given up; nothing is left being sent."""
     archive = manifest(tencent_ids(8))
     async with serving(cli, SandboxSettings(rate_per_s=None, shares={"hang": 1.0})) as sandbox:
@@ -109,7 +109,7 @@ async def test_a_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., 
     assert [row["status"] for row in rows] == ["in_doubt"] * 8
 
 
-async def test_a_hangup_and_a_reader_that_goes_away_stop_nothing(
+async def test_hangup_and_a_reader_that_goes_away_stop_nothing(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """After SIGHUP, and with nobody left to read what it says, a run goes on to its end."""
@@ -134,7 +134,7 @@ async def test_a_hangup_and_a_reader_that_goes_away_stop_nothing(
     assert [row["status"] for row in rows] == ["submitted"] * 40
 
 
-async def test_a_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: Callable[..., Path]) -> None:
     """What could not be sent while the process stood still is not made up for afterwards."""
     archive = manifest(tencent_ids(50))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:

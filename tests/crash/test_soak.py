@@ -19,7 +19,7 @@ MIXED = dict.fromkeys(
 
 
 @pytest.mark.timeout(1800)
-async def test_a_soak_ends_with_the_right_state_for_every_row(
+async def test_soak_ends_with_the_right_state_for_every_row(
     cli: Cli, manifest: Callable[..., Path], soak_rows: int
 ) -> None:
     """Whatever a recording's requests met decides its state, for each of them by itself."""

@@ -63,7 +63,7 @@ def log_bytes(ledger: Path) -> int:
         return 0
 
 
-async def test_a_long_ledger_is_upgraded_in_one_piece(cli: Cli, soak_rows: int) -> None:
+async def test_long_ledger_is_upgraded_in_one_piece(cli: Cli, soak_rows: int) -> None:
     """Killed as soon as it writes, an upgrade has happened or has not; the next opening completes it."""
     ledger = lengthened(cli.folder / "batcher.db", soak_rows * ROWS_FOR_EACH)
     before = sums(ledger)

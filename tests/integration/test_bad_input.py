@@ -44,7 +44,7 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", MANIFESTS)
-async def test_a_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: str) -> None:
+async def test_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: str) -> None:
     """It is refused with 2 and one message that names the file and what is wrong; nothing is sent."""
     make, words = MANIFESTS[case]
     make(tmp_path / "archive.csv")
@@ -91,7 +91,7 @@ LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", [*LEDGERS, "a newer one"])
-async def test_a_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], case: str) -> None:
+async def test_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], case: str) -> None:
     """Every command refuses it with 6, in one message, and leaves it as it is."""
     archive, path = manifest(tencent_ids(3)), cli.folder / "old.db"
     if case == "a newer one":
@@ -124,9 +124,7 @@ async def test_a_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path],
         ),
     ],
 )
-async def test_a_place_where_no_ledger_can_be_made(
-    cli: Cli, manifest: Callable[..., Path], place: str
-) -> None:
+async def test_place_where_no_ledger_can_be_made(cli: Cli, manifest: Callable[..., Path], place: str) -> None:
     """A folder that is missing or cannot be written ends with 6, before anything is sent."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -138,7 +136,7 @@ async def test_a_place_where_no_ledger_can_be_made(
     assert sandbox.log == []
 
 
-async def test_a_folder_without_the_right_to_write(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_folder_without_the_right_to_write(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A read-only folder ends with 6."""
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
@@ -202,9 +200,7 @@ async def test_settings_that_cannot_be(cli: Cli, manifest: Callable[..., Path], 
     assert not (cli.folder / "batcher.db").exists()
 
 
-async def test_the_secret_never_stands_in_the_file_of_settings(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_secret_never_stands_in_the_file_of_settings(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A secret in ``batcher.toml`` is refused, and not repeated."""
     archive = manifest(tencent_ids(1))
     (cli.folder / "batcher.toml").write_text('server_secret = "hush"\n')
@@ -216,7 +212,7 @@ async def test_the_secret_never_stands_in_the_file_of_settings(
 
 
 @pytest.mark.parametrize("flag", ["-v", "-q", "--json"])
-async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], flag: str) -> None:
+async def test_secret_never_shows(cli: Cli, manifest: Callable[..., Path], flag: str) -> None:
     """From a file or the environment, verbose or not: it is in no output and no file (every test checks)."""
     archive = manifest(tencent_ids(5))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -228,7 +224,7 @@ async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], f
     assert "Signature" not in done.stdout + done.stderr
 
 
-async def test_a_ledger_belongs_to_one_account(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_ledger_belongs_to_one_account(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Another AppId or another kind of endpoint on a bound ledger is refused with 2, and nothing is sent."""
     archive = manifest(ids := tencent_ids(8))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -279,7 +275,7 @@ async def test_what_turns_up_later_stops_the_run(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "args", [["load"], ["show"], ["frobnicate"], ["codes", "many"], ["retry", "--state", "x"]]
 )
-async def test_a_wrong_command_line(cli: Cli, args: list[str]) -> None:
+async def test_wrong_command_line(cli: Cli, args: list[str]) -> None:
     """Usage that cannot be is refused with 2 and said on stderr."""
     done = await cli(*args)
     assert done.code == 2

@@ -54,7 +54,7 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
     assert "5 rows new, 3 gone, 1 changed" in " ".join((await cli("status")).stdout.split())
 
 
-async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
+async def test_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
     """Its load counts the same all the same; another byte or another option makes it be read."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
@@ -79,7 +79,7 @@ async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_pa
     assert (await cli("ledger", "verify")).code == 0
 
 
-async def test_a_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path: Path) -> None:
+async def test_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path: Path) -> None:
     """The same recording under other parameters is changed, not one gone and one new."""
     ids = tencent_ids(40)
     header = ("file_id", "definition")
@@ -96,7 +96,7 @@ async def test_a_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path:
     assert "b.csv has changed" not in done.stderr
 
 
-async def test_the_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path: Path) -> None:
+async def test_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path: Path) -> None:
     """Rows in another order, or twice, ask for what they asked for before; a column dropped carries less."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(300))]
     nightly = titled(tmp_path / "nightly.csv", rows)
@@ -109,7 +109,7 @@ async def test_the_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path
     assert "0 rows new, 0 gone, 300 changed" in done.stderr
 
 
-async def test_the_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path: Path) -> None:
+async def test_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path: Path) -> None:
     """A row is its values by the names of their columns, in CSV and in JSON; a value that moves changes."""
     ids = tencent_ids(20)
     rows = [(one, f"t{n}", f'"{n}"', "a", "b") for n, one in enumerate(ids)]
@@ -132,7 +132,7 @@ async def test_the_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_p
     assert "0 rows new, 0 gone, 20 changed" in done.stderr
 
 
-async def test_a_ledger_of_the_version_before_says_what_is_new_and_gone(cli: Cli, tmp_path: Path) -> None:
+async def test_ledger_of_the_version_before_says_what_is_new_and_gone(cli: Cli, tmp_path: Path) -> None:
     """What rows carried was remembered in another way: after the first load it is compared again."""
     shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
@@ -164,7 +164,7 @@ async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_
         assert "has changed" not in done.stderr
 
 
-async def test_a_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
+async def test_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
     """The summary of a run has the line too; what is gone from the file and still open is sent."""
     ids = tencent_ids(8)
     nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:6]))
@@ -178,7 +178,7 @@ async def test_a_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
         assert sorted(ids) == sorted(entry.file_id for entry in sandbox.log if entry.file_id)
 
 
-async def test_a_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
+async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
     """Killed in the midst of it, a load leaves a whole ledger, is unfinished, and is taken up again."""
     ids = tencent_ids(150_000)
     archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))

@@ -157,7 +157,7 @@ async def test_each_setting_says_where_it_comes_from(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("place", ["env", "file", ".env"])
-async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None:
+async def test_secret_is_found_and_never_shown(cli: Cli, place: str) -> None:
     """Where the secret comes from is told; neither its text nor that of a wrong one is."""
     async with serving(cli):
         secret = cli.env.pop("BATCHER_SERVER_SECRET")
@@ -174,7 +174,7 @@ async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None
         (cli.folder / ".env").unlink(missing_ok=True)
 
 
-async def test_a_wrong_secret_is_found(cli: Cli) -> None:
+async def test_wrong_secret_is_found(cli: Cli) -> None:
     """The signed call says that the credentials are no good, and what to look at."""
     async with serving(cli):
         cli.secret = cli.env["BATCHER_SERVER_SECRET"] = "f" * 32
@@ -184,7 +184,7 @@ async def test_a_wrong_secret_is_found(cli: Cli) -> None:
         assert "ServerSecret" in found["call"]["remedy"]
 
 
-async def test_the_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -> None:
+async def test_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -> None:
     """Who mixes up the two variables is told so, without the secret."""
     async with serving(cli):
         cli.env["BATCHER_SERVER_SECRET_FILE"] = cli.env.pop("BATCHER_SERVER_SECRET")
@@ -202,7 +202,7 @@ async def test_the_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -
         (777, "fail", "code 777"),
     ],
 )
-async def test_a_fault_of_the_account_is_found(cli: Cli, account_code: int, level: str, words: str) -> None:
+async def test_fault_of_the_account_is_found(cli: Cli, account_code: int, level: str, words: str) -> None:
     """A code other than 2 is told with its meaning; one about the rate only after three calls."""
     async with serving(cli, SandboxSettings(rate_per_s=None, account_code=account_code)) as sandbox:
         found = await check(cli, code=2)
@@ -220,9 +220,7 @@ async def test_a_fault_of_the_account_is_found(cli: Cli, account_code: int, leve
         (3600, "warn", "our clock is 3600 s behind"),
     ],
 )
-async def test_the_clock_is_held_against_the_services(
-    cli: Cli, offset_s: int, level: str, words: str
-) -> None:
+async def test_clock_is_held_against_the_services(cli: Cli, offset_s: int, level: str, words: str) -> None:
     """How far our clock is off is told; the credentials are proven whatever it says, as a run would do."""
     async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)):
         found = await check(cli, code=0)
@@ -244,14 +242,14 @@ async def test_the_clock_is_held_against_the_services(
         (100.0, 100.2, 412, -312.4),
     ],
 )
-def test_a_date_cut_to_seconds_says_no_more_than_it_can(
+def test_date_cut_to_seconds_says_no_more_than_it_can(
     sent_at: float, answered_at: float, server_time: float, ahead: float
 ) -> None:
     """Within the second that was cut off, and the time the answer took, nothing is off."""
     assert clock_ahead_s(sent_at, answered_at, server_time) == pytest.approx(ahead)
 
 
-async def test_a_service_that_does_not_answer_is_found(cli: Cli) -> None:
+async def test_service_that_does_not_answer_is_found(cli: Cli) -> None:
     """A connection closed without an answer, and none at all, are told apart; the rest is looked at."""
     async with serving(cli) as sandbox:
         sandbox.outage = True
@@ -262,7 +260,7 @@ async def test_a_service_that_does_not_answer_is_found(cli: Cli) -> None:
     assert "refused" in found["connection"]["text"]
 
 
-async def test_a_name_that_is_none_is_found(cli: Cli) -> None:
+async def test_name_that_is_none_is_found(cli: Cli) -> None:
     """A host whose name nobody knows fails by itself; the ledger is looked at all the same."""
     cli.use("https://nobody.invalid/")
     found = await check(cli, code=2)
@@ -294,7 +292,7 @@ async def test_what_a_file_may_have_set_is_not_guessed(cli: Cli, spoil: Callable
         assert len(sandbox.log) == sent == 1
 
 
-async def test_a_variable_that_is_no_setting_is_named(cli: Cli) -> None:
+async def test_variable_that_is_no_setting_is_named(cli: Cli) -> None:
     """A mistyped variable has no effect and says so; what is shown of a value is safe for a terminal."""
     async with serving(cli):
         (cli.folder / ".env").write_text("BATCHER_CONCURENCY=3\nOTHERS=1\n")
@@ -308,7 +306,7 @@ async def test_a_variable_that_is_no_setting_is_named(cli: Cli) -> None:
         assert "fail settings BATCHER_PROGRESS ?[31mred: " in said
 
 
-async def test_a_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
+async def test_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
     """At the service itself more than 20 a second is more than it takes; elsewhere it may be any."""
     cli.env["BATCHER_RATE"] = "50"
     async with serving(cli):
@@ -369,7 +367,7 @@ async def proxying(to: int | None) -> AsyncIterator[int]:
 
 @needs_openssl
 @pytest.mark.parametrize(("days", "level"), [(400, "ok"), (3, "warn")])
-async def test_the_certificate_is_told(cli: Cli, tmp_path: Path, days: int, level: str) -> None:
+async def test_certificate_is_told(cli: Cli, tmp_path: Path, days: int, level: str) -> None:
     """Whose it is, who signed it and how long it is good; one that ends soon is a warning."""
     made, key = certificate(tmp_path, "localhost", days)
     async with serving_tls(made, key) as port:
@@ -389,7 +387,7 @@ async def test_the_certificate_is_told(cli: Cli, tmp_path: Path, days: int, leve
 
 @needs_openssl
 @pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
-async def test_a_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path, host: str) -> None:
+async def test_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path, host: str) -> None:
     """One that nobody vouches for, and one of somebody else: nothing is sent, and the remedy is told."""
     made, key = certificate(tmp_path, host, 400)
     async with serving_tls(made, key) as port:
@@ -404,7 +402,7 @@ async def test_a_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path,
 
 
 @needs_openssl
-async def test_a_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> None:
+async def test_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> None:
     """Through a proxy the service's own certificate is seen; the proxy's password is not shown."""
     made, key = certificate(tmp_path, "zego.example", 400)
     async with serving_tls(made, key) as port, proxying(port) as proxy:
@@ -420,7 +418,7 @@ async def test_a_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> N
         assert "hidden" not in str(found)
 
 
-async def test_a_proxy_that_refuses_is_found(cli: Cli) -> None:
+async def test_proxy_that_refuses_is_found(cli: Cli) -> None:
     """The connection ends at the proxy, and is said to."""
     async with proxying(None) as proxy:
         cli.use("https://zego.example/")
@@ -433,7 +431,7 @@ async def test_a_proxy_that_refuses_is_found(cli: Cli) -> None:
 # -- the ledger, its lock, the disk -------------------------------------------------------------------
 
 
-async def test_a_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A ledger bound to another AppId, or another kind of endpoint, fails as a run would."""
     archive = manifest(tencent_ids(3))
     async with serving(cli) as sandbox:
@@ -457,7 +455,7 @@ async def test_a_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Pat
         assert f"a run now to AppId {SANDBOX_APP_ID} and the ZEGO cloud" in found["ledger"]["text"]
 
 
-async def test_an_older_schema_is_told_and_left(cli: Cli) -> None:
+async def test_older_schema_is_told_and_left(cli: Cli) -> None:
     """A ledger that the next run would bring up to date is told to be one, and stays as it is."""
     async with serving(cli, ledger_made=False):
         shutil.copy(LEDGERS / "0001.db", cli.folder / "batcher.db")
@@ -496,7 +494,7 @@ def _damaged(path: Path) -> None:
     ],
     ids=["newer", "foreign", "damaged", "folder"],
 )
-async def test_a_ledger_that_cannot_be_used_is_found(
+async def test_ledger_that_cannot_be_used_is_found(
     cli: Cli, make: Callable[[Path], object], words: str
 ) -> None:
     """A database of others, from a newer version, damaged, or none: told, and not touched."""
@@ -512,7 +510,7 @@ async def test_a_ledger_that_cannot_be_used_is_found(
 @pytest.mark.parametrize(
     ("ledger", "about"), [("gone/batcher.db", "ledger"), ("postgresql://u:hidden@h/d", "ledger")]
 )
-async def test_a_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: str) -> None:
+async def test_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: str) -> None:
     """A folder that is not there, and a database that is no file, without its password."""
     async with serving(cli):
         found = await check(cli, "-l", ledger, code=2)
@@ -520,7 +518,7 @@ async def test_a_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about:
         assert "hidden" not in str(found)
 
 
-async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: Callable[..., Path]) -> None:
     """What a killed run has left in the log beside the ledger counts, and stays there for the next run."""
     archive = manifest(tencent_ids(40))
     async with serving(cli) as sandbox:
@@ -550,7 +548,7 @@ async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: C
         (100 * MIB, 1_000_000, Severity.FAIL),
     ],
 )
-def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Severity) -> None:
+def test_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: Severity) -> None:
     """Too little for a run to begin, or for what is open to be recorded, fails."""
     found = Readiness("0002", "0002", (1, EndpointKind.ZEGO), open_submissions)
     room = Room(free, open_submissions * 250, 16 * MIB)
@@ -558,7 +556,7 @@ def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int
     assert (disk_finding(room, None).level is Severity.FAIL) == (free < 16 * MIB), "before the first run"
 
 
-async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
     """What is loaded and not sent is what the disk must hold."""
     assert (await cli("load", manifest(tencent_ids(30)), *PICTURES)).code == 0
     async with serving(cli):
@@ -569,7 +567,7 @@ async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path])
         assert "30 submissions to send" in found["disk"]["text"]
 
 
-async def test_the_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The exit code alone tells whether a run could begin."""
     archive = manifest(tencent_ids(2))
     async with serving(cli, NO_LIMIT) as sandbox:

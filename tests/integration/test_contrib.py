@@ -127,7 +127,7 @@ def test_no_unit_holds_a_secret(path: Path) -> None:
     assert re.findall(r"BATCHER_SERVER_SECRET\s*[=:]", text) == []
 
 
-def test_the_version_is_todays() -> None:
+def test_version_is_todays() -> None:
     """Images are named for the version that is built."""
     tags = {tag for path in FILES for tag in re.findall(r"\bbatcher:(\d[\w.]*)", path.read_text("utf-8"))}
     assert tags == {__version__}
@@ -257,7 +257,7 @@ def noon() -> str:
 
 
 @pytest.mark.parametrize("unit", JOBS)
-async def test_a_unit_does_a_nights_work(cli: Cli, unit: str) -> None:
+async def test_unit_does_a_nights_work(cli: Cli, unit: str) -> None:
     """Started as the unit says, everything new is sent, once; the ledger is the user's alone."""
     async with serving(cli, ledger_made=False) as sandbox:
         machine = Machine(cli, JOBS[unit]())
@@ -333,7 +333,7 @@ def test_units_with_options_are_valid_for_their_readers(with_options: Path, tmp_
 # -- cron --------------------------------------------------------------------------------------------
 
 
-def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
+def test_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
     """It differs from the line it replaces in nothing else."""
     text = CRONTAB.read_text("utf-8")
     [line] = [line.removeprefix("# ") for line in text.splitlines() if " --track " in line]
@@ -343,7 +343,7 @@ def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_mo
     assert COMMANDS["run"].make_context("run", words[1:]).params["track"]
 
 
-def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
+def test_crontab_has_no_day_twice_or_not_at_all() -> None:
     """Five fields each, within their bounds, and no hour that clocks are moved in."""
     bounds = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
     for when, _ in crontab_lines():
@@ -353,13 +353,13 @@ def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
     assert CRONTAB.read_bytes().endswith(b"\n"), "cron passes over a last line without an end"
 
 
-def test_the_service_is_as_promised() -> None:
+def test_service_is_as_promised() -> None:
     """Hardened, with a folder of its own, and the secret handed over as a credential."""
     service = unit_of(SERVICE)["Service"]
     assert {key: service.get(key) for key in PROMISED} == PROMISED
 
 
-def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
+def test_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     """Work left and a stop in order are no failures; stopping takes as long as batcher may take for it."""
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [f"{int(ExitCode.WORK_LEFT)} {int(ExitCode.SIGTERM)}"]
@@ -368,7 +368,7 @@ def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     assert service["Restart"] == ["no"]
 
 
-def test_the_timer_catches_up_and_a_caught_up_run_ends() -> None:
+def test_timer_catches_up_and_a_caught_up_run_ends() -> None:
     """A night that was missed is made up for, and that run is bounded although it begins by day."""
     timer = unit_of(TIMER)
     assert timer["Timer"]["Persistent"] == ["true"]
@@ -423,7 +423,7 @@ def unit_problems(service: str, timer: str, folder: Path) -> str:
 INSTRUCTIONS = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
 
 
-def test_the_image_is_as_promised() -> None:
+def test_image_is_as_promised() -> None:
     """Slim, not root, started without a shell, stopped by the signal that batcher drains on."""
     names = [name for name, _ in instructions()]
     assert set(names) <= INSTRUCTIONS
@@ -467,7 +467,7 @@ def test_everything_in_the_image_is_pinned() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_image_can_be_built(tmp_path: Path) -> None:
+def test_image_can_be_built(tmp_path: Path) -> None:
     """The files that are copied are enough for a whole wheel; where a daemon answers, the image is made."""
     for name in copied():
         place = tmp_path / "src" / name
@@ -648,7 +648,7 @@ def lost(before: Any, after: Any, where: str) -> list[str]:  # noqa: ANN401 - pa
     return [] if before == after else [where]
 
 
-def test_the_cronjob_is_as_promised() -> None:
+def test_cronjob_is_as_promised() -> None:
     """One run at a time, none repeated, its ledger on a disk of its own, its secret a file."""
     spec, claim = objects()["CronJob"]["spec"], objects()["PersistentVolumeClaim"]
     assert spec["concurrencyPolicy"] == "Forbid"
@@ -662,7 +662,7 @@ def test_the_cronjob_is_as_promised() -> None:
     assert kubernetes_job().secret_file == kubernetes_job().env["BATCHER_SERVER_SECRET_FILE"]
 
 
-def test_the_cronjob_and_the_image_agree() -> None:
+def test_cronjob_and_the_image_agree() -> None:
     """The user, the ledger's folder and both clocks are the same on either side."""
     spec, security = objects()["CronJob"]["spec"], pod()["securityContext"]
     user, group = map(int, argument("USER").split(":"))
@@ -690,7 +690,7 @@ def test_no_unit_starts_after_the_end_of_its_night() -> None:
 # -- the supply chain --------------------------------------------------------------------------------
 
 
-def test_the_audit_looks_at_every_pinned_package_and_lets_none_pass_unseen() -> None:
+def test_audit_looks_at_every_pinned_package_and_lets_none_pass_unseen() -> None:
     """`make audit` takes what constraints.txt pins, and fails when a package could not be looked up."""
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "audit"],

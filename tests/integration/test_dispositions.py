@@ -155,7 +155,7 @@ async def test_without_a_name_it_is_never_sent_again_by_itself(
     assert [row["status"] for row in rows] == ["submitted", "submitted"]
 
 
-async def test_a_service_that_is_not_there_uses_up_no_tries(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_service_that_is_not_there_uses_up_no_tries(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Refused connections are waited out: once the service listens, all is submitted at the first try."""
     archive = manifest(tencent_ids(12))
     async with serving(cli) as sandbox:
@@ -185,7 +185,7 @@ def _attempts_not_sent(ledger: Path) -> int:
 
 
 @pytest.mark.parametrize("code", [3, 5, 7, 100000017])
-async def test_a_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path], code: int) -> None:
+async def test_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path], code: int) -> None:
     """The run ends with 3 after few requests; what it met stays pending and loading is finished."""
     archive = manifest(tencent_ids(1300))
     async with serving(cli, SandboxSettings(rate_per_s=None, account_code=code)) as sandbox:
@@ -221,7 +221,7 @@ async def refused_as_a_whole(cli: Cli, said: str, code: int, rows: int) -> None:
     assert [load["finished"] for load in status["loads"]] == [True]
 
 
-async def test_a_wrong_secret_halts(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_wrong_secret_halts(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Code 100000005 ends the run with 3, and its remedy names what to check."""
     archive = manifest(tencent_ids(40))
     async with serving(cli) as sandbox:
@@ -276,9 +276,7 @@ async def test_clock_of_the_service_that_is_off_by_decades_is_not_believed(
 
 
 @pytest.mark.parametrize("offset_s", [3600.0, -86400.0])
-async def test_a_wrong_clock_is_learned_from(
-    cli: Cli, manifest: Callable[..., Path], offset_s: float
-) -> None:
+async def test_wrong_clock_is_learned_from(cli: Cli, manifest: Callable[..., Path], offset_s: float) -> None:
     """A machine whose clock is off by more than ten minutes submits all the same."""
     archive = manifest(tencent_ids(40))
     async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)) as sandbox:

@@ -31,7 +31,7 @@ COUNTED = {
 @pytest.mark.parametrize(
     ("format_", "packing"), [(one, "plain") for one in FORMATS] + [("jsonl", "gzip"), ("parquet", "zstd")]
 )
-async def test_a_manifest_of_every_format_goes_the_whole_way(
+async def test_manifest_of_every_format_goes_the_whole_way(
     cli: Cli, tmp_path: Path, format_: str, packing: str
 ) -> None:
     """Its good rows are sent once, its bad row is told, and an export of it has its rows in their order."""
@@ -126,7 +126,7 @@ async def test_patterns_are_expanded_by_us(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "load"])
-async def test_a_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command: str) -> None:
+async def test_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command: str) -> None:
     """It ends with 2 and says so; nothing of the other manifests is kept."""
     (tmp_path / "a.csv").write_bytes(as_csv(TABLE))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -137,7 +137,7 @@ async def test_a_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command:
     assert not (tmp_path / "batcher.db").exists()
 
 
-async def test_a_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
+async def test_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
     """One command takes more files than a process may have open."""
     (tmp_path / "new").mkdir()
     for number in range(300):
@@ -204,7 +204,7 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_made(
     assert not (tmp_path / "batcher.db").exists()
 
 
-async def test_the_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:
+async def test_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:
     """Both may stand in the file of settings; export has another flag for the first."""
     (tmp_path / "archive").write_bytes(workbook_of({"A": [["file_id"], ["x"]], "B": [["file_id"], [IDS[0]]]}))
     assert (await cli("load", "archive", *PICTURES, "--format", "xlsx", "--sheet", "B")).code == 0

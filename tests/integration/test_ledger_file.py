@@ -67,7 +67,7 @@ def head() -> str | None:
     return ScriptDirectory.from_config(config).get_current_head()
 
 
-def test_the_newest_schema_is_the_declared_one() -> None:
+def test_newest_schema_is_the_declared_one() -> None:
     """The last revision that the program knows is the migrations' head."""
     assert head() == REVISIONS[-1]
 

@@ -97,7 +97,7 @@ async def upgrade(ledger: Path, last: int) -> tuple[int, str]:
     return process.returncode or 0, out.decode().strip()
 
 
-async def test_an_upgrade_happens_whole_or_not_at_all(tmp_path: Path, every_step: bool) -> None:
+async def test_upgrade_happens_whole_or_not_at_all(tmp_path: Path, every_step: bool) -> None:
     """Killed after any of its statements, an upgrade has changed nothing, and the next one completes it."""
     ledger = kept(REVISIONS[0], tmp_path)
     code, steps = await upgrade(ledger, 0)

@@ -72,7 +72,7 @@ async def test_info_tells_what_the_file_is_made_of(cli: Cli, ledger: Path) -> No
     assert all(table.name in text for table in metadata.sorted_tables)
 
 
-async def test_an_old_ledger_is_looked_into_as_it_is(cli: Cli) -> None:
+async def test_old_ledger_is_looked_into_as_it_is(cli: Cli) -> None:
     """Readers of the file upgrade nothing: a backup before an upgrade is one of the old schema."""
     old = Path(shutil.copy(LEDGERS / f"{REVISIONS[0]}.db", cli.folder / "batcher.db"))
     before = bytes_of(old)
@@ -213,7 +213,7 @@ async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
 # -- backup ----------------------------------------------------------------------------------------
 
 
-async def test_a_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
+async def test_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
     """It holds the same rows, is one file that only its owner reads, and replaces nothing unless told to."""
     done = await cli("ledger", "backup", "copy.db")
     assert done.code == 0, done.stderr
@@ -230,7 +230,7 @@ async def test_a_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> No
     assert query(copy, "SELECT * FROM invalid_rows") == []
 
 
-async def test_a_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Path) -> None:
+async def test_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Path) -> None:
     """The ledger itself, a folder, and a place that is not there are refused with 2; nothing stays behind."""
     before = sorted(path.name for path in cli.folder.iterdir())
     (cli.folder / "link.db").symlink_to(ledger)
@@ -246,7 +246,7 @@ async def test_a_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: 
     assert sorted(path.name for path in cli.folder.iterdir()) == sorted([*before, "link.db"])
 
 
-async def test_a_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) -> None:
+async def test_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) -> None:
     """A copy that is not whole is not kept, and the one of yesterday is not replaced by it."""
     assert (await cli("ledger", "backup", "copy.db")).code == 0
     before = (cli.folder / "copy.db").read_bytes()
@@ -258,7 +258,7 @@ async def test_a_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path
     assert [path.name for path in cli.folder.glob(".copy*")] == []
 
 
-async def test_a_backup_in_the_midst_of_a_run(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_backup_in_the_midst_of_a_run(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The copy is one moment of the ledger, whole, and the run goes on as if nothing had been."""
     archive = manifest(tencent_ids(3000))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -354,7 +354,7 @@ async def test_pruning_leaves_the_young_and_the_open_alone(cli: Cli, ledger: Pat
 
 
 @pytest.mark.parametrize("days", ["0", "-3", "soon", "1.5", "99999999999"])
-async def test_an_age_that_is_none_is_refused(cli: Cli, ledger: Path, days: str) -> None:
+async def test_age_that_is_none_is_refused(cli: Cli, ledger: Path, days: str) -> None:
     """What is no number of days ends with 2 and changes nothing."""
     state = content(ledger)
     done = await cli("ledger", "prune", f"--older-than={days}")
@@ -363,7 +363,7 @@ async def test_an_age_that_is_none_is_refused(cli: Cli, ledger: Path, days: str)
     assert content(ledger) == state
 
 
-async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -> None:
     """What was let go of leaves the file; the rows stay, and it says before and after."""
     assert (await cli("load", manifest(tencent_ids(20_000)), *PICTURES)).code == 0
     ledger = cli.folder / "batcher.db"
@@ -384,7 +384,7 @@ async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path])
 
 
 @pytest.mark.parametrize("words", [("prune", "--older-than", "9"), ("vacuum",), ("verify", "--repair")])
-async def test_a_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
+async def test_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
     """Those that write wait for no run: they end with 5; those that read do not mind."""
     with flocked(f"{ledger}.lock"):
         state = content(ledger)

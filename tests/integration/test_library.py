@@ -102,7 +102,7 @@ async def python(*args: str | Path, cwd: Path, env: dict[str, str] | None = None
 # -- the README ------------------------------------------------------------------------------------
 
 
-async def test_the_program_in_the_readme_runs(tmp_path: Path, manifest: Callable[..., Path]) -> None:
+async def test_program_in_the_readme_runs(tmp_path: Path, manifest: Callable[..., Path]) -> None:
     """Ten lines load, run, and show the task ids that the service gave."""
     assert len([line for line in program().splitlines() if line.strip()]) == 10
     (tmp_path / "program.py").write_text(program(), "utf-8")
@@ -121,7 +121,7 @@ async def test_the_program_in_the_readme_runs(tmp_path: Path, manifest: Callable
     assert out == f"nothing is left to send { {one: given[one] for one in ids} }\n"
 
 
-async def test_the_program_in_the_readme_passes_the_strict_type_checker(tmp_path: Path) -> None:
+async def test_program_in_the_readme_passes_the_strict_type_checker(tmp_path: Path) -> None:
     """So does no program that calls the library wrongly."""
     (tmp_path / "program.py").write_text(program(), "utf-8")
     wrong = program().replace("rate_per_s=20", 'rate_per_s="20"').replace("result.task_id", "result.task")
@@ -247,7 +247,7 @@ async def test_results_are_read_while_a_run_goes_on(ledger: Ledger) -> None:
     assert ledger.pace is None
 
 
-async def test_a_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
+async def test_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
     """Another process that looks meanwhile does not take the run for dead and its journal away."""
     async with read_ledger(ledger.path) as beside:
         assert (await beside.figures()).total == 40
@@ -336,7 +336,7 @@ def _hang_after(n: int) -> Callable[[RequestSeen], Fault | None]:
     return lambda seen: Fault.parse("hang") if seen.number > n else None
 
 
-async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> None:
+async def test_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> None:
     """Cancelling sends nothing more, waits for the answers that are due, and then goes on."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=400))
     async with sandbox.serve() as url:
@@ -382,7 +382,7 @@ async def test_what_is_not_answered_within_the_grace_is_in_doubt(
     assert summary.now.by_state[State.SUBMITTED] == 40 - held
 
 
-async def test_a_second_cancellation_cuts_off(ledger: Ledger) -> None:
+async def test_second_cancellation_cuts_off(ledger: Ledger) -> None:
     """However long the grace is."""
     sandbox = Sandbox(HANGING)
     settings = RunSettings(rate_per_s=1000, concurrency=8, grace_s=3600)
@@ -440,7 +440,7 @@ async def test_leaving_the_ledger_drains_its_run(tmp_path: Path, manifest: Calla
         """Its lock is free again."""
 
 
-async def test_a_program_interrupted_by_ctrl_c_drains_as_well(
+async def test_program_interrupted_by_ctrl_c_drains_as_well(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
     """asyncio turns the first Ctrl-C into a cancellation: the answers that are due are on record."""
@@ -485,7 +485,7 @@ async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
     assert [notice.reason for notice in emitted if isinstance(notice, Halted)] == [summary.reason]
 
 
-async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
+async def test_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
     """What it raised comes out, once what is on the wire is on record."""
 
     def on_event(notice: Event) -> None:
@@ -546,7 +546,7 @@ async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: 
         assert issubclass(kind, batcher.BatcherError)
 
 
-async def test_a_ledger_does_one_thing_at_a_time(ledger: Ledger, manifest: Callable[..., Path]) -> None:
+async def test_ledger_does_one_thing_at_a_time(ledger: Ledger, manifest: Callable[..., Path]) -> None:
     """A load beside a run would not be seen by it, so it is refused; afterwards it works."""
     archive = manifest(tencent_ids(3, seed=5), "more.csv")
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=50))
@@ -560,7 +560,7 @@ async def test_a_ledger_does_one_thing_at_a_time(ledger: Ledger, manifest: Calla
     assert (await ledger.load(archive, how=PICTURES)).loads[0].new == 3
 
 
-async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
+async def test_cancelled_load_is_unfinished_and_goes_on_record(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
     """The next load reads the file again; what was kept is known already."""
@@ -577,7 +577,7 @@ async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
         assert (again.new, again.duplicates, again.unfinished) == (60_000 - kept, kept, False)
 
 
-async def test_a_manifest_that_never_comes_can_be_cancelled(
+async def test_manifest_that_never_comes_can_be_cancelled(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pipe that nobody writes into holds up neither the program nor the ledger."""

@@ -65,7 +65,7 @@ async def line_of(process: Process) -> str:
         return (await process.stderr.readline()).decode()
 
 
-async def test_the_message_names_the_other_runs_process_host_and_start(
+async def test_message_names_the_other_runs_process_host_and_start(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """Whoever comes second learns who holds the ledger since when; the holder's arguments are not told."""
@@ -87,9 +87,7 @@ async def test_the_message_names_the_other_runs_process_host_and_start(
 
 
 @pytest.mark.parametrize("command", WRITERS)
-async def test_a_command_waits_for_the_other_run(
-    cli: Cli, manifest: Callable[..., Path], command: str
-) -> None:
+async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[..., Path], command: str) -> None:
     """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
     async with held(cli, manifest) as (sandbox, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1m")
@@ -108,7 +106,7 @@ async def test_a_command_waits_for_the_other_run(
             assert len(sandbox.log) == 40
 
 
-async def test_a_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The lock is gone with its process, however that ended."""
     async with held(cli, manifest) as (_, run):
         waiting = await cli.start("retry", env={"BATCHER_WAIT_LOCK": "1m"})
@@ -140,7 +138,7 @@ async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
-async def test_a_signal_ends_the_waiting_at_once(
+async def test_signal_ends_the_waiting_at_once(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
 ) -> None:
     """Who waits can be stopped as anybody else, with the signal's exit code and nothing done."""
@@ -158,7 +156,7 @@ async def test_a_signal_ends_the_waiting_at_once(
 
 
 @pytest.mark.parametrize("duration", ["soon", "-1", "10 weeks", "inf"])
-async def test_a_duration_that_is_none_is_refused(cli: Cli, duration: str) -> None:
+async def test_duration_that_is_none_is_refused(cli: Cli, duration: str) -> None:
     """What is no duration ends with 2 and is named."""
     done = await cli("retry", f"--wait-lock={duration}")
     assert done.code == 2
@@ -210,7 +208,7 @@ async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -
     assert await lock_holder(ledger) is False
 
 
-async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
+async def test_holder_elsewhere_is_named(tmp_path: Path) -> None:
     """Whether another machine's process lives cannot be known; its name is told, safe for a terminal."""
     ledger = tmp_path / "l.db"
     with flocked(f"{ledger}.lock"):
@@ -223,7 +221,7 @@ async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
     )
 
 
-async def test_a_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
+async def test_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     """A run that meets somebody's look in the very moment asks again, and has the ledger."""
     ledger = tmp_path / "l.db"
     write_lock_text(ledger, _holder(pid=_ended_process()))
@@ -236,13 +234,13 @@ async def test_a_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     (await taking).release()
 
 
-async def test_a_look_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_look_leaves_nothing_behind(tmp_path: Path) -> None:
     """Where no lock file is there is none afterwards."""
     assert await lock_holder(tmp_path / "l.db") is False
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
 
 
-async def test_a_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Path) -> None:
+async def test_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Path) -> None:
     """A command without --wait-lock does not tell of it."""
     ledger = tmp_path / "batcher.db"
     ledger.write_bytes((Path(__file__).parents[1] / "ledgers" / "0001.db").read_bytes())

@@ -57,7 +57,7 @@ def controls(text: str) -> list[str]:
 # -- one object a line ---------------------------------------------------------------------------------
 
 
-async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Its events are the start, each rejection with its code, and the figures of ``--json`` at the end."""
     archive = manifest([*(ids := tencent_ids(4)), "room-1"])
     faults = {ids[2]: Fault.parse("code:41003")}
@@ -82,7 +82,7 @@ async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> No
     assert (again.code, events(again)[-1]["level"]) == (0, "info")
 
 
-async def test_a_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``-q`` says nothing of a run that ended well, and its end alone of one that did not."""
     archive = manifest(ids := tencent_ids(2))
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file={ids[0]: Fault.parse("code:4")})):
@@ -112,7 +112,7 @@ async def test_work_left_on_purpose_is_no_problem_in_either_format(
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
-async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
+async def test_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
     """A wrong secret halts; the halt and its reason are reported also under ``-q``."""
     archive = manifest(tencent_ids(2))
     async with serving(cli):
@@ -127,7 +127,7 @@ async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quie
     assert not quiet or len(events(done)) == 2
 
 
-async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Its start and its end are reported, with its duration."""
     archive = manifest(tencent_ids(60))
     async with serving(cli) as sandbox:
@@ -150,7 +150,7 @@ async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -
     assert [name for name in found if name.startswith("outage")] == ["outage_began", "outage_over"]
 
 
-async def test_a_stopped_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_stopped_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A signal is answered with an object like everything else."""
     archive = manifest(tencent_ids(200))
     async with serving(cli) as sandbox:
@@ -190,7 +190,7 @@ async def test_problem_is_a_json_object_with_the_exit_code(
 
 
 @pytest.mark.parametrize("where", ["environment", ".env", "batcher.toml"])
-async def test_the_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
+async def test_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
     """Also for what is wrong with the settings themselves; a flag has the last word."""
     cli.env["BATCHER_RATE"] = "-3"
     if where == "environment":
@@ -407,7 +407,7 @@ def forged(*texts: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", [41003, 2, 100000005])
-async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
+async def test_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
     """A message, a cell or a file's name forges no line in ``-v``, ``show`` or ``status``."""
     ids = tencent_ids(2)
     archive = cli.folder / "arch\nforged.csv"
@@ -438,7 +438,7 @@ async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> No
     ],
     ids=lambda one: " ".join(one).replace("\n", " "),
 )
-async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
+async def test_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
     """The message about a missing file or recording names it on one line."""
     async with serving(cli):
         done = await cli(*args)
@@ -447,7 +447,7 @@ async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ..
     assert forged(done.stdout, done.stderr) == []
 
 
-async def test_a_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> None:
+async def test_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> None:
     """Out of the answer to a poll: in ``track``, ``show`` and ``fetch``."""
     [failed, done_] = tencent_ids(2)
     tasks = TaskSettings(
@@ -548,7 +548,7 @@ async def test_json_on_a_terminal_has_no_progress_bar(cli: Cli, manifest: Callab
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-async def test_a_closed_pipe_stops_no_run(
+async def test_closed_pipe_stops_no_run(
     cli: Cli, manifest: Callable[..., Path], log_format: str, stream: str
 ) -> None:
     """The run continues when a reader closes its pipe; exit code and the other stream are not affected."""

@@ -57,9 +57,7 @@ async def test_numbers_are_compared_as_numbers(cli: Cli, tmp_path: Path) -> None
     assert len(sandbox.log) == 2
 
 
-async def test_a_changed_default_does_not_buy_an_archive_twice(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_changed_default_does_not_buy_an_archive_twice(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Another ``--definition`` for recordings on record is refused with 2 and a reason, unless meant."""
     archive = manifest(tencent_ids(30))
     async with serving(cli) as sandbox:
@@ -83,7 +81,7 @@ async def test_a_changed_default_does_not_buy_an_archive_twice(
     assert {row["definition"] for row in rows} == {"10", "20"}
 
 
-async def test_a_few_changed_recordings_are_let_through(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_few_changed_recordings_are_let_through(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A tenth of a manifest under other parameters is somebody's wish."""
     ids = tencent_ids(30)
     async with serving(cli) as sandbox:
@@ -128,7 +126,7 @@ async def test_load_tells_of_new_invalid_rows(cli: Cli, tmp_path: Path) -> None:
     assert status["app_id"] is None
 
 
-async def test_a_stream_is_no_file_of_that_name(cli: Cli) -> None:
+async def test_stream_is_no_file_of_that_name(cli: Cli) -> None:
     """What comes through a pipe is read each time, also where a file is called ``-``."""
     one, two = tencent_ids(2)
     (cli.folder / "-").touch()
@@ -138,7 +136,7 @@ async def test_a_stream_is_no_file_of_that_name(cli: Cli) -> None:
     assert (await cli.status())["submissions"]["total"] == 2
 
 
-async def test_a_link_that_is_moved_on_while_others_are_loaded(
+async def test_link_that_is_moved_on_while_others_are_loaded(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
     """Rows that came from another file are not taken for those of the file that the link led to before."""

@@ -89,7 +89,7 @@ def _answered(cli: Cli) -> int:
     )
 
 
-async def test_a_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None:
+async def test_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None:
     """State and code, outcomes, seconds, pace and cap, queue and doubt, during the run."""
     async with hanging_run(cli, manifest, "--metrics-port", "0") as (process, _):
         url = await url_of(process)
@@ -133,7 +133,7 @@ async def test_a_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> No
     assert ("batcher_last_run_exit_code", "") not in now, "no run has ended yet"
 
 
-async def test_the_dashboard_shows_what_there_is(cli: Cli, manifest: Manifest) -> None:
+async def test_dashboard_shows_what_there_is(cli: Cli, manifest: Manifest) -> None:
     """Every metric, and every label it is split by, that the dashboard asks for is one that a run shows."""
     path = cli.folder / "batcher.prom"
     async with serving(cli):
@@ -167,7 +167,7 @@ def names_in(expression: str) -> set[str]:
     return set(re.findall(r"[a-zA-Z_:][\w:]*", re.sub(r'"[^"]*"|\[[^]]*\]', "", expression)))
 
 
-async def test_a_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest: Manifest) -> None:
+async def test_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest: Manifest) -> None:
     """Exit 2, with the port and why; the next run is free to go."""
     async with serving(cli) as sandbox:
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -192,7 +192,7 @@ async def test_a_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest
         (("--metrics-port", "70000"), "--metrics-port 70000: "),
     ],
 )
-async def test_an_address_that_is_not_ours_is_refused(
+async def test_address_that_is_not_ours_is_refused(
     cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str
 ) -> None:
     """Exit code 2 and nothing sent, for every fault of the address."""
@@ -270,7 +270,7 @@ async def test_metrics_file_has_the_exit_code_of_a_halt_and_a_signal(cli: Cli, m
     assert halted["batcher_decisions_total", "halt"] == 1
 
 
-async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, manifest: Manifest) -> None:
+async def test_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, manifest: Manifest) -> None:
     """Neither a held ledger nor an unusable manifest changes the metrics of the run in progress."""
     path = cli.folder / "batcher.prom"
     broken = cli.folder / "broken.csv"
@@ -335,7 +335,7 @@ async def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert len(inodes) > 1, "it was not rewritten meanwhile"
 
 
-async def test_a_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path) -> None:
+async def test_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path) -> None:
     """A scrape is answered all the same, and says that the ledger's part of it is old."""
     ledger = tmp_path / "batcher.db"
     shutil.copy(await empty_ledger(), ledger)

@@ -351,7 +351,7 @@ async def test_addresses_are_refused_in_the_file_of_settings_and_on_the_command_
     assert (await cli("run", f"--{name.replace('_', '-')}", "x")).code == 2
 
 
-async def test_an_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
+async def test_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
     """It is refused with the other settings, and ``check`` shows that it is set and no more."""
     done = await cli("run", env={"BATCHER_PING_URL": f"ftp://example.invalid/{CHECK}"})
     assert done.code == 2

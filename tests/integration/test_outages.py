@@ -41,7 +41,7 @@ async def test_refused_connections_are_waited_for_and_use_up_no_tries(
     assert query(cli.folder / "batcher.db", TRIES)[0][0] <= 1  # one may have been on the wire
 
 
-async def test_an_endpoint_that_closes_every_connection_is_probed_by_the_harmless_call(
+async def test_endpoint_that_closes_every_connection_is_probed_by_the_harmless_call(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """After five calls without an answer only probes are sent, which start no task."""
@@ -60,7 +60,7 @@ async def test_an_endpoint_that_closes_every_connection_is_probed_by_the_harmles
     assert [row["status"] for row in rows] == ["submitted"] * 30
 
 
-async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A signal ends a run that waits for its endpoint, and nothing is left being sent."""
     archive = manifest(tencent_ids(30))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -116,7 +116,7 @@ async def test_what_ends_during_an_outage_names_it(
     assert re.match("batcher: time limit reached" + pattern + "\n", again.stderr)
 
 
-async def test_an_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A run that is stopped after its endpoint has come back was stopped by a signal, and nothing else."""
     archive = manifest(tencent_ids(60))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -181,7 +181,7 @@ async def test_too_many_failures_halt_and_loading_finishes(cli: Cli, manifest: C
     assert sum(row["status"] == "rejected" for row in rows) == 10
 
 
-async def test_a_share_of_failures_is_of_the_last_200_and_can_be_turned_off(
+async def test_share_of_failures_is_of_the_last_200_and_can_be_turned_off(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """Half of the last 200 rejected halts a run by default; fewer than 200 do not; off never halts."""

@@ -39,7 +39,7 @@ def archive_of(cli: Cli) -> Path:
 FAULTS = SandboxSettings(rate_per_s=None, by_file={IDS[2]: Fault.parse("code:41003")})
 
 
-async def test_a_manifest_comes_back_row_by_row(cli: Cli) -> None:
+async def test_manifest_comes_back_row_by_row(cli: Cli) -> None:
     """Duplicates show their submission's result; invalid and unloaded rows say so; all columns are kept."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS) as sandbox:
@@ -74,7 +74,7 @@ async def test_a_manifest_comes_back_row_by_row(cli: Cli) -> None:
     assert sent <= answered
 
 
-async def test_the_whole_ledger_comes_out_once(cli: Cli) -> None:
+async def test_whole_ledger_comes_out_once(cli: Cli) -> None:
     """Without a manifest there is one row for each submission, with the columns of all manifests."""
     archive = archive_of(cli)
     other = write_manifest(cli.folder / "other.csv", [[IDS[3], "x"]], ["file_id", "colour"])
@@ -94,7 +94,7 @@ async def test_the_whole_ledger_comes_out_once(cli: Cli) -> None:
     assert [row["colour"] for row in done.table] == ["", "", "", "x"]
 
 
-async def test_a_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
+async def test_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
     """``--excel`` has a byte-order mark, and ids and leading ``= + - @`` are protected."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS):
@@ -113,7 +113,7 @@ async def test_a_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
     assert f"\n{IDS[1]},Tencent," in plain.stdout
 
 
-async def test_a_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``-o`` replaces a file as a whole, with the usual mode, and leaves the old one when it cannot."""
     archive = manifest(tencent_ids(5))
     assert (await cli("load", archive, *PICTURES)).code == 0
@@ -136,7 +136,7 @@ async def test_a_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[...,
     assert sorted(path.name for path in cli.folder.glob("*results*")) == ["results.csv"]
 
 
-async def test_a_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``batcher export | head`` says nothing on stderr."""
     archive = manifest(tencent_ids(5000))
     assert (await cli("load", archive, *PICTURES)).code == 0
@@ -260,7 +260,7 @@ async def test_retry_gives_a_fresh_budget(cli: Cli, manifest: Callable[..., Path
     assert len(sandbox.log) == row["attempts"] == 6
 
 
-async def test_the_summary_for_programs_is_one_object(cli: Cli) -> None:
+async def test_summary_for_programs_is_one_object(cli: Cli) -> None:
     """``run --json`` prints one JSON object on stdout and nothing else; people read stderr."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS) as sandbox:
@@ -293,7 +293,7 @@ SAMPLE_COUNTS = [
 
 
 @pytest.mark.parametrize(("name", "args", "good", "invalid"), SAMPLE_COUNTS)
-async def test_the_samples_load(cli: Cli, name: str, args: tuple[str, ...], good: int, invalid: int) -> None:
+async def test_samples_load(cli: Cli, name: str, args: tuple[str, ...], good: int, invalid: int) -> None:
     """Each sample manifest loads with the rows it is meant to have."""
     done = await cli("load", SAMPLES / name, *args)
     assert done.code == (1 if invalid else 0), done.stderr
@@ -301,7 +301,7 @@ async def test_the_samples_load(cli: Cli, name: str, args: tuple[str, ...], good
     assert (status["submissions"]["total"], status["invalid_rows"]) == (good, invalid)
 
 
-async def test_a_file_of_settings_and_dotenv_are_read(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_file_of_settings_and_dotenv_are_read(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Flag, then environment, then ``.env``, then ``batcher.toml``: the first that speaks is heard."""
     archive = manifest(tencent_ids(3))
     (cli.folder / "batcher.toml").write_text(

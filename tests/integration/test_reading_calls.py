@@ -54,7 +54,7 @@ async def submitted(client: ZegoClient, file_id: FileId, asked: Parameters) -> T
 
 @pytest.mark.parametrize("shape", AnswerShape)
 @pytest.mark.parametrize(("file_id", "asked"), BOTH)
-async def test_a_task_is_followed_from_its_beginning_to_its_pictures(
+async def test_task_is_followed_from_its_beginning_to_its_pictures(
     file_id: FileId, asked: Parameters, shape: AnswerShape
 ) -> None:
     """Each look at a task is one request, and tells how it stands at that moment."""
@@ -74,7 +74,7 @@ async def test_a_task_is_followed_from_its_beginning_to_its_pictures(
 
 
 @pytest.mark.parametrize(("file_id", "asked"), BOTH)
-async def test_a_task_that_failed_says_so(file_id: FileId, asked: Parameters) -> None:
+async def test_task_that_failed_says_so(file_id: FileId, asked: Parameters) -> None:
     """A failed task has the vendor's word and no pictures."""
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(fates={file_id: Fate.FAIL}))
     async with calling(settings) as (_, client):
@@ -84,7 +84,7 @@ async def test_a_task_that_failed_says_so(file_id: FileId, asked: Parameters) ->
         assert report.status in ("FAIL", "FAILED")
 
 
-async def test_a_task_of_nobody() -> None:
+async def test_task_of_nobody() -> None:
     """Huawei knows no such task; Tencent answers with a code."""
     async with calling(SandboxSettings(rate_per_s=None)) as (_, client):
         of_huawei = await client.describe(TaskId("289665200"), Vendor.HUAWEI)
@@ -106,7 +106,7 @@ async def test_a_task_of_nobody() -> None:
         ("drop-after", ReplyLost),
     ],
 )
-async def test_a_look_that_brings_nothing_says_what_came_instead(fault: str, kind: type[object]) -> None:
+async def test_look_that_brings_nothing_says_what_came_instead(fault: str, kind: type[object]) -> None:
     """Whatever happens to a reading call, it was one request, and its outcome is a value."""
     faults = ActionFaults(script={1: Fault.parse(fault)})
     settings = SandboxSettings(rate_per_s=None, faults={"DescribeMediaTask": faults, "SearchMedia": faults})
@@ -119,7 +119,7 @@ async def test_a_look_that_brings_nothing_says_what_came_instead(fault: str, kin
         assert len(sandbox.requests_of("SearchMedia")) == 1
 
 
-async def test_a_success_that_says_nothing_of_the_task_is_no_report() -> None:
+async def test_success_that_says_nothing_of_the_task_is_no_report() -> None:
     """Code 0 without the task's part is a lost answer: it may be asked again."""
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(unknown_code=0))
     async with calling(settings) as (_, client):
@@ -138,7 +138,7 @@ async def test_where_nobody_listens_nothing_was_sent() -> None:
             assert outcome == NotSent("Connection refused")
 
 
-async def test_a_page_longer_than_other_answers_is_read() -> None:
+async def test_page_longer_than_other_answers_is_read() -> None:
     """A thousand and more recordings with all that is told of them are more than 1 MiB."""
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=4_000))
     async with calling(settings) as (_, client):

@@ -61,7 +61,7 @@ def own_parameters(example: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("is_test", [None, "true", "false"])
-async def test_the_documented_requests_go_out_letter_for_letter(
+async def test_documented_requests_go_out_letter_for_letter(
     cli: Cli, tmp_path: Path, is_test: str | None
 ) -> None:
     """Both examples leave with exactly their parameters and the public ones, each once."""
@@ -190,7 +190,7 @@ def as_list(text: str) -> str:
         (as_list(huawei_answer()), [HUAWEI, "Huawei"], "289665200", None),
     ],
 )
-async def test_the_documented_answer_is_read(
+async def test_documented_answer_is_read(
     cli: Cli, tmp_path: Path, answer: str, row: list[str], task_id: str, request_id: str | None
 ) -> None:
     """The example answer, as an object and as a list, gives its task id and the vendor's RequestId."""

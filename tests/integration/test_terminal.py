@@ -42,7 +42,7 @@ async def test_problems_are_wrapped_on_a_terminal_alone(cli: Cli) -> None:
     assert " ".join(terminal.text.split()) == " ".join(written.stderr.split())
 
 
-async def test_a_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Nothing is drawn where nothing can be, and lines fit there, too."""
     archive = manifest(tencent_ids(3)).name
     async with serving(cli):
@@ -53,7 +53,7 @@ async def test_a_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[...,
 
 
 @pytest.mark.parametrize("no_colour", [False, True])
-async def test_a_display_is_legible_on_light_and_on_dark(
+async def test_display_is_legible_on_light_and_on_dark(
     cli: Cli, manifest: Callable[..., Path], no_colour: bool
 ) -> None:
     """Of the figures only trouble that there is stands out, and by its weight, too."""
@@ -85,7 +85,7 @@ async def test_what_to_do_next_can_be_pasted(cli: Cli, manifest: Callable[..., P
     ]
 
 
-async def test_an_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
     """While nothing is sent no pace is named; Ctrl-C ends the waiting, and the summary says what to do."""
     archive = manifest(tencent_ids(5))
     async with serving(cli):
@@ -98,7 +98,7 @@ async def test_an_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[...
     assert "check the network" in " ".join(terminal.text.split())
 
 
-async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The first says that it waits, the second that it does not."""
     archive = manifest(ids := tencent_ids(1))
     silent = SandboxSettings(rate_per_s=None, by_file={ids[0]: [Fault.parse("hang")]})
@@ -140,7 +140,7 @@ async def test_whatever_is_read_fits(cli: Cli, columns: int) -> None:
         assert terminal.colours == set()
 
 
-async def test_a_mistyped_line_is_answered_in_one(cli: Cli) -> None:
+async def test_mistyped_line_is_answered_in_one(cli: Cli) -> None:
     """What cannot be understood is named, with the help that tells what can."""
     for words, expected in (
         (("run", "--rat", "3"), "batcher: No such option: --rat"),

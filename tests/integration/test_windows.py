@@ -24,9 +24,7 @@ from batcher.report.estimate import rest
 from batcher.sandbox import SandboxSettings
 
 
-async def test_a_run_ends_after_its_time_and_the_next_goes_on(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_run_ends_after_its_time_and_the_next_goes_on(cli: Cli, manifest: Callable[..., Path]) -> None:
     """It drains, ends with 4, says how long the rest takes in nights, and leaves nothing in doubt."""
     archive = manifest(tencent_ids(100))
     async with serving(cli, NO_LIMIT) as sandbox:
@@ -43,7 +41,7 @@ async def test_a_run_ends_after_its_time_and_the_next_goes_on(
     assert len(sandbox.log) == 100
 
 
-async def test_a_manifest_not_read_to_its_end_in_time_is_unfinished(cli: Cli) -> None:
+async def test_manifest_not_read_to_its_end_in_time_is_unfinished(cli: Cli) -> None:
     """A stream that is held open does not keep a run beyond its time."""
     ids = tencent_ids(20)
     async with serving(cli, NO_LIMIT) as sandbox:
@@ -80,7 +78,7 @@ async def slow_web(sent: str) -> AsyncIterator[str]:
             held.set()
 
 
-async def test_a_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli) -> None:
+async def test_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli) -> None:
     """What came of it is loaded and nothing is sent; one line says so, also quietly; the next run goes on."""
     async with serving(cli, NO_LIMIT) as sandbox:
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s", "-q")
@@ -103,7 +101,7 @@ async def test_a_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli
     assert (done.code, len(sandbox.accepted())) == (0, 25)
 
 
-async def test_a_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -> None:
+async def test_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -> None:
     """Its rows so far are loaded, under its address; those after it are named as well, and not begun."""
     write_manifest(cli.folder / "later.csv", [[one] for one in tencent_ids(3, seed=2)])
     async with serving(cli, NO_LIMIT) as sandbox, slow_web(HEAD) as url:
@@ -120,7 +118,7 @@ async def test_a_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -
     assert rest.code == 4
 
 
-async def test_a_stream_of_which_nothing_comes_ends_with_its_time(cli: Cli) -> None:
+async def test_stream_of_which_nothing_comes_ends_with_its_time(cli: Cli) -> None:
     """Not even a header: the run is on record, and what was open before is told."""
     async with serving(cli, NO_LIMIT):
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s", "--json")
@@ -146,7 +144,7 @@ async def test_what_came_of_a_stream_is_judged_all_the_same(cli: Cli) -> None:
     assert "40 of 40 Tencent ids end in 0000" in said
 
 
-async def test_a_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> None:
+async def test_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> None:
     """In order, with its exit code and a word."""
     async with serving(cli, NO_LIMIT):
         process = await cli.start("run", "-", *PICTURES, *FAST)
@@ -159,7 +157,7 @@ async def test_a_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> Non
     assert said == "batcher: stopped while the manifests were read; nothing has begun\n"
 
 
-async def test_a_run_does_not_wait_for_the_ledger_beyond_its_time(
+async def test_run_does_not_wait_for_the_ledger_beyond_its_time(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """However long ``--wait-lock`` is: the night ends when it was told to."""
@@ -183,7 +181,7 @@ async def until_listening(pid: int) -> None:
 
 
 @pytest.mark.parametrize("lasts", ["0", "-1s", "soon", "1w"])
-async def test_a_time_that_is_none_is_refused(cli: Cli, manifest: Callable[..., Path], lasts: str) -> None:
+async def test_time_that_is_none_is_refused(cli: Cli, manifest: Callable[..., Path], lasts: str) -> None:
     """Nothing is sent when the end of a run cannot be read."""
     done = await cli("run", manifest(tencent_ids(1)), *PICTURES, "--max-duration", lasts)
     assert done.code == 2
@@ -196,7 +194,7 @@ NOON = datetime(2026, 3, 4, 12, 0)  # noqa: DTZ001 - what the clock on the wall 
 @pytest.mark.parametrize(
     ("asked", "hours"), [("12:30", 0.5), ("5:30", 17.5), ("12:00", 24.0), ("11:59", 24 - 1 / 60)]
 )
-def test_a_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
+def test_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
     """Later today, or tomorrow."""
     end = until(load_settings({"until": asked}), NOON)
     assert end is not None
@@ -210,14 +208,14 @@ def test_of_two_ends_the_first_counts() -> None:
     assert window_s(load_settings({}), NOON) is None
 
 
-def test_the_rest_is_told_in_hours_and_nights() -> None:
+def test_rest_is_told_in_hours_and_nights() -> None:
     """With an end there are nights; without, or when one is enough, there are none."""
     assert rest(72_000, 20.0, 2 * 3600) == "about 1 h at 20 a second"
     assert rest(720_000, 20.0, 3 * 3600) == "about 10 h at 20 a second, in 4 nights of 3 h"
     assert rest(20, 20.0, None) == "about 1 s at 20 a second"
 
 
-async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
+async def test_dry_run_says_what_a_run_would_do_and_does_nothing(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """Rows, what is known, what would be sent and for how long; no request, no ledger, no change of one."""
@@ -263,7 +261,7 @@ async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     assert sandbox.log == []
 
 
-async def test_a_dry_run_needs_no_credentials_and_agrees_with_the_run(
+async def test_dry_run_needs_no_credentials_and_agrees_with_the_run(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """What it says would be sent is what the run then sends."""
@@ -287,7 +285,7 @@ async def test_a_dry_run_needs_no_credentials_and_agrees_with_the_run(
         ("/no/such/command", 2, "No such file"),
     ],
 )
-async def test_a_command_may_print_the_secret(
+async def test_command_may_print_the_secret(
     cli: Cli, manifest: Callable[..., Path], printed: str, code: int, said: str
 ) -> None:
     """Its first line is the ServerSecret; what goes wrong is said without its words."""
@@ -302,7 +300,7 @@ async def test_a_command_may_print_the_secret(
     assert len(sandbox.log) == (2 if code == 0 else 0)
 
 
-async def test_a_file_in_the_working_directory_names_no_command(
+async def test_file_in_the_working_directory_names_no_command(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """A program that can write ``.env`` must not be able to run commands with it."""

@@ -164,7 +164,7 @@ def only(these: list[str], those: list[str]) -> list[str]:
     return [one for one in these if one not in those] or these
 
 
-def test_the_chinese_readme_stands_beside_the_english_one() -> None:
+def test_chinese_readme_stands_beside_the_english_one() -> None:
     """Headings, code, lists, tables, inline code, links and figures are the same, block by block."""
     found = differences(read(ENGLISH), read(CHINESE))
     assert found == [], "\n".join(["", *found])
@@ -287,12 +287,12 @@ def test_each_links_the_other() -> None:
         ("Full-width（全角）", "full-width全角"),
     ],
 )
-def test_an_anchor_is_made_as_github_makes_it(heading: str, expected: str) -> None:
+def test_anchor_is_made_as_github_makes_it(heading: str, expected: str) -> None:
     """Marks go, of any script; letters of any script stay."""
     assert ["#" + expected] == list(Page("", f"## {heading}\n").anchors())
 
 
-def test_a_heading_that_comes_again_is_counted() -> None:
+def test_heading_that_comes_again_is_counted() -> None:
     """The second of a name gets a number."""
     assert list(Page("", "# A\n\n# A\n").anchors()) == ["#a", "#a-1"]
 

@@ -154,7 +154,7 @@ def test_unsent_and_throttled_attempts_use_no_try(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", [NotSent("x"), ReplyLost("x"), HttpRefusal(404), Answer(0)])
-def test_the_last_definite_code_outlives_answers_without_one(outcome: Outcome) -> None:
+def test_last_definite_code_outlives_answers_without_one(outcome: Outcome) -> None:
     """An outcome without a code leaves the last definite code as it was."""
     assert judged(outcome, claim_of(code=1000)).code == 1000
 

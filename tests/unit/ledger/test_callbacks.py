@@ -134,7 +134,7 @@ def row(file_id: str = "7") -> Row:
 # -- tasks of ours -------------------------------------------------------------------------------------
 
 
-async def test_a_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None:
+async def test_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None:
     """The first callback about it has it followed, and claimed; nothing is finished by that."""
     await pair.load(1)
     await pair.send(ACCEPTED)
@@ -144,7 +144,7 @@ async def test_a_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None
     assert [task.task_id for task in await pair.beside.claimed(int(2e12), 10)] == [TASK]
 
 
-async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
+async def test_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
     """Whenever it would have been asked about, it is now."""
     await pair.load(1)
     await pair.send(ACCEPTED)
@@ -155,7 +155,7 @@ async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
     assert [task.due_at_ms for task in await pair.beside.claimed(10**14, 10)] == [int(pair.now[0] * 1000)]
 
 
-async def test_a_callback_that_names_no_recording_follows_its_task_alone(pair: Pair) -> None:
+async def test_callback_that_names_no_recording_follows_its_task_alone(pair: Pair) -> None:
     """Huawei's callbacks name the task alone: it is found by its id, and no other task is followed."""
     await pair.load(1, 2, 3)
     for number in range(1, 4):
@@ -164,7 +164,7 @@ async def test_a_callback_that_names_no_recording_follows_its_task_alone(pair: P
     assert pair.ask("SELECT submission_id, task_id FROM tasks") == [(2, "t-2")]
 
 
-async def test_a_stray_callback_follows_no_task(pair: Pair) -> None:
+async def test_stray_callback_follows_no_task(pair: Pair) -> None:
     """A task of another program leaves the tasks of the ledger alone, however often it is looked at."""
     await pair.load(1, 2, 3)
     for number in range(1, 4):
@@ -177,7 +177,7 @@ async def test_a_stray_callback_follows_no_task(pair: Pair) -> None:
     assert pair.ask("SELECT count(*) FROM tasks") == [(0,)]
 
 
-async def test_a_task_named_for_another_recording_settles_nothing_there(pair: Pair) -> None:
+async def test_task_named_for_another_recording_settles_nothing_there(pair: Pair) -> None:
     """Recording 3 has the task on record: its callback, naming recording 2, claims the task of 3."""
     await pair.load(2, 3)
     await pair.send(LOST)
@@ -203,7 +203,7 @@ async def test_one_task_settles_one_submission(pair: Pair) -> None:
     assert pair.ask("SELECT count(*) FROM attempts WHERE task_id IS NOT NULL") == [(1,)]
 
 
-async def test_a_task_that_an_answer_names_meanwhile_settles_no_other_submission(pair: Pair) -> None:
+async def test_task_that_an_answer_names_meanwhile_settles_no_other_submission(pair: Pair) -> None:
     """The answer of recording 2 comes between the callback for recording 1 and the poll."""
     await pair.load(1, 2)
     await pair.send(LOST)
@@ -216,7 +216,7 @@ async def test_a_task_that_an_answer_names_meanwhile_settles_no_other_submission
 
 
 @pytest.mark.parametrize(("policy", "state"), [(RETRY, "pending"), (HOLD, "in_doubt")])
-async def test_a_disproved_claim_leaves_the_submission_as_it_was(
+async def test_disproved_claim_leaves_the_submission_as_it_was(
     pair: Pair, policy: InDoubtPolicy, state: str
 ) -> None:
     """The service has named another recording for the task: the submission goes back where it was."""
@@ -230,7 +230,7 @@ async def test_a_disproved_claim_leaves_the_submission_as_it_was(
     assert await pair.beside.to_check(10) == []
 
 
-async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pair) -> None:
+async def test_callback_that_overtakes_the_answer_is_understood_later(pair: Pair) -> None:
     """It comes before the task id is on record, and counts once it is."""
     await pair.load(1)
     assert await pair.take(ended()) is Effect.OPEN
@@ -242,7 +242,7 @@ async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pa
     assert pair.effects == ["claimed"]
 
 
-async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_long(pair: Pair) -> None:
+async def test_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_long(pair: Pair) -> None:
     """The submission is still on the wire when its task is called ended: looked at after 1 s, 2 s, 4 s …"""
     await pair.load(1)
     [claim] = await pair.run.fresh(after_id=0, limit=1)
@@ -258,7 +258,7 @@ async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_
     assert pair.effects == ["claimed"]
 
 
-async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None:
+async def test_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None:
     """A callback is a reason to ask once more."""
     await pair.load(1)
     await pair.send(ACCEPTED)
@@ -272,7 +272,7 @@ async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None
     assert pair.ask("SELECT state, closed_at_ms, due_at_ms IS NOT NULL FROM tasks") == [("waiting", None, 1)]
 
 
-async def test_a_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
+async def test_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
     """What a poll has said stands, whatever a callback says afterwards."""
     await pair.load(1)
     await pair.send(ACCEPTED)
@@ -289,7 +289,7 @@ async def test_a_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
 # -- each once -----------------------------------------------------------------------------------------
 
 
-async def test_a_callback_counts_once(pair: Pair) -> None:
+async def test_callback_counts_once(pair: Pair) -> None:
     """The same one again changes nothing and is known for what it is."""
     first = recorded()
     assert await pair.take(first, row()) is Effect.ADDED
@@ -301,7 +301,7 @@ async def test_a_callback_counts_once(pair: Pair) -> None:
     )
 
 
-async def test_a_seal_is_good_for_one_callback(pair: Pair) -> None:
+async def test_seal_is_good_for_one_callback(pair: Pair) -> None:
     """A signature covers no body: another one under the same nonce and time is not taken."""
     first = recorded("7")
     await pair.take(first, row("7"))
@@ -314,7 +314,7 @@ async def test_a_seal_is_good_for_one_callback(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(("lost", "policy"), [(LOST, HOLD), (LOST, RETRY), (UNNAMED, HOLD)])
-async def test_a_doubt_is_settled_once_a_poll_has_confirmed_it(
+async def test_doubt_is_settled_once_a_poll_has_confirmed_it(
     pair: Pair, lost: Outcome, policy: InDoubtPolicy
 ) -> None:
     """First it is held, so that no run sends it; then its lost attempt is the one that was accepted."""
@@ -351,7 +351,7 @@ async def test_one_of_several_lost_attempts_leaves_a_doubt(pair: Pair) -> None:
     assert decisions == [("submitted",), ("in_doubt",), ("in_doubt",)]
 
 
-async def test_a_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
+async def test_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
     """Its answer was lost, it was sent again and accepted; then the first one's callback comes."""
     await pair.load(1)
     await pair.send(LOST, RETRY)
@@ -399,7 +399,7 @@ async def test_two_doubts_that_a_task_may_belong_to_are_left_to_a_person(pair: P
     assert (pair.effects, pair.states) == (["ambiguous"], ["in_doubt", "in_doubt"])
 
 
-async def test_an_attempt_that_began_later_cannot_be_meant(pair: Pair) -> None:
+async def test_attempt_that_began_later_cannot_be_meant(pair: Pair) -> None:
     """A callback from before the attempt is about something else."""
     await pair.load(1)
     pair.now[0] = 1e9
@@ -429,7 +429,7 @@ async def test_what_a_killed_run_has_left_on_the_wire_is_waited_for(pair: Pair) 
     assert pair.states == ["submitted"]
 
 
-async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pair) -> None:
+async def test_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pair) -> None:
     """A person has put it back in the queue and a run has begun it: its answer decides first."""
     await pair.load(1)
     await pair.send(LOST)
@@ -445,7 +445,7 @@ async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pai
     assert await pair.beside.confirm(check) is Effect.DOUBLE
 
 
-async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
+async def test_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
     """Another program of the same AppId has tasks, too: they are looked at a few times, and let be."""
     await pair.load(1)
     await pair.send(ACCEPTED)
@@ -462,7 +462,7 @@ async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
 # -- recordings ----------------------------------------------------------------------------------------
 
 
-async def test_a_recording_becomes_a_submission(pair: Pair) -> None:
+async def test_recording_becomes_a_submission(pair: Pair) -> None:
     """It is kept as a manifest's row would be, and the next run finds it; asked for again, it is known."""
     assert await pair.take(recorded(), row()) is Effect.ADDED
     assert await pair.take(recorded(), row()) is Effect.KNOWN
@@ -474,7 +474,7 @@ async def test_a_recording_becomes_a_submission(pair: Pair) -> None:
     assert (record.place, record.extra) == ("callbacks row 1", '{"stream_alias":"s"}')
 
 
-async def test_a_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> None:
+async def test_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> None:
     """It is on record with its reason, and never sent."""
     bad = InvalidRow(0, "file_id", "is no id", ("x",))
     assert await pair.take(recorded("x"), bad) is Effect.UNUSABLE

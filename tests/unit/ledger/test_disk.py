@@ -18,7 +18,7 @@ Usage = namedtuple("Usage", "total used free")
     ("kind", "warned"),
     [("ext4", False), ("tmpfs", False), ("nfs4", True), ("cifs", True), ("fuse.sshfs", True)],
 )
-def test_a_network_file_system_is_known_by_its_kind(
+def test_network_file_system_is_known_by_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, warned: bool
 ) -> None:
     """Where locks and syncs cannot be relied on, the kind of file system is named."""
@@ -26,7 +26,7 @@ def test_a_network_file_system_is_known_by_its_kind(
     assert (disk.network_file_system(tmp_path / "l.db") == kind) is warned
 
 
-def test_the_file_system_of_a_folder_is_found(tmp_path: Path) -> None:
+def test_file_system_of_a_folder_is_found(tmp_path: Path) -> None:
     """The machine's own table of mounts says what a folder is on, and nothing is no file system."""
     assert disk.network_file_system(tmp_path / "l.db") is None
     assert disk.network_file_system(Path("/proc/l.db")) is None
@@ -43,7 +43,7 @@ def test_room_is_looked_at_before_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert "the run will stop when the disk is full" in str(disk.check_room(tmp_path / "l.db", 1_000_000))
 
 
-def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
+def test_replaced_file_is_noticed(tmp_path: Path) -> None:
     """A file of the same name is not the same file."""
     path = tmp_path / "l.db"
     path.write_bytes(b"one")

@@ -50,7 +50,7 @@ def as_dict(seen: Fingerprint) -> dict[int, int]:
 
 
 @given(BATCHES)
-def test_the_first_row_for_a_submission_counts(batches: list[tuple[list[int], bool]]) -> None:
+def test_first_row_for_a_submission_counts(batches: list[tuple[list[int], bool]]) -> None:
     """Whatever the order and size of batches, each submission has the check of its first row."""
     seen, expected = seen_of(batches)
     assert expected == as_dict(seen)
@@ -72,7 +72,7 @@ def test_differences(before: list[tuple[list[int], bool]], now: list[tuple[list[
     assert changed == sum(page.changed for page in found)
 
 
-def test_a_check_tells_nothing_from_something() -> None:
+def test_check_tells_nothing_from_something() -> None:
     """No row, a row that carries nothing, and a row that carries something are three things."""
     assert check_of(None) == check_of("{}") == check_of('{"a":""}') != 0
     assert all(1 < check_of(f'{{"n":"{n}"}}') < 1 << 16 for n in range(70_000))
@@ -90,7 +90,7 @@ def carried(row: dict[str, str]) -> str:
 @example({'":""': ':""', "a": '",}'}, {'x"', "\\", ","})
 @example({"a": '{"b":"",'}, {"b"})
 @example({"a": ""}, {"z"})
-def test_an_empty_cell_is_no_value(row: dict[str, str], names: set[str]) -> None:
+def test_empty_cell_is_no_value(row: dict[str, str], names: set[str]) -> None:
     """Columns that were added or taken away empty are no change, whatever names and values hold."""
     without = {name: value for name, value in row.items() if value}
     added = dict.fromkeys(names, "") | row

@@ -103,7 +103,7 @@ async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
         assert (counts[None], counts[PictureState.WHOLE], counts[PictureState.BLANK]) == (1, 1, 0)
 
 
-async def test_a_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
+async def test_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
     """A contradiction is said, and does not take its neighbours down."""
     keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b")])
     async with await PictureLedger.open(ledger) as pictures:

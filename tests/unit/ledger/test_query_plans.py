@@ -107,7 +107,7 @@ async def test_every_question_is_looked_at() -> None:
     assert asked == set(ASKED) - {"loads_after"}
 
 
-async def test_a_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
+async def test_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
     """The statements of a load look rows up in a ledger of any size; only what is staged is read whole."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:

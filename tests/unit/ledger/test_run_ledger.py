@@ -147,7 +147,7 @@ async def test_every_outcome_can_be_recorded(
         assert (None, outcome.detail) == (attempt.code, attempt.message)
 
 
-async def test_the_next_claim_knows_what_was_used(ledger: RunLedger) -> None:
+async def test_next_claim_knows_what_was_used(ledger: RunLedger) -> None:
     """A submission that goes back in the queue comes with its number, tries, doubt, code and run."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -202,7 +202,7 @@ async def test_only_what_is_being_sent_is_settled(ledger: RunLedger, state: Stat
     assert before == after
 
 
-async def test_an_illegal_state_is_refused(ledger: RunLedger) -> None:
+async def test_illegal_state_is_refused(ledger: RunLedger) -> None:
     """No attempt ends with its submission still being sent."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -228,7 +228,7 @@ async def test_one_claim_begun_twice_at_once_begins_once(ledger: RunLedger) -> N
     ]
 
 
-async def test_an_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -> None:
+async def test_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -> None:
     """A claim that remembers another code than the ledger's is refused, or leaves the tallies right."""
     async with await open_for_writing(tmp_path / "l.db") as ledger:
         assert isinstance(ledger, RunLedger)
@@ -277,7 +277,7 @@ async def in_every_state(ledger: RunLedger) -> RunId:
         ([], [], set()),
     ],
 )
-async def test_a_retry_puts_back_what_was_named(
+async def test_retry_puts_back_what_was_named(
     ledger: RunLedger, states: list[State], codes: list[int], moved: set[int]
 ) -> None:
     """Only settled submissions of the states and codes named go back, and never what has a task id."""
@@ -290,7 +290,7 @@ async def test_a_retry_puts_back_what_was_named(
     check_tallies(ledger.path)
 
 
-async def test_a_retry_forgets_budgets_and_nothing_else(ledger: RunLedger) -> None:
+async def test_retry_forgets_budgets_and_nothing_else(ledger: RunLedger) -> None:
     """What goes back keeps its attempts, its last code, and whether it may have arrived."""
     run_id = await in_every_state(ledger)
     await ledger.retry([State.IN_DOUBT, State.FAILED])
@@ -357,7 +357,7 @@ async def test_loads_add_up_and_say_whether_they_ended(ledger: RunLedger) -> Non
     assert [load.superseded for load in await ledger.loads()] == [True, False, False, False]
 
 
-async def test_an_invalid_row_is_kept_once(ledger: RunLedger) -> None:
+async def test_invalid_row_is_kept_once(ledger: RunLedger) -> None:
     """Rows that cannot be sent are told apart by file name, content and reason, whatever line they are on."""
     row = InvalidRow(2, "file_id", "is missing", ("", "a"))
     same = [row, row._replace(line=7), row._replace(column="FileId")]
@@ -421,7 +421,7 @@ async def test_ledger_is_bound_by_the_first_answer_that_proves_the_account(ledge
     assert await ledger.bound_to() == (12345, EndpointKind.OTHER)
 
 
-async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -> None:
+async def test_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -> None:
     """While one holds the ledger nobody else can write it, and anybody can read it."""
     await loaded(ledger, 1)
     with pytest.raises(LedgerBusy, match="another run holds this ledger"):
@@ -430,7 +430,7 @@ async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger)
         assert [claims_of(1)[0]] == await reader.fresh(after_id=0, limit=10)
 
 
-async def test_a_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+async def test_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     """A schema that this program does not know is neither read nor written."""
     path = tmp_path / "l.db"
     async with await open_for_writing(path):
@@ -524,7 +524,7 @@ def test_what_must_hold_is_a_constraint(small: Path, sql: str) -> None:
         connection.execute("ROLLBACK")
 
 
-def test_the_moves_are_those_documented() -> None:
+def test_moves_are_those_documented() -> None:
     """What has a task id never moves again, and whatever is sent was pending before."""
     assert MOVES[State.SUBMITTED] == frozenset()
     into_sending = {a for a, b in product(State, State) if b is State.SENDING and b in MOVES[a]}

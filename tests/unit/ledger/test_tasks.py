@@ -148,7 +148,7 @@ async def test_what_a_poll_brings_is_kept(path: Path) -> None:
     assert findings(path) == []
 
 
-async def test_an_end_is_recorded_once(path: Path) -> None:
+async def test_end_is_recorded_once(path: Path) -> None:
     """A task that somebody else has closed meanwhile stays as that one left it."""
     async with await TaskLedger.open(path) as ledger, await TaskLedger.open(path) as other:
         await ledger.take_up(HOUR_MS)
@@ -163,7 +163,7 @@ async def test_an_end_is_recorded_once(path: Path) -> None:
     assert findings(path) == []
 
 
-async def test_a_claim_that_came_while_a_poll_was_under_way_stays_due(path: Path) -> None:
+async def test_claim_that_came_while_a_poll_was_under_way_stays_due(path: Path) -> None:
     """A poll that did not know of the callback does not put the task off; an end is one all the same."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)

@@ -103,14 +103,14 @@ async def test_what_comes_during_a_commit_makes_the_next_transaction(tmp_path: P
     assert len(kept(tmp_path / "l.db")) == 1000
 
 
-async def test_a_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
+async def test_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
     """What was recorded can be read by another program at once."""
     async with writing(tmp_path / "l.db") as writer:
         await writer.record(keep, 7)
         assert kept(tmp_path / "l.db") == [7]
 
 
-async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
+async def test_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
     """Items that break a constraint fail alone; those that waited with them are recorded."""
     async with writing(tmp_path / "l.db") as writer:
         results = await asyncio.gather(
@@ -131,7 +131,7 @@ def refuse(connection: Connection, items: Sequence[int]) -> list[int]:
     raise IllegalMove("these were wrong")
 
 
-async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
+async def test_refused_item_is_rolled_back(tmp_path: Path) -> None:
     """What an event wrote before it refused an item is not kept, and the caller gets its own error."""
     async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(IllegalMove, match=r"^these were wrong$"):
@@ -139,7 +139,7 @@ async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
     assert kept(tmp_path / "l.db") == []
 
 
-async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
+async def test_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
     """What a worker handed over is on record once the worker is cancelled, and the writer goes on."""
     async with writing(tmp_path / "l.db") as writer:
 
@@ -157,7 +157,7 @@ async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None
     assert [*range(50), 100] == kept(tmp_path / "l.db")
 
 
-async def test_a_cancelled_waiters_error_disturbs_nobody(tmp_path: Path) -> None:
+async def test_cancelled_waiters_error_disturbs_nobody(tmp_path: Path) -> None:
     """A fault that nobody waits for any more is no warning and stops nothing."""
     async with writing(tmp_path / "l.db") as writer:
         task = writer.record(keep, -1)
@@ -182,7 +182,7 @@ async def test_shielded_task_cancelled_while_writing_is_cancelled_after_the_comm
     assert kept(tmp_path / "l.db") == [7]
 
 
-async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
+async def test_close_writes_what_waits(tmp_path: Path) -> None:
     """What was handed over before a close is on disk after it."""
     async with writing(tmp_path / "l.db") as writer:
         tasks = [writer.record(keep, n) for n in range(20)]
@@ -200,7 +200,7 @@ async def test_after_a_close_nothing_is_taken(tmp_path: Path) -> None:
             await writer.record(keep, 1)
 
 
-async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another program keeps locked is an error that says so."""
     monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     path = tmp_path / "l.db"
@@ -215,7 +215,7 @@ async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert kept(path) == [1]
 
 
-async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> None:
+async def test_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> None:
     """After the disk failed once nothing new begins, and what has happened already is still written down."""
     disk = Room()
     async with writing(tmp_path / "l.db", disk) as writer:
@@ -231,7 +231,7 @@ async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> N
     assert kept(tmp_path / "l.db") == [2, 4]
 
 
-async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
+async def test_read_only_file_is_named(tmp_path: Path) -> None:
     """A ledger that may not be written is an error that says so."""
     path = tmp_path / "l.db"
     async with writing(path):
@@ -261,7 +261,7 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
         ("SQLITE_CORRUPT_VTAB", "damaged"),
     ],
 )
-def test_the_databases_faults_say_what_to_do(code: str, words: str) -> None:
+def test_databases_faults_say_what_to_do(code: str, words: str) -> None:
     """Each fault that a person can mend is named with its remedy, and with the file."""
     fault = sqlite3.OperationalError("internal words")
     fault.sqlite_errorname = code
@@ -310,7 +310,7 @@ async def test_nobody_waits_in_vain_when_the_rescue_fails_too(tmp_path: Path) ->
     assert kept(tmp_path / "l.db") == []
 
 
-async def test_an_event_without_results_leaves_nobody_waiting(tmp_path: Path) -> None:
+async def test_event_without_results_leaves_nobody_waiting(tmp_path: Path) -> None:
     """An event that breaks its promise of one result for each item is an error for those who wait."""
     async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(ValueError, match="zip"):

@@ -50,7 +50,7 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \t\n", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b",,,\n;;\n"])
-def test_an_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
     """A file without a header is a mistake, not a night without work."""
     path = tmp_path / "a.csv"
     path.write_bytes(data)
@@ -58,7 +58,7 @@ def test_an_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
         open_manifest(str(path))
 
 
-def test_a_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
+def test_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
     """A night without work is no mistake."""
     path = tmp_path / "a.csv"
     path.write_text("file_id,room")
@@ -66,7 +66,7 @@ def test_a_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
         assert (manifest.source, manifest.columns, list(manifest)) == (str(path), ("room",), [])
 
 
-def test_an_error_while_reading_is_an_error_of_the_manifest() -> None:
+def test_error_while_reading_is_an_error_of_the_manifest() -> None:
     """A disk that fails in the middle ends the reading after the rows before."""
 
     class Failing(io.BytesIO):
@@ -95,7 +95,7 @@ def test_rows_of_a_pipe_come_as_they_are_written() -> None:
             assert row.file_id == str(number)
 
 
-def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
+def test_named_pipe_is_a_stream(tmp_path: Path) -> None:
     """What can be read once only is read once; checking it does nothing."""
     with named_pipe(tmp_path / "pipe") as path:
         writer = threading.Thread(target=path.write_bytes, args=(b"file_id\n1\n2\n",), daemon=True)
@@ -118,7 +118,7 @@ def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) ->
     path.unlink()
 
 
-def test_a_large_manifest_is_never_held(tmp_path: Path) -> None:
+def test_large_manifest_is_never_held(tmp_path: Path) -> None:
     """Memory does not grow with the file, neither in a check nor in reading."""
     path = tmp_path / "a.csv"
     line = "1397757897438985123,room-4711,2024-11-13 06:10:48," + "晨会" * 60 + "\n"

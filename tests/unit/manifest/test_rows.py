@@ -35,7 +35,7 @@ def only_fault(text: str, defaults: Defaults = BY_OFFSET) -> InvalidRow:
     return row
 
 
-def test_a_row_takes_its_parameters_from_the_defaults() -> None:
+def test_row_takes_its_parameters_from_the_defaults() -> None:
     """What a row leaves out is filled in."""
     assert Row(2, FileId(TENCENT_ID), ONE_TWO, None) == only_row(f"file_id\n{TENCENT_ID}\n")
 
@@ -65,7 +65,7 @@ def test_a_row_takes_its_parameters_from_the_defaults() -> None:
         ("type,offsets", "SampleSnapshot,soon", Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")),
     ],
 )
-def test_a_row_outranks_the_defaults(header: str, cells: str, expected: Parameters) -> None:
+def test_row_outranks_the_defaults(header: str, cells: str, expected: Parameters) -> None:
     """A row's own values win, and those without effect are dropped unread."""
     defaults = Defaults(vendor="Tencent", definition="10", interval="9", offsets=("5",))
     assert expected == only_row(f"file_id,{header}\n123,{cells}\n", defaults).parameters
@@ -117,7 +117,7 @@ def test_offsets_decide_the_type_where_it_is_left_out(
         ("123,Tencent,,10,,1,2", "row", "has 7 cells and the header names 6"),
     ],
 )
-def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, reason: str) -> None:
+def test_invalid_row_names_its_column_and_the_reason(row: str, column: str, reason: str) -> None:
     """A row that cannot be sent says where and why, and does not stop its neighbours."""
     header = "File_ID,vendor,type,definition,interval,offsets"
     before, fault, after = rows_of(f"{header}\n7,hw,,,2,\n{row}\n8,hw,,,2,\n", Defaults())
@@ -128,12 +128,12 @@ def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, r
     assert isinstance(after, Row)
 
 
-def test_an_invalid_row_keeps_its_cells() -> None:
+def test_invalid_row_keeps_its_cells() -> None:
     """The row is recorded cell by cell, as in the file."""
     assert only_fault('file_id,note\n x ,"say ""hi"""\n').cells == (" x ", 'say "hi"')
 
 
-def test_a_missing_column_is_called_by_our_name_for_it() -> None:
+def test_missing_column_is_called_by_our_name_for_it() -> None:
     """A value that neither the header nor the defaults know is reported under its plain name."""
     assert only_fault("file_id\n123\n", Defaults()).column == "vendor"
 
@@ -187,7 +187,7 @@ def test_own_columns_are_kept_verbatim() -> None:
     assert json.loads(row.extra) == {'100% of "rooms"': " 'x\n\u2028", "备注": '="1"', "empty": ""}
 
 
-def test_a_row_is_numbered_by_the_line_on_which_it_begins() -> None:
+def test_row_is_numbered_by_the_line_on_which_it_begins() -> None:
     """Line ends inside quotes count as lines."""
     text = 'file_id,note\r\n1,"a\r\nb\r\nc"\r\n\r\n2,\r\n3,"x\ny"\r\n4,\r\n'
     assert [(row.line, row.file_id) for row in rows_of(text) if isinstance(row, Row)] == [

@@ -119,7 +119,7 @@ def test_text_is_one_id_a_line(tmp_path: Path, packing: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ManifestFormat)
-def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
+def test_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
     """Nothing at all is a mistake; the message names the file."""
     path = tmp_path / f"archive.{format_}"
     path.write_bytes(b"")
@@ -128,7 +128,7 @@ def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: M
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Path, format_: str) -> None:
+def test_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Path, format_: str) -> None:
     """The message lists the columns there are."""
     extension, write = FORMATS[format_]
     path = tmp_path / f"archive{extension}"
@@ -200,7 +200,7 @@ def test_name_without_a_format_or_with_an_option_is_read_by_the_option(
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv.gz", "a.csv.zst"])
-def test_a_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str) -> None:
+def test_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str) -> None:
     """Memory is bounded by the first rows, not by the file."""
     note, count = "晨会" * 100, 25_000 if name == "a.jsonl" else 15_000
     rows = [f'{{"file_id": {1397757890000000000 + 7919 * n}, "note": "{note}"}}' for n in range(count)]
@@ -225,6 +225,6 @@ def test_a_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str)
     assert peak < (size if name == "a.jsonl" else 8_000_000) < 1.1 * size
 
 
-def test_the_settings_know_every_format() -> None:
+def test_settings_know_every_format() -> None:
     """What ``--format`` takes is what there is."""
     assert tuple(ManifestFormat) == MANIFEST_FORMATS

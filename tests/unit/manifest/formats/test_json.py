@@ -40,7 +40,7 @@ def extra(row: Row | InvalidRow) -> dict[str, str]:
     "written", [ID, f'"{ID}"', f'{{"file_id": {ID}}}', f'{{"FileID": "{ID}", "note": null}}']
 )
 @pytest.mark.parametrize("format_", ["jsonl", "json"])
-def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str) -> None:
+def test_id_keeps_its_digits_however_it_is_written(written: str, format_: str) -> None:
     """As a number above 2^53 or a text, in an object or by itself."""
     assert summaries(list(opened(f"{written}\n", format_))) == [(1, ID, "")]
 
@@ -78,7 +78,7 @@ def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str
         ('{"file_id": "12", "definition": false}', "definition", "false is not a plain number"),
     ],
 )
-def test_a_faulty_line_is_a_row_by_itself(written: str, column: str, reason: str) -> None:
+def test_faulty_line_is_a_row_by_itself(written: str, column: str, reason: str) -> None:
     """It says where and why, keeps what it holds, and the lines around it are read."""
     before, fault, after = opened(f'{{"file_id": "1"}}\n\n{written}\n{{"file_id": "2"}}\n')
     assert summaries([before, after]) == [(1, "1", ""), (4, "2", "")]
@@ -137,7 +137,7 @@ def test_names_that_come_late_are_not_lost() -> None:
     assert json.loads(extra(last)["more_2"]) == {"late": "[1.0]", "later": 'x"'}
 
 
-def test_a_name_that_comes_late_and_means_the_same_twice_is_a_fault() -> None:
+def test_name_that_comes_late_and_means_the_same_twice_is_a_fault() -> None:
     """Also a spelling that the first lines did not have is known."""
     manifest = opened('{"file_id": 1}\n' * HEAD_ROWS + '{"ObsObject": "2"}\n{"Key": "3", "file_id": 3}\n')
     *_, good, bad = manifest
@@ -212,7 +212,7 @@ def test_value_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         list(opened('1\n{"file_id": "' + "1" * 9_000_000, "json"))
 
 
-def test_a_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
+def test_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
     """As in text of any other format."""
     data = b'{"file_id": "1"}\n' * 20_000 + '{"file_id": "2", "room": "晨会"}\n'.encode("gb18030")
     seen: list[Row | InvalidRow] = []

@@ -49,7 +49,7 @@ def rows_of(columns: Mapping[str, pa.Array]) -> list[Row | InvalidRow]:
     ],
     ids=lambda column: str(column.type),
 )
-def test_an_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
+def test_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
     """Texts, whole numbers of 64 bits, decimals, and all of them by dictionary."""
     assert [row.file_id for row in rows_of({"file_id": column}) if isinstance(row, Row)] == IDS
 
@@ -65,7 +65,7 @@ def test_an_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
         (pa.array([dt.date(2024, 1, 1)]), "its type is date32"),
     ],
 )
-def test_a_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str) -> None:
+def test_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str) -> None:
     """Before any row is read, with the column and the reason."""
     with pytest.raises(ManifestError) as caught:
         rows_of({"room": pa.array(["a"]), "FileID": column})
@@ -140,7 +140,7 @@ def test_string_column_of_other_bytes_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize("spoil", ["cut", "page", "footer"])
-def test_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
+def test_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
     """With its name, and the row where reading it went wrong."""
     data = parquet_of(
         {"file_id": pa.array([str(number) for number in range(20_000)])},
@@ -164,7 +164,7 @@ def test_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
     assert "the Parquet file cannot be read" in str(caught.value)
 
 
-def test_a_file_without_rows_is_a_manifest_without_rows() -> None:
+def test_file_without_rows_is_a_manifest_without_rows() -> None:
     """A night without work is no mistake."""
     empty = parquet_of({"file_id": pa.array([], pa.string()), "room": pa.array([], pa.string())})
     assert read(empty) == (("room",), [])

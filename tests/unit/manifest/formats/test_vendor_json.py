@@ -148,7 +148,7 @@ def test_answer_without_recordings_is_a_fault(document: dict[str, Any], column: 
     assert len(rows) == 3
 
 
-def test_an_empty_page_is_no_fault() -> None:
+def test_empty_page_is_no_fault() -> None:
     """The last page of a walk holds nothing."""
     assert list(opened(json.dumps(answer(Huawei={"Keys": [], "NextMarker": ""})), "json")) == []
 
@@ -248,7 +248,7 @@ def test_only_other_events_are_a_manifest_without_rows() -> None:
     assert dict(manifest.passed_over) == {"snapshot callback": 1}
 
 
-def test_an_event_of_ones_own_is_no_callback() -> None:
+def test_event_of_ones_own_is_no_callback() -> None:
     """A manifest may have a column of that name, or one named Code or Data."""
     [row] = opened(
         '{"file_id": "12", "vendor": "Tencent", "event": "lesson", "Code": 5, "Data": {"a": 1}}', "jsonl"

@@ -47,7 +47,7 @@ def rows_of(*rows: Sequence[object]) -> list[Row | InvalidRow]:
         (True, "is true or false, not a file id"),
     ],
 )
-def test_a_number_is_no_id(cell: object, reason: str) -> None:
+def test_number_is_no_id(cell: object, reason: str) -> None:
     """Its row is invalid, with the reason; ids that are text are read."""
     before, fault, after = rows_of(["File ID", "room"], [ID, "a"], [cell, "b"], ["12", "c"])
     assert isinstance(before, Row)
@@ -59,14 +59,14 @@ def test_a_number_is_no_id(cell: object, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "file_id"), [(12, "12"), (12.0, "12"), (10**15 - 1, "999999999999999")])
-def test_a_number_of_up_to_15_digits_is_exact(cell: object, file_id: str) -> None:
+def test_number_of_up_to_15_digits_is_exact(cell: object, file_id: str) -> None:
     """Short ids may be numbers: nothing of them was lost."""
     [row] = rows_of(["file_id"], [cell])
     assert isinstance(row, Row)
     assert row.file_id == file_id
 
 
-def test_a_sheet_whose_ids_are_all_numbers_is_refused() -> None:
+def test_sheet_whose_ids_are_all_numbers_is_refused() -> None:
     """With the sheet, the first row and the reason: the column was exported as numbers."""
     with pytest.raises(ManifestError) as caught:
         rows_of([], ["room", "FileId"], ["a", int(ID)], ["b", None], ["c", 1.4e18])
@@ -145,7 +145,7 @@ NOTES = [["about"], ["this archive"]]
         ({"Notes": NOTES, "Hidden": IDS}, "Hidden", ["Hidden"]),
     ],
 )
-def test_the_sheet_that_is_meant_is_read(sheets: Sheets, requested: str | None, hidden: list[str]) -> None:
+def test_sheet_that_is_meant_is_read(sheets: Sheets, requested: str | None, hidden: list[str]) -> None:
     """The one named, else the only one, else the only visible one with a header."""
     [row] = read(sheets, requested, hidden)
     assert isinstance(row, Row)

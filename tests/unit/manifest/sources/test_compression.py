@@ -58,7 +58,7 @@ def test_single_bytes_and_padding() -> None:
     assert b"".join(unpack("a", iter(pieces(packed, 1)), Packing.ZSTD)) == b"file_id\n1\n2\n"
 
 
-def test_a_file_of_a_parallel_compressor_is_known(tmp_path: Path) -> None:
+def test_file_of_a_parallel_compressor_is_known(tmp_path: Path) -> None:
     """It may begin with a frame to be skipped."""
     path = tmp_path / "a.csv.zst"
     path.write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + framed(b"file_id\n12\n"))
@@ -114,7 +114,7 @@ def test_spoilt_file_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("packing", Packing)
-def test_the_encoding_is_checked_inside(tmp_path: Path, packing: Packing) -> None:
+def test_encoding_is_checked_inside(tmp_path: Path, packing: Packing) -> None:
     """``--encoding`` applies to what is packed, and so do its messages."""
     path = tmp_path / f"a.csv{SUFFIX[packing]}"
     path.write_bytes(PACK[packing]("file_id,room\n12,晨会\n".encode("gb18030")))
