@@ -1,4 +1,4 @@
-"""A file that has changed since it was last read is noticed, and how is said."""
+"""Changes of a manifest since it was last read are noticed and reported."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def numbers(load: Json) -> tuple[int | None, int | None, int | None]:
     return load["rows_new"], load["rows_gone"], load["rows_changed"]
 
 
-async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
-    """Rows new, gone and changed are counted against the last reading; the same file again says nothing."""
+async def test_changes_of_a_manifest_are_reported_once(cli: Cli, tmp_path: Path) -> None:
+    """New, gone and changed rows are counted against the last reading; the same file again has no changes."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", rows[:20])
     for _ in range(2):
@@ -54,7 +54,7 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
     assert "5 rows new, 3 gone, 1 changed" in " ".join((await cli("status")).stdout.split())
 
 
-async def test_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
+async def test_unchanged_file_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
     """Its load counts the same all the same; another byte or another option makes it be read."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
@@ -132,8 +132,8 @@ async def test_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path:
     assert "0 rows new, 0 gone, 20 changed" in done.stderr
 
 
-async def test_ledger_of_the_version_before_says_what_is_new_and_gone(cli: Cli, tmp_path: Path) -> None:
-    """What rows carried was remembered in another way: after the first load it is compared again."""
+async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, tmp_path: Path) -> None:
+    """The older version recorded the rows in another form: they are compared in full after the first load."""
     shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
     with closing(sqlite3.connect(tmp_path / "batcher.db")) as connection:

@@ -648,7 +648,7 @@ def lost(before: Any, after: Any, where: str) -> list[str]:  # noqa: ANN401 - pa
     return [] if before == after else [where]
 
 
-def test_cronjob_is_as_promised() -> None:
+def test_cronjob_runs_once_with_its_own_disk() -> None:
     """One run at a time, none repeated, its ledger on a disk of its own, its secret a file."""
     spec, claim = objects()["CronJob"]["spec"], objects()["PersistentVolumeClaim"]
     assert spec["concurrencyPolicy"] == "Forbid"

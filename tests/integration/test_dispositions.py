@@ -1,4 +1,4 @@
-"""What becomes of a submission for everything that can come back, counted at the server."""
+"""The disposition of a submission for every outcome, counted at the server."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ DOUBTS = [
 ]
 
 
-async def test_what_may_have_arrived_is_held_in_doubt(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_missing_answer_under_hold_is_in_doubt(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Under hold an answer that is missing or unreadable means one request and the state in doubt."""
     ids = tencent_ids(len(DOUBTS) + 1)
     archive = manifest(ids)
@@ -115,7 +115,9 @@ async def test_what_may_have_arrived_is_held_in_doubt(cli: Cli, manifest: Callab
         ) == [(len(DOUBTS),)]
 
 
-async def test_what_may_have_arrived_is_sent_again_and_known(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_missing_answer_under_retry_is_sent_again_and_recorded(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
     """Under retry a lost answer is followed by another request, and what was paid twice is on record."""
     ids = tencent_ids(len(DOUBTS) + 10)
     archive = manifest(ids)
@@ -133,10 +135,10 @@ async def test_what_may_have_arrived_is_sent_again_and_known(cli: Cli, manifest:
         assert min(seconds) > max(firsts), "what is in doubt comes after all others"
 
 
-async def test_without_a_name_it_is_never_sent_again_by_itself(
+async def test_accepted_submission_without_a_task_id_is_never_sent_again(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """An accepted submission without a readable task id waits for a person, whatever the policy."""
+    """An accepted submission without a readable task id waits for the user under both policies."""
     archive = manifest(ids := tencent_ids(2))
     faults = {ids[0]: [Fault.parse("no-task-id")]}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -186,7 +188,7 @@ def _attempts_not_sent(ledger: Path) -> int:
 
 @pytest.mark.parametrize("code", [3, 5, 7, 100000017])
 async def test_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path], code: int) -> None:
-    """The run ends with 3 after few requests; what it met stays pending and loading is finished."""
+    """The run has exit code 3 after few requests; its submissions stay pending and loading is finished."""
     archive = manifest(tencent_ids(1300))
     async with serving(cli, SandboxSettings(rate_per_s=None, account_code=code)) as sandbox:
         done = await cli("run", archive, *PICTURES, "--progress", "none", "--json")

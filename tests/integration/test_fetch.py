@@ -417,7 +417,7 @@ async def test_unanswered_picture_leaves_work(cli: Cli) -> None:
     assert states(cli) == {("7", 1): None}
 
 
-async def test_unanswered_picture_is_missing_if_others_come(cli: Cli, server: PictureServer) -> None:
+async def test_unanswered_picture_is_missing_if_others_arrive(cli: Cli, server: PictureServer) -> None:
     """A picture that its server never delivers does not leave work forever, in any order."""
     urls = [server.add(f"/{n}") for n in range(4)]
     server.hanging.add("/1")

@@ -175,8 +175,8 @@ def _torn(backup: Path) -> None:
     backup.write_bytes(whole[: len(whole) // 2])
 
 
-async def test_restore_beside_a_run_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """While a run holds the ledger restoring ends with 5, and the run goes on."""
+async def test_restore_during_a_run_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """While a run holds the ledger, restoring gives exit code 5, and the run continues."""
     archive = manifest(tencent_ids(10))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         assert (await cli("ledger", "backup", "monday.db")).code == 0
@@ -249,7 +249,7 @@ def _cut_off_after(monkeypatch: pytest.MonkeyPatch, left: int, step: str) -> Non
 
 
 async def test_messages_that_name_a_backup_name_the_command(cli: Cli, ledger: Path) -> None:
-    """Whoever is told to go back to a backup is told how."""
+    """Every message that recommends a backup has the command to restore it."""
     _spoilt(ledger.with_name("bad.db"), "UPDATE submissions SET state = 'lost' WHERE id = 20")
     done = await cli("ledger", "verify", "-l", "bad.db")
     assert (done.code, "batcher ledger restore -l bad.db FILE" in done.stderr) == (6, True)

@@ -1,4 +1,4 @@
-"""The library's flows beside runs: discovery, verification of ids, fetching and listening, by programs."""
+"""The library's other flows: discovery, verification of ids, fetching and listening, by programs."""
 
 from __future__ import annotations
 

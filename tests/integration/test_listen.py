@@ -460,7 +460,7 @@ async def test_port_in_use_is_reported(cli: Cli) -> None:
     assert f"--port {port}: 127.0.0.1 cannot be listened on: Address already in use" in done.stderr
 
 
-async def test_secret_may_come_from_a_file_or_a_command(cli: Cli) -> None:
+async def test_secret_is_read_from_a_file_or_a_command(cli: Cli) -> None:
     """It is never accepted from a flag or the configuration file."""
     (cli.folder / "callback-secret").write_text(SECRET + "\n")
     for env in (

@@ -1,4 +1,4 @@
-"""Two at once on one ledger: who holds it, waiting for it, and the name of nobody who is gone."""
+"""The lock of a ledger: its holder, waiting for it, and lock files without a holder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def line_of(process: Process) -> str:
 async def test_message_names_the_other_runs_process_host_and_start(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Whoever comes second learns who holds the ledger since when; the holder's arguments are not told."""
+    """The message names the holder of the ledger and its start; the holder's arguments are not shown."""
     async with held(cli, manifest) as (sandbox, run):
         sent = len(sandbox.log)
         since = (
@@ -116,8 +116,8 @@ async def test_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callabl
         assert (await cli.finish(waiting)).code == 0
 
 
-async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """When the time is over the command ends with 5 and names the holder; with -q it says that alone."""
+async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """After the given time the command names the holder; with -q it says that alone."""
     async with held(cli, manifest) as (_, run):
         loud, quiet = await asyncio.gather(
             cli("retry", "--wait-lock", "500ms"), cli("retry", "--wait-lock", "0.5", "-q")
@@ -156,8 +156,8 @@ async def test_signal_ends_the_waiting_at_once(
 
 
 @pytest.mark.parametrize("duration", ["soon", "-1", "10 weeks", "inf"])
-async def test_duration_that_is_none_is_refused(cli: Cli, duration: str) -> None:
-    """What is no duration ends with 2 and is named."""
+async def test_text_that_is_not_a_duration_is_refused(cli: Cli, duration: str) -> None:
+    """Exit code 2 and the name of the option."""
     done = await cli("retry", f"--wait-lock={duration}")
     assert done.code == 2
     assert f"--wait-lock {duration}: " in done.stderr
@@ -193,8 +193,8 @@ def _holder(**others: object) -> str:
     ],
     ids=range(13),
 )
-async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -> None:
-    """An empty or damaged lock file, or one that a killed process has left, names nobody."""
+async def test_lock_file_without_a_holder_names_no_process(tmp_path: Path, text: str) -> None:
+    """An empty or damaged lock file, and one that a killed process has left, name no process."""
     ledger = tmp_path / "l.db"
     with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, text)
@@ -208,8 +208,8 @@ async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -
     assert await lock_holder(ledger) is False
 
 
-async def test_holder_elsewhere_is_named(tmp_path: Path) -> None:
-    """Whether another machine's process lives cannot be known; its name is told, safe for a terminal."""
+async def test_holder_on_another_machine_is_named(tmp_path: Path) -> None:
+    """Its process cannot be checked; its name is reported, safe for a terminal."""
     ledger = tmp_path / "l.db"
     with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, _holder(pid=4711, host="night\x1b[31mly-1"))
@@ -221,8 +221,8 @@ async def test_holder_elsewhere_is_named(tmp_path: Path) -> None:
     )
 
 
-async def test_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
-    """A run that meets somebody's look in the very moment asks again, and has the ledger."""
+async def test_check_of_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
+    """A run that starts at the moment of a check tries again, and gets the ledger."""
     ledger = tmp_path / "l.db"
     write_lock_text(ledger, _holder(pid=_ended_process()))
     with looking_at(ledger) as looking:
@@ -234,14 +234,14 @@ async def test_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     (await taking).release()
 
 
-async def test_look_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_check_of_the_lock_leaves_no_file(tmp_path: Path) -> None:
     """Where no lock file is there is none afterwards."""
     assert await lock_holder(tmp_path / "l.db") is False
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
 
 
-async def test_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Path) -> None:
-    """A command without --wait-lock does not tell of it."""
+async def test_reader_that_must_upgrade_reports_the_run(cli: Cli, tmp_path: Path) -> None:
+    """The message does not mention --wait-lock, which a reading command does not have."""
     ledger = tmp_path / "batcher.db"
     ledger.write_bytes((Path(__file__).parents[1] / "ledgers" / "0001.db").read_bytes())
     with flocked(f"{ledger}.lock"):

@@ -209,8 +209,8 @@ async def test_retry_that_is_cut_short_goes_on_with_the_rest(tmp_path: Path) -> 
     assert list(verify(path, lambda *_: None)) == []
 
 
-async def test_callbacks_are_taken_while_a_retry_of_many_goes_on(cli: Cli, manifest: Manifest) -> None:
-    """Every callback that comes meanwhile is answered and on record."""
+async def test_callbacks_are_recorded_during_a_retry_of_many(cli: Cli, manifest: Manifest) -> None:
+    """Every callback that arrives meanwhile is answered and on record."""
     ledger = cli.folder / "batcher.db"
     async with serving(cli):
         assert (await cli.run(manifest(tencent_ids(2)), *PICTURES, *FAST)).code == 0

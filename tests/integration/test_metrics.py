@@ -133,8 +133,8 @@ async def test_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None
     assert ("batcher_last_run_exit_code", "") not in now, "no run has ended yet"
 
 
-async def test_dashboard_shows_what_there_is(cli: Cli, manifest: Manifest) -> None:
-    """Every metric, and every label it is split by, that the dashboard asks for is one that a run shows."""
+async def test_dashboard_uses_existing_metrics(cli: Cli, manifest: Manifest) -> None:
+    """Every metric, and every label that splits it, is one that a run shows."""
     path = cli.folder / "batcher.prom"
     async with serving(cli):
         assert (await cli.run(manifest(IDS), *PICTURES, "--metrics-file", path)).code == 0

@@ -199,7 +199,7 @@ async def test_dry_run_and_readers_send_no_notification(cli: Cli, manifest: Mani
 
 
 async def test_load_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Under its own name: what came in, rows that cannot be sent, a manifest that is not there."""
+    """Under its own name: rows loaded, rows that cannot be sent, a manifest that is missing."""
     async with serving(cli):
         assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
         assert (hooks.pings, hooks.notes) == (["/start", ""], [])
@@ -434,7 +434,7 @@ async def test_pings_of_one_check_keep_their_order() -> None:
     assert hooks.calls == [("GET", "/hang/start"), ("GET", "/hang")]
 
 
-def test_what_is_added_to_an_address_goes_before_its_query() -> None:
+def test_suffix_of_a_ping_address_precedes_its_query() -> None:
     """Checks named by a slug carry parameters."""
     url = "https://example.invalid/key/nightly?create=1"
     assert ping_at(url) == url
@@ -451,7 +451,7 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
         (NotifyOn.NEVER, set()),
     ],
 )
-def test_exit_codes_that_are_notified(notify_on: NotifyOn, codes: set[int]) -> None:
+def test_exit_code_is_notified_by_the_table(notify_on: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
     assert {code for code in all_codes if is_notified(notify_on, code, bounded=True)} == codes

@@ -39,7 +39,7 @@ def archive_of(cli: Cli) -> Path:
 FAULTS = SandboxSettings(rate_per_s=None, by_file={IDS[2]: Fault.parse("code:41003")})
 
 
-async def test_manifest_comes_back_row_by_row(cli: Cli) -> None:
+async def test_export_of_a_manifest_has_its_rows(cli: Cli) -> None:
     """Duplicates show their submission's result; invalid and unloaded rows say so; all columns are kept."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS) as sandbox:
@@ -74,7 +74,7 @@ async def test_manifest_comes_back_row_by_row(cli: Cli) -> None:
     assert sent <= answered
 
 
-async def test_whole_ledger_comes_out_once(cli: Cli) -> None:
+async def test_export_of_a_ledger_has_each_submission_once(cli: Cli) -> None:
     """Without a manifest there is one row for each submission, with the columns of all manifests."""
     archive = archive_of(cli)
     other = write_manifest(cli.folder / "other.csv", [[IDS[3], "x"]], ["file_id", "colour"])
@@ -152,7 +152,7 @@ async def test_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable[.
     assert err == b""
 
 
-async def test_everything_can_be_read_while_a_run_goes_on(cli: Cli) -> None:
+async def test_reading_commands_work_during_a_run(cli: Cli) -> None:
     """``status``, ``export`` and ``show`` work in the midst of a run, and their figures add up."""
     ids = tencent_ids(61)
     last = ids.pop()
@@ -200,8 +200,8 @@ async def test_status_has_all_keys(cli: Cli) -> None:
     assert "code 41003" in people.stdout
 
 
-async def test_show_tells_every_attempt(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """``show`` names task id, codes and RequestIds of each attempt; an unknown recording ends with 2."""
+async def test_show_lists_every_attempt(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``show`` lists task id, codes and RequestIds of each attempt; an unknown recording exits 2."""
     archive = manifest(ids := tencent_ids(1))
     faults = {ids[0]: [Fault.parse("code:1000")]}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -223,7 +223,7 @@ async def test_show_tells_every_attempt(cli: Cli, manifest: Callable[..., Path])
     assert "1397757890000000001" in unknown.stderr
 
 
-async def test_retry_puts_back_what_is_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_retry_puts_back_the_named_states(cli: Cli, manifest: Callable[..., Path]) -> None:
     """By default failed and rejected, by state or code on request, in doubt only when named."""
     archive = manifest(ids := tencent_ids(4))
     faults = {
@@ -273,7 +273,7 @@ async def test_summary_for_programs_is_one_object(cli: Cli) -> None:
 
 
 async def test_codes_are_explained(cli: Cli) -> None:
-    """``codes`` lists all, ``codes N`` tells one, known or not."""
+    """``codes`` lists all, ``codes N`` explains one, documented or not."""
     every, one, unknown = await asyncio.gather(cli("codes"), cli("codes", "1000"), cli("codes", "424242"))
     assert every.code == one.code == unknown.code == 0
     for code in (0, 1, 2, 3, 4, 5, 6, 7, 1000, 41003, 100000005, 30002):

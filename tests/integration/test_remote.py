@@ -1,4 +1,4 @@
-"""Manifests at URLs, from real servers on this machine: read as they come, nothing secret shown or kept."""
+"""Manifests at URLs, from real servers on this machine: read while they arrive, no secret shown or kept."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_signed_url_asks_for_nothing_but_the_file(files: Files) -> None:
     assert files.asked == [("GET", f"/archive.csv?X-Amz-Signature={HUSH}", "")]
 
 
-async def test_nothing_secret_of_a_url_is_shown_or_kept(cli: Cli, files: Files) -> None:
+async def test_secrets_of_a_url_are_not_shown_or_kept(cli: Cli, files: Files) -> None:
     """A run names the place without signature and password, in its words, the ledger, and the export."""
     place = files.url.removeprefix("http://")
     url = f"http://me:{HUSH}@{place}/archive.csv?X-Amz-Signature={HUSH}&X-Amz-Date=1"
@@ -158,7 +158,7 @@ def test_connection_that_is_cut_in_the_middle(files: Files) -> None:
 
 
 async def test_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
-    """With 2; what came before is loaded, and the load is on record as unfinished."""
+    """Exit code 2; the rows before are loaded, and the load is on record as unfinished."""
     files.cut_at = len(LONG) - 10
     async with serving(cli, NO_LIMIT) as sandbox:
         done = await cli.run(f"{files.url}/long.csv", *PICTURES, "--trust-ids")

@@ -193,7 +193,7 @@ async def test_bodies_have_three_forms() -> None:
 
 
 async def test_refused_callback_is_retried_by_schedule() -> None:
-    """Retries come after 2, 4, 8, 16 and 32 s, each signed anew; then the callback is lost."""
+    """Retries follow after 2, 4, 8, 16 and 32 s, each signed anew; then the callback is lost."""
     receiver = Receiver(statuses=[500] * 10)
     async with sending(SandboxSettings(), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)

@@ -58,7 +58,7 @@ async def got(url: str) -> tuple[int, str, bytes]:
 
 
 async def test_tencent_task_waits_is_processed_and_finishes() -> None:
-    """A quarter of the time is waiting; the pictures come only at the end."""
+    """A quarter of the time is waiting; the pictures are listed only at the end."""
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         task_id = await started(caller, TENCENT)
