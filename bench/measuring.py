@@ -1,7 +1,7 @@
-"""Commands as whole processes, measured; and the rows of the table that come of it.
+"""Commands as whole processes, measured, and the rows of the resulting table.
 
 A figure is taken some times, and what is compared takes turns within one run: a busy moment of the
-machine then hits both. Stands between the figures and the operating system; it knows nothing of batcher.
+machine then hits both. Called by the figures; independent of batcher.
 """
 
 from __future__ import annotations

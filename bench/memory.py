@@ -1,8 +1,8 @@
-"""How much memory commands take, and that it does not grow with the archive.
+"""The memory of commands, which must not grow with the archive.
 
-Peak resident memory of `load`, `run` and `export` on 10,000 and on 5,000,000 rows. The run is told to send
-few, with `--limit`; its manifest is loaded to the end all the same. And of `discover` with 10,000 and with
-200,000 recordings to find, of both ways of paging, compared with a ledger.
+Peak resident memory of `load`, `run` and `export` on 10,000 and on 5,000,000 rows. The run sends
+few requests, with `--limit`; its manifest is loaded to the end all the same. Also of `discover` with 10,000
+and with 200,000 recordings to find, of both ways of paging, compared with a ledger.
 
     python -m bench.memory [--repeat N] [--scale SHARE]
 """

@@ -1,4 +1,4 @@
-"""Announcements of what will be asked for before it is sent; warnings about misspelt variables and columns."""
+"""Announcements of what a run will ask for, and warnings about misspelt variables and columns."""
 
 from __future__ import annotations
 

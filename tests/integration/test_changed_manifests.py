@@ -152,7 +152,7 @@ async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_
     ids = tencent_ids(12_000)
     nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:4]))
     assert (await cli("load", nightly, *PICTURES)).code == 0
-    # A quote that never closes, beyond the rows that are looked at before any is kept: this load breaks off.
+    # A quote that never closes, beyond the rows that are checked before any is kept: this load breaks off.
     with nightly.open("w") as file:
         file.write("\n".join(["file_id", *ids, '"13977', ""]))
     assert (await cli("load", nightly, *PICTURES)).code == 2

@@ -25,7 +25,7 @@ from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
 ABOUT = ["DNS", "connection", "TLS", "clock", "call", "ledger", "lock", "disk"]
-"""What is looked at after the settings, in this order."""
+"""The checks after the settings, in this order."""
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 
@@ -106,7 +106,7 @@ async def test_check_without_a_ledger_creates_none(cli: Cli) -> None:
 
 
 async def test_check_with_several_faults_reports_all(cli: Cli) -> None:
-    """Wrong settings, a missing secret, a wrong clock and a file that is not a ledger appear in one report."""
+    """Wrong settings, a missing secret, a wrong clock and a file of another kind appear in one report."""
     async with serving(cli, SandboxSettings(clock_offset_s=400), ledger_made=False) as sandbox:
         (cli.folder / "batcher.db").write_text("file_id\n1\n")
         (cli.folder / "batcher.toml").write_text("concurrency = 0\nspeed = 3\n")
@@ -223,7 +223,7 @@ async def test_check_reports_a_fault_of_the_account(
     ],
 )
 async def test_check_reports_the_error_of_the_clock(cli: Cli, offset_s: int, level: str, words: str) -> None:
-    """The credentials are proven whatever the error is, as a run would do."""
+    """The credentials are proven despite a wrong clock, as a run would do."""
     async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)):
         found = await check(cli, code=0)
         assert found["clock"]["level"] == level
@@ -343,7 +343,7 @@ async def serving_tls(made: Path, key: Path) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def proxying(to: int | None) -> AsyncIterator[int]:
-    """A proxy that connects everybody to one port, whatever they ask for; or refuses everybody."""
+    """A proxy that connects every client to one port, or refuses every client."""
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
@@ -581,7 +581,7 @@ async def test_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..
         assert len([entry for entry in sandbox.log if entry.accepted]) == 2
 
 
-TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
+TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a made-up hook
 HEARD = ("notify", "ping", "metrics")
 
 

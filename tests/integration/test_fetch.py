@@ -196,7 +196,7 @@ async def test_unusable_picture_is_reported_with_reason(cli: Cli, server: Pictur
     assert "hush" not in done.stdout + done.stderr + (cli.folder / "out/pictures.csv").read_text()
     asked = len(server.asked)
     again = await fetched(cli)
-    assert (again.code, len(server.asked)) == (0, asked), "what was told of is not new any more"
+    assert (again.code, len(server.asked)) == (0, asked), "reported pictures are not new any more"
     server.add("/gone?sign=hush")
     server.bodies["/gone?sign=hush"] = image()
     once_more = await fetched(cli, "--again", "--recording", "gone", "--recording", "half")
@@ -577,7 +577,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("this machine allows no small file system to be mounted")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -75,7 +75,7 @@ def mounted(folder: Path) -> Path:
         ["mount", "--bind", folder / "batcher.db", place], capture_output=True, check=False, timeout=20
     )
     if done.returncode:
-        pytest.skip(f"this machine lets nobody mount a file: {done.stderr.decode()}")
+        pytest.skip(f"this machine allows no file to be mounted: {done.stderr.decode()}")
     return place
 
 

@@ -214,7 +214,7 @@ async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
 
 
 async def test_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
-    """A backup has the same rows and is one file that only its owner reads; it replaces files only on request."""
+    """A backup has the same rows and is one file for its owner only; it replaces files only with --force."""
     done = await cli("ledger", "backup", "copy.db")
     assert done.code == 0, done.stderr
     copy = cli.folder / "copy.db"

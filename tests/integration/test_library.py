@@ -486,7 +486,7 @@ async def test_halt_is_reported_as_an_event_and_in_the_summary(ledger: Ledger) -
 
 
 async def test_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
-    """What it raised comes out, once what is on the wire is on record."""
+    """Its exception is raised once the requests in flight are on record."""
 
     def on_event(notice: Event) -> None:
         if not isinstance(notice, RunStarted):
@@ -591,14 +591,14 @@ async def test_load_of_a_pipe_without_a_writer_can_be_cancelled(
     monkeypatch.setattr(Path, "open", observed)
     with named_pipe(tmp_path / "pipe.csv") as pipe:
         load = asyncio.create_task(ledger.load(pipe, how=PICTURES))
-        await asyncio.to_thread(opening.wait)  # cancelled sooner, nobody would ever read
+        await asyncio.to_thread(opening.wait)  # cancelled sooner, no thread would ever read
         assert await asyncio.wait([load], timeout=0.05) == (set(), {load})
         load.cancel()
         with pytest.raises(asyncio.CancelledError):
             await load
         async with Sandbox(NO_LIMIT).serve() as url:
             assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
-        # Somebody writes at last: the thread that was left behind reads the first rows, and closes the pipe.
+        # A writer appears at last: the abandoned thread reads the first rows, and closes the pipe.
         text = "\n".join(["file_id", *tencent_ids(60_000, seed=2)])
         with pytest.raises(BrokenPipeError):
             await asyncio.to_thread(pipe.write_text, text)

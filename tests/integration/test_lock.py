@@ -44,12 +44,12 @@ async def held(cli: Cli, manifest: Callable[..., Path]) -> AsyncIterator[tuple[S
 
 
 def lock_text(ledger: Path) -> str:
-    """What stands in a ledger's lock file."""
+    """The content of a ledger's lock file."""
     return Path(f"{ledger}.lock").read_text("utf-8")
 
 
 def write_lock_text(ledger: Path, text: str) -> None:
-    """Put something into a ledger's lock file, as whoever holds it might."""
+    """Write a content into a ledger's lock file, as its holder might."""
     Path(f"{ledger}.lock").write_text(text, "utf-8")
 
 
@@ -235,7 +235,7 @@ async def test_check_of_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
 
 
 async def test_check_of_the_lock_leaves_no_file(tmp_path: Path) -> None:
-    """Where no lock file is there is none afterwards."""
+    """A missing lock file is not created."""
     assert await lock_holder(tmp_path / "l.db") is False
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
 

@@ -247,7 +247,7 @@ async def test_metrics_file_has_the_exit_code(cli: Cli, manifest: Manifest) -> N
     ended = query(cli.folder / "batcher.db", "SELECT max(ended_at_ms) FROM runs")[0][0]
     assert third["batcher_last_success_timestamp_seconds", ""] == ended / 1000
     assert third["batcher_submissions", "rejected,41003"] == 1
-    assert path.stat().st_mode & 0o444 == 0o444, "the node exporter is somebody else"
+    assert path.stat().st_mode & 0o444 == 0o444, "the node exporter is another user"
     assert [one.name for one in cli.folder.iterdir() if "prom" in one.name] == ["batcher.prom"]
 
 
@@ -287,7 +287,7 @@ async def test_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, mani
         assert of_file(path)["batcher_last_run_exit_code", ""] == 143
         assert (await cli.run(broken, *PICTURES, "--metrics-file", path)).code == 2
         metrics_now = of_file(path)
-    assert metrics_now["batcher_last_run_exit_code", ""] == 2, "nobody else keeps the file now"
+    assert metrics_now["batcher_last_run_exit_code", ""] == 2, "no other run keeps the file now"
     assert metrics_now["batcher_submissions", "submitted,0"] == 4
 
 

@@ -20,7 +20,7 @@ ACCOUNT = {"BATCHER_APP_ID": str(SANDBOX_APP_ID), "BATCHER_SERVER_SECRET": SANDB
 
 
 async def test_proxy_of_the_environment_is_used(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Calls go to HTTPS_PROXY; a refusing proxy has sent nothing on, and no secret is shown to it or the user."""
+    """Calls go to HTTPS_PROXY; a refusing proxy has sent nothing on, and no secret is shown."""
     archive = manifest(tencent_ids(3))
     asked: list[bytes] = []
 

@@ -38,7 +38,7 @@ async def test_refused_connections_are_waited_for_and_use_up_no_tries(
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["submitted"] * 60
     assert query(cli.folder / "batcher.db", NOT_SENT)[0][0] <= 10
-    assert query(cli.folder / "batcher.db", TRIES)[0][0] <= 1  # one may have been on the wire
+    assert query(cli.folder / "batcher.db", TRIES)[0][0] <= 1  # one may have been in flight
 
 
 async def test_endpoint_that_closes_every_connection_is_probed_by_the_harmless_call(

@@ -160,7 +160,7 @@ async def test_reading_commands_work_during_a_run(cli: Cli) -> None:
     async with serving(cli) as sandbox:
         process = await cli.start("run", "-", *PICTURES, "--rate", "40", "--progress", "none")
         assert process.stdin is not None
-        process.stdin.write(begin.encode())  # it goes on for as long as this is not its end
+        process.stdin.write(begin.encode())  # the load continues until the pipe is closed
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 3, 20)
         status, rows, shown = await asyncio.gather(cli.status(), cli.export(), cli("show", ids[0]))
         assert process.returncode is None

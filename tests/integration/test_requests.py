@@ -175,7 +175,7 @@ def huawei_answer() -> str:
 
 
 def as_list(text: str) -> str:
-    """The same answer with its vendor's part as a list, and fields that nobody has announced."""
+    """The same answer with its vendor's part as a list, and fields that are not documented."""
     value = json.loads(text)
     value["Data"] = {name: [part | {"New": {}}] for name, part in value["Data"].items()} | {"Other": []}
     return json.dumps(value | {"Extra": 1})

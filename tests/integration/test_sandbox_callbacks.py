@@ -99,7 +99,7 @@ async def sending(settings: SandboxSettings, receiver: Receiver) -> AsyncIterato
             yield sandbox, caller
 
 
-def settings(**callbacks: Any) -> SandboxSettings:  # noqa: ANN401 - whatever CallbackSettings takes
+def settings(**callbacks: Any) -> SandboxSettings:  # noqa: ANN401 - any field of CallbackSettings
     return SandboxSettings(rate_per_s=None, callbacks=CallbackSettings(**callbacks))
 
 

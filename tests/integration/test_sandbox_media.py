@@ -38,7 +38,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_videos(tmp_path_factory.mktemp("videos"))
 
 
-def served(videos: dict[str, Path], **tasks: Any) -> Sandbox:  # noqa: ANN401 - whatever TaskSettings takes
+def served(videos: dict[str, Path], **tasks: Any) -> Sandbox:  # noqa: ANN401 - any field of TaskSettings
     """A sandbox whose recordings they are."""
     folder = videos["moving"].parent
     return Sandbox(SandboxSettings(rate_per_s=None, media=folder, tasks=TaskSettings(**tasks)))

@@ -36,7 +36,7 @@ HUAWEI = f"Action=MediaThumbnails&Vendor=Huawei&FileId={KEY}&Type=SampleSnapshot
 BY_VENDOR = {"Tencent": TENCENT, "Huawei": HUAWEI}
 
 
-def settings(**tasks: Any) -> SandboxSettings:  # noqa: ANN401 - whatever TaskSettings takes
+def settings(**tasks: Any) -> SandboxSettings:  # noqa: ANN401 - any field of TaskSettings
     return SandboxSettings(rate_per_s=None, tasks=TaskSettings(**tasks))
 
 

@@ -89,7 +89,7 @@ async def test_outage_is_shown_instead_of_a_pace(cli: Cli, manifest: Callable[..
     """Ctrl-C ends the wait, and the summary has the remedy."""
     archive = manifest(tencent_ids(5))
     async with serving(cli):
-        pass  # its address is known, and nobody answers there any more
+        pass  # its address is known, and no server answers there any more
     terminal = Terminal(cli, ["run", archive, *PICTURES], 80, {})
     await asyncio.to_thread(terminal.read, "Nothing is sent: the endpoint does not answer")
     assert "Pace held" not in terminal.text

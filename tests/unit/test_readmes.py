@@ -164,7 +164,7 @@ def only(these: list[str], those: list[str]) -> list[str]:
     return [one for one in these if one not in those] or these
 
 
-def test_chinese_readme_stands_beside_the_english_one() -> None:
+def test_chinese_readme_mirrors_the_english_one() -> None:
     """Headings, code, lists, tables, inline code, links and figures are the same, block by block."""
     found = differences(read(ENGLISH), read(CHINESE))
     assert found == [], "\n".join(["", *found])
@@ -245,8 +245,10 @@ def test_words_and_their_order_are_the_languages_own() -> None:
         ("LICENSE)。\n", "LICENSE)。\n\n多出的一段。\n", "only in OTHER, line 22: 多出的一段。"),
     ],
 )
-def test_what_only_one_of_them_has_is_told_with_its_section(there: str, instead: str, expected: str) -> None:
-    """A heading, a row, a figure, a name, a link or a line of code that was changed alone is found."""
+def test_difference_of_the_readmes_is_reported_with_its_section(
+    there: str, instead: str, expected: str
+) -> None:
+    """A heading, a row, a figure, a name, a link or a line of code that only one of them has."""
     assert there in OTHER.text
     found = differences(ONE, Page("OTHER", OTHER.text.replace(there, instead)))
     assert found
@@ -292,7 +294,7 @@ def test_anchor_is_made_as_github_makes_it(heading: str, expected: str) -> None:
     assert ["#" + expected] == list(Page("", f"## {heading}\n").anchors())
 
 
-def test_heading_that_comes_again_is_counted() -> None:
+def test_repeated_heading_is_numbered() -> None:
     """The second of a name gets a number."""
     assert list(Page("", "# A\n\n# A\n").anchors()) == ["#a", "#a-1"]
 

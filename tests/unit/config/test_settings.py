@@ -238,12 +238,12 @@ def test_text_that_is_not_a_duration_is_refused(text: object) -> None:
         ("", ()),
     ],
 )
-def test_offsets_come_as_a_list_or_repeated(given: object, expected: tuple[str, ...]) -> None:
+def test_offsets_are_a_list_or_repeated(given: object, expected: tuple[str, ...]) -> None:
     """Offsets may be repeated or given as one list."""
     assert load_settings({"offset": given}).offset == expected
 
 
-def test_offsets_come_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offsets_are_read_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of settings may hold numbers, the environment the short form."""
     (tmp_path / "batcher.toml").write_text("offset = [1, 2.5]\ndefinition = 10\n")
     settings = load_settings({})

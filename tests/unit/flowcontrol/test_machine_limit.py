@@ -432,7 +432,7 @@ async def test_two_users_share_one_limit(of_another_user: Path) -> None:
     ],
 )
 def test_unreadable_sender_counts_as_the_whole_limit(content: bytes) -> None:
-    """A place whose lock is held counts, whatever content its file has."""
+    """A place whose lock is held counts, with any content of its file."""
     assert Sender.read(content).rate_per_s == LIMIT_PER_S
 
 

@@ -1,4 +1,4 @@
-"""The sample manifests hold what they are meant to show."""
+"""The sample manifests and their documented contents."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_huawei_sample_has_paths_that_need_escaping() -> None:
     assert set(" +&#%=?数") <= set(text)
 
 
-def test_mixed_sample_asks_for_everything() -> None:
+def test_mixed_sample_has_both_vendors_and_types() -> None:
     """Both vendors, both types."""
     asked = Counter((row.parameters.vendor, row.parameters.type) for row in read_sample("mixed.csv")[0])
     assert asked == {
@@ -117,8 +117,8 @@ def test_damaged_sample_has_every_fault_once() -> None:
     assert len({(fault.column, fault.reason) for fault in faults}) == len(faults)
 
 
-def test_demo_sample_rehearses_what_may_happen() -> None:
-    """One recording for each thing the sandbox answers specially, and four rows that cannot be sent."""
+def test_demo_sample_has_every_special_recording() -> None:
+    """One recording for each special answer of the sandbox, and four rows that cannot be sent."""
     rows, faults = read_sample("demo.csv")
     assert [(fault.line, fault.column) for fault in faults] == [
         (18, "file_id"),

@@ -1,4 +1,4 @@
-"""Plain text: one file id a line, and what is refused because every line would become a request."""
+"""Plain text: one file id a line; other content is refused, because every line would become a request."""
 
 from __future__ import annotations
 

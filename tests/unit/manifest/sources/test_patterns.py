@@ -1,4 +1,4 @@
-"""Which files a command names: patterns, their order, and each file once."""
+"""Files of a command: patterns, their order, and each file once."""
 
 from __future__ import annotations
 

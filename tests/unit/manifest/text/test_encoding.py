@@ -25,7 +25,7 @@ def paths_in(data: bytes, encoding: str | None = None) -> list[str]:
 
 
 def checked(path: Path, encoding: str | None = None) -> str:
-    """What checking a file says; nothing when all is well."""
+    """The message of a check; nothing without a fault."""
     try:
         with open_manifest(str(path), defaults=HUAWEI, encoding=encoding) as manifest:
             manifest.check()
@@ -192,7 +192,7 @@ def test_stream_that_ends_inside_a_character_is_at_fault(encoding: str) -> None:
 
 
 def test_checking_leaves_a_stream_and_the_reading_of_a_file_alone(tmp_path: Path) -> None:
-    """A check may come at any time; it takes no row away."""
+    """A check may be made at any time; it consumes no row."""
     path = tmp_path / "a.csv"
     path.write_bytes(TEXT.encode())
     with open_manifest(str(path), defaults=HUAWEI) as manifest:
