@@ -135,7 +135,7 @@ class Run:
         self._ready.runner.drain(why)
 
     async def carry_out(self) -> RunSummary:
-        """Send, and track when that is wanted, until nothing is left or the run is stopped.
+        """Send, and track if tracking is set, until nothing is left or the run is stopped.
 
         A cancellation drains the run and is raised afterwards; a second one cuts off.
 

@@ -64,7 +64,7 @@ class Receiver:
     Args:
         ledger: where callbacks are recorded.
         acceptance: which callbacks are accepted.
-        submissions: makes new submissions of recordings; None when none are wanted.
+        submissions: makes new submissions of recordings; None to make none.
         on_event: called for every callback, accepted or refused.
         taken: called after each callback that was recorded.
         clock: Unix seconds.

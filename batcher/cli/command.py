@@ -109,7 +109,7 @@ class Invocation:
         name: the command.
         given: its arguments by parameter name, the common options among them.
         console: stderr and stdout.
-        settings: when they do not come from the arguments.
+        settings: the settings; None to read them from the arguments and the environment.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something for people that needs no class of its own: a warning, a wait, a new ledger."""
+    """A message for the user that needs no class of its own: a warning, a wait, a new ledger."""
 
     event: ClassVar[str] = "message"
     words: str

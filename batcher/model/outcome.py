@@ -133,6 +133,6 @@ class Settlement(NamedTuple):
     outcome: Outcome
     disposition: Disposition
     sent_at: datetime | None = None
-    """When the first byte of the request left; None when none did."""
+    """When the first byte of the request left; None when no byte left."""
     answered_at: datetime | None = None
-    """When the answer was read; None when none came."""
+    """When the answer was read; None without an answer."""

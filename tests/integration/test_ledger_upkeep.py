@@ -72,7 +72,7 @@ async def test_info_lists_the_contents_of_the_file(cli: Cli, ledger: Path) -> No
     assert all(table.name in text for table in metadata.sorted_tables)
 
 
-async def test_old_ledger_is_looked_into_as_it_is(cli: Cli) -> None:
+async def test_old_ledger_is_read_without_an_upgrade(cli: Cli) -> None:
     """Readers of the file upgrade nothing: a backup before an upgrade is one of the old schema."""
     old = Path(shutil.copy(LEDGERS / f"{REVISIONS[0]}.db", cli.folder / "batcher.db"))
     before = bytes_of(old)
