@@ -23,7 +23,7 @@ def titled(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
 
 
 async def loads(cli: Cli) -> list[Json]:
-    """What ``status --json`` tells of loads."""
+    """The loads of ``status --json``."""
     found: list[Json] = (await cli.status())["loads"]
     return found
 
@@ -148,7 +148,7 @@ async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, 
 
 
 async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_path: Path) -> None:
-    """What is compared is files, with the last time they were read to the end."""
+    """A file is compared with its last load that reached the end."""
     ids = tencent_ids(12_000)
     nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:4]))
     assert (await cli("load", nightly, *PICTURES)).code == 0

@@ -561,7 +561,7 @@ def test_disk_is_held_against_the_open_work(free: int, open_submissions: int, le
 
 
 async def test_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What is loaded and not sent is what the disk must hold."""
+    """The disk must have room for the submissions that are loaded and not sent."""
     assert (await cli("load", manifest(tencent_ids(30)), *PICTURES)).code == 0
     async with serving(cli):
         found = await check(cli, code=0)
@@ -685,7 +685,7 @@ async def test_metrics_on_all_addresses_are_a_warning(cli: Cli) -> None:
     assert "no password" in found["metrics"]["remedy"]
 
 
-async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
+async def test_check_without_apprise_names_the_package(cli: Cli) -> None:
     """The finding has the number of addresses and the command that installs it."""
     blocked = cli.folder / "blocked" / "apprise"
     blocked.mkdir(parents=True)

@@ -68,7 +68,7 @@ def argument(name: str) -> str:
 
 
 def copied() -> list[str]:
-    """What the Dockerfile takes out of the checkout."""
+    """The files that the Dockerfile copies from the checkout."""
     words = [rest.split()[:-1] for name, rest in instructions() if name == "COPY" and "--from" not in rest]
     return [word for one in words for word in one]
 
@@ -120,7 +120,7 @@ def test_every_variable_is_a_setting(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_unit_holds_a_secret(path: Path) -> None:
+def test_units_hold_no_secret(path: Path) -> None:
     """The secret is a file somewhere else: neither its value nor a variable of it is set."""
     text = path.read_text("utf-8")
     assert re.findall(r"\b[0-9a-f]{32}\b", text) == []
@@ -149,7 +149,7 @@ def with_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Job:
-    """What is started at night: words, and the environment they are started in."""
+    """A job that is started at night: its words and its environment."""
 
     words: list[str]
     env: dict[str, str]
@@ -393,7 +393,7 @@ def test_mistake_in_a_unit_is_detected(tmp_path: Path, right: str, wrong: str) -
 
 
 def unit_problems(service: str, timer: str, folder: Path) -> str:
-    """What systemd says against the units; without it, which keys it would not know."""
+    """The objections of systemd to the units; without systemd, the keys that it would not accept."""
     (folder / SERVICE.name).write_text(service, "utf-8")
     (folder / TIMER.name).write_text(timer, "utf-8")
     unknown = [
@@ -440,8 +440,8 @@ def test_image_is_as_promised() -> None:
     assert json.loads(argument("CMD")) == ["--help"]
 
 
-def test_nothing_secret_can_get_into_the_image() -> None:
-    """Only what is named is copied, the build sees no more than that, and no argument carries a secret."""
+def test_image_holds_no_secret() -> None:
+    """Only named files are copied, the build receives no others, and no argument carries a secret."""
     allowed = (CONTRIB / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
     assert sorted(line[1:] for line in allowed if line.startswith("!")) == sorted(copied())
     assert "*" in allowed
@@ -621,14 +621,14 @@ def test_mistake_in_an_object_is_detected(tmp_path: Path, right: str, wrong: str
 
 
 def object_problems(value: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What the API would not take of an object, by what we know of it and by what its client does."""
+    """The reasons why the API would refuse an object, by known rules and by the API's client."""
     kind = value["kind"]
     ours = misplaced(value, SHAPES[kind], kind)
     return ours or (not_kept(value, folder) if kind == "CronJob" and shutil.which("kubectl") else [])
 
 
 def not_kept(cronjob: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What is gone once the client has read a CronJob into the API's own types and written it again."""
+    """The fields that are lost when the client reads a CronJob into the API's types and writes it again."""
     (alone := folder / "cronjob.yaml").write_text(yaml.safe_dump(cronjob), "utf-8")
     words = ["kubectl", "set", "image", "--local", "-f", str(alone), "batcher=another", "-o", "json"]
     again = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
@@ -639,7 +639,7 @@ def not_kept(cronjob: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed 
 
 
 def lost(before: Any, after: Any, where: str) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What is in one value and not, or not so, in another."""
+    """The parts of one value that are missing or different in another."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [one for key in before for one in lost(before[key], after.get(key), f"{where}.{key}")]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
@@ -675,8 +675,8 @@ def test_cronjob_and_the_image_agree() -> None:
     assert spec["timeZone"] == env["TZ"]
 
 
-def test_no_unit_starts_after_the_end_of_its_night() -> None:
-    """However late it may start, there is time left until it has to end."""
+def test_units_start_before_the_end_of_their_night() -> None:
+    """However late a unit may start, there is time left until it has to end."""
     spec = objects()["CronJob"]["spec"]
     begins = {spec["schedule"], *(when for when, command in crontab_lines() if " run " in command)}
     assert begins == {"15 3 * * *"}

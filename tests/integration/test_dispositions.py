@@ -52,7 +52,7 @@ CASES = [
 
 
 def by_file(cases: list[Case], ids: list[str]) -> dict[str, Fault | list[Fault | None]]:
-    """What the sandbox does to each recording."""
+    """The faults of the sandbox for each recording."""
     return {one: case.faults for one, case in zip(ids, cases, strict=True) if case.faults is not None}
 
 
@@ -204,7 +204,7 @@ async def test_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path
 
 
 async def refused_as_a_whole(cli: Cli, said: str, code: int, rows: int) -> None:
-    """What a halted run says and leaves."""
+    """Check the message and the ledger of a halted run."""
     assert f"code {code}" in said
     explained = (await cli("codes", str(code))).stdout
     meaning = explained.splitlines()[0].partition(": ")[2]

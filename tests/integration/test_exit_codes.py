@@ -1,4 +1,4 @@
-"""Which exit code holds where several do, and what a defect inside a run ends with."""
+"""The order of exit codes where several hold, and the end of a run with a defect."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def fetched(cli: Cli, *args: str) -> Done:
 
 
 def files(cli: Cli) -> list[str]:
-    """What is in the folder, besides the index."""
+    """The files of the folder, apart from the index."""
     out = cli.folder / "out"
     found = [str(one.relative_to(out)) for one in out.rglob("*") if one.is_file()]
     return sorted(one for one in found if one != "pictures.csv")
@@ -81,7 +81,7 @@ def index(cli: Cli) -> list[dict[str, str]]:
 
 
 def states(cli: Cli) -> dict[tuple[str, int], str | None]:
-    """What the ledger says of each picture."""
+    """The state of each picture in the ledger."""
     return {(file_id, number): state for file_id, number, state in query(cli.folder / "batcher.db", STATES)}
 
 

@@ -1,4 +1,4 @@
-"""What a run learns of the limit: kept for the next run as a share of its rate, and reported as it is."""
+"""The pace that a run learns: kept for the next run as a share of its rate, and reported."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from batcher.sandbox import SandboxSettings
 
 
 def modes(folder: Path, name: str) -> dict[str, int]:
-    """Who may do what with the files of a ledger."""
+    """The permissions of a ledger's files."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob(f"{name}*")}
 
 

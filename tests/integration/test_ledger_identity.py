@@ -49,7 +49,7 @@ READERS = {
 
 
 def content(ledger: Path) -> list[list[tuple[object, ...]]]:
-    """What a ledger knows of submissions and attempts."""
+    """The submissions and attempts of a ledger."""
     return [query(ledger, "SELECT * FROM submissions"), query(ledger, "SELECT * FROM attempts")]
 
 

@@ -45,7 +45,7 @@ def total(ledger: Path) -> int:
 
 
 def mode(path: Path) -> int:
-    """Who may do what with a file."""
+    """The permissions of a file."""
     return path.stat().st_mode & 0o777
 
 
@@ -116,8 +116,8 @@ async def test_restore_of_deleted_ledger_with_its_log_left_works(cli: Cli, ledge
     assert (await cli("ledger", "verify")).code == 0
 
 
-async def test_restored_ledger_goes_on(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A run after it sends what the backup does not know of, and nothing else."""
+async def test_restored_ledger_is_resumed(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The next run sends the submissions that the backup lacks, and nothing else."""
     archive = manifest(tencent_ids(20))
     async with serving(cli) as sandbox:
         assert (await cli.run(archive, *PICTURES, "--limit", "5")).code == 4
@@ -152,7 +152,7 @@ async def test_restored_ledger_goes_on(cli: Cli, manifest: Callable[..., Path]) 
 async def test_restore_of_unusable_file_changes_nothing(
     cli: Cli, ledger: Path, make: Callable[[Path], object], code: int, said: str
 ) -> None:
-    """What is not a whole ledger of ours is refused, and the ledger and its folder stay as they were."""
+    """A file that is not a whole ledger is refused; the ledger and its folder stay as they were."""
     make(cli.folder / "bad.db")
     before, names = bytes_of(ledger), sorted(os.listdir(cli.folder))  # noqa: PTH208 - nothing blocks here
     done = await cli("ledger", "restore", "bad.db")

@@ -26,8 +26,8 @@ def kept(revision: str, folder: Path) -> Path:
     return Path(shutil.copy(LEDGERS / f"{revision}.db", folder / "batcher.db"))
 
 
-def test_there_is_a_ledger_of_every_schema() -> None:
-    """Each schema that the program knows has a file, and the file has that schema."""
+def test_every_schema_has_a_ledger() -> None:
+    """Each schema of the program has a file, and the file has that schema."""
     found = {path.stem for path in LEDGERS.glob("*.db")}
     assert set(REVISIONS) == found
     for revision in REVISIONS:

@@ -560,10 +560,10 @@ async def test_load_during_a_run_is_refused(ledger: Ledger, manifest: Callable[.
     assert (await ledger.load(archive, how=PICTURES)).loads[0].new == 3
 
 
-async def test_cancelled_load_is_unfinished_and_goes_on_record(
+async def test_cancelled_load_is_recorded_as_unfinished(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
-    """The next load reads the file again; what was kept is known already."""
+    """The next load reads the file again; its first rows are known already."""
     archive = manifest(tencent_ids(60_000))
     async with open_ledger(tmp_path / "batcher.db") as ledger:
         load = asyncio.create_task(ledger.load(archive, how=PICTURES))

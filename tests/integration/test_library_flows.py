@@ -102,7 +102,7 @@ async def test_discovery_stopped_early_resumes_where_it_stopped() -> None:
 
 
 async def test_discovery_cancelled_keeps_its_progress() -> None:
-    """What the pages have brought is in the progress when the task is cancelled."""
+    """The progress includes the pages that were read before the cancellation."""
     faults = {"SearchMedia": ActionFaults(shares={"hang": 1.0})}
     async with Sandbox(holding(10, faults=faults)).serve() as url:
         wanted = DiscoveryFilter(Archive.TENCENT, since=SINCE, until=UNTIL)
@@ -217,7 +217,7 @@ async def test_fetch_cancelled_has_a_summary_and_the_next_fetches_the_rest(tmp_p
     assert (rest.exit_code, rest.n_fetched, rest.in_place) == (ExitCode.DONE, 1, 1)
 
 
-async def test_fetch_refuses_what_cannot_be_fetched(tmp_path: Path) -> None:
+async def test_fetch_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     """Errors name parameters, the recording, or the kind of service."""
     ledger = await copied_ledger(tmp_path)
     keep_tasks(ledger, [finished("7", "http://127.0.0.1:9/a")])
@@ -249,7 +249,7 @@ async def test_program_listens_until_it_is_cancelled(tmp_path: Path) -> None:
     assert query(ledger, "SELECT file_id, state FROM submissions") == [("1397757897438985123", "pending")]
 
 
-async def test_listener_refuses_what_it_cannot_use(tmp_path: Path) -> None:
+async def test_listener_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     """Errors name parameters."""
     with pytest.raises(SettingsError, match=r"port 70000: .*\npath zego: "):
         ListenSettings(port=70000, path="zego")

@@ -59,7 +59,7 @@ def looking_at(ledger: Path) -> TextIO:
 
 
 async def line_of(process: Process) -> str:
-    """What a command says next."""
+    """The next line of a command."""
     assert process.stderr is not None
     async with asyncio.timeout(90):
         return (await process.stderr.readline()).decode()
@@ -138,10 +138,10 @@ async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Calla
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
-async def test_signal_ends_the_waiting_at_once(
+async def test_signal_ends_the_wait_immediately(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
 ) -> None:
-    """Who waits can be stopped as anybody else, with the signal's exit code and nothing done."""
+    """The command has the signal's exit code, and nothing was done."""
     async with held(cli, manifest) as (_, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1h")
         assert "waiting up to 3600 s" in await line_of(waiting)

@@ -118,8 +118,8 @@ async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, man
             assert tracker.returncode == 143
 
 
-async def test_track_goes_on_after_a_vacuum_beside_it(cli: Cli, manifest: Manifest) -> None:
-    """A vacuum says that others wait; the tracker follows what is submitted afterwards."""
+async def test_track_continues_after_a_vacuum(cli: Cli, manifest: Manifest) -> None:
+    """A vacuum reports that others wait; the tracker polls submissions made afterwards."""
     ledger = cli.folder / "batcher.db"
     finished = "SELECT count(*) FROM tasks WHERE state = 'finished'"
     async with serving(cli):
@@ -190,8 +190,8 @@ async def test_retry_of_many_moves_them_in_small_transactions(
     assert list(verify(path, lambda *_: None)) == []
 
 
-async def test_retry_that_is_cut_short_goes_on_with_the_rest(tmp_path: Path) -> None:
-    """What was moved stays moved, the ledger is whole, and the same call moves the others."""
+async def test_retry_after_an_interruption_moves_the_rest(tmp_path: Path) -> None:
+    """Moved submissions stay moved, the ledger is whole, and the same call moves the others."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path):
         pass

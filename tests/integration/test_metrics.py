@@ -351,6 +351,6 @@ async def test_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path
 
 
 def test_metrics_are_imported_only_when_asked_for() -> None:
-    """What serves metrics is imported by a run that is measured, and by no other."""
+    """Only a run with metrics imports their modules."""
     code = "import sys, batcher.cli.commands.run; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -16,7 +16,7 @@ UNASKED = {"BATCHER_NEW_LEDGER": ""}
 
 
 def entries(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """The entries of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -51,7 +51,7 @@ class Hooks:
 
     @property
     def pings(self) -> list[str]:
-        """What was pinged, after the name of the check."""
+        """The suffixes of the pinged addresses."""
         return [path.removeprefix(f"/{CHECK}") for method, path in self.calls if method == "GET"]
 
     async def answer(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What programs and people read: status, export, show, retry, codes, the summary, the samples."""
+"""Output for programs and users: status, export, show, retry, codes, the summary, the samples."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ async def test_retry_puts_back_the_named_states(cli: Cli, manifest: Callable[...
 
 
 async def test_retry_gives_a_fresh_budget(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What was rejected after three tries gets three more, all on record."""
+    """A submission rejected after three tries gets three more, all on record."""
     archive = manifest(ids := tencent_ids(1))
     faults = {ids[0]: Fault.parse("code:1000")}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:

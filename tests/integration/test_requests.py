@@ -1,4 +1,4 @@
-"""What goes out, letter for letter, and what is read back, through the command line."""
+"""Requests byte for byte, and the reading of answers, through the command line."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def started(caller: Caller, query: str) -> str:
 
 
 async def described(caller: Caller, vendor: str, task_id: str) -> dict[str, Any]:
-    """What the service says of a task."""
+    """The service's report of a task."""
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 

@@ -266,7 +266,7 @@ async def test_dry_run_reports_the_work_of_a_run_and_does_nothing(
 async def test_dry_run_needs_no_credentials_and_agrees_with_the_run(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """What it says would be sent is what the run then sends."""
+    """The run then sends exactly the submissions that the dry run has reported."""
     archive = manifest(tencent_ids(30))
     forecast = json.loads((await cli("run", archive, *PICTURES, "--dry-run", "--json")).stdout)
     async with serving(cli, NO_LIMIT) as sandbox:

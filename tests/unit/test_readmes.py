@@ -105,7 +105,7 @@ def read(name: str) -> Page:
 
 
 def slug(heading: str) -> str:
-    """What GitHub makes of a heading: lower case, letters of any script, blanks as hyphens."""
+    """The anchor that GitHub gives a heading: lower case, letters of any script, blanks as hyphens."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -121,7 +121,7 @@ def targets(inline: Token) -> list[str]:
 
 
 def kept(inline: Token, anchors: dict[str, str]) -> dict[str, list[str]]:
-    """What a text has in every language; sorted, since the order of words is the language's own."""
+    """The parts of a text that every language has; sorted, since each language orders its words."""
     children = inline.children or ()
     texts = " ".join(one.content for one in children if one.type == "text")
     places = anchors | dict.fromkeys(BOTH, "the other README")
@@ -136,7 +136,7 @@ def kept(inline: Token, anchors: dict[str, str]) -> dict[str, list[str]]:
 
 
 def differences(english: Page, chinese: Page) -> list[str]:
-    """What only one of the two has, by section and line; ends where the blocks no longer go in pairs."""
+    """The parts that only one of the two has, by section and line; ends where blocks no longer pair up."""
     found: list[str] = []
     titles = ["", *english.headings()]
     skipped = "links" if len(english.headings()) != len(chinese.headings()) else ""  # numbered by heading
@@ -152,7 +152,7 @@ def differences(english: Page, chinese: Page) -> list[str]:
 
 
 def apart(mine: dict[str, list[str]], theirs: dict[str, list[str]], skipped: str) -> list[str]:
-    """What of a block's kept things is in one language only; a thing may be skipped."""
+    """The kept parts of a block that are in one language only; a part may be skipped."""
     unlike = [what for what in mine if what != skipped and mine[what] != theirs.get(what, mine[what])]
     return [
         f"{what}: {only(mine[what], theirs[what])} and {only(theirs[what], mine[what])}" for what in unlike
@@ -160,7 +160,7 @@ def apart(mine: dict[str, list[str]], theirs: dict[str, list[str]], skipped: str
 
 
 def only(these: list[str], those: list[str]) -> list[str]:
-    """What is in the one and not in the other; all of it when only the order or the number differs."""
+    """The parts of one that the other lacks; all of them when only the order or the number differs."""
     return [one for one in these if one not in those] or these
 
 
@@ -273,8 +273,8 @@ def test_every_link_inside_leads_somewhere(name: str) -> None:
     assert [one for one in inside if one not in anchors and not (ROOT / one).exists()] == []
 
 
-def test_each_links_the_other() -> None:
-    """Who opens the wrong one is one click from the right one, before the first section."""
+def test_each_readme_links_the_other() -> None:
+    """The link is before the first section."""
     assert CHINESE in Page(ENGLISH, read(ENGLISH).text.split("\n## ", 1)[0]).links()
     assert ENGLISH in Page(CHINESE, read(CHINESE).text.split("\n## ", 1)[0]).links()
 

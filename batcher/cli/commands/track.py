@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 OPTIONS: Final = {
     "follow": Annotated[
         bool | None,
-        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+        typer.Option("--follow", help="Continue when all tasks have ended: others may submit more."),
     ],
     "rate": Annotated[
         float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
     ],
     "concurrency": Annotated[
-        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+        int | None, typer.Option(help="Polls in flight at most. (default: 64)", metavar="N")
     ],
     "timeout": Annotated[
         str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
@@ -40,7 +40,7 @@ OPTIONS: Final = {
     "give_up": o.GiveUp,
     "max_duration": Annotated[
         str | None,
-        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+        typer.Option("--max-duration", help="End after this time: 90m, 4h.", metavar="DURATION"),
     ],
     "until": Annotated[
         str | None,
@@ -55,7 +55,7 @@ OPTIONS: Final = {
 async def track(
     call: Invocation,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
+        bool, typer.Option("--again", help="Poll tasks again that were given up as unknown.")
     ] = False,
     json: o.Json = False,
 ) -> int:

@@ -25,7 +25,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(**flags: object) -> list[str]:
-    """What is wrong, line by line."""
+    """The problems, line by line."""
     with pytest.raises(SettingsError) as caught:
         load_settings(flags)
     return str(caught.value).splitlines()

@@ -1,4 +1,4 @@
-"""When requests may leave: evenly, as near to the limit as can be, never over it."""
+"""The moments at which requests may leave: evenly, as near to the limit as possible, never above it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ LATE = [
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_no_second_holds_more_than_the_limit(late: Lateness) -> None:
+def test_any_second_holds_at_most_the_limit(late: Lateness) -> None:
     """At 20/s no second, wherever it begins, holds a 21st turn, even when timers are late at random."""
     for seed in range(3):
         assert most_in_a_second(take_turns(1000, late_s=late.draw(seed))) <= LIMIT

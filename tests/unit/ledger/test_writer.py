@@ -132,7 +132,7 @@ def refuse(connection: Connection, items: Sequence[int]) -> list[int]:
 
 
 async def test_refused_item_is_rolled_back(tmp_path: Path) -> None:
-    """What an event wrote before it refused an item is not kept, and the caller gets its own error."""
+    """Changes that an event made before it refused an item are undone, and the caller gets its own error."""
     async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(IllegalMove, match=r"^these were wrong$"):
             await writer.record(refuse, 1)
