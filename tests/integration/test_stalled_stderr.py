@@ -147,8 +147,8 @@ async def test_waiting_lines_are_bounded_and_problems_are_never_dropped() -> Non
     assert len(said) == 20 - outlet.left_out
 
 
-async def test_a_pipe_that_others_have_made_non_blocking_loses_nothing() -> None:
-    """What it does not take now is written once it can be read."""
+async def test_pipe_that_others_have_made_non_blocking_loses_nothing() -> None:
+    """Text that the pipe does not accept now is written once it can be read."""
     ours, theirs = os.pipe()
     filled = fill(theirs)
     os.set_blocking(theirs, False)

@@ -83,7 +83,7 @@ async def test_run_with_track_follows_its_tasks_to_their_ends(
 
 @pytest.mark.speed(10)
 async def test_export_without_tracking_has_its_usual_columns(cli: Cli) -> None:
-    """With tracking, three more columns stand before the manifest's own."""
+    """With tracking, three more columns precede the manifest's own."""
     archive = write_manifest(
         cli.folder / "archive.csv",
         [[one, "x", "y"] for one in tencent_ids(2)],
