@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 class RunOutcome(StrEnum):
-    """How a run ended, in a word: one member for each exit code."""
+    """The end of a run in a word: one member for each exit code."""
 
     DONE = "done"
     """Everything was sent, and there is no new trouble."""

@@ -55,7 +55,7 @@ async def check_ledger(
         app_id: the AppId of the next run; None if it is not known.
         endpoint: the endpoint of the next run; None if it is not known.
         wait_s: how long the next run waits for the lock.
-        may_be_created: a run without a terminal creates the ledger if there is none.
+        may_be_created: a run without a terminal creates a missing ledger.
     """
     try:
         path = ledger_path(ledger)

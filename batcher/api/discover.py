@@ -95,7 +95,7 @@ class DiscoveryProgress:
     unmeasured: int = 0
     """Listed although their duration is not known."""
     shortfalls: tuple[str, ...] = ()
-    """What the list lacks, in words."""
+    """The parts that are missing from the list, in words."""
 
 
 class RecordingPage(NamedTuple):
@@ -105,7 +105,7 @@ class RecordingPage(NamedTuple):
     resume_from: DiscoveryProgress | None
     """Where a later discovery may resume after this page; None where it may not."""
     shortfall: str
-    """What this page lacks, in words; empty when it is complete."""
+    """The parts that are missing from this page, in words; empty when it is complete."""
 
 
 class Discovery:

@@ -196,7 +196,7 @@ class PictureFetch:
             raise FolderError(f"{exc}. {fetched} fetched before that") from exc
 
     async def _expected(self, ledger: PictureLedger) -> int:
-        """How many pictures are to be fetched, by the ledger; lost files are fetched in addition."""
+        """The number of pictures to fetch, by the ledger; lost files are fetched in addition."""
         unfetched = await ledger.count_unfetched(self._recordings)
         return unfetched if self._limit is None else min(unfetched, self._limit)
 

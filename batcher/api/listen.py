@@ -1,7 +1,7 @@
-"""Listening for callbacks: receives what the service posts, and confirms by polls what it claims.
+"""Listening for callbacks: receives the callbacks of the service, and confirms their claims by polls.
 
-Called by programs and by ``batcher listen``. A callback is on disk before it is answered; nothing that it
-claims counts until a poll has confirmed it. It holds no run's lock, so a run can submit meanwhile.
+Called by programs and by ``batcher listen``. A callback is on disk before it is answered, and its claim
+counts only once a poll has confirmed it. Listening holds no run's lock, so a run can submit meanwhile.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ListenSettings:
     """The certificate's key; None when it is in the same file."""
     max_body_bytes: int = 512 << 10
     max_age_s: float = 600.0
-    """How far a callback's time may be from ours, in either direction."""
+    """The largest difference between a callback's time and ours, in either direction."""
 
     def __post_init__(self) -> None:
         """Check the values, with the bounds of the command line's options."""

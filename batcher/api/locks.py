@@ -15,7 +15,7 @@ from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_loc
 from batcher.model.events import Message, OnEvent, ignore_event
 
 PROGRAM = "a program that uses the library"
-"""How other processes name a program."""
+"""The name of a program, as other processes show it."""
 
 
 async def ledger_lock(

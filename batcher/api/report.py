@@ -54,7 +54,7 @@ LANGUAGES = ("en", "zh")
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """What a report shows.
+    """The language and the contents of a report.
 
     Raises:
         SettingsError: there is no such language, or a package is missing.

@@ -111,7 +111,7 @@ class Run:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast the run sends at this moment."""
+        """The rate at which the run sends at this moment."""
         return self._ready.runner.pace
 
     def stop(self, code: ExitCode) -> None:
@@ -131,7 +131,7 @@ class Run:
         self._ready.runner.drain(why)
 
     async def carry_out(self) -> RunSummary:
-        """Send, and track when that is wanted, until nothing is left or the run is stopped.
+        """Send, and track if tracking is set, until nothing is left or the run is stopped.
 
         A cancellation drains the run and is raised afterwards; a second one cuts off.
 
@@ -206,7 +206,7 @@ def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is made of, besides its ledger.
+    """The parts of a run, apart from its ledger.
 
     Raises:
         SettingsError: account, endpoint or timeout cannot be used; the settings check themselves.
@@ -216,11 +216,11 @@ class RunRequest:
     settings: RunSettings
     how: ReadOptions
     track: TrackSettings | None = None
-    """How its tasks are tracked meanwhile; None when they are not."""
+    """The settings by which its tasks are tracked meanwhile; None when they are not tracked."""
     wait_s: float | None = None
-    """How long to wait for another run, and for the limit of the AppId; None to raise immediately."""
+    """Seconds to wait for another run and for the limit of the AppId; None to raise immediately."""
     sender: str = PROGRAM
-    """How other processes name this run."""
+    """The name of this run, as other processes show it."""
 
     def place_in_limit(self, ledger: Path) -> tuple[LimitKey, Sender]:
         """Return the limit that the run uses, and its entry among those who use it."""
@@ -245,10 +245,10 @@ async def opened_run(
     """Check and open everything that a run needs; the time that ``settings`` allow begins now.
 
     Args:
-        path: the ledger's file; created when there is none and manifests are given.
+        path: the ledger's file; created if it is missing and manifests are given.
         account: whose calls these are.
         settings: how the run sends, and when it ends.
-        manifests: loaded while sending goes on.
+        manifests: loaded while the run sends.
         how: how they are read.
         endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
         timeout_s: how long one call may take.
@@ -279,7 +279,7 @@ async def opened_run(
             prepared_manifests(manifests, request.how, deadline, on_event)
         )
         if not manifests and is_missing(place):
-            raise LedgerMissing(f"{place}: there is no ledger to go on with; name a manifest to begin one")
+            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")
         wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
         began = time.monotonic()
         if track is not None:

@@ -1,4 +1,4 @@
-"""Tracking: what became of the tasks of a ledger.
+"""Tracking: polls the tasks of a ledger until they have ended.
 
 Called by ``batcher track``, by a run that tracks its own tasks, and by programs. Tracking holds a lock of its
 own and not the run's, so tasks are tracked next to a run; two trackers of one ledger would only poll twice.
@@ -43,7 +43,7 @@ from batcher.track.settings import Tracked, TrackSettings
 from batcher.track.tracker import Tracker
 
 PROGRESS_S = 1.0
-"""How often progress is reported."""
+"""Seconds between two reports of progress."""
 
 REPORTED = (ExitCode.DONE, ExitCode.TROUBLE)
 """After these ends, what went wrong is no longer new."""
@@ -67,7 +67,7 @@ class Tracking:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast tasks are polled at this moment."""
+        """The rate at which tasks are polled at this moment."""
         return self._tracker.pace
 
     def stop(self, code: ExitCode, reason: str | None = None) -> None:

@@ -28,7 +28,7 @@ _Path = str | os.PathLike[str]
 _LIBRARY = "a program that uses the library"
 
 _TALLIES, _FILE = "tallies:", "the file:"
-"""How findings of these kinds begin."""
+"""The words with which findings of these kinds begin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from batcher.manifest.threads import in_thread
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
-from batcher.zego.search_media import LOOKED_UP
+from batcher.zego.search_media import IDS_PER_SEARCH
 
 PAGE_ROWS = 2_000
 
@@ -273,5 +273,5 @@ def _next_rows(rows: Iterator[Row | InvalidRow]) -> list[Row | InvalidRow]:
 
 async def _tens(ids: Iterable[FileId]) -> AsyncIterator[Sequence[FileId]]:
     remaining = iter(ids)
-    while chunk := list(islice(remaining, LOOKED_UP)):
+    while chunk := list(islice(remaining, IDS_PER_SEARCH)):
         yield chunk

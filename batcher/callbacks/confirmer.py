@@ -39,7 +39,7 @@ CHECKS_PER_S = 1.0
 CHECKED_AT_ONCE = 20
 LOOK_EVERY_S = 1.0
 FIRST_CHECKS_S = 10.0
-"""How long tracking waits for doubts when it starts: each settled doubt is one more task."""
+"""Seconds that tracking waits for doubts when it starts: each settled doubt is one more task."""
 LATER_S = 30.0
 """The first wait before a check that failed is repeated."""
 LATEST_S = 3600.0
@@ -49,7 +49,7 @@ HALTED_S = 600.0
 
 
 class CheckClient(Protocol):
-    """What the confirmer needs of the client."""
+    """The client, as far as the confirmer uses it."""
 
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
@@ -58,7 +58,7 @@ class CheckClient(Protocol):
 
 
 class PollsEnded(Protocol):
-    """How polls of claimed tasks ended."""
+    """The end of the polls of claimed tasks, as far as the confirmer uses it."""
 
     @property
     def exit(self) -> ExitCode:
@@ -73,7 +73,7 @@ class PollsEnded(Protocol):
 
 
 class CheckVerdict(Enum):
-    """What the answer about a named task means for the doubt."""
+    """The consequence that an answer about a named task has for the doubt."""
 
     CONFIRM = "the service reports the task, and nothing speaks against the recording"
     DISPROVE = "the task belongs to another recording"

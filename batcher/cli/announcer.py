@@ -189,7 +189,7 @@ _REMEDIES: dict[int, str] = {
     ExitCode.SIGINT: "Resume: {again}",
     ExitCode.SIGTERM: "Resume: {again}",
 }
-"""What to do, where the reason does not include it."""
+"""The remedy, where the reason does not include it."""
 
 
 def closing_of(summary: RunSummary) -> Closing:

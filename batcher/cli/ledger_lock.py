@@ -34,7 +34,7 @@ async def lock_for(
     client = LockClient(f"batcher {command}", settings.wait_lock, console.say, purpose)
     with Signals() as signals, signals.interrupting(f"{path}: stopped while waiting for another run"):
         lock = await take_lock(path, client)
-    if signals.code is not None:  # it came in the very moment the lock was taken
+    if signals.code is not None:  # a signal arrived while the lock was taken
         lock.release()
         raise Interrupted(f"{path}: stopped before anything began", signals.code)
     return lock
@@ -45,7 +45,7 @@ def check_creation(settings: Settings) -> None:
 
     Raises:
         SettingsError: there is no ledger, it is not named, and no terminal is attached.
-        LedgerError: there is none, but what one has left behind.
+        LedgerError: there is no ledger, but files that an earlier one has left behind.
     """
     path = ledger_path(settings.ledger)
     if not is_missing(path) or settings.new_ledger or "ledger" in settings.model_fields_set:

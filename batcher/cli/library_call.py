@@ -1,4 +1,4 @@
-"""What a command needs to call the library: the account, and messages that name its options.
+"""Calls of the library by a command: the account, and messages that name its options.
 
 Called by the commands. The library names its parameters in messages; the messages of a command must name its
 options.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a run reports to its metrics; nothing happens when there are none."""
+    """Reports of a run to its metrics; without metrics they have no effect."""
 
     _metrics: Metrics | None = None
 

@@ -280,7 +280,7 @@ NewLedger = Annotated[
     bool | None,
     typer.Option(
         "--new-ledger",
-        help="Without a terminal: create the ledger if there is none, even if it is not named.",
+        help="Without a terminal: create a missing ledger even if it is not named.",
         rich_help_panel=RUN,
     ),
 ]

@@ -19,7 +19,7 @@ from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
 _MOST_ATTEMPTS = 5
-"""How many RequestIds of a submission are named: the first ones."""
+"""The number of RequestIds of a submission that are named: the first ones."""
 
 _SUBMISSIONS = """
 SELECT state, doubted, count(*) AS n, sum(CASE WHEN tracked THEN 1 ELSE 0 END) AS tracked,

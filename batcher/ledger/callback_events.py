@@ -128,7 +128,7 @@ class Taken(NamedTuple):
 
     effect: Effect
     again: bool = False
-    """It was received before."""
+    """The same callback was received before."""
 
 
 class Polling(NamedTuple):

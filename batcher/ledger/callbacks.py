@@ -50,7 +50,7 @@ class Check:
     task_id: TaskId
     vendor: Vendor
     tries: int
-    """How often the service has answered that it does not know the task."""
+    """The number of answers by which the service did not know the task."""
     file_id: FileId
     """The recording that the callback named."""
 

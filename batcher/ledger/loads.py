@@ -40,7 +40,7 @@ class Kept:
 
 
 class Changes(NamedTuple):
-    """How a manifest differs from what it was when it was last read to its end, in rows."""
+    """The differences of a manifest since it was last read to its end, in rows."""
 
     appeared: int
     gone: int

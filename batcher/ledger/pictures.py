@@ -29,7 +29,7 @@ PageEnd = tuple[int, int]
 """A submission and the number of one of its pictures: where a page ends."""
 
 _TOGETHER = 500
-"""How many pictures are looked up together."""
+"""The number of pictures that one query reads."""
 
 _CONFIRMED = "t.state = 'finished' AND t.closed_at_ms IS NOT NULL AND t.polls > 0"
 """A poll has reported that the task has finished, and with which pictures."""

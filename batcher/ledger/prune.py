@@ -21,7 +21,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much was pruned, or would be."""
+    """The amount that was pruned, or would be."""
 
     attempts: int = 0
     submissions: int = 0

@@ -1,4 +1,4 @@
-"""Reading a ledger: all that can be asked of it, on one connection.
+"""Reading a ledger: all its queries, on one connection.
 
 Called by every command and by the library. It works while another process writes. The queries are in
 :mod:`batcher.ledger.queries`, one module per subject; this class only runs them on its thread.
@@ -26,7 +26,7 @@ T = TypeVar("T")
 def asked(
     query: Callable[Concatenate[Connection, P], T],
 ) -> Callable[Concatenate[LedgerReader, P], Coroutine[Any, Any, T]]:
-    """Return the method that runs a query."""
+    """Return a method that runs a query on the thread of the reader."""
 
     @wraps(query)
     async def method(self: LedgerReader, /, *args: P.args, **kwargs: P.kwargs) -> T:

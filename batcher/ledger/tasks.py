@@ -63,11 +63,11 @@ class Polled(NamedTuple):
     pictures: tuple[Picture, ...] = ()
     """Kept of one that is closed as finished."""
     answered: bool = True
-    """It counts as a poll; otherwise the service did not answer, and only the due time is new."""
+    """Counts as a poll; otherwise the service did not answer, and only the due time is new."""
 
 
 class TaskCounts(NamedTuple):
-    """What is left to track."""
+    """The tasks that are left to track."""
 
     next_due_ms: int | None
     """When the next task is due; None when all tracked tasks have ended."""
@@ -241,7 +241,7 @@ class TaskLedger(SharedLedger):
 
 
 class Seeding(NamedTuple):
-    """How submissions get their tasks."""
+    """The ways in which submissions get their tasks."""
 
     now_ms: int
     first_wait_ms: int

@@ -80,11 +80,11 @@ class _PendingWrite(Generic[I, R]):
     item: I
     done: asyncio.Future[R]
     known: bool
-    """It records what has happened already, and leads to no request."""
+    """Records an event that has happened already, and leads to no request."""
 
 
 RESCUE_PATIENCE_S = 0.5
-"""How long to wait for a lock once one has outlasted the usual time, until a record is kept."""
+"""The longest wait for a lock once one has outlasted the usual time, until a record is kept."""
 
 _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
@@ -108,7 +108,7 @@ async def leaving_gap() -> AsyncIterator[None]:
 
 
 class Disk(Protocol):
-    """What the writer needs of the disk under the ledger."""
+    """The disk under the ledger, as far as the writer uses it."""
 
     def check(self) -> None:
         """Make sure that the file is still the one that was opened; raises LedgerError when it is not."""

@@ -47,7 +47,7 @@ class LedgerStatus:
     """The meaning of every code in the counts."""
 
     def seconds_left(self, rate_per_s: float) -> float:
-        """How long the open submissions take at a rate."""
+        """Return the time that the open submissions take at a rate."""
         return self.counts.open / rate_per_s
 
 

@@ -105,11 +105,11 @@ class CutOff:
     waited_for: str
     """The manifest that was being read."""
     rows: int
-    """How many of its rows arrived."""
+    """The number of its rows that arrived."""
 
     @property
     def reason(self) -> str:
-        """What happened, in words for the user."""
+        """The event in words for the user."""
         name = "stdin" if self.waited_for == "-" else self.waited_for
         arrived = f"{count(self.rows, 'row')} arrived, loaded now" if self.rows else "no row arrived"
         return f"{TIME_OVER} while {name} was still being read ({arrived})"

@@ -19,7 +19,7 @@ from batcher.model.submission import RunId
 from batcher.report.counts import figures
 
 REPORT_S = 1.0
-"""How often progress is reported."""
+"""Seconds between two reports of progress."""
 
 NOTE_PACE_EVERY = 5
 """After how many reports the pace is written to the ledger, if it has changed."""

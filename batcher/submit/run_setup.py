@@ -49,7 +49,7 @@ class ReadyRun:
 
     runner: Runner
     warnings: tuple[str, ...]
-    """What the user should know before it begins."""
+    """Warnings for the user before the run begins."""
     _ledger: RunLedger
     _service: ServiceAccess
     _settings: RunSettings

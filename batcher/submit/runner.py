@@ -45,7 +45,7 @@ ROWS_WHILE_SENDING = 1_000
 
 
 class RunClient(SubmitClient, Prober, Protocol):
-    """What a run needs of the client: submissions and probes."""
+    """The client, as far as a run uses it: submissions and probes."""
 
 
 class Runner:
@@ -158,7 +158,7 @@ class Runner:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast the run sends at this moment."""
+        """The rate at which the run sends at this moment."""
         return CurrentRate(
             self._pool.sent.per_s,
             self._pacer.pace_per_s,

@@ -1,4 +1,4 @@
-"""The Nth step of the ledger fails, for every N: nothing is sent unrecorded, the next run completes it."""
+"""Failure of the Nth step of the ledger, for every N: the next run completes the work, nothing is lost."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", range(len(WAYS)), ids=lambda way: "-".join(map(str, WAYS[way])))
-async def test_whichever_step_of_the_ledger_fails_the_next_run_completes_the_work(
+async def test_run_with_a_failed_step_of_the_ledger_is_completed_by_the_next(
     cli: Cli, tmp_path: Path, way: int, every_step: bool
 ) -> None:
-    """A run whose ledger fails ends with exit 6 or as if nothing had been, and the next one ends the work."""
+    """The run has exit code 6 or its usual one, and the next run completes the work."""
     error, lasts = WAYS[way]
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     steps = itertools.count(1) if every_step else itertools.count(1 + way, len(WAYS))

@@ -87,7 +87,7 @@ async def steps_of_a_night(folder: Path, n: int, history: str) -> int:
 
 @pytest.mark.parametrize("history", HISTORIES)
 async def test_run_among_many_loads_reads_no_more_than_among_few(tmp_path: Path, history: str) -> None:
-    """What the database does for a load and a run hardly grows with the loads that are on record."""
+    """The database's steps for a load and a run hardly grow with the loads on record."""
     few = await steps_of_a_night(tmp_path / "few", FEW, history)
     many = await steps_of_a_night(tmp_path / "many", MANY, history)
     broken_off = MANY // 2 if "broken off" in history else 0

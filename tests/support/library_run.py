@@ -22,10 +22,10 @@ HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")
 
 
 class AtOnce(Random):
-    """No backoff: what is sent again is due at once."""
+    """No backoff: a submission that is sent again is due immediately."""
 
     def uniform(self, a: float, b: float) -> float:
-        """Always the least."""
+        """Return the smallest value."""
         return min(a, b)
 
 

@@ -1,4 +1,4 @@
-"""Observing the statements that ledgers run, as SQLite gets them."""
+"""Observation of the statements that ledgers run, as SQLite receives them."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 OPTIONS: Final = {
     "follow": Annotated[
         bool | None,
-        typer.Option("--follow", help="Go on when all tasks have ended: others may submit more."),
+        typer.Option("--follow", help="Continue when all tasks have ended: others may submit more."),
     ],
     "rate": Annotated[
         float | None, typer.Option(help="Polls per second at most. (default: 20)", metavar="N")
     ],
     "concurrency": Annotated[
-        int | None, typer.Option(help="Polls under way at once at most. (default: 64)", metavar="N")
+        int | None, typer.Option(help="Polls in flight at most. (default: 64)", metavar="N")
     ],
     "timeout": Annotated[
         str | None, typer.Option(help="How long one poll may take. (default: 30s)", metavar="DURATION")
@@ -40,7 +40,7 @@ OPTIONS: Final = {
     "give_up": o.GiveUp,
     "max_duration": Annotated[
         str | None,
-        typer.Option("--max-duration", help="End after so long: 90m, 4h.", metavar="DURATION"),
+        typer.Option("--max-duration", help="End after this time: 90m, 4h.", metavar="DURATION"),
     ],
     "until": Annotated[
         str | None,
@@ -55,7 +55,7 @@ OPTIONS: Final = {
 async def track(
     call: Invocation,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
+        bool, typer.Option("--again", help="Poll tasks again that were given up as unknown.")
     ] = False,
     json: o.Json = False,
 ) -> int:
@@ -133,7 +133,7 @@ def _reporting(write: OnEvent, display: Display) -> OnEvent:
 
 
 def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int], None]:
-    """What a signal does: the first ends the polls, the second does so immediately."""
+    """Return the handler of signals: the first ends the polls, the second does so immediately."""
 
     def stop(code: int) -> None:
         say("Stopping: polls in flight are repeated the next time.")
@@ -143,7 +143,7 @@ def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int],
 
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
-    """How tracking ended, for the notification."""
+    """Return the end of tracking, for the notification."""
     from batcher.cli.announcer import Closing
     from batcher.model.task import TaskState
 
@@ -188,6 +188,6 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
     steps = [f"  for results   batcher export{option} -o results.csv"]
     if summary.tasks.open:
-        steps.insert(0, f"  to go on      batcher track{option}")
+        steps.insert(0, f"  to resume     batcher track{option}")
     ledger = one_line(str(ledger_path(settings.ledger)))
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])

@@ -1,4 +1,4 @@
-"""What a ledger's file consists of, as text and as JSON. Pure.
+"""The contents of a ledger's file, as text and as JSON. Pure.
 
 Called by ``batcher ledger info``.
 """

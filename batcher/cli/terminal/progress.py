@@ -43,11 +43,11 @@ class View:
     known: Mapping[str, object]
     """The figures for programs."""
     lines: tuple[tuple[Piece, ...], ...]
-    """What is drawn under the bar, line by line; an empty line is left out."""
+    """The text under the bar, line by line; an empty line is left out."""
 
 
 class Display:
-    """Shows views while the block goes on; use as a context manager.
+    """A display that shows views during a block; use as a context manager.
 
     Args:
         console: where to; a quiet one shows nothing.
@@ -62,7 +62,7 @@ class Display:
 
     @property
     def every_s(self) -> float:
-        """How often it can show something new."""
+        """Seconds between two updates of the display, at least."""
         return REFRESH_S if self._live else PLAIN_EVERY_S
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Display:
 
 @asynccontextmanager
 async def shown(console: Console, how: str, look: Callable[[], Awaitable[View]]) -> AsyncIterator[None]:
-    """Show views while the block goes on.
+    """Show views during a block.
 
     Args:
         console: where to.

@@ -20,7 +20,7 @@ PAGE = 20_000
 """Submissions read together: what is grouped of them fits any cache."""
 
 CELLS = 2_048
-"""How many intervals all drawn runs are divided into; more than a drawing has dots."""
+"""The number of intervals for all drawn runs; more than a drawing has dots."""
 
 WITHOUT_PICTURES = "(state IN ('failed', 'unknown') OR (state = 'finished' AND pictures = 0))"
 """The condition of a task that has ended without a picture."""

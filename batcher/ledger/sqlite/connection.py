@@ -26,16 +26,16 @@ from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a statement waits for a lock that another program holds on the file."""
+"""The longest time that a statement waits for a lock that another program holds on the file."""
 
 PAGE_BYTES = 8192
 """Of a new ledger: loading ids in no order takes a quarter less time than with pages half as large."""
 CACHE_KIB = 10 << 10
-"""How much of the file the writer may keep in memory: ids in no order touch pages all over it."""
+"""The part of the file that the writer may keep in memory: unordered ids touch pages all over it."""
 
 
 class Access(Enum):
-    """What a connection may do."""
+    """The rights of a connection."""
 
     READ = auto()
     """Read while other processes write."""

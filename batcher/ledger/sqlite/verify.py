@@ -21,7 +21,7 @@ from batcher.ledger.sqlite.schema_version import revision_of, table_names
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
 FIRST_FINDINGS = 20
-"""How many findings of one kind are reported one by one."""
+"""The number of findings of one kind that are reported one by one."""
 
 _STEPS = 1_000_000
 """Instructions of the database between two reports of progress."""
@@ -42,7 +42,7 @@ class TableAndIndexes:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a ledger's file is made of."""
+    """The contents of a ledger's file."""
 
     path: Path
     revision: str

@@ -26,7 +26,7 @@ class Counting:
         self.fault: LedgerError | None = None
 
     async def tallies(self) -> list[Tally]:
-        """What is submitted and what is open."""
+        """The tallies of submitted and open submissions."""
         if self.fault is not None:
             raise self.fault
         return [
