@@ -43,7 +43,7 @@ class Settle(NamedTuple):
 
 _BEGIN_SUBMISSIONS = """
 UPDATE submissions SET state = 'sending', attempts = attempts + 1, not_before_ms = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids)) AND state = 'pending'
 """
 
 _BEGIN_ATTEMPTS = """
@@ -213,8 +213,8 @@ def retried(states: Sequence[State], codes: Sequence[int]) -> Move:
         states: the states they are in.
         codes: their last codes; any code if empty.
     """
-    of_states = "state IN (SELECT value FROM json_each(:states))"
-    of_codes = " AND code IN (SELECT value FROM json_each(:codes))"
+    of_states = "state IN (SELECT value FROM json_array_elements_text(:states))"
+    of_codes = " AND code IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:codes))"
     return Move(
         of_states + (of_codes if codes else ""),
         "state = 'pending', tries_busy = 0, tries_unknown = 0, tries_doubt = 0",
@@ -231,7 +231,7 @@ def move(connection: Connection, item: tuple[Move, Sequence[int]]) -> int:
         IllegalMove: the state of one does not allow the move.
     """
     what, ids = item
-    chosen = "id IN (SELECT value FROM json_each(:ids))"
+    chosen = "id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))"
     where, values = f"{chosen} AND {what.condition}", {"ids": list(ids), **what.values}
     counted = f"SELECT state, code, run_id, count(*) AS n FROM submissions WHERE {where} GROUP BY 1, 2, 3"  # noqa: S608
     changes: Counter[Key] = Counter()

@@ -73,7 +73,7 @@ _SORTED = _INSERT.format(order="ORDER BY file_id, parameters_id, place")
 """Ids in no order would touch a page of the index for every row."""
 
 FIND = """
-SELECT json_group_array(id) FROM (
+SELECT json_agg(id) FROM (
     SELECT s.id AS id FROM staged LEFT JOIN submissions AS s
     ON s.file_id = staged.file_id AND s.parameters_id = staged.parameters_id
     WHERE staged.place <= :most ORDER BY staged.place

@@ -44,15 +44,15 @@ WHERE {_CONFIRMED} AND (k.submission_id, k.number) > (:after_id, :after_number) 
 ORDER BY k.submission_id, k.number LIMIT :limit
 """  # noqa: S608 - ours
 
-_IN_STATES = "k.state IN (SELECT value FROM json_each(:states)) AND k.fetched_at_ms < :at_ms"
+_IN_STATES = "k.state IN (SELECT value FROM json_array_elements_text(:states)) AND k.fetched_at_ms < :at_ms"
 
 _OF_RECORDINGS = """ AND k.submission_id IN
-    (SELECT id FROM submissions WHERE file_id IN (SELECT value FROM json_each(:recordings)))"""
+    (SELECT id FROM submissions WHERE file_id IN (SELECT value FROM json_array_elements_text(:recordings)))"""
 
 _AT_PLACES = """(k.submission_id, k.number) IN
     (SELECT item.id, item.number FROM json_to_recordset(:places) AS item (id BIGINT, number INTEGER))"""
 
-_FILES_OF = """k.submission_id IN (SELECT value FROM json_each(:ids))
+_FILES_OF = """k.submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
     AND k.file IS NOT NULL AND k.fetched_at_ms < :at_ms"""
 
 _FOLDERS = """

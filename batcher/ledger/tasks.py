@@ -91,12 +91,12 @@ WHERE true ON CONFLICT (submission_id) DO NOTHING
 
 _SEEDED = """
 UPDATE submissions SET tracked = true
-WHERE id IN (SELECT value FROM json_each(:ids))
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
 """
 
 _STILL_OPEN = """
 SELECT submission_id, state FROM tasks
-WHERE submission_id IN (SELECT value FROM json_each(:ids))
+WHERE submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
     AND due_at_ms IS NOT NULL
 """
 
@@ -125,7 +125,7 @@ WHERE tasks.submission_id = item.id AND tasks.due_at_ms IS NOT NULL
 
 _REMOVE_PICTURES = """
 DELETE FROM pictures
-WHERE submission_id IN (SELECT value FROM json_each(:ids))
+WHERE submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
 """
 
 _KEEP_PICTURES = """
@@ -145,7 +145,7 @@ WHERE submission_id IN (SELECT submission_id FROM tasks WHERE due_at_ms > :lates
 """
 
 _HAVE_TALLIES = """
-INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_each(:states)
+INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_array_elements_text(:states)
 WHERE true ON CONFLICT (state) DO NOTHING
 """
 

@@ -63,7 +63,7 @@ _PICTURES = f"SELECT state, count(*) AS n FROM pictures WHERE {_PAGE} GROUP BY 1
 
 _LAST_SENT = f"""
 SELECT run_id, max(coalesce(answered_at_ms, {_SENT_AT})) AS at_ms FROM attempts
-WHERE {_PAGE} AND run_id IN (SELECT value FROM json_each(:run_ids)) GROUP BY 1
+WHERE {_PAGE} AND run_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:run_ids)) GROUP BY 1
 """  # noqa: S608 - ours
 
 Span = tuple[int, int]

@@ -47,7 +47,7 @@ WHERE i.id > :after_id ORDER BY i.id LIMIT :limit
 _SAME_RECORDING = """
 SELECT s.id, other.id AS other
 FROM submissions AS s JOIN submissions AS other ON other.file_id = s.file_id AND other.id <> s.id
-WHERE s.id IN (SELECT value FROM json_each(:ids)) ORDER BY s.id, other.id
+WHERE s.id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids)) ORDER BY s.id, other.id
 """
 
 

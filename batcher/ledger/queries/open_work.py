@@ -36,7 +36,7 @@ ASKED_SINCE = "SELECT parameters_id, count(*) AS n FROM submissions WHERE id > :
 
 _ASKED_BEFORE = f"""
 SELECT s.file_id, {PARAMETERS} FROM submissions AS s JOIN parameters AS p ON p.id = s.parameters_id
-WHERE s.file_id IN (SELECT value FROM json_each(:file_ids))
+WHERE s.file_id IN (SELECT value FROM json_array_elements_text(:file_ids))
 """  # noqa: S608 - ours
 
 

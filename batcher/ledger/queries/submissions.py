@@ -37,10 +37,10 @@ ORDER BY s.id LIMIT :limit
 """
 
 _OF_RECORDINGS = f"""{RECORD}
-WHERE s.file_id IN (SELECT value FROM json_each(:file_ids)) ORDER BY s.id
+WHERE s.file_id IN (SELECT value FROM json_array_elements_text(:file_ids)) ORDER BY s.id
 """  # noqa: S608 - ours
 
-_CHOSEN = "submission_id IN (SELECT value FROM json_each(:ids))"
+_CHOSEN = "submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))"
 _BETWEEN = "submission_id BETWEEN :first AND :last"
 
 _ATTEMPTS = """

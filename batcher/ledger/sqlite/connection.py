@@ -1,7 +1,7 @@
 """Connections to a ledger's file: the one place that opens it.
 
 Called by readers, by the writer, and by the commands that look after the file. Parameters of a statement are
-named (``:limit``). A list is handed over as JSON: ``json_each(:ids)`` for values,
+named (``:limit``). A list is handed over as JSON: ``json_array_elements_text(:ids)`` for values,
 ``json_to_recordset(:items) AS item (id BIGINT, …)`` for rows. Every connection is noted in
 :mod:`batcher.ledger.sqlite.identity`, since closing any other descriptor of the file would end its locks.
 """

@@ -1,7 +1,6 @@
 """SQLite's spelling of the ledger's statements and parameters.
 
-Called by the connection for every statement. A statement names rows that are handed over as
-``json_to_recordset(:items) AS item (id BIGINT, …)``.
+Called by the connection for every statement. Statements use the names of PostgreSQL's JSON functions.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 _RECORDSET = re.compile(r"json_to_recordset\(:(?P<items>\w+)\) AS (?P<alias>\w+) \((?P<columns>[^)]*)\)")
+
+_FUNCTIONS = (("json_array_elements_text(", "json_each("), ("json_agg(", "json_group_array("))
 
 
 def in_sqlite(statement: str, values: Mapping[str, object]) -> tuple[str, dict[str, object]]:
@@ -40,7 +41,10 @@ def _translated(statement: str, lists: frozenset[str]) -> tuple[str, dict[str, l
         )
         return f"(SELECT {extracted} FROM json_each(:{items})) AS {match['alias']}"  # noqa: S608 - ours
 
-    return _RECORDSET.sub(subquery, statement), columns
+    text = _RECORDSET.sub(subquery, statement)
+    for theirs, ours in _FUNCTIONS:
+        text = text.replace(theirs, ours)
+    return text, columns
 
 
 def _storable(value: object, columns: Sequence[str] | None) -> object:
