@@ -72,6 +72,9 @@ _OUTCOMES = {
     ExitCode.SIGTERM: RunOutcome.TERMINATED,
 }
 
+REPORTED = (ExitCode.DONE, ExitCode.TROUBLE)
+"""After an end with one of these everything new has been reported: it is not new any more."""
+
 PRECEDENCE = (
     *(ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM),
     *(ExitCode.WORK_LEFT, ExitCode.USAGE, ExitCode.TROUBLE, ExitCode.DONE),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batcher.errors import SettingsError
+from batcher.exit_codes import REPORTED
 from batcher.ledger import prune
 from batcher.ledger.attempts import (
     Begin,
@@ -165,7 +166,7 @@ class RunLedger(LedgerReader):
             "reason": reason,
             "pace_per_s": pace_per_s,
             "why_slow": why_slow,
-            "reported": exit_code in (0, 1),
+            "reported": exit_code in REPORTED,
         }
         await self._record(end_run, row, known=True)
 
