@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 class RunOutcome(StrEnum):
-    """How a run ended, in a word: one member for each exit code."""
+    """The end of a run in a word: one member for each exit code."""
 
     DONE = "done"
     """Everything was sent, and there is no new trouble."""
@@ -71,6 +71,9 @@ _OUTCOMES = {
     ExitCode.SIGINT: RunOutcome.INTERRUPTED,
     ExitCode.SIGTERM: RunOutcome.TERMINATED,
 }
+
+REPORTED = (ExitCode.DONE, ExitCode.TROUBLE)
+"""After an end with one of these everything new has been reported: it is not new any more."""
 
 PRECEDENCE = (
     *(ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.HALTED, ExitCode.SIGINT, ExitCode.SIGTERM),

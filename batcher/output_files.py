@@ -25,12 +25,12 @@ from batcher.errors import SettingsError
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 _COMPANION = re.compile(r"(-wal|-shm|-journal|(\.[a-z]+)?\.lock|\.reserve)$", re.IGNORECASE)
-"""What the names of a ledger's companion files add to the name of the ledger."""
+"""The suffixes by which a ledger's companion files extend the name of the ledger."""
 
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock", ".track.lock", ".fetch.lock", ".reserve")
 
 _MOST_NAME_BYTES = 200
-"""How much of a file's name its temporary file repeats; a name has 255 bytes at most."""
+"""The length of a file's name that its temporary file repeats; a name has 255 bytes at most."""
 
 _STDIN, _STDOUT = 0, 1
 

@@ -1,4 +1,4 @@
-"""What is measured: archives of recordings, and ledgers that have got some way with them.
+"""The subjects of the measurements: archives of recordings, and ledgers that are partly done.
 
 Everything lies in one folder that is removed afterwards, and is made once: figures that change a ledger
 take a copy. A ledger half done is made by `batcher load` and then by SQL that writes what a run would have.

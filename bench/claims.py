@@ -1,4 +1,4 @@
-"""Whether the last of a million claims come as fast as the first.
+"""The speed of the last of a million claims, compared with the first.
 
 Two ledgers of 1,000,000 submissions: one fresh, one with all but the last 5,000 submitted. A run at full
 speed sends 5,000 of each; the first thousand are its warming up, the figure is the pace of the others by the

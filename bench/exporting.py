@@ -1,4 +1,4 @@
-"""How fast results come out, against the `sqlite3` command writing the same tables as CSV.
+"""The speed of an export, against the `sqlite3` command writing the same tables as CSV.
 
 1,000,000 submissions, half of them submitted; whole processes. `sqlite3` joins submissions, parameters,
 loads and attempts and writes what it finds; it chooses no telling attempt and writes no times as text.

@@ -1,4 +1,4 @@
-"""How long after its start a run sends its first request, when there is much to read or much on record.
+"""The time from the start of a run to its first request, with a long manifest or a long ledger.
 
 From the start of the command to the time in the first line of the server's log: a fresh manifest of 5,000,000
 rows, a ledger with 5,000,000 rows half done, and the same after the run was killed with `kill -9`.

@@ -1,4 +1,4 @@
-"""What is left when batcher is taken away: a loop that asks for the same, 64 at a time.
+"""The bare loop that batcher is compared with: it sends the same requests, 64 at a time.
 
 python bench/getting.py URL COUNT [--uvloop]
 """

@@ -1,4 +1,4 @@
-"""How fast a manifest becomes submissions, against SQLite's own `.import`.
+"""The speed of loading a manifest, against SQLite's own `.import`.
 
 1,000,000 rows of two columns, in order and shuffled, the first time and the same file again; whole processes.
 `.import` goes into a table with the same unique key; it checks nothing, keeps no count and syncs as SQLite

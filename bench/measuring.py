@@ -1,7 +1,7 @@
-"""Commands as whole processes, measured; and the rows of the table that come of it.
+"""Commands as whole processes, measured, and the rows of the resulting table.
 
 A figure is taken some times, and what is compared takes turns within one run: a busy moment of the
-machine then hits both. Stands between the figures and the operating system; it knows nothing of batcher.
+machine then hits both. Called by the figures; independent of batcher.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def take_turns(contenders: Mapping[str, Callable[[], float]], repetitions: int) 
     for n in range(repetitions):
         for name, take in contenders.items():
             taken[name].append(take())
-            _tell(f"  {n + 1}/{repetitions} {name}: {_digits(taken[name][-1])}")
+            _report(f"  {n + 1}/{repetitions} {name}: {_digits(taken[name][-1])}")
     return taken
 
 
@@ -122,7 +122,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [our / their for our, their in zip(ours, theirs, strict=True)]
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,8 +1,8 @@
-"""How much memory commands take, and that it does not grow with the archive.
+"""The memory of commands, which must not grow with the archive.
 
-Peak resident memory of `load`, `run` and `export` on 10,000 and on 5,000,000 rows. The run is told to send
-few, with `--limit`; its manifest is loaded to the end all the same. And of `discover` with 10,000 and with
-200,000 recordings to find, of both ways of paging, compared with a ledger.
+Peak resident memory of `load`, `run` and `export` on 10,000 and on 5,000,000 rows. The run sends
+few requests, with `--limit`; its manifest is loaded to the end all the same. Also of `discover` with 10,000
+and with 200,000 recordings to find, of both ways of paging, compared with a ledger.
 
     python -m bench.memory [--repeat N] [--scale SHARE]
 """
@@ -95,9 +95,9 @@ def _discover(made: Archive, vendor: str, recordings: int) -> float:
         subprocess.Popen([*map(str, serve)], stdout=subprocess.PIPE, text=True) as sandbox,
     ):
         try:
-            told = dict(_variables(sandbox.stdout or ()))
+            variables = dict(_variables(sandbox.stdout or ()))
             command = ("discover", "--vendor", vendor, "--since", "31d", "--not-in-ledger", "--rate", "2000")
-            return _peak((*command, "-o", "found.csv"), environment(ledger) | told, ledger.parent)
+            return _peak((*command, "-o", "found.csv"), environment(ledger) | variables, ledger.parent)
         finally:
             sandbox.terminate()
 

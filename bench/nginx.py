@@ -80,7 +80,7 @@ class Nginx:
 
 
 def why_not() -> str | None:
-    """What stands in the way of starting it."""
+    """The reason why it cannot be started."""
     return None if _program() else "nginx is not installed"
 
 

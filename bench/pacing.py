@@ -1,4 +1,4 @@
-"""How near the limit, and how rarely over it: the pacer against servers that count in different ways.
+"""The pacer's closeness to the limit, and its excesses, against servers that count in different ways.
 
 Each case is a sandbox in a process of its own and `batcher run --rate 20` over 1,200 recordings; its
 truth log is the measure. Prints a table in Markdown.
@@ -87,7 +87,7 @@ async def sandbox(case: Case, log: Path) -> AsyncIterator[dict[str, str]]:
 
 
 def manifest(path: Path, rows: int) -> Path:
-    """Recordings that nobody has: ids of 19 digits."""
+    """Recordings that do not exist: ids of 19 digits."""
     lines = ["file_id", *(str(_ID + n * _SPREAD) for n in range(1, rows + 1))]
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -170,7 +170,7 @@ def busy_cores() -> Iterator[None]:
 
 
 async def take(variables: dict[str, str], per_s: float, seconds: float) -> None:
-    """Another client of the same AppId: submits at an even pace, whatever comes back."""
+    """Another client of the same AppId: submits at an even pace, regardless of the answers."""
     app_id, secret = variables["BATCHER_APP_ID"], variables["BATCHER_SERVER_SECRET"]
     end = time.monotonic() + seconds
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""A `batcher run` that is watched while it goes on, and ended when enough was seen."""
+"""A `batcher run` that is watched, and ended after a given number of requests or seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOK_S = 0.01
 
 @dataclass(frozen=True)
 class Going:
-    """A run that goes on."""
+    """A run in progress."""
 
     process: subprocess.Popen[bytes]
     began_s: float
@@ -60,7 +60,7 @@ class Going:
 
 @contextmanager
 def going(ledger: Path, server: Nginx, options: Sequence[str | Path]) -> Iterator[Going]:
-    """Begin a run; it is killed afterwards if it has not ended."""
+    """A run in progress."""
     begin, began_s = server.size(), time.time()
     process = subprocess.Popen(
         [*BATCHER, "run", *map(str, options), "-q"],

@@ -1,4 +1,4 @@
-"""How long batcher takes to start, against the import of its largest dependency.
+"""The time that batcher takes to start, against the import of its largest dependency.
 
 python -m bench.starting [--repeat N]
 """

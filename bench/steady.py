@@ -1,4 +1,4 @@
-"""What the main job costs a machine while it goes on: `--rate 20` on a ledger of 5,000,000 rows, half done.
+"""The cost of the main job for a machine: `--rate 20` on a ledger of 5,000,000 rows, half done.
 
 Processor time and memory of the run over a minute, and how long `batcher status` takes meanwhile.
 

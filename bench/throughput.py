@@ -1,4 +1,4 @@
-"""How fast batcher submits when nothing holds it back, against a bare loop and other tools.
+"""The speed of submitting without a rate limit, against a bare loop and other tools.
 
 20,000 rows at `--rate 1000000 --concurrency 64` against nginx on this machine, whole processes from start
 to end. nginx's access log is the truth: a turn counts only if it holds every recording exactly once.

@@ -1,7 +1,7 @@
-"""What the integration and crash tests share: the command line as a process, manifests, and the referee.
+"""Fixtures of the integration and crash tests: the command line as a process, manifests, and the referee.
 
-The command line runs as a person would run it: another process, an environment without anything of ours, a
-folder of its own. Whatever a test does with it, no output may hold a traceback or the ServerSecret, and
+The command line runs as a user would run it: another process, an environment without anything of ours, a
+folder of its own. In every test no output may hold a traceback or the ServerSecret, and
 no file left behind may hold the secret either.
 """
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batcher.exit_codes import ExitCode
-from batcher.ledger import ledger_path, open_for_reading
 from batcher.ledger.audit_queries import audited
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.audit import Counted
 from batcher.report.audit_page import balance
 

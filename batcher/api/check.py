@@ -11,17 +11,11 @@ from pathlib import Path
 
 from batcher.config.endpoints import place_of
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
-from batcher.ledger import (
-    Holder,
-    Readiness,
-    Room,
-    check_place,
-    ledger_path,
-    lock_holder,
-    network_file_system,
-    readiness,
-    room,
-)
+from batcher.ledger.sqlite.disk import network_file_system
+from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.sqlite.lock import lock_holder
+from batcher.ledger.sqlite.lock_file import Holder
+from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
 from batcher.model.check import CheckFinding, fail, ok, skip, warn
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, moment, size
@@ -61,7 +55,7 @@ async def check_ledger(
         app_id: the AppId of the next run; None if it is not known.
         endpoint: the endpoint of the next run; None if it is not known.
         wait_s: how long the next run waits for the lock.
-        may_be_created: a run without a terminal creates the ledger if there is none.
+        may_be_created: a run without a terminal creates a missing ledger.
     """
     try:
         path = ledger_path(ledger)

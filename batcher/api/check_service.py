@@ -26,18 +26,18 @@ from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, Zego
 from batcher.zego.codes import meaning
 
 NO_ACCOUNT = Account(1, "none")
-"""Used for a call without credentials: the refusal has a date, too, which shows the clock of the service."""
+"""The account of a call without credentials: its refusal has a date, which shows the clock of the service."""
 
 NAME_TIMEOUT_S = 10.0
 
 CALLS = 3
-"""How often the call is made if the service is busy."""
+"""The number of calls that are made if the service is busy."""
 
 PAUSE_S = 1.1
 """The pause between calls: the service counts by the second."""
 
 CLOCK_LIMIT_S = 600
-"""How far a timestamp may be off. Source: ZEGO server API, "Accessing server APIs"."""
+"""The largest accepted error of a timestamp. Source: ZEGO server API, "Accessing server APIs"."""
 
 CLOCK_WARNING_S = 60
 

@@ -31,7 +31,7 @@ HANDLING_IN_CHINESE = {
     ),
     CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
 }
-"""What batcher does about each kind of code; the English text is the value of the kind."""
+"""The action that follows from each kind of code; the English text is the value of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class CodeExplanation:
 
     code: int
     meaning: Meaning
-    """What it means, and the remedy."""
+    """The meaning of the code, and the remedy."""
     handling: str
-    """What batcher does about it."""
+    """The action that follows from the code."""
 
 
 def explain_code(code: int) -> CodeExplanation:

@@ -28,7 +28,7 @@ from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.client import ZegoClient
 
 if TYPE_CHECKING:
-    from batcher.ledger import LedgerReader
+    from batcher.ledger.reader import LedgerReader
 
 CATEGORIES = ("Video", "Audio", "Image")
 """The categories of Tencent's recordings."""
@@ -95,7 +95,7 @@ class DiscoveryProgress:
     unmeasured: int = 0
     """Listed although their duration is not known."""
     shortfalls: tuple[str, ...] = ()
-    """What the list lacks, in words."""
+    """The parts that are missing from the list, in words."""
 
 
 class RecordingPage(NamedTuple):
@@ -105,7 +105,7 @@ class RecordingPage(NamedTuple):
     resume_from: DiscoveryProgress | None
     """Where a later discovery may resume after this page; None where it may not."""
     shortfall: str
-    """What this page lacks, in words; empty when it is complete."""
+    """The parts that are missing from this page, in words; empty when it is complete."""
 
 
 class Discovery:
@@ -187,7 +187,8 @@ class Discovery:
     async def _reader(self, stack: AsyncExitStack) -> LedgerReader | None:
         if self._ledger is None:
             return None
-        from batcher.ledger import ledger_path, open_for_reading  # 20 MiB that only this parameter needs
+        from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
+        from batcher.ledger.sqlite.files import ledger_path
 
         path = ledger_path(os.fspath(self._ledger))
         return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None

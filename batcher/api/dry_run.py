@@ -1,7 +1,7 @@
 """A dry run: what a run would send. It reads manifests and the ledger, and changes neither.
 
-Called by ``batcher run --dry-run`` and programs. Manifests are loaded into a ledger of their own in the
-temporary folder, by the same rules as always; what the real ledger lacks of it is what would be sent.
+Called by ``batcher run --dry-run`` and programs. Manifests are loaded, by the same rules as for a run, into a
+ledger in the temporary folder. The submissions of it that the real ledger lacks would be sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from batcher.api.manifests import prepared_manifests
 from batcher.errors import LedgerMissing
-from batcher.ledger import is_missing, ledger_path, open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.files import is_missing, ledger_path
 from batcher.ledger.sqlite.preflight import Bystander, asked_lacking, asked_open, readiness
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
@@ -28,16 +29,16 @@ from batcher.submit.manifest_checks import Prepared, refuse_resubmissions
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would do."""
+    """The work that a run would do: its submissions, and the results of reading its manifests."""
 
     ledger: Path
     ledger_exists: bool
     open_before: int
     """Submissions that the ledger has to send already."""
     asked_before: AskedFor
-    """What they ask for."""
+    """The pictures that the open submissions ask for."""
     new: AskedFor
-    """What the manifests add."""
+    """The submissions that the manifests add."""
     read: bool
     """Manifests were given."""
     rows: int = 0
@@ -77,7 +78,7 @@ async def forecast(
     async with prepared_manifests(manifests, how, on_event=on_event) as prepared:
         exists = not is_missing(place)
         if not manifests and not exists:
-            raise LedgerMissing(f"{place}: there is no ledger to go on with; name a manifest to begin one")
+            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")
         left = readiness(place).open if exists else 0
         asked = asked_open(place, FIRST_GROUPS) if left else AskedFor()
         if exists:

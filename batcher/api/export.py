@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher.errors import SettingsError
-from batcher.ledger import LedgerReader, ledger_path, open_for_reading
-from batcher.manifest import Manifest, join_results
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.sqlite.files import ledger_path
+from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
 from batcher.model.submission import InvalidRow, Row
 from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded

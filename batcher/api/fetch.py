@@ -27,8 +27,10 @@ from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
-from batcher.ledger import Purpose, check_binding, check_file, ledger_path
+from batcher.ledger.binding import check_binding
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import Purpose
 from batcher.model.events import FetchProgress, OnEvent, PictureNotFetched, ignore_event
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId
@@ -195,7 +197,7 @@ class PictureFetch:
             raise FolderError(f"{exc}. {fetched} fetched before that") from exc
 
     async def _expected(self, ledger: PictureLedger) -> int:
-        """How many pictures are to be fetched, by the ledger; lost files are fetched in addition."""
+        """The number of pictures to fetch, by the ledger; lost files are fetched in addition."""
         unfetched = await ledger.count_unfetched(self._recordings)
         return unfetched if self._limit is None else min(unfetched, self._limit)
 

@@ -2,8 +2,8 @@
 
 One event loop may carry runs of several ledgers concurrently.
 
-What goes wrong before a run begins is raised, one of the tree of :mod:`batcher.errors`; how a run ended
-that has begun is in its :class:`RunSummary`, with the exit code of the command line.
+A failure before a run begins is raised as an exception of :mod:`batcher.errors`. The end of a run that has
+begun is in its :class:`RunSummary`, with the exit code of the command line.
 """
 
 from __future__ import annotations
@@ -24,14 +24,10 @@ from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    RunLedger,
-    ledger_path,
-    open_for_reading,
-    open_for_writing,
-    shielded,
-)
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.writer import shielded
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
@@ -47,14 +43,14 @@ from batcher.zego.client import Account
 _A_RUN = "a run"
 
 PAGE = 1_000
-"""Results taken from the ledger at once."""
+"""The number of results that one query reads."""
 
 _T = TypeVar("_T")
 _Path = str | os.PathLike[str]
 
 
 class LedgerView:
-    """A ledger to be read, also while a run of it goes on, here or in another process.
+    """A ledger that is open for reading, also during a run in this or another process.
 
     Made by :func:`read_ledger`. Every method raises LedgerError when the ledger cannot be read or is closed.
     """
@@ -71,17 +67,17 @@ class LedgerView:
     async def results(
         self, manifest: _Path | None = None, *, how: ReadOptions | None = None
     ) -> AsyncIterator[Result]:
-        """All submissions with what became of them, in the order they were first asked for.
+        """Return all submissions with their results, in the order in which they were first asked for.
 
-        They are taken page by page, as they stand at that moment; memory never holds more than a page.
+        They are read page by page, each page at its own moment; memory never holds more than a page.
 
         Args:
-            manifest: instead, the rows of this file in its order, each with its submission's result: also
-                invalid ones, those not in the ledger, and each of several that ask for the same thing.
-            how: how it is read; as it was when it was loaded.
+            manifest: return one result for each row of this file, in its order; also for invalid rows,
+                for rows that are not in the ledger, and for each of several rows that ask for the same.
+            how: how the manifest is read; as when it was loaded.
 
         Raises:
-            ManifestError: the manifest cannot be used; or its rest, after all results before.
+            ManifestError: the manifest cannot be used; raised after the results of the rows before the fault.
         """
         if manifest is not None:
             async with aclosing(self._results_of_rows(os.fspath(manifest), how or ReadOptions())) as results:
@@ -105,16 +101,16 @@ class LedgerView:
                         yield row_result(row, record, manifest.source)
 
     async def results_of(self, file_ids: Iterable[str]) -> list[Result]:
-        """The results of some recordings; one may have several, asked for under different parameters."""
+        """Return the results of some recordings; a recording has one for each set of parameters."""
         found = await self._readable().records_of(map(FileId, file_ids))
         return [result_of(record) for record in found]
 
     async def figures(self) -> Counts:
-        """How many submissions stand in each state, and which codes came back."""
+        """Count the submissions in each state and by the codes of their answers."""
         return figures(await self._readable().tallies())
 
     async def invalid_rows(self) -> list[InvalidRowRecord]:
-        """The rows of manifests that cannot be sent, with the reasons, in the order they were met."""
+        """The rows of manifests that cannot be sent, with the reasons, in the order of reading."""
         return await self._readable().invalid_rows()
 
     async def loads(self) -> list[LoadRecord]:
@@ -128,7 +124,7 @@ class LedgerView:
 
 
 class Ledger(LedgerView):
-    """A ledger to load, run and read, until closed this program's alone. Made by :func:`open_ledger`."""
+    """A ledger that is open for loading, running and reading. Made by :func:`open_ledger`."""
 
     def __init__(self, ledger: RunLedger, wait_s: float | None = None) -> None:
         super().__init__(ledger)
@@ -181,7 +177,7 @@ class Ledger(LedgerView):
         Args:
             account: whose calls these are.
             settings: how the run sends, and when it ends; 20 requests a second by default.
-            manifests: loaded while sending goes on, as by :meth:`load`.
+            manifests: loaded while the run sends, as by :meth:`load`.
             how: how they are read.
             endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
             timeout_s: how long one call may take.
@@ -219,7 +215,7 @@ class Ledger(LedgerView):
 
     @property
     def pace(self) -> CurrentRate | None:
-        """How fast the run sends at this moment; None without a run."""
+        """The rate at which the run sends at this moment; None without a run."""
         return None if self._run is None else self._run.pace
 
     async def retry(self, states: Sequence[State] = RETRIED, *, codes: Sequence[int] = ()) -> int:
@@ -253,7 +249,7 @@ class Ledger(LedgerView):
 
     @contextmanager
     def _working(self, what: str) -> Iterator[None]:
-        """Do one thing at a time: a run would not notice what a load next to it adds."""
+        """Allow one run or load at a time: a run would not notice the rows of a load next to it."""
         self._readable()
         if self._at_work is not None:
             raise RuntimeError(
@@ -271,7 +267,7 @@ class Ledger(LedgerView):
 
 @asynccontextmanager
 async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledger]:
-    """Open a ledger for loading and running; it is made where there is none. Use with ``async with``.
+    """Open a ledger for loading and running; a missing one is created. Use with ``async with``.
 
     Args:
         path: its file.
@@ -292,10 +288,10 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
 
 @asynccontextmanager
 async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
-    """Open a ledger for reading alone, whoever else runs it. Use with ``async with``.
+    """Open a ledger for reading only; another process may run it meanwhile. Use with ``async with``.
 
     Raises:
-        LedgerMissing: there is none.
+        LedgerMissing: the file does not exist.
         LedgerError: it cannot be read, is something else, or is from a newer version.
         LedgerBusy: it must be upgraded, and a run of an older version holds it.
     """

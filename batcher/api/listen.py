@@ -1,7 +1,7 @@
-"""Listening for callbacks: receives what the service posts, and confirms by polls what it claims.
+"""Listening for callbacks: receives the callbacks of the service, and confirms their claims by polls.
 
-Called by programs and by ``batcher listen``. A callback is on disk before it is answered; nothing that it
-claims counts until a poll has confirmed it. It holds no run's lock, so a run can submit meanwhile.
+Called by programs and by ``batcher listen``. A callback is on disk before it is answered, and its claim
+counts only once a poll has confirmed it. Listening holds no run's lock, so a run can submit meanwhile.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from batcher.config.endpoints import is_loopback
 from batcher.errors import SettingsError
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import check_binding, is_missing, ledger_path, open_for_writing
+from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
-from batcher.manifest import Defaults
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.manifest.parameters import Defaults
 from batcher.model.account import Account
 from batcher.model.events import (
     ListeningStarted,
@@ -65,7 +67,7 @@ class ListenSettings:
     """The certificate's key; None when it is in the same file."""
     max_body_bytes: int = 512 << 10
     max_age_s: float = 600.0
-    """How far a callback's time may be from ours, in either direction."""
+    """The largest difference between a callback's time and ours, in either direction."""
 
     def __post_init__(self) -> None:
         """Check the values, with the bounds of the command line's options."""

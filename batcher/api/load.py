@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.api.manifests import prepared_manifests
 from batcher.flowcontrol.cancellation import noting_cancellation
-from batcher.ledger import RunLedger, ledger_path
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import AskedFor, InvalidRowRecord, LoadRecord
@@ -27,9 +28,9 @@ class LoadResult:
     loads: tuple[LoadRecord, ...]
     """One for each manifest."""
     warnings: tuple[str, ...]
-    """What may be wrong with the manifests."""
+    """Possible mistakes in the manifests."""
     asked: AskedFor = field(default_factory=AskedFor)
-    """What the new submissions ask for."""
+    """The pictures that the new submissions ask for."""
     new_invalid_rows: int = 0
     """Rows that cannot be sent and were not on record before."""
     first_invalid_rows: tuple[InvalidRowRecord, ...] = ()
@@ -47,7 +48,7 @@ async def load(
     sender: str = PROGRAM,
     on_event: OnEvent = ignore_event,
 ) -> LoadResult:
-    """Load manifests into a ledger, which is created where there is none; send nothing.
+    """Load manifests into a ledger, which is created if it is missing; send nothing.
 
     Args:
         path: the ledger's file.
@@ -78,7 +79,7 @@ async def load_into(
     newest_row, newest = await ledger.newest_invalid_row(), await ledger.newest_submission()
     newest_load = await ledger.newest_load()
     with noting_cancellation(
-        f"{ledger.path}: stopped while loading; what was read is kept, and the same load goes on"
+        f"{ledger.path}: stopped while loading; what was read is kept; run the same load again to resume"
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from batcher.flowcontrol.cancellation import noting_cancellation
-from batcher.ledger import LedgerLock, LockClient, Purpose, RunLedger, open_for_writing, take_lock
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_lock
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 
 PROGRAM = "a program that uses the library"
-"""How other processes name a program."""
+"""The name of a program, as other processes show it."""
 
 
 async def ledger_lock(

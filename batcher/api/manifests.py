@@ -22,7 +22,7 @@ class PreparedManifests:
 
     manifests: Sequence[Prepared]
     cut_off: LateManifests | None = None
-    """What had not arrived when the time limit was reached; None when all had."""
+    """The input that had not arrived when the time limit was reached; None when everything had."""
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ from batcher.errors import SettingsError as SettingsError
 from batcher.exit_codes import ExitCode as ExitCode
 from batcher.exit_codes import RunOutcome as RunOutcome
 from batcher.flowcontrol.rate_meter import CurrentRate as CurrentRate
-from batcher.manifest import Defaults as Defaults
+from batcher.manifest.parameters import Defaults as Defaults
 from batcher.manifest.read_options import ReadOptions as ReadOptions
 from batcher.model.account import Account as Account
 from batcher.model.check import CheckFinding as CheckFinding

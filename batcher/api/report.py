@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from batcher._version import __version__
 from batcher.api.codes import explain_code, explain_code_in_chinese
 from batcher.errors import SettingsError
-from batcher.ledger import ledger_path
 from batcher.ledger.report_queries import Survey
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.history import Pictured
 from batcher.model.records import Record, Tally
 from batcher.model.submission import State
@@ -54,7 +54,7 @@ LANGUAGES = ("en", "zh")
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """What a report shows.
+    """The language and the contents of a report.
 
     Raises:
         SettingsError: there is no such language, or a package is missing.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.errors import SettingsError
-from batcher.ledger import check_file, ledger_path
+from batcher.ledger.sqlite.files import check_file, ledger_path
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.submission import State
 

@@ -16,21 +16,18 @@ from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock, locked_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
-from batcher.api.track import REPORTED, Tracking, tracking_of
+from batcher.api.track import Tracking, tracking_of
 from batcher.errors import LedgerError, LedgerMissing
-from batcher.exit_codes import ExitCode, heaviest
+from batcher.exit_codes import REPORTED, ExitCode, heaviest
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    Purpose,
-    RunLedger,
-    is_missing,
-    ledger_path,
-    shielded,
-)
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.ledger.sqlite.lock import Purpose
+from batcher.ledger.writer import shielded
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
 from batcher.model.outcome import NotReported, Settlement
@@ -107,7 +104,7 @@ class Run:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast the run sends at this moment."""
+        """The rate at which the run sends at this moment."""
         return self._ready.runner.pace
 
     def stop(self, code: ExitCode) -> None:
@@ -127,7 +124,7 @@ class Run:
         self._ready.runner.drain(why)
 
     async def carry_out(self) -> RunSummary:
-        """Send, and track when that is wanted, until nothing is left or the run is stopped.
+        """Send, and track if tracking is set, until nothing is left or the run is stopped.
 
         A cancellation drains the run and is raised afterwards; a second one cuts off.
 
@@ -202,7 +199,7 @@ def with_tasks(summary: RunSummary, tasks: TrackingSummary) -> RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is made of, besides its ledger."""
+    """The parts of a run, apart from its ledger."""
 
     service: ServiceAccess
     settings: RunSettings = field(default_factory=RunSettings)
@@ -211,11 +208,11 @@ class RunRequest:
     how: ReadOptions = field(default_factory=ReadOptions)
     """How they are read."""
     track: TrackSettings | None = None
-    """How its tasks are tracked meanwhile; None when they are not."""
+    """The settings by which its tasks are tracked meanwhile; None when they are not tracked."""
     wait_s: float | None = None
-    """How long to wait for another run, and for the limit of the AppId; None to raise immediately."""
+    """Seconds to wait for another run and for the limit of the AppId; None to raise immediately."""
     sender: str = PROGRAM
-    """How other processes name this run."""
+    """The name of this run, as other processes show it."""
     on_event: OnEvent = ignore_event
     """Called with each event, in the event loop; must not block."""
 
@@ -233,7 +230,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
     """Check and open everything that a run needs; the time that its settings allow begins now.
 
     Args:
-        path: the ledger's file; created when there is none and manifests are given.
+        path: the ledger's file; created if it is missing and manifests are given.
         request: what to run.
 
     Raises:
@@ -249,7 +246,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
             prepared_manifests(request.manifests, request.how, deadline, on_event)
         )
         if not request.manifests and is_missing(place):
-            raise LedgerMissing(f"{place}: there is no ledger to go on with; name a manifest to begin one")
+            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")
         wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
         began = time.monotonic()
         if request.track is not None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from batcher.errors import BatcherError
-from batcher.ledger import ledger_path, open_for_reading
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.records import Meaning, Record
 from batcher.model.submission import FileId, State
 from batcher.report.counts import figures, task_figures

@@ -1,4 +1,4 @@
-"""Tracking: what became of the tasks of a ledger.
+"""Tracking: polls the tasks of a ledger until they have ended.
 
 Called by ``batcher track``, by a run that tracks its own tasks, and by programs. Tracking holds a lock of its
 own and not the run's, so tasks are tracked next to a run; two trackers of one ledger would only poll twice.
@@ -19,20 +19,17 @@ from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import LedgerError
-from batcher.exit_codes import ExitCode
+from batcher.exit_codes import REPORTED, ExitCode
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import (
-    LedgerReader,
-    Purpose,
-    check_binding,
-    check_file,
-    ledger_path,
-)
+from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.reader import LedgerReader
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import Purpose
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, TrackingProgress, ignore_event
@@ -46,10 +43,7 @@ from batcher.track.settings import Tracked, TrackSettings
 from batcher.track.tracker import Tracker
 
 PROGRESS_S = 1.0
-"""How often progress is reported."""
-
-REPORTED = (ExitCode.DONE, ExitCode.TROUBLE)
-"""After these ends, what went wrong is no longer new."""
+"""Seconds between two reports of progress."""
 
 
 class Tracking:

@@ -16,31 +16,19 @@ from pathlib import Path
 
 from batcher.api.locks import ledger_lock
 from batcher.exit_codes import ExitCode
-from batcher.ledger import (
-    Inspected,
-    LedgerLock,
-    Purpose,
-    Restored,
-    RunLedger,
-    Vacuumed,
-    back_up,
-    check_file,
-    inspect,
-    ledger_path,
-    open_for_reading,
-    open_for_writing,
-    open_to_itself,
-    repair,
-    restore,
-    vacuum,
-    verify,
-)
 from batcher.ledger.prune import Pruned, prune
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
+from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.sqlite.lock import LedgerLock, Purpose
+from batcher.ledger.sqlite.schema_version import open_to_itself
+from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
 
 _Path = str | os.PathLike[str]
 
 _TALLIES, _FILE = "tallies:", "the file:"
-"""How findings of these kinds begin."""
+"""The words with which findings of these kinds begin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,14 @@ from batcher.discover.paged_search import PagedSearch
 from batcher.discover.search_walks import TimeWalk
 from batcher.errors import SettingsError
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.manifest import Manifest, join_results
+from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
 from batcher.manifest.threads import in_thread
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.model.submission import FileId, InvalidRow, Row, Vendor
-from batcher.zego.search_media import LOOKED_UP
+from batcher.zego.search_media import IDS_PER_SEARCH
 
 PAGE_ROWS = 2_000
 
@@ -267,5 +268,5 @@ def _next_rows(rows: Iterator[Row | InvalidRow]) -> list[Row | InvalidRow]:
 
 async def _tens(ids: Iterable[FileId]) -> AsyncIterator[Sequence[FileId]]:
     remaining = iter(ids)
-    while chunk := list(islice(remaining, LOOKED_UP)):
+    while chunk := list(islice(remaining, IDS_PER_SEARCH)):
         yield chunk

@@ -24,7 +24,7 @@ class Acceptance:
 
     secret: str = field(repr=False)
     max_age_s: float = 600.0
-    """How far a callback's time may be from the local clock, in either direction."""
+    """The largest difference between a callback's time and the local clock, in either direction."""
     max_body_bytes: int = 512 << 10
     """A picture every 10 s of a recording of four hours, URL-encoded, is about 350 KiB."""
     path: str | None = None
@@ -34,7 +34,7 @@ class Acceptance:
 
 
 class RequestHead(NamedTuple):
-    """What a request says before its body."""
+    """The head of a request: everything before its body."""
 
     method: str
     path: str

@@ -23,6 +23,7 @@ from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer, SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, NotReported
@@ -38,7 +39,7 @@ CHECKS_PER_S = 1.0
 CHECKED_AT_ONCE = 20
 LOOK_EVERY_S = 1.0
 FIRST_CHECKS_S = 10.0
-"""How long tracking waits for doubts when it starts: each settled doubt is one more task."""
+"""Seconds that tracking waits for doubts when it starts: each settled doubt is one more task."""
 LATER_S = 30.0
 """The first wait before a check that failed is repeated."""
 LATEST_S = 3600.0
@@ -48,7 +49,7 @@ HALTED_S = 600.0
 
 
 class CheckClient(Protocol):
-    """What the confirmer needs of the client."""
+    """The client, as far as the confirmer uses it."""
 
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
@@ -57,7 +58,7 @@ class CheckClient(Protocol):
 
 
 class PollsEnded(Protocol):
-    """How polls of claimed tasks ended."""
+    """The end of the polls of claimed tasks, as far as the confirmer uses it."""
 
     @property
     def exit(self) -> ExitCode:
@@ -72,7 +73,7 @@ class PollsEnded(Protocol):
 
 
 class CheckVerdict(Enum):
-    """What the answer about a named task means for the doubt."""
+    """The consequence that an answer about a named task has for the doubt."""
 
     CONFIRM = "the service reports the task, and nothing speaks against the recording"
     DISPROVE = "the task belongs to another recording"
@@ -195,11 +196,11 @@ class Confirmer:
         """Record what the service says; None when it said nothing of the task."""
         match judge_check(outcome, check.file_id, check.vendor):
             case CheckVerdict.CONFIRM:
-                return await self._ledger.confirm(check)
+                return await self._ledger.polled(check, PollVerdict.CONFIRMED)
             case CheckVerdict.DISPROVE:
-                return await self._ledger.disprove(check)
+                return await self._ledger.polled(check, PollVerdict.FOREIGN)
             case CheckVerdict.DENY:
-                return await self._ledger.deny(check)
+                return await self._ledger.polled(check, PollVerdict.UNKNOWN)
             case CheckVerdict.REPEAT:
                 self._refusals[check.id] += not isinstance(outcome, TaskReport)
                 wait_s = wait_before_check_s(outcome, self._refusals[check.id])

@@ -23,19 +23,19 @@ from aiohttp import web
 from batcher.callbacks.receiver import HEALTH_S, MALFORMED, Receiver
 
 LOG_EVERY_S = 60.0
-"""How often a defect while answering is logged, at most: callers can repeat it at will."""
+"""The shortest time between two log lines about a defect: callers can repeat it at will."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
-    """How many connections there may be, and how long one may last."""
+    """Limits of the server: the number of connections, and the life of one."""
 
     most: int = 256
     """When all are in use, the one that has been silent for the longest time ends."""
     request_s: float = 10.0
-    """How long a whole request may take, from the start of its connection."""
+    """The longest time for a whole request, from the start of its connection."""
     answer_s: float = 40.0
-    """How long a connection may last after its request: for the ledger and the answer."""
+    """The longest time for a connection after its request: for the ledger and the answer."""
 
 
 BOUNDS = ConnectionBounds()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from batcher.manifest import Defaults
 from batcher.manifest.columns import read_columns
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.rows import read_rows
 from batcher.model.callbacks import FACTS, Callback, Composed, Recorded
 from batcher.model.submission import InvalidRow, Row, Vendor

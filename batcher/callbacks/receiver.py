@@ -40,14 +40,14 @@ from batcher.model.submission import EndpointKind, InvalidRow, Row
 from batcher.zego.callbacks import read_callback
 
 HEALTH_S = 5.0
-"""How long the ledger may take to answer a health check."""
+"""The longest time that the ledger may take to answer a health check."""
 
 MALFORMED = (HttpProcessingError, aiohttp.ClientPayloadError, web.RequestPayloadError)
-"""What aiohttp raises for bytes that are not HTTP."""
+"""The exceptions that aiohttp raises for bytes that are not HTTP."""
 
 
 class ReceivingLedger(Protocol):
-    """What the receiver needs of the ledger."""
+    """The ledger, as far as the receiver uses it."""
 
     async def take(
         self, callback: Callback, content: str, row: Row | InvalidRow | None = None
@@ -64,7 +64,7 @@ class Receiver:
     Args:
         ledger: where callbacks are recorded.
         acceptance: which callbacks are accepted.
-        submissions: makes new submissions of recordings; None when none are wanted.
+        submissions: makes new submissions of recordings; None to make none.
         on_event: called for every callback, accepted or refused.
         taken: called after each callback that was recorded.
         clock: Unix seconds.

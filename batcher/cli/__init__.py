@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the ``batcher`` command; the standard streams come first, whatever it imports."""
+    """Run the ``batcher`` command; prepare the standard streams before anything else is imported."""
     open_standard_streams()
     from batcher.cli.app import main as command
 

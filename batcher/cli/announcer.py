@@ -17,7 +17,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import ledger_path
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.submission import State
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence
@@ -185,7 +185,7 @@ _REMEDIES: dict[int, str] = {
     ExitCode.SIGINT: "Resume: {again}",
     ExitCode.SIGTERM: "Resume: {again}",
 }
-"""What to do, where the reason does not include it."""
+"""The remedy, where the reason does not include it."""
 
 
 def closing_of(summary: RunSummary) -> Closing:

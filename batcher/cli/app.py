@@ -1,6 +1,7 @@
-"""The ``batcher`` program: its entry point, and what happens to a command line that cannot be understood.
+"""The ``batcher`` program: its entry point, and the message about a command line that cannot be understood.
 
-Each command has a file of its name in ``commands``.
+Called by the installed command and by ``python -m batcher``. Each command has a file of its name in
+``commands``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """The ``batcher`` command."""
+    """Run the ``batcher`` command and exit the process."""
     console = Console(log_format=_log_format(sys.argv[1:]))
     take_over(console)
     try:
@@ -54,7 +55,7 @@ def _said(console: Console, exc: Exception) -> int:
 
 
 def _unusable(exc: Exception) -> str | None:
-    """The message for a value that an option refuses, worded as for settings; None for other errors."""
+    """Return the message for a value that an option refuses, as for settings; None for other errors."""
     problems = getattr(exc.__cause__, "errors", None)
     param = getattr(exc, "param", None)
     if problems is None or param is None:
@@ -67,7 +68,7 @@ def _unusable(exc: Exception) -> str | None:
 
 
 def _log_format(words: Sequence[str]) -> str | None:
-    """The value of ``--log-format``, also on a command line that is wrong otherwise."""
+    """Return the value of ``--log-format``, also from a command line that is wrong otherwise."""
     given = None
     for word, next_word in zip(words, [*words[1:], None], strict=False):  # there may be no words
         if word == "--":

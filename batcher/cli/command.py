@@ -1,6 +1,7 @@
-"""What all commands share: the program they belong to, how they end, and where their settings come from.
+"""The frame of all commands: the program they belong to, their settings, and how they end.
 
-Nothing heavy is imported here: what a command needs comes in when it runs.
+Called by the files of the commands. No heavy module is imported here: a command imports what it needs when it
+runs, since imports are most of the time of a short command.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _MACHINE = frozenset(
 
 
 class CommandGroup(Group):
-    """The group of all commands; a command is imported when it is called, not to be listed."""
+    """The group of all commands. A command is imported when it is called, not when the help lists it."""
 
     def __init__(self, **attrs: Any) -> None:  # noqa: ANN401 - the library's own
         super().__init__(**attrs)
@@ -62,14 +63,14 @@ class CommandGroup(Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the library moves these types
-        """The command of that name, imported; while the help lists all, what it lists."""
+        """Return the command of a name, imported; while the help lists all commands, its summary only."""
         if not self._listing and isinstance(self.commands.get(name), _UnimportedCommand):
             import_module(f"batcher.cli.commands.{name.replace('-', '_')}")
             self.commands[name] = typer.main.get_group(app).commands[name]
         return super().get_command(ctx, name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the library moves these types
-        """Draw the help out of the summaries."""
+        """Draw the help from the summaries of the commands."""
         self._listing = True
         super().format_help(ctx, formatter)
         self._listing = False
@@ -89,9 +90,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="\n\n".join(
         (
-            "Asks the ZEGO cloud for thumbnails of whole archives of recordings.",
+            "Request thumbnails of whole archives of recordings from the ZEGO cloud.",
             "Reads a manifest of recordings, submits one task for each at the pace the service allows, and "
-            "keeps every request and its answer in a ledger: an interrupted run goes on where it ended.",
+            "keeps every request and its answer in a ledger: an interrupted run can be resumed at any time.",
             "Exit codes: 0 all done; 1 done, with new problems; 2 usage, settings, manifest; 3 halted: "
             "the service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger "
             "cannot be used; 70 a defect of batcher; 130 and 143 stopped by a signal.",
@@ -108,7 +109,7 @@ class Invocation:
         name: the command.
         given: its arguments by parameter name, the common options among them.
         console: stderr and stdout.
-        settings: when they do not come from the arguments.
+        settings: the settings; None to read them from the arguments and the environment.
     """
 
     def __init__(
@@ -161,27 +162,27 @@ class Invocation:
 
     @cached_property
     def flags(self) -> dict[str, Any]:
-        """Those of the arguments that are settings."""
+        """The arguments that are settings."""
         from batcher.config.settings import Settings
 
         flags = {name.rstrip("_"): value for name, value in self.given.items()}
         return {name: flags[name] for name in flags if name in Settings.model_fields}
 
     def announce(self) -> None:
-        """Ping that the command begins; its end is then announced, too. Call before reading the settings."""
+        """Announce the begin of the command, and then its end. Call before reading the settings."""
         from batcher.cli.announcer import Announcer
 
         self.announcer = Announcer(self.name, self.examined.settings, self.console)
         self.announcer.begin()
 
     def closed(self, closing: Closing) -> None:
-        """Keep how the command ended in its own words, for the notification."""
+        """Keep the command's own words about its end, for the notification."""
         if self.announcer is not None:
             self.announcer.record(closing)
 
 
 HANDOVER_S = 0.0002
-"""After this time a thread lets another one that waits run, where threads hand work to each other."""
+"""The time slice of a thread while threads hand work to each other."""
 
 _Work = Callable[[], int | Coroutine[Any, Any, int]]
 _Carry = TypeVar("_Carry", bound=Callable[..., int | Coroutine[Any, Any, int]])
@@ -194,15 +195,15 @@ def command(
     options: Mapping[str, Any] = o.COMMON,
     throughput: bool = False,
 ) -> Callable[[_Carry], _Carry]:
-    """Make a function a command; its help is its docstring, its result the exit code.
+    """Make a function a command: its docstring is the help, its result the exit code.
 
-    The function takes an :class:`Invocation` and the arguments that are no settings; it may be a coroutine.
-    Errors end it as documented.
+    The function takes an :class:`Invocation` and the arguments that are not settings; it may be a coroutine.
+    An error ends the process with the exit code of its class.
 
     Args:
-        name: of the command.
-        group: to which it belongs; the program itself when not given.
-        options: the settings that it takes as options, each with its type, by parameter name.
+        name: the name of the command.
+        group: the group that it belongs to; the program itself when not given.
+        options: the settings that it takes as options: the type of each by parameter name.
         throughput: use the faster event loop when it is installed, and collect garbage rarely.
     """
 
@@ -234,19 +235,19 @@ def command(
 
 
 def help_text(docstring: str) -> str:
-    """A docstring as help: a line for each paragraph, which the terminal wraps."""
+    """Return a docstring as help: one line for each paragraph, which the terminal wraps."""
     paragraphs = inspect.cleandoc(docstring).split("\n\n")
     return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
 
 
 def end(call: Invocation, work: _Work, *, throughput: bool = False) -> None:
-    """Carry a command out and end the process with its exit code; a fault is reported in one message."""
+    """Carry out a command and end the process with its exit code; report a fault in one message."""
     console, code, said = call.console, 0, ""
     attach(console)
     try:
         code = _worked(work, throughput=throughput)
     except StdoutClosed:
-        pass  # the reader of stdout has what it wanted
+        pass  # the reader of stdout has closed it: not an error
     except KeyboardInterrupt:
         code = ExitCode.SIGINT
     except Interrupted as exc:
@@ -267,7 +268,7 @@ def end(call: Invocation, work: _Work, *, throughput: bool = False) -> None:
 
 
 def _worked(work: _Work, *, throughput: bool) -> int:
-    """Do the work, in an event loop where it is a coroutine, and flush stdout.
+    """Do the work, in an event loop if it is a coroutine, and flush stdout.
 
     Raises:
         SystemFault: the operating system refused something.
@@ -295,13 +296,13 @@ def _machine_fault(exc: OSError) -> str:
 
 
 def say_problem(console: Console, exc: BatcherError) -> None:
-    """Say what is wrong, in the words of the exception."""
+    """Report a problem in the words of the exception."""
     lines = (f"batcher: {line}" for line in exc.lines)
     console.problem(*lines, error=type(exc).__name__, exit_code=exc.exit_code)
 
 
 def fast_loop() -> Callable[[], AbstractEventLoop] | None:
-    """What makes the faster event loop, when it is installed."""
+    """Return the constructor of the faster event loop; None when it is not installed."""
     try:
         import uvloop
     except ImportError:
@@ -310,14 +311,14 @@ def fast_loop() -> Callable[[], AbstractEventLoop] | None:
 
 
 def tune_process(*, handing_over: bool = False) -> None:
-    """Set the interpreter up for a process that does nothing else.
+    """Set up the interpreter for a process that only sends or loads.
 
-    The garbage collector leaves alone what lives as long as the process, and looks less often: at thousands
-    of requests a second a sixth of all processor time was spent looking through modules.
+    The garbage collector skips objects that live as long as the process, and runs less often: at thousands of
+    requests a second it took a sixth of all processor time to search modules.
 
     Args:
-        handing_over: threads let one another run sooner than after 5 ms: while a manifest is only loaded, the
-            ledger's writer asks for its turn between any two statements.
+        handing_over: threads switch sooner than after 5 ms: while a manifest is only loaded, the ledger's
+            writer waits for its turn between any two statements.
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

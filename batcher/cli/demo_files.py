@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batcher.config.resources import bundled
 from batcher.errors import BatcherError, LedgerError, SettingsError
-from batcher.ledger import open_for_reading
+from batcher.ledger.reader import open_for_reading
 from batcher.model.submission import EndpointKind, FileId
 from batcher.sandbox import SandboxSettings
 

@@ -14,7 +14,8 @@ from batcher.cli.command import Invocation
 from batcher.cli.signals import Signals
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
-from batcher.ledger import LedgerLock, Purpose, is_missing, ledger_path
+from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.ledger.sqlite.lock import LedgerLock, Purpose
 
 
 async def lock_for(call: Invocation, path: Path, purpose: Purpose = Purpose.SENDING) -> LedgerLock:
@@ -28,7 +29,7 @@ async def lock_for(call: Invocation, path: Path, purpose: Purpose = Purpose.SEND
     sender, wait_s = f"batcher ledger {call.name}", call.settings.wait_lock
     with Signals() as signals, signals.interrupting():
         lock = await ledger_lock(path, sender, wait_s, call.console.on_event, purpose)
-    if signals.code is not None:  # it came in the very moment the lock was taken
+    if signals.code is not None:  # a signal arrived while the lock was taken
         lock.release()
         raise Interrupted(f"{path}: stopped before anything began", signals.code)
     return lock
@@ -39,7 +40,7 @@ def check_creation(settings: Settings) -> None:
 
     Raises:
         SettingsError: there is no ledger, it is not named, and no terminal is attached.
-        LedgerError: there is none, but what one has left behind.
+        LedgerError: there is no ledger, but files that an earlier one has left behind.
     """
     path = ledger_path(settings.ledger)
     if not is_missing(path) or settings.new_ledger or "ledger" in settings.model_fields_set:

@@ -18,7 +18,9 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import ledger_path, lock_holder, open_for_reading
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.sqlite.lock import lock_holder
 
 if TYPE_CHECKING:
     from batcher.api.run import Run

@@ -27,7 +27,7 @@ class Target:
     """One address for notifications; nothing of it but its kind may be shown."""
 
     label: str
-    """How messages name it."""
+    """The name of the target in messages."""
     kind: str
     hook: Hook | None
     """None when apprise does not understand the address."""

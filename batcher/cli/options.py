@@ -239,7 +239,7 @@ SENDING: Final[dict[str, Any]] = {
     ),
     "new_ledger": flag(
         "--new-ledger",
-        "Without a terminal: create the ledger if there is none, even if it is not named.",
+        "Without a terminal: create a missing ledger even if it is not named.",
         panel=RUN,
     ),
 }

@@ -85,7 +85,7 @@ def _ledger(settings: Settings) -> Iterator[Path]:
     if "://" not in settings.ledger:
         yield Path(settings.ledger)
         return
-    from batcher.ledger import ledger_path  # needed only for a URL
+    from batcher.ledger.sqlite.files import ledger_path  # needed only for a URL
 
     with contextlib.suppress(BatcherError):  # a command that needs the ledger reports it
         yield ledger_path(settings.ledger)

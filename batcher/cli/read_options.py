@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 
 

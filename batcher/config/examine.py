@@ -27,7 +27,7 @@ from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 
 PREFIX = "BATCHER_"
-"""What the names of all variables begin with."""
+"""The prefix of all variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def examine_settings(flags: Mapping[str, object], config: Path | None = None) ->
 
 
 def strange_text(variable: str) -> tuple[str, str]:
-    """What is wrong with a variable that is not a setting, and what to do."""
+    """Return the mistake in a variable that is not a setting, and the remedy."""
     names = {name.upper(): f"BATCHER_{name.upper()}" for name in Settings.model_fields}
     near = difflib.get_close_matches(variable.upper().removeprefix("BATCHER_"), names, 1)
     remedy = f"perhaps {names[near[0]]} is meant" if near else "remove it, or correct its name"
@@ -101,7 +101,7 @@ def strange_text(variable: str) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _Reading:
-    """What the sources read so far have given."""
+    """The values that the sources read so far have given."""
 
     values: dict[str, Any]
     origins: dict[str, str]

@@ -56,7 +56,7 @@ def shown_value(given: str) -> str:
 
 
 def remedy_of(error: ErrorDetails) -> str:
-    """What to give instead of a refused value of a setting or an option."""
+    """Return the remedy for a refused value of a setting or an option."""
     bounds = error.get("ctx", {})
     match error["type"]:
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":

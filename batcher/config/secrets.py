@@ -35,7 +35,7 @@ class SecretKind(NamedTuple):
     line: str
     """The line that a command must print."""
     rule: str
-    """What every such secret is; the message for a text that is not one."""
+    """The form of every such secret; the message for a text of another form."""
 
     @property
     def variable(self) -> str:

@@ -207,5 +207,5 @@ class Settings(BaseModel):
 
     @property
     def place(self) -> EndpointKind:
-        """What kind of endpoint this is."""
+        """The kind of the endpoint."""
         return place_of(self.endpoint)

@@ -29,7 +29,7 @@ NO_SUCH_FILE = 41003
 
 
 class IdFinding(StrEnum):
-    """What is wrong with an id."""
+    """The mistake in an id."""
 
     MISSING = "missing"
     """No recording has the id."""

@@ -21,7 +21,7 @@ from batcher.model.outcome import Answer, NotReported
 from batcher.model.submission import Archive, FileId
 from batcher.zego.client import Wire
 from batcher.zego.codes import meaning
-from batcher.zego.search_media import LOOKED_UP, Search, SearchPage
+from batcher.zego.search_media import IDS_PER_SEARCH, Search, SearchPage
 
 CAP = 5_000
 """A search shows at most this many of Tencent's recordings, and counts no further."""
@@ -34,7 +34,7 @@ USUAL_SIZES = frozenset({10, 20, 50, 100, 200, 250})
 
 
 class SearchClient(Protocol):
-    """What discovery needs of the client."""
+    """The client, as far as discovery uses it."""
 
     async def search(self, wanted: Search, on_wire: Wire | None = None) -> SearchPage | NotReported:
         """Request one page."""
@@ -56,7 +56,7 @@ class PagedSearch:
 
     @property
     def capacity(self) -> int:
-        """How many recordings can be read page by page, whether pages count from 0 or from 1."""
+        """The number of recordings that can be read page by page, whether pages count from 0 or from 1."""
         return CAP - self.size
 
     async def pages(self, search: Search, first: SearchPage | None = None) -> AsyncIterator[SearchPage]:
@@ -108,7 +108,7 @@ class PagedSearch:
             now = int(datetime.now(UTC).timestamp())
             await self.first_page(Search(Archive.TENCENT, since_s=now - 1, until_s=now))
         search = Search(Archive.TENCENT, file_ids=ids)
-        answer = await self._ask(search, self._first_number or 0, LOOKED_UP)
+        answer = await self._ask(search, self._first_number or 0, IDS_PER_SEARCH)
         return answer if isinstance(answer, Answer) else await self._counted_from_one(search, answer)
 
     async def _counted_from_one(self, search: Search, page: SearchPage) -> SearchPage:

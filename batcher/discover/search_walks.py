@@ -22,7 +22,7 @@ from batcher.model.submission import Archive, FileId, Recording
 from batcher.zego.search_media import Search, SearchPage, fitting_prefix
 
 WALKS = 5
-"""How often a time is read while its recordings keep changing."""
+"""The number of times that a period is read while its recordings keep changing."""
 
 SETTLING_S = 0.5
 """The wait before a time is read again grows by this; recordings change in the present second only."""
@@ -47,7 +47,7 @@ class RecordingBatch(NamedTuple):
     reached: ListPosition | None
     """None within a part, which a later walk must begin anew."""
     shortfall: str = ""
-    """What the part that ends here lacks, in words; empty when it is complete."""
+    """The recordings that are missing from the part that ends here, in words; empty when it is complete."""
 
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -208,11 +208,11 @@ class _TimeRange(NamedTuple):
     unreadable: int
     counted: int
     crowded: bool
-    """It holds more than can be read page by page, and cannot be halved."""
+    """The part holds more than can be read page by page, and cannot be halved."""
 
     @property
     def shortfall(self) -> str:
-        """What the part lacks, and how much that can be."""
+        """The recordings that are missing from the part, in words, and their largest number."""
         time = _second(self.begin)
         if self.counted >= CAP:
             return (

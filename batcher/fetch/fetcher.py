@@ -19,10 +19,10 @@ from batcher.errors import BatcherError
 from batcher.fetch.fetch_policy import ServerHistory, given_up_after, is_final, pause_s
 from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
 from batcher.fetch.images import judge
-from batcher.fetch.picture_pages import PicturePages, PictureQueue
+from batcher.fetch.picture_pages import PicturePages
 from batcher.fetch.picture_paths import ensure_folder, folder_of, free_name, keep, name_of
 from batcher.fetch.settings import FetchFigures, FetchSettings
-from batcher.ledger.pictures import KEPT
+from batcher.ledger.pictures import KEPT, PictureLedger
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.task import PictureState
 
@@ -30,16 +30,6 @@ DECODERS = 2
 """Pictures that are decoded at the same time. Each takes tens of megabytes, a few take hundreds."""
 
 _T = TypeVar("_T")
-
-
-class FetchLedger(PictureQueue, Protocol):
-    """The ledger's part in a fetch."""
-
-    async def record(self, fetched: Fetched) -> None:
-        """Record the result of fetching one picture."""
-
-    def now_ms(self) -> int:
-        """Return the present time, as the ledger dates its records."""
 
 
 class PictureDownloads(Protocol):
@@ -73,7 +63,7 @@ class Fetcher:
 
     def __init__(
         self,
-        ledger: FetchLedger,
+        ledger: PictureLedger,
         source: PictureDownloads,
         settings: FetchSettings,
         *,

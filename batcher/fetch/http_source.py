@@ -128,11 +128,7 @@ class PictureSource:
             return CutOff()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
             return TemporaryFailure(_failure(exc))
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-        ) as exc:  # the libraries may raise these on an unusual address
+        except (ValueError, TypeError, OverflowError) as exc:  # the libraries may raise these on an address
             return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Download:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from batcher.fetch.fetch_policy import share_of_day
 from batcher.fetch.picture_paths import folders_in, is_kept
 from batcher.fetch.settings import FetchFigures, FetchSettings
-from batcher.ledger.pictures import GIVEN_UP, KEPT, FolderRecord, PageEnd
+from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
 from batcher.model.records import PictureRecord
-from batcher.model.submission import FileId, SubmissionId
+from batcher.model.submission import SubmissionId
 from batcher.model.task import PictureState
 
 PAGE = 500
@@ -29,48 +28,20 @@ FOLDERS = 20_000
 _DAY_MS = 86_400_000
 
 
-class PictureQueue(Protocol):
-    """The pictures on record, as the ledger hands them out."""
-
-    async def unfetched(
-        self, recordings: Sequence[FileId] = (), *, after: PageEnd = (0, 0), limit: int
-    ) -> list[PictureRecord]:
-        """Return a page of the pictures that are neither fetched nor given up."""
-
-    async def settled_before(
-        self,
-        states: Sequence[PictureState],
-        at_ms: int,
-        recordings: Sequence[FileId] = (),
-        *,
-        after: PageEnd = (0, 0),
-        limit: int,
-    ) -> list[PictureRecord]:
-        """Return a page of the pictures in some states that were fetched or given up before a time."""
-
-    async def folders(
-        self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
-    ) -> list[FolderRecord]:
-        """Return a page of the submissions that had files before a time."""
-
-    async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
-        """Return the pictures of some submissions that had files before a time."""
-
-
 class PicturePages:
     """Pages of the pictures to request, and the number of files that are in place.
 
     Args:
-        queue: the pictures on record.
+        ledger: the pictures on record.
         settings: of the fetch.
         figures: of the fetch; ``in_place`` is counted here.
         began_ms: when the fetch began, as the ledger dates its records.
     """
 
     def __init__(
-        self, queue: PictureQueue, settings: FetchSettings, figures: FetchFigures, began_ms: int
+        self, ledger: PictureLedger, settings: FetchSettings, figures: FetchFigures, began_ms: int
     ) -> None:
-        self._queue = queue
+        self._ledger = ledger
         self._settings = settings
         self._figures = figures
         self._began_ms = began_ms
@@ -89,7 +60,7 @@ class PicturePages:
         """Yield the pictures of earlier fetches whose files are missing."""
         gone, last = await self._folders_gone()
         for first in range(0, len(gone), PAGE):
-            yield await self._queue.of_submissions(gone[first : first + PAGE], self._began_ms)
+            yield await self._ledger.of_submissions(gone[first : first + PAGE], self._began_ms)
         begin, end = self._submissions_to_check(last)
         in_gone_folders = set(gone)
         async for page in _paged(self._kept, (begin + 1, 0)):
@@ -107,7 +78,7 @@ class PicturePages:
         there = await asyncio.to_thread(folders_in, self._settings.folder)
         gone: list[SubmissionId] = []
         last = 0
-        while page := await self._queue.folders(
+        while page := await self._ledger.folders(
             self._began_ms, self._settings.recordings, after=last, limit=FOLDERS
         ):
             last = page[-1].submission_id
@@ -121,7 +92,7 @@ class PicturePages:
         return share_of_day(self._figures.in_place, last, self._began_ms // _DAY_MS)
 
     async def _unfetched(self, after: PageEnd) -> list[PictureRecord]:
-        return await self._queue.unfetched(self._settings.recordings, after=after, limit=PAGE)
+        return await self._ledger.unfetched(self._settings.recordings, after=after, limit=PAGE)
 
     async def _given_up(self, after: PageEnd) -> list[PictureRecord]:
         return await self._settled(GIVEN_UP, after)
@@ -131,7 +102,7 @@ class PicturePages:
 
     async def _settled(self, states: Sequence[PictureState], after: PageEnd) -> list[PictureRecord]:
         recordings = self._settings.recordings
-        return await self._queue.settled_before(states, self._began_ms, recordings, after=after, limit=PAGE)
+        return await self._ledger.settled_before(states, self._began_ms, recordings, after=after, limit=PAGE)
 
 
 def _without_file(folder: Path, page: list[PictureRecord]) -> list[PictureRecord]:

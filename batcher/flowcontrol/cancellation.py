@@ -1,4 +1,4 @@
-"""Cancellations: what they stopped. Used by waits and by the modules of the library."""
+"""Notes on cancellations: each says what was stopped. Used by the other modules of the library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def noting_cancellation(where: str) -> Iterator[None]:
-    """Add a note to a cancellation that strikes the block: what was stopped, and what that means."""
+    """Add a note to a cancellation of the block: what was stopped, and how to resume it."""
     try:
         yield
     except asyncio.CancelledError as exc:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 LOOK_AT_CLOCK_S = 1.0
-"""How often the clocks are read while a time limit is set."""
+"""Seconds between two readings of the clocks while a time limit is set."""
 
 DRIFT_S = 1.0
 """A difference between the clocks up to this is drift, not sleep."""
@@ -76,7 +76,7 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """How long is left; 0 or less when the limit is reached."""
+        """The time that is left; 0 or less when the limit is reached."""
         left_s = math.inf if self._until is None else self._until.timestamp() - self._wall()
         if self._lasts_s is not None:
             left_s = min(left_s, self._lasts_s - self._elapsed_s())

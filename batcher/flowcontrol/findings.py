@@ -18,7 +18,7 @@ from batcher.zego.codes import meaning
 
 
 class Finding(Enum):
-    """What one outcome says about the service."""
+    """The meaning of one outcome for the state of the service."""
 
     OURS = "nothing: batcher itself held the request back"
     SUCCEEDED = "the service did what was asked"

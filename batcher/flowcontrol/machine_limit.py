@@ -31,7 +31,7 @@ from batcher.flowcontrol.shared_moments import LOCKED_RETRY_S, MachineCount, Sha
 __all__ = ["LIMIT_PER_S", "Action", "LimitKey", "Sender", "admitted", "why_unshared", "window_for"]
 
 LOOK_EVERY_S = 0.2
-"""How often a waiting run checks whether there is room for it."""
+"""Seconds after which a waiting run checks again whether there is room for it."""
 
 
 class _Process:

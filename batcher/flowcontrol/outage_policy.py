@@ -43,7 +43,7 @@ THROTTLED_SHARE = 0.05
 
 
 class GuardState(Enum):
-    """What the guard allows a flow to send."""
+    """The requests that the guard allows a flow to send."""
 
     OPEN = "all turns are given"
     PROBING = "turns are held back, and one caller of the guard probes"
@@ -68,7 +68,7 @@ class HoldCause(Enum):
 
 
 class ProbeResult(Enum):
-    """What the answer to a probe means for a flow that is held back."""
+    """The meaning of a probe's answer for a flow that is held back."""
 
     NO_ANSWER = "the service gives no usable answer: probe again"
     UNDECIDED = "the answer leaves the cause open: probe again"

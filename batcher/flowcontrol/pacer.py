@@ -36,8 +36,8 @@ from aiolimiter import AsyncLimiter
 from batcher.flowcontrol.rate_policy import SLOWED, TOO_FREQUENT, Pace, why_slow
 
 MARGIN = 0.0125
-"""How far below the limit the pace stays at most: at 20/s, 20 requests leave in 1.0125 s and not in 1 s. The
-12 ms between are how much requests may bunch on their way before 21 of them arrive within one second."""
+"""The share by which the pace stays below the limit at most: at 20/s, 20 requests leave in 1.0125 s and not
+in 1 s. Requests may bunch by these 12 ms on their way before 21 of them arrive within one second."""
 
 HEADWAY = 0.005
 """The bucket fills faster than the pace by this share, so lateness does not add up; the window keeps it."""
@@ -50,20 +50,20 @@ LATE_S = 0.02
 """A request that leaves this long after its turn has waited for something, and probably others with it."""
 
 AHEAD_S = 0.02
-"""How long before its instant an attempt may begin on a fast disk, so that commits do not bunch requests."""
+"""The largest lead of an attempt on its instant on a fast disk, so that commits do not bunch requests."""
 
 LONGEST_BEGIN_S = 0.5
-"""How long before its instant an attempt begins at most, however slow the disk is."""
+"""The largest lead of an attempt on its instant, however slow the disk is."""
 
 BEGIN_MEMORY = 0.98
-"""How much of the slowest begin counts after each further one: a stall of the disk is remembered briefly."""
+"""The share of the slowest begin that counts after each further one: a stall of the disk fades soon."""
 
 _PATIENCE_PER_S = 50.0
 """Above this pace the wait for a turn is too short to be worth interrupting."""
 
 
 def places_in_line(rate_per_s: float, begin_s: float) -> int:
-    """How many attempts may be begun and wait for their turn: as many as leave while one begins.
+    """Return how many attempts may be begun and wait for their turn: as many as leave while one begins.
 
     Args:
         rate_per_s: requests a second.

@@ -17,7 +17,7 @@ METER_S = 10
 
 @dataclass(frozen=True, slots=True)
 class CurrentRate:
-    """How fast a run sends at this moment."""
+    """The rate at which a run sends at this moment."""
 
     now_per_s: float
     """Requests sent per second, over the last ten seconds."""

@@ -76,7 +76,7 @@ class Pace:
     BEARABLE = 0.02
     """The share of refused calls that does not slow the pace down for long."""
     MEMORY_S = 20.0
-    """How long a call counts as recent."""
+    """The time for which a call counts as recent."""
     BRISK = 0.01
     """Of the cap, regained per second while hardly any call is refused."""
     REGAIN = 0.0008
@@ -92,7 +92,7 @@ class Pace:
     ) -> None:
         self.cap_per_s = cap_per_s
         self.refusals: Counter[str] = Counter()
-        """How often the service refused a call, by its words."""
+        """The number of calls that the service refused, by its words."""
         self._share = max(min(start_share or 1.0, 1.0), self.FLOOR)
         self._updated_at = now - age_s
         self._refused_at = now - (age_s if start_share else self.CAUTIOUS_S)

@@ -32,7 +32,7 @@ Jitter = Callable[[float], float]
 
 
 class CodeKind(Enum):
-    """What follows from a code; ``batcher codes`` prints the texts."""
+    """The consequence of a code; ``batcher codes`` prints the texts."""
 
     SUBMITTED = "records the task id"
     REJECT = "rejects the submission"

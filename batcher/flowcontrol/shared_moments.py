@@ -31,7 +31,7 @@ from batcher.flowcontrol.shared_folder import (
 )
 
 LOCKED_RETRY_S = 0.002
-"""How soon a process asks again while another process has the list."""
+"""Seconds until a process asks again while another process has the list."""
 LOCKED_LONGEST_S = 2.0
 """A process that keeps the list for this long is stopped or hostile; then this process counts by itself."""
 FUTURE_S = 1.0

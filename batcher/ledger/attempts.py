@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import Key, tally
-from batcher.model.outcome import Answer, NotSent, ReplyLost, Settlement
+from batcher.ledger.writer import BatchEvent
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, ReplyLost, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
 
 
@@ -101,25 +102,22 @@ WHERE id = :run_id
 _BIND = "INSERT INTO binding (id, app_id, place) VALUES (1, :app_id, :place) ON CONFLICT DO NOTHING"
 
 
-def insert_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[int]:
-    """Keep new runs; returns their ids."""
-    return [connection.value(_INSERT_RUN, **item) for item in items]
+def insert_run(connection: Connection, row: dict[str, Any]) -> int:
+    """Keep a new run; returns its id."""
+    return int(connection.value(_INSERT_RUN, **row))
 
 
-def note_pace(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
-    """Keep the pace that runs have."""
-    for item in items:
-        connection.run(_NOTE_PACE, **item)
-    return [None] * len(items)
+def note_pace(connection: Connection, row: dict[str, Any]) -> None:
+    """Keep the pace that a run has."""
+    connection.run(_NOTE_PACE, **row)
 
 
-def end_run(connection: Connection, items: Sequence[dict[str, Any]]) -> list[None]:
-    """Keep how runs ended; a run that ``reported`` has reported every invalid row so far."""
-    for item in items:
-        connection.run(_END_RUN, **item)
-    return [None] * len(items)
+def end_run(connection: Connection, row: dict[str, Any]) -> None:
+    """Keep how a run ended; one that ``reported`` has reported every invalid row so far."""
+    connection.run(_END_RUN, **row)
 
 
+@BatchEvent
 def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
     """Begin attempts of submissions that are open; returns which were.
 
@@ -144,6 +142,7 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
     return [True] * len(items)
 
 
+@BatchEvent
 def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
     """Settle attempts and move their submissions."""
     known = connection.run(_SETTLE_ATTEMPTS, items=list(map(_attempt_item, items)))
@@ -224,17 +223,14 @@ def retried(states: Sequence[State], codes: Sequence[int]) -> Move:
     )
 
 
-def move(connection: Connection, items: Sequence[tuple[Move, Sequence[int]]]) -> list[int]:
+def move(connection: Connection, item: tuple[Move, Sequence[int]]) -> int:
     """Move submissions by their ids, as far as the condition still holds; another process may have moved
     some.
 
     Raises:
         IllegalMove: the state of one does not allow the move.
     """
-    return [_move(connection, *item) for item in items]
-
-
-def _move(connection: Connection, what: Move, ids: Sequence[int]) -> int:
+    what, ids = item
     chosen = "id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))"
     where, values = f"{chosen} AND {what.condition}", {"ids": list(ids), **what.values}
     counted = f"SELECT state, code, run_id, count(*) AS n FROM submissions WHERE {where} GROUP BY 1, 2, 3"  # noqa: S608
@@ -254,30 +250,23 @@ def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
 
 
+_OUTCOMES = {Answer: "answer", HttpRefusal: "http_refusal", ReplyLost: "reply_lost", NotSent: "not_sent"}
+_ANSWERED = ("http_status", "code", "task_id", "request_id", "vendor_request_id")
+"""Columns that are attributes of those outcomes that have them."""
+
+
 def _attempt_item(item: Settle) -> dict[str, Any]:
     """Return an attempt as ``_SETTLE_ATTEMPTS`` takes it."""
     claim, outcome = item.settlement.claim, item.settlement.outcome
-    attempt = {
+    return {
         "id": claim.id,
         "number": claim.number,
         "sent_at_ms": _ms(item.settlement.sent_at),
         "answered_at_ms": _ms(item.settlement.answered_at),
         "decision": item.settlement.disposition.decision,
-    }
-    if isinstance(outcome, Answer):
-        return attempt | {
-            "outcome": "answer",
-            "http_status": outcome.http_status,
-            "code": outcome.code,
-            "task_id": outcome.task_id,
-            "request_id": outcome.request_id,
-            "vendor_request_id": outcome.vendor_request_id,
-            "message": outcome.message,
-        }
-    return attempt | {
-        "outcome": {ReplyLost: "reply_lost", NotSent: "not_sent"}.get(type(outcome), "http_refusal"),
-        "http_status": None if isinstance(outcome, NotSent) else outcome.http_status,
-        "message": outcome.detail,
+        "outcome": _OUTCOMES[type(outcome)],
+        "message": outcome.message if isinstance(outcome, Answer) else outcome.detail,
+        **{name: getattr(outcome, name, None) for name in _ANSWERED},
     }
 
 

@@ -11,16 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries import counts
-from batcher.ledger.sqlite.connection import open_existing
+from batcher.ledger.sqlite.connection import Connection, ResultRow, open_existing
 from batcher.model.audit import Case, CaseKind, Counted
 from batcher.model.records import doubt_reason, may_be_unseen
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
 _MOST_ATTEMPTS = 5
-"""How many RequestIds of a submission are named: the first ones."""
+"""The number of RequestIds of a submission that are named: the first ones."""
 
 _SUBMISSIONS = """
 SELECT state, doubted, count(*) AS n, sum(CASE WHEN tracked THEN 1 ELSE 0 END) AS tracked,

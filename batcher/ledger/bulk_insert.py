@@ -17,7 +17,7 @@ from json.encoder import encode_basestring
 from operator import eq
 from typing import cast
 
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.model.submission import InvalidRow, LoadId, Row
 
 

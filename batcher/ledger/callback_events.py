@@ -8,7 +8,6 @@ statement here decides anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from batcher.errors import IllegalMove
@@ -24,8 +23,8 @@ from batcher.ledger.callback_effects import (
     effect_of,
     effect_of_poll,
 )
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.loads import add, parameter_ids
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import Key, tally, tally_tasks
 from batcher.model.callbacks import Callback, Composed, Recorded, Snapshot, event_of
 from batcher.model.submission import MOVES, InvalidRow, LoadId, Row, State, Vendor
@@ -129,7 +128,7 @@ class Taken(NamedTuple):
 
     effect: Effect
     again: bool = False
-    """It was received before."""
+    """The same callback was received before."""
 
 
 class Polling(NamedTuple):
@@ -144,12 +143,8 @@ class Polling(NamedTuple):
 # -- a callback that was received ----------------------------------------------------------------------
 
 
-def take(connection: Connection, items: Sequence[Taking]) -> list[Taken | None]:
-    """Keep callbacks, each once; None for one that contradicts an earlier one under its nonce."""
-    return [_take(connection, item) for item in items]
-
-
-def _take(connection: Connection, item: Taking) -> Taken | None:
+def take(connection: Connection, item: Taking) -> Taken | None:
+    """Keep a callback once; None if it contradicts an earlier one under its nonce."""
     callback = item.callback
     named = {
         "event": event_of(callback),
@@ -190,12 +185,12 @@ def _add_submission(connection: Connection, item: Taking, kept: int) -> Follows:
         return Follows(Effect.NOTED)
     row = item.row._replace(line=kept)
     if isinstance(row, InvalidRow):
-        add(connection, [Batch(item.intake, SOURCE, 0, json_of((), {}), True, [row])])
+        add(connection, Batch(item.intake, SOURCE, 0, json_of((), {}), True, [row]))
         follows = Follows(Effect.UNUSABLE)
     else:
-        [ids] = parameter_ids(connection, [[row.parameters]])
+        ids = parameter_ids(connection, [row.parameters])
         text = json_of([row], {id(row.parameters): ids[row.parameters]})
-        [added] = add(connection, [Batch(item.intake, SOURCE, 1, text, True, ())])
+        added = add(connection, Batch(item.intake, SOURCE, 1, text, True, ()))
         follows = Follows(Effect.ADDED if added.added.new else Effect.KNOWN, added.ids[0])
     connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=item.intake, at_ms=item.at_ms)
     return follows
@@ -204,12 +199,9 @@ def _add_submission(connection: Connection, item: Taking, kept: int) -> Follows:
 # -- a callback that is checked again ------------------------------------------------------------------
 
 
-def look_again(connection: Connection, items: Sequence[tuple[int, int]]) -> list[int]:
-    """Check open callbacks that are due; each item is the time and how many at most."""
-    return [_look_again(connection, now_ms, limit) for now_ms, limit in items]
-
-
-def _look_again(connection: Connection, now_ms: int, limit: int) -> int:
+def look_again(connection: Connection, item: tuple[int, int]) -> int:
+    """Check open callbacks that are due; the item is the time and how many at most."""
+    now_ms, limit = item
     due = connection.rows(_OPEN_DUE, now_ms=now_ms, limit=limit)
     for callback in map(_record, due):
         task = _task(connection, callback.task_id)
@@ -221,12 +213,8 @@ def _look_again(connection: Connection, now_ms: int, limit: int) -> int:
     return len(due)
 
 
-def poll(connection: Connection, items: Sequence[Polling]) -> list[Effect]:
-    """Keep the results of polls of tasks that callbacks have named."""
-    return [_poll(connection, item) for item in items]
-
-
-def _poll(connection: Connection, item: Polling) -> Effect:
+def poll(connection: Connection, item: Polling) -> Effect:
+    """Keep the result of a poll of a task that a callback has named."""
     row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=item.id)
     if row is None:
         return Effect.NOTED
@@ -240,31 +228,18 @@ def _poll(connection: Connection, item: Polling) -> Effect:
     return follows.effect
 
 
-def put_off(connection: Connection, items: Sequence[tuple[int, int]]) -> list[None]:
-    """Check callbacks later; each item is the callback and the time."""
-    for id_, due_at_ms in items:
-        connection.run(
-            "UPDATE callbacks SET due_at_ms = :due_at_ms WHERE id = :id AND due_at_ms IS NOT NULL",
-            id=id_,
-            due_at_ms=due_at_ms,
-        )
-    return [None] * len(items)
+def put_off(connection: Connection, item: tuple[int, int]) -> None:
+    """Check a callback later; the item is the callback and the time."""
+    statement = "UPDATE callbacks SET due_at_ms = :due_at_ms WHERE id = :id AND due_at_ms IS NOT NULL"
+    connection.run(statement, id=item[0], due_at_ms=item[1])
 
 
 # -- the facts -----------------------------------------------------------------------------------------
 
 
 def _record(row: ResultRow) -> CallbackRecord:
-    return CallbackRecord(
-        row.id,
-        row.task_id,
-        None if row.vendor is None else Vendor(row.vendor),
-        row.file_id,
-        row.received_at_ms,
-        row.tries,
-        row.submission_id,
-        bool(row.held),
-    )
+    id_, task_id, vendor, *others = row
+    return CallbackRecord(id_, task_id, Vendor(vendor) if vendor else None, *others)
 
 
 def _task(connection: Connection, task_id: str) -> KnownTask | None:
@@ -288,14 +263,8 @@ def _candidates(connection: Connection, callback: CallbackRecord) -> list[Candid
 
 def _candidate(connection: Connection, row: ResultRow, callback: CallbackRecord) -> Candidate:
     lost = connection.row(_LOST, id=row.id, received_at_ms=callback.received_at_ms)
-    return Candidate(
-        row.id,
-        State(row.state),
-        row.code,
-        row.run_id,
-        row.pruned,
-        None if lost is None else LostAttempt(lost.number, lost.sent_at_ms),
-    )
+    id_, state, code, run_id, pruned = row
+    return Candidate(id_, State(state), code, run_id, pruned, LostAttempt(*lost) if lost else None)
 
 
 # -- the steps -----------------------------------------------------------------------------------------

@@ -10,21 +10,19 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from time import time
-from typing import Self
 
 from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
 from batcher.ledger.conditions import IS_CLAIMED
-from batcher.ledger.connection import Connection
 from batcher.ledger.loads import NewLoad, insert_load
-from batcher.ledger.reader import LedgerReader
+from batcher.ledger.read_thread import ReadThread
+from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tasks import TRACKED, Followed, TaskLedger, followed
+from batcher.ledger.writer import Writer
 from batcher.model.callbacks import FACTS, Callback
-from batcher.model.events import OnEvent, ignore_event
 from batcher.model.submission import CountedBy, FileId, InvalidRow, LoadId, Row, TaskId, Vendor
 from batcher.model.task import Effect
 
@@ -52,7 +50,7 @@ class Check:
     task_id: TaskId
     vendor: Vendor
     tries: int
-    """How often the service has answered that it does not know the task."""
+    """The number of answers by which the service did not know the task."""
     file_id: FileId
     """The recording that the callback named."""
 
@@ -87,30 +85,22 @@ def next_due_ms(connection: Connection) -> int | None:
     return due
 
 
-class CallbackLedger(LedgerReader):
+class CallbackLedger(SharedLedger):
     """The ledger of a listener. Open it with :meth:`open`.
 
     Attributes:
         tasks: the same open ledger, for the tasks that are tracked.
     """
 
-    def __init__(self, shared: SharedLedger) -> None:
-        super().__init__(shared.reads)
-        self.tasks = TaskLedger(shared)
-        self._shared = shared
+    claimed = asked(claimed)
+    next_claimed_ms = asked(next_claimed_ms)
+    next_due_ms = asked(next_due_ms)
+
+    def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
+        super().__init__(reads, writer, clock)
+        self.tasks = TaskLedger(reads, writer, clock)
         self._intake: LoadId | None = None
         self._opening_intake = asyncio.Lock()
-
-    @classmethod
-    async def open(
-        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
-    ) -> Self:
-        """Open an existing ledger; see :meth:`SharedLedger.open`."""
-        return cls(await SharedLedger.open(path, on_event, clock))
-
-    async def close(self) -> None:
-        """Write what waits, and close the file."""
-        await self._shared.close()
 
     async def take(
         self, callback: Callback, content: str, row: Row | InvalidRow | None = None
@@ -124,58 +114,33 @@ class CallbackLedger(LedgerReader):
             LedgerError: it is not on disk.
         """
         intake = await self._intake_id() if row is not None else None
-        taking = Taking(callback, content, self._shared.now_ms(), row, intake)
-        return await self._shared.record(callback_events.take, taking)
-
-    async def claimed(self, now_ms: int, limit: int) -> list[Followed]:
-        """Return tasks that callbacks reported as ended and that are due for a poll."""
-        return await self.reads.read(claimed, now_ms, limit)
-
-    async def next_claimed_ms(self, beyond: int) -> int | None:
-        """Return when the next such task is due, without the first ``beyond``, or None."""
-        return await self.reads.read(next_claimed_ms, beyond)
+        taking = Taking(callback, content, self.now_ms(), row, intake)
+        return await self._record(callback_events.take, taking)
 
     async def look_again(self, limit: int = 200) -> int:
         """Check callbacks about unknown tasks that are due; returns how many."""
-        if not await self.reads.read(any_open, self._shared.now_ms()):
+        if not await self.reads.read(any_open, self.now_ms()):
             return 0
-        return await self._shared.record(callback_events.look_again, (self._shared.now_ms(), limit))
+        return await self._record(callback_events.look_again, (self.now_ms(), limit))
 
     async def to_check(self, limit: int) -> list[Check]:
         """Return tasks that callbacks have named for submissions in doubt and that are due for a poll."""
-        return await self.reads.read(to_check, self._shared.now_ms(), limit)
+        return await self.reads.read(to_check, self.now_ms(), limit)
 
-    async def next_due_ms(self) -> int | None:
-        """Return when the next callback is due to be checked again, or None."""
-        return await self.reads.read(next_due_ms)
-
-    async def confirm(self, check: Check) -> Effect:
-        """Record that the service knows the task; returns what that means for the submission."""
-        return await self._polled(check, PollVerdict.CONFIRMED)
-
-    async def deny(self, check: Check) -> Effect:
-        """Record that the service does not know the task; after enough polls it is believed."""
-        return await self._polled(check, PollVerdict.UNKNOWN)
-
-    async def disprove(self, check: Check) -> Effect:
-        """Record that the task belongs to another recording; the submission is as it was before the
-        callback."""
-        return await self._polled(check, PollVerdict.FOREIGN)
+    async def polled(self, check: Check, verdict: PollVerdict) -> Effect:
+        """Record the result of a poll; returns what that means for the submission."""
+        return await self._record(callback_events.poll, Polling(check.id, verdict, self.now_ms()))
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """Record that the service could not be asked."""
-        due_at_ms = self._shared.now_ms() + int(delay_s * 1000)
-        await self._shared.record(callback_events.put_off, (check.id, due_at_ms))
-
-    async def _polled(self, check: Check, verdict: PollVerdict) -> Effect:
-        polling = Polling(check.id, verdict, self._shared.now_ms())
-        return await self._shared.record(callback_events.poll, polling)
+        due_at_ms = self.now_ms() + int(delay_s * 1000)
+        await self._record(callback_events.put_off, (check.id, due_at_ms))
 
     async def _intake_id(self) -> LoadId:
         """Return the load under which this listener keeps new submissions, created with the first of them."""
         async with self._opening_intake:
             if self._intake is None:
-                now = self._shared.now_ms()
+                now = self.now_ms()
                 load = NewLoad(SOURCE, "-", json.dumps(["file_id", *FACTS]), CountedBy.ROW, now, now)
-                self._intake = LoadId(await self._shared.record(insert_load, load))
+                self._intake = LoadId(await self._record(insert_load, load))
             return self._intake

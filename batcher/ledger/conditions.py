@@ -1,4 +1,4 @@
-"""What statements and tables share as text: the schema's versions, conditions of indexes, and empty keys.
+"""Texts that statements and tables share: versions of the schema, conditions of indexes, and empty keys.
 
 Called by the table declarations and by every query that must use such an index. A query uses a partial index
 only if it repeats the condition word for word, so these texts and the indexes of the schema change together.

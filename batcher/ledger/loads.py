@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batcher.ledger.bulk_insert import Batch, keep_rows
-from batcher.ledger.connection import Connection
 from batcher.ledger.manifest_fingerprint import Fingerprint
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import tally
+from batcher.ledger.writer import BatchEvent
 from batcher.model.submission import CountedBy, InvalidRow, LoadId, Parameters, State
 
 _CONTENT_CHARS = 200
@@ -39,7 +40,7 @@ class Kept:
 
 
 class Changes(NamedTuple):
-    """How a manifest differs from what it was when it was last read to its end, in rows."""
+    """The differences of a manifest since it was last read to its end, in rows."""
 
     appeared: int
     gone: int
@@ -125,37 +126,25 @@ WHERE true ON CONFLICT DO NOTHING
 _INSERT_SEEN = "INSERT INTO seen (load_id, page, checks) VALUES (:load_id, :page, :checks)"
 
 
-def insert_load(connection: Connection, items: Sequence[NewLoad]) -> list[int]:
-    """Keep new loads; returns their ids."""
-    return [connection.value(_INSERT_LOAD, **item._asdict()) for item in items]
+def insert_load(connection: Connection, load: NewLoad) -> int:
+    """Keep a new load; returns its id."""
+    return int(connection.value(_INSERT_LOAD, **load._asdict()))
 
 
-def end_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
-    """Keep how loads ended, and their fingerprint in place of that of the last load of their path."""
-    for item in items:
-        changes = item.changes._asdict() if item.changes else dict.fromkeys(Changes._fields)
-        connection.run(
-            _END_LOAD,
-            id=item.load_id,
-            ended_at_ms=item.at_ms,
-            error=item.error,
-            digest=item.digest,
-            **changes,
-        )
-        if item.seen is not None:
-            _keep_seen(connection, item.load_id, item.seen)
-    return [None] * len(items)
+def end_load(connection: Connection, item: Ended) -> None:
+    """Keep how a load ended, and its fingerprint in place of that of the last load of its path."""
+    ended = {"ended_at_ms": item.at_ms, "error": item.error, "digest": item.digest}
+    changes = item.changes._asdict() if item.changes else dict.fromkeys(Changes._fields)
+    connection.run(_END_LOAD, id=item.load_id, **ended, **changes)
+    if item.seen is not None:
+        _keep_seen(connection, item.load_id, item.seen)
 
 
-def repeat_load(connection: Connection, items: Sequence[Ended]) -> list[None]:
-    """Let loads end as the last of their path did, since the file holds the same."""
-    for item in items:
-        before = connection.value(_COMPLETE_BEFORE, id=item.load_id)
-        connection.run(_REPEAT_LOAD, ended_at_ms=item.at_ms, id=item.load_id, before=before)
-        connection.run(
-            "UPDATE seen SET load_id = :id WHERE load_id = :before", id=item.load_id, before=before
-        )
-    return [None] * len(items)
+def repeat_load(connection: Connection, item: Ended) -> None:
+    """Let a load end as the last of its path did, since the file holds the same."""
+    before = connection.value(_COMPLETE_BEFORE, id=item.load_id)
+    connection.run(_REPEAT_LOAD, ended_at_ms=item.at_ms, id=item.load_id, before=before)
+    connection.run("UPDATE seen SET load_id = :id WHERE load_id = :before", id=item.load_id, before=before)
 
 
 def _keep_seen(connection: Connection, load_id: LoadId, fingerprint: Fingerprint) -> None:
@@ -165,11 +154,9 @@ def _keep_seen(connection: Connection, load_id: LoadId, fingerprint: Fingerprint
         connection.run(_INSERT_SEEN, load_id=load_id, page=page, checks=checks)
 
 
-def parameter_ids(
-    connection: Connection, items: Sequence[Sequence[Parameters]]
-) -> list[dict[Parameters, int]]:
+def parameter_ids(connection: Connection, parameters: Sequence[Parameters]) -> dict[Parameters, int]:
     """Keep parameters that are new; returns under which id each is kept."""
-    return [{asked: _parameter_id(connection, asked) for asked in parameters} for parameters in items]
+    return {asked: _parameter_id(connection, asked) for asked in parameters}
 
 
 def _parameter_id(connection: Connection, asked: Parameters) -> int:
@@ -184,6 +171,7 @@ def _parameter_id(connection: Connection, asked: Parameters) -> int:
     return int(connection.value(_PARAMETERS_ID, **row))
 
 
+@BatchEvent
 def add(connection: Connection, batches: Sequence[Batch]) -> list[Kept]:
     """Keep rows of manifests; what is asked for already stays as it is."""
     kept = [

@@ -30,7 +30,7 @@ class Before(Protocol):
 
 
 async def compare(ledger: Before, path: str, now: Fingerprint) -> Changes | None:
-    """How the rows read now differ from the last ones; None when there are none to compare with."""
+    """Return how the rows differ from those of the last load; None without an earlier load."""
     last = await ledger.last_seen(path)
     if last is None:
         return None
@@ -59,7 +59,7 @@ async def _both(ledger: Before, last: LoadId, now: Fingerprint) -> AsyncIterator
 
 
 async def _moved(ledger: Before, gone: Fingerprint, appeared: Fingerprint) -> int:
-    """How many recordings are gone under some parameters and have appeared under others."""
+    """Count recordings that are gone under some parameters and have appeared under others."""
     taken, given = Fingerprint(), Fingerprint()
     moved = 0
     for number in gone.numbers():

@@ -30,10 +30,10 @@ _NARROW, _WIDE = "B", "H"
 """Kinds of pages: where no row carries anything, and where some do."""
 
 _KEPT_AS = {_NARROW: b"B", _WIDE: b"C"}
-"""What a kept page begins with, by its kind."""
+"""The prefix of a kept page, by its kind."""
 _DATED = b"H"
-"""What a wide page begins with that was kept when checks still went by the order of columns, and counted
-empty cells: it shows which rows there were, and not what they carried."""
+"""The prefix of a wide page from a version whose checks depended on the order of columns and on empty cells:
+it shows which rows there were, and not their content."""
 
 _MARK_OF_EMPTY = ':""'
 """The text of an empty cell within a row, found nowhere else: a quote in a value is escaped."""
@@ -58,7 +58,7 @@ def check_of(extra: str | None) -> int:
 
 
 def filled(extra: str) -> str:
-    """What a row carries without its empty cells."""
+    """Return the content of a row without its empty cells."""
     left = _EMPTY.sub("", extra)
     return left[:-2] + "}" if left.endswith(",}") else left
 
@@ -75,7 +75,7 @@ NOTHING_BEFORE = PageBefore(NO_ROWS)
 
 
 class Differences(NamedTuple):
-    """How one page differs from another."""
+    """The differences between two pages."""
 
     appeared: list[int]
     gone: list[int]
@@ -150,7 +150,7 @@ def unpacked(kept: bytes) -> PageBefore:
 
 
 def differences(number: int, before: PageBefore, now: array[int]) -> Differences:
-    """How a page of this number differs from what it was."""
+    """Return the differences between a page of this number and its earlier state."""
     found = Differences([], [], 0)
     if before.checks == now:
         return found

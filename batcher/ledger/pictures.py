@@ -7,17 +7,15 @@ in the order of the submissions and the pictures of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from time import time
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
-from batcher.ledger.connection import Connection, ResultRow
-from batcher.ledger.reader import LedgerReader
+from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.model.events import OnEvent, ignore_event
+from batcher.ledger.sqlite.connection import Connection, ResultRow
+from batcher.ledger.writer import BatchEvent
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import PictureState
@@ -31,7 +29,7 @@ PageEnd = tuple[int, int]
 """A submission and the number of one of its pictures: where a page ends."""
 
 _TOGETHER = 500
-"""How many pictures are looked up together."""
+"""The number of pictures that one query reads."""
 
 _CONFIRMED = "t.state = 'finished' AND t.closed_at_ms IS NOT NULL AND t.polls > 0"
 """A poll has reported that the task has finished, and with which pictures."""
@@ -134,15 +132,23 @@ def pictures_where(
 
 
 def folders(
-    connection: Connection, at_ms: int, recordings: Sequence[FileId], *, after: int, limit: int
+    connection: Connection, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
 ) -> list[FolderRecord]:
-    """Return a page of the submissions that had files before a time."""
+    """Return a page of the submissions that had files before a time; all pages together read all pictures.
+
+    Args:
+        connection: the ledger.
+        at_ms: files from before this time.
+        recordings: of these alone; of all if empty.
+        after: the last submission of the page before.
+        limit: how many submissions at most.
+    """
     query, values = _of(_FOLDERS, recordings)
     rows = connection.rows(query, at_ms=at_ms, after=after, limit=limit, **values)
     return [FolderRecord(SubmissionId(row.submission_id), row.file, row.n) for row in rows]
 
 
-def count_unfetched(connection: Connection, recordings: Sequence[FileId]) -> int:
+def count_unfetched(connection: Connection, recordings: Sequence[FileId] = ()) -> int:
     """Count the pictures that are neither fetched nor given up yet."""
     query, values = _of(_COUNT, recordings)
     return int(connection.value(query, **values))
@@ -162,23 +168,13 @@ def has_recording(connection: Connection, recording: FileId) -> bool:
     return connection.row(query, file_id=recording) is not None
 
 
-class PictureLedger(LedgerReader):
+class PictureLedger(SharedLedger):
     """A ledger whose pictures are fetched. Open it with :meth:`open`."""
 
-    def __init__(self, shared: SharedLedger) -> None:
-        super().__init__(shared.reads)
-        self._shared = shared
-
-    @classmethod
-    async def open(
-        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
-    ) -> Self:
-        """Open an existing ledger; see :meth:`SharedLedger.open`."""
-        return cls(await SharedLedger.open(path, on_event, clock))
-
-    async def close(self) -> None:
-        """Write what waits, and close the file."""
-        await self._shared.close()
+    folders = asked(folders)
+    count_unfetched = asked(count_unfetched)
+    counts = asked(counts)
+    has_recording = asked(has_recording)
 
     async def unfetched(
         self, recordings: Sequence[FileId] = (), *, after: PageEnd = (0, 0), limit: int
@@ -242,20 +238,6 @@ class PictureLedger(LedgerReader):
         page = await self.reads.read(pictures_where, which, limit=1, task_id=task_id, number=number)
         return page[0] if page else None
 
-    async def folders(
-        self, at_ms: int, recordings: Sequence[FileId] = (), *, after: int = 0, limit: int
-    ) -> list[FolderRecord]:
-        """Return a page of the submissions that had files before a time; all pages together read all
-        pictures.
-
-        Args:
-            at_ms: files from before this time.
-            recordings: of these alone; of all if empty.
-            after: the last submission of the page before.
-            limit: how many submissions at most.
-        """
-        return await self.reads.read(folders, at_ms, recordings, after=after, limit=limit)
-
     async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
         """Return the pictures of some submissions that had files before a time."""
         found: list[PictureRecord] = []
@@ -267,31 +249,16 @@ class PictureLedger(LedgerReader):
             found += page
         return found
 
-    async def count_unfetched(self, recordings: Sequence[FileId] = ()) -> int:
-        """Count the pictures that are neither fetched nor given up yet."""
-        return await self.reads.read(count_unfetched, recordings)
-
-    async def counts(self) -> dict[PictureState | None, int]:
-        """Count the pictures in each state, with a 0 where there are none; reads all pictures."""
-        return await self.reads.read(counts)
-
-    async def has_recording(self, recording: FileId) -> bool:
-        """Return whether there is any submission of a recording."""
-        return await self.reads.read(has_recording, recording)
-
     async def record(self, fetched: Fetched) -> None:
         """Keep the result of fetching a picture.
 
         Raises:
             LedgerError: it is not on disk.
         """
-        await self._shared.record(fetch_ended, FetchEnded(fetched, self.now_ms()))
-
-    def now_ms(self) -> int:
-        """Return the time, as the ledger dates what it records."""
-        return self._shared.now_ms()
+        await self._record(fetch_ended, FetchEnded(fetched, self.now_ms()))
 
 
+@BatchEvent
 def fetch_ended(connection: Connection, items: Sequence[FetchEnded]) -> list[None]:
     """Keep the results of fetching pictures.
 

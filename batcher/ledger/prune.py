@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.model.records import Attempt, Record
 from batcher.model.submission import SubmissionId
 
@@ -21,7 +21,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much was pruned, or would be."""
+    """The amount that was pruned, or would be."""
 
     attempts: int = 0
     submissions: int = 0
@@ -79,16 +79,11 @@ async def prune(
     return found
 
 
-def forget(connection: Connection, items: Sequence[Sequence[Prunable]]) -> list[None]:
+def forget(connection: Connection, page: Sequence[Prunable]) -> None:
     """Delete attempts, and keep how many requests they were."""
-    for page in items:
-        gone = [
-            {"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts
-        ]
-        left = [
-            {"id": one.submission_id, "n": sum(attempt.may_have_left for attempt in one.attempts)}
-            for one in page
-        ]
-        connection.run(_DELETE, items=gone)
-        connection.run(_COUNT, items=left)
-    return [None] * len(items)
+    gone = [{"id": one.submission_id, "number": attempt.number} for one in page for attempt in one.attempts]
+    left = [
+        {"id": one.submission_id, "n": sum(attempt.may_have_left for attempt in one.attempts)} for one in page
+    ]
+    connection.run(_DELETE, items=gone)
+    connection.run(_COUNT, items=left)

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import aiosqlite
 
 from batcher.errors import LedgerLocked
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")

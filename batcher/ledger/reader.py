@@ -1,4 +1,4 @@
-"""Reading a ledger: all that can be asked of it, on one connection.
+"""Reading a ledger: all its queries, on one connection.
 
 Called by every command and by the library. It works while another process writes. The queries are in
 :mod:`batcher.ledger.queries`, one module per subject; this class only runs them on its thread.
@@ -13,10 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from batcher.ledger.connection import Connection
 from batcher.ledger.queries import counts, manifests, open_work, runs, submissions
 from batcher.ledger.read_thread import ReadThread
-from batcher.ledger.sqlite.connection import open_existing
+from batcher.ledger.sqlite.connection import Connection, open_existing
 from batcher.ledger.sqlite.lock import take_lock
 from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
 
@@ -27,7 +26,7 @@ T = TypeVar("T")
 def asked(
     query: Callable[Concatenate[Connection, P], T],
 ) -> Callable[Concatenate[LedgerReader, P], Coroutine[Any, Any, T]]:
-    """Return the method that runs a query."""
+    """Return a method that runs a query on the thread of the reader."""
 
     @wraps(query)
     async def method(self: LedgerReader, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""The ledger of a run or a load: everything that is recorded while the ledger's lock is held.
+"""The ledger of a run or a load: records every event while the ledger's lock is held.
 
 Called by runs, loads and upkeep. One method per business event. Each is a short transaction that the writer
 may group with others; when the method returns, the event is on disk. The legal moves of a submission are
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batcher.errors import SettingsError
+from batcher.exit_codes import REPORTED
 from batcher.ledger import prune
 from batcher.ledger.attempts import (
     Begin,
@@ -67,7 +68,7 @@ R = TypeVar("R")
 _KNOWN_PARAMETERS = 10_000
 
 STREAM = "-"
-"""The path of what is no file; two streams are not compared."""
+"""The path of a stream; two streams are not compared."""
 
 
 class RunLedger(LedgerReader):
@@ -88,7 +89,7 @@ class RunLedger(LedgerReader):
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
         self._unproven: tuple[int, EndpointKind] | None = None
-        """The account that the ledger will belong to."""
+        """The account that the first answer that proves it will bind the ledger to; None once it is bound."""
         self._seen: dict[LoadId, tuple[str, Fingerprint]] = {}
 
     async def start(self) -> None:
@@ -122,7 +123,7 @@ class RunLedger(LedgerReader):
         return int(self._clock() * 1000)
 
     async def _record(self, event: Event[I, R], item: I, *, known: bool = False) -> R:
-        """Have an item recorded; on disk when this returns."""
+        """Record an item; it is on disk when this returns."""
         return await shielded(self._writer.record(event, item, known=known))
 
     # -- runs ------------------------------------------------------------------------------------
@@ -165,12 +166,12 @@ class RunLedger(LedgerReader):
             "reason": reason,
             "pace_per_s": pace_per_s,
             "why_slow": why_slow,
-            "reported": exit_code in (0, 1),
+            "reported": exit_code in REPORTED,
         }
         await self._record(end_run, row, known=True)
 
     async def note_pace(self, run_id: RunId, pace_per_s: float, why_slow: str | None) -> None:
-        """Record the pace a run has just now, and why it is below the cap."""
+        """Record the present pace of a run, and why it is below the cap."""
         row = {"run_id": run_id, "pace_per_s": pace_per_s, "why_slow": why_slow}
         await self._record(note_pace, row)
 
@@ -245,9 +246,9 @@ class RunLedger(LedgerReader):
     async def add(
         self, load_id: LoadId, source: str, rows: Sequence[Row], invalid: Sequence[InvalidRow]
     ) -> Added:
-        """Keep a batch of a manifest's rows: what is asked for already stays as it is.
+        """Keep a batch of a manifest's rows; known submissions are not changed.
 
-        More may be handed over while one is waited for; they are kept in that order.
+        Further batches may be handed over meanwhile; they are kept in the order of the calls.
         """
         async with self._adding:
             asked = {id(row.parameters): row.parameters for row in rows}
@@ -258,17 +259,19 @@ class RunLedger(LedgerReader):
             batch = Batch(load_id, Path(source).name, len(rows), json_of(rows, numbers), in_order, invalid)
             writing = self._writer.record(add, batch)
         checks = [check_of(row.extra) for row in rows] if rows and rows[0].extra is not None else None
-        del rows  # they would be held for as long as the disk takes
+        del rows  # so that they are not in memory while the disk writes
         kept = await shielded(writing)
         if load_id in self._seen:
             self._seen[load_id][1].add(kept.ids, checks)
         return kept.added
 
     async def end_load(self, load_id: LoadId, error: str | None = None, *, digest: str | None = None) -> None:
-        """Record that a manifest was read to its end, and how it differs from the last time; or why not.
+        """Record that a manifest was read to its end, with its changes since the last time.
 
         Args:
-            digest: by which the next load recognises the same content.
+            load_id: the load.
+            error: the reason why the end was not reached; None when it was.
+            digest: identifies the content for the next load.
         """
         path, seen = self._seen.pop(load_id, (STREAM, None))
         ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest)
@@ -277,7 +280,7 @@ class RunLedger(LedgerReader):
         await self._record(end_load, ended)
 
     async def repeat_load(self, load_id: LoadId) -> None:
-        """Record that a manifest holds what it held when it was last read to its end."""
+        """Record that a manifest has the content with which it was last read to its end."""
         self._seen.pop(load_id, None)
         await self._record(repeat_load, Ended(load_id, self._now_ms()))
 

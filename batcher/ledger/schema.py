@@ -1,4 +1,4 @@
-"""The ledger's tables: declarations alone.
+"""The tables of the ledger.
 
 Called to create a ledger, and by the migrations, which must lead to the same tables.
 
@@ -87,8 +87,8 @@ runs = Table(
     Column("invalid_rows_seen", Integer),
     sqlite_autoincrement=True,
 )
-"""One row per run. ``ended_at_ms`` stays empty when a run was killed; ``invalid_rows_seen`` is the newest
-invalid row that a run with exit code 0 or 1 has reported; ``pace_per_s`` is the pace it last had."""
+"""One row per run. ``ended_at_ms`` stays empty when a run was killed. ``pace_per_s`` is its last pace.
+``invalid_rows_seen`` is the newest invalid row that the run has reported, set if its exit code is 0 or 1."""
 
 loads = Table(
     "loads",
@@ -115,10 +115,10 @@ loads = Table(
     Index("loads_unended", "path", "id", sqlite_where=text("ended_at_ms IS NULL")),
 )
 """One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
-``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream); ``counted_by`` says what
-the numbers of its rows count, lines or rows. ``appeared``,
-``gone`` and ``changed`` are how many rows differ from the last load of the path that reached the end, empty
-where there is no earlier one to compare with. ``digest`` identifies a file with the same content."""
+``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream). ``counted_by`` says
+whether its rows are numbered by line or by row. ``appeared``, ``gone`` and ``changed`` count the rows that
+differ from the last load of the path that reached the end; they are empty where there is no such load.
+``digest`` identifies a file with the same content."""
 
 seen = Table(
     "seen",
@@ -142,8 +142,8 @@ parameters = Table(
     _one_of("vendor", Vendor),
     _one_of("type", SnapshotType),
 )
-"""What can be asked of a recording: numbers as canonical text, offsets joined by ``;``, empty where
-without effect."""
+"""The sets of parameters: numbers as canonical text, offsets joined by ``;``, empty where a parameter has no
+effect."""
 
 submissions = Table(
     "submissions",
@@ -202,10 +202,10 @@ submissions = Table(
         sqlite_where=text(IS_POSSIBLY_TWICE),
     ),
 )
-"""``code`` is the last definite code, ``run_id`` the run that last settled an attempt, ``attempts`` the
-number begun, ``tries_…`` what is used of each budget, ``doubted`` whether any attempt may have arrived
-(for good), ``pruned`` how many of its requests that may have left are no longer kept one by one, ``tracked``
-whether it has a row in tasks."""
+"""One row per thing asked for. ``code`` is the last definite code, ``run_id`` the run that last settled an
+attempt, ``attempts`` the number of attempts begun, ``tries_…`` the used part of each budget. ``doubted`` is
+set for good once an attempt without an answer may have arrived. ``pruned`` counts the requests whose attempts
+were deleted and that may have left. ``tracked`` is set while the submission has a row in tasks."""
 
 attempts = Table(
     "attempts",
@@ -261,8 +261,8 @@ tallies = Table(
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many submissions are in each state, by last definite code and by the run that last settled them.
-``coded`` is whether there is a code: every number is one that the service may send."""
+"""The number of submissions in each state, by last definite code and by the run that last settled them.
+``coded`` says whether there is a code, since the service may send any number as one."""
 
 tasks = Table(
     "tasks",
@@ -289,9 +289,9 @@ tasks = Table(
     Index("tasks_claimed", "due_at_ms", sqlite_where=text(IS_CLAIMED)),
 )
 """One row per submission whose task is tracked. ``status`` is the vendor's own word for ``state``,
-``started_at_ms`` and ``ended_at_ms`` the vendor's times, ``due_at_ms`` when it is polled next,
-``closed_at_ms`` when we learned that it has ended or gave it up, ``claimed_at_ms`` when a callback
-reported its end, which counts once a poll has confirmed it."""
+``started_at_ms`` and ``ended_at_ms`` are the vendor's times, ``due_at_ms`` the time of the next poll,
+``closed_at_ms`` the time when its end was recorded or the tracker gave it up, ``claimed_at_ms`` the time when
+a callback reported its end, which counts once a poll has confirmed it."""
 
 pictures = Table(
     "pictures",
@@ -312,9 +312,9 @@ pictures = Table(
     Index("pictures_unfetched", "submission_id", "number", sqlite_where=text("state IS NULL")),
     sqlite_with_rowid=False,
 )
-"""Pictures of a finished task as a poll has named them, from 1: an address, or an object's name where the
-vendor gives that. ``state`` is empty until it was fetched or given up, ``file`` relative to the folder that
-it was fetched to."""
+"""Pictures of a finished task as a poll has listed them, numbered from 1. ``url`` is an address, or the name
+of an object where the vendor gives that. ``state`` is empty until the picture was fetched or given up.
+``file`` is relative to the folder that it was fetched to."""
 
 callbacks = Table(
     "callbacks",
@@ -339,9 +339,9 @@ callbacks = Table(
     Index("callbacks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""Callbacks whose signature was good, each once. ``effect`` says the result, ``content`` what was received,
-without its signature, where nothing else has kept that. A callback that may concern a submission in doubt, or
-a task whose answer is still on its way, is checked again at ``due_at_ms``, for the ``tries``-th time;
+"""Callbacks whose signature was valid, each once. ``effect`` is the result. ``content`` is the received text
+without its signature, where no other table keeps it. A callback that may concern a submission in doubt, or a
+task whose answer is still on its way, is checked again at ``due_at_ms``; ``tries`` counts these checks.
 ``held`` means that its submission was taken out of the queue until then."""
 
 task_tallies = Table(
@@ -353,6 +353,6 @@ task_tallies = Table(
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
-"""How many tracked tasks are in each state; changes in the transaction that changes them. ``told`` is how
-many of them a tracking with exit code 0 or 1 has reported. Empty until tasks are tracked for the first
+"""The number of tracked tasks in each state; changes in the transaction that changes them. ``told`` is the
+number of them that a tracking with exit code 0 or 1 has reported. Empty until tasks are tracked for the first
 time."""

@@ -14,7 +14,7 @@ from time import time
 from typing import Self, TypeVar
 
 from batcher.ledger.read_thread import ReadThread
-from batcher.ledger.reader import open_reads
+from batcher.ledger.reader import LedgerReader, open_reads
 from batcher.ledger.sqlite.connection import Access, connect
 from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.writer import Event, Writer, shielded
@@ -31,19 +31,12 @@ class _SharedDisk(LedgerDisk):
         """Leave the reserve to the run."""
 
 
-class SharedLedger:
-    """A connection to read with and a writer, for use next to a run.
+class SharedLedger(LedgerReader):
+    """A ledger to read from and to write to next to a run. Open it with :meth:`open`."""
 
-    Attributes:
-        reads: the connection to read with.
-    """
-
-    def __init__(self, reads: ReadThread, on_locked: Callable[[], None], clock: Callable[[], float]) -> None:
-        path = reads.path
-        self.reads = reads
-        self._writer = Writer(
-            partial(connect, path, Access.WRITE), path, _SharedDisk(path), on_locked=on_locked
-        )
+    def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
+        super().__init__(reads)
+        self._writer = writer
         self._clock = clock
 
     @classmethod
@@ -65,15 +58,18 @@ class SharedLedger:
         def on_locked() -> None:
             on_event(LedgerHeld(str(path)))
 
-        ledger = cls(await open_reads(path, on_locked), on_locked, clock)
+        reads = await open_reads(path, on_locked)
+        connecting = partial(connect, path, Access.WRITE)
+        writer = Writer(connecting, path, _SharedDisk(path), on_locked=on_locked)
+        ledger = cls(reads, writer, clock)
         try:
-            await ledger._writer.start()
+            await writer.start()
         except BaseException:
             await ledger.close()
             raise
         return ledger
 
-    async def record(self, event: Event[I, R], item: I) -> R:
+    async def _record(self, event: Event[I, R], item: I) -> R:
         """Have recorded what has happened; on disk when this returns.
 
         Raises:
@@ -88,4 +84,4 @@ class SharedLedger:
     async def close(self) -> None:
         """Write what waits, and close both connections."""
         await self._writer.close()
-        await self.reads.close()
+        await super().close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from batcher.ledger.conditions import NO_CODE, NO_RUN
-from batcher.ledger.connection import Connection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.model.submission import State
 from batcher.model.task import TaskState
 
 Key = tuple[State, int | None, int | None]
-"""What a tally counts by: state, last definite code, run that last settled."""
+"""The key of a tally: state, last definite code, run that last settled."""
 
 _CHANGE = """
 INSERT INTO tallies (state, code, run_id, coded, n)
@@ -26,10 +26,10 @@ SELECT state, coalesce(code, {NO_CODE}) AS code, coalesce(run_id, {NO_RUN}) AS r
     code IS NOT NULL AS coded, count(*) AS n
 FROM submissions GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - numbers of ours
-"""What the tallies must be."""
+"""The tallies, counted anew from the submissions."""
 
 TASKS_GROUPED = "SELECT state, count(*) AS n FROM tasks GROUP BY 1"
-"""What the tallies of tasks must be; states without a task are left out."""
+"""The tallies of tasks, counted anew from the tasks; states without a task are left out."""
 
 
 def tally(connection: Connection, changes: Counter[Key]) -> None:

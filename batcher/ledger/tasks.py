@@ -9,18 +9,15 @@ process has closed meanwhile records nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from time import time
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
-from batcher.ledger.connection import Connection, ResultRow
-from batcher.ledger.reader import LedgerReader
+from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import tally_tasks
-from batcher.ledger.writer import MOVED_AT_ONCE, leaving_gap
-from batcher.model.events import OnEvent, ignore_event
+from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -66,11 +63,11 @@ class Polled(NamedTuple):
     pictures: tuple[Picture, ...] = ()
     """Kept of one that is closed as finished."""
     answered: bool = True
-    """It counts as a poll; otherwise the service did not answer, and only the due time is new."""
+    """Counts as a poll; otherwise the service did not answer, and only the due time is new."""
 
 
 class TaskCounts(NamedTuple):
-    """What is left to track."""
+    """The tasks that are left to track."""
 
     next_due_ms: int | None
     """When the next task is due; None when all tracked tasks have ended."""
@@ -169,7 +166,7 @@ SELECT due_at_ms FROM tasks WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT
 _UNTRACKED = f"SELECT 1 FROM submissions WHERE {IS_UNTRACKED} LIMIT 1"  # noqa: S608 - ours
 
 _TROUBLES = f"""
-SELECT s.file_id, t.task_id, t.state, t.status, t.message FROM (
+SELECT s.file_id, t.task_id, t.state, coalesce(t.status, ''), coalesce(t.message, '') FROM (
     SELECT submission_id FROM tasks WHERE {IS_TASK_TROUBLED} ORDER BY closed_at_ms DESC LIMIT :limit
 ) AS newest JOIN tasks AS t ON t.submission_id = newest.submission_id
 JOIN submissions AS s ON s.id = t.submission_id
@@ -191,34 +188,17 @@ def left(connection: Connection, *, beyond: int = 0) -> TaskCounts:
 def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
     """Return the newest tasks that have failed or are unknown."""
     return [
-        TaskTrouble(
-            FileId(row.file_id),
-            TaskId(row.task_id),
-            TaskState(row.state),
-            row.status or "",
-            row.message or "",
-        )
-        for row in connection.rows(_TROUBLES, limit=limit)
+        TaskTrouble(file_id, task_id, TaskState(state), *words)
+        for file_id, task_id, state, *words in connection.rows(_TROUBLES, limit=limit)
     ]
 
 
-class TaskLedger(LedgerReader):
+class TaskLedger(SharedLedger):
     """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`."""
 
-    def __init__(self, shared: SharedLedger) -> None:
-        super().__init__(shared.reads)
-        self._shared = shared
-
-    @classmethod
-    async def open(
-        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
-    ) -> Self:
-        """Open an existing ledger; see :meth:`SharedLedger.open`."""
-        return cls(await SharedLedger.open(path, on_event, clock))
-
-    async def close(self) -> None:
-        """Write what waits, and close the file."""
-        await self._shared.close()
+    due = asked(due)
+    left = asked(left)
+    unreported_troubles = asked(troubles)
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to track tasks: from now on they have tallies.
@@ -226,12 +206,12 @@ class TaskLedger(LedgerReader):
         Args:
             longest_wait_ms: no task waits for longer, even if the clock was wrong when its due time was set.
         """
-        latest_ms = self._shared.now_ms() + longest_wait_ms
-        await self._shared.record(take_up, None)
+        latest_ms = self.now_ms() + longest_wait_ms
+        await self._record(take_up, None)
         moved = 1
         while moved:
             async with leaving_gap():
-                moved = await self._shared.record(wait_no_longer, latest_ms)
+                moved = await self._record(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
         """Track submissions that have a task and are not tracked yet, in their order; returns how many.
@@ -240,81 +220,62 @@ class TaskLedger(LedgerReader):
             first_wait_ms: how long after it was submitted a task is first polled.
             limit: how many at most.
         """
-        return await self._shared.record(seed, Seeding(self._shared.now_ms(), first_wait_ms, limit))
-
-    async def due(self, now_ms: int, limit: int) -> list[Followed]:
-        """Return tasks that are due, the longest due first."""
-        return await self.reads.read(due, now_ms, limit)
-
-    async def left(self, *, beyond: int = 0) -> TaskCounts:
-        """Return what is left to track.
-
-        Args:
-            beyond: how many of the tasks that are due first are being polled, and do not count.
-        """
-        return await self.reads.read(left, beyond=beyond)
+        return await self._record(seed, Seeding(self.now_ms(), first_wait_ms, limit))
 
     async def note(self, polled: Polled) -> bool:
         """Record the result of a poll; False when the task had been closed meanwhile."""
-        return await self._shared.record(note, polled)
+        return await self._record(note, polled)
 
     async def mark_reported(self) -> None:
         """Record that all failed and unknown tasks were reported: they are not new any more."""
-        await self._shared.record(mark_reported, None)
+        await self._record(mark_reported, None)
 
     async def ask_again(self) -> int:
         """Track again the tasks that were closed as unknown; returns how many."""
         total, moved = 0, 1
         while moved:
             async with leaving_gap():
-                moved = await self._shared.record(ask_again, self._shared.now_ms())
+                moved = await self._record(ask_again, self.now_ms())
             total += moved
         return total
 
-    async def unreported_troubles(self, limit: int) -> list[TaskTrouble]:
-        """Return the newest tasks that have failed or are unknown."""
-        return await self.reads.read(troubles, limit)
-
 
 class Seeding(NamedTuple):
-    """How submissions get their tasks."""
+    """The ways in which submissions get their tasks."""
 
     now_ms: int
     first_wait_ms: int
     limit: int
 
 
-def take_up(connection: Connection, items: Sequence[None]) -> list[None]:
+def take_up(connection: Connection, _: None) -> None:
     """Have a tally of every state."""
     connection.run(_HAVE_TALLIES, states=list(TaskState))
-    return [None] * len(items)
 
 
-def wait_no_longer(connection: Connection, items: Sequence[int]) -> list[int]:
+def wait_no_longer(connection: Connection, latest_ms: int) -> int:
     """Make some tasks due at the latest time, of those that wait longer; returns how many."""
-    return [connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE) for latest_ms in items]
+    return connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE)
 
 
-def seed(connection: Connection, items: Sequence[Seeding]) -> list[int]:
+def seed(connection: Connection, item: Seeding) -> int:
     """Give submissions their row; the task that was submitted first is due first."""
-    seeded = []
-    for item in items:
-        rows = [
-            {
-                "id": row.id,
-                "task_id": row.task_id,
-                "submitted_at_ms": row.submitted_at_ms,
-                "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
-            }
-            for row in connection.rows(_SEEDABLE, limit=item.limit)
-        ]
-        new = connection.run(_SEED, items=rows) if rows else 0
-        connection.run(_SEEDED, ids=[row["id"] for row in rows])
-        tally_tasks(connection, Counter({TaskState.WAITING: new}))
-        seeded.append(len(rows))
-    return seeded
+    rows = [
+        {
+            "id": row.id,
+            "task_id": row.task_id,
+            "submitted_at_ms": row.submitted_at_ms,
+            "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
+        }
+        for row in connection.rows(_SEEDABLE, limit=item.limit)
+    ]
+    new = connection.run(_SEED, items=rows) if rows else 0
+    connection.run(_SEEDED, ids=[row["id"] for row in rows])
+    tally_tasks(connection, Counter({TaskState.WAITING: new}))
+    return len(rows)
 
 
+@BatchEvent
 def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     """Record polls of tasks that are open; returns of each whether it was."""
     asked = connection.rows(_STILL_OPEN, ids=[item.task.id for item in items])
@@ -333,21 +294,17 @@ def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     return [item is fresh.get(item.task.id) for item in items]
 
 
-def mark_reported(connection: Connection, items: Sequence[None]) -> list[None]:
+def mark_reported(connection: Connection, _: None) -> None:
     """Mark all that the tallies count as reported."""
     connection.run("UPDATE task_tallies SET told = n")
-    return [None] * len(items)
 
 
-def ask_again(connection: Connection, items: Sequence[int]) -> list[int]:
+def ask_again(connection: Connection, now_ms: int) -> int:
     """Open some of the tasks closed as unknown; a task that is unknown again afterwards is new."""
-    moved = []
-    for now_ms in items:
-        again = connection.run(_ASK_AGAIN, now_ms=now_ms, limit=MOVED_AT_ONCE)
-        tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
-        connection.run("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
-        moved.append(again)
-    return moved
+    again = connection.run(_ASK_AGAIN, now_ms=now_ms, limit=MOVED_AT_ONCE)
+    tally_tasks(connection, Counter({TaskState.UNKNOWN: -again, TaskState.WAITING: again}))
+    connection.run("UPDATE task_tallies SET told = 0 WHERE state = 'unknown'")
+    return again
 
 
 def _keep_pictures(connection: Connection, items: Sequence[Polled]) -> None:
@@ -384,14 +341,4 @@ def _noted_item(item: Polled) -> dict[str, Any]:
 
 def followed(row: ResultRow) -> Followed:
     """Return a task to poll from a row of :data:`TRACKED`."""
-    return Followed(
-        SubmissionId(row.id),
-        row.due_at_ms,
-        TaskId(row.task_id),
-        FileId(row.file_id),
-        Vendor(row.vendor),
-        row.status,
-        row.submitted_at_ms,
-        row.polls,
-        row.claimed_at_ms,
-    )
+    return Followed._make(row)._replace(vendor=Vendor(row.vendor))

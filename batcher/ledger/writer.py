@@ -31,14 +31,24 @@ from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from batcher.errors import IllegalMove, LedgerError, LedgerLocked
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, SqliteConnection
+from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, Connection
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 
-Event = Callable[[Connection, Sequence[I]], Sequence[R]]
-"""Records items of one kind within the open transaction; one result for each item, in order."""
+Event = Callable[[Connection, I], R]
+"""Records one item within the open transaction."""
+
+
+class BatchEvent(Generic[I, R]):
+    """An event that records all items of a transaction with one call: one result for each, in order."""
+
+    def __init__(self, record: Callable[[Connection, Sequence[I]], Sequence[R]]) -> None:
+        self.record = record
+
+    def __call__(self, connection: Connection, item: I) -> R:
+        """Record one item."""
+        return self.record(connection, [item])[0]
 
 
 async def shielded(
@@ -70,11 +80,11 @@ class _PendingWrite(Generic[I, R]):
     item: I
     done: asyncio.Future[R]
     known: bool
-    """It records what has happened already, and leads to no request."""
+    """Records an event that has happened already, and leads to no request."""
 
 
 RESCUE_PATIENCE_S = 0.5
-"""How long to wait for a lock once one has outlasted the usual time, until a record is kept."""
+"""The longest wait for a lock once one has outlasted the usual time, until a record is kept."""
 
 _Group = dict[Event[Any, Any], list[_PendingWrite[Any, Any]]]
 
@@ -98,7 +108,7 @@ async def leaving_gap() -> AsyncIterator[None]:
 
 
 class Disk(Protocol):
-    """What the writer needs of the disk under the ledger."""
+    """The disk under the ledger, as far as the writer uses it."""
 
     def check(self) -> None:
         """Make sure that the file is still the one that was opened; raises LedgerError when it is not."""
@@ -121,7 +131,7 @@ class Writer:
 
     def __init__(
         self,
-        connect: Callable[[], SqliteConnection],
+        connect: Callable[[], Connection],
         path: Path,
         disk: Disk,
         *,
@@ -247,7 +257,7 @@ class Writer:
             finally:
                 call_soon(self._end)
 
-    def _write(self, connection: SqliteConnection, group: _Group) -> _Results:
+    def _write(self, connection: Connection, group: _Group) -> _Results:
         """Record a group, or what can be recorded of it."""
         try:
             results = self._transact(connection, group)
@@ -266,7 +276,7 @@ class Writer:
 
     def _wait_and_transact(
         self,
-        connection: SqliteConnection,
+        connection: Connection,
         group: _Group,
         on_locked: Callable[[], None],
         results: _Results | Exception,
@@ -279,7 +289,7 @@ class Writer:
             results = self._transact(connection, group)
         return results
 
-    def _rescue(self, connection: SqliteConnection, group: _Group, error: LedgerError) -> _Results:
+    def _rescue(self, connection: Connection, group: _Group, error: LedgerError) -> _Results:
         """Refuse what leads to a request from now on, and try once more to keep what has happened."""
         self._broken = self._broken or error
         self._disk.give_room()
@@ -293,7 +303,7 @@ class Writer:
             again = [(waiting, again) for waiting in _members(kept)]
         return refused + again
 
-    def _take_apart(self, connection: SqliteConnection, group: _Group, error: Exception) -> _Results:
+    def _take_apart(self, connection: Connection, group: _Group, error: Exception) -> _Results:
         """Record each item by itself, since one in the group is impossible."""
         singles = [(event, waiting) for event, members in group.items() for waiting in members]
         if len(singles) == 1:
@@ -304,14 +314,18 @@ class Writer:
             results += [(waiting, alone)] if isinstance(alone, Exception) else alone
         return results
 
-    def _transact(self, connection: SqliteConnection, group: _Group) -> _Results | Exception:
+    def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
         """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
         results: _Results = []
         try:
             self._disk.check()
             with connection.transaction():
                 for event, members in group.items():
-                    values = event(connection, [waiting.item for waiting in members])
+                    items = [waiting.item for waiting in members]
+                    if isinstance(event, BatchEvent):
+                        values = event.record(connection, items)
+                    else:
+                        values = [event(connection, item) for item in items]
                     results.extend(zip(members, values, strict=True))
         except Exception as exc:
             return exc  # handed to those who wait for it

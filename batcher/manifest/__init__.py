@@ -11,30 +11,3 @@ for each format (``formats/csv_table``, ``formats/id_list``, ``formats/json_tabl
 with ``parameters`` (the rules). ``reader`` joins them, ``sources/patterns`` finds the files, ``rounded_ids``
 checks the ids. ``sources/file_digest`` decides whether a file has to be read at all.
 """
-
-from __future__ import annotations
-
-from batcher.manifest.formats.detect import ManifestFormat
-from batcher.manifest.parameters import Defaults
-from batcher.manifest.reader import Manifest, open_manifest
-from batcher.manifest.rounded_ids import HEAD_ROWS, RoundedIds, Verdict, rounded_ids
-from batcher.manifest.sources.file_digest import Mark, digest_of
-from batcher.manifest.sources.patterns import expand
-from batcher.manifest.sources.remote import is_url, redacted, stable_url
-
-__all__ = [
-    "HEAD_ROWS",
-    "Defaults",
-    "Manifest",
-    "ManifestFormat",
-    "Mark",
-    "RoundedIds",
-    "Verdict",
-    "digest_of",
-    "expand",
-    "is_url",
-    "open_manifest",
-    "redacted",
-    "rounded_ids",
-    "stable_url",
-]

@@ -28,13 +28,7 @@ class KnownColumn(StrEnum):
     OFFSETS = "offsets"
 
 
-PARAMETERS = (
-    KnownColumn.VENDOR,
-    KnownColumn.TYPE,
-    KnownColumn.DEFINITION,
-    KnownColumn.INTERVAL,
-    KnownColumn.OFFSETS,
-)
+PARAMETERS = tuple(known for known in KnownColumn if known is not KnownColumn.FILE_ID)
 """The known columns that hold parameters, in the order of :class:`GivenParameters`."""
 
 _NAMES = {

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from batcher.manifest import Manifest
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
 from batcher.manifest.threads import in_thread
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row

@@ -1,4 +1,4 @@
-"""How manifests are read: the options that hold for all rows of a command or a call.
+"""Options for reading manifests: they hold for all rows of a command or a call.
 
 Made by the command line from the settings, and by programs; checked when it is made.
 """
@@ -8,14 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batcher.errors import ManifestError, SettingsError
-from batcher.manifest import Defaults, Manifest, ManifestFormat, expand, open_manifest, redacted
 from batcher.manifest.display import shown
+from batcher.manifest.formats.detect import ManifestFormat
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import redacted
 from batcher.manifest.text.encoding import known_codec
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How manifests are read: what rows leave out, what is accepted, and what their names do not say.
+    """Options for reading manifests: values that rows leave out, accepted rows, and formats and encodings.
 
     Raises:
         SettingsError: a value is wrong; each line names its parameter.

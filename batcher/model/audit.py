@@ -40,7 +40,7 @@ class Case:
     vendor: Vendor | None
     task_id: TaskId | None
     request_ids: tuple[str, ...]
-    """Those of its attempts, the inner ones where given, and that of the last poll of its task."""
+    """The RequestIds of its attempts, the inner ones where given, and that of the last poll of its task."""
     said: str | None
     """The last message about it."""
 

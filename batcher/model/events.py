@@ -2,8 +2,7 @@
 
 Emitted by the runner and its parts, by the receiver of callbacks and by the ledger; consumed by the console,
 by log lines and by programs that pass ``on_event``. The names in ``event`` and the names of fields are those
-of JSON log
-lines: scripts match them, so they must not change.
+of JSON log lines: scripts match them, so they must not change.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from batcher.model.task import Effect, PictureState, TaskState
 
 
 class Severity(Enum):
-    """How much a message matters."""
+    """The importance of a message."""
 
     INFO = "info"
-    """What was done; a quiet program leaves it out."""
+    """An action that was taken; a quiet program leaves it out."""
     NOTICE = "notice"
-    """What must be known also where only problems are wanted, such as the creation of a ledger."""
+    """A fact that is shown even where only problems are wanted, such as the creation of a ledger."""
     WARNING = "warning"
-    """What may be wrong."""
+    """A possible mistake."""
     PROBLEM = "problem"
-    """What is wrong."""
+    """A mistake or a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something for people that needs no class of its own: a warning, a wait, a new ledger."""
+    """A message for the user that needs no class of its own: a warning, a wait, a new ledger."""
 
     event: ClassVar[str] = "message"
     words: str
@@ -49,7 +48,7 @@ class RunStarted:
     rate_per_s: float
     to_send: int
     asked: tuple[str, ...] = ()
-    """What the run will ask for, in words."""
+    """The pictures that the run will ask for, in words."""
 
     @property
     def words(self) -> str:
@@ -62,26 +61,23 @@ class PaceChanged:
     """The pace, or the reason why it is below the cap, has changed."""
 
     event: ClassVar[str] = "pace_changed"
+    words: ClassVar[str] = ""
+    """Nothing: the progress display shows it."""
     pace_per_s: float
     cap_per_s: float
     why: str | None
     """None when it is at the cap again."""
 
-    @property
-    def words(self) -> str:
-        """Nothing: the progress display shows it."""
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: emitted about once a second while it sends, and once at its end."""
+    """The progress of a run: emitted about once a second while it sends, and once at its end."""
 
     event: ClassVar[str] = "progress"
     total: int
     """All submissions of the ledger."""
     states: Mapping[State, int]
-    """How many of them are in each state."""
+    """The number of submissions in each state."""
     sent: int
     """Requests of this run that may have left."""
     now_per_s: float
@@ -94,18 +90,18 @@ class Progress:
     seconds: float
     """Since the run began to send."""
     seconds_left: float | None
-    """How long the rest takes at the rate of this run; None while that is unknown."""
+    """The time that the rest takes at the rate of this run; None while that is unknown."""
     paused: bool
     """Nothing is sent at all for now, for the reason that ``why_slow`` gives."""
 
     @property
     def ended(self) -> int:
-        """How many submissions are neither to be sent nor in flight."""
+        """The number of submissions that are neither to be sent nor in flight."""
         return self.total - self.states.get(State.PENDING, 0) - self.states.get(State.SENDING, 0)
 
     @property
     def words(self) -> str:
-        """How many submissions have ended."""
+        """The number of submissions that have ended."""
         return f"{self.ended:,} of {self.total:,}"
 
 
@@ -138,7 +134,7 @@ class OutageOver:
 
     @property
     def words(self) -> str:
-        """How long the outage took."""
+        """The end of the outage, and how long it took."""
         return f"The endpoint answers again, after {self.seconds:.0f} s."
 
 
@@ -147,12 +143,9 @@ class Halted:
     """The run stops sending: the service refuses the account, too much failed, or batcher has a defect."""
 
     event: ClassVar[str] = "halted"
+    words: ClassVar[str] = ""
+    """Nothing: the closing summary begins with the reason."""
     reason: str
-
-    @property
-    def words(self) -> str:
-        """Nothing: the closing summary begins with the reason."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +153,24 @@ class DefectMet:
     """An unexpected exception has stopped the run."""
 
     event: ClassVar[str] = "defect"
+    words: ClassVar[str] = ""
+    """Nothing: the closing summary begins with the reason."""
     error: str
     place: str
     """File and line."""
     exception: str
     """The traceback. It may hold anything, and is shown only under ``-v``."""
 
-    @property
-    def words(self) -> str:
-        """Nothing: the closing summary begins with the reason."""
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
 class TrackingProgress:
-    """How far tracking is: emitted about once a second while tasks are polled."""
+    """The progress of tracking: emitted about once a second while tasks are polled."""
 
     event: ClassVar[str] = "tracking_progress"
     total: int
     """All tasks of the ledger."""
     states: Mapping[TaskState, int]
-    """How many of them are in each state."""
+    """The number of tasks in each state."""
     ended: int
     polls: int
     """Requests that may have left."""
@@ -196,7 +186,7 @@ class TrackingProgress:
 
     @property
     def words(self) -> str:
-        """How many tasks have ended."""
+        """The number of tasks that have ended."""
         return f"tasks: {self.ended:,} of {self.total:,} have ended"
 
 
@@ -250,7 +240,7 @@ class PassedOver:
 
     @property
     def words(self) -> str:
-        """What the records were."""
+        """The kind of the records."""
         return f"{self.source}: passed over, no new recordings: {self.met}"
 
 
@@ -260,7 +250,7 @@ class CallbackTaken:
 
     event: ClassVar[str] = "callback_taken"
     callback: str
-    """What the service calls its event."""
+    """The service's name for the event of the callback."""
     effect: Effect
     again: bool
     """The same callback was received before."""
@@ -357,6 +347,8 @@ class FetchProgress:
     """The progress of a fetch, about once a second and at its end."""
 
     event: ClassVar[str] = "fetch_progress"
+    words: ClassVar[str] = ""
+    """Nothing: a display draws the figures."""
     total: int
     """Pictures to fetch, as far as they are known."""
     by_state: Mapping[PictureState, int]
@@ -370,11 +362,6 @@ class FetchProgress:
     def ended(self) -> int:
         """Pictures that this fetch is done with."""
         return sum(self.by_state.values()) + self.left
-
-    @property
-    def words(self) -> str:
-        """Nothing: a display draws the figures."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ class Cell(NamedTuple):
     sent: int = 0
     """Requests that may have left."""
     submitted: int = 0
-    """Those that brought a task id."""
+    """Requests that returned a task id."""
     refused: int = 0
-    """Those that were refused as too frequent."""
+    """Requests that were refused as too frequent."""
     answered: int = 0
-    """Those that had an answer of any kind."""
+    """Requests that had an answer of any kind."""
     unanswered: int = 0
     """Calls without an answer, including those that never left."""
 
@@ -48,11 +48,11 @@ class Doubt(StrEnum):
     HELD = "held"
     """In doubt: not sent again unless the user retries it."""
     AGAIN = "again"
-    """It waits to be sent again, after all others."""
+    """Pending: the submission is sent again, after all others."""
     TWICE = "twice"
-    """It was sent again and has a task id; there may be a second task."""
+    """Sent again with a task id; there may be a second task."""
     REFUSED = "refused"
-    """It was sent again and refused; there may be a task all the same."""
+    """Sent again and refused; there may be a task all the same."""
 
 
 def doubt_of(state: State, attempts: int) -> Doubt | None:
@@ -129,5 +129,5 @@ class Pictured:
     vendor: Vendor
     extra: str | None
     of: int
-    """How many pictures the task has."""
+    """The number of pictures of the task."""
     pictures: tuple[FetchedPicture, ...]

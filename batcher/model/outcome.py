@@ -119,7 +119,7 @@ class Disposition(NamedTuple):
     tries: Tries
     """The budget used, this attempt included."""
     delay_s: float | None = None
-    """How long to wait at least before the next attempt; None when there is none."""
+    """The shortest wait before the next attempt; None when no wait is needed."""
     doubted: bool = False
     """Some attempt, this one included, may have arrived."""
     code: int | None = None
@@ -133,6 +133,6 @@ class Settlement(NamedTuple):
     outcome: Outcome
     disposition: Disposition
     sent_at: datetime | None = None
-    """When the first byte of the request left; None when none did."""
+    """When the first byte of the request left; None when no byte left."""
     answered_at: datetime | None = None
-    """When the answer was read; None when none came."""
+    """When the answer was read; None without an answer."""

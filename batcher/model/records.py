@@ -30,7 +30,7 @@ class Meaning:
 
     text: str
     remedy: str
-    """What the user can do; empty when nothing has to be done."""
+    """The remedy; empty when nothing has to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class TaskTally:
     state: TaskState
     n: int
     reported: int = 0
-    """How many of them are not new: a tracking with exit code 0 or 1 has reported them."""
+    """The number of them that are not new: a tracking with exit code 0 or 1 has reported them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class TaskRecord:
     message: str | None
     request_id: str | None
     polls: int
-    """How many polls of it were answered."""
+    """The number of its polls that were answered."""
     polled_at: datetime | None
     due_at: datetime | None
     """When the next poll is due; None when the task has ended."""
@@ -265,7 +265,7 @@ class Record:
 
     @property
     def possibly_twice(self) -> int:
-        """How many earlier attempts may have been accepted, too; 0 unless submitted."""
+        """The number of earlier attempts that may have been accepted, too; 0 unless submitted."""
         if self.state is not State.SUBMITTED or not self.doubted:
             return 0
         return max(1, len(self._lost))  # attempts of which only the number was kept are not counted

@@ -75,7 +75,7 @@ class Recording(NamedTuple):
     duration_s: float | None = None
     size_bytes: int | None = None
     url: str = ""
-    """It may be signed, and must never be logged."""
+    """A URL that may be signed, and must never be logged."""
     category: str = ""
     """Video, Audio or Image."""
     status: str = ""
@@ -95,7 +95,7 @@ class Row(NamedTuple):
 
 
 class CountedBy(StrEnum):
-    """How the rows of a manifest are numbered; the only owner of the word for it."""
+    """The unit that numbers a manifest's rows; the only owner of the word for it."""
 
     LINE = "line"
     """Text: the line on which the row begins, as an editor counts lines."""
@@ -176,7 +176,7 @@ class InDoubtPolicy(StrEnum):
 
 
 class Tries(NamedTuple):
-    """How much of each budget a submission has used; each kind is counted separately."""
+    """The part of each budget that a submission has used; each kind is counted separately."""
 
     busy: int = 0
     """Answers that say the service was busy or failed inside."""
@@ -206,7 +206,7 @@ class Claim(NamedTuple):
 
 
 class ReplyShape(StrEnum):
-    """How much of an answer a lost reply holds."""
+    """The length of an answer that a lost reply keeps."""
 
     NOTHING = "nothing"
     """No answer, an empty or incomplete one, or a page: nothing of the API."""

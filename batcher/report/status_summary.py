@@ -7,7 +7,7 @@ promise to scripts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class LedgerStatus:
     """The meaning of every code in the counts."""
 
     def seconds_left(self, rate_per_s: float) -> float:
-        """How long the open submissions take at a rate."""
+        """Return the time that the open submissions take at a rate."""
         return self.counts.open / rate_per_s
 
 
@@ -175,16 +175,6 @@ def _load_json(load: LoadRecord) -> dict[str, Any]:
 def _run_json(run: RunRecord | None) -> dict[str, Any] | None:
     if run is None:
         return None
-    return {
-        "id": run.id,
-        "started_at": moment(run.started_at),
-        "ended_at": moment(run.ended_at) or None,
-        "exit_code": run.exit_code,
-        "reason": run.reason,
-        "pid": run.pid,
-        "host": run.host,
-        "version": run.version,
-        "rate_per_s": run.rate_per_s,
-        "pace_per_s": run.pace_per_s,
-        "why_slow": run.why_slow,
-    }
+    shown = asdict(run)
+    del shown["invalid_rows_seen"]
+    return shown | {"started_at": moment(run.started_at), "ended_at": moment(run.ended_at) or None}

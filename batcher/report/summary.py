@@ -101,7 +101,7 @@ class RunSummary:
 
     @property
     def outcome(self) -> RunOutcome:
-        """How the run ended, in a word."""
+        """The end of the run in a word."""
         return RunOutcome.of(self.exit_code)
 
     def raise_for_outcome(self, *, allow_trouble: bool = False) -> None:

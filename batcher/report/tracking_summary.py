@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batcher.model.outcome import Outage
@@ -45,16 +45,7 @@ def tracking_json(summary: TrackingSummary) -> dict[str, Any]:
             "seconds": round(summary.seconds, 3),
             "new": {state.value: n for state, n in summary.tasks.new.items()},
             "outage": outage_json(summary.outage),
-            "troubles": [
-                {
-                    "file_id": task.file_id,
-                    "task_id": task.task_id,
-                    "state": task.state.value,
-                    "status": task.status,
-                    "message": task.message,
-                }
-                for task in summary.troubles
-            ],
+            "troubles": list(map(asdict, summary.troubles)),
         },
     }
 

@@ -19,6 +19,7 @@ import aiohttp
 
 from .callbacks import Json, encoded, signed, snapshot
 from .clock import TaskClock
+from .fault_shares import drawn
 from .faults import CallbackFault
 from .settings import SandboxSettings
 from .tasks import SandboxTask, Shots, Tasks
@@ -249,12 +250,7 @@ class CallbackSender:
             return None
 
     def _fault(self, file_id: str) -> CallbackFault | None:
-        given = self._settings.by_file.get(file_id)
-        if given is not None or not self._settings.shares:
+        if (given := self._settings.by_file.get(file_id)) is not None:
             return given
-        draw = self._rng.random()
-        for name, share in self._settings.shares.items():
-            draw -= share
-            if draw < 0:
-                return CallbackFault(name)
-        return None
+        name = drawn(self._rng, self._settings.shares)
+        return None if name is None else CallbackFault(name)

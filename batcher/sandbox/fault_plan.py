@@ -13,41 +13,20 @@ The first of these that names a fault wins: `choose`, `script`, `by_file`, `shar
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from random import Random
-from typing import Protocol
 
-from .fault_shares import checked_shares
-from .faults import Fault, RequestSeen
-
-
-class PlannedFaults(Protocol):
-    """The faults of an Action, as the settings hold them."""
-
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """The share of requests with each fault."""
-
-    @property
-    def script(self) -> Mapping[int, Fault]:
-        """The fault of the nth request."""
-
-    @property
-    def by_file(self) -> Mapping[str, Fault | Sequence[Fault | None]]:
-        """The faults of a file's requests."""
-
-    @property
-    def choose(self) -> Callable[[RequestSeen], Fault | None] | None:
-        """The first chooser, asked about every request."""
+from .fault_shares import checked_shares, drawn
+from .faults import ActionFaults, Fault, RequestSeen
+from .settings import SandboxSettings
 
 
 class FaultPlan:
     """Chooses the fault of each request of one Action on arrival."""
 
-    def __init__(self, settings: PlannedFaults, rng: Random, action: str = "MediaThumbnails") -> None:
+    def __init__(
+        self, settings: SandboxSettings | ActionFaults, rng: Random, action: str = "MediaThumbnails"
+    ) -> None:
         self._settings = settings
         self._rng = rng
         self._action = action
@@ -55,17 +34,15 @@ class FaultPlan:
         self._per_file: Counter[str] = Counter()
         # Counting per file costs memory for every id, so only if a setting needs it.
         self._counts_files = settings.choose is not None or bool(settings.by_file)
-        pairs = [(fault, share) for fault, share in checked_shares(settings.shares) if share > 0]
-        self._faults = [fault for fault, _ in pairs]
-        self._bounds = list(accumulate(share for _, share in pairs))
+        self._shares = dict(checked_shares(settings.shares))
 
     def next(self, file_id: str, vendor: str, type_: str) -> Fault | None:
         """Count one request and return its fault."""
         self._number += 1
         if self._counts_files:
             self._per_file[file_id] += 1
-        drawn = self._drawn()
-        return self._chosen(file_id, vendor, type_) or self._scripted(file_id) or drawn
+        by_share = drawn(self._rng, self._shares)
+        return self._chosen(file_id, vendor, type_) or self._scripted(file_id) or by_share
 
     def _chosen(self, file_id: str, vendor: str, type_: str) -> Fault | None:
         if self._settings.choose is None:
@@ -82,10 +59,3 @@ class FaultPlan:
             return by_file
         nth = self._per_file[file_id]
         return by_file[nth - 1] if nth <= len(by_file) else None
-
-    def _drawn(self) -> Fault | None:
-        if not self._faults:
-            return None
-        draw = self._rng.random()
-        index = bisect_right(self._bounds, draw)
-        return self._faults[index] if index < len(self._faults) else None

@@ -1,6 +1,6 @@
 """Shares of faults: reading and checking how many requests or callbacks get each fault. Pure.
 
-`settings` checks shares here, `fault_plan` draws by them, and the command line reads `--fault` with
+`settings` checks shares here, every draw is made here, and the command line reads `--fault` with
 `parse_faults`.
 """
 
@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from random import Random
+from typing import TypeVar
 
 from .faults import CallbackFault, Fault
+
+_T = TypeVar("_T")
 
 CALLBACK = "callback"
 PLACES = ("MediaThumbnails", "SearchMedia", "DescribeMediaTask", CALLBACK)
@@ -90,3 +94,15 @@ def checked_shares(shares: Mapping[str, float]) -> list[tuple[Fault, float]]:
     pairs = [(Fault.parse(text), share) for text, share in shares.items()]
     checked_sum(shares.values())
     return pairs
+
+
+def drawn(rng: Random, shares: Mapping[_T, float]) -> _T | None:
+    """Draw one of several by its share, or none of them; without any share nothing is drawn."""
+    if not any(shares.values()):
+        return None
+    draw = rng.random()
+    for one, share in shares.items():
+        draw -= share
+        if draw < 0:
+            return one
+    return None

@@ -124,16 +124,12 @@ class RequestLog:
             del line["answered"]
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
-        self._wake()
+        self.wake()
 
     def mark_answered(self, entry: Entry) -> None:
         """Note that the answer to a request was written completely."""
         entry.answered = True
-        self._wake()
-
-    def wake(self) -> None:
-        """Wake waiters to check again, because something else has happened."""
-        self._wake()
+        self.wake()
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float) -> None:
         """Wait until `holds` returns True; it is called again whenever an entry is added or answered.
@@ -223,14 +219,13 @@ class RequestLog:
             first_s = self._accepted_span_s[0] if self._accepted_span_s else entry.arrived_s
             self._accepted_span_s = (first_s, entry.arrived_s)
         self._peaks[""].add(entry.arrived_s)
-        known = (
-            entry.action in ACTIONS
-        )  # a client may send any Action; only existing ones are counted by name
+        known = entry.action in ACTIONS  # a client may send any; only existing ones are counted by name
         self.actions[entry.action if known else ""] += 1
         if known:
             self._peaks[entry.action].add(entry.arrived_s)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake waiters to check again, because something else has happened."""
         if not self._waiters:
             return
         waiters, self._waiters = self._waiters, []

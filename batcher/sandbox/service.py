@@ -123,19 +123,19 @@ class SandboxService:
             return Judgement(code=fault.number, fault=fault)
         match call.one("Action"):
             case "SearchMedia":
-                return self._searched(call, fault)
+                return self._search_media(call, fault)
             case "DescribeMediaTask":
-                return self._looked_up(call, fault)
+                return self._describe_task(call, fault)
         return self._judge_parameters(call, fault, arrived_s)
 
-    def _searched(self, call: Call, fault: Fault | None) -> Judgement:
+    def _search_media(self, call: Call, fault: Fault | None) -> Judgement:
         problem = search_problem(call, self._settings.recordings.pages)
         if problem is not None:
             return Judgement(code=2, problem=problem, fault=fault)
         found = self._search.find(call, self._log.count + 1)
         return Judgement(code=0, vendor=call.one("Vendor"), fault=fault, data=found.data, listed=found.listed)
 
-    def _looked_up(self, call: Call, fault: Fault | None) -> Judgement:
+    def _describe_task(self, call: Call, fault: Fault | None) -> Judgement:
         problem = task_problem(call)
         if problem is not None:
             return Judgement(code=2, problem=problem, fault=fault)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
+from .fault_shares import drawn
 from .magic_ids import fate_of
 from .recordings import Catalogue, SandboxRecording
 from .settings import SandboxSettings
@@ -51,14 +52,7 @@ class TaskFates:
             Fate.ENDLESS: self._settings.endless_share,
             Fate.FORGOTTEN: self._settings.forgotten_share,
         }
-        if not any(shares.values()):
-            return Fate.FINISH
-        draw = self._rng.random()
-        for fate, share in shares.items():
-            draw -= share
-            if draw < 0:
-                return fate
-        return Fate.FINISH
+        return drawn(self._rng, shares) or Fate.FINISH
 
 
 def _problem_of(recording: SandboxRecording) -> str:

@@ -148,10 +148,6 @@ class Tasks:
             return "CANCELED" if task.vendor == "Huawei" else "FAIL"
         return "FAIL" if self.problem(task) else "FINISH"
 
-    def has_ended(self, task: SandboxTask) -> bool:
-        """Return whether a task is in a final state."""
-        return self.status(task) in ENDED
-
     def problem(self, task: SandboxTask) -> str:
         """Return why an ended task has no pictures; empty if it has."""
         if task.fate is not Fate.FINISH:

@@ -23,7 +23,7 @@ _SIGNALS = (ExitCode.SIGINT, ExitCode.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended."""
+    """The end of a run: its exit code and the reason."""
 
     exit: ExitCode
     reason: str
@@ -44,7 +44,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class LedgerAtEnd:
-    """What the ledger holds when a run ends."""
+    """The contents of the ledger when a run ends."""
 
     tallies: Sequence[Tally] = ()
     unfinished: Sequence[str] = ()
@@ -56,12 +56,12 @@ class LedgerAtEnd:
 
     @property
     def left(self) -> int:
-        """How many submissions are still to be sent."""
+        """The number of submissions that are still to be sent."""
         return sum(tally.n for tally in self.tallies if tally.state in (State.PENDING, State.SENDING))
 
     @property
     def new_trouble(self) -> int:
-        """How many submissions were rejected, failed or are in doubt since that run."""
+        """The number of submissions that were rejected, failed or are in doubt since that run."""
         return sum(
             tally.n
             for tally in self.tallies

@@ -14,7 +14,7 @@ from batcher.exit_codes import ExitCode
 
 
 class Phase(Enum):
-    """How far a run has come."""
+    """The stage of a run."""
 
     READY = "ready"
     """Nothing has been sent yet."""

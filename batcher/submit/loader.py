@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from batcher.errors import ManifestError
-from batcher.ledger import Added, RunLedger
+from batcher.ledger.loads import Added
+from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.threads import in_thread
 from batcher.model.events import OnEvent, PassedOver, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row
@@ -22,7 +23,7 @@ ROWS_AT_ONCE = 5_000
 """Rows of a manifest in one batch when nothing is being sent."""
 
 BATCHES_AT_ONCE = 12
-"""How many of these batches may be on their way to the disk; those that gather there share a transaction."""
+"""The number of these batches that may wait for the disk; batches that wait together share a transaction."""
 
 
 async def load_alone(

@@ -19,19 +19,12 @@ from typing import Protocol, Self
 
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
-from batcher.manifest import (
-    HEAD_ROWS,
-    Manifest,
-    Mark,
-    Verdict,
-    digest_of,
-    expand,
-    is_url,
-    redacted,
-    rounded_ids,
-    stable_url,
-)
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import Manifest
+from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
+from batcher.manifest.sources.file_digest import Mark, digest_of
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import is_url, redacted, stable_url
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row
@@ -112,11 +105,11 @@ class LateManifests:
     waited_for: str
     """The manifest that was being read."""
     rows: int
-    """How many of its rows arrived."""
+    """The number of its rows that arrived."""
 
     @property
     def reason(self) -> str:
-        """What happened, in words for the user."""
+        """The event in words for the user."""
         name = "stdin" if self.waited_for == "-" else self.waited_for
         arrived = f"{count(self.rows, 'row')} arrived, loaded now" if self.rows else "no row arrived"
         return f"{TIME_OVER} while {name} was still being read ({arrived})"

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 
 from batcher.errors import LedgerError
 from batcher.flowcontrol.rate_meter import CurrentRate
-from batcher.ledger import RunLedger
+from batcher.ledger.run_ledger import RunLedger
 from batcher.model.events import OnEvent, PaceChanged, Progress
 from batcher.model.submission import RunId
 from batcher.report.counts import figures
 
 REPORT_S = 1.0
-"""How often progress is reported."""
+"""Seconds between two reports of progress."""
 
 NOTE_PACE_EVERY = 5
 """After how many reports the pace is written to the ledger, if it has changed."""

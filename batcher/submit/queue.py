@@ -1,4 +1,4 @@
-"""The queue: which open submission is claimed next.
+"""The queue of open submissions: decides which one is claimed next.
 
 Made by the runner; workers call :meth:`SubmissionQueue.next`. The order must not be changed lightly:
 
@@ -26,10 +26,10 @@ from batcher.flowcontrol.retry_policy import waits_behind
 from batcher.model.submission import Claim, SubmissionId
 
 PAGE = 1_000
-"""How many open submissions one query fetches."""
+"""The number of open submissions that one query fetches."""
 
 MOST_BEHIND = 10_000
-"""When more than this many wait in memory behind fresh work, those that are due come first."""
+"""With more submissions than this behind fresh work in memory, those that are due are claimed first."""
 
 
 class OpenWork(Protocol):
@@ -50,7 +50,7 @@ class _Delayed(NamedTuple):
     order: int
     claim: Claim
     counted: bool
-    """It was started in this run already, and no longer counts towards the limit."""
+    """Started in this run already, so that it no longer counts towards the limit."""
 
 
 class SubmissionQueue:
@@ -85,7 +85,7 @@ class SubmissionQueue:
         self._doubtful_after: tuple[int, int] | None = None
         self._doubtful_ended = False
         self._last: list[tuple[float, Claim]] = []
-        """With a limit: in doubt, and when due; started in this run, and claimed again after all others."""
+        """Submissions in doubt of a run with a limit, with due times; claimed again after all others."""
         self._held: set[SubmissionId] = set()
         """Claimed, or waiting in memory: not to be claimed from the ledger a second time."""
         self._out = 0
@@ -131,7 +131,7 @@ class SubmissionQueue:
         Args:
             claim: as the ledger would hand it out now.
             delay_s: the delay.
-            behind: not before fresh work.
+            behind: claim it after fresh work.
         """
         self._out -= 1
         if claim.tries.doubt and self._doubtful_after is None:
@@ -144,18 +144,18 @@ class SubmissionQueue:
         self._changed.set()
 
     def done(self, claim: Claim) -> None:
-        """Take in that a claimed submission is no longer open."""
+        """Note that a claimed submission is no longer open."""
         self._out -= 1
         self._held.discard(claim.id)
         self._changed.set()
 
     def added(self) -> None:
-        """Take in that the ledger has new submissions."""
+        """Note that the ledger has new submissions."""
         self._fresh_ended = False
         self._changed.set()
 
     def loading_ended(self) -> None:
-        """Take in that no more submissions will be added."""
+        """Note that no more submissions will be added."""
         self._loading = False
         self.added()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from batcher.flowcontrol.retry_policy import Jitter, decide
-from batcher.ledger import RunLedger, shielded
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.writer import shielded
 from batcher.model.outcome import ReplyLost, Settlement
 from batcher.model.submission import InDoubtPolicy, RunId
 

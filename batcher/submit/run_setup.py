@@ -18,9 +18,9 @@ from batcher.flowcontrol.limit_key import Action
 from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
 from batcher.flowcontrol.pacer import MARGIN, Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import RunLedger
-from batcher.manifest import HEAD_ROWS
+from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import AskedFor, RunRecord
@@ -49,7 +49,7 @@ class ReadyRun:
 
     runner: Runner
     warnings: tuple[str, ...]
-    """What the user should know before it begins."""
+    """Warnings for the user before the run begins."""
     _ledger: RunLedger
     _service: ServiceAccess
     _settings: RunSettings

@@ -23,7 +23,8 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.rate_meter import CurrentRate, RateMeter
 from batcher.flowcontrol.retry_policy import LARGEST_BACKOFF_S, Jitter
-from batcher.ledger import RunLedger, shielded
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.writer import shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.submission import RunId, State
@@ -44,7 +45,7 @@ ROWS_WHILE_SENDING = 1_000
 
 
 class RunClient(SubmitClient, Prober, Protocol):
-    """What a run needs of the client: submissions and probes."""
+    """The client, as far as a run uses it: submissions and probes."""
 
 
 class Runner:
@@ -157,7 +158,7 @@ class Runner:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast the run sends at this moment."""
+        """The rate at which the run sends at this moment."""
         return self._governor.guard.current_rate(self._pool.sent)
 
     # -- the work --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ MAX_CONCURRENCY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MaxFailures:
-    """How many failures halt a run: a number in this run, or a share of the last 200 that ended.
+    """The failures that halt a run: a number in this run, or a share of the last 200 that ended.
 
     Without either, failures halt nothing.
 
@@ -53,7 +53,7 @@ class MaxFailures:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How a run sends, and when it ends.
+    """The settings by which a run sends and ends.
 
     Raises:
         SettingsError: values are out of range; all of them are named.
@@ -63,14 +63,14 @@ class RunSettings:
     concurrency: int = 64
     in_doubt: InDoubtPolicy = InDoubtPolicy.RETRY
     limit: int | None = None
-    """How many submissions the run may start; None for all."""
+    """The number of submissions that the run may start; None for all."""
     lasts_s: float | None = None
-    """How long the run may send before it drains; None for no limit."""
+    """Seconds that the run may send before it drains; None for no limit."""
     until: datetime | None = None
     """Wall time at which the run drains."""
     max_failures: MaxFailures = field(default_factory=lambda: MaxFailures(share=0.5))
     grace_s: float = 30.0
-    """How long requests in flight may take to finish while the run drains."""
+    """Seconds that requests in flight may take to finish while the run drains."""
 
     def __post_init__(self) -> None:
         until = self.until

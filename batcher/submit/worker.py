@@ -22,7 +22,7 @@ from batcher.errors import LedgerError
 from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.rate_meter import RateMeter
 from batcher.flowcontrol.retry_policy import Jitter, decide
-from batcher.ledger import shielded
+from batcher.ledger.writer import shielded
 from batcher.model.outcome import (
     HELD_BACK,
     Answer,
@@ -79,7 +79,7 @@ recorded, with anything else once it is on record."""
 
 @dataclass(slots=True)
 class PoolState:
-    """What the workers of a run share."""
+    """The state that the workers of a run share."""
 
     sent: RateMeter = field(default_factory=RateMeter)
     """Requests of this run that may have left."""
@@ -258,7 +258,7 @@ class Worker:
         )
 
     def _recorded(self, settlement: Settlement, recorded: asyncio.Future[None]) -> None:
-        """Take in that a settlement is on record, or cannot be: then the queue closes for all workers."""
+        """Note that a settlement is on record; if it cannot be recorded, close the queue for all workers."""
         self._state.outstanding.discard(recorded)
         if (fault := recorded.exception()) is not None:
             self._state.fault = self._state.fault or fault

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from batcher.config.defaults import METRICS_EVERY_S
 from batcher.errors import LedgerError, SettingsError
 from batcher.flowcontrol.rate_meter import CurrentRate
-from batcher.ledger import LedgerReader
+from batcher.ledger.reader import LedgerReader
 from batcher.model.outcome import (
     Answer,
     Decision,

@@ -31,7 +31,7 @@ _DENIALS = (Finding.CREDENTIALS, Finding.PERMISSION)
 
 
 FIRST_WAIT_S = 2.0
-"""How long after its submission a task is first polled."""
+"""Seconds from a task's submission to its first poll."""
 
 GROWTH = 1.5
 """The factor by which each wait is longer than the one before."""

@@ -21,11 +21,11 @@ PAGE = 100
 """Due tasks read from the ledger in one query: five seconds' worth."""
 
 LOOK_EVERY_S = 1.0
-"""How often the ledger is checked while nothing is due."""
+"""Seconds between two checks of the ledger while nothing is due."""
 
 
 class PollLedger(Protocol):
-    """What the queue and the tracker need of the ledger."""
+    """The ledger, as far as the queue and the tracker use it."""
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to follow tasks."""

@@ -20,7 +20,7 @@ MAX_POLLERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TrackSettings:
-    """How tasks are polled.
+    """The settings by which tasks are polled.
 
     Raises:
         SettingsError: with everything that is wrong.
@@ -54,7 +54,7 @@ class TrackSettings:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """How a tracker ended."""
+    """The end of tracking: the exit code, the reason and the number of polls."""
 
     exit: ExitCode
     """DONE when all tasks have ended; their states are in the ledger."""

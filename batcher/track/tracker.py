@@ -36,14 +36,14 @@ from batcher.track.settings import Tracked, TrackSettings
 from batcher.zego.client import Wire
 
 CUT_OFF_S = 2.0
-"""How long polls in flight may take once the tracker is stopped; a dropped poll is repeated later."""
+"""Seconds that polls in flight may take once the tracker is stopped; a dropped poll is repeated later."""
 
 NO_SUCH_TASK = TaskId("0")
 """The task that a probe names while no reported task is known."""
 
 
 class PollClient(Protocol):
-    """What the tracker needs of the client."""
+    """The client, as far as the tracker uses it."""
 
     async def describe(
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
@@ -151,7 +151,7 @@ class Tracker:
 
     @property
     def pace(self) -> CurrentRate:
-        """How fast polls are sent at this moment."""
+        """The rate at which polls are sent at this moment."""
         return self._guard.current_rate(self._polls)
 
     # -- start and end -------------------------------------------------------------------------------

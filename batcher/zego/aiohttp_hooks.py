@@ -24,35 +24,20 @@ import contextlib
 import select
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
 from batcher.errors import UnseenRequest
 from batcher.requirements import pip_install
 from batcher.zego.call_errors import Unanswered, words
+from batcher.zego.call_trace import Wire
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
-
-class Departing(Protocol):
-    """A call, as the hooks need it; :class:`~batcher.zego.call_trace.Wire` is one."""
-
-    sent_at: float | None
-    alone: bool
-    protocol: ResponseHandler | None
-    idle_s: float | None
-
-    async def leaves(self) -> None:
-        """Ask for permission to leave; raise if the request must not leave."""
-
-    def left(self, transport: asyncio.BaseTransport | None) -> None:
-        """Note that the first byte is about to be handed to the connection."""
-
-
-DEPARTING: ContextVar[Departing] = ContextVar("departing")
+DEPARTING: ContextVar[Wire] = ContextVar("departing")
 """The call that the current task is making."""
 
 
@@ -63,7 +48,7 @@ _REPEATED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 def one_request_session(
-    connector: aiohttp.TCPConnector, hung_up: Callable[[Departing], None]
+    connector: aiohttp.TCPConnector, hung_up: Callable[[Wire], None]
 ) -> aiohttp.ClientSession:
     """Return a session that sends one request for each call in :data:`DEPARTING`.
 
@@ -150,7 +135,7 @@ class _Peer(asyncio.Protocol):
     """A server on loopback that answers two requests and closes the connection on every other one."""
 
     def __init__(self) -> None:
-        self.call: Departing | None = None
+        self.call: Wire | None = None
         self.requests: list[tuple[int, bool]] = []
         self._transports: list[asyncio.Transport] = []
 
@@ -172,7 +157,7 @@ class _Peer(asyncio.Protocol):
         self._transports[-1].write(_ANSWER)
 
 
-async def check_departures(session: aiohttp.ClientSession, new_call: Callable[[], Departing]) -> None:
+async def check_departures(session: aiohttp.ClientSession) -> None:
     """Send three requests to a server of our own and compare what it received with :data:`EXPECTED`.
 
     Without a usable loopback interface there is nothing to compare; an answer to a request that was not
@@ -191,11 +176,11 @@ async def check_departures(session: aiohttp.ClientSession, new_call: Callable[[]
             server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
             async with server, session:
                 url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-                await _get(session, url, peer, new_call())
-                await _get(session, url, peer, new_call())
+                await _get(session, url, peer, Wire())
+                await _get(session, url, peer, Wire())
                 peer.send_unrequested()
                 with contextlib.suppress(Exception):  # the closed connection, under any name
-                    await _get(session, url, peer, new_call())
+                    await _get(session, url, peer, Wire())
     except OSError:
         return
     except Exception as exc:  # a changed signature, for example
@@ -212,7 +197,7 @@ def unseen(what: str) -> UnseenRequest:
     )
 
 
-async def _get(session: aiohttp.ClientSession, url: str, peer: _Peer, call: Departing) -> None:
+async def _get(session: aiohttp.ClientSession, url: str, peer: _Peer, call: Wire) -> None:
     peer.call = call
     DEPARTING.set(call)
     async with session.get(url, timeout=_TIMEOUT) as response:

@@ -29,11 +29,7 @@ MEANINGS: dict[int, Meaning] = {
         "the request failed; a wrong FileId also gets this code", "check the file id; else " + _SUPPORT
     ),
     41003: Meaning("the file does not exist", "check the file id, and whether the recording was deleted"),
-    206: Meaning("call frequency too high", _RATE),
-    207: Meaning("call frequency too high", _RATE),
-    1010: Meaning("call frequency too high", _RATE),
-    5007: Meaning("call frequency too high", _RATE),
-    30002: Meaning("call frequency too high", _RATE),
+    **dict.fromkeys((206, 207, 1010, 5007, 30002), Meaning("call frequency too high", _RATE)),
     100000000: Meaning("the host is wrong", "check BATCHER_ENDPOINT"),
     100000001: Meaning("the AppId is malformed", "check BATCHER_APP_ID"),
     100000002: Meaning("the Timestamp is empty", _OURS),

@@ -23,7 +23,8 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from batcher.zego.aiohttp_hooks import DEPARTING, Departing, has_second_answer, has_unrequested_data, is_clean
+from batcher.zego.aiohttp_hooks import DEPARTING, has_second_answer, has_unrequested_data, is_clean
+from batcher.zego.call_trace import Wire
 from batcher.zego.idle_limit import KEEPALIVE_S, IdleLimit
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Connector(aiohttp.TCPConnector):
                 raise
             connection.close()
 
-    def check_answered(self, call: Departing) -> bool:
+    def check_answered(self, call: Wire) -> bool:
         """Return whether the answer that a call has read is its own.
 
         A second answer behind it means that the server sent one of the two without a request. On a new
@@ -91,7 +92,7 @@ class Connector(aiohttp.TCPConnector):
         self._idle_limit.forbid()
         return call.idle_s is None
 
-    def hung_up(self, call: Departing) -> None:
+    def hung_up(self, call: Wire) -> None:
         """Learn from a connection that ended in place of an answer."""
         self._idle_limit.answer_lost(call.idle_s)
 
@@ -111,7 +112,7 @@ class Connector(aiohttp.TCPConnector):
             return False
         return is_clean(connection, new=False)
 
-    def _departs(self, connection: Connection, call: Departing, idle_s: float | None) -> Connection:
+    def _departs(self, connection: Connection, call: Wire, idle_s: float | None) -> Connection:
         protocol = connection.protocol
         assert protocol is not None
         call.protocol, call.idle_s = protocol, idle_s

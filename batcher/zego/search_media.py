@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 16 << 20
 PREFIX_BYTES = 20
 """The longest ``NamePrefix``."""
 
-LOOKED_UP = 10
+IDS_PER_SEARCH = 10
 """The most ids in one call."""
 
 MOST_KEYS = 1_000

@@ -80,7 +80,7 @@ class Caller:
     async def __aenter__(self) -> Self:
         global _checked
         if not _checked:
-            await check_departures(_session(Connector(1)), Wire)
+            await check_departures(_session(Connector(1)))
             _checked = True
         return self
 

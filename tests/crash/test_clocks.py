@@ -1,4 +1,4 @@
-"""A wall clock that jumps, alone or because the machine slept: nothing is lost and nothing waits for it."""
+"""Wall clocks that jump, alone or because the machine slept: nothing is lost and nothing waits for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = 30
 
 
 class Jumping:
-    """A wall clock that jumps after it was read so often."""
+    """A wall clock that jumps after a number of readings."""
 
     def __init__(self, after: int, *by_s: float) -> None:
         self.after = after
@@ -38,10 +38,10 @@ class Jumping:
 
 
 @pytest.mark.parametrize("jumps", [(HOUR_S,), (-HOUR_S,), (HOUR_S, -HOUR_S), (-HOUR_S, 2 * HOUR_S)])
-async def test_a_clock_that_jumps_by_an_hour_delays_and_loses_nothing(
+async def test_clock_that_jumps_by_an_hour_delays_and_loses_nothing(
     cli: Cli, tmp_path: Path, jumps: tuple[float, ...]
 ) -> None:
-    """Whichever way the wall clock jumps during a run, the run ends in its usual time with all submitted."""
+    """A run ends in its usual time with all submitted, in whichever direction its wall clock jumps."""
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     settings = SandboxSettings(rate_per_s=None, shares={"code:1": 0.2}, seed=3)
     async with serving(cli, settings) as sandbox:
@@ -76,7 +76,7 @@ def sleepless(cli: Cli) -> Callable[[], None]:
 async def test_run_with_a_time_limit_on_a_machine_that_slept_ends(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """An hour is over when the machine has slept for two."""
+    """A limit of an hour is reached when the machine has slept for two."""
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         sleep = sleepless(cli)
         run = await cli.start(
@@ -91,7 +91,7 @@ async def test_run_with_a_time_limit_on_a_machine_that_slept_ends(
 
 
 async def test_track_on_a_machine_that_slept_polls_on_waking(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What is due in ten minutes is asked about at once when the machine has slept for two hours."""
+    """A poll that is due in ten minutes is made immediately after a sleep of two hours."""
     ids = tencent_ids(3)
     tasks = TaskSettings(fates=dict.fromkeys(ids, Fate.ENDLESS))
     async with serving(cli, SandboxSettings(rate_per_s=None, tasks=tasks)) as sandbox:

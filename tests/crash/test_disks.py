@@ -21,7 +21,7 @@ LATENCY = SandboxSettings(rate_per_s=None, latency_ms=100)
 async def _spoil(
     cli: Cli, sandbox: Sandbox, archive: Path, spoil: Callable[[], None], *more: str
 ) -> tuple[Done, int]:
-    """Run, spoil the ledger after some requests; returns how the run ended and how many were sent by then."""
+    """Run, and spoil the ledger after some requests; return the end of the run and the requests by then."""
     process = await cli.start("run", archive, *PICTURES, *SLOW, *more)
     await sandbox.wait_for(lambda: len(sandbox.log) >= 20, 20)
     spoil()
@@ -30,10 +30,10 @@ async def _spoil(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
+async def test_deleted_or_replaced_ledger_stops_the_run(
     cli: Cli, manifest: Callable[..., Path], replaced: bool
 ) -> None:
-    """A run whose ledger's file is gone sends no more, says so, and tells the task ids that it still got."""
+    """The run sends no more, reports the loss, and lists the task ids that it still received."""
     archive = manifest(tencent_ids(300))
     ledger, moved = cli.folder / "batcher.db", cli.folder / "moved.db"
 
@@ -48,17 +48,15 @@ async def test_a_ledger_that_is_deleted_or_replaced_stops_the_run(
         assert "deleted or replaced" in " ".join(done.stderr.split())
         assert len(sandbox.log) <= seen + 4
         moved.replace(ledger)  # what the run wrote last is still beside it
-        told = {task_id for task_id in sandbox.accepted() if task_id in done.stderr}
+        reported = {task_id for task_id in sandbox.accepted() if task_id in done.stderr}
         recorded = {row[0] for row in query(ledger, "SELECT task_id FROM attempts WHERE task_id <> ''")}
-        assert told | recorded == set(sandbox.accepted())
+        assert reported | recorded == set(sandbox.accepted())
         done = await cli.run(archive, *PICTURES)
         assert done.code == 0, done.stderr
 
 
-async def test_a_foreign_lock_that_does_not_pass_stops_the_run(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
-    """A program that keeps the ledger locked stops the run with exit 6; afterwards the run goes on."""
+async def test_foreign_lock_that_stays_stops_the_run(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A program that keeps the ledger locked stops the run with exit code 6; the next run resumes."""
     archive = manifest(tencent_ids(60))
     other = sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)
 
@@ -86,15 +84,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("this machine allows no small file system to be mounted")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-async def test_a_full_disk_stops_the_run_and_answers_still_come_on_record(
+async def test_full_disk_stops_the_run_and_answers_in_flight_are_recorded(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:
-    """On a full disk nothing more is sent, what was on the wire is recorded; with room the run resumes."""
+    """With room again the next run resumes."""
     archive = manifest(tencent_ids(400))
     ballast = small_disk / "ballast"
 
@@ -122,10 +120,10 @@ async def test_a_full_disk_stops_the_run_and_answers_still_come_on_record(
     assert seen < 400
 
 
-async def test_a_run_does_not_begin_without_room(
+async def test_run_without_room_on_the_disk_exits_6(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:
-    """With hardly any free space a run ends with exit 6 before its first request."""
+    """With hardly any free space the run ends before its first request."""
     archive = manifest(tencent_ids(4))
     (small_disk / "ballast").write_bytes(b"x" * (12 << 20))
     async with serving(cli) as sandbox:

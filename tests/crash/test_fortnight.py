@@ -60,7 +60,7 @@ datetime.datetime = Moment
 
 @dataclass
 class Elsewhere:
-    """Who hears of runs: a chat to which notifications are posted, and a switch that expects pings."""
+    """The receivers outside: a chat to which notifications are posted, and a monitor that expects pings."""
 
     address: str = ""
     notes: list[Json] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Nights:
         return await self.cli.start("run", "nightly.csv", "-q", *more, env=env)
 
     async def night(self, *more: str, env: Mapping[str, str] | None = None) -> Done:
-        """A night in which nobody touches the run."""
+        """A night without an interruption from outside."""
         return await self.cli.finish(await self.begin(*more, env=env))
 
     async def touched(self, requests: int, touch: Callable[[Process], None], *more: str) -> Process:
@@ -126,18 +126,18 @@ class Nights:
         return process
 
     def quiet_morning(self, done: Done, code: int = 0, said: str = "") -> None:
-        """Nothing to do: no mail, no notification, and the switch is told that the run ended well."""
+        """Nothing to do: no mail and no notification; the monitor gets the ping of a good end."""
         assert (done.code, done.stdout, done.stderr) == (code, "", said)
         self._heard([], ["/start", ""])
 
-    def morning(self, done: Done, code: int, line: str, told: str, *, also: str = "") -> None:
-        """Somebody has to know: the mail's first line says all, and so does the notification.
+    def morning(self, done: Done, code: int, line: str, notified: str, *, also: str = "") -> None:
+        """The user must act: the first line of the mail says everything, and so does the notification.
 
         Args:
             done: how the run ended.
             code: its exit code.
             line: a pattern for the whole first line of the mail.
-            told: a pattern for a part of the notification.
+            notified: a pattern for a part of the notification.
             also: a pattern for what follows in the mail; empty when nothing does.
         """
         assert (done.code, done.stdout) == (code, ""), done.stderr
@@ -145,20 +145,20 @@ class Nights:
         assert re.fullmatch("batcher: " + line, first), first
         assert bool(rest.strip()) == bool(also), rest
         assert re.search(also, " ".join(rest.replace("\\\n", " ").split())), rest
-        self._heard([(code, told)], ["/start", f"/{code}"])
+        self._heard([(code, notified)], ["/start", f"/{code}"])
 
     def nothing_yet(self) -> None:
-        """A run that cannot speak any more: the switch knows that it began, and will miss its end."""
+        """A killed run: the monitor has its start and will miss its end."""
         self._heard([], ["/start"])
 
     def _heard(self, notes: list[tuple[int, str]], pings: list[str]) -> None:
-        """What those elsewhere have heard of one run, and nothing else."""
+        """Check that the receivers got exactly these messages of one run."""
         assert self.elsewhere.pings == pings
         assert [note["type"] for note in self.elsewhere.notes] == ["failure"] * len(notes)
-        for note, (code, told) in zip(self.elsewhere.notes, notes, strict=True):
+        for note, (code, notified) in zip(self.elsewhere.notes, notes, strict=True):
             assert f"(exit code {code})" in note["title"]
             assert "\n" not in note["message"]
-            assert re.search(told, note["message"]), note["message"]
+            assert re.search(notified, note["message"]), note["message"]
             assert "nightly.db" in note["message"]  # which of a crontab's lines it was
             assert self.cli.secret not in str(note)
             assert MISTYPED not in str(note)
@@ -168,13 +168,13 @@ class Nights:
 
 @dataclass
 class SmallDisk:
-    """Where the ledger lies: a file system of its own, where one may be mounted."""
+    """The disk of the ledger: a file system of its own, where one may be mounted."""
 
     folder: Path
     is_mounted: bool
 
     def fill(self) -> None:
-        """A program has left its core there."""
+        """Fill the disk, as a program that leaves its core there."""
         with (self.folder / "core").open("wb", buffering=0) as file:
             try:
                 while True:
@@ -183,7 +183,7 @@ class SmallDisk:
                 return
 
     def clean(self) -> None:
-        """Somebody has read the mail."""
+        """Free the disk, as the user does after reading the mail."""
         (self.folder / "core").unlink()
 
 
@@ -210,7 +210,7 @@ def an_hour_ahead(cli: Cli) -> Cli:
     return replace(cli, python=str(python))
 
 
-async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
+async def test_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
     """Each morning says what it must and no more, and in the end every recording was submitted once, or is
     on record as perhaps sent twice.
     """
@@ -249,7 +249,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
             r"nightly\.csv line 27, file_id: 1\.39",
         )
 
-        # 3: they are in the manifest still, and nobody has to hear of them again.
+        # 3: they are still in the manifest, and are not reported again.
         nights.day()
         nights.quiet_morning(await nights.night())
 
@@ -272,7 +272,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
         nights.quiet_morning(await nights.night("--max-duration", "2h"))
         assert sandbox.truth.count == asked + 2 * A_DAY
 
-        # 6: somebody has mistyped the secret.
+        # 6: the user has mistyped the secret.
         nights.day()
         nights.morning(
             await nights.night(env={"BATCHER_SERVER_SECRET": MISTYPED}),
@@ -283,7 +283,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
             also=r"to resume batcher run -l",
         )
 
-        # 7: it is right again, and the night too short. Work is left on purpose, and nobody hears of that.
+        # 7: it is right again, and the night too short. Work is left on purpose, which is not reported.
         nights.day()
         nights.quiet_morning(await nights.night("--limit", "20"), code=4)
 
@@ -345,7 +345,7 @@ async def test_a_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
 
 
 async def the_disk_is_full(nights: Nights, disk: SmallDisk) -> None:
-    """Something else on the machine fills the disk in the midst of a run; a night later nobody has looked."""
+    """Another program fills the disk during a run, and the next night it is still full."""
     process = await nights.touched(10, lambda _: disk.fill(), "--rate", "100")
     nights.morning(
         await nights.cli.finish(process),
@@ -368,7 +368,7 @@ async def the_disk_is_full(nights: Nights, disk: SmallDisk) -> None:
 
 
 def owned_up_to(sandbox: Sandbox, ledger: Path, wanted: set[str]) -> set[str]:
-    """Hold tasks against recordings; returns those with more than one task, all of them on record as that."""
+    """Compare tasks with recordings; return those with more than one task, all of them on record as such."""
     tasks: dict[str, list[str]] = defaultdict(list)
     for task_id, entry in sandbox.accepted().items():
         tasks[entry.file_id].append(task_id)

@@ -27,7 +27,7 @@ FAULTS = ("drop-before", "drop-after", "code:1", "code:6", "html", "cut-json", "
 
 
 class Histories(RuleBasedStateMachine):
-    """What a person, the network and the power supply can do to one ledger."""
+    """The actions of the user, the network and the power supply on one ledger."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Histories(RuleBasedStateMachine):
         self.cli.use(self._await(self.serving.__aenter__()))
 
     def teardown(self) -> None:
-        """In the end a run without faults completes the work, and all books agree."""
+        """Check that a run without faults completes the work at the end, and that all records agree."""
         self.faults.clear()
         try:
             if self.manifest:
@@ -73,7 +73,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=6))
     def fail(self, faults: list[str]) -> None:
-        """The next requests meet these faults."""
+        """Give the next requests these faults."""
         self.faults.extend(faults)
 
     @precondition(lambda self: self.manifest)
@@ -93,13 +93,13 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule()
     def retry(self) -> None:
-        """What was rejected or failed is put back; here nothing is."""
+        """Put back rejected and failed submissions; here there are no such ones."""
         done = self._await(self.cli("retry"))
         assert done.code == 0, done.stderr
 
     @invariant()
-    def nothing_is_sent_that_was_not_asked_for(self) -> None:
-        """The server has seen only recordings of the manifest."""
+    def only_recordings_of_the_manifest_are_sent(self) -> None:
+        """The server has received only recordings of the manifest."""
         assert {entry.file_id for entry in self.sandbox.log if entry.file_id} <= set(self.manifest)
 
     def _note(self) -> None:

@@ -1,4 +1,4 @@
-"""Killed where it hurts, run again, counted at the server: nothing lost, nothing sent twice unknowingly."""
+"""Killed runs, repeated and counted at the server: nothing is lost, every repetition is on record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 200
 
 
 async def kill_after(cli: Cli, sandbox: Sandbox, requests: int, *args: str | Path) -> None:
-    """Begin a run and kill it once the server has seen so many requests."""
+    """Begin a run and kill it once the server has received a number of requests."""
     process = await cli.start("run", *args, "--rate", "400", "--progress", "none")
     await sandbox.wait_for(lambda: len(sandbox.log) >= requests, 20)
     process.kill()
@@ -26,7 +26,7 @@ async def kill_after(cli: Cli, sandbox: Sandbox, requests: int, *args: str | Pat
 
 
 @pytest.mark.parametrize("latency_ms", [0.0, 60.0])
-async def test_a_killed_run_is_completed_by_the_next(
+async def test_killed_run_is_completed_by_the_next(
     cli: Cli, manifest: Callable[..., Path], latency_ms: float
 ) -> None:
     """Every row of a killed run has its task after the next one, and what was sent twice is on record."""
@@ -46,8 +46,8 @@ async def test_a_killed_run_is_completed_by_the_next(
     assert len(sandbox.log) - ROWS <= begun[0][0]
 
 
-async def test_a_run_killed_twice_is_completed_by_the_third(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Two kills lose nothing either."""
+async def test_run_killed_twice_is_completed_by_the_third(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Every row has its task after the third run."""
     archive = manifest(tencent_ids(ROWS))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=30)) as sandbox:
         await kill_after(cli, sandbox, 60, archive, *PICTURES)
@@ -58,10 +58,10 @@ async def test_a_run_killed_twice_is_completed_by_the_third(cli: Cli, manifest: 
     assert [row["status"] for row in rows] == ["submitted"] * ROWS
 
 
-async def test_under_hold_what_was_on_the_wire_stays_in_doubt(
+async def test_killed_run_under_hold_leaves_requests_in_flight_in_doubt(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """A run killed while requests were unanswered leaves exactly those in doubt, and none is sent again."""
+    """Exactly the unanswered requests are in doubt, and none is sent again."""
     archive = manifest(tencent_ids(30))
     hanging = SandboxSettings(rate_per_s=None, shares={"hang": 1.0})
     async with serving(cli, hanging) as sandbox:
@@ -76,8 +76,8 @@ async def test_under_hold_what_was_on_the_wire_stays_in_doubt(
     assert len(sandbox.log) == 30
 
 
-async def test_a_load_from_a_pipe_that_was_killed_is_known_as_unfinished(cli: Cli) -> None:
-    """A run killed in the midst of its manifest is seen by status and by a run without the manifest."""
+async def test_killed_load_from_a_pipe_is_unfinished(cli: Cli) -> None:
+    """Status and a run without the manifest report the load that was killed."""
     ids = tencent_ids(25)
     begin = "file_id\n" + "".join(f"{ids[n % 20]}\n" for n in range(11_000))
     async with serving(cli) as sandbox:
@@ -104,10 +104,8 @@ async def test_a_load_from_a_pipe_that_was_killed_is_known_as_unfinished(cli: Cl
     assert [row["status"] for row in rows] == ["submitted"] * 25
 
 
-async def test_a_load_of_a_file_that_was_killed_is_completed_by_loading_it_again(
-    cli: Cli, tmp_path: Path
-) -> None:
-    """The file read again to its end makes the ledger whole, and the next run ends with 0."""
+async def test_killed_load_of_a_file_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
+    """The file is read to its end, and the next run has exit code 0."""
     ids = tencent_ids(40)
     last = ids.pop()
     rows = [*(f"{ids[n % 39]}" for n in range(150_000)), last]
@@ -139,8 +137,8 @@ async def test_a_load_of_a_file_that_was_killed_is_completed_by_loading_it_again
         assert (await cli.run()).code == 0
 
 
-async def test_two_runs_at_once_are_one(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A second run on the same ledger ends with 5 and sends nothing; the first goes on."""
+async def test_second_run_on_one_ledger_exits_5(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The second run sends nothing, and the first one continues."""
     archive = manifest(tencent_ids(40))
     async with serving(cli) as sandbox:
         first = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none")

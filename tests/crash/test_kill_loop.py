@@ -1,4 +1,4 @@
-"""Killed again and again, at random moments and at named points: truth log and ledger always agree."""
+"""Repeated kills, at random moments and at named points: the sandbox's log and the ledger always agree."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NEVER_SETTLED = "SELECT count(*) FROM attempts WHERE outcome IS NULL"
 IN_DOUBT = "SELECT count(*) FROM attempts WHERE outcome IS NULL OR outcome = 'reply_lost'"
 
 
-async def test_kill_after_kill_nothing_is_lost_and_nothing_sent_twice_unknowingly(
+async def test_run_killed_many_times_loses_nothing_and_records_every_repetition(
     cli: Cli, manifest: Callable[..., Path], kill_rounds: int
 ) -> None:
-    """Through any number of kills at random moments, what the server accepted is on record or in doubt."""
+    """After kills at random moments every request that the server accepted is on record or in doubt."""
     seed = Random().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     rng = Random(seed)
@@ -36,7 +36,7 @@ async def test_kill_after_kill_nothing_is_lost_and_nothing_sent_twice_unknowingl
         for _ in range(kill_rounds):
             await _kill_somewhere(cli, sandbox, archive, rng)
             unsettled = query(cli.folder / "batcher.db", NEVER_SETTLED)[0][0] if _has_ledger(cli) else 0
-            assert unsettled <= _on_the_wire(sandbox) + IN_LINE
+            assert unsettled <= _in_flight(sandbox) + IN_LINE
         done = await cli("run", archive, *PICTURES, "--rate", "2000", "--progress", "none")
         assert done.code == 0, done.stderr
         rows = await referee(cli, sandbox)
@@ -62,7 +62,7 @@ async def _kill_somewhere(cli: Cli, sandbox: Sandbox, archive: Path, rng: Random
     assert b"Traceback" not in stderr, stderr.decode()
 
 
-def _on_the_wire(sandbox: Sandbox) -> int:
+def _in_flight(sandbox: Sandbox) -> int:
     """Requests that had no answer, or one so fresh that it may not have been recorded."""
     fresh = sandbox.log[-1].arrived_s - 0.25 if sandbox.log else 0.0
     return sum(not entry.answered or entry.arrived_s >= fresh for entry in sandbox.log[-200:])
@@ -73,8 +73,10 @@ def _has_ledger(cli: Cli) -> bool:
     return path.exists() and query(path, "SELECT 1 FROM sqlite_master WHERE name = 'attempts'") != []
 
 
-async def test_killed_after_the_begin_and_before_the_wire(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """An attempt that was begun and never sent is in doubt after a kill, and is sent by the next run."""
+async def test_attempt_killed_before_its_first_byte_is_in_doubt(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """An attempt that was begun and never sent is sent by the next run."""
     archive = manifest(tencent_ids(3))
     ledger = cli.folder / "batcher.db"
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -94,10 +96,10 @@ async def test_killed_after_the_begin_and_before_the_wire(cli: Cli, manifest: Ca
 
 
 @pytest.mark.parametrize("fault", ["hang", "hang-before"])
-async def test_killed_after_the_bytes_were_written(
+async def test_attempt_killed_in_flight_is_in_doubt(
     cli: Cli, manifest: Callable[..., Path], fault: str
 ) -> None:
-    """What was on the wire at a kill is in doubt, whether or not it was accepted, and is sent again last."""
+    """An attempt in flight at a kill is in doubt, accepted or not, and is sent again last."""
     ids = tencent_ids(10)
     archive = manifest(ids)
     settings = SandboxSettings(rate_per_s=None, script={3: Fault.parse(fault)})
@@ -117,7 +119,7 @@ async def test_killed_after_the_bytes_were_written(
     assert query(cli.folder / "batcher.db", IN_DOUBT)[0][0] == 1
 
 
-async def test_killed_after_the_answer_was_read_and_before_it_was_recorded(
+async def test_attempt_killed_before_its_answer_is_recorded_is_in_doubt(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """An answer that could not be recorded before a kill leaves its submission in doubt."""

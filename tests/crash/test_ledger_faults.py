@@ -1,4 +1,4 @@
-"""The Nth step of the ledger fails, for every N: nothing is sent unrecorded, the next run completes it."""
+"""Failure of the Nth step of the ledger, for every N: the next run completes the work, nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from support.statements import Statement, observed
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
-from batcher.ledger import RunLedger
-from batcher.ledger.sqlite.connection import SqliteConnection
+from batcher.ledger.run_ledger import RunLedger
+from batcher.ledger.sqlite.connection import Connection
 
 ROWS = 5
 
@@ -40,7 +40,7 @@ class NthFails:
         """Whether there was an Nth at all."""
         return self.done >= self.n
 
-    def count(self, connection: SqliteConnection, statement: Statement) -> None:
+    def count(self, connection: Connection, statement: Statement) -> None:
         """Count a statement of the writer, and fail if it is the one."""
         if not self._begun or connection._begin != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
             return
@@ -59,10 +59,10 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", range(len(WAYS)), ids=lambda way: "-".join(map(str, WAYS[way])))
-async def test_whichever_step_of_the_ledger_fails_the_next_run_completes_the_work(
+async def test_run_with_a_failed_step_of_the_ledger_is_completed_by_the_next(
     cli: Cli, tmp_path: Path, way: int, every_step: bool
 ) -> None:
-    """A run whose ledger fails ends with exit 6 or as if nothing had been, and the next one ends the work."""
+    """The run has exit code 6 or its usual one, and the next run completes the work."""
     error, lasts = WAYS[way]
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     steps = itertools.count(1) if every_step else itertools.count(1 + way, len(WAYS))

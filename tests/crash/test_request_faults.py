@@ -1,4 +1,4 @@
-"""The Nth request meets each of the sandbox's faults: the run ends as documented, and the books agree."""
+"""Each fault of the sandbox on the Nth request: the run ends as documented, and the records agree."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ HALTING = ("code:100000005", "code:100000011", "code:100000017")
 
 
 @pytest.mark.parametrize("fault", [*IN_DOUBT, *AGAIN, *REJECTED, *DENYING, *HALTING, "no-task-id"])
-async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: str) -> None:
-    """Wherever a fault strikes, every other recording is submitted and this one ends as its fault demands."""
+async def test_fault_of_any_request_ends_its_submission_as_documented(
+    cli: Cli, tmp_path: Path, fault: str
+) -> None:
+    """Every other recording is submitted."""
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     for n in range(1, ROWS + 1):
         ledger = tmp_path / f"{n}.db"
@@ -50,7 +52,7 @@ async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: st
             struck = sandbox.log[n - 1].file_id
             if fault in HALTING or (fault in DENYING and ending.exit == ExitCode.HALTED):
                 assert ending.exit == ExitCode.HALTED, ending.reason
-                assert len(sandbox.log) <= n + 3  # what was on the wire already
+                assert len(sandbox.log) <= n + 3  # requests already in flight
                 ending = await run_here(ledger, str(sandbox.url))
             ends_well = fault not in REJECTED and fault != "no-task-id"
             assert ending.exit == (ExitCode.DONE if ends_well else ExitCode.TROUBLE), ending.reason
@@ -65,8 +67,8 @@ async def test_the_nth_request_meets_a_fault(cli: Cli, tmp_path: Path, fault: st
 
 
 @pytest.mark.parametrize("fault", IN_DOUBT)
-async def test_under_hold_a_lost_answer_is_sent_once(cli: Cli, tmp_path: Path, fault: str) -> None:
-    """Under hold whatever lost its answer was sent once and stays in doubt, in this run and the next."""
+async def test_lost_answer_under_hold_is_sent_once(cli: Cli, tmp_path: Path, fault: str) -> None:
+    """A submission without an answer was sent once and stays in doubt, in this run and the next."""
     manifest = write_manifest(tmp_path / "rows.csv", ([one] for one in tencent_ids(ROWS)))
     settings = SandboxSettings(rate_per_s=None, script={2: Fault.parse(fault)})
     async with serving(cli, settings) as sandbox:

@@ -1,4 +1,4 @@
-"""Stopped by a signal or a limit: what is on the wire ends and is recorded, the rest waits."""
+"""Runs stopped by a signal or a limit: requests in flight finish and are recorded, the rest waits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from batcher.sandbox import SandboxSettings
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_drains(
+async def test_first_signal_drains_the_run(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
 ) -> None:
-    """What was sent is recorded with its answer, nothing more is sent, and the next run sends the rest."""
+    """Requests in flight are recorded with their answers, and the next run sends the rest."""
     archive = manifest(tencent_ids(60))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=300)) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "60", "--progress", "none")
@@ -41,10 +41,10 @@ async def test_a_signal_drains(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_second_signal_ends_at_once(
+async def test_second_signal_ends_the_run_immediately(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, code: int
 ) -> None:
-    """Answers that never come are not waited for twice, and their submissions are known as in doubt."""
+    """Submissions without an answer are in doubt."""
     archive = manifest(tencent_ids(8))
     async with serving(cli, SandboxSettings(rate_per_s=None, shares={"hang": 1.0})) as sandbox:
         process = await cli.start("run", archive, *PICTURES, *FAST, "--in-doubt", "hold")
@@ -62,8 +62,8 @@ async def test_a_second_signal_ends_at_once(
     assert len(sandbox.log) == 8
 
 
-async def test_a_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None:
-    """A manifest that does not go on cannot keep a run from stopping."""
+async def test_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None:
+    """A manifest that sends no more rows cannot keep a run from stopping."""
     ids = tencent_ids(20)
     async with serving(cli) as sandbox:
         process = await cli.start("run", "-", *PICTURES, *FAST)
@@ -79,8 +79,8 @@ async def test_a_signal_while_a_pipe_is_held_open_ends_the_run(cli: Cli) -> None
         await referee(cli, sandbox)
 
 
-async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """``--limit 7`` of 20 rows sends exactly 7 and ends with 4; the next run sends the other 13."""
+async def test_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``--limit 7`` of 20 rows sends exactly 7 with exit code 4; the next run sends the other 13."""
     archive = manifest(tencent_ids(20))
     async with serving(cli) as sandbox:
         done = await cli.run(archive, *PICTURES, "--limit", "7")
@@ -93,8 +93,8 @@ async def test_a_limit_counts_submissions(cli: Cli, manifest: Callable[..., Path
         await referee(cli, sandbox)
 
 
-async def test_a_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Answers that do not come within the grace period are given up; nothing is left being sent."""
+async def test_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Answers that do not arrive within the grace period are given up; no submission is left in flight."""
     archive = manifest(tencent_ids(8))
     async with serving(cli, SandboxSettings(rate_per_s=None, shares={"hang": 1.0})) as sandbox:
         process = await cli.start(
@@ -109,17 +109,15 @@ async def test_a_grace_period_is_not_exceeded(cli: Cli, manifest: Callable[..., 
     assert [row["status"] for row in rows] == ["in_doubt"] * 8
 
 
-async def test_a_hangup_and_a_reader_that_goes_away_stop_nothing(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
-    """After SIGHUP, and with nobody left to read what it says, a run goes on to its end."""
+async def test_run_continues_after_hangup_and_closed_streams(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """After SIGHUP, and with closed readers of its output, a run continues to its end."""
     archive = manifest(tencent_ids(40))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
-        with (cli.folder / "gone").open("wb") as nobody:
+        with (cli.folder / "gone").open("wb") as closed_reader:
             process = await asyncio.create_subprocess_exec(
                 *(cli.python, "-m", "batcher", "run", str(archive), *PICTURES, "--rate", "40", "-v"),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=nobody,
+                stdout=closed_reader,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=cli.folder,
                 env=cli.env,
@@ -134,8 +132,8 @@ async def test_a_hangup_and_a_reader_that_goes_away_stop_nothing(
     assert [row["status"] for row in rows] == ["submitted"] * 40
 
 
-async def test_a_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What could not be sent while the process stood still is not made up for afterwards."""
+async def test_suspended_process_sends_no_burst(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Requests that could not be sent during the suspension are not made up for afterwards."""
     archive = manifest(tencent_ids(50))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none")
@@ -152,10 +150,10 @@ async def test_a_process_that_was_suspended_sends_no_burst(cli: Cli, manifest: C
     assert sum(at - arrived[after] < 0.2 for at in arrived[after:]) <= 6
 
 
-async def test_answers_in_hand_are_told_of_when_the_ledger_is_locked_and_the_run_cut_off(
+async def test_unrecorded_answers_are_reported_by_a_run_cut_off_on_a_locked_ledger(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Task ids that came while another program held the file stand in the closing words; exit code 6."""
+    """Task ids received while another program held the file are in the summary; exit code 6."""
     archive = manifest(tencent_ids(4))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=700)) as sandbox:
         process = await cli.start(

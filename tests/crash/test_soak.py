@@ -19,10 +19,10 @@ MIXED = dict.fromkeys(
 
 
 @pytest.mark.timeout(1800)
-async def test_a_soak_ends_with_the_right_state_for_every_row(
+async def test_soak_ends_with_the_right_state_for_every_row(
     cli: Cli, manifest: Callable[..., Path], soak_rows: int
 ) -> None:
-    """Whatever a recording's requests met decides its state, for each of them by itself."""
+    """The outcomes of a recording's requests decide its state, for each recording by itself."""
     archive = manifest(tencent_ids(soak_rows))
     cli.deadline_s = 1500.0
     async with serving(cli, SandboxSettings(rate_per_s=None, shares=MIXED, seed=11)) as sandbox:
@@ -41,7 +41,7 @@ async def test_a_soak_ends_with_the_right_state_for_every_row(
 
 
 def _expected(sandbox: Sandbox, file_id: str) -> str:
-    """What the documents make of one recording's requests, in their order."""
+    """The state that the documents give for the outcomes of one recording, in their order."""
     met: Counter[str] = Counter()
     for entry in sandbox.requests_for(file_id):
         fault = str(entry.fault) if entry.fault else ""

@@ -1,4 +1,4 @@
-"""A long ledger of the first schema is upgraded in one piece, killed in the midst of it or not."""
+"""The upgrade of a long ledger of the first schema, in one piece, killed or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUMS = (
 
 
 def lengthened(ledger: Path, rows: int) -> Path:
-    """A ledger of the first schema with so many more submissions, half of them submitted."""
+    """A ledger of the first schema with a number of further submissions, half of them submitted."""
     shutil.copy(FIRST, ledger)
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -51,20 +51,20 @@ def lengthened(ledger: Path, rows: int) -> Path:
 
 
 def sums(ledger: Path) -> list[list[tuple[object, ...]]]:
-    """What must be the same before and after."""
+    """The sums that must be the same before and after."""
     return [query(ledger, sql) for sql in SUMS]
 
 
 def log_bytes(ledger: Path) -> int:
-    """How long the log beside a ledger is."""
+    """The length of the log next to a ledger."""
     try:
         return ledger.with_name(ledger.name + "-wal").stat().st_size
     except FileNotFoundError:
         return 0
 
 
-async def test_a_long_ledger_is_upgraded_in_one_piece(cli: Cli, soak_rows: int) -> None:
-    """Killed as soon as it writes, an upgrade has happened or has not; the next opening completes it."""
+async def test_long_ledger_is_upgraded_in_one_piece(cli: Cli, soak_rows: int) -> None:
+    """After a kill at its first write an upgrade has happened or has not; the next opening completes it."""
     ledger = lengthened(cli.folder / "batcher.db", soak_rows * ROWS_FOR_EACH)
     before = sums(ledger)
     process = await cli.start("status")

@@ -1,4 +1,4 @@
-"""What is bought is said before it is bought; a misspelt variable or column is a warning everywhere."""
+"""Announcements of what a run will ask for, and warnings about misspelt variables and columns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
 
-from batcher.manifest import HEAD_ROWS
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.sandbox import SandboxSettings
 
 ASKED = "Tencent SnapshotByTimeOffset, definition 10, offsets 1;2"
 
 
-async def test_load_says_what_is_newly_asked_for(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """How many, vendor, type and parameters; what is known already is not counted again."""
+async def test_load_reports_what_is_newly_asked_for(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The number, vendor, type and parameters are reported; known submissions are not counted again."""
     ids = tencent_ids(1_787)
     assert f"1,786 {ASKED}" in (await cli("load", manifest(ids[:-1]), *PICTURES)).stderr
     again = await cli("load", manifest(ids), *PICTURES)
@@ -23,7 +23,7 @@ async def test_load_says_what_is_newly_asked_for(cli: Cli, manifest: Callable[..
     assert "1,786 Tencent" not in again.stderr
 
 
-async def test_groups_come_largest_first_and_in_bounded_lines(cli: Cli, tmp_path: Path) -> None:
+async def test_groups_are_listed_largest_first_in_bounded_lines(cli: Cli, tmp_path: Path) -> None:
     """Many sets of parameters are a few lines and a sum; the same in load, dry run and run."""
     ids = tencent_ids(60)
     rows = [(one, "Tencent", str(n) if n < 40 else "7") for n, one in enumerate(ids)]
@@ -48,8 +48,10 @@ async def test_groups_come_largest_first_and_in_bounded_lines(cli: Cli, tmp_path
     }
 
 
-async def test_run_says_what_it_will_ask_for_before_it_sends(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What is left in the ledger, and what the manifest adds, is said while nothing has been answered."""
+async def test_run_reports_what_it_will_ask_for_before_it_sends(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """Open submissions and those that the manifest adds are reported before the first answer."""
     ids = tencent_ids(8)
     assert (await cli("load", manifest(ids[:5], "old.csv"), *PICTURES)).code == 0
     async with serving(cli, SandboxSettings(latency_ms=3_000), ledger_made=False) as sandbox:
@@ -61,8 +63,8 @@ async def test_run_says_what_it_will_ask_for_before_it_sends(cli: Cli, manifest:
     assert f"New in {cli.folder / 'archive.csv'}: 3 {ASKED}" in done.stderr
 
 
-async def test_run_of_a_long_stream_says_what_its_first_rows_ask_for(cli: Cli) -> None:
-    """Sending begins before all was read: what is said is about the rows that came."""
+async def test_run_of_a_long_stream_reports_what_its_first_rows_ask_for(cli: Cli) -> None:
+    """Sending begins before everything was read, so the report covers the rows that have arrived."""
     ids = tencent_ids(10)
     rows = "".join(f"{ids[n % 10]}\n" for n in range(HEAD_ROWS + 5))
     async with serving(cli):

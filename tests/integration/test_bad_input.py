@@ -44,7 +44,7 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", MANIFESTS)
-async def test_a_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: str) -> None:
+async def test_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: str) -> None:
     """It is refused with 2 and one message that names the file and what is wrong; nothing is sent."""
     make, words = MANIFESTS[case]
     make(tmp_path / "archive.csv")
@@ -61,7 +61,7 @@ async def test_a_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: st
 
 
 async def test_gbk_is_read_when_it_is_named(cli: Cli, tmp_path: Path) -> None:
-    """The encoding that the message names accepts the file, and its text comes back."""
+    """The encoding that the message names accepts the file, and the export has its text."""
     text(f"file_id,room\n{ROW},晨会\n", "gbk")(tmp_path / "archive.csv")
     async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run("archive.csv", *PICTURES, "--encoding", "gb18030")
@@ -91,7 +91,7 @@ LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", [*LEDGERS, "a newer one"])
-async def test_a_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], case: str) -> None:
+async def test_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path], case: str) -> None:
     """Every command refuses it with 6, in one message, and leaves it as it is."""
     archive, path = manifest(tencent_ids(3)), cli.folder / "old.db"
     if case == "a newer one":
@@ -124,10 +124,10 @@ async def test_a_file_that_is_no_ledger(cli: Cli, manifest: Callable[..., Path],
         ),
     ],
 )
-async def test_a_place_where_no_ledger_can_be_made(
+async def test_folder_in_which_no_ledger_can_be_created_exits_6(
     cli: Cli, manifest: Callable[..., Path], place: str
 ) -> None:
-    """A folder that is missing or cannot be written ends with 6, before anything is sent."""
+    """A folder that is missing or cannot be written gives exit code 6 before anything is sent."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, ledger_made=False) as sandbox:
         for command in (["run", str(archive), *PICTURES], ["status"]):
@@ -138,8 +138,8 @@ async def test_a_place_where_no_ledger_can_be_made(
     assert sandbox.log == []
 
 
-async def test_a_folder_without_the_right_to_write(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A read-only folder ends with 6."""
+async def test_read_only_folder_exits_6(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A read-only folder gives exit code 6."""
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     archive, folder = manifest(tencent_ids(3)), cli.folder / "closed"
@@ -150,8 +150,8 @@ async def test_a_folder_without_the_right_to_write(cli: Cli, manifest: Callable[
 
 
 @pytest.mark.parametrize("command", ["run", "status", "export", "retry", "show"])
-async def test_there_is_no_ledger_yet(cli: Cli, command: str) -> None:
-    """Without a ledger to read or to go on with a command ends with 6 and makes none."""
+async def test_command_without_a_ledger_exits_6(cli: Cli, command: str) -> None:
+    """A command that needs an existing ledger gives exit code 6 and creates none."""
     async with serving(cli, ledger_made=False):
         done = await cli(command, *([ROW] if command == "show" else []))
     assert done.code == 6, done.stderr
@@ -202,9 +202,7 @@ async def test_settings_that_cannot_be(cli: Cli, manifest: Callable[..., Path], 
     assert not (cli.folder / "batcher.db").exists()
 
 
-async def test_the_secret_never_stands_in_the_file_of_settings(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_secret_in_the_file_of_settings_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A secret in ``batcher.toml`` is refused, and not repeated."""
     archive = manifest(tencent_ids(1))
     (cli.folder / "batcher.toml").write_text('server_secret = "hush"\n')
@@ -216,7 +214,7 @@ async def test_the_secret_never_stands_in_the_file_of_settings(
 
 
 @pytest.mark.parametrize("flag", ["-v", "-q", "--json"])
-async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], flag: str) -> None:
+async def test_secret_never_shows(cli: Cli, manifest: Callable[..., Path], flag: str) -> None:
     """From a file or the environment, verbose or not: it is in no output and no file (every test checks)."""
     archive = manifest(tencent_ids(5))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -228,7 +226,7 @@ async def test_the_secret_never_shows(cli: Cli, manifest: Callable[..., Path], f
     assert "Signature" not in done.stdout + done.stderr
 
 
-async def test_a_ledger_belongs_to_one_account(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_ledger_belongs_to_one_account(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Another AppId or another kind of endpoint on a bound ledger is refused with 2, and nothing is sent."""
     archive = manifest(ids := tencent_ids(8))
     async with serving(cli, ledger_made=False) as sandbox:
@@ -264,8 +262,8 @@ async def test_rounded_ids_are_refused(cli: Cli, tmp_path: Path) -> None:
     assert len(rows) == len({row[0] for row in rounded})
 
 
-async def test_what_turns_up_later_stops_the_run(cli: Cli) -> None:
-    """A stream that stops being text stops loading and sending with 2, and the load stays unfinished."""
+async def test_stream_that_stops_being_text_stops_the_run(cli: Cli) -> None:
+    """Loading and sending stop with exit code 2, and the load stays unfinished."""
     ids = tencent_ids(20)
     rows = "".join(f"{ids[n % 20]}\n" for n in range(10_500)).encode()
     async with serving(cli, ledger_made=False) as sandbox:
@@ -279,8 +277,8 @@ async def test_what_turns_up_later_stops_the_run(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "args", [["load"], ["show"], ["frobnicate"], ["codes", "many"], ["retry", "--state", "x"]]
 )
-async def test_a_wrong_command_line(cli: Cli, args: list[str]) -> None:
-    """Usage that cannot be is refused with 2 and said on stderr."""
+async def test_wrong_command_line_exits_2(cli: Cli, args: list[str]) -> None:
+    """Impossible usage is refused with exit code 2 and a message on stderr."""
     done = await cli(*args)
     assert done.code == 2
     assert done.stderr

@@ -1,4 +1,4 @@
-"""Others write to the ledger while a run goes on: what they add is sent, or named as what it is."""
+"""Other writers of the ledger during a run: submissions that they add are sent, or reported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from support.referee import referee
 from batcher.ledger.conditions import NO_CODE, NO_RUN
 
 
-async def test_what_a_listener_adds_while_the_last_answer_is_waited_for_is_sent(
+async def test_submission_added_during_the_last_request_is_sent(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """A recording told of during the run's last request is sent by the same run, which ends with 0."""
+    """A recording that a callback adds during the run's last request is sent by the same run; exit code 0."""
     old, new = tencent_ids(2)
     async with serving(cli, callbacks(latency_ms=800)) as sandbox:
         async with listening(cli, "--submit-new", "--definition", "10", "--offset", "1") as listener:
@@ -30,8 +30,10 @@ async def test_what_a_listener_adds_while_the_last_answer_is_waited_for_is_sent(
     assert {row["file_id"]: row["status"] for row in rows} == {old: "submitted", new: "submitted"}
 
 
-async def test_what_is_released_too_late_is_left_and_named(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A submission put back in the queue when its turn has passed ends the run with 4 and true words."""
+async def test_submission_released_too_late_is_left_and_reported(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """A submission put back in the queue after its turn ends the run with exit code 4 and true words."""
     archive, path = manifest(tencent_ids(2)), cli.folder / "batcher.db"
     async with serving(cli, callbacks(latency_ms=800)) as sandbox:
         assert (await cli("load", archive, *PICTURES)).code == 0

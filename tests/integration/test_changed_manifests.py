@@ -1,4 +1,4 @@
-"""A file that has changed since it was last read is noticed, and how is said."""
+"""Changes of a manifest since it was last read are noticed and reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def titled(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
 
 
 async def loads(cli: Cli) -> list[Json]:
-    """What ``status --json`` tells of loads."""
+    """The loads of ``status --json``."""
     found: list[Json] = (await cli.status())["loads"]
     return found
 
@@ -33,8 +33,8 @@ def numbers(load: Json) -> tuple[int | None, int | None, int | None]:
     return load["rows_new"], load["rows_gone"], load["rows_changed"]
 
 
-async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
-    """Rows new, gone and changed are counted against the last reading; the same file again says nothing."""
+async def test_changes_of_a_manifest_are_reported_once(cli: Cli, tmp_path: Path) -> None:
+    """New, gone and changed rows are counted against the last reading; the same file again has no changes."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", rows[:20])
     for _ in range(2):
@@ -48,13 +48,13 @@ async def test_what_has_changed_is_said_once(cli: Cli, tmp_path: Path) -> None:
     assert "stay in the ledger, and open ones are still sent" in done.stderr
     again = await cli("load", nightly, *PICTURES)
     assert "has changed" not in again.stderr
-    told = await loads(cli)
-    assert [numbers(load) for load in told] == [(None, None, None), (0, 0, 0), (5, 3, 1), (0, 0, 0)]
-    assert [load["compared_with"] for load in told] == [None, *(load["ended_at"] for load in told[:-1])]
+    records = await loads(cli)
+    assert [numbers(load) for load in records] == [(None, None, None), (0, 0, 0), (5, 3, 1), (0, 0, 0)]
+    assert [load["compared_with"] for load in records] == [None, *(load["ended_at"] for load in records[:-1])]
     assert "5 rows new, 3 gone, 1 changed" in " ".join((await cli("status")).stdout.split())
 
 
-async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
+async def test_unchanged_file_is_not_read_again(cli: Cli, tmp_path: Path) -> None:
     """Its load counts the same all the same; another byte or another option makes it be read."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
@@ -65,8 +65,8 @@ async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_pa
         connection.commit()
     for _ in range(2):
         assert (await cli("load", nightly, *PICTURES)).code == 0
-    told = await loads(cli)
-    figures = [(load["rows"], load["new"], load["duplicates"], load["invalid"]) for load in told]
+    records = await loads(cli)
+    figures = [(load["rows"], load["new"], load["duplicates"], load["invalid"]) for load in records]
     assert figures == [(32, 30, 1, 1), (32, 0, 31, 1), (32, 0, 31, 1)]
     before = nightly.stat()
     nightly.write_bytes(nightly.read_bytes().replace(b"t7", b"T7"))
@@ -79,7 +79,7 @@ async def test_a_file_that_holds_what_it_held_is_not_read_again(cli: Cli, tmp_pa
     assert (await cli("ledger", "verify")).code == 0
 
 
-async def test_a_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path: Path) -> None:
+async def test_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path: Path) -> None:
     """The same recording under other parameters is changed, not one gone and one new."""
     ids = tencent_ids(40)
     header = ("file_id", "definition")
@@ -96,7 +96,7 @@ async def test_a_row_under_other_parameters_is_a_changed_one(cli: Cli, tmp_path:
     assert "b.csv has changed" not in done.stderr
 
 
-async def test_the_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path: Path) -> None:
+async def test_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path: Path) -> None:
     """Rows in another order, or twice, ask for what they asked for before; a column dropped carries less."""
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(300))]
     nightly = titled(tmp_path / "nightly.csv", rows)
@@ -109,7 +109,7 @@ async def test_the_order_of_rows_and_rows_twice_are_no_change(cli: Cli, tmp_path
     assert "0 rows new, 0 gone, 300 changed" in done.stderr
 
 
-async def test_the_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path: Path) -> None:
+async def test_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path: Path) -> None:
     """A row is its values by the names of their columns, in CSV and in JSON; a value that moves changes."""
     ids = tencent_ids(20)
     rows = [(one, f"t{n}", f'"{n}"', "a", "b") for n, one in enumerate(ids)]
@@ -132,8 +132,8 @@ async def test_the_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_p
     assert "0 rows new, 0 gone, 20 changed" in done.stderr
 
 
-async def test_a_ledger_of_the_version_before_says_what_is_new_and_gone(cli: Cli, tmp_path: Path) -> None:
-    """What rows carried was remembered in another way: after the first load it is compared again."""
+async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, tmp_path: Path) -> None:
+    """The older version recorded the rows in another form: they are compared in full after the first load."""
     shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
     with closing(sqlite3.connect(tmp_path / "batcher.db")) as connection:
@@ -148,11 +148,11 @@ async def test_a_ledger_of_the_version_before_says_what_is_new_and_gone(cli: Cli
 
 
 async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_path: Path) -> None:
-    """What is compared is files, with the last time they were read to the end."""
+    """A file is compared with its last load that reached the end."""
     ids = tencent_ids(12_000)
     nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:4]))
     assert (await cli("load", nightly, *PICTURES)).code == 0
-    # A quote that never closes, beyond the rows that are looked at before any is kept: this load breaks off.
+    # A quote that never closes, beyond the rows that are checked before any is kept: this load breaks off.
     with nightly.open("w") as file:
         file.write("\n".join(["file_id", *ids, '"13977', ""]))
     assert (await cli("load", nightly, *PICTURES)).code == 2
@@ -164,7 +164,7 @@ async def test_streams_and_broken_off_loads_are_not_compared_with(cli: Cli, tmp_
         assert "has changed" not in done.stderr
 
 
-async def test_a_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
+async def test_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
     """The summary of a run has the line too; what is gone from the file and still open is sent."""
     ids = tencent_ids(8)
     nightly = write_manifest(tmp_path / "nightly.csv", ([one] for one in ids[:6]))
@@ -178,7 +178,7 @@ async def test_a_run_says_it_in_its_summary(cli: Cli, tmp_path: Path) -> None:
         assert sorted(ids) == sorted(entry.file_id for entry in sandbox.log if entry.file_id)
 
 
-async def test_a_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
+async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) -> None:
     """Killed in the midst of it, a load leaves a whole ledger, is unfinished, and is taken up again."""
     ids = tencent_ids(150_000)
     archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))

@@ -1,4 +1,4 @@
-"""``batcher check``: what would go wrong is said before a run does, all of it, and nothing is changed."""
+"""``batcher check``: reports every fault that a run would meet, and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tenc
 
 from batcher.api.check import disk_finding
 from batcher.api.check_service import clock_ahead_s
-from batcher.ledger import Readiness, Room
+from batcher.ledger.sqlite.preflight import Readiness, Room
 from batcher.model.check import CheckLevel
 from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 
 ABOUT = ["DNS", "connection", "TLS", "clock", "call", "ledger", "lock", "disk"]
-"""What is looked at after the settings, in this order."""
+"""The checks after the settings, in this order."""
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 
@@ -60,8 +60,8 @@ def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-async def test_all_is_well(cli: Cli) -> None:
-    """Everything is looked at, with one call that can start no task, and nothing in the folder changes."""
+async def test_check_without_faults_passes(cli: Cli) -> None:
+    """Everything is checked, with one call that can start no task, and nothing in the folder changes."""
     async with serving(cli) as sandbox:
         before = tree(cli.folder)
         done = await cli("check")
@@ -93,7 +93,7 @@ async def test_distribution_of_the_former_name_is_a_warning(cli: Cli) -> None:
     assert process.returncode == 0
 
 
-async def test_it_needs_no_ledger_and_makes_none(cli: Cli) -> None:
+async def test_check_without_a_ledger_creates_none(cli: Cli) -> None:
     """Before the first run there is no ledger, and none after the check."""
     async with serving(cli, ledger_made=False):
         found = await check(cli, code=0)
@@ -105,8 +105,8 @@ async def test_it_needs_no_ledger_and_makes_none(cli: Cli) -> None:
         assert tree(cli.folder) == {}
 
 
-async def test_every_fault_is_found_not_only_the_first(cli: Cli) -> None:
-    """Wrong settings, a missing secret, a wrong clock and a file that is no ledger are told together."""
+async def test_check_with_several_faults_reports_all(cli: Cli) -> None:
+    """Wrong settings, a missing secret, a wrong clock and a file of another kind appear in one report."""
     async with serving(cli, SandboxSettings(clock_offset_s=400), ledger_made=False) as sandbox:
         (cli.folder / "batcher.db").write_text("file_id\n1\n")
         (cli.folder / "batcher.toml").write_text("concurrency = 0\nspeed = 3\n")
@@ -131,7 +131,7 @@ async def test_every_fault_is_found_not_only_the_first(cli: Cli) -> None:
         assert [entry.file_id for entry in sandbox.log] == ["", ""]
 
 
-async def test_each_setting_says_where_it_comes_from(cli: Cli) -> None:
+async def test_check_reports_the_source_of_each_setting(cli: Cli) -> None:
     """A flag, a variable, .env, the file of settings, or the default; all of them with -v."""
     async with serving(cli):
         (cli.folder / ".env").write_text("BATCHER_TIMEOUT=7s\nBATCHER_OFFSET=1;2\nBATCHER_GRACE=1\n")
@@ -157,8 +157,8 @@ async def test_each_setting_says_where_it_comes_from(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("place", ["env", "file", ".env"])
-async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None:
-    """Where the secret comes from is told; neither its text nor that of a wrong one is."""
+async def test_check_reports_the_source_of_the_secret_and_never_shows_it(cli: Cli, place: str) -> None:
+    """Neither the text of the secret nor that of a wrong one is shown."""
     async with serving(cli):
         secret = cli.env.pop("BATCHER_SERVER_SECRET")
         if place == "file":
@@ -169,12 +169,12 @@ async def test_the_secret_is_found_and_never_shown(cli: Cli, place: str) -> None
         else:
             cli.env["BATCHER_SERVER_SECRET"] = secret
         found = await check(cli, "-v", code=0)
-        told = {"env": "SECRET)", "file": "SECRET_FILE secret)", ".env": "SECRET in .env)"}[place]
-        assert found["credentials"]["text"] == f"the ServerSecret is set (BATCHER_SERVER_{told}"
+        source = {"env": "SECRET)", "file": "SECRET_FILE secret)", ".env": "SECRET in .env)"}[place]
+        assert found["credentials"]["text"] == f"the ServerSecret is set (BATCHER_SERVER_{source}"
         (cli.folder / ".env").unlink(missing_ok=True)
 
 
-async def test_a_wrong_secret_is_found(cli: Cli) -> None:
+async def test_wrong_secret_is_found(cli: Cli) -> None:
     """The signed call says that the credentials are no good, and what to look at."""
     async with serving(cli):
         cli.secret = cli.env["BATCHER_SERVER_SECRET"] = "f" * 32
@@ -184,8 +184,8 @@ async def test_a_wrong_secret_is_found(cli: Cli) -> None:
         assert "ServerSecret" in found["call"]["remedy"]
 
 
-async def test_the_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -> None:
-    """Who mixes up the two variables is told so, without the secret."""
+async def test_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -> None:
+    """A mix-up of the two variables is reported without the secret."""
     async with serving(cli):
         cli.env["BATCHER_SERVER_SECRET_FILE"] = cli.env.pop("BATCHER_SERVER_SECRET")
         found = await check(cli, "-v", code=2)
@@ -202,8 +202,10 @@ async def test_the_secret_given_as_the_name_of_its_file_is_not_shown(cli: Cli) -
         (777, "fail", "code 777"),
     ],
 )
-async def test_a_fault_of_the_account_is_found(cli: Cli, account_code: int, level: str, words: str) -> None:
-    """A code other than 2 is told with its meaning; one about the rate only after three calls."""
+async def test_check_reports_a_fault_of_the_account(
+    cli: Cli, account_code: int, level: str, words: str
+) -> None:
+    """A code other than 2 is reported with its meaning; one about the rate only after three calls."""
     async with serving(cli, SandboxSettings(rate_per_s=None, account_code=account_code)) as sandbox:
         found = await check(cli, code=2)
         assert levels(found) == {"call": level}
@@ -220,10 +222,8 @@ async def test_a_fault_of_the_account_is_found(cli: Cli, account_code: int, leve
         (3600, "warn", "our clock is 3600 s behind"),
     ],
 )
-async def test_the_clock_is_held_against_the_services(
-    cli: Cli, offset_s: int, level: str, words: str
-) -> None:
-    """How far our clock is off is told; the credentials are proven whatever it says, as a run would do."""
+async def test_check_reports_the_error_of_the_clock(cli: Cli, offset_s: int, level: str, words: str) -> None:
+    """The credentials are proven despite a wrong clock, as a run would do."""
     async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)):
         found = await check(cli, code=0)
         assert found["clock"]["level"] == level
@@ -244,15 +244,15 @@ async def test_the_clock_is_held_against_the_services(
         (100.0, 100.2, 412, -312.4),
     ],
 )
-def test_a_date_cut_to_seconds_says_no_more_than_it_can(
+def test_date_cut_to_seconds_says_no_more_than_it_can(
     sent_at: float, answered_at: float, server_time: float, ahead: float
 ) -> None:
     """Within the second that was cut off, and the time the answer took, nothing is off."""
     assert clock_ahead_s(sent_at, answered_at, server_time) == pytest.approx(ahead)
 
 
-async def test_a_service_that_does_not_answer_is_found(cli: Cli) -> None:
-    """A connection closed without an answer, and none at all, are told apart; the rest is looked at."""
+async def test_check_of_a_service_without_an_answer_fails(cli: Cli) -> None:
+    """A closed connection and a missing answer are distinguished; the other checks are made."""
     async with serving(cli) as sandbox:
         sandbox.outage = True
         found = await check(cli, code=2)
@@ -262,8 +262,8 @@ async def test_a_service_that_does_not_answer_is_found(cli: Cli) -> None:
     assert "refused" in found["connection"]["text"]
 
 
-async def test_a_name_that_is_none_is_found(cli: Cli) -> None:
-    """A host whose name nobody knows fails by itself; the ledger is looked at all the same."""
+async def test_check_of_an_unknown_host_fails(cli: Cli) -> None:
+    """An unknown host name fails alone; the ledger is checked all the same."""
     cli.use("https://nobody.invalid/")
     found = await check(cli, code=2)
     skipped = dict.fromkeys(("connection", "TLS", "clock", "call"), "skip")
@@ -280,8 +280,10 @@ async def test_a_name_that_is_none_is_found(cli: Cli) -> None:
     ],
     ids=["syntax", "bytes", ".env"],
 )
-async def test_what_a_file_may_have_set_is_not_guessed(cli: Cli, spoil: Callable[[Path], object]) -> None:
-    """When a file of settings cannot be read no default stands in for the endpoint, and nothing is called."""
+async def test_check_with_an_unreadable_file_of_settings_calls_nothing(
+    cli: Cli, spoil: Callable[[Path], object]
+) -> None:
+    """No default replaces the endpoint that the unreadable file may set."""
     async with serving(cli, ledger_made=False) as sandbox:
         spoil(cli.folder)
         found = await check(cli, code=2)
@@ -294,7 +296,7 @@ async def test_what_a_file_may_have_set_is_not_guessed(cli: Cli, spoil: Callable
         assert len(sandbox.log) == sent == 1
 
 
-async def test_a_variable_that_is_no_setting_is_named(cli: Cli) -> None:
+async def test_variable_that_is_no_setting_is_named(cli: Cli) -> None:
     """A mistyped variable has no effect and says so; what is shown of a value is safe for a terminal."""
     async with serving(cli):
         (cli.folder / ".env").write_text("BATCHER_CONCURENCY=3\nOTHERS=1\n")
@@ -308,7 +310,7 @@ async def test_a_variable_that_is_no_setting_is_named(cli: Cli) -> None:
         assert "fail settings BATCHER_PROGRESS ?[31mred: " in said
 
 
-async def test_a_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
+async def test_rate_above_the_documented_one_is_a_warning(cli: Cli) -> None:
     """At the service itself more than 20 a second is more than it takes; elsewhere it may be any."""
     cli.env["BATCHER_RATE"] = "50"
     async with serving(cli):
@@ -341,7 +343,7 @@ async def serving_tls(made: Path, key: Path) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def proxying(to: int | None) -> AsyncIterator[int]:
-    """A proxy that connects everybody to one port, whatever they ask for; or refuses everybody."""
+    """A proxy that connects every client to one port, or refuses every client."""
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
@@ -369,8 +371,8 @@ async def proxying(to: int | None) -> AsyncIterator[int]:
 
 @needs_openssl
 @pytest.mark.parametrize(("days", "level"), [(400, "ok"), (3, "warn")])
-async def test_the_certificate_is_told(cli: Cli, tmp_path: Path, days: int, level: str) -> None:
-    """Whose it is, who signed it and how long it is good; one that ends soon is a warning."""
+async def test_check_reports_the_certificate(cli: Cli, tmp_path: Path, days: int, level: str) -> None:
+    """The owner, the issuer and the end of validity; an end that is near is a warning."""
     made, key = certificate(tmp_path, "localhost", days)
     async with serving_tls(made, key) as port:
         cli.use(f"https://localhost:{port}/")
@@ -389,8 +391,8 @@ async def test_the_certificate_is_told(cli: Cli, tmp_path: Path, days: int, leve
 
 @needs_openssl
 @pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
-async def test_a_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path, host: str) -> None:
-    """One that nobody vouches for, and one of somebody else: nothing is sent, and the remedy is told."""
+async def test_check_of_a_wrong_certificate_fails(cli: Cli, tmp_path: Path, host: str) -> None:
+    """A self-signed certificate and one of another host: nothing is sent, and the remedy is given."""
     made, key = certificate(tmp_path, host, 400)
     async with serving_tls(made, key) as port:
         cli.use(f"https://localhost:{port}/")
@@ -404,8 +406,8 @@ async def test_a_certificate_that_is_not_good_is_found(cli: Cli, tmp_path: Path,
 
 
 @needs_openssl
-async def test_a_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> None:
-    """Through a proxy the service's own certificate is seen; the proxy's password is not shown."""
+async def test_check_through_a_proxy_reports_the_certificate_of_the_service(cli: Cli, tmp_path: Path) -> None:
+    """The proxy passes the service's own certificate; its password is not shown."""
     made, key = certificate(tmp_path, "zego.example", 400)
     async with serving_tls(made, key) as port, proxying(port) as proxy:
         cli.use("https://zego.example/")
@@ -420,8 +422,8 @@ async def test_a_proxy_is_told_and_looked_through(cli: Cli, tmp_path: Path) -> N
         assert "hidden" not in str(found)
 
 
-async def test_a_proxy_that_refuses_is_found(cli: Cli) -> None:
-    """The connection ends at the proxy, and is said to."""
+async def test_check_through_a_refusing_proxy_fails(cli: Cli) -> None:
+    """The message says that the connection ends at the proxy."""
     async with proxying(None) as proxy:
         cli.use("https://zego.example/")
         cli.env["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy}"
@@ -433,7 +435,7 @@ async def test_a_proxy_that_refuses_is_found(cli: Cli) -> None:
 # -- the ledger, its lock, the disk -------------------------------------------------------------------
 
 
-async def test_a_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A ledger bound to another AppId, or another kind of endpoint, fails as a run would."""
     archive = manifest(tencent_ids(3))
     async with serving(cli) as sandbox:
@@ -457,8 +459,8 @@ async def test_a_ledger_of_others_is_found(cli: Cli, manifest: Callable[..., Pat
         assert f"a run now to AppId {SANDBOX_APP_ID} and the ZEGO cloud" in found["ledger"]["text"]
 
 
-async def test_an_older_schema_is_told_and_left(cli: Cli) -> None:
-    """A ledger that the next run would bring up to date is told to be one, and stays as it is."""
+async def test_check_of_an_older_schema_reports_it_and_leaves_it(cli: Cli) -> None:
+    """The next run would upgrade the ledger; the check does not."""
     async with serving(cli, ledger_made=False):
         shutil.copy(LEDGERS / "0001.db", cli.folder / "batcher.db")
         with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection, connection:
@@ -496,10 +498,10 @@ def _damaged(path: Path) -> None:
     ],
     ids=["newer", "foreign", "damaged", "folder"],
 )
-async def test_a_ledger_that_cannot_be_used_is_found(
+async def test_check_of_an_unusable_ledger_fails(
     cli: Cli, make: Callable[[Path], object], words: str
 ) -> None:
-    """A database of others, from a newer version, damaged, or none: told, and not touched."""
+    """A foreign database, one from a newer version and damaged files are reported and not changed."""
     async with serving(cli, ledger_made=False):
         make(cli.folder / "batcher.db")
         before = tree(cli.folder)
@@ -512,7 +514,7 @@ async def test_a_ledger_that_cannot_be_used_is_found(
 @pytest.mark.parametrize(
     ("ledger", "about"), [("gone/batcher.db", "ledger"), ("postgresql://u:hidden@h/d", "ledger")]
 )
-async def test_a_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: str) -> None:
+async def test_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about: str) -> None:
     """A folder that is not there, and a database that is no file, without its password."""
     async with serving(cli):
         found = await check(cli, "-l", ledger, code=2)
@@ -520,8 +522,8 @@ async def test_a_place_that_cannot_be_one_is_found(cli: Cli, ledger: str, about:
         assert "hidden" not in str(found)
 
 
-async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What a killed run has left in the log beside the ledger counts, and stays there for the next run."""
+async def test_check_after_a_killed_run_reads_its_log(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The log that a killed run has left counts, and stays for the next run."""
     archive = manifest(tencent_ids(40))
     async with serving(cli) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "0.05", "--progress", "none")
@@ -550,7 +552,7 @@ async def test_a_ledger_that_was_killed_is_read_as_it_lies(cli: Cli, manifest: C
         (100 * MIB, 1_000_000, CheckLevel.FAIL),
     ],
 )
-def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: CheckLevel) -> None:
+def test_disk_is_held_against_the_open_work(free: int, open_submissions: int, level: CheckLevel) -> None:
     """Too little for a run to begin, or for what is open to be recorded, fails."""
     found = Readiness("0002", "0002", (1, EndpointKind.ZEGO), open_submissions)
     room = Room(free, open_submissions * 250, 16 * MIB)
@@ -558,8 +560,8 @@ def test_the_disk_is_held_against_the_open_work(free: int, open_submissions: int
     assert (disk_finding(room, None).level is CheckLevel.FAIL) == (free < 16 * MIB), "before the first run"
 
 
-async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What is loaded and not sent is what the disk must hold."""
+async def test_open_work_is_counted(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The disk must have room for the submissions that are loaded and not sent."""
     assert (await cli("load", manifest(tencent_ids(30)), *PICTURES)).code == 0
     async with serving(cli):
         found = await check(cli, code=0)
@@ -569,8 +571,8 @@ async def test_the_open_work_is_counted(cli: Cli, manifest: Callable[..., Path])
         assert "30 submissions to send" in found["disk"]["text"]
 
 
-async def test_the_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """The exit code alone tells whether a run could begin."""
+async def test_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The exit code alone says whether a run could begin."""
     archive = manifest(tencent_ids(2))
     async with serving(cli, NO_LIMIT) as sandbox:
         checked: Done = await cli("check", "-q")
@@ -579,7 +581,7 @@ async def test_the_help_may_be_pasted_into_a_crontab(cli: Cli, manifest: Callabl
         assert len([entry for entry in sandbox.log if entry.accepted]) == 2
 
 
-TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a hook that is nobody's
+TOKEN = "T0K3N-of-a-channel"  # noqa: S105 - of a made-up hook
 HEARD = ("notify", "ping", "metrics")
 
 
@@ -590,8 +592,8 @@ def targets_found(done: Done) -> list[tuple[str, str, str]]:
     return [(one["level"], one["about"], one["text"]) for one in found]
 
 
-async def test_who_would_hear_of_a_run_is_said(cli: Cli) -> None:
-    """Kinds of hooks, the monitor and the figures, without an address and without calling anybody."""
+async def test_check_reports_notification_targets_without_calling_them(cli: Cli) -> None:
+    """The kinds of the hooks, the monitor and the metrics are reported without an address."""
     called: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -683,7 +685,7 @@ async def test_metrics_on_all_addresses_are_a_warning(cli: Cli) -> None:
     assert "no password" in found["metrics"]["remedy"]
 
 
-async def test_without_apprise_the_check_says_what_to_install(cli: Cli) -> None:
+async def test_check_without_apprise_names_the_package(cli: Cli) -> None:
     """The finding has the number of addresses and the command that installs it."""
     blocked = cli.folder / "blocked" / "apprise"
     blocked.mkdir(parents=True)

@@ -68,7 +68,7 @@ def argument(name: str) -> str:
 
 
 def copied() -> list[str]:
-    """What the Dockerfile takes out of the checkout."""
+    """The files that the Dockerfile copies from the checkout."""
     words = [rest.split()[:-1] for name, rest in instructions() if name == "COPY" and "--from" not in rest]
     return [word for one in words for word in one]
 
@@ -120,14 +120,14 @@ def test_every_variable_is_a_setting(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_unit_holds_a_secret(path: Path) -> None:
+def test_units_hold_no_secret(path: Path) -> None:
     """The secret is a file somewhere else: neither its value nor a variable of it is set."""
     text = path.read_text("utf-8")
     assert re.findall(r"\b[0-9a-f]{32}\b", text) == []
     assert re.findall(r"BATCHER_SERVER_SECRET\s*[=:]", text) == []
 
 
-def test_the_version_is_todays() -> None:
+def test_version_is_todays() -> None:
     """Images are named for the version that is built."""
     tags = {tag for path in FILES for tag in re.findall(r"\bbatcher:(\d[\w.]*)", path.read_text("utf-8"))}
     assert tags == {__version__}
@@ -149,7 +149,7 @@ def with_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Job:
-    """What is started at night: words, and the environment they are started in."""
+    """A job that is started at night: its words and its environment."""
 
     words: list[str]
     env: dict[str, str]
@@ -257,7 +257,7 @@ def noon() -> str:
 
 
 @pytest.mark.parametrize("unit", JOBS)
-async def test_a_unit_does_a_nights_work(cli: Cli, unit: str) -> None:
+async def test_unit_does_a_nights_work(cli: Cli, unit: str) -> None:
     """Started as the unit says, everything new is sent, once; the ledger is the user's alone."""
     async with serving(cli, ledger_made=False) as sandbox:
         machine = Machine(cli, JOBS[unit]())
@@ -333,7 +333,7 @@ def test_units_with_options_are_valid_for_their_readers(with_options: Path, tmp_
 # -- cron --------------------------------------------------------------------------------------------
 
 
-def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
+def test_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_more() -> None:
     """It differs from the line it replaces in nothing else."""
     text = CRONTAB.read_text("utf-8")
     [line] = [line.removeprefix("# ") for line in text.splitlines() if " --track " in line]
@@ -343,7 +343,7 @@ def test_the_nightly_line_that_follows_tasks_is_the_other_one_with_one_option_mo
     assert COMMANDS["run"].make_context("run", words[1:]).params["track"]
 
 
-def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
+def test_crontab_has_no_day_twice_or_not_at_all() -> None:
     """Five fields each, within their bounds, and no hour that clocks are moved in."""
     bounds = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
     for when, _ in crontab_lines():
@@ -353,13 +353,13 @@ def test_the_crontab_has_no_day_twice_or_not_at_all() -> None:
     assert CRONTAB.read_bytes().endswith(b"\n"), "cron passes over a last line without an end"
 
 
-def test_the_service_is_as_promised() -> None:
+def test_service_is_as_promised() -> None:
     """Hardened, with a folder of its own, and the secret handed over as a credential."""
     service = unit_of(SERVICE)["Service"]
     assert {key: service.get(key) for key in PROMISED} == PROMISED
 
 
-def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
+def test_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     """Work left and a stop in order are no failures; stopping takes as long as batcher may take for it."""
     service = unit_of(SERVICE)["Service"]
     assert service["SuccessExitStatus"] == [f"{int(ExitCode.WORK_LEFT)} {int(ExitCode.SIGTERM)}"]
@@ -368,7 +368,7 @@ def test_the_service_agrees_with_the_exit_codes_and_the_grace_period() -> None:
     assert service["Restart"] == ["no"]
 
 
-def test_the_timer_catches_up_and_a_caught_up_run_ends() -> None:
+def test_timer_catches_up_and_a_caught_up_run_ends() -> None:
     """A night that was missed is made up for, and that run is bounded although it begins by day."""
     timer = unit_of(TIMER)
     assert timer["Timer"]["Persistent"] == ["true"]
@@ -393,7 +393,7 @@ def test_mistake_in_a_unit_is_detected(tmp_path: Path, right: str, wrong: str) -
 
 
 def unit_problems(service: str, timer: str, folder: Path) -> str:
-    """What systemd says against the units; without it, which keys it would not know."""
+    """The objections of systemd to the units; without systemd, the keys that it would not accept."""
     (folder / SERVICE.name).write_text(service, "utf-8")
     (folder / TIMER.name).write_text(timer, "utf-8")
     unknown = [
@@ -423,7 +423,7 @@ def unit_problems(service: str, timer: str, folder: Path) -> str:
 INSTRUCTIONS = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
 
 
-def test_the_image_is_as_promised() -> None:
+def test_image_is_as_promised() -> None:
     """Slim, not root, started without a shell, stopped by the signal that batcher drains on."""
     names = [name for name, _ in instructions()]
     assert set(names) <= INSTRUCTIONS
@@ -440,8 +440,8 @@ def test_the_image_is_as_promised() -> None:
     assert json.loads(argument("CMD")) == ["--help"]
 
 
-def test_nothing_secret_can_get_into_the_image() -> None:
-    """Only what is named is copied, the build sees no more than that, and no argument carries a secret."""
+def test_image_holds_no_secret() -> None:
+    """Only named files are copied, the build receives no others, and no argument carries a secret."""
     allowed = (CONTRIB / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
     assert sorted(line[1:] for line in allowed if line.startswith("!")) == sorted(copied())
     assert "*" in allowed
@@ -467,7 +467,7 @@ def test_everything_in_the_image_is_pinned() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_image_can_be_built(tmp_path: Path) -> None:
+def test_image_can_be_built(tmp_path: Path) -> None:
     """The files that are copied are enough for a whole wheel; where a daemon answers, the image is made."""
     for name in copied():
         place = tmp_path / "src" / name
@@ -621,14 +621,14 @@ def test_mistake_in_an_object_is_detected(tmp_path: Path, right: str, wrong: str
 
 
 def object_problems(value: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What the API would not take of an object, by what we know of it and by what its client does."""
+    """The reasons why the API would refuse an object, by known rules and by the API's client."""
     kind = value["kind"]
     ours = misplaced(value, SHAPES[kind], kind)
     return ours or (not_kept(value, folder) if kind == "CronJob" and shutil.which("kubectl") else [])
 
 
 def not_kept(cronjob: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What is gone once the client has read a CronJob into the API's own types and written it again."""
+    """The fields that are lost when the client reads a CronJob into the API's types and writes it again."""
     (alone := folder / "cronjob.yaml").write_text(yaml.safe_dump(cronjob), "utf-8")
     words = ["kubectl", "set", "image", "--local", "-f", str(alone), "batcher=another", "-o", "json"]
     again = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
@@ -639,7 +639,7 @@ def not_kept(cronjob: Any, folder: Path) -> list[str]:  # noqa: ANN401 - parsed 
 
 
 def lost(before: Any, after: Any, where: str) -> list[str]:  # noqa: ANN401 - parsed YAML
-    """What is in one value and not, or not so, in another."""
+    """The parts of one value that are missing or different in another."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [one for key in before for one in lost(before[key], after.get(key), f"{where}.{key}")]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
@@ -648,7 +648,7 @@ def lost(before: Any, after: Any, where: str) -> list[str]:  # noqa: ANN401 - pa
     return [] if before == after else [where]
 
 
-def test_the_cronjob_is_as_promised() -> None:
+def test_cronjob_runs_once_with_its_own_disk() -> None:
     """One run at a time, none repeated, its ledger on a disk of its own, its secret a file."""
     spec, claim = objects()["CronJob"]["spec"], objects()["PersistentVolumeClaim"]
     assert spec["concurrencyPolicy"] == "Forbid"
@@ -662,7 +662,7 @@ def test_the_cronjob_is_as_promised() -> None:
     assert kubernetes_job().secret_file == kubernetes_job().env["BATCHER_SERVER_SECRET_FILE"]
 
 
-def test_the_cronjob_and_the_image_agree() -> None:
+def test_cronjob_and_the_image_agree() -> None:
     """The user, the ledger's folder and both clocks are the same on either side."""
     spec, security = objects()["CronJob"]["spec"], pod()["securityContext"]
     user, group = map(int, argument("USER").split(":"))
@@ -675,8 +675,8 @@ def test_the_cronjob_and_the_image_agree() -> None:
     assert spec["timeZone"] == env["TZ"]
 
 
-def test_no_unit_starts_after_the_end_of_its_night() -> None:
-    """However late it may start, there is time left until it has to end."""
+def test_units_start_before_the_end_of_their_night() -> None:
+    """However late a unit may start, there is time left until it has to end."""
     spec = objects()["CronJob"]["spec"]
     begins = {spec["schedule"], *(when for when, command in crontab_lines() if " run " in command)}
     assert begins == {"15 3 * * *"}
@@ -690,7 +690,7 @@ def test_no_unit_starts_after_the_end_of_its_night() -> None:
 # -- the supply chain --------------------------------------------------------------------------------
 
 
-def test_the_audit_looks_at_every_pinned_package_and_lets_none_pass_unseen() -> None:
+def test_audit_looks_at_every_pinned_package_and_lets_none_pass_unseen() -> None:
     """`make audit` takes what constraints.txt pins, and fails when a package could not be looked up."""
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "audit"],

@@ -74,7 +74,7 @@ def test_unit_agrees_with_exit_codes_and_stop_time() -> None:
 
 
 def unit_problems(text: str, folder: Path) -> str:
-    """What systemd says against the unit; without it, which keys it would not know."""
+    """The objections of systemd to the unit; without systemd, the keys that it would not accept."""
     unit = folder / SERVICE.name
     unit.write_text(text, "utf-8")
     known = {**KNOWN_KEYS, "Service": f"{KNOWN_KEYS['Service']} {' '.join(ITS_OWN)}"}

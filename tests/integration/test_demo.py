@@ -24,12 +24,12 @@ LOCKS = {"ledger.db.lock", "ledger.db.track.lock", "ledger.db.fetch.lock", "ledg
 
 
 def left(folder: Path) -> set[str]:
-    """What is in a folder besides the files that go with a ledger."""
+    """The files of a folder, apart from the companion files of a ledger."""
     return {path.name for path in folder.iterdir()} - LOCKS
 
 
 def times_on(page: str) -> list[int | None]:
-    """What the pictures of the contact sheet show as their time, in their order."""
+    """The times that the pictures of the contact sheet show, in their order."""
     found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     return [read_time_ms(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
 

@@ -1,4 +1,4 @@
-"""What becomes of a submission for everything that can come back, counted at the server."""
+"""The disposition of a submission for every outcome, counted at the server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CASES = [
 
 
 def by_file(cases: list[Case], ids: list[str]) -> dict[str, Fault | list[Fault | None]]:
-    """What the sandbox does to each recording."""
+    """The faults of the sandbox for each recording."""
     return {one: case.faults for one, case in zip(ids, cases, strict=True) if case.faults is not None}
 
 
@@ -95,7 +95,7 @@ DOUBTS = [
 ]
 
 
-async def test_what_may_have_arrived_is_held_in_doubt(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_missing_answer_under_hold_is_in_doubt(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Under hold an answer that is missing or unreadable means one request and the state in doubt."""
     ids = tencent_ids(len(DOUBTS) + 1)
     archive = manifest(ids)
@@ -115,7 +115,9 @@ async def test_what_may_have_arrived_is_held_in_doubt(cli: Cli, manifest: Callab
         ) == [(len(DOUBTS),)]
 
 
-async def test_what_may_have_arrived_is_sent_again_and_known(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_missing_answer_under_retry_is_sent_again_and_recorded(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
     """Under retry a lost answer is followed by another request, and what was paid twice is on record."""
     ids = tencent_ids(len(DOUBTS) + 10)
     archive = manifest(ids)
@@ -133,10 +135,10 @@ async def test_what_may_have_arrived_is_sent_again_and_known(cli: Cli, manifest:
         assert min(seconds) > max(firsts), "what is in doubt comes after all others"
 
 
-async def test_without_a_name_it_is_never_sent_again_by_itself(
+async def test_accepted_submission_without_a_task_id_is_never_sent_again(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """An accepted submission without a readable task id waits for a person, whatever the policy."""
+    """An accepted submission without a readable task id waits for the user under both policies."""
     archive = manifest(ids := tencent_ids(2))
     faults = {ids[0]: [Fault.parse("no-task-id")]}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -155,7 +157,7 @@ async def test_without_a_name_it_is_never_sent_again_by_itself(
     assert [row["status"] for row in rows] == ["submitted", "submitted"]
 
 
-async def test_a_service_that_is_not_there_uses_up_no_tries(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_service_that_is_not_there_uses_up_no_tries(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Refused connections are waited out: once the service listens, all is submitted at the first try."""
     archive = manifest(tencent_ids(12))
     async with serving(cli) as sandbox:
@@ -185,8 +187,8 @@ def _attempts_not_sent(ledger: Path) -> int:
 
 
 @pytest.mark.parametrize("code", [3, 5, 7, 100000017])
-async def test_a_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path], code: int) -> None:
-    """The run ends with 3 after few requests; what it met stays pending and loading is finished."""
+async def test_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Path], code: int) -> None:
+    """The run has exit code 3 after few requests; its submissions stay pending and loading is finished."""
     archive = manifest(tencent_ids(1300))
     async with serving(cli, SandboxSettings(rate_per_s=None, account_code=code)) as sandbox:
         done = await cli("run", archive, *PICTURES, "--progress", "none", "--json")
@@ -202,7 +204,7 @@ async def test_a_fault_of_the_account_halts(cli: Cli, manifest: Callable[..., Pa
 
 
 async def refused_as_a_whole(cli: Cli, said: str, code: int, rows: int) -> None:
-    """What a halted run says and leaves."""
+    """Check the message and the ledger of a halted run."""
     assert f"code {code}" in said
     explained = (await cli("codes", str(code))).stdout
     meaning = explained.splitlines()[0].partition(": ")[2]
@@ -221,7 +223,7 @@ async def refused_as_a_whole(cli: Cli, said: str, code: int, rows: int) -> None:
     assert [load["finished"] for load in status["loads"]] == [True]
 
 
-async def test_a_wrong_secret_halts(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_wrong_secret_halts(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Code 100000005 ends the run with 3, and its remedy names what to check."""
     archive = manifest(tencent_ids(40))
     async with serving(cli) as sandbox:
@@ -276,9 +278,7 @@ async def test_clock_of_the_service_that_is_off_by_decades_is_not_believed(
 
 
 @pytest.mark.parametrize("offset_s", [3600.0, -86400.0])
-async def test_a_wrong_clock_is_learned_from(
-    cli: Cli, manifest: Callable[..., Path], offset_s: float
-) -> None:
+async def test_wrong_clock_is_learned_from(cli: Cli, manifest: Callable[..., Path], offset_s: float) -> None:
     """A machine whose clock is off by more than ten minutes submits all the same."""
     archive = manifest(tencent_ids(40))
     async with serving(cli, SandboxSettings(rate_per_s=None, clock_offset_s=offset_s)) as sandbox:

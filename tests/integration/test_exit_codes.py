@@ -1,4 +1,4 @@
-"""Which exit code holds where several do, and what a defect inside a run ends with."""
+"""The order of exit codes where several hold, and the end of a run with a defect."""
 
 from __future__ import annotations
 
@@ -70,10 +70,8 @@ async def broken_run(cli: Cli, archive: Path, *args: str) -> Done:
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 
-async def test_defect_inside_a_run_ends_with_70_and_names_its_line(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
-    """A person reads the file and line; the run is on record with 70, and the next one goes on."""
+async def test_defect_in_a_run_exits_70_and_names_its_line(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The message has file and line; the run is on record with 70, and the next one resumes."""
     archive = manifest(tencent_ids(3))
     async with serving(cli) as sandbox:
         done = await broken_run(cli, archive, "--json", "--concurrency", "1")

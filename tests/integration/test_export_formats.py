@@ -61,7 +61,7 @@ async def raw(cli: Cli, *args: str | Path) -> tuple[int, bytes, str]:
 
 
 async def manifest_or_ledger(cli: Cli, archive: Path, which: str) -> tuple[tuple[str | Path, ...], list[Any]]:
-    """What to export, and what the export as JSON lines says of it."""
+    """The subject of an export, and its export as JSON lines."""
     args: tuple[str | Path, ...] = (archive, *PICTURES) if which == "manifest" else ()
     return args, await cli.export(*args)
 

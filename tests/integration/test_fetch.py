@@ -26,7 +26,15 @@ from support.cli import (
     until,
     write_manifest,
 )
-from support.pictured import PictureServer, Told, image, keep_tasks, noisy, serving_pictures, told
+from support.pictured import (
+    PictureServer,
+    RecordedTask,
+    finished,
+    image,
+    keep_tasks,
+    noisy,
+    serving_pictures,
+)
 from support.terminal import Terminal, too_wide
 
 from batcher.fetch import picture_pages
@@ -36,8 +44,8 @@ from batcher.fetch.fetcher import Fetcher
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_paths import is_kept
 from batcher.fetch.settings import FetchFigures, FetchSettings
-from batcher.ledger import RunLedger, open_for_writing
 from batcher.ledger.pictures import PictureLedger
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.records import Fetched
 from batcher.model.task import PictureState
 from batcher.sandbox import PictureFault, SandboxSettings
@@ -61,7 +69,7 @@ async def fetched(cli: Cli, *args: str) -> Done:
 
 
 def files(cli: Cli) -> list[str]:
-    """What is in the folder, besides the index."""
+    """The files of the folder, apart from the index."""
     out = cli.folder / "out"
     found = [str(one.relative_to(out)) for one in out.rglob("*") if one.is_file()]
     return sorted(one for one in found if one != "pictures.csv")
@@ -73,7 +81,7 @@ def index(cli: Cli) -> list[dict[str, str]]:
 
 
 def states(cli: Cli) -> dict[tuple[str, int], str | None]:
-    """What the ledger says of each picture."""
+    """The state of each picture in the ledger."""
     return {(file_id, number): state for file_id, number, state in query(cli.folder / "batcher.db", STATES)}
 
 
@@ -84,9 +92,9 @@ async def test_pictures_are_in_folders_of_their_recordings(cli: Cli, server: Pic
     keep_tasks(
         cli.folder / "batcher.db",
         [
-            Told("1397757897438985123", (one, two), offsets_ms=(1000, 2500)),
-            told(huawei, three, vendor="Huawei"),
-            told("1397757897438985123", two),
+            RecordedTask("1397757897438985123", (one, two), offsets_ms=(1000, 2500)),
+            finished(huawei, three, vendor="Huawei"),
+            finished("1397757897438985123", two),
         ],
     )
     done = await fetched(cli)
@@ -113,7 +121,7 @@ async def test_pictures_are_in_folders_of_their_recordings(cli: Cli, server: Pic
 async def test_only_missing_files_are_fetched_again(cli: Cli, server: PictureServer) -> None:
     """A missing or shorter file is fetched again, the others are not touched."""
     urls = [server.add(f"/{n}") for n in range(4)]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     assert (await fetched(cli)).code == 0
     before = (cli.folder / "out/7/0001.jpg").stat().st_mtime_ns
     (cli.folder / "out/7/0002.jpg").unlink()
@@ -160,7 +168,7 @@ async def test_unusable_picture_is_reported_with_reason(cli: Cli, server: Pictur
         "file": "file:///etc/passwd",
         "login": f"http://me:hush@{server.url.removeprefix('http://')}/good",
     }
-    keep_tasks(cli.folder / "batcher.db", [told(name, url) for name, url in tasks.items()])
+    keep_tasks(cli.folder / "batcher.db", [finished(name, url) for name, url in tasks.items()])
     done = await fetched(cli, "--max-bytes", "100K")
     assert done.code == 1, done.stderr
     found = {row["file_id"]: (row["state"], row["reason"]) for row in index(cli)}
@@ -188,7 +196,7 @@ async def test_unusable_picture_is_reported_with_reason(cli: Cli, server: Pictur
     assert "hush" not in done.stdout + done.stderr + (cli.folder / "out/pictures.csv").read_text()
     asked = len(server.asked)
     again = await fetched(cli)
-    assert (again.code, len(server.asked)) == (0, asked), "what was told of is not new any more"
+    assert (again.code, len(server.asked)) == (0, asked), "reported pictures are not new any more"
     server.add("/gone?sign=hush")
     server.bodies["/gone?sign=hush"] = image()
     once_more = await fetched(cli, "--again", "--recording", "gone", "--recording", "half")
@@ -200,7 +208,7 @@ async def test_temporary_failure_is_retried(cli: Cli, server: PictureServer) -> 
     """A server that is busy for a moment costs no picture."""
     urls = [server.add(f"/{n}") for n in range(3)]
     server.statuses = {"/0": [503], "/1": [500, 502], "/2": [404]}
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     done = await fetched(cli)
     assert done.code == 0, done.stderr
     assert dict(server.times) == {"/0": 2, "/1": 3, "/2": 2}
@@ -210,13 +218,13 @@ async def test_chunked_picture_is_whole(cli: Cli, server: PictureServer) -> None
     """A picture without a length is whole when its chunks end properly."""
     url = server.add("/a")
     server.unannounced.add("/a")
-    keep_tasks(cli.folder / "batcher.db", [told("7", url)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", url)])
     assert (await fetched(cli)).data["whole"] == 1
 
 
 async def test_concurrency_is_bounded(cli: Cli, server: PictureServer) -> None:
     """At most eight downloads run concurrently by default."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(30)))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *(server.add(f"/{n}") for n in range(30)))])
     server.slow = asyncio.Event()
     process = await cli.start("fetch", "-o", "out", *QUIET)
     await server.until_asked(8)
@@ -231,7 +239,7 @@ async def test_concurrency_is_bounded(cli: Cli, server: PictureServer) -> None:
 
 async def test_limit_leaves_the_rest_for_next_fetch(cli: Cli, server: PictureServer) -> None:
     """The first pictures are fetched in order; the exit code shows the work left."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", *(server.add(f"/{n}") for n in range(5)))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *(server.add(f"/{n}") for n in range(5)))])
     first = await fetched(cli, "--limit", "3")
     assert (first.code, first.data["fetched"], first.data["more"]) == (4, 3, True)
     assert files(cli) == [f"7/000{n}.jpg" for n in (1, 2, 3)]
@@ -245,7 +253,7 @@ async def test_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> No
     keep_tasks(
         ledger,
         [
-            told(str(n), *(server.add(f"/{n}/{k}", image(size=(400, 300), seed=k)) for k in range(6)))
+            finished(str(n), *(server.add(f"/{n}/{k}", image(size=(400, 300), seed=k)) for k in range(6)))
             for n in range(20)
         ],
     )
@@ -276,7 +284,7 @@ async def test_signal_ends_fetch_gracefully(
     """Finished pictures are recorded, hanging ones are dropped, and the same command resumes."""
     urls = [server.add(f"/{n}") for n in range(6)]
     server.hanging = {"/4", "/5"}
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     process = await cli.start("fetch", "-o", "out", *QUIET)
     await until(lambda: list(states(cli).values()).count("whole") == 4)
     process.send_signal(number)
@@ -303,7 +311,7 @@ class HeldUp(PictureLedger):
 
 async def test_cancelled_fetch_records_written_file(cli: Cli, server: PictureServer) -> None:
     """A fetch that is cancelled between the file and its record ends after both."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"), server.add("/b"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"), server.add("/b"))])
     server.hanging.add("/b")
     async with await HeldUp.open(cli.folder / "batcher.db") as ledger:
         ledger.asked, ledger.released = asyncio.Event(), asyncio.Event()
@@ -320,7 +328,7 @@ async def test_cancelled_fetch_records_written_file(cli: Cli, server: PictureSer
 
 async def test_second_fetch_of_ledger_is_refused(cli: Cli, server: PictureServer) -> None:
     """The exit code is 5, and the message names the first fetch."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
     server.hanging.add("/a")
     process = await cli.start("fetch", "-o", "out", *QUIET)
     await server.until_asked(1)
@@ -334,7 +342,7 @@ async def test_second_fetch_of_ledger_is_refused(cli: Cli, server: PictureServer
 async def test_fetch_works_during_a_run(cli: Cli, server: PictureServer) -> None:
     """While a run holds the ledger and writes to it, pictures are fetched and recorded."""
     ledger = cli.folder / "batcher.db"
-    keep_tasks(ledger, [told("7", *(server.add(f"/{n}") for n in range(40)))])
+    keep_tasks(ledger, [finished("7", *(server.add(f"/{n}") for n in range(40)))])
     async with await open_for_writing(ledger) as running:
         writing = asyncio.create_task(_write_on(running))
         done = await fetched(cli)
@@ -382,7 +390,7 @@ async def test_silent_server_is_left_for_next_fetch(cli: Cli, server: PictureSer
     async with serving_pictures() as other:
         gone = other.url
     urls = [f"{gone}/{n}" for n in range(60)]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls), told("8", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls), finished("8", server.add("/a"))])
     figures = await fetched_here(cli, 30)
     assert (figures.by_state, figures.left) == ({PictureState.WHOLE: 1}, 60)
     assert figures.silent == {gone: "Connection refused"}
@@ -402,19 +410,19 @@ async def test_silent_server_is_left_for_next_fetch(cli: Cli, server: PictureSer
 @pytest.mark.usefixtures("server")
 async def test_unanswered_picture_leaves_work(cli: Cli) -> None:
     """The message says that the same command retries."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", "http://127.0.0.1:1/a")])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", "http://127.0.0.1:1/a")])
     done = await fetched(cli)
     assert done.code == 4, done.stderr
     assert "1 picture left for a later fetch" in done.stderr
     assert states(cli) == {("7", 1): None}
 
 
-async def test_unanswered_picture_is_missing_if_others_come(cli: Cli, server: PictureServer) -> None:
+async def test_unanswered_picture_is_missing_if_others_arrive(cli: Cli, server: PictureServer) -> None:
     """A picture that its server never delivers does not leave work forever, in any order."""
     urls = [server.add(f"/{n}") for n in range(4)]
     server.hanging.add("/1")
     server.statuses["/0"] = [-503]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     figures = await fetched_here(cli, 1, timeout_s=0.1)
     assert (figures.by_state, figures.left) == ({PictureState.MISSING: 2, PictureState.WHOLE: 2}, 0)
     assert states(cli) == {("7", 1): "missing", ("7", 2): "missing", ("7", 3): "whole", ("7", 4): "whole"}
@@ -426,7 +434,7 @@ async def test_only_picture_of_server_is_given_up_after_all_tries(cli: Cli, serv
     """The number of tries over several fetches is bounded."""
     url = server.add("/0")
     server.statuses["/0"] = [-500]
-    keep_tasks(cli.folder / "batcher.db", [told("7", url)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", url)])
     for _ in range(MAX_TRIES // TEMPORARY_TRIES - 1):
         assert (await fetched_here(cli, 1)).left == 1
     figures = await fetched_here(cli, 1)
@@ -441,7 +449,7 @@ async def test_this_machine_is_refused_without_local_service(cli: Cli, server: P
     hosts = ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
     server.add("/a")
     urls = [f"http://{host}:{port}/a" for host in hosts]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)], place="zego")
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)], place="zego")
     done = await fetched(cli)
     assert done.code == 1, done.stderr
     assert server.asked == []
@@ -453,7 +461,7 @@ async def test_this_machine_is_refused_without_local_service(cli: Cli, server: P
 
 async def test_environment_proxy_is_not_used(cli: Cli, server: PictureServer) -> None:
     """Pictures are fetched directly, and a message says so."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
     cli.env |= {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
     done = await fetched(cli)
     assert done.code == 0, done.stderr
@@ -462,7 +470,7 @@ async def test_environment_proxy_is_not_used(cli: Cli, server: PictureServer) ->
 
 async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: PictureServer) -> None:
     """A forgotten endpoint does not give up the pictures of a rehearsal."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
     del cli.env["BATCHER_ENDPOINT"]
     done = await fetched(cli)
     assert done.code == 2
@@ -490,7 +498,7 @@ async def test_impossible_fetch_is_refused(
     cli: Cli, server: PictureServer, args: list[str], code: int, words: str
 ) -> None:
     """The message has the problem and the place, and the exit code is documented."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
     done = await cli("fetch", *args, *QUIET)
     assert done.code == code
     assert words in done.stderr
@@ -499,7 +507,7 @@ async def test_impossible_fetch_is_refused(
 
 async def test_missing_package_is_named(cli: Cli, server: PictureServer) -> None:
     """The message has the line that installs the extra."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
     (cli.folder / "PIL").mkdir()
     (cli.folder / "PIL" / "__init__.py").write_text("raise ImportError('No module named PIL')\n")
     script = "import sys; sys.path.insert(0, '.'); from batcher.cli import main; main()"
@@ -518,7 +526,7 @@ async def test_missing_package_is_named(cli: Cli, server: PictureServer) -> None
 
 async def test_closing_summary_has_counts_and_remedy(cli: Cli, server: PictureServer) -> None:
     """The numbers, the first failures and the next step are shown; with -q only problems."""
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a"), f"{server.url}/gone")])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"), f"{server.url}/gone")])
     done = await cli("fetch", "-o", "out", *QUIET)
     assert done.code == 1
     assert done.stdout == ""
@@ -534,7 +542,7 @@ async def test_closing_summary_has_counts_and_remedy(cli: Cli, server: PictureSe
 async def test_closing_summary_fits_terminal(cli: Cli) -> None:
     """One picture of each recording is named, no word is cut, and earlier pictures are not counted."""
     objects = [f"obs://lessons-of-a-school/room-{n}/picture.jpg" for n in range(3)]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *objects), told("8", *objects)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *objects), finished("8", *objects)])
     terminal = Terminal(cli, ["fetch", "-o", "out"], 60, {})
     assert await asyncio.to_thread(terminal.end) == 1
     assert too_wide(terminal.lines, 60) == []
@@ -551,7 +559,7 @@ async def test_terminal_shows_progress_bar(cli: Cli, server: PictureServer) -> N
     """The bar is visible during the fetch and gone afterwards."""
     urls = [server.add(f"/{n}") for n in range(4)]
     server.hanging.add("/3")
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     terminal = Terminal(cli, ["fetch", "-o", "out"], 90, {})
     await asyncio.to_thread(terminal.read, "3 of 4 pictures")
     assert "3/4  75%" in terminal.text
@@ -569,7 +577,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("this machine allows no small file system to be mounted")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -580,7 +588,7 @@ async def test_full_disk_stops_fetch_without_incomplete_files(
     """Exit code 6 names the folder and the remedy; with space the same command completes the fetch."""
     body = image(size=(600, 400), kind="PNG") + b"\0" * 60_000
     urls = [server.add(f"/{n}", body) for n in range(40)]
-    keep_tasks(cli.folder / "batcher.db", [told("7", *urls)])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     done = await fetched(cli, "--concurrency", "3")
     assert done.code == 6
     assert "out: pictures cannot be written here: No space left on device" in done.stderr
@@ -647,7 +655,7 @@ ODD_ADDRESSES = [
 async def test_unusual_address_affects_only_its_picture(cli: Cli, server: PictureServer) -> None:
     """The picture is refused, and the others are fetched."""
     good = [server.add(f"/{n}") for n in range(2)]
-    keep_tasks(cli.folder / "batcher.db", [told("7", good[0], *ODD_ADDRESSES, good[1])])
+    keep_tasks(cli.folder / "batcher.db", [finished("7", good[0], *ODD_ADDRESSES, good[1])])
     done = await fetched(cli)
     assert done.code in (1, 4), done.stderr
     found = list(states(cli).values())
@@ -670,7 +678,7 @@ async def test_recording_with_reserved_name_is_fetched(cli: Cli, server: Picture
         "7",
     ]
     (cli.folder / "notes.txt").write_text("mine")
-    keep_tasks(cli.folder / "ledger.db", [told(one, server.add(f"/{one}")) for one in ids])
+    keep_tasks(cli.folder / "ledger.db", [finished(one, server.add(f"/{one}")) for one in ids])
     for _ in range(2):
         done = await cli("fetch", "-o", ".", "--json", *QUIET)
         assert done.code == 0, done.stderr
@@ -701,7 +709,10 @@ async def test_links_in_folder_are_not_followed(cli: Cli, server: PictureServer)
     (out / "7").symlink_to(outside)
     (out / "8").mkdir()
     (out / "8" / "0001.jpg").symlink_to(outside / "mine.jpg")
-    keep_tasks(cli.folder / "batcher.db", [told("7", server.add("/a")), told("8", server.add("/b"))])
+    keep_tasks(
+        cli.folder / "batcher.db",
+        [finished("7", server.add("/a")), finished("8", server.add("/b"))],
+    )
     done = await fetched(cli)
     assert done.code == 0, done.stderr
     assert {one.name: one.read_text() for one in outside.iterdir()} == {
@@ -719,10 +730,13 @@ async def test_links_in_folder_are_not_followed(cli: Cli, server: PictureServer)
 async def test_new_pictures_are_appended_to_index(cli: Cli, server: PictureServer) -> None:
     """Existing rows stay; without new pictures the file is not touched."""
     ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
-    keep_tasks(ledger, [told("1", server.add("/a"), f"{server.url}/gone")])
+    keep_tasks(ledger, [finished("1", server.add("/a"), f"{server.url}/gone")])
     assert (await fetched(cli)).code == 1
     first = place.stat()
-    keep_tasks(ledger, [told("2", server.add("/b")), told("3", server.add("/c"), f"{server.url}/none")])
+    keep_tasks(
+        ledger,
+        [finished("2", server.add("/b")), finished("3", server.add("/c"), f"{server.url}/none")],
+    )
     assert (await fetched(cli)).code == 1
     second = place.stat()
     assert (second.st_ino, second.st_size > first.st_size) == (first.st_ino, True)
@@ -762,10 +776,10 @@ async def test_changed_index_is_rewritten(
 ) -> None:
     """A missing, truncated or foreign index is replaced by one with every row once."""
     ledger, place = cli.folder / "batcher.db", cli.folder / "out" / "pictures.csv"
-    keep_tasks(ledger, [told("1", server.add("/a"))])
+    keep_tasks(ledger, [finished("1", server.add("/a"))])
     assert (await fetched(cli)).code == 0
     spoil(place)
-    keep_tasks(ledger, [told("2", server.add("/b"))])
+    keep_tasks(ledger, [finished("2", server.add("/b"))])
     assert (await fetched(cli)).code == 0
     assert [row["file"] for row in index(cli)] == ["1/0001.jpg", "2/0001.jpg"]
     if (backup := place.with_name("backup.csv")).exists():
@@ -774,7 +788,7 @@ async def test_changed_index_is_rewritten(
 
 async def test_changed_rows_rewrite_index(cli: Cli, server: PictureServer) -> None:
     """A picture that was given up and is fetched later has one row."""
-    keep_tasks(cli.folder / "batcher.db", [told("1", f"{server.url}/a", server.add("/b"))])
+    keep_tasks(cli.folder / "batcher.db", [finished("1", f"{server.url}/a", server.add("/b"))])
     assert (await fetched(cli)).code == 1
     server.add("/a")
     assert (await fetched(cli, "--again")).code == 0
@@ -784,9 +798,9 @@ async def test_changed_rows_rewrite_index(cli: Cli, server: PictureServer) -> No
 async def test_next_fetch_completes_index_of_killed_fetch(cli: Cli, server: PictureServer) -> None:
     """Recorded pictures without a row are found by the number of rows."""
     ledger = cli.folder / "batcher.db"
-    keep_tasks(ledger, [told("1", server.add("/a"))])
+    keep_tasks(ledger, [finished("1", server.add("/a"))])
     assert (await fetched(cli)).code == 0
-    keep_tasks(ledger, [told("2", server.add("/b"), server.add("/c"))])
+    keep_tasks(ledger, [finished("2", server.add("/b"), server.add("/c"))])
     server.hanging.add("/c")
     process = await cli.start("fetch", "-o", "out", *QUIET)
     await until(lambda: states(cli)["2", 1] == "whole")
@@ -803,16 +817,16 @@ async def test_large_archive_is_checked_a_share_each_day(
     """A missing folder is found immediately, a missing file on its day; nothing is fetched twice."""
     keep_tasks(
         cli.folder / "batcher.db",
-        [told(str(n), server.add(f"/{n}a"), server.add(f"/{n}b")) for n in range(10)],
+        [finished(str(n), server.add(f"/{n}a"), server.add(f"/{n}b")) for n in range(10)],
     )
     await fetched_here(cli, 2)
     shutil.rmtree(cli.folder / "out" / "3")
     for n in (0, 9):
         (cli.folder / "out" / str(n) / "0001.jpg").unlink()
-    looked_at: list[str | None] = []
+    checked: list[str | None] = []
 
     def noted(folder: Path, file: str | None, n_bytes: int | None) -> bool:
-        looked_at.append(file)
+        checked.append(file)
         return is_kept(folder, file, n_bytes)
 
     monkeypatch.setattr(picture_pages, "is_kept", noted)
@@ -821,10 +835,10 @@ async def test_large_archive_is_checked_a_share_each_day(
         monkeypatch.setattr(
             picture_pages, "share_of_day", lambda kept, last, _, day=day: share_of_day(kept, last, day, 4)
         )
-        looked_at.clear()
+        checked.clear()
         figures = await fetched_here(cli, 2)
         by_day.append((figures.kept, figures.in_place))
-        assert len(looked_at) <= 4
+        assert len(checked) <= 4
     assert by_day == [(3, 17), (0, 20), (0, 20), (0, 20), (1, 19)]
     assert max(server.times.values()) == 2
     (cli.folder / "out" / "5" / "0001.jpg").unlink()

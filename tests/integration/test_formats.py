@@ -31,10 +31,10 @@ COUNTED = {
 @pytest.mark.parametrize(
     ("format_", "packing"), [(one, "plain") for one in FORMATS] + [("jsonl", "gzip"), ("parquet", "zstd")]
 )
-async def test_a_manifest_of_every_format_goes_the_whole_way(
+async def test_manifest_of_every_format_is_loaded_sent_and_exported(
     cli: Cli, tmp_path: Path, format_: str, packing: str
 ) -> None:
-    """Its good rows are sent once, its bad row is told, and an export of it has its rows in their order."""
+    """Good rows are sent once, the bad row is reported, and an export has the rows in their order."""
     (extension, write), (suffix, pack) = FORMATS[format_], PACKINGS[packing]
     archive = tmp_path / f"archive{extension}{suffix}"
     archive.write_bytes(pack(write(TABLE)))
@@ -61,10 +61,10 @@ async def test_a_manifest_of_every_format_goes_the_whole_way(
 @pytest.mark.parametrize(
     ("format_", "word", "first"), [("parquet", "row", 1), ("xlsx", "row", 2), ("csv", "line", 2)]
 )
-async def test_every_message_counts_as_the_file_does(
+async def test_messages_number_rows_as_the_file_does(
     cli: Cli, tmp_path: Path, format_: str, word: str, first: int
 ) -> None:
-    """Rows of a Parquet file or a sheet are rows, whoever speaks of them and whatever the file is called."""
+    """Every message calls the rows of a Parquet file or a sheet rows, under any file name."""
     extension, write = FORMATS[format_]
     good, rounded = tmp_path / f"good{extension}", tmp_path / "rounded"
     good.write_bytes(write([{"file_id": one, "room": "4711"} for one in IDS]))
@@ -126,8 +126,8 @@ async def test_patterns_are_expanded_by_us(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "load"])
-async def test_a_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command: str) -> None:
-    """It ends with 2 and says so; nothing of the other manifests is kept."""
+async def test_pattern_without_a_match_exits_2(cli: Cli, tmp_path: Path, command: str) -> None:
+    """The message says so, and nothing of the other manifests is loaded."""
     (tmp_path / "a.csv").write_bytes(as_csv(TABLE))
     async with serving(cli, ledger_made=False) as sandbox:
         done = await cli(command, "a.csv", "2024-*.csv", *PICTURES)
@@ -137,7 +137,7 @@ async def test_a_pattern_that_matches_nothing(cli: Cli, tmp_path: Path, command:
     assert not (tmp_path / "batcher.db").exists()
 
 
-async def test_a_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
+async def test_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
     """One command takes more files than a process may have open."""
     (tmp_path / "new").mkdir()
     for number in range(300):
@@ -190,10 +190,10 @@ async def test_a_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) 
         ),
     ],
 )
-async def test_what_cannot_be_used_is_refused_before_anything_is_made(
+async def test_unusable_manifest_is_refused_before_a_ledger_is_created(
     cli: Cli, tmp_path: Path, name: str, data: bytes, args: list[str], words: list[str]
 ) -> None:
-    """With 2 and one message; the ledger is not even made."""
+    """Exit code 2 and one message; no ledger is created."""
     (tmp_path / name).write_bytes(data)
     async with serving(cli, ledger_made=False) as sandbox:
         done = await cli.run(name, *PICTURES, *args)
@@ -204,8 +204,8 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_made(
     assert not (tmp_path / "batcher.db").exists()
 
 
-async def test_the_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:
-    """Both may stand in the file of settings; export has another flag for the first."""
+async def test_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:
+    """The file of settings may set both; export has another flag for the first."""
     (tmp_path / "archive").write_bytes(workbook_of({"A": [["file_id"], ["x"]], "B": [["file_id"], [IDS[0]]]}))
     assert (await cli("load", "archive", *PICTURES, "--format", "xlsx", "--sheet", "B")).code == 0
     (tmp_path / "batcher.toml").write_text('sheet = "B"\nmanifest-format = "xlsx"\n')

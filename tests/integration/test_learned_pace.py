@@ -1,4 +1,4 @@
-"""What a run learns of the limit: kept for the next run as a share of its rate, and reported as it is."""
+"""The pace that a run learns: kept for the next run as a share of its rate, and reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_pace_learned_at_a_low_rate_does_not_slow_a_later_run(
     assert rate_of(later, late.lost_s) >= 14
 
 
-async def test_busy_gateway_is_called_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_busy_gateway_is_not_reported_as_throttling(cli: Cli, manifest: Callable[..., Path]) -> None:
     """HTTP 503s are named as such, not as calls that are too frequent."""
     busy = {n: Fault.parse("http:503:1") for n in range(10, 20)}
     async with serving(cli, SandboxSettings(rate_per_s=None, script=busy)):

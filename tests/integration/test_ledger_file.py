@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,20 +18,20 @@ from support.cli import PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
 
 from batcher.config.resources import bundled
-from batcher.ledger import open_for_writing
 from batcher.ledger.conditions import REVISIONS
-from batcher.ledger.connection import Connection
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.schema import metadata
+from batcher.ledger.sqlite.connection import Connection
 from batcher.sandbox import SandboxSettings
 
 
 def modes(folder: Path, name: str) -> dict[str, int]:
-    """Who may do what with the files of a ledger."""
+    """The permissions of a ledger's files."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob(f"{name}*")}
 
 
-async def test_only_its_owner_can_read_it(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """The ledger and what lies beside it, in the midst of a run and after it, have mode 0600."""
+async def test_ledger_is_readable_by_its_owner_only(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The ledger and its companion files have mode 0600 during a run and after it."""
     archive = manifest(tencent_ids(20))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=20), ledger_made=False) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "20", "--progress", "none")
@@ -45,14 +45,12 @@ async def test_only_its_owner_can_read_it(cli: Cli, manifest: Callable[..., Path
     assert set(modes(cli.folder, "batcher.db").values()) == {0o600}
 
 
-async def test_what_is_recorded_is_on_disk(tmp_path: Path) -> None:
+async def test_writer_syncs_every_commit(tmp_path: Path) -> None:
     """The writer's connection keeps a write-ahead log, syncs every commit and checks foreign keys."""
     seen: dict[str, object] = {}
 
-    def look(connection: Connection, items: Sequence[str]) -> list[None]:
-        for name in items:
-            seen[name] = connection.value(f"PRAGMA {name}")
-        return [None] * len(items)
+    def look(connection: Connection, name: str) -> None:
+        seen[name] = connection.value(f"PRAGMA {name}")
 
     async with await open_for_writing(tmp_path / "batcher.db") as ledger:
         for name in ("journal_mode", "synchronous", "foreign_keys"):
@@ -67,7 +65,7 @@ def head() -> str | None:
     return ScriptDirectory.from_config(config).get_current_head()
 
 
-def test_the_newest_schema_is_the_declared_one() -> None:
+def test_newest_schema_is_the_declared_one() -> None:
     """The last revision that the program knows is the migrations' head."""
     assert head() == REVISIONS[-1]
 

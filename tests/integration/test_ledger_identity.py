@@ -17,10 +17,12 @@ from support.referee import referee
 
 from batcher import open_ledger, read_ledger
 from batcher.errors import LedgerBusy, LedgerError, NotALedger
-from batcher.ledger import LedgerLock, lock_holder, open_for_reading, open_for_writing, take_lock
 from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite import identity
 from batcher.ledger.sqlite.disk import LedgerDisk
+from batcher.ledger.sqlite.lock import LedgerLock, lock_holder, take_lock
 from batcher.sandbox import SandboxSettings
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
@@ -49,7 +51,7 @@ READERS = {
 
 
 def content(ledger: Path) -> list[list[tuple[object, ...]]]:
-    """What a ledger knows of submissions and attempts."""
+    """The submissions and attempts of a ledger."""
     return [query(ledger, "SELECT * FROM submissions"), query(ledger, "SELECT * FROM attempts")]
 
 
@@ -75,7 +77,7 @@ def mounted(folder: Path) -> Path:
         ["mount", "--bind", folder / "batcher.db", place], capture_output=True, check=False, timeout=20
     )
     if done.returncode:
-        pytest.skip(f"this machine lets nobody mount a file: {done.stderr.decode()}")
+        pytest.skip(f"this machine allows no file to be mounted: {done.stderr.decode()}")
     return place
 
 
@@ -92,7 +94,7 @@ def other_name(request: pytest.FixtureRequest, cli: Cli) -> Iterator[Path]:
 
 
 async def test_ledger_with_another_name_is_refused_for_writing(cli: Cli, other_name: Path) -> None:
-    """Every command that writes ends with 6, says what to do, sends nothing and leaves nothing behind."""
+    """Every command that writes gives exit code 6 and the remedy, sends nothing and leaves nothing behind."""
     async with serving(cli, ledger_made=False) as sandbox:
         before = content(other_name)
         names = sorted(os.listdir(other_name.parent))  # noqa: PTH208 - nothing blocks here
@@ -108,7 +110,7 @@ async def test_ledger_with_another_name_is_refused_for_writing(cli: Cli, other_n
 
 
 async def test_ledger_with_another_name_is_read(cli: Cli, other_name: Path) -> None:
-    """What only reads goes on, and so does the way out: a copy."""
+    """Commands that read still work, and so does the remedy: a copy."""
     for words in READERS.values():
         done = await cli(*words, "-l", str(other_name))
         assert done.code == 0, done.stderr
@@ -134,7 +136,7 @@ async def test_ledger_without_its_other_name_is_written_again(cli: Cli) -> None:
 
 
 async def test_symbolic_link_is_resolved(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A link and the file are one ledger: what lies beside it lies beside the file, and one run has both."""
+    """A link and its file are one ledger: companion files are next to the file, and one run holds both."""
     archive = manifest(tencent_ids(40))
     real, link = cli.folder / "disk" / "real.db", cli.folder / "links" / "link.db"
     for path in (real, link):
@@ -168,7 +170,7 @@ def _replaced(lock: Path) -> None:
 async def test_removed_lock_file_admits_no_second_run(
     cli: Cli, manifest: Callable[..., Path], spoil: Callable[[Path], object]
 ) -> None:
-    """The ledger's own file is locked too; the first run goes on, and nothing is sent twice."""
+    """The ledger's own file is locked too; the first run continues, and nothing is sent twice."""
     archive = manifest(tencent_ids(30))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=200)) as sandbox:
         first = await cli.start("run", archive, *PICTURES, "--rate", "0.05", "--progress", "none")
@@ -241,7 +243,7 @@ def _held_by_sqlite(path: Path) -> bool:
 
 @pytest.mark.parametrize("kind", ["hard link", "folder", "pipe"])
 async def test_lock_file_that_is_something_else_is_not_written(tmp_path: Path, kind: str) -> None:
-    """Whatever lies under the lock file's name stays as it is."""
+    """A file of another kind under the lock file's name stays as it is."""
     victim, lock = tmp_path / "victim.txt", tmp_path / "batcher.db.lock"
     victim.write_text("mine")
     if kind == "hard link":
@@ -260,7 +262,7 @@ async def test_lock_file_that_is_something_else_is_not_written(tmp_path: Path, k
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_reserve_does_not_follow_links(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
-    """Room is set aside in a file of our own, never through a name that somebody has put there."""
+    """Room is reserved in a new file, never through an existing link."""
     path, victim = Path(shutil.copy(LEDGER, tmp_path / "batcher.db")), tmp_path / "victim.txt"
     victim.write_text("mine")
     link(victim, tmp_path / "batcher.db.reserve")
@@ -283,8 +285,8 @@ def test_reserve_that_is_a_folder_is_an_error_with_its_name(tmp_path: Path) -> N
         LedgerDisk(path).set_room_aside()
 
 
-async def test_pipe_is_no_ledger(tmp_path: Path) -> None:
-    """A pipe under the ledger's name is refused at once; nobody waits for its other end."""
+async def test_pipe_as_a_ledger_is_refused(tmp_path: Path) -> None:
+    """A pipe under the ledger's name is refused immediately, without waiting for its other end."""
     path = tmp_path / "batcher.db"
     os.mkfifo(path)
     async with asyncio.timeout(90):

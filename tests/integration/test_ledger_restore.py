@@ -19,9 +19,10 @@ from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerError
-from batcher.ledger import is_missing, restore
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.sqlite import backup as copying
+from batcher.ledger.sqlite.backup import restore
+from batcher.ledger.sqlite.files import is_missing
 from batcher.sandbox import SandboxSettings
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
@@ -45,7 +46,7 @@ def total(ledger: Path) -> int:
 
 
 def mode(path: Path) -> int:
-    """Who may do what with a file."""
+    """The permissions of a file."""
     return path.stat().st_mode & 0o777
 
 
@@ -116,8 +117,8 @@ async def test_restore_of_deleted_ledger_with_its_log_left_works(cli: Cli, ledge
     assert (await cli("ledger", "verify")).code == 0
 
 
-async def test_restored_ledger_goes_on(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A run after it sends what the backup does not know of, and nothing else."""
+async def test_restored_ledger_is_resumed(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The next run sends the submissions that the backup lacks, and nothing else."""
     archive = manifest(tencent_ids(20))
     async with serving(cli) as sandbox:
         assert (await cli.run(archive, *PICTURES, "--limit", "5")).code == 4
@@ -152,7 +153,7 @@ async def test_restored_ledger_goes_on(cli: Cli, manifest: Callable[..., Path]) 
 async def test_restore_of_unusable_file_changes_nothing(
     cli: Cli, ledger: Path, make: Callable[[Path], object], code: int, said: str
 ) -> None:
-    """What is not a whole ledger of ours is refused, and the ledger and its folder stay as they were."""
+    """A file that is not a whole ledger is refused; the ledger and its folder stay as they were."""
     make(cli.folder / "bad.db")
     before, names = bytes_of(ledger), sorted(os.listdir(cli.folder))  # noqa: PTH208 - nothing blocks here
     done = await cli("ledger", "restore", "bad.db")
@@ -175,8 +176,8 @@ def _torn(backup: Path) -> None:
     backup.write_bytes(whole[: len(whole) // 2])
 
 
-async def test_restore_beside_a_run_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """While a run holds the ledger restoring ends with 5, and the run goes on."""
+async def test_restore_during_a_run_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """While a run holds the ledger, restoring gives exit code 5, and the run continues."""
     archive = manifest(tencent_ids(10))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         assert (await cli("ledger", "backup", "monday.db")).code == 0
@@ -222,7 +223,7 @@ async def test_restore_cut_off_between_its_steps_is_noticed(
         if (cli.folder / "batcher.db").exists():
             assert (await cli("ledger", "verify")).code == 0
         else:
-            with pytest.raises(LedgerError, match="cut off"):
+            with pytest.raises(LedgerError, match="was interrupted"):
                 is_missing(ledger)
             async with serving(cli, ledger_made=False):
                 assert (await cli("run", "monday.csv", *PICTURES, *FAST, "--new-ledger")).code == 6
@@ -249,7 +250,7 @@ def _cut_off_after(monkeypatch: pytest.MonkeyPatch, left: int, step: str) -> Non
 
 
 async def test_messages_that_name_a_backup_name_the_command(cli: Cli, ledger: Path) -> None:
-    """Whoever is told to go back to a backup is told how."""
+    """Every message that recommends a backup has the command to restore it."""
     _spoilt(ledger.with_name("bad.db"), "UPDATE submissions SET state = 'lost' WHERE id = 20")
     done = await cli("ledger", "verify", "-l", "bad.db")
     assert (done.code, "batcher ledger restore -l bad.db FILE" in done.stderr) == (6, True)

@@ -26,8 +26,8 @@ def kept(revision: str, folder: Path) -> Path:
     return Path(shutil.copy(LEDGERS / f"{revision}.db", folder / "batcher.db"))
 
 
-def test_there_is_a_ledger_of_every_schema() -> None:
-    """Each schema that the program knows has a file, and the file has that schema."""
+def test_every_schema_has_a_ledger() -> None:
+    """Each schema of the program has a file, and the file has that schema."""
     found = {path.stem for path in LEDGERS.glob("*.db")}
     assert set(REVISIONS) == found
     for revision in REVISIONS:
@@ -37,8 +37,8 @@ def test_there_is_a_ledger_of_every_schema() -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-async def test_it_exports_what_it_always_did(cli: Cli, revision: str) -> None:
-    """The export of an old ledger is the one that its own program made, in the columns that it had."""
+async def test_old_ledger_exports_the_same_rows(cli: Cli, revision: str) -> None:
+    """The export of an old ledger equals the one of its own program, in the columns that it had."""
     kept(revision, cli.folder)
     expected = [json.loads(line) for line in (LEDGERS / f"{revision}.jsonl").read_text("utf-8").splitlines()]
     columns = expected[0].keys()
@@ -46,8 +46,8 @@ async def test_it_exports_what_it_always_did(cli: Cli, revision: str) -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-async def test_it_is_gone_on_with(cli: Cli, revision: str) -> None:
-    """A run sends what was open, once each, leaves what has ended, and the ledger is whole afterwards."""
+async def test_old_ledger_is_resumed(cli: Cli, revision: str) -> None:
+    """A run sends the open submissions once each, leaves ended ones, and the ledger is whole afterwards."""
     ledger = kept(revision, cli.folder)
     before = {row["file_id"]: row for row in await cli.export()}
     open_before = [one for one, row in before.items() if row["status"] in ("pending", "sending")]
@@ -97,7 +97,7 @@ async def upgrade(ledger: Path, last: int) -> tuple[int, str]:
     return process.returncode or 0, out.decode().strip()
 
 
-async def test_an_upgrade_happens_whole_or_not_at_all(tmp_path: Path, every_step: bool) -> None:
+async def test_upgrade_happens_whole_or_not_at_all(tmp_path: Path, every_step: bool) -> None:
     """Killed after any of its statements, an upgrade has changed nothing, and the next one completes it."""
     ledger = kept(REVISIONS[0], tmp_path)
     code, steps = await upgrade(ledger, 0)

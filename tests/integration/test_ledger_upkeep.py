@@ -54,7 +54,7 @@ def bytes_of(path: Path) -> bytes:
 # -- info ------------------------------------------------------------------------------------------
 
 
-async def test_info_tells_what_the_file_is_made_of(cli: Cli, ledger: Path) -> None:
+async def test_info_lists_the_contents_of_the_file(cli: Cli, ledger: Path) -> None:
     """Schema, binding, rows and bytes of each table; the parts do not add up to more than the file."""
     done = await cli("ledger", "info", "--json")
     assert done.code == 0, done.stderr
@@ -72,7 +72,7 @@ async def test_info_tells_what_the_file_is_made_of(cli: Cli, ledger: Path) -> No
     assert all(table.name in text for table in metadata.sorted_tables)
 
 
-async def test_an_old_ledger_is_looked_into_as_it_is(cli: Cli) -> None:
+async def test_old_ledger_is_read_without_an_upgrade(cli: Cli) -> None:
     """Readers of the file upgrade nothing: a backup before an upgrade is one of the old schema."""
     old = Path(shutil.copy(LEDGERS / f"{REVISIONS[0]}.db", cli.folder / "batcher.db"))
     before = bytes_of(old)
@@ -84,8 +84,8 @@ async def test_an_old_ledger_is_looked_into_as_it_is(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "backup copy.db", "prune --older-than 9", "vacuum"])
-async def test_what_is_no_ledger_is_left_alone(cli: Cli, command: str) -> None:
-    """No ledger, something else, and one from a newer version end with 6 and say what it is."""
+async def test_file_that_is_not_a_ledger_is_left_alone(cli: Cli, command: str) -> None:
+    """A missing ledger, another file, and one from a newer version give exit code 6 and are named."""
     words = ["ledger", *command.split()]
     path = cli.folder / "batcher.db"
     assert (await cli(*words)).code == 6
@@ -177,8 +177,8 @@ async def test_repair_of_wrong_tallies_counts_them_anew(cli: Cli, ledger: Path) 
     assert content(ledger) == before
 
 
-async def test_repair_of_other_damage_says_what_is_left(cli: Cli, ledger: Path) -> None:
-    """What is no tally stays, is named, and the exit code is 6."""
+async def test_repair_of_other_damage_reports_what_is_left(cli: Cli, ledger: Path) -> None:
+    """Damage that does not concern a tally stays and is named, and the exit code is 6."""
     change(
         ledger,
         "UPDATE tallies SET n = n + 1 WHERE state = 'pending'",
@@ -192,7 +192,7 @@ async def test_repair_of_other_damage_says_what_is_left(cli: Cli, ledger: Path) 
 async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Extreme codes beside lost answers and good ones: tallies stay right, and a retry puts them back."""
+    """With extreme codes, lost answers and good ones the tallies stay right, and a retry puts them back."""
     ids = tencent_ids(30)
     faults = [Fault(FaultKind.CODE, code) for code in (-1, -(2**63), 2**63 - 1, -2, -1)]
     by_file = {one: [faults[k % 5]] * (3 if k % 2 else 1) for k, one in enumerate(ids[:20])}
@@ -213,8 +213,8 @@ async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
 # -- backup ----------------------------------------------------------------------------------------
 
 
-async def test_a_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
-    """It holds the same rows, is one file that only its owner reads, and replaces nothing unless told to."""
+async def test_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
+    """A backup has the same rows and is one file for its owner only; it replaces files only with --force."""
     done = await cli("ledger", "backup", "copy.db")
     assert done.code == 0, done.stderr
     copy = cli.folder / "copy.db"
@@ -230,7 +230,7 @@ async def test_a_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> No
     assert query(copy, "SELECT * FROM invalid_rows") == []
 
 
-async def test_a_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Path) -> None:
+async def test_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Path) -> None:
     """The ledger itself, a folder, and a place that is not there are refused with 2; nothing stays behind."""
     before = sorted(path.name for path in cli.folder.iterdir())
     (cli.folder / "link.db").symlink_to(ledger)
@@ -246,7 +246,7 @@ async def test_a_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: 
     assert sorted(path.name for path in cli.folder.iterdir()) == sorted([*before, "link.db"])
 
 
-async def test_a_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) -> None:
+async def test_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) -> None:
     """A copy that is not whole is not kept, and the one of yesterday is not replaced by it."""
     assert (await cli("ledger", "backup", "copy.db")).code == 0
     before = (cli.folder / "copy.db").read_bytes()
@@ -258,8 +258,8 @@ async def test_a_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path
     assert [path.name for path in cli.folder.glob(".copy*")] == []
 
 
-async def test_a_backup_in_the_midst_of_a_run(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """The copy is one moment of the ledger, whole, and the run goes on as if nothing had been."""
+async def test_backup_during_a_run_is_whole(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The copy shows one moment of the ledger, and the run is not disturbed."""
     archive = manifest(tencent_ids(3000))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "400", "--progress", "none")
@@ -354,8 +354,8 @@ async def test_pruning_leaves_the_young_and_the_open_alone(cli: Cli, ledger: Pat
 
 
 @pytest.mark.parametrize("days", ["0", "-3", "soon", "1.5", "99999999999"])
-async def test_an_age_that_is_none_is_refused(cli: Cli, ledger: Path, days: str) -> None:
-    """What is no number of days ends with 2 and changes nothing."""
+async def test_age_that_is_not_a_number_of_days_is_refused(cli: Cli, ledger: Path, days: str) -> None:
+    """Exit code 2, and nothing changes."""
     state = content(ledger)
     done = await cli("ledger", "prune", f"--older-than={days}")
     assert done.code == 2
@@ -363,8 +363,8 @@ async def test_an_age_that_is_none_is_refused(cli: Cli, ledger: Path, days: str)
     assert content(ledger) == state
 
 
-async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What was let go of leaves the file; the rows stay, and it says before and after."""
+async def test_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Deleted attempts leave the file; the rows stay, and the sizes before and after are reported."""
     assert (await cli("load", manifest(tencent_ids(20_000)), *PICTURES)).code == 0
     ledger = cli.folder / "batcher.db"
     change(
@@ -384,8 +384,8 @@ async def test_a_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path])
 
 
 @pytest.mark.parametrize("words", [("prune", "--older-than", "9"), ("vacuum",), ("verify", "--repair")])
-async def test_a_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
-    """Those that write wait for no run: they end with 5; those that read do not mind."""
+async def test_ledger_in_use_is_not_changed(cli: Cli, ledger: Path, words: tuple[str, ...]) -> None:
+    """Commands that write do not wait for a run: exit code 5; commands that read work."""
     with flocked(f"{ledger}.lock"):
         state = content(ledger)
         done = await cli("ledger", *words)

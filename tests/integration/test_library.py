@@ -1,4 +1,4 @@
-"""The library: what a program of somebody else's may count on."""
+"""The library: the promises to programs that use it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def python(*args: str | Path, cwd: Path, env: dict[str, str] | None = None
 # -- the README ------------------------------------------------------------------------------------
 
 
-async def test_the_program_in_the_readme_runs(tmp_path: Path, manifest: Callable[..., Path]) -> None:
+async def test_program_in_the_readme_runs(tmp_path: Path, manifest: Callable[..., Path]) -> None:
     """Ten lines load, run, and show the task ids that the service gave."""
     assert len([line for line in program().splitlines() if line.strip()]) == 10
     (tmp_path / "program.py").write_text(program(), "utf-8")
@@ -121,7 +121,7 @@ async def test_the_program_in_the_readme_runs(tmp_path: Path, manifest: Callable
     assert out == f"nothing is left to send { {one: given[one] for one in ids} }\n"
 
 
-async def test_the_program_in_the_readme_passes_the_strict_type_checker(tmp_path: Path) -> None:
+async def test_program_in_the_readme_passes_the_strict_type_checker(tmp_path: Path) -> None:
     """So does no program that calls the library wrongly."""
     (tmp_path / "program.py").write_text(program(), "utf-8")
     wrong = program().replace("rate_per_s=20", 'rate_per_s="20"').replace("result.task_id", "result.task")
@@ -148,7 +148,7 @@ async def test_importing_the_package_brings_nothing_in(tmp_path: Path) -> None:
 # -- load, run, results ----------------------------------------------------------------------------
 
 
-async def test_results_are_what_an_export_holds(cli: Cli, tmp_path: Path) -> None:
+async def test_results_equal_an_export(cli: Cli, tmp_path: Path) -> None:
     """Each result has the export's columns, the same values, and the manifest's own columns."""
     assert [one.name for one in fields(Result)] == [*COLUMNS, "own"]
     ids = [*tencent_ids(4), "4044044040000000001"]
@@ -181,7 +181,7 @@ async def test_results_are_what_an_export_holds(cli: Cli, tmp_path: Path) -> Non
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_results_of_a_manifest_are_what_its_export_holds(cli: Cli, tmp_path: Path) -> None:
+async def test_results_of_a_manifest_equal_its_export(cli: Cli, tmp_path: Path) -> None:
     """Its rows in their order: submitted, twice, not loaded and invalid, with its own columns."""
     ids = tencent_ids(3)
     header = ("file_id", "vendor", "note", "offsets")
@@ -210,8 +210,8 @@ async def test_results_of_a_manifest_are_what_its_export_holds(cli: Cli, tmp_pat
         assert bool(result.first_sent_at) == bool(row["first_sent_at"])
 
 
-async def test_results_of_a_manifest_that_cannot_be_used(ledger: Ledger, tmp_path: Path) -> None:
-    """It is said as loading would say it; what was read before is handed out, and the file is let go."""
+async def test_results_of_an_unusable_manifest_raise(ledger: Ledger, tmp_path: Path) -> None:
+    """The error is that of loading; the results before it are returned, and the file is closed."""
     with pytest.raises(ManifestError, match="no such file"):
         await anext(ledger.results(tmp_path / "none.csv"))
     broken = tmp_path / "broken.csv"
@@ -225,12 +225,12 @@ async def test_results_of_a_manifest_that_cannot_be_used(ledger: Ledger, tmp_pat
     results = ledger.results(broken, how=PICTURES)
     await anext(results)
     await ledger.close()
-    with pytest.raises(LedgerError, match="is closed"):
+    with pytest.raises(RuntimeError, match="is closed"):
         [_ async for _ in results]
 
 
-async def test_results_are_read_while_a_run_goes_on(ledger: Ledger) -> None:
-    """By the same program, from the ledger that runs and from one opened beside it."""
+async def test_results_are_read_during_a_run(ledger: Ledger) -> None:
+    """By the same program, from the ledger that runs and from a second opening."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, choose=_hang_after(10)))
     async with sandbox.serve() as url:
         run = asyncio.create_task(ledger.run(ACCOUNT, FAST, endpoint=url))
@@ -247,7 +247,7 @@ async def test_results_are_read_while_a_run_goes_on(ledger: Ledger) -> None:
     assert ledger.pace is None
 
 
-async def test_a_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
+async def test_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
     """Another process that looks meanwhile does not take the run for dead and its journal away."""
     async with read_ledger(ledger.path) as beside:
         assert (await beside.figures()).total == 40
@@ -262,7 +262,7 @@ async def test_a_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: L
 async def test_results_take_no_more_memory_for_a_longer_ledger(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
-    """Results come page by page, each once, however many there are."""
+    """Results are read page by page, each once, however many there are."""
     peaks = []
     async with open_ledger(tmp_path / "batcher.db") as ledger:
         ids: list[str] = []
@@ -301,10 +301,10 @@ async def test_two_ledgers_run_at_once(tmp_path: Path, manifest: Callable[..., P
     assert sorted(entry.file_id for entry in second.log) == sorted(two)
 
 
-async def test_nothing_of_the_process_is_changed(
+async def test_run_changes_nothing_of_the_process(
     ledger: Ledger, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No signal handler, no collector, no logging, no hook is another after a run, and nothing is printed."""
+    """Signal handlers, collector, logging and hooks are the same after a run, and nothing is printed."""
     monkeypatch.setenv("BATCHER_RATE", "not a number")
     before = _process()
     async with Sandbox(NO_LIMIT).serve() as url:
@@ -336,8 +336,8 @@ def _hang_after(n: int) -> Callable[[RequestSeen], Fault | None]:
     return lambda seen: Fault.parse("hang") if seen.number > n else None
 
 
-async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> None:
-    """Cancelling sends nothing more, waits for the answers that are due, and then goes on."""
+async def test_cancelled_run_records_requests_in_flight(ledger: Ledger) -> None:
+    """A cancellation sends nothing more, waits for the answers that are due, and is then raised."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=400))
     async with sandbox.serve() as url:
         run = asyncio.create_task(ledger.run(ACCOUNT, FAST, endpoint=url))
@@ -354,10 +354,10 @@ async def test_a_cancelled_run_records_what_is_on_the_wire(ledger: Ledger) -> No
 
 
 @pytest.mark.parametrize("policy", InDoubtPolicy)
-async def test_what_is_not_answered_within_the_grace_is_in_doubt(
+async def test_request_without_an_answer_in_the_grace_period_is_in_doubt(
     ledger: Ledger, policy: InDoubtPolicy
 ) -> None:
-    """Nothing is lost by it: what may have arrived is on record, and the next run takes up the rest."""
+    """A request that may have arrived is on record, and the next run sends the rest."""
     sandbox = Sandbox(HANGING)
     settings = RunSettings(rate_per_s=1000, concurrency=8, grace_s=0.2, in_doubt=policy)
     async with sandbox.serve() as url:
@@ -382,7 +382,7 @@ async def test_what_is_not_answered_within_the_grace_is_in_doubt(
     assert summary.now.by_state[State.SUBMITTED] == 40 - held
 
 
-async def test_a_second_cancellation_cuts_off(ledger: Ledger) -> None:
+async def test_second_cancellation_cuts_off(ledger: Ledger) -> None:
     """However long the grace is."""
     sandbox = Sandbox(HANGING)
     settings = RunSettings(rate_per_s=1000, concurrency=8, grace_s=3600)
@@ -420,7 +420,7 @@ async def test_stop_ends_a_run_with_its_summary(ledger: Ledger) -> None:
 
 
 async def test_leaving_the_ledger_drains_its_run(tmp_path: Path, manifest: Callable[..., Path]) -> None:
-    """The ledger is not closed under a run that goes on."""
+    """The ledger stays open until its run has ended."""
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=200))
     async with sandbox.serve() as url:
         async with open_ledger(tmp_path / "batcher.db") as ledger:
@@ -432,15 +432,15 @@ async def test_leaving_the_ledger_drains_its_run(tmp_path: Path, manifest: Calla
         summary = await run
     assert summary.exit_code == ExitCode.WORK_LEFT
     assert summary.now.by_state[State.SUBMITTED] == len(sandbox.accepted())
-    with pytest.raises(LedgerError, match="inside its"):
+    with pytest.raises(RuntimeError, match="inside its"):
         await ledger.figures()
-    with pytest.raises(LedgerError, match="inside its"):
+    with pytest.raises(RuntimeError, match="inside its"):
         await ledger.run(ACCOUNT, FAST, endpoint=url)
     async with open_ledger(tmp_path / "batcher.db"):
         """Its lock is free again."""
 
 
-async def test_a_program_interrupted_by_ctrl_c_drains_as_well(
+async def test_program_interrupted_by_ctrl_c_drains_as_well(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
     """asyncio turns the first Ctrl-C into a cancellation: the answers that are due are on record."""
@@ -474,19 +474,19 @@ async def test_a_program_interrupted_by_ctrl_c_drains_as_well(
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-async def test_what_is_told_comes_as_values(ledger: Ledger) -> None:
-    """A halt is an end like any other: told on the way, and in the summary."""
-    told: list[Event] = []
+async def test_halt_is_reported_as_an_event_and_in_the_summary(ledger: Ledger) -> None:
+    """A halt is an end like any other."""
+    emitted: list[Event] = []
     async with Sandbox(SandboxSettings(account_code=3)).serve() as url:
-        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=told.append)
+        summary = await ledger.run(ACCOUNT, FAST, endpoint=url, on_event=emitted.append)
     assert summary.exit_code == ExitCode.HALTED
     assert "code 3" in summary.reason
-    assert isinstance(told[0], RunStarted)
-    assert [notice.reason for notice in told if isinstance(notice, Halted)] == [summary.reason]
+    assert isinstance(emitted[0], RunStarted)
+    assert [notice.reason for notice in emitted if isinstance(notice, Halted)] == [summary.reason]
 
 
-async def test_a_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
-    """What it raised comes out, once what is on the wire is on record."""
+async def test_listener_that_fails_stops_the_run_in_order(ledger: Ledger) -> None:
+    """Its exception is raised once the requests in flight are on record."""
 
     def on_event(notice: Event) -> None:
         if not isinstance(notice, RunStarted):
@@ -546,24 +546,24 @@ async def test_errors_are_of_one_tree(ledger: Ledger, tmp_path: Path, manifest: 
         assert issubclass(kind, batcher.BatcherError)
 
 
-async def test_a_ledger_does_one_thing_at_a_time(ledger: Ledger, manifest: Callable[..., Path]) -> None:
-    """A load beside a run would not be seen by it, so it is refused; afterwards it works."""
+async def test_load_during_a_run_is_refused(ledger: Ledger, manifest: Callable[..., Path]) -> None:
+    """A run would not notice the rows of a load next to it; afterwards the load works."""
     archive = manifest(tencent_ids(3, seed=5), "more.csv")
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=50))
     async with sandbox.serve() as url:
         run = asyncio.create_task(ledger.run(ACCOUNT, FAST, endpoint=url))
         await sandbox.wait_for(lambda: len(sandbox.log) >= 1, DEADLINE_S)
         for attempt in (ledger.load(archive, how=PICTURES), ledger.run(ACCOUNT), ledger.retry()):
-            with pytest.raises(LedgerBusy, match="a run of this program is going on"):
+            with pytest.raises(RuntimeError, match="a run of this program is in progress"):
                 await attempt
         assert (await run).exit_code == ExitCode.DONE
     assert (await ledger.load(archive, how=PICTURES)).loads[0].new == 3
 
 
-async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
+async def test_cancelled_load_is_recorded_as_unfinished(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
-    """The next load reads the file again; what was kept is known already."""
+    """The next load reads the file again; its first rows are known already."""
     archive = manifest(tencent_ids(60_000))
     async with open_ledger(tmp_path / "batcher.db") as ledger:
         load = asyncio.create_task(ledger.load(archive, how=PICTURES))
@@ -577,10 +577,10 @@ async def test_a_cancelled_load_is_unfinished_and_goes_on_record(
         assert (again.new, again.duplicates, again.unfinished) == (60_000 - kept, kept, False)
 
 
-async def test_a_manifest_that_never_comes_can_be_cancelled(
+async def test_load_of_a_pipe_without_a_writer_can_be_cancelled(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe that nobody writes into holds up neither the program nor the ledger."""
+    """A pipe without a writer blocks neither the program nor the ledger."""
     opening, open_ = threading.Event(), Path.open
 
     def observed(path: Path, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - the library's own
@@ -591,14 +591,14 @@ async def test_a_manifest_that_never_comes_can_be_cancelled(
     monkeypatch.setattr(Path, "open", observed)
     with named_pipe(tmp_path / "pipe.csv") as pipe:
         load = asyncio.create_task(ledger.load(pipe, how=PICTURES))
-        await asyncio.to_thread(opening.wait)  # cancelled sooner, nobody would ever read
+        await asyncio.to_thread(opening.wait)  # cancelled sooner, no thread would ever read
         assert await asyncio.wait([load], timeout=0.05) == (set(), {load})
         load.cancel()
         with pytest.raises(asyncio.CancelledError):
             await load
         async with Sandbox(NO_LIMIT).serve() as url:
             assert (await ledger.run(ACCOUNT, FAST, endpoint=url)).exit_code == ExitCode.DONE
-        # Somebody writes at last: the thread that was left behind reads the first rows, and closes the pipe.
+        # A writer appears at last: the abandoned thread reads the first rows, and closes the pipe.
         text = "\n".join(["file_id", *tencent_ids(60_000, seed=2)])
         with pytest.raises(BrokenPipeError):
             await asyncio.to_thread(pipe.write_text, text)

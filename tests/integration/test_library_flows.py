@@ -1,4 +1,4 @@
-"""The library's flows beside runs: discovery, verification of ids, fetching and listening, by programs."""
+"""The library's other flows: discovery, verification of ids, fetching and listening, by programs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from support.callbacks import SECRET, post, record, sealed
-from support.cli import empty_ledger, query, until, write_manifest
-from support.pictured import keep_tasks, serving_pictures, told
+from support.cli import empty_ledger, query, tencent_ids, until, write_manifest
+from support.pictured import finished, keep_tasks, serving_pictures
 
 from batcher import (
     Account,
@@ -34,6 +34,7 @@ from batcher import (
     PictureFetch,
     Recording,
     Refused,
+    RunOutcome,
     SettingsError,
 )
 from batcher.sandbox import (
@@ -80,6 +81,20 @@ async def first_pages(discovery: Discovery) -> list[Recording]:
     return recordings
 
 
+# -- runs -------------------------------------------------------------------------------------------
+
+
+async def test_run_with_track_reports_progress_task_ids_and_outcome(tmp_path: Path) -> None:
+    """A program gets the bar without polling, each task id once, and an outcome in a word."""
+    manifest, ids = tmp_path / "archive.csv", tencent_ids(6)
+    manifest.write_text("\n".join(["file_id", *ids]), "utf-8")
+    async with Sandbox(SandboxSettings(rate_per_s=None)).serve() as url, asyncio.timeout(DEADLINE_S):
+        archive = program("run.py")["archive"]
+        outcome, bars, tasks = await archive(tmp_path / "batcher.db", ACCOUNT, [manifest], url, 100.0)
+    assert (outcome, bars[-1], sorted(tasks)) == (RunOutcome.DONE, "6/6", sorted(ids))
+    assert len(set(tasks.values())) == 6
+
+
 # -- discovery -------------------------------------------------------------------------------------
 
 
@@ -102,7 +117,7 @@ async def test_discovery_stopped_early_resumes_where_it_stopped() -> None:
 
 
 async def test_discovery_cancelled_keeps_its_progress() -> None:
-    """What the pages have brought is in the progress when the task is cancelled."""
+    """The progress includes the pages that were read before the cancellation."""
     faults = {"SearchMedia": ActionFaults(shares={"hang": 1.0})}
     async with Sandbox(holding(10, faults=faults)).serve() as url:
         wanted = DiscoveryFilter(Archive.TENCENT, since=SINCE, until=UNTIL)
@@ -124,7 +139,7 @@ async def test_discovery_refused_by_the_service_raises() -> None:
             await first_pages(discovery)
 
 
-async def test_program_discovers_and_finds_the_originals_of_rounded_ids(tmp_path: Path) -> None:
+async def test_program_discovers_and_corrects_rounded_ids(tmp_path: Path) -> None:
     """The type-checked program lists videos and gets the original of an id that a spreadsheet rounded."""
     sandbox = Sandbox(holding(400))
     async with sandbox.serve() as url:
@@ -169,7 +184,7 @@ async def test_program_fetches_pictures_and_sees_the_progress(tmp_path: Path) ->
     """The type-checked program gets the exit code, files, an index and the progress at the end."""
     ledger = await copied_ledger(tmp_path)
     async with serving_pictures() as server:
-        keep_tasks(ledger, [told("7", server.add("/a"), f"{server.url}/gone")])
+        keep_tasks(ledger, [finished("7", server.add("/a"), f"{server.url}/gone")])
         code, bars = await program("fetch.py")["fetched"](ledger, tmp_path / "out", f"{server.url}/")
     assert (code, bars[-1]) == (ExitCode.TROUBLE, "2/2")
     assert (tmp_path / "out/7/0001.jpg").is_file()
@@ -189,7 +204,7 @@ async def test_fetch_under_way_emits_progress_each_second(tmp_path: Path) -> Non
                 assert server.slow is not None
                 server.slow.set()
 
-        keep_tasks(ledger, [told("7", server.add("/a"))])
+        keep_tasks(ledger, [finished("7", server.add("/a"))])
         fetch = PictureFetch(ledger, tmp_path / "out", endpoint=f"{server.url}/", on_event=on_event)
         summary = await fetch.run()
     assert [(one.ended, one.total) for one in (seen[0], seen[-1])] == [(0, 1), (1, 1)]
@@ -200,7 +215,7 @@ async def test_fetch_cancelled_has_a_summary_and_the_next_fetches_the_rest(tmp_p
     """A cancellation is raised, and what was fetched by then stays recorded."""
     ledger = await copied_ledger(tmp_path)
     async with serving_pictures() as server, asyncio.timeout(DEADLINE_S):
-        keep_tasks(ledger, [told("7", server.add("/a"), server.add("/b"))])
+        keep_tasks(ledger, [finished("7", server.add("/a"), server.add("/b"))])
         server.hanging = {"/b"}
         fetch = PictureFetch(ledger, tmp_path / "out", endpoint=f"{server.url}/")
         task = asyncio.create_task(fetch.run())
@@ -217,10 +232,10 @@ async def test_fetch_cancelled_has_a_summary_and_the_next_fetches_the_rest(tmp_p
     assert (rest.exit_code, rest.n_fetched, rest.in_place) == (ExitCode.DONE, 1, 1)
 
 
-async def test_fetch_refuses_what_cannot_be_fetched(tmp_path: Path) -> None:
+async def test_fetch_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     """Errors name parameters, the recording, or the kind of service."""
     ledger = await copied_ledger(tmp_path)
-    keep_tasks(ledger, [told("7", "http://127.0.0.1:9/a")])
+    keep_tasks(ledger, [finished("7", "http://127.0.0.1:9/a")])
     with pytest.raises(SettingsError, match=r"concurrency 0: .*\nmax_bytes -1: "):
         PictureFetch(ledger, tmp_path / "out", concurrency=0, max_bytes=-1)
     with pytest.raises(SettingsError, match=r"folder .*: this is a file"):
@@ -249,7 +264,7 @@ async def test_program_listens_until_it_is_cancelled(tmp_path: Path) -> None:
     assert query(ledger, "SELECT file_id, state FROM submissions") == [("1397757897438985123", "pending")]
 
 
-async def test_listener_refuses_what_it_cannot_use(tmp_path: Path) -> None:
+async def test_listener_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     """Errors name parameters."""
     with pytest.raises(SettingsError, match=r"port 70000: .*\npath zego: "):
         ListenSettings(port=70000, path="zego")
@@ -291,7 +306,7 @@ def test_known_recordings_until_without_since_is_refused() -> None:
 def test_programs_of_the_typing_folder_pass_the_strict_type_checker(tmp_path: Path) -> None:
     """A program that uses the library as documented passes; one with a wrong type does not."""
     programs = sorted(PROGRAMS.glob("*.py"))
-    assert [path.stem for path in programs] == ["discover", "fetch", "listen"]
+    assert [path.stem for path in programs] == ["discover", "fetch", "listen", "run"]
     wrong = tmp_path / "wrong.py"
     wrong.write_text(programs[0].read_text("utf-8").replace("rate_per_s=100.0", 'rate_per_s="100"'), "utf-8")
     root = PROGRAMS.parents[1]
@@ -308,4 +323,4 @@ def test_programs_of_the_typing_folder_pass_the_strict_type_checker(tmp_path: Pa
         )
         for path in (*programs, wrong)
     ]
-    assert [(one.returncode, one.stdout.count("[arg-type]")) for one in done] == [(0, 0)] * 3 + [(1, 2)]
+    assert [(one.returncode, one.stdout.count("[arg-type]")) for one in done] == [(0, 0)] * 4 + [(1, 2)]

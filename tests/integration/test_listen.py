@@ -460,7 +460,7 @@ async def test_port_in_use_is_reported(cli: Cli) -> None:
     assert f"--port {port}: 127.0.0.1 cannot be listened on: Address already in use" in done.stderr
 
 
-async def test_secret_may_come_from_a_file_or_a_command(cli: Cli) -> None:
+async def test_secret_is_read_from_a_file_or_a_command(cli: Cli) -> None:
     """It is never accepted from a flag or the configuration file."""
     (cli.folder / "callback-secret").write_text(SECRET + "\n")
     for env in (
@@ -643,8 +643,8 @@ async def test_callback_of_a_foreign_task_changes_no_submission(cli: Cli, manife
         assert (await cli.run(manifest(tencent_ids(50)), *PICTURES)).code == 0
         async with listening(cli) as listener:
             assert (await post(listener.url, sealed(snapshot("of another program"))))[0] == 200
-            looked = "SELECT count(*) FROM callbacks WHERE tries >= 2"
-            await until(lambda: query(cli.folder / "batcher.db", looked) == [(1,)])
+            checked_twice = "SELECT count(*) FROM callbacks WHERE tries >= 2"
+            await until(lambda: query(cli.folder / "batcher.db", checked_twice) == [(1,)])
         assert query(cli.folder / "batcher.db", "SELECT count(*) FROM tasks") == [(0,)]
         assert sandbox.requests_of("DescribeMediaTask") == []
 
@@ -654,7 +654,7 @@ async def test_merged_file_without_a_code_is_a_new_recording(cli: Cli) -> None:
     [merged] = tencent_ids(1)
     options = ("--submit-new", "--definition", "10", "--offset", "1")
     async with serving(cli, ledger_made=False), listening(cli, *options) as listener:
-        bare = {"event": "compose", "task_id": "c-1"}
-        assert (await post(listener.url, sealed(bare)))[0] == 200
-        assert (await post(listener.url, sealed({**bare, "file_id": merged})))[0] == 200
+        without_file_id = {"event": "compose", "task_id": "c-1"}
+        assert (await post(listener.url, sealed(without_file_id)))[0] == 200
+        assert (await post(listener.url, sealed({**without_file_id, "file_id": merged})))[0] == 200
     assert query(cli.folder / "batcher.db", "SELECT file_id FROM submissions") == [(merged,)]

@@ -1,4 +1,4 @@
-"""Two at once on one ledger: who holds it, waiting for it, and the name of nobody who is gone."""
+"""The lock of a ledger: its holder, waiting for it, and lock files without a holder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
-from batcher.ledger import Holder, LockClient, lock_holder, open_for_writing, take_lock
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.lock import LockClient, lock_holder, take_lock
+from batcher.ledger.sqlite.lock_file import Holder
 from batcher.sandbox import Sandbox
 
 WRITERS = {
@@ -44,12 +46,12 @@ async def held(cli: Cli, manifest: Callable[..., Path]) -> AsyncIterator[tuple[S
 
 
 def lock_text(ledger: Path) -> str:
-    """What stands in a ledger's lock file."""
+    """The content of a ledger's lock file."""
     return Path(f"{ledger}.lock").read_text("utf-8")
 
 
 def write_lock_text(ledger: Path, text: str) -> None:
-    """Put something into a ledger's lock file, as whoever holds it might."""
+    """Write a content into a ledger's lock file, as its holder might."""
     Path(f"{ledger}.lock").write_text(text, "utf-8")
 
 
@@ -59,16 +61,16 @@ def looking_at(ledger: Path) -> TextIO:
 
 
 async def line_of(process: Process) -> str:
-    """What a command says next."""
+    """The next line of a command."""
     assert process.stderr is not None
     async with asyncio.timeout(90):
         return (await process.stderr.readline()).decode()
 
 
-async def test_the_message_names_the_other_runs_process_host_and_start(
+async def test_message_names_the_other_runs_process_host_and_start(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Whoever comes second learns who holds the ledger since when; the holder's arguments are not told."""
+    """The message names the holder of the ledger and its start; the holder's arguments are not shown."""
     async with held(cli, manifest) as (sandbox, run):
         sent = len(sandbox.log)
         since = (
@@ -87,9 +89,7 @@ async def test_the_message_names_the_other_runs_process_host_and_start(
 
 
 @pytest.mark.parametrize("command", WRITERS)
-async def test_a_command_waits_for_the_other_run(
-    cli: Cli, manifest: Callable[..., Path], command: str
-) -> None:
+async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[..., Path], command: str) -> None:
     """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
     async with held(cli, manifest) as (sandbox, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1m")
@@ -108,7 +108,7 @@ async def test_a_command_waits_for_the_other_run(
             assert len(sandbox.log) == 40
 
 
-async def test_a_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The lock is gone with its process, however that ended."""
     async with held(cli, manifest) as (_, run):
         waiting = await cli.start("retry", env={"BATCHER_WAIT_LOCK": "1m"})
@@ -118,8 +118,8 @@ async def test_a_killed_holder_is_waited_for_no_longer(cli: Cli, manifest: Calla
         assert (await cli.finish(waiting)).code == 0
 
 
-async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """When the time is over the command ends with 5 and names the holder; with -q it says that alone."""
+async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """After the given time the command names the holder; with -q it says that alone."""
     async with held(cli, manifest) as (_, run):
         loud, quiet = await asyncio.gather(
             cli("retry", "--wait-lock", "500ms"), cli("retry", "--wait-lock", "0.5", "-q")
@@ -140,10 +140,10 @@ async def test_waiting_has_an_end(cli: Cli, manifest: Callable[..., Path]) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["run", "load", "ledger vacuum"])
-async def test_a_signal_ends_the_waiting_at_once(
+async def test_signal_ends_the_wait_immediately(
     cli: Cli, manifest: Callable[..., Path], number: signal.Signals, command: str
 ) -> None:
-    """Who waits can be stopped as anybody else, with the signal's exit code and nothing done."""
+    """The command has the signal's exit code, and nothing was done."""
     async with held(cli, manifest) as (_, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1h")
         assert "waiting up to 3600 s" in await line_of(waiting)
@@ -158,8 +158,8 @@ async def test_a_signal_ends_the_waiting_at_once(
 
 
 @pytest.mark.parametrize("duration", ["soon", "-1", "10 weeks", "inf"])
-async def test_a_duration_that_is_none_is_refused(cli: Cli, duration: str) -> None:
-    """What is no duration ends with 2 and is named."""
+async def test_text_that_is_not_a_duration_is_refused(cli: Cli, duration: str) -> None:
+    """Exit code 2 and the name of the option."""
     done = await cli("retry", f"--wait-lock={duration}")
     assert done.code == 2
     assert f"--wait-lock {duration}: " in done.stderr
@@ -172,8 +172,8 @@ def _ended_process() -> int:
 
 
 def _holder(**others: object) -> str:
-    told = {"pid": os.getpid(), "host": platform.node(), "since": "2026-11-22T18:00:03+00:00"}
-    return json.dumps(told | {"command": "batcher run"} | others) + "\n"
+    holder_fields = {"pid": os.getpid(), "host": platform.node(), "since": "2026-11-22T18:00:03+00:00"}
+    return json.dumps(holder_fields | {"command": "batcher run"} | others) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def _holder(**others: object) -> str:
     ],
     ids=range(13),
 )
-async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -> None:
-    """An empty or damaged lock file, or one that a killed process has left, names nobody."""
+async def test_lock_file_without_a_holder_names_no_process(tmp_path: Path, text: str) -> None:
+    """An empty or damaged lock file, and one that a killed process has left, name no process."""
     ledger = tmp_path / "l.db"
     with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, text)
@@ -210,8 +210,8 @@ async def test_nobody_is_named_who_does_not_hold_it(tmp_path: Path, text: str) -
     assert await lock_holder(ledger) is False
 
 
-async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
-    """Whether another machine's process lives cannot be known; its name is told, safe for a terminal."""
+async def test_holder_on_another_machine_is_named(tmp_path: Path) -> None:
+    """Its process cannot be checked; its name is reported, safe for a terminal."""
     ledger = tmp_path / "l.db"
     with flocked(f"{ledger}.lock"):
         write_lock_text(ledger, _holder(pid=4711, host="night\x1b[31mly-1"))
@@ -223,8 +223,8 @@ async def test_a_holder_elsewhere_is_named(tmp_path: Path) -> None:
     )
 
 
-async def test_a_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
-    """A run that meets somebody's look in the very moment asks again, and has the ledger."""
+async def test_check_of_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
+    """A run that starts at the moment of a check tries again, and gets the ledger."""
     ledger = tmp_path / "l.db"
     write_lock_text(ledger, _holder(pid=_ended_process()))
     with looking_at(ledger) as looking:
@@ -236,14 +236,14 @@ async def test_a_look_at_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     (await taking).release()
 
 
-async def test_a_look_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Where no lock file is there is none afterwards."""
+async def test_check_of_the_lock_leaves_no_file(tmp_path: Path) -> None:
+    """A missing lock file is not created."""
     assert await lock_holder(tmp_path / "l.db") is False
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
 
 
-async def test_a_reader_that_must_upgrade_is_told_to_wait(cli: Cli, tmp_path: Path) -> None:
-    """A command without --wait-lock does not tell of it."""
+async def test_reader_that_must_upgrade_reports_the_run(cli: Cli, tmp_path: Path) -> None:
+    """The message does not mention --wait-lock, which a reading command does not have."""
     ledger = tmp_path / "batcher.db"
     ledger.write_bytes((Path(__file__).parents[1] / "ledgers" / "0001.db").read_bytes())
     with flocked(f"{ledger}.lock"):

@@ -17,7 +17,8 @@ from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
 from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
 from support.statements import observed
 
-from batcher.ledger import open_for_writing, verify
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.submission import State
 
 Manifest = Callable[..., Path]
@@ -90,12 +91,12 @@ async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
         async with started(cli, "listen", "--port", "0", env=SECRET_GIVEN | left_out) as listener:
             url = (await said(listener, "Listening")).split()[3]
-            async with held(ledger) as let_go, started(cli, "track", "--progress", "none") as tracker:
+            async with held(ledger) as release, started(cli, "track", "--progress", "none") as tracker:
                 posting = asyncio.create_task(post(url, sealed(snapshot())))
                 await said(tracker, "another program has locked the file; waiting")
                 await said(listener, "another program has locked the file; waiting")
                 assert not posting.done()
-                let_go()
+                release()
                 _, words = await tracker.communicate()
                 assert tracker.returncode == 0, words.decode()
                 assert (await posting)[0] == 200
@@ -118,8 +119,8 @@ async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, man
             assert tracker.returncode == 143
 
 
-async def test_track_goes_on_after_a_vacuum_beside_it(cli: Cli, manifest: Manifest) -> None:
-    """A vacuum says that others wait; the tracker follows what is submitted afterwards."""
+async def test_track_continues_after_a_vacuum(cli: Cli, manifest: Manifest) -> None:
+    """A vacuum reports that others wait; the tracker polls submissions made afterwards."""
     ledger = cli.folder / "batcher.db"
     finished = "SELECT count(*) FROM tasks WHERE state = 'finished'"
     async with serving(cli):
@@ -190,8 +191,8 @@ async def test_retry_of_many_moves_them_in_small_transactions(
     assert list(verify(path, lambda *_: None)) == []
 
 
-async def test_retry_that_is_cut_short_goes_on_with_the_rest(tmp_path: Path) -> None:
-    """What was moved stays moved, the ledger is whole, and the same call moves the others."""
+async def test_retry_after_an_interruption_moves_the_rest(tmp_path: Path) -> None:
+    """Moved submissions stay moved, the ledger is whole, and the same call moves the others."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path):
         pass
@@ -209,8 +210,8 @@ async def test_retry_that_is_cut_short_goes_on_with_the_rest(tmp_path: Path) -> 
     assert list(verify(path, lambda *_: None)) == []
 
 
-async def test_callbacks_are_taken_while_a_retry_of_many_goes_on(cli: Cli, manifest: Manifest) -> None:
-    """Every callback that comes meanwhile is answered and on record."""
+async def test_callbacks_are_recorded_during_a_retry_of_many(cli: Cli, manifest: Manifest) -> None:
+    """Every callback that arrives meanwhile is answered and on record."""
     ledger = cli.folder / "batcher.db"
     async with serving(cli):
         assert (await cli.run(manifest(tencent_ids(2)), *PICTURES, *FAST)).code == 0

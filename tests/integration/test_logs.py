@@ -57,7 +57,7 @@ def controls(text: str) -> list[str]:
 # -- one object a line ---------------------------------------------------------------------------------
 
 
-async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Its events are the start, each rejection with its code, and the figures of ``--json`` at the end."""
     archive = manifest([*(ids := tencent_ids(4)), "room-1"])
     faults = {ids[2]: Fault.parse("code:41003")}
@@ -82,7 +82,7 @@ async def test_a_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> No
     assert (again.code, events(again)[-1]["level"]) == (0, "info")
 
 
-async def test_a_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_quiet_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``-q`` says nothing of a run that ended well, and its end alone of one that did not."""
     archive = manifest(ids := tencent_ids(2))
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file={ids[0]: Fault.parse("code:4")})):
@@ -112,7 +112,7 @@ async def test_work_left_on_purpose_is_no_problem_in_either_format(
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
-async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
+async def test_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quiet: tuple[str, ...]) -> None:
     """A wrong secret halts; the halt and its reason are reported also under ``-q``."""
     archive = manifest(tencent_ids(2))
     async with serving(cli):
@@ -127,7 +127,7 @@ async def test_a_halt_for_programs(cli: Cli, manifest: Callable[..., Path], quie
     assert not quiet or len(events(done)) == 2
 
 
-async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Its start and its end are reported, with its duration."""
     archive = manifest(tencent_ids(60))
     async with serving(cli) as sandbox:
@@ -150,7 +150,7 @@ async def test_an_outage_for_programs(cli: Cli, manifest: Callable[..., Path]) -
     assert [name for name in found if name.startswith("outage")] == ["outage_began", "outage_over"]
 
 
-async def test_a_stopped_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_stopped_run_for_programs(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A signal is answered with an object like everything else."""
     archive = manifest(tencent_ids(200))
     async with serving(cli) as sandbox:
@@ -190,7 +190,7 @@ async def test_problem_is_a_json_object_with_the_exit_code(
 
 
 @pytest.mark.parametrize("where", ["environment", ".env", "batcher.toml"])
-async def test_the_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
+async def test_format_can_be_set_anywhere(cli: Cli, where: str) -> None:
     """Also for what is wrong with the settings themselves; a flag has the last word."""
     cli.env["BATCHER_RATE"] = "-3"
     if where == "environment":
@@ -225,8 +225,9 @@ import asyncio, gc, logging, os, sys, threading, warnings
 from aiohttp import ClientSession
 from aiohttp.test_utils import RawTestServer
 from sqlalchemy import create_engine, text
+from batcher.api import status
 from batcher.cli import main
-from batcher.cli.commands import status
+from batcher.errors import StdoutClosed
 
 SECRET, SIGNED = os.environ["BATCHER_SERVER_SECRET"], os.environ["SIGNED"]
 LEAK = f"{SIGNED} with {SECRET}"
@@ -293,12 +294,12 @@ async def chained():
         raise ValueError(LEAK) from exc
 
 
-async def say_status(settings, console, *, as_json):
+async def ledger_status(path, *, loads):
     await globals()[os.environ["LEAKS"]]()
-    return 0
+    raise StdoutClosed("the command ends here, with exit code 0")
 
 
-status.say_status = say_status
+status.ledger_status = ledger_status
 sys.argv = ["batcher", "status", *sys.argv[1:]]
 main()
 """
@@ -334,15 +335,15 @@ async def drive(cli: Cli, leak: str, *args: str) -> Done:
 @pytest.mark.parametrize(("leak", "words"), LEAKS.items())
 async def test_log_record_of_a_library_is_redacted(cli: Cli, leak: str, words: str) -> None:
     """As JSON, and with its traceback as text under ``-v``; one plain line without it."""
-    whole, plain, told = await asyncio.gather(
+    whole, plain, verbose = await asyncio.gather(
         drive(cli, leak, "-v"), drive(cli, leak), drive(cli, leak, "-v", *JSON)
     )
-    assert whole.code == plain.code == told.code == (70 if leak == "chained" else 0)
+    assert whole.code == plain.code == verbose.code == (70 if leak == "chained" else 0)
     assert words in whole.stderr
     assert plain.stderr.count("\n") == 1
     assert plain.stderr.startswith("batcher: ")
     assert words in plain.stderr
-    [event] = events(told)
+    [event] = events(verbose)
     assert words in json.dumps(event)
     if leak not in ("warning", "broken_record"):
         for shown in (whole.stderr, event["exception"]):
@@ -356,8 +357,8 @@ async def test_statements_of_sqlalchemy_are_redacted(cli: Cli) -> None:
     assert done.code == 0, done.stderr
     found = [event for event in events(done) if event["event"] == "log"]
     assert {event["logger"] for event in found} == {"sqlalchemy.engine.Engine"}
-    [told] = [event["text"] for event in found if "[redacted]" in event["text"]]
-    assert "Action=M" in told
+    [text] = [event["text"] for event in found if "[redacted]" in event["text"]]
+    assert "Action=M" in text
 
 
 # -- terminals and pipes -------------------------------------------------------------------------------
@@ -385,15 +386,15 @@ async def test_hostile_message_controls_no_terminal(cli: Cli, code: int, exits: 
         cli.use(url, app_id=SANDBOX_APP_ID)
         done = await cli.run(archive, *PICTURES, "-v")
         shown, status = await cli("show", one), await cli("status")
-        told = await cli.run(*JSON, "-v")
+        verbose = await cli.run(*JSON, "-v")
     assert done.code == exits
     assert (shown.code, status.code) == (0, 0)
-    for text in (done.stderr, shown.stdout, status.stdout, told.stderr):
+    for text in (done.stderr, shown.stdout, status.stdout, verbose.stderr):
         assert controls(text) == []
     assert "\\x1b]0;pwned\\x07" in done.stderr
     assert "\\x1b]0;pwned\\x07" in shown.stdout
     assert "\\x9b31m such\\u202efile" in shown.stdout
-    events(told)
+    events(verbose)
 
 
 FORGED = "no\nforged\r\nforged\u2028forged"
@@ -407,7 +408,7 @@ def forged(*texts: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", [41003, 2, 100000005])
-async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
+async def test_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None:
     """A message, a cell or a file's name forges no line in ``-v``, ``show`` or ``status``."""
     ids = tencent_ids(2)
     archive = cli.folder / "arch\nforged.csv"
@@ -438,7 +439,7 @@ async def test_a_message_of_several_lines_is_one_line(cli: Cli, code: int) -> No
     ],
     ids=lambda one: " ".join(one).replace("\n", " "),
 )
-async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
+async def test_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
     """The message about a missing file or recording names it on one line."""
     async with serving(cli):
         done = await cli(*args)
@@ -447,7 +448,7 @@ async def test_a_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ..
     assert forged(done.stdout, done.stderr) == []
 
 
-async def test_a_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> None:
+async def test_pictures_address_and_a_tasks_message_are_one_line(cli: Cli) -> None:
     """Out of the answer to a poll: in ``track``, ``show`` and ``fetch``."""
     [failed, done_] = tencent_ids(2)
     tasks = TaskSettings(
@@ -487,14 +488,15 @@ OFTEN = """
 import sys
 from batcher.cli import main
 from batcher.cli.terminal import progress
+from batcher.submit import progress_reporter
 
-progress.PLAIN_EVERY_S = 0.2
+progress.PLAIN_EVERY_S = progress_reporter.REPORT_S = 0.2
 sys.argv = ["batcher", *sys.argv[1:]]
 main()
 """
 
 
-async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
+async def run_reporting(cli: Cli, archive: Path, *args: str) -> Done:
     """A run that says how far it is five times a second instead of twice a minute."""
     driver = cli.folder / "often.py"
     driver.write_text(OFTEN)
@@ -513,9 +515,9 @@ async def run_told_often(cli: Cli, archive: Path, *args: str) -> Done:
 async def test_progress_of_a_run_is_written_in_each_format(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A plain line at intervals as text, an event with figures as JSON, nothing with ``--progress none``."""
     async with serving(cli):
-        for_people = await run_told_often(cli, manifest(tencent_ids(40, seed=1)))
-        for_programs = await run_told_often(cli, manifest(tencent_ids(40, seed=2)), *JSON)
-        nothing = await run_told_often(cli, manifest(tencent_ids(9, seed=3)), *JSON, "--progress", "none")
+        for_people = await run_reporting(cli, manifest(tencent_ids(40, seed=1)))
+        for_programs = await run_reporting(cli, manifest(tencent_ids(40, seed=2)), *JSON)
+        nothing = await run_reporting(cli, manifest(tencent_ids(9, seed=3)), *JSON, "--progress", "none")
     assert for_people.code == for_programs.code == nothing.code == 0
     lines = [line for line in for_people.stderr.splitlines() if " in doubt, " in line]
     assert len(lines) > 1
@@ -548,7 +550,7 @@ async def test_json_on_a_terminal_has_no_progress_bar(cli: Cli, manifest: Callab
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-async def test_a_closed_pipe_stops_no_run(
+async def test_closed_pipe_stops_no_run(
     cli: Cli, manifest: Callable[..., Path], log_format: str, stream: str
 ) -> None:
     """The run continues when a reader closes its pipe; exit code and the other stream are not affected."""

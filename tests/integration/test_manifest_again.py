@@ -10,8 +10,8 @@ from support.cli import PICTURES, Cli, Json, serving, tencent_ids, write_manifes
 from support.manifest_files import prepare_all
 from support.referee import referee
 
-from batcher.ledger import open_for_writing
-from batcher.manifest import Defaults
+from batcher.ledger.run_ledger import open_for_writing
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import FileId
 from batcher.sandbox import Fault, SandboxSettings
@@ -21,7 +21,7 @@ HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")
 CHANGED = ("--vendor", "Tencent", "--definition", "20", "--offset", "1", "--offset", "2")
 
 
-async def test_what_is_on_record_is_not_sent_again(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_known_rows_are_not_sent_again(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The same rows send nothing, five more send five, another order or name sends nothing."""
     ids = tencent_ids(45)
     async with serving(cli) as sandbox:
@@ -57,9 +57,7 @@ async def test_numbers_are_compared_as_numbers(cli: Cli, tmp_path: Path) -> None
     assert len(sandbox.log) == 2
 
 
-async def test_a_changed_default_does_not_buy_an_archive_twice(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
+async def test_changed_default_does_not_buy_an_archive_twice(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Another ``--definition`` for recordings on record is refused with 2 and a reason, unless meant."""
     archive = manifest(tencent_ids(30))
     async with serving(cli) as sandbox:
@@ -83,8 +81,8 @@ async def test_a_changed_default_does_not_buy_an_archive_twice(
     assert {row["definition"] for row in rows} == {"10", "20"}
 
 
-async def test_a_few_changed_recordings_are_let_through(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A tenth of a manifest under other parameters is somebody's wish."""
+async def test_few_changed_recordings_are_accepted(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A tenth of a manifest under other parameters is taken as intended."""
     ids = tencent_ids(30)
     async with serving(cli) as sandbox:
         assert (await cli.run(manifest(ids[:3], "few.csv"), *PICTURES)).code == 0
@@ -94,8 +92,8 @@ async def test_a_few_changed_recordings_are_let_through(cli: Cli, manifest: Call
     assert len(sandbox.log) == 33
 
 
-async def test_trouble_is_told_once(cli: Cli, tmp_path: Path) -> None:
-    """A run with invalid and rejected rows ends with 1, the next one with nothing new with 0."""
+async def test_trouble_is_reported_once(cli: Cli, tmp_path: Path) -> None:
+    """A run with invalid and rejected rows has exit code 1, the next one with nothing new 0."""
     ids = tencent_ids(4)
     rows = [[one] for one in [*ids, "1.39776E+18", "room-1"]]
     archive = write_manifest(tmp_path / "archive.csv", rows)
@@ -118,8 +116,8 @@ async def test_trouble_is_told_once(cli: Cli, tmp_path: Path) -> None:
     assert len(sandbox.log) == 4
 
 
-async def test_load_tells_of_new_invalid_rows(cli: Cli, tmp_path: Path) -> None:
-    """``load`` ends with 1 when rows are invalid and new, with 0 when they are known."""
+async def test_load_with_new_invalid_rows_exits_1(cli: Cli, tmp_path: Path) -> None:
+    """Exit code 1 when rows are invalid and new, 0 when they are known."""
     archive = write_manifest(tmp_path / "archive.csv", [[tencent_ids(1)[0]], ["room-1"]])
     assert (await cli("load", archive, *PICTURES)).code == 1
     assert (await cli("load", archive, *PICTURES)).code == 0
@@ -128,8 +126,8 @@ async def test_load_tells_of_new_invalid_rows(cli: Cli, tmp_path: Path) -> None:
     assert status["app_id"] is None
 
 
-async def test_a_stream_is_no_file_of_that_name(cli: Cli) -> None:
-    """What comes through a pipe is read each time, also where a file is called ``-``."""
+async def test_stream_is_no_file_of_that_name(cli: Cli) -> None:
+    """A pipe is read each time, also where a file is called ``-``."""
     one, two = tencent_ids(2)
     (cli.folder / "-").touch()
     for file_id in (one, two):
@@ -138,7 +136,7 @@ async def test_a_stream_is_no_file_of_that_name(cli: Cli) -> None:
     assert (await cli.status())["submissions"]["total"] == 2
 
 
-async def test_a_link_that_is_moved_on_while_others_are_loaded(
+async def test_link_that_is_moved_on_while_others_are_loaded(
     tmp_path: Path, manifest: Callable[..., Path]
 ) -> None:
     """Rows that came from another file are not taken for those of the file that the link led to before."""

@@ -13,8 +13,8 @@ from support.cli import empty_ledger, tencent_ids, write_manifest
 from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
-from batcher.ledger.sqlite.connection import SqliteConnection
-from batcher.manifest import Defaults
+from batcher.ledger.sqlite.connection import Connection
+from batcher.manifest.parameters import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
 FEW, MANY = 50, 100_000
@@ -49,7 +49,7 @@ def steps_counted() -> Iterator[Callable[[], int]]:
         steps += each
         return 0
 
-    def count(connection: SqliteConnection, _: Statement) -> None:
+    def count(connection: Connection, _: Statement) -> None:
         connection.driver.set_progress_handler(step, each)
 
     with observed(count):
@@ -87,7 +87,7 @@ async def steps_of_a_night(folder: Path, n: int, history: str) -> int:
 
 @pytest.mark.parametrize("history", HISTORIES)
 async def test_run_among_many_loads_reads_no_more_than_among_few(tmp_path: Path, history: str) -> None:
-    """What the database does for a load and a run hardly grows with the loads that are on record."""
+    """The database's steps for a load and a run hardly grow with the loads on record."""
     few = await steps_of_a_night(tmp_path / "few", FEW, history)
     many = await steps_of_a_night(tmp_path / "many", MANY, history)
     broken_off = MANY // 2 if "broken off" in history else 0

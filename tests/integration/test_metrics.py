@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 from support.cli import FAST, PICTURES, Cli, Process, empty_ledger, query, serving, tencent_ids, until
 
-from batcher.ledger import open_for_reading
+from batcher.ledger.reader import open_for_reading
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
 from batcher.telemetry.metrics import Metrics, written
 
@@ -89,7 +91,7 @@ def _answered(cli: Cli) -> int:
     )
 
 
-async def test_a_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None:
+async def test_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> None:
     """State and code, outcomes, seconds, pace and cap, queue and doubt, during the run."""
     async with hanging_run(cli, manifest, "--metrics-port", "0") as (process, _):
         url = await url_of(process)
@@ -133,8 +135,8 @@ async def test_a_scrape_shows_where_a_run_is(cli: Cli, manifest: Manifest) -> No
     assert ("batcher_last_run_exit_code", "") not in now, "no run has ended yet"
 
 
-async def test_the_dashboard_shows_what_there_is(cli: Cli, manifest: Manifest) -> None:
-    """Every metric, and every label it is split by, that the dashboard asks for is one that a run shows."""
+async def test_dashboard_uses_existing_metrics(cli: Cli, manifest: Manifest) -> None:
+    """Every metric, and every label that splits it, is one that a run shows."""
     path = cli.folder / "batcher.prom"
     async with serving(cli):
         assert (await cli.run(manifest(IDS), *PICTURES, "--metrics-file", path)).code == 0
@@ -167,7 +169,7 @@ def names_in(expression: str) -> set[str]:
     return set(re.findall(r"[a-zA-Z_:][\w:]*", re.sub(r'"[^"]*"|\[[^]]*\]', "", expression)))
 
 
-async def test_a_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest: Manifest) -> None:
+async def test_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest: Manifest) -> None:
     """Exit 2, with the port and why; the next run is free to go."""
     async with serving(cli) as sandbox:
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -192,7 +194,7 @@ async def test_a_port_in_use_is_found_before_anything_is_sent(cli: Cli, manifest
         (("--metrics-port", "70000"), "--metrics-port 70000: "),
     ],
 )
-async def test_an_address_that_is_not_ours_is_refused(
+async def test_address_that_is_not_ours_is_refused(
     cli: Cli, manifest: Manifest, options: tuple[str, ...], said: str
 ) -> None:
     """Exit code 2 and nothing sent, for every fault of the address."""
@@ -238,8 +240,8 @@ async def test_metrics_file_has_the_exit_code(cli: Cli, manifest: Manifest) -> N
         second = of_file(path)
         assert (await cli.run(archive, *PICTURES, "--metrics-file", path)).code == 0
         third = of_file(path)
-    told = [one["batcher_last_run_exit_code", ""] for one in (first, second, third)]
-    assert told == [4, 1, 0]
+    exit_codes = [one["batcher_last_run_exit_code", ""] for one in (first, second, third)]
+    assert exit_codes == [4, 1, 0]
     assert [one["batcher_queue_left", ""] for one in (first, second, third)] == [4, 0, 0]
     assert [one["batcher_runs_total", ""] for one in (first, second, third)] == [1, 2, 3]
     assert [one["batcher_attempts_total", "answer"] for one in (first, second, third)] == [2, 4, 0]
@@ -247,7 +249,7 @@ async def test_metrics_file_has_the_exit_code(cli: Cli, manifest: Manifest) -> N
     ended = query(cli.folder / "batcher.db", "SELECT max(ended_at_ms) FROM runs")[0][0]
     assert third["batcher_last_success_timestamp_seconds", ""] == ended / 1000
     assert third["batcher_submissions", "rejected,41003"] == 1
-    assert path.stat().st_mode & 0o444 == 0o444, "the node exporter is somebody else"
+    assert path.stat().st_mode & 0o444 == 0o444, "the node exporter is another user"
     assert [one.name for one in cli.folder.iterdir() if "prom" in one.name] == ["batcher.prom"]
 
 
@@ -270,7 +272,7 @@ async def test_metrics_file_has_the_exit_code_of_a_halt_and_a_signal(cli: Cli, m
     assert halted["batcher_decisions_total", "halt"] == 1
 
 
-async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, manifest: Manifest) -> None:
+async def test_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, manifest: Manifest) -> None:
     """Neither a held ledger nor an unusable manifest changes the metrics of the run in progress."""
     path = cli.folder / "batcher.prom"
     broken = cli.folder / "broken.csv"
@@ -286,9 +288,9 @@ async def test_a_run_that_does_not_begin_leaves_anothers_file_alone(cli: Cli, ma
         await cli.finish(process)
         assert of_file(path)["batcher_last_run_exit_code", ""] == 143
         assert (await cli.run(broken, *PICTURES, "--metrics-file", path)).code == 2
-        told = of_file(path)
-    assert told["batcher_last_run_exit_code", ""] == 2, "nobody else keeps the file now"
-    assert told["batcher_submissions", "submitted,0"] == 4
+        metrics_now = of_file(path)
+    assert metrics_now["batcher_last_run_exit_code", ""] == 2, "no other run keeps the file now"
+    assert metrics_now["batcher_submissions", "submitted,0"] == 4
 
 
 @pytest.mark.parametrize("place", ["missing/batcher.prom", "folder", "pipe"])
@@ -335,15 +337,15 @@ async def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert len(inodes) > 1, "it was not rewritten meanwhile"
 
 
-async def test_a_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path) -> None:
+async def test_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path) -> None:
     """A scrape is answered all the same, and says that the ledger's part of it is old."""
     ledger = tmp_path / "batcher.db"
     shutil.copy(await empty_ledger(), ledger)
     async with await open_for_reading(ledger) as reader:
         metrics = Metrics(reader, "0")
         before = samples((await metrics.text()).decode())
-        ledger.write_bytes(b"this is no ledger any more" * 1_000)
-        await reader.close()  # or it would keep using its cached pages
+        with contextlib.closing(sqlite3.connect(ledger)) as database:
+            database.execute("DROP TABLE tallies")
         after = samples((await metrics.text()).decode())
     assert before["batcher_ledger_readable", ""] == 1
     assert after["batcher_ledger_readable", ""] == 0
@@ -351,6 +353,6 @@ async def test_a_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Pa
 
 
 def test_metrics_are_imported_only_when_asked_for() -> None:
-    """What serves metrics is imported by a run that is measured, and by no other."""
+    """Only a run with metrics imports their modules."""
     code = "import sys, batcher.cli.commands.run; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -37,7 +37,7 @@ class Peer:
     def __init__(self, behaviour: Behaviour) -> None:
         self.requests: Counter[str] = Counter()
         self.connections = 0
-        self.surplus_sent = asyncio.Event()
+        self.extra_sent = asyncio.Event()
         self._behaviour = behaviour
         self.later: set[asyncio.Task[None]] = set()
 
@@ -69,24 +69,24 @@ def send(writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data)
 
 
-async def surplus_at_once(_: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
+async def extra_data_immediately(_: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
     """A second answer directly behind the first."""
     send(writer, own + STRAY)
 
 
-async def part_of_surplus_at_once(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
+async def part_of_extra_data_immediately(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
     """The first bytes of a second answer behind the first; the rest follows while the connection is idle."""
     send(writer, own + STRAY[:10])
     peer.after(0.03, lambda: send(writer, STRAY[10:]))
 
 
-async def surplus_later(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
+async def extra_data_later(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
     """A second answer while the connection is idle."""
     send(writer, own)
     peer.after(0.005, lambda: send(writer, STRAY))
 
 
-async def surplus_once(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
+async def extra_data_once(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
     """One second answer in all."""
     send(writer, own)
     if peer.requests.total() == 3:
@@ -117,19 +117,19 @@ async def timeout_notice(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -
     peer.after(0.005, notify)
 
 
-SURPLUS: list[Behaviour] = [
-    surplus_at_once,
-    part_of_surplus_at_once,
-    surplus_later,
-    surplus_once,
+EXTRA_DATA: list[Behaviour] = [
+    extra_data_immediately,
+    part_of_extra_data_immediately,
+    extra_data_later,
+    extra_data_once,
     garbage_later,
     upgrade_later,
     timeout_notice,
 ]
 
 
-@pytest.mark.parametrize("behaviour", SURPLUS, ids=lambda one: one.__name__)
-async def test_task_id_after_surplus_data_belongs_to_its_recording(cli: Cli, behaviour: Behaviour) -> None:
+@pytest.mark.parametrize("behaviour", EXTRA_DATA, ids=lambda one: one.__name__)
+async def test_task_id_after_extra_data_belongs_to_its_recording(cli: Cli, behaviour: Behaviour) -> None:
     """Each recording has its own task id, and each was sent once."""
     peer, ids = Peer(behaviour), tencent_ids(12)
     archive = write_manifest(cli.folder / "archive.csv", ([one] for one in ids))
@@ -161,7 +161,7 @@ def own(outcomes: list[Outcome]) -> list[bool]:
 
 
 async def test_second_answer_to_one_request_on_kept_connection_leaves_doubt() -> None:
-    """Nothing tells which of the two is surplus; no connection is used twice afterwards."""
+    """Two answers to one request: neither is used, and afterwards no connection is used twice."""
 
     async def stray_first(peer: Peer, writer: asyncio.StreamWriter, own: bytes) -> None:
         send(writer, own if peer.requests.total() == 1 else STRAY + own)
@@ -176,7 +176,7 @@ async def test_second_answer_to_one_request_on_kept_connection_leaves_doubt() ->
 @pytest.mark.parametrize("data", [STRAY, b"220 hello\r\n"])
 async def test_new_connection_with_data_before_request_is_not_used(data: bytes) -> None:
     """The outcome says that nothing was sent, and the server has seen no request."""
-    peer = Peer(surplus_at_once)
+    peer = Peer(extra_data_immediately)
 
     async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)

@@ -54,7 +54,7 @@ async def test_secret_in_any_variable_never_shows(
 async def test_secret_as_app_id_in_a_file_never_shows(
     cli: Cli, manifest: Callable[..., Path], place: str
 ) -> None:
-    """The same out of the files that settings come from."""
+    """A secret in the wrong place of a file of settings is not shown either."""
     manifest(tencent_ids(1))
     async with serving(cli):
         del cli.env["BATCHER_APP_ID"]

@@ -19,8 +19,8 @@ from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
 ACCOUNT = {"BATCHER_APP_ID": str(SANDBOX_APP_ID), "BATCHER_SERVER_SECRET": SANDBOX_SERVER_SECRET}
 
 
-async def test_a_proxy_that_the_environment_names_is_asked(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Calls go to HTTPS_PROXY; one that refuses has sent nothing on, and no secret is told to it or to us."""
+async def test_proxy_of_the_environment_is_used(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Calls go to HTTPS_PROXY; a refusing proxy has sent nothing on, and no secret is shown."""
     archive = manifest(tencent_ids(3))
     asked: list[bytes] = []
 
@@ -48,7 +48,7 @@ async def test_a_proxy_that_the_environment_names_is_asked(cli: Cli, manifest: C
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_a_private_authority_is_trusted_when_the_environment_names_it(
+async def test_private_authority_is_trusted_when_the_environment_names_it(
     cli: Cli, manifest: Callable[..., Path], tmp_path: Path, trusted: bool
 ) -> None:
     """SSL_CERT_FILE makes a private certificate good; without it nothing is sent."""

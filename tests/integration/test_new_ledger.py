@@ -16,7 +16,7 @@ UNASKED = {"BATCHER_NEW_LEDGER": ""}
 
 
 def entries(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """The entries of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -53,14 +53,14 @@ async def test_unattended_run_without_a_named_ledger_ends_with_2(
         ((), {"BATCHER_NEW_LEDGER": "true"}, None),
     ],
 )
-async def test_named_ledger_is_made_and_announced(
+async def test_named_ledger_is_created_and_announced(
     cli: Cli,
     manifest: Callable[..., Path],
     words: tuple[str, ...],
     env: Mapping[str, str],
     file: tuple[str, str] | None,
 ) -> None:
-    """Named in any way, or asked for, it is made, and its whole path is said under -q too; once."""
+    """A ledger that is named in any way, or asked for, is created; its path is printed once, also with -q."""
     archive = manifest(tencent_ids(3))
     if file:
         (cli.folder / file[0]).write_text(file[1])
@@ -82,18 +82,20 @@ async def test_load_makes_a_ledger_and_says_so(cli: Cli, manifest: Callable[...,
     assert (await cli("load", archive, *PICTURES, "-q", "-l", "b.db")).stderr == ""
 
 
-async def test_ledger_in_place_of_a_deleted_one_says_so(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """The lock file of the earlier ledger tells that one was here."""
+async def test_ledger_in_place_of_a_deleted_one_is_announced_as_such(
+    cli: Cli, manifest: Callable[..., Path]
+) -> None:
+    """The lock file of the earlier ledger shows that it was here."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, ledger_made=False):
         assert (await cli.run(archive, *PICTURES)).code == 0
         os.unlink(cli.folder / "batcher.db")  # noqa: PTH108 - nothing blocks here
         done = await cli.run(archive, *PICTURES)
-        assert f"new ledger {cli.folder}/batcher.db (the lock file of an earlier one was there" in done.stderr
+        assert f"new ledger {cli.folder}/batcher.db (the lock file of an earlier one was here" in done.stderr
 
 
-async def test_run_on_a_terminal_makes_a_ledger(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A person sees where it is made."""
+async def test_run_on_a_terminal_creates_a_ledger(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """The user sees where it is created."""
     archive = manifest(tencent_ids(3))
     async with serving(cli, ledger_made=False):
         code, terminal = await shown(
@@ -119,7 +121,7 @@ async def test_dry_run_tells_of_the_ledger_that_a_run_would_make(
 async def test_path_with_stray_characters_is_refused(
     cli: Cli, manifest: Callable[..., Path], text: str, how: str
 ) -> None:
-    """What an editor or a file of variables left in a path ends with 2, and no file has such a name."""
+    """Quotes and blanks from an editor or a file of variables give exit code 2, and create no file."""
     archive = manifest(tencent_ids(3))
     words: tuple[str, ...] = ()
     env: dict[str, str] = {}
@@ -142,8 +144,8 @@ async def test_path_with_stray_characters_is_refused(
 @pytest.mark.parametrize(
     "name", ["SERVER_SECRET_FILE", "CALLBACK_SECRET_FILE", "METRICS_FILE", "NOTIFY_FILE", "LISTEN_CERT"]
 )
-async def test_every_path_setting_is_held_to_the_same(cli: Cli, name: str) -> None:
-    """A quoted path of any other setting ends with 2 as well."""
+async def test_quoted_path_of_any_setting_is_refused(cli: Cli, name: str) -> None:
+    """A quoted path of any other setting gives exit code 2 as well."""
     done = await cli("status", env={f"BATCHER_{name}": '"/tmp/x"'})
     assert (done.code, f"BATCHER_{name}" in done.stderr, "quotation marks" in done.stderr) == (2, True, True)
 

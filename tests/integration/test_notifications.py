@@ -51,7 +51,7 @@ class Hooks:
 
     @property
     def pings(self) -> list[str]:
-        """What was pinged, after the name of the check."""
+        """The suffixes of the pinged addresses."""
         return [path.removeprefix(f"/{CHECK}") for method, path in self.calls if method == "GET"]
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -91,7 +91,7 @@ async def hooks(cli: Cli) -> AsyncIterator[Hooks]:
         yield opened
 
 
-def told(done: Done) -> list[str]:
+def warnings(done: Done) -> list[str]:
     """Return the warnings of a command; its output holds no address."""
     assert TOKEN not in done.stdout + done.stderr
     assert CHECK not in done.stdout + done.stderr
@@ -103,7 +103,7 @@ async def test_successful_run_is_pinged_and_not_notified(cli: Cli, manifest: Man
     """Start and success are pinged; there is no notification."""
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES)
-    assert (done.code, told(done)) == (0, [])
+    assert (done.code, warnings(done)) == (0, [])
     assert hooks.pings == ["/start", ""]
     assert hooks.notes == []
 
@@ -112,7 +112,7 @@ async def test_new_problems_are_notified_in_one_line(cli: Cli, manifest: Manifes
     """The notification has the event, the figures, the remedy and the place; the ping has the exit code."""
     async with serving(cli, ONE_MISSING):
         done = await cli.run(manifest(IDS), *PICTURES)
-    assert (done.code, told(done)) == (1, [])
+    assert (done.code, warnings(done)) == (1, [])
     assert hooks.pings == ["/start", "/1"]
     assert [note["title"] for note in hooks.notes] == ["batcher: done, with new problems (exit code 1)"]
     message = hooks.notes[0]["message"]
@@ -199,7 +199,7 @@ async def test_dry_run_and_readers_send_no_notification(cli: Cli, manifest: Mani
 
 
 async def test_load_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: Hooks) -> None:
-    """Under its own name: what came in, rows that cannot be sent, a manifest that is not there."""
+    """Under its own name: rows loaded, rows that cannot be sent, a manifest that is missing."""
     async with serving(cli):
         assert (await cli("load", manifest(IDS), *PICTURES)).code == 0
         assert (hooks.pings, hooks.notes) == (["/start", ""], [])
@@ -208,7 +208,7 @@ async def test_load_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: 
         cli.env["BATCHER_NOTIFY_ON"] = "always"
         assert (await cli("load", manifest(tencent_ids(9), "more.csv"), *PICTURES)).code == 0
     assert (bad.code, gone.code) == (1, 2)
-    assert told(bad) == told(gone) == []
+    assert warnings(bad) == warnings(gone) == []
     assert hooks.pings == ["/start", "", "/start", "/1", "/start", "/2", "/start", ""]
     assert [(note["title"], note["type"]) for note in hooks.notes] == [
         ("batcher load: done, with new problems (exit code 1)", "failure"),
@@ -304,7 +304,7 @@ async def test_every_address_is_called_and_failures_are_named_once(
     assert done.code == 1
     assert len(hooks.notes) == len(refusing.notes) == 1
     assert refusing.pings == ["/start", "/1"]
-    assert sorted(told(done)) == [
+    assert sorted(warnings(done)) == [
         "batcher: warning: BATCHER_NOTIFY_FILE, URL 2 (nonsense): apprise does not understand it, and no "
         "notification will go there; correct it",
         "batcher: warning: BATCHER_NOTIFY_FILE, URL 3 (json): the notification was not sent: HTTP 403. "
@@ -332,8 +332,8 @@ async def test_unusable_notification_settings_give_a_warning_and_the_run_continu
     async with serving(cli):
         done = await cli.run(manifest(IDS), *PICTURES)
     assert done.code == 0
-    assert len(told(done)) == 1
-    assert said in told(done)[0]
+    assert len(warnings(done)) == 1
+    assert said in warnings(done)[0]
 
 
 @pytest.mark.parametrize("name", ["notify", "ping_url"])
@@ -351,7 +351,7 @@ async def test_addresses_are_refused_in_the_file_of_settings_and_on_the_command_
     assert (await cli("run", f"--{name.replace('_', '-')}", "x")).code == 2
 
 
-async def test_an_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
+async def test_address_that_cannot_be_pinged_is_not_shown(cli: Cli) -> None:
     """It is refused with the other settings, and ``check`` shows that it is set and no more."""
     done = await cli("run", env={"BATCHER_PING_URL": f"ftp://example.invalid/{CHECK}"})
     assert done.code == 2
@@ -385,7 +385,7 @@ async def test_run_without_apprise_names_the_package_to_install(
         )
         done = await cli.finish(process)
     assert done.code == 1
-    assert [line for line in told(done) if "pip install 'apprise>=1.9'" in line] == told(done) != []
+    assert [line for line in warnings(done) if "pip install 'apprise>=1.9'" in line] == warnings(done) != []
     assert hooks.notes == []
     assert hooks.pings == ["/start", "/1"]
 
@@ -434,7 +434,7 @@ async def test_pings_of_one_check_keep_their_order() -> None:
     assert hooks.calls == [("GET", "/hang/start"), ("GET", "/hang")]
 
 
-def test_what_is_added_to_an_address_goes_before_its_query() -> None:
+def test_suffix_of_a_ping_address_precedes_its_query() -> None:
     """Checks named by a slug carry parameters."""
     url = "https://example.invalid/key/nightly?create=1"
     assert ping_at(url) == url
@@ -443,7 +443,7 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("occasion", "codes"),
+    ("notify_on", "codes"),
     [
         (NotifyOn.FAILURE, {1, 2, 3, 5, 6, 70, 143}),
         (NotifyOn.HALT, {3, 6, 70}),
@@ -451,9 +451,9 @@ def test_what_is_added_to_an_address_goes_before_its_query() -> None:
         (NotifyOn.NEVER, set()),
     ],
 )
-def test_exit_codes_that_are_notified(occasion: NotifyOn, codes: set[int]) -> None:
+def test_exit_code_is_notified_by_the_table(notify_on: NotifyOn, codes: set[int]) -> None:
     """As the README's table has it; 4 without any end set means a load that was not finished."""
     all_codes = {0, 1, 2, 3, 4, 5, 6, 70, 130, 143}
-    assert {code for code in all_codes if is_notified(occasion, code, bounded=True)} == codes
-    unbounded = codes | {4} if occasion is NotifyOn.FAILURE else codes
-    assert {code for code in all_codes if is_notified(occasion, code, bounded=False)} == unbounded
+    assert {code for code in all_codes if is_notified(notify_on, code, bounded=True)} == codes
+    unbounded = codes | {4} if notify_on is NotifyOn.FAILURE else codes
+    assert {code for code in all_codes if is_notified(notify_on, code, bounded=False)} == unbounded

@@ -1,4 +1,4 @@
-"""One AppId and Action has one limit for all that send: counted at the server."""
+"""The limit of one AppId and Action, shared by all senders and counted at the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An endpoint that does not answer is waited for: nothing fails, nothing is bought, and the run goes on."""
+"""Outages: the run waits for the endpoint, no submission fails, and the run resumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIES = "SELECT sum(tries_busy + tries_unknown + tries_doubt) FROM submissions"
 async def test_refused_connections_are_waited_for_and_use_up_no_tries(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """While nobody listens hardly anything is tried; when somebody does again, everything is submitted."""
+    """While no server listens hardly anything is tried; when one does again, everything is submitted."""
     archive = manifest(tencent_ids(60))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         process = await cli.start("run", archive, *PICTURES, "--rate", "40", "--progress", "none")
@@ -38,10 +38,10 @@ async def test_refused_connections_are_waited_for_and_use_up_no_tries(
         rows = await referee(cli, sandbox)
     assert [row["status"] for row in rows] == ["submitted"] * 60
     assert query(cli.folder / "batcher.db", NOT_SENT)[0][0] <= 10
-    assert query(cli.folder / "batcher.db", TRIES)[0][0] <= 1  # one may have been on the wire
+    assert query(cli.folder / "batcher.db", TRIES)[0][0] <= 1  # one may have been in flight
 
 
-async def test_an_endpoint_that_closes_every_connection_is_probed_by_the_harmless_call(
+async def test_endpoint_that_closes_every_connection_is_probed_by_the_harmless_call(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """After five calls without an answer only probes are sent, which start no task."""
@@ -60,7 +60,7 @@ async def test_an_endpoint_that_closes_every_connection_is_probed_by_the_harmles
     assert [row["status"] for row in rows] == ["submitted"] * 30
 
 
-async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A signal ends a run that waits for its endpoint, and nothing is left being sent."""
     archive = manifest(tencent_ids(30))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -83,10 +83,10 @@ async def test_a_run_can_be_stopped_during_an_outage(cli: Cli, manifest: Callabl
         (None, 4, "time limit reached"),
     ],
 )
-async def test_what_ends_during_an_outage_names_it(
+async def test_command_that_ends_during_an_outage_names_it(
     cli: Cli, manifest: Callable[..., Path], by: signal.Signals | None, code: int, said: str
 ) -> None:
-    """Since when nobody answers, what the last call met and what to do: in words, and for programs."""
+    """The start of the outage, the last outcome and the remedy: in words, and for programs."""
     archive = manifest(tencent_ids(30))
     window = () if by else ("--max-duration", "2s")
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
@@ -116,8 +116,8 @@ async def test_what_ends_during_an_outage_names_it(
     assert re.match("batcher: time limit reached" + pattern + "\n", again.stderr)
 
 
-async def test_an_outage_that_is_over_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """A run that is stopped after its endpoint has come back was stopped by a signal, and nothing else."""
+async def test_ended_outage_is_not_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """A run that is stopped after its endpoint answers again was stopped by a signal, and nothing else."""
     archive = manifest(tencent_ids(60))
     async with serving(cli, SandboxSettings(rate_per_s=None)) as sandbox:
         await sandbox.stop_listening()
@@ -154,10 +154,10 @@ async def test_code_7_after_successes_that_a_probe_confirms_halts(
     assert {row["status"] for row in rows} == {"submitted", "pending"}
 
 
-async def test_code_7_after_successes_that_a_probe_does_not_confirm_meant_the_rate(
+async def test_code_7_after_successes_without_a_confirming_probe_counts_as_throttling(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """A single 7 in the midst of successes costs a pause and a probe, and nothing else."""
+    """A single code 7 among successes costs a pause and a probe, and nothing else."""
     archive = manifest(tencent_ids(20))
     settings = SandboxSettings(rate_per_s=None, script={6: Fault.parse("code:7")})
     async with serving(cli, settings) as sandbox:
@@ -181,7 +181,7 @@ async def test_too_many_failures_halt_and_loading_finishes(cli: Cli, manifest: C
     assert sum(row["status"] == "rejected" for row in rows) == 10
 
 
-async def test_a_share_of_failures_is_of_the_last_200_and_can_be_turned_off(
+async def test_share_of_failures_is_of_the_last_200_and_can_be_turned_off(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """Half of the last 200 rejected halts a run by default; fewer than 200 do not; off never halts."""

@@ -1,4 +1,4 @@
-"""What programs and people read: status, export, show, retry, codes, the summary, the samples."""
+"""Output for programs and users: status, export, show, retry, codes, the summary, the samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def archive_of(cli: Cli) -> Path:
 FAULTS = SandboxSettings(rate_per_s=None, by_file={IDS[2]: Fault.parse("code:41003")})
 
 
-async def test_a_manifest_comes_back_row_by_row(cli: Cli) -> None:
+async def test_export_of_a_manifest_has_its_rows(cli: Cli) -> None:
     """Duplicates show their submission's result; invalid and unloaded rows say so; all columns are kept."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS) as sandbox:
@@ -74,7 +74,7 @@ async def test_a_manifest_comes_back_row_by_row(cli: Cli) -> None:
     assert sent <= answered
 
 
-async def test_the_whole_ledger_comes_out_once(cli: Cli) -> None:
+async def test_export_of_a_ledger_has_each_submission_once(cli: Cli) -> None:
     """Without a manifest there is one row for each submission, with the columns of all manifests."""
     archive = archive_of(cli)
     other = write_manifest(cli.folder / "other.csv", [[IDS[3], "x"]], ["file_id", "colour"])
@@ -94,7 +94,7 @@ async def test_the_whole_ledger_comes_out_once(cli: Cli) -> None:
     assert [row["colour"] for row in done.table] == ["", "", "", "x"]
 
 
-async def test_a_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
+async def test_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
     """``--excel`` has a byte-order mark, and ids and leading ``= + - @`` are protected."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS):
@@ -113,7 +113,7 @@ async def test_a_spreadsheet_opens_it_without_damage(cli: Cli) -> None:
     assert f"\n{IDS[1]},Tencent," in plain.stdout
 
 
-async def test_a_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``-o`` replaces a file as a whole, with the usual mode, and leaves the old one when it cannot."""
     archive = manifest(tencent_ids(5))
     assert (await cli("load", archive, *PICTURES)).code == 0
@@ -136,7 +136,7 @@ async def test_a_reader_never_sees_half_a_file(cli: Cli, manifest: Callable[...,
     assert sorted(path.name for path in cli.folder.glob("*results*")) == ["results.csv"]
 
 
-async def test_a_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable[..., Path]) -> None:
     """``batcher export | head`` says nothing on stderr."""
     archive = manifest(tencent_ids(5000))
     assert (await cli("load", archive, *PICTURES)).code == 0
@@ -152,7 +152,7 @@ async def test_a_closed_pipe_ends_an_export_quietly(cli: Cli, manifest: Callable
     assert err == b""
 
 
-async def test_everything_can_be_read_while_a_run_goes_on(cli: Cli) -> None:
+async def test_reading_commands_work_during_a_run(cli: Cli) -> None:
     """``status``, ``export`` and ``show`` work in the midst of a run, and their figures add up."""
     ids = tencent_ids(61)
     last = ids.pop()
@@ -160,7 +160,7 @@ async def test_everything_can_be_read_while_a_run_goes_on(cli: Cli) -> None:
     async with serving(cli) as sandbox:
         process = await cli.start("run", "-", *PICTURES, "--rate", "40", "--progress", "none")
         assert process.stdin is not None
-        process.stdin.write(begin.encode())  # it goes on for as long as this is not its end
+        process.stdin.write(begin.encode())  # the load continues until the pipe is closed
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 3, 20)
         status, rows, shown = await asyncio.gather(cli.status(), cli.export(), cli("show", ids[0]))
         assert process.returncode is None
@@ -200,8 +200,8 @@ async def test_status_has_all_keys(cli: Cli) -> None:
     assert "code 41003" in people.stdout
 
 
-async def test_show_tells_every_attempt(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """``show`` names task id, codes and RequestIds of each attempt; an unknown recording ends with 2."""
+async def test_show_lists_every_attempt(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """``show`` lists task id, codes and RequestIds of each attempt; an unknown recording exits 2."""
     archive = manifest(ids := tencent_ids(1))
     faults = {ids[0]: [Fault.parse("code:1000")]}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -223,7 +223,7 @@ async def test_show_tells_every_attempt(cli: Cli, manifest: Callable[..., Path])
     assert "1397757890000000001" in unknown.stderr
 
 
-async def test_retry_puts_back_what_is_named(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_retry_puts_back_the_named_states(cli: Cli, manifest: Callable[..., Path]) -> None:
     """By default failed and rejected, by state or code on request, in doubt only when named."""
     archive = manifest(ids := tencent_ids(4))
     faults = {
@@ -249,7 +249,7 @@ async def test_retry_puts_back_what_is_named(cli: Cli, manifest: Callable[..., P
 
 
 async def test_retry_gives_a_fresh_budget(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """What was rejected after three tries gets three more, all on record."""
+    """A submission rejected after three tries gets three more, all on record."""
     archive = manifest(ids := tencent_ids(1))
     faults = {ids[0]: Fault.parse("code:1000")}
     async with serving(cli, SandboxSettings(rate_per_s=None, by_file=faults)) as sandbox:
@@ -260,7 +260,7 @@ async def test_retry_gives_a_fresh_budget(cli: Cli, manifest: Callable[..., Path
     assert len(sandbox.log) == row["attempts"] == 6
 
 
-async def test_the_summary_for_programs_is_one_object(cli: Cli) -> None:
+async def test_summary_for_programs_is_one_object(cli: Cli) -> None:
     """``run --json`` prints one JSON object on stdout and nothing else; people read stderr."""
     archive = archive_of(cli)
     async with serving(cli, FAULTS) as sandbox:
@@ -273,7 +273,7 @@ async def test_the_summary_for_programs_is_one_object(cli: Cli) -> None:
 
 
 async def test_codes_are_explained(cli: Cli) -> None:
-    """``codes`` lists all, ``codes N`` tells one, known or not."""
+    """``codes`` lists all, ``codes N`` explains one, documented or not."""
     every, one, unknown = await asyncio.gather(cli("codes"), cli("codes", "1000"), cli("codes", "424242"))
     assert every.code == one.code == unknown.code == 0
     for code in (0, 1, 2, 3, 4, 5, 6, 7, 1000, 41003, 100000005, 30002):
@@ -293,7 +293,7 @@ SAMPLE_COUNTS = [
 
 
 @pytest.mark.parametrize(("name", "args", "good", "invalid"), SAMPLE_COUNTS)
-async def test_the_samples_load(cli: Cli, name: str, args: tuple[str, ...], good: int, invalid: int) -> None:
+async def test_samples_load(cli: Cli, name: str, args: tuple[str, ...], good: int, invalid: int) -> None:
     """Each sample manifest loads with the rows it is meant to have."""
     done = await cli("load", SAMPLES / name, *args)
     assert done.code == (1 if invalid else 0), done.stderr
@@ -301,7 +301,7 @@ async def test_the_samples_load(cli: Cli, name: str, args: tuple[str, ...], good
     assert (status["submissions"]["total"], status["invalid_rows"]) == (good, invalid)
 
 
-async def test_a_file_of_settings_and_dotenv_are_read(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_file_of_settings_and_dotenv_are_read(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Flag, then environment, then ``.env``, then ``batcher.toml``: the first that speaks is heard."""
     archive = manifest(tencent_ids(3))
     (cli.folder / "batcher.toml").write_text(

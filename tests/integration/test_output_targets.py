@@ -1,4 +1,4 @@
-"""Outputs named by mistake: none can be the ledger, a file beside it, an input, or any database."""
+"""Outputs named by mistake: the ledger, its companion files, inputs and databases are refused."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("command", WRITERS)
-async def test_output_over_what_is_kept_is_refused(cli: Cli, command: str) -> None:
-    """Each wrong place ends with 2, names the place, and leaves every file as it was."""
+async def test_output_over_a_kept_file_is_refused(cli: Cli, command: str) -> None:
+    """Each wrong place gives exit code 2, is named, and leaves every file as it was."""
     furnish(cli.folder)
     cli.env |= {"BATCHER_SERVER_SECRET_FILE": "my.secret", "BATCHER_APP_ID": "1234567890"}
     others = () if command == "backup" else ("other.db",)
@@ -106,7 +106,7 @@ async def test_log_of_sandbox_over_ledger_is_refused(cli: Cli) -> None:
 
 
 async def test_unfinished_list_over_ledger_is_refused(cli: Cli) -> None:
-    """The parts that `discover` keeps beside FILE are held against the ledger, too."""
+    """The parts that `discover` keeps next to FILE are compared with the ledger, too."""
     async with serving(cli):
         ledger = cli.folder / "batcher.db"
         before = ledger.read_bytes()
@@ -131,7 +131,7 @@ async def test_index_of_pictures_that_is_a_link_to_ledger_leaves_the_ledger(cli:
 
 
 @pytest.mark.parametrize("kept", ["batcher.db", "archive.csv", "batcher.toml"])
-async def test_stdout_into_what_is_kept_is_refused(cli: Cli, kept: str) -> None:
+async def test_stdout_into_a_kept_file_is_refused(cli: Cli, kept: str) -> None:
     """A shell's `>>` into the ledger or an input adds nothing to it."""
     furnish(cli.folder)
     before = files(cli.folder)
@@ -149,8 +149,8 @@ async def test_stdout_into_what_is_kept_is_refused(cli: Cli, kept: str) -> None:
 
 
 @pytest.mark.parametrize("name", ['"out.csv"', "out.csv\r", " out.csv"])
-async def test_output_whose_name_was_surely_not_meant_is_refused(cli: Cli, name: str) -> None:
-    """Quotation marks, a line end or a blank around the name make no file."""
+async def test_output_with_stray_characters_in_its_name_is_refused(cli: Cli, name: str) -> None:
+    """Quotation marks, a line end or a blank around the name create no file."""
     furnish(cli.folder)
     before = files(cli.folder)
     done = await cli("export", "-o", name)

@@ -1,4 +1,4 @@
-"""What may have been bought twice is said the same wherever people look; the reason of a doubt is ours."""
+"""Submissions that may have been paid twice: every report has the same number and reason."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_possibly_twice_is_the_same_everywhere(cli: Cli, manifest: Callabl
 
 
 async def test_possibly_twice_survives_pruning(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """Attempts that are let go of do not change what may be there twice."""
+    """Deleted attempts do not change the number."""
     archive = manifest(IDS)
     async with serving(cli, faults()):
         assert (await cli.run(archive, *PICTURES)).code == 1

@@ -54,10 +54,10 @@ async def submitted(client: ZegoClient, file_id: FileId, asked: Parameters) -> T
 
 @pytest.mark.parametrize("shape", AnswerShape)
 @pytest.mark.parametrize(("file_id", "asked"), BOTH)
-async def test_a_task_is_followed_from_its_beginning_to_its_pictures(
+async def test_task_is_polled_from_its_start_to_its_pictures(
     file_id: FileId, asked: Parameters, shape: AnswerShape
 ) -> None:
-    """Each look at a task is one request, and tells how it stands at that moment."""
+    """Each poll is one request and returns the state of the task at that moment."""
     settings = SandboxSettings(rate_per_s=None, answer_shape=shape, tasks=TaskSettings(time_s=100))
     async with calling(settings) as (sandbox, client):
         task_id = await submitted(client, file_id, asked)
@@ -74,7 +74,7 @@ async def test_a_task_is_followed_from_its_beginning_to_its_pictures(
 
 
 @pytest.mark.parametrize(("file_id", "asked"), BOTH)
-async def test_a_task_that_failed_says_so(file_id: FileId, asked: Parameters) -> None:
+async def test_task_that_failed_says_so(file_id: FileId, asked: Parameters) -> None:
     """A failed task has the vendor's word and no pictures."""
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(fates={file_id: Fate.FAIL}))
     async with calling(settings) as (_, client):
@@ -84,8 +84,8 @@ async def test_a_task_that_failed_says_so(file_id: FileId, asked: Parameters) ->
         assert report.status in ("FAIL", "FAILED")
 
 
-async def test_a_task_of_nobody() -> None:
-    """Huawei knows no such task; Tencent answers with a code."""
+async def test_unknown_task_has_an_outcome_for_each_vendor() -> None:
+    """Huawei reports no such task; Tencent answers with a code."""
     async with calling(SandboxSettings(rate_per_s=None)) as (_, client):
         of_huawei = await client.describe(TaskId("289665200"), Vendor.HUAWEI)
         assert isinstance(of_huawei, TaskReport)
@@ -106,8 +106,8 @@ async def test_a_task_of_nobody() -> None:
         ("drop-after", ReplyLost),
     ],
 )
-async def test_a_look_that_brings_nothing_says_what_came_instead(fault: str, kind: type[object]) -> None:
-    """Whatever happens to a reading call, it was one request, and its outcome is a value."""
+async def test_poll_without_a_report_returns_its_outcome(fault: str, kind: type[object]) -> None:
+    """A failed poll is one request, and its outcome is a value."""
     faults = ActionFaults(script={1: Fault.parse(fault)})
     settings = SandboxSettings(rate_per_s=None, faults={"DescribeMediaTask": faults, "SearchMedia": faults})
     async with calling(settings) as (sandbox, client):
@@ -119,7 +119,7 @@ async def test_a_look_that_brings_nothing_says_what_came_instead(fault: str, kin
         assert len(sandbox.requests_of("SearchMedia")) == 1
 
 
-async def test_a_success_that_says_nothing_of_the_task_is_no_report() -> None:
+async def test_success_that_says_nothing_of_the_task_is_no_report() -> None:
     """Code 0 without the task's part is a lost answer: it may be asked again."""
     settings = SandboxSettings(rate_per_s=None, tasks=TaskSettings(unknown_code=0))
     async with calling(settings) as (_, client):
@@ -127,8 +127,8 @@ async def test_a_success_that_says_nothing_of_the_task_is_no_report() -> None:
         assert outcome == ReplyLost("the answer has no readable part about this task", 200)
 
 
-async def test_where_nobody_listens_nothing_was_sent() -> None:
-    """A refused connection is told as such, without an address or a signature."""
+async def test_poll_of_a_refused_connection_was_not_sent() -> None:
+    """The outcome has no address and no signature."""
     account = Account(SANDBOX_APP_ID, SANDBOX_SERVER_SECRET)
     async with ZegoClient("http://127.0.0.1:1/", account, timeout_s=2, connections=1) as client:
         for outcome in (
@@ -138,8 +138,8 @@ async def test_where_nobody_listens_nothing_was_sent() -> None:
             assert outcome == NotSent("Connection refused")
 
 
-async def test_a_page_longer_than_other_answers_is_read() -> None:
-    """A thousand and more recordings with all that is told of them are more than 1 MiB."""
+async def test_page_longer_than_other_answers_is_read() -> None:
+    """A thousand recordings with all their fields are more than 1 MiB."""
     settings = SandboxSettings(rate_per_s=None, recordings=RecordingSettings(count=4_000))
     async with calling(settings) as (_, client):
         page = await client.search(Search(Archive.TENCENT, page_size=4_000))

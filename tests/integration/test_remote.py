@@ -1,4 +1,4 @@
-"""Manifests at URLs, from real servers on this machine: read as they come, nothing secret shown or kept."""
+"""Manifests at URLs, from real servers on this machine: read while they arrive, no secret shown or kept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from support.referee import referee
 from support.serving_files import Files, serving_files
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.reader import open_manifest
 from batcher.manifest.sources.remote import redacted, stable_url
 
 IDS = tencent_ids(40)
@@ -62,13 +63,13 @@ def test_parquet_is_read_in_parts(files: Files) -> None:
     assert any(asked[2] for asked in files.asked)
 
 
-def test_a_signed_url_asks_for_nothing_but_the_file(files: Files) -> None:
+def test_signed_url_asks_for_nothing_but_the_file(files: Files) -> None:
     """A signature may be good for one kind of request alone."""
     assert ids_at(f"{files.url}/archive.csv?X-Amz-Signature={HUSH}") == IDS
     assert files.asked == [("GET", f"/archive.csv?X-Amz-Signature={HUSH}", "")]
 
 
-async def test_nothing_secret_of_a_url_is_shown_or_kept(cli: Cli, files: Files) -> None:
+async def test_secrets_of_a_url_are_not_shown_or_kept(cli: Cli, files: Files) -> None:
     """A run names the place without signature and password, in its words, the ledger, and the export."""
     place = files.url.removeprefix("http://")
     url = f"http://me:{HUSH}@{place}/archive.csv?X-Amz-Signature={HUSH}&X-Amz-Date=1"
@@ -141,7 +142,7 @@ def test_missing_server_is_reported() -> None:
         ids_at("http://127.0.0.1:1/a.csv")
 
 
-def test_a_connection_that_is_cut_in_the_middle(files: Files) -> None:
+def test_connection_that_is_cut_in_the_middle(files: Files) -> None:
     """The rows before are read; then the message has the line at which the reading ended."""
     files.cut_at = len(LONG) - 10
     seen: list[object] = []
@@ -156,8 +157,8 @@ def test_a_connection_that_is_cut_in_the_middle(files: Files) -> None:
     assert len(seen) == line - 2 > 1000
 
 
-async def test_a_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
-    """With 2; what came before is loaded, and the load is on record as unfinished."""
+async def test_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
+    """Exit code 2; the rows before are loaded, and the load is on record as unfinished."""
     files.cut_at = len(LONG) - 10
     async with serving(cli, NO_LIMIT) as sandbox:
         done = await cli.run(f"{files.url}/long.csv", *PICTURES, "--trust-ids")
@@ -200,7 +201,7 @@ def test_url_without_its_package_is_refused(url: str, message: str) -> None:
         ("zstandard", "a.csv.zst", "zstandard, which is not installed: pip install 'zstandard>=0.22'"),
     ],
 )
-def test_a_missing_package_is_named(
+def test_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, name: str, message: str
 ) -> None:
     """With the extra of ours that brings it."""
@@ -278,7 +279,7 @@ async def test_missing_object_is_reported(cli: Cli, s3: dict[str, str], url: str
     assert done.stderr.count("\n") == 1
 
 
-def test_a_url_is_a_stream_that_is_judged_like_a_file(files: Files) -> None:
+def test_url_is_a_stream_that_is_judged_like_a_file(files: Files) -> None:
     """Its first rows are judged before anything of it is kept."""
     files.bodies["/rounded.jsonl"] = "".join(
         json.dumps({"file_id": f"{n}0000"}) + "\n" for n in range(9**9, 9**9 + 40)

@@ -429,7 +429,7 @@ async def test_killed_runs_cost_one_scan_of_attempts(tmp_path: Path, monkeypatch
 
 
 async def test_short_lists_never_scan_long_tables(tmp_path: Path) -> None:
-    """Failures come by their index, and what is shown of tasks by the keys of a page."""
+    """Failures are found by their index, and shown tasks by the keys of a page."""
     ledger = Drawn(tmp_path / "batcher.db")
     await ledger.make()
     ledger.run(MIXED)

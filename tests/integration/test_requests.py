@@ -1,4 +1,4 @@
-"""What goes out, letter for letter, and what is read back, through the command line."""
+"""Requests byte for byte, and the reading of answers, through the command line."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def own_parameters(example: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("is_test", [None, "true", "false"])
-async def test_the_documented_requests_go_out_letter_for_letter(
+async def test_documented_requests_go_out_letter_for_letter(
     cli: Cli, tmp_path: Path, is_test: str | None
 ) -> None:
     """Both examples leave with exactly their parameters and the public ones, each once."""
@@ -175,7 +175,7 @@ def huawei_answer() -> str:
 
 
 def as_list(text: str) -> str:
-    """The same answer with its vendor's part as a list, and fields that nobody has announced."""
+    """The same answer with its vendor's part as a list, and fields that are not documented."""
     value = json.loads(text)
     value["Data"] = {name: [part | {"New": {}}] for name, part in value["Data"].items()} | {"Other": []}
     return json.dumps(value | {"Extra": 1})
@@ -190,7 +190,7 @@ def as_list(text: str) -> str:
         (as_list(huawei_answer()), [HUAWEI, "Huawei"], "289665200", None),
     ],
 )
-async def test_the_documented_answer_is_read(
+async def test_documented_answer_is_read(
     cli: Cli, tmp_path: Path, answer: str, row: list[str], task_id: str, request_id: str | None
 ) -> None:
     """The example answer, as an object and as a list, gives its task id and the vendor's RequestId."""

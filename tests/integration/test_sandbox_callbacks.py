@@ -41,7 +41,7 @@ HUAWEI = f"Action=MediaThumbnails&Vendor=Huawei&FileId={KEY}&Type=SampleSnapshot
 
 @dataclass
 class Receiver:
-    """What came in, and what is answered: the statuses in turn, then 200."""
+    """A receiver that keeps callbacks and answers with the statuses in turn, then 200."""
 
     statuses: list[int] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Receiver:
     url: str = ""
 
     @property
-    def told(self) -> list[dict[str, Any]]:
+    def fields(self) -> list[dict[str, Any]]:
         """The bodies as JSON."""
         return [json.loads(body) for body in self.bodies]
 
@@ -77,20 +77,20 @@ class Hanging(Receiver):
 async def receiving(receiver: Receiver) -> AsyncIterator[Receiver]:
     """A server on a free port."""
     app = web.Application()
-    app.router.add_post("/told", receiver.take)
+    app.router.add_post("/callbacks", receiver.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/told"
+        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/callbacks"
         yield receiver
     finally:
         await runner.cleanup()
 
 
 @asynccontextmanager
-async def told(settings: SandboxSettings, receiver: Receiver) -> AsyncIterator[tuple[Sandbox, Caller]]:
+async def sending(settings: SandboxSettings, receiver: Receiver) -> AsyncIterator[tuple[Sandbox, Caller]]:
     """A sandbox that calls the receiver back."""
     async with receiving(receiver):
         sandbox = Sandbox(settings)
@@ -99,7 +99,7 @@ async def told(settings: SandboxSettings, receiver: Receiver) -> AsyncIterator[t
             yield sandbox, caller
 
 
-def settings(**callbacks: Any) -> SandboxSettings:  # noqa: ANN401 - whatever CallbackSettings takes
+def settings(**callbacks: Any) -> SandboxSettings:  # noqa: ANN401 - any field of CallbackSettings
     return SandboxSettings(rate_per_s=None, callbacks=CallbackSettings(**callbacks))
 
 
@@ -116,13 +116,13 @@ def test_published_callback_signature_is_computed() -> None:
 async def test_ended_task_is_called_back() -> None:
     """The callback has the pictures as JSON in a text, their times, and Tencent's file id as `field_id`."""
     receiver = Receiver()
-    async with told(SandboxSettings(tasks=TaskSettings(time_s=60)), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(tasks=TaskSettings(time_s=60)), receiver) as (sandbox, caller):
         task_id = (await caller.ask(TENCENT)).data["TaskId"]
         assert receiver.bodies == []
         sandbox.advance(60)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
         polled = (await caller.ask(f"Action=DescribeMediaTask&Vendor=Tencent&TaskId={task_id}")).data
-    (fields,) = receiver.told
+    (fields,) = receiver.fields
     assert set(fields) == {
         *("event", "appid", "timestamp", "nonce", "signature"),
         *("task_id", "vendor", "field_id", "snapshot_pic_list"),
@@ -143,10 +143,10 @@ async def test_ended_task_is_called_back() -> None:
 async def test_huawei_callback_has_no_file_and_no_times() -> None:
     """Its pictures have addresses, although a poll names objects."""
     receiver = Receiver()
-    async with told(SandboxSettings(), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(), receiver) as (sandbox, caller):
         task_id = (await caller.ask(HUAWEI)).data["task_id"]
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
-    (fields,) = receiver.told
+    (fields,) = receiver.fields
     assert (fields["vendor"], "field_id" in fields) == ("hw", False)
     assert json.loads(fields["snapshot_pic_list"]) == [
         {"url": f"{caller.url}_pictures/snapshots/{task_id}/{n:04d}.jpg"} for n in (1, 2, 3)
@@ -157,11 +157,14 @@ async def test_failed_task_is_called_back_without_pictures() -> None:
     """An endless task is never called back."""
     receiver = Receiver()
     fates = {TENCENT_ID: Fate.FAIL, KEY: Fate.ENDLESS}
-    async with told(SandboxSettings(tasks=TaskSettings(fates=fates)), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(tasks=TaskSettings(fates=fates)), receiver) as (
+        sandbox,
+        caller,
+    ):
         await caller.ask(HUAWEI)
         await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
-    assert [(one["vendor"], one["snapshot_pic_list"]) for one in receiver.told] == [("tencent", "[]")]
+    assert [(one["vendor"], one["snapshot_pic_list"]) for one in receiver.fields] == [("tencent", "[]")]
 
 
 async def test_bodies_have_three_forms() -> None:
@@ -169,7 +172,7 @@ async def test_bodies_have_three_forms() -> None:
     said = []
     for body in CallbackBody:
         receiver = Receiver()
-        async with told(settings(body=body), receiver) as (sandbox, caller):
+        async with sending(settings(body=body), receiver) as (sandbox, caller):
             await caller.ask(TENCENT)
             await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
             sandbox.send_record("Tencent", TENCENT_ID)
@@ -190,9 +193,9 @@ async def test_bodies_have_three_forms() -> None:
 
 
 async def test_refused_callback_is_retried_by_schedule() -> None:
-    """Retries come after 2, 4, 8, 16 and 32 s, each signed anew; then the callback is lost."""
+    """Retries follow after 2, 4, 8, 16 and 32 s, each signed anew; then the callback is lost."""
     receiver = Receiver(statuses=[500] * 10)
-    async with told(SandboxSettings(), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
         for number, pause_s in enumerate((2, 4, 8, 16, 32), 1):
@@ -206,8 +209,8 @@ async def test_refused_callback_is_retried_by_schedule() -> None:
         sandbox.send_record("Tencent", TENCENT_ID)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 7)
     assert [sent.attempt for sent in sandbox.callbacks] == [1, 2, 3, 4, 5, 6, 1]
-    assert len({one["nonce"] for one in receiver.told}) == 7
-    assert {one["task_id"] for one in receiver.told[:6]} == set(sandbox.accepted())
+    assert len({one["nonce"] for one in receiver.fields}) == 7
+    assert {one["task_id"] for one in receiver.fields[:6]} == set(sandbox.accepted())
 
 
 async def test_schedule_can_be_shorter() -> None:
@@ -222,7 +225,7 @@ async def test_schedule_can_be_shorter() -> None:
 async def test_accepted_callback_is_sent_once() -> None:
     """Any status of 200 to 299 accepts it; a redirect does not, and is not followed."""
     receiver = Receiver(statuses=[302, 204])
-    async with told(settings(schedule_s=(0, 0, 0)), receiver) as (sandbox, caller):
+    async with sending(settings(schedule_s=(0, 0, 0)), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 2)
         sandbox.advance(1_000)
@@ -234,13 +237,16 @@ async def test_accepted_callback_is_sent_once() -> None:
 async def test_lost_callback_is_never_sent() -> None:
     """It is recorded as lost and not retried."""
     receiver = Receiver()
-    async with told(settings(by_file={TENCENT_ID: CallbackFault.LOST}), receiver) as (sandbox, caller):
+    async with sending(settings(by_file={TENCENT_ID: CallbackFault.LOST}), receiver) as (
+        sandbox,
+        caller,
+    ):
         await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
         sandbox.advance(1_000)
         await caller.ask(HUAWEI)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 2)
-    assert [one["vendor"] for one in receiver.told] == ["hw"]
+    assert [one["vendor"] for one in receiver.fields] == ["hw"]
     assert (sandbox.callbacks[0].fault, sandbox.callbacks[0].status) == (CallbackFault.LOST, None)
 
 
@@ -248,16 +254,16 @@ async def test_lost_callback_is_never_sent() -> None:
 async def test_doubled_and_replayed_callbacks_are_sent_twice(fault: CallbackFault) -> None:
     """A doubled one is signed twice; a replayed one has the same bytes."""
     receiver = Receiver()
-    async with told(settings(by_file={TENCENT_ID: fault}), receiver) as (sandbox, caller):
+    async with sending(settings(by_file={TENCENT_ID: fault}), receiver) as (sandbox, caller):
         await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 2)
         await caller.ask(HUAWEI)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 3)
-    first, second, _ = receiver.told
+    first, second, _ = receiver.fields
     assert (first["nonce"] == second["nonce"]) == (fault is CallbackFault.REPLAYED)
     assert (receiver.bodies[0] == receiver.bodies[1]) == (fault is CallbackFault.REPLAYED)
     assert first["task_id"] == second["task_id"]
-    assert all(map(rightly_signed, receiver.told))
+    assert all(map(rightly_signed, receiver.fields))
 
 
 async def test_faulty_callback_has_one_fault() -> None:
@@ -270,10 +276,10 @@ async def test_faulty_callback_has_one_fault() -> None:
         CallbackFault.INVENTED,
     ):
         receiver = Receiver()
-        async with told(settings(by_file={TENCENT_ID: fault}), receiver) as (sandbox, caller):
+        async with sending(settings(by_file={TENCENT_ID: fault}), receiver) as (sandbox, caller):
             task_id = (await caller.ask(TENCENT)).data["TaskId"]
             await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
-        (fields,) = receiver.told
+        (fields,) = receiver.fields
         seen[fault] = (
             rightly_signed(fields),
             abs(fields["timestamp"] - time.time()) < 600,
@@ -291,12 +297,12 @@ async def test_faulty_callback_has_one_fault() -> None:
 async def test_shares_of_callbacks_are_faulty() -> None:
     """The numbers match the shares on average."""
     receiver = Receiver()
-    async with told(settings(shares={"lost": 0.25, "forged": 0.25}), receiver) as (sandbox, caller):
+    async with sending(settings(shares={"lost": 0.25, "forged": 0.25}), receiver) as (sandbox, caller):
         for _ in range(100):
             await caller.ask(HUAWEI)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 100)
     assert sum(sent.fault is CallbackFault.LOST for sent in sandbox.callbacks) == pytest.approx(25, abs=15)
-    wrong = sum(not rightly_signed(one) for one in receiver.told)
+    wrong = sum(not rightly_signed(one) for one in receiver.fields)
     assert wrong == sum(sent.fault is CallbackFault.FORGED for sent in sandbox.callbacks)
     assert wrong == pytest.approx(25, abs=15)
 
@@ -304,18 +310,24 @@ async def test_shares_of_callbacks_are_faulty() -> None:
 async def test_lost_submission_is_called_back_with_its_file() -> None:
     """The sender can learn that it was accepted, and its task id."""
     receiver = Receiver()
-    async with told(SandboxSettings(script={1: Fault.parse("drop-after")}), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(script={1: Fault.parse("drop-after")}), receiver) as (
+        sandbox,
+        caller,
+    ):
         with pytest.raises(NoAnswerError):
             await caller.ask(TENCENT)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
-    (fields,) = receiver.told
+    (fields,) = receiver.fields
     assert {fields["task_id"]: fields["field_id"]} == {next(iter(sandbox.accepted())): TENCENT_ID}
 
 
 async def test_record_and_compose_are_sent_on_request() -> None:
     """For both vendors, for listed and other recordings, and from another terminal."""
     receiver = Receiver()
-    async with told(SandboxSettings(recordings=RecordingSettings(count=10)), receiver) as (sandbox, caller):
+    async with sending(SandboxSettings(recordings=RecordingSettings(count=10)), receiver) as (
+        sandbox,
+        caller,
+    ):
         listed = sandbox.recordings.at(4)
         sandbox.send_record("Tencent", listed.file_id)
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 1)
@@ -327,7 +339,7 @@ async def test_record_and_compose_are_sent_on_request() -> None:
         await caller.control("POST", f"callback?event=compose&vendor=Huawei&file_id={KEY}")
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 4)
         lines = (await caller.control("GET", "callbacks")).text.splitlines()
-    tencent, huawei, composed, of_huawei = receiver.told
+    tencent, huawei, composed, of_huawei = receiver.fields
     assert tencent["stream_alias"] == listed.stream_id
     extra, of_obs = json.loads(tencent["extra_params"]), json.loads(huawei["extra_params"])
     assert extra["FileID"] == listed.file_id
@@ -338,7 +350,7 @@ async def test_record_and_compose_are_sent_on_request() -> None:
     assert {"replay_url", "begin_time", "end_time"} <= set(huawei)
     assert (composed["event"], composed["code"], composed["message"]) == ("compose", "7", "no room")
     assert (composed["file_id"], "file_id" in of_huawei, of_huawei["code"]) == (TENCENT_ID, False, "0")
-    assert all(map(rightly_signed, receiver.told))
+    assert all(map(rightly_signed, receiver.fields))
     assert [json.loads(line)["event"] for line in lines] == ["record", "record", "compose", "compose"]
 
 
@@ -356,7 +368,14 @@ async def test_invalid_callback_request_is_refused(query: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://192.0.2.1/", "https://example.org/told", "ftp://127.0.0.1/", "127.0.0.1:80", "", "http://[::1"],
+    [
+        "http://192.0.2.1/",
+        "https://example.org/callbacks",
+        "ftp://127.0.0.1/",
+        "127.0.0.1:80",
+        "",
+        "http://[::1",
+    ],
 )
 def test_only_this_machine_is_called(url: str) -> None:
     """Any other address is refused, in the settings and later."""
@@ -374,7 +393,7 @@ def test_settings_repr_has_no_callback_secret() -> None:
 async def test_hanging_receiver_delays_no_other_callback() -> None:
     """Other tasks are called back meanwhile, and the sandbox stops immediately."""
     hanging = Hanging()
-    async with told(SandboxSettings(), hanging) as (sandbox, caller):
+    async with sending(SandboxSettings(), hanging) as (sandbox, caller):
         await caller.ask(TENCENT)
         await hanging.reached.wait()
         await caller.ask(HUAWEI)

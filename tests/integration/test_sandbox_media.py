@@ -24,6 +24,7 @@ from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, Sandbox
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
 from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
 from batcher.sandbox.media import tencent_id
+from batcher.sandbox.tasks import ENDED
 
 FRAME_MS = 1000 // FRAMES_PER_S
 LONGEST_GAP_MS = 400
@@ -38,7 +39,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_videos(tmp_path_factory.mktemp("videos"))
 
 
-def served(videos: dict[str, Path], **tasks: Any) -> Sandbox:  # noqa: ANN401 - whatever TaskSettings takes
+def served(videos: dict[str, Path], **tasks: Any) -> Sandbox:  # noqa: ANN401 - any field of TaskSettings
     """A sandbox whose recordings they are."""
     folder = videos["moving"].parent
     return Sandbox(SandboxSettings(rate_per_s=None, media=folder, tasks=TaskSettings(**tasks)))
@@ -71,14 +72,16 @@ async def ended(sandbox: Sandbox, caller: Caller, query: str) -> dict[str, Any]:
     task = (await caller.ask(query)).data
     task_id = str(task.get("TaskId") or task.get("task_id"))
     vendor = "Tencent" if "TaskId" in task else "Huawei"
-    await sandbox.wait_for(lambda: sandbox.tasks.has_ended(sandbox.tasks[task_id]))
+    await sandbox.wait_for(lambda: sandbox.task_status(task_id) in ENDED)
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 
-async def shown_ms(caller: Caller, told: dict[str, Any]) -> list[int | None]:
+async def shown_ms(caller: Caller, report: dict[str, Any]) -> list[int | None]:
     """The time that each picture shows."""
     base = f"{caller.url}_pictures/"
-    urls = told["ThumbnailsUrl"] if "ThumbnailsUrl" in told else [base + name for name in told["FileName"]]
+    urls = (
+        report["ThumbnailsUrl"] if "ThumbnailsUrl" in report else [base + name for name in report["FileName"]]
+    )
     times = []
     async with aiohttp.ClientSession() as session:
         for url in urls:
@@ -93,9 +96,9 @@ async def test_snapshot_shows_requested_time(videos: dict[str, Path]) -> None:
     asked_s = (2.5, 0, 5.9, 1, 2.5)
     sandbox = served(videos)
     async with calling(sandbox) as caller:
-        told = await ended(sandbox, caller, by_offset(of(sandbox, videos["moving"]), asked_s))
-        shown = await shown_ms(caller, told)
-    assert (told["Status"], told["Message"]) == ("FINISH", "success")
+        report = await ended(sandbox, caller, by_offset(of(sandbox, videos["moving"]), asked_s))
+        shown = await shown_ms(caller, report)
+    assert (report["Status"], report["Message"]) == ("FINISH", "success")
     assert shown == [pytest.approx(at_s * 1000, abs=FRAME_MS) for at_s in asked_s]
 
 
@@ -105,8 +108,8 @@ async def test_silent_and_uneven_videos_show_frame_before(videos: dict[str, Path
     async with calling(sandbox) as caller:
         silent = await ended(sandbox, caller, by_offset(of(sandbox, videos["silent"]), (0.5, 3.3)))
         assert await shown_ms(caller, silent) == [480, 3280]
-        told = await ended(sandbox, caller, by_offset(of(sandbox, videos["variable"]), (1, 2.5, 4)))
-        shown = await shown_ms(caller, told)
+        report = await ended(sandbox, caller, by_offset(of(sandbox, videos["variable"]), (1, 2.5, 4)))
+        shown = await shown_ms(caller, report)
     for asked_ms, at_ms in zip((1000, 2500, 4000), shown, strict=True):
         assert at_ms is not None
         assert 0 <= asked_ms - at_ms < LONGEST_GAP_MS
@@ -130,8 +133,8 @@ async def test_number_of_pictures_is_bounded(videos: dict[str, Path]) -> None:
     """An interval of a millisecond does not fill the disk."""
     sandbox = served(videos, most_pictures=5)
     async with calling(sandbox) as caller:
-        told = await ended(sandbox, caller, sampled(of(sandbox, videos["silent"]), 0.001))
-    assert len(told["FileName"]) == 5
+        report = await ended(sandbox, caller, sampled(of(sandbox, videos["silent"]), 0.001))
+    assert len(report["FileName"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ async def test_recordings_may_arrive_between_two_pages() -> None:
     assert sandbox.recordings.count == 36
 
 
-async def test_ten_ids_are_looked_up_per_call() -> None:
+async def test_search_by_id_takes_ten_ids_per_call() -> None:
     """Existing ones are returned; eleven ids are too many."""
     sandbox = Sandbox(made(100))
     known = [sandbox.recordings.at(place).file_id for place in (3, 50, 99)]

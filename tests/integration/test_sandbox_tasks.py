@@ -36,7 +36,7 @@ HUAWEI = f"Action=MediaThumbnails&Vendor=Huawei&FileId={KEY}&Type=SampleSnapshot
 BY_VENDOR = {"Tencent": TENCENT, "Huawei": HUAWEI}
 
 
-def settings(**tasks: Any) -> SandboxSettings:  # noqa: ANN401 - whatever TaskSettings takes
+def settings(**tasks: Any) -> SandboxSettings:  # noqa: ANN401 - any field of TaskSettings
     return SandboxSettings(rate_per_s=None, tasks=TaskSettings(**tasks))
 
 
@@ -47,7 +47,7 @@ async def started(caller: Caller, query: str) -> str:
 
 
 async def described(caller: Caller, vendor: str, task_id: str) -> dict[str, Any]:
-    """What the service says of a task."""
+    """The service's report of a task."""
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 
@@ -58,15 +58,15 @@ async def got(url: str) -> tuple[int, str, bytes]:
 
 
 async def test_tencent_task_waits_is_processed_and_finishes() -> None:
-    """A quarter of the time is waiting; the pictures come only at the end."""
+    """A quarter of the time is waiting; the pictures are listed only at the end."""
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         task_id = await started(caller, TENCENT)
         seen = []
         for seconds in (0, 24.5, 1, 74, 1, 1000):
             sandbox.advance(seconds)
-            told = await described(caller, "Tencent", task_id)
-            seen.append((told["Status"], len(told["ThumbnailsUrl"])))
+            report = await described(caller, "Tencent", task_id)
+            seen.append((report["Status"], len(report["ThumbnailsUrl"])))
     assert seen == [
         ("WAITING", 0),
         ("WAITING", 0),
@@ -75,10 +75,18 @@ async def test_tencent_task_waits_is_processed_and_finishes() -> None:
         ("FINISH", 2),
         ("FINISH", 2),
     ]
-    assert set(told) == {"TaskId", "FileId", "Event", "Status", "Message", "ThumbnailsUrl", "RequestId"}
-    assert told["FileId"] == TENCENT_ID
-    assert (told["TaskId"], told["Event"]) == (task_id, "SnapshotByTimeOffset")
-    assert [url.rpartition("/")[2] for url in told["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
+    assert set(report) == {
+        "TaskId",
+        "FileId",
+        "Event",
+        "Status",
+        "Message",
+        "ThumbnailsUrl",
+        "RequestId",
+    }
+    assert report["FileId"] == TENCENT_ID
+    assert (report["TaskId"], report["Event"]) == (task_id, "SnapshotByTimeOffset")
+    assert [url.rpartition("/")[2] for url in report["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
 
 
 async def test_huawei_task_has_huaweis_form() -> None:
@@ -142,10 +150,10 @@ async def test_file_has_its_fate(fate: Fate, tencent: str, huawei: str) -> None:
     async with calling(sandbox) as caller:
         ids = {vendor: await started(caller, query) for vendor, query in BY_VENDOR.items()}
         sandbox.advance(1_000_000)
-        told = {vendor: await described(caller, vendor, task_id) for vendor, task_id in ids.items()}
-    assert (told["Tencent"]["Status"], told["Huawei"]["Status"]) == (tencent, huawei)
-    assert told["Tencent"]["ThumbnailsUrl"] == told["Huawei"]["FileName"] == []
-    assert told["Tencent"]["Message"] == ("no <frame> in it" if tencent == "FAIL" else "")
+        report = {vendor: await described(caller, vendor, task_id) for vendor, task_id in ids.items()}
+    assert (report["Tencent"]["Status"], report["Huawei"]["Status"]) == (tencent, huawei)
+    assert report["Tencent"]["ThumbnailsUrl"] == report["Huawei"]["FileName"] == []
+    assert report["Tencent"]["Message"] == ("no <frame> in it" if tencent == "FAIL" else "")
 
 
 @pytest.mark.parametrize(
@@ -192,8 +200,8 @@ async def test_task_of_recording_without_picture_fails() -> None:
         for place in (7, 11, 13, 17, 20):
             one = sandbox.recordings.at(place)
             task_id = await started(caller, TENCENT.replace(TENCENT_ID, one.file_id))
-            told = await described(caller, "Tencent", task_id)
-            expected[place] = (told["Status"], told["Message"])
+            report = await described(caller, "Tencent", task_id)
+            expected[place] = (report["Status"], report["Message"])
     assert expected == {
         7: ("FAIL", "the source file has no video stream"),
         11: ("FAIL", "the source file is no video"),
@@ -266,8 +274,8 @@ async def test_oldest_tasks_are_forgotten_beyond_a_bound() -> None:
     sandbox = Sandbox(settings(keep=3))
     async with calling(sandbox) as caller:
         ids = [await started(caller, HUAWEI) for _ in range(5)]
-        told = [(await described(caller, "Huawei", one))["Status"] for one in ids]
-    assert told == ["NO_TASK"] * 2 + ["SUCCEEDED"] * 3
+        report = [(await described(caller, "Huawei", one))["Status"] for one in ids]
+    assert report == ["NO_TASK"] * 2 + ["SUCCEEDED"] * 3
     assert len(sandbox.tasks) == 3
 
 
@@ -278,8 +286,8 @@ async def test_pictures_by_rule_are_whole_and_different() -> None:
     """Each address of a task returns a JPEG that can be decoded, the same each time."""
     sandbox = Sandbox(settings())
     async with calling(sandbox) as caller:
-        told = await described(caller, "Tencent", await started(caller, TENCENT))
-        pictures = [await got(url) for url in told["ThumbnailsUrl"] * 2]
+        report = await described(caller, "Tencent", await started(caller, TENCENT))
+        pictures = [await got(url) for url in report["ThumbnailsUrl"] * 2]
     assert {(status, type_) for status, type_, _ in pictures} == {(200, "image/jpeg")}
     first, second, again, _ = (body for _, _, body in pictures)
     assert first != second
@@ -288,7 +296,7 @@ async def test_pictures_by_rule_are_whole_and_different() -> None:
     image.load()
     low, high = _extremes(image)
     assert (image.format, image.size, high - low > 100) == ("JPEG", (160, 96), True)
-    task_id = told["TaskId"]
+    task_id = report["TaskId"]
     assert sandbox.pictures_asked == [(task_id, 1), (task_id, 2)] * 2
 
 
@@ -332,8 +340,8 @@ async def test_picture_can_be_faulty(fault: PictureFault, status: int, type_: st
     """Every fault that a download must handle is available."""
     sandbox = Sandbox(SandboxSettings(picture_faults={TENCENT_ID: fault}))
     async with calling(sandbox) as caller:
-        told = await described(caller, "Tencent", await started(caller, TENCENT))
-        answer = await got(told["ThumbnailsUrl"][0])
+        report = await described(caller, "Tencent", await started(caller, TENCENT))
+        answer = await got(report["ThumbnailsUrl"][0])
     assert answer[:2] == (status, type_)
     if type_ == "image/jpeg":
         level = 0 if fault is PictureFault.BLACK else 255
@@ -358,8 +366,8 @@ async def test_other_addresses_can_be_reported() -> None:
     hostile = ["http://169.254.169.254/latest", "file:///etc/passwd"]
     sandbox = Sandbox(settings(urls={TENCENT_ID: hostile}))
     async with calling(sandbox) as caller:
-        told = await described(caller, "Tencent", await started(caller, TENCENT))
-    assert told["ThumbnailsUrl"] == hostile
+        report = await described(caller, "Tencent", await started(caller, TENCENT))
+    assert report["ThumbnailsUrl"] == hostile
 
 
 def _extremes(image: Image.Image) -> tuple[int, int]:

@@ -24,8 +24,9 @@ OFTEN = """
 import sys
 from batcher.cli import main
 from batcher.cli.terminal import progress, stderr_writer
+from batcher.submit import progress_reporter
 
-progress.PLAIN_EVERY_S = progress.REFRESH_S = 0.02
+progress.PLAIN_EVERY_S = progress.REFRESH_S = progress_reporter.REPORT_S = 0.02
 stderr_writer.END_S = 0.3
 sys.argv = ["batcher", *sys.argv[1:]]
 main()
@@ -146,8 +147,8 @@ async def test_waiting_lines_are_bounded_and_problems_are_never_dropped() -> Non
     assert len(said) == 20 - outlet.left_out
 
 
-async def test_a_pipe_that_others_have_made_non_blocking_loses_nothing() -> None:
-    """What it does not take now is written once it can be read."""
+async def test_pipe_that_others_have_made_non_blocking_loses_nothing() -> None:
+    """Text that the pipe does not accept now is written once it can be read."""
     ours, theirs = os.pipe()
     filled = fill(theirs)
     os.set_blocking(theirs, False)

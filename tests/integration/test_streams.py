@@ -265,7 +265,7 @@ async def test_exception_outside_a_command_is_a_defect_with_70(cli: Cli) -> None
     code = (
         "import batcher.cli.command as program\n"
         "def broken(*args): raise RuntimeError('private')\n"
-        "program.announcer_of = broken\n"
+        "program.Invocation = broken\n"
         "from batcher.cli import main; main()"
     )
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: lines that fit, weight instead of colours, and nothing torn."""
+"""Output on a terminal: lines that fit, weight instead of colours, and no torn words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_help_is_legible_on_light_and_on_dark(cli: Cli, columns: int, wide
 
 
 async def test_problems_are_wrapped_on_a_terminal_alone(cli: Cli) -> None:
-    """A person gets lines that fit, with no word torn; a file gets one line for each problem."""
+    """A terminal gets lines that fit, with no word torn; a file gets one line for each problem."""
     ledger = "归档/" + "很长的文件夹名字" + "/录像.db"
     words = ("status", "-l", ledger)
     code, terminal = await shown(cli, *words, columns=60)
@@ -42,7 +42,7 @@ async def test_problems_are_wrapped_on_a_terminal_alone(cli: Cli) -> None:
     assert " ".join(terminal.text.split()) == " ".join(written.stderr.split())
 
 
-async def test_a_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Nothing is drawn where nothing can be, and lines fit there, too."""
     archive = manifest(tencent_ids(3)).name
     async with serving(cli):
@@ -53,10 +53,10 @@ async def test_a_dumb_terminal_gets_text_alone(cli: Cli, manifest: Callable[...,
 
 
 @pytest.mark.parametrize("no_colour", [False, True])
-async def test_a_display_is_legible_on_light_and_on_dark(
+async def test_display_is_legible_in_light_and_dark_mode(
     cli: Cli, manifest: Callable[..., Path], no_colour: bool
 ) -> None:
-    """Of the figures only trouble that there is stands out, and by its weight, too."""
+    """Among the counts only existing trouble is emphasized, and by its weight, too."""
     ids = tencent_ids(40)
     archive = manifest(ids)
     faults = {ids[0]: [Fault.parse("code:41003")], ids[1]: [Fault.parse("drop-after")]}
@@ -73,8 +73,8 @@ async def test_a_display_is_legible_on_light_and_on_dark(
     assert terminal.colours <= (LIGHT_AND_DARK - {"31", "35"} if no_colour else LIGHT_AND_DARK)
 
 
-async def test_what_to_do_next_can_be_pasted(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """On a narrow terminal a long command goes on after a backslash, and nothing tears it otherwise."""
+async def test_next_commands_can_be_pasted(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """On a narrow terminal a long command continues after a backslash, and is not torn otherwise."""
     archive = manifest(tencent_ids(2))  # its place alone is wider than the terminal
     async with serving(cli):
         code, terminal = await shown(cli, "run", archive, *PICTURES, columns=50)
@@ -85,20 +85,20 @@ async def test_what_to_do_next_can_be_pasted(cli: Cli, manifest: Callable[..., P
     ]
 
 
-async def test_an_outage_is_said_for_what_it_is(cli: Cli, manifest: Callable[..., Path]) -> None:
-    """While nothing is sent no pace is named; Ctrl-C ends the waiting, and the summary says what to do."""
+async def test_outage_is_shown_instead_of_a_pace(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """Ctrl-C ends the wait, and the summary has the remedy."""
     archive = manifest(tencent_ids(5))
     async with serving(cli):
-        pass  # its address is known, and nobody answers there any more
+        pass  # its address is known, and no server answers there any more
     terminal = Terminal(cli, ["run", archive, *PICTURES], 80, {})
     await asyncio.to_thread(terminal.read, "Nothing is sent: the endpoint does not answer")
     assert "Pace held" not in terminal.text
     terminal.interrupt()
     assert await asyncio.to_thread(terminal.end) == 130
-    assert "check the network" in " ".join(terminal.text.split())
+    assert "Check the network" in " ".join(terminal.text.split())
 
 
-async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
+async def test_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The first says that it waits, the second that it does not."""
     archive = manifest(ids := tencent_ids(1))
     silent = SandboxSettings(rate_per_s=None, by_file={ids[0]: [Fault.parse("hang")]})
@@ -112,7 +112,7 @@ async def test_a_second_signal_says_that_it_was_heard(cli: Cli, manifest: Callab
         terminal.interrupt()
         assert await asyncio.to_thread(terminal.end) == 130
     assert CONTROL.sub("", terminal.text).count("Stopping: ") == 1
-    assert "Ending at once" in terminal.text
+    assert "Stopping immediately" in terminal.text
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -140,8 +140,8 @@ async def test_whatever_is_read_fits(cli: Cli, columns: int) -> None:
         assert terminal.colours == set()
 
 
-async def test_a_mistyped_line_is_answered_in_one(cli: Cli) -> None:
-    """What cannot be understood is named, with the help that tells what can."""
+async def test_mistyped_command_line_gets_one_line(cli: Cli) -> None:
+    """The message names the mistake and the help."""
     for words, expected in (
         (("run", "--rat", "3"), "batcher: No such option: --rat"),
         (("run", "--rate", "fast"), "batcher: --rate fast: give a number;"),

@@ -83,7 +83,7 @@ async def test_run_with_track_follows_its_tasks_to_their_ends(
 
 @pytest.mark.speed(10)
 async def test_export_without_tracking_has_its_usual_columns(cli: Cli) -> None:
-    """With tracking, three more columns stand before the manifest's own."""
+    """With tracking, three more columns precede the manifest's own."""
     archive = write_manifest(
         cli.folder / "archive.csv",
         [[one, "x", "y"] for one in tencent_ids(2)],
@@ -311,7 +311,7 @@ async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """A signal ends the first tracker; the second one is refused."""
-    archive = manifest(tencent_ids(400))
+    archive = manifest(tencent_ids(200))
     async with serving(cli, of_tasks()) as sandbox:
         run = await cli.start("run", archive, *PICTURES, "--rate", "100", "--progress", "none")
         await sandbox.wait_for(lambda: len(sandbox.accepted()) >= 5, 20)
@@ -319,10 +319,10 @@ async def test_tracker_shares_the_ledger_with_a_run_and_excludes_another_tracker
         await sandbox.wait_for(lambda: len(sandbox.requests_of(DESCRIBE)) >= 5, 20)
         second = await cli("track", *TRACK)
         assert second.code == 5, second.stderr
-        assert "follows this ledger's tasks already" in second.stderr
+        assert "is tracking this ledger's tasks" in second.stderr
         assert "(batcher track)" in second.stderr
         third = await cli.run("--track")
-        assert (third.code, "follows this ledger's tasks already" in third.stderr) == (5, True)
+        assert (third.code, "is tracking this ledger's tasks" in third.stderr) == (5, True)
         ran = await cli.finish(run)
         assert ran.code == 0, ran.stderr
         await until(lambda: tallied(cli).get("finished") == 200)
@@ -399,7 +399,7 @@ async def test_unusable_settings_of_track_are_reported(cli: Cli) -> None:
 
 async def test_polls_and_submissions_keep_their_limits(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Each Action has a limit of 20 a second of its own, and a run keeps both."""
-    archive = manifest(tencent_ids(60))
+    archive = manifest(tencent_ids(45))
     settings = SandboxSettings(rate_per_s=20)
     async with serving(cli, settings) as sandbox:
         done = await cli("run", archive, *PICTURES, "--progress", "none", "--track")

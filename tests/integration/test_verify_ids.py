@@ -64,9 +64,9 @@ async def test_verify_ids_reports_each_row_with_something_wrong(
                 ]
             expected += [(str(line), one, ";".join(words))] if words else []
         done = await cli(*VERIFY)
-        told = [(row["line"], row["file_id"], row["finding"]) for row in table(done.stdout)]
-        assert (done.code, told) == (1, expected)
-        assert {word for _, _, finding in told for word in finding.split(";")} == {
+        reported = [(row["line"], row["file_id"], row["finding"]) for row in table(done.stdout)]
+        assert (done.code, reported) == (1, expected)
+        assert {word for _, _, finding in reported for word in finding.split(";")} == {
             *("missing", "invalid", "audio_only", "image", "forbidden", "archived")
         }
         assert "1,001 ids looked up" in done.stderr
@@ -155,9 +155,9 @@ async def test_verify_ids_refused_with_ten_ids_looks_each_up_alone(cli: Cli, man
         ids = kept(sandbox)[:9]
         manifest([*ids, "9" * 40])
         done = await cli(*VERIFY)
-        told = {row["file_id"]: row["finding"] for row in table(done.stdout)}
-        assert told["9" * 40] in ("missing", "refused")
-        assert not set(told) & set(ids[:7])
+        reported = {row["file_id"]: row["finding"] for row in table(done.stdout)}
+        assert reported["9" * 40] in ("missing", "refused")
+        assert not set(reported) & set(ids[:7])
 
 
 @pytest.mark.parametrize(

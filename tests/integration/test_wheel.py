@@ -59,7 +59,7 @@ async def installed(folder: Path) -> Path:
 
 
 @pytest.mark.xdist_group("wheel")
-async def test_the_wheel_does_the_whole_job(tmp_path: Path) -> None:
+async def test_wheel_does_the_whole_job(tmp_path: Path) -> None:
     """Installed outside the checkout it loads, runs and exports, with migrations and samples of its own."""
     python = await installed(tmp_path)
     work = tmp_path / "work"

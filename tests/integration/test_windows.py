@@ -24,10 +24,8 @@ from batcher.report.estimate import rest
 from batcher.sandbox import SandboxSettings
 
 
-async def test_a_run_ends_after_its_time_and_the_next_goes_on(
-    cli: Cli, manifest: Callable[..., Path]
-) -> None:
-    """It drains, ends with 4, says how long the rest takes in nights, and leaves nothing in doubt."""
+async def test_run_ends_after_its_time_and_the_next_resumes(cli: Cli, manifest: Callable[..., Path]) -> None:
+    """It drains, has exit code 4, says how long the rest takes in nights, and leaves nothing in doubt."""
     archive = manifest(tencent_ids(100))
     async with serving(cli, NO_LIMIT) as sandbox:
         done = await cli("run", archive, *PICTURES, "--max-duration", "1s", "--progress", "none")
@@ -43,7 +41,7 @@ async def test_a_run_ends_after_its_time_and_the_next_goes_on(
     assert len(sandbox.log) == 100
 
 
-async def test_a_manifest_not_read_to_its_end_in_time_is_unfinished(cli: Cli) -> None:
+async def test_manifest_not_read_to_its_end_in_time_is_unfinished(cli: Cli) -> None:
     """A stream that is held open does not keep a run beyond its time."""
     ids = tencent_ids(20)
     async with serving(cli, NO_LIMIT) as sandbox:
@@ -80,8 +78,8 @@ async def slow_web(sent: str) -> AsyncIterator[str]:
             held.set()
 
 
-async def test_a_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli) -> None:
-    """What came of it is loaded and nothing is sent; one line says so, also quietly; the next run goes on."""
+async def test_stalled_stream_keeps_no_run_beyond_its_time(cli: Cli) -> None:
+    """Its first rows are loaded and nothing is sent; one line says so, also with -q; the next run resumes."""
     async with serving(cli, NO_LIMIT) as sandbox:
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s", "-q")
         assert process.stdin is not None
@@ -103,7 +101,7 @@ async def test_a_stream_that_does_not_come_keeps_no_run_beyond_its_time(cli: Cli
     assert (done.code, len(sandbox.accepted())) == (0, 25)
 
 
-async def test_a_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -> None:
+async def test_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -> None:
     """Its rows so far are loaded, under its address; those after it are named as well, and not begun."""
     write_manifest(cli.folder / "later.csv", [[one] for one in tencent_ids(3, seed=2)])
     async with serving(cli, NO_LIMIT) as sandbox, slow_web(HEAD) as url:
@@ -120,18 +118,18 @@ async def test_a_manifest_at_a_slow_url_keeps_no_run_beyond_its_time(cli: Cli) -
     assert rest.code == 4
 
 
-async def test_a_stream_of_which_nothing_comes_ends_with_its_time(cli: Cli) -> None:
-    """Not even a header: the run is on record, and what was open before is told."""
+async def test_empty_stalled_stream_ends_with_the_time_of_the_run(cli: Cli) -> None:
+    """Without even a header the run is on record, and the open submissions are reported."""
     async with serving(cli, NO_LIMIT):
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s", "--json")
         async with asyncio.timeout(90):
             assert process.stdout is not None
-            told = json.loads(await process.stdout.read())
+            result = json.loads(await process.stdout.read())
             assert await process.wait() == 4
-    assert "stdin was still being read (no row arrived); 0 submissions left" in told["reason"]
+    assert "stdin was still being read (no row arrived); 0 submissions left" in result["reason"]
 
 
-async def test_what_came_of_a_stream_is_judged_all_the_same(cli: Cli) -> None:
+async def test_rows_of_a_stalled_stream_are_judged(cli: Cli) -> None:
     """Rounded ids are refused, and nothing of them is kept."""
     async with serving(cli, NO_LIMIT):
         process = await cli.start("run", "-", *PICTURES, *FAST, "--max-duration", "1s")
@@ -146,7 +144,7 @@ async def test_what_came_of_a_stream_is_judged_all_the_same(cli: Cli) -> None:
     assert "40 of 40 Tencent ids end in 0000" in said
 
 
-async def test_a_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> None:
+async def test_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> None:
     """In order, with its exit code and a word."""
     async with serving(cli, NO_LIMIT):
         process = await cli.start("run", "-", *PICTURES, *FAST)
@@ -159,10 +157,10 @@ async def test_a_run_that_waits_for_its_manifest_can_be_stopped(cli: Cli) -> Non
     assert said == "batcher: stopped while the manifests were read; nothing has begun\n"
 
 
-async def test_a_run_does_not_wait_for_the_ledger_beyond_its_time(
+async def test_run_does_not_wait_for_the_ledger_beyond_its_time(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """However long ``--wait-lock`` is: the night ends when it was told to."""
+    """The run ends at its time even if ``--wait-lock`` is longer."""
     hanging = SandboxSettings(rate_per_s=None, shares={"hang": 1.0})
     async with serving(cli, hanging) as sandbox:
         first = await cli.start("run", manifest(tencent_ids(2)), *PICTURES, *FAST, env={"BATCHER_GRACE": "0"})
@@ -183,7 +181,9 @@ async def until_listening(pid: int) -> None:
 
 
 @pytest.mark.parametrize("lasts", ["0", "-1s", "soon", "1w"])
-async def test_a_time_that_is_none_is_refused(cli: Cli, manifest: Callable[..., Path], lasts: str) -> None:
+async def test_text_that_is_not_a_time_is_refused(
+    cli: Cli, manifest: Callable[..., Path], lasts: str
+) -> None:
     """Nothing is sent when the end of a run cannot be read."""
     done = await cli("run", manifest(tencent_ids(1)), *PICTURES, "--max-duration", lasts)
     assert done.code == 2
@@ -196,7 +196,7 @@ NOON = datetime(2026, 3, 4, 12, 0)  # noqa: DTZ001 - what the clock on the wall 
 @pytest.mark.parametrize(
     ("asked", "hours"), [("12:30", 0.5), ("5:30", 17.5), ("12:00", 24.0), ("11:59", 24 - 1 / 60)]
 )
-def test_a_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
+def test_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
     """Later today, or tomorrow."""
     end = until(load_settings({"until": asked}), NOON)
     assert end is not None
@@ -204,23 +204,23 @@ def test_a_time_of_day_is_the_next_one(asked: str, hours: float) -> None:
 
 
 def test_of_two_ends_the_first_counts() -> None:
-    """A run that is caught up in the morning does not go on until the next night is over."""
+    """A run whose time ends in the morning does not continue into the next night."""
     assert window_s(load_settings({"until": "14:00", "max_duration": "1h"}), NOON) == 3600
     assert window_s(load_settings({"until": "12:15", "max_duration": "1h"}), NOON) == 900
     assert window_s(load_settings({}), NOON) is None
 
 
-def test_the_rest_is_told_in_hours_and_nights() -> None:
-    """With an end there are nights; without, or when one is enough, there are none."""
+def test_time_left_is_given_in_hours_and_nights() -> None:
+    """Nights are named only with an end set, and only if one is not enough."""
     assert rest(72_000, 20.0, 2 * 3600) == "about 1 h at 20 a second"
     assert rest(720_000, 20.0, 3 * 3600) == "about 10 h at 20 a second, in 4 nights of 3 h"
     assert rest(20, 20.0, None) == "about 1 s at 20 a second"
 
 
-async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
+async def test_dry_run_reports_the_work_of_a_run_and_does_nothing(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Rows, what is known, what would be sent and for how long; no request, no ledger, no change of one."""
+    """Rows, known ones, submissions to send and their time; no request, no ledger, no change of one."""
     ids = tencent_ids(50)
     archive = manifest([*ids[:40], *ids[:5], "no-number"])
     async with serving(cli, NO_LIMIT, ledger_made=False) as sandbox:
@@ -263,10 +263,10 @@ async def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     assert sandbox.log == []
 
 
-async def test_a_dry_run_needs_no_credentials_and_agrees_with_the_run(
+async def test_dry_run_needs_no_credentials_and_agrees_with_the_run(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """What it says would be sent is what the run then sends."""
+    """The run then sends exactly the submissions that the dry run has reported."""
     archive = manifest(tencent_ids(30))
     forecast = json.loads((await cli("run", archive, *PICTURES, "--dry-run", "--json")).stdout)
     async with serving(cli, NO_LIMIT) as sandbox:
@@ -287,7 +287,7 @@ async def test_a_dry_run_needs_no_credentials_and_agrees_with_the_run(
         ("/no/such/command", 2, "No such file"),
     ],
 )
-async def test_a_command_may_print_the_secret(
+async def test_command_may_print_the_secret(
     cli: Cli, manifest: Callable[..., Path], printed: str, code: int, said: str
 ) -> None:
     """Its first line is the ServerSecret; what goes wrong is said without its words."""
@@ -302,7 +302,7 @@ async def test_a_command_may_print_the_secret(
     assert len(sandbox.log) == (2 if code == 0 else 0)
 
 
-async def test_a_file_in_the_working_directory_names_no_command(
+async def test_file_in_the_working_directory_names_no_command(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
     """A program that can write ``.env`` must not be able to run commands with it."""

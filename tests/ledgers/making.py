@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.cli import FAST, PICTURES, Cli, query, serving, until, write_manifest
 
-from batcher.manifest import HEAD_ROWS
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.sandbox import Fault, FaultKind, SandboxSettings
 
 KINDS = ("404404404", "100010001", "400400400", "503503503", "504504504")
@@ -110,13 +110,13 @@ async def _loads(cli: Cli, folder: Path, plain: list[str]) -> None:
     manifest = write_manifest(folder / "nightly.csv", titled(plain[:6]), TITLED).name
     assert (await cli("load", manifest, *PICTURES)).code == 0
     assert (await cli("load", manifest, *PICTURES)).code == 0
-    rows = [*plain[6:], *[plain[0]] * HEAD_ROWS]  # as many as are looked at before anything is kept
+    rows = [*plain[6:], *[plain[0]] * HEAD_ROWS]  # as many as are checked before anything is kept
     stream = "\n".join(["file_id", *rows, "13977\0", ""])
     assert (await cli("load", "-", *PICTURES, stdin=stream.encode())).code == 2
 
 
 async def _killed(cli: Cli, ledger: Path) -> None:
-    """Some that were on the wire when their run was killed."""
+    """Submissions that were in flight when their run was killed."""
     async with serving(cli, _all(Fault(FaultKind.HANG))):
         process = await cli.start("run", *PICTURES, *FAST, "--limit", "2")
         sending = "SELECT count(*) FROM submissions WHERE state = 'sending'"

@@ -1,7 +1,7 @@
-"""A real browser without a window, for tests that look at a page: Chromium, spoken to by its own protocol.
+"""A real browser without a window, for tests that look at a page: Chromium, by its own protocol.
 
-Between a test and the browser, over a websocket on this machine. What the page asks of the network and what
-it complains of is noted, so that a test can say that there was none.
+Called by tests; connects to the browser over a websocket on this machine. Requests of the page to the network
+and messages of its console are recorded, so that a test can check that there are none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def browser() -> str | None:
-    """Where a browser is, if there is one."""
+    """Return the path of a browser, if there is one."""
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
@@ -49,7 +49,7 @@ class Tab:
         self.complaints: list[str] = []
 
     async def listen(self) -> None:
-        """Take in what the browser says, until it ends."""
+        """Read the messages of the browser until it ends."""
         async for message in self._socket:
             said: Json = json.loads(message.data)
             if "id" in said:
@@ -84,7 +84,7 @@ class Tab:
     async def look_at(
         self, page: str, *, width: int = 1100, height: int = 900, dark: bool = False, script: bool = True
     ) -> None:
-        """Open an address as a screen of that size shows it."""
+        """Open an address on a screen of this size."""
         for part in ("Page", "Network", "Runtime", "Log"):
             await self.command(f"{part}.enable")
         await self.command(
@@ -101,8 +101,8 @@ class Tab:
         await self.command("Page.navigate", url=page)
         await asyncio.wait_for(self._loaded.wait(), START_S)
 
-    async def value(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page's script yields
-        """What a script in the page yields."""
+    async def value(self, expression: str) -> Any:  # noqa: ANN401 - any value of the page's script
+        """Return the value of a script in the page."""
         said = await self.command(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -110,7 +110,7 @@ class Tab:
         return said["result"].get("value")
 
     async def picture(self, *, whole: bool = False) -> Image.Image:
-        """What is to be seen, or the whole page."""
+        """Return a picture of the screen, or of the whole page."""
         said = await self.command("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return Image.open(io.BytesIO(base64.b64decode(said["data"]))).convert("RGB")
 

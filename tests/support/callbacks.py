@@ -30,7 +30,7 @@ NONCES = count(1)
 
 @dataclass
 class Listener:
-    """A listener that runs, and all it has said."""
+    """A running listener, and all its output."""
 
     url: str
     process: Process
@@ -39,7 +39,7 @@ class Listener:
 
     @property
     def events(self) -> list[str]:
-        """What it has told programs of, by name."""
+        """The events that it has emitted for programs, by name."""
         return [str(one["event"]) for one in self.said]
 
 
@@ -47,7 +47,7 @@ class Listener:
 async def listening(
     cli: Cli, *args: str | Path, env: dict[str, str] | None = None
 ) -> AsyncIterator[Listener]:
-    """A listener; at the end it is told to stop, and stops in order, without having told its secret."""
+    """A listener; at the end it is stopped gracefully, and its output must not hold its secret."""
     process = await cli.start(
         "listen", "--port", "0", "--log-format", "json", *args, env={**SECRET_GIVEN, **(env or {})}
     )
@@ -83,7 +83,7 @@ def sealed(fields: Json, *, secret: str = SECRET, at: float | None = None, nonce
 
 
 def record(file_id: str) -> Json:
-    """A callback that tells of a recording at Tencent."""
+    """A callback about a recording at Tencent."""
     return {"event": "record", "stream_alias": "s-1", "extra_params": {"FileID": file_id, "Duration": 9}}
 
 
@@ -95,11 +95,11 @@ async def post(url: str, body: Json | bytes, **more: Any) -> tuple[int, str]:  #
 
 
 def callbacks(**more: Any) -> SandboxSettings:  # noqa: ANN401 - of the sandbox
-    """A sandbox that sends callbacks, once it knows where to."""
+    """A sandbox that sends callbacks, once it has their address."""
     own = {name: more.pop(name) for name in ("body", "by_file", "shares") if name in more}
     return SandboxSettings(rate_per_s=None, callbacks=CallbackSettings(secret=SECRET, **own), **more)
 
 
 def snapshot(task_id: str = "t-1", **more: object) -> Json:
-    """A callback that says that a task has ended."""
+    """A callback about an ended task."""
     return {"event": "snapshot", "task_id": task_id, "vendor": "tencent", "snapshot_pic_list": "[]", **more}

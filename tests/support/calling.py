@@ -26,7 +26,7 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The answer of the sandbox."""
 
     status: int
     text: str
@@ -77,7 +77,7 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class Caller:
-    """A client that sends what it is told, once, and reads what comes."""
+    """A client that sends each request once, and reads the answer."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from batcher.ledger import open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 from support.forking import Clock, ForkedProcess, Forker
 
@@ -59,7 +59,7 @@ def forker() -> Forker:
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended."""
+    """The end of a command: its exit code and its output."""
 
     code: int
     stdout: str
@@ -199,7 +199,7 @@ def _holding(folder: Path, secret: str) -> list[str]:
 
 
 class PatientSandbox(Sandbox):
-    """A sandbox for a machine that has much else to do: a deadline fails a test that hangs, and no other."""
+    """A sandbox for a busy machine: a deadline fails a test that hangs, and no other."""
 
     async def wait_for(self, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
         """Wait as long as one command may take."""
@@ -256,7 +256,7 @@ def write_manifest(path: Path, rows: Iterable[Sequence[str]], header: Sequence[s
 
 @contextlib.contextmanager
 def reading(ledger: Path) -> Iterator[sqlite3.Connection]:
-    """A second opinion on a ledger: SQLite itself, read-only."""
+    """A second connection to a ledger, without the program's code: SQLite, read-only."""
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
         yield connection
@@ -269,14 +269,14 @@ def query(ledger: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 async def until(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Wait until a state that only another process can bring about has come."""
+    """Wait until another process has brought about a state."""
     async with asyncio.timeout(deadline_s):
         while not holds():  # noqa: ASYNC110 - another process makes it so, and no event of ours tells
             await asyncio.sleep(0.01)
 
 
 async def said(process: Process, words: str) -> str:
-    """Wait for the next line of stderr with these words in it, and return the line."""
+    """Wait for the next line of stderr with these words, and return it."""
     assert process.stderr is not None
     lines = []
     async with asyncio.timeout(DEADLINE_S):

@@ -1,4 +1,4 @@
-"""Ledgers for the tests of the report: written by SQL, with whatever words and figures a test wants."""
+"""Ledgers for the tests of the report, written by SQL with any words and figures."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Drawn:
     def task(
         self, submission: int, state: str, pictures: Sequence[tuple[str | None, str | None]] = ()
     ) -> None:
-        """What became of a submission's task; its pictures by state and file."""
+        """The state of a submission's task, and its pictures by state and file."""
         known = (submission, self.words.task_id, state, self.words.status, self.words.message)
         with self.writing() as sql:
             sql.execute(

@@ -45,7 +45,7 @@ class Clock(NamedTuple):
 
 
 class ForkedProcess:
-    """What tests need of :class:`asyncio.subprocess.Process`, for a process that somebody else has forked."""
+    """The part of :class:`asyncio.subprocess.Process` that tests need, for a forked process."""
 
     def __init__(
         self,

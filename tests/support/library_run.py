@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from batcher.ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET
@@ -22,10 +22,10 @@ HOW = ReadOptions(Defaults(vendor="Tencent", definition="10", offsets=("1", "2")
 
 
 class AtOnce(Random):
-    """No backoff: what is sent again is due at once."""
+    """No backoff: a submission that is sent again is due immediately."""
 
     def uniform(self, a: float, b: float) -> float:
-        """Always the least."""
+        """Return the smallest value."""
         return min(a, b)
 
 

@@ -1,4 +1,4 @@
-"""The same rows written in every format of manifest, as other programs write them."""
+"""The same rows in every format of manifest, as other programs write them."""
 
 from __future__ import annotations
 

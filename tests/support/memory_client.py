@@ -55,5 +55,5 @@ class MemoryClient:
             await self._arrived.wait_for(lambda: len(self.requests) >= requests)
 
     def release(self) -> None:
-        """Answer what has arrived, and all that follows."""
+        """Answer the requests that have arrived, and all that follow."""
         self._released.set()

@@ -1,4 +1,4 @@
-"""Ledgers with pictures to fetch, and a server on this machine that gives them out, or does not."""
+"""Ledgers with pictures to fetch, and a server on this machine that serves them, or does not."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def noisy(level: int, *, noise: int = 4, size: tuple[int, int] = (160, 90)) -> b
 
 
 @dataclass(frozen=True)
-class Told:
-    """One task and what is on record of it."""
+class RecordedTask:
+    """One task as the ledger records it."""
 
     file_id: str
     urls: tuple[str, ...]
@@ -62,12 +62,12 @@ class Told:
     closed: bool = True
 
 
-def told(file_id: str, *urls: str, vendor: str = "Tencent") -> Told:
+def finished(file_id: str, *urls: str, vendor: str = "Tencent") -> RecordedTask:
     """A finished task with its pictures."""
-    return Told(file_id, urls, vendor=vendor)
+    return RecordedTask(file_id, urls, vendor=vendor)
 
 
-def keep_tasks(ledger: Path, tasks: Iterable[Told], *, place: str = "other") -> None:
+def keep_tasks(ledger: Path, tasks: Iterable[RecordedTask], *, place: str = "other") -> None:
     """Put tasks and their pictures on record, as a tracker would have, each a submission of its own."""
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("INSERT OR IGNORE INTO binding VALUES (1, 12345, ?)", (place,))
@@ -79,7 +79,7 @@ def keep_tasks(ledger: Path, tasks: Iterable[Told], *, place: str = "other") -> 
             _keep(connection, task)
 
 
-def _keep(connection: sqlite3.Connection, task: Told) -> None:
+def _keep(connection: sqlite3.Connection, task: RecordedTask) -> None:
     many = connection.execute(
         "SELECT count(*) FROM submissions WHERE file_id = ?", (task.file_id,)
     ).fetchone()[0]
@@ -120,7 +120,7 @@ def _keep(connection: sqlite3.Connection, task: Told) -> None:
 
 @dataclass
 class PictureServer:
-    """A server of pictures: bodies by path, and what it does instead of giving them out."""
+    """A server of pictures: bodies by path, and faults instead of them."""
 
     url: str = ""
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -142,17 +142,17 @@ class PictureServer:
     seen: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, path: str, body: bytes | None = None) -> str:
-        """Have something to give out; returns its address."""
+        """Add a picture; return its address."""
         self.bodies[path] = image(seed=len(self.bodies)) if body is None else body
         return self.url + path
 
     @property
     def times(self) -> Counter[str]:
-        """How often each path was asked for."""
+        """The number of requests for each path."""
         return Counter(self.asked)
 
     async def until_asked(self, n: int) -> None:
-        """Wait for so many requests."""
+        """Wait for a number of requests."""
         async with asyncio.timeout(90):
             while len(self.asked) < n:
                 self.seen.clear()

@@ -18,7 +18,7 @@ Outcome = TaskReport | NotReported
 
 
 def task(id_: int = 1, *, polls: int = 0, claimed_at_ms: int | None = None) -> Followed:
-    """A task that is followed."""
+    """A task that is tracked."""
     return Followed(
         SubmissionId(id_),
         SUBMITTED_MS + 2000,

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Files:
-    """What is served, and what was asked for."""
+    """The served bodies, and the requests for them."""
 
     url: str = ""
     bodies: dict[str, bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Observing the statements that ledgers run, as SQLite gets them."""
+"""Observation of the statements that ledgers run, as SQLite receives them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from batcher.ledger.bulk_insert import CREATE_STAGED
-from batcher.ledger.sqlite.connection import SqliteConnection
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.sqlite.dialect import in_sqlite
 
 Statement = tuple[str, dict[str, object]]
@@ -16,23 +16,23 @@ Statement = tuple[str, dict[str, object]]
 
 @contextmanager
 def observed(
-    before: Callable[[SqliteConnection, Statement], None] = lambda _, __: None,
+    before: Callable[[Connection, Statement], None] = lambda _, __: None,
     after: Callable[[str, sqlite3.Cursor], None] = lambda _, __: None,
 ) -> Iterator[None]:
     """Call functions before and after each statement of each connection."""
-    execute = SqliteConnection._execute
+    execute = Connection._execute
 
-    def executed(connection: SqliteConnection, text: str, values: dict[str, object]) -> sqlite3.Cursor:
+    def executed(connection: Connection, text: str, values: dict[str, object]) -> sqlite3.Cursor:
         before(connection, in_sqlite(text, values))
         cursor = execute(connection, text, values)
         after(text, cursor)
         return cursor
 
-    SqliteConnection._execute = executed  # type: ignore[method-assign,assignment]  # for the block alone
+    Connection._execute = executed  # type: ignore[method-assign,assignment]  # for the block alone
     try:
         yield
     finally:
-        SqliteConnection._execute = execute  # type: ignore[method-assign]  # as above
+        Connection._execute = execute  # type: ignore[method-assign]  # as above
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from support.cli import Cli
 
 
 def write(cli: Cli, *statements: str) -> None:
-    """Change the ledger behind the program's back."""
+    """Change the ledger without the program."""
     with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -17,7 +17,7 @@ def write(cli: Cli, *statements: str) -> None:
 
 
 def age(cli: Cli, seconds: float) -> None:
-    """Let everything have been submitted so long ago."""
+    """Make everything look submitted this long ago."""
     write(
         cli,
         *(

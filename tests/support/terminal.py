@@ -1,4 +1,4 @@
-"""A terminal of 80 columns, and what its screen shows."""
+"""A terminal of 80 columns, and the content of its screen."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What was written, without its controls."""
+        """The output, without its controls."""
         return CONTROL.sub("", self.text).split("\n")
 
     @property
     def colours(self) -> set[str]:
-        """The parameters by which letters were dressed."""
+        """The parameters of the colours and weights that letters had."""
         return {one for given, kind in CONTROL.findall(self.text) if kind == "m" for one in given.split(";")}
 
 
 def too_wide(lines: Sequence[str], columns: int) -> list[str]:
-    """Lines that a terminal would tear; the path of the test's own folder does not count."""
+    """Lines that a terminal would break; the path of the test's own folder does not count."""
     return [line for line in lines if cell_len(OWN_FOLDER.sub("", line)) > columns]
 
 

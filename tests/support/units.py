@@ -1,4 +1,4 @@
-"""The ready-made units: what they start, and with which environment."""
+"""The ready-made units: their commands and their environment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unit_of(path: Path) -> Unit:
 
 
 def environment_of(lines: Iterator[str] | list[str]) -> dict[str, str]:
-    """What lines such as ``NAME=value`` set."""
+    """The variables that lines such as ``NAME=value`` set."""
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
 
 
@@ -80,6 +80,6 @@ KNOWN_KEYS = {
 
 
 def said_by(*words: str) -> str:
-    """What a tool complains of: stderr, and everything when it fails."""
+    """The complaints of a tool: stderr, and all output when it fails."""
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     return done.stderr + (done.stdout if done.returncode else "")

@@ -15,7 +15,7 @@ _ITERATION_S = 1e-9
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Never waits: lets the time pass at once that it was asked to wait, and some more when told to."""
+    """A selector that never waits: it lets the requested time pass immediately, and some more if set to."""
 
     def __init__(self, late_s: Callable[[], float]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time. Timers fire late by what ``late_s`` returns."""
+    """An event loop on virtual time. Timers are late by the result of ``late_s``."""
 
     def __init__(self, late_s: Callable[[], float] = lambda: 0.0) -> None:
         self._jumping = _JumpingSelector(late_s)

@@ -73,7 +73,7 @@ def test_package_imports_only_from_floors_below(file: Path) -> None:
 
 
 def test_loose_modules_stay_few() -> None:
-    """What is not in a package can be counted on the fingers."""
+    """The modules outside packages are listed, and stay few."""
     assert len([*ROOT.glob("*.py")]) <= LOOSE_MODULES
 
 

@@ -84,7 +84,7 @@ ASKED = [load_settings({"until": f"{hour}:30"}) for hour in range(24)]
     indirect=["zone"],
 )
 def test_until_at_any_time_is_ahead_and_shows_the_time_asked_for(zone: str, day: str) -> None:
-    """Whatever the hour and the zone, the end is in the future and at most a day and an hour away."""
+    """At any hour and in any zone the end is in the future and at most a day and an hour away."""
     began = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     for n in range(30):
         now = (began + timedelta(minutes=95 * n)).astimezone(ZoneInfo(zone))

@@ -1,4 +1,4 @@
-"""Which columns of a manifest's own may be misspelt."""
+"""Own columns of a manifest that may be misspelt."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def read(name: str) -> Page:
 
 
 def slug(heading: str) -> str:
-    """What GitHub makes of a heading: lower case, letters of any script, blanks as hyphens."""
+    """The anchor that GitHub gives a heading: lower case, letters of any script, blanks as hyphens."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -121,7 +121,7 @@ def targets(inline: Token) -> list[str]:
 
 
 def kept(inline: Token, anchors: dict[str, str]) -> dict[str, list[str]]:
-    """What a text has in every language; sorted, since the order of words is the language's own."""
+    """The parts of a text that every language has; sorted, since each language orders its words."""
     children = inline.children or ()
     texts = " ".join(one.content for one in children if one.type == "text")
     places = anchors | dict.fromkeys(BOTH, "the other README")
@@ -136,7 +136,7 @@ def kept(inline: Token, anchors: dict[str, str]) -> dict[str, list[str]]:
 
 
 def differences(english: Page, chinese: Page) -> list[str]:
-    """What only one of the two has, by section and line; ends where the blocks no longer go in pairs."""
+    """The parts that only one of the two has, by section and line; ends where blocks no longer pair up."""
     found: list[str] = []
     titles = ["", *english.headings()]
     skipped = "links" if len(english.headings()) != len(chinese.headings()) else ""  # numbered by heading
@@ -152,7 +152,7 @@ def differences(english: Page, chinese: Page) -> list[str]:
 
 
 def apart(mine: dict[str, list[str]], theirs: dict[str, list[str]], skipped: str) -> list[str]:
-    """What of a block's kept things is in one language only; a thing may be skipped."""
+    """The kept parts of a block that are in one language only; a part may be skipped."""
     unlike = [what for what in mine if what != skipped and mine[what] != theirs.get(what, mine[what])]
     return [
         f"{what}: {only(mine[what], theirs[what])} and {only(theirs[what], mine[what])}" for what in unlike
@@ -160,11 +160,11 @@ def apart(mine: dict[str, list[str]], theirs: dict[str, list[str]], skipped: str
 
 
 def only(these: list[str], those: list[str]) -> list[str]:
-    """What is in the one and not in the other; all of it when only the order or the number differs."""
+    """The parts of one that the other lacks; all of them when only the order or the number differs."""
     return [one for one in these if one not in those] or these
 
 
-def test_the_chinese_readme_stands_beside_the_english_one() -> None:
+def test_chinese_readme_mirrors_the_english_one() -> None:
     """Headings, code, lists, tables, inline code, links and figures are the same, block by block."""
     found = differences(read(ENGLISH), read(CHINESE))
     assert found == [], "\n".join(["", *found])
@@ -245,8 +245,10 @@ def test_words_and_their_order_are_the_languages_own() -> None:
         ("LICENSE)。\n", "LICENSE)。\n\n多出的一段。\n", "only in OTHER, line 22: 多出的一段。"),
     ],
 )
-def test_what_only_one_of_them_has_is_told_with_its_section(there: str, instead: str, expected: str) -> None:
-    """A heading, a row, a figure, a name, a link or a line of code that was changed alone is found."""
+def test_difference_of_the_readmes_is_reported_with_its_section(
+    there: str, instead: str, expected: str
+) -> None:
+    """A heading, a row, a figure, a name, a link or a line of code that only one of them has."""
     assert there in OTHER.text
     found = differences(ONE, Page("OTHER", OTHER.text.replace(there, instead)))
     assert found
@@ -271,8 +273,8 @@ def test_every_link_inside_leads_somewhere(name: str) -> None:
     assert [one for one in inside if one not in anchors and not (ROOT / one).exists()] == []
 
 
-def test_each_links_the_other() -> None:
-    """Who opens the wrong one is one click from the right one, before the first section."""
+def test_each_readme_links_the_other() -> None:
+    """The link is before the first section."""
     assert CHINESE in Page(ENGLISH, read(ENGLISH).text.split("\n## ", 1)[0]).links()
     assert ENGLISH in Page(CHINESE, read(CHINESE).text.split("\n## ", 1)[0]).links()
 
@@ -287,12 +289,12 @@ def test_each_links_the_other() -> None:
         ("Full-width（全角）", "full-width全角"),
     ],
 )
-def test_an_anchor_is_made_as_github_makes_it(heading: str, expected: str) -> None:
+def test_anchor_is_made_as_github_makes_it(heading: str, expected: str) -> None:
     """Marks go, of any script; letters of any script stay."""
     assert ["#" + expected] == list(Page("", f"## {heading}\n").anchors())
 
 
-def test_a_heading_that_comes_again_is_counted() -> None:
+def test_repeated_heading_is_numbered() -> None:
     """The second of a name gets a number."""
     assert list(Page("", "# A\n\n# A\n").anchors()) == ["#a", "#a-1"]
 

@@ -45,7 +45,7 @@ def test_distribution_has_a_name_of_its_own() -> None:
 
 
 def test_no_message_asks_for_a_distribution_called_batcher() -> None:
-    """Another package has that name on the index."""
+    """The index has another package of that name."""
     files = [
         *(path for folder in ("batcher", "contrib") for path in (ROOT / folder).rglob("*") if path.is_file()),
         ROOT / "Makefile",

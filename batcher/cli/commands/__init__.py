@@ -40,4 +40,4 @@ COMMANDS: Final = {
     "sandbox": CommandSummary(REHEARSING, "Serve the documented API on this machine."),
     "ledger": CommandSummary(UPKEEP, "Look after a ledger: contents, verification, copies, room."),
 }
-"""The commands by name, in the order of the help; ``verify-ids`` stands in ``verify_ids.py``."""
+"""The commands by name, in the order of the help; the file of ``verify-ids`` is ``verify_ids.py``."""

@@ -179,7 +179,7 @@ async def _write_pages(
     discovery: Discovery, target: ResumableOutput, format_: ListFormat, signals: Signals, console: Console
 ) -> None:
     """Write the heading of a new list and all pages; show warnings and progress on the way."""
-    from batcher.cli.terminal.discovery_text import so_far
+    from batcher.cli.terminal.discovery_text import progress_text
     from batcher.cli.terminal.progress import ProgressLines
     from batcher.report.recording_list import head, lines
 
@@ -195,5 +195,5 @@ async def _write_pages(
                 target.write(lines(page.recordings, format_), reached)
             progress = discovery.progress
             counts = {"listed": progress.listed, "left_out": progress.left_out}
-            progress_lines.show(partial(so_far, progress), partial(dict, counts))
+            progress_lines.show(partial(progress_text, progress), partial(dict, counts))
     target.finish()

@@ -79,7 +79,7 @@ async def ledger_verify(
     """
     from batcher.api.upkeep import repair_tallies, verify_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger import check_file, ledger_path
+    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     settings, console = call.settings, call.console
     path = ledger_path(settings.ledger)
@@ -149,7 +149,8 @@ async def ledger_restore(
     from batcher.api.upkeep import restore_ledger
     from batcher.cli.ledger_lock import lock_for
     from batcher.cli.terminal.progress import ProgressLines
-    from batcher.ledger import Purpose, ledger_path
+    from batcher.ledger.sqlite.files import ledger_path
+    from batcher.ledger.sqlite.lock import Purpose
 
     settings, console = call.settings, call.console
     path, source = ledger_path(settings.ledger), ledger_path(str(backup))
@@ -195,7 +196,7 @@ async def ledger_prune(
     """
     from batcher.api.upkeep import count_prunable, prune_attempts
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger import check_file, ledger_path
+    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     before, settings, console = days_ago(older_than), call.settings, call.console
     path = ledger_path(settings.ledger)
@@ -227,7 +228,7 @@ async def ledger_vacuum(
     """
     from batcher.api.upkeep import vacuum_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger import check_file, ledger_path
+    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     path = ledger_path(call.settings.ledger)
     check_file(path)

@@ -77,7 +77,7 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
 
 
 def _closing(loaded: LoadResult) -> Closing:
-    """How a load ended, for the notification."""
+    """Return the end of a load, for the notification."""
     from batcher.cli.announcer import Closing
     from batcher.report.formatting import count
 

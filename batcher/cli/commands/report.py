@@ -30,7 +30,7 @@ async def report(
     """Draw everything on one page for the browser.
 
     One file that needs no network: figures, the run over time, response times, the codes with their
-    remedies, failures, submissions that may be there twice, and the pictures that were fetched. Long tables
+    remedies, failures, submissions that may have been accepted twice, and the fetched pictures. Long tables
     are cut, and say so. Works while a run writes the ledger. Needs the packages Jinja2 and Pillow, and names
     the command that installs them.
 

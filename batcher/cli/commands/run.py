@@ -24,24 +24,24 @@ async def run(
 ) -> int:
     """Load manifests and submit everything that is open.
 
-    Takes from the manifests what the ledger does not have yet, and sends one request for each submission
-    that is still open, at 20 a second. Without a manifest it goes on with what is open. Stop it with
-    Ctrl-C and run it again at any time: what is on record is not sent again.
+    Adds the rows of the manifests that are new to the ledger, and sends one request for each open
+    submission, at 20 a second. Without a manifest it resumes the open submissions. Stop it with Ctrl-C and
+    run it again at any time: accepted submissions are not sent again.
 
     Needs BATCHER_APP_ID and BATCHER_SERVER_SECRET (or BATCHER_SERVER_SECRET_FILE) in the environment or
     in a .env file. Every option can be set there too: BATCHER_RATE=10, BATCHER_OFFSET='1;2' and so on.
 
-    A ledger is created where there is none, and that is said. Without a terminal (cron, CI) it has to be
-    named (--ledger, BATCHER_LEDGER, batcher.toml) or asked for with --new-ledger: the same command in
-    another folder would buy everything again.
+    A missing ledger is created, and a message says so. Without a terminal (cron, CI) you must name it
+    (--ledger, BATCHER_LEDGER, batcher.toml) or give --new-ledger: the same command in another folder would
+    send, and pay for, everything again.
 
-    With --track it follows the tasks too, as `batcher track` does, each kind of call at its own --rate, and
-    ends when all have ended. Exit code 1 then also stands for tasks that newly failed or are unknown, 4 for
-    tasks that have not ended in time, and 5 for somebody who follows them already.
+    With --track it also polls the tasks, as `batcher track` does, each kind of call at its own --rate, and
+    ends when all tasks have ended. Exit code 1 then also means that tasks newly failed or are unknown, 4
+    that tasks have not ended in time, and 5 that another process polls them already.
 
     Exit codes: 0 all done; 1 done, with new problems; 2 settings or manifest; 3 halted: the service
     refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger cannot be used;
-    70 a defect of batcher; 130, 143 stopped by a signal. With --dry-run: 0; 1 there are invalid rows; 2; 6.
+    70 a defect of batcher; 130, 143 stopped by a signal. With --dry-run: 0; 1 invalid rows; 2; 6.
 
     Example:  batcher run archive.csv --vendor Tencent --definition 10 --offset 1
     """
@@ -54,7 +54,7 @@ async def run(
 
 
 async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool) -> int:
-    """Load and submit, show the progress, and close with a summary."""
+    """Load and submit, show the progress, and print the summary at the end."""
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
@@ -103,7 +103,7 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
 
 
 def _stopping(run: Run, say: Callable[[str], None]) -> Callable[[int], None]:
-    """What a signal does: the first drains the run, the second ends it immediately."""
+    """Return the handler of signals: the first drains the run, the second ends it immediately."""
     from batcher.exit_codes import ExitCode
 
     signals = 0
@@ -121,7 +121,7 @@ def _stopping(run: Run, say: Callable[[str], None]) -> Callable[[int], None]:
 
 
 def run_settings(settings: Settings) -> RunSettings:
-    """How a run sends, and when it ends."""
+    """Return the settings by which a run sends and ends."""
     from datetime import datetime
 
     from batcher.cli.until_option import until
@@ -140,7 +140,7 @@ def run_settings(settings: Settings) -> RunSettings:
 
 
 def track_settings(settings: Settings) -> TrackSettings:
-    """How a run tracks its tasks."""
+    """Return the settings by which a run tracks its tasks."""
     from batcher.track.settings import TrackSettings
 
     return TrackSettings(
@@ -152,7 +152,7 @@ def track_settings(settings: Settings) -> TrackSettings:
 
 
 def _row_options(settings: Settings) -> str:
-    """The options by which rows were read, as a command line has them."""
+    """Return the options by which rows were read, as text of a command line."""
     import shlex
 
     given = [

@@ -6,7 +6,7 @@ from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 
 LAST_LOADS = 10
-"""How many loads the text lists; the JSON has all."""
+"""The number of loads that the text lists; the JSON has all."""
 
 
 @command("status")
@@ -16,7 +16,7 @@ async def status(
 ) -> int:
     """Show progress, codes, loads and the time left.
 
-    Counts the submissions by state and the codes that came back. Works while a run writes the ledger.
+    Counts the submissions by state and by the codes of the answers. Works while a run writes the ledger.
 
     Exit codes: 0; 2 settings; 6 there is no ledger, or it cannot be read.
 

@@ -8,7 +8,7 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command, tune_process
-from batcher.exit_codes import ExitCode
+from batcher.exit_codes import REPORTED, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 OPTIONS: Final = {
-    "follow": o.flag("--follow", "Go on when all tasks have ended: others may submit more."),
+    "follow": o.flag("--follow", "Continue when all tasks have ended: others may submit more."),
     "rate": o.setting(float, "Polls per second at most. (default: 20)", "N"),
-    "concurrency": o.setting(int, "Polls under way at once at most. (default: 64)", "N"),
+    "concurrency": o.setting(int, "Polls in flight at most. (default: 64)", "N"),
     "timeout": o.setting(str, "How long one poll may take. (default: 30s)", "DURATION"),
     "give_up": o.GiveUp,
-    "max_duration": o.setting(str, "End after so long: 90m, 4h.", "DURATION"),
+    "max_duration": o.setting(str, "End after this time: 90m, 4h.", "DURATION"),
     "until": o.setting(str, "End at this time of day, local time, the next one: 05:30.", "HH:MM"),
     "progress": o.Progress,
     **o.LOCKED,
@@ -37,7 +37,7 @@ OPTIONS: Final = {
 async def track(
     call: Invocation,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask once more about tasks that were given up as unknown.")
+        bool, typer.Option("--again", help="Poll tasks again that were given up as unknown.")
     ] = False,
     json: o.Json = False,
 ) -> int:
@@ -65,7 +65,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     from dataclasses import replace
     from datetime import datetime
 
-    from batcher.api.track import REPORTED, opened_tracking
+    from batcher.api.track import opened_tracking
     from batcher.cli.commands.run import track_settings
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
@@ -103,7 +103,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
 
 
 def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int], None]:
-    """What a signal does: the first ends the polls, the second does so immediately."""
+    """Return the handler of signals: the first ends the polls, the second does so immediately."""
 
     def stop(code: int) -> None:
         say("Stopping: polls in flight are repeated the next time.")
@@ -113,7 +113,7 @@ def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int],
 
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
-    """How tracking ended, for the notification."""
+    """Return the end of tracking, for the notification."""
     from batcher.cli.announcer import Closing
     from batcher.model.task import TaskState
 
@@ -127,7 +127,7 @@ def closing_of_tasks(summary: TrackingSummary) -> Closing:
 def _say(
     summary: TrackingSummary, settings: Settings, console: Console, app_id: int, *, as_json: bool
 ) -> None:
-    from batcher.ledger import ledger_path
+    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.tracking_summary import tracking_json
 
     value = {
@@ -143,7 +143,7 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.ledger import ledger_path
+    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import one_line, sentence, wrapped
     from batcher.report.tracking_summary import tracking_lines
@@ -158,6 +158,6 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
     steps = [f"  for results   batcher export{option} -o results.csv"]
     if summary.tasks.open:
-        steps.insert(0, f"  to go on      batcher track{option}")
+        steps.insert(0, f"  to resume     batcher track{option}")
     ledger = one_line(str(ledger_path(settings.ledger)))
     return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])

@@ -1,1 +1,1 @@
-"""What the command line does with the terminal and the standard streams."""
+"""The terminal and the standard streams, as the command line uses them."""

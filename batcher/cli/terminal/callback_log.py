@@ -23,7 +23,7 @@ from batcher.model.events import (
 from batcher.report.formatting import count, one_line
 
 WARN_EVERY_S = 60.0
-"""How often refusals are reported at most."""
+"""Seconds between two reports of refusals, at least."""
 
 
 class CallbackLog:

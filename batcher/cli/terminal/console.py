@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from batcher.config.settings import Settings
 
 TURN_S = 1.0
-"""How long data for stdout waits for earlier text on stderr."""
+"""The longest time that data for stdout waits for earlier text on stderr."""
 
 
 class Console:

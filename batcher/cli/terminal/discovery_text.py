@@ -15,14 +15,14 @@ from batcher.model.submission import Archive
 from batcher.report.formatting import count
 
 
-def so_far(progress: DiscoveryProgress) -> str:
+def progress_text(progress: DiscoveryProgress) -> str:
     """The progress line."""
     at = f", created before {_utc(progress.at_s)}" if progress.at_s else ""
     return f"{count(progress.listed, 'recording')} so far{at}"
 
 
 def stopped(output: Path | None, n_kept: int) -> str:
-    """What is kept of a list that was stopped, and how to resume it."""
+    """Return what is kept of a list that was stopped, and how to resume it."""
     listed = count(n_kept, "recording")
     if output is None:
         return f"stopped after {listed}; with -o FILE a later call can resume"

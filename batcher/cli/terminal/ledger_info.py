@@ -1,4 +1,4 @@
-"""What a ledger's file consists of, as text and as JSON. Pure.
+"""The contents of a ledger's file, as text and as JSON. Pure.
 
 Called by ``batcher ledger info``.
 """
@@ -13,7 +13,7 @@ from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, moment, size
 
 if TYPE_CHECKING:
-    from batcher.ledger import Inspected
+    from batcher.ledger.sqlite.verify import Inspected
 
 
 def info_json(found: Inspected) -> dict[str, object]:

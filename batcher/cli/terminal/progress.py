@@ -39,11 +39,11 @@ class View:
     known: Mapping[str, object]
     """The figures for programs."""
     lines: tuple[tuple[Piece, ...], ...]
-    """What is drawn under the bar, line by line; an empty line is left out."""
+    """The text under the bar, line by line; an empty line is left out."""
 
 
 class Display:
-    """Shows views while the block goes on; use as a context manager.
+    """A display that shows views during a block; use as a context manager.
 
     Args:
         console: where to; a quiet one shows nothing.

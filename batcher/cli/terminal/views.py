@@ -1,4 +1,4 @@
-"""What the progress display shows of a run, of tasks and of a fetch: values in, :class:`View` out.
+"""Views of a run, of tasks and of a fetch for the progress display: values in, :class:`View` out.
 
 Called by the commands ``run``, ``track`` and ``fetch``.
 """

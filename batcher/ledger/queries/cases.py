@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 
 from batcher.ledger.conditions import IS_TROUBLED
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries.history import WITHOUT_PICTURES, pages
 from batcher.ledger.queries.submissions import RECORD, records_in_doubt, with_attempts
 from batcher.ledger.row_values import time_or_none
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.history import Doubt, Doubted, FetchedPicture, Pictured, TaskWithoutPictures, doubt_of
 from batcher.model.records import Record
 from batcher.model.submission import FileId, State, Vendor
@@ -101,17 +101,9 @@ def pictured(connection: Connection, limit: int, each: int) -> list[Pictured]:
 
 
 def _task(row: ResultRow) -> TaskWithoutPictures:
-    return TaskWithoutPictures(
-        FileId(row.file_id),
-        Vendor(row.vendor),
-        row.extra,
-        row.task_id,
-        TaskState(row.state),
-        row.status,
-        row.message,
-        row.request_id,
-        time_or_none(row.ended_at_ms or row.closed_at_ms),
-    )
+    file_id, vendor, extra, task_id, state, *others, ended_at_ms, closed_at_ms = row
+    others.append(time_or_none(ended_at_ms or closed_at_ms))
+    return TaskWithoutPictures(file_id, Vendor(vendor), extra, task_id, TaskState(state), *others)
 
 
 def _pictures(rows: list[ResultRow]) -> tuple[FetchedPicture, ...]:

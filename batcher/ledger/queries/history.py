@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from batcher.ledger.connection import Connection, ResultRow
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.history import Cell, Doubt, History, RunTimeline, doubt_of
 from batcher.model.records import RunRecord
 from batcher.model.submission import State
@@ -20,7 +20,7 @@ PAGE = 20_000
 """Submissions read together: what is grouped of them fits any cache."""
 
 CELLS = 2_048
-"""How many intervals all drawn runs are divided into; more than a drawing has dots."""
+"""The number of intervals for all drawn runs; more than a drawing has dots."""
 
 WITHOUT_PICTURES = "(state IN ('failed', 'unknown') OR (state = 'finished' AND pictures = 0))"
 """The condition of a task that has ended without a picture."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import CountedBy, LoadId, SubmissionId
 

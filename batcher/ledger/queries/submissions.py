@@ -7,12 +7,13 @@ submissions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from batcher.ledger.conditions import IS_TROUBLED
-from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
+from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import Attempt, Record, TaskRecord
-from batcher.model.submission import CountedBy, FileId, RunId, State, SubmissionId, TaskId
+from batcher.model.submission import CountedBy, FileId, RunId, State, SubmissionId
 from batcher.model.task import Picture, TaskState
 
 RECORD = f"""
@@ -47,12 +48,14 @@ SELECT submission_id, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, o
     code, task_id, request_id, vendor_request_id, message
 FROM attempts WHERE {which} ORDER BY submission_id, number
 """
+"""Attempts, with the columns in the order of the fields of :class:`Attempt`."""
 
 _TASKS = """
 SELECT submission_id, task_id, state, status, message, request_id, polls, polled_at_ms, due_at_ms,
     started_at_ms, ended_at_ms, closed_at_ms, pictures
 FROM tasks WHERE {which}
 """
+"""Tasks, with the columns in the order of the fields of :class:`TaskRecord`."""
 
 _PICTURES = """
 SELECT submission_id, url, offset_ms FROM pictures WHERE {which} ORDER BY submission_id, number
@@ -131,35 +134,12 @@ def _record(
 
 
 def _attempt(row: ResultRow) -> Attempt:
-    return Attempt(
-        row.number,
-        RunId(row.run_id),
-        time_of(row.begun_at_ms),
-        time_or_none(row.sent_at_ms),
-        time_or_none(row.answered_at_ms),
-        row.outcome,
-        row.decision,
-        row.http_status,
-        row.code,
-        None if row.task_id is None else TaskId(row.task_id),
-        row.request_id,
-        row.vendor_request_id,
-        row.message,
-    )
+    _, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, *others = row
+    times = time_of(begun_at_ms), time_or_none(sent_at_ms), time_or_none(answered_at_ms)
+    return Attempt(number, RunId(run_id), *times, *others)
 
 
 def _task(row: ResultRow, pictures: Sequence[Picture]) -> TaskRecord:
-    return TaskRecord(
-        TaskId(row.task_id),
-        TaskState(row.state),
-        row.status,
-        row.message,
-        row.request_id,
-        row.polls,
-        time_or_none(row.polled_at_ms),
-        time_or_none(row.due_at_ms),
-        time_or_none(row.started_at_ms),
-        time_or_none(row.ended_at_ms),
-        time_or_none(row.closed_at_ms),
-        tuple(pictures),
-    )
+    _, task_id, state, status, message, request_id, polls, *times, _ = row
+    others: list[Any] = [*map(time_or_none, times), tuple(pictures)]
+    return TaskRecord(task_id, TaskState(state), status, message, request_id, polls, *others)

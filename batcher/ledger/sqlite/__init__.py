@@ -1,1 +1,1 @@
-"""What only SQLite has: one file, its identity, its locks."""
+"""The parts of the ledger that only SQLite has: one file, its identity, its locks."""

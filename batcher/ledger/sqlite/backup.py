@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from batcher.errors import BatcherError, LedgerError, LedgerMissing
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect, open_existing
+from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import RESTORING, check_file
@@ -101,9 +101,7 @@ def _temporary(target: Path) -> Path:
     return Path(name)
 
 
-def _copy(
-    source: SqliteConnection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]
-) -> None:
+def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(pages - left, pages)
 
@@ -115,7 +113,7 @@ def _copy(
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
 
 
-def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
+def _copied(source: Connection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
     """Copy into an empty file and sync it; returns the result of its integrity check."""
     with closing(sqlite3.connect(copy_path, isolation_level=None)) as copy:
         source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)

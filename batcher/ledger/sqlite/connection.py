@@ -1,6 +1,8 @@
 """Connections to a ledger's file: the one place that opens it.
 
-Called by readers, by the writer, and by the commands that look after the file. Every connection is noted in
+Called by readers, by the writer, and by the commands that look after the file. Parameters of a statement are
+named (``:limit``). A list is handed over as JSON: ``json_array_elements_text(:ids)`` for values,
+``json_to_recordset(:items) AS item (id BIGINT, …)`` for rows. Every connection is noted in
 :mod:`batcher.ledger.sqlite.identity`, since closing any other descriptor of the file would end its locks.
 """
 
@@ -15,26 +17,25 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 from urllib.parse import quote
 
-from batcher.ledger.connection import ResultRow
 from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a statement waits for a lock that another program holds on the file."""
+"""The longest time that a statement waits for a lock that another program holds on the file."""
 
 PAGE_BYTES = 8192
 """Of a new ledger: loading ids in no order takes a quarter less time than with pages half as large."""
 CACHE_KIB = 10 << 10
-"""How much of the file the writer may keep in memory: ids in no order touch pages all over it."""
+"""The part of the file that the writer may keep in memory: unordered ids touch pages all over it."""
 
 
 class Access(Enum):
-    """What a connection may do."""
+    """The rights of a connection."""
 
     READ = auto()
     """Read while other processes write."""
@@ -44,8 +45,18 @@ class Access(Enum):
     """Write; transactions begin ``IMMEDIATE``, since a read that turns into a write fails when locked."""
 
 
-class SqliteConnection:
-    """A connection to a ledger's file; see :class:`batcher.ledger.connection.Connection`.
+class ResultRow(Protocol):
+    """A row of a result: its columns are attributes, in the order of the statement."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column's type is known to the statement alone
+        """Return a column."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the columns."""
+
+
+class Connection:
+    """A connection to a ledger's file, used by one thread at a time.
 
     Attributes:
         driver: SQLite's own connection, for what only SQLite has.
@@ -124,7 +135,7 @@ class SqliteConnection:
                 self._disconnected()
 
 
-def connect(path: Path, access: Access) -> SqliteConnection:
+def connect(path: Path, access: Access) -> Connection:
     """Open a connection to an existing file.
 
     Raises:
@@ -153,10 +164,10 @@ def connect(path: Path, access: Access) -> SqliteConnection:
     except BaseException:
         disconnected()
         raise
-    return SqliteConnection(path, driver, access, disconnected)
+    return Connection(path, driver, access, disconnected)
 
 
-def open_existing(path: Path, access: Access = Access.READ) -> SqliteConnection:
+def open_existing(path: Path, access: Access = Access.READ) -> Connection:
     """Open a connection to a ledger of any schema.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The disk under a ledger: is there room, is it local, is the file still the one we opened.
+"""The disk under a ledger: its room, its kind, and whether the file is still the one that was opened.
 
 Called by the writer before each transaction, and by a run before it begins. It also reserves room during a
 run, and frees it when the disk is full, so that the answers of requests in flight can still be recorded.
@@ -19,10 +19,10 @@ RESERVE_BYTES = 4 << 20
 """Enough for the answers of several hundred requests, with every page they touch written twice."""
 
 LEAST_FREE_BYTES = 16 << 20
-"""With less than this, a run does not begin."""
+"""The free space that a run needs to begin."""
 
 BYTES_PER_ATTEMPT = 250
-"""What one more attempt adds to a ledger."""
+"""The space that one more attempt takes in a ledger."""
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "ceph", "glusterfs", "lustre"}
 
@@ -62,7 +62,7 @@ class LedgerDisk:
         """Reserve room that is freed when the disk is full.
 
         Raises:
-            LedgerError: there is not that much.
+            LedgerError: the disk has not that much room.
         """
         try:
             self._reserve.unlink(missing_ok=True)  # never written through: it may be a link to something else
@@ -88,7 +88,7 @@ def check_room(path: Path, open_submissions: int) -> str | None:
     """Check the free space before a run begins; returns a warning when the work may not fit.
 
     Raises:
-        LedgerError: there is too little.
+        LedgerError: the free space is below the minimum.
     """
     free = shutil.disk_usage(path.resolve().parent).free
     if free < LEAST_FREE_BYTES:

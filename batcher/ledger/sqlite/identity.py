@@ -4,6 +4,9 @@ A lock on a file next to the ledger holds only while that file stays. Here the l
 well: a byte far behind all that SQLite locks, by a lock that belongs to an open file description (Linux's
 ``F_OFD_SETLK``). SQLite's locks are of the other kind: closing *any* descriptor of the file ends all of those
 that the process holds, so descriptors are closed here only while the process has no connection to the file.
+
+Called by the locks, by connections and by the checks before writing. Open no ledger by other means in this
+process: closing that descriptor would end SQLite's locks.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ from pathlib import Path
 from batcher.errors import LedgerError
 
 Inode = tuple[int, int]
-"""A file's device and number, under any name."""
+"""A file's device and number: the same under every name."""
 
 LOCK_BYTE = 1 << 62
-"""Where our locks begin; SQLite's are at 1 GiB, and no ledger is as long as this."""
+"""The offset of our locks; SQLite's are at 1 GiB, and no ledger is as long as this."""
 
 _FLOCK = "hhqqi0q"
 """``struct flock`` of Linux: type, whence, start, length, process."""
@@ -36,7 +39,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _closing = threading.Lock()
 _connected: Counter[Inode] = Counter()
-"""How many engines of this process may have connections to a file."""
+"""The number of engines of this process that may have connections to a file."""
 _parked: dict[Inode, list[int]] = {}
 """Descriptors to close once the process has no connection to their file."""
 
@@ -54,14 +57,14 @@ def inode_of(path: Path) -> Inode | None:
 
 
 def connecting(path: Path) -> Callable[[], None]:
-    """Note that this process is about to connect to a file; call what is returned once it no longer does."""
+    """Count a connection of this process to a file; the returned function ends the count."""
     file = inode_of(path)
     if file is None:
         return lambda: None
     with _closing:
         _connected[file] += 1
 
-    def over() -> None:
+    def disconnected() -> None:
         with _closing:
             _connected[file] -= 1
             if not _connected[file]:
@@ -69,11 +72,11 @@ def connecting(path: Path) -> Callable[[], None]:
                 for descriptor in _parked.pop(file, ()):
                     os.close(descriptor)
 
-    return over
+    return disconnected
 
 
 def first_bytes(path: Path, n: int) -> bytes | None:
-    """Read the start of a file; None if this process is connected to it, so that it is a database.
+    """Read the start of a file; None if this process has it open as a database.
 
     Raises:
         OSError: it cannot be read, or is not a file (so that a pipe does not block).
@@ -89,7 +92,7 @@ def first_bytes(path: Path, n: int) -> bytes | None:
 
 
 def _close(descriptor: int) -> None:
-    """Close a descriptor of a ledger, now or when SQLite has none open in this process."""
+    """Close a descriptor of a ledger, now or once this process has no connection to the file."""
     status = os.fstat(descriptor)
     file = status.st_dev, status.st_ino
     with _closing:
@@ -184,9 +187,9 @@ def _set_lock(descriptor: int, byte: int, kind: int) -> bool:
 
 
 def check_one_name(path: Path) -> None:
-    """Refuse to write a ledger that another path may name, too: its log and its locks belong to a path.
+    """Refuse to write a ledger that has several names: its log and its locks belong to one path.
 
-    Symbolic links are no other name: they lead to the file's own.
+    Symbolic links are allowed: they lead to the file's own name.
 
     Raises:
         LedgerError: its file has several hard links, or is a mount point by itself.
@@ -222,10 +225,10 @@ def is_mount_point(path: Path) -> bool:
 
 
 def mounts() -> list[tuple[bytes, str]]:
-    """List where something is mounted, and the kind of its file system, the oldest first.
+    """List the mount points with the kinds of their file systems, the oldest first.
 
     Raises:
-        OSError: this system does not say (only Linux does).
+        OSError: this system has no such list (only Linux has).
     """
     found = []
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():

@@ -29,14 +29,14 @@ from batcher.ledger.sqlite.identity import (
 from batcher.ledger.sqlite.lock_file import Holder, LockFile, holder_named, is_locked
 
 LOOK_EVERY_S = 0.1
-"""How often the lock is tried while another process holds it."""
+"""Seconds between two tries to take the lock while another process holds it."""
 
 SETTLE_S = 0.3
 """A lock that is held for longer is held by the process that its file names: that is written immediately."""
 
 
 class Purpose(Enum):
-    """What a lock is for. Each has a file of its own, so that tracking works next to sending."""
+    """The purpose of a lock. Each has a file of its own, so that tracking works next to sending."""
 
     SENDING = "lock"
     TRACKING = "track.lock"
@@ -66,7 +66,7 @@ class LockClient:
 
     command: str = "batcher"
     wait_s: float | None = None
-    """How long to wait for another holder; None for a command that has no such option."""
+    """The longest time to wait for another holder; None for a command that has no such option."""
     on_wait: Callable[[str], None] = field(default=lambda _: None)
     """Called once, when another holder is waited for."""
     purpose: Purpose = Purpose.SENDING

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import stat
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -101,14 +101,7 @@ class LockFile:
 
     def write(self, holder: Holder) -> None:
         """Write the holder's name over the one before. A full disk is no error: the lock needs no name."""
-        line = json.dumps(
-            {
-                "pid": holder.pid,
-                "host": holder.host,
-                "since": holder.since.isoformat(timespec="seconds"),
-                "command": holder.command,
-            }
-        )
+        line = json.dumps(asdict(holder) | {"since": holder.since.isoformat(timespec="seconds")})
         with contextlib.suppress(OSError):
             os.pwrite(self._descriptor, f"{line}\n".encode(), 0)
             os.ftruncate(self._descriptor, len(line) + 1)

@@ -1,4 +1,4 @@
-"""What a run would find in a ledger: its schema, its account, the open work, and the room on the disk.
+"""The state of a ledger before a run: its schema, its account, the open work, and the room on the disk.
 
 Called by ``check`` and by dry runs, before anything is opened for writing. It creates no file and changes
 nothing, also in a ledger that a killed run has left.
@@ -24,7 +24,7 @@ from batcher.model.submission import EndpointKind, FileId, Parameters
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What a run would find in a ledger."""
+    """The state in which a run would find a ledger."""
 
     revision: str
     newest: str
@@ -82,7 +82,7 @@ _ALL = "SELECT parameters_id, count(*) AS n FROM submissions GROUP BY 1"
 
 
 def asked_open(path: Path, groups: int) -> AskedFor:
-    """What the open submissions of a ledger ask for, the largest groups first.
+    """Return what the open submissions of a ledger ask for, the largest groups first.
 
     Raises:
         LedgerError: it cannot be read.
@@ -92,7 +92,7 @@ def asked_open(path: Path, groups: int) -> AskedFor:
 
 
 def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
-    """What another ledger asks for that a ledger lacks, the largest groups first.
+    """Return what another ledger asks for and this one lacks, the largest groups first.
 
     Args:
         path: the ledger, or None yet.

@@ -14,8 +14,7 @@ from pathlib import Path
 from batcher.config.resources import bundled
 from batcher.errors import LedgerTooNew, NotALedger
 from batcher.ledger.conditions import REVISIONS
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect
+from batcher.ledger.sqlite.connection import Access, Connection, connect
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.lock import LedgerLock, take_lock
@@ -99,7 +98,7 @@ def _check_known(revision: str, path: Path) -> None:
         )
 
 
-def _create(connection: SqliteConnection) -> None:
+def _create(connection: Connection) -> None:
     """Create today's schema in one step; applying all revisions in turn gives the same."""
     from sqlalchemy.dialects import sqlite
     from sqlalchemy.schema import CreateIndex, CreateTable
@@ -119,7 +118,7 @@ def _create(connection: SqliteConnection) -> None:
         connection.run("INSERT INTO alembic_version VALUES (:revision)", revision=REVISIONS[-1])
 
 
-def _upgrade(connection: SqliteConnection) -> None:
+def _upgrade(connection: Connection) -> None:
     """Apply the revisions that are missing, in one transaction."""
     from alembic import command
     from alembic.config import Config

@@ -16,13 +16,12 @@ from typing import Any
 
 from batcher.errors import LedgerError
 from batcher.ledger.conditions import NO_CODE, NO_RUN
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect, open_existing
+from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
 from batcher.ledger.sqlite.schema_version import revision_of, table_names
 from batcher.ledger.tallies import GROUPED, TASKS_GROUPED, recount
 
 FIRST_FINDINGS = 20
-"""How many findings of one kind are reported one by one."""
+"""The number of findings of one kind that are reported one by one."""
 
 _STEPS = 1_000_000
 """Instructions of the database between two reports of progress."""
@@ -43,7 +42,7 @@ class TableAndIndexes:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a ledger's file is made of."""
+    """The contents of a ledger's file."""
 
     path: Path
     revision: str
@@ -217,7 +216,7 @@ _Check = Callable[[Connection], Iterator[str]]
 
 
 def _watched(
-    connection: SqliteConnection, what: str, on_progress: Callable[[str, float], None], check: _Check
+    connection: Connection, what: str, on_progress: Callable[[str, float], None], check: _Check
 ) -> Iterator[str]:
     began = time.monotonic()
 

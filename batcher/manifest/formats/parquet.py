@@ -200,7 +200,7 @@ def _value(value: Any) -> Value:  # noqa: ANN401 - any type of value
 
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
-    """What the package raises, as an error of the manifest."""
+    """Translate exceptions of the package into an error of the manifest."""
     import pyarrow as pa
 
     try:

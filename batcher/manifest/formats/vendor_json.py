@@ -35,12 +35,12 @@ _SETS = {"Tencent": "MediaInfoSet", "Huawei": "Keys", "Ws": "Keys"}
 """The name of each vendor's recordings in an answer of SearchMedia."""
 
 _TENCENT = {
-    "name": ("BasicInfo", "Name"),
-    "created_at": ("BasicInfo", "CreateTime"),
-    "category": ("BasicInfo", "Category"),
-    "media_status": ("BasicInfo", "Status"),
-    "url": ("BasicInfo", "MediaUrl"),
-    "storage_class": ("BasicInfo", "StorageClass"),
+    "name": "Name",
+    "created_at": "CreateTime",
+    "category": "Category",
+    "media_status": "Status",
+    "url": "MediaUrl",
+    "storage_class": "StorageClass",
 }
 _ORIGINAL = {"duration": "Duration", "width": "Width", "height": "Height", "size": "Size"}
 """Columns from the set of transcodes; the one with Definition 0 is the recording itself."""
@@ -220,7 +220,7 @@ def _media(found: JsonValue, vendor: str, items: list[Value], path: tuple[str | 
 def _tencent(members: dict[str, Value]) -> Cells:
     basic = members.get("BasicInfo")
     known = dict(basic) if isinstance(basic, tuple) else {}
-    own = _named({name: path[1] for name, path in _TENCENT.items()}, known)
+    own = _named(_TENCENT, known)
     transcodes = members.get("TranscodeInfo")
     all_sets = dict(transcodes).get("TranscodeSet") if isinstance(transcodes, tuple) else None
     listed = all_sets if isinstance(all_sets, list) else []

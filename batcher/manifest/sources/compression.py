@@ -107,7 +107,7 @@ class _Member(Protocol):
 
 
 def _decompressor(packing: Packing) -> tuple[Callable[[], _Member], type[Exception], bytes]:
-    """How a member is begun, the error of a damaged one, and the bytes that may fill the gap between two."""
+    """Return the constructor of a member, the error of a damaged one, and the filling between two members."""
     if packing is Packing.GZIP:
         return partial(zlib.decompressobj, wbits=31), zlib.error, b"\0"
     with needed("zstandard", "a manifest compressed with zstd"):

@@ -123,9 +123,8 @@ def _decoded(blocks: Iterator[bytes], encoding: Encoding) -> Iterator[tuple[str,
             try:
                 text = decoder.decode(block, final=not block and number > 0)
             except UnicodeDecodeError as exc:
-                good_bytes = max(
-                    0, exc.start - len(exc.object) + len(block)
-                )  # less what was left from before
+                # Less what was left from before.
+                good_bytes = max(0, exc.start - len(exc.object) + len(block))
                 decoder.setstate(state)
                 text = decoder.decode(block[:good_bytes])
                 fault = partial(stream_fault, encoding=encoding, fault=exc)

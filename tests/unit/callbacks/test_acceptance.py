@@ -1,4 +1,4 @@
-"""Which requests the receiver refuses, by table."""
+"""Refusals of requests by the receiver, by table."""
 
 from __future__ import annotations
 

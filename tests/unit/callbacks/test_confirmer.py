@@ -25,9 +25,9 @@ from batcher.callbacks.confirmer import (
 )
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import open_for_writing
 from batcher.ledger.callback_effects import DENIED_AFTER_S
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.model.callbacks import Seal, Snapshot
 from batcher.model.events import ClaimChecked, Event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement

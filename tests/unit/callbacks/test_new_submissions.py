@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batcher.callbacks.new_submissions import NewSubmissions
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.submission import FileId, InvalidRow, Row, TaskId, Vendor
 

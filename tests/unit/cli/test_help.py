@@ -100,7 +100,7 @@ def test_help_shows_no_python_types(name: str) -> None:
     assert re.findall(r"<\w+>|list\[", text) == []
 
 
-def test_the_programs_own_help_names_every_command_and_exit_code() -> None:
+def test_programs_own_help_names_every_command_and_exit_code() -> None:
     """``batcher --help`` lists the commands, the exit codes and an example."""
     text = help_of()
     assert [name for name in TOP_COMMANDS if f" {name} " not in text] == []

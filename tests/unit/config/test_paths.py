@@ -1,4 +1,4 @@
-"""Which texts cannot be meant as a path."""
+"""Texts that are not accepted as a path."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(**flags: object) -> list[str]:
-    """What is wrong, line by line."""
+    """The problems, line by line."""
     with pytest.raises(SettingsError) as caught:
         load_settings(flags)
     return str(caught.value).splitlines()
 
 
-def test_the_defaults_are_those_promised() -> None:
+def test_defaults_are_those_promised() -> None:
     """Without anything set, the documented defaults hold."""
     settings = load_settings({})
     assert (
@@ -80,7 +80,7 @@ def test_all_problems_are_reported_together(tmp_path: Path, monkeypatch: pytest.
     assert all(given in "\n".join(lines) for given in ("-1.0", "no number", " 0"))
 
 
-def test_a_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> None:
+def test_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> None:
     """A problem in the file given with --config names that file."""
     other = tmp_path / "other.toml"
     other.write_text("rate = -1\n")
@@ -97,7 +97,7 @@ def test_a_named_file_of_settings_is_named_in_its_problems(tmp_path: Path) -> No
         ("rate = \n", "batcher.toml: "),
     ],
 )
-def test_a_bad_file_of_settings_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_bad_file_of_settings_is_refused(tmp_path: Path, text: str, words: str) -> None:
     """An unknown name, a secret or a fault of syntax in batcher.toml is named, and no secret shown."""
     (tmp_path / "batcher.toml").write_text(text)
     message = "\n".join(problems())
@@ -105,13 +105,13 @@ def test_a_bad_file_of_settings_is_refused(tmp_path: Path, text: str, words: str
     assert SECRET not in message
 
 
-def test_a_missing_file_of_settings_matters_only_when_named(tmp_path: Path) -> None:
+def test_missing_file_of_settings_matters_only_when_named(tmp_path: Path) -> None:
     """batcher.toml may be missing; a file named with --config may not."""
     with pytest.raises(SettingsError, match=r"gone\.toml: no such file"):
         load_settings({}, tmp_path / "gone.toml")
 
 
-def test_the_secret_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The secret is in no repr, no text, no dump and no message about settings."""
     monkeypatch.setenv("BATCHER_SERVER_SECRET", SECRET)
     monkeypatch.setenv("BATCHER_APP_ID", "12345")
@@ -125,7 +125,7 @@ def test_the_secret_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SECRET not in message
 
 
-def test_the_secret_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """BATCHER_SERVER_SECRET_FILE names a file whose one line is the secret."""
     (tmp_path / "secret").write_text(SECRET + "\n")
     monkeypatch.setenv("BATCHER_SERVER_SECRET_FILE", "secret")
@@ -136,7 +136,7 @@ def test_the_secret_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "content", [b"", b"\n", f"{SECRET}\n{SECRET}\n".encode(), "密".encode(), b"\xff", None]
 )
-def test_a_bad_file_of_the_secret_is_named(
+def test_bad_file_of_the_secret_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
     """A missing file, or one that does not hold one plain line, is named and not shown."""
@@ -170,7 +170,7 @@ def test_missing_credentials_are_named_together() -> None:
         ("http://127.1.2.3/", EndpointKind.OTHER),
     ],
 )
-def test_an_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
+def test_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
     """Only hosts under zego.im are the service; plain http is accepted for this machine's own addresses."""
     assert load_settings({"endpoint": endpoint}).place is place
 
@@ -194,7 +194,7 @@ def test_an_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
         "https://rtc-api.zego.im:port/",
     ],
 )
-def test_an_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:
+def test_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:
     """Plain http to another machine, and a text that is not a plain URL, is refused by its option's name."""
     (line,) = problems(endpoint=endpoint)
     assert line.startswith("--endpoint")
@@ -213,7 +213,7 @@ def test_an_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:
         (7, 7.0),
     ],
 )
-def test_a_duration_has_a_unit_or_is_seconds(text: object, seconds: float) -> None:
+def test_duration_has_a_unit_or_is_seconds(text: object, seconds: float) -> None:
     """Durations are written as users write them."""
     assert load_settings({"timeout": text}).timeout == seconds
 
@@ -238,12 +238,12 @@ def test_text_that_is_not_a_duration_is_refused(text: object) -> None:
         ("", ()),
     ],
 )
-def test_offsets_come_as_a_list_or_repeated(given: object, expected: tuple[str, ...]) -> None:
+def test_offsets_are_a_list_or_repeated(given: object, expected: tuple[str, ...]) -> None:
     """Offsets may be repeated or given as one list."""
     assert load_settings({"offset": given}).offset == expected
 
 
-def test_offsets_come_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offsets_are_read_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of settings may hold numbers, the environment the short form."""
     (tmp_path / "batcher.toml").write_text("offset = [1, 2.5]\ndefinition = 10\n")
     settings = load_settings({})

@@ -74,7 +74,7 @@ def test_definite_refusal_is_an_answer() -> None:
         [ReplyLost("odd", 200, ReplyShape.DATA)] * 5,
     ],
 )
-def test_question_with_a_lasting_fault_ends(outcomes: list[NotReported]) -> None:
+def test_query_with_a_permanent_fault_ends(outcomes: list[NotReported]) -> None:
     """Account faults end it immediately, other faults after some tries."""
     with pytest.raises(Refused):
         answered(*outcomes)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import empty_ledger, query, until
-from support.pictured import image, keep_tasks, noisy, told
+from support.pictured import finished, image, keep_tasks, noisy
 
 from batcher.errors import FolderError
 from batcher.fetch.fetch_policy import ABSENT_TRIES, SILENT_PICTURES, TEMPORARY_TRIES
@@ -106,7 +106,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 async def test_fetch_writes_files_then_records_and_reports_them(bench: Bench) -> None:
     """Each picture becomes a file, a state on record and an event."""
-    keep_tasks(bench.path, [told("7", "a/1", "a/2")])
+    keep_tasks(bench.path, [finished("7", "a/1", "a/2")])
     bench.source.answers = {"a/2": [Body(noisy(9))]}
     fetcher = bench.fetcher()
     await fetcher.fetch()
@@ -132,7 +132,7 @@ async def test_answer_decides_state_and_number_of_requests(
     bench: Bench, answers: list[Download], state: str | None, error: str | None, requests: int
 ) -> None:
     """Each kind of answer leads to its state after its number of requests."""
-    keep_tasks(bench.path, [told("7", "a/1")])
+    keep_tasks(bench.path, [finished("7", "a/1")])
     bench.source.answers = {"a/1": answers}
     await bench.fetcher().fetch()
     assert bench.source.times["a/1"] == requests
@@ -142,7 +142,7 @@ async def test_answer_decides_state_and_number_of_requests(
 
 async def test_refused_address_is_recorded_without_a_request(bench: Bench) -> None:
     """An address that the source refuses is never requested."""
-    keep_tasks(bench.path, [told("7", "a/1")])
+    keep_tasks(bench.path, [finished("7", "a/1")])
     bench.source.refused = {"a/1": "not a public address"}
     await bench.fetcher().fetch()
     assert bench.source.times.total() == 0
@@ -151,7 +151,7 @@ async def test_refused_address_is_recorded_without_a_request(bench: Bench) -> No
 
 async def test_limit_leaves_the_rest_for_the_next_fetch(bench: Bench) -> None:
     """A limited fetch ends with work left, and the next fetch resumes."""
-    keep_tasks(bench.path, [told("7", *(f"a/{n}" for n in range(5)))])
+    keep_tasks(bench.path, [finished("7", *(f"a/{n}" for n in range(5)))])
     first = bench.fetcher(limit=3)
     await first.fetch()
     assert (first.figures.kept, first.figures.more) == (3, True)
@@ -164,8 +164,8 @@ async def test_limit_leaves_the_rest_for_the_next_fetch(bench: Bench) -> None:
 async def test_silent_server_gets_no_more_requests(bench: Bench) -> None:
     """After enough pictures without an answer a server gets no request; its pictures stay unfetched."""
     n = SILENT_PICTURES + 15
-    keep_tasks(bench.path, [told(str(number), f"dead/{number}") for number in range(n)])
-    keep_tasks(bench.path, [told("well", "alive/1")])
+    keep_tasks(bench.path, [finished(str(number), f"dead/{number}") for number in range(n)])
+    keep_tasks(bench.path, [finished("well", "alive/1")])
     bench.source.answers = {f"dead/{number}": [BUSY] for number in range(n)}
     fetcher = bench.fetcher(concurrency=1)
     await fetcher.fetch()
@@ -177,7 +177,7 @@ async def test_silent_server_gets_no_more_requests(bench: Bench) -> None:
 
 async def test_picture_without_answer_is_missing_once_its_server_answers(bench: Bench) -> None:
     """A server that answers for another picture shows that the first one is at fault."""
-    keep_tasks(bench.path, [told("7", "a/1", "a/2")])
+    keep_tasks(bench.path, [finished("7", "a/1", "a/2")])
     bench.source.answers = {"a/1": [BUSY]}
     fetcher = bench.fetcher(concurrency=1)
     await fetcher.fetch()
@@ -187,7 +187,7 @@ async def test_picture_without_answer_is_missing_once_its_server_answers(bench: 
 
 async def test_missing_file_is_fetched_again_and_given_up_one_only_on_request(bench: Bench) -> None:
     """A lost file is replaced by the next fetch; a given-up picture needs ``again``."""
-    keep_tasks(bench.path, [told("7", "a/1", "a/2"), told("8", "a/3")])
+    keep_tasks(bench.path, [finished("7", "a/1", "a/2"), finished("8", "a/3")])
     bench.source.answers = {"a/3": [*[Absence("HTTP 404")] * ABSENT_TRIES, WHOLE]}
     await bench.fetcher().fetch()
     (bench.folder / "7" / "0001.jpg").unlink()
@@ -202,7 +202,7 @@ async def test_missing_file_is_fetched_again_and_given_up_one_only_on_request(be
 async def test_concurrency_bounds_downloads(bench: Bench) -> None:
     """Exactly the allowed number of downloads is in progress at the same time."""
     urls = [f"a/{n}" for n in range(12)]
-    keep_tasks(bench.path, [told("7", *urls)])
+    keep_tasks(bench.path, [finished("7", *urls)])
     bench.source.hanging.update(urls)
     fetch = asyncio.create_task(bench.fetcher(concurrency=3).fetch())
     await until(lambda: bench.source.in_flight >= 3)
@@ -216,7 +216,7 @@ async def test_concurrency_bounds_downloads(bench: Bench) -> None:
 
 async def test_cancelled_fetch_drops_its_downloads(bench: Bench) -> None:
     """Cancellation ends downloads in progress and leaves their pictures unfetched."""
-    keep_tasks(bench.path, [told("7", "a/1")])
+    keep_tasks(bench.path, [finished("7", "a/1")])
     bench.source.hanging.add("a/1")
     fetch = asyncio.create_task(bench.fetcher().fetch())
     await asyncio.wait_for(bench.source.requested.wait(), 10)
@@ -229,7 +229,7 @@ async def test_cancelled_fetch_drops_its_downloads(bench: Bench) -> None:
 
 async def test_unusable_folder_ends_the_fetch(bench: Bench) -> None:
     """A folder that cannot be written raises an error and leaves the picture unfetched."""
-    keep_tasks(bench.path, [told(FileId("7"), "a/1")])
+    keep_tasks(bench.path, [finished(FileId("7"), "a/1")])
     bench.folder.write_text("a file")
     with pytest.raises(FolderError):
         await bench.fetcher().fetch()

@@ -1,4 +1,4 @@
-"""What an outcome says about the service, and its words."""
+"""The finding of each outcome, and its words."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_counts_of_two_processes_share_one_limit(tmp_path: Path) -> None:
 
 
 def test_moved_request_counts_once(tmp_path: Path) -> None:
-    """What one process corrects is not counted twice by another that has seen it before."""
+    """A correction of one process is not counted twice by another that has read the moment before."""
     one, other = (MachineCount(SharedMoments(KEY, (tmp_path / "f",)), LIMIT_PER_S) for _ in range(2))
     at = time.monotonic() - 10
     for _ in range(19):
@@ -149,7 +149,7 @@ def test_file_that_vanishes_or_is_replaced_is_made_again(tmp_path: Path) -> None
 
 
 def test_moments_of_an_earlier_start_of_the_machine_do_not_count(tmp_path: Path) -> None:
-    """What lies far ahead of the clock was written before a restart."""
+    """A moment far ahead of the clock was written before a restart."""
     later = SharedMoments(KEY, (tmp_path / "f",), clock=lambda: 1e9)
     MachineCount(later, 1.0).enter(1e9, NEVER)
     assert MachineCount(SharedMoments(KEY, (tmp_path / "f",)), 1.0).enter(time.monotonic(), NEVER) <= 0
@@ -433,7 +433,7 @@ async def test_two_users_share_one_limit(of_another_user: Path) -> None:
     ],
 )
 def test_unreadable_sender_counts_as_the_whole_limit(content: bytes) -> None:
-    """A place whose lock is held counts, whatever content its file has."""
+    """A place whose lock is held counts, with any content of its file."""
     assert Sender.read(content).rate_per_s == LIMIT_PER_S
 
 

@@ -1,4 +1,4 @@
-"""When requests may leave: evenly, as near to the limit as can be, never over it."""
+"""The moments at which requests may leave: evenly, as near to the limit as possible, never above it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ LATE = [
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_no_second_holds_more_than_the_limit(late: Lateness) -> None:
+def test_any_second_holds_at_most_the_limit(late: Lateness) -> None:
     """At 20/s no second, wherever it begins, holds a 21st turn, even when timers are late at random."""
     for seed in range(3):
         assert most_in_a_second(take_turns(1000, late_s=late.draw(seed))) <= LIMIT
@@ -312,28 +312,28 @@ def test_line_has_few_places(rate_per_s: float) -> None:
     """At 20/s one attempt begins ahead of its turn; at high rates as many as leave within ``AHEAD_S``."""
     width = 1 if rate_per_s <= LIMIT else max(1, int(rate_per_s * AHEAD_S))
 
-    async def stand() -> int:
+    async def most_in_line() -> int:
         pacer = Pacer(rate_per_s, now_s)
-        most = standing = 0
+        most = in_line = 0
 
         async def work() -> None:
-            nonlocal most, standing
+            nonlocal most, in_line
             async with pacer.line():
-                standing += 1
-                most = max(most, standing)
+                in_line += 1
+                most = max(most, in_line)
                 await asyncio.sleep(1)
-                standing -= 1
+                in_line -= 1
 
         await asyncio.gather(*(work() for _ in range(3 * width)))
         return most
 
-    assert run_virtually(stand()) == width
+    assert run_virtually(most_in_line()) == width
 
 
 def test_worker_cancelled_in_the_line_leaves_its_place() -> None:
     """A cancelled worker takes neither the place in the line nor the turn with it."""
 
-    async def stand() -> bool:
+    async def most_in_line() -> bool:
         pacer = Pacer(LIMIT, now_s)
         assert await pacer.turn()
 
@@ -346,7 +346,7 @@ def test_worker_cancelled_in_the_line_leaves_its_place() -> None:
         first.cancel()
         return await second
 
-    assert run_virtually(stand()) is True
+    assert run_virtually(most_in_line()) is True
 
 
 @pytest.mark.parametrize(
@@ -374,20 +374,20 @@ def test_line_with_a_slow_disk_widens_and_narrows_again() -> None:
     async def run() -> tuple[list[float], int]:
         pacer = Pacer(LIMIT, now_s)
         instants: list[float] = []
-        standing = most = 0
+        in_line = most = 0
         begin_s = 0.2
 
         async def work(n: int) -> None:
-            nonlocal standing, most
+            nonlocal in_line, most
             while len(instants) < n:
                 async with pacer.line():
-                    standing += 1
-                    most = max(most, standing)
+                    in_line += 1
+                    most = max(most, in_line)
                     await asyncio.sleep(begin_s)
                     pacer.begun_within(begin_s)
                     if await pacer.turn():
                         instants.append(now_s())
-                    standing -= 1
+                    in_line -= 1
 
         await asyncio.gather(*(work(400) for _ in range(64)))
         assert 4 <= most <= 6

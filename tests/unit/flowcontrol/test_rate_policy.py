@@ -133,7 +133,7 @@ def test_learned_share_is_where_a_run_begins(cap_per_s: float, share: float, exp
 
 @pytest.mark.parametrize(("age_s", "least", "most"), [(10.0, 0.6, 0.65), (60.0, 0.8, 1.0), (300.0, 1.0, 1.0)])
 def test_learned_share_ages(age_s: float, least: float, most: float) -> None:
-    """What was learned minutes ago counts little, and what was learned yesterday nothing."""
+    """A share learned minutes ago counts little, and one learned yesterday not at all."""
     assert least <= Pace(CAP, 1000.0, 0.6, age_s).share(1000.0) <= most
 
 

@@ -154,7 +154,7 @@ def test_unsent_and_throttled_attempts_use_no_try(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", [NotSent("x"), ReplyLost("x"), HttpRefusal(404), Answer(0)])
-def test_the_last_definite_code_outlives_answers_without_one(outcome: Outcome) -> None:
+def test_last_definite_code_outlives_answers_without_one(outcome: Outcome) -> None:
     """An outcome without a code leaves the last definite code as it was."""
     assert judged(outcome, claim_of(code=1000)).code == 1000
 
@@ -287,8 +287,8 @@ def test_backoff_is_drawn_evenly_and_doubles(outcome: Outcome, used: Tries, long
     assert made.delay_s == longest / 4
 
 
-def test_no_backoff_is_longer_than_a_minute() -> None:
-    """However many tries a ledger from elsewhere may have counted, the bound is a minute."""
+def test_backoff_is_at_most_a_minute() -> None:
+    """The bound holds for any number of tries that a ledger has counted."""
     made = judged(ReplyLost("x"), claim_of(tries=Tries(doubt=-100)))
     assert made.delay_s is not None
     assert made.delay_s < 1

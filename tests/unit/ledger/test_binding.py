@@ -1,4 +1,4 @@
-"""Whose a ledger is, and which answers prove it."""
+"""The account of a ledger, and the answers that prove it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OURS = (12345, EndpointKind.OTHER)
 
 
 def test_proving_codes_are_those_that_concern_one_recording() -> None:
-    """No code that refuses the account or the pace is among them, and every rejection of a recording is."""
+    """They include every rejection of a recording, and no code about the account or the pace."""
     concerning = {CodeKind.SUBMITTED, CodeKind.REJECT, CodeKind.UNKNOWN}
     assert {code for code, kind in KINDS.items() if kind in concerning} == PROVING_CODES
 
 
 def test_only_an_answer_proves_an_account() -> None:
-    """What is no answer, or an unknown code, proves nothing."""
+    """An outcome without an answer, or with an unknown code, proves nothing."""
     assert proves_account(Answer(0))
     others: list[Outcome] = [Answer(4711), HttpRefusal(404), ReplyLost("x"), NotSent("x")]
     assert [outcome for outcome in others if proves_account(outcome)] == []
@@ -44,10 +44,10 @@ def test_only_an_answer_proves_an_account() -> None:
         (OURS, 7, None, "it belongs to AppId 12345; the AppId in use", "rehears"),
     ],
 )
-def test_refusal_names_what_differs(
+def test_refusal_names_the_difference(
     bound: tuple[int, EndpointKind], app_id: int, place: EndpointKind | None, said: str, unsaid: str
 ) -> None:
-    """Another AppId is told apart from another kind of endpoint."""
+    """Another AppId and another kind of endpoint have different messages."""
     with pytest.raises(
         BindingError, match=re.escape(f"l.db: {said}" if said.startswith("it") else said)
     ) as caught:
@@ -57,7 +57,7 @@ def test_refusal_names_what_differs(
 
 @pytest.mark.parametrize("bound", [None, OURS])
 @pytest.mark.parametrize("place", [None, EndpointKind.OTHER])
-def test_own_ledger_is_no_problem(bound: tuple[int, EndpointKind] | None, place: EndpointKind | None) -> None:
+def test_own_ledger_is_accepted(bound: tuple[int, EndpointKind] | None, place: EndpointKind | None) -> None:
     """An unbound ledger, or one bound to the same, may be used."""
     check_binding(Path("l.db"), bound, 12345, place)
 

@@ -85,13 +85,13 @@ def test_unknown_task_is_checked_for_the_one_submission_that_may_have_it(
 def test_submission_in_flight_is_waited_for_within_limits(
     waited_s: int, tries: int, follows: Follows
 ) -> None:
-    """The wait doubles between a second and a minute, costs no look, and ends after two days."""
+    """The wait doubles between a second and a minute, costs no check, and ends after two days."""
     callback = replace(CALLBACK, received_at_ms=NOW - waited_s * 1000, tries=tries)
     assert effect_of(callback, None, [candidate(State.SENDING)], NOW) == follows
 
 
-def test_task_that_stays_unknown_becomes_a_strangers() -> None:
-    """After the last look no more are due."""
+def test_task_that_stays_unknown_is_a_stranger() -> None:
+    """After the last check no more are due."""
     for tries, delay_s in enumerate(LOOKS_AFTER_S):
         follows = effect_of(replace(CALLBACK, tries=tries), None, [], NOW)
         assert follows == Follows(Effect.OPEN, due_at_ms=NOW + delay_s * 1000, tries=tries + 1)

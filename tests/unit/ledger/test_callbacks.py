@@ -1,4 +1,4 @@
-"""What the ledger makes of callbacks: each counts once, a claim is no fact, and every number stays right."""
+"""Callbacks in the ledger: each counts once, a claim is not a fact, and every number stays right."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 from support.statements import plans_of, statements_of
 
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import RunLedger, open_for_writing, verify
-from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S
+from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S, PollVerdict
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import (
@@ -41,7 +42,7 @@ NONCES = count()
 
 @dataclass
 class Pair:
-    """A run's ledger, and a listener's beside it."""
+    """The ledger of a run, and the ledger of a listener, open at the same time."""
 
     run: RunLedger
     beside: CallbackLedger
@@ -49,13 +50,13 @@ class Pair:
     now: list[float]
 
     async def load(self, *numbers: int) -> None:
-        """Submissions of these recordings."""
+        """Load submissions of these recordings."""
         load_id = await self.run.start_load("archive.csv", "/data/archive.csv", ["file_id"])
         await self.run.add(load_id, "archive.csv", rows_of(*numbers), [])
         await self.run.end_load(load_id)
 
     async def send(self, outcome: Outcome, policy: InDoubtPolicy = HOLD) -> Claim:
-        """Send the first open submission; this is what comes back."""
+        """Send the first open submission, with this outcome."""
         found = await self.run.fresh(after_id=0, limit=1)
         claim = found[0] if found else (await self.run.doubtful(after=(0, 0), limit=1))[0][1]
         assert await self.run.begin(claim, self.run_id)
@@ -64,13 +65,13 @@ class Pair:
         return claim
 
     async def take(self, callback: Callback, row: Row | InvalidRow | None = None) -> Effect:
-        """A callback comes."""
+        """Receive a callback."""
         taken = await self.beside.take(callback, "what it said", row)
         assert taken is not None
         return taken.effect
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
-        """What another program reads."""
+        """Read rows as another program does."""
         with closing(sqlite3.connect(self.run.path)) as connection:
             return list(connection.execute(sql))
 
@@ -81,13 +82,13 @@ class Pair:
 
     @property
     def effects(self) -> list[object]:
-        """What came of all callbacks, in their order."""
+        """The effects of all callbacks, in their order."""
         return [effect for (effect,) in self.ask("SELECT effect FROM callbacks ORDER BY id")]
 
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    """Both open at once; at the end nothing in the ledger contradicts anything else."""
+    """Both ledgers; at the end the records must agree."""
     path, now = tmp_path / "l.db", [2e9]
     async with await open_for_writing(path) as run:
         run_id = await run.start_run(20.0, "test")
@@ -97,8 +98,8 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         assert list(verify(path, lambda *_: None)) == []
         with closing(sqlite3.connect(path)) as connection:
             grouped = "SELECT state, count(*) FROM tasks GROUP BY 1"
-            told = "SELECT state, n FROM task_tallies WHERE n"
-            assert sorted(connection.execute(grouped)) == sorted(connection.execute(told))
+            tallied = "SELECT state, n FROM task_tallies WHERE n"
+            assert sorted(connection.execute(grouped)) == sorted(connection.execute(tallied))
             tracked = "SELECT count(*) FROM submissions WHERE tracked"
             assert (
                 connection.execute(tracked).fetchone()
@@ -107,12 +108,12 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
 
 
 def seal() -> Seal:
-    """One that was not there before."""
+    """A new nonce and time."""
     return Seal(2_000_000_000, str(next(NONCES)), "good")
 
 
 def ended(task_id: str = TASK, file_id: str | None = "1") -> Snapshot:
-    """A callback that says that a task has ended."""
+    """A callback about an ended task."""
     return Snapshot(seal(), TaskId(task_id), Vendor.TENCENT, FileId(file_id) if file_id else None)
 
 
@@ -122,20 +123,20 @@ def accepted(task_id: str) -> Answer:
 
 
 def recorded(file_id: str = "7") -> Recorded:
-    """A callback that tells of a recording."""
+    """A callback about a recording."""
     return Recorded(seal(), Vendor.TENCENT, FileId(file_id))
 
 
 def row(file_id: str = "7") -> Row:
-    """The submission that follows from it."""
+    """The submission of that recording."""
     return Row(0, FileId(file_id), AT_1_AND_2_S, '{"stream_alias":"s"}')
 
 
 # -- tasks of ours -------------------------------------------------------------------------------------
 
 
-async def test_a_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None:
-    """The first callback about it has it followed, and claimed; nothing is finished by that."""
+async def test_callback_of_an_untracked_task_makes_it_due(pair: Pair) -> None:
+    """The task is tracked and claimed; it is not finished by that."""
     await pair.load(1)
     await pair.send(ACCEPTED)
     assert await pair.take(ended()) is Effect.CLAIMED
@@ -144,8 +145,8 @@ async def test_a_task_that_nobody_follows_yet_is_due_at_once(pair: Pair) -> None
     assert [task.task_id for task in await pair.beside.claimed(int(2e12), 10)] == [TASK]
 
 
-async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
-    """Whenever it would have been asked about, it is now."""
+async def test_callback_of_a_tracked_task_makes_it_due(pair: Pair) -> None:
+    """Its next poll is due now, before its usual time."""
     await pair.load(1)
     await pair.send(ACCEPTED)
     await pair.beside.tasks.seed(10**9)
@@ -155,8 +156,8 @@ async def test_a_task_that_is_followed_is_due_at_once(pair: Pair) -> None:
     assert [task.due_at_ms for task in await pair.beside.claimed(10**14, 10)] == [int(pair.now[0] * 1000)]
 
 
-async def test_a_callback_that_names_no_recording_follows_its_task_alone(pair: Pair) -> None:
-    """Huawei's callbacks name the task alone: it is found by its id, and no other task is followed."""
+async def test_callback_without_a_recording_tracks_its_task_alone(pair: Pair) -> None:
+    """Huawei's callbacks name only the task: it is found by its id, and no other task is tracked."""
     await pair.load(1, 2, 3)
     for number in range(1, 4):
         await pair.send(accepted(f"t-{number}"))
@@ -164,8 +165,8 @@ async def test_a_callback_that_names_no_recording_follows_its_task_alone(pair: P
     assert pair.ask("SELECT submission_id, task_id FROM tasks") == [(2, "t-2")]
 
 
-async def test_a_stray_callback_follows_no_task(pair: Pair) -> None:
-    """A task of another program leaves the tasks of the ledger alone, however often it is looked at."""
+async def test_callback_of_another_program_tracks_no_task(pair: Pair) -> None:
+    """A task of another program changes no task of the ledger, however often it is polled."""
     await pair.load(1, 2, 3)
     for number in range(1, 4):
         await pair.send(accepted(f"t-{number}"))
@@ -177,7 +178,7 @@ async def test_a_stray_callback_follows_no_task(pair: Pair) -> None:
     assert pair.ask("SELECT count(*) FROM tasks") == [(0,)]
 
 
-async def test_a_task_named_for_another_recording_settles_nothing_there(pair: Pair) -> None:
+async def test_callback_with_another_recording_claims_the_recorded_task(pair: Pair) -> None:
     """Recording 3 has the task on record: its callback, naming recording 2, claims the task of 3."""
     await pair.load(2, 3)
     await pair.send(LOST)
@@ -197,41 +198,41 @@ async def test_one_task_settles_one_submission(pair: Pair) -> None:
         await pair.take(ended(NAMED, recording))
     await pair.beside.look_again()
     checks = await pair.beside.to_check(10)
-    effects = [await pair.beside.confirm(check) for check in checks]
+    effects = [await pair.beside.polled(check, PollVerdict.CONFIRMED) for check in checks]
     assert effects == [Effect.SETTLED, Effect.CLAIMED]
     assert pair.states == ["submitted", "in_doubt"]
     assert pair.ask("SELECT count(*) FROM attempts WHERE task_id IS NOT NULL") == [(1,)]
 
 
-async def test_a_task_that_an_answer_names_meanwhile_settles_no_other_submission(pair: Pair) -> None:
-    """The answer of recording 2 comes between the callback for recording 1 and the poll."""
+async def test_task_that_an_answer_names_meanwhile_settles_no_other_submission(pair: Pair) -> None:
+    """The answer of recording 2 arrives between the callback for recording 1 and the poll."""
     await pair.load(1, 2)
     await pair.send(LOST)
     await pair.take(ended("t-2", "1"))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
     await pair.send(accepted("t-2"))
-    assert await pair.beside.confirm(check) is Effect.CLAIMED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.CLAIMED
     assert pair.states == ["in_doubt", "submitted"]
 
 
 @pytest.mark.parametrize(("policy", "state"), [(RETRY, "pending"), (HOLD, "in_doubt")])
-async def test_a_disproved_claim_leaves_the_submission_as_it_was(
+async def test_disproved_claim_leaves_the_submission_as_it_was(
     pair: Pair, policy: InDoubtPolicy, state: str
 ) -> None:
-    """The service has named another recording for the task: the submission goes back where it was."""
+    """The service names another recording for the task: the submission is released unchanged."""
     await pair.load(1)
     await pair.send(LOST, policy)
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert (check.file_id, await pair.beside.disprove(check)) == ("1", Effect.DENIED)
+    assert (check.file_id, await pair.beside.polled(check, PollVerdict.FOREIGN)) == ("1", Effect.DENIED)
     assert (pair.states, pair.effects) == ([state], ["denied"])
     assert await pair.beside.to_check(10) == []
 
 
-async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pair) -> None:
-    """It comes before the task id is on record, and counts once it is."""
+async def test_callback_before_the_answer_counts_once_the_answer_is_recorded(pair: Pair) -> None:
+    """It arrives before the task id is on record."""
     await pair.load(1)
     assert await pair.take(ended()) is Effect.OPEN
     assert await pair.beside.look_again() == 1
@@ -242,8 +243,8 @@ async def test_a_callback_that_overtakes_the_answer_is_understood_later(pair: Pa
     assert pair.effects == ["claimed"]
 
 
-async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_long(pair: Pair) -> None:
-    """The submission is still on the wire when its task is called ended: looked at after 1 s, 2 s, 4 s …"""
+async def test_callback_of_a_request_in_flight_is_checked_again_soon(pair: Pair) -> None:
+    """While the submission is in flight the callback is checked after 1 s, 2 s, 4 s …"""
     await pair.load(1)
     [claim] = await pair.run.fresh(after_id=0, limit=1)
     assert await pair.run.begin(claim, pair.run_id)
@@ -258,8 +259,8 @@ async def test_an_answer_that_is_a_moment_behind_its_callback_is_not_waited_for_
     assert pair.effects == ["claimed"]
 
 
-async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None:
-    """A callback is a reason to ask once more."""
+async def test_callback_of_a_task_given_up_makes_it_due(pair: Pair) -> None:
+    """A callback is a reason to poll once more."""
     await pair.load(1)
     await pair.send(ACCEPTED)
     assert await pair.take(ended()) is Effect.CLAIMED
@@ -272,8 +273,8 @@ async def test_a_task_that_was_given_up_is_asked_about_again(pair: Pair) -> None
     assert pair.ask("SELECT state, closed_at_ms, due_at_ms IS NOT NULL FROM tasks") == [("waiting", None, 1)]
 
 
-async def test_a_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
-    """What a poll has said stands, whatever a callback says afterwards."""
+async def test_callback_of_an_ended_task_changes_nothing(pair: Pair) -> None:
+    """The result of a poll is final."""
     await pair.load(1)
     await pair.send(ACCEPTED)
     await pair.take(ended())
@@ -289,8 +290,8 @@ async def test_a_task_that_has_ended_stays_as_it_is(pair: Pair) -> None:
 # -- each once -----------------------------------------------------------------------------------------
 
 
-async def test_a_callback_counts_once(pair: Pair) -> None:
-    """The same one again changes nothing and is known for what it is."""
+async def test_repeated_callback_changes_nothing(pair: Pair) -> None:
+    """It is recorded as a repetition."""
     first = recorded()
     assert await pair.take(first, row()) is Effect.ADDED
     again = await pair.beside.take(first, "what it said", row())
@@ -301,8 +302,8 @@ async def test_a_callback_counts_once(pair: Pair) -> None:
     )
 
 
-async def test_a_seal_is_good_for_one_callback(pair: Pair) -> None:
-    """A signature covers no body: another one under the same nonce and time is not taken."""
+async def test_seal_is_accepted_for_one_callback(pair: Pair) -> None:
+    """A signature covers no body: another callback with the same nonce and time is refused."""
     first = recorded("7")
     await pair.take(first, row("7"))
     forged = Recorded(first.seal, Vendor.TENCENT, FileId("8"))
@@ -314,10 +315,10 @@ async def test_a_seal_is_good_for_one_callback(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(("lost", "policy"), [(LOST, HOLD), (LOST, RETRY), (UNNAMED, HOLD)])
-async def test_a_doubt_is_settled_once_a_poll_has_confirmed_it(
+async def test_doubt_is_settled_once_a_poll_has_confirmed_it(
     pair: Pair, lost: Outcome, policy: InDoubtPolicy
 ) -> None:
-    """First it is held, so that no run sends it; then its lost attempt is the one that was accepted."""
+    """Until then the submission is held; then its lost attempt is the one that was accepted."""
     await pair.load(1, 2)
     claim = await pair.send(lost, policy)
     assert await pair.take(ended(NAMED)) is Effect.OPEN
@@ -326,7 +327,7 @@ async def test_a_doubt_is_settled_once_a_poll_has_confirmed_it(
     assert not await pair.run.begin(claim._replace(number=2), pair.run_id)
     [check] = await pair.beside.to_check(10)
     assert (check.task_id, check.vendor) == (NAMED, Vendor.TENCENT)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.states == ["submitted", "pending"]
     assert pair.ask("SELECT code, doubted, tracked FROM submissions WHERE id = 1") == [(0, 0, 1)]
     attempt = "SELECT decision, task_id, code FROM attempts WHERE submission_id = 1"
@@ -345,14 +346,14 @@ async def test_one_of_several_lost_attempts_leaves_a_doubt(pair: Pair) -> None:
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.ask("SELECT state, doubted FROM submissions") == [("submitted", 1)]
     decisions = pair.ask("SELECT decision FROM attempts ORDER BY number")
     assert decisions == [("submitted",), ("in_doubt",), ("in_doubt",)]
 
 
-async def test_a_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
-    """Its answer was lost, it was sent again and accepted; then the first one's callback comes."""
+async def test_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
+    """Its answer was lost and it was sent again and accepted; then the callback of the first task arrives."""
     await pair.load(1)
     await pair.send(LOST, RETRY)
     await pair.send(ACCEPTED, RETRY)
@@ -360,33 +361,35 @@ async def test_a_second_task_of_a_submission_is_a_double(pair: Pair) -> None:
     await pair.take(ended(NAMED))
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.DOUBLE
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.DOUBLE
     assert pair.ask("SELECT task_id FROM attempts ORDER BY number") == [(None,), (TASK,)]
     assert pair.ask("SELECT submission_id, task_id FROM callbacks") == [(1, NAMED)]
 
 
 @pytest.mark.parametrize(("policy", "state"), [(RETRY, "pending"), (HOLD, "in_doubt")])
-async def test_what_the_service_denies_changes_nothing(pair: Pair, policy: InDoubtPolicy, state: str) -> None:
-    """Asked again often enough, a task of nobody is believed to be none; the submission is where it was."""
+async def test_claim_that_the_service_denies_changes_nothing(
+    pair: Pair, policy: InDoubtPolicy, state: str
+) -> None:
+    """After several polls the denial is believed, and the submission is released unchanged."""
     await pair.load(1)
     await pair.send(LOST, policy)
-    await pair.take(ended("nobody's"))
+    await pair.take(ended("unknown"))
     await pair.beside.look_again()
     for delay_s in DENIED_AFTER_S:
         [check] = await pair.beside.to_check(10)
-        assert await pair.beside.deny(check) is Effect.CHECKED
+        assert await pair.beside.polled(check, PollVerdict.UNKNOWN) is Effect.CHECKED
         assert pair.states == ["in_doubt"]
         assert await pair.beside.to_check(10) == []
         pair.now[0] += delay_s
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.deny(check) is Effect.DENIED
+    assert await pair.beside.polled(check, PollVerdict.UNKNOWN) is Effect.DENIED
     assert pair.states == [state]
     assert pair.ask("SELECT task_id, decision FROM attempts") == [(None, "in_doubt")]
     assert pair.ask("SELECT due_at_ms FROM callbacks") == [(None,)]
 
 
-async def test_two_doubts_that_a_task_may_belong_to_are_left_to_a_person(pair: Pair) -> None:
-    """The same recording under two sets of parameters, both in doubt: which of them it is nobody can know."""
+async def test_task_of_two_possible_doubts_is_ambiguous(pair: Pair) -> None:
+    """One recording with two sets of parameters, both in doubt: the user must decide."""
     await pair.load(1)
     load_id = await pair.run.start_load("again.csv", "/data/again.csv", ["file_id"])
     other = AT_1_AND_2_S._replace(definition="20")
@@ -399,7 +402,7 @@ async def test_two_doubts_that_a_task_may_belong_to_are_left_to_a_person(pair: P
     assert (pair.effects, pair.states) == (["ambiguous"], ["in_doubt", "in_doubt"])
 
 
-async def test_an_attempt_that_began_later_cannot_be_meant(pair: Pair) -> None:
+async def test_attempt_begun_after_the_callback_is_not_settled(pair: Pair) -> None:
     """A callback from before the attempt is about something else."""
     await pair.load(1)
     pair.now[0] = 1e9
@@ -410,8 +413,8 @@ async def test_an_attempt_that_began_later_cannot_be_meant(pair: Pair) -> None:
     assert (pair.effects, pair.states) == (["open"], ["in_doubt"])
 
 
-async def test_what_a_killed_run_has_left_on_the_wire_is_waited_for(pair: Pair) -> None:
-    """It is not known to be in doubt before the next run says so; then its callback settles it."""
+async def test_callback_of_a_killed_run_waits_for_the_next_run(pair: Pair) -> None:
+    """The next run marks the submission as in doubt; then its callback settles it."""
     await pair.load(1)
     [claim] = await pair.run.fresh(after_id=0, limit=1)
     assert await pair.run.begin(claim, pair.run_id)
@@ -425,12 +428,12 @@ async def test_what_a_killed_run_has_left_on_the_wire_is_waited_for(pair: Pair) 
     pair.now[0] += 3_600
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
-    assert await pair.beside.confirm(check) is Effect.SETTLED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.SETTLED
     assert pair.states == ["submitted"]
 
 
-async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pair) -> None:
-    """A person has put it back in the queue and a run has begun it: its answer decides first."""
+async def test_callback_of_a_submission_sent_again_waits_for_its_answer(pair: Pair) -> None:
+    """The user has put it back in the queue and a run has begun it: its answer decides first."""
     await pair.load(1)
     await pair.send(LOST)
     await pair.take(ended(NAMED))
@@ -439,14 +442,14 @@ async def test_a_submission_that_is_sent_again_meanwhile_is_waited_for(pair: Pai
     await pair.run.retry([State.IN_DOUBT])
     [claim] = await pair.run.fresh(after_id=0, limit=1)
     assert await pair.run.begin(claim, pair.run_id)
-    assert await pair.beside.confirm(check) is Effect.CHECKED
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.CHECKED
     made = decide(ACCEPTED, claim, policy=HOLD, proven=False, jitter=lambda most: most)
     await pair.run.settle(Settlement(claim, ACCEPTED, made), pair.run_id)
-    assert await pair.beside.confirm(check) is Effect.DOUBLE
+    assert await pair.beside.polled(check, PollVerdict.CONFIRMED) is Effect.DOUBLE
 
 
-async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
-    """Another program of the same AppId has tasks, too: they are looked at a few times, and let be."""
+async def test_callback_of_an_unknown_task_ends_as_stranger(pair: Pair) -> None:
+    """A task of another program with the same AppId is polled a few times and then ignored."""
     await pair.load(1)
     await pair.send(ACCEPTED)
     await pair.take(ended("of another program", "1"))
@@ -462,8 +465,8 @@ async def test_a_task_of_strangers_is_one_in_the_end(pair: Pair) -> None:
 # -- recordings ----------------------------------------------------------------------------------------
 
 
-async def test_a_recording_becomes_a_submission(pair: Pair) -> None:
-    """It is kept as a manifest's row would be, and the next run finds it; asked for again, it is known."""
+async def test_callback_of_a_recording_becomes_a_submission(pair: Pair) -> None:
+    """The next run sends it like a manifest's row; a second callback finds it known."""
     assert await pair.take(recorded(), row()) is Effect.ADDED
     assert await pair.take(recorded(), row()) is Effect.KNOWN
     [claim] = await pair.run.fresh(after_id=0, limit=10)
@@ -474,7 +477,7 @@ async def test_a_recording_becomes_a_submission(pair: Pair) -> None:
     assert (record.place, record.extra) == ("callbacks row 1", '{"stream_alias":"s"}')
 
 
-async def test_a_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> None:
+async def test_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> None:
     """It is on record with its reason, and never sent."""
     bad = InvalidRow(0, "file_id", "is no id", ("x",))
     assert await pair.take(recorded("x"), bad) is Effect.UNUSABLE
@@ -483,7 +486,7 @@ async def test_a_recording_that_cannot_be_sent_is_an_invalid_row(pair: Pair) -> 
     assert pair.states == []
 
 
-async def test_nothing_follows_from_the_rest(pair: Pair) -> None:
+async def test_other_callbacks_are_noted_without_effect(pair: Pair) -> None:
     """A recording without a row, a file that was not merged and a strange event are noted in their words."""
     failed = Composed(seal(), "1", Vendor.TENCENT, FileId("7"))
     for callback in (recorded(), failed, Other(seal(), "stream_close")):
@@ -499,8 +502,8 @@ async def test_nothing_follows_from_the_rest(pair: Pair) -> None:
 # -- how it is asked -----------------------------------------------------------------------------------
 
 
-async def test_nothing_goes_through_all_rows(pair: Pair) -> None:
-    """Whatever a callback leads to is looked up: in a ledger of millions it takes no longer."""
+async def test_callbacks_scan_no_table(pair: Pair) -> None:
+    """All rows of a callback are found by indexes: in a ledger of millions it takes no longer."""
     await pair.load(1, 2, 3)
     with statements_of() as statements:
         await _all_that_callbacks_lead_to(pair)
@@ -522,7 +525,7 @@ async def _all_that_callbacks_lead_to(pair: Pair) -> None:
     await pair.beside.look_again()
     [check] = await pair.beside.to_check(10)
     await pair.beside.put_off(check, 0)
-    await pair.beside.deny(check)
-    await pair.beside.confirm(check)
+    await pair.beside.polled(check, PollVerdict.UNKNOWN)
+    await pair.beside.polled(check, PollVerdict.CONFIRMED)
     await pair.beside.claimed(10**14, 10)
     await pair.beside.next_claimed_ms(0)

@@ -1,4 +1,4 @@
-"""The disk under a ledger: what is looked at before a run begins."""
+"""The disk under a ledger: the checks before a run begins."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Usage = namedtuple("Usage", "total used free")
     ("kind", "warned"),
     [("ext4", False), ("tmpfs", False), ("nfs4", True), ("cifs", True), ("fuse.sshfs", True)],
 )
-def test_a_network_file_system_is_known_by_its_kind(
+def test_network_file_system_is_known_by_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, warned: bool
 ) -> None:
-    """Where locks and syncs cannot be relied on, the kind of file system is named."""
+    """The kind of a file system whose locks and syncs are unreliable is named."""
     monkeypatch.setattr(disk, "_kind", lambda _: kind)
     assert (disk.network_file_system(tmp_path / "l.db") == kind) is warned
 
 
-def test_the_file_system_of_a_folder_is_found(tmp_path: Path) -> None:
-    """The machine's own table of mounts says what a folder is on, and nothing is no file system."""
+def test_file_system_of_a_folder_is_found(tmp_path: Path) -> None:
+    """The machine's own table of mounts names it; a missing table gives no file system."""
     assert disk.network_file_system(tmp_path / "l.db") is None
     assert disk.network_file_system(Path("/proc/l.db")) is None
 
 
-def test_room_is_looked_at_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With hardly any room a run does not begin; with too little for all the work it is warned of."""
+def test_room_is_checked_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hardly any room a run does not begin; with too little for all the work there is a warning."""
     free = {"bytes": 15 << 20}
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free["bytes"]))
     with pytest.raises(LedgerError, match="only 15 MiB are free"):
@@ -43,7 +43,7 @@ def test_room_is_looked_at_before_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert "the run will stop when the disk is full" in str(disk.check_room(tmp_path / "l.db", 1_000_000))
 
 
-def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
+def test_replaced_file_is_noticed(tmp_path: Path) -> None:
     """A file of the same name is not the same file."""
     path = tmp_path / "l.db"
     path.write_bytes(b"one")
@@ -55,8 +55,8 @@ def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
         opened.check()
 
 
-def test_room_set_aside_is_given_back(tmp_path: Path) -> None:
-    """The reserve is there while it is needed, readable by nobody else, and gone afterwards."""
+def test_reserved_room_is_freed(tmp_path: Path) -> None:
+    """The reserve exists while it is needed, is readable by its owner only, and is gone afterwards."""
     opened = disk.LedgerDisk(tmp_path / "l.db")
     opened.set_room_aside()
     reserve = tmp_path / "l.db.reserve"

@@ -1,4 +1,4 @@
-"""What a manifest's rows stand for, as it is remembered."""
+"""Fingerprints of manifests: the submission and the check of each row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCHES = st.lists(st.tuples(IDS, st.booleans()), max_size=5)
 
 
 def seen_of(batches: list[tuple[list[int], bool]]) -> tuple[Fingerprint, dict[int, int]]:
-    """Batches of rows as they are remembered, and as they should be."""
+    """Batches of rows as a fingerprint, and the expected content."""
     seen, expected = Fingerprint(), dict[int, int]()
     for n, (ids, carry) in enumerate(batches):
         checks = [check_of(f'{{"n":"{n} {at}"}}') for at in range(len(ids))] if carry else None
@@ -40,7 +40,7 @@ def seen_of(batches: list[tuple[list[int], bool]]) -> tuple[Fingerprint, dict[in
 
 
 def as_dict(seen: Fingerprint) -> dict[int, int]:
-    """All that is remembered, as it is kept and taken up again."""
+    """The content of a fingerprint after it was kept and read again."""
     return {
         id_: check
         for number, kept in seen.packed()
@@ -50,8 +50,8 @@ def as_dict(seen: Fingerprint) -> dict[int, int]:
 
 
 @given(BATCHES)
-def test_the_first_row_for_a_submission_counts(batches: list[tuple[list[int], bool]]) -> None:
-    """Whatever the order and size of batches, each submission has the check of its first row."""
+def test_first_row_for_a_submission_counts(batches: list[tuple[list[int], bool]]) -> None:
+    """Each submission has the check of its first row, for any order and size of batches."""
     seen, expected = seen_of(batches)
     assert expected == as_dict(seen)
     assert all(id_ in seen for id_ in expected)
@@ -59,8 +59,10 @@ def test_the_first_row_for_a_submission_counts(batches: list[tuple[list[int], bo
 
 
 @given(BATCHES, BATCHES)
-def test_differences(before: list[tuple[list[int], bool]], now: list[tuple[list[int], bool]]) -> None:
-    """What appeared, is gone or changed is what differs."""
+def test_differences_of_two_fingerprints_are_counted(
+    before: list[tuple[list[int], bool]], now: list[tuple[list[int], bool]]
+) -> None:
+    """Appeared, gone and changed rows are those that differ."""
     (one, was), (two, is_) = seen_of(before), seen_of(now)
     numbers = {*one.numbers(), *two.numbers()}
     found = [
@@ -72,8 +74,8 @@ def test_differences(before: list[tuple[list[int], bool]], now: list[tuple[list[
     assert changed == sum(page.changed for page in found)
 
 
-def test_a_check_tells_nothing_from_something() -> None:
-    """No row, a row that carries nothing, and a row that carries something are three things."""
+def test_check_of_no_row_an_empty_row_and_a_row_differ() -> None:
+    """A missing row, a row without own values, and a row with some have different checks."""
     assert check_of(None) == check_of("{}") == check_of('{"a":""}') != 0
     assert all(1 < check_of(f'{{"n":"{n}"}}') < 1 << 16 for n in range(70_000))
 
@@ -82,7 +84,7 @@ ROWS = st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=5)
 
 
 def carried(row: dict[str, str]) -> str:
-    """A row's own columns as a manifest writes them down."""
+    """The own columns of a row as a manifest writes them."""
     return json.dumps(dict(sorted(row.items())), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -90,23 +92,23 @@ def carried(row: dict[str, str]) -> str:
 @example({'":""': ':""', "a": '",}'}, {'x"', "\\", ","})
 @example({"a": '{"b":"",'}, {"b"})
 @example({"a": ""}, {"z"})
-def test_an_empty_cell_is_no_value(row: dict[str, str], names: set[str]) -> None:
-    """Columns that were added or taken away empty are no change, whatever names and values hold."""
+def test_empty_cells_do_not_change_the_check(row: dict[str, str], names: set[str]) -> None:
+    """Columns that were added or removed empty are not a change, for any names and values."""
     without = {name: value for name, value in row.items() if value}
     added = dict.fromkeys(names, "") | row
     assert check_of(carried(without)) == check_of(carried(row)) == check_of(carried(added))
 
 
 @given(ROWS, ROWS)
-def test_rows_that_carry_something_else_differ(one: dict[str, str], two: dict[str, str]) -> None:
-    """What differs in more than empty cells has another check, but for one in 65,000."""
+def test_rows_with_other_values_have_other_checks(one: dict[str, str], two: dict[str, str]) -> None:
+    """A difference in more than empty cells changes the check, but for one in 65,000."""
     differ = {k: v for k, v in one.items() if v} != {k: v for k, v in two.items() if v}
     assume(differ)
     assert filled(carried(one)) != filled(carried(two))
 
 
-def test_what_is_remembered_in_the_old_way_tells_which_rows_there_were() -> None:
-    """A page of the version before says which rows are new and gone, and calls none of them changed."""
+def test_page_of_the_version_before_shows_its_rows() -> None:
+    """It gives new and gone rows, and counts none as changed."""
     before, now = array("H", bytes(2 * PAGE_IDS)), Fingerprint()
     before[5:8] = array("H", [700, 800, 900])
     now.add([6, 7, 8], [check_of('{"a":"1"}')] * 3)

@@ -1,4 +1,4 @@
-"""Pictures in the ledger: which are handed out, in which order, and what is kept of a fetch."""
+"""Pictures in the ledger: their selection, their order, and the results of a fetch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import empty_ledger, query
-from support.pictured import Told, keep_tasks, told
+from support.pictured import RecordedTask, finished, keep_tasks
 from support.statements import plans_of, statements_of
 
 from batcher.errors import IllegalMove
@@ -33,9 +33,9 @@ def names(page: list[PictureRecord]) -> list[str]:
     return [one.url.removeprefix(URL) for one in page]
 
 
-async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
-    """A page goes on where the one before it ended, also in the middle of a task."""
-    tasks = [told(str(n), *(f"{URL}{n}.{k}" for k in range(3))) for n in range(1, 5)]
+async def test_pictures_are_read_page_by_page_in_their_order(ledger: Path) -> None:
+    """A page begins after the last picture of the page before, also in the middle of a task."""
+    tasks = [finished(str(n), *(f"{URL}{n}.{k}" for k in range(3))) for n in range(1, 5)]
     keep_tasks(ledger, tasks)
     async with await PictureLedger.open(ledger) as pictures:
         got, after = list[str](), (0, 0)
@@ -54,16 +54,16 @@ async def test_pictures_come_page_by_page_in_their_order(ledger: Path) -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        Told("1", (f"{URL}a",), state="processing", closed=False),
-        Told("1", (f"{URL}a",), state="failed"),
-        Told("1", (f"{URL}a",), state="unknown"),
-        Told("1", (f"{URL}a",), polls=0),
-        Told("1", (f"{URL}a",), closed=False),
+        RecordedTask("1", (f"{URL}a",), state="processing", closed=False),
+        RecordedTask("1", (f"{URL}a",), state="failed"),
+        RecordedTask("1", (f"{URL}a",), state="unknown"),
+        RecordedTask("1", (f"{URL}a",), polls=0),
+        RecordedTask("1", (f"{URL}a",), closed=False),
     ],
     ids=["not ended", "failed", "unknown", "claimed by a callback alone", "not closed"],
 )
-async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: Told) -> None:
-    """An address counts once a poll has said that the task has ended well."""
+async def test_unconfirmed_pictures_are_not_handed_out(ledger: Path, task: RecordedTask) -> None:
+    """An address counts once a poll has reported that the task has finished."""
     keep_tasks(ledger, [task])
     async with await PictureLedger.open(ledger) as pictures:
         assert await pictures.unfetched(limit=9) == []
@@ -72,17 +72,17 @@ async def test_what_no_poll_has_confirmed_is_not_handed_out(ledger: Path, task: 
         assert sum((await pictures.counts()).values()) == 0
 
 
-async def test_each_submission_of_a_recording_is_told_from_the_others(ledger: Path) -> None:
-    """By its place among them, which stays whatever comes later."""
-    keep_tasks(ledger, [told("7", f"{URL}a"), told("8", f"{URL}b"), told("7", f"{URL}c")])
+async def test_submissions_of_one_recording_have_fixed_ordinals(ledger: Path) -> None:
+    """A later submission does not change the ordinals."""
+    keep_tasks(ledger, [finished("7", f"{URL}a"), finished("8", f"{URL}b"), finished("7", f"{URL}c")])
     async with await PictureLedger.open(ledger) as pictures:
         ordinals = [one.ordinal for one in await pictures.unfetched(limit=9)]
     assert ordinals == [1, 1, 2]
 
 
-async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
-    """State, reason, file and size; tries add up, and one that is left is handed out again."""
-    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b", f"{URL}c")])
+async def test_result_of_a_fetch_is_kept(ledger: Path) -> None:
+    """State, reason, file and size; tries add up, and a picture that is left is handed out again."""
+    keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b", f"{URL}c")])
     async with await PictureLedger.open(ledger) as pictures:
         a, b, c = await pictures.unfetched(limit=9)
         began_ms = pictures.now_ms()
@@ -103,9 +103,9 @@ async def test_what_came_of_a_fetch_is_kept(ledger: Path) -> None:
         assert (counts[None], counts[PictureState.WHOLE], counts[PictureState.BLANK]) == (1, 1, 0)
 
 
-async def test_a_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
-    """A contradiction is said, and does not take its neighbours down."""
-    keep_tasks(ledger, [told("7", f"{URL}a", f"{URL}b")])
+async def test_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:
+    """The contradiction is reported, and does not affect the pictures recorded with it."""
+    keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b")])
     async with await PictureLedger.open(ledger) as pictures:
         a, b = await pictures.unfetched(limit=9)
         doing = pictures.record(Fetched(a, PictureState.BLACK, 1))
@@ -128,8 +128,8 @@ ASKED: dict[str, Callable[[PictureLedger], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("name", ASKED)
-async def test_no_page_goes_through_all_pictures(ledger: Path, name: str) -> None:
-    """Pages are found by keys; only the few that are not fetched yet are gone through, by their own index."""
+async def test_pages_of_pictures_scan_no_table(ledger: Path, name: str) -> None:
+    """Pages are found by keys; only unfetched pictures are read in full, by their own index."""
     async with await PictureLedger.open(ledger) as pictures:
         with statements_of() as statements:
             await ASKED[name](pictures)

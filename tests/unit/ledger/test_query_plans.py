@@ -1,4 +1,4 @@
-"""What is asked of a ledger goes through indexes, so that it takes no longer in a ledger of millions."""
+"""Plans of queries: all use indexes, so that they take no longer in a ledger of millions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 from support.specimens import rows_of
 from support.statements import Statement, plans_of, statements_of
 
-from batcher.ledger import LedgerReader, bulk_insert, open_for_reading, open_for_writing
+from batcher.ledger import bulk_insert
 from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.reader import LedgerReader, open_for_reading
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.model.submission import FileId
 
 LEDGER = Path(__file__).parents[2] / "ledgers" / f"{REVISIONS[-1]}.db"
@@ -75,7 +77,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
 }
 
 
-def _load(number: int) -> Any:  # noqa: ANN401 - an id, whatever its name
+def _load(number: int) -> Any:  # noqa: ANN401 - an id of any name
     return number
 
 
@@ -88,7 +90,7 @@ def scanned(statements: list[Statement]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ASKED)
-async def test_nothing_goes_through_all_rows(name: str) -> None:
+async def test_queries_scan_no_long_table(name: str) -> None:
     """No query of status, summary, show, claims or a load reads a long table from end to end."""
     async with await open_for_reading(LEDGER) as ledger:
         with statements_of() as statements:
@@ -97,8 +99,8 @@ async def test_nothing_goes_through_all_rows(name: str) -> None:
     assert [step for step in scanned(statements) if step.split()[1] != READ_WHOLE.get(name)] == []
 
 
-async def test_every_question_is_looked_at() -> None:
-    """A new question of the reader has its line above, or is one that goes through all on purpose."""
+async def test_every_query_of_the_reader_is_listed() -> None:
+    """A new query of the reader has its line above, or scans on purpose."""
     asked = {
         name
         for name in vars(LedgerReader)
@@ -107,8 +109,8 @@ async def test_every_question_is_looked_at() -> None:
     assert asked == set(ASKED) - {"loads_after"}
 
 
-async def test_a_writer_finds_what_it_loads_by_its_key(tmp_path: Path) -> None:
-    """The statements of a load look rows up in a ledger of any size; only what is staged is read whole."""
+async def test_statements_of_a_load_use_keys(tmp_path: Path) -> None:
+    """A load finds rows by keys in a ledger of any size; only staged rows are read in full."""
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:
         load_id = await ledger.start_load("a.csv", "/data/a.csv", ["file_id"])

@@ -1,4 +1,4 @@
-"""What the ledger records, what it refuses, and that its numbers always agree with its rows."""
+"""The ledger of a run: its records, its refusals, and numbers that always agree with the rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from support.specimens import ACCEPTED, AT_1_AND_2_S, EVERY_2_S, TASK, claims_of
 
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger import Added, RunLedger, open_for_reading, open_for_writing
 from batcher.ledger.conditions import NO_CODE, NO_RUN
+from batcher.ledger.loads import Added
+from batcher.ledger.reader import open_for_reading
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.outcome import (
     Answer,
     Decision,
@@ -54,13 +56,13 @@ async def ledger(tmp_path: Path) -> AsyncIterator[RunLedger]:
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:
-    """What another program reads from the ledger."""
+    """Read from the ledger as another program does."""
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.execute(sql))
 
 
 def check_tallies(path: Path) -> None:
-    """The tallies are exactly what counting the submissions gives."""
+    """Check that the tallies equal the counted submissions."""
     counted = query(
         path,
         f"SELECT state, coalesce(code, {NO_CODE}), coalesce(run_id, {NO_RUN}), "  # noqa: S608
@@ -122,7 +124,7 @@ OUTCOMES: list[tuple[Outcome, InDoubtPolicy, State]] = [
 async def test_every_outcome_can_be_recorded(
     ledger: RunLedger, outcome: Outcome, policy: InDoubtPolicy, state: State
 ) -> None:
-    """Each kind of outcome moves its submission and stands in full with its attempt."""
+    """Each kind of outcome moves its submission and is kept in full with its attempt."""
     await loaded(ledger, 1, 2)
     run_id = await ledger.start_run(20.0, "test")
     claim = await begun(ledger, run_id)
@@ -147,8 +149,8 @@ async def test_every_outcome_can_be_recorded(
         assert (None, outcome.detail) == (attempt.code, attempt.message)
 
 
-async def test_the_next_claim_knows_what_was_used(ledger: RunLedger) -> None:
-    """A submission that goes back in the queue comes with its number, tries, doubt, code and run."""
+async def test_next_claim_has_the_used_budgets(ledger: RunLedger) -> None:
+    """A submission that goes back in the queue has its number, tries, doubt, code and run."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
     claim = await begun(ledger, run_id)
@@ -172,7 +174,7 @@ async def test_the_next_claim_knows_what_was_used(ledger: RunLedger) -> None:
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
 async def test_only_an_open_submission_is_begun(ledger: RunLedger, state: State) -> None:
-    """Beginning what is not pending any more says so and records nothing."""
+    """Beginning a submission that is no longer pending returns False and records nothing."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
     claim = await begun(ledger, run_id)
@@ -185,8 +187,8 @@ async def test_only_an_open_submission_is_begun(ledger: RunLedger, state: State)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.SENDING])
-async def test_only_what_is_being_sent_is_settled(ledger: RunLedger, state: State) -> None:
-    """Settling what is not being sent is refused and changes nothing."""
+async def test_only_an_attempt_in_flight_is_settled(ledger: RunLedger, state: State) -> None:
+    """Settling any other submission is refused and changes nothing."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
     claim = (await ledger.fresh(after_id=0, limit=1))[0]
@@ -202,7 +204,7 @@ async def test_only_what_is_being_sent_is_settled(ledger: RunLedger, state: Stat
     assert before == after
 
 
-async def test_an_illegal_state_is_refused(ledger: RunLedger) -> None:
+async def test_illegal_state_is_refused(ledger: RunLedger) -> None:
     """No attempt ends with its submission still being sent."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
@@ -216,8 +218,8 @@ async def test_an_illegal_state_is_refused(ledger: RunLedger) -> None:
     assert await counts(ledger) == {State.SUBMITTED: 1}
 
 
-async def test_one_claim_begun_twice_at_once_begins_once(ledger: RunLedger) -> None:
-    """Two begins of the same submission at the same moment make one attempt."""
+async def test_claim_begun_twice_concurrently_begins_once(ledger: RunLedger) -> None:
+    """Two concurrent begins of the same submission make one attempt."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
     (claim,) = await ledger.fresh(after_id=0, limit=1)
@@ -228,8 +230,8 @@ async def test_one_claim_begun_twice_at_once_begins_once(ledger: RunLedger) -> N
     ]
 
 
-async def test_an_out_of_date_claim_does_not_spoil_the_tallies(tmp_path: Path) -> None:
-    """A claim that remembers another code than the ledger's is refused, or leaves the tallies right."""
+async def test_outdated_claim_leaves_the_tallies_right(tmp_path: Path) -> None:
+    """A claim with another code than the ledger's is refused, or leaves the tallies right."""
     async with await open_for_writing(tmp_path / "l.db") as ledger:
         assert isinstance(ledger, RunLedger)
         await loaded(ledger, 1)
@@ -277,10 +279,10 @@ async def in_every_state(ledger: RunLedger) -> RunId:
         ([], [], set()),
     ],
 )
-async def test_a_retry_puts_back_what_was_named(
+async def test_retry_puts_back_the_named_submissions(
     ledger: RunLedger, states: list[State], codes: list[int], moved: set[int]
 ) -> None:
-    """Only settled submissions of the states and codes named go back, and never what has a task id."""
+    """Only settled submissions of these states and codes, and none with a task id."""
     await in_every_state(ledger)
     before = {claim.id for claim in await ledger.fresh(after_id=0, limit=10)}
     assert len(moved) == await ledger.retry(states, codes)
@@ -290,8 +292,8 @@ async def test_a_retry_puts_back_what_was_named(
     check_tallies(ledger.path)
 
 
-async def test_a_retry_forgets_budgets_and_nothing_else(ledger: RunLedger) -> None:
-    """What goes back keeps its attempts, its last code, and whether it may have arrived."""
+async def test_retry_resets_the_budgets_only(ledger: RunLedger) -> None:
+    """A submission keeps its attempts, its last code, and whether it may have arrived."""
     run_id = await in_every_state(ledger)
     await ledger.retry([State.IN_DOUBT, State.FAILED])
     failed, doubted, _ = await ledger.fresh(after_id=0, limit=10)
@@ -299,7 +301,7 @@ async def test_a_retry_forgets_budgets_and_nothing_else(ledger: RunLedger) -> No
     assert (doubted.number, doubted.code, doubted.doubted) == (2, None, True)
 
 
-async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: RunLedger) -> None:
+async def test_hold_takes_doubtful_submissions_out_of_the_queue(ledger: RunLedger) -> None:
     """A change of policy to hold moves open submissions with a doubt, and only those."""
     await loaded(ledger, 1, 2, 3)
     run_id = await ledger.start_run(20.0, "test")
@@ -312,7 +314,7 @@ async def test_holding_takes_doubtful_ones_out_of_the_queue(ledger: RunLedger) -
     assert await ledger.hold_doubtful(holding) == 0
 
 
-async def test_what_is_asked_for_already_stays_as_it_is(ledger: RunLedger) -> None:
+async def test_known_row_changes_nothing(ledger: RunLedger) -> None:
     """The same recording under the same parameters is one submission, within a load and between loads."""
     run_id = await ledger.start_run(20.0, "test")
     first = await ledger.start_load("a.csv", "/data/a.csv", ["file_id"])
@@ -334,8 +336,8 @@ async def test_what_is_asked_for_already_stays_as_it_is(ledger: RunLedger) -> No
     assert {AT_1_AND_2_S, EVERY_2_S} == (await ledger.asked_before(ids))[ids[0]]
 
 
-async def test_loads_add_up_and_say_whether_they_ended(ledger: RunLedger) -> None:
-    """A load counts its rows by kind; it is unfinished until it, or a later one of the file, ends."""
+async def test_load_counts_its_rows_and_whether_it_ended(ledger: RunLedger) -> None:
+    """A load is unfinished until it, or a later one of the file, reaches the end."""
     bad = InvalidRow(9, "file_id", "is missing", ("",))
     one = await ledger.start_load("a.csv", "/data/a.csv", ["file_id", "title"])
     await ledger.add(one, "a.csv", rows_of(1, 2), [bad])
@@ -357,8 +359,8 @@ async def test_loads_add_up_and_say_whether_they_ended(ledger: RunLedger) -> Non
     assert [load.superseded for load in await ledger.loads()] == [True, False, False, False]
 
 
-async def test_an_invalid_row_is_kept_once(ledger: RunLedger) -> None:
-    """Rows that cannot be sent are told apart by file name, content and reason, whatever line they are on."""
+async def test_invalid_row_is_kept_once(ledger: RunLedger) -> None:
+    """Rows that cannot be sent are the same if file name, content and reason agree, on any line."""
     row = InvalidRow(2, "file_id", "is missing", ("", "a"))
     same = [row, row._replace(line=7), row._replace(column="FileId")]
     other = [
@@ -379,11 +381,13 @@ async def test_an_invalid_row_is_kept_once(ledger: RunLedger) -> None:
     ) == (5, 1)
 
 
-@pytest.mark.parametrize(("exit_code", "told"), [(0, True), (1, True), (3, False), (4, False), (130, False)])
-async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
-    ledger: RunLedger, exit_code: int, told: bool
+@pytest.mark.parametrize(
+    ("exit_code", "reported"), [(0, True), (1, True), (3, False), (4, False), (130, False)]
+)
+async def test_run_with_exit_code_0_or_1_has_reported_invalid_rows(
+    ledger: RunLedger, exit_code: int, reported: bool
 ) -> None:
-    """Only a run that ends with 0 or 1 has told of what there is to know."""
+    """Only after exit code 0 or 1 the invalid rows count as reported."""
     load_id = await ledger.start_load("a.csv", "/data/a.csv", [])
     await ledger.add(load_id, "a.csv", [], [InvalidRow(2, "file_id", "is missing", ("",))])
     run_id = await ledger.start_run(20.0, "1.2.3")
@@ -391,14 +395,16 @@ async def test_a_run_tells_of_invalid_rows_when_it_ends_with_0_or_1(
     assert running is not None
     assert (running.ended_at, running.exit_code, running.version) == (None, None, "1.2.3")
     await ledger.end_run(run_id, exit_code, "because")
-    last, telling = await ledger.last_run(), await ledger.last_reported_run()
+    last, reporting = await ledger.last_run(), await ledger.last_reported_run()
     assert last is not None
     assert (exit_code, "because") == (last.exit_code, last.reason)
-    assert told == (telling is not None and telling.invalid_rows_seen == await ledger.newest_invalid_row())
+    assert reported == (
+        reporting is not None and reporting.invalid_rows_seen == await ledger.newest_invalid_row()
+    )
 
 
 async def test_ledger_is_bound_by_the_first_answer_that_proves_the_account(ledger: RunLedger) -> None:
-    """Nothing but such an answer binds it; then another AppId or another kind of endpoint is refused."""
+    """Only such an answer binds it; then another AppId or another kind of endpoint is refused."""
     await loaded(ledger, *range(1, 9))
     run = await ledger.start_run(20.0, "test")
     await ledger.bind(54321, EndpointKind.ZEGO)
@@ -417,8 +423,8 @@ async def test_ledger_is_bound_by_the_first_answer_that_proves_the_account(ledge
     assert await ledger.bound_to() == (12345, EndpointKind.OTHER)
 
 
-async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -> None:
-    """While one holds the ledger nobody else can write it, and anybody can read it."""
+async def test_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -> None:
+    """While one process holds the ledger no other one can write it, and all can read it."""
     await loaded(ledger, 1)
     with pytest.raises(LedgerBusy, match="another run holds this ledger"):
         await open_for_writing(ledger.path)
@@ -426,7 +432,7 @@ async def test_a_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger)
         assert [claims_of(1)[0]] == await reader.fresh(after_id=0, limit=10)
 
 
-async def test_a_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+async def test_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     """A schema that this program does not know is neither read nor written."""
     path = tmp_path / "l.db"
     async with await open_for_writing(path):
@@ -438,7 +444,7 @@ async def test_a_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
             await opening(path)
 
 
-async def test_what_was_recorded_survives_a_second_opening(tmp_path: Path) -> None:
+async def test_records_survive_a_second_opening(tmp_path: Path) -> None:
     """A ledger opened again holds the same, with times as they were recorded."""
     path, sent_at = tmp_path / "l.db", datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
     async with await open_for_writing(path) as ledger:
@@ -455,7 +461,7 @@ async def test_what_was_recorded_survives_a_second_opening(tmp_path: Path) -> No
 
 
 async def test_odd_texts_of_an_answer_can_be_recorded(ledger: RunLedger) -> None:
-    """Any text that an answer was read as is kept as it is; reading has taken NUL out."""
+    """Any text of an answer is kept unchanged; the reader has removed NUL."""
     await loaded(ledger, 1)
     run_id = await ledger.start_run(20.0, "test")
     claim = await begun(ledger, run_id)
@@ -510,8 +516,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("sql", BAD_SQL)
-def test_what_must_hold_is_a_constraint(small: Path, sql: str) -> None:
-    """Even by hand nothing can be written that contradicts the model."""
+def test_contradictory_rows_break_a_constraint(small: Path, sql: str) -> None:
+    """A statement by hand cannot write them either."""
     with closing(sqlite3.connect(small, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("BEGIN")
@@ -520,8 +526,8 @@ def test_what_must_hold_is_a_constraint(small: Path, sql: str) -> None:
         connection.execute("ROLLBACK")
 
 
-def test_the_moves_are_those_documented() -> None:
-    """What has a task id never moves again, and whatever is sent was pending before."""
+def test_legal_moves_are_those_documented() -> None:
+    """A submission with a task id never moves again, and one in flight was pending before."""
     assert MOVES[State.SUBMITTED] == frozenset()
     into_sending = {a for a, b in product(State, State) if b is State.SENDING and b in MOVES[a]}
     assert into_sending == {State.PENDING}

@@ -1,4 +1,4 @@
-"""Tallies add up to the submissions that are there, whatever codes come and however they are grouped."""
+"""Tallies equal the sums of the submissions, for any codes in any grouping."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from support.cli import empty_ledger
 
-from batcher.ledger import RunLedger, open_for_writing, verify
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.schema_version import bring_up_to_date
+from batcher.ledger.sqlite.verify import verify
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
 from batcher.model.submission import (
     Claim,
@@ -44,7 +45,7 @@ STEPS = st.lists(st.lists(st.tuples(CODES, ENDS), min_size=1, max_size=8), min_s
 
 
 def settled(claim: Claim, code: int | None, end: State) -> Settlement:
-    """An attempt that has ended with a code."""
+    """An attempt that was settled with a code."""
     now = datetime.now(UTC)
     outcome = Answer(code or 0, "as it came")
     decision = {
@@ -67,7 +68,7 @@ async def one_round(ledger: RunLedger, run: RunId, ends: Sequence[tuple[int | No
 
 
 async def lived(path: Path, rounds: Sequence[Sequence[tuple[int | None, State]]]) -> None:
-    """Let a ledger have rounds of attempts, and put everything that failed back in between."""
+    """Give a ledger rounds of attempts, with retries of everything that failed in between."""
     async with await open_for_writing(path) as ledger:
         load = await ledger.start_load("archive.csv", "-", ("file_id",))
         rows = [Row(line, FileId(f"r{line}"), ASKED, None) for line in range(1, 21)]
@@ -83,7 +84,7 @@ async def lived(path: Path, rounds: Sequence[Sequence[tuple[int | None, State]]]
 def test_tallies_after_any_codes_in_any_grouping_are_the_sums_of_rows(
     rounds: list[list[tuple[int | None, State]]],
 ) -> None:
-    """The tallies are what counting the submissions gives, and their sum is the number of rows."""
+    """The tallies equal the counted submissions, and their sum is the number of rows."""
 
     async def tried() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +97,8 @@ def test_tallies_after_any_codes_in_any_grouping_are_the_sums_of_rows(
     asyncio.run(tried())
 
 
-async def test_tallies_of_code_minus_one_and_of_none_are_kept_apart(tmp_path: Path) -> None:
-    """A code of -1 is a code: read back as one, beside submissions without any."""
+async def test_tallies_of_code_minus_one_and_of_no_code_are_separate(tmp_path: Path) -> None:
+    """A code of -1 is read back as a code."""
     path = Path(shutil.copy(await empty_ledger(), tmp_path / "batcher.db"))
     await lived(path, [[(-1, State.PENDING), (None, State.PENDING), (-1, State.PENDING)]])
     async with await open_for_writing(path) as ledger:
@@ -107,7 +108,7 @@ async def test_tallies_of_code_minus_one_and_of_none_are_kept_apart(tmp_path: Pa
 
 @pytest.mark.parametrize("revision", ["0001", "0004"])
 async def test_upgrade_of_ledger_with_code_minus_one_counts_anew(tmp_path: Path, revision: str) -> None:
-    """A ledger that an older program has left with wrong tallies is whole after its upgrade."""
+    """A ledger with wrong tallies of an older program is whole after its upgrade."""
     path = Path(shutil.copy(LEDGERS / f"{revision}.db", tmp_path / "batcher.db"))
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE submissions SET code = -1 WHERE state = 'pending' AND id % 2")

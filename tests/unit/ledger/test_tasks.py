@@ -1,4 +1,4 @@
-"""Tasks in a real ledger: how they come to be followed, what polls leave behind, what it all adds up to."""
+"""Tasks in a real ledger: how tracking begins, what polls record, and the sums."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support.statements import plans_of, statements_of
 
-from batcher.ledger import open_for_writing
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.prune import prune
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.verify import verify
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
 from batcher.model.records import TaskTally
@@ -31,7 +31,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger that a run has left behind, with some tasks that nobody follows."""
+    """The ledger of a finished run, with some untracked tasks."""
     ledger = Path(shutil.copy(LEDGER, tmp_path / "batcher.db"))
     write(
         ledger,
@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, *statements: str) -> None:
-    """Change a ledger behind the program's back."""
+    """Change a ledger without the program."""
     with closing(sqlite3.connect(path)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -58,12 +58,12 @@ def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def findings(path: Path) -> list[str]:
-    """What ``ledger verify`` finds."""
+    """The findings of ``ledger verify``."""
     return list(verify(path, lambda *_: None))
 
 
 def submitted(path: Path) -> int:
-    """How many submissions have a task."""
+    """The number of submissions with a task."""
     return int(rows(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
 
 
@@ -73,11 +73,11 @@ async def counted(ledger: TaskLedger) -> dict[TaskState, int]:
 
 
 async def all_due(ledger: TaskLedger) -> list[Followed]:
-    """Every task that is followed and open, in the order in which it is due."""
+    """Every task that is tracked and open, in the order in which it is due."""
     return await ledger.due(2**60, 1000)
 
 
-async def test_tasks_are_followed_some_at_a_time_in_their_order(path: Path) -> None:
+async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None:
     query = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
     answered = dict(rows(path, query))
     n = submitted(path)
@@ -103,8 +103,8 @@ async def test_tasks_are_followed_some_at_a_time_in_their_order(path: Path) -> N
     assert findings(path) == []
 
 
-async def test_no_task_waits_for_a_clock_that_was_wrong(path: Path) -> None:
-    """A due time far in the future is brought near when tasks are followed again."""
+async def test_due_time_of_a_wrong_clock_is_brought_near(path: Path) -> None:
+    """A due time far in the future is brought near when tracking begins again."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -115,8 +115,8 @@ async def test_no_task_waits_for_a_clock_that_was_wrong(path: Path) -> None:
     assert HOUR_MS - 5000 < latest <= HOUR_MS + 5000
 
 
-async def test_what_a_poll_brings_is_kept(path: Path) -> None:
-    """States, words, times and pictures in their order; the tallies follow in the same breath."""
+async def test_result_of_a_poll_is_kept(path: Path) -> None:
+    """States, words, times and pictures in their order; the tallies change in the same transaction."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -148,8 +148,8 @@ async def test_what_a_poll_brings_is_kept(path: Path) -> None:
     assert findings(path) == []
 
 
-async def test_an_end_is_recorded_once(path: Path) -> None:
-    """A task that somebody else has closed meanwhile stays as that one left it."""
+async def test_end_of_a_task_is_recorded_once(path: Path) -> None:
+    """A task that another process has closed meanwhile is not changed."""
     async with await TaskLedger.open(path) as ledger, await TaskLedger.open(path) as other:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -163,8 +163,8 @@ async def test_an_end_is_recorded_once(path: Path) -> None:
     assert findings(path) == []
 
 
-async def test_a_claim_that_came_while_a_poll_was_under_way_stays_due(path: Path) -> None:
-    """A poll that did not know of the callback does not put the task off; an end is one all the same."""
+async def test_claim_during_a_poll_keeps_the_task_due(path: Path) -> None:
+    """A poll from before the callback does not put the task off; a reported end still counts."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -180,8 +180,8 @@ async def test_a_claim_that_came_while_a_poll_was_under_way_stays_due(path: Path
     assert findings(path) == []
 
 
-async def test_what_was_told_is_not_new_and_what_is_asked_again_is(path: Path) -> None:
-    """Troubles are told of once; a task that is unknown again after it was asked again is new."""
+async def test_reported_troubles_are_not_new_until_the_task_is_polled_again(path: Path) -> None:
+    """A task that is unknown again after it was polled again is new."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -200,8 +200,8 @@ async def test_what_was_told_is_not_new_and_what_is_asked_again_is(path: Path) -
     assert findings(path) == []
 
 
-async def test_pruning_keeps_what_tasks_are_known_by(path: Path) -> None:
-    """After all that can go is gone, every task is still known by its attempt, and nothing contradicts it."""
+async def test_pruning_keeps_the_attempts_of_tasks(path: Path) -> None:
+    """After all deletions every task still has its attempt, and the records agree."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -230,8 +230,8 @@ def _far_future() -> Any:  # noqa: ANN401 - a time
         ("DELETE FROM tasks WHERE submission_id = 1", "counts as followed, and has no task"),
     ],
 )
-async def test_verify_finds_what_contradicts(path: Path, damage: str, found: str) -> None:
-    """What nobody can have left behind about tasks is a finding."""
+async def test_verify_finds_contradictions_of_tasks(path: Path, damage: str, found: str) -> None:
+    """A state of tasks that no program can have left is a finding."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         await ledger.seed(2000)
@@ -240,8 +240,8 @@ async def test_verify_finds_what_contradicts(path: Path, damage: str, found: str
     assert [line for line in findings(path) if found in line]
 
 
-async def test_nothing_goes_through_all_tasks(path: Path) -> None:
-    """Following takes no longer in a ledger of millions: what is asked and recorded is found by indexes."""
+async def test_tracking_scans_no_table(path: Path) -> None:
+    """In a ledger of millions tracking takes no longer: it finds its rows by indexes."""
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
         with statements_of() as statements:

@@ -1,4 +1,4 @@
-"""The ledger's one writer: groups, faults, and ends."""
+"""The only writer of a ledger: groups, faults, and ends."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ import pytest
 from support.statements import Statement, statements_of
 
 from batcher.errors import IllegalMove, LedgerError, NotALedger
-from batcher.ledger.connection import Connection
-from batcher.ledger.sqlite.connection import Access, SqliteConnection, connect
+from batcher.ledger.sqlite.connection import Access, Connection, connect
 from batcher.ledger.sqlite.errors import translated
-from batcher.ledger.writer import Writer, shielded
+from batcher.ledger.writer import BatchEvent, Writer, shielded
 
 DEADLINE_S = 5.0
 """What hangs fails here; nothing that works comes near it."""
 
 
 class Room:
-    """A disk that may refuse, and counts how often it was asked for room."""
+    """A disk that may refuse, and counts the requests for room."""
 
     def __init__(self) -> None:
         self.refuses: LedgerError | None = None
         self.asked = 0
 
     def check(self) -> None:
-        """Refuse, when told to."""
+        """Refuse, if set to."""
         if self.refuses:
             raise self.refuses
 
     def give_room(self) -> None:
-        """Free what was set aside."""
+        """Free the reserve."""
         self.asked += 1
         self.refuses = None
 
@@ -52,6 +51,7 @@ async def writing(path: Path, disk: Room | None = None) -> AsyncIterator[Writer]
     await asyncio.wait_for(writer.close(), DEADLINE_S)
 
 
+@BatchEvent
 def keep(connection: Connection, items: Sequence[int]) -> list[int]:
     """Keep numbers, and return each doubled."""
     for n in items:
@@ -59,9 +59,9 @@ def keep(connection: Connection, items: Sequence[int]) -> list[int]:
     return [2 * n for n in items]
 
 
-def keep_other(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Another kind of event that does the same."""
-    return keep(connection, items)
+def keep_other(connection: Connection, n: int) -> int:
+    """Another kind of event that does the same, one by one."""
+    return keep(connection, n)
 
 
 def kept(path: Path) -> list[int]:
@@ -78,8 +78,8 @@ def begun(statements: list[Statement]) -> list[str]:
     return [text for text, _ in statements if text.startswith("BEGIN")]
 
 
-async def test_what_waits_makes_one_transaction(tmp_path: Path) -> None:
-    """A thousand records at once, of two kinds, take a few transactions, and each gets its own result."""
+async def test_waiting_records_share_a_transaction(tmp_path: Path) -> None:
+    """A thousand concurrent records of two kinds take a few transactions, and each gets its own result."""
     async with writing(tmp_path / "l.db") as writer:
         with statements_of() as statements:
             records = [writer.record(keep if n % 3 else keep_other, n) for n in range(1000)]
@@ -89,8 +89,8 @@ async def test_what_waits_makes_one_transaction(tmp_path: Path) -> None:
     assert list(range(1000)) == kept(tmp_path / "l.db")
 
 
-async def test_what_comes_during_a_commit_makes_the_next_transaction(tmp_path: Path) -> None:
-    """Workers that record one thing after the other share transactions with those that do the same."""
+async def test_records_during_a_commit_share_the_next_transaction(tmp_path: Path) -> None:
+    """Workers that record repeatedly share transactions with the others."""
     async with writing(tmp_path / "l.db") as writer:
 
         async def work(first: int) -> None:
@@ -103,14 +103,14 @@ async def test_what_comes_during_a_commit_makes_the_next_transaction(tmp_path: P
     assert len(kept(tmp_path / "l.db")) == 1000
 
 
-async def test_a_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
-    """What was recorded can be read by another program at once."""
+async def test_record_is_on_disk_when_it_returns(tmp_path: Path) -> None:
+    """Another program can read it immediately."""
     async with writing(tmp_path / "l.db") as writer:
         await writer.record(keep, 7)
         assert kept(tmp_path / "l.db") == [7]
 
 
-async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
+async def test_bad_item_fails_alone(tmp_path: Path) -> None:
     """Items that break a constraint fail alone; those that waited with them are recorded."""
     async with writing(tmp_path / "l.db") as writer:
         results = await asyncio.gather(
@@ -125,22 +125,23 @@ async def test_a_bad_item_does_not_take_its_neighbours(tmp_path: Path) -> None:
     assert kept(tmp_path / "l.db") == [1, 2, 3, 4, 5]
 
 
+@BatchEvent
 def refuse(connection: Connection, items: Sequence[int]) -> list[int]:
-    """Keep the numbers and then find that they were wrong."""
-    keep(connection, items)
+    """Keep the numbers, and then refuse them."""
+    keep.record(connection, items)
     raise IllegalMove("these were wrong")
 
 
-async def test_a_refused_item_is_rolled_back(tmp_path: Path) -> None:
-    """What an event wrote before it refused an item is not kept, and the caller gets its own error."""
+async def test_refused_item_is_rolled_back(tmp_path: Path) -> None:
+    """Changes that an event made before it refused an item are undone, and the caller gets its own error."""
     async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(IllegalMove, match=r"^these were wrong$"):
             await writer.record(refuse, 1)
     assert kept(tmp_path / "l.db") == []
 
 
-async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None:
-    """What a worker handed over is on record once the worker is cancelled, and the writer goes on."""
+async def test_record_of_a_cancelled_worker_is_kept(tmp_path: Path) -> None:
+    """The record is on disk once the worker is cancelled, and the writer continues."""
     async with writing(tmp_path / "l.db") as writer:
 
         async def wait(n: int) -> None:
@@ -157,8 +158,8 @@ async def test_a_cancelled_waiter_loses_only_the_waiting(tmp_path: Path) -> None
     assert [*range(50), 100] == kept(tmp_path / "l.db")
 
 
-async def test_a_cancelled_waiters_error_disturbs_nobody(tmp_path: Path) -> None:
-    """A fault that nobody waits for any more is no warning and stops nothing."""
+async def test_fault_of_a_cancelled_record_has_no_effect(tmp_path: Path) -> None:
+    """It gives no warning and stops nothing."""
     async with writing(tmp_path / "l.db") as writer:
         task = writer.record(keep, -1)
         await asyncio.sleep(0)
@@ -170,20 +171,20 @@ async def test_shielded_task_cancelled_while_writing_is_cancelled_after_the_comm
     """The cancellation is raised once the record is on disk, also if the task is cancelled twice."""
     async with writing(tmp_path / "l.db") as writer:
         recorded = writer.record(keep, 7)
-        told: list[asyncio.Future[int]] = []
-        waiting = asyncio.create_task(shielded(recorded, told.append))
+        noted: list[asyncio.Future[int]] = []
+        waiting = asyncio.create_task(shielded(recorded, noted.append))
         for _ in range(2):
             await asyncio.sleep(0)
             waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert recorded.result() == 14
-        assert told == [recorded] * 2
+        assert noted == [recorded] * 2
     assert kept(tmp_path / "l.db") == [7]
 
 
-async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
-    """What was handed over before a close is on disk after it."""
+async def test_close_writes_waiting_records(tmp_path: Path) -> None:
+    """A record handed over before a close is on disk after it."""
     async with writing(tmp_path / "l.db") as writer:
         tasks = [writer.record(keep, n) for n in range(20)]
         await asyncio.sleep(0)
@@ -192,15 +193,15 @@ async def test_a_close_writes_what_waits(tmp_path: Path) -> None:
         assert [2 * n for n in range(20)] == await asyncio.gather(*tasks)
 
 
-async def test_after_a_close_nothing_is_taken(tmp_path: Path) -> None:
-    """A record after a close fails at once and says why."""
+async def test_record_after_a_close_fails(tmp_path: Path) -> None:
+    """It fails immediately with the reason."""
     async with writing(tmp_path / "l.db") as writer:
         await writer.close()
         with pytest.raises(LedgerError, match="closed"):
             await writer.record(keep, 1)
 
 
-async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another program keeps locked is an error that says so."""
     monkeypatch.setattr("batcher.ledger.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     path = tmp_path / "l.db"
@@ -215,8 +216,8 @@ async def test_a_foreign_lock_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert kept(path) == [1]
 
 
-async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> None:
-    """After the disk failed once nothing new begins, and what has happened already is still written down."""
+async def test_broken_ledger_records_only_past_events(tmp_path: Path) -> None:
+    """After the disk failed once nothing new begins; events that have happened are still recorded."""
     disk = Room()
     async with writing(tmp_path / "l.db", disk) as writer:
         disk.refuses = LedgerError("the disk is full")
@@ -231,13 +232,13 @@ async def test_a_broken_ledger_takes_only_what_has_happened(tmp_path: Path) -> N
     assert kept(tmp_path / "l.db") == [2, 4]
 
 
-async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
-    """A ledger that may not be written is an error that says so."""
+async def test_read_only_ledger_is_named(tmp_path: Path) -> None:
+    """A ledger that may not be written gives an error that says so."""
     path = tmp_path / "l.db"
     async with writing(path):
         pass
 
-    def read_only() -> SqliteConnection:
+    def read_only() -> Connection:
         connection = connect(path, Access.WRITE)
         connection.run("PRAGMA query_only = ON")
         return connection
@@ -261,8 +262,8 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
         ("SQLITE_CORRUPT_VTAB", "damaged"),
     ],
 )
-def test_the_databases_faults_say_what_to_do(code: str, words: str) -> None:
-    """Each fault that a person can mend is named with its remedy, and with the file."""
+def test_faults_of_the_database_have_a_remedy(code: str, words: str) -> None:
+    """Each fault that the user can fix is named with its remedy, and with the file."""
     fault = sqlite3.OperationalError("internal words")
     fault.sqlite_errorname = code
     with (
@@ -273,14 +274,15 @@ def test_the_databases_faults_say_what_to_do(code: str, words: str) -> None:
     assert caught.value.__cause__ is fault
 
 
-async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
-    """A file that begins like a database and is none is no ledger."""
+async def test_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
+    """A file that only begins like a database is not a ledger."""
     path = tmp_path / "l.db"
     path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 1000)
     with pytest.raises(NotALedger, match=r"l\.db: this is not a ledger"):
         await Writer(partial(connect, path, Access.WRITE), path, Room()).start()
 
 
+@BatchEvent
 def too_few(connection: Connection, items: Sequence[int]) -> list[int]:
     """Return no results, which no event may do."""
     del connection, items
@@ -295,8 +297,8 @@ class Hopeless(Room):
         raise OSError("no room to be had")
 
 
-async def test_nobody_waits_in_vain_when_the_rescue_fails_too(tmp_path: Path) -> None:
-    """A fault on the way to save what is known reaches all who wait, and the writer can still be closed."""
+async def test_failed_rescue_reaches_all_waiting_records(tmp_path: Path) -> None:
+    """The writer can still be closed."""
     disk = Hopeless()
     disk.refuses = LedgerError("the disk is full")
     async with writing(tmp_path / "l.db", disk) as writer:
@@ -310,17 +312,17 @@ async def test_nobody_waits_in_vain_when_the_rescue_fails_too(tmp_path: Path) ->
     assert kept(tmp_path / "l.db") == []
 
 
-async def test_an_event_without_results_leaves_nobody_waiting(tmp_path: Path) -> None:
-    """An event that breaks its promise of one result for each item is an error for those who wait."""
+async def test_event_without_results_fails_its_records(tmp_path: Path) -> None:
+    """An event that returns fewer results than items is an error for all its records."""
     async with writing(tmp_path / "l.db") as writer:
         with pytest.raises(ValueError, match="zip"):
             await asyncio.wait_for(writer.record(too_few, 1), DEADLINE_S)
 
 
-async def test_after_a_lock_has_passed_it_is_patient_again(
+async def test_writer_after_a_long_lock_waits_the_usual_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who goes on after a lock that lasted too long waits for the next one as long as for any."""
+    """A writer that continues after a long lock waits for the next one as long as for any."""
     for module in ("sqlite.connection", "writer"):
         monkeypatch.setattr(f"batcher.ledger.{module}.BUSY_TIMEOUT_S", 1)
     monkeypatch.setattr("batcher.ledger.writer.RESCUE_PATIENCE_S", 0.01)

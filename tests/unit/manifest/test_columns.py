@@ -1,4 +1,4 @@
-"""What a header says, and which headers are refused."""
+"""Headers: their meaning, and their refusal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import io
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
 from batcher.manifest.columns import KnownColumn, meaning, read_columns
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import Row
 
 ALL_DEFAULTS = Defaults(vendor="hw", interval="2")
@@ -62,7 +63,7 @@ def test_known_columns_have_more_than_one_name(cell: str, expected: KnownColumn 
         ('file_id,"two\nlines"', ("two\nlines",)),
     ],
 )
-def test_a_manifest_knows_its_own_columns(header: str, expected: tuple[str, ...]) -> None:
+def test_own_columns_are_recognized(header: str, expected: tuple[str, ...]) -> None:
     """The delimiter is the one that makes a header of the first row; own columns keep distinct names."""
     manifest = open_manifest("-", stdin=io.BytesIO(f"{header}\n".encode()))
     assert sorted(expected) == sorted(manifest.columns)
@@ -93,14 +94,14 @@ def test_delimiter_is_found_in_the_header(delimiter: str) -> None:
         ('\nfile_id,"room\n1,2\n', 'stdin line 2: a quote (") opens here and never closes'),
     ],
 )
-def test_a_header_that_cannot_be_used_is_refused(text: str, message: str) -> None:
-    """The message says where, what is there, and what to do."""
+def test_header_that_cannot_be_used_is_refused(text: str, message: str) -> None:
+    """The message has the place, the content and the remedy."""
     with pytest.raises(ManifestError) as caught:
         open_manifest("-", stdin=io.BytesIO(text.encode()))
     assert message in str(caught.value)
 
 
-def test_a_column_without_values_may_have_no_name() -> None:
+def test_column_without_values_may_have_no_name() -> None:
     """An unnamed column is called by its position, so that its data are kept."""
     columns = read_columns("a.csv line 1", ["file_id", "room", "", ""])
     assert columns.names == ("file_id", "room", "column_3", "column_4")

@@ -1,4 +1,4 @@
-"""Numbers, lists of times, and the defaults that fill in for a row."""
+"""Numbers, lists of times, and the defaults that complete a row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.errors import SettingsError
-from batcher.manifest import Defaults
 from batcher.manifest.parameters import (
     MAX_DIGITS,
+    Defaults,
     GivenParameters,
     definition_of,
     interval_of,
@@ -87,7 +87,7 @@ def test_equal_numbers_ask_for_the_same(number: str, zeros_before: int, zeros_be
     ],
 )
 def test_times_keep_their_order_and_repeats(text: str, expected: tuple[str, ...]) -> None:
-    """Every way of writing a list of times gives the same values."""
+    """Every notation of a list of times gives the same values."""
     assert expected == offsets_of(text)
 
 
@@ -138,6 +138,6 @@ def test_default_offsets_may_be_given_one_by_one_or_as_a_list() -> None:
 
 
 def test_defaults_may_be_numbers() -> None:
-    """A program gives numbers, and they are what a manifest would say in text."""
+    """A number of a program equals its text in a manifest."""
     numbers = Defaults(definition=10, interval=0.00001, offsets=(1, 2.5))
     assert numbers.given == Defaults(definition="10", interval="0.00001", offsets=("1", "2.5")).given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batcher.errors import SettingsError
-from batcher.manifest import Defaults
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 
 

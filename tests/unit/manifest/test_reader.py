@@ -1,4 +1,4 @@
-"""Opening a manifest: what there must be, when it is read, and how much of it is held."""
+"""Opening a manifest: required content, the moment of reading, and bounded memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from support.pipes import named_pipe
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
@@ -31,7 +32,7 @@ TENCENT = Defaults(vendor="Tencent", definition="10")
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_what_cannot_be_opened_is_refused(tmp_path: Path, name: str, message: str) -> None:
+def test_unopenable_manifest_is_refused(tmp_path: Path, name: str, message: str) -> None:
     """The message names the file and the remedy."""
     (tmp_path / "archive").mkdir()
     with pytest.raises(ManifestError) as caught:
@@ -40,7 +41,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path, name: str, message: st
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
+def test_manifest_without_permission_is_refused(tmp_path: Path) -> None:
     """Missing permissions are named."""
     path = tmp_path / "a.csv"
     path.write_text("file_id\n")
@@ -50,7 +51,7 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \t\n", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b",,,\n;;\n"])
-def test_an_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
     """A file without a header is a mistake, not a night without work."""
     path = tmp_path / "a.csv"
     path.write_bytes(data)
@@ -58,15 +59,15 @@ def test_an_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
         open_manifest(str(path))
 
 
-def test_a_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
-    """A night without work is no mistake."""
+def test_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:
+    """A night without work is not a mistake."""
     path = tmp_path / "a.csv"
     path.write_text("file_id,room")
     with open_manifest(str(path)) as manifest:
         assert (manifest.source, manifest.columns, list(manifest)) == (str(path), ("room",), [])
 
 
-def test_an_error_while_reading_is_an_error_of_the_manifest() -> None:
+def test_error_while_reading_is_an_error_of_the_manifest() -> None:
     """A disk that fails in the middle ends the reading after the rows before."""
 
     class Failing(io.BytesIO):
@@ -82,8 +83,8 @@ def test_an_error_while_reading_is_an_error_of_the_manifest() -> None:
     assert len(seen) == 2
 
 
-def test_rows_of_a_pipe_come_as_they_are_written() -> None:
-    """A row is handed over as soon as its line is complete, while the writer is still there."""
+def test_rows_of_a_pipe_are_read_when_complete() -> None:
+    """A row is handed over as soon as its line is complete, while the writer is still open."""
     reading, writing = os.pipe()
     with open(reading, "rb") as stdin, open(writing, "wb", buffering=0) as writer:  # noqa: PTH123
         writer.write(b"file_id,room,and some more\n")
@@ -95,8 +96,8 @@ def test_rows_of_a_pipe_come_as_they_are_written() -> None:
             assert row.file_id == str(number)
 
 
-def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
-    """What can be read once only is read once; checking it does nothing."""
+def test_named_pipe_is_a_stream(tmp_path: Path) -> None:
+    """A pipe can be read only once; checking it does nothing."""
     with named_pipe(tmp_path / "pipe") as path:
         writer = threading.Thread(target=path.write_bytes, args=(b"file_id\n1\n2\n",), daemon=True)
         writer.start()
@@ -106,7 +107,7 @@ def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
 
 
 def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) -> None:
-    """Who opens a thing closes it."""
+    """The reader closes only what it has opened."""
     stdin = io.BytesIO(b"file_id\n1\n")
     open_manifest("-", stdin=stdin).close()
     assert not stdin.closed
@@ -118,7 +119,7 @@ def test_closing_closes_a_file_and_leaves_standard_input_open(tmp_path: Path) ->
     path.unlink()
 
 
-def test_a_large_manifest_is_never_held(tmp_path: Path) -> None:
+def test_large_manifest_is_not_held_in_memory(tmp_path: Path) -> None:
     """Memory does not grow with the file, neither in a check nor in reading."""
     path = tmp_path / "a.csv"
     line = "1397757897438985123,room-4711,2024-11-13 06:10:48," + "晨会" * 60 + "\n"

@@ -1,4 +1,4 @@
-"""Whether ids were rounded: what refuses a manifest, what is worth a warning, and what is chance."""
+"""Detection of rounded ids: refusal, warning, and chance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from batcher.manifest import HEAD_ROWS, Verdict, rounded_ids
+from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT = Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")
@@ -52,7 +52,7 @@ def test_more_than_one_in_a_hundred_ending_in_0000_refuses(count: int, zeros: in
 
 
 def test_refusal_has_the_sign_and_the_remedy() -> None:
-    """The message counts, shows the first one with its line, and names the way out."""
+    """The message counts, shows the first one with its line, and names the remedy."""
     ids = honest_ids(100)
     ids[3:5] = [1397757897438980000, 1397757897438990000]
     assert rounded_ids(rows_with(ids)).message == (
@@ -75,7 +75,7 @@ def test_ids_rounded_by_a_float_give_a_warning(count: int) -> None:
 
 
 def test_share_of_rounded_ids_is_detected() -> None:
-    """One day of an archive that went through a spreadsheet shows among the others."""
+    """One day of an archive that a spreadsheet has rounded shows among the others."""
     ids = honest_ids(2_000)
     ids[500:600] = [number // 256 * 256 for number in ids[500:600]]
     assert rounded_ids(rows_with(ids)).verdict is Verdict.WARN
@@ -91,7 +91,7 @@ def test_honest_ids_are_fine() -> None:
 
 
 def test_only_tencent_ids_of_the_head_are_judged() -> None:
-    """Paths, invalid rows and what comes after the head do not count."""
+    """Paths, invalid rows and rows after the head do not count."""
     paths = rows_with(["10000"] * 50, HUAWEI)
     invalid: list[Row | InvalidRow] = [InvalidRow(9, "file_id", "is missing", ("10000",))] * 50
     head = [*paths, *invalid, *rows_with(honest_ids(HEAD_ROWS - 100))]

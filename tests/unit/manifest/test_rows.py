@@ -1,4 +1,4 @@
-"""Which rows can be sent, what they ask for, and why the others cannot."""
+"""Rows of manifests: their parameters, and the reasons why they cannot be sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 TENCENT_ID = "1397757897438985123"
@@ -35,8 +36,8 @@ def only_fault(text: str, defaults: Defaults = BY_OFFSET) -> InvalidRow:
     return row
 
 
-def test_a_row_takes_its_parameters_from_the_defaults() -> None:
-    """What a row leaves out is filled in."""
+def test_row_takes_its_parameters_from_the_defaults() -> None:
+    """Values that a row leaves out are filled in."""
     assert Row(2, FileId(TENCENT_ID), ONE_TWO, None) == only_row(f"file_id\n{TENCENT_ID}\n")
 
 
@@ -65,7 +66,7 @@ def test_a_row_takes_its_parameters_from_the_defaults() -> None:
         ("type,offsets", "SampleSnapshot,soon", Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")),
     ],
 )
-def test_a_row_outranks_the_defaults(header: str, cells: str, expected: Parameters) -> None:
+def test_row_outranks_the_defaults(header: str, cells: str, expected: Parameters) -> None:
     """A row's own values win, and those without effect are dropped unread."""
     defaults = Defaults(vendor="Tencent", definition="10", interval="9", offsets=("5",))
     assert expected == only_row(f"file_id,{header}\n123,{cells}\n", defaults).parameters
@@ -83,7 +84,7 @@ def test_a_row_outranks_the_defaults(header: str, cells: str, expected: Paramete
 def test_offsets_decide_the_type_where_it_is_left_out(
     defaults: Defaults, offsets: str, expected: SnapshotType
 ) -> None:
-    """Without a type, offsets ask for pictures at given times, and none for one every so often."""
+    """Without a type, offsets ask for pictures at given times; without offsets, at intervals."""
     row = only_row(f"file_id,vendor,interval,offsets\n/a.mp4,hw,2,{offsets}\n", defaults)
     assert expected is row.parameters.type
 
@@ -117,7 +118,7 @@ def test_offsets_decide_the_type_where_it_is_left_out(
         ("123,Tencent,,10,,1,2", "row", "has 7 cells and the header names 6"),
     ],
 )
-def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, reason: str) -> None:
+def test_invalid_row_names_its_column_and_the_reason(row: str, column: str, reason: str) -> None:
     """A row that cannot be sent says where and why, and does not stop its neighbours."""
     header = "File_ID,vendor,type,definition,interval,offsets"
     before, fault, after = rows_of(f"{header}\n7,hw,,,2,\n{row}\n8,hw,,,2,\n", Defaults())
@@ -128,13 +129,13 @@ def test_an_invalid_row_names_its_column_and_the_reason(row: str, column: str, r
     assert isinstance(after, Row)
 
 
-def test_an_invalid_row_keeps_its_cells() -> None:
+def test_invalid_row_keeps_its_cells() -> None:
     """The row is recorded cell by cell, as in the file."""
     assert only_fault('file_id,note\n x ,"say ""hi"""\n').cells == (" x ", 'say "hi"')
 
 
-def test_a_missing_column_is_called_by_our_name_for_it() -> None:
-    """A value that neither the header nor the defaults know is reported under its plain name."""
+def test_missing_column_is_reported_by_its_plain_name() -> None:
+    """A value that neither the header nor the defaults have is reported under its plain name."""
     assert only_fault("file_id\n123\n", Defaults()).column == "vendor"
 
 
@@ -151,12 +152,12 @@ def test_a_missing_column_is_called_by_our_name_for_it() -> None:
     ],
 )
 def test_marks_around_an_id_are_removed(cell: str, expected: str) -> None:
-    """Blanks and what makes a spreadsheet keep an id as text are no part of it; leading zeros are."""
+    """Blanks and a spreadsheet's mark of text do not belong to an id; leading zeros do."""
     assert expected == only_row(f"file_id,x\n{cell},\n").file_id
 
 
 def test_path_is_kept_unchanged() -> None:
-    """A Huawei path may hold anything that is no control character, 1,024 bytes of it."""
+    """A Huawei path may hold anything but control characters, up to 1,024 bytes."""
     path = "/record/数学 一班/q+a & take #2/100% ="
     path += "x" * (1024 - len(path.encode()))
     row = only_row(f"file_id\n{path}\n", Defaults(vendor="hw", interval="2"))
@@ -181,13 +182,13 @@ def test_blank_cells_beyond_the_header_are_ignored() -> None:
 
 
 def test_own_columns_are_kept_verbatim() -> None:
-    """What means nothing to us is handed on as it was written, blanks, marks and line ends included."""
+    """Values without a meaning to batcher are kept with blanks, marks and line ends."""
     row = only_row('100% of "rooms",file_id,备注,empty\n" \'x\n\u2028",12,"=""1""",\n')
     assert row.extra is not None
     assert json.loads(row.extra) == {'100% of "rooms"': " 'x\n\u2028", "备注": '="1"', "empty": ""}
 
 
-def test_a_row_is_numbered_by_the_line_on_which_it_begins() -> None:
+def test_row_is_numbered_by_the_line_on_which_it_begins() -> None:
     """Line ends inside quotes count as lines."""
     text = 'file_id,note\r\n1,"a\r\nb\r\nc"\r\n\r\n2,\r\n3,"x\ny"\r\n4,\r\n'
     assert [(row.line, row.file_id) for row in rows_of(text) if isinstance(row, Row)] == [
@@ -199,7 +200,7 @@ def test_a_row_is_numbered_by_the_line_on_which_it_begins() -> None:
 
 
 def test_many_different_parameters_are_each_read_right() -> None:
-    """What is remembered between rows never mixes them up."""
+    """A cache between rows never mixes them up."""
     count = 10_000
     text = "file_id,offsets\n" + "".join(f"{number},{number % 5000};1\n" for number in range(count))
     rows = rows_of(text)

@@ -1,4 +1,4 @@
-"""The sample manifests hold what they are meant to show."""
+"""The sample manifests and their documented contents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batcher.manifest import Defaults, Verdict, open_manifest, rounded_ids
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
+from batcher.manifest.rounded_ids import Verdict, rounded_ids
 from batcher.model.submission import InvalidRow, Row, SnapshotType, Vendor
 
 SAMPLES = Path(__file__).parents[3] / "sample_manifests"
@@ -72,26 +74,26 @@ def test_each_sample_holds_the_rows_it_should(
 
 
 @pytest.mark.parametrize("name", ["tencent.csv.gz", "tencent.parquet", "tencent.xlsx"])
-def test_the_binary_samples_hold_the_rows_of_the_plain_one(name: str) -> None:
+def test_binary_samples_hold_the_rows_of_the_plain_one(name: str) -> None:
     """After a change of ``tencent.csv``, write them again with ``python tests/binary_samples.py``."""
     plain, other = (read_sample(one, PICTURES_AT_1_AND_2_S)[0] for one in ("tencent.csv", name))
     assert [row[1:] for row in plain] == [row[1:] for row in other]
 
 
-def test_the_collected_callbacks_hold_one_of_another_event() -> None:
+def test_collected_callbacks_hold_one_of_another_event() -> None:
     """It is passed over, and counted."""
     with open_manifest(str(SAMPLES / "callbacks.jsonl"), defaults=BOTH) as manifest:
         assert [row.line for row in manifest] == [1, 2, 3]
         assert dict(manifest.passed_over) == {"snapshot callback": 1}
 
 
-def test_the_huawei_sample_has_paths_that_need_escaping() -> None:
+def test_huawei_sample_has_paths_that_need_escaping() -> None:
     """Spaces, Chinese and the characters of a query string are all there."""
     text = "".join(row.file_id for row in read_sample("huawei.csv")[0])
     assert set(" +&#%=?数") <= set(text)
 
 
-def test_the_mixed_sample_asks_for_everything() -> None:
+def test_mixed_sample_has_both_vendors_and_types() -> None:
     """Both vendors, both types."""
     asked = Counter((row.parameters.vendor, row.parameters.type) for row in read_sample("mixed.csv")[0])
     assert asked == {
@@ -102,7 +104,7 @@ def test_the_mixed_sample_asks_for_everything() -> None:
     }
 
 
-def test_the_damaged_sample_has_every_fault_once() -> None:
+def test_damaged_sample_has_every_fault_once() -> None:
     """No two of its rows are invalid for the same reason."""
     faults = read_sample("damaged.csv")[1]
     assert Counter(fault.column for fault in faults) == {
@@ -117,8 +119,8 @@ def test_the_damaged_sample_has_every_fault_once() -> None:
     assert len({(fault.column, fault.reason) for fault in faults}) == len(faults)
 
 
-def test_the_demo_sample_rehearses_what_may_happen() -> None:
-    """One recording for each thing the sandbox answers specially, and four rows that cannot be sent."""
+def test_demo_sample_has_every_special_recording() -> None:
+    """One recording for each special answer of the sandbox, and four rows that cannot be sent."""
     rows, faults = read_sample("demo.csv")
     assert [(fault.line, fault.column) for fault in faults] == [
         (18, "file_id"),

@@ -104,7 +104,7 @@ def test_short_value_is_not_learned() -> None:
     assert Redaction(["", "a", "abc"])("abc and a cab") == "abc and a cab"
 
 
-def test_an_event_is_redacted_at_every_depth() -> None:
+def test_event_is_redacted_at_every_depth() -> None:
     """Mappings, lists, bytes and things that only become text; numbers stay numbers."""
     event = {
         "reason": f"with {LEARNED}",
@@ -154,7 +154,7 @@ def test_repr_of_a_redaction_shows_no_secret() -> None:
         "%3D",
     ],
 )
-def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
+def test_long_text_takes_no_longer_than_its_length(part: str) -> None:
     """No text makes the search go over it again and again."""
     text = "://" + part * (300_000 // len(part))
     assert Redaction([LEARNED])(text)

@@ -57,8 +57,10 @@ INVALID = "all submissions were sent; some rows are invalid"
         ),
     ],
 )
-def test_ending_of_a_run_that_nothing_stopped(found: LedgerAtEnd, code: ExitCode, reason: str) -> None:
-    """What the ledger holds decides: work left, unfinished loads, new trouble, or nothing."""
+def test_ending_of_a_run_without_a_stop_depends_on_the_ledger(
+    found: LedgerAtEnd, code: ExitCode, reason: str
+) -> None:
+    """The ledger decides: work left, unfinished loads, new trouble, or nothing."""
     assert ending_of({}, found) == Conclusion(code, reason)
 
 
@@ -143,7 +145,7 @@ def test_precedence_of_exit_codes(first: ExitCode, second: ExitCode) -> None:
 
 
 def test_unreadable_ledger_is_exit_code_6_unless_a_defect_outweighs_it() -> None:
-    """What the ledger holds is not needed then."""
+    """The contents of the ledger are not needed then."""
     stops = {ExitCode.LEDGER: "disk full", ExitCode.SIGINT: "stopped by SIGINT"}
     assert ending_of(stops, None, outage=OUTAGE) == Conclusion(ExitCode.LEDGER, "disk full")
     assert ending_of({**stops, ExitCode.DEFECT: "x"}, None) == Conclusion(ExitCode.DEFECT, "x")

@@ -1,4 +1,4 @@
-"""What a run as a whole does about what comes back, without a network and without waiting."""
+"""The run's reaction to outcomes, without a network and without waiting."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from support.manifest_files import prepare_all
 
 import batcher
 from batcher.errors import ManifestError
-from batcher.ledger import RunLedger, open_for_writing
-from batcher.manifest import Manifest
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.manifest.reader import Manifest
 from batcher.model.events import Event, PassedOver
 from batcher.submit.loader import Loader, load_alone
 from batcher.submit.manifest_checks import Prepared
@@ -113,7 +113,7 @@ async def test_callbacks_without_a_new_recording_are_an_event(ledger: RunLedger)
 async def test_rows_of_a_stream_that_is_cut_off_are_kept(
     ledger: RunLedger, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What arrived in time is loaded, and the load stays unfinished; a file stays where it is."""
+    """Rows that arrived in time are loaded, and the load stays unfinished; a file stays where it is."""
     stream = prepared(manifest(tencent_ids(25)))
     loader = Loader(ledger, batch_rows=10, added=lambda: None)
     await loader.load_cut_off(stream)

@@ -10,7 +10,7 @@ from support.virtual_time import run_virtually
 
 from batcher.errors import LedgerError
 from batcher.flowcontrol.rate_meter import CurrentRate
-from batcher.ledger import RunLedger
+from batcher.ledger.run_ledger import RunLedger
 from batcher.model.events import Event, PaceChanged, Progress
 from batcher.model.records import Tally
 from batcher.model.submission import RunId, State
@@ -26,7 +26,7 @@ class Counting:
         self.fault: LedgerError | None = None
 
     async def tallies(self) -> list[Tally]:
-        """What is submitted and what is open."""
+        """The tallies of submitted and open submissions."""
         if self.fault is not None:
             raise self.fault
         return [

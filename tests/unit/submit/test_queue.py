@@ -65,7 +65,7 @@ async def opened(
 
 
 async def taken(claims: SubmissionQueue) -> Claim:
-    """The next claim; fails when there is none."""
+    """Return the next claim; fail without one."""
     claim = await claims.next()
     assert claim is not None
     return claim
@@ -134,7 +134,7 @@ async def test_submission_put_back_waits_for_its_delay() -> None:
 
 
 @virtually
-async def test_submissions_put_back_come_by_due_time() -> None:
+async def test_submissions_put_back_are_claimed_by_due_time() -> None:
     """The one that is due first is handed out first."""
     claims = await opened(OpenInMemory(*claims_of(1, 2, 3)))
     for delay_s in (9.0, 1.0, 5.0):
@@ -146,7 +146,7 @@ async def test_submissions_put_back_come_by_due_time() -> None:
 
 
 @virtually
-async def test_doubtful_submissions_come_after_all_others() -> None:
+async def test_doubtful_submissions_are_claimed_after_all_others() -> None:
     """While any other is claimed, delayed or being loaded, no doubtful one is handed out."""
     ledger = OpenInMemory(*claims_of(1, tries=DOUBTED), *claims_of(2, 3))
     claims = await opened(ledger, loading=True)
@@ -194,7 +194,7 @@ async def test_doubtful_submission_put_back_waits_for_its_delay() -> None:
 
 
 @virtually
-async def test_doubtful_submissions_come_by_number_of_doubts() -> None:
+async def test_doubtful_submissions_are_claimed_by_number_of_doubts() -> None:
     """The one with the fewest doubts comes first."""
     ledger = OpenInMemory(*claims_of(1, tries=Tries(doubt=2)), *claims_of(2, 3, tries=DOUBTED))
     assert await taken_ids(await opened(ledger)) == [2, 3, 1]
@@ -310,7 +310,7 @@ async def test_submission_added_by_another_program_is_handed_out() -> None:
 
 
 class SlowLedger(OpenInMemory):
-    """A ledger that gets a submission just while it answers that there is none."""
+    """A ledger that gets a submission while it answers that it has no more."""
 
     claims: SubmissionQueue
 
@@ -490,7 +490,7 @@ async def test_cause_of_a_halt_waits_behind_all_others_in_the_next_run() -> None
 
 
 @virtually
-async def test_refused_submissions_beyond_the_bound_come_first() -> None:
+async def test_refused_submissions_beyond_the_bound_are_claimed_first() -> None:
     """Beyond the bound, those that are due are claimed before fresh ones."""
     claims = await opened(OpenInMemory(*claims_of(*range(1, MOST_BEHIND + 5))))
     for claim in [await taken(claims) for _ in range(MOST_BEHIND + 1)]:

@@ -16,8 +16,8 @@ from batcher.errors import BindingError, ManifestError
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.flowcontrol.pacer import MARGIN
 from batcher.flowcontrol.service_access import ServiceAccess
-from batcher.ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.account import Account
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
@@ -64,12 +64,12 @@ def test_run_starts_with_the_pace_that_the_last_one_learned(
 
 
 def brought(source: str, n: int, *, whole: bool = True) -> Brought:
-    """What a manifest adds: submissions of one kind."""
+    """The submissions of one kind that a manifest adds."""
     return Brought(source, AskedFor(((AT_1_AND_2_S, n),) if n else (), n, int(bool(n))), whole)
 
 
-def test_asked_lines_name_what_is_left_and_what_manifests_bring() -> None:
-    """Each of the first five manifests by its name, the others together; what brings nothing is left out."""
+def test_asked_lines_name_open_and_new_submissions() -> None:
+    """Each of the first five manifests by its name, the others together; one without new rows is left out."""
     left = AskedFor(((EVERY_2_S, 3),), 3, 1)
     manifests = [brought("-", 1), brought("big.csv", 2, whole=False), brought("old.csv", 0)]
     manifests += [brought(f"{n}.csv", 1) for n in range(4)]

@@ -18,7 +18,7 @@ from support.memory_client import MemoryClient
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.model.events import Event, Halted, PaceChanged, Progress, RunStarted, Submitted, ignore_event
 from batcher.model.outcome import Answer, Outcome, Settlement
 from batcher.model.submission import InDoubtPolicy, RunId, State, TaskId
@@ -234,7 +234,7 @@ async def test_manifest_is_loaded_while_workers_send(
 async def test_halted_run_loads_its_manifests_to_their_ends(
     ledger: RunLedger, manifest: Callable[..., Path]
 ) -> None:
-    """What the service refuses now is in the ledger for the next run."""
+    """Submissions that the service refuses now are in the ledger for the next run."""
     more = manifest(tencent_ids(5, seed=3), "more.csv")
     client = MemoryClient(lambda _: Answer(100000005))
     ending = await runner_of(ledger, client, prepared=prepare_all([str(more)], HOW)).run()
@@ -259,14 +259,14 @@ async def test_manifest_with_a_late_fault_ends_the_run(
 
 
 async def test_manifests_that_did_not_arrive_in_time_send_nothing(ledger: RunLedger) -> None:
-    """What is open is left for the next run."""
+    """Open submissions are left for the next run."""
     client = MemoryClient()
     ending = await runner_of(ledger, client, cut_off=LateManifests(("-",), "-", 0)).run()
     assert (ending.exit, ending.cut_off, client.requests) == (ExitCode.WORK_LEFT, ("-",), [])
 
 
 async def test_attempts_of_a_killed_run_are_in_doubt(ledger: RunLedger) -> None:
-    """What began and was never settled may have been accepted; under ``hold`` it is not sent again."""
+    """An attempt that was never settled may have been accepted; under ``hold`` it is not sent again."""
     killed = await ledger.start_run(20, "test")
     claims = await ledger.fresh(after_id=0, limit=3)
     for claim in claims:

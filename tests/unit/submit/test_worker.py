@@ -12,8 +12,8 @@ from pathlib import Path
 from support.manifest_files import prepare_all
 
 from batcher.flowcontrol.pacer import Turn
-from batcher.ledger import RunLedger, open_for_writing
-from batcher.manifest import Defaults
+from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId

@@ -1,4 +1,4 @@
-"""What one poll means for its task, and when the next poll is due."""
+"""The consequence of one poll for its task, and the time of the next poll."""
 
 from __future__ import annotations
 

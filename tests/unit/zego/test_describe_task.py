@@ -26,7 +26,7 @@ def body(vendor: Vendor, part: object, **fields: object) -> bytes:
 
 
 def read(vendor: Vendor, **part: object) -> TaskReport:
-    """What is read of an answer about the vendor's specimen task."""
+    """The report that is read from an answer about the vendor's specimen task."""
     task = TASK if vendor is Vendor.TENCENT else HUAWEI_TASK
     report = read_report(body(vendor, {"TaskId": task} | part), task, vendor)
     assert report is not None

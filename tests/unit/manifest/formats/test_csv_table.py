@@ -1,4 +1,4 @@
-"""Cells out of delimited text: quotes, lines, and what happens when they do not match."""
+"""Cells of delimited text: quotes, lines, and quotes that do not match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import InvalidRow, Row
 
@@ -52,7 +53,7 @@ def rows_of(text: str) -> list[Row | InvalidRow]:
     st.sampled_from(["\n", "\r\n", "\r"]),
 )
 @example([("a\x85b", "\u2028"), ("\x1c", "\x0b")], ",", "utf-8", "\n")
-def test_what_is_written_is_read_back(
+def test_written_columns_are_read_back(
     rows: list[tuple[str, str]], delimiter: str, encoding: str, line_end: str
 ) -> None:
     """Own columns are read verbatim, with any content and any quoting."""
@@ -69,7 +70,7 @@ def test_what_is_written_is_read_back(
 
 
 @given(st.text(st.sampled_from('a,"\n\r\x85\u2028\x0c'), max_size=60))
-def test_lines_end_where_csv_ends_them(text: str) -> None:
+def test_lines_end_at_line_ends_of_csv_only(text: str) -> None:
     """No other character ends a line, and nothing is lost between lines."""
     assert io.StringIO(text, newline="").readlines() == split_lines(text)
 
@@ -93,7 +94,7 @@ def test_stray_quotes_lose_no_line(body: str) -> None:
     assert all(not line.strip(' ,"') for line in unread)
 
 
-def test_a_row_with_a_stray_quote_is_invalid_by_itself() -> None:
+def test_row_with_a_stray_quote_is_invalid_alone() -> None:
     """The rows on both sides are read."""
     rows = rows_of('file_id,room\n1,a\n2,"b" c\n3,"d"\n')
     assert [row.line for row in rows] == [2, 3, 4]
@@ -103,7 +104,7 @@ def test_a_row_with_a_stray_quote_is_invalid_by_itself() -> None:
     assert fault.reason.startswith("its quotes do not match: text follows the closing quote.")
 
 
-def test_a_quote_left_open_takes_no_other_row_with_it() -> None:
+def test_quote_left_open_loses_its_row_only() -> None:
     """When a later quote closes it, only the row in which it opens is lost."""
     rows = rows_of('file_id,room\n1,a\n2,"b\n3,c\n\n4,"d"\n5,"e\nf"\n6,g\n')
     assert [(2, Row), (3, InvalidRow), (4, Row), (6, Row), (7, Row), (9, Row)] == [
@@ -124,7 +125,7 @@ def test_many_quotes_left_open_are_each_reported() -> None:
 
 
 @pytest.mark.parametrize("rows_after", [0, 3, 200_000])
-def test_a_quote_that_never_closes_ends_the_reading(rows_after: int) -> None:
+def test_quote_that_never_closes_ends_the_reading(rows_after: int) -> None:
     """The message names the line where it opens, also when that is not the first line of its row."""
     text = 'file_id,note,room\n1,"two\nlines",a\n2,"two\nlines","b\n' + "3,c,d\n" * rows_after
     seen: list[Row | InvalidRow] = []
@@ -134,7 +135,7 @@ def test_a_quote_that_never_closes_ends_the_reading(rows_after: int) -> None:
 
 
 @pytest.mark.parametrize("line_ends", ["", "\n"])
-def test_a_line_that_is_too_long_ends_the_reading(line_ends: str) -> None:
+def test_line_that_is_too_long_ends_the_reading(line_ends: str) -> None:
     """It is never held as a whole; the message names its number."""
     text = f"file_id,room\n1,a\n2,{'b' * (10 * MAX_LINE)}{line_ends}"
     seen: list[Row | InvalidRow] = []
@@ -143,8 +144,8 @@ def test_a_line_that_is_too_long_ends_the_reading(line_ends: str) -> None:
     assert [row.line for row in seen] == [2]
 
 
-def test_a_long_cell_is_no_fault() -> None:
-    """What fits in a line may be one cell."""
+def test_long_cell_is_accepted() -> None:
+    """A cell may be as long as a line."""
     (row,) = rows_of(f"file_id,room\n1,{'b' * (MAX_LINE - 10)}\n")
     assert isinstance(row, Row)
     assert row.extra is not None
@@ -161,7 +162,7 @@ PIECES = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "a", "bc 
 @example('1,"a\n\n""b""\n",\n2,x')
 @example('1,"a')
 @example("1,\n\n2")
-def test_the_limit_of_the_process_has_no_effect(text: str) -> None:
+def test_limit_of_the_process_has_no_effect(text: str) -> None:
     """Rows and faults are the same for any limit of the process, which is not changed."""
     manifest = f"file_id,own\n{text}"
     with limit(1 << 30):
@@ -171,8 +172,8 @@ def test_the_limit_of_the_process_has_no_effect(text: str) -> None:
             assert expected == outcome(manifest)
 
 
-def test_a_long_cell_needs_nothing_of_the_process() -> None:
-    """Cells beyond the limit that a process begins with are read, the rows after them too."""
+def test_long_cell_is_read_with_the_default_limit_of_the_process() -> None:
+    """Cells beyond the limit that a process begins with are read, and the rows after them too."""
     long, lines = "x" * 300_000, "y\n" * 150_000
     with limit(131_072):
         rows = rows_of(f'file_id,{long}\n1,{long}\n2,"{lines}"\n3,z\n')

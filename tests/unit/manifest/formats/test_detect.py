@@ -12,7 +12,9 @@ from support.manifest_files import FORMATS, PACKINGS, as_parquet, as_text, as_xl
 
 from batcher.config.settings import MANIFEST_FORMATS
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, ManifestFormat, open_manifest
+from batcher.manifest.formats.detect import ManifestFormat
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Parameters, Row, SnapshotType, Vendor
 
 DEFAULTS = Defaults(vendor="Tencent", definition="10", interval="5")
@@ -52,8 +54,8 @@ EXPECTED = [
 ]
 
 
-def told(row: Row | InvalidRow) -> tuple[str, object]:
-    """What a row comes to, without its place."""
+def summary(row: Row | InvalidRow) -> tuple[str, object]:
+    """The content of a row, without its place."""
     return (row.column, row.reason) if isinstance(row, InvalidRow) else (row.file_id, row.parameters)
 
 
@@ -69,7 +71,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, format_: str, packing:
         manifest.check()
         rows = list(manifest)
         held = [manifest.cells_of(row) for row in rows if isinstance(row, InvalidRow)]
-    assert list(map(told, rows)) == EXPECTED
+    assert list(map(summary, rows)) == EXPECTED
     assert manifest.columns == ("room",)
     assert [row["room"] for row in TABLE[:4]] == [
         json.loads(row.extra or "")["room"] for row in rows if isinstance(row, Row)
@@ -102,8 +104,8 @@ def test_rows_are_numbered_as_the_format_numbers_them(tmp_path: Path, format_: s
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_text_is_one_id_a_line(tmp_path: Path, packing: str) -> None:
-    """A list of ids gives the same rows, from a file as from a stream."""
+def test_list_of_ids_gives_the_same_rows(tmp_path: Path, packing: str) -> None:
+    """From a file as from a stream."""
     suffix, pack = PACKINGS[packing]
     data = pack(as_text([{"file_id": "1397757897438985123"}, {"file_id": "12x"}]))
     path = tmp_path / f"ids.txt{suffix}"
@@ -119,8 +121,8 @@ def test_text_is_one_id_a_line(tmp_path: Path, packing: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ManifestFormat)
-def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
-    """Nothing at all is a mistake; the message names the file."""
+def test_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
+    """The message names the file."""
     path = tmp_path / f"archive.{format_}"
     path.write_bytes(b"")
     with pytest.raises(ManifestError, match=rf"archive\.{format_}: "):
@@ -128,7 +130,7 @@ def test_an_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: M
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Path, format_: str) -> None:
+def test_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Path, format_: str) -> None:
     """The message lists the columns there are."""
     extension, write = FORMATS[format_]
     path = tmp_path / f"archive{extension}"
@@ -200,7 +202,7 @@ def test_name_without_a_format_or_with_an_option_is_read_by_the_option(
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv.gz", "a.csv.zst"])
-def test_a_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str) -> None:
+def test_large_manifest_of_any_format_is_not_held_in_memory(tmp_path: Path, name: str) -> None:
     """Memory is bounded by the first rows, not by the file."""
     note, count = "晨会" * 100, 25_000 if name == "a.jsonl" else 15_000
     rows = [f'{{"file_id": {1397757890000000000 + 7919 * n}, "note": "{note}"}}' for n in range(count)]
@@ -225,6 +227,6 @@ def test_a_large_manifest_is_never_held_in_any_format(tmp_path: Path, name: str)
     assert peak < (size if name == "a.jsonl" else 8_000_000) < 1.1 * size
 
 
-def test_the_settings_know_every_format() -> None:
-    """What ``--format`` takes is what there is."""
+def test_settings_accept_every_format() -> None:
+    """``--format`` takes exactly the existing formats."""
     assert tuple(ManifestFormat) == MANIFEST_FORMATS

@@ -1,4 +1,4 @@
-"""Plain text: one file id a line, and what is refused because every line would become a request."""
+"""Plain text: one file id a line; other content is refused, because every line would become a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
@@ -34,7 +35,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
     assert [row.line for row in rows_of("\n \t\n12\n\n\n13", TENCENT)] == [3, 6]
 
 
-def test_a_wrong_id_is_an_invalid_row() -> None:
+def test_wrong_id_is_an_invalid_row() -> None:
     """The rules and reasons are those of CSV."""
     good, fault, lost = rows_of("12\n1 3\n1.4E+18\n", TENCENT)
     assert isinstance(good, Row)

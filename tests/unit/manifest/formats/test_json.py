@@ -1,4 +1,4 @@
-"""JSON manifests: exact numbers, lines with names of their own, and what is broken."""
+"""JSON manifests: exact numbers, lines with names of their own, and broken documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import HEAD_ROWS, Defaults, Manifest, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
+from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
@@ -22,8 +24,8 @@ def opened(text: str | bytes, format_: str = "jsonl", defaults: Defaults = TENCE
     return open_manifest("-", stdin=io.BytesIO(data), defaults=defaults, format_=format_)
 
 
-def told(rows: Sequence[Row | InvalidRow]) -> list[tuple[int, str, str]]:
-    """Line, id and nothing; or line, column and reason."""
+def summaries(rows: Sequence[Row | InvalidRow]) -> list[tuple[int, str, str]]:
+    """Line and id of a good row; line, column and reason of an invalid one."""
     return [
         (row.line, row.column, row.reason) if isinstance(row, InvalidRow) else (row.line, row.file_id, "")
         for row in rows
@@ -40,9 +42,9 @@ def extra(row: Row | InvalidRow) -> dict[str, str]:
     "written", [ID, f'"{ID}"', f'{{"file_id": {ID}}}', f'{{"FileID": "{ID}", "note": null}}']
 )
 @pytest.mark.parametrize("format_", ["jsonl", "json"])
-def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str) -> None:
+def test_id_in_any_notation_keeps_its_digits(written: str, format_: str) -> None:
     """As a number above 2^53 or a text, in an object or by itself."""
-    assert told(list(opened(f"{written}\n", format_))) == [(1, ID, "")]
+    assert summaries(list(opened(f"{written}\n", format_))) == [(1, ID, "")]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,10 @@ def test_an_id_keeps_its_digits_however_it_is_written(written: str, format_: str
         ('{"file_id": "12", "definition": false}', "definition", "false is not a plain number"),
     ],
 )
-def test_a_faulty_line_is_a_row_by_itself(written: str, column: str, reason: str) -> None:
-    """It says where and why, keeps what it holds, and the lines around it are read."""
+def test_faulty_line_is_an_invalid_row(written: str, column: str, reason: str) -> None:
+    """It has its line, reason and content, and the lines around it are read."""
     before, fault, after = opened(f'{{"file_id": "1"}}\n\n{written}\n{{"file_id": "2"}}\n')
-    assert told([before, after]) == [(1, "1", ""), (4, "2", "")]
+    assert summaries([before, after]) == [(1, "1", ""), (4, "2", "")]
     assert isinstance(fault, InvalidRow)
     assert (3, column) == (fault.line, fault.column)
     assert reason in fault.reason
@@ -89,7 +91,7 @@ def test_a_faulty_line_is_a_row_by_itself(written: str, column: str, reason: str
     json.dumps(fault).encode()
 
 
-def test_values_have_an_effect_as_in_a_table() -> None:
+def test_values_have_the_same_effect_as_in_a_table() -> None:
     """Numbers, arrays and names in any spelling ask for the same as the cells of CSV."""
     line = '{"FILE-ID": 12, "Template": 20.0, "ExtTimeOffsetSet[]": [1, 2.50], "interval": null}'
     [row] = opened(line)
@@ -98,7 +100,7 @@ def test_values_have_an_effect_as_in_a_table() -> None:
 
 
 def test_own_values_are_kept_verbatim() -> None:
-    """Texts verbatim, numbers with their digits, true and false, and what is nested as JSON."""
+    """Texts verbatim, numbers with their digits, true and false, and nested values as JSON."""
     [row] = opened(
         '{"file_id": 12, "a": 1.10, "b": 12345678901234567890, "c": true, "d": [1.0, {"x": null, "y": "é"}], '
         '"e": " x ", "f": null, "100% of": "%s", "g": "line\\nend"}'
@@ -115,18 +117,18 @@ def test_own_values_are_kept_verbatim() -> None:
 
 
 def test_lines_may_have_names_of_their_own() -> None:
-    """The columns are all names of the first lines, each line has what it has, and one has two spellings."""
+    """The columns are all names of the first lines; two spellings are one column."""
     manifest = opened('{"FileID": 1, "a": 1}\n"2"\n{"ObsObject": "3", "b": 2}\n{"FileID": "x", "c": ""}\n')
     assert manifest.columns == ("a", "b", "c")
     rows = list(manifest)
     assert [extra(row) for row in rows[:3]] == [{"a": "1"}, {}, {"b": "2"}]
-    assert told(rows[3:]) == [(4, "file_id", "x is not a Tencent file id, which is digits only")]
+    assert summaries(rows[3:]) == [(4, "file_id", "x is not a Tencent file id, which is digits only")]
     fault = rows[3]
     assert isinstance(fault, InvalidRow)
     assert manifest.cells_of(fault)["file_id"] == "x"
 
 
-def test_names_that_come_late_are_not_lost() -> None:
+def test_late_names_are_kept() -> None:
     """After the first lines a new own name is kept in one column for all, and a known one has its effect."""
     first = '{"file_id": 1, "room": "a", "more": "m"}\n' * HEAD_ROWS
     manifest = opened(first + '{"file_id": 2, "late": [1.0], "later": "x\\"", "offsets": [7]}\n')
@@ -137,12 +139,12 @@ def test_names_that_come_late_are_not_lost() -> None:
     assert json.loads(extra(last)["more_2"]) == {"late": "[1.0]", "later": 'x"'}
 
 
-def test_a_name_that_comes_late_and_means_the_same_twice_is_a_fault() -> None:
-    """Also a spelling that the first lines did not have is known."""
+def test_late_name_with_a_second_spelling_is_a_fault() -> None:
+    """A spelling that the first lines did not have is recognized, too."""
     manifest = opened('{"file_id": 1}\n' * HEAD_ROWS + '{"ObsObject": "2"}\n{"Key": "3", "file_id": 3}\n')
     *_, good, bad = manifest
     reason = "Key and file_id both mean file_id; leave one of them out"
-    assert [(10_001, "2", ""), (10_002, "row", reason)] == told([good, bad])
+    assert [(10_001, "2", ""), (10_002, "row", reason)] == summaries([good, bad])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_unusable_document_is_refused(text: str, format_: str, message: str) -> 
 
 
 def test_value_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is longer than any answer of the service is refused, before memory is full of it."""
+    """A value that is longer than any answer of the service is refused before it fills the memory."""
     monkeypatch.setattr("batcher.manifest.formats.json_stream.MAX_VALUE", 1 << 20)
     with pytest.raises(
         ManifestError, match=r"line 2: is not JSON: a value is longer than 1,048,576 characters"
@@ -212,7 +214,7 @@ def test_value_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         list(opened('1\n{"file_id": "' + "1" * 9_000_000, "json"))
 
 
-def test_a_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
+def test_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
     """As in text of any other format."""
     data = b'{"file_id": "1"}\n' * 20_000 + '{"file_id": "2", "room": "晨会"}\n'.encode("gb18030")
     seen: list[Row | InvalidRow] = []
@@ -221,4 +223,4 @@ def test_a_fault_of_the_encoding_comes_after_the_rows_before_it() -> None:
     ):
         seen.extend(opened(data))
     assert len(seen) == 20_000
-    assert told(list(opened('{"file_id": 3}'.encode("utf-16")))) == [(1, "3", "")]
+    assert summaries(list(opened('{"file_id": 3}'.encode("utf-16")))) == [(1, "3", "")]

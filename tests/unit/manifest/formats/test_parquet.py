@@ -14,7 +14,8 @@ import pytest
 from support.manifest_files import parquet_of
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
@@ -49,7 +50,7 @@ def rows_of(columns: Mapping[str, pa.Array]) -> list[Row | InvalidRow]:
     ],
     ids=lambda column: str(column.type),
 )
-def test_an_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
+def test_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
     """Texts, whole numbers of 64 bits, decimals, and all of them by dictionary."""
     assert [row.file_id for row in rows_of({"file_id": column}) if isinstance(row, Row)] == IDS
 
@@ -65,7 +66,7 @@ def test_an_id_of_every_exact_type_keeps_its_digits(column: pa.Array) -> None:
         (pa.array([dt.date(2024, 1, 1)]), "its type is date32"),
     ],
 )
-def test_a_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str) -> None:
+def test_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str) -> None:
     """Before any row is read, with the column and the reason."""
     with pytest.raises(ManifestError) as caught:
         rows_of({"room": pa.array(["a"]), "FileID": column})
@@ -74,7 +75,7 @@ def test_a_column_that_cannot_hold_ids_is_refused(column: pa.Array, message: str
 
 
 def test_values_of_every_type_become_text() -> None:
-    """What is missing is empty, times are ISO 8601, numbers are plain, and what is nested is JSON."""
+    """Missing values are empty, times are ISO 8601, numbers are plain, and nested values are JSON."""
     utc, moment = dt.UTC, dt.datetime.fromisoformat("2024-11-13T06:10:48.250")
     columns = {
         "file_id": pa.array(["12", None, "13"]),
@@ -121,8 +122,8 @@ def test_blank_row_is_skipped_and_counted() -> None:
     assert [row.line for row in rows_of(columns)] == [1, 3]
 
 
-def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
-    """The others are read."""
+def test_bytes_that_are_not_text_are_a_fault_of_their_row() -> None:
+    """The other rows are read."""
     columns = {"file_id": pa.array([b"1", b"/\xff.mp4", b"3"]), "room": pa.array([b"a", b"b", b"\xfe"])}
     good, fault, other = rows_of(columns)
     assert isinstance(good, Row)
@@ -133,15 +134,15 @@ def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
 
 
 def test_string_column_of_other_bytes_is_a_fault() -> None:
-    """Writers that do not look at what they write exist."""
+    """Some writers do not check the bytes of string columns."""
     bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"1", b"\xff2"]).buffers())
     rows = rows_of({"file_id": bad})
     assert [Row, InvalidRow] == list(map(type, rows))
 
 
 @pytest.mark.parametrize("spoil", ["cut", "page", "footer"])
-def test_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
-    """With its name, and the row where reading it went wrong."""
+def test_damaged_file_is_refused(tmp_path: Path, spoil: str) -> None:
+    """The message has its name, and the row at which reading failed."""
     data = parquet_of(
         {"file_id": pa.array([str(number) for number in range(20_000)])},
         row_group_size=10_000,
@@ -164,7 +165,7 @@ def test_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
     assert "the Parquet file cannot be read" in str(caught.value)
 
 
-def test_a_file_without_rows_is_a_manifest_without_rows() -> None:
-    """A night without work is no mistake."""
+def test_file_without_rows_is_a_manifest_without_rows() -> None:
+    """A night without work is not a mistake."""
     empty = parquet_of({"file_id": pa.array([], pa.string()), "room": pa.array([], pa.string())})
     assert read(empty) == (("room",), [])

@@ -9,7 +9,8 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from batcher.manifest import Defaults, Manifest, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import Manifest, open_manifest
 from batcher.model.submission import InvalidRow, Row, Vendor
 
 DEFAULTS = Defaults(definition="10", interval="5")
@@ -58,7 +59,7 @@ def opened(data: bytes | str, format_: str, defaults: Defaults = DEFAULTS) -> Ma
 
 
 def own(row: Row | InvalidRow) -> dict[str, str]:
-    """What a row carries along."""
+    """The own values of a row."""
     assert isinstance(row, Row), row
     return {name: text for name, text in json.loads(row.extra or "{}").items() if text}
 
@@ -77,7 +78,7 @@ def own(row: Row | InvalidRow) -> dict[str, str]:
         ),
     ],
 )
-def test_answers_of_searchmedia_are_manifests_as_they_come(format_: str, data: str) -> None:
+def test_answers_of_searchmedia_are_manifests(format_: str, data: str) -> None:
     """The vendor follows from the answer; columns that help the user are kept."""
     first, second, third = opened(data, format_)
     assert isinstance(first, Row)
@@ -148,8 +149,8 @@ def test_answer_without_recordings_is_a_fault(document: dict[str, Any], column: 
     assert len(rows) == 3
 
 
-def test_an_empty_page_is_no_fault() -> None:
-    """The last page of a walk holds nothing."""
+def test_empty_page_is_accepted() -> None:
+    """The last page of a search is empty."""
     assert list(opened(json.dumps(answer(Huawei={"Keys": [], "NextMarker": ""})), "json")) == []
 
 
@@ -196,8 +197,8 @@ TEXT = json.dumps(callback(), ensure_ascii=False)
     ],
     ids=["JSON", "percent", "plus", "encodeURI", "form", "form with brackets", "params as text", "number"],
 )
-def test_record_callbacks_are_manifests_as_they_come(line: str) -> None:
-    """One body a line, as JSON or encoded: id and vendor from its parameters, the rest carried along."""
+def test_record_callbacks_are_manifests(line: str) -> None:
+    """One body a line, as JSON or encoded: id and vendor are its parameters, the rest is kept."""
     [row] = opened(line + "\n", "jsonl")
     assert isinstance(row, Row)
     assert (row.file_id, row.parameters.vendor) == ("1397757897438985123", Vendor.TENCENT)
@@ -248,7 +249,7 @@ def test_only_other_events_are_a_manifest_without_rows() -> None:
     assert dict(manifest.passed_over) == {"snapshot callback": 1}
 
 
-def test_an_event_of_ones_own_is_no_callback() -> None:
+def test_own_column_named_event_is_not_a_callback() -> None:
     """A manifest may have a column of that name, or one named Code or Data."""
     [row] = opened(
         '{"file_id": "12", "vendor": "Tencent", "event": "lesson", "Code": 5, "Data": {"a": 1}}', "jsonl"

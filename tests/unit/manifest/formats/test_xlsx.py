@@ -1,4 +1,4 @@
-"""Workbooks: which sheet, which cells, and numbers that a spreadsheet has rounded."""
+"""Workbooks: sheets, cells, and numbers that a spreadsheet has rounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from support.manifest_files import workbook_of
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Row
 
 TENCENT = Defaults(vendor="Tencent", definition="10")
@@ -47,8 +48,8 @@ def rows_of(*rows: Sequence[object]) -> list[Row | InvalidRow]:
         (True, "is true or false, not a file id"),
     ],
 )
-def test_a_number_is_no_id(cell: object, reason: str) -> None:
-    """Its row is invalid, with the reason; ids that are text are read."""
+def test_number_as_an_id_is_an_invalid_row(cell: object, reason: str) -> None:
+    """The reason is given; ids that are text are read."""
     before, fault, after = rows_of(["File ID", "room"], [ID, "a"], [cell, "b"], ["12", "c"])
     assert isinstance(before, Row)
     assert isinstance(after, Row)
@@ -59,14 +60,14 @@ def test_a_number_is_no_id(cell: object, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "file_id"), [(12, "12"), (12.0, "12"), (10**15 - 1, "999999999999999")])
-def test_a_number_of_up_to_15_digits_is_exact(cell: object, file_id: str) -> None:
-    """Short ids may be numbers: nothing of them was lost."""
+def test_number_of_up_to_15_digits_is_exact(cell: object, file_id: str) -> None:
+    """A spreadsheet keeps short numbers exactly."""
     [row] = rows_of(["file_id"], [cell])
     assert isinstance(row, Row)
     assert row.file_id == file_id
 
 
-def test_a_sheet_whose_ids_are_all_numbers_is_refused() -> None:
+def test_sheet_whose_ids_are_all_numbers_is_refused() -> None:
     """With the sheet, the first row and the reason: the column was exported as numbers."""
     with pytest.raises(ManifestError) as caught:
         rows_of([], ["room", "FileId"], ["a", int(ID)], ["b", None], ["c", 1.4e18])
@@ -75,7 +76,7 @@ def test_a_sheet_whose_ids_are_all_numbers_is_refused() -> None:
 
 
 def test_cells_of_every_type_become_text() -> None:
-    """Numbers without a needless point, dates as ISO 8601, what is empty as nothing."""
+    """Numbers without a needless point, dates as ISO 8601, empty cells as nothing."""
     header = [
         "file_id",
         "definition",
@@ -145,8 +146,10 @@ NOTES = [["about"], ["this archive"]]
         ({"Notes": NOTES, "Hidden": IDS}, "Hidden", ["Hidden"]),
     ],
 )
-def test_the_sheet_that_is_meant_is_read(sheets: Sheets, requested: str | None, hidden: list[str]) -> None:
-    """The one named, else the only one, else the only visible one with a header."""
+def test_sheet_is_chosen_by_name_or_if_it_is_the_only_one(
+    sheets: Sheets, requested: str | None, hidden: list[str]
+) -> None:
+    """The named one, else the only one, else the only visible one with a header."""
     [row] = read(sheets, requested, hidden)
     assert isinstance(row, Row)
     assert row.file_id == "12"
@@ -171,7 +174,7 @@ def test_the_sheet_that_is_meant_is_read(sheets: Sheets, requested: str | None, 
         ({"A": [["FileId", "Key"]]}, None, "sheet A row 1: the columns 'FileId' and 'Key' both mean file_id"),
     ],
 )
-def test_sheet_that_is_not_clear_is_asked_for(sheets: Sheets, requested: str | None, message: str) -> None:
+def test_ambiguous_sheet_is_refused(sheets: Sheets, requested: str | None, message: str) -> None:
     """The message lists the sheets."""
     with pytest.raises(ManifestError) as caught:
         read(sheets, requested)
@@ -187,7 +190,7 @@ def test_sheet_that_is_not_clear_is_asked_for(sheets: Sheets, requested: str | N
     ],
 )
 def test_damaged_workbook_is_refused(tmp_path: Path, data: bytes) -> None:
-    """With its name and what to do."""
+    """With its name and the remedy."""
     path = tmp_path / "a.xlsx"
     path.write_bytes(data)
     with pytest.raises(ManifestError, match=r"a\.xlsx: .*(cut off or damaged|no workbook|not a ZIP)"):

@@ -14,7 +14,8 @@ import pytest
 import zstandard
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.manifest.sources.compression import Packing, unpack
 from batcher.model.submission import Row
 
@@ -37,7 +38,7 @@ SUFFIX = {Packing.GZIP: ".gz", Packing.ZSTD: ".zst"}
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
-    """Data as it may come in."""
+    """Data in pieces, as it may arrive."""
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
@@ -49,7 +50,7 @@ def test_unpacked_bytes_are_all_that_was_packed(packing: Packing, size: int) -> 
     assert b"".join(unpack("a", iter(pieces(packed, size)), packing)) == DATA
 
 
-def test_single_bytes_and_padding() -> None:
+def test_single_bytes_and_padding_are_read() -> None:
     """A pipe may give bytes singly; zeros after a member are filling."""
     packed = gzip.compress(b"file_id\n1\n") + b"\0" * 100 + gzip.compress(b"2\n") + b"\0" * 9
     assert b"".join(unpack("a", iter(pieces(packed, 1)), Packing.GZIP)) == b"file_id\n1\n2\n"
@@ -58,7 +59,7 @@ def test_single_bytes_and_padding() -> None:
     assert b"".join(unpack("a", iter(pieces(packed, 1)), Packing.ZSTD)) == b"file_id\n1\n2\n"
 
 
-def test_a_file_of_a_parallel_compressor_is_known(tmp_path: Path) -> None:
+def test_file_of_a_parallel_compressor_is_known(tmp_path: Path) -> None:
     """It may begin with a frame to be skipped."""
     path = tmp_path / "a.csv.zst"
     path.write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + framed(b"file_id\n12\n"))
@@ -92,7 +93,7 @@ def with_rest(packed: bytes) -> bytes:
     ("spoil", "word"),
     [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged"), (with_rest, "damaged")],
 )
-def test_spoilt_file_is_refused_before_anything_is_sent(
+def test_damaged_file_is_refused_before_anything_is_sent(
     tmp_path: Path, packing: Packing, spoil: Callable[[bytes], bytes], word: str
 ) -> None:
     """The check of a local file names it, the line and how far it could be read; so does reading a stream."""
@@ -114,8 +115,8 @@ def test_spoilt_file_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("packing", Packing)
-def test_the_encoding_is_checked_inside(tmp_path: Path, packing: Packing) -> None:
-    """``--encoding`` applies to what is packed, and so do its messages."""
+def test_encoding_of_the_content_is_checked(tmp_path: Path, packing: Packing) -> None:
+    """``--encoding`` applies to the unpacked bytes, and so do its messages."""
     path = tmp_path / f"a.csv{SUFFIX[packing]}"
     path.write_bytes(PACK[packing]("file_id,room\n12,晨会\n".encode("gb18030")))
     with open_manifest(str(path), defaults=TENCENT) as manifest, pytest.raises(ManifestError) as caught:
@@ -129,8 +130,8 @@ def test_the_encoding_is_checked_inside(tmp_path: Path, packing: Packing) -> Non
 
 
 @pytest.mark.parametrize("packing", Packing)
-def test_rows_of_a_compressed_pipe_come_as_they_are_written(packing: Packing) -> None:
-    """What a flushed compressor has written is read while the writer is still there."""
+def test_rows_of_a_compressed_pipe_are_read_when_flushed(packing: Packing) -> None:
+    """The output of a flushed compressor is read while the writer is still open."""
     packer = (
         zlib.compressobj(wbits=31) if packing is Packing.GZIP else zstandard.ZstdCompressor().compressobj()
     )

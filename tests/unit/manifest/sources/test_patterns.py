@@ -1,4 +1,4 @@
-"""Which files a command names: patterns, their order, and each file once."""
+"""Files of a command: patterns, their order, and each file once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_absolute_patterns_and_file_urls(files: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("files")
-def test_a_pattern_that_matches_nothing_is_an_error(sources: Sequence[str], message: str) -> None:
+def test_pattern_that_matches_nothing_is_an_error(sources: Sequence[str], message: str) -> None:
     """It is refused, also next to other names."""
     with pytest.raises(ManifestError, match=message):
         expand(sources)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import ManifestError
-from batcher.manifest import Defaults, open_manifest
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
 from batcher.model.submission import Row
 
 HUAWEI = Defaults(vendor="hw", interval="2")
@@ -25,7 +26,7 @@ def paths_in(data: bytes, encoding: str | None = None) -> list[str]:
 
 
 def checked(path: Path, encoding: str | None = None) -> str:
-    """What checking a file says; nothing when all is well."""
+    """The message of a check; nothing without a fault."""
     try:
         with open_manifest(str(path), defaults=HUAWEI, encoding=encoding) as manifest:
             manifest.check()
@@ -84,7 +85,7 @@ def test_characters_may_arrive_in_pieces(size: int, encoding: str) -> None:
     ]
 
 
-def test_a_file_of_another_encoding_shows_its_first_lines_at_fault(tmp_path: Path) -> None:
+def test_file_of_another_encoding_shows_its_first_lines_at_fault(tmp_path: Path) -> None:
     """Up to three lines are shown as GB18030 reads them, with the option that would accept the file."""
     path = tmp_path / "a.csv"
     lines = [
@@ -107,7 +108,7 @@ def test_a_file_of_another_encoding_shows_its_first_lines_at_fault(tmp_path: Pat
     assert checked(path, "gb18030") == ""
 
 
-def test_a_header_of_another_encoding_is_reported_alike(tmp_path: Path) -> None:
+def test_header_of_another_encoding_is_reported_alike(tmp_path: Path) -> None:
     """The whole message comes also when the file cannot even be opened as text."""
     path = tmp_path / "a.csv"
     path.write_bytes("file_id,房间\n/1.mp4,数学\n".encode("gb18030"))
@@ -117,7 +118,7 @@ def test_a_header_of_another_encoding_is_reported_alike(tmp_path: Path) -> None:
         open_manifest(str(path))
 
 
-def test_an_encoding_is_named_only_if_it_accepts_the_whole_file(tmp_path: Path) -> None:
+def test_encoding_is_named_only_if_it_accepts_the_whole_file(tmp_path: Path) -> None:
     """A file that GB18030 cannot read to its end is not recommended to be read so."""
     path = tmp_path / "a.csv"
     path.write_bytes("file_id\n/数学.mp4\n".encode("gb18030") + b"/\xff\x1b[2J.mp4\n")
@@ -126,7 +127,7 @@ def test_an_encoding_is_named_only_if_it_accepts_the_whole_file(tmp_path: Path) 
     assert "--encoding" not in message
 
 
-def test_a_wrongly_named_encoding_is_reported(tmp_path: Path) -> None:
+def test_wrongly_named_encoding_is_reported(tmp_path: Path) -> None:
     """UTF-8 that was announced as something else is recognised."""
     path = tmp_path / "a.csv"
     path.write_bytes("file_id\n/数学.mp4\n".encode())
@@ -168,7 +169,7 @@ def test_file_that_is_not_text_is_refused_by_its_kind(tmp_path: Path, data: byte
 
 
 @pytest.mark.parametrize("place", [1_000, 300_000])
-def test_a_fault_in_a_stream_comes_after_the_rows_before_it(place: int) -> None:
+def test_fault_in_a_stream_comes_after_the_rows_before_it(place: int) -> None:
     """Every row before the line at fault is read; then its number and its text are reported."""
     rows_before = place // 10
     good = "file_id\n" + "".join(f"/{number:06}.m\n" for number in range(rows_before))
@@ -184,7 +185,7 @@ def test_a_fault_in_a_stream_comes_after_the_rows_before_it(place: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_a_stream_that_ends_inside_a_character_is_at_fault(encoding: str) -> None:
+def test_stream_that_ends_inside_a_character_is_at_fault(encoding: str) -> None:
     """A cut-off file in wide characters is reported with its line, and its last line is not used."""
     data = TEXT.encode(encoding)[:-1]
     with pytest.raises(ManifestError, match=r"stdin line 3: not \S+ text, after '/晨会/2.mp4,"):
@@ -192,7 +193,7 @@ def test_a_stream_that_ends_inside_a_character_is_at_fault(encoding: str) -> Non
 
 
 def test_checking_leaves_a_stream_and_the_reading_of_a_file_alone(tmp_path: Path) -> None:
-    """A check may come at any time; it takes no row away."""
+    """A check may be made at any time; it consumes no row."""
     path = tmp_path / "a.csv"
     path.write_bytes(TEXT.encode())
     with open_manifest(str(path), defaults=HUAWEI) as manifest:

@@ -20,7 +20,7 @@ PAGE = Path(phrases.__file__).parent
 
 
 def fields(phrase: str) -> set[str]:
-    """What is put into a phrase."""
+    """The values that a phrase takes."""
     return {name for _, name, _, _ in Formatter().parse(phrase) if name}
 
 
