@@ -2,27 +2,29 @@
 
 Called by :class:`batcher.ledger.reader.LedgerReader`. Queries are plain functions that take the connection
 first. Each runs in a transaction of its own, so that all of its statements see one moment of the ledger. The
-thread is that of aiosqlite, which has no public way to run a function on it: ``_execute`` is checked here.
+thread is that of aiosqlite, which has no public way to run a function on it: its queue ``_tx`` is used, and
+checked here. aiosqlite's own calls would fail in the thread when the event loop closes before a query ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import aiosqlite
 
 from batcher.errors import LedgerLocked
 from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.writer import shielded
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-if not asyncio.iscoroutinefunction(getattr(aiosqlite.Connection, "_execute", None)):
-    raise ImportError("this release of aiosqlite cannot run a function on its thread; install 0.21 or 0.22")
 
 
 class ReadThread:
@@ -65,7 +67,14 @@ class ReadThread:
                 return io.BytesIO()
             return reads._connection
 
-        reads._thread = await aiosqlite.Connection(connecting, 0)  # type: ignore[arg-type] # it only closes it
+        thread = aiosqlite.Connection(connecting, 0)  # type: ignore[arg-type] # it only closes it
+        if not isinstance(getattr(thread, "_tx", None), SimpleQueue):
+            raise ImportError("this release of aiosqlite has no queue for its thread; install aiosqlite 0.22")
+        try:
+            reads._thread = await shielded(asyncio.ensure_future(_opened(thread)))
+        except asyncio.CancelledError:
+            await thread.close()
+            raise
         if failure is not None:
             await reads.close()
             raise failure
@@ -109,20 +118,38 @@ class ReadThread:
         thread, connection = self._thread, self._connection
         if thread is None or connection is None:
             raise RuntimeError(f"{self.path}: the ledger was closed")
-        running = False
+        loop, running = asyncio.get_running_loop(), False
+        done: asyncio.Future[T] = loop.create_future()
 
-        def call() -> T:
+        def call() -> None:
             nonlocal running
             running = True
             try:
-                return work(connection)
-            finally:
-                running = False
+                settle = partial(_set_result, done, work(connection))
+            except BaseException as exc:
+                settle = partial(_set_exception, done, exc)
+            running = False
+            with contextlib.suppress(RuntimeError):  # the event loop has closed
+                loop.call_soon_threadsafe(settle)
 
+        thread._tx.put_nowait((None, call))
         try:
-            result: T = await thread._execute(call)  # type: ignore[no-untyped-call] # private
+            return await done
         except asyncio.CancelledError:
             if running:
                 connection.interrupt()
             raise
-        return result
+
+
+async def _opened(thread: aiosqlite.Connection) -> aiosqlite.Connection:
+    return await thread
+
+
+def _set_result(done: asyncio.Future[T], result: T) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _set_exception(done: asyncio.Future[T], exc: BaseException) -> None:
+    if not done.done():
+        done.set_exception(exc)
