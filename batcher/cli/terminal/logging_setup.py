@@ -15,16 +15,28 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from batcher.cli.terminal.stderr_writer import write_line
 from batcher.cli.terminal.text import Level, Volume, legible
 from batcher.model.events import Rejected
-
-if TYPE_CHECKING:
-    from batcher.cli.terminal.console import Console
+from batcher.model.redaction import Redaction
 
 _OURS = "batcher"
+
+
+class LogConsole(Protocol):
+    """The attributes of the console that log records need; the console itself calls this module."""
+
+    volume: Volume
+    redaction: Redaction
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether each line on stderr is a JSON object."""
+
+    def write(self, text: str) -> None:
+        """Write lines for people."""
 
 
 class _StderrHandler(logging.Handler):
@@ -32,10 +44,10 @@ class _StderrHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console: Console | None = None
+        self._console: LogConsole | None = None
 
     @property
-    def console(self) -> Console:
+    def console(self) -> LogConsole:
         """The console that was attached last.
 
         Raises:
@@ -46,7 +58,7 @@ class _StderrHandler(logging.Handler):
         return self._console
 
     @console.setter
-    def console(self, console: Console) -> None:
+    def console(self, console: LogConsole) -> None:
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -100,7 +112,7 @@ def _is_needed(record: logging.LogRecord) -> bool:
 _handler = _StderrHandler()
 
 
-def attach(console: Console) -> None:
+def attach(console: LogConsole) -> None:
     """Write everything that is logged to stderr from now on, in the format of this console."""
     _handler.console = console
     root = logging.getLogger()
@@ -109,7 +121,7 @@ def attach(console: Console) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if console.volume is Volume.VERBOSE else logging.INFO)
 
 
-def take_over(console: Console) -> None:
+def take_over(console: LogConsole) -> None:
     """Attach for the life of the process, and log its warnings and uncaught exceptions as well."""
     attach(console)
     logging.captureWarnings(capture=True)
@@ -118,14 +130,14 @@ def take_over(console: Console) -> None:
     sys.unraisablehook = _unraisable
 
 
-def record_event(console: Console, level: Level, event: str, known: Mapping[str, object]) -> None:
+def record_event(console: LogConsole, level: Level, event: str, known: Mapping[str, object]) -> None:
     """Write an event as a JSON object."""
     if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
     logging.getLogger(_OURS).log(logging.getLevelNamesMapping()[level.name], event, extra={"known": known})
 
 
-def say_defect(console: Console, exc: BaseException, where: str = "") -> None:
+def say_defect(console: LogConsole, exc: BaseException, where: str = "") -> None:
     """Report an unexpected exception. Its text may hold anything, so only -v shows it."""
     text = f"a defect in batcher{where}, {type(exc).__name__}: report it"
     trace = trace_of(exc) if console.volume is Volume.VERBOSE else ""
