@@ -169,7 +169,7 @@ class Invocation:
         return {name: flags[name] for name in flags if name in Settings.model_fields}
 
     def announce(self) -> None:
-        """Announce the begin of the command, and then its end. Call before reading the settings."""
+        """Ping the start; :func:`end` reports the end. Call before ``settings``, so that a refusal is reported."""
         from batcher.cli.announcer import Announcer
 
         self.announcer = Announcer(self.name, self.examined.settings, self.console)

@@ -49,8 +49,9 @@ Probe = Callable[[MayLeave], Awaitable[object]]
 class Guard:
     """The guard of one flow.
 
-    Call :meth:`observe` with every outcome, once it is recorded. The call that begins an outage returns when
-    a probe was answered; the others return immediately, and their next turn waits.
+    Call :meth:`observe` with every outcome but a success given to :meth:`succeeded`. The call that starts to
+    probe returns when a probe settled the cause, a request in flight succeeded or the pacer stopped; all
+    others return immediately, and their next turn waits.
 
     Args:
         pacer: gives the turns of this flow; held back, slowed down and released here.
@@ -108,7 +109,7 @@ class Guard:
         return self._history.answers
 
     def refused_alone(self, about: Hashable) -> bool:
-        """Whether a refusal would concern this subject, not the pace; call it before :meth:`observe`."""
+        """Whether others were answered since this subject was refused; call it before :meth:`observe`."""
         return self._history.refused_alone(about)
 
     def succeeded(self, about: Hashable = None) -> None:
@@ -134,7 +135,7 @@ class Guard:
             about: the submission, task or question that the request was about.
             name: its name in messages.
             waited_s: how long the request waited for its answer.
-            of_row: a code 7 was judged to concern this subject alone, after an answered probe.
+            of_row: this subject got a code 7 before, so it does not call for another probe by itself.
         """
         finding, cause = classify(outcome), None
         if finding in (Finding.NO_ANSWER, Finding.UNREADABLE):

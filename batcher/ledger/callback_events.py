@@ -1,8 +1,8 @@
 """The events of callbacks, as the writer records them: facts are looked up, the rules decide, SQL carries it
 out.
 
-Called by the writer inside its transaction. The rules are in :mod:`batcher.ledger.callback_effects`; no
-statement here decides anything.
+Called by the writer inside its transaction. What a reported end of a task means is decided in
+:mod:`batcher.ledger.callback_effects`; duplicates and new recordings are decided here.
 """
 
 from __future__ import annotations
@@ -330,6 +330,7 @@ def _move_submission(
             task_id=callback.task_id,
             message=_SETTLED_BY,
         )
+        # After _SETTLE_ATTEMPT, or the settled attempt would count as a doubt.
         doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
         _move(connection, found, State.SUBMITTED, _SETTLE_SUBMISSION, code=0, doubted=doubted)
         _track(connection, found.id, callback.task_id, found.lost.sent_at_ms, now_ms)

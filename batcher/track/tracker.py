@@ -1,6 +1,6 @@
 """The tracker: polls each task, first soon and then less and less often, until all have ended.
 
-Called by the ``track`` command, and by ``run --track`` next to the run. The due time of each task is in the
+Built by ``api/track.py`` (``track``, ``run --track``) and ``track/claimed_tasks.py`` (``listen``). The due time of each task is in the
 ledger, so a tracker that is stopped or killed leaves nothing to repair. A poll costs nothing and starts
 nothing, so a failed one is repeated. The tracker has a pacer of its own, and sends polls only.
 
@@ -225,7 +225,7 @@ class Tracker:
         """Judge and record the outcome of one poll, then pass it to the guard."""
         self._count(outcome)
         missed = self._history.add(task, outcome, answers=self._guard.answers, now_ms=self._now_ms())
-        wall_ms = int(self._wall() * 1000)
+        wall_ms = int(self._wall() * 1000)  # judge() compares with the wall time of the submission
         polled = judge(
             outcome,
             task,
@@ -238,7 +238,10 @@ class Tracker:
         if polled.due_at_ms is None:
             self._history.forget(task)
         else:
-            polled = polled._replace(due_at_ms=polled.due_at_ms + self._now_ms() - wall_ms)
+            due_at_ms = (
+                polled.due_at_ms + self._now_ms() - wall_ms
+            )  # from wall time to the clock of due times
+            polled = polled._replace(due_at_ms=due_at_ms)
         await self._ledger.note(polled)
         await self._guard.observe(
             outcome,

@@ -164,8 +164,7 @@ async def check_departures(session: aiohttp.ClientSession) -> None:
     seen leaving still stops the run.
 
     Args:
-        session: configured as for real calls; it is closed.
-        new_call: creates a call without conditions.
+        session: configured as for real calls; it is closed, also when the server cannot start.
 
     Raises:
         UnseenRequest: aiohttp sends requests in a way that cannot be followed.

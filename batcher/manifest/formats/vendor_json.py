@@ -190,7 +190,8 @@ def _answer(found: JsonValue, members: dict[str, Value]) -> Iterator[Item]:
         yield _faulty(
             found.line,
             found.raw,
-            "is an answer without recordings: it has neither Data.Tencent.MediaInfoSet nor Data.Huawei.Keys",
+            "is an answer without recordings: it has none of Data.Tencent.MediaInfoSet, Data.Huawei.Keys and "
+            "Data.Ws.Keys",
         )
 
 
