@@ -169,7 +169,10 @@ class Invocation:
         return {name: flags[name] for name in flags if name in Settings.model_fields}
 
     def announce(self) -> None:
-        """Ping the start; :func:`end` reports the end. Call before ``settings``, so that a refusal is reported."""
+        """Ping the start; :func:`end` reports the end.
+
+        Call it before ``settings``, so that settings that are refused are reported, too.
+        """
         from batcher.cli.announcer import Announcer
 
         self.announcer = Announcer(self.name, self.examined.settings, self.console)

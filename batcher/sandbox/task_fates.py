@@ -1,9 +1,9 @@
 """The fate of a task, chosen when the task is accepted.
 
 `tasks` asks here for each task. The first of these that has a fate wins: `TaskSettings.fates`, the marker
-of the file id (`magic_ids`), the recording (one that is forbidden, archived, an image or sound only fails), the
-shares `fail_share`, `endless_share` and `forgotten_share`. With media files the recording's listed problem is
-ignored: a task that is to finish fails later if `snapshot_taker` cannot decode its file.
+of the file id (`magic_ids`), the recording (one that is forbidden, archived, an image or sound only fails),
+the shares `fail_share`, `endless_share` and `forgotten_share`. With media files the recording's listed
+problem is ignored: a task that is to finish fails later if `snapshot_taker` cannot decode its file.
 """
 
 from __future__ import annotations

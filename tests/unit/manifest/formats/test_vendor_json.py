@@ -131,7 +131,7 @@ def test_recordings_are_numbered_by_their_own_lines(shape: str) -> None:
         (
             answer(Tencent={"TaskId": "t"}),
             "row",
-            "it has neither Data.Tencent.MediaInfoSet nor Data.Huawei.Keys",
+            "it has none of Data.Tencent.MediaInfoSet, Data.Huawei.Keys and Data.Ws.Keys",
         ),
         (answer(Huawei={"Keys": ["a"]}), "row", "Keys holds a text where an object is expected"),
         (answer(Huawei={"Keys": [{"Size": 1}]}), "Key", "is missing"),
