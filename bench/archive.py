@@ -43,8 +43,8 @@ _DONE = (
     "'success' FROM submissions WHERE id <= :done",
     "UPDATE submissions SET state = 'submitted', code = 0, run_id = 1, attempts = 1 WHERE id <= :done",
     "DELETE FROM tallies",
-    "INSERT INTO tallies SELECT state, coalesce(code, -1), coalesce(run_id, 0), count(*) FROM submissions "
-    "GROUP BY 1, 2, 3",
+    "INSERT INTO tallies (state, code, run_id, coded, n) SELECT state, coalesce(code, -1), "
+    "coalesce(run_id, 0), code IS NOT NULL, count(*) FROM submissions GROUP BY 1, 2, 3, 4",
 )
 
 
