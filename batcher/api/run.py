@@ -204,7 +204,7 @@ class RunRequest:
     service: ServiceAccess
     settings: RunSettings = field(default_factory=RunSettings)
     manifests: Sequence[str | os.PathLike[str]] = ()
-    """Loaded while sending goes on."""
+    """Loaded while requests are being sent."""
     how: ReadOptions = field(default_factory=ReadOptions)
     """How they are read."""
     track: TrackSettings | None = None
