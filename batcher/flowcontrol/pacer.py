@@ -55,6 +55,9 @@ AHEAD_S = 0.02
 LONGEST_BEGIN_S = 0.5
 """The largest lead of an attempt on its instant, however slow the disk is."""
 
+MOST_IN_LINE = 1_000
+"""The most attempts that may be begun and wait for their turn, at any rate."""
+
 BEGIN_MEMORY = 0.98
 """The share of the slowest begin that counts after each further one: a stall of the disk fades soon."""
 
@@ -70,7 +73,7 @@ def places_in_line(rate_per_s: float, begin_s: float) -> int:
         begin_s: how long it takes to begin an attempt, commit included.
     """
     begun_meanwhile = math.floor(rate_per_s * min(begin_s, LONGEST_BEGIN_S) + 0.5)
-    return max(1 + begun_meanwhile, math.floor(rate_per_s * AHEAD_S))
+    return min(max(1 + begun_meanwhile, math.floor(rate_per_s * AHEAD_S)), MOST_IN_LINE)
 
 
 # -- counting what leaves --------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def _printable(text: str) -> str:
 def is_json(body: bytes) -> bool:
     """Return whether a body is JSON of any kind."""
     try:
-        json.loads(body, parse_int=_whole_number)
+        _json_of(body)
     except (ValueError, RecursionError):
         return False
     return True
@@ -175,7 +175,7 @@ def is_json(body: bytes) -> bool:
 def parsed_body(body: bytes) -> dict[str, Any]:
     """Return a body's JSON object; an empty one if the body is something else."""
     try:
-        parsed = json.loads(body, parse_int=_whole_number)
+        parsed = _json_of(body)
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
@@ -183,6 +183,14 @@ def parsed_body(body: bytes) -> dict[str, Any]:
 
 def _whole_number(digits: str) -> int | str:
     return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number)
+"""Made once: ``json.loads`` makes one for every call with an option."""
+
+
+def _json_of(body: bytes) -> object:
+    return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
 
 
 def _task_id(part: dict[str, object]) -> TaskId | None:
@@ -232,7 +240,9 @@ def id_of(value: object) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_ID_CHARS:
         return None
     text = value.strip()
-    return text if text and not any(map(_is_damage, text)) else None
+    if text.isascii() and text.isprintable():
+        return text or None
+    return None if any(map(_is_damage, text)) else text
 
 
 def _is_damage(character: str) -> bool:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, Pacer, SlidingWindow, Turn, places_in_line
+from batcher.flowcontrol.pacer import (
+    AHEAD_S,
+    LONGEST_BEGIN_S,
+    MOST_IN_LINE,
+    Pacer,
+    SlidingWindow,
+    Turn,
+    places_in_line,
+)
 
 LIMIT = 20.0
 
@@ -361,6 +369,7 @@ def test_worker_cancelled_in_the_line_leaves_its_place() -> None:
         (1, 0.2, 1),
         (2000, 0.001, 40),
         (2000, 0.1, 201),
+        (1_000_000, 0.1, MOST_IN_LINE),
     ],
 )
 def test_places_in_line_by_rate_and_begin(rate_per_s: float, begin_s: float, expected: int) -> None:
