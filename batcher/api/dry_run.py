@@ -75,7 +75,7 @@ async def forecast(
         LedgerError: the ledger is missing or cannot be read.
     """
     how, place = how or ReadOptions(), ledger_path(os.fspath(path))
-    async with prepared_manifests(manifests, how, on_event=on_event) as prepared:
+    async with prepared_manifests(manifests, how, place, on_event=on_event) as prepared:
         exists = not is_missing(place)
         if not manifests and not exists:
             raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")

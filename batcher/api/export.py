@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from batcher.errors import SettingsError
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.sqlite.preflight import last_options
 from batcher.manifest import join_results
-from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.reader import Manifest
 from batcher.model.submission import InvalidRow, Row
 from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
@@ -114,6 +116,7 @@ async def export_manifest(
     *,
     read: ReadOptions | None = None,
     scratch: Path | None = None,
+    on_note: Callable[[str], object] = lambda _: None,
     on_warning: Callable[[str], object] = lambda _: None,
     last_part: AbstractContextManager[None] | None = None,
 ) -> ExportResult:
@@ -124,8 +127,9 @@ async def export_manifest(
         manifest: a file, a URL, or ``-`` for standard input.
         file: as for :func:`export_ledger`.
         settings: the form of the file.
-        read: how the manifest is read: as when it was loaded.
+        read: how the manifest is read; what is not given is as in its last load.
         scratch: as for :func:`export_ledger`.
+        on_note: called with a message if options of its last load are used.
         on_warning: called with each warning about the manifest, before the first row is written.
         last_part: as for :func:`export_ledger`.
 
@@ -135,10 +139,12 @@ async def export_manifest(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with (
-        await open_for_reading(ledger_path(os.fspath(path))) as ledger,
-        join_results.opened(manifest, read or ReadOptions()) as opened,
-    ):
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await open_for_reading(ledger_path(os.fspath(path))))
+        opening = join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path))
+        opened, remembered = await stack.enter_async_context(opening)
+        if remembered:
+            on_note(remembered_text(opened.source, remembered))
         for warning in opened.warnings:
             on_warning(warning)
         followed = bool(await ledger.tallies_of_tasks())

@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.files import ledger_path
+from batcher.ledger.sqlite.preflight import last_options
 from batcher.ledger.writer import shielded
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
@@ -74,7 +76,7 @@ class LedgerView:
         Args:
             manifest: return one result for each row of this file, in its order; also for invalid rows,
                 for rows that are not in the ledger, and for each of several rows that ask for the same.
-            how: how the manifest is read; as when it was loaded.
+            how: how the manifest is read; what is not given is as in its last load.
 
         Raises:
             ManifestError: the manifest cannot be used; raised after the results of the rows before the fault.
@@ -92,7 +94,7 @@ class LedgerView:
 
     async def _results_of_rows(self, source: str, how: ReadOptions) -> AsyncGenerator[Result, None]:
         self._readable()
-        async with join_results.opened(source, how) as manifest:
+        async with join_results.opened(source, how, partial(last_options, self.path)) as (manifest, _):
             async for page in join_results.matched(manifest, lambda ids: self._readable().records_of(ids)):
                 for row, record in page:
                     if isinstance(row, InvalidRow):
@@ -153,7 +155,7 @@ class Ledger(LedgerView):
         """
         how = how or ReadOptions()
         with self._working("a load"):
-            async with prepared_manifests(manifests, how, on_event=on_event) as prepared:
+            async with prepared_manifests(manifests, how, self.path, on_event=on_event) as prepared:
                 return await load_into(self._ledger, prepared.manifests, how, on_event)
 
     async def run(
@@ -198,7 +200,7 @@ class Ledger(LedgerView):
         with self._working(_A_RUN):
             async with (
                 admitted(*limit, wait_s=self._wait_s),
-                prepared_manifests(manifests, how, deadline, on_event) as prepared,
+                prepared_manifests(manifests, how, self.path, deadline, on_event) as prepared,
                 run_of(self._ledger, request, prepared, deadline) as run,
             ):
                 self._run = run

@@ -65,7 +65,7 @@ async def load(
     """
     how, place = how or ReadOptions(), ledger_path(os.fspath(path))
     async with (
-        prepared_manifests(manifests, how, on_event=on_event) as prepared,
+        prepared_manifests(manifests, how, place, on_event=on_event) as prepared,
         locked_ledger(place, sender, wait_s, on_event) as ledger,
     ):
         return await load_into(ledger, prepared.manifests, how, on_event)

@@ -7,10 +7,13 @@ import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.deadline import Deadline
-from batcher.manifest.read_options import ReadOptions
+from batcher.ledger.sqlite.preflight import last_options
+from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.submit.manifest_checks import LateManifests, Preparation, Prepared
@@ -29,6 +32,7 @@ class PreparedManifests:
 async def prepared_manifests(
     sources: Sequence[str | os.PathLike[str]],
     how: ReadOptions,
+    ledger: Path,
     deadline: Deadline | None = None,
     on_event: OnEvent = ignore_event,
 ) -> AsyncIterator[PreparedManifests]:
@@ -36,14 +40,15 @@ async def prepared_manifests(
 
     Args:
         sources: names and patterns.
-        how: they are read.
+        how: they are read, as far as it was given.
+        ledger: remembers for each manifest how it was read the last time; there may be none yet.
         deadline: until then slow streams are waited for.
         on_event: called with each warning about them.
 
     Raises:
         ManifestError: one cannot be used.
     """
-    preparation = Preparation([os.fspath(one) for one in sources], how)
+    preparation = Preparation([os.fspath(one) for one in sources], how, partial(last_options, ledger))
     preparing = asyncio.create_task(in_thread(preparation.all), name="preparing")
     over = asyncio.create_task((deadline or Deadline()).over(), name="deadline")
     try:
@@ -60,8 +65,11 @@ async def prepared_manifests(
         preparing.cancel()
         prepared = PreparedManifests(*preparation.interrupt())
     try:
-        for text in (text for one in prepared.manifests for text in one.warnings):
-            on_event(Message(text, Severity.WARNING))
+        for one in prepared.manifests:
+            if one.remembered:
+                on_event(Message(remembered_text(one.manifest.source, one.remembered)))
+            for text in one.warnings:
+                on_event(Message(text, Severity.WARNING))
         yield prepared
     finally:
         _close(prepared.manifests)

@@ -243,7 +243,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
     place, sender, on_event = ledger_path(os.fspath(path)), request.sender, request.on_event
     async with AsyncExitStack() as stack:
         prepared = await stack.enter_async_context(
-            prepared_manifests(request.manifests, request.how, deadline, on_event)
+            prepared_manifests(request.manifests, request.how, place, deadline, on_event)
         )
         if not request.manifests and is_missing(place):
             raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")

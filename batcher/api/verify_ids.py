@@ -158,7 +158,7 @@ class IdVerification:
             raise RuntimeError("an IdVerification looks the ids up once; create another one")
         self._started = True
         async with AsyncExitStack() as stack:
-            manifest = await stack.enter_async_context(join_results.opened(self._manifest, self._how))
+            manifest, _ = await stack.enter_async_context(join_results.opened(self._manifest, self._how))
             for warning in manifest.warnings:
                 self._on_event(Message(warning, Severity.WARNING))
             opened = await stack.enter_async_context(
@@ -224,7 +224,7 @@ class IdVerification:
         """Go through all known recordings."""
         known = self._known
         for source in known.files:
-            async with join_results.opened(source, self._how) as manifest:
+            async with join_results.opened(source, self._how) as (manifest, _):
                 rows = iter(manifest)
                 while page := await in_thread(_next_rows, rows):
                     originals.add(row.file_id for row in page if isinstance(row, Row))

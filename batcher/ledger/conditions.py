@@ -6,7 +6,7 @@ only if it repeats the condition word for word, so these texts and the indexes o
 
 from __future__ import annotations
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every schema that this program supports, oldest first; the last is the one declared here."""
 
 IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"

@@ -58,6 +58,8 @@ class NewLoad(NamedTuple):
     counted_by: CountedBy
     started_at_ms: int
     ended_at_ms: int | None = None
+    options: str | None = None
+    """The options by which it is read, as a JSON object; None when there is no file to read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Ended:
 
 
 _INSERT_LOAD = """
-INSERT INTO loads (source, path, columns, counted_by, started_at_ms, ended_at_ms)
-VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms) RETURNING id
+INSERT INTO loads (source, path, columns, counted_by, started_at_ms, ended_at_ms, options)
+VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms, :options) RETURNING id
 """
 
 _END_LOAD = """
@@ -99,6 +101,8 @@ UPDATE loads SET ended_at_ms = :ended_at_ms, rows = before.rows, new = 0,
 FROM loads AS before WHERE loads.id = :id AND before.id = :before
 """
 
+_REPEAT_INVALID = "UPDATE invalid_rows SET last_load_id = :id WHERE last_load_id = :before"
+
 _COUNT_ROWS = """
 UPDATE loads SET rows = rows + :rows, new = new + :new, duplicates = duplicates + :duplicates,
     invalid = invalid + :invalid
@@ -116,11 +120,12 @@ SELECT id FROM parameters WHERE vendor = :vendor AND type = :type AND definition
 """
 
 _INSERT_INVALID = """
-INSERT INTO invalid_rows (load_id, file_name, digest, line, "column", reason, content)
-SELECT item.load_id, item.file_name, item.digest, item.line, item.named, item.reason, item.content
+INSERT INTO invalid_rows (load_id, file_name, digest, line, "column", reason, content, last_load_id)
+SELECT item.load_id, item.file_name, item.digest, item.line, item.named, item.reason, item.content,
+    item.load_id
 FROM json_to_recordset(:items) AS item (load_id INTEGER, file_name TEXT, digest TEXT, line BIGINT, named TEXT,
     reason TEXT, content TEXT)
-WHERE true ON CONFLICT DO NOTHING
+WHERE true ON CONFLICT (file_name, digest, reason) DO UPDATE SET last_load_id = excluded.last_load_id
 """
 
 _INSERT_SEEN = "INSERT INTO seen (load_id, page, checks) VALUES (:load_id, :page, :checks)"
@@ -145,6 +150,7 @@ def repeat_load(connection: Connection, item: Ended) -> None:
     before = connection.value(_COMPLETE_BEFORE, id=item.load_id)
     connection.run(_REPEAT_LOAD, ended_at_ms=item.at_ms, id=item.load_id, before=before)
     connection.run("UPDATE seen SET load_id = :id WHERE load_id = :before", id=item.load_id, before=before)
+    connection.run(_REPEAT_INVALID, id=item.load_id, before=before)
 
 
 def _keep_seen(connection: Connection, load_id: LoadId, fingerprint: Fingerprint) -> None:
@@ -184,7 +190,9 @@ def add(connection: Connection, batches: Sequence[Batch]) -> list[Kept]:
 
 def _add_one(connection: Connection, batch: Batch, new: int, ids: Sequence[int]) -> Kept:
     if batch.invalid:
-        connection.run(_INSERT_INVALID, items=[_invalid_item(batch, row) for row in batch.invalid])
+        items = [_invalid_item(batch, row) for row in reversed(batch.invalid)]
+        once = {(item["digest"], item["reason"]): item for item in items}  # a statement takes a key once
+        connection.run(_INSERT_INVALID, items=list(reversed(once.values())))
     added = Added(new, batch.rows - new, len(batch.invalid))
     connection.run(
         _COUNT_ROWS,

@@ -65,7 +65,7 @@ class LedgerReader:
     count_doubtful = asked(counts.count_doubtful)
     count_possibly_twice = asked(counts.count_possibly_twice)
     newest_submission = asked(counts.newest_submission)
-    count_invalid_rows = asked(counts.count_invalid_rows)
+    count_invalid_rows = asked(manifests.count_invalid_rows)
     newest_invalid_row = asked(counts.newest_invalid_row)
 
     last_run = asked(runs.last_run)

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -233,11 +233,24 @@ class RunLedger(LedgerReader):
     # -- loads -----------------------------------------------------------------------------------
 
     async def start_load(
-        self, source: str, path: str, columns: Sequence[str], counted_by: CountedBy = CountedBy.LINE
+        self,
+        source: str,
+        path: str,
+        columns: Sequence[str],
+        counted_by: CountedBy = CountedBy.LINE,
+        options: Mapping[str, object] | None = None,
     ) -> LoadId:
-        """Record that a manifest is being read."""
-        names = json.dumps(list(columns), ensure_ascii=False)
-        load = NewLoad(source, path, names, counted_by, self._now_ms())
+        """Record that a manifest is being read.
+
+        Args:
+            source: its name as the user gave it.
+            path: its name among all loads.
+            columns: its own columns.
+            counted_by: how its rows are numbered.
+            options: the options by which it is read, for the next load of the path.
+        """
+        names, read_by = json.dumps(list(columns), ensure_ascii=False), json.dumps(dict(options or {}))
+        load = NewLoad(source, path, names, counted_by, self._now_ms(), options=read_by)
         load_id = LoadId(await self._record(insert_load, load))
         if path != STREAM:
             self._seen[load_id] = path, Fingerprint()

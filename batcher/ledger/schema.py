@@ -109,6 +109,7 @@ loads = Table(
     Column("changed", Integer),
     Column("counted_by", Text, nullable=False, server_default=text("'line'")),
     Column("digest", Text),
+    Column("options", Text),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
     Index("loads_ended", "path", "id", sqlite_where=text("ended_at_ms IS NOT NULL")),
@@ -118,7 +119,8 @@ loads = Table(
 ``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream). ``counted_by`` says
 whether its rows are numbered by line or by row. ``appeared``, ``gone`` and ``changed`` count the rows that
 differ from the last load of the path that reached the end; they are empty where there is no such load.
-``digest`` identifies a file with the same content."""
+``digest`` identifies a file with the same content. ``options`` is a JSON object of the options by which it
+was read; empty in loads of older programs."""
 
 seen = Table(
     "seen",
@@ -245,10 +247,13 @@ invalid_rows = Table(
     Column("column", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("content", Text, nullable=False),
+    Column("last_load_id", Integer, ForeignKey("loads.id"), nullable=False),
     UniqueConstraint("file_name", "digest", "reason"),
     sqlite_autoincrement=True,
 )
-"""Rows of manifests that cannot be sent, once per file name, content and reason."""
+"""Rows of manifests that cannot be sent, once per file name, content and reason. ``load_id`` is the first
+load that had the row, ``last_load_id`` the last one. A complete load of the same path after that has mended
+it."""
 
 tallies = Table(
     "tallies",

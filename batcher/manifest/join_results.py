@@ -12,8 +12,11 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from batcher.manifest.read_options import ReadOptions
+from batcher.errors import ManifestError
+from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
+from batcher.manifest.sources.patterns import expand, ledger_name
+from batcher.manifest.sources.remote import redacted
 from batcher.manifest.threads import in_thread
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row
@@ -30,21 +33,31 @@ class Matched(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(source: str, how: ReadOptions) -> AsyncIterator[Manifest]:
+async def opened(
+    source: str, how: ReadOptions, last_options: LastOptions = no_options
+) -> AsyncIterator[tuple[Manifest, tuple[str, ...]]]:
     """Open the one manifest that a name or a pattern names, check its text, and close it afterwards.
+
+    Args:
+        source: the name or pattern.
+        how: how it is read, as far as it was given.
+        last_options: returns the options of its last load, by its name in the ledger. Blocks.
+
+    Yields:
+        The manifest, and the options of its last load that are used, as the command line takes them.
 
     Raises:
         ManifestError: it cannot be used, or a pattern matches several.
     """
-    opening = asyncio.create_task(in_thread(how.open_only, source), name="opening")
+    opening = asyncio.create_task(in_thread(_open_only, source, how, last_options), name="opening")
     try:
-        manifest = await asyncio.shield(opening)
+        manifest, used = await asyncio.shield(opening)
     except asyncio.CancelledError:  # the thread that opens it cannot be: it is closed when that is done
         opening.add_done_callback(_close_unwanted)
         raise
     with manifest:
         await in_thread(manifest.check)
-        yield manifest
+        yield manifest, used
 
 
 async def matched(
@@ -70,6 +83,14 @@ async def matched(
         ]
 
 
-def _close_unwanted(opening: asyncio.Task[Manifest]) -> None:
+def _open_only(source: str, how: ReadOptions, last_options: LastOptions) -> tuple[Manifest, tuple[str, ...]]:
+    names = expand([source])
+    if len(names) > 1:
+        raise ManifestError(f"{redacted(source)}: {len(names)} files match this pattern. Name one of them")
+    how, used = how.filled_from(last_options(ledger_name(names[0])))
+    return how.open(names[0]), used
+
+
+def _close_unwanted(opening: asyncio.Task[tuple[Manifest, tuple[str, ...]]]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        opening.result()[0].close()

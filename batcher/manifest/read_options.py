@@ -5,16 +5,44 @@ Made by the command line from the settings, and by programs; checked when it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from batcher.errors import ManifestError, SettingsError
+from batcher.errors import SettingsError
 from batcher.manifest.display import shown
 from batcher.manifest.formats.detect import ManifestFormat
-from batcher.manifest.parameters import Defaults
+from batcher.manifest.parameters import Defaults, GivenParameters
 from batcher.manifest.reader import Manifest, open_manifest
-from batcher.manifest.sources.patterns import expand
-from batcher.manifest.sources.remote import redacted
 from batcher.manifest.text.encoding import known_codec
+
+_OPTIONS = {
+    "vendor": "--vendor",
+    "type": "--type",
+    "definition": "--definition",
+    "interval": "--interval",
+    "offsets": "--offset",
+    "encoding": "--encoding",
+    "format": "--manifest-format",
+    "sheet": "--sheet",
+    "trust_ids": "--trust-ids",
+}
+"""The options that a ledger remembers for a manifest, with their names on the command line. To ask for
+pictures a second time is a decision for one load, so that it is not among them."""
+
+LastOptions = Callable[[str], Mapping[str, Any]]
+"""Returns the options of the last load of a manifest, by its name in the ledger."""
+
+
+def no_options(_: str) -> Mapping[str, Any]:
+    """Return no options: nothing is remembered."""
+    return {}
+
+
+_KEPT = ("encoding", "format", "sheet", "trust_ids")
+
+_ASKED_TOGETHER = frozenset({"type", "offsets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +73,39 @@ class ReadOptions:
         if problems:
             raise SettingsError(*problems)
 
+    def kept(self) -> dict[str, Any]:
+        """Return the options that were given, as JSON values, for :meth:`filled_from`."""
+        given = self.defaults.given
+        values = {**given._asdict(), **{name: getattr(self, name) for name in _KEPT}}
+        return {name: value for name, value in values.items() if value}
+
+    def filled_from(self, kept: Mapping[str, Any]) -> tuple[ReadOptions, tuple[str, ...]]:
+        """Return these options with those that are not given taken from an earlier reading.
+
+        Type and offsets belong together: if one of them is given, neither is taken.
+
+        Args:
+            kept: the options of the earlier reading, from :meth:`kept`.
+
+        Returns:
+            The options, and those that were taken in the words of the command line; empty when none was.
+
+        Raises:
+            SettingsError: an option of the earlier reading has no meaning to this program.
+        """
+        given = self.kept()
+        closed = _ASKED_TOGETHER if given.keys() & _ASKED_TOGETHER else frozenset[str]()
+        taken = {name: kept[name] for name in _OPTIONS if name in kept.keys() - given.keys() - closed}
+        if not taken:
+            return self, ()
+        if "offsets" in taken:
+            taken["offsets"] = tuple(taken["offsets"].split(";"))
+        words = tuple(word for name, value in taken.items() for word in _words(_OPTIONS[name], value))
+        defaults = replace(
+            self.defaults, **{name: taken.pop(name) for name in GivenParameters._fields & taken.keys()}
+        )
+        return replace(self, defaults=defaults, **taken), words
+
     def open(self, source: str) -> Manifest:
         """Open a manifest.
 
@@ -55,15 +116,16 @@ class ReadOptions:
             source, defaults=self.defaults, encoding=self.encoding, format_=self.format, sheet=self.sheet
         )
 
-    def open_only(self, source: str) -> Manifest:
-        """Open the one manifest that a name or a pattern names.
 
-        Raises:
-            ManifestError: it cannot be used, or a pattern matches several.
-        """
-        names = expand([source])
-        if len(names) > 1:
-            raise ManifestError(
-                f"{redacted(source)}: {len(names)} files match this pattern. Name one of them"
-            )
-        return self.open(names[0])
+def remembered_text(source: str, options: Sequence[str]) -> str:
+    """Return the message that options of the last load are used."""
+    return f"{source}: read as in its last load, with {shlex.join(options)}"
+
+
+def _words(option: str, value: str | tuple[str, ...] | bool) -> Iterator[str]:
+    """Yield an option as the command line takes it."""
+    if value is True:
+        yield option
+    else:
+        for one in value if isinstance(value, tuple) else (str(value),):
+            yield from (option, one)

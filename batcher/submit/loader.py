@@ -94,7 +94,7 @@ class Loader:
         """Record that a manifest is being read."""
         manifest = prepared.manifest
         return await self._ledger.start_load(
-            manifest.source, prepared.path, manifest.columns, manifest.counted_by
+            manifest.source, prepared.path, manifest.columns, manifest.counted_by, prepared.how.kept()
         )
 
     async def _load(self, prepared: Prepared, load_id: LoadId) -> None:

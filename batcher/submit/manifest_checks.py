@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
-from batcher.manifest.read_options import ReadOptions
+from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
 from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
 from batcher.manifest.sources.file_digest import Mark, digest_of
-from batcher.manifest.sources.patterns import expand
-from batcher.manifest.sources.remote import is_url, redacted, stable_url
+from batcher.manifest.sources.patterns import expand, ledger_name
+from batcher.manifest.sources.remote import redacted
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
 from batcher.model.submission import FileId, InvalidRow, Parameters, Row
@@ -42,6 +41,8 @@ class Prepared:
         manifest: opened; closed again after :meth:`release`.
         path: its name in the ledger: the absolute path of a file, a URL, or ``-`` for a stream.
         warnings: what the user should know about it.
+        how: how it is read.
+        remembered: the options among these that come from its last load, as the command line takes them.
         digest: returns a digest of its bytes and of how they are read: equal digests mean equal rows. Returns
             None for a stream, and for a file that was written to since it was opened. Blocks.
     """
@@ -52,15 +53,20 @@ class Prepared:
         path: str,
         head: list[Row | InvalidRow],
         warnings: list[str],
-        again: Callable[[], Manifest],
+        how: ReadOptions,
         digest: Callable[[], str | None] = lambda: None,
+        *,
+        remembered: tuple[str, ...] = (),
+        name: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.path = path
         self.warnings = warnings
+        self.how = how
+        self.remembered = remembered
         self.digest = digest
         self._head: list[Row | InvalidRow] | None = head
-        self._again = again
+        self._name = name or path
 
     def release(self) -> None:
         """Close a file until it is loaded: a thousand manifests must not hold a thousand descriptors."""
@@ -72,7 +78,7 @@ class Prepared:
         """Return its first rows; a released file is read again for them."""
         if self._head is not None:
             return self._head
-        with self._again() as manifest:
+        with self.how.open(self._name) as manifest:
             return list(islice(manifest, HEAD_ROWS))
 
     @property
@@ -83,7 +89,7 @@ class Prepared:
     def rows(self) -> Iterator[Row | InvalidRow]:
         """Return all rows, once."""
         if self._head is None:
-            self.manifest, self._head = self._again(), []
+            self.manifest, self._head = self.how.open(self._name), []
         head, self._head = self._head, []
         return chain(head, self.manifest)
 
@@ -123,11 +129,19 @@ class Preparation:
 
     Args:
         sources: names and patterns.
-        how: how they are read.
+        how: how they are read, as far as it was given.
+        last_options: returns the options of the last load of a manifest, by its name in the ledger: used
+            where ``how`` does not say. Blocks.
     """
 
-    def __init__(self, sources: Sequence[str], how: ReadOptions) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str],
+        how: ReadOptions,
+        last_options: LastOptions = no_options,
+    ) -> None:
         self._how = how
+        self._last_options = last_options
         self._sources = sources
         self._names: list[str] = []
         self._prepared: list[Prepared] = []
@@ -173,9 +187,9 @@ class Preparation:
 
     def _prepare(self, name: str) -> None:
         """Open a manifest, check all its bytes if it is a file, and judge its first rows."""
-        path = _stable_url(name)
+        path = ledger_name(name)
         self._marks[path] = Mark.of(path)
-        manifest = self._how.open(name)
+        manifest = self._how_of(path)[0].open(name)
         try:
             manifest.check()
             head = list[Row | InvalidRow]()
@@ -195,29 +209,23 @@ class Preparation:
             prepared.release()
 
     def _judged(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> Prepared:
-        warnings = (
-            manifest.warnings if self._how.trust_ids else [*manifest.warnings, *_judge_ids(manifest, head)]
-        )
-        path = _stable_url(name)
-        return Prepared(
-            manifest, path, head, warnings, lambda: self._how.open(name), partial(self._digest, name, path)
-        )
+        path = ledger_name(name)
+        how, remembered = self._how_of(path)
+        warnings = manifest.warnings if how.trust_ids else [*manifest.warnings, *_judge_ids(manifest, head)]
+        digest = partial(self._digest, name, path, how)
+        return Prepared(manifest, path, head, warnings, how, digest, remembered=remembered, name=name)
 
-    def _digest(self, name: str, path: str) -> str | None:
+    def _how_of(self, path: str) -> tuple[ReadOptions, tuple[str, ...]]:
+        """Return the options by which a manifest is read, and those of its last load among them."""
+        return self._how.filled_from(self._last_options(path))
+
+    def _digest(self, name: str, path: str, how: ReadOptions) -> str | None:
         mark = self._marks.get(path)
         if path == "-" or mark is None or mark != Mark.of(path):
             return None
-        digest = digest_of(path, repr(self._how))
+        digest = digest_of(path, repr(how))
         # A link may have been changed since, and the rows were read by its name.
-        return digest if mark == Mark.of(path) and path == _stable_url(name) else None
-
-
-def _stable_url(source: str) -> str:
-    """Return the name of a source in the ledger; a named pipe is a stream."""
-    if is_url(source):
-        return stable_url(source)
-    path = Path(source)
-    return str(path.resolve()) if source != "-" and path.is_file() else "-"
+        return digest if mark == Mark.of(path) and path == ledger_name(name) else None
 
 
 class KnownSubmissions(Protocol):

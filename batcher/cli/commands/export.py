@@ -39,8 +39,8 @@ async def export(
 ) -> int:
     """Write the results, one row per submission or manifest row.
 
-    With a manifest, give the same --vendor, --definition and so on as when it was loaded: they are part
-    of what was asked for. Invalid rows and rows that are not loaded yet are included and marked.
+    A manifest is read with the options of its last load, unless others are given. Invalid
+    rows and rows that are not loaded yet are included and marked.
 
     Exit codes: 0; 2 settings or manifest; 6 there is no ledger, or it cannot be read.
 
@@ -71,6 +71,7 @@ async def _export(
                     *(ledger, manifest, file, form),
                     read=read,
                     scratch=scratch,
+                    on_note=call.console.say,
                     on_warning=call.console.warn,
                     last_part=last_part,
                 )

@@ -51,11 +51,6 @@ def newest_submission(connection: Connection) -> int:
     return int(connection.value("SELECT coalesce(max(id), 0) FROM submissions"))
 
 
-def count_invalid_rows(connection: Connection, *, after_id: int = 0) -> int:
-    """Count the distinct rows that cannot be sent, after a given one."""
-    return int(connection.value("SELECT count(*) FROM invalid_rows WHERE id > :after_id", after_id=after_id))
-
-
 def newest_invalid_row(connection: Connection) -> int:
     """Return the id of the newest row that cannot be sent, or 0."""
     return int(connection.value("SELECT coalesce(max(id), 0) FROM invalid_rows"))

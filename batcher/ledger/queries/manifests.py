@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from batcher.ledger.row_values import time_of, time_or_none
 from batcher.ledger.sqlite.connection import Connection, ResultRow
@@ -38,10 +39,26 @@ _LAST_ENDED = """
 SELECT id, digest FROM loads WHERE path = :path AND ended_at_ms IS NOT NULL ORDER BY id DESC LIMIT 1
 """
 
-_INVALID = """
+_MENDED = (
+    "(last.path <> '-' AND EXISTS (SELECT 1 FROM loads AS later "
+    "WHERE later.path = last.path AND later.id > last.id AND later.ended_at_ms IS NOT NULL))"
+)
+"""A later load has read the same path to its end without this invalid row. Two streams are not compared."""
+
+_INVALID = f"""
 SELECT i.id, l.source, i.line, i."column", i.reason, l.counted_by
 FROM invalid_rows AS i JOIN loads AS l ON l.id = i.load_id
-WHERE i.id > :after_id ORDER BY i.id LIMIT :limit
+JOIN loads AS last ON last.id = i.last_load_id
+WHERE i.id > :after_id AND NOT {_MENDED} ORDER BY i.id LIMIT :limit
+"""  # noqa: S608 - ours
+
+_COUNT_INVALID = f"""
+SELECT count(*) FROM invalid_rows AS i JOIN loads AS last ON last.id = i.last_load_id
+WHERE i.id > :after_id AND NOT {_MENDED}
+"""  # noqa: S608 - ours
+
+_LAST_OPTIONS = """
+SELECT options FROM loads WHERE path = :path AND options IS NOT NULL ORDER BY id DESC LIMIT 1
 """
 
 _SAME_RECORDING = """
@@ -105,12 +122,23 @@ def same_recording(connection: Connection, ids: Sequence[int]) -> list[tuple[Sub
 def invalid_rows(
     connection: Connection, *, after_id: int = 0, limit: int | None = None
 ) -> list[InvalidRowRecord]:
-    """Return the rows that cannot be sent, in the order of their loads, after a given one."""
+    """Return the rows that cannot be sent and are not mended, in the order of reading, after a given one."""
     rows = connection.rows(_INVALID, after_id=after_id, limit=_ALL if limit is None else limit)
     return [
         InvalidRowRecord(row.id, row.source, row.line, row.column, row.reason, CountedBy(row.counted_by))
         for row in rows
     ]
+
+
+def count_invalid_rows(connection: Connection, *, after_id: int = 0) -> int:
+    """Count the rows that cannot be sent and are not mended, after a given one."""
+    return int(connection.value(_COUNT_INVALID, after_id=after_id))
+
+
+def last_options(connection: Connection, path: str) -> dict[str, Any]:
+    """Return the options by which a path was last read; empty when there is no such load."""
+    row = connection.row(_LAST_OPTIONS, path=path)
+    return {} if row is None else dict(json.loads(row.options))
 
 
 def _load(row: ResultRow) -> LoadRecord:

@@ -6,18 +6,21 @@ nothing, also in a ledger that a killed run has left.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batcher.errors import LedgerError
 from batcher.ledger.conditions import REVISIONS
-from batcher.ledger.queries import counts, open_work
+from batcher.ledger.queries import counts, manifests, open_work
 from batcher.ledger.sqlite.connection import Access, connect, open_existing, untouched_uri
 from batcher.ledger.sqlite.disk import BYTES_PER_ATTEMPT, LEAST_FREE_BYTES
-from batcher.ledger.sqlite.schema_version import revision_of
+from batcher.ledger.sqlite.files import is_missing
+from batcher.ledger.sqlite.schema_version import is_up_to_date, revision_of
 from batcher.model.records import AskedFor
 from batcher.model.submission import EndpointKind, FileId, Parameters
 
@@ -107,6 +110,24 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
             return open_work.asked_for(connection, _ALL, groups)
         connection.run("ATTACH :uri AS other", uri=untouched_uri(path))
         return open_work.asked_for(connection, _LACKING, groups)
+
+
+def last_options(ledger: Path, path: str) -> dict[str, Any]:
+    """Return the options by which a manifest was last read; empty if the ledger does not say.
+
+    A ledger that is missing, older or unreadable does not say: what is wrong with it is reported when it is
+    opened.
+
+    Args:
+        ledger: the ledger.
+        path: the name of the manifest in it.
+    """
+    if path == "-" or is_missing(ledger):
+        return {}
+    with contextlib.suppress(LedgerError), open_existing(ledger, Access.INSPECT) as connection:
+        if is_up_to_date(connection, ledger):
+            return manifests.last_options(connection, path)
+    return {}
 
 
 class Bystander:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.errors import ManifestError
-from batcher.manifest.sources.remote import is_url, local_path, matching
+from batcher.manifest.sources.remote import is_url, local_path, matching, stable_url
 
 
 def expand(sources: Sequence[str]) -> list[str]:
@@ -31,6 +31,17 @@ def expand(sources: Sequence[str]) -> list[str]:
     for name in names:
         once.setdefault(_identity(name), name)
     return list(once.values())
+
+
+def ledger_name(source: str) -> str:
+    """Return the name of a manifest in the ledger: the absolute path of a file, a URL, or ``-`` for a stream.
+
+    A named pipe is a stream.
+    """
+    if is_url(source):
+        return stable_url(source)
+    path = Path(source)
+    return str(path.resolve()) if source != "-" and path.is_file() else "-"
 
 
 def _expanded(source: str) -> Iterator[str]:
