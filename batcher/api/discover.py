@@ -190,7 +190,7 @@ class Discovery:
         from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
         from batcher.ledger.sqlite.files import ledger_path
 
-        path = ledger_path(os.fspath(self._ledger))
+        path = ledger_path(self._ledger)
         return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:

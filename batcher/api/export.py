@@ -98,7 +98,7 @@ async def export_ledger(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with await open_for_reading(ledger_path(os.fspath(path))) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
@@ -136,7 +136,7 @@ async def export_manifest(
         SettingsError: the format cannot hold that many columns.
     """
     async with (
-        await open_for_reading(ledger_path(os.fspath(path))) as ledger,
+        await open_for_reading(ledger_path(path)) as ledger,
         join_results.opened(manifest, read or ReadOptions()) as opened,
     ):
         for warning in opened.warnings:

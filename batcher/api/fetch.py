@@ -107,7 +107,7 @@ class PictureFetch:
             problems.append(f"endpoint{shown_value(endpoint)}: {exc}")
         if problems:
             raise SettingsError(*problems)
-        self._path = ledger_path(os.fspath(ledger))
+        self._path = ledger_path(ledger)
         self._folder = Path(folder)
         self._recordings = tuple(map(FileId, recordings))
         self._again = again

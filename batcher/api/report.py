@@ -104,7 +104,7 @@ async def gather_report(
             f"pictures {settings.pictures}: there is no such folder; give the one that `batcher fetch -o` "
             "filled"
         )
-    async with await Survey.open(ledger_path(os.fspath(path))) as survey:
+    async with await Survey.open(ledger_path(path)) as survey:
         tallies = await survey.tallies()
         runs = await survey.runs_that_sent()
         now = figures(tallies)

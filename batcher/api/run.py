@@ -240,7 +240,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         LedgerError: the ledger cannot be used.
     """
     deadline, wait_s = request.deadline(), request.wait_s
-    place, sender, on_event = ledger_path(os.fspath(path)), request.sender, request.on_event
+    place, sender, on_event = ledger_path(path), request.sender, request.on_event
     async with AsyncExitStack() as stack:
         prepared = await stack.enter_async_context(
             prepared_manifests(request.manifests, request.how, deadline, on_event)

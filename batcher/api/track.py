@@ -236,7 +236,7 @@ async def opened_tracking(
         LedgerError: the ledger cannot be used.
     """
     service = ServiceAccess(account, endpoint, timeout_s)
-    place = ledger_path(os.fspath(path))
+    place = ledger_path(path)
     check_file(place)
     with await ledger_lock(place, sender, wait_s, on_event, Purpose.TRACKING):
         async with tracking_of(
