@@ -15,19 +15,17 @@ from ipaddress import ip_address
 from . import callbacks
 from .callback_sender import CallbackSender, CallbackSent
 from .control import ControlPage
-from .faults import Fault
 from .listener import Listener
 from .media import MediaFolder
 from .pictures import PictureServer
-from .recordings import Catalogue, unlisted
+from .recordings import unlisted
 from .request_log import Entry, RequestLog
 from .service import SandboxService
 from .settings import SandboxSettings, checked_receiver
 from .snapshot_worker import SnapshotWorker
-from .tasks import Tasks
 
 
-class Sandbox:
+class Sandbox(SandboxService):
     """A local server that behaves as the documented API.
 
     The log and its counts, the tasks and the recordings belong to the object: they outlive `serve`, and
@@ -38,17 +36,14 @@ class Sandbox:
     """
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
-        self.settings = settings or SandboxSettings()
-        self.truth = RequestLog(self.settings.keep_entries)
-        media = self.settings.media
-        catalogue = None if media is None else MediaFolder(media)
-        self._service = SandboxService(self.settings, self.truth, time.monotonic, time.time, catalogue)
-        self._deliveries = CallbackSender(
-            self.settings, self.tasks, self._service.clock, self._service.clock_s, self.truth.wake
-        )
-        self._pictures = PictureServer(self.settings, self.tasks, self.truth.wake)
-        self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
-        self._listener = Listener(self.settings, self.truth, self._service, self._control, self._pictures)
+        settings = settings or SandboxSettings()
+        catalogue = None if settings.media is None else MediaFolder(settings.media)
+        log = RequestLog(settings.keep_entries)
+        super().__init__(settings, log, time.monotonic, time.time, catalogue)
+        self._deliveries = CallbackSender(settings, self.tasks, self.clock, self.clock_s, log.wake)
+        self._pictures = PictureServer(settings, self.tasks, log.wake)
+        control = ControlPage(self, self._send, self._deliveries.sent)
+        self._listener = Listener(self, control, self._pictures)
         self._address: tuple[str, int] | None = None
 
     @property
@@ -60,43 +55,6 @@ class Sandbox:
     def log(self) -> list[Entry]:
         """Every request, in the order of arrival."""
         return self.truth.entries
-
-    @property
-    def outage(self) -> bool:
-        """Whether every connection is closed without an answer; may be set while serving."""
-        return self._service.outage
-
-    @outage.setter
-    def outage(self, on: bool) -> None:
-        self._set_outage(on)
-
-    @property
-    def outage_fault(self) -> Fault:
-        """The fault of every call during an outage, a fault of the front; may be set while serving."""
-        return self._service.outage_fault
-
-    @outage_fault.setter
-    def outage_fault(self, fault: Fault) -> None:
-        self._service.outage_fault = fault
-
-    @property
-    def account_code(self) -> int | None:
-        """The `Code` of every call that passes the gateway and the limit; may be set while serving."""
-        return self._service.account_code
-
-    @account_code.setter
-    def account_code(self, code: int | None) -> None:
-        self._service.account_code = code
-
-    @property
-    def recordings(self) -> Catalogue:
-        """The recordings that SearchMedia finds."""
-        return self._service.recordings
-
-    @property
-    def tasks(self) -> Tasks:
-        """The tasks that were accepted."""
-        return self._service.tasks
 
     @property
     def callback_url(self) -> str | None:
@@ -119,7 +77,7 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Advance the clock of the tasks: tasks end, and callbacks and their retries fall due."""
-        self._service.clock.advance(seconds)
+        self.clock.advance(seconds)
 
     def task_status(self, task_id: str) -> str:
         """Return the state of a task, in Tencent's words."""
@@ -258,9 +216,6 @@ class Sandbox:
             self.send_record(vendor, file_id)
         else:
             self.send_compose(file_id if vendor == "Tencent" else "")
-
-    def _set_outage(self, on: bool) -> None:
-        self._service.outage = on
 
 
 def _listening_host(host: str, *, allow_remote: bool) -> str:

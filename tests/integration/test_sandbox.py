@@ -390,7 +390,7 @@ def test_throttled_request_does_not_count_for_marker() -> None:
     settings, arrivals_s = SandboxSettings(rate_per_s=1), iter([0.0, 0.5, 1.0, 1.5, 2.0])
     service = SandboxService(settings, RequestLog(), monotonic=lambda: next(arrivals_s), wall=time.time)
     target = "/?" + signed(tencent("5035035031234567891"))
-    assert [service.serve("GET", target)[0].code for _ in range(5)] == [1, 6, 1, 6, 0]
+    assert [service.handle("GET", target)[0].code for _ in range(5)] == [1, 6, 1, 6, 0]
 
 
 async def test_markers_can_be_switched_off() -> None:
@@ -653,7 +653,7 @@ def test_rates_are_computed_from_arrivals() -> None:
     clock, log = iter(arrivals_s), RequestLog()
     service = SandboxService(UNLIMITED, log, monotonic=lambda: next(clock), wall=time.time)
     for _ in arrivals_s:
-        service.serve("GET", "/?" + signed(TENCENT))
+        service.handle("GET", "/?" + signed(TENCENT))
     assert log.max_in_any_second() == 4
     assert log.accepted_per_s() == pytest.approx(5 / 10.0)
 

@@ -226,7 +226,7 @@ def test_folder_excludes_links_and_hidden_files(videos: dict[str, Path], tmp_pat
     (inside / "empty.mp4").touch()
     (inside / "out.mp4").symlink_to(videos["moving"])
     sandbox = Sandbox(SandboxSettings(media=tmp_path / "folder"))
-    keys = [sandbox.recordings.key_at(place) for place in range(sandbox.recordings.count)]
+    keys = [sandbox.recordings.with_key_at(place).key for place in range(sandbox.recordings.count)]
     assert keys == ["/record/a/empty.mp4", "/record/a/课 1.mp4"]
 
 
