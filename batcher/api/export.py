@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,8 +102,8 @@ async def export_ledger(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        names = [*columns_of(followed=followed), *own.values()]
+        return await _write(pages, names, len(own), file, settings, scratch, last_part)
 
 
 async def export_manifest(
@@ -144,8 +144,8 @@ async def export_manifest(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(opened.columns, followed=followed)
         pages = _manifest_rows(ledger, opened, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        names = [*columns_of(followed=followed), *own.values()]
+        return await _write(pages, names, len(own), file, settings, scratch, last_part)
 
 
 async def _all_submissions(
@@ -176,21 +176,21 @@ def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -
 
 async def _write(
     pages: AsyncIterator[list[ExportRow]],
-    names: tuple[Sequence[str], Iterable[str]],
+    names: Sequence[str],
+    n_own: int,
     file: BinaryIO,
     settings: ExportSettings,
     scratch: Path | None,
-    last_part: AbstractContextManager[None],
+    last_part: AbstractContextManager[None] | None,
 ) -> ExportResult:
-    """Write pages in the form of the settings; ``names`` are the fixed columns and the manifests' own."""
-    fixed, own = names
-    columns = [encoded(name).decode() for name in (*fixed, *own)]
+    """Write pages in the form of the settings; the last ``n_own`` names are the manifests' own columns."""
+    columns = [encoded(name).decode() for name in names]
     written = 0
-    with _table(settings, file, columns, len(fixed), scratch) as table:
+    with _table(settings, file, columns, len(names) - n_own, scratch) as table:
         async for page in pages:
             table.write(page)
             written += len(page)
-        with last_part:
+        with last_part or nullcontext():
             table.close()
     return ExportResult(written, getattr(table, "shortened", 0))
 

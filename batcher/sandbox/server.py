@@ -41,9 +41,9 @@ class Sandbox(SandboxService):
         log = RequestLog(settings.keep_entries)
         super().__init__(settings, log, time.monotonic, time.time, catalogue)
         self._deliveries = CallbackSender(settings, self.tasks, self.clock, self.clock_s, log.wake)
-        self._pictures = PictureServer(settings, self.tasks, log.wake)
+        self.pictures = PictureServer(settings, self.tasks, log.wake)
         control = ControlPage(self, self._send, self._deliveries.sent)
-        self._listener = Listener(self, control, self._pictures)
+        self._listener = Listener(self, control, self.pictures)
         self._address: tuple[str, int] | None = None
 
     @property
@@ -70,18 +70,9 @@ class Sandbox(SandboxService):
         """Every callback, in the order of their answers."""
         return list(self._deliveries.sent)
 
-    @property
-    def pictures_asked(self) -> list[tuple[str, int]]:
-        """Task id and number of each picture that was requested."""
-        return list(self._pictures.asked)
-
     def advance(self, seconds: float) -> None:
         """Advance the clock of the tasks: tasks end, and callbacks and their retries fall due."""
         self.clock.advance(seconds)
-
-    def task_status(self, task_id: str) -> str:
-        """Return the state of a task, in Tencent's words."""
-        return self.tasks.status(self.tasks[task_id])
 
     def send_record(self, vendor: str, file_id: str) -> None:
         """Send the callback that a recording was written, from the catalogue or made up.
@@ -144,7 +135,7 @@ class Sandbox(SandboxService):
         """Take pictures and call back while the context is entered."""
         worker = SnapshotWorker(self.tasks) if self.settings.media is not None else None
         if worker is not None:
-            self._pictures.folder, self._deliveries.take = worker.folder, worker.take
+            self.pictures.folder, self._deliveries.take = worker.folder, worker.take
             self.tasks.on_forgotten = worker.forget
         await self._deliveries.start()
         try:
@@ -186,10 +177,6 @@ class Sandbox(SandboxService):
         """Return the requests for one file, in the order of their arrival."""
         return self.truth.requests_for(file_id)
 
-    def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Return the requests that share a nonce."""
-        return self.truth.reused_nonces()
-
     def requests_of(self, action: str) -> list[Entry]:
         """Return the requests of one Action, in the order of their arrival."""
         return self.truth.requests_of(action)
@@ -197,18 +184,6 @@ class Sandbox(SandboxService):
     def max_in_any_second(self, action: str = "") -> int:
         """Return the most arrivals within any sliding second, of one Action or of all."""
         return self.truth.max_in_any_second(action)
-
-    def accepted_per_s(self) -> float:
-        """Return the mean rate of acceptance between the first and the last task."""
-        return self.truth.accepted_per_s()
-
-    def throttled_share(self) -> float:
-        """Return the share of all requests that the rate limit refused."""
-        return self.truth.throttled_share()
-
-    def summary(self) -> dict[str, object]:
-        """Return the counts as JSON values, as the control page shows them."""
-        return self.truth.summary()
 
     def _send(self, event: str, vendor: str, file_id: str) -> None:
         """Send the callback that the control page asked for."""

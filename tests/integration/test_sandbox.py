@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from support.calling import Answer, NoAnswerError, calling, sign, signed
+from support.referee import reused_nonces
 from yarl import URL
 
 from batcher.sandbox import (
@@ -309,7 +310,7 @@ async def test_calls_above_limit_are_throttled(counting: Counting) -> None:
     assert set(codes) == {0, 6}
     assert 5 <= codes.count(0) <= 10  # two aligned seconds, or what a bucket regains, if the machine is slow
     assert [entry.throttled for entry in sandbox.log].count(True) == codes.count(6)
-    assert sandbox.throttled_share() == codes.count(6) / 30
+    assert sandbox.truth.throttled_share() == codes.count(6) / 30
 
 
 async def test_checks_run_in_documented_order() -> None:
@@ -681,7 +682,7 @@ async def test_reused_nonce_is_found() -> None:
         await caller.get(query)
         await caller.get(query)
         await caller.ask(TENCENT)
-    assert [len(entries) for entries in sandbox.reused_nonces().values()] == [2]
+    assert [len(entries) for entries in reused_nonces(sandbox.log).values()] == [2]
     assert len(sandbox.accepted()) == 3
 
 
@@ -701,7 +702,7 @@ async def test_memory_can_be_bounded() -> None:
     assert 2 <= len(sandbox.log) <= 4
     assert sandbox.log[-1].number == 7
     assert [json.loads(line)["number"] for line in lines] == [7]
-    assert sandbox.summary()["accepted"] == 7
+    assert sandbox.truth.summary()["accepted"] == 7
 
 
 # The control page.
@@ -720,7 +721,7 @@ async def test_control_page_shows_log_and_counts() -> None:
     assert summary == {
         "requests": 3,
         "accepted": 2,
-        "accepted_per_s": pytest.approx(sandbox.accepted_per_s(), abs=0.001),
+        "accepted_per_s": pytest.approx(sandbox.truth.accepted_per_s(), abs=0.001),
         "throttled": 1,
         "throttled_share": 0.3333,
         "max_in_any_second": 3,

@@ -19,10 +19,11 @@ import av
 import pytest
 from PIL import Image
 from support.calling import Caller, calling
+from support.video_times import read_time_ms
 
 from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, SandboxSettings, TaskSettings
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
-from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
+from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos
 from batcher.sandbox.media import tencent_id
 from batcher.sandbox.tasks import ENDED
 
@@ -72,7 +73,7 @@ async def ended(sandbox: Sandbox, caller: Caller, query: str) -> dict[str, Any]:
     task = (await caller.ask(query)).data
     task_id = str(task.get("TaskId") or task.get("task_id"))
     vendor = "Tencent" if "TaskId" in task else "Huawei"
-    await sandbox.wait_for(lambda: sandbox.task_status(task_id) in ENDED)
+    await sandbox.wait_for(lambda: sandbox.tasks.status(sandbox.tasks[task_id]) in ENDED)
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 

@@ -302,7 +302,7 @@ async def test_each_action_has_its_own_limit() -> None:
         3,
         9,
     ]
-    assert sandbox.summary()["by_action"] == {
+    assert sandbox.truth.summary()["by_action"] == {
         "SearchMedia": 3,
         "DescribeMediaTask": 3,
         "MediaThumbnails": 3,

@@ -11,7 +11,7 @@ from batcher.cli.command import Invocation, command
 from batcher.report.formatting import paragraph, sentence, wrapped
 
 if TYPE_CHECKING:
-    from batcher.api.codes import CodeExplanation
+    from batcher.model.records import CodeExplanation
 
 LABEL_COLUMNS = 9
 """For the longest label, and a blank."""
