@@ -7,10 +7,9 @@ commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from batcher.flowcontrol.retry_policy import BUSY_TRIES, REFUSED_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
-from batcher.model.records import Meaning
+from batcher.model.records import CodeExplanation
 from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
 
 HANDLING_IN_CHINESE = {
@@ -32,17 +31,6 @@ HANDLING_IN_CHINESE = {
     CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
 }
 """The action that follows from each kind of code; the English text is the value of the kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class CodeExplanation:
-    """A return code in one language."""
-
-    code: int
-    meaning: Meaning
-    """The meaning of the code, and the remedy."""
-    handling: str
-    """The action that follows from the code."""
 
 
 def explain_code(code: int) -> CodeExplanation:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -100,12 +100,12 @@ async def export_ledger(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with await open_for_reading(ledger_path(os.fspath(path))) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        names = [*columns_of(followed=followed), *own.values()]
+        return await _write(pages, names, len(own), file, settings, scratch, last_part)
 
 
 async def export_manifest(
@@ -139,10 +139,13 @@ async def export_manifest(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await open_for_reading(ledger_path(os.fspath(path))))
-        opening = join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path))
-        opened, remembered = await stack.enter_async_context(opening)
+    async with (
+        await open_for_reading(ledger_path(path)) as ledger,
+        join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path)) as (
+            opened,
+            remembered,
+        ),
+    ):
         if remembered:
             on_note(remembered_text(opened.source, remembered))
         for warning in opened.warnings:
@@ -150,8 +153,8 @@ async def export_manifest(
         followed = bool(await ledger.tallies_of_tasks())
         own = header(opened.columns, followed=followed)
         pages = _manifest_rows(ledger, opened, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        names = [*columns_of(followed=followed), *own.values()]
+        return await _write(pages, names, len(own), file, settings, scratch, last_part)
 
 
 async def _all_submissions(
@@ -182,21 +185,21 @@ def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -
 
 async def _write(
     pages: AsyncIterator[list[ExportRow]],
-    names: tuple[Sequence[str], Iterable[str]],
+    names: Sequence[str],
+    n_own: int,
     file: BinaryIO,
     settings: ExportSettings,
     scratch: Path | None,
-    last_part: AbstractContextManager[None],
+    last_part: AbstractContextManager[None] | None,
 ) -> ExportResult:
-    """Write pages in the form of the settings; ``names`` are the fixed columns and the manifests' own."""
-    fixed, own = names
-    columns = [encoded(name).decode() for name in (*fixed, *own)]
+    """Write pages in the form of the settings; the last ``n_own`` names are the manifests' own columns."""
+    columns = [encoded(name).decode() for name in names]
     written = 0
-    with _table(settings, file, columns, len(fixed), scratch) as table:
+    with _table(settings, file, columns, len(names) - n_own, scratch) as table:
         async for page in pages:
             table.write(page)
             written += len(page)
-        with last_part:
+        with last_part or nullcontext():
             table.close()
     return ExportResult(written, getattr(table, "shortened", 0))
 

@@ -120,7 +120,7 @@ class CallbackListener:
     ) -> None:
         if not callback_secret or callback_secret.split() != [callback_secret]:
             raise SettingsError("callback_secret: give the secret of callbacks, without blanks")
-        self._path = ledger_path(os.fspath(ledger))
+        self._path = ledger_path(ledger)
         self._secret = callback_secret
         self._service = None if account is None else ServiceAccess(account, endpoint, timeout_s)
         self._settings = settings or ListenSettings()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from batcher.errors import BatcherError
 from batcher.ledger.reader import open_for_reading
@@ -33,7 +32,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(_place(path)) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         counts = figures(await ledger.tallies())
         loads_total = await ledger.newest_load()
         first_load = 0 if loads is None else max(0, loads_total - loads)
@@ -65,7 +64,7 @@ async def submissions_of(path: str | os.PathLike[str], file_id: str) -> list[Rec
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(_place(path)) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         if records := await ledger.records_of([FileId(file_id)]):
             return records
         total = figures(await ledger.tallies()).total
@@ -81,7 +80,3 @@ def meanings_of(records: Iterable[Record]) -> Mapping[int, Meaning]:
 
 def _meanings(codes: Iterable[int]) -> dict[int, Meaning]:
     return {code: meaning(code) for code in codes}
-
-
-def _place(path: str | os.PathLike[str]) -> Path:
-    return ledger_path(os.fspath(path))

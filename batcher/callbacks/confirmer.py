@@ -19,6 +19,7 @@ from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.cancellation import in_background
 from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.pacer import Pacer, SlidingWindow
@@ -233,12 +234,8 @@ async def doubts_confirmed(
     with contextlib.suppress(LedgerError, TimeoutError):
         async with asyncio.timeout(FIRST_CHECKS_S):
             await confirmer.confirm_due()
-    confirming = asyncio.create_task(confirm(), name="doubt-confirmer")
-    try:
+    async with in_background(confirm(), "doubt-confirmer"):
         yield
-    finally:
-        confirming.cancel()
-        await asyncio.wait([confirming])
 
 
 # -- while callbacks are received ----------------------------------------------------------------------

@@ -34,6 +34,17 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeExplanation:
+    """A return code in one language."""
+
+    code: int
+    meaning: Meaning
+    """The meaning of the code, and the remedy."""
+    handling: str
+    """The action that follows from the code."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """The number of submissions with the same state, last definite code and run that last settled them."""
 

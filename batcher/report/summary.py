@@ -15,7 +15,7 @@ from batcher.errors import RunError, RunHalted, RunIncomplete, RunTroubled
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
-from batcher.model.submission import State
+from batcher.model.submission import TROUBLED, State
 from batcher.report.command_lines import command_lines, ledger_option
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
@@ -183,7 +183,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "run": {"id": summary.run_id, "sent": summary.sent, "seconds": round(summary.seconds, 3)},
         "submissions": {"total": summary.now.total, **_states(summary.now)},
         "this_run": _states(summary.this_run),
-        "new": {state.value: summary.new.by_state[state] for state in _TROUBLE},
+        "new": {state.value: summary.new.by_state[state] for state in TROUBLED},
         "codes": {str(code): n for code, n in summary.now.codes.items()},
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
@@ -193,9 +193,6 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "changed_manifests": list(summary.changes),
         **(tracking_json(summary.tracking) if summary.tracking else {}),
     }
-
-
-_TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
 def _needs_reading(summary: RunSummary) -> bool:
@@ -209,7 +206,7 @@ def _in_one_line(summary: RunSummary) -> str:
     """Return one line that is enough to decide what to do."""
     if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
-    new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
+    new = [f"{n:,} {_LABELS[state]}" for state in TROUBLED if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
     tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
     export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"

@@ -14,12 +14,12 @@ no fault and no limit, and work during a simulated outage.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aiohttp import web
 
 from .callback_sender import CallbackSent
-from .request_log import RequestLog
+from .service import SandboxService
 
 PREFIX = "/_sandbox/"
 _HELP = (
@@ -34,13 +34,11 @@ class ControlPage:
 
     def __init__(
         self,
-        log: RequestLog,
-        set_outage: Callable[[bool], None],
+        service: SandboxService,
         send: Callable[[str, str, str], None],
-        callbacks: Callable[[], Sequence[CallbackSent]],
+        callbacks: Collection[CallbackSent],
     ) -> None:
-        self._log = log
-        self._set_outage = set_outage
+        self._service = service
         self._send = send
         self._callbacks = callbacks
 
@@ -48,13 +46,13 @@ class ControlPage:
         """Answer one control request."""
         match request.method, request.path.removeprefix(PREFIX):
             case "GET", "summary":
-                return _json(self._log.summary())
+                return _json(self._service.truth.summary())
             case "GET", "log":
                 return await self._entries(request)
             case "POST", "outage":
                 return self._outage(request.query.get("on", ""))
             case "GET", "callbacks":
-                return _lines([_fields(callback) for callback in self._callbacks()])
+                return _lines([_fields(callback) for callback in self._callbacks])
             case "POST", "callback":
                 return self._callback(request)
             case _:
@@ -67,7 +65,7 @@ class ControlPage:
             return web.Response(status=400, text="after: give the number of an entry, e.g. after=100\n")
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
         await response.prepare(request)
-        entries = self._log.after(int(after))
+        entries = self._service.truth.after(int(after))
         for start in range(0, len(entries), _ENTRIES_PER_WRITE):
             portion = entries[start : start + _ENTRIES_PER_WRITE]
             lines = [json.dumps(entry.fields(), ensure_ascii=False) + "\n" for entry in portion]
@@ -88,7 +86,7 @@ class ControlPage:
     def _outage(self, on: str) -> web.Response:
         if on not in ("true", "false"):
             return web.Response(status=400, text="on: give true or false\n")
-        self._set_outage(on == "true")
+        self._service.outage = on == "true"
         return _json({"outage": on == "true"})
 
 

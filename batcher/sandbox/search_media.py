@@ -125,14 +125,20 @@ class RecordingSearch:
             self._last = (asked, array("L", self._matching(within, prefix, ids, frozenset(streams))))
         return self._last[1]
 
+    def _created_s(self, place: int) -> int:
+        return self._catalogue.at(place).created_s
+
+    def _key(self, place: int) -> str:
+        return self._catalogue.with_key_at(place).key
+
     def _within(self, start: str | None, end: str | None) -> range:
         """Return the places whose creation lies between two times."""
-        every, created_s = range(self._catalogue.count), self._catalogue.created_s
-        low = bisect_left(every, int(start), key=created_s) if start else 0
+        every = range(self._catalogue.count)
+        low = bisect_left(every, int(start), key=self._created_s) if start else 0
         if not end:
             return every[low:]
         after = bisect_right if self._settings.end_included else bisect_left
-        return every[low : after(every, int(end), key=created_s)]
+        return every[low : after(every, int(end), key=self._created_s)]
 
     def _matching(self, within: range, prefix: str, ids: list[str], streams: frozenset[str]) -> Iterator[int]:
         places = self._catalogue.place_of
@@ -147,7 +153,7 @@ class RecordingSearch:
     def _walk(self, call: Call) -> SearchAnswer:
         """Return the keys after a marker, of those that begin with the prefix."""
         marker, most = call.one("Marker"), int(call.given("MaxKeys") or MOST_KEYS)
-        every, key_at = range(self._catalogue.count), self._catalogue.key_at
+        every, key_at = range(self._catalogue.count), self._key
         prefix = f"/{call.one('NamePrefix').lstrip('/')}"
         first = bisect_left(every, prefix, key=key_at)
         beyond = bisect_left(every, True, lo=first, key=lambda place: not key_at(place).startswith(prefix))
@@ -159,7 +165,7 @@ class RecordingSearch:
 
     def _marker_after(self, marker: str, places: range, *, ended: bool) -> str:
         if places and (not ended or self._settings.walk_end is WalkEnd.EMPTY_PAGE):
-            return self._catalogue.key_at(places[-1])
+            return self._key(places[-1])
         return marker if self._settings.walk_end is WalkEnd.SAME_MARKER else ""
 
 

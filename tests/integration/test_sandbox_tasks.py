@@ -171,7 +171,7 @@ async def test_marked_file_id_decides_the_fate(prefix: str, folder: str, status:
         task_id = await started(caller, HUAWEI.replace("/a/", f"/{folder}/"))
         assert (await described(caller, "Huawei", task_id))["Status"] == status
         task_id = await started(caller, TENCENT.replace(TENCENT_ID, prefix + "1234567891"))
-        assert sandbox.task_status(task_id) == {"FAILED": "FAIL"}.get(status, status)
+        assert sandbox.tasks.status(sandbox.tasks[task_id]) == {"FAILED": "FAIL"}.get(status, status)
         if status == "NO_TASK":
             asked = await caller.ask(f"Action=DescribeMediaTask&Vendor=Tencent&TaskId={task_id}")
             assert asked.code == 1000
@@ -184,7 +184,7 @@ async def test_shares_of_tasks_have_fates() -> None:
         sandbox = Sandbox(settings(fail_share=0.2, endless_share=0.1, forgotten_share=0.1))
         async with calling(sandbox) as caller:
             ids = [await started(caller, TENCENT) for _ in range(200)]
-        counts.append([sandbox.task_status(one) for one in ids])
+        counts.append([sandbox.tasks.status(sandbox.tasks[one]) for one in ids])
     assert counts[0] == counts[1]
     many = Counter(counts[0])
     assert many["FAIL"] == pytest.approx(40, abs=20)
@@ -297,7 +297,7 @@ async def test_pictures_by_rule_are_whole_and_different() -> None:
     low, high = _extremes(image)
     assert (image.format, image.size, high - low > 100) == ("JPEG", (160, 96), True)
     task_id = report["TaskId"]
-    assert sandbox.pictures_asked == [(task_id, 1), (task_id, 2)] * 2
+    assert list(sandbox.pictures.asked) == [(task_id, 1), (task_id, 2)] * 2
 
 
 async def test_unmade_picture_is_not_found() -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batcher.cli.command import Invocation, command
-from batcher.report.formatting import columns, paragraph, sentence, wrapped
+from batcher.report.formatting import paragraph, sentence, wrapped
 
 if TYPE_CHECKING:
-    from batcher.api.codes import CodeExplanation
+    from batcher.model.records import CodeExplanation
 
 LABEL_COLUMNS = 9
 """For the longest label, and a blank."""
 
-_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
+CHINESE_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
 """A unit that is not split across lines: a Latin word or one other character, with the marks after it."""
 
 
@@ -63,7 +63,7 @@ def english_lines(explained: CodeExplanation, width: int) -> list[str]:
 def chinese_lines(explained: CodeExplanation, width: int) -> list[str]:
     """The Chinese explanation of a code, wrapped."""
     return [
-        wide_paragraph(label, text + "。", width=width, label_columns=LABEL_COLUMNS)
+        paragraph(label, text + "。", width=width, label_width=LABEL_COLUMNS, pieces=CHINESE_PIECE)
         for label, text in (
             ("含义：", explained.meaning.text),
             ("程序：", explained.handling),
@@ -79,19 +79,3 @@ def _can_encode_chinese(encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def wide_paragraph(label: str, text: str, *, width: int, label_columns: int, indent: int = 2) -> str:
-    """A label and its text, wrapped so that the text stays in a column of its own.
-
-    A Chinese character takes two columns. A line may end between two Chinese characters, but no line begins
-    with a closing mark.
-    """
-    margin = indent + label_columns + 1
-    lines = [""]
-    for piece in _PIECE.findall(text):
-        if lines[-1] and columns(lines[-1] + piece) > width - margin:
-            lines.append("")
-        lines[-1] += piece if lines[-1] else piece.lstrip()
-    head = " " * indent + label + " " * (label_columns + 1 - columns(label))
-    return head + ("\n" + " " * margin).join(lines)

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from batcher.api.codes import HANDLING_IN_CHINESE
 from batcher.cli.app import app
-from batcher.cli.commands.codes import wide_paragraph
+from batcher.cli.commands.codes import CHINESE_PIECE
 from batcher.flowcontrol.retry_policy import KINDS, CodeKind
-from batcher.report.formatting import columns
+from batcher.report.formatting import columns, paragraph
 from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
 
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -100,7 +100,7 @@ def test_latin_words_are_not_split_across_lines() -> None:
     """A line ends between Chinese characters or next to a word, never within a word or before a mark."""
     text = "检查 BATCHER_APP_ID 和 ServerSecret，然后再次运行。"
     for width in range(26, 60):
-        lines = wide_paragraph("您：", text, width=width, label_columns=6).splitlines()
+        lines = paragraph("您：", text, width=width, label_width=6, pieces=CHINESE_PIECE).splitlines()
         assert max(map(columns, lines)) <= width
         assert any("BATCHER_APP_ID" in line for line in lines)
         assert any("ServerSecret，" in line for line in lines)
