@@ -56,7 +56,7 @@ _OPEN_DUE = f"""{_RECORD}
 WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'open' ORDER BY due_at_ms LIMIT :limit
 """
 
-_TRACKED = "SELECT submission_id, state, closed_at_ms FROM tasks WHERE task_id = :task_id"
+_TRACKED = "SELECT submission_id, state FROM tasks WHERE task_id = :task_id"
 
 _SENT_AT = "coalesce(a.answered_at_ms, a.sent_at_ms, a.begun_at_ms) AS sent_at_ms"
 
@@ -78,17 +78,10 @@ ORDER BY a.number LIMIT 1
 """  # noqa: S608 - ours
 
 _CLAIM = """
-UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms WHERE submission_id = :submission_id
-"""
-
-_REOPEN = """
-UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms, closed_at_ms = NULL, state = 'waiting'
-WHERE submission_id = :submission_id
-"""
-
-_TRACK = """
 INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms, claimed_at_ms)
-VALUES (:submission_id, :task_id, 'waiting', :submitted_at_ms, :now_ms, :now_ms)
+VALUES (:submission_id, :task_id, :state, :submitted_at_ms, :now_ms, :now_ms)
+ON CONFLICT (submission_id) DO UPDATE SET state = excluded.state, due_at_ms = excluded.due_at_ms,
+    claimed_at_ms = excluded.claimed_at_ms, closed_at_ms = NULL
 """
 
 _SETTLE_ATTEMPT = """
@@ -98,16 +91,11 @@ WHERE submission_id = :submission_id AND number = :number
 
 _COUNT_DOUBTS = "SELECT count(*) FROM attempts WHERE submission_id = :id AND decision = 'in_doubt'"
 
-_SETTLE_SUBMISSION = """
-UPDATE submissions SET state = 'submitted', code = 0, not_before_ms = NULL, doubted = :doubted
+_MOVE = """
+UPDATE submissions SET state = :state, code = :code, not_before_ms = NULL,
+    doubted = coalesce(:doubted, doubted)
 WHERE id = :id AND state = :before
 """
-
-_HOLD = """
-UPDATE submissions SET state = 'in_doubt', not_before_ms = NULL WHERE id = :id AND state = :before
-"""
-
-_RELEASE = "UPDATE submissions SET state = 'pending' WHERE id = :id AND state = :before"
 
 
 class Taking(NamedTuple):
@@ -245,8 +233,7 @@ def _record(row: ResultRow) -> CallbackRecord:
 def _task(connection: Connection, task_id: str) -> KnownTask | None:
     """Return the submission that has a task, of any recording."""
     if tracked := connection.row(_TRACKED, task_id=task_id):
-        closed = tracked.closed_at_ms is not None
-        return KnownTask(tracked.submission_id, TaskState(tracked.state), closed)
+        return KnownTask(tracked.submission_id, TaskState(tracked.state))
     if untracked := connection.row(_UNTRACKED, task_id=task_id):
         return KnownTask(untracked.id, None, submitted_at_ms=untracked.sent_at_ms)
     return None
@@ -292,70 +279,51 @@ def _carry_out(
 ) -> None:
     """Carry out the steps of an effect, each on the task or on the submission that was found."""
     for step in follows.steps:
+        if step is Step.CLAIM:
+            assert task is not None, "such a step follows from a task"
+            _claim(connection, task, callback.task_id, now_ms)
+            continue
+        assert found is not None, "such a step follows from a submission"
         match step:
-            case Step.TRACK | Step.CLAIM | Step.REOPEN:
-                assert task is not None, "such a step follows from a task"
-                _claim_task(connection, step, callback, task, now_ms)
-            case Step.HOLD | Step.RELEASE | Step.SETTLE:
-                assert found is not None, "such a step follows from a submission"
-                _move_submission(connection, step, callback, found, now_ms)
+            case Step.HOLD:
+                _move(connection, found, State.IN_DOUBT)
+            case Step.RELEASE:
+                _move(connection, found, State.PENDING)
+            case Step.SETTLE:
+                _settle(connection, callback.task_id, found, now_ms)
 
 
-def _claim_task(
-    connection: Connection, step: Step, callback: CallbackRecord, task: KnownTask, now_ms: int
-) -> None:
-    id_ = task.submission_id
-    if step is Step.TRACK:
-        _track(connection, id_, callback.task_id, task.submitted_at_ms, now_ms)
-    elif step is Step.CLAIM:
-        connection.run(_CLAIM, submission_id=id_, now_ms=now_ms)
-    else:
-        connection.run(_REOPEN, submission_id=id_, now_ms=now_ms)
-        tally_tasks(connection, Counter({TaskState.UNKNOWN: -1, TaskState.WAITING: 1}))
+def _claim(connection: Connection, task: KnownTask, task_id: str, now_ms: int) -> None:
+    """Make a task due immediately, since a callback has reported its end; track it if it is not tracked."""
+    id_, state = task.submission_id, task.state
+    if state in (None, TaskState.UNKNOWN):
+        tally_tasks(connection, Counter({TaskState.UNKNOWN: -(state is not None), TaskState.WAITING: 1}))
+        state = TaskState.WAITING
+    values = {"submission_id": id_, "task_id": task_id, "state": state, "now_ms": now_ms}
+    connection.run(_CLAIM, submitted_at_ms=task.submitted_at_ms, **values)
+    connection.run("UPDATE submissions SET tracked = true WHERE id = :id AND NOT tracked", id=id_)
 
 
-def _move_submission(
-    connection: Connection, step: Step, callback: CallbackRecord, found: Candidate, now_ms: int
-) -> None:
-    if step is Step.HOLD:
-        _move(connection, found, State.IN_DOUBT, _HOLD)
-    elif step is Step.RELEASE:
-        _move(connection, found, State.PENDING, _RELEASE)
-    else:
-        assert found.lost is not None, "only a lost attempt is settled by a callback"
-        connection.run(
-            _SETTLE_ATTEMPT,
-            submission_id=found.id,
-            number=found.lost.number,
-            task_id=callback.task_id,
-            message=_SETTLED_BY,
-        )
-        # After _SETTLE_ATTEMPT, or the settled attempt would count as a doubt.
-        doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
-        _move(connection, found, State.SUBMITTED, _SETTLE_SUBMISSION, code=0, doubted=doubted)
-        _track(connection, found.id, callback.task_id, found.lost.sent_at_ms, now_ms)
-
-
-def _track(connection: Connection, id_: int, task_id: str, submitted_at_ms: int, now_ms: int) -> None:
-    """Track the task of a submission; a callback has reported its end, so it is due immediately."""
-    connection.run(_TRACK, submission_id=id_, task_id=task_id, submitted_at_ms=submitted_at_ms, now_ms=now_ms)
-    connection.run("UPDATE submissions SET tracked = true WHERE id = :id", id=id_)
-    tally_tasks(connection, Counter({TaskState.WAITING: 1}))
+def _settle(connection: Connection, task_id: str, found: Candidate, now_ms: int) -> None:
+    """Record the lost attempt of a submission as the one that started a task, and track that task."""
+    lost = found.lost
+    assert lost is not None, "only a lost attempt is settled by a callback"
+    attempt = {"submission_id": found.id, "number": lost.number}
+    connection.run(_SETTLE_ATTEMPT, task_id=task_id, message=_SETTLED_BY, **attempt)
+    # After _SETTLE_ATTEMPT, or the settled attempt would count as a doubt.
+    doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
+    _move(connection, found, State.SUBMITTED, 0, doubted)
+    _claim(connection, KnownTask(found.id, None, lost.sent_at_ms), task_id, now_ms)
 
 
 def _move(
-    connection: Connection,
-    found: Candidate,
-    to: State,
-    statement: str,
-    *,
-    code: int | None = None,
-    **values: object,
+    connection: Connection, found: Candidate, to: State, code: int | None = None, doubted: bool | None = None
 ) -> None:
-    """Move a submission from the state it was found in, tallies included."""
+    """Move a submission from the state it was found in, tallies included; None leaves a value as it is."""
     if to not in MOVES[found.state]:
         raise IllegalMove(f"a submission cannot move from {found.state} to {to}")
-    connection.run(statement, id=found.id, before=found.state, **values)
+    code = found.code if code is None else code
+    connection.run(_MOVE, id=found.id, before=found.state, state=to, code=code, doubted=doubted)
     changes: Counter[Key] = Counter({(found.state, found.code, found.run_id): -1})
-    changes[to, found.code if code is None else code, found.run_id] += 1
+    changes[to, code, found.run_id] += 1
     tally(connection, changes)
