@@ -9,16 +9,22 @@ of the archive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from batcher.fetch.fetch_policy import share_of_day
 from batcher.fetch.picture_paths import folders_in, is_kept
 from batcher.fetch.settings import FetchFigures, FetchSettings
-from batcher.ledger.pictures import GIVEN_UP, KEPT, PageEnd, PictureLedger
+from batcher.ledger.pictures import (
+    GIVEN_UP,
+    KEPT,
+    UNFETCHED,
+    PictureLedger,
+    settled_before,
+    with_files_before,
+)
 from batcher.model.records import PictureRecord
 from batcher.model.submission import SubmissionId
-from batcher.model.task import PictureState
 
 PAGE = 500
 
@@ -47,23 +53,28 @@ class PicturePages:
         self._began_ms = began_ms
 
     async def __aiter__(self) -> AsyncIterator[list[PictureRecord]]:
-        async for page in _paged(self._unfetched):
+        recordings = self._settings.recordings
+        async for page in self._ledger.pages(UNFETCHED, recordings):
             yield page
         async for page in self._missing():
             self._figures.in_place -= len(page)
             yield page
         if self._settings.again:
-            async for page in _paged(self._given_up):
+            given_up = settled_before(self._began_ms, GIVEN_UP)
+            async for page in self._ledger.pages(given_up, recordings):
                 yield page
 
     async def _missing(self) -> AsyncIterator[list[PictureRecord]]:
         """Yield the pictures of earlier fetches whose files are missing."""
         gone, last = await self._folders_gone()
         for first in range(0, len(gone), PAGE):
-            yield await self._ledger.of_submissions(gone[first : first + PAGE], self._began_ms)
+            lost = with_files_before(self._began_ms, gone[first : first + PAGE])
+            async for page in self._ledger.pages(lost):
+                yield page
         begin, end = self._submissions_to_check(last)
         in_gone_folders = set(gone)
-        async for page in _paged(self._kept, (begin + 1, 0)):
+        kept = settled_before(self._began_ms, KEPT)
+        async for page in self._ledger.pages(kept, self._settings.recordings, after=(begin + 1, 0)):
             to_check = [
                 picture
                 for picture in page
@@ -91,28 +102,6 @@ class PicturePages:
             return 0, last
         return share_of_day(self._figures.in_place, last, self._began_ms // _DAY_MS)
 
-    async def _unfetched(self, after: PageEnd) -> list[PictureRecord]:
-        return await self._ledger.unfetched(self._settings.recordings, after=after, limit=PAGE)
-
-    async def _given_up(self, after: PageEnd) -> list[PictureRecord]:
-        return await self._settled(GIVEN_UP, after)
-
-    async def _kept(self, after: PageEnd) -> list[PictureRecord]:
-        return await self._settled(KEPT, after)
-
-    async def _settled(self, states: Sequence[PictureState], after: PageEnd) -> list[PictureRecord]:
-        recordings = self._settings.recordings
-        return await self._ledger.settled_before(states, self._began_ms, recordings, after=after, limit=PAGE)
-
 
 def _without_file(folder: Path, page: list[PictureRecord]) -> list[PictureRecord]:
     return [picture for picture in page if not is_kept(folder, picture.file, picture.n_bytes)]
-
-
-async def _paged(
-    page_after: Callable[[PageEnd], Awaitable[list[PictureRecord]]], after: PageEnd = (0, 0)
-) -> AsyncIterator[list[PictureRecord]]:
-    """Yield all pages after a place, one by one."""
-    while page := await page_after(after):
-        after = page[-1].place
-        yield page
