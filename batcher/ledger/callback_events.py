@@ -98,19 +98,6 @@ WHERE id = :id AND state = :before
 """
 
 
-class Taking(NamedTuple):
-    """A callback to be kept."""
-
-    callback: Callback
-    content: str
-    """Its content, without its signature."""
-    at_ms: int
-    row: Row | InvalidRow | None = None
-    """The new submission that follows from it, or the reason why there is no submission."""
-    intake: LoadId | None = None
-    """The load under which new submissions are kept."""
-
-
 class Taken(NamedTuple):
     """The result of keeping a callback."""
 
@@ -119,21 +106,30 @@ class Taken(NamedTuple):
     """The same callback was received before."""
 
 
-class Polling(NamedTuple):
-    """The poll of a task that a callback has named."""
-
-    id: int
-    """The callback."""
-    verdict: PollVerdict
-    at_ms: int
-
-
 # -- a callback that was received ----------------------------------------------------------------------
 
 
-def take(connection: Connection, item: Taking) -> Taken | None:
-    """Keep a callback once; None if it contradicts an earlier one under its nonce."""
-    callback = item.callback
+def take(
+    connection: Connection,
+    callback: Callback,
+    content: str,
+    at_ms: int,
+    row: Row | InvalidRow | None,
+    intake: LoadId | None,
+) -> Taken | None:
+    """Keep a callback once.
+
+    Args:
+        connection: within a transaction.
+        callback: its signature was checked.
+        content: its content, without its signature.
+        at_ms: the time.
+        row: the new submission that follows from it, or the reason why there is no submission.
+        intake: the load under which a new submission is kept.
+
+    Returns:
+        None if it contradicts an earlier one under its nonce.
+    """
     named = {
         "event": event_of(callback),
         "task_id": getattr(callback, "task_id", None),
@@ -144,22 +140,20 @@ def take(connection: Connection, item: Taking) -> Taken | None:
         same = {"event": before.event, "task_id": before.task_id, "file_id": before.file_id} == named
         return Taken(Effect(before.effect), again=True) if same else None
     vendor = getattr(callback, "vendor", None)
-    kept: int = connection.value(_INSERT, received_at_ms=item.at_ms, vendor=vendor, **seal, **named)
+    kept: int = connection.value(_INSERT, received_at_ms=at_ms, vendor=vendor, **seal, **named)
     match callback:
         case Snapshot():
-            record = CallbackRecord(kept, callback.task_id, vendor, callback.file_id, item.at_ms)
+            record = CallbackRecord(kept, callback.task_id, vendor, callback.file_id, at_ms)
             task = _task(connection, record.task_id)
-            follows = effect_of(record, task, None, item.at_ms)
-            _carry_out(connection, record, follows, task, None, item.at_ms)
+            follows = effect_of(record, task, None, at_ms)
+            _carry_out(connection, record, follows, task, None, at_ms)
         case Recorded() | Composed():
-            follows = _add_submission(connection, item, kept)
+            follows = _add_submission(connection, kept, at_ms, row, intake)
         case _:
             follows = Follows(Effect.NOTED)
     _conclude(connection, kept, follows)
     if follows.effect not in _KEPT_ELSEWHERE:
-        connection.run(
-            "UPDATE callbacks SET content = :content WHERE id = :id", id=kept, content=item.content
-        )
+        connection.run("UPDATE callbacks SET content = :content WHERE id = :id", id=kept, content=content)
     return Taken(follows.effect)
 
 
@@ -167,29 +161,30 @@ _KEPT_ELSEWHERE = {Effect.CLAIMED, Effect.ADDED, Effect.KNOWN}
 """Effects whose content is not kept: the service is asked for it, or the submission has it."""
 
 
-def _add_submission(connection: Connection, item: Taking, kept: int) -> Follows:
+def _add_submission(
+    connection: Connection, kept: int, at_ms: int, row: Row | InvalidRow | None, intake: LoadId | None
+) -> Follows:
     """Keep the submission that follows from a callback, or why none does."""
-    if item.row is None or item.intake is None:
+    if row is None or intake is None:
         return Follows(Effect.NOTED)
-    row = item.row._replace(line=kept)
+    row = row._replace(line=kept)
     if isinstance(row, InvalidRow):
-        add(connection, Batch(item.intake, SOURCE, 0, json_of((), {}), True, [row]))
+        add(connection, Batch(intake, SOURCE, 0, json_of((), {}), True, [row]))
         follows = Follows(Effect.UNUSABLE)
     else:
         ids = parameter_ids(connection, [row.parameters])
         text = json_of([row], {id(row.parameters): ids[row.parameters]})
-        added = add(connection, Batch(item.intake, SOURCE, 1, text, True, ()))
+        added = add(connection, Batch(intake, SOURCE, 1, text, True, ()))
         follows = Follows(Effect.ADDED if added.added.new else Effect.KNOWN, added.ids[0])
-    connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=item.intake, at_ms=item.at_ms)
+    connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=intake, at_ms=at_ms)
     return follows
 
 
 # -- a callback that is checked again ------------------------------------------------------------------
 
 
-def look_again(connection: Connection, item: tuple[int, int]) -> int:
-    """Check open callbacks that are due; the item is the time and how many at most."""
-    now_ms, limit = item
+def look_again(connection: Connection, now_ms: int, limit: int) -> int:
+    """Check open callbacks that are due; return how many they were."""
     due = connection.rows(_OPEN_DUE, now_ms=now_ms, limit=limit)
     for callback in map(_record, due):
         task = _task(connection, callback.task_id)
@@ -201,25 +196,25 @@ def look_again(connection: Connection, item: tuple[int, int]) -> int:
     return len(due)
 
 
-def poll(connection: Connection, item: Polling) -> Effect:
+def poll(connection: Connection, id_: int, verdict: PollVerdict, at_ms: int) -> Effect:
     """Keep the result of a poll of a task that a callback has named."""
-    row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=item.id)
+    row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=id_)
     if row is None:
         return Effect.NOTED
     callback = _record(row)
     [submission] = connection.rows(f"{_SUBMISSION} WHERE s.id = :id", id=callback.submission_id)
     candidate = _candidate(connection, submission, callback)
-    task = _task(connection, callback.task_id) if item.verdict is PollVerdict.CONFIRMED else None
-    follows = effect_of_poll(callback, task, candidate, item.verdict, item.at_ms)
-    _carry_out(connection, callback, follows, task, candidate, item.at_ms)
+    task = _task(connection, callback.task_id) if verdict is PollVerdict.CONFIRMED else None
+    follows = effect_of_poll(callback, task, candidate, verdict, at_ms)
+    _carry_out(connection, callback, follows, task, candidate, at_ms)
     _conclude(connection, callback.id, follows)
     return follows.effect
 
 
-def put_off(connection: Connection, item: tuple[int, int]) -> None:
-    """Check a callback later; the item is the callback and the time."""
+def put_off(connection: Connection, id_: int, due_at_ms: int) -> None:
+    """Check a callback later."""
     statement = "UPDATE callbacks SET due_at_ms = :due_at_ms WHERE id = :id AND due_at_ms IS NOT NULL"
-    connection.run(statement, id=item[0], due_at_ms=item[1])
+    connection.run(statement, id=id_, due_at_ms=due_at_ms)
 
 
 # -- the facts -----------------------------------------------------------------------------------------

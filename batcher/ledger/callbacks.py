@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
-from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
+from batcher.ledger.callback_events import SOURCE, Taken
 from batcher.ledger.conditions import IS_CLAIMED
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
@@ -114,14 +114,13 @@ class CallbackLedger(SharedLedger):
             LedgerError: it is not on disk.
         """
         intake = await self._intake_id() if row is not None else None
-        taking = Taking(callback, content, self.now_ms(), row, intake)
-        return await self._record(callback_events.take, taking)
+        return await self.change(callback_events.take, callback, content, self.now_ms(), row, intake)
 
     async def look_again(self, limit: int = 200) -> int:
         """Check callbacks about unknown tasks that are due; returns how many."""
         if not await self.reads.read(any_open, self.now_ms()):
             return 0
-        return await self._record(callback_events.look_again, (self.now_ms(), limit))
+        return await self.change(callback_events.look_again, self.now_ms(), limit)
 
     async def to_check(self, limit: int) -> list[Check]:
         """Return tasks that callbacks have named for submissions in doubt and that are due for a poll."""
@@ -129,12 +128,12 @@ class CallbackLedger(SharedLedger):
 
     async def polled(self, check: Check, verdict: PollVerdict) -> Effect:
         """Record the result of a poll; returns what that means for the submission."""
-        return await self._record(callback_events.poll, Polling(check.id, verdict, self.now_ms()))
+        return await self.change(callback_events.poll, check.id, verdict, self.now_ms())
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """Record that the service could not be asked."""
         due_at_ms = self.now_ms() + int(delay_s * 1000)
-        await self._record(callback_events.put_off, (check.id, due_at_ms))
+        await self.change(callback_events.put_off, check.id, due_at_ms)
 
     async def _intake_id(self) -> LoadId:
         """Return the load under which this listener keeps new submissions, created with the first of them."""
@@ -142,5 +141,5 @@ class CallbackLedger(SharedLedger):
             if self._intake is None:
                 now = self.now_ms()
                 load = NewLoad(SOURCE, "-", json.dumps(["file_id", *FACTS]), CountedBy.ROW, now, now)
-                self._intake = LoadId(await self._record(insert_load, load))
+                self._intake = LoadId(await self.change(insert_load, load))
             return self._intake

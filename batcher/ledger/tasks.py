@@ -25,9 +25,6 @@ from batcher.model.task import Picture, TaskState
 SEEDED_AT_ONCE = 1_000
 """Submissions that get their row in one transaction; a run's attempts wait behind it."""
 
-CLOSED_STATES = (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN)
-"""The states in which a task ends; ``unknown`` is always an end."""
-
 
 class Followed(NamedTuple):
     """A task to poll, with what judging the answer needs."""
@@ -82,17 +79,18 @@ FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit) 
 JOIN attempts AS a ON a.submission_id = few.id AND a.task_id IS NOT NULL GROUP BY few.id
 """  # noqa: S608 - ours
 
-_SEED = """
+_SEED = f"""
 INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms)
-SELECT item.id, item.task_id, 'waiting', item.submitted_at_ms, item.due_at_ms
-FROM json_to_recordset(:items) AS item (id BIGINT, task_id TEXT, submitted_at_ms BIGINT, due_at_ms BIGINT)
-WHERE true ON CONFLICT (submission_id) DO NOTHING
-"""
+SELECT id, task_id, 'waiting', submitted_at_ms,
+    :first_wait_ms + CASE WHEN submitted_at_ms < :now_ms THEN submitted_at_ms ELSE :now_ms END
+FROM ({_SEEDABLE}) AS seedable WHERE true ON CONFLICT (submission_id) DO NOTHING
+"""  # noqa: S608 - ours
 
-_SEEDED = """
+_SEEDED = f"""
 UPDATE submissions SET tracked = true
-WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
-"""
+WHERE id IN (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit)
+    AND EXISTS (SELECT 1 FROM tasks WHERE submission_id = submissions.id)
+"""  # noqa: S608 - ours
 
 _STILL_OPEN = """
 SELECT submission_id, state FROM tasks
@@ -207,11 +205,11 @@ class TaskLedger(SharedLedger):
             longest_wait_ms: no task waits for longer, even if the clock was wrong when its due time was set.
         """
         latest_ms = self.now_ms() + longest_wait_ms
-        await self._record(take_up, None)
+        await self.change(take_up)
         moved = 1
         while moved:
             async with leaving_gap():
-                moved = await self._record(wait_no_longer, latest_ms)
+                moved = await self.change(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
         """Track submissions that have a task and are not tracked yet, in their order; returns how many.
@@ -220,7 +218,7 @@ class TaskLedger(SharedLedger):
             first_wait_ms: how long after it was submitted a task is first polled.
             limit: how many at most.
         """
-        return await self._record(seed, Seeding(self.now_ms(), first_wait_ms, limit))
+        return await self.change(seed, self.now_ms(), first_wait_ms, limit)
 
     async def note(self, polled: Polled) -> bool:
         """Record the result of a poll; False when the task had been closed meanwhile."""
@@ -228,27 +226,19 @@ class TaskLedger(SharedLedger):
 
     async def mark_reported(self) -> None:
         """Record that all failed and unknown tasks were reported: they are not new any more."""
-        await self._record(mark_reported, None)
+        await self.change(mark_reported)
 
     async def ask_again(self) -> int:
         """Track again the tasks that were closed as unknown; returns how many."""
         total, moved = 0, 1
         while moved:
             async with leaving_gap():
-                moved = await self._record(ask_again, self.now_ms())
+                moved = await self.change(ask_again, self.now_ms())
             total += moved
         return total
 
 
-class Seeding(NamedTuple):
-    """The ways in which submissions get their tasks."""
-
-    now_ms: int
-    first_wait_ms: int
-    limit: int
-
-
-def take_up(connection: Connection, _: None) -> None:
+def take_up(connection: Connection) -> None:
     """Have a tally of every state."""
     connection.run(_HAVE_TALLIES, states=list(TaskState))
 
@@ -258,21 +248,11 @@ def wait_no_longer(connection: Connection, latest_ms: int) -> int:
     return connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE)
 
 
-def seed(connection: Connection, item: Seeding) -> int:
-    """Give submissions their row; the task that was submitted first is due first."""
-    rows = [
-        {
-            "id": row.id,
-            "task_id": row.task_id,
-            "submitted_at_ms": row.submitted_at_ms,
-            "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
-        }
-        for row in connection.rows(_SEEDABLE, limit=item.limit)
-    ]
-    new = connection.run(_SEED, items=rows) if rows else 0
-    connection.run(_SEEDED, ids=[row["id"] for row in rows])
+def seed(connection: Connection, now_ms: int, first_wait_ms: int, limit: int) -> int:
+    """Give submissions their row; the task that was submitted first is due first. Return how many."""
+    new = connection.run(_SEED, now_ms=now_ms, first_wait_ms=first_wait_ms, limit=limit)
     tally_tasks(connection, Counter({TaskState.WAITING: new}))
-    return len(rows)
+    return connection.run(_SEEDED, limit=limit)
 
 
 @BatchEvent
@@ -294,7 +274,7 @@ def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     return [item is fresh.get(item.task.id) for item in items]
 
 
-def mark_reported(connection: Connection, _: None) -> None:
+def mark_reported(connection: Connection) -> None:
     """Mark all that the tallies count as reported."""
     connection.run("UPDATE task_tallies SET told = n")
 
@@ -323,20 +303,9 @@ def _is_finished(item: Polled) -> bool:
 
 def _noted_item(item: Polled) -> dict[str, Any]:
     """Return a poll as ``_NOTE`` takes it."""
-    return {
-        "id": item.task.id,
-        "answered": int(item.answered),
-        "at_ms": item.at_ms,
-        "due_at_ms": item.due_at_ms,
-        "claimed_at_ms": item.task.claimed_at_ms,
-        "state": item.state,
-        "status": item.status,
-        "message": item.message,
-        "request_id": item.request_id,
-        "started_at_ms": item.started_at_ms,
-        "ended_at_ms": item.ended_at_ms,
-        "pictures": len(item.pictures) if _is_finished(item) else 0,
-    }
+    n_pictures = len(item.pictures) if _is_finished(item) else 0
+    task = {"id": item.task.id, "claimed_at_ms": item.task.claimed_at_ms, "pictures": n_pictures}
+    return item._asdict() | task | {"answered": int(item.answered)}
 
 
 def followed(row: ResultRow) -> Followed:
