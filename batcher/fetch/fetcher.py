@@ -19,7 +19,7 @@ from batcher.errors import BatcherError
 from batcher.fetch.fetch_policy import ServerHistory, given_up_after, is_final, pause_s
 from batcher.fetch.http_source import Download, Failure
 from batcher.fetch.images import judge
-from batcher.fetch.picture_pages import PicturePages
+from batcher.fetch.picture_pages import pages_to_fetch
 from batcher.fetch.picture_paths import ensure_folder, folder_of, free_name, keep, name_of
 from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.ledger.pictures import KEPT, PictureLedger
@@ -93,7 +93,7 @@ class Fetcher:
             LedgerError: results cannot be recorded.
         """
         ensure_folder(self._settings.folder)
-        self._pages = aiter(PicturePages(self._ledger, self._settings, self.figures, self._ledger.now_ms()))
+        self._pages = pages_to_fetch(self._ledger, self._settings, self.figures)
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures") as self._decoders:
             try:
                 async with asyncio.TaskGroup() as group:
