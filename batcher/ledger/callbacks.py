@@ -14,21 +14,16 @@ from dataclasses import dataclass
 from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Taken
-from batcher.ledger.conditions import IS_CLAIMED
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.sqlite.connection import Connection
-from batcher.ledger.tasks import TRACKED, Followed, TaskLedger, followed
+from batcher.ledger.tasks import TaskLedger
 from batcher.ledger.writer import Writer
 from batcher.model.callbacks import FACTS, Callback
 from batcher.model.submission import CountedBy, FileId, InvalidRow, LoadId, Row, TaskId, Vendor
 from batcher.model.task import Effect
-
-_CLAIMED = f"{TRACKED} WHERE {IS_CLAIMED} AND t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
-
-_NEXT_CLAIMED = f"SELECT due_at_ms FROM tasks WHERE {IS_CLAIMED} ORDER BY due_at_ms LIMIT 1 OFFSET :beyond"  # noqa: S608
 
 _ANY_OPEN = """
 SELECT 1 FROM callbacks WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'open' LIMIT 1
@@ -55,17 +50,6 @@ class Check:
     """The recording that the callback named."""
 
 
-def claimed(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
-    """Return tasks that callbacks reported as ended and that are due for a poll."""
-    return [followed(row) for row in connection.rows(_CLAIMED, now_ms=now_ms, limit=limit)]
-
-
-def next_claimed_ms(connection: Connection, beyond: int) -> int | None:
-    """Return when the next such task is due, without the first ``beyond``, or None."""
-    row = connection.row(_NEXT_CLAIMED, beyond=beyond)
-    return None if row is None else row.due_at_ms
-
-
 def any_open(connection: Connection, now_ms: int) -> bool:
     """Return whether a callback about an unknown task is due to be checked again."""
     return connection.row(_ANY_OPEN, now_ms=now_ms) is not None
@@ -90,15 +74,15 @@ class CallbackLedger(SharedLedger):
 
     Attributes:
         tasks: the same open ledger, for the tasks that are tracked.
+        claimed_tasks: those of them that a callback has reported as ended.
     """
 
-    claimed = asked(claimed)
-    next_claimed_ms = asked(next_claimed_ms)
     next_due_ms = asked(next_due_ms)
 
     def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
         super().__init__(reads, writer, clock)
         self.tasks = TaskLedger(reads, writer, clock)
+        self.claimed_tasks = TaskLedger(reads, writer, clock, claimed_only=True)
         self._intake: LoadId | None = None
         self._opening_intake = asyncio.Lock()
 

@@ -9,15 +9,16 @@ process has closed meanwhile records nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.conditions import IS_CLAIMED, IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.sqlite.connection import Connection, ResultRow
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import tally_tasks
-from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, leaving_gap
+from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, Writer, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
@@ -147,19 +148,14 @@ INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_array_elements_tex
 WHERE true ON CONFLICT (state) DO NOTHING
 """
 
-TRACKED = """
+_TRACKED = """
 SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms,
     t.polls, t.claimed_at_ms
 FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id JOIN parameters AS p ON p.id = s.parameters_id
 """
-"""A task to poll; queries here and of callbacks add which. Its columns are the fields of
-:class:`Followed`."""
+"""A task to poll. Its columns are the fields of :class:`Followed`."""
 
-_DUE = f"{TRACKED} WHERE t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
-
-_NEXT_DUE = """
-SELECT due_at_ms FROM tasks WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1 OFFSET :beyond
-"""
+_IS_DUE = "due_at_ms IS NOT NULL"
 
 _UNTRACKED = f"SELECT 1 FROM submissions WHERE {IS_UNTRACKED} LIMIT 1"  # noqa: S608 - ours
 
@@ -172,15 +168,19 @@ ORDER BY t.closed_at_ms DESC
 """  # noqa: S608 - ours
 
 
-def due(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
+def due(connection: Connection, now_ms: int, limit: int, which: str = _IS_DUE) -> list[Followed]:
     """Return tasks that are due, the longest due first."""
-    return [followed(row) for row in connection.rows(_DUE, now_ms=now_ms, limit=limit)]
+    query = f"{_TRACKED} WHERE {which} AND t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
+    rows = connection.rows(query, now_ms=now_ms, limit=limit)
+    return [Followed._make(row)._replace(vendor=Vendor(row.vendor)) for row in rows]
 
 
-def left(connection: Connection, *, beyond: int = 0) -> TaskCounts:
+def left(connection: Connection, *, beyond: int = 0, which: str = _IS_DUE) -> TaskCounts:
     """Return what is left to track, without the first ``beyond`` tasks that are due."""
-    row = connection.row(_NEXT_DUE, beyond=beyond)
-    return TaskCounts(row.due_at_ms if row else None, bool(connection.rows(_UNTRACKED)))
+    query = f"SELECT due_at_ms FROM tasks WHERE {which} ORDER BY due_at_ms LIMIT 1 OFFSET :beyond"  # noqa: S608
+    row = connection.row(query, beyond=beyond)
+    untracked = which == _IS_DUE and bool(connection.rows(_UNTRACKED))
+    return TaskCounts(row.due_at_ms if row else None, untracked)
 
 
 def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
@@ -192,11 +192,30 @@ def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
 
 
 class TaskLedger(SharedLedger):
-    """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`."""
+    """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`.
 
-    due = asked(due)
-    left = asked(left)
+    Args:
+        reads: reads it.
+        writer: writes to it.
+        clock: the time in seconds.
+        claimed_only: track no tasks but those that a callback has reported as ended.
+    """
+
+    def __init__(
+        self, reads: ReadThread, writer: Writer, clock: Callable[[], float], *, claimed_only: bool = False
+    ) -> None:
+        super().__init__(reads, writer, clock)
+        self._which = IS_CLAIMED if claimed_only else _IS_DUE
+
     unreported_troubles = asked(troubles)
+
+    async def due(self, now_ms: int, limit: int) -> list[Followed]:
+        """Return tasks that are due, the longest due first."""
+        return await self.reads.read(due, now_ms, limit, self._which)
+
+    async def left(self, *, beyond: int = 0) -> TaskCounts:
+        """Return what is left to track, without the first ``beyond`` tasks that are due."""
+        return await self.reads.read(left, beyond=beyond, which=self._which)
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to track tasks: from now on they have tallies.
@@ -306,8 +325,3 @@ def _noted_item(item: Polled) -> dict[str, Any]:
     n_pictures = len(item.pictures) if _is_finished(item) else 0
     task = {"id": item.task.id, "claimed_at_ms": item.task.claimed_at_ms, "pictures": n_pictures}
     return item._asdict() | task | {"answered": int(item.answered)}
-
-
-def followed(row: ResultRow) -> Followed:
-    """Return a task to poll from a row of :data:`TRACKED`."""
-    return Followed._make(row)._replace(vendor=Vendor(row.vendor))
