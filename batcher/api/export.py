@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,15 @@ from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.reader import Manifest
 from batcher.model.submission import InvalidRow, Row
-from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
+from batcher.report.export.rows import (
+    ExportRow,
+    ResultTable,
+    RowStatus,
+    columns_of,
+    header,
+    manifest_row,
+    record_row,
+)
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.requirements import pip_install
 
@@ -33,7 +42,7 @@ PAGE = 500
 
 
 class ExportFormat(StrEnum):
-    """The format of a file of results; also the suffix of its name."""
+    """The format of a file of results; also the ending of its name."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -76,6 +85,10 @@ class ExportResult:
     rows: int
     shortened: int = 0
     """Cells that held more than a cell of a spreadsheet can, and lost their end."""
+    invalid: int = 0
+    """Rows of the manifest that cannot be sent."""
+    not_loaded: int = 0
+    """Rows of the manifest that the ledger has no submission for."""
 
 
 async def export_ledger(
@@ -152,9 +165,11 @@ async def export_manifest(
             on_warning(warning)
         followed = bool(await ledger.tallies_of_tasks())
         own = header(opened.columns, followed=followed)
-        pages = _manifest_rows(ledger, opened, own, followed)
+        missing = Counter[RowStatus]()
+        pages = _manifest_rows(ledger, opened, own, followed, missing)
         names = [*columns_of(followed=followed), *own.values()]
-        return await _write(pages, names, len(own), file, settings, scratch, last_part)
+        done = await _write(pages, names, len(own), file, settings, scratch, last_part)
+    return replace(done, invalid=missing[RowStatus.INVALID], not_loaded=missing[RowStatus.NOT_LOADED])
 
 
 async def _all_submissions(
@@ -167,9 +182,13 @@ async def _all_submissions(
 
 
 async def _manifest_rows(
-    ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool
+    ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool, missing: Counter[RowStatus]
 ) -> AsyncIterator[list[ExportRow]]:
+    """Yield the rows of a manifest, and count those without a submission."""
     async for page in join_results.matched(manifest, ledger.records_of):
+        for row, record in page:
+            if record is None:
+                missing[RowStatus.INVALID if isinstance(row, InvalidRow) else RowStatus.NOT_LOADED] += 1
         yield [
             manifest_row(row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed)
             for row, record in page
