@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from batcher.config import defaults
 from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
-from batcher.flowcontrol.pacer import Pacer, Turn
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.flowcontrol.sliding_window import Turn
 from batcher.model.check import CheckFinding, CheckLevel, fail, ok, skip, warn
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration

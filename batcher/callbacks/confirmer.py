@@ -21,8 +21,9 @@ from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.cancellation import in_background
 from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.outage import Guard, MayLeave
-from batcher.flowcontrol.pacer import Pacer, SlidingWindow
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.flowcontrol.sliding_window import SlidingWindow
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event

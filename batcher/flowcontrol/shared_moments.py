@@ -1,7 +1,8 @@
 """The list of moments at which the last requests left, in a file that all processes of the machine share.
 
 Called by :mod:`batcher.flowcontrol.machine_limit`, which has one list for each limit. The pacer's window
-(:class:`batcher.flowcontrol.pacer.SlidingWindow`) asks :class:`MachineCount` just before each request leaves.
+(:class:`batcher.flowcontrol.sliding_window.SlidingWindow`) asks :class:`MachineCount` just before each request
+leaves.
 The format of the file must stay the same between versions that run on one machine.
 """
 
@@ -19,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batcher.flowcontrol.limit_key import LimitKey
-from batcher.flowcontrol.pacer import SlidingWindow, Spacing
 from batcher.flowcontrol.shared_folder import (
     MAGIC,
     is_named,
@@ -29,6 +29,7 @@ from batcher.flowcontrol.shared_folder import (
     sweep,
     try_lock,
 )
+from batcher.flowcontrol.sliding_window import SlidingWindow, Spacing
 
 LOCKED_RETRY_S = 0.002
 """Seconds until a process asks again while another process has the list."""

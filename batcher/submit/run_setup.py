@@ -16,8 +16,9 @@ from batcher._version import __version__
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.limit_key import Action
 from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
-from batcher.flowcontrol.pacer import MARGIN, Pacer
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
+from batcher.flowcontrol.sliding_window import MARGIN
 from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.rounded_ids import HEAD_ROWS

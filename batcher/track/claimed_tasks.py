@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 
-from batcher.flowcontrol.pacer import Pacer, SlidingWindow
+from batcher.flowcontrol.pacer import Pacer
+from batcher.flowcontrol.sliding_window import SlidingWindow
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.model.events import OnEvent, ignore_event
 from batcher.track.settings import Tracked, TrackSettings

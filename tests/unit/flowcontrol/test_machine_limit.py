@@ -19,10 +19,10 @@ from batcher.errors import LimitBusy
 from batcher.flowcontrol import machine_limit, shared_moments
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
 from batcher.flowcontrol.machine_limit import admitted, busy_text
-from batcher.flowcontrol.pacer import Spacing
 from batcher.flowcontrol.run_place import RunPlace, Sender, fits, look_around
 from batcher.flowcontrol.shared_folder import FOR_EVERYBODY, MAGIC, SWEPT_AFTER_S, opened_folder, sweep
 from batcher.flowcontrol.shared_moments import MachineCount, SharedMoments
+from batcher.flowcontrol.sliding_window import Spacing
 
 ZEGO = "https://rtc-api.zego.im/"
 KEY = LimitKey.of(7, Action.SUBMIT, ZEGO)
