@@ -11,7 +11,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from random import Random
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from .connections import Connections
 from .control import PREFIX, ControlPage
@@ -82,7 +82,8 @@ class Listener:
             return await self._pictures.answer(request)
         if self._settings.jitter_ms:
             await asyncio.sleep(self._jitter.expovariate(1000 / self._settings.jitter_ms))
-        entry, reply = self._service.serve(request.method, request.raw_path)
+        body = await _body(request) if request.method == "POST" else b""
+        entry, reply = self._service.serve(request.method, request.raw_path, body)
         delay_ms = self._settings.latency_ms + reply.delay_ms
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000)
@@ -123,3 +124,11 @@ class Listener:
 
     def _count_connection(self) -> None:
         self.connections_made += 1
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """Return the body of a POST, so that one that is too long or cut off is judged as unreadable."""
+    try:
+        return await request.read()
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ClientPayloadError):
+        return b"{"

@@ -231,8 +231,9 @@ async def test_date_header_shows_services_clock() -> None:
         TENCENT.replace("&Definition=10", "&Definition=ten"),
         TENCENT.replace("&Definition=10", "&Definition=10.5"),
         TENCENT.replace("&Definition=10", "&Definition=10&Definition=10"),
-        TENCENT.replace("ExtTimeOffsetSet[]", "ExtTimeOffsetSet"),
+        TENCENT.replace("ExtTimeOffsetSet[]", "OffsetSet"),
         TENCENT + "&ExtTimeOffsetSet[]=",
+        TENCENT + "&ExtTimeOffsetSet=",
         TENCENT + "&ExtTimeOffsetSet[]=-1",
         TENCENT + "&ExtTimeOffsetSet[]=1,2",
         TENCENT + "&ExtTimeOffsetSet[]=1e3",
@@ -291,7 +292,7 @@ async def test_other_path_or_method_is_an_http_error() -> None:
     async with sandbox.serve() as url, aiohttp.ClientSession() as session:
         async with session.get(url + "v2") as response:
             assert (response.status, response.content_type) == (404, "text/html")
-        async with session.post(f"{url}?{signed(TENCENT)}", data="x") as response:
+        async with session.put(f"{url}?{signed(TENCENT)}", data="x") as response:
             assert response.status == 405
     assert [entry.status for entry in sandbox.log] == [404, 405]
 
