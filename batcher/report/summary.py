@@ -266,6 +266,9 @@ def _codes(summary: RunSummary, codes: Mapping[int, int], width: int) -> list[st
                 label_width=15,
             )
         )
+    if any("RequestId" in summary.meanings[code].remedy for code in codes):
+        show = f"`batcher show{ledger_option(summary.ledger)} FILE_ID` prints the RequestIds of a recording."
+        lines.append(paragraph("", one_line(show), width=width))
     return lines
 
 

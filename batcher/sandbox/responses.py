@@ -31,6 +31,7 @@ _MESSAGES = {
     5: "configuration error",
     6: "call frequency too high",
     7: "authentication failed",
+    8: "authentication configuration could not be read",
     206: "call frequency too high",
     207: "call frequency too high",
     1000: "request failed",
