@@ -44,6 +44,15 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpTally:
+    """The number of submissions last refused by the same HTTP status, without a code, in the same run."""
+
+    http_status: int
+    run_id: RunId | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class AskedFor:
     """Submissions, counted by their parameters."""
 
