@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from email.utils import formatdate
 from random import Random
+from urllib.parse import urlencode
 
 from aiohttp import ClientPayloadError, web
 
@@ -127,8 +128,10 @@ class Listener:
 
 
 async def _body(request: web.BaseRequest) -> bytes:
-    """Return the body of a POST, so that one that is too long or cut off is judged as unreadable."""
+    """Return the body of a POST, of a form of parts as a plain form; an unreadable one is judged so."""
     try:
+        if request.content_type == "multipart/form-data":
+            return urlencode([(name, str(value)) for name, value in (await request.post()).items()]).encode()
         return await request.read()
-    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ClientPayloadError):
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ClientPayloadError, ValueError):
         return b"{"

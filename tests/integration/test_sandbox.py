@@ -129,6 +129,13 @@ async def test_list_shape_is_a_list_of_one_object(query: str, vendor: str) -> No
     assert [type(task) for task in answer["Data"][vendor]] == [dict]
 
 
+async def test_second_shape_has_the_task_in_the_second_object() -> None:
+    """A reader must look at every object of the list."""
+    settings = SandboxSettings(answer_shape=AnswerShape.SECOND)
+    answer = json.loads((await one_answer(settings, HUAWEI)).text)
+    assert answer["Data"] == {"Huawei": [{}, {"task_id": "289665200"}]}
+
+
 async def test_task_ids_are_distinct_and_repeat_with_seed() -> None:
     """The same requests get the same task ids from the same seed, never one twice."""
     ids: list[list[str]] = []

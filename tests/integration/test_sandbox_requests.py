@@ -85,6 +85,20 @@ async def test_post_with_parameters_in_query_or_body_starts_the_task(
     assert (entry.file_id, entry.definition, entry.offsets) == ("5285890784246869931", "10", ("1", "2.5"))
 
 
+async def test_post_with_a_form_of_parts_is_read() -> None:
+    """What ``curl -F`` sends; a form without its boundary cannot be read."""
+    sandbox = Sandbox()
+    async with sandbox.serve() as url, aiohttp.ClientSession() as session:
+        with aiohttp.MultipartWriter("form-data") as parts:
+            for name, value in (*FIELDS.items(), ("ExtTimeOffsetSet", "1"), ("ExtTimeOffsetSet", "2.5")):
+                parts.append(value).set_content_disposition("form-data", name=name)
+        async with session.post(f"{url}?{signed('')}", data=parts) as answer:
+            assert json.loads(await answer.text())["Code"] == 0
+        headers = {"Content-Type": "multipart/form-data"}
+        assert (await post(f"{url}?{signed(QUERY)}", b"x", headers))["Code"] == 100000012
+    assert sandbox.log[0].offsets == ("1", "2.5")
+
+
 async def test_post_with_its_signature_in_the_body_is_accepted_and_not_logged() -> None:
     """All parameters may be in the body; the log shows no signature."""
     sandbox, public = Sandbox(), sign()
