@@ -49,6 +49,8 @@ def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
     extra: Json = {"Duration": duration_s}
     if vendor == "Tencent":
         extra |= {"TaskId": task_id, "FileID": recording.file_id}
+    elif vendor == "Ws":
+        extra |= {"PersistentId": f"persistent-{task_id}", "FileSize": recording.size_bytes}
     else:
         extra |= {"ObsObject": recording.key, "FileSize": recording.size_bytes}
     return {

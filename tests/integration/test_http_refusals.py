@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,15 @@ async def test_summary_names_show_where_support_asks_for_a_request_id(
         done = await cli.run(manifest(tencent_ids(10)), *PICTURES, "--concurrency", "1")
     assert done.code == 1
     assert ("`batcher show FILE_ID` prints the RequestIds" in done.stderr) is shown
+
+
+async def test_halted_run_names_the_request_id_that_support_asks_for(cli: Cli, manifest: Manifest) -> None:
+    """The reason holds the RequestId, and so does the finding of ``check``, which has nothing to show."""
+    async with serving(cli, SandboxSettings(rate_per_s=None, account_code=5)):
+        halted = await cli.run(manifest(tencent_ids(3)), *PICTURES, "--concurrency", "1")
+        checked = await cli("check")
+    assert halted.code == 3
+    for text in (halted.stderr, checked.stdout + checked.stderr):
+        [named] = re.findall(r"RequestId of the answer \(([0-9a-f-]{36})\)", " ".join(text.split()))[:1]
+        assert named
+    assert "batcher show" not in checked.stdout + checked.stderr

@@ -339,7 +339,13 @@ async def test_record_and_compose_are_sent_on_request() -> None:
         await caller.control("POST", f"callback?event=compose&vendor=Huawei&file_id={KEY}")
         await sandbox.wait_for(lambda: len(sandbox.callbacks) == 4)
         lines = (await caller.control("GET", "callbacks")).text.splitlines()
-    tencent, huawei, composed, of_huawei = receiver.fields
+        sandbox.send_record("Ws", KEY)
+        await sandbox.wait_for(lambda: len(sandbox.callbacks) == 5)
+        await caller.control("POST", f"callback?event=procedure&vendor=Tencent&file_id={TENCENT_ID}")
+        await sandbox.wait_for(lambda: len(sandbox.callbacks) == 6)
+    tencent, huawei, composed, of_huawei, of_ws, transcoded = receiver.fields
+    assert set(json.loads(of_ws["extra_params"])) == {"Duration", "PersistentId", "FileSize"}
+    assert (transcoded["event"], transcoded["fileId"]) == ("procedure", TENCENT_ID)
     assert tencent["stream_alias"] == listed.stream_id
     extra, of_obs = json.loads(tencent["extra_params"]), json.loads(huawei["extra_params"])
     assert extra["FileID"] == listed.file_id

@@ -87,6 +87,17 @@ async def test_verify_ids_with_an_id_of_more_than_40_characters_searches_the_oth
         assert {entry.code for entry in sandbox.requests_of("SearchMedia")} == {0}
 
 
+async def test_verify_ids_with_a_service_that_is_not_enabled_exits_3(cli: Cli, manifest: Manifest) -> None:
+    """Code 8 concerns the account: one call, its meaning, and the question for support."""
+    faults = {"SearchMedia": ActionFaults(script={1: Fault.parse("code:8")})}
+    async with serving(cli, SandboxSettings(rate_per_s=None, faults=faults)) as sandbox:
+        manifest(["1397757897438985123"])
+        done = await cli(*VERIFY)
+        assert (done.code, len(sandbox.requests_of("SearchMedia"))) == (3, 1)
+    assert "code 8: the authentication configuration could not be read" in done.stderr
+    assert "ask ZEGO technical support whether the service is enabled" in done.stderr
+
+
 async def test_verify_ids_without_faults_exits_0(cli: Cli, manifest: Manifest) -> None:
     """A manifest with nothing wrong makes an empty report."""
     async with serving(cli, holding(60)) as sandbox:
