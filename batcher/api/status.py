@@ -14,7 +14,7 @@ from batcher.ledger.reader import open_for_reading
 from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.records import Meaning, Record
 from batcher.model.submission import FileId, State
-from batcher.report.counts import figures, task_figures
+from batcher.report.counts import figures, http_refusals, task_figures
 from batcher.report.formatting import count
 from batcher.report.status_summary import LedgerStatus
 from batcher.report.summary import FIRST_IN_DOUBT
@@ -49,6 +49,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
             loads_total=loads_total,
             last_run=await ledger.last_run(),
             meanings=_meanings(counts.codes),
+            http_refusals=http_refusals(await ledger.tallies_of_http_refusals()),
         )
 
 

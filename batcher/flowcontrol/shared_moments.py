@@ -1,9 +1,8 @@
 """The list of moments at which the last requests left, in a file that all processes of the machine share.
 
 Called by :mod:`batcher.flowcontrol.machine_limit`, which has one list for each limit. The pacer's window
-(:class:`batcher.flowcontrol.sliding_window.SlidingWindow`) asks :class:`MachineCount` just before each request
-leaves.
-The format of the file must stay the same between versions that run on one machine.
+(:class:`batcher.flowcontrol.sliding_window.SlidingWindow`) asks :class:`MachineCount` just before each
+request leaves. The format of the file must stay the same between versions that run on one machine.
 """
 
 from __future__ import annotations

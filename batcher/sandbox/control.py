@@ -8,7 +8,8 @@ no fault and no limit, and work during a simulated outage.
     POST /_sandbox/outage?on=true    begin an outage: every connection is closed without an answer
     POST /_sandbox/outage?on=false   end it
     GET  /_sandbox/callbacks         the callbacks that were sent, as JSON lines
-    POST /_sandbox/callback?event=record&vendor=Huawei&file_id=/record/a.mp4    send one: record or compose
+    POST /_sandbox/callback?event=record&vendor=Huawei&file_id=/record/a.mp4
+                                     send one: record, compose or procedure
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .service import SandboxService
 PREFIX = "/_sandbox/"
 _HELP = (
     "GET /_sandbox/summary, GET /_sandbox/log?after=NUMBER, POST /_sandbox/outage?on=true or on=false, "
-    "GET /_sandbox/callbacks, POST /_sandbox/callback?event=record or compose&vendor=NAME&file_id=ID\n"
+    "GET /_sandbox/callbacks, "
+    "POST /_sandbox/callback?event=record, compose or procedure&vendor=NAME&file_id=ID\n"
 )
 _ENTRIES_PER_WRITE = 500
 
@@ -74,8 +76,14 @@ class ControlPage:
 
     def _callback(self, request: web.BaseRequest) -> web.Response:
         event, vendor, file_id = (request.query.get(name, "") for name in ("event", "vendor", "file_id"))
-        if event not in ("record", "compose") or vendor not in ("Tencent", "Huawei") or not file_id:
-            text = "callback: give event=record or compose, vendor=Tencent or Huawei, and file_id\n"
+        if (
+            event not in ("record", "compose", "procedure")
+            or vendor not in ("Tencent", "Huawei")
+            or not file_id
+        ):
+            text = (
+                "callback: give event=record, compose or procedure, vendor=Tencent or Huawei, and file_id\n"
+            )
             return web.Response(status=400, text=text)
         try:
             self._send(event, vendor, file_id)

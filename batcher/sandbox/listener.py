@@ -10,8 +10,9 @@ import asyncio
 from contextlib import suppress
 from email.utils import formatdate
 from random import Random
+from urllib.parse import urlencode
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from .connections import Connections
 from .control import PREFIX, ControlPage
@@ -73,7 +74,8 @@ class Listener:
             return await self._pictures.answer(request)
         if self._settings.jitter_ms:
             await asyncio.sleep(self._jitter.expovariate(1000 / self._settings.jitter_ms))
-        entry, reply = self._service.handle(request.method, request.raw_path)
+        body = await _body(request) if request.method == "POST" else b""
+        entry, reply = self._service.handle(request.method, request.raw_path, body)
         delay_ms = self._settings.latency_ms + reply.delay_ms
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000)
@@ -114,3 +116,13 @@ class Listener:
 
     def _count_connection(self) -> None:
         self.connections_made += 1
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """Return the body of a POST, of a form of parts as a plain form; an unreadable one is judged so."""
+    try:
+        if request.content_type == "multipart/form-data":
+            return urlencode([(name, str(value)) for name, value in (await request.post()).items()]).encode()
+        return await request.read()
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ClientPayloadError, ValueError):
+        return b"{"

@@ -27,6 +27,7 @@ from .variants import PageNumbering, WalkEnd
 
 MOST_FOUND = 5000
 MOST_IDS = 10
+MOST_ID_CHARS = 40
 MOST_PREFIX_BYTES = 20
 MOST_KEYS = 1000
 
@@ -56,9 +57,11 @@ def _page_problem(call: Call, pages: PageNumbering) -> str | None:
     for name in ("StartTime", "EndTime", "PageNumber", "PageSize"):
         if call.given(name) is not None and not _INTEGER.fullmatch(call.one(name)):
             return f"{name} must be a whole number"
-    for name in ("FileId[]", "StreamId[]"):
+    for name in ("FileId", "StreamId"):
         if len(call.each(name)) > MOST_IDS:
             return f"{name} must be given {MOST_IDS} times at most"
+    if any(len(file_id) > MOST_ID_CHARS for file_id in call.each("FileId")):
+        return f"FileId must have {MOST_ID_CHARS} characters at most"
     number, size = _page(call, pages)
     if size < 1:
         return "PageSize must be above 0"
@@ -115,7 +118,7 @@ class RecordingSearch:
 
     def _places(self, call: Call) -> Sequence[int]:
         """Return the places of a search, oldest first; they are kept for the next page of this search."""
-        prefix, ids, streams = call.one("NamePrefix"), call.each("FileId[]"), call.each("StreamId[]")
+        prefix, ids, streams = call.one("NamePrefix"), call.each("FileId"), call.each("StreamId")
         start, end = call.given("StartTime"), call.given("EndTime")
         within = self._within(start, end)
         if not (prefix or ids or streams):
@@ -187,6 +190,7 @@ def _tencent_item(recording: SandboxRecording) -> Json:
             "Category": recording.category,
             "Status": recording.status,
             "MediaUrl": recording.url,
+            "IntranetMediaUrl": recording.url.replace("://", "://intranet.", 1),
             "StorageClass": recording.storage_class,
             "StorageRegion": "ap-guangzhou",
             "Vid": recording.stream_id,

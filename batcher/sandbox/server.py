@@ -84,6 +84,15 @@ class Sandbox(SandboxService):
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
 
+    def send_procedure(self, file_id: str) -> None:
+        """Send the callback that a file was transcoded.
+
+        Raises:
+            RuntimeError: there is no callback address, or the sandbox does not serve.
+        """
+        number = len(self._deliveries.sent)
+        self._deliveries.post(callbacks.procedure(file_id, f"procedure-{number}"), file_id)
+
     def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
         """Send the callback that files were merged; the file id is Tencent's, or empty for another vendor.
 
@@ -189,6 +198,8 @@ class Sandbox(SandboxService):
         """Send the callback that the control page asked for."""
         if event == "record":
             self.send_record(vendor, file_id)
+        elif event == "procedure":
+            self.send_procedure(file_id)
         else:
             self.send_compose(file_id if vendor == "Tencent" else "")
 

@@ -95,15 +95,15 @@ class SandboxService:
         """Return the service's wall clock in Unix seconds, which may be set wrong on purpose."""
         return self._wall() + self.settings.clock_offset_s
 
-    def handle(self, method: str, target: str) -> tuple[Entry, Reply]:
-        """Judge a request that arrives now, log it, and return the reply."""
+    def handle(self, method: str, target: str, body: bytes = b"") -> tuple[Entry, Reply]:
+        """Judge a request that arrives now, log it, and return the reply; the body is that of a POST."""
         arrived_s = self._monotonic()
         path, _, query = target.partition("?")
-        call = Call.parse(query)
+        call = Call.parse(query, body)
         if self.outage:
             judgement = Judgement(code=None, fault=self.outage_fault)
             reply = self._answers.reply(judgement, self.truth.count + 1)
-        elif path != "/" or method != "GET":
+        elif path != "/" or method not in ("GET", "POST"):
             judgement, reply = Judgement(code=None), html_reply(404 if path != "/" else 405)
         else:
             judgement = self._judge(call, arrived_s)
@@ -191,7 +191,7 @@ class SandboxService:
             type=call.one("Type"),
             definition=call.given("Definition"),
             interval=call.given("Interval"),
-            offsets=tuple(call.each("ExtTimeOffsetSet[]")),
+            offsets=tuple(call.each("ExtTimeOffsetSet")),
             app_id=call.one("AppId"),
             nonce=call.one("SignatureNonce"),
             target=_SIGNATURE.sub("[hidden]", target),

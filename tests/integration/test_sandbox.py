@@ -130,6 +130,13 @@ async def test_list_shape_is_a_list_of_one_object(query: str, vendor: str) -> No
     assert [type(task) for task in answer["Data"][vendor]] == [dict]
 
 
+async def test_second_shape_has_the_task_in_the_second_object() -> None:
+    """A reader must look at every object of the list."""
+    settings = SandboxSettings(answer_shape=AnswerShape.SECOND)
+    answer = json.loads((await one_answer(settings, HUAWEI)).text)
+    assert answer["Data"] == {"Huawei": [{}, {"task_id": "289665200"}]}
+
+
 async def test_task_ids_are_distinct_and_repeat_with_seed() -> None:
     """The same requests get the same task ids from the same seed, never one twice."""
     ids: list[list[str]] = []
@@ -232,8 +239,9 @@ async def test_date_header_shows_services_clock() -> None:
         TENCENT.replace("&Definition=10", "&Definition=ten"),
         TENCENT.replace("&Definition=10", "&Definition=10.5"),
         TENCENT.replace("&Definition=10", "&Definition=10&Definition=10"),
-        TENCENT.replace("ExtTimeOffsetSet[]", "ExtTimeOffsetSet"),
+        TENCENT.replace("ExtTimeOffsetSet[]", "OffsetSet"),
         TENCENT + "&ExtTimeOffsetSet[]=",
+        TENCENT + "&ExtTimeOffsetSet=",
         TENCENT + "&ExtTimeOffsetSet[]=-1",
         TENCENT + "&ExtTimeOffsetSet[]=1,2",
         TENCENT + "&ExtTimeOffsetSet[]=1e3",
@@ -292,7 +300,7 @@ async def test_other_path_or_method_is_an_http_error() -> None:
     async with sandbox.serve() as url, aiohttp.ClientSession() as session:
         async with session.get(url + "v2") as response:
             assert (response.status, response.content_type) == (404, "text/html")
-        async with session.post(f"{url}?{signed(TENCENT)}", data="x") as response:
+        async with session.put(f"{url}?{signed(TENCENT)}", data="x") as response:
             assert response.status == 405
     assert [entry.status for entry in sandbox.log] == [404, 405]
 

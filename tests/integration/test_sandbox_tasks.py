@@ -81,12 +81,15 @@ async def test_tencent_task_waits_is_processed_and_finishes() -> None:
         "Event",
         "Status",
         "Message",
+        "ReplayUrl",
         "ThumbnailsUrl",
         "RequestId",
     }
     assert report["FileId"] == TENCENT_ID
     assert (report["TaskId"], report["Event"]) == (task_id, "SnapshotByTimeOffset")
-    assert [url.rpartition("/")[2] for url in report["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
+    assert report["ThumbnailsUrl"] == [
+        f"{caller.url}_pictures/snapshots/{TENCENT_ID}/{task_id}/000{n}.jpg" for n in (1, 2)
+    ]
 
 
 async def test_huawei_task_has_huaweis_form() -> None:
@@ -104,7 +107,9 @@ async def test_huawei_task_has_huaweis_form() -> None:
     assert set(done) == {"TaskId", "Status", "CreateTime", "EndTime", "FileName"}
     assert len(done["CreateTime"]) == len(done["EndTime"]) == 14
     assert int(done["EndTime"]) > int(done["CreateTime"])
-    assert done["FileName"] == [f"snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)]  # of 60 s, every 20
+    assert done["FileName"] == [
+        f"record/a/snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)
+    ]  # of 60 s, every 20
 
 
 async def test_task_ends_immediately_by_default() -> None:
@@ -305,14 +310,24 @@ async def test_unmade_picture_is_not_found() -> None:
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         early = await started(caller, HUAWEI)
-        paths = [f"snapshots/{early}/0001.jpg", "snapshots/1/0001.jpg", "../../etc/passwd", "", "snapshots/"]
+        folder = "record/a/snapshots"
+        paths = [
+            f"{folder}/{early}/0001.jpg",
+            f"snapshots/{early}/0001.jpg",
+            "snapshots/1/0001.jpg",
+            "../../etc/passwd",
+            "",
+            "snapshots/",
+        ]
         paths += [f"snapshots/{early}/../{early}/0001.jpg", "%2e%2e/%2e%2e/etc/passwd", "/etc/passwd"]
         for path in paths:
             assert (await _raw_status(caller.url, f"/_pictures/{path}"), path) == (404, path)
         sandbox.advance(100)
-        assert (await got(f"{caller.url}_pictures/snapshots/{early}/0001.jpg"))[0] == 200
+        assert (await got(f"{caller.url}_pictures/{folder}/{early}/0001.jpg"))[0] == 200
+        for other in ("snapshots", "record/b/snapshots", f"{folder}/x/.."):
+            assert await _raw_status(caller.url, f"/_pictures/{other}/{early}/0001.jpg") == 404
         for number in ("0000", "0004", "1", "00001"):
-            assert (await got(f"{caller.url}_pictures/snapshots/{early}/{number}.jpg"))[0] == 404
+            assert (await got(f"{caller.url}_pictures/{folder}/{early}/{number}.jpg"))[0] == 404
     assert len(sandbox.log) == 1  # pictures are no calls of the API
 
 

@@ -37,14 +37,14 @@ def codes(
     import shutil
     import sys
 
-    from batcher.api.codes import documented_codes, explain_code, explain_code_in_chinese
+    from batcher.api.codes import documented_codes, explain_code_of_any_call
 
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     with_chinese = _can_encode_chinese(sys.stdout.encoding)
     texts = []
     for code in documented_codes() if number is None else [number]:
-        lines = english_lines(explain_code(code), width)
-        lines += chinese_lines(explain_code_in_chinese(code), width) if with_chinese else []
+        english, chinese = explain_code_of_any_call(code)
+        lines = english_lines(english, width) + (chinese_lines(chinese, width) if with_chinese else [])
         texts.append("\n".join(lines))
     print("\n\n".join(texts))  # noqa: T201 - data, on stdout
     return 0
@@ -53,7 +53,11 @@ def codes(
 def english_lines(explained: CodeExplanation, width: int) -> list[str]:
     """The English explanation of a code, wrapped."""
     lines = [wrapped(f"code {explained.code}: {explained.meaning.text}", width, indent="  ")]
-    for label, text in (("batcher:", explained.handling), ("you:", explained.meaning.remedy)):
+    for label, text in (
+        ("only:", explained.call),
+        ("batcher:", explained.handling),
+        ("you:", explained.meaning.remedy),
+    ):
         if text:
             whole = sentence(text[0].upper() + text[1:])
             lines.append(paragraph(label, whole, width=width, label_width=LABEL_COLUMNS))
@@ -66,6 +70,7 @@ def chinese_lines(explained: CodeExplanation, width: int) -> list[str]:
         paragraph(label, text + "。", width=width, label_width=LABEL_COLUMNS, pieces=CHINESE_PIECE)
         for label, text in (
             ("含义：", explained.meaning.text),
+            ("仅见于：", explained.call),
             ("程序：", explained.handling),
             ("您：", explained.meaning.remedy),
         )
