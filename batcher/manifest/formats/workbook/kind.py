@@ -40,6 +40,7 @@ def open_workbook(name: str, file: BinaryIO) -> Workbook:
     if "mimetype" in package:
         kind = b"".join(package.blocks("mimetype"))[: len(_ODS)]
         if kind == _ODS:
+            package.check_xml("content.xml")
             return CalamineWorkbook(name, file, "ods")
     book = open_xlsx(package)
     if book is None:
@@ -53,8 +54,8 @@ def _old_workbook(name: str, file: BinaryIO) -> Workbook:
         raise ManifestError(f"{name}: {LOCKED}")
     if not any(_named(stream) in streams for stream in ("Workbook", "Book")):
         raise ManifestError(
-            f"{name}: this is a document of an old version of Microsoft Office, and not a workbook. "
-            "Export the rows as CSV"
+            f"{name}: this is a document of an old version of Microsoft Office that holds no workbook, or it "
+            "is cut off. Save or fetch it again, or export the rows as CSV"
         )
     return CalamineWorkbook(name, file, "xls")
 

@@ -99,6 +99,19 @@ class Package:
             with translated(self.name):
                 xml.close()
 
+    def check_xml(self, part: str) -> None:
+        """Check that a part is whole XML, for a package that does not end with one that is not.
+
+        Raises:
+            ManifestError: it is not.
+        """
+        xml = XmlStream()
+        for block in self.blocks(part):
+            with translated(self.name):
+                xml.feed(block)
+        with translated(self.name):
+            xml.close()
+
     def related(self, part: str) -> list[Relation]:
         """Return the parts that a part names; the empty name is the package itself.
 
@@ -139,7 +152,7 @@ class XmlStream:
 
     def __init__(
         self,
-        start: Callable[[str, Attributes], None],
+        start: Callable[[str, Attributes], None] | None = None,
         end: Callable[[str], None] | None = None,
         text: Callable[[str], None] | None = None,
     ) -> None:
@@ -177,18 +190,24 @@ def _refuse_doctype(*_: object) -> None:
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Translate errors of the archive and of XML into errors of the manifest."""
+def translated(where: str, place: Callable[[], str] | None = None) -> Iterator[None]:
+    """Translate errors of the archive and of XML into errors of the manifest.
+
+    Args:
+        where: the manifest, or the sheet.
+        place: returns the place more exactly, where it changes.
+    """
     try:
         yield
     except Unread as exc:
-        raise exc.at(where) from exc
+        raise exc.at(place() if place else where) from exc
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, struct.error, EOFError, OSError) as exc:
         raise ManifestError(
-            f"{where}: the workbook is cut off or damaged ({shown(str(exc))}). Save or fetch it again"
+            f"{place() if place else where}: the workbook is cut off or damaged ({shown(str(exc))}). "
+            "Save or fetch it again"
         ) from exc
-    except (NotImplementedError, ValueError, OverflowError) as exc:
+    except (NotImplementedError, ValueError, OverflowError, IndexError) as exc:
         raise ManifestError(
-            f"{where}: this is not a workbook that can be read ({shown(str(exc))}). "
+            f"{place() if place else where}: this is not a workbook that can be read ({shown(str(exc))}). "
             "Save it as .xlsx with a spreadsheet, or export the sheet as CSV"
         ) from exc

@@ -69,9 +69,13 @@ class ExcelSheet:
         reader = CellReader(self._context)
         self.hidden_columns = reader.hidden_columns
         xml = XmlStream(reader.start, reader.end, reader.text)
+
+        def place() -> str:
+            return CountedBy.ROW.place(self._where, max(reader.number, 1))
+
         for block in self._package.blocks(self._part):
             try:
-                with translated(CountedBy.ROW.place(self._where, reader.number + 1)):
+                with translated(self._where, place):
                     xml.feed(block)
             except ManifestError:
                 yield from reader.take()
