@@ -17,6 +17,7 @@ from batcher.manifest.formats.workbook.cell_text import date_cell
 from batcher.manifest.formats.workbook.package import Attributes, local
 from batcher.manifest.formats.workbook.sheet import (
     LAST_COLUMN,
+    LAST_ROW,
     CellValue,
     FaultyCell,
     SheetRow,
@@ -25,6 +26,7 @@ from batcher.manifest.formats.workbook.sheet import (
 from batcher.manifest.formats.workbook.styles import DateKind, date_text
 from batcher.manifest.text.lines import MAX_LINE
 
+_TAGS = ("c", "v", "t", "f", "row", "rPh", "sheetData")
 _TRUE = ("1", "true")
 _DIGITS = "0123456789"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
@@ -78,7 +80,7 @@ class CellReader:
 
     def start(self, tag: str, attributes: Attributes) -> None:
         """Begin an element."""
-        name = self._names.get(tag) or self._names.setdefault(tag, local(tag))
+        name = self._names.get(tag) or self._name(tag)
         if name == "c":
             self._begin_cell(attributes)
         elif name == "v":
@@ -91,9 +93,7 @@ class CellReader:
             self._has_formula = True
             self._into = self._formula
         elif name == "row":
-            self.number = int(attributes.get("r", self.number + 1))
-            self._hidden = attributes.get("hidden") in _TRUE
-            self._cells, self._column, self._row_size = [], -1, 0
+            self._begin_row(attributes)
         elif name == "rPh":
             self._reading = True
         elif name == "col" and attributes.get("hidden") in _TRUE:
@@ -132,6 +132,21 @@ class CellReader:
 
     # -- a cell --------------------------------------------------------------------------------
 
+    def _name(self, tag: str) -> str:
+        """Return a tag without its prefix, and keep it for its end if it has a meaning here."""
+        name = local(tag)
+        if name in _TAGS:
+            self._names[tag] = name
+        return name
+
+    def _begin_row(self, attributes: Attributes) -> None:
+        number = int(attributes.get("r", self.number + 1))
+        if not self.number < number <= LAST_ROW:
+            raise ValueError(f"row {number} after row {self.number}")
+        self.number = number
+        self._hidden = attributes.get("hidden") in _TRUE
+        self._cells, self._column, self._row_size = [], -1, 0
+
     def _begin_cell(self, attributes: Attributes) -> None:
         reference = attributes.get("r")
         if reference is None:
@@ -158,7 +173,7 @@ class CellReader:
             return FaultyCell(formula, f"{shown(formula)} {NEVER_CALCULATED}")
         match kind:
             case "s":
-                return self._context.texts[int(text)] if text else None
+                return self._shared(text) if text else None
             case "n":
                 return self._number(text) if text else None
             case "b":
@@ -169,6 +184,12 @@ class CellReader:
                 return FaultyCell(text, f"{shown(text)} is an error of the spreadsheet. Correct the cell")
             case _:
                 return unescaped(text)
+
+    def _shared(self, number: str) -> str:
+        """Return a shared text by its number."""
+        if not number.isdecimal() or int(number) >= len(self._context.texts):
+            raise ValueError(f"there is no shared text {number}")
+        return self._context.texts[int(number)]
 
     def _number(self, text: str) -> CellValue:
         """Return a number, or the text of a date; a text that is no number stays one."""
@@ -182,7 +203,7 @@ class CellReader:
             if not math.isfinite(value):
                 return text
         style = int(self._style) if self._style else 0
-        kind = self._context.styles[style] if style < len(self._context.styles) else None
+        kind = self._context.styles[style] if 0 <= style < len(self._context.styles) else None
         if kind and (date := date_text(value, kind, from_1904=self._context.from_1904)):
             return date_cell(date)
         return value

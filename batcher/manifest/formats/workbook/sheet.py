@@ -10,8 +10,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-LAST_COLUMN = 16_384
-"""The number of columns of the widest sheet: the last one is XFD."""
+LAST_ROW = 1 << 24
+"""The number of rows of the longest sheet that any program writes; Excel's end at 1,048,576."""
+LAST_COLUMN, LAST_LETTERS = 16_384, "XFD"
+"""The number of columns of the widest sheet, and the name of the last one."""
 
 
 class FaultyCell(NamedTuple):
@@ -98,10 +100,10 @@ def column_number(letters: str) -> int:
         ValueError: no sheet has this column.
     """
     number = 0
-    for letter in letters:
+    for letter in letters if len(letters) <= len(LAST_LETTERS) else "":
         number = number * 26 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(letter) + 1
     if not 0 < number <= LAST_COLUMN:
-        raise ValueError(f"there is no column {letters!r}")
+        raise ValueError(f"there is no column {letters[:9]!r}")
     return number - 1
 
 

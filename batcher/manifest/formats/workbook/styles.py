@@ -30,9 +30,9 @@ _BUILT_IN = {
     **dict.fromkeys((*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)), DateKind.MOMENT),
     46: DateKind.DURATION,
 }
-_LITERAL = re.compile(r'General|"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE)
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE)
 _DURATION = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
-_DATE_LETTER = re.compile(r"[dmyhse]", re.IGNORECASE)
+_DATE_LETTER = re.compile(r"[dmyhs]", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"[0#?.]E[+-]", re.IGNORECASE)
 _EPOCHS = (dt.datetime(1899, 12, 30), dt.datetime(1904, 1, 1))  # noqa: DTZ001 - a sheet has no time zones
 _DAYS_WITHOUT_LEAP_FAULT = 60

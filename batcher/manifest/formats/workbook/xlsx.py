@@ -20,7 +20,9 @@ from batcher.model.submission import CountedBy
 
 LONGEST_MERGE_TAG = 256
 """The bytes of the longest tag of a merged cell."""
-_MERGED = re.compile(rb'mergeCell\s[^>]*?\bref\s*=\s*["\']([A-Z]{1,3}[0-9]{1,7}):([A-Z]{1,3}[0-9]{1,7})["\']')
+_MERGED = re.compile(
+    rb'(?<=[<:])mergeCell\s[^>]*?\bref\s*=\s*["\']([A-Z]{1,3}[0-9]{1,7}):([A-Z]{1,3}[0-9]{1,7})["\']'
+)
 
 
 class ExcelWorkbook:

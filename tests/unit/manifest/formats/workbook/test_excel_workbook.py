@@ -93,7 +93,7 @@ PARTS = excel_parts({"S": f"<sheetData>{TABLE}</sheetData>"})
         archive({name.replace("/", "\\").upper(): part for name, part in PARTS.items()}),
         excel([IN_UTF_16.encode("utf-16-le")]),
         excel(row(text("file_id"), text("room")) + row(text("12"), "<c/>")),
-        excel("<row/>" + TABLE, texts="", workbook="<workbookPr/>"),
+        excel(TABLE + "<row/>", texts="", workbook="<workbookPr/>"),
     ],
     ids=["strict", "prefixed", "backslashes", "utf-16", "without-references", "blank-row"],
 )
@@ -158,14 +158,30 @@ def one_tag() -> Iterator[bytes]:
         ),
         (excel(row(*["<c/>"] * 16_385)), "more cells than a sheet has columns"),
         (excel(row(text("a", "XFE1"))), "there is no column 'XFE'"),
+        (excel(row(text("a", "A" * 1_000_000))), "there is no column 'AAAAAAAAA'"),
         (excel([b"<!DOCTYPE x [<!ENTITY a 'aa'>]><worksheet><v>&a;</v></worksheet>"]), "a document type"),
         (
             excel(row('<c t="s"><v>7</v></c>'), texts="<si><t>a</t></si>"),
             "sheet S row 1: this is not a workbook",
         ),
+        (excel(row('<c t="s"><v>-1</v></c>'), texts="<si><t>a</t></si>"), "there is no shared text -1"),
+        (excel(row(number=5) + row(number=5)), "row 5 after row 5"),
+        (excel(row(number=1 << 80)), "sheet S row 1: this is not a workbook"),
         (excel("<row><c></row>"), "sheet S row 1: the workbook is cut off or damaged"),
     ],
-    ids=["tag", "row", "cells", "column", "entities", "shared-text", "nesting"],
+    ids=[
+        "tag",
+        "row",
+        "cells",
+        "column",
+        "long-column",
+        "entities",
+        "shared-text",
+        "negative",
+        "order",
+        "row-number",
+        "nesting",
+    ],
 )
 def test_workbook_made_to_do_harm_is_refused(data: bytes, message: str) -> None:
     """Nothing grows without a limit, and each message says where and why."""

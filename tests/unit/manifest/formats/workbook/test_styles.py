@@ -17,6 +17,8 @@ from batcher.manifest.formats.workbook.styles import DateKind, date_text, kind_o
         ("\\d0", None),
         ("[$-409]0", None),
         ("@", None),
+        ("_-* #,##0.00\\ [$€-407]_-;@", None),
+        ('[$-411]ggge"年"m"月"', DateKind.MOMENT),
         ("yyyy-mm-dd", DateKind.MOMENT),
         ('yyyy"年"m"月"d"日"', DateKind.MOMENT),
         ("[$-804]h:mm AM/PM", DateKind.MOMENT),
