@@ -1,4 +1,4 @@
-"""Files that are named like workbooks and are none: what they are, and what to do.
+"""Files with the name of a workbook that are something else: what they are, and what to do.
 
 Called when a manifest is opened whose name or ``--format`` says that it is a workbook, and whose first bytes
 do not. Pure.
@@ -18,7 +18,7 @@ _HTML = (b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<style", 
 
 
 def misnamed(name: str, head: bytes) -> str | None:
-    """Return a message for a file that begins with ``head`` and is no workbook; None when it is not known."""
+    """Return a message for a file that begins with ``head``; None when it is not known."""
     file = posixpath.basename(name)
     if file.startswith(LOCK_FILE_MARK):
         return (

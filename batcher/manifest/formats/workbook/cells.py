@@ -25,6 +25,7 @@ from batcher.manifest.formats.workbook.sheet import (
 )
 from batcher.manifest.formats.workbook.styles import DateKind, date_text
 from batcher.manifest.text.lines import MAX_LINE
+from batcher.model.submission import CountedBy
 
 _TAGS = ("c", "v", "t", "f", "row", "rPh", "sheetData")
 _TRUE = ("1", "true")
@@ -142,7 +143,7 @@ class CellReader:
     def _begin_row(self, attributes: Attributes) -> None:
         number = int(attributes.get("r", self.number + 1))
         if not self.number < number <= LAST_ROW:
-            raise ValueError(f"row {number} after row {self.number}")
+            raise ValueError(f"{CountedBy.ROW.numbered(number)} after {CountedBy.ROW.numbered(self.number)}")
         self.number = number
         self._hidden = attributes.get("hidden") in _TRUE
         self._cells, self._column, self._row_size = [], -1, 0

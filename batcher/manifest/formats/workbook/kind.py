@@ -87,4 +87,4 @@ def _other_archive(package: Package) -> str:
     named = ", ".join(shown(part, limit=40) for part in parts[:_NAMED_PARTS])
     more = f" and {len(parts) - _NAMED_PARTS:,} more" if len(parts) > _NAMED_PARTS else ""
     held = f"it holds {named}{more}" if parts else "it is empty"
-    return f"this is a ZIP archive, and no workbook: {held}. Unpack it and name the files"
+    return f"this is a ZIP archive, not a workbook: {held}. Unpack it and name the files"

@@ -102,7 +102,7 @@ FLAT = (
         (
             "a.zip",
             archive({"a.csv": "file_id"}),
-            "this is a ZIP archive, and no workbook: it holds a.csv. Unpack",
+            "this is a ZIP archive, not a workbook: it holds a.csv. Unpack",
         ),
         ("a.xlsx", archive({"word/document.xml": "<x/>"}), "this is a document of Word, and not a workbook"),
         ("a.xlsx", archive({"Index/Document.iwa": ""}), "this is a document of Apple Numbers. Export it"),
