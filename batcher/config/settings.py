@@ -20,7 +20,7 @@ from batcher.config.paths import path_problem
 from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 
-MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
+MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx", "xls", "xlsb", "ods")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, KnownColumn
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import Record, lost_digits
+from batcher.manifest.formats.table import NEVER_CALCULATED, Record, lost_digits
 from batcher.manifest.parameters import Defaults, GivenParameters, Unusable, resolve
 from batcher.model.submission import WHOLE_ROW, InvalidRow, Parameters, Row, Vendor
 
@@ -100,7 +100,9 @@ class _Resolver:
         try:
             return resolve(given, self._defaults)
         except Unusable as exc:
-            return InvalidRow(0, self._columns.name(exc.column), exc.reason, (), exc.lacks)
+            text = texts.get(exc.column, "")
+            reason = f"{shown(text)} {NEVER_CALCULATED}" if text.startswith("=") else exc.reason
+            return InvalidRow(0, self._columns.name(exc.column), reason, (), exc.lacks)
 
 
 def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
