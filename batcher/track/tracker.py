@@ -1,6 +1,6 @@
 """The tracker: polls each task, first soon and then less and less often, until all have ended.
 
-Built by ``api/track.py`` (``track``, ``run --track``) and ``track/claimed_tasks.py`` (``listen``). The due
+Built by ``api/track.py`` (``track``, ``run --track``) and ``api/listen.py``. The due
 time of each task is in the ledger, so a tracker that is stopped or killed leaves nothing to repair. A poll
 costs nothing and starts nothing, so a failed one is repeated. The tracker has a pacer of its own, and sends
 polls only.
