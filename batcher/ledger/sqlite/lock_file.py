@@ -84,12 +84,8 @@ class LockFile:
             BlockingIOError: another opening holds the lock, or the file was removed meanwhile.
             LedgerError: the file system has no such lock.
         """
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError as exc:
-            raise unusable(self._ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        if not _try_flock(self._ledger, self._descriptor, fcntl.LOCK_EX):
+            raise BlockingIOError(f"{self.place}: is locked")
         if os.fstat(self._descriptor).st_nlink == 0:
             raise BlockingIOError(f"{self.place}: was removed before it was locked")
 
@@ -140,14 +136,20 @@ def is_locked(ledger: Path, place: str) -> bool:
     except OSError as exc:
         raise unusable(ledger, f"its lock file cannot be read: {exc.strerror}") from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        return not _try_flock(ledger, descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
+
+
+def _try_flock(ledger: Path, descriptor: int, kind: int) -> bool:
+    """Lock a lock file without waiting; False if another opening holds the lock."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+    return True
 
 
 def holder_named(place: str) -> Holder | None:
