@@ -23,7 +23,7 @@ from batcher.flowcontrol.shared_folder import (
     MAGIC,
     is_named,
     open_file,
-    opened_folder,
+    open_folder,
     shared_folders,
     sweep,
     try_lock,
@@ -108,9 +108,8 @@ class SharedMoments:
 
     def _open(self) -> None:
         self.close()
-        with opened_folder(self._places) as folder:
-            self._file = open_file(folder, self._name, writing=True)
-            self._folder = os.dup(folder)
+        self._folder = open_folder(self._places)
+        self._file = open_file(self._folder, self._name, writing=True)
 
     def close(self) -> None:
         """Release the file."""
