@@ -13,7 +13,7 @@ from typing import Any
 from batcher.errors import SettingsError
 from batcher.manifest.display import shown
 from batcher.manifest.formats.detect import ManifestFormat
-from batcher.manifest.parameters import Defaults, GivenParameters
+from batcher.manifest.parameters import Defaults, GivenParameters, vendor_of
 from batcher.manifest.reader import Manifest, open_manifest
 from batcher.manifest.text.encoding import known_codec
 
@@ -82,7 +82,8 @@ class ReadOptions:
     def filled_from(self, kept: Mapping[str, Any]) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return these options with those that are not given taken from an earlier reading.
 
-        Type and offsets belong together: if one of them is given, neither is taken.
+        Type and offsets belong together: if one of them is given, neither is taken. No parameter is taken from
+        a reading for another vendor.
 
         Args:
             kept: the options of the earlier reading, from :meth:`kept`.
@@ -95,6 +96,8 @@ class ReadOptions:
         """
         given = self.kept()
         closed = _ASKED_TOGETHER if given.keys() & _ASKED_TOGETHER else frozenset[str]()
+        if "vendor" in given.keys() & kept.keys() and vendor_of(given["vendor"]) != vendor_of(kept["vendor"]):
+            closed = frozenset(GivenParameters._fields)
         taken = {name: kept[name] for name in _OPTIONS if name in kept.keys() - given.keys() - closed}
         if not taken:
             return self, ()

@@ -165,6 +165,13 @@ async def test_program_reads_results_of_a_manifest_as_it_was_loaded(tmp_path: Pa
         (Defaults(), {"vendor": "hw"}, Defaults(vendor="hw"), ("--vendor", "hw")),
         (Defaults(interval=5), {"vendor": "hw"}, Defaults("hw", interval=5), ("--vendor", "hw")),
         (Defaults(vendor="Tencent"), {"vendor": "hw"}, Defaults(vendor="Tencent"), ()),
+        (
+            Defaults("huawei"),
+            {"vendor": "hw", "interval": "5"},
+            Defaults("huawei", interval="5"),
+            ("--interval", "5"),
+        ),
+        (Defaults("huawei"), {"vendor": "Tencent", "offsets": "1"}, Defaults("huawei"), ()),
         (Defaults(offsets=(3,)), {"type": "SampleSnapshot"}, Defaults(offsets=(3,)), ()),
         (Defaults(type="SampleSnapshot"), {"offsets": "1;2"}, Defaults(type="SampleSnapshot"), ()),
         (Defaults(), {"offsets": "1;2"}, Defaults(offsets=("1", "2")), ("--offset", "1", "--offset", "2")),
