@@ -72,6 +72,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     from batcher.cli.terminal.views import reporting
     from batcher.cli.until_option import until
     from batcher.flowcontrol.deadline import Deadline
+    from batcher.flowcontrol.service_access import ServiceAccess
 
     settings, console = call.settings, call.console
     account = call.account
@@ -81,10 +82,8 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
         with Signals() as signals, signals.interrupting():
             opening = opened_tracking(
                 settings.ledger,
-                account,
+                ServiceAccess(account, settings.endpoint, settings.timeout),
                 replace(track_settings(settings), lasts_s=None, follow=settings.follow),
-                endpoint=settings.endpoint,
-                timeout_s=settings.timeout,
                 deadline=deadline,
                 again=again,
                 wait_s=settings.wait_lock,
