@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from batcher._version import __version__
 from batcher.api.codes import explain_code, explain_code_in_chinese
@@ -26,10 +26,9 @@ from batcher.model.records import Record, Tally
 from batcher.model.submission import State
 from batcher.report.command_lines import ledger_option
 from batcher.report.counts import figures
+from batcher.report.html.contents import CodeExplained, ContactSheet, Contents, Shown, shares
+from batcher.report.html.phrases import Language
 from batcher.requirements import REPORT, pip_install
-
-if TYPE_CHECKING:
-    from batcher.report.html.contents import CodeExplained, Commands, ContactSheet, Contents, Shown
 
 RUNS_DRAWN = 14
 """Runs drawn over time: two weeks of nightly runs."""
@@ -48,8 +47,6 @@ SHEET_BYTES = 12_000_000
 
 CODES_LISTED = 40
 """All documented codes, and a few others."""
-
-LANGUAGES = ("en", "zh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class ReportSettings:
             raise SettingsError(
                 f"report: needs the package {package} ({exc}): {pip_install(*REPORT)}"
             ) from exc
-        if self.language not in LANGUAGES:
+        if self.language not in tuple(Language):
             raise SettingsError(f"language {self.language}: give en or zh")
 
 
@@ -97,8 +94,6 @@ async def gather_report(
         LedgerError: it cannot be read.
         SettingsError: there is no folder of pictures.
     """
-    from batcher.report.html.contents import Contents
-
     if settings.pictures is not None and not await asyncio.to_thread(settings.pictures.is_dir):
         raise SettingsError(
             f"pictures {settings.pictures}: there is no such folder; give the one that `batcher fetch -o` "
@@ -119,7 +114,8 @@ async def gather_report(
             runs_in_all=len(runs),
             history=await survey.history(runs[-RUNS_DRAWN:]),
             tasks=await survey.task_tallies(),
-            commands=_commands(os.fspath(path), output),
+            ledger_option=ledger_option(os.fspath(path)),
+            output_option=f" -o {shlex.quote(str(output))}" if output else "",
             codes=list(_codes(now.codes)),
             failures=await _failures(survey, tallies),
             failures_in_all=now.by_state[State.REJECTED] + now.by_state[State.FAILED],
@@ -133,35 +129,18 @@ async def gather_report(
 
 def write_page(contents: Contents, settings: ReportSettings, file: BinaryIO) -> int:
     """Write the page to an open file; returns its size in bytes."""
-    from batcher.report.html.phrases import Language
     from batcher.report.html.render import pages
 
     return sum(file.write(piece) for piece in pages(contents, Language(settings.language)))
 
 
-def _commands(ledger: str, output: Path | None) -> Commands:
-    from batcher.report.html.contents import Commands
-
-    option = ledger_option(ledger)
-    written = f" -o {shlex.quote(str(output))}" if output else ""
-    return Commands(
-        export=f"batcher export{option} -o results.csv",
-        export_manifest=f"batcher export{option} MANIFEST -o results.csv",
-        show_pictures=f"batcher report{option}{written} --pictures DIR",
-    )
-
-
 def _codes(codes: dict[int, int]) -> Iterable[CodeExplained]:
-    from batcher.report.html.contents import CodeExplained
-
     for code, n in sorted(codes.items(), key=lambda item: -item[1])[:CODES_LISTED]:
         yield CodeExplained(n, explain_code(code), explain_code_in_chinese(code))
 
 
 async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:
     """A selection of rejected and failed submissions, from each state and code, in their order."""
-    from batcher.report.html.contents import shares
-
     groups: Counter[tuple[State, int | None]] = Counter()
     for tally in tallies:
         if tally.state in (State.REJECTED, State.FAILED):
@@ -171,8 +150,6 @@ async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:
 
 
 async def _sheet(survey: Survey, settings: ReportSettings) -> ContactSheet:
-    from batcher.report.html.contents import ContactSheet
-
     if settings.pictures is None:
         return ContactSheet()
     found = await survey.pictured(settings.recordings + 1, PICTURES_EACH)
@@ -187,7 +164,6 @@ async def _sheet(survey: Survey, settings: ReportSettings) -> ContactSheet:
 
 def _frames(recording: Pictured, folder: Path, room_bytes: int) -> list[Shown]:
     """The pictures of one recording, as long as there is room."""
-    from batcher.report.html.contents import Shown
     from batcher.report.html.thumbnails import Frame, NoFrame, frame_of
 
     frames = []

@@ -203,11 +203,9 @@ async def tracking_of(
 @asynccontextmanager
 async def opened_tracking(
     path: str | os.PathLike[str],
-    account: Account,
-    settings: TrackSettings | None = None,
+    service: ServiceAccess,
+    settings: TrackSettings,
     *,
-    endpoint: str = DEFAULT_ENDPOINT,
-    timeout_s: float = 30.0,
     deadline: Deadline | None = None,
     again: bool = False,
     wait_s: float | None = None,
@@ -218,10 +216,8 @@ async def opened_tracking(
 
     Args:
         path: the ledger's file.
-        account: whose tasks they are.
-        settings: how they are tracked; 20 polls a second by default.
-        endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
-        timeout_s: how long one poll may take.
+        service: the service and the account.
+        settings: how tasks are tracked.
         deadline: when the tracking ends at the latest.
         again: poll tasks that were given up as unknown once more.
         wait_s: how long to wait for another tracker of the ledger; None to raise immediately.
@@ -229,17 +225,15 @@ async def opened_tracking(
         on_event: called with events; must not block.
 
     Raises:
-        SettingsError: endpoint or timeout cannot be used.
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerBusy: another process tracks the ledger.
         LedgerError: the ledger cannot be used.
     """
-    service = ServiceAccess(account, endpoint, timeout_s)
     place = ledger_path(path)
     check_file(place)
     with await ledger_lock(place, sender, wait_s, on_event, Purpose.TRACKING):
         async with tracking_of(
-            place, service, settings or TrackSettings(), deadline=deadline, again=again, on_event=on_event
+            place, service, settings, deadline=deadline, again=again, on_event=on_event
         ) as tracking:
             yield tracking
 
@@ -253,13 +247,26 @@ async def track(
     timeout_s: float = 30.0,
     on_event: OnEvent = ignore_event,
 ) -> TrackingSummary:
-    """Poll the tasks of a ledger until all have ended; see :func:`opened_tracking` for the arguments.
+    """Poll the tasks of a ledger until all have ended.
 
     A task that awaits this may be cancelled: what was polled is recorded.
+
+    Args:
+        path: the ledger's file.
+        account: whose tasks they are.
+        settings: how they are tracked; 20 polls a second by default.
+        endpoint: the service's URL; plain ``http`` for this machine's own addresses only.
+        timeout_s: how long one poll may take.
+        on_event: called with events; must not block.
+
+    Raises:
+        SettingsError: endpoint or timeout cannot be used.
+        BindingError: the ledger belongs to another AppId or kind of endpoint.
+        LedgerBusy: another process tracks the ledger.
+        LedgerError: the ledger cannot be used.
     """
-    async with opened_tracking(
-        path, account, settings, endpoint=endpoint, timeout_s=timeout_s, on_event=on_event
-    ) as tracking:
+    service = ServiceAccess(account, endpoint, timeout_s)
+    async with opened_tracking(path, service, settings or TrackSettings(), on_event=on_event) as tracking:
         summary = await tracking.track()
         await tracking.mark_reported(summary.exit_code)
         return summary

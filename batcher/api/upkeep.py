@@ -8,8 +8,8 @@ a caller that waited for the lock hands it over, and it is released at the end.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from batcher.api.locks import ledger_lock
 from batcher.exit_codes import ExitCode
 from batcher.ledger.prune import Pruned, prune
 from batcher.ledger.reader import open_for_reading
-from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
 from batcher.ledger.sqlite.files import check_file, ledger_path
 from batcher.ledger.sqlite.lock import LedgerLock, Purpose
@@ -190,7 +190,9 @@ async def prune_attempts(path: _Path, before: datetime, *, lock: LedgerLock | No
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written; attempts deleted so far stay deleted.
     """
-    async with _opened(ledger_path(path), lock) as ledger:
+    place = ledger_path(path)
+    check_file(place)
+    async with await open_for_writing(place, lock or await ledger_lock(place)) as ledger:
         return await prune(ledger, before, ledger.forget)
 
 
@@ -209,12 +211,3 @@ async def vacuum_ledger(path: _Path, *, lock: LedgerLock | None = None) -> Vacuu
     check_file(place)
     async with open_to_itself(place, lock):
         return vacuum(place)
-
-
-@asynccontextmanager
-async def _opened(place: Path, lock: LedgerLock | None) -> AsyncIterator[RunLedger]:
-    """Open an existing ledger for writing."""
-    check_file(place)
-    held = lock or await ledger_lock(place)
-    async with await open_for_writing(place, held) as ledger:
-        yield ledger

@@ -8,10 +8,10 @@ changes neither its result nor its exit code.
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from functools import partial
 
 from batcher._version import __version__
+from batcher.cli.command import Closing
 from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
@@ -41,18 +41,6 @@ _AGENT = f"batcher/{__version__}"
 PINGING = ("run", "load", "track")
 """The commands that are pinged: each does the work of a night by itself, so a monitor can wait for it.
 ``retry`` only prepares a run, so it must not turn a check green."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The end of a command that ran: the reason and its figures."""
-
-    reason: str
-    figures: str = ""
-    blocked_by_outage: bool = False
-    """Work is left because of an outage."""
-    on_purpose: bool = False
-    """The work left is not a failure even without a limit: only tasks of the service are still running."""
 
 
 class Announcer:

@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +32,7 @@ from batcher.exit_codes import ExitCode
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from batcher.cli.announcer import Announcer, Closing
+    from batcher.cli.announcer import Announcer
     from batcher.config.examine import Examined
     from batcher.config.settings import Settings
     from batcher.model.account import Account
@@ -100,6 +101,18 @@ app = typer.Typer(
         )
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a command that ran: the reason and its figures."""
+
+    reason: str
+    figures: str = ""
+    blocked_by_outage: bool = False
+    """Work is left because of an outage."""
+    on_purpose: bool = False
+    """The work left is not a failure even without a limit: only tasks of the service are still running."""
 
 
 class Invocation:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET, SecretKind, is_secret_word
+from batcher.config.secrets import SERVER_SECRET, SecretKind, is_secret_word
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
 from batcher.model.account import QUOTATION_MARKS, in_quotes
@@ -29,13 +29,15 @@ def account_of(settings: Settings) -> tuple[int, str]:
     Raises:
         SettingsError: one of them is missing; the message names each that is.
     """
-    problems = []
+    missing = []
     if settings.app_id is None:
-        problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
-    secret, problem = _given_secret(settings, SERVER_SECRET)
-    problems += [problem] if problem else []
-    if problems or settings.app_id is None or secret is None:
-        raise SettingsError(*problems)
+        missing.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
+    try:
+        secret = secret_of(settings, SERVER_SECRET)
+    except SettingsError as exc:
+        raise SettingsError(*missing, *exc.lines) from None
+    if settings.app_id is None:
+        raise SettingsError(*missing)
     return settings.app_id, secret
 
 
@@ -45,34 +47,26 @@ def has_account(settings: Settings) -> bool:
     return settings.app_id is not None or any(secret is not None for secret in given)
 
 
-def callback_secret_of(settings: Settings) -> str:
-    """Return the secret that callbacks are signed with.
+def secret_of(settings: Settings, what: SecretKind) -> str:
+    """Return a secret as it was given.
 
     Raises:
         SettingsError: it is missing, or cannot be such a secret.
     """
-    secret, problem = _given_secret(settings, CALLBACK_SECRET)
-    if secret is None:
-        raise SettingsError(problem or "")
-    return secret
-
-
-def _given_secret(settings: Settings, what: SecretKind) -> tuple[str | None, str | None]:
-    """Return a secret as it was given, or the problem with it."""
     secret: SecretStr | None = getattr(settings, what.setting)
     if secret is not None:
-        return secret.get_secret_value(), None
+        return secret.get_secret_value()
     if (path := getattr(settings, f"{what.setting}_file")) is not None:
         return _read_secret(path, what)
     if (command := getattr(settings, f"{what.setting}_command")) is not None:
         return _ask_for_secret(command, what)
-    return None, (
+    raise SettingsError(
         f"{what.variable}: {what.called} is missing; set it, or {what.variable}_FILE to a "
         f"file that holds it, or {what.variable}_COMMAND to a command that prints it"
     )
 
 
-def _read_secret(path: Path, what: SecretKind) -> tuple[str | None, str | None]:
+def _read_secret(path: Path, what: SecretKind) -> str:
     name = f"{what.variable}_FILE"
     try:
         secret = path.read_text("ascii").strip()
@@ -81,20 +75,20 @@ def _read_secret(path: Path, what: SecretKind) -> tuple[str | None, str | None]:
         word = str(path).strip(QUOTATION_MARKS)
         if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not path.exists():
             # The secret itself was put there: it is not shown.
-            return None, f"{name}: names a file; the secret itself is {what.variable}"
-        return None, f"{name}: {path}: {words}"
+            raise SettingsError(f"{name}: names a file; the secret itself is {what.variable}") from None
+        raise SettingsError(f"{name}: {path}: {words}") from None
     if in_quotes(secret):
-        return None, f"{name}: {path}: the secret in it is in quotation marks. Remove them"
+        raise SettingsError(f"{name}: {path}: the secret in it is in quotation marks. Remove them")
     if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        return None, f"{name}: {path}: put one line with {what.called} in it"
-    return secret, None
+        raise SettingsError(f"{name}: {path}: put one line with {what.called} in it")
+    return secret
 
 
-def _ask_for_secret(command: str, what: SecretKind) -> tuple[str | None, str | None]:
+def _ask_for_secret(command: str, what: SecretKind) -> str:
     """Return the first line that a command prints; its output and its arguments are never shown."""
     name = f"{what.variable}_COMMAND"
     if os.environ.get(name) != command:
-        return None, (
+        raise SettingsError(
             f"{name}: set it in the environment itself. From a file it is not accepted, since a program that "
             "can write to the working directory could run commands with it"
         )
@@ -103,13 +97,15 @@ def _ask_for_secret(command: str, what: SecretKind) -> tuple[str | None, str | N
         done = subprocess.run(words, capture_output=True, timeout=SECRET_COMMAND_S, check=False)
     except (OSError, ValueError) as exc:
         why = (exc.strerror if isinstance(exc, OSError) else None) or "it is not a command that can be read"
-        return None, f"{name}: {why}"
+        raise SettingsError(f"{name}: {why}") from None
     except subprocess.TimeoutExpired:
-        return None, f"{name}: it printed nothing for {SECRET_COMMAND_S:.0f} s. Run it by hand to see why"
+        raise SettingsError(
+            f"{name}: it printed nothing for {SECRET_COMMAND_S:.0f} s. Run it by hand to see why"
+        ) from None
     if done.returncode:
-        return None, f"{name}: it ended with exit code {done.returncode}. Run it by hand to see why"
+        raise SettingsError(f"{name}: it ended with exit code {done.returncode}. Run it by hand to see why")
     lines = done.stdout.decode("ascii", "replace").splitlines()
     try:
-        return what.read(lines[0] if lines else ""), None
+        return what.read(lines[0] if lines else "")
     except ValueError:
-        return None, f"{name}: its first line is not {what.line}"
+        raise SettingsError(f"{name}: its first line is not {what.line}") from None

@@ -68,15 +68,12 @@ def is_failure(exit_code: int, *, bounded: bool) -> bool:
 
 def is_notified(notify_on: NotifyOn, exit_code: int, *, bounded: bool) -> bool:
     """Whether a run with this exit code is notified."""
-    match notify_on:
-        case NotifyOn.ALWAYS:
-            return True
-        case NotifyOn.NEVER:
-            return False
-        case NotifyOn.HALT:
-            return exit_code in HALTS
-        case NotifyOn.FAILURE:
-            return is_failure(exit_code, bounded=bounded)
+    return {
+        NotifyOn.FAILURE: is_failure(exit_code, bounded=bounded),
+        NotifyOn.HALT: exit_code in HALTS,
+        NotifyOn.ALWAYS: True,
+        NotifyOn.NEVER: False,
+    }[notify_on]
 
 
 class HookCalls:

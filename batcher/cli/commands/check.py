@@ -8,11 +8,12 @@ from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
 from batcher.cli.terminal.text import Volume
 from batcher.exit_codes import ExitCode
+from batcher.model.check import CheckFinding, CheckLevel, fails, skip
+from batcher.report.check_text import finding_json, finding_text, verdict_text
 
 if TYPE_CHECKING:
     from batcher.cli.terminal.console import Console
     from batcher.config.examine import Examined
-    from batcher.model.check import CheckFinding
 
 
 @command("check")
@@ -32,8 +33,6 @@ async def check(
     Example:  batcher check --json
     """
     from batcher.config.settings_findings import settings_json
-    from batcher.model.check import fails
-    from batcher.report.check_text import finding_json, verdict_text
 
     examined = call.examined
     call.console.configure(examined.settings)
@@ -55,7 +54,6 @@ async def _findings(examined: Examined, console: Console) -> list[CheckFinding]:
     from batcher.api.check_service import check_service
     from batcher.cli.notification_targets import target_findings
     from batcher.config.settings_findings import credentials, settings_findings
-    from batcher.model.check import skip
     from batcher.zego.client import Account
 
     settings, unsure = examined.settings, examined.unsure
@@ -87,9 +85,6 @@ async def _findings(examined: Examined, console: Console) -> list[CheckFinding]:
 
 
 def _show(findings: list[CheckFinding], console: Console) -> None:
-    from batcher.model.check import CheckLevel
-    from batcher.report.check_text import finding_text
-
     for finding in findings:
         if console.volume > Volume.QUIET or finding.level in (CheckLevel.WARN, CheckLevel.FAIL):
             console.show(*finding_text(finding, console.width).split("\n"))

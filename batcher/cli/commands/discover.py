@@ -9,9 +9,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command
@@ -28,6 +26,25 @@ if TYPE_CHECKING:
     from batcher.report.recording_list import ListFormat
 
 OPTIONS: Final = {
+    "since": o.setting(
+        str,
+        "List recordings created since then: an age (90m, 24h, 7d) or a date (2026-11-30, 2026-11-30T05:30; "
+        "local time, or with a zone: 2026-11-30T05:30Z). Required for Tencent.",
+        "WHEN",
+    ),
+    "newest": o.setting(str, "Created until then, likewise. (default: now)", "WHEN", "--until"),
+    "prefix": o.setting(str, "The beginning of the names, or of Huawei's object paths.", "TEXT"),
+    "category": o.setting(
+        list[str], "Video, Audio or Image (Tencent); repeat for more. (default: all)", "NAME"
+    ),
+    "min_duration": o.setting(
+        str, "Leave out recordings known to be shorter (Tencent): 10, 90s, 5m.", "DURATION"
+    ),
+    "not_in_ledger": o.flag("--not-in-ledger", "Leave out recordings that the ledger already has."),
+    "output": o.setting(
+        Path, "Write to FILE; a later call resumes it. (default: stdout)", "FILE", "--output", "-o"
+    ),
+    "format_": o.setting(str, "csv or jsonl. (default: by FILE's name, else csv)", "NAME", "--format"),
     "vendor": o.setting(str, "Where the recordings are kept: Tencent, Huawei or Ws.", "NAME"),
     "rate": o.Rate,
     "timeout": o.Timeout,
@@ -35,60 +52,9 @@ OPTIONS: Final = {
     **o.COMMON,
 }
 
-Since = Annotated[
-    str | None,
-    typer.Option(
-        help="List recordings created since then: an age (90m, 24h, 7d) or a date (2026-11-30, "
-        "2026-11-30T05:30; local time, or with a zone: 2026-11-30T05:30Z). Required for Tencent.",
-        metavar="WHEN",
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", help="Created until then, likewise. (default: now)", metavar="WHEN"),
-]
-Prefix = Annotated[
-    str,
-    typer.Option(help="The beginning of the names, or of Huawei's object paths.", metavar="TEXT"),
-]
-Category = Annotated[
-    list[str] | None,
-    typer.Option(help="Video, Audio or Image (Tencent); repeat for more. (default: all)", metavar="NAME"),
-]
-MinDuration = Annotated[
-    str | None,
-    typer.Option(help="Leave out recordings known to be shorter (Tencent): 10, 90s, 5m.", metavar="DURATION"),
-]
-NotInLedger = Annotated[
-    bool, typer.Option("--not-in-ledger", help="Leave out recordings that the ledger already has.")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write to FILE; a later call resumes it. (default: stdout)",
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME", help="csv or jsonl. (default: by FILE's name, else csv)"),
-]
-
 
 @command("discover", options=OPTIONS)
-async def discover(
-    call: Invocation,
-    since: Since = None,
-    newest: Until = None,
-    prefix: Prefix = "",
-    category: Category = None,
-    min_duration: MinDuration = None,
-    not_in_ledger: NotInLedger = False,
-    output: Output = None,
-    format_: Format = None,
-) -> int:
+async def discover(call: Invocation) -> int:
     """List the recordings that exist, as a manifest.
 
     Searches the vendor for all recordings of a time (Tencent) or under a path (Huawei) and lists each once:
@@ -106,10 +72,17 @@ async def discover(
     """
     from batcher.cli.discovery_request import DiscoveryRequest
 
+    given = call.given
     request = DiscoveryRequest(
-        since, newest, prefix, tuple(category or ()), min_duration, not_in_ledger, format_
+        given["since"],
+        given["newest"],
+        given["prefix"] or "",
+        tuple(given["category"] or ()),
+        given["min_duration"],
+        bool(given["not_in_ledger"]),
+        given["format_"],
     )
-    return await list_recordings(call, request, output)
+    return await list_recordings(call, request, given["output"])
 
 
 PROGRESS_EVERY_S = 10.0

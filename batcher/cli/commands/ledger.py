@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +21,6 @@ from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, moment, size
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from batcher.api.upkeep import Verification
     from batcher.cli.terminal.console import Console
 
@@ -235,8 +234,6 @@ def days_ago(text: str) -> datetime:
     Raises:
         SettingsError: the text is not a number of days.
     """
-    from datetime import UTC, datetime, timedelta
-
     number = text.strip().lower().removesuffix("d")
     if not number.isdecimal() or not 0 < int(number) <= OLDEST_DAYS:
         raise SettingsError(f"--older-than {text}: give days, from 1 to {OLDEST_DAYS:,}, such as 90d")

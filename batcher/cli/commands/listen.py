@@ -105,10 +105,11 @@ def _listener(call: Invocation, log: CallbackLog) -> CallbackListener:
     """
     from batcher.api.listen import CallbackListener, ListenSettings
     from batcher.cli.read_options import how_to_read
-    from batcher.config.account import callback_secret_of, has_account
+    from batcher.config.account import has_account, secret_of
+    from batcher.config.secrets import CALLBACK_SECRET
 
     settings = call.settings
-    secret = callback_secret_of(settings)
+    secret = secret_of(settings, CALLBACK_SECRET)
     call.console.redaction.learn(secret)
     account = call.account if has_account(settings) else None
     with named_options(_OPTION_OF):

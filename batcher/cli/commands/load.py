@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import Invocation, command, tune_process
+from batcher.cli.command import Closing, Invocation, command, tune_process
 from batcher.exit_codes import ExitCode
+from batcher.report.formatting import count
 
 if TYPE_CHECKING:
     from batcher.api.load import LoadResult
-    from batcher.cli.announcer import Closing
 
 
 @command("load", options={**o.READING, **o.LOCKED}, throughput=True)
@@ -42,7 +42,6 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     from batcher.cli.signals import Signals
     from batcher.report.asked import asked_text
     from batcher.report.command_lines import ledger_option
-    from batcher.report.formatting import count
     from batcher.report.manifest_changes import changes_lines
     from batcher.report.summary import invalid_line
 
@@ -78,8 +77,6 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
 
 def _closing(loaded: LoadResult) -> Closing:
     """Return the end of a load, for the notification."""
-    from batcher.cli.announcer import Closing
-    from batcher.report.formatting import count
 
     invalid = loaded.new_invalid_rows
     reason = "all was loaded" if not invalid else "all was loaded, but there are rows that cannot be sent"

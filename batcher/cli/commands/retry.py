@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import Invocation, command
+from batcher.cli.command import Closing, Invocation, command
 from batcher.exit_codes import ExitCode
 
 
@@ -33,7 +33,6 @@ async def retry(
     Example:  batcher retry --code 1000
     """
     from batcher.api import retry as api
-    from batcher.cli.announcer import Closing
     from batcher.cli.signals import Signals
     from batcher.errors import SettingsError
     from batcher.model.submission import State

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command, tune_process
+from batcher.submit.settings import MaxFailures, RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batcher.api.run import Run
     from batcher.config.settings import Settings
-    from batcher.submit.settings import RunSettings
     from batcher.track.settings import TrackSettings
 
 
@@ -125,7 +125,6 @@ def run_settings(settings: Settings) -> RunSettings:
     from datetime import datetime
 
     from batcher.cli.until_option import until
-    from batcher.submit.settings import MaxFailures, RunSettings
 
     return RunSettings(
         rate_per_s=settings.rate,

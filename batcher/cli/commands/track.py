@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from batcher.cli import options as o
-from batcher.cli.command import Invocation, command, tune_process
+from batcher.cli.command import Closing, Invocation, command, tune_process
 from batcher.exit_codes import ExitCode
+from batcher.ledger.sqlite.files import ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batcher.api.track import Tracking
-    from batcher.cli.announcer import Closing
     from batcher.cli.terminal.console import Console
     from batcher.config.settings import Settings
     from batcher.report.tracking_summary import TrackingSummary
@@ -72,6 +72,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     from batcher.cli.terminal.views import reporting
     from batcher.cli.until_option import until
     from batcher.flowcontrol.deadline import Deadline
+    from batcher.flowcontrol.service_access import ServiceAccess
 
     settings, console = call.settings, call.console
     account = call.account
@@ -81,10 +82,8 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
         with Signals() as signals, signals.interrupting():
             opening = opened_tracking(
                 settings.ledger,
-                account,
+                ServiceAccess(account, settings.endpoint, settings.timeout),
                 replace(track_settings(settings), lasts_s=None, follow=settings.follow),
-                endpoint=settings.endpoint,
-                timeout_s=settings.timeout,
                 deadline=deadline,
                 again=again,
                 wait_s=settings.wait_lock,
@@ -113,7 +112,6 @@ def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int],
 
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
     """Return the end of tracking, for the notification."""
-    from batcher.cli.announcer import Closing
     from batcher.report.tracking_summary import task_counts
 
     blocked_by_outage = summary.outage is not None
@@ -124,7 +122,6 @@ def closing_of_tasks(summary: TrackingSummary) -> Closing:
 def _say(
     summary: TrackingSummary, settings: Settings, console: Console, app_id: int, *, as_json: bool
 ) -> None:
-    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.tracking_summary import tracking_json
 
     value = {
@@ -140,7 +137,6 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.ledger.sqlite.files import ledger_path
     from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import one_line, sentence, wrapped
     from batcher.report.tracking_summary import tracking_lines

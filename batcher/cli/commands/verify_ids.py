@@ -5,10 +5,10 @@ The ids are looked up by ``api/verify_ids``; here are the options, the file and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from batcher.cli.terminal.console import Console
 
 OPTIONS: Final = {
+    "known": o.setting(
+        list[str],
+        "A list of existing recordings, such as `discover` writes, in which the originals of rounded ids are "
+        "searched. Repeat for more.",
+        "FILE",
+    ),
+    "since": o.setting(
+        str,
+        "Search the originals of rounded ids among all recordings since then: 30d, 2026-11-30 (local time).",
+        "WHEN",
+    ),
+    "newest": o.setting(str, "Created until then. (default: now)", "WHEN", "--until"),
+    "prefix": o.setting(str, "The beginning of their names.", "TEXT"),
+    "output": o.setting(
+        Path, "Write to FILE, complete or not at all. (default: stdout)", "FILE", "--output", "-o"
+    ),
     "vendor": o.Vendor,
     "encoding": o.Encoding,
     "manifest_format": o.Format,
@@ -31,46 +47,13 @@ OPTIONS: Final = {
     **o.WITHOUT_LEDGER,
 }
 
-ManifestArgument = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin, read as by `run`.")
-]
-Known = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A list of existing recordings, such as `discover` writes, in which the originals of rounded "
-        "ids are searched. Repeat for more.",
-        metavar="FILE",
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        help="Search the originals of rounded ids among all recordings since then: 30d, 2026-11-30 "
-        "(local time).",
-        metavar="WHEN",
-    ),
-]
-Until = Annotated[
-    str | None, typer.Option("--until", help="Created until then. (default: now)", metavar="WHEN")
-]
-Prefix = Annotated[str, typer.Option(help="The beginning of their names.", metavar="TEXT")]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write to FILE, complete or not at all. (default: stdout)"
-    ),
-]
-
 
 @command("verify-ids", options=OPTIONS)
 async def verify_ids(
     call: Invocation,
-    manifest: ManifestArgument,
-    known: Known = None,
-    since: Since = None,
-    newest: Until = None,
-    prefix: Prefix = "",
-    output: Output = None,
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="A file, a URL, or - for stdin, read as by `run`.")
+    ],
 ) -> int:
     """Check a manifest's Tencent ids before paying for them.
 
@@ -88,8 +71,8 @@ async def verify_ids(
     from batcher.cli.output_file import waiting_room
     from batcher.cli.read_options import how_to_read
 
-    settings, console = call.settings, call.console
-    searched = _known(known, since, newest, prefix)
+    settings, console, output = call.settings, call.console, call.given["output"]
+    searched = _known(call.given)
     how, account = how_to_read(settings), call.account
     with waiting_room(output) as folder:
         verification = IdVerification(
@@ -109,7 +92,7 @@ async def verify_ids(
 COLUMNS = ("source", "line", "file_id", "finding", "detail", "suggestion")
 
 
-def _known(files: Sequence[str] | None, since: str | None, until: str | None, prefix: str) -> KnownRecordings:
+def _known(given: Mapping[str, Any]) -> KnownRecordings:
     """Return where originals are searched, by the options."""
     from datetime import UTC, datetime
 
@@ -120,10 +103,10 @@ def _known(files: Sequence[str] | None, since: str | None, until: str | None, pr
     now = datetime.now(UTC)
     with named_options({"since": "--since", "until": "--until", "prefix": "--prefix"}):
         return KnownRecordings(
-            tuple(files or ()),
-            moment_of(since, "--since", now),
-            moment_of(until, "--until", now),
-            prefix,
+            tuple(given["known"] or ()),
+            moment_of(given["since"], "--since", now),
+            moment_of(given["newest"], "--until", now),
+            given["prefix"] or "",
         )
 
 

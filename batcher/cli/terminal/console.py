@@ -132,15 +132,13 @@ class Console:
             record_event(self, _level(event), event.event, known)
 
     def _message(self, message: Message) -> None:
-        match message.severity:
-            case Severity.INFO:
-                self.say(message.words)
-            case Severity.NOTICE:
-                self.note(message.words)
-            case Severity.WARNING:
-                self.warn(message.words)
-            case Severity.PROBLEM:
-                self.problem(message.words)
+        write = {
+            Severity.INFO: self.say,
+            Severity.NOTICE: self.note,
+            Severity.WARNING: self.warn,
+            Severity.PROBLEM: self.problem,
+        }
+        write[message.severity](message.words)
 
     def progress(self, text: str, figures: Mapping[str, object]) -> None:
         """Report the progress of a flow."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from batcher.model.history import Doubted, FetchedPicture, History, Pictured, TaskWithoutPictures
 from batcher.model.records import CodeExplanation, InvalidRowRecord, Record, RunRecord
 from batcher.model.submission import EndpointKind
 from batcher.model.task import TaskState
 from batcher.report.counts import Counts
-from batcher.report.html.thumbnails import Frame, NoFrame
+
+if TYPE_CHECKING:
+    from batcher.report.html.thumbnails import Frame, NoFrame  # with Pillow, which is an extra
 
 _K = TypeVar("_K")
 
@@ -52,15 +54,6 @@ class ContactSheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
-    """Commands that show more than the page, ready to paste."""
-
-    export: str
-    export_manifest: str
-    show_pictures: str
-
-
-@dataclass(frozen=True, slots=True)
 class Contents:
     """The contents of the whole page."""
 
@@ -76,7 +69,10 @@ class Contents:
     runs_in_all: int
     history: History
     tasks: Mapping[TaskState, int]
-    commands: Commands
+    ledger_option: str
+    """The option of suggested commands that names the ledger."""
+    output_option: str
+    """The option of a suggested report that names its file."""
     codes: Sequence[CodeExplained] = ()
     failures: Sequence[Record] = ()
     failures_in_all: int = 0

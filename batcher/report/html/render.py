@@ -79,7 +79,7 @@ def seen(text: str) -> str:
 
 
 def _variables(contents: Contents, language: Language) -> dict[str, Any]:
-    say = speaker(language)
+    say, option = speaker(language), contents.ledger_option
     style, script = ((_HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     return {
         "c": contents,
@@ -99,8 +99,9 @@ def _variables(contents: Contents, language: Language) -> dict[str, Any]:
         "fetched": sum(n for state, n in contents.history.pictures.items() if state),
         "doubt_lines": partial(_doubt_lines, say=say),
         "open_recordings": OPEN_RECORDINGS,
-        "export": f"`{contents.commands.export}`",
-        "export_manifest": f"`{contents.commands.export_manifest}`",
+        "export": f"`batcher export{option} -o results.csv`",
+        "export_manifest": f"`batcher export{option} MANIFEST -o results.csv`",
+        "show_pictures": f"`batcher report{option}{contents.output_option} --pictures DIR`",
         "longest": {"id": LONGEST_ID, "message": LONGEST_MESSAGE, "name": LONGEST_NAME},
         "search_found": say("search.found", found="{found}", all="{all}"),
     }
