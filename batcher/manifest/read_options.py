@@ -82,8 +82,8 @@ class ReadOptions:
     def filled_from(self, kept: Mapping[str, Any]) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return these options with those that are not given taken from an earlier reading.
 
-        Type and offsets belong together: if one of them is given, neither is taken. No parameter is taken from
-        a reading for another vendor.
+        Type and offsets belong together: if one of them is given, neither is taken. From a reading for another
+        vendor no parameter is taken.
 
         Args:
             kept: the options of the earlier reading, from :meth:`kept`.
