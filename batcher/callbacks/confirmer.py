@@ -13,7 +13,6 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from enum import Enum
 from functools import partial
 from typing import Protocol
 
@@ -72,18 +71,16 @@ class PollsEnded(Protocol):
 # -- judging one check ---------------------------------------------------------------------------------
 
 
-class CheckVerdict(Enum):
-    """The consequence that an answer about a named task has for the doubt."""
-
-    CONFIRM = "the service reports the task, and nothing speaks against the recording"
-    DISPROVE = "the task belongs to another recording"
-    DENY = "the service does not know the task"
-    REPEAT = "the service gave no answer about the task: check again later"
-    IGNORE = "the request was held back and nothing was asked"
+_BY_EVIDENCE = {
+    Evidence.FOR: PollVerdict.CONFIRMED,
+    Evidence.NONE: PollVerdict.CONFIRMED,
+    Evidence.AGAINST: PollVerdict.FOREIGN,
+    Evidence.LATER: None,
+}
 
 
-def judge_check(outcome: TaskReport | NotReported, file_id: FileId, vendor: Vendor) -> CheckVerdict:
-    """Judge the outcome of one check.
+def judge_check(outcome: TaskReport | NotReported, file_id: FileId, vendor: Vendor) -> PollVerdict | None:
+    """Judge the outcome of one check; None if it says nothing yet, so that it is repeated later.
 
     Args:
         outcome: of the poll.
@@ -92,16 +89,10 @@ def judge_check(outcome: TaskReport | NotReported, file_id: FileId, vendor: Vend
     """
     if isinstance(outcome, TaskReport):
         if outcome.status == NO_TASK:
-            return CheckVerdict.DENY
-        match evidence_of(outcome, file_id, vendor):
-            case Evidence.AGAINST:
-                return CheckVerdict.DISPROVE
-            case Evidence.LATER:
-                return CheckVerdict.REPEAT
-        return CheckVerdict.CONFIRM
-    if isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT):
-        return CheckVerdict.DENY
-    return CheckVerdict.IGNORE if outcome is HELD_BACK else CheckVerdict.REPEAT
+            return PollVerdict.UNKNOWN
+        return _BY_EVIDENCE[evidence_of(outcome, file_id, vendor)]
+    denied = isinstance(outcome, Answer) and kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT)
+    return PollVerdict.UNKNOWN if denied else None
 
 
 _DENIALS = (Finding.ACCOUNT, Finding.PERMISSION, Finding.CREDENTIALS)
@@ -188,23 +179,38 @@ class Confirmer:
             of_row=self._refusals[check.id] > 1,
         )
 
+    async def run(
+        self, waken: asyncio.Event | None = None, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Confirm what is due until cancelled; after a fault of the ledger, try again later.
+
+        Args:
+            waken: set when something may be due already.
+            warn: called with the reason when confirming pauses.
+        """
+        waken = waken or asyncio.Event()
+        while True:
+            waken.clear()
+            try:
+                await self.confirm_due()
+            except LedgerError as exc:
+                warn(f"callbacks are not checked for {LATER_S:.0f} s: {exc}")
+                await asyncio.sleep(LATER_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await waken.wait()
+
     def _halt(self, reason: str) -> None:
         del reason  # the tracker polls the same service and reports it
         self._halted_until = self._clock() + HALTED_S
 
     async def _record(self, check: Check, outcome: TaskReport | NotReported) -> Effect | None:
         """Record what the service says; None when it said nothing of the task."""
-        match judge_check(outcome, check.file_id, check.vendor):
-            case CheckVerdict.CONFIRM:
-                return await self._ledger.polled(check, PollVerdict.CONFIRMED)
-            case CheckVerdict.DISPROVE:
-                return await self._ledger.polled(check, PollVerdict.FOREIGN)
-            case CheckVerdict.DENY:
-                return await self._ledger.polled(check, PollVerdict.UNKNOWN)
-            case CheckVerdict.REPEAT:
-                self._refusals[check.id] += not isinstance(outcome, TaskReport)
-                wait_s = wait_before_check_s(outcome, self._refusals[check.id])
-                await self._ledger.put_off(check, wait_s)
+        if (verdict := judge_check(outcome, check.file_id, check.vendor)) is not None:
+            return await self._ledger.polled(check, verdict)
+        if outcome is not HELD_BACK:  # otherwise nothing was asked
+            self._refusals[check.id] += not isinstance(outcome, TaskReport)
+            await self._ledger.put_off(check, wait_before_check_s(outcome, self._refusals[check.id]))
         return None
 
 
@@ -223,17 +229,10 @@ async def doubts_confirmed(
 ) -> AsyncIterator[None]:
     """Check the doubts that a listener without an account has left, before the block and during it."""
     confirmer = Confirmer(ledger, client, on_event, limit)
-
-    async def confirm() -> None:
-        with contextlib.suppress(LedgerError):  # the tracker meets the same fault, and reports it
-            while True:
-                await confirmer.confirm_due()
-                await asyncio.sleep(LOOK_EVERY_S)
-
-    with contextlib.suppress(LedgerError, TimeoutError):
+    with contextlib.suppress(LedgerError, TimeoutError):  # the tracker meets the same fault, and reports it
         async with asyncio.timeout(FIRST_CHECKS_S):
             await confirmer.confirm_due()
-    confirming = asyncio.create_task(confirm(), name="doubt-confirmer")
+    confirming = asyncio.create_task(confirmer.run(), name="doubt-confirmer")
     try:
         yield
     finally:
@@ -266,11 +265,10 @@ class Confirmation:
         on_event: OnEvent,
         warn: Callable[[str], None],
     ) -> None:
-        self._ledger = ledger
-        self._client = client
+        self._confirmers = [Confirmer(ledger, None)]
+        if client is not None:  # a task of its own, since it waits while the endpoint does not answer
+            self._confirmers.append(Confirmer(ledger, client, on_event, limit))
         self._poll_claimed = poll_claimed
-        self._limit = limit
-        self._on_event = on_event
         self._warn = warn
         self._callback_taken = asyncio.Event()
 
@@ -281,25 +279,10 @@ class Confirmation:
     async def run(self) -> None:
         """Confirm until cancelled; after a fault of the ledger or the service, try again later."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._confirm(Confirmer(self._ledger, None)), name="callback-confirmer")
-            if self._client is not None:
-                # A task of its own, since it waits while the endpoint does not answer.
-                checking = Confirmer(self._ledger, self._client, self._on_event, self._limit)
-                group.create_task(self._confirm(checking), name="doubt-confirmer")
+            for confirmer in self._confirmers:
+                group.create_task(confirmer.run(self._callback_taken, self._warn), name="callback-confirmer")
             if self._poll_claimed is not None:
                 group.create_task(self._poll(self._poll_claimed), name="callback-poller")
-
-    async def _confirm(self, confirmer: Confirmer) -> None:
-        while True:
-            self._callback_taken.clear()
-            try:
-                await confirmer.confirm_due()
-            except LedgerError as exc:
-                self._warn(f"callbacks are not checked for {LATER_S:.0f} s: {exc}")
-                await asyncio.sleep(LATER_S)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._callback_taken.wait()
 
     async def _poll(self, poll_claimed: Callable[[], Awaitable[PollsEnded]]) -> None:
         while True:

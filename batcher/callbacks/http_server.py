@@ -71,10 +71,14 @@ async def serve(
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return await receiver.answer(request, partial(connections.received, request.protocol))
 
-    server = web.Server(answer, access_log=None, auto_decompress=False, logger=_ServerLog(malformed))
-    connections = _OpenConnections(server, bounds)
-    listener = await asyncio.get_running_loop().create_server(
-        connections, host, port, ssl=tls, ssl_handshake_timeout=bounds.request_s if tls else None
+    loop, server, connections = asyncio.get_running_loop(), web.Server(answer), _OpenConnections(bounds)
+    log = _ServerLog(malformed)
+    listener = await loop.create_server(
+        lambda: _CallerConnection(connections, server, loop, log),
+        host,
+        port,
+        ssl=tls,
+        ssl_handshake_timeout=bounds.request_s if tls else None,
     )
     try:
         bound = listener.sockets[0].getsockname()
@@ -117,36 +121,31 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
 class _OpenConnections:
     """The open connections: a bounded number, of which silent ones make room for new ones."""
 
-    def __init__(self, server: web.Server, bounds: ConnectionBounds) -> None:
-        self._server = server
+    def __init__(self, bounds: ConnectionBounds) -> None:
         self.bounds = bounds
         self._silent: dict[asyncio.BaseProtocol, _CallerConnection] = {}
-        """Without a whole request, the oldest first, by aiohttp's protocol, which requests name."""
-        self._answering: dict[asyncio.BaseProtocol, _CallerConnection] = {}
+        """Without a whole request, the oldest first."""
+        self._answering: set[asyncio.BaseProtocol] = set()
         self._drained = asyncio.Event()
         self._drained.set()
-
-    def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection."""
-        return _CallerConnection(self, self._server())
 
     def opened(self, connection: _CallerConnection) -> None:
         """Note a new connection; end the oldest silent one when there are too many."""
         if len(self._silent) + len(self._answering) >= self.bounds.most:
             next(iter(self._silent.values()), connection).abort()
-        self._silent[connection.inner] = connection
+        self._silent[connection] = connection
 
-    def received(self, inner: asyncio.BaseProtocol) -> None:
+    def received(self, protocol: asyncio.BaseProtocol) -> None:
         """Note that a whole request has arrived."""
-        if (connection := self._silent.pop(inner, None)) is not None:
-            self._answering[inner] = connection
+        if (connection := self._silent.pop(protocol, None)) is not None:
+            self._answering.add(connection)
             self._drained.clear()
             connection.end_within(self.bounds.answer_s)
 
     def closed(self, connection: _CallerConnection) -> None:
         """Note that a connection has ended."""
-        self._silent.pop(connection.inner, None)
-        self._answering.pop(connection.inner, None)
+        self._silent.pop(connection, None)
+        self._answering.discard(connection)
         if not self._answering:
             self._drained.set()
 
@@ -159,19 +158,25 @@ class _OpenConnections:
                 await self._drained.wait()
 
 
-class _CallerConnection(asyncio.Protocol):
-    """One connection: aiohttp's own protocol, and a time by which it ends."""
+class _CallerConnection(web.RequestHandler):
+    """One connection: aiohttp's protocol, and a time by which it ends."""
 
-    def __init__(self, connections: _OpenConnections, inner: web.RequestHandler) -> None:
+    def __init__(
+        self,
+        connections: _OpenConnections,
+        server: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        log: _ServerLog,
+    ) -> None:
+        options: dict[str, Any] = {"access_log": None, "auto_decompress": False, "logger": log}
+        super().__init__(server, loop=loop, **options)
         self._connections = connections
-        self.inner = inner
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the time limit."""
-        self._transport = transport
         self.end_within(self._connections.bounds.request_s)
-        self.inner.connection_made(transport)
+        super().connection_made(transport)
         self._connections.opened(self)
 
     def end_within(self, seconds: float) -> None:
@@ -182,29 +187,12 @@ class _CallerConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection immediately."""
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end of the connection."""
         if self._end is not None:
             self._end.cancel()
         self._connections.closed(self)
-        self.inner.connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass data to aiohttp."""
-        self.inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Pass the end of the data to aiohttp."""
-        self.inner.eof_received()
-        return None
-
-    def pause_writing(self) -> None:
-        """Pass the full buffer to aiohttp."""
-        self.inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass the emptied buffer to aiohttp."""
-        self.inner.resume_writing()
+        super().connection_lost(exc)

@@ -187,8 +187,7 @@ class _QuestionTries:
             Refused: it was the last one.
         """
         self.used += 1
-        if self.used >= most:
-            raise _not_answered(most, outcome)
+        _check_tries(self.used, most, outcome)
 
     def add_throttled(self, outcome: object) -> None:
         """Count a refusal as too frequent.
@@ -197,8 +196,7 @@ class _QuestionTries:
             Refused: it was the last try.
         """
         self.throttled += 1
-        if self.throttled >= THROTTLED_TRIES:
-            raise _not_answered(self.throttled, outcome)
+        _check_tries(self.throttled, THROTTLED_TRIES, outcome)
 
 
 def is_answer(outcome: object) -> bool:
@@ -208,6 +206,7 @@ def is_answer(outcome: object) -> bool:
     return not isinstance(outcome, HttpRefusal | ReplyLost | NotSent)
 
 
-def _not_answered(tries: int, outcome: object) -> Refused:
-    said = fault_of(outcome) if isinstance(outcome, Answer) else outcome_text(outcome)
-    return Refused(f"no answer after {tries} tries: {said}")
+def _check_tries(tries: int, most: int, outcome: object) -> None:
+    if tries >= most:
+        said = fault_of(outcome) if isinstance(outcome, Answer) else outcome_text(outcome)
+        raise Refused(f"no answer after {tries} tries: {said}")

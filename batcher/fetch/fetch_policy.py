@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batcher.fetch.http_source import Absence, Body, Download, Refusal, TemporaryFailure
+from batcher.fetch.http_source import Download, Failure
 from batcher.model.records import Fetched
+from batcher.model.task import PictureState
 
 ABSENT_TRIES = 3
 """Requests for a picture that is missing, forbidden or cut off: the service may still be writing it."""
@@ -31,9 +32,9 @@ CHECKED_A_DAY = 20_000
 
 def is_final(got: Download, tries: int) -> bool:
     """Return whether a picture is not requested again in this fetch, after this many requests."""
-    if isinstance(got, Body | Refusal):
+    if isinstance(got, bytes) or got.state is PictureState.REFUSED:
         return True
-    return tries >= (TEMPORARY_TRIES if isinstance(got, TemporaryFailure) else ABSENT_TRIES)
+    return tries >= (TEMPORARY_TRIES if got.state is None else ABSENT_TRIES)
 
 
 def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> float:
@@ -44,14 +45,14 @@ def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> floa
         tries: requests up to now in this fetch, at least 1.
         jitter: chooses a pause, given the longest one.
     """
-    asked_for_s = got.retry_after_s if isinstance(got, TemporaryFailure) else None
+    asked_for_s = got.retry_after_s if isinstance(got, Failure) else None
     return max(jitter(min(FIRST_BACKOFF_S * 2 ** (tries - 1), LARGEST_BACKOFF_S)), asked_for_s or 0.0)
 
 
 def given_up_after(got: Download, tries_in_all: int) -> Download:
     """Return the answer, or an absence once the requests of all fetches are used up."""
-    if isinstance(got, TemporaryFailure) and tries_in_all >= MAX_TRIES:
-        return Absence(f"requested {tries_in_all} times in all: {got.why}")
+    if isinstance(got, Failure) and got.state is None and tries_in_all >= MAX_TRIES:
+        return Failure(PictureState.MISSING, f"requested {tries_in_all} times in all: {got.why}")
     return got
 
 

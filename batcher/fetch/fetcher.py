@@ -11,25 +11,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from batcher.errors import BatcherError
 from batcher.fetch.fetch_policy import ServerHistory, given_up_after, is_final, pause_s
-from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
+from batcher.fetch.http_source import Download, Failure
 from batcher.fetch.images import judge
-from batcher.fetch.picture_pages import PicturePages
+from batcher.fetch.picture_pages import pages_to_fetch
 from batcher.fetch.picture_paths import ensure_folder, folder_of, free_name, keep, name_of
 from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.ledger.pictures import KEPT, PictureLedger
+from batcher.ledger.writer import shielded
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.task import PictureState
 
 DECODERS = 2
 """Pictures that are decoded at the same time. Each takes tens of megabytes, a few take hundreds."""
-
-_T = TypeVar("_T")
 
 
 class PictureDownloads(Protocol):
@@ -38,7 +37,7 @@ class PictureDownloads(Protocol):
     def server_of(self, url: str) -> str:
         """Return the server of an address."""
 
-    def refusal(self, url: str) -> Refusal | None:
+    def refusal(self, url: str) -> Failure | None:
         """Return why an address is never requested; None if it may be."""
 
     async def get(self, url: str) -> Download:
@@ -94,7 +93,7 @@ class Fetcher:
             LedgerError: results cannot be recorded.
         """
         ensure_folder(self._settings.folder)
-        self._pages = aiter(PicturePages(self._ledger, self._settings, self.figures, self._ledger.now_ms()))
+        self._pages = pages_to_fetch(self._ledger, self._settings, self.figures)
         with ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures") as self._decoders:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -106,13 +105,14 @@ class Fetcher:
     async def _work(self) -> None:
         while (picture := await self._take()) is not None:
             if refusal := self._source.refusal(picture.url):
-                await _finished(self._settle(picture, refusal, 0))
+                await shielded(asyncio.ensure_future(self._settle(picture, refusal, 0)))
                 continue
             name = self._source.server_of(picture.url)
             server = self._servers.setdefault(name, ServerHistory())
             got, tries = await self._ask(picture, server)
             if tries:
-                await _finished(self._settle_at(name, server, picture, got, tries))
+                settling = self._settle_at(name, server, picture, got, tries)
+                await shielded(asyncio.ensure_future(settling))
             else:
                 self.figures.left += 1
 
@@ -131,7 +131,7 @@ class Fetcher:
 
     async def _ask(self, picture: PictureRecord, server: ServerHistory) -> tuple[Download, int]:
         """Request a picture until the answer is final or its server is silent; return answer and requests."""
-        got: Download = TemporaryFailure("its server gives no usable answers")
+        got: Download = Failure(None, "its server gives no usable answers")
         tries = 0
         while not server.is_silent:
             got = await self._source.get(picture.url)
@@ -148,7 +148,7 @@ class Fetcher:
         fetched = await self._settle(picture, given_up_after(got, picture.tries + tries), tries)
         for earlier in server.note(fetched):
             self.figures.left -= 1
-            await self._settle(earlier.picture, Absence(earlier.error or ""), 0)
+            await self._settle(earlier.picture, Failure(PictureState.MISSING, earlier.error or ""), 0)
         if server.is_silent and fetched.state is None:
             self.figures.silent[name] = fetched.error or ""
 
@@ -165,18 +165,10 @@ class Fetcher:
         return fetched
 
     async def _result(self, picture: PictureRecord, got: Download, tries: int) -> Fetched:
-        match got:
-            case Body(content):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._decoders, self._kept, picture, content, tries)
-            case Refusal(why):
-                return Fetched(picture, PictureState.REFUSED, tries, why)
-            case Absence(why):
-                return Fetched(picture, PictureState.MISSING, tries, why)
-            case CutOff(why):
-                return Fetched(picture, PictureState.BROKEN, tries, why)
-            case TemporaryFailure(why):
-                return Fetched(picture, None, tries, why)
+        if isinstance(got, Failure):
+            return Fetched(picture, got.state, tries, got.why)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, self._kept, picture, got, tries)
 
     def _kept(self, picture: PictureRecord, content: bytes, tries: int) -> Fetched:
         """Decode a download, and write it to its file if it is a picture; runs in a thread."""
@@ -188,18 +180,6 @@ class Fetcher:
         file = f"{free_name(folder, own, self._settings.not_under)}/{name}"
         keep(folder, file, content)
         return Fetched(picture, found.state, tries, None, file, len(content), found.width, found.height)
-
-
-async def _finished(work: Coroutine[object, object, _T]) -> _T:
-    """Complete some work even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
-    doing = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])
-        if not doing.cancelled():
-            doing.exception()  # the cancellation outranks it
-        raise
 
 
 def _first(errors: BaseExceptionGroup[BatcherError]) -> BatcherError:

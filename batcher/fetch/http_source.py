@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
+from batcher.model.task import PictureState
 from batcher.zego.call_errors import words
 from batcher.zego.headers import retry_after_s
 
@@ -27,42 +27,24 @@ _PASSING = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """The content of the address."""
+class Failure:
+    """A download without a picture."""
 
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The address is never requested, or its content is not accepted."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """The server reports that the picture does not exist, or denies access."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class CutOff:
-    """The connection ended in the middle of the picture."""
-
-    why: str = "it was cut off"
-
-
-@dataclass(frozen=True, slots=True)
-class TemporaryFailure:
-    """No answer, or a temporary refusal."""
-
+    state: PictureState | None
+    """What it makes of the picture: ``refused`` if its address is never requested or its content not
+    accepted, ``missing`` if the server says so or denies access, ``broken`` if the connection ended in the
+    middle. None without an answer, or after a temporary refusal."""
     why: str
     retry_after_s: float | None = None
 
 
-Download = Body | Refusal | Absence | CutOff | TemporaryFailure
+def refused(why: str) -> Failure:
+    """Return the failure of an address that is never requested, or whose content is not accepted."""
+    return Failure(PictureState.REFUSED, why)
+
+
+Download = bytes | Failure
+"""The content of the address, or why there is none."""
 
 
 class PictureSource:
@@ -98,9 +80,7 @@ class PictureSource:
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     def server_of(self, url: str) -> str:
@@ -108,10 +88,10 @@ class PictureSource:
         parsed = address_of(url)
         return f"{parsed.scheme}://{parsed.host}:{parsed.port}"
 
-    def refusal(self, url: str) -> Refusal | None:
+    def refusal(self, url: str) -> Failure | None:
         """Return why an address is never requested; None if it may be."""
         why = self._addresses.refusal(url)
-        return None if why is None else Refusal(why)
+        return None if why is None else refused(why)
 
     async def get(self, url: str) -> Download:
         """Send one request to an address that is not refused."""
@@ -119,29 +99,27 @@ class PictureSource:
             async with self._session.get(address_of(url), allow_redirects=False) as response:
                 return await self._read(response)
         except aiohttp.InvalidURL:
-            return Refusal("its address cannot be read")
+            return refused("its address cannot be read")
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
-                return Refusal(exc.os_error.strerror or "")
-            return TemporaryFailure(_failure(exc))
+                return refused(exc.os_error.strerror or "")
+            return Failure(None, _failure(exc))
         except aiohttp.ClientPayloadError:
-            return CutOff()
+            return Failure(PictureState.BROKEN, "it was cut off")
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return TemporaryFailure(_failure(exc))
+            return Failure(None, _failure(exc))
         except (ValueError, TypeError, OverflowError) as exc:  # the libraries may raise these on an address
-            return Refusal(f"its address cannot be asked for ({type(exc).__name__})")
+            return refused(f"its address cannot be asked for ({type(exc).__name__})")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Download:
         status = response.status
         if status in _PASSING or status >= 500:
-            return TemporaryFailure(
-                f"HTTP {status}",
-                retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S),
-            )
+            asked_s = retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S)
+            return Failure(None, f"HTTP {status}", asked_s)
         if 300 <= status < 400:
-            return Refusal(f"its server redirects (HTTP {status}), and redirects are not followed")
+            return refused(f"its server redirects (HTTP {status}), and redirects are not followed")
         if status != 200:
-            return Absence(f"HTTP {status}")
+            return Failure(PictureState.MISSING, f"HTTP {status}")
         if (response.content_length or 0) > self._most_bytes:
             return self._too_large()
         body = bytearray()
@@ -149,10 +127,10 @@ class PictureSource:
             body += part
             if len(body) > self._most_bytes:
                 return self._too_large()
-        return Body(bytes(body))
+        return bytes(body)
 
-    def _too_large(self) -> Refusal:
-        return Refusal(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
+    def _too_large(self) -> Failure:
+        return refused(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
 
 
 def _failure(exc: BaseException) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from batcher.errors import FolderError
 from batcher.fetch.picture_paths import INDEX
-from batcher.ledger.pictures import PageEnd, PictureLedger
+from batcher.ledger.pictures import ENDED, PageEnd, PictureLedger, of_task
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import TaskId
 from batcher.output_files import written_whole
@@ -43,7 +43,6 @@ INDEX_COLUMNS = (
 MOST_APPENDED = 50_000
 """Rows that are appended to the index; with more it is rewritten."""
 
-_PAGE = 1_000
 _TAIL = 1 << 17
 """Bytes at the end of an index that hold its last row."""
 
@@ -90,11 +89,9 @@ async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChange
 async def _rewrite(ledger: PictureLedger, place: Path) -> None:
     """Write a new index in place of the old one."""
     await asyncio.to_thread(_remove_link, place)
-    after: PageEnd = (0, 0)
     with written_whole(place, "the index") as file:
         file.write(csv_lines([INDEX_COLUMNS]))
-        while page := await ledger.pictures(after=after, limit=_PAGE, ended=True):
-            after = page[-1].place
+        async for page in ledger.pages(ENDED):
             file.write(csv_lines(map(_index_row, page)))
 
 
@@ -115,8 +112,8 @@ async def _is_current(ledger: PictureLedger, place: Path, n_new: int) -> bool:
     row = dict(zip(INDEX_COLUMNS, next(csv.reader([found.last.decode()]), ()), strict=False))
     if not row.get("number", "").isdecimal():
         return False
-    picture = await ledger.of_task(TaskId(row["task_id"]), int(row["number"]))
-    return picture is not None and csv_lines([_index_row(picture)]) == found.last
+    named = of_task(TaskId(row["task_id"]), int(row["number"]))
+    return csv_lines(map(_index_row, await ledger.page(named, limit=1))) == found.last
 
 
 class _Index(NamedTuple):

@@ -112,7 +112,7 @@ def decide(
     """
     match outcome:
         case NotSent():
-            return _again(claim, claim.tries, jitter(FIRST_BACKOFF_S))
+            return _again(claim, jitter(FIRST_BACKOFF_S))
         case ReplyLost():
             return _in_doubt(claim, policy, jitter)
         case HttpRefusal(http_status=status) if status in (429, 503) or status < 400:
@@ -121,7 +121,7 @@ def decide(
             return _unknown(claim, jitter)
         case Answer(code=0, task_id=None):
             # Accepted, but the task id cannot be read: another request would surely create a second task.
-            return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
+            return _disposition(claim, Decision.IN_DOUBT, State.IN_DOUBT, doubted=True)
         case Answer():
             return _decide_code(outcome, claim, proven, refused_alone, jitter)
 
@@ -129,93 +129,82 @@ def decide(
 def _decide_code(
     answer: Answer, claim: Claim, proven: bool, refused_alone: bool, jitter: Jitter
 ) -> Disposition:
-    kind = kind_of(answer.code)
-    again = kind is CodeKind.CREDENTIALS and claim.code == answer.code
-    if kind is CodeKind.SUBMITTED:
-        return Disposition(Decision.SUBMITTED, State.SUBMITTED, claim.tries, doubted=claim.doubted, code=0)
-    claim = claim._replace(code=answer.code)
-    match kind:
+    again, claim = claim.code == answer.code, claim._replace(code=answer.code)
+    match kind_of(answer.code):
+        case CodeKind.SUBMITTED:
+            return _disposition(claim, Decision.SUBMITTED, State.SUBMITTED)
         case CodeKind.REJECT:
-            return _ended(claim, Decision.REJECTED, State.REJECTED)
-        case CodeKind.HALT:
-            return _stays(claim, Decision.HALT)
-        case CodeKind.PERMISSION:
-            return _unknown(claim, jitter) if proven else _stays(claim, Decision.HALT)
+            return _disposition(claim, Decision.REJECTED, State.REJECTED)
         case CodeKind.SLOW_DOWN:
             return _refused(claim, answer, refused_alone, jitter)
         case CodeKind.BUSY:
             return _busy(claim, jitter)
-        case CodeKind.UNKNOWN:
+        case CodeKind.CLOCK if answer.clock_corrected:
+            return _again(claim, 0.0)
+        case CodeKind.HALT | CodeKind.CLOCK:
+            return _disposition(claim, Decision.HALT, delay_s=0.0)
+        case CodeKind.PERMISSION | CodeKind.CREDENTIALS if not proven:
+            return _disposition(claim, Decision.HALT, delay_s=0.0)
+        case CodeKind.CREDENTIALS if not again:
+            return _disposition(claim, Decision.PROBE, delay_s=0.0)
+        case CodeKind.PERMISSION | CodeKind.CREDENTIALS | CodeKind.UNKNOWN:
             return _unknown(claim, jitter)
-        case CodeKind.CREDENTIALS if proven and again:
-            return _unknown(claim, jitter)
-        case CodeKind.CREDENTIALS:
-            return _stays(claim, Decision.PROBE if proven else Decision.HALT)
-        case CodeKind.CLOCK:
-            return _again(claim, claim.tries, 0.0) if answer.clock_corrected else _stays(claim, Decision.HALT)
 
 
 def _busy(claim: Claim, jitter: Jitter) -> Disposition:
     tries = claim.tries._replace(busy=claim.tries.busy + 1)
     if tries.busy < BUSY_TRIES:
-        return _again(claim, tries, _backoff_s(tries.busy, jitter))
-    if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
-        return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries)
-    return _ended(claim, Decision.FAILED, State.FAILED, tries)
+        return _again(claim, _backoff_s(tries.busy, jitter), tries)
+    return _failed(claim, tries)
 
 
 def _unknown(claim: Claim, jitter: Jitter) -> Disposition:
     tries = claim.tries._replace(unknown=claim.tries.unknown + 1)
     if tries.unknown < UNKNOWN_TRIES:
-        return _again(claim, tries, _backoff_s(tries.unknown, jitter))
-    return _ended(claim, Decision.REJECTED, State.REJECTED, tries)
+        return _again(claim, _backoff_s(tries.unknown, jitter), tries)
+    return _disposition(claim, Decision.REJECTED, State.REJECTED, tries)
 
 
 def _in_doubt(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Disposition:
     tries = claim.tries._replace(doubt=claim.tries.doubt + 1)
     if policy is InDoubtPolicy.HOLD or tries.doubt >= DOUBT_SENDS:
-        return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries, doubted=True)
-    return Disposition(
-        Decision.IN_DOUBT,
-        State.PENDING,
-        tries,
-        delay_s=_backoff_s(tries.doubt, jitter),
-        doubted=True,
-        code=claim.code,
-    )
+        return _disposition(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries, doubted=True)
+    delay_s = _backoff_s(tries.doubt, jitter)
+    return _disposition(claim, Decision.IN_DOUBT, State.PENDING, tries, delay_s=delay_s, doubted=True)
 
 
 def _refused(claim: Claim, refusal: Answer | HttpRefusal, alone: bool, jitter: Jitter) -> Disposition:
     """Retry a definite refusal; it uses a try only while other submissions are answered."""
     tries = claim.tries._replace(refused=claim.tries.refused + 1) if alone else claim.tries
     if tries.refused >= REFUSED_TRIES:
-        if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
-            return _ended(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries)
-        return _ended(claim, Decision.FAILED, State.FAILED, tries)
+        return _failed(claim, tries)
     longest_s = FIRST_BACKOFF_S * REFUSED_GROWTH**claim.tries.refused
     delay_s = jitter(longest_s) if refusal.retry_after_s is None else refusal.retry_after_s
     decision = Decision.AGAIN if refusal.http_status in range(300, 400) else Decision.SLOW_DOWN
-    return _again(claim, tries, delay_s)._replace(decision=decision)
+    return _disposition(claim, decision, State.PENDING, tries, delay_s=delay_s)
 
 
-def _again(claim: Claim, tries: Tries, delay_s: float) -> Disposition:
-    return Disposition(
-        Decision.AGAIN, State.PENDING, tries, delay_s=delay_s, doubted=claim.doubted, code=claim.code
-    )
+def _again(claim: Claim, delay_s: float, tries: Tries | None = None) -> Disposition:
+    return _disposition(claim, Decision.AGAIN, State.PENDING, tries, delay_s=delay_s)
 
 
-def _stays(claim: Claim, decision: Decision) -> Disposition:
-    return Disposition(
-        decision, State.PENDING, claim.tries, delay_s=0.0, doubted=claim.doubted, code=claim.code
-    )
+def _failed(claim: Claim, tries: Tries) -> Disposition:
+    if claim.doubted:  # an earlier attempt may have arrived, so this is not known to have failed
+        return _disposition(claim, Decision.IN_DOUBT, State.IN_DOUBT, tries)
+    return _disposition(claim, Decision.FAILED, State.FAILED, tries)
 
 
-def _ended(
-    claim: Claim, decision: Decision, state: State, tries: Tries | None = None, *, doubted: bool = False
+def _disposition(
+    claim: Claim,
+    decision: Decision,
+    state: State = State.PENDING,
+    tries: Tries | None = None,
+    *,
+    delay_s: float | None = None,
+    doubted: bool = False,
 ) -> Disposition:
-    return Disposition(
-        decision, state, tries or claim.tries, doubted=claim.doubted or doubted, code=claim.code
-    )
+    doubted = claim.doubted or doubted
+    return Disposition(decision, state, tries or claim.tries, delay_s, doubted, claim.code)
 
 
 def _backoff_s(tries: int, jitter: Jitter) -> float:

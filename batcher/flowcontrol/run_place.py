@@ -12,7 +12,7 @@ import json
 import math
 import os
 import platform
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,15 +50,8 @@ class Sender:
 
     def written(self) -> bytes:
         """Return the content of the place's file."""
-        values = {
-            "ledger": self.ledger,
-            "command": self.command,
-            "rate_per_s": self.rate_per_s,
-            "pid": self.pid,
-            "host": self.host,
-            "since": self.since.isoformat(timespec="seconds"),
-        }
-        return MAGIC + json.dumps(values, ensure_ascii=True).encode()
+        values = asdict(self) | {"since": self.since.isoformat(timespec="seconds")}
+        return MAGIC + json.dumps(values).encode()
 
     @classmethod
     def read(cls, content: bytes) -> Sender:

@@ -7,14 +7,15 @@ sorts gather in memory. It never writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
 from batcher.ledger.queries import counts
+from batcher.ledger.queries.submissions import RECORD, with_attempts
 from batcher.ledger.sqlite.connection import Connection, ResultRow, open_existing
 from batcher.model.audit import Case, CaseKind, Counted
-from batcher.model.records import doubt_reason, may_be_unseen
+from batcher.model.records import Record
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
 
@@ -61,14 +62,7 @@ _STRANGERS = (
     "SELECT file_id, vendor, task_id FROM callbacks WHERE effect = 'stranger' ORDER BY id LIMIT :most"
 )
 
-_CASE = """
-SELECT s.file_id, p.vendor, t.task_id, t.status, t.message, t.request_id FROM submissions AS s
-JOIN parameters AS p ON p.id = s.parameters_id LEFT JOIN tasks AS t ON t.submission_id = s.id WHERE s.id = :id
-"""
-_CASE_ATTEMPTS = """
-SELECT coalesce(vendor_request_id, request_id) AS request_id, task_id, message, outcome, decision, code
-FROM attempts WHERE submission_id = :id ORDER BY number LIMIT :most
-"""
+_CASE = f"{RECORD} WHERE s.id = :id"
 
 
 def audited(path: Path, cases: int) -> Counted:
@@ -105,16 +99,7 @@ def _counted(connection: Connection, cases: int) -> Counted:
         tasks_tallied={TaskState(row.state): row.n for row in connection.rows(_TASKS_TALLIED)},
         cases={
             **{kind: tuple(_cases(connection, kind, cases)) for kind in _CASES},
-            CaseKind.STRANGER: tuple(
-                Case(
-                    FileId(row.file_id) if row.file_id else None,
-                    _vendor(row.vendor),
-                    TaskId(row.task_id),
-                    (),
-                    None,
-                )
-                for row in connection.rows(_STRANGERS, most=cases)
-            ),
+            CaseKind.STRANGER: tuple(map(_stranger, connection.rows(_STRANGERS, most=cases))),
         },
     )
 
@@ -125,34 +110,27 @@ _DOUBTS = (CaseKind.POSSIBLY_TWICE, CaseKind.IN_DOUBT, CaseKind.UNNAMED)
 
 def _cases(connection: Connection, kind: CaseKind, most: int) -> Iterator[Case]:
     for found in connection.rows(f"{_CASES[kind]} LIMIT :most", most=most):
-        [case] = connection.rows(_CASE, id=found.id)
-        attempts = connection.rows(_CASE_ATTEMPTS, id=found.id, most=_MOST_ATTEMPTS)
-        request_ids = [attempt.request_id for attempt in attempts if attempt.request_id]
-        task_id = (
-            found.task_id or case.task_id or next((one.task_id for one in attempts if one.task_id), None)
-        )
-        yield Case(
-            FileId(case.file_id),
-            _vendor(case.vendor),
-            TaskId(task_id) if task_id else None,
-            tuple(dict.fromkeys([*request_ids, *([case.request_id] if case.request_id else [])])),
-            _words(kind, case, attempts),
-        )
+        [record] = with_attempts(connection, connection.rows(_CASE, id=found.id))
+        task_id = found.task_id or (record.task.task_id if record.task else record.task_id)
+        attempts = record.attempts[:_MOST_ATTEMPTS]
+        request_ids = [attempt.vendor_request_id or attempt.request_id for attempt in attempts]
+        if record.task:
+            request_ids.append(record.task.request_id)
+        named = tuple(dict.fromkeys(filter(None, request_ids)))
+        yield Case(record.file_id, record.parameters.vendor, task_id, named, _words(kind, record))
 
 
-def _words(kind: CaseKind, case: ResultRow, attempts: Sequence[ResultRow]) -> str | None:
+def _words(kind: CaseKind, record: Record) -> str | None:
     """Return what a case is reported with: the service's words, or the reason for a doubt."""
-    if kind not in _DOUBTS and case.status:
-        return f"{case.status}: {case.message}" if case.message else str(case.status)
-    reasons = [
-        doubt_reason(attempt.outcome, attempt.code, attempt.message)
-        for attempt in attempts
-        if kind in _DOUBTS and may_be_unseen(attempt.outcome, attempt.decision, attempt.code)
-    ]
-    messages = [attempt.message for attempt in attempts if attempt.message]
-    last = (reasons or messages)[-1:]
-    return last[0] if last else None
+    if kind in _DOUBTS:
+        if record.why_in_doubt:
+            return record.why_in_doubt
+    elif record.task and record.task.status:
+        return ": ".join(filter(None, (record.task.status, record.task.message)))
+    messages = [attempt.message for attempt in record.attempts if attempt.message]
+    return messages[-1] if messages else None
 
 
-def _vendor(name: str | None) -> Vendor | None:
-    return Vendor(name) if name else None
+def _stranger(row: ResultRow) -> Case:
+    file_id = FileId(row.file_id) if row.file_id else None
+    return Case(file_id, Vendor(row.vendor) if row.vendor else None, TaskId(row.task_id), (), None)

@@ -57,7 +57,6 @@ class KnownTask:
     submission_id: int
     state: TaskState | None
     """None if the task is not tracked yet."""
-    closed: bool = False
     submitted_at_ms: int = 0
     """Of a task that is not tracked yet."""
 
@@ -93,9 +92,7 @@ class PollVerdict(Enum):
 class Step(Enum):
     """A change that an effect makes."""
 
-    TRACK = "track the task, due for a poll"
-    CLAIM = "make the tracked task due for a poll"
-    REOPEN = "open a task that was closed as unknown, due for a poll"
+    CLAIM = "make the task due for a poll: track it, or open it again if it was closed as unknown"
     HOLD = "take the submission out of the queue"
     RELEASE = "put the submission back into the queue"
     SETTLE = "record the lost attempt as the accepted one"
@@ -155,13 +152,9 @@ def effect_of(
 
 def _of_known(task: KnownTask) -> Follows:
     """Make the task due for a poll, unless a poll has reported its end already."""
-    if task.state is None:
-        return Follows(Effect.CLAIMED, task.submission_id, steps=(Step.TRACK,))
-    if not task.closed:
-        return Follows(Effect.CLAIMED, task.submission_id, steps=(Step.CLAIM,))
-    if task.state is TaskState.UNKNOWN:
-        return Follows(Effect.CLAIMED, task.submission_id, steps=(Step.REOPEN,))
-    return Follows(Effect.NOTED, task.submission_id)
+    if task.state in (TaskState.FINISHED, TaskState.FAILED):
+        return Follows(Effect.NOTED, task.submission_id)
+    return Follows(Effect.CLAIMED, task.submission_id, steps=(Step.CLAIM,))
 
 
 def effect_of_poll(

@@ -56,7 +56,7 @@ _OPEN_DUE = f"""{_RECORD}
 WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'open' ORDER BY due_at_ms LIMIT :limit
 """
 
-_TRACKED = "SELECT submission_id, state, closed_at_ms FROM tasks WHERE task_id = :task_id"
+_TRACKED = "SELECT submission_id, state FROM tasks WHERE task_id = :task_id"
 
 _SENT_AT = "coalesce(a.answered_at_ms, a.sent_at_ms, a.begun_at_ms) AS sent_at_ms"
 
@@ -78,17 +78,10 @@ ORDER BY a.number LIMIT 1
 """  # noqa: S608 - ours
 
 _CLAIM = """
-UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms WHERE submission_id = :submission_id
-"""
-
-_REOPEN = """
-UPDATE tasks SET claimed_at_ms = :now_ms, due_at_ms = :now_ms, closed_at_ms = NULL, state = 'waiting'
-WHERE submission_id = :submission_id
-"""
-
-_TRACK = """
 INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms, claimed_at_ms)
-VALUES (:submission_id, :task_id, 'waiting', :submitted_at_ms, :now_ms, :now_ms)
+VALUES (:submission_id, :task_id, :state, :submitted_at_ms, :now_ms, :now_ms)
+ON CONFLICT (submission_id) DO UPDATE SET state = excluded.state, due_at_ms = excluded.due_at_ms,
+    claimed_at_ms = excluded.claimed_at_ms, closed_at_ms = NULL
 """
 
 _SETTLE_ATTEMPT = """
@@ -98,29 +91,11 @@ WHERE submission_id = :submission_id AND number = :number
 
 _COUNT_DOUBTS = "SELECT count(*) FROM attempts WHERE submission_id = :id AND decision = 'in_doubt'"
 
-_SETTLE_SUBMISSION = """
-UPDATE submissions SET state = 'submitted', code = 0, not_before_ms = NULL, doubted = :doubted
+_MOVE = """
+UPDATE submissions SET state = :state, code = :code, not_before_ms = NULL,
+    doubted = coalesce(:doubted, doubted)
 WHERE id = :id AND state = :before
 """
-
-_HOLD = """
-UPDATE submissions SET state = 'in_doubt', not_before_ms = NULL WHERE id = :id AND state = :before
-"""
-
-_RELEASE = "UPDATE submissions SET state = 'pending' WHERE id = :id AND state = :before"
-
-
-class Taking(NamedTuple):
-    """A callback to be kept."""
-
-    callback: Callback
-    content: str
-    """Its content, without its signature."""
-    at_ms: int
-    row: Row | InvalidRow | None = None
-    """The new submission that follows from it, or the reason why there is no submission."""
-    intake: LoadId | None = None
-    """The load under which new submissions are kept."""
 
 
 class Taken(NamedTuple):
@@ -131,21 +106,30 @@ class Taken(NamedTuple):
     """The same callback was received before."""
 
 
-class Polling(NamedTuple):
-    """The poll of a task that a callback has named."""
-
-    id: int
-    """The callback."""
-    verdict: PollVerdict
-    at_ms: int
-
-
 # -- a callback that was received ----------------------------------------------------------------------
 
 
-def take(connection: Connection, item: Taking) -> Taken | None:
-    """Keep a callback once; None if it contradicts an earlier one under its nonce."""
-    callback = item.callback
+def take(
+    connection: Connection,
+    callback: Callback,
+    content: str,
+    at_ms: int,
+    row: Row | InvalidRow | None,
+    intake: LoadId | None,
+) -> Taken | None:
+    """Keep a callback once.
+
+    Args:
+        connection: within a transaction.
+        callback: its signature was checked.
+        content: its content, without its signature.
+        at_ms: the time.
+        row: the new submission that follows from it, or the reason why there is no submission.
+        intake: the load under which a new submission is kept.
+
+    Returns:
+        None if it contradicts an earlier one under its nonce.
+    """
     named = {
         "event": event_of(callback),
         "task_id": getattr(callback, "task_id", None),
@@ -156,22 +140,20 @@ def take(connection: Connection, item: Taking) -> Taken | None:
         same = {"event": before.event, "task_id": before.task_id, "file_id": before.file_id} == named
         return Taken(Effect(before.effect), again=True) if same else None
     vendor = getattr(callback, "vendor", None)
-    kept: int = connection.value(_INSERT, received_at_ms=item.at_ms, vendor=vendor, **seal, **named)
+    kept: int = connection.value(_INSERT, received_at_ms=at_ms, vendor=vendor, **seal, **named)
     match callback:
         case Snapshot():
-            record = CallbackRecord(kept, callback.task_id, vendor, callback.file_id, item.at_ms)
+            record = CallbackRecord(kept, callback.task_id, vendor, callback.file_id, at_ms)
             task = _task(connection, record.task_id)
-            follows = effect_of(record, task, None, item.at_ms)
-            _carry_out(connection, record, follows, task, None, item.at_ms)
+            follows = effect_of(record, task, None, at_ms)
+            _carry_out(connection, record, follows, task, None, at_ms)
         case Recorded() | Composed():
-            follows = _add_submission(connection, item, kept)
+            follows = _add_submission(connection, kept, at_ms, row, intake)
         case _:
             follows = Follows(Effect.NOTED)
     _conclude(connection, kept, follows)
     if follows.effect not in _KEPT_ELSEWHERE:
-        connection.run(
-            "UPDATE callbacks SET content = :content WHERE id = :id", id=kept, content=item.content
-        )
+        connection.run("UPDATE callbacks SET content = :content WHERE id = :id", id=kept, content=content)
     return Taken(follows.effect)
 
 
@@ -179,29 +161,30 @@ _KEPT_ELSEWHERE = {Effect.CLAIMED, Effect.ADDED, Effect.KNOWN}
 """Effects whose content is not kept: the service is asked for it, or the submission has it."""
 
 
-def _add_submission(connection: Connection, item: Taking, kept: int) -> Follows:
+def _add_submission(
+    connection: Connection, kept: int, at_ms: int, row: Row | InvalidRow | None, intake: LoadId | None
+) -> Follows:
     """Keep the submission that follows from a callback, or why none does."""
-    if item.row is None or item.intake is None:
+    if row is None or intake is None:
         return Follows(Effect.NOTED)
-    row = item.row._replace(line=kept)
+    row = row._replace(line=kept)
     if isinstance(row, InvalidRow):
-        add(connection, Batch(item.intake, SOURCE, 0, json_of((), {}), True, [row]))
+        add(connection, Batch(intake, SOURCE, 0, json_of((), {}), True, [row]))
         follows = Follows(Effect.UNUSABLE)
     else:
         ids = parameter_ids(connection, [row.parameters])
         text = json_of([row], {id(row.parameters): ids[row.parameters]})
-        added = add(connection, Batch(item.intake, SOURCE, 1, text, True, ()))
+        added = add(connection, Batch(intake, SOURCE, 1, text, True, ()))
         follows = Follows(Effect.ADDED if added.added.new else Effect.KNOWN, added.ids[0])
-    connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=item.intake, at_ms=item.at_ms)
+    connection.run("UPDATE loads SET ended_at_ms = :at_ms WHERE id = :id", id=intake, at_ms=at_ms)
     return follows
 
 
 # -- a callback that is checked again ------------------------------------------------------------------
 
 
-def look_again(connection: Connection, item: tuple[int, int]) -> int:
-    """Check open callbacks that are due; the item is the time and how many at most."""
-    now_ms, limit = item
+def look_again(connection: Connection, now_ms: int, limit: int) -> int:
+    """Check open callbacks that are due; return how many they were."""
     due = connection.rows(_OPEN_DUE, now_ms=now_ms, limit=limit)
     for callback in map(_record, due):
         task = _task(connection, callback.task_id)
@@ -213,25 +196,25 @@ def look_again(connection: Connection, item: tuple[int, int]) -> int:
     return len(due)
 
 
-def poll(connection: Connection, item: Polling) -> Effect:
+def poll(connection: Connection, id_: int, verdict: PollVerdict, at_ms: int) -> Effect:
     """Keep the result of a poll of a task that a callback has named."""
-    row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=item.id)
+    row = connection.row(f"{_RECORD} WHERE id = :id AND effect = 'checked'", id=id_)
     if row is None:
         return Effect.NOTED
     callback = _record(row)
     [submission] = connection.rows(f"{_SUBMISSION} WHERE s.id = :id", id=callback.submission_id)
     candidate = _candidate(connection, submission, callback)
-    task = _task(connection, callback.task_id) if item.verdict is PollVerdict.CONFIRMED else None
-    follows = effect_of_poll(callback, task, candidate, item.verdict, item.at_ms)
-    _carry_out(connection, callback, follows, task, candidate, item.at_ms)
+    task = _task(connection, callback.task_id) if verdict is PollVerdict.CONFIRMED else None
+    follows = effect_of_poll(callback, task, candidate, verdict, at_ms)
+    _carry_out(connection, callback, follows, task, candidate, at_ms)
     _conclude(connection, callback.id, follows)
     return follows.effect
 
 
-def put_off(connection: Connection, item: tuple[int, int]) -> None:
-    """Check a callback later; the item is the callback and the time."""
+def put_off(connection: Connection, id_: int, due_at_ms: int) -> None:
+    """Check a callback later."""
     statement = "UPDATE callbacks SET due_at_ms = :due_at_ms WHERE id = :id AND due_at_ms IS NOT NULL"
-    connection.run(statement, id=item[0], due_at_ms=item[1])
+    connection.run(statement, id=id_, due_at_ms=due_at_ms)
 
 
 # -- the facts -----------------------------------------------------------------------------------------
@@ -245,8 +228,7 @@ def _record(row: ResultRow) -> CallbackRecord:
 def _task(connection: Connection, task_id: str) -> KnownTask | None:
     """Return the submission that has a task, of any recording."""
     if tracked := connection.row(_TRACKED, task_id=task_id):
-        closed = tracked.closed_at_ms is not None
-        return KnownTask(tracked.submission_id, TaskState(tracked.state), closed)
+        return KnownTask(tracked.submission_id, TaskState(tracked.state))
     if untracked := connection.row(_UNTRACKED, task_id=task_id):
         return KnownTask(untracked.id, None, submitted_at_ms=untracked.sent_at_ms)
     return None
@@ -292,70 +274,51 @@ def _carry_out(
 ) -> None:
     """Carry out the steps of an effect, each on the task or on the submission that was found."""
     for step in follows.steps:
+        if step is Step.CLAIM:
+            assert task is not None, "such a step follows from a task"
+            _claim(connection, task, callback.task_id, now_ms)
+            continue
+        assert found is not None, "such a step follows from a submission"
         match step:
-            case Step.TRACK | Step.CLAIM | Step.REOPEN:
-                assert task is not None, "such a step follows from a task"
-                _claim_task(connection, step, callback, task, now_ms)
-            case Step.HOLD | Step.RELEASE | Step.SETTLE:
-                assert found is not None, "such a step follows from a submission"
-                _move_submission(connection, step, callback, found, now_ms)
+            case Step.HOLD:
+                _move(connection, found, State.IN_DOUBT)
+            case Step.RELEASE:
+                _move(connection, found, State.PENDING)
+            case Step.SETTLE:
+                _settle(connection, callback.task_id, found, now_ms)
 
 
-def _claim_task(
-    connection: Connection, step: Step, callback: CallbackRecord, task: KnownTask, now_ms: int
-) -> None:
-    id_ = task.submission_id
-    if step is Step.TRACK:
-        _track(connection, id_, callback.task_id, task.submitted_at_ms, now_ms)
-    elif step is Step.CLAIM:
-        connection.run(_CLAIM, submission_id=id_, now_ms=now_ms)
-    else:
-        connection.run(_REOPEN, submission_id=id_, now_ms=now_ms)
-        tally_tasks(connection, Counter({TaskState.UNKNOWN: -1, TaskState.WAITING: 1}))
+def _claim(connection: Connection, task: KnownTask, task_id: str, now_ms: int) -> None:
+    """Make a task due immediately, since a callback has reported its end; track it if it is not tracked."""
+    id_, state = task.submission_id, task.state
+    if state in (None, TaskState.UNKNOWN):
+        tally_tasks(connection, Counter({TaskState.UNKNOWN: -(state is not None), TaskState.WAITING: 1}))
+        state = TaskState.WAITING
+    values = {"submission_id": id_, "task_id": task_id, "state": state, "now_ms": now_ms}
+    connection.run(_CLAIM, submitted_at_ms=task.submitted_at_ms, **values)
+    connection.run("UPDATE submissions SET tracked = true WHERE id = :id AND NOT tracked", id=id_)
 
 
-def _move_submission(
-    connection: Connection, step: Step, callback: CallbackRecord, found: Candidate, now_ms: int
-) -> None:
-    if step is Step.HOLD:
-        _move(connection, found, State.IN_DOUBT, _HOLD)
-    elif step is Step.RELEASE:
-        _move(connection, found, State.PENDING, _RELEASE)
-    else:
-        assert found.lost is not None, "only a lost attempt is settled by a callback"
-        connection.run(
-            _SETTLE_ATTEMPT,
-            submission_id=found.id,
-            number=found.lost.number,
-            task_id=callback.task_id,
-            message=_SETTLED_BY,
-        )
-        # After _SETTLE_ATTEMPT, or the settled attempt would count as a doubt.
-        doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
-        _move(connection, found, State.SUBMITTED, _SETTLE_SUBMISSION, code=0, doubted=doubted)
-        _track(connection, found.id, callback.task_id, found.lost.sent_at_ms, now_ms)
-
-
-def _track(connection: Connection, id_: int, task_id: str, submitted_at_ms: int, now_ms: int) -> None:
-    """Track the task of a submission; a callback has reported its end, so it is due immediately."""
-    connection.run(_TRACK, submission_id=id_, task_id=task_id, submitted_at_ms=submitted_at_ms, now_ms=now_ms)
-    connection.run("UPDATE submissions SET tracked = true WHERE id = :id", id=id_)
-    tally_tasks(connection, Counter({TaskState.WAITING: 1}))
+def _settle(connection: Connection, task_id: str, found: Candidate, now_ms: int) -> None:
+    """Record the lost attempt of a submission as the one that started a task, and track that task."""
+    lost = found.lost
+    assert lost is not None, "only a lost attempt is settled by a callback"
+    attempt = {"submission_id": found.id, "number": lost.number}
+    connection.run(_SETTLE_ATTEMPT, task_id=task_id, message=_SETTLED_BY, **attempt)
+    # After _SETTLE_ATTEMPT, or the settled attempt would count as a doubt.
+    doubted = bool(found.pruned or connection.value(_COUNT_DOUBTS, id=found.id))
+    _move(connection, found, State.SUBMITTED, 0, doubted)
+    _claim(connection, KnownTask(found.id, None, lost.sent_at_ms), task_id, now_ms)
 
 
 def _move(
-    connection: Connection,
-    found: Candidate,
-    to: State,
-    statement: str,
-    *,
-    code: int | None = None,
-    **values: object,
+    connection: Connection, found: Candidate, to: State, code: int | None = None, doubted: bool | None = None
 ) -> None:
-    """Move a submission from the state it was found in, tallies included."""
+    """Move a submission from the state it was found in, tallies included; None leaves a value as it is."""
     if to not in MOVES[found.state]:
         raise IllegalMove(f"a submission cannot move from {found.state} to {to}")
-    connection.run(statement, id=found.id, before=found.state, **values)
+    code = found.code if code is None else code
+    connection.run(_MOVE, id=found.id, before=found.state, state=to, code=code, doubted=doubted)
     changes: Counter[Key] = Counter({(found.state, found.code, found.run_id): -1})
-    changes[to, found.code if code is None else code, found.run_id] += 1
+    changes[to, code, found.run_id] += 1
     tally(connection, changes)

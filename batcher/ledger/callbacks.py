@@ -13,22 +13,17 @@ from dataclasses import dataclass
 
 from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
-from batcher.ledger.callback_events import SOURCE, Polling, Taken, Taking
-from batcher.ledger.conditions import IS_CLAIMED
+from batcher.ledger.callback_events import SOURCE, Taken
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.sqlite.connection import Connection
-from batcher.ledger.tasks import TRACKED, Followed, TaskLedger, followed
+from batcher.ledger.tasks import TaskLedger
 from batcher.ledger.writer import Writer
 from batcher.model.callbacks import FACTS, Callback
 from batcher.model.submission import CountedBy, FileId, InvalidRow, LoadId, Row, TaskId, Vendor
 from batcher.model.task import Effect
-
-_CLAIMED = f"{TRACKED} WHERE {IS_CLAIMED} AND t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
-
-_NEXT_CLAIMED = f"SELECT due_at_ms FROM tasks WHERE {IS_CLAIMED} ORDER BY due_at_ms LIMIT 1 OFFSET :beyond"  # noqa: S608
 
 _ANY_OPEN = """
 SELECT 1 FROM callbacks WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'open' LIMIT 1
@@ -55,17 +50,6 @@ class Check:
     """The recording that the callback named."""
 
 
-def claimed(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
-    """Return tasks that callbacks reported as ended and that are due for a poll."""
-    return [followed(row) for row in connection.rows(_CLAIMED, now_ms=now_ms, limit=limit)]
-
-
-def next_claimed_ms(connection: Connection, beyond: int) -> int | None:
-    """Return when the next such task is due, without the first ``beyond``, or None."""
-    row = connection.row(_NEXT_CLAIMED, beyond=beyond)
-    return None if row is None else row.due_at_ms
-
-
 def any_open(connection: Connection, now_ms: int) -> bool:
     """Return whether a callback about an unknown task is due to be checked again."""
     return connection.row(_ANY_OPEN, now_ms=now_ms) is not None
@@ -90,15 +74,15 @@ class CallbackLedger(SharedLedger):
 
     Attributes:
         tasks: the same open ledger, for the tasks that are tracked.
+        claimed_tasks: those of them that a callback has reported as ended.
     """
 
-    claimed = asked(claimed)
-    next_claimed_ms = asked(next_claimed_ms)
     next_due_ms = asked(next_due_ms)
 
     def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
         super().__init__(reads, writer, clock)
         self.tasks = TaskLedger(reads, writer, clock)
+        self.claimed_tasks = TaskLedger(reads, writer, clock, claimed_only=True)
         self._intake: LoadId | None = None
         self._opening_intake = asyncio.Lock()
 
@@ -114,14 +98,13 @@ class CallbackLedger(SharedLedger):
             LedgerError: it is not on disk.
         """
         intake = await self._intake_id() if row is not None else None
-        taking = Taking(callback, content, self.now_ms(), row, intake)
-        return await self._record(callback_events.take, taking)
+        return await self.change(callback_events.take, callback, content, self.now_ms(), row, intake)
 
     async def look_again(self, limit: int = 200) -> int:
         """Check callbacks about unknown tasks that are due; returns how many."""
         if not await self.reads.read(any_open, self.now_ms()):
             return 0
-        return await self._record(callback_events.look_again, (self.now_ms(), limit))
+        return await self.change(callback_events.look_again, self.now_ms(), limit)
 
     async def to_check(self, limit: int) -> list[Check]:
         """Return tasks that callbacks have named for submissions in doubt and that are due for a poll."""
@@ -129,12 +112,12 @@ class CallbackLedger(SharedLedger):
 
     async def polled(self, check: Check, verdict: PollVerdict) -> Effect:
         """Record the result of a poll; returns what that means for the submission."""
-        return await self._record(callback_events.poll, Polling(check.id, verdict, self.now_ms()))
+        return await self.change(callback_events.poll, check.id, verdict, self.now_ms())
 
     async def put_off(self, check: Check, delay_s: float) -> None:
         """Record that the service could not be asked."""
         due_at_ms = self.now_ms() + int(delay_s * 1000)
-        await self._record(callback_events.put_off, (check.id, due_at_ms))
+        await self.change(callback_events.put_off, check.id, due_at_ms)
 
     async def _intake_id(self) -> LoadId:
         """Return the load under which this listener keeps new submissions, created with the first of them."""
@@ -142,5 +125,5 @@ class CallbackLedger(SharedLedger):
             if self._intake is None:
                 now = self.now_ms()
                 load = NewLoad(SOURCE, "-", json.dumps(["file_id", *FACTS]), CountedBy.ROW, now, now)
-                self._intake = LoadId(await self._record(insert_load, load))
+                self._intake = LoadId(await self.change(insert_load, load))
             return self._intake

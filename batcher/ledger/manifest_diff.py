@@ -6,30 +6,17 @@ submission that appeared or is gone. It never writes, and it has no influence on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator
 
 from batcher.ledger.loads import Changes
 from batcher.ledger.manifest_fingerprint import NOTHING_BEFORE, PAGE_IDS, Fingerprint, differences, unpacked
-from batcher.model.submission import LoadId, SubmissionId
+from batcher.ledger.reader import LedgerReader
+from batcher.model.submission import LoadId
 
 PAGES_AT_ONCE = 64
 
 
-class Before(Protocol):
-    """The part of a ledger that the comparison reads."""
-
-    async def last_seen(self, path: str) -> LoadId | None:
-        """The last load of a path whose rows are remembered."""
-
-    async def seen_pages(self, load_id: LoadId, *, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Pages of its fingerprint in their order, after a given one."""
-
-    async def same_recording(self, ids: Sequence[int]) -> list[tuple[SubmissionId, SubmissionId]]:
-        """For submissions, the others of the same recording."""
-
-
-async def compare(ledger: Before, path: str, now: Fingerprint) -> Changes | None:
+async def compare(ledger: LedgerReader, path: str, now: Fingerprint) -> Changes | None:
     """Return how the rows differ from those of the last load; None without an earlier load."""
     last = await ledger.last_seen(path)
     if last is None:
@@ -46,7 +33,9 @@ async def compare(ledger: Before, path: str, now: Fingerprint) -> Changes | None
     return Changes(found.appeared - moved, found.gone - moved, found.changed + moved)
 
 
-async def _both(ledger: Before, last: LoadId, now: Fingerprint) -> AsyncIterator[tuple[int, bytes | None]]:
+async def _both(
+    ledger: LedgerReader, last: LoadId, now: Fingerprint
+) -> AsyncIterator[tuple[int, bytes | None]]:
     """Every page that was used before or is used now, with what it was before."""
     left, after = set(now.numbers()), -1
     while pages := await ledger.seen_pages(last, after=after, limit=PAGES_AT_ONCE):
@@ -58,7 +47,7 @@ async def _both(ledger: Before, last: LoadId, now: Fingerprint) -> AsyncIterator
         yield number, None
 
 
-async def _moved(ledger: Before, gone: Fingerprint, appeared: Fingerprint) -> int:
+async def _moved(ledger: LedgerReader, gone: Fingerprint, appeared: Fingerprint) -> int:
     """Count recordings that are gone under some parameters and have appeared under others."""
     taken, given = Fingerprint(), Fingerprint()
     moved = 0

@@ -2,9 +2,8 @@
 
 Kept by a load for the next load of the same file, which reports what is new, gone and changed. Each
 submission has a check of the columns of its own that the row carried; of several rows for one submission
-the first counts. It takes 1 byte a row, or 2 where rows have values in such columns, wherever in the ledger
-the submissions are: their ids lie in pages, and only pages that are used exist. It reads neither a ledger
-nor a file.
+the first counts. It takes 2 bytes for each submission of the ledger; it is kept in pages, and only those that
+are used. It reads neither a ledger nor a file.
 
 What a row carries is its values by the names of their columns: an empty cell is no value, so a column that
 was added empty, or taken away empty, is no change. The order of columns is no change either: the manifest
@@ -26,20 +25,16 @@ CARRIES_NOTHING = 1
 
 _CHECKS = (1 << 16) - CARRIES_NOTHING - 1
 
-_NARROW, _WIDE = "B", "H"
-"""Kinds of pages: where no row carries anything, and where some do."""
-
-_KEPT_AS = {_NARROW: b"B", _WIDE: b"C"}
-"""The prefix of a kept page, by its kind."""
-_DATED = b"H"
-"""The prefix of a wide page from a version whose checks depended on the order of columns and on empty cells:
-it shows which rows there were, and not their content."""
+_KEPT, _NARROW, _DATED = b"C", b"B", b"H"
+"""The prefix of a kept page. Earlier versions have written pages of one byte a row, where no row carried
+anything, and pages whose checks depended on the order of columns and on empty cells: those show which rows
+there were, and not their content."""
 
 _MARK_OF_EMPTY = ':""'
 """The text of an empty cell within a row, found nowhere else: a quote in a value is escaped."""
 _EMPTY = re.compile(r'"(?<=[{,]")[^"\\]*+(?:\\.[^"\\]*+)*+":"",?')
 
-NO_ROWS = array(_NARROW, bytes(PAGE_IDS))
+NO_ROWS = array("H", bytes(2 * PAGE_IDS))
 """A page that is not used."""
 
 
@@ -87,66 +82,47 @@ class Fingerprint:
     """Submissions by their ids, each with its check."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, array[int]] = {}
+        self._checks = array("H")
+        """By id, up to the end of a page; 0 where there is no row."""
 
     def __contains__(self, id_: int) -> bool:
-        return self.page(id_ // PAGE_IDS)[id_ % PAGE_IDS] != 0
+        return id_ < len(self._checks) and self._checks[id_] != 0
 
     def add(self, ids: Sequence[int], checks: Sequence[int] | None = None) -> None:
         """Add the submissions of rows; without ``checks``, no row has values in columns of its own."""
         if not ids:
             return
-        start, n = ids[0], len(ids)
-        if ids[-1] - start == n - 1 and (isinstance(ids, range) or ids == list(range(start, start + n))):
-            for number, at, first, length in _slices(start, n):
-                self._add_slice(
-                    number, at, None if checks is None else checks[first : first + length], length
-                )
+        rows = range(ids[0], ids[0] + len(ids))
+        in_order = ids == rows or list(ids) == list(rows)
+        most = rows[-1] if in_order else max(ids)
+        while most >= len(self._checks):
+            self._checks.extend(NO_ROWS)
+        values = array("H", checks or (CARRIES_NOTHING,) * len(ids))
+        if in_order and not any(self._checks[rows.start : rows.stop]):
+            self._checks[rows.start : rows.stop] = values
             return
-        for at, id_ in enumerate(ids):
-            self._add_one(id_, CARRIES_NOTHING if checks is None else checks[at])
-
-    def _add_slice(self, number: int, at: int, checks: Sequence[int] | None, n: int) -> None:
-        page = self._writable(number, wide=checks is not None)
-        values = (CARRIES_NOTHING,) * n if checks is None else checks
-        if any(page[at : at + n]):
-            for offset, check in enumerate(values):
-                page[at + offset] = page[at + offset] or check
-        else:
-            page[at : at + n] = array(page.typecode, values)
-
-    def _add_one(self, id_: int, check: int) -> None:
-        number, at = divmod(id_, PAGE_IDS)
-        page = self._writable(number, wide=check != CARRIES_NOTHING)
-        if not page[at]:
-            page[at] = check
-
-    def _writable(self, number: int, *, wide: bool) -> array[int]:
-        page = self._pages.get(number)
-        if page is None or (wide and page.typecode == _NARROW):
-            page = self._pages[number] = array(_WIDE if wide else _NARROW, NO_ROWS if page is None else page)
-        return page
+        for id_, check in zip(ids, values, strict=True):
+            self._checks[id_] = self._checks[id_] or check
 
     def numbers(self) -> list[int]:
         """Of the pages that are used, in order."""
-        return sorted(self._pages)
+        return [number for number in range(len(self._checks) // PAGE_IDS) if any(self.page(number))]
 
     def page(self, number: int) -> array[int]:
         """The checks of a page, 0 where there is no row."""
-        return self._pages.get(number, NO_ROWS)
+        return self._checks[number * PAGE_IDS : (number + 1) * PAGE_IDS] or NO_ROWS
 
     def packed(self) -> Iterator[tuple[int, bytes]]:
         """Page by page, as they are kept."""
         for number in self.numbers():
-            page = self._pages[number]
-            yield number, _KEPT_AS[page.typecode] + zlib.compress(page.tobytes(), 1)
+            yield number, _KEPT + zlib.compress(self.page(number).tobytes(), 1)
 
 
 def unpacked(kept: bytes) -> PageBefore:
     """A page as it was kept."""
-    page = array(_NARROW if kept.startswith(_KEPT_AS[_NARROW]) else _WIDE)
+    page = array("B" if kept.startswith(_NARROW) else "H")
     page.frombytes(zlib.decompress(kept[1:]))
-    return PageBefore(page, dated=kept.startswith(_DATED))
+    return PageBefore(array("H", page), dated=kept.startswith(_DATED))
 
 
 def differences(number: int, before: PageBefore, now: array[int]) -> Differences:
@@ -163,13 +139,3 @@ def differences(number: int, before: PageBefore, now: array[int]) -> Differences
         else:
             (found.appeared if is_ else found.gone).append(id_)
     return found._replace(changed=changed)
-
-
-def _slices(start: int, n: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cut ids that follow one another where pages end: page, place on it, place among them, how many."""
-    first = 0
-    while first < n:
-        number, at = divmod(start + first, PAGE_IDS)
-        length = min(n - first, PAGE_IDS - at)
-        yield number, at, first, length
-        first += length

@@ -7,7 +7,8 @@ in the order of the submissions and the pictures of each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
@@ -35,25 +36,21 @@ _CONFIRMED = "t.state = 'finished' AND t.closed_at_ms IS NOT NULL AND t.polls > 
 """A poll has reported that the task has finished, and with which pictures."""
 
 _PICTURES = f"""
-SELECT k.*, s.file_id, p.vendor, t.task_id, (
+SELECT k.submission_id, k.number, s.file_id, p.vendor, t.task_id, (
     SELECT count(*) + 1 FROM submissions AS earlier WHERE earlier.file_id = s.file_id AND earlier.id < s.id
-) AS ordinal
+), k.url, k.offset_ms, k.state, k.error, k.tries, k.file, k.bytes, k.width, k.height, k.fetched_at_ms
 FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
 JOIN submissions AS s ON s.id = k.submission_id JOIN parameters AS p ON p.id = s.parameters_id
-WHERE {_CONFIRMED} AND (k.submission_id, k.number) > (:after_id, :after_number) AND {{which}}
+WHERE {_CONFIRMED} AND (k.submission_id, k.number) > (:after_id, :after_number) AND {{which}}{{of_recordings}}
 ORDER BY k.submission_id, k.number LIMIT :limit
 """  # noqa: S608 - ours
-
-_IN_STATES = "k.state IN (SELECT value FROM json_array_elements_text(:states)) AND k.fetched_at_ms < :at_ms"
+"""Pictures, with the columns in the order of the fields of :class:`PictureRecord`."""
 
 _OF_RECORDINGS = """ AND k.submission_id IN
     (SELECT id FROM submissions WHERE file_id IN (SELECT value FROM json_array_elements_text(:recordings)))"""
 
 _AT_PLACES = """(k.submission_id, k.number) IN
     (SELECT item.id, item.number FROM json_to_recordset(:places) AS item (id BIGINT, number INTEGER))"""
-
-_FILES_OF = """k.submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
-    AND k.file IS NOT NULL AND k.fetched_at_ms < :at_ms"""
 
 _FOLDERS = """
 SELECT k.submission_id, min(k.file) AS file, count(*) AS n FROM pictures AS k
@@ -77,14 +74,17 @@ UPDATE pictures SET
     error = item.error,
     tries = pictures.tries + item.tries,
     file = item.file,
-    bytes = item.bytes,
+    bytes = item.n_bytes,
     width = item.width,
     height = item.height,
     fetched_at_ms = item.fetched_at_ms
 FROM json_to_recordset(:items) AS item (id BIGINT, number INTEGER, state TEXT, error TEXT, tries INTEGER,
-    file TEXT, bytes BIGINT, width INTEGER, height INTEGER, fetched_at_ms BIGINT)
+    file TEXT, n_bytes BIGINT, width INTEGER, height INTEGER, fetched_at_ms BIGINT)
 WHERE pictures.submission_id = item.id AND pictures.number = item.number
 """
+
+_RESULTS = ("state", "error", "tries", "file", "n_bytes", "width", "height")
+"""Columns that are attributes of the result of a fetch."""
 
 
 class FolderRecord(NamedTuple):
@@ -96,6 +96,39 @@ class FolderRecord(NamedTuple):
     n: int
 
 
+class Choice(NamedTuple):
+    """The pictures that a query chooses."""
+
+    condition: str
+    """On pictures named ``k`` and their tasks named ``t``."""
+    values: Mapping[str, object] = MappingProxyType({})
+    """The parameters of the condition."""
+
+
+UNFETCHED = Choice("k.state IS NULL")
+"""Pictures that are neither fetched nor given up yet."""
+ENDED = Choice("k.state IS NOT NULL")
+"""Pictures that were fetched or given up."""
+
+
+def settled_before(at_ms: int, states: Sequence[PictureState]) -> Choice:
+    """Choose the pictures in some states that were fetched or given up before a time."""
+    in_states = "k.state IN (SELECT value FROM json_array_elements_text(:states))"
+    return Choice(f"{in_states} AND k.fetched_at_ms < :at_ms", {"states": list(states), "at_ms": at_ms})
+
+
+def with_files_before(at_ms: int, ids: Sequence[SubmissionId]) -> Choice:
+    """Choose the pictures of some submissions that had files before a time."""
+    of_them = "k.submission_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))"
+    has_file = "k.file IS NOT NULL AND k.fetched_at_ms < :at_ms"
+    return Choice(f"{of_them} AND {has_file}", {"ids": list(ids), "at_ms": at_ms})
+
+
+def of_task(task_id: TaskId, number: int) -> Choice:
+    """Choose a picture by its task and its number there."""
+    return Choice("t.task_id = :task_id AND k.number = :number", {"task_id": task_id, "number": number})
+
+
 class FetchEnded(NamedTuple):
     """A fetch that has ended, successful or not."""
 
@@ -103,32 +136,26 @@ class FetchEnded(NamedTuple):
     at_ms: int
 
 
-def pictures_where(
+def pictures(
     connection: Connection,
-    /,
-    which: str,
-    *,
+    which: Choice,
     recordings: Sequence[FileId] = (),
+    *,
     after: PageEnd = (0, 0),
     limit: int,
-    **values: object,
 ) -> list[PictureRecord]:
-    """Return a page of the pictures for which a condition holds.
+    """Return a page of pictures.
 
     Args:
         connection: the ledger.
-        which: the condition, on pictures named ``k`` and their tasks named ``t``.
+        which: the pictures to choose.
         recordings: of these alone; of all if empty.
         after: where the page before it ended.
         limit: how many at most.
-        values: the parameters of the condition.
     """
-    if recordings:
-        which, values = which + _OF_RECORDINGS, values | {"recordings": list(recordings)}
-    rows = connection.rows(
-        _PICTURES.format(which=which), after_id=after[0], after_number=after[1], limit=limit, **values
-    )
-    return [_picture(row) for row in rows]
+    query, values = _of(_PICTURES.replace("{which}", which.condition), recordings)
+    place = {"after_id": after[0], "after_number": after[1]}
+    return [_picture(row) for row in connection.rows(query, limit=limit, **place, **values, **which.values)]
 
 
 def folders(
@@ -171,57 +198,19 @@ def has_recording(connection: Connection, recording: FileId) -> bool:
 class PictureLedger(SharedLedger):
     """A ledger whose pictures are fetched. Open it with :meth:`open`."""
 
+    page = asked(pictures)
     folders = asked(folders)
     count_unfetched = asked(count_unfetched)
     counts = asked(counts)
     has_recording = asked(has_recording)
 
-    async def unfetched(
-        self, recordings: Sequence[FileId] = (), *, after: PageEnd = (0, 0), limit: int
-    ) -> list[PictureRecord]:
-        """Return a page of the pictures that are neither fetched nor given up yet.
-
-        Args:
-            recordings: of these alone; of all if empty.
-            after: where the page before it ended.
-            limit: how many at most.
-        """
-        return await self.reads.read(
-            pictures_where, "k.state IS NULL", recordings=recordings, after=after, limit=limit
-        )
-
-    async def settled_before(
-        self,
-        states: Sequence[PictureState],
-        at_ms: int,
-        recordings: Sequence[FileId] = (),
-        *,
-        after: PageEnd = (0, 0),
-        limit: int,
-    ) -> list[PictureRecord]:
-        """Return a page of the pictures in some states that were fetched or given up before a time."""
-        return await self.reads.read(
-            pictures_where,
-            _IN_STATES,
-            recordings=recordings,
-            after=after,
-            limit=limit,
-            states=list(states),
-            at_ms=at_ms,
-        )
-
-    async def pictures(
-        self, *, after: PageEnd = (0, 0), limit: int, ended: bool = False
-    ) -> list[PictureRecord]:
-        """Return a page of all pictures in any state.
-
-        Args:
-            after: where the page before it ended.
-            limit: how many at most.
-            ended: only those that were fetched or given up.
-        """
-        which = "k.state IS NOT NULL" if ended else "true"
-        return await self.reads.read(pictures_where, which, after=after, limit=limit)
+    async def pages(
+        self, which: Choice, recordings: Sequence[FileId] = (), *, after: PageEnd = (0, 0)
+    ) -> AsyncIterator[list[PictureRecord]]:
+        """Yield the chosen pictures page by page, after a given place."""
+        while page := await self.page(which, recordings, after=after, limit=_TOGETHER):
+            after = page[-1].place
+            yield page
 
     async def at(self, places: Sequence[PageEnd]) -> list[PictureRecord]:
         """Return pictures by their places, in the order of all pictures."""
@@ -229,24 +218,7 @@ class PictureLedger(SharedLedger):
         ordered = sorted(set(places))
         for first in range(0, len(ordered), _TOGETHER):
             chosen = [{"id": id_, "number": number} for id_, number in ordered[first : first + _TOGETHER]]
-            found += await self.reads.read(pictures_where, _AT_PLACES, limit=len(chosen), places=chosen)
-        return found
-
-    async def of_task(self, task_id: TaskId, number: int) -> PictureRecord | None:
-        """Return a picture by its task and its number there; None when it is not on record."""
-        which = "t.task_id = :task_id AND k.number = :number"
-        page = await self.reads.read(pictures_where, which, limit=1, task_id=task_id, number=number)
-        return page[0] if page else None
-
-    async def of_submissions(self, ids: Sequence[SubmissionId], at_ms: int) -> list[PictureRecord]:
-        """Return the pictures of some submissions that had files before a time."""
-        found: list[PictureRecord] = []
-        after: PageEnd = (0, 0)
-        while page := await self.reads.read(
-            pictures_where, _FILES_OF, after=after, limit=_TOGETHER, ids=list(ids), at_ms=at_ms
-        ):
-            after = page[-1].place
-            found += page
+            found += await self.page(Choice(_AT_PLACES, {"places": chosen}), limit=len(chosen))
         return found
 
     async def record(self, fetched: Fetched) -> None:
@@ -282,36 +254,15 @@ def _item(ended: FetchEnded) -> dict[str, Any]:
     """Return a fetch as ``_RECORD`` takes it."""
     fetched = ended.fetched
     submission_id, number = fetched.picture.place
-    return {
-        "id": submission_id,
-        "number": number,
-        "state": fetched.state,
-        "error": fetched.error,
-        "tries": fetched.tries,
-        "file": fetched.file,
-        "bytes": fetched.n_bytes,
-        "width": fetched.width,
-        "height": fetched.height,
-        "fetched_at_ms": None if fetched.state is None else ended.at_ms,
-    }
+    fetched_at_ms = None if fetched.state is None else ended.at_ms
+    results = {name: getattr(fetched, name) for name in _RESULTS}
+    return {"id": submission_id, "number": number, "fetched_at_ms": fetched_at_ms, **results}
 
 
 def _picture(row: ResultRow) -> PictureRecord:
+    id_, number, file_id, vendor, task_id, ordinal, url, offset_ms, state, *others, fetched_at_ms = row
+    state = None if state is None else PictureState(state)
+    others = [*others, time_or_none(fetched_at_ms)]
     return PictureRecord(
-        submission_id=SubmissionId(row.submission_id),
-        number=row.number,
-        file_id=FileId(row.file_id),
-        vendor=Vendor(row.vendor),
-        task_id=TaskId(row.task_id),
-        ordinal=row.ordinal,
-        url=row.url,
-        offset_ms=row.offset_ms,
-        state=None if row.state is None else PictureState(row.state),
-        error=row.error,
-        tries=row.tries,
-        file=row.file,
-        n_bytes=row.bytes,
-        width=row.width,
-        height=row.height,
-        fetched_at=time_or_none(row.fetched_at_ms),
+        id_, number, file_id, Vendor(vendor), task_id, ordinal, url, offset_ms, state, *others
     )

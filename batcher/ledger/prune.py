@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
+from batcher.ledger.reader import LedgerReader
 from batcher.ledger.sqlite.connection import Connection
-from batcher.model.records import Attempt, Record
+from batcher.model.records import Attempt
 from batcher.model.submission import SubmissionId
 
 PAGE = 1000
@@ -46,15 +46,8 @@ FROM json_to_recordset(:items) AS item (id BIGINT, n INTEGER) WHERE submissions.
 """
 
 
-class Attempted(Protocol):
-    """The part of a ledger that pruning reads."""
-
-    async def records_of_many_attempts(self, *, after_id: int, limit: int) -> list[Record]:
-        """Submissions that have ended after more than one attempt, in order."""
-
-
 async def prune(
-    ledger: Attempted, before: datetime, forget: Callable[[Sequence[Prunable]], Awaitable[None]] | None
+    ledger: LedgerReader, before: datetime, forget: Callable[[Sequence[Prunable]], Awaitable[None]] | None
 ) -> Pruned:
     """Delete the attempts begun before a time that are no longer needed, page by page.
 

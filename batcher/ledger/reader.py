@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from batcher.ledger.queries import counts, manifests, open_work, runs, submissions
@@ -50,9 +49,7 @@ class LedgerReader:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -59,6 +59,11 @@ def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows for which a condition holds."""
+    return Index(name, *columns, sqlite_where=text(where))
+
+
 binding = Table(
     "binding",
     metadata,
@@ -112,8 +117,8 @@ loads = Table(
     Column("options", Text),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
-    Index("loads_ended", "path", "id", sqlite_where=text("ended_at_ms IS NOT NULL")),
-    Index("loads_unended", "path", "id", sqlite_where=text("ended_at_ms IS NULL")),
+    partial_index("loads_ended", "path", "id", where="ended_at_ms IS NOT NULL"),
+    partial_index("loads_unended", "path", "id", where="ended_at_ms IS NULL"),
 )
 """One row per reading of a manifest; it reached the end of the file if ``ended_at_ms`` is set.
 ``source`` is the name the user gave, ``path`` the absolute one (``-`` for a stream). ``counted_by`` says
@@ -171,38 +176,12 @@ submissions = Table(
     CheckConstraint("file_id <> ''", name="file_id_given"),
     CheckConstraint("not_before_ms IS NULL OR state = 'pending'", name="not_before_is_pending"),
     _one_of("state", State),
-    Index(
-        "submissions_open",
-        "tries_doubt",
-        "id",
-        sqlite_where=text("state = 'pending'"),
-    ),
-    Index(
-        "submissions_delayed",
-        "not_before_ms",
-        sqlite_where=text("not_before_ms IS NOT NULL"),
-    ),
-    Index(
-        "submissions_sending",
-        "id",
-        sqlite_where=text("state = 'sending'"),
-    ),
-    Index(
-        "submissions_troubled",
-        "state",
-        "code",
-        sqlite_where=text(IS_TROUBLED),
-    ),
-    Index(
-        "submissions_untracked",
-        "id",
-        sqlite_where=text(IS_UNTRACKED),
-    ),
-    Index(
-        "submissions_possibly_twice",
-        "id",
-        sqlite_where=text(IS_POSSIBLY_TWICE),
-    ),
+    partial_index("submissions_open", "tries_doubt", "id", where="state = 'pending'"),
+    partial_index("submissions_delayed", "not_before_ms", where="not_before_ms IS NOT NULL"),
+    partial_index("submissions_sending", "id", where="state = 'sending'"),
+    partial_index("submissions_troubled", "state", "code", where=IS_TROUBLED),
+    partial_index("submissions_untracked", "id", where=IS_UNTRACKED),
+    partial_index("submissions_possibly_twice", "id", where=IS_POSSIBLY_TWICE),
 )
 """One row per thing asked for. ``code`` is the last definite code, ``run_id`` the run that last settled an
 attempt, ``attempts`` the number of attempts begun, ``tries_…`` the used part of each budget. ``doubted`` is
@@ -230,7 +209,7 @@ attempts = Table(
     CheckConstraint("(decision = 'submitted') = (task_id IS NOT NULL)", name="submitted_has_task_id"),
     _one_of("outcome", ("answer", "http_refusal", "reply_lost", "not_sent")),
     _one_of("decision", Decision),
-    Index("attempts_task_id", "task_id", sqlite_where=text("task_id IS NOT NULL")),
+    partial_index("attempts_task_id", "task_id", where="task_id IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 """One row per request, written before it is sent; ``outcome`` is the result and ``decision`` the disposition.
@@ -289,9 +268,9 @@ tasks = Table(
     Column("pictures", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("(due_at_ms IS NULL) = (closed_at_ms IS NOT NULL)", name="due_until_closed"),
     _one_of("state", TaskState),
-    Index("tasks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
-    Index("tasks_troubled", "closed_at_ms", sqlite_where=text(IS_TASK_TROUBLED)),
-    Index("tasks_claimed", "due_at_ms", sqlite_where=text(IS_CLAIMED)),
+    partial_index("tasks_due", "due_at_ms", where="due_at_ms IS NOT NULL"),
+    partial_index("tasks_troubled", "closed_at_ms", where=IS_TASK_TROUBLED),
+    partial_index("tasks_claimed", "due_at_ms", where=IS_CLAIMED),
 )
 """One row per submission whose task is tracked. ``status`` is the vendor's own word for ``state``,
 ``started_at_ms`` and ``ended_at_ms`` are the vendor's times, ``due_at_ms`` the time of the next poll,
@@ -314,7 +293,7 @@ pictures = Table(
     Column("height", Integer),
     Column("fetched_at_ms", BigInteger),
     _one_of("state", PictureState),
-    Index("pictures_unfetched", "submission_id", "number", sqlite_where=text("state IS NULL")),
+    partial_index("pictures_unfetched", "submission_id", "number", where="state IS NULL"),
     sqlite_with_rowid=False,
 )
 """Pictures of a finished task as a poll has listed them, numbered from 1. ``url`` is an address, or the name
@@ -341,7 +320,7 @@ callbacks = Table(
     UniqueConstraint("nonce", "timestamp"),
     _one_of("vendor", Vendor),
     _one_of("effect", Effect),
-    Index("callbacks_due", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
+    partial_index("callbacks_due", "due_at_ms", where="due_at_ms IS NOT NULL"),
     sqlite_autoincrement=True,
 )
 """Callbacks whose signature was valid, each once. ``effect`` is the result. ``content`` is the received text

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader, open_reads
-from batcher.ledger.sqlite.connection import Access, connect
+from batcher.ledger.sqlite.connection import Access, Connection, connect
 from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.writer import Event, Writer, shielded
 from batcher.model.events import LedgerHeld, OnEvent, ignore_event
 
+P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
 
@@ -68,6 +69,16 @@ class SharedLedger(LedgerReader):
             await ledger.close()
             raise
         return ledger
+
+    async def change(
+        self, change: Callable[Concatenate[Connection, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run a change within a transaction of the writer; on disk when this returns.
+
+        Raises:
+            LedgerError: it is not on disk.
+        """
+        return await self._record(lambda connection, _: change(connection, *args, **kwargs), None)
 
     async def _record(self, event: Event[I, R], item: I) -> R:
         """Have recorded what has happened; on disk when this returns.

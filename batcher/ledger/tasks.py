@@ -9,24 +9,22 @@ process has closed meanwhile records nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from batcher.ledger.conditions import IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.conditions import IS_CLAIMED, IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.sqlite.connection import Connection, ResultRow
+from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import tally_tasks
-from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, leaving_gap
+from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, Writer, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
 from batcher.model.task import Picture, TaskState
 
 SEEDED_AT_ONCE = 1_000
 """Submissions that get their row in one transaction; a run's attempts wait behind it."""
-
-CLOSED_STATES = (TaskState.FINISHED, TaskState.FAILED, TaskState.UNKNOWN)
-"""The states in which a task ends; ``unknown`` is always an end."""
 
 
 class Followed(NamedTuple):
@@ -82,17 +80,18 @@ FROM (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit) 
 JOIN attempts AS a ON a.submission_id = few.id AND a.task_id IS NOT NULL GROUP BY few.id
 """  # noqa: S608 - ours
 
-_SEED = """
+_SEED = f"""
 INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, due_at_ms)
-SELECT item.id, item.task_id, 'waiting', item.submitted_at_ms, item.due_at_ms
-FROM json_to_recordset(:items) AS item (id BIGINT, task_id TEXT, submitted_at_ms BIGINT, due_at_ms BIGINT)
-WHERE true ON CONFLICT (submission_id) DO NOTHING
-"""
+SELECT id, task_id, 'waiting', submitted_at_ms,
+    :first_wait_ms + CASE WHEN submitted_at_ms < :now_ms THEN submitted_at_ms ELSE :now_ms END
+FROM ({_SEEDABLE}) AS seedable WHERE true ON CONFLICT (submission_id) DO NOTHING
+"""  # noqa: S608 - ours
 
-_SEEDED = """
+_SEEDED = f"""
 UPDATE submissions SET tracked = true
-WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
-"""
+WHERE id IN (SELECT id FROM submissions WHERE {IS_UNTRACKED} ORDER BY id LIMIT :limit)
+    AND EXISTS (SELECT 1 FROM tasks WHERE submission_id = submissions.id)
+"""  # noqa: S608 - ours
 
 _STILL_OPEN = """
 SELECT submission_id, state FROM tasks
@@ -149,19 +148,14 @@ INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_array_elements_tex
 WHERE true ON CONFLICT (state) DO NOTHING
 """
 
-TRACKED = """
+_TRACKED = """
 SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms,
     t.polls, t.claimed_at_ms
 FROM tasks AS t JOIN submissions AS s ON s.id = t.submission_id JOIN parameters AS p ON p.id = s.parameters_id
 """
-"""A task to poll; queries here and of callbacks add which. Its columns are the fields of
-:class:`Followed`."""
+"""A task to poll. Its columns are the fields of :class:`Followed`."""
 
-_DUE = f"{TRACKED} WHERE t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
-
-_NEXT_DUE = """
-SELECT due_at_ms FROM tasks WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1 OFFSET :beyond
-"""
+_IS_DUE = "due_at_ms IS NOT NULL"
 
 _UNTRACKED = f"SELECT 1 FROM submissions WHERE {IS_UNTRACKED} LIMIT 1"  # noqa: S608 - ours
 
@@ -174,15 +168,19 @@ ORDER BY t.closed_at_ms DESC
 """  # noqa: S608 - ours
 
 
-def due(connection: Connection, now_ms: int, limit: int) -> list[Followed]:
+def due(connection: Connection, now_ms: int, limit: int, which: str = _IS_DUE) -> list[Followed]:
     """Return tasks that are due, the longest due first."""
-    return [followed(row) for row in connection.rows(_DUE, now_ms=now_ms, limit=limit)]
+    query = f"{_TRACKED} WHERE {which} AND t.due_at_ms <= :now_ms ORDER BY t.due_at_ms LIMIT :limit"
+    rows = connection.rows(query, now_ms=now_ms, limit=limit)
+    return [Followed._make(row)._replace(vendor=Vendor(row.vendor)) for row in rows]
 
 
-def left(connection: Connection, *, beyond: int = 0) -> TaskCounts:
+def left(connection: Connection, *, beyond: int = 0, which: str = _IS_DUE) -> TaskCounts:
     """Return what is left to track, without the first ``beyond`` tasks that are due."""
-    row = connection.row(_NEXT_DUE, beyond=beyond)
-    return TaskCounts(row.due_at_ms if row else None, bool(connection.rows(_UNTRACKED)))
+    query = f"SELECT due_at_ms FROM tasks WHERE {which} ORDER BY due_at_ms LIMIT 1 OFFSET :beyond"  # noqa: S608
+    row = connection.row(query, beyond=beyond)
+    untracked = which == _IS_DUE and bool(connection.rows(_UNTRACKED))
+    return TaskCounts(row.due_at_ms if row else None, untracked)
 
 
 def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
@@ -194,11 +192,30 @@ def troubles(connection: Connection, limit: int) -> list[TaskTrouble]:
 
 
 class TaskLedger(SharedLedger):
-    """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`."""
+    """A ledger whose tasks are tracked, next to a run or without one. Open it with :meth:`open`.
 
-    due = asked(due)
-    left = asked(left)
+    Args:
+        reads: reads it.
+        writer: writes to it.
+        clock: the time in seconds.
+        claimed_only: track no tasks but those that a callback has reported as ended.
+    """
+
+    def __init__(
+        self, reads: ReadThread, writer: Writer, clock: Callable[[], float], *, claimed_only: bool = False
+    ) -> None:
+        super().__init__(reads, writer, clock)
+        self._which = IS_CLAIMED if claimed_only else _IS_DUE
+
     unreported_troubles = asked(troubles)
+
+    async def due(self, now_ms: int, limit: int) -> list[Followed]:
+        """Return tasks that are due, the longest due first."""
+        return await self.reads.read(due, now_ms, limit, self._which)
+
+    async def left(self, *, beyond: int = 0) -> TaskCounts:
+        """Return what is left to track, without the first ``beyond`` tasks that are due."""
+        return await self.reads.read(left, beyond=beyond, which=self._which)
 
     async def take_up(self, longest_wait_ms: int) -> None:
         """Begin to track tasks: from now on they have tallies.
@@ -207,11 +224,11 @@ class TaskLedger(SharedLedger):
             longest_wait_ms: no task waits for longer, even if the clock was wrong when its due time was set.
         """
         latest_ms = self.now_ms() + longest_wait_ms
-        await self._record(take_up, None)
+        await self.change(take_up)
         moved = 1
         while moved:
             async with leaving_gap():
-                moved = await self._record(wait_no_longer, latest_ms)
+                moved = await self.change(wait_no_longer, latest_ms)
 
     async def seed(self, first_wait_ms: int, limit: int = SEEDED_AT_ONCE) -> int:
         """Track submissions that have a task and are not tracked yet, in their order; returns how many.
@@ -220,7 +237,7 @@ class TaskLedger(SharedLedger):
             first_wait_ms: how long after it was submitted a task is first polled.
             limit: how many at most.
         """
-        return await self._record(seed, Seeding(self.now_ms(), first_wait_ms, limit))
+        return await self.change(seed, self.now_ms(), first_wait_ms, limit)
 
     async def note(self, polled: Polled) -> bool:
         """Record the result of a poll; False when the task had been closed meanwhile."""
@@ -228,27 +245,19 @@ class TaskLedger(SharedLedger):
 
     async def mark_reported(self) -> None:
         """Record that all failed and unknown tasks were reported: they are not new any more."""
-        await self._record(mark_reported, None)
+        await self.change(mark_reported)
 
     async def ask_again(self) -> int:
         """Track again the tasks that were closed as unknown; returns how many."""
         total, moved = 0, 1
         while moved:
             async with leaving_gap():
-                moved = await self._record(ask_again, self.now_ms())
+                moved = await self.change(ask_again, self.now_ms())
             total += moved
         return total
 
 
-class Seeding(NamedTuple):
-    """The ways in which submissions get their tasks."""
-
-    now_ms: int
-    first_wait_ms: int
-    limit: int
-
-
-def take_up(connection: Connection, _: None) -> None:
+def take_up(connection: Connection) -> None:
     """Have a tally of every state."""
     connection.run(_HAVE_TALLIES, states=list(TaskState))
 
@@ -258,21 +267,11 @@ def wait_no_longer(connection: Connection, latest_ms: int) -> int:
     return connection.run(_SOONER, latest_ms=latest_ms, limit=MOVED_AT_ONCE)
 
 
-def seed(connection: Connection, item: Seeding) -> int:
-    """Give submissions their row; the task that was submitted first is due first."""
-    rows = [
-        {
-            "id": row.id,
-            "task_id": row.task_id,
-            "submitted_at_ms": row.submitted_at_ms,
-            "due_at_ms": min(row.submitted_at_ms, item.now_ms) + item.first_wait_ms,
-        }
-        for row in connection.rows(_SEEDABLE, limit=item.limit)
-    ]
-    new = connection.run(_SEED, items=rows) if rows else 0
-    connection.run(_SEEDED, ids=[row["id"] for row in rows])
+def seed(connection: Connection, now_ms: int, first_wait_ms: int, limit: int) -> int:
+    """Give submissions their row; the task that was submitted first is due first. Return how many."""
+    new = connection.run(_SEED, now_ms=now_ms, first_wait_ms=first_wait_ms, limit=limit)
     tally_tasks(connection, Counter({TaskState.WAITING: new}))
-    return len(rows)
+    return connection.run(_SEEDED, limit=limit)
 
 
 @BatchEvent
@@ -294,7 +293,7 @@ def note(connection: Connection, items: Sequence[Polled]) -> list[bool]:
     return [item is fresh.get(item.task.id) for item in items]
 
 
-def mark_reported(connection: Connection, _: None) -> None:
+def mark_reported(connection: Connection) -> None:
     """Mark all that the tallies count as reported."""
     connection.run("UPDATE task_tallies SET told = n")
 
@@ -323,22 +322,6 @@ def _is_finished(item: Polled) -> bool:
 
 def _noted_item(item: Polled) -> dict[str, Any]:
     """Return a poll as ``_NOTE`` takes it."""
-    return {
-        "id": item.task.id,
-        "answered": int(item.answered),
-        "at_ms": item.at_ms,
-        "due_at_ms": item.due_at_ms,
-        "claimed_at_ms": item.task.claimed_at_ms,
-        "state": item.state,
-        "status": item.status,
-        "message": item.message,
-        "request_id": item.request_id,
-        "started_at_ms": item.started_at_ms,
-        "ended_at_ms": item.ended_at_ms,
-        "pictures": len(item.pictures) if _is_finished(item) else 0,
-    }
-
-
-def followed(row: ResultRow) -> Followed:
-    """Return a task to poll from a row of :data:`TRACKED`."""
-    return Followed._make(row)._replace(vendor=Vendor(row.vendor))
+    n_pictures = len(item.pictures) if _is_finished(item) else 0
+    task = {"id": item.task.id, "claimed_at_ms": item.task.claimed_at_ms, "pictures": n_pictures}
+    return item._asdict() | task | {"answered": int(item.answered)}

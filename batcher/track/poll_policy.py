@@ -111,11 +111,10 @@ def judge(
         reports: of all tasks up to now.
         jitter: draws evenly between zero and its argument.
     """
-    again_ms = now_ms + int(wait_s(task, now_ms, jitter) * 1000)
+    polled = Polled(task, now_ms, now_ms + int(wait_s(task, now_ms, jitter) * 1000))
     age_s = (now_ms - task.submitted_at_ms) / 1000
     if isinstance(outcome, TaskReport):
-        return _judge_report(outcome, task, now_ms, again_ms, age_s, give_up_s, missed)
-    polled = Polled(task, now_ms, again_ms)
+        return _judge_report(outcome, polled, age_s, give_up_s, missed)
     if not is_miss(outcome):
         return _judge_refusal(outcome, polled, age_s, give_up_s, missed, jitter)
     polled = _with_words(polled, outcome)
@@ -123,24 +122,14 @@ def judge(
         return polled
     certain = _is_refusal(outcome) and (reports > missed.reports_before or age_s >= BELIEVED_ALONE_AFTER_S)
     if certain or age_s >= give_up_s:
-        why = f"the service did not report this task {missed.times} times in a row: {polled.message}"
-        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+        return _given_up(polled, f"the service did not report this task {missed.times} times in a row")
     return polled
 
 
 def _judge_report(
-    report: TaskReport,
-    task: Followed,
-    now_ms: int,
-    again_ms: int,
-    age_s: float,
-    give_up_s: float,
-    missed: Missed,
+    report: TaskReport, polled: Polled, age_s: float, give_up_s: float, missed: Missed
 ) -> Polled:
-    polled = Polled(
-        task,
-        now_ms,
-        again_ms,
+    polled = polled._replace(
         status=report.status,
         message=report.message,
         request_id=report.request_id,
@@ -149,16 +138,22 @@ def _judge_report(
     )
     if report.state in (TaskState.FINISHED, TaskState.FAILED):
         return polled._replace(state=report.state, due_at_ms=None, pictures=report.pictures)
-    said = f"; the service says: {report.message}" if report.message else ""
+    said = f"the service says: {report.message}" if report.message else ""
     if report.status == NO_TASK:
         if missed.times >= BELIEVED_TIMES and age_s >= min(BELIEVED_AFTER_S, give_up_s):
-            why = f"the service does not know this task: it said so {missed.times} times in a row{said}"
-            return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+            why = f"the service does not know this task: it said so {missed.times} times in a row"
+            return _given_up(polled._replace(message=said), why, "; ")
         return polled
     if age_s >= give_up_s:
-        why = f"it had not ended {_long(give_up_s)} after it was submitted, and was given up{said}"
-        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+        why = f"it had not ended {_long(give_up_s)} after it was submitted, and was given up"
+        return _given_up(polled._replace(message=said), why, "; ")
     return polled if report.state is TaskState.UNKNOWN else polled._replace(state=report.state)
+
+
+def _given_up(polled: Polled, why: str, joint: str = ": ") -> Polled:
+    """Close a task as unknown; its message is the reason, and what the service said."""
+    message = joint.join(filter(None, (why, polled.message)))
+    return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=message)
 
 
 def is_miss(outcome: TaskReport | NotReported) -> bool:
@@ -202,10 +197,8 @@ def _judge_refusal(
     """Judge a refused or unanswered poll: put the task off, or give it up after too many of them."""
     most = DENIED_TIMES if classify(outcome) in _DENIALS else REFUSED_TIMES
     if missed.refused >= BELIEVED_TIMES and (missed.in_a_row >= most or age_s >= give_up_s):
-        polled = _with_words(polled, outcome)
         why = f"polls of this task were refused {missed.in_a_row} times while others were answered"
-        why = f"{why}: {polled.message}"
-        return polled._replace(state=TaskState.UNKNOWN, due_at_ms=None, message=why)
+        return _given_up(_with_words(polled, outcome), why)
     growing_s = min(REFUSED_WAIT_S, FIRST_WAIT_S * GROWTH ** min(missed.in_a_row, 60))
     asked_s = getattr(outcome, "retry_after_s", None) or 0.0
     soonest_ms = polled.at_ms + int(max(growing_s - jitter(growing_s * SPREAD), asked_s) * 1000)

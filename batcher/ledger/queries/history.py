@@ -83,17 +83,30 @@ def history(connection: Connection, drawn: Sequence[RunRecord]) -> History:
         connection: the ledger.
         drawn: the runs that are drawn over time, oldest first.
     """
-    sums = _Sums(_spans(connection, drawn))
+    timelines = _Timelines(_spans(connection, drawn))
+    sent = refused = 0
+    latencies, doubts = Counter[int](), Counter[Doubt]()
+    pictures, without_pictures = Counter[PictureState | None](), Counter[TaskState]()
     tracked = any(task_states(connection).values())
     for first, last in pages(connection):
         page = {"first": first, "last": last}
-        sums.add_sends(connection.rows(_SENDS, width_ms=sums.width_ms, spans=sums.spans, **page))
-        sums.add_latencies(connection.rows(_LATENCIES, **page))
-        sums.add_doubts(connection.rows(_DOUBTS, **page))
-        if tracked:
-            sums.add_without_pictures(connection.rows(_WITHOUT_PICTURES, **page))
-            sums.add_pictures(connection.rows(_PICTURES, **page))
-    return sums.history(drawn)
+        for row in connection.rows(_SENDS, width_ms=timelines.width_ms, spans=timelines.spans, **page):
+            timelines.add(row)
+            sent += row.sent
+            refused += row.refused
+        for row in connection.rows(_LATENCIES, **page):
+            latencies[max(row.ms, 0)] += row.n
+        for row in connection.rows(_DOUBTS, **page):
+            if doubt := doubt_of(State(row.state), 2 if row.again else 1):
+                doubts[doubt] += row.n
+        if not tracked:
+            continue
+        for row in connection.rows(_WITHOUT_PICTURES, **page):
+            without_pictures[TaskState(row.state)] += row.n
+        for row in connection.rows(_PICTURES, **page):
+            pictures[PictureState(row.state) if row.state else None] += row.n
+    drawings = tuple(map(timelines.of, drawn))
+    return History(drawings, latencies, sent, refused, doubts, pictures, without_pictures)
 
 
 def pages(connection: Connection) -> Iterator[tuple[int, int]]:
@@ -124,8 +137,8 @@ def _last_sent(connection: Connection, run_ids: Sequence[int]) -> dict[int, int]
     return found
 
 
-class _Sums:
-    """The sums over the pages read: no more than the cells that are drawn, and counts by kind."""
+class _Timelines:
+    """The requests of the drawn runs over time, in no more cells than are drawn."""
 
     def __init__(self, spans: Mapping[int, Span]) -> None:
         total_ms = sum(ended - began for began, ended in spans.values())
@@ -133,61 +146,20 @@ class _Sums:
         self.spans = [{"id": run_id, "began_at_ms": began} for run_id, (began, _) in spans.items()]
         self._began = {run_id: began for run_id, (began, _) in spans.items()}
         self._cells = {run_id: self._empty(*span) for run_id, span in spans.items()}
-        self._sent = self._refused = 0
-        self._latencies: Counter[int] = Counter()
-        self._doubts: Counter[Doubt] = Counter()
-        self._pictures: Counter[PictureState | None] = Counter()
-        self._without_pictures: Counter[TaskState] = Counter()
 
     def _empty(self, began: int, ended: int) -> list[Cell]:
         return [Cell()] * max(1, -(-(ended - began) // self.width_ms))
 
-    def add_sends(self, rows: Sequence[ResultRow]) -> None:
-        """Add requests by run and cell; what a clock has dated outside of its run counts at the run's
-        ends."""
-        for row in rows:
-            more = Cell(row.sent, row.submitted, row.refused, row.answered, row.unanswered)
-            self._sent += more.sent
-            self._refused += more.refused
-            if cells := self._cells.get(row.run_id):
-                at = min(max(row.cell, 0), len(cells) - 1)
-                cells[at] = Cell(*(a + b for a, b in zip(cells[at], more, strict=True)))
+    def add(self, row: ResultRow) -> None:
+        """Add requests of a run; what a clock has dated outside of the run counts at the run's ends."""
+        if cells := self._cells.get(row.run_id):
+            at = min(max(row.cell, 0), len(cells) - 1)
+            more = row.sent, row.submitted, row.refused, row.answered, row.unanswered
+            cells[at] = Cell(*(a + b for a, b in zip(cells[at], more, strict=True)))
 
-    def add_latencies(self, rows: Sequence[ResultRow]) -> None:
-        """Add latencies by milliseconds."""
-        for row in rows:
-            self._latencies[max(row.ms, 0)] += row.n
-
-    def add_doubts(self, rows: Sequence[ResultRow]) -> None:
-        """Add doubts by state, and whether there was more than one request."""
-        for row in rows:
-            if doubt := doubt_of(State(row.state), 2 if row.again else 1):
-                self._doubts[doubt] += row.n
-
-    def add_without_pictures(self, rows: Sequence[ResultRow]) -> None:
-        """Add tasks without pictures by state."""
-        for row in rows:
-            self._without_pictures[TaskState(row.state)] += row.n
-
-    def add_pictures(self, rows: Sequence[ResultRow]) -> None:
-        """Add pictures by state."""
-        for row in rows:
-            self._pictures[PictureState(row.state) if row.state else None] += row.n
-
-    def history(self, drawn: Sequence[RunRecord]) -> History:
-        """Return all sums."""
-        return History(
-            tuple(
-                RunTimeline(run, self._began[run.id], self.width_ms, tuple(self._cells[run.id]))
-                for run in drawn
-            ),
-            self._latencies,
-            self._sent,
-            self._refused,
-            self._doubts,
-            self._pictures,
-            self._without_pictures,
-        )
+    def of(self, run: RunRecord) -> RunTimeline:
+        """Return the timeline of a run."""
+        return RunTimeline(run, self._began[run.id], self.width_ms, tuple(self._cells[run.id]))
 
 
 def _ms(at: datetime) -> int:

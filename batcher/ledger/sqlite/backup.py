@@ -176,12 +176,8 @@ def _check_backup(path: Path, backup: Path, copy_path: Path) -> None:
             f"{backup}: this is the ledger itself or its unfinished restoration; name a backup"
         )
     check_file(backup)
-    needed, free = backup.stat().st_size + LEAST_FREE_BYTES, shutil.disk_usage(path.parent).free
-    if free < needed:
-        raise LedgerError(
-            f"{path}: restoring needs {needed >> 20:,} MiB on its disk, and {free >> 20:,} MiB are free. "
-            "Free some space, then restore again"
-        )
+    remedy = "Free some space, then restore again"
+    _check_room(path, backup.stat().st_size, "restoring needs {} MiB on its disk", remedy)
 
 
 def _fill(copy_path: Path, backup: Path, on_progress: Callable[[str], None]) -> None:
@@ -231,17 +227,17 @@ def vacuum(path: Path) -> Vacuumed:
         page, pages, free = (
             int(connection.value(f"PRAGMA {name}")) for name in ("page_size", "page_count", "freelist_count")
         )
-        _check_room(path, page * (pages - free))
+        remedy = "Free some space, or make a backup on another disk"
+        needs = "a vacuum needs {} MiB on its disk for a while"
+        _check_room(path, 2 * page * (pages - free), needs, remedy)
         connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.run("VACUUM")
         connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
         return Vacuumed(page * pages, path.stat().st_size)
 
 
-def _check_room(path: Path, used: int) -> None:
-    needed, free = 2 * used + LEAST_FREE_BYTES, shutil.disk_usage(path.resolve().parent).free
+def _check_room(path: Path, written: int, needs: str, remedy: str) -> None:
+    needed, free = written + LEAST_FREE_BYTES, shutil.disk_usage(path.resolve().parent).free
     if free < needed:
-        raise LedgerError(
-            f"{path}: a vacuum needs {needed >> 20:,} MiB on its disk for a while, and {free >> 20:,} MiB "
-            "are free. Free some space, or make a backup on another disk"
-        )
+        needs = needs.format(f"{needed >> 20:,}")
+        raise LedgerError(f"{path}: {needs}, and {free >> 20:,} MiB are free. {remedy}")

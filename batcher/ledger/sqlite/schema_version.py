@@ -27,10 +27,14 @@ def revision_of(connection: Connection, path: Path) -> str:
         NotALedger: the database is something else.
         LedgerTooNew: a newer batcher has written it.
     """
-    revision = _revision(connection)
-    if not revision:
+    if not {"alembic_version", "submissions", "attempts"} <= table_names(connection):
         raise NotALedger(f"{path}: this is a database, but not a ledger; choose another --ledger")
-    _check_known(revision, path)
+    revision = str(connection.value("SELECT version_num FROM alembic_version"))
+    if revision not in REVISIONS:
+        raise LedgerTooNew(
+            f"{path}: a newer batcher has written this ledger (schema {revision}, this program knows "
+            f"{REVISIONS[-1]}); upgrade batcher"
+        )
     return revision
 
 
@@ -81,21 +85,6 @@ async def open_to_itself(path: Path, lock: LedgerLock | None = None) -> AsyncIte
         check_file(path)
         await asyncio.to_thread(bring_up_to_date, path)
         yield
-
-
-def _revision(connection: Connection) -> str | None:
-    """Return the schema's version; None for a database that is not a ledger."""
-    if not {"alembic_version", "submissions", "attempts"} <= table_names(connection):
-        return None
-    return str(connection.value("SELECT version_num FROM alembic_version"))
-
-
-def _check_known(revision: str, path: Path) -> None:
-    if revision not in REVISIONS:
-        raise LedgerTooNew(
-            f"{path}: a newer batcher has written this ledger (schema {revision}, this program knows "
-            f"{REVISIONS[-1]}); upgrade batcher"
-        )
 
 
 def _create(connection: Connection) -> None:

@@ -16,7 +16,6 @@ from batcher.callbacks.confirmer import (
     HALTED_S,
     LATER_S,
     LATEST_S,
-    CheckVerdict,
     Confirmation,
     Confirmer,
     PollsEnded,
@@ -25,7 +24,7 @@ from batcher.callbacks.confirmer import (
 )
 from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.retry_policy import decide
-from batcher.ledger.callback_effects import DENIED_AFTER_S
+from batcher.ledger.callback_effects import DENIED_AFTER_S, PollVerdict
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.model.callbacks import Seal, Snapshot
@@ -175,27 +174,29 @@ async def test_confirmer_without_a_service_leaves_the_check_due(tmp_path: Path) 
         assert [check.task_id for check in await ledger.to_check(10)] == [NAMED]
 
 
-VERDICTS: list[tuple[TaskReport | NotReported, CheckVerdict]] = [
-    (FINISHED, CheckVerdict.CONFIRM),
-    (STRANGE, CheckVerdict.CONFIRM),
-    (report_of(HERE), CheckVerdict.CONFIRM),
-    (report_of(ELSEWHERE), CheckVerdict.DISPROVE),
-    (report_of(named="1397757"), CheckVerdict.DISPROVE),
-    (report_of(state="WAITING"), CheckVerdict.REPEAT),
-    (NO_TASK, CheckVerdict.DENY),
-    (Answer(1000), CheckVerdict.DENY),
-    (Answer(2), CheckVerdict.DENY),
-    (Answer(1), CheckVerdict.REPEAT),
-    (Answer(7), CheckVerdict.REPEAT),
-    (HttpRefusal(503), CheckVerdict.REPEAT),
-    (ReplyLost("cut off"), CheckVerdict.REPEAT),
-    (NotSent("refused"), CheckVerdict.REPEAT),
-    (HELD_BACK, CheckVerdict.IGNORE),
+VERDICTS: list[tuple[TaskReport | NotReported, PollVerdict | None]] = [
+    (FINISHED, PollVerdict.CONFIRMED),
+    (STRANGE, PollVerdict.CONFIRMED),
+    (report_of(HERE), PollVerdict.CONFIRMED),
+    (report_of(ELSEWHERE), PollVerdict.FOREIGN),
+    (report_of(named="1397757"), PollVerdict.FOREIGN),
+    (report_of(state="WAITING"), None),
+    (NO_TASK, PollVerdict.UNKNOWN),
+    (Answer(1000), PollVerdict.UNKNOWN),
+    (Answer(2), PollVerdict.UNKNOWN),
+    (Answer(1), None),
+    (Answer(7), None),
+    (HttpRefusal(503), None),
+    (ReplyLost("cut off"), None),
+    (NotSent("refused"), None),
+    (HELD_BACK, None),
 ]
 
 
 @pytest.mark.parametrize(("outcome", "verdict"), VERDICTS, ids=lambda value: str(value)[:30])
-def test_check_is_judged_by_its_outcome(outcome: TaskReport | NotReported, verdict: CheckVerdict) -> None:
+def test_check_is_judged_by_its_outcome(
+    outcome: TaskReport | NotReported, verdict: PollVerdict | None
+) -> None:
     """Each outcome has one verdict, and only a report of the task confirms or disproves."""
     assert judge_check(outcome, FileId(TENCENT_ID), Vendor.TENCENT) is verdict
 

@@ -21,18 +21,22 @@ from batcher.fetch.fetch_policy import (
     pause_s,
     share_of_day,
 )
-from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
+from batcher.fetch.http_source import Download, Failure, refused
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.task import PictureState
 
-BUSY, GONE, TORN = TemporaryFailure("HTTP 503"), Absence("HTTP 404"), CutOff()
+BUSY, GONE, TORN = (
+    Failure(None, "HTTP 503"),
+    Failure(PictureState.MISSING, "HTTP 404"),
+    Failure(PictureState.BROKEN, "it was cut off"),
+)
 
 
 @pytest.mark.parametrize(
     ("got", "tries", "final"),
     [
-        (Body(b""), 1, True),
-        (Refusal("no"), 1, True),
+        (b"", 1, True),
+        (refused("no"), 1, True),
         (GONE, 1, False),
         (GONE, ABSENT_TRIES - 1, False),
         (GONE, ABSENT_TRIES, True),
@@ -55,8 +59,8 @@ def test_answer_after_some_tries_is_final_or_not(got: Download, tries: int, *, f
         (GONE, 2, 2 * FIRST_BACKOFF_S),
         (BUSY, 3, 4 * FIRST_BACKOFF_S),
         (BUSY, 30, LARGEST_BACKOFF_S),
-        (TemporaryFailure("HTTP 429", 7.5), 1, 7.5),
-        (TemporaryFailure("HTTP 429", 0.0), 1, FIRST_BACKOFF_S),
+        (Failure(None, "HTTP 429", 7.5), 1, 7.5),
+        (Failure(None, "HTTP 429", 0.0), 1, FIRST_BACKOFF_S),
     ],
 )
 def test_pause_doubles_unless_retry_after_is_longer(got: Download, tries: int, expected: float) -> None:
@@ -68,7 +72,7 @@ def test_pause_doubles_unless_retry_after_is_longer(got: Download, tries: int, e
     ("got", "tries", "expected"),
     [
         (BUSY, MAX_TRIES - 1, BUSY),
-        (BUSY, MAX_TRIES, Absence(f"requested {MAX_TRIES} times in all: HTTP 503")),
+        (BUSY, MAX_TRIES, Failure(PictureState.MISSING, f"requested {MAX_TRIES} times in all: HTTP 503")),
         (TORN, MAX_TRIES, TORN),
         (GONE, MAX_TRIES, GONE),
     ],

@@ -15,7 +15,7 @@ from support.pictured import finished, image, keep_tasks, noisy
 from batcher.errors import FolderError
 from batcher.fetch.fetch_policy import ABSENT_TRIES, SILENT_PICTURES, TEMPORARY_TRIES
 from batcher.fetch.fetcher import Fetcher
-from batcher.fetch.http_source import Absence, Body, CutOff, Download, Refusal, TemporaryFailure
+from batcher.fetch.http_source import Download, Failure, refused
 from batcher.fetch.settings import FetchSettings
 from batcher.ledger.pictures import PictureLedger
 from batcher.model.records import Fetched
@@ -23,8 +23,8 @@ from batcher.model.submission import FileId
 from batcher.model.task import PictureState
 
 STATES = "SELECT p.url, p.state, p.error FROM pictures p"
-BUSY = TemporaryFailure("HTTP 503")
-WHOLE = Body(image())
+BUSY = Failure(None, "HTTP 503")
+WHOLE = image()
 
 
 @dataclass
@@ -42,9 +42,9 @@ class MemorySource:
         """The part of the address before the last slash."""
         return url.rpartition("/")[0]
 
-    def refusal(self, url: str) -> Refusal | None:
+    def refusal(self, url: str) -> Failure | None:
         """A refusal where the table has one."""
-        return Refusal(self.refused[url]) if url in self.refused else None
+        return refused(self.refused[url]) if url in self.refused else None
 
     async def get(self, url: str) -> Download:
         """The next answer of an address."""
@@ -107,7 +107,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 async def test_fetch_writes_files_then_records_and_reports_them(bench: Bench) -> None:
     """Each picture becomes a file, a state on record and an event."""
     keep_tasks(bench.path, [finished("7", "a/1", "a/2")])
-    bench.source.answers = {"a/2": [Body(noisy(9))]}
+    bench.source.answers = {"a/2": [noisy(9)]}
     fetcher = bench.fetcher()
     await fetcher.fetch()
     assert bench.files() == ["7/0001.jpg", "7/0002.jpg"]
@@ -120,10 +120,10 @@ async def test_fetch_writes_files_then_records_and_reports_them(bench: Bench) ->
 @pytest.mark.parametrize(
     ("answers", "state", "error", "requests"),
     [
-        ([Absence("HTTP 404")], "missing", "HTTP 404", ABSENT_TRIES),
-        ([CutOff("it was cut off")], "broken", "it was cut off", ABSENT_TRIES),
-        ([Refusal("too large")], "refused", "too large", 1),
-        ([Body(b"<html>")], "broken", "it is not a JPEG, PNG or WebP image", 1),
+        ([Failure(PictureState.MISSING, "HTTP 404")], "missing", "HTTP 404", ABSENT_TRIES),
+        ([Failure(PictureState.BROKEN, "it was cut off")], "broken", "it was cut off", ABSENT_TRIES),
+        ([refused("too large")], "refused", "too large", 1),
+        ([b"<html>"], "broken", "it is not a JPEG, PNG or WebP image", 1),
         ([BUSY, BUSY, WHOLE], "whole", None, 3),
         ([BUSY], None, "HTTP 503", TEMPORARY_TRIES),
     ],
@@ -188,7 +188,7 @@ async def test_picture_without_answer_is_missing_once_its_server_answers(bench: 
 async def test_missing_file_is_fetched_again_and_given_up_one_only_on_request(bench: Bench) -> None:
     """A lost file is replaced by the next fetch; a given-up picture needs ``again``."""
     keep_tasks(bench.path, [finished("7", "a/1", "a/2"), finished("8", "a/3")])
-    bench.source.answers = {"a/3": [*[Absence("HTTP 404")] * ABSENT_TRIES, WHOLE]}
+    bench.source.answers = {"a/3": [*[Failure(PictureState.MISSING, "HTTP 404")] * ABSENT_TRIES, WHOLE]}
     await bench.fetcher().fetch()
     (bench.folder / "7" / "0001.jpg").unlink()
     second = bench.fetcher()

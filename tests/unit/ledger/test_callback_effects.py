@@ -39,11 +39,11 @@ def candidate(state: State, id_: int = 5, lost: LostAttempt | None = LOST) -> Ca
 @pytest.mark.parametrize(
     ("task", "follows"),
     [
-        (KnownTask(5, None, submitted_at_ms=1), Follows(Effect.CLAIMED, 5, steps=(Step.TRACK,))),
+        (KnownTask(5, None, submitted_at_ms=1), Follows(Effect.CLAIMED, 5, steps=(Step.CLAIM,))),
         (KnownTask(5, TaskState.WAITING), Follows(Effect.CLAIMED, 5, steps=(Step.CLAIM,))),
-        (KnownTask(5, TaskState.UNKNOWN, closed=True), Follows(Effect.CLAIMED, 5, steps=(Step.REOPEN,))),
-        (KnownTask(5, TaskState.FINISHED, closed=True), Follows(Effect.NOTED, 5)),
-        (KnownTask(5, TaskState.FAILED, closed=True), Follows(Effect.NOTED, 5)),
+        (KnownTask(5, TaskState.UNKNOWN), Follows(Effect.CLAIMED, 5, steps=(Step.CLAIM,))),
+        (KnownTask(5, TaskState.FINISHED), Follows(Effect.NOTED, 5)),
+        (KnownTask(5, TaskState.FAILED), Follows(Effect.NOTED, 5)),
         (None, Follows(Effect.OPEN, due_at_ms=NOW)),
     ],
 )

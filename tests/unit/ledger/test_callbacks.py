@@ -142,7 +142,7 @@ async def test_callback_of_an_untracked_task_makes_it_due(pair: Pair) -> None:
     assert await pair.take(ended()) is Effect.CLAIMED
     due = [(TASK, "waiting", 2e12, 2e12, None)]
     assert pair.ask("SELECT task_id, state, due_at_ms, claimed_at_ms, closed_at_ms FROM tasks") == due
-    assert [task.task_id for task in await pair.beside.claimed(int(2e12), 10)] == [TASK]
+    assert [task.task_id for task in await pair.beside.claimed_tasks.due(int(2e12), 10)] == [TASK]
 
 
 async def test_callback_of_a_tracked_task_makes_it_due(pair: Pair) -> None:
@@ -151,9 +151,11 @@ async def test_callback_of_a_tracked_task_makes_it_due(pair: Pair) -> None:
     await pair.send(ACCEPTED)
     await pair.beside.tasks.seed(10**9)
     pair.now[0] += 5
-    assert await pair.beside.claimed(10**14, 10) == []
+    assert await pair.beside.claimed_tasks.due(10**14, 10) == []
     assert await pair.take(ended(file_id=None)) is Effect.CLAIMED
-    assert [task.due_at_ms for task in await pair.beside.claimed(10**14, 10)] == [int(pair.now[0] * 1000)]
+    assert [task.due_at_ms for task in await pair.beside.claimed_tasks.due(10**14, 10)] == [
+        int(pair.now[0] * 1000)
+    ]
 
 
 async def test_callback_without_a_recording_tracks_its_task_alone(pair: Pair) -> None:
@@ -527,5 +529,5 @@ async def _all_that_callbacks_lead_to(pair: Pair) -> None:
     await pair.beside.put_off(check, 0)
     await pair.beside.polled(check, PollVerdict.UNKNOWN)
     await pair.beside.polled(check, PollVerdict.CONFIRMED)
-    await pair.beside.claimed(10**14, 10)
-    await pair.beside.next_claimed_ms(0)
+    await pair.beside.claimed_tasks.due(10**14, 10)
+    await pair.beside.claimed_tasks.left()
