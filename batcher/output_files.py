@@ -157,12 +157,17 @@ def written_whole(
     """
     check_target(place, named)
     if beside is None:
-        name = place.name.encode("utf-8", "surrogateescape")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
-        beside = place.with_name(f".{name}.{secrets.token_hex(4)}")
+        beside = name_beside(place)
     else:
         beside.unlink(missing_ok=True)
     with renamed_when_whole(beside, place, mode=mode) as file:
         yield file
+
+
+def name_beside(place: Path) -> Path:
+    """Return a free name in the folder of a file, for its temporary file."""
+    name = place.name.encode("utf-8", "surrogateescape")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
+    return place.with_name(f".{name}.{secrets.token_hex(4)}")
 
 
 @contextmanager

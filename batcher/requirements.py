@@ -13,9 +13,9 @@ REQUIREMENTS = {
     "fsspec": "fsspec>=2024.6",
     "Jinja2": "Jinja2>=3.1",
     "MarkupSafe": "MarkupSafe>=2.1",
-    "openpyxl": "openpyxl>=3.1",
     "Pillow": "Pillow>=11",
     "pyarrow": "pyarrow>=18",
+    "python-calamine": "python-calamine>=0.9",
     "XlsxWriter": "XlsxWriter>=3.2",
     "zstandard": "zstandard>=0.22",
 }

@@ -44,7 +44,7 @@ async def audit_ledger(path: str | os.PathLike[str], *, cases: int = 10) -> Audi
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    place = ledger_path(os.fspath(path))
+    place = ledger_path(path)
     async with await open_for_reading(place):
         pass  # upgrades an older schema, which the queries below do not know
     counted = await asyncio.to_thread(audited, place, cases)

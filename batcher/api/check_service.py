@@ -16,9 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batcher.config import defaults
+from batcher.flowcontrol.findings import remedy_of
 from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
-from batcher.flowcontrol.pacer import Pacer, Turn
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.flowcontrol.sliding_window import Turn
 from batcher.model.check import CheckFinding, CheckLevel, fail, ok, skip, warn
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
 from batcher.report.formatting import duration
@@ -244,7 +246,7 @@ def call_finding(outcome: Outcome) -> CheckFinding:
             remedy = "other programs use up the AppId's rate; check again when they pause"
             return fail("call", f"{_coded(code)}, {CALLS} times: nothing is proven", remedy, code=code)
         case Answer(code=code):
-            return fail("call", _coded(code), meaning(code).remedy, code=code)
+            return fail("call", _coded(code), remedy_of(outcome, meaning(code)), code=code)
         case HttpRefusal() | ReplyLost() | NotSent():
             status = getattr(outcome, "http_status", None)
             remedy = "check BATCHER_ENDPOINT; else try again: the service may be down"

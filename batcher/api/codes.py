@@ -7,11 +7,18 @@ commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from batcher.flowcontrol.retry_policy import BUSY_TRIES, REFUSED_TRIES, UNKNOWN_TRIES, CodeKind, kind_of
-from batcher.model.records import Meaning
-from batcher.zego.codes import MEANINGS, meaning, meaning_in_chinese
+from batcher.model.records import CodeExplanation
+from batcher.zego.codes import (
+    MEANINGS,
+    OF_MERGING,
+    OF_MERGING_IN_CHINESE,
+    OF_SEARCHES,
+    OF_SEARCHES_IN_CHINESE,
+    meaning,
+    meaning_in_chinese,
+)
 
 HANDLING_IN_CHINESE = {
     CodeKind.SUBMITTED: "记录任务 ID",
@@ -34,17 +41,6 @@ HANDLING_IN_CHINESE = {
 """The action that follows from each kind of code; the English text is the value of the kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class CodeExplanation:
-    """A return code in one language."""
-
-    code: int
-    meaning: Meaning
-    """The meaning of the code, and the remedy."""
-    handling: str
-    """The action that follows from the code."""
-
-
 def explain_code(code: int) -> CodeExplanation:
     """Explain a return code in English; a code that is not documented, too."""
     return CodeExplanation(code, meaning(code), kind_of(code).value)
@@ -55,6 +51,33 @@ def explain_code_in_chinese(code: int) -> CodeExplanation:
     return CodeExplanation(code, meaning_in_chinese(code), HANDLING_IN_CHINESE[kind_of(code)])
 
 
+def explain_code_of_any_call(code: int) -> tuple[CodeExplanation, CodeExplanation]:
+    """Explain a return code of any call or callback, in English and in Chinese."""
+    if code in OF_SEARCHES:
+        english, chinese = _HALTS_SEARCHES
+        return (
+            CodeExplanation(code, OF_SEARCHES[code], english, "SearchMedia"),
+            CodeExplanation(code, OF_SEARCHES_IN_CHINESE[code], chinese, "SearchMedia"),
+        )
+    if code in OF_MERGING:
+        english, chinese = _NO_NEW_SUBMISSION
+        return (
+            CodeExplanation(code, OF_MERGING[code], english, "callbacks with the event `compose`"),
+            CodeExplanation(code, OF_MERGING_IN_CHINESE[code], chinese, "`compose` 回调"),
+        )
+    return explain_code(code), explain_code_in_chinese(code)
+
+
+_HALTS_SEARCHES = (
+    "halts `batcher discover` and `batcher verify-ids` with exit code 3",
+    "`batcher discover` 和 `batcher verify-ids` 停止，退出码为 3",
+)
+_NO_NEW_SUBMISSION = (
+    "`batcher listen` records the callback; no submission follows from it",
+    "`batcher listen` 记录该回调；不会由此产生提交项",
+)
+
+
 def documented_codes() -> Sequence[int]:
     """All documented codes in order."""
-    return sorted(MEANINGS)
+    return sorted({*MEANINGS, *OF_SEARCHES, *OF_MERGING})

@@ -11,10 +11,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from batcher.api.service_queries import checked_rate, search_client
+from batcher.api.service_queries import check_times, checked_rate, search_client
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.discover.paged_search import PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
@@ -56,17 +56,11 @@ class DiscoveryFilter:
 
     def __post_init__(self) -> None:
         """Check the times and the filters."""
-        if any(at is not None and at.tzinfo is None for at in (self.since, self.until)):
-            raise SettingsError("since, until: give times with a time zone")
+        check_times(self.since, self.until, "; nothing can be found")
         if self.since is None and self.archive is Archive.TENCENT:
             raise SettingsError(
                 "since: give the time from which recordings are listed; an early date such as 2020-01-01 "
                 "lists all of them"
-            )
-        if self.since is not None and self.since > (self.until or datetime.now(UTC)):
-            until = "now" if self.until is None else f"{self.until:%Y-%m-%d %H:%M:%S %Z}"
-            raise SettingsError(
-                f"since {self.since:%Y-%m-%d %H:%M:%S %Z}: is after {until}; nothing can be found"
             )
         if self.since is not None and self.since.timestamp() < 0:
             raise SettingsError(f"since {self.since:%Y-%m-%d}: give a date after 1970")
@@ -190,7 +184,7 @@ class Discovery:
         from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
         from batcher.ledger.sqlite.files import ledger_path
 
-        path = ledger_path(os.fspath(self._ledger))
+        path = ledger_path(self._ledger)
         return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:

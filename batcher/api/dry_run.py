@@ -74,7 +74,7 @@ async def forecast(
         ManifestError: a manifest cannot be used.
         LedgerError: the ledger is missing or cannot be read.
     """
-    how, place = how or ReadOptions(), ledger_path(os.fspath(path))
+    how, place = how or ReadOptions(), ledger_path(path)
     async with prepared_manifests(manifests, how, place, on_event=on_event) as prepared:
         exists = not is_missing(place)
         if not manifests and not exists:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,15 @@ from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.reader import Manifest
 from batcher.model.submission import InvalidRow, Row
-from batcher.report.export.rows import ExportRow, ResultTable, columns_of, header, manifest_row, record_row
+from batcher.report.export.rows import (
+    ExportRow,
+    ResultTable,
+    RowStatus,
+    columns_of,
+    header,
+    manifest_row,
+    record_row,
+)
 from batcher.report.export.text_tables import CsvTable, JsonLines, encoded
 from batcher.requirements import pip_install
 
@@ -33,7 +42,7 @@ PAGE = 500
 
 
 class ExportFormat(StrEnum):
-    """The format of a file of results; also the suffix of its name."""
+    """The format of a file of results; also the ending of its name."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -76,6 +85,10 @@ class ExportResult:
     rows: int
     shortened: int = 0
     """Cells that held more than a cell of a spreadsheet can, and lost their end."""
+    invalid: int = 0
+    """Rows of the manifest that cannot be sent."""
+    not_loaded: int = 0
+    """Rows of the manifest that the ledger has no submission for."""
 
 
 async def export_ledger(
@@ -100,12 +113,12 @@ async def export_ledger(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with await open_for_reading(ledger_path(os.fspath(path))) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        names = [*columns_of(followed=followed), *own.values()]
+        return await _write(pages, names, len(own), file, settings, scratch, last_part)
 
 
 async def export_manifest(
@@ -139,19 +152,24 @@ async def export_manifest(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await open_for_reading(ledger_path(os.fspath(path))))
-        opening = join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path))
-        opened, remembered = await stack.enter_async_context(opening)
+    async with (
+        await open_for_reading(ledger_path(path)) as ledger,
+        join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path)) as (
+            opened,
+            remembered,
+        ),
+    ):
         if remembered:
             on_note(remembered_text(opened.source, remembered))
         for warning in opened.warnings:
             on_warning(warning)
         followed = bool(await ledger.tallies_of_tasks())
         own = header(opened.columns, followed=followed)
-        pages = _manifest_rows(ledger, opened, own, followed)
-        columns = columns_of(followed=followed), own.values()
-        return await _write(pages, columns, file, settings, scratch, last_part or nullcontext())
+        missing = Counter[RowStatus]()
+        pages = _manifest_rows(ledger, opened, own, followed, missing)
+        names = [*columns_of(followed=followed), *own.values()]
+        done = await _write(pages, names, len(own), file, settings, scratch, last_part)
+    return replace(done, invalid=missing[RowStatus.INVALID], not_loaded=missing[RowStatus.NOT_LOADED])
 
 
 async def _all_submissions(
@@ -164,9 +182,13 @@ async def _all_submissions(
 
 
 async def _manifest_rows(
-    ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool
+    ledger: LedgerReader, manifest: Manifest, own: dict[str, str], followed: bool, missing: Counter[RowStatus]
 ) -> AsyncIterator[list[ExportRow]]:
+    """Yield the rows of a manifest, and count those without a submission."""
     async for page in join_results.matched(manifest, ledger.records_of):
+        for row, record in page:
+            if record is None:
+                missing[RowStatus.INVALID if isinstance(row, InvalidRow) else RowStatus.NOT_LOADED] += 1
         yield [
             manifest_row(row, record, manifest.source, own, _own_cells(manifest, row, own), followed=followed)
             for row, record in page
@@ -182,21 +204,21 @@ def _own_cells(manifest: Manifest, row: Row | InvalidRow, own: dict[str, str]) -
 
 async def _write(
     pages: AsyncIterator[list[ExportRow]],
-    names: tuple[Sequence[str], Iterable[str]],
+    names: Sequence[str],
+    n_own: int,
     file: BinaryIO,
     settings: ExportSettings,
     scratch: Path | None,
-    last_part: AbstractContextManager[None],
+    last_part: AbstractContextManager[None] | None,
 ) -> ExportResult:
-    """Write pages in the form of the settings; ``names`` are the fixed columns and the manifests' own."""
-    fixed, own = names
-    columns = [encoded(name).decode() for name in (*fixed, *own)]
+    """Write pages in the form of the settings; the last ``n_own`` names are the manifests' own columns."""
+    columns = [encoded(name).decode() for name in names]
     written = 0
-    with _table(settings, file, columns, len(fixed), scratch) as table:
+    with _table(settings, file, columns, len(names) - n_own, scratch) as table:
         async for page in pages:
             table.write(page)
             written += len(page)
-        with last_part:
+        with last_part or nullcontext():
             table.close()
     return ExportResult(written, getattr(table, "shortened", 0))
 

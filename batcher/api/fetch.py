@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
+from batcher.fetch.settings import FetchFigures, FetchSettings
+from batcher.flowcontrol.cancellation import in_background
 from batcher.ledger.binding import check_binding
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.ledger.sqlite.files import check_file, ledger_path
@@ -41,7 +44,6 @@ from batcher.requirements import pip_install
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher
-    from batcher.fetch.settings import FetchFigures
 
 CONCURRENCY = 8
 """Downloads in flight at most: enough for any line, and no burden to any server."""
@@ -107,15 +109,16 @@ class PictureFetch:
             problems.append(f"endpoint{shown_value(endpoint)}: {exc}")
         if problems:
             raise SettingsError(*problems)
-        self._path = ledger_path(os.fspath(ledger))
-        self._folder = Path(folder)
-        self._recordings = tuple(map(FileId, recordings))
-        self._again = again
-        self._check_all = check_all
-        self._limit = limit
-        self._concurrency = concurrency
-        self._timeout_s = timeout_s
-        self._max_bytes = max_bytes
+        self._path = ledger_path(ledger)
+        ids = tuple(map(FileId, recordings))
+        self._settings = FetchSettings(Path(folder), concurrency, limit, again, ids, check_all)
+        self._source = PictureSource(
+            AddressGuard(of_this_machine=is_loopback(urlsplit(self._endpoint).hostname or "")),
+            f"batcher/{__version__}",
+            timeout_s=timeout_s,
+            connections=concurrency,
+            most_bytes=max_bytes,
+        )
         self._on_event = on_event
         self._caller = caller
         self._changes = IndexChanges()
@@ -140,9 +143,10 @@ class PictureFetch:
         if self._started_at is not None:
             raise RuntimeError("a PictureFetch runs once; create another one")
         self._started_at = time.monotonic()
-        if self._folder.exists() and not self._folder.is_dir():
-            raise SettingsError(f"folder {self._folder}: this is a file; name the folder for the pictures")
-        check_target(self._folder, "folder")
+        folder = self._settings.folder
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"folder {folder}: this is a file; name the folder for the pictures")
+        check_target(folder, "folder")
         check_file(self._path)
         with await ledger_lock(self._path, self._caller, purpose=Purpose.FETCHING):
             async with await PictureLedger.open(self._path, self._on_event) as ledger:
@@ -152,36 +156,19 @@ class PictureFetch:
     async def _check(self, ledger: PictureLedger) -> None:
         """Refuse a ledger of another kind of service, and recordings that it does not have."""
         check_binding(self._path, await ledger.bound_to(), None, place_of(self._endpoint))
-        for recording in self._recordings:
+        for recording in self._settings.recordings:
             if not await ledger.has_recording(recording):
                 raise BatcherError(f"recording {recording}: not in {self._path}")
 
     async def _fetch(self, ledger: PictureLedger) -> FetchSummary:
         from batcher.fetch.fetcher import Fetcher  # with Pillow, which is an extra
-        from batcher.fetch.settings import FetchSettings
 
-        addresses = AddressGuard(of_this_machine=is_loopback(urlsplit(self._endpoint).hostname or ""))
-        source = PictureSource(
-            addresses,
-            f"batcher/{__version__}",
-            timeout_s=self._timeout_s,
-            connections=self._concurrency,
-            most_bytes=self._max_bytes,
-        )
-        settings = FetchSettings(
-            self._folder,
-            self._concurrency,
-            self._limit,
-            self._again,
-            self._recordings,
-            self._check_all,
-            _ledger_name_in(self._folder, self._path),
-        )
-        fetcher = Fetcher(ledger, source, settings, on_event=self._ended)
+        settings = replace(self._settings, not_under=_ledger_name_in(self._settings.folder, self._path))
+        fetcher = Fetcher(ledger, self._source, settings, on_event=self._ended)
         try:
-            async with source, self._progress_emitted(fetcher, await self._expected(ledger)):
+            async with self._source, self._progress_emitted(fetcher, await self._expected(ledger)):
                 await self._download(fetcher)
-            await update_index(ledger, self._folder, self._changes)
+            await update_index(ledger, settings.folder, self._changes)
         except asyncio.CancelledError:
             self.summary = await self._summed_up(ledger, fetcher.figures, cancelled=True)
             raise
@@ -198,8 +185,8 @@ class PictureFetch:
 
     async def _expected(self, ledger: PictureLedger) -> int:
         """The number of pictures to fetch, by the ledger; lost files are fetched in addition."""
-        unfetched = await ledger.count_unfetched(self._recordings)
-        return unfetched if self._limit is None else min(unfetched, self._limit)
+        unfetched = await ledger.count_unfetched(self._settings.recordings)
+        return unfetched if self._settings.limit is None else min(unfetched, self._settings.limit)
 
     def _ended(self, fetched: Fetched) -> None:
         """Keep the change for the index; report a picture without a file."""
@@ -221,12 +208,8 @@ class PictureFetch:
                 await asyncio.sleep(PROGRESS_EVERY_S)
                 self._on_event(self._progress(fetcher, total))
 
-        repeating = asyncio.create_task(repeat(), name="fetch-progress")
-        try:
+        async with in_background(repeat(), "fetch-progress") as repeating:
             yield
-        finally:
-            repeating.cancel()
-            await asyncio.wait([repeating])
         if not repeating.cancelled():
             repeating.result()  # the exception of a caller that failed
         self._on_event(self._progress(fetcher, total))
@@ -248,7 +231,7 @@ class PictureFetch:
         given_up_before = sum(totals[state] for state in GIVEN_UP) - figures.given_up
         return FetchSummary(
             self._path,
-            self._folder,
+            self._settings.folder,
             seconds,
             {state: figures.by_state[state] for state in KEPT},
             {state: figures.by_state[state] for state in GIVEN_UP},

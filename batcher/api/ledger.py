@@ -36,7 +36,7 @@ from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import FileId, InvalidRow, State
 from batcher.report.counts import Counts, figures
-from batcher.report.export.results import Result, invalid_result, result_of, row_result
+from batcher.report.export.results import Result, result_of, row_result
 from batcher.report.summary import RunSummary
 from batcher.submit.settings import RunSettings
 from batcher.track.settings import TrackSettings
@@ -97,10 +97,8 @@ class LedgerView:
         async with join_results.opened(source, how, partial(last_options, self.path)) as (manifest, _):
             async for page in join_results.matched(manifest, lambda ids: self._readable().records_of(ids)):
                 for row, record in page:
-                    if isinstance(row, InvalidRow):
-                        yield invalid_result(row, manifest.cells_of(row), manifest.source, manifest.columns)
-                    else:
-                        yield row_result(row, record, manifest.source)
+                    cells = manifest.cells_of(row) if isinstance(row, InvalidRow) else {}
+                    yield row_result(row, record, manifest.source, cells, manifest.columns)
 
     async def results_of(self, file_ids: Iterable[str]) -> list[Result]:
         """Return the results of some recordings; a recording has one for each set of parameters."""
@@ -279,7 +277,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
         LedgerBusy: another run holds it.
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
-    place = ledger_path(os.fspath(path))
+    place = ledger_path(path)
     lock = await ledger_lock(place, wait_s=wait_s or None)
     ledger = Ledger(await open_for_writing(place, lock), wait_s or None)
     try:
@@ -297,7 +295,7 @@ async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
         LedgerError: it cannot be read, is something else, or is from a newer version.
         LedgerBusy: it must be upgraded, and a run of an older version holds it.
     """
-    reader = await open_for_reading(ledger_path(os.fspath(path)))
+    reader = await open_for_reading(ledger_path(path))
     ledger = LedgerView(reader)
     try:
         yield ledger

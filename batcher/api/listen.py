@@ -6,25 +6,29 @@ counts only once a poll has confirmed it. Listening holds no run's lock, so a ru
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
 import ssl
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from batcher.api.service_queries import checked_rate
 from batcher.callbacks.acceptance import HEALTH, Acceptance
-from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmation
+from batcher.callbacks.confirmer import CHECKS_PER_S, Confirmer, confirm
 from batcher.callbacks.http_server import serve
 from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.callbacks.receiver import Receiver
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.config.endpoints import is_loopback
 from batcher.errors import SettingsError
+from batcher.exit_codes import ExitCode
 from batcher.flowcontrol.machine_limit import Action, window_for
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
@@ -41,11 +45,15 @@ from batcher.model.events import (
     ignore_event,
 )
 from batcher.model.submission import Vendor
-from batcher.track.claimed_tasks import poll_claimed
 from batcher.track.poll_policy import LONGEST_WAIT_S
+from batcher.track.settings import TrackSettings
+from batcher.track.tracker import Tracker
 
 POLL_CONNECTIONS = 16
-"""Polls in flight at most."""
+"""Connections for polls at most."""
+
+POLLERS = 8
+"""Claimed tasks that are polled at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ class CallbackListener:
     ) -> None:
         if not callback_secret or callback_secret.split() != [callback_secret]:
             raise SettingsError("callback_secret: give the secret of callbacks, without blanks")
-        self._path = ledger_path(os.fspath(ledger))
+        self._path = ledger_path(ledger)
         self._secret = callback_secret
         self._service = None if account is None else ServiceAccess(account, endpoint, timeout_s)
         self._settings = settings or ListenSettings()
@@ -165,7 +173,8 @@ class CallbackListener:
             ledger = await stack.enter_async_context(await CallbackLedger.open(self._path, self._on_event))
             app_id = await self._checked_app_id(ledger)
             await ledger.tasks.take_up(int(LONGEST_WAIT_S * 1000))
-            confirmation = await self._confirmation(ledger, stack)
+            confirmers, poll = await self._confirmers(ledger, stack)
+            callback_taken = asyncio.Event()
             settings = self._settings
             acceptance = Acceptance(
                 self._secret, settings.max_age_s, settings.max_body_bytes, settings.path, app_id
@@ -175,11 +184,11 @@ class CallbackListener:
                 acceptance,
                 submissions=self._submissions,
                 on_event=self._on_event,
-                taken=confirmation.callback_taken,
+                taken=callback_taken.set,
             )
             url = await self._serve(receiver, stack)
             self._on_event(self._started(url))
-            await confirmation.run()
+            await confirm(confirmers, poll, callback_taken, self._warn)
 
     async def _checked_app_id(self, ledger: CallbackLedger) -> int | None:
         """Return the AppId whose callbacks are accepted; None for every AppId with this secret."""
@@ -190,14 +199,25 @@ class CallbackListener:
         check_binding(self._path, bound, app_id, self._service.endpoint_kind)
         return app_id
 
-    async def _confirmation(self, ledger: CallbackLedger, stack: AsyncExitStack) -> Confirmation:
-        client = limit = poll = None
-        if self._service is not None:
-            client = await stack.enter_async_context(self._service.client(POLL_CONNECTIONS))
-            limit = window_for(self._service.limit(Action.POLL), self._rate_per_s)
-            polls_per_s = max(self._rate_per_s - CHECKS_PER_S, CHECKS_PER_S)
-            poll = partial(poll_claimed, ledger, client, polls_per_s, limit, self._on_event)
-        return Confirmation(ledger, client, poll, limit=limit, on_event=self._on_event, warn=self._warn)
+    async def _confirmers(
+        self, ledger: CallbackLedger, stack: AsyncExitStack
+    ) -> tuple[list[Confirmer], Callable[[], Awaitable[tuple[ExitCode, str]]] | None]:
+        """Return what confirms callbacks, and what polls claimed tasks; without an account nothing polls."""
+        applying = Confirmer(ledger, None)
+        if self._service is None:
+            return [applying], None
+        client = await stack.enter_async_context(self._service.client(POLL_CONNECTIONS))
+        limit = window_for(self._service.limit(Action.POLL), self._rate_per_s)
+        polls_per_s = max(self._rate_per_s - CHECKS_PER_S, CHECKS_PER_S)
+        settings = TrackSettings(polls_per_s, POLLERS, follow=True)
+
+        async def poll() -> tuple[ExitCode, str]:
+            pacer = Pacer(polls_per_s, time.monotonic, window=limit)
+            tasks = ledger.claimed_tasks
+            ended = await Tracker(tasks, client, settings, pacer=pacer, on_event=self._on_event).run()
+            return ended.exit, ended.reason
+
+        return [applying, Confirmer(ledger, client, self._on_event, limit)], poll
 
     async def _serve(self, receiver: Receiver, stack: AsyncExitStack) -> str:
         """Serve the receiver until the stack is closed; return its URL."""

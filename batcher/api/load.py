@@ -63,7 +63,7 @@ async def load(
         LedgerBusy: a run holds the ledger.
         LedgerError: the ledger cannot be created or written.
     """
-    how, place = how or ReadOptions(), ledger_path(os.fspath(path))
+    how, place = how or ReadOptions(), ledger_path(path)
     async with (
         prepared_manifests(manifests, how, place, on_event=on_event) as prepared,
         locked_ledger(place, sender, wait_s, on_event) as ledger,

@@ -84,7 +84,7 @@ from batcher.model.submission import Recording as Recording
 from batcher.model.submission import State as State
 from batcher.report.counts import Counts as Counts
 from batcher.report.export.results import Result as Result
-from batcher.report.export.results import RowStatus as RowStatus
+from batcher.report.export.rows import RowStatus as RowStatus
 from batcher.report.fetch_summary import FetchSummary as FetchSummary
 from batcher.report.status_summary import LedgerStatus as LedgerStatus
 from batcher.report.summary import RunSummary as RunSummary

@@ -104,7 +104,7 @@ async def gather_report(
             f"pictures {settings.pictures}: there is no such folder; give the one that `batcher fetch -o` "
             "filled"
         )
-    async with await Survey.open(ledger_path(os.fspath(path))) as survey:
+    async with await Survey.open(ledger_path(path)) as survey:
         tallies = await survey.tallies()
         runs = await survey.runs_that_sent()
         now = figures(tallies)
@@ -152,12 +152,10 @@ def _commands(ledger: str, output: Path | None) -> Commands:
 
 
 def _codes(codes: dict[int, int]) -> Iterable[CodeExplained]:
-    from batcher.report.html.contents import CodeExplained, InBothLanguages
+    from batcher.report.html.contents import CodeExplained
 
     for code, n in sorted(codes.items(), key=lambda item: -item[1])[:CODES_LISTED]:
-        english, chinese = explain_code(code), explain_code_in_chinese(code)
-        handling = InBothLanguages(english.handling, chinese.handling)
-        yield CodeExplained(code, n, english.meaning, chinese.meaning, handling)
+        yield CodeExplained(n, explain_code(code), explain_code_in_chinese(code))
 
 
 async def _failures(survey: Survey, tallies: Sequence[Tally]) -> list[Record]:

@@ -45,7 +45,7 @@ async def retry(
         LedgerError: there is no ledger, or it cannot be written.
     """
     check_states(states)
-    place = ledger_path(os.fspath(path))
+    place = ledger_path(path)
     check_file(place)
     async with locked_ledger(place, sender, wait_s, on_event) as ledger:
         return await ledger.retry(states, codes)

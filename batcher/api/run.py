@@ -18,7 +18,8 @@ from batcher.api.locks import PROGRAM, ledger_lock, locked_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import Tracking, tracking_of
 from batcher.errors import LedgerError, LedgerMissing
-from batcher.exit_codes import REPORTED, ExitCode, heaviest
+from batcher.exit_codes import ExitCode, heaviest
+from batcher.flowcontrol.cancellation import in_background
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
@@ -155,23 +156,18 @@ class Run:
         if tasks is None or self._tracking is None:
             return summary
         summary = with_tasks(summary, tasks)
-        if summary.exit_code in REPORTED:
-            await self._tracking.mark_reported()
+        await self._tracking.mark_reported(summary.exit_code)
         return summary
 
     async def _work(self) -> tuple[Ending, TrackingSummary | None]:
         if self._tracking is None:
             return await self._ready.runner.run(), None
-        tracking = asyncio.create_task(self._tracking.track(), name="tracking")
-        try:
+        async with in_background(self._tracking.track(), "tracking") as tracking:
             ending = await self._ready.runner.run()
             if ending.exit in _STOPS_TRACKING:
                 self._tracking.stop(ending.exit, ending.reason)
             self._tracking.sending_ended()
             return ending, await tracking
-        finally:
-            tracking.cancel()
-            await asyncio.wait([tracking])
 
 
 def _note_unrecorded(exc: BaseException, ending: Ending) -> None:
@@ -240,7 +236,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         LedgerError: the ledger cannot be used.
     """
     deadline, wait_s = request.deadline(), request.wait_s
-    place, sender, on_event = ledger_path(os.fspath(path)), request.sender, request.on_event
+    place, sender, on_event = ledger_path(path), request.sender, request.on_event
     async with AsyncExitStack() as stack:
         prepared = await stack.enter_async_context(
             prepared_manifests(request.manifests, request.how, place, deadline, on_event)

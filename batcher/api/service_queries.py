@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.errors import SettingsError
@@ -33,6 +34,19 @@ def checked_rate(rate_per_s: float) -> float:
     if not 0 < rate_per_s < math.inf:
         raise SettingsError(f"rate_per_s {rate_per_s:g}: give a number above 0")
     return rate_per_s
+
+
+def check_times(since: datetime | None, until: datetime | None, remark: str = "") -> None:
+    """Check the times between which recordings are searched.
+
+    Raises:
+        SettingsError: one has no time zone, or they are in the wrong order.
+    """
+    if any(at is not None and at.tzinfo is None for at in (since, until)):
+        raise SettingsError("since, until: give times with a time zone")
+    if since is not None and since > (until or datetime.now(UTC)):
+        end = "now" if until is None else f"{until:%Y-%m-%d %H:%M:%S %Z}"
+        raise SettingsError(f"since {since:%Y-%m-%d %H:%M:%S %Z}: is after {end}{remark}")
 
 
 @asynccontextmanager

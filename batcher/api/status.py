@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from batcher.errors import BatcherError
 from batcher.ledger.reader import open_for_reading
 from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.records import Meaning, Record
 from batcher.model.submission import FileId, State
-from batcher.report.counts import figures, task_figures
+from batcher.report.counts import figures, http_refusals, task_figures
 from batcher.report.formatting import count
 from batcher.report.status_summary import LedgerStatus
 from batcher.report.summary import FIRST_IN_DOUBT
@@ -33,7 +32,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(_place(path)) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         counts = figures(await ledger.tallies())
         loads_total = await ledger.newest_load()
         first_load = 0 if loads is None else max(0, loads_total - loads)
@@ -50,6 +49,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
             loads_total=loads_total,
             last_run=await ledger.last_run(),
             meanings=_meanings(counts.codes),
+            http_refusals=http_refusals(await ledger.tallies_of_http_refusals()),
         )
 
 
@@ -65,7 +65,7 @@ async def submissions_of(path: str | os.PathLike[str], file_id: str) -> list[Rec
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(_place(path)) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         if records := await ledger.records_of([FileId(file_id)]):
             return records
         total = figures(await ledger.tallies()).total
@@ -81,7 +81,3 @@ def meanings_of(records: Iterable[Record]) -> Mapping[int, Meaning]:
 
 def _meanings(codes: Iterable[int]) -> dict[int, Meaning]:
     return {code: meaning(code) for code in codes}
-
-
-def _place(path: str | os.PathLike[str]) -> Path:
-    return ledger_path(os.fspath(path))

@@ -20,6 +20,7 @@ from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.errors import LedgerError
 from batcher.exit_codes import REPORTED, ExitCode
+from batcher.flowcontrol.cancellation import in_background
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.findings import CHECK_ENDPOINT, outage_text
 from batcher.flowcontrol.machine_limit import Action, window_for
@@ -80,16 +81,14 @@ class Tracking:
         Raises:
             LedgerError: the ledger cannot be read any more.
         """
-        reporting = asyncio.create_task(self._report(), name="tracking-progress")
-        try:
+        async with in_background(self._report(), "tracking-progress"):
             tracked = await self._tracker.run()
-        finally:
-            reporting.cancel()
         return await self._summary(tracked)
 
-    async def mark_reported(self) -> None:
-        """Record that failed and unknown tasks have been reported: they are no longer new."""
-        await self._ledger.mark_reported()
+    async def mark_reported(self, exit_code: int) -> None:
+        """Record that failed and unknown tasks were reported, if this exit code says so: they are not new."""
+        if exit_code in REPORTED:
+            await self._ledger.mark_reported()
 
     async def _report(self) -> None:
         while True:
@@ -236,7 +235,7 @@ async def opened_tracking(
         LedgerError: the ledger cannot be used.
     """
     service = ServiceAccess(account, endpoint, timeout_s)
-    place = ledger_path(os.fspath(path))
+    place = ledger_path(path)
     check_file(place)
     with await ledger_lock(place, sender, wait_s, on_event, Purpose.TRACKING):
         async with tracking_of(
@@ -262,6 +261,5 @@ async def track(
         path, account, settings, endpoint=endpoint, timeout_s=timeout_s, on_event=on_event
     ) as tracking:
         summary = await tracking.track()
-        if summary.exit_code in REPORTED:
-            await tracking.mark_reported()
+        await tracking.mark_reported(summary.exit_code)
         return summary

@@ -66,7 +66,7 @@ def inspect_ledger(path: _Path) -> Inspected:
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    return inspect(_place(path))
+    return inspect(ledger_path(path))
 
 
 def verify_ledger(
@@ -85,7 +85,7 @@ def verify_ledger(
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    place, findings = _place(path), []
+    place, findings = ledger_path(path), []
     for finding in verify(place, lambda part, _: on_progress(part)):
         findings.append(finding)
         on_finding(finding)
@@ -109,7 +109,7 @@ async def repair_tallies(
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be read or written.
     """
-    place = _place(path)
+    place = ledger_path(path)
     check_file(place)
     async with open_to_itself(place, lock):
         before = verify_ledger(place, on_progress=on_progress)
@@ -137,7 +137,7 @@ def back_up_ledger(
         LedgerError: the ledger cannot be read.
         BatcherError: the copy cannot be made.
     """
-    return back_up(_place(path), Path(target), on_progress, replace=replace)
+    return back_up(ledger_path(path), Path(target), on_progress, replace=replace)
 
 
 async def restore_ledger(
@@ -160,7 +160,7 @@ async def restore_ledger(
         LedgerError: the backup is missing, not whole or from a newer version, or the disk has no room.
         BatcherError: the backup is the ledger itself.
     """
-    place, source = _place(path), _place(backup)
+    place, source = ledger_path(path), ledger_path(backup)
     async with AsyncExitStack() as held:
         for purpose in Purpose:
             lock = locks[purpose] if locks else await ledger_lock(place, purpose=purpose)
@@ -174,7 +174,7 @@ async def count_prunable(path: _Path, before: datetime) -> Pruned:
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    async with await open_for_reading(_place(path)) as ledger:
+    async with await open_for_reading(ledger_path(path)) as ledger:
         return await prune(ledger, before, None)
 
 
@@ -190,7 +190,7 @@ async def prune_attempts(path: _Path, before: datetime, *, lock: LedgerLock | No
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written; attempts deleted so far stay deleted.
     """
-    async with _opened(_place(path), lock) as ledger:
+    async with _opened(ledger_path(path), lock) as ledger:
         return await prune(ledger, before, ledger.forget)
 
 
@@ -205,7 +205,7 @@ async def vacuum_ledger(path: _Path, *, lock: LedgerLock | None = None) -> Vacuu
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written, or the disk has no room.
     """
-    place = _place(path)
+    place = ledger_path(path)
     check_file(place)
     async with open_to_itself(place, lock):
         return vacuum(place)
@@ -218,7 +218,3 @@ async def _opened(place: Path, lock: LedgerLock | None) -> AsyncIterator[RunLedg
     held = lock or await ledger_lock(place)
     async with await open_for_writing(place, held) as ledger:
         yield ledger
-
-
-def _place(path: _Path) -> Path:
-    return ledger_path(os.fspath(path))

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from batcher.api.service_queries import checked_rate, search_client
+from batcher.api.service_queries import check_times, checked_rate, search_client
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.discover.id_check import IdCheck, IdChecker, IdFinding, RoundingCandidates
 from batcher.discover.paged_search import PagedSearch
@@ -57,15 +57,11 @@ class KnownRecordings:
 
     def __post_init__(self) -> None:
         """Check the times."""
-        if any(at is not None and at.tzinfo is None for at in (self.since, self.until)):
-            raise SettingsError("since, until: give times with a time zone")
+        check_times(self.since, self.until)
         if self.since is None:
             for name, value in (("until", self.until), ("prefix", self.prefix)):
                 if value:
                     raise SettingsError(f"{name}: has an effect only together with since")
-        elif self.since > (self.until or datetime.now(UTC)):
-            until = "now" if self.until is None else f"{self.until:%Y-%m-%d %H:%M:%S %Z}"
-            raise SettingsError(f"since {self.since:%Y-%m-%d %H:%M:%S %Z}: is after {until}")
 
     @property
     def any(self) -> bool:

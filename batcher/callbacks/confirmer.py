@@ -1,6 +1,6 @@
 """Confirming callbacks: a claim counts once the service itself has confirmed it.
 
-The ledger keeps the claims. The ``listen`` command runs :class:`Confirmation` for as long as it listens; the
+The ledger keeps the claims. The ``listen`` command runs :func:`confirm` for as long as it listens; the
 commands that track tasks use :func:`doubts_confirmed`. A task that a callback names for a submission in doubt
 is polled here; claimed tasks are polled by the function that the caller passes. A callback's own words must
 never settle a submission: its signature does not cover them.
@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
+from batcher.flowcontrol.cancellation import in_background
 from batcher.flowcontrol.findings import Finding, classify
 from batcher.flowcontrol.outage import Guard, MayLeave
-from batcher.flowcontrol.pacer import Pacer, SlidingWindow
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
+from batcher.flowcontrol.sliding_window import SlidingWindow
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
@@ -54,18 +56,6 @@ class CheckClient(Protocol):
         self, task_id: TaskId, vendor: Vendor, on_wire: Wire | None = None
     ) -> TaskReport | NotReported:
         """Poll one task: one request."""
-
-
-class PollsEnded(Protocol):
-    """The end of the polls of claimed tasks, as far as the confirmer uses it."""
-
-    @property
-    def exit(self) -> ExitCode:
-        """HALTED when the service refuses the account."""
-
-    @property
-    def reason(self) -> str:
-        """Why the polls ended."""
 
 
 # -- judging one check ---------------------------------------------------------------------------------
@@ -232,61 +222,32 @@ async def doubts_confirmed(
     with contextlib.suppress(LedgerError, TimeoutError):  # the tracker meets the same fault, and reports it
         async with asyncio.timeout(FIRST_CHECKS_S):
             await confirmer.confirm_due()
-    confirming = asyncio.create_task(confirmer.run(), name="doubt-confirmer")
-    try:
+    async with in_background(confirmer.run(), "doubt-confirmer"):
         yield
-    finally:
-        confirming.cancel()
-        await asyncio.wait([confirming])
 
 
 # -- while callbacks are received ----------------------------------------------------------------------
 
 
-class Confirmation:
-    """Confirms callbacks for as long as they are received.
+async def confirm(
+    confirmers: Sequence[Confirmer],
+    poll_claimed: Callable[[], Awaitable[tuple[ExitCode, str]]] | None,
+    waken: asyncio.Event,
+    warn: Callable[[str], None],
+) -> None:
+    """Confirm until cancelled; after a fault of the ledger or the service, try again later.
 
     Args:
-        ledger: stays open.
-        client: the service; stays open. None leaves all checks to ``batcher track``.
-        poll_claimed: polls claimed tasks until something prevents it; None without a client.
-        limit: the window shared with other polls.
-        on_event: called for every doubt that was checked.
+        confirmers: each works by itself, since one waits while the endpoint does not answer.
+        poll_claimed: polls claimed tasks until something prevents it; returns the exit code and the reason.
+        waken: set when a callback was taken.
         warn: called with the reason when confirming pauses.
     """
-
-    def __init__(
-        self,
-        ledger: CallbackLedger,
-        client: CheckClient | None,
-        poll_claimed: Callable[[], Awaitable[PollsEnded]] | None,
-        *,
-        limit: SlidingWindow | None = None,
-        on_event: OnEvent,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._confirmers = [Confirmer(ledger, None)]
-        if client is not None:  # a task of its own, since it waits while the endpoint does not answer
-            self._confirmers.append(Confirmer(ledger, client, on_event, limit))
-        self._poll_claimed = poll_claimed
-        self._warn = warn
-        self._callback_taken = asyncio.Event()
-
-    def callback_taken(self) -> None:
-        """Check now: a callback was taken."""
-        self._callback_taken.set()
-
-    async def run(self) -> None:
-        """Confirm until cancelled; after a fault of the ledger or the service, try again later."""
-        async with asyncio.TaskGroup() as group:
-            for confirmer in self._confirmers:
-                group.create_task(confirmer.run(self._callback_taken, self._warn), name="callback-confirmer")
-            if self._poll_claimed is not None:
-                group.create_task(self._poll(self._poll_claimed), name="callback-poller")
-
-    async def _poll(self, poll_claimed: Callable[[], Awaitable[PollsEnded]]) -> None:
-        while True:
-            ended = await poll_claimed()
-            pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
-            self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")
+    async with asyncio.TaskGroup() as group:
+        for confirmer in confirmers:
+            group.create_task(confirmer.run(waken, warn), name="callback-confirmer")
+        while poll_claimed is not None:
+            code, reason = await poll_claimed()
+            pause_s = HALTED_S if code is ExitCode.HALTED else LATER_S
+            warn(f"claims are not confirmed for {pause_s:.0f} s: {reason}")
             await asyncio.sleep(pause_s)

@@ -18,10 +18,11 @@ from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
 from batcher.ledger.sqlite.files import ledger_path
-from batcher.model.submission import State
+from batcher.model.submission import SETTLED, State
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence
 from batcher.report.summary import RunSummary
+from batcher.report.tracking_summary import task_counts
 from batcher.telemetry.notifications import (
     LONGEST_BODY,
     Hook,
@@ -192,24 +193,15 @@ def closing_of(summary: RunSummary) -> Closing:
     """Return the end of a run, from its summary."""
     run, now = summary.this_run.by_state, summary.now
     counted = [
-        f"{run[state]:,} {word}"
-        for state, word in _SHOWN_STATES.items()
+        f"{run[state]:,} {state.value.replace('_', ' ')}"
+        for state in SETTLED
         if run[state] or state is State.SUBMITTED
     ]
     invalid = [count(summary.invalid_rows.new, "new invalid row")] if summary.invalid_rows.new else []
     figures = f"This run: {', '.join([*counted, *invalid])}; {now.open:,} left to send."
-    if (tracking := summary.tracking) is not None:
-        tasks = [f"{n:,} {state.value}" for state, n in tracking.tasks.by_state.items() if n]
-        figures += f" Tasks: {', '.join(tasks) or 'none'}."
+    if summary.tracking is not None:
+        figures += f" {task_counts(summary.tracking.tasks)}"
     return Closing(summary.reason, figures, summary.blocked_by_outage, summary.only_tasks_left)
-
-
-_SHOWN_STATES = {
-    State.SUBMITTED: "submitted",
-    State.REJECTED: "rejected",
-    State.FAILED: "failed",
-    State.IN_DOUBT: "in doubt",
-}
 
 
 def _one_line(text: str) -> str:

@@ -52,8 +52,8 @@ class DiscoveryRequest:
         with named_options(_OPTION_OF):
             return DiscoveryFilter(
                 archive,
-                None if self.since is None else moment_of(self.since, "--since", now),
-                None if self.until is None else moment_of(self.until, "--until", now),
+                moment_of(self.since, "--since", now),
+                moment_of(self.until, "--until", now),
                 self.prefix,
                 self.category,
                 None if self.min_duration is None else seconds_of(self.min_duration, "--min-duration"),

@@ -6,7 +6,6 @@ A signal ends the wait for the lock immediately; nothing has begun by then.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TextIO
 
 from batcher.api.locks import ledger_lock
@@ -14,18 +13,23 @@ from batcher.cli.command import Invocation
 from batcher.cli.signals import Signals
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
-from batcher.ledger.sqlite.files import is_missing, ledger_path
+from batcher.ledger.sqlite.files import check_file, is_missing, ledger_path
 from batcher.ledger.sqlite.lock import LedgerLock, Purpose
 
 
-async def lock_for(call: Invocation, path: Path, purpose: Purpose = Purpose.SENDING) -> LedgerLock:
+async def lock_for(
+    call: Invocation, purpose: Purpose = Purpose.SENDING, *, may_be_missing: bool = False
+) -> LedgerLock:
     """Take the lock for a command of ``batcher ledger``, waiting as long as ``--wait-lock`` says.
 
     Raises:
         LedgerBusy: another process holds it.
-        LedgerError: it cannot be taken at all.
+        LedgerError: it cannot be taken at all, or there is no ledger.
         Interrupted: a signal came while waiting.
     """
+    path = ledger_path(call.settings.ledger)
+    if not may_be_missing:
+        check_file(path)
     sender, wait_s = f"batcher ledger {call.name}", call.settings.wait_lock
     with Signals() as signals, signals.interrupting():
         lock = await ledger_lock(path, sender, wait_s, call.console.on_event, purpose)

@@ -75,8 +75,8 @@ Output = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 _FORMAT_HELP = (
-    "Format of the manifest: csv, text, jsonl, json, parquet or xlsx. (default: as its name says; csv for "
-    "stdin)"
+    "Format of the manifest: csv, text, jsonl, json, parquet, xlsx, xls, xlsb or ods. (default: as its name "
+    "says; csv for stdin)"
 )
 Format = setting(str, _FORMAT_HELP, "NAME", "--format", "--manifest-format", panel=ROWS)
 ManifestFormat = setting(str, _FORMAT_HELP, "NAME", "--manifest-format", panel=ROWS)

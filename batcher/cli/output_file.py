@@ -34,7 +34,7 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
         if output is None:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
-        elif output.exists() and not output.is_file() and not output.is_dir():
+        elif is_stream(output):
             with output.open("wb") as file:
                 yield file
         else:
@@ -45,6 +45,11 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
     except OSError as exc:
         place = "stdout" if output is None else f"--output {output}"
         raise BatcherError(f"{place}: cannot be written: {exc.strerror or exc}") from exc
+
+
+def is_stream(output: Path) -> bool:
+    """Whether an output is a device or a pipe, which is written directly."""
+    return output.exists() and not output.is_file() and not output.is_dir()
 
 
 def folder_of(output: Path | None) -> Path | None:

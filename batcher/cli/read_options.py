@@ -6,8 +6,8 @@ imports nothing that sending needs.
 
 from __future__ import annotations
 
+from batcher.cli.library_call import named_options
 from batcher.config.settings import Settings
-from batcher.errors import SettingsError
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 
@@ -18,7 +18,7 @@ def how_to_read(settings: Settings) -> ReadOptions:
     Raises:
         SettingsError: a value is wrong; each line names its option.
     """
-    try:
+    with named_options(_OPTION_OF):
         return ReadOptions(
             Defaults(settings.vendor, settings.type, settings.definition, settings.interval, settings.offset),
             settings.encoding,
@@ -27,14 +27,11 @@ def how_to_read(settings: Settings) -> ReadOptions:
             settings.manifest_format,
             settings.sheet,
         )
-    except SettingsError as exc:
-        raise SettingsError(*map(_naming_option, exc.args)) from exc
 
 
-def _naming_option(problem: str) -> str:
-    """A problem that names a parameter of the library, with the option's name instead."""
-    parameter, _, reason = problem.partition(": ")
-    return f"--{_OPTIONS.get(parameter, parameter)}: {reason}"
-
-
-_OPTIONS = {"offsets": "offset", "format": "manifest-format"}
+_OPTION_OF = {
+    **{name: f"--{name}" for name in ("vendor", "type", "definition", "interval", "encoding", "sheet")},
+    "offsets": "--offset",
+    "format": "--manifest-format",
+}
+"""By parameter of the library."""

@@ -11,38 +11,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
-from batcher.errors import BatcherError, SettingsError, StdoutClosed
+from batcher.cli.output_file import is_stream, opened
+from batcher.errors import BatcherError, SettingsError
 from batcher.output_files import check_target, written_whole
 
 RECORD_EVERY_S = 1.0
 """Each record of the progress waits for the disk."""
-
-
-class ResumableOutput(Protocol):
-    """Where a list is written."""
-
-    def write(self, data: bytes, progress: Mapping[str, Any] | None) -> None:
-        """Append data.
-
-        Args:
-            data: the next part.
-            progress: how far the list then goes, as JSON can hold it; None where it cannot be resumed.
-        """
-
-    def finish(self) -> None:
-        """Complete the list."""
-
-    @property
-    def before(self) -> dict[str, Any] | None:
-        """The progress that an earlier call recorded; None when there is none."""
 
 
 @contextmanager
@@ -57,11 +38,9 @@ def resumable_output(output: Path | None, made_with: Mapping[str, Any]) -> Itera
         SettingsError: an unfinished file was made with other options, or another process writes it.
         BatcherError: the file cannot be written.
     """
-    if output is None:
-        yield _Stream(sys.stdout.buffer, "stdout")
-    elif output.exists() and not output.is_file() and not output.is_dir():
-        with output.open("wb") as file:
-            yield _Stream(file, f"--output {output}")
+    if output is None or is_stream(output):
+        with opened(output) as file:
+            yield _Stream(file)
     else:
         with UnfinishedFile(output, made_with) as unfinished:
             yield unfinished
@@ -76,9 +55,8 @@ class _Stream:
 
     before: dict[str, Any] | None = None
 
-    def __init__(self, file: BinaryIO, place: str) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._place = place
         self._heading: bytes | None = None
 
     def write(self, data: bytes, progress: Mapping[str, Any] | None) -> None:
@@ -86,14 +64,9 @@ class _Stream:
         if self._heading is None:
             self._heading = data
             return
-        try:
-            self._file.write(self._heading + data)
-            self._heading = b""
-            self._file.flush()
-        except BrokenPipeError as exc:
-            raise StdoutClosed(f"the reader of {self._place} has closed it") from exc
-        except OSError as exc:
-            raise BatcherError(f"{self._place}: cannot be written: {exc.strerror or exc}") from exc
+        self._file.write(self._heading + data)
+        self._heading = b""
+        self._file.flush()
 
     def finish(self) -> None:
         """Write the heading of an empty list; all else is written already."""
@@ -233,3 +206,7 @@ class UnfinishedFile:
 
     def _unwritable(self, exc: OSError) -> BatcherError:
         return BatcherError(f"--output {self._place}: cannot be written: {exc.strerror or exc}")
+
+
+ResumableOutput = _Stream | UnfinishedFile
+"""Where a list is written."""

@@ -16,17 +16,19 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 _UNITS_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def moment_of(text: str, option: str, now: datetime) -> datetime:
+def moment_of(text: str | None, option: str, now: datetime) -> datetime | None:
     """Read a moment: an age (``24h``), or a date with or without a time; local time without a zone.
 
     Args:
-        text: the option's value.
+        text: the option's value; None when it is not given.
         option: its name, for the message.
         now: the moment from which an age counts, with its zone.
 
     Raises:
         SettingsError: the text is neither.
     """
+    if text is None:
+        return None
     stripped = text.strip()
     try:
         if age := _AGE.fullmatch(stripped):

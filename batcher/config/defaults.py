@@ -1,11 +1,13 @@
 """Default values of the settings, stated once.
 
 Read by :class:`~batcher.config.settings.Settings`, by the help texts of the command line and by tests of the
-documentation. Holds plain constants and imports nothing, so that ``--help`` stays fast. Durations are in
-seconds, sizes in bytes; :func:`duration_text` writes one as a user gives it.
+documentation. Holds plain constants and imports nothing heavy, so that ``--help`` stays fast. Durations are
+in seconds, sizes in bytes; :func:`duration_text` writes one as a user gives it.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 CONFIG = "batcher.toml"
 ENDPOINT = "https://rtc-api.zego.im/"
@@ -31,11 +33,11 @@ LISTEN_MAX_AGE_S = 600.0
 
 METRICS_HOST = "127.0.0.1"
 METRICS_EVERY_S = 30.0
-NOTIFY_ON = "failure"
+NOTIFY_ON: Final = "failure"
 
-PROGRESS = "auto"
+PROGRESS: Final = "auto"
 PLAIN_PROGRESS_EVERY_S = 30.0
-LOG_FORMAT = "text"
+LOG_FORMAT: Final = "text"
 
 
 def duration_text(seconds: float) -> str:

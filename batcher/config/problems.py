@@ -75,9 +75,6 @@ def remedy_of(error: ErrorDetails) -> str:
             return f"give {bounds['le']:,.0f} at most"
         case "enum" | "literal_error":
             return f"give {bounds['expected'].replace(chr(39), '')}"
-        case "string_pattern_mismatch":
-            *others, last = bounds["pattern"].strip("^()$").split("|")
-            return f"give {', '.join(others)} or {last}"
         case _:
             return error["msg"].removeprefix("Value error, ")
 

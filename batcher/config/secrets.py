@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from batcher.model.account import word_of
+from batcher.model.account import SECRET_RULE, word_of
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -59,7 +59,7 @@ SERVER_SECRET = SecretKind(
     "server_secret",
     "the ServerSecret",
     "a ServerSecret, 32 letters and digits",
-    "the ServerSecret is 32 letters and digits, without blanks",
+    SECRET_RULE,
 )
 CALLBACK_SECRET = SecretKind(
     "callback_secret",

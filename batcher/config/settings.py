@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -20,7 +20,7 @@ from batcher.config.paths import path_problem
 from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET
 from batcher.model.submission import EndpointKind, InDoubtPolicy
 
-MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx")
+MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx", "xls", "xlsb", "ods")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -72,14 +72,6 @@ def _manifest_format(value: object) -> object:
     return text or None
 
 
-def _log_format(value: object) -> object:
-    """``text`` or ``json``, in any case."""
-    text = str(value).strip().lower()
-    if text not in {"text", "json"}:
-        raise ValueError("give text or json")
-    return text
-
-
 def _time_of_day(value: object) -> object:
     """A time of day, ``5:30`` or ``05:30``; "" counts as not given."""
     text = "" if value is None else str(value).strip().removesuffix(":00")  # a time in a file has seconds
@@ -124,6 +116,11 @@ def _usable_path(value: _Path) -> _Path:
     if problem := path_problem(str(value)):
         raise ValueError(problem)
     return value
+
+
+def _lower(value: object) -> object:
+    """A word in any case."""
+    return str(value).strip().lower()
 
 
 def _none_if_empty(value: object) -> object:
@@ -199,11 +196,11 @@ class Settings(BaseModel):
     metrics_file: _FilePath | None = None
     notify: SecretStr | None = None
     notify_file: _FilePath | None = None
-    notify_on: str = Field(defaults.NOTIFY_ON, pattern="^(failure|halt|always|never)$")
+    notify_on: Literal["failure", "halt", "always", "never"] = defaults.NOTIFY_ON
     ping_url: Annotated[SecretStr | None, AfterValidator(_ping_url)] = None
 
-    progress: str = Field(defaults.PROGRESS, pattern="^(auto|plain|none)$")
-    log_format: Annotated[str, BeforeValidator(_log_format)] = defaults.LOG_FORMAT
+    progress: Literal["auto", "plain", "none"] = defaults.PROGRESS
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = defaults.LOG_FORMAT
 
     @property
     def place(self) -> EndpointKind:

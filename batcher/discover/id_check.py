@@ -18,6 +18,7 @@ from batcher.manifest.rounded_ids import as_rounded
 from batcher.model.outcome import Answer
 from batcher.model.submission import FileId, Recording
 from batcher.zego.codes import meaning
+from batcher.zego.search_media import ID_CHARS, SearchPage
 
 MAX_CALLS_IN_FLIGHT = 16
 """At 20 calls a second, answers may take most of a second."""
@@ -92,7 +93,8 @@ class IdChecker:
 
     async def check(self, ids: Sequence[FileId]) -> list[IdCheck]:
         """Check at most ten ids by one call; one by one where the service rejects one of them."""
-        answer = await self._search.look_up(tuple(dict.fromkeys(ids)))
+        asked = tuple(dict.fromkeys(file_id for file_id in ids if len(file_id) <= ID_CHARS))
+        answer = await self._search.look_up(asked) if asked else SearchPage(())
         if not isinstance(answer, Answer):
             found = {recording.file_id: recording for recording in answer.recordings}
             return [judge_id(file_id, found.get(file_id)) for file_id in ids]
@@ -105,6 +107,8 @@ class IdChecker:
 
 def judge_id(file_id: FileId, recording: Recording | None) -> IdCheck:
     """Judge an id by its recording; None when no recording has the id."""
+    if len(file_id) > ID_CHARS:
+        return IdCheck(file_id, (IdFinding.REFUSED,), f"a search takes ids of at most {ID_CHARS} characters")
     if recording is None:
         return IdCheck(file_id, (IdFinding.MISSING,))
     category, storage = recording.category.lower(), recording.storage_class.upper()

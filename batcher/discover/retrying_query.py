@@ -32,6 +32,7 @@ from batcher.flowcontrol.retry_policy import (
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, Outage, ReplyLost
 from batcher.zego.client import Wire
+from batcher.zego.codes import OF_SEARCHES
 
 THROTTLED_TRIES = 8
 """A question that was refused as too frequent this often, probes included, ends."""
@@ -156,6 +157,8 @@ class RetryingQuery:
                 tries.add(UNKNOWN_TRIES, outcome)
             case Finding.PERMISSION, Answer():  # no other subject can show that it concerns this one alone
                 raise Refused(fault_of(outcome))
+            case _, Answer(code=code) if code in OF_SEARCHES:
+                raise Refused(fault_of(outcome, OF_SEARCHES[code]))
             case _, Answer() if outcome.clock_corrected:
                 return 0.0
             case _, Answer():

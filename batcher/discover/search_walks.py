@@ -136,8 +136,8 @@ class TimeWalk:
         crowded = most > self._pages.capacity
         if crowded:
             self._crowded = begin
-        part = _TimeRange(begin, end, len(seen), unreadable, most, crowded)
-        yield RecordingBatch((), ListPosition(at_s=end, recent=frozenset(met_again)), part.shortfall)
+        shortfall = _part_shortfall(begin, end, len(seen), unreadable, most, crowded=crowded)
+        yield RecordingBatch((), ListPosition(at_s=end, recent=frozenset(met_again)), shortfall)
 
     def _search(self, begin: int, end: int) -> Search:
         prefix = fitting_prefix(self._prefix)
@@ -199,37 +199,34 @@ def _is_before(recording: Recording, at_s: int) -> bool:
     return recording.created_at is not None and recording.created_at.timestamp() < at_s
 
 
-class _TimeRange(NamedTuple):
-    """The result of one part of a time."""
+def _part_shortfall(begin: int, end: int, found: int, unreadable: int, counted: int, *, crowded: bool) -> str:
+    """Return the recordings that are missing from a part of a time, in words, and their largest number.
 
-    begin: int
-    end: int
-    found: int
-    unreadable: int
-    counted: int
-    crowded: bool
-    """The part holds more than can be read page by page, and cannot be halved."""
-
-    @property
-    def shortfall(self) -> str:
-        """The recordings that are missing from the part, in words, and their largest number."""
-        time = _second(self.begin)
-        if self.counted >= CAP:
-            return (
-                f"{time}: this one second holds {CAP:,} recordings or more, and the service shows no more; "
-                f"{self.found:,} are listed, all further ones of this second are not. Try --prefix"
-            )
-        if self.found + self.unreadable >= self.counted:
-            return _unreadable_text(self.unreadable, time)
-        if self.crowded:
-            return (
-                f"{time}: this one second holds {self.counted:,} recordings, and the service shows no more "
-                f"than {self.found:,} of them page by page; the others are not listed. Try --prefix"
-            )
+    Args:
+        begin: of the part, in Unix seconds.
+        end: of the part.
+        found: recordings that are listed.
+        unreadable: recordings whose id cannot be read.
+        counted: recordings that the service has counted.
+        crowded: the part holds more than can be read page by page, and cannot be halved.
+    """
+    time = _second(begin)
+    if counted >= CAP:
         return (
-            f"{time} to {_second(self.end)}: {self.found:,} of {self.counted:,} recordings are listed: they "
-            "kept changing while they were read. Run it again later"
+            f"{time}: this one second holds {CAP:,} recordings or more, and the service shows no more; "
+            f"{found:,} are listed, all further ones of this second are not. Try --prefix"
         )
+    if found + unreadable >= counted:
+        return _unreadable_text(unreadable, time)
+    if crowded:
+        return (
+            f"{time}: this one second holds {counted:,} recordings, and the service shows no more "
+            f"than {found:,} of them page by page; the others are not listed. Try --prefix"
+        )
+    return (
+        f"{time} to {_second(end)}: {found:,} of {counted:,} recordings are listed: they "
+        "kept changing while they were read. Run it again later"
+    )
 
 
 def _page_shortfall(page: SearchPage, *, circle: bool) -> str:

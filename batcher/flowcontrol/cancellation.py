@@ -1,10 +1,16 @@
-"""Notes on cancellations: each says what was stopped. Used by the other modules of the library."""
+"""Cancellation: notes that say what was stopped, and work that ends with the block beside it.
+
+Used by the library and by the flows.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -15,3 +21,14 @@ def noting_cancellation(where: str) -> Iterator[None]:
     except asyncio.CancelledError as exc:
         exc.add_note(where)
         raise
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, _T], name: str) -> AsyncIterator[asyncio.Task[_T]]:
+    """Do work beside the block; work that has not ended at the end of the block is cancelled."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

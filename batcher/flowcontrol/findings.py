@@ -13,6 +13,7 @@ from enum import Enum
 from batcher.flowcontrol.rate_policy import TOO_FREQUENT
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
+from batcher.model.records import Meaning
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
 
@@ -78,11 +79,22 @@ def _classify_status(refusal: HttpRefusal) -> Finding:
     return Finding.NO_ANSWER
 
 
-def fault_of(answer: Answer) -> str:
-    """Return why an answer halts the flow, and the remedy."""
-    what = meaning(answer.code)
+def fault_of(answer: Answer, what: Meaning | None = None) -> str:
+    """Return why an answer halts the flow, and the remedy.
+
+    Args:
+        answer: the refusal.
+        what: the meaning of its code, if the call has codes of its own.
+    """
+    what = what or meaning(answer.code)
     quoted = f" (the service says: {answer.message})" if answer.message else ""
-    return f"code {answer.code}: {what.text}{quoted}; {what.remedy}"
+    return f"code {answer.code}: {what.text}{quoted}; {remedy_of(answer, what)}"
+
+
+def remedy_of(answer: Answer, what: Meaning) -> str:
+    """Return the remedy of an answer's code, with the RequestId if support will ask for it."""
+    request_id = answer.vendor_request_id or answer.request_id
+    return f"{what.remedy} ({request_id})" if request_id and "RequestId" in what.remedy else what.remedy
 
 
 def throttle_text(refusal: Answer | HttpRefusal) -> str:

@@ -24,9 +24,9 @@ from contextlib import asynccontextmanager
 from batcher.errors import LimitBusy
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
-from batcher.flowcontrol.pacer import SlidingWindow
 from batcher.flowcontrol.run_place import RunPlace, Sender, try_place
 from batcher.flowcontrol.shared_moments import LOCKED_RETRY_S, MachineCount, SharedMoments
+from batcher.flowcontrol.sliding_window import SlidingWindow
 
 __all__ = ["LIMIT_PER_S", "Action", "LimitKey", "Sender", "admitted", "why_unshared", "window_for"]
 

@@ -17,8 +17,6 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = "batcher-limits"
@@ -41,9 +39,8 @@ def shared_folders() -> tuple[Path, ...]:
     return tuple(Path(place) / FOLDER for place in ("/dev/shm", "/tmp") if os.path.isdir(place))  # noqa: PTH112
 
 
-@contextmanager
-def opened_folder(places: tuple[Path, ...]) -> Iterator[int]:
-    """Open the first folder that can be used, and create it if it is missing.
+def open_folder(places: tuple[Path, ...]) -> int:
+    """Open the first folder that can be used, and create it if it is missing; return its descriptor.
 
     Raises:
         OSError: no folder can be used.
@@ -51,15 +48,9 @@ def opened_folder(places: tuple[Path, ...]) -> Iterator[int]:
     problem: OSError = FileNotFoundError("this machine has no shared folder")
     for place in places:
         try:
-            folder = _open_folder(place)
+            return _open_folder(place)
         except OSError as exc:
             problem = exc
-            continue
-        try:
-            yield folder
-        finally:
-            os.close(folder)
-        return
     raise problem
 
 

@@ -1,8 +1,8 @@
 """The list of moments at which the last requests left, in a file that all processes of the machine share.
 
 Called by :mod:`batcher.flowcontrol.machine_limit`, which has one list for each limit. The pacer's window
-(:class:`batcher.flowcontrol.pacer.SlidingWindow`) asks :class:`MachineCount` just before each request leaves.
-The format of the file must stay the same between versions that run on one machine.
+(:class:`batcher.flowcontrol.sliding_window.SlidingWindow`) asks :class:`MachineCount` just before each
+request leaves. The format of the file must stay the same between versions that run on one machine.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batcher.flowcontrol.limit_key import LimitKey
-from batcher.flowcontrol.pacer import SlidingWindow, Spacing
 from batcher.flowcontrol.shared_folder import (
     MAGIC,
     is_named,
     open_file,
-    opened_folder,
+    open_folder,
     shared_folders,
     sweep,
     try_lock,
 )
+from batcher.flowcontrol.sliding_window import SlidingWindow, Spacing
 
 LOCKED_RETRY_S = 0.002
 """Seconds until a process asks again while another process has the list."""
@@ -108,9 +108,8 @@ class SharedMoments:
 
     def _open(self) -> None:
         self.close()
-        with opened_folder(self._places) as folder:
-            self._file = open_file(folder, self._name, writing=True)
-            self._folder = os.dup(folder)
+        self._folder = open_folder(self._places)
+        self._file = open_file(self._folder, self._name, writing=True)
 
     def close(self) -> None:
         """Release the file."""

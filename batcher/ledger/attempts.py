@@ -16,7 +16,7 @@ from batcher.errors import IllegalMove
 from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import Key, tally
 from batcher.ledger.writer import BatchEvent
-from batcher.model.outcome import Answer, HttpRefusal, NotSent, ReplyLost, Settlement
+from batcher.model.outcome import OUTCOME_NAMES, Answer, Settlement
 from batcher.model.submission import MOVES, Claim, EndpointKind, RunId, State
 
 
@@ -250,7 +250,6 @@ def _ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
 
 
-_OUTCOMES = {Answer: "answer", HttpRefusal: "http_refusal", ReplyLost: "reply_lost", NotSent: "not_sent"}
 _ANSWERED = ("http_status", "code", "task_id", "request_id", "vendor_request_id")
 """Columns that are attributes of those outcomes that have them."""
 
@@ -264,7 +263,7 @@ def _attempt_item(item: Settle) -> dict[str, Any]:
         "sent_at_ms": _ms(item.settlement.sent_at),
         "answered_at_ms": _ms(item.settlement.answered_at),
         "decision": item.settlement.disposition.decision,
-        "outcome": _OUTCOMES[type(outcome)],
+        "outcome": OUTCOME_NAMES[type(outcome)],
         "message": outcome.message if isinstance(outcome, Answer) else outcome.detail,
         **{name: getattr(outcome, name, None) for name in _ANSWERED},
     }

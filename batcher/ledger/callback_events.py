@@ -7,7 +7,9 @@ Called by the writer inside its transaction. What a reported end of a task means
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from batcher.errors import IllegalMove
@@ -27,8 +29,9 @@ from batcher.ledger.loads import add, parameter_ids
 from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import Key, tally, tally_tasks
 from batcher.model.callbacks import Callback, Composed, Recorded, Snapshot, event_of
-from batcher.model.submission import MOVES, InvalidRow, LoadId, Row, State, Vendor
-from batcher.model.task import Effect, TaskState
+from batcher.model.submission import MOVES, FileId, InvalidRow, LoadId, Row, State, Vendor
+from batcher.model.task import Effect, Picture, TaskState
+from batcher.zego.evidence import contradict
 
 SOURCE = "callbacks"
 """The manifest that submissions added by callbacks name as their source."""
@@ -235,12 +238,24 @@ def _task(connection: Connection, task_id: str) -> KnownTask | None:
 
 
 def _candidates(connection: Connection, callback: CallbackRecord) -> list[Candidate]:
-    """Return the submissions of the recording that a callback names."""
+    """Return the submissions of the recording that a callback names; none if its pictures contradict it."""
     if callback.file_id is None:
         return []
     vendor = callback.vendor or Vendor.TENCENT
     rows = connection.rows(_OF_RECORDING, file_id=callback.file_id, vendor=vendor)
+    if rows and contradict(_pictures(connection, callback.id), FileId(callback.file_id), vendor):
+        return []
     return [_candidate(connection, row, callback) for row in rows]
+
+
+def _pictures(connection: Connection, id_: int) -> Iterator[Picture]:
+    """Yield the pictures that a callback lists, from its content."""
+    try:
+        content = json.loads(connection.value("SELECT content FROM callbacks WHERE id = :id", id=id_) or "")
+    except ValueError:
+        return
+    for listed in content.get("pictures", ()) if isinstance(content, dict) else ():
+        yield Picture(listed["url"])
 
 
 def _candidate(connection: Connection, row: ResultRow, callback: CallbackRecord) -> Candidate:

@@ -16,7 +16,6 @@ from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Taken
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
-from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
 from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tasks import TaskLedger
@@ -33,8 +32,6 @@ _TO_CHECK = """
 SELECT id, task_id, vendor, tries, file_id FROM callbacks
 WHERE due_at_ms IS NOT NULL AND due_at_ms <= :now_ms AND effect = 'checked' ORDER BY due_at_ms LIMIT :limit
 """
-
-_NEXT_DUE = "SELECT min(due_at_ms) FROM callbacks WHERE due_at_ms IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +60,6 @@ def to_check(connection: Connection, now_ms: int, limit: int) -> list[Check]:
     ]
 
 
-def next_due_ms(connection: Connection) -> int | None:
-    """Return when the next callback is due to be checked again, or None."""
-    due: int | None = connection.value(_NEXT_DUE)
-    return due
-
-
 class CallbackLedger(SharedLedger):
     """The ledger of a listener. Open it with :meth:`open`.
 
@@ -76,8 +67,6 @@ class CallbackLedger(SharedLedger):
         tasks: the same open ledger, for the tasks that are tracked.
         claimed_tasks: those of them that a callback has reported as ended.
     """
-
-    next_due_ms = asked(next_due_ms)
 
     def __init__(self, reads: ReadThread, writer: Writer, clock: Callable[[], float]) -> None:
         super().__init__(reads, writer, clock)

@@ -109,14 +109,10 @@ UPDATE loads SET rows = rows + :rows, new = new + :new, duplicates = duplicates 
 WHERE id = :id
 """
 
-_INSERT_PARAMETERS = """
+_KEEP_PARAMETERS = """
 INSERT INTO parameters (vendor, type, definition, interval, offsets)
-VALUES (:vendor, :type, :definition, :interval, :offsets) ON CONFLICT DO NOTHING
-"""
-
-_PARAMETERS_ID = """
-SELECT id FROM parameters WHERE vendor = :vendor AND type = :type AND definition = :definition
-    AND interval = :interval AND offsets = :offsets
+VALUES (:vendor, :type, :definition, :interval, :offsets)
+ON CONFLICT (vendor, type, definition, interval, offsets) DO UPDATE SET vendor = excluded.vendor RETURNING id
 """
 
 _INSERT_INVALID = """
@@ -166,15 +162,8 @@ def parameter_ids(connection: Connection, parameters: Sequence[Parameters]) -> d
 
 
 def _parameter_id(connection: Connection, asked: Parameters) -> int:
-    row = {
-        "vendor": asked.vendor,
-        "type": asked.type,
-        "definition": asked.definition,
-        "interval": asked.interval,
-        "offsets": ";".join(asked.offsets),
-    }
-    connection.run(_INSERT_PARAMETERS, **row)
-    return int(connection.value(_PARAMETERS_ID, **row))
+    row = asked._asdict() | {"offsets": ";".join(asked.offsets)}
+    return int(connection.value(_KEEP_PARAMETERS, **row))
 
 
 @BatchEvent

@@ -158,7 +158,7 @@ def pictures(
         after: where the page before it ended.
         limit: how many at most.
     """
-    query, values = _of(_PICTURES.replace("{which}", which.condition), recordings)
+    query, values = _of(_PICTURES, recordings, which=which.condition)
     place = {"after_id": after[0], "after_number": after[1]}
     return [_picture(row) for row in connection.rows(query, limit=limit, **place, **values, **which.values)]
 
@@ -254,11 +254,11 @@ def fetch_ended(connection: Connection, items: Sequence[FetchEnded]) -> list[Non
     return [None] * len(items)
 
 
-def _of(query: str, recordings: Sequence[FileId]) -> tuple[str, dict[str, object]]:
+def _of(query: str, recordings: Sequence[FileId], **parts: str) -> tuple[str, dict[str, object]]:
     """Return a query of the pictures of some recordings alone, with its parameter."""
     if not recordings:
-        return query.format(of_recordings=""), {}
-    return query.format(of_recordings=_OF_RECORDINGS), {"recordings": list(recordings)}
+        return query.format(of_recordings="", **parts), {}
+    return query.format(of_recordings=_OF_RECORDINGS, **parts), {"recordings": list(recordings)}
 
 
 def _item(ended: FetchEnded) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class ReadThread:
         if not isinstance(getattr(thread, "_tx", None), SimpleQueue):
             raise ImportError("this release of aiosqlite has no queue for its thread; install aiosqlite 0.22")
         try:
-            reads._thread = await shielded(asyncio.ensure_future(_opened(thread)))
+            reads._thread = await shielded(asyncio.ensure_future(thread))
         except asyncio.CancelledError:
             await thread.close()
             raise
@@ -139,10 +139,6 @@ class ReadThread:
             if running:
                 connection.interrupt()
             raise
-
-
-async def _opened(thread: aiosqlite.Connection) -> aiosqlite.Connection:
-    return await thread
 
 
 def _set_result(done: asyncio.Future[T], result: T) -> None:

@@ -59,6 +59,7 @@ class LedgerReader:
     bound_to = asked(counts.bound_to)
     tallies = asked(counts.tallies)
     tallies_of_tasks = asked(counts.tallies_of_tasks)
+    tallies_of_http_refusals = asked(counts.tallies_of_http_refusals)
     count_doubtful = asked(counts.count_doubtful)
     count_possibly_twice = asked(counts.count_possibly_twice)
     newest_submission = asked(counts.newest_submission)

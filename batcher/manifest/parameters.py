@@ -42,12 +42,13 @@ class GivenParameters(NamedTuple):
 
 
 class Unusable(ValueError):
-    """A row's parameters cannot be sent; holds the column at fault and the reason."""
+    """A row's parameters cannot be sent; holds the column at fault, the reason, and the option it lacks."""
 
-    def __init__(self, column: KnownColumn, reason: str) -> None:
+    def __init__(self, column: KnownColumn, reason: str, lacks: str = "") -> None:
         super().__init__(reason)
         self.column = column
         self.reason = reason
+        self.lacks = lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
     """Read a value that has an effect and therefore must be given."""
     if not text:
         option = "--offset" if column is KnownColumn.OFFSETS else f"--{column}"
-        raise Unusable(column, f"is missing; fill it in or give {option}")
+        raise Unusable(column, f"is missing; fill it in or give {option}", option)
     try:
         return read(text)
     except ValueError as exc:

@@ -6,7 +6,7 @@ reads up to the header; iterating reads the rest once, as a stream, and holds a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -14,13 +14,19 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import near_misses
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import Delimited
-from batcher.manifest.formats.detect import ManifestFormat, format_named, format_of, unpacked
+from batcher.manifest.formats.detect import (
+    WORKBOOKS,
+    ManifestFormat,
+    format_named,
+    format_of,
+    unpacked,
+)
 from batcher.manifest.formats.id_list import Listing
 from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
 from batcher.manifest.formats.json_table import Objects
 from batcher.manifest.formats.parquet import Parquet
 from batcher.manifest.formats.table import Table
-from batcher.manifest.formats.xlsx import Worksheet
+from batcher.manifest.formats.workbook.worksheet import Worksheet
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
 from batcher.manifest.rows import read_rows
 from batcher.manifest.sources.local import Source, open_local
@@ -52,6 +58,7 @@ class Manifest:
         ManifestError: they are not, or cannot be read."""
         self._opened = opened
         self._table = table
+        self._remarks_at_start = len(table.remarks)
         self._rows = read_rows(table.records(), table.columns, defaults)
 
     @property
@@ -66,7 +73,7 @@ class Manifest:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings about its columns, for the user."""
+        """Warnings about its columns, and what the user may not see in it."""
         misses = near_misses(self.columns[:CHECKED_COLUMNS])
         lines = [
             f"{self.source}: the column {shown(name)} has no effect; if {known} is meant, correct its name"
@@ -74,7 +81,12 @@ class Manifest:
         ]
         if (more := len(misses) - NAMED_MISSES) > 0:
             lines.append(f"{self.source}: {more:,} more columns are named almost like one that has an effect")
-        return lines
+        return [*lines, *self._table.remarks[: self._remarks_at_start]]
+
+    @property
+    def late_warnings(self) -> Sequence[str]:
+        """Warnings that only reading its rows has shown; complete when all have been read."""
+        return self._table.remarks[self._remarks_at_start :]
 
     @property
     def again(self) -> bool:
@@ -145,11 +157,10 @@ def _table(
     opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, requested: bool
 ) -> tuple[Table, Callable[[], None]]:
     """Return the table of a format, and the check of all its bytes."""
-    match kind:
-        case ManifestFormat.PARQUET:
-            return Parquet(opened.name, opened.seekable()), _nothing_to_check
-        case ManifestFormat.XLSX:
-            return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+    if kind is ManifestFormat.PARQUET:
+        return Parquet(opened.name, opened.seekable()), _nothing_to_check
+    if kind in WORKBOOKS:
+        return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
     text = Text(opened, encoding)
     try:
         return _text_table(text, kind, requested=requested), text.check

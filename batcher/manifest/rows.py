@@ -15,9 +15,9 @@ from operator import itemgetter
 
 from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, KnownColumn
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import Record, lost_digits
+from batcher.manifest.formats.table import NEVER_CALCULATED, Record, lost_digits
 from batcher.manifest.parameters import Defaults, GivenParameters, Unusable, resolve
-from batcher.model.submission import InvalidRow, Parameters, Row, Vendor
+from batcher.model.submission import WHOLE_ROW, InvalidRow, Parameters, Row, Vendor
 
 MAX_ID_BYTES = 1_024
 """The longest object key of Huawei's OBS, in UTF-8. Source: OBS documentation, "Object"."""
@@ -57,7 +57,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
             if not any(map(_stripped, cells)):
                 continue
             if any(map(_stripped, cells[width:])):
-                yield InvalidRow(line, "row", _too_many(len(cells), width), tuple(cells))
+                yield InvalidRow(line, WHOLE_ROW, _too_many(len(cells), width), tuple(cells))
                 continue
             cells += [""] * (width - len(cells))
         file_id = cells[id_at]
@@ -77,7 +77,8 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
                 if sum(map(len, key)) <= CACHED_CHARACTERS:
                     cache[key] = asked
         if not plain and (reason := _id_fault(file_id, asked)):
-            yield InvalidRow(line, columns.names[id_at], reason, tuple(cells))
+            lacks = asked.lacks if isinstance(asked, InvalidRow) else ""
+            yield InvalidRow(line, columns.names[id_at], reason, tuple(cells), lacks)
         elif isinstance(asked, InvalidRow):
             yield asked._replace(line=line, cells=tuple(cells))
         else:
@@ -99,7 +100,9 @@ class _Resolver:
         try:
             return resolve(given, self._defaults)
         except Unusable as exc:
-            return InvalidRow(0, self._columns.name(exc.column), exc.reason, ())
+            text = texts.get(exc.column, "")
+            reason = f"{shown(text)} {NEVER_CALCULATED}" if text.startswith("=") else exc.reason
+            return InvalidRow(0, self._columns.name(exc.column), reason, (), exc.lacks)
 
 
 def _picker(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:

@@ -10,6 +10,8 @@ QUOTATION_MARKS = "\"'`"
 
 MAX_APP_ID = 2**32 - 1
 
+SECRET_RULE = "the ServerSecret is 32 letters and digits, without blanks"  # noqa: S105 - words for a message
+
 
 def in_quotes(text: str) -> bool:
     """Whether a value still has the quotation marks that a shell or a file would have taken off."""
@@ -35,15 +37,6 @@ def word_of(text: str, expected: str) -> str:
     return stripped
 
 
-def secret_of(text: str) -> str:
-    """Read a ServerSecret; blanks around it do not count.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    return word_of(text, "the ServerSecret is 32 letters and digits, without blanks")
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """The account that calls are made for.
@@ -62,7 +55,7 @@ class Account:
         if type(self.app_id) is not int or not 0 < self.app_id <= MAX_APP_ID:
             problems.append("app_id: give the number that the ZEGO console shows")
         try:
-            object.__setattr__(self, "server_secret", secret_of(self.server_secret))
+            object.__setattr__(self, "server_secret", word_of(self.server_secret, SECRET_RULE))
         except ValueError as exc:
             problems.append(f"server_secret: {exc}")
         if problems:

@@ -74,6 +74,14 @@ HELD_BACK = NotSent("turns were held back before it was sent")
 
 Outcome = Answer | HttpRefusal | ReplyLost | NotSent
 
+OUTCOME_NAMES: dict[type[Outcome], str] = {
+    Answer: "answer",
+    HttpRefusal: "http_refusal",
+    ReplyLost: "reply_lost",
+    NotSent: "not_sent",
+}
+"""The names of outcomes in ledgers and metrics."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outage:

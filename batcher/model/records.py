@@ -34,11 +34,33 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeExplanation:
+    """A return code in one language."""
+
+    code: int
+    meaning: Meaning
+    """The meaning of the code, and the remedy."""
+    handling: str
+    """The action that follows from the code."""
+    call: str = ""
+    """The call or callback that alone has the code; empty for a code of MediaThumbnails or of every call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """The number of submissions with the same state, last definite code and run that last settled them."""
 
     state: State
     code: int | None
+    run_id: RunId | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTally:
+    """The number of submissions last refused by the same HTTP status, without a code, in the same run."""
+
+    http_status: int
     run_id: RunId | None
     n: int
 

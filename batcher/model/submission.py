@@ -111,15 +111,21 @@ class CountedBy(StrEnum):
         return f"{source} {self.numbered(number)}"
 
 
+WHOLE_ROW = "row"
+"""The column of an invalid row that is at fault as a whole."""
+
+
 class InvalidRow(NamedTuple):
     """One row of a manifest that cannot be sent, and why."""
 
     line: int
     column: str
-    """The column at fault, as the file's header names it (``row`` when it is the whole row)."""
+    """The column at fault, as the file's header names it, or :data:`WHOLE_ROW`."""
     reason: str
     cells: tuple[str, ...]
     """The cells of the row."""
+    lacks: str = ""
+    """The option that would fill in a missing parameter; empty when the row lacks none."""
 
 
 class EndpointKind(StrEnum):

@@ -98,3 +98,5 @@ class TaskReport:
     """The inner one of the vendor where given, else that of the envelope."""
     file_id: FileId | None = None
     """The recording, where the answer names it."""
+    event: str | None = None
+    """The vendor's word for the kind of task, where the answer names it; another one merges or transcodes."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from batcher.model.records import RunRecord, Tally, TaskTally
+from batcher.model.records import HttpTally, RunRecord, Tally, TaskTally
 from batcher.model.submission import TROUBLED, RunId, State
 from batcher.model.task import TaskState
 
@@ -61,6 +61,21 @@ def since(tallies: Iterable[Tally], reported: RunRecord | None) -> Counts:
     """Add up the tallies of submissions that were settled after the last run that reported everything."""
     last = reported.id if reported else 0
     return figures(tally for tally in tallies if (tally.run_id or 0) > last)
+
+
+def http_refusals(tallies: Iterable[HttpTally], reported: RunRecord | None = None) -> dict[int, int]:
+    """Add up refusals without a code, by HTTP status.
+
+    Args:
+        tallies: of all runs.
+        reported: count what was settled after this run alone.
+    """
+    last = reported.id if reported else 0
+    statuses: Counter[int] = Counter()
+    for tally in tallies:
+        if (tally.run_id or 0) > last or reported is None:
+            statuses[tally.http_status] += tally.n
+    return dict(sorted(statuses.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
+def wrapped(
+    text: str, width: int, *, head: str = "", indent: str = "", pieces: re.Pattern[str] = _PIECE
+) -> str:
     """Return a text in lines of a width; no word is broken, however long it is.
 
     Args:
@@ -95,10 +97,11 @@ def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
         width: columns of the whole line.
         head: the text before the first line.
         indent: the text before each further line.
+        pieces: matches each piece that is never broken, with the blanks before it.
     """
     lines = [head]
     room = width - columns(head)
-    for piece in _PIECE.findall(re.sub(r"[\t\n\v\f\r]", " ", text)):
+    for piece in pieces.findall(re.sub(r"[\t\n\v\f\r]", " ", text)):
         begun = lines[-1] not in (head, indent)
         if begun and columns(piece) > room:
             lines.append(indent)
@@ -109,11 +112,18 @@ def wrapped(text: str, width: int, *, head: str = "", indent: str = "") -> str:
 
 
 def paragraph(
-    label: str, text: str, *, width: int, indent: int = 2, label_width: int = 0, hang: int = 0
+    label: str,
+    text: str,
+    *,
+    width: int,
+    indent: int = 2,
+    label_width: int = 0,
+    hang: int = 0,
+    pieces: re.Pattern[str] = _PIECE,
 ) -> str:
     """Return a label and its text; the wrapped text has a column of its own, and may hang."""
     head = " " * indent + label + " " * max(label_width - columns(label), 0) + " " * bool(label)
-    return wrapped(text, width, head=head, indent=" " * (columns(head) + hang))
+    return wrapped(text, width, head=head, indent=" " * (columns(head) + hang), pieces=pieces)
 
 
 def sentence(text: str) -> str:

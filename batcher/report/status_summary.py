@@ -7,7 +7,7 @@ promise to scripts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from batcher.model.submission import EndpointKind, State
 from batcher.report.counts import Counts, TaskFigures
 from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
 from batcher.report.manifest_changes import changes_text
-from batcher.report.summary import in_doubt_lines
+from batcher.report.summary import http_refusal_line, in_doubt_lines
 
 _LABEL = 14
 _NUMBER = 10
@@ -45,6 +45,8 @@ class LedgerStatus:
     last_run: RunRecord | None
     meanings: Mapping[int, Meaning]
     """The meaning of every code in the counts."""
+    http_refusals: Mapping[int, int] = field(default_factory=dict)
+    """Submissions last refused without a code, by HTTP status."""
 
     def seconds_left(self, rate_per_s: float) -> float:
         """Return the time that the open submissions take at a rate."""
@@ -65,6 +67,7 @@ def status_json(status: LedgerStatus, rate_per_s: float) -> dict[str, Any]:
         "possibly_twice": status.possibly_twice,
         "invalid_rows": status.invalid_rows,
         "codes": {str(code): n for code, n in status.counts.codes.items()},
+        "http_refusals": {str(one): n for one, n in status.http_refusals.items()},
         "loads": [_load_json(load) for load in status.loads],
         "last_run": _run_json(status.last_run),
         "seconds_left": round(status.seconds_left(rate_per_s), 1),
@@ -80,10 +83,12 @@ def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterato
     if status.tasks.followed:
         yield from ("", "Tasks of what was submitted")
         yield from (_count_line(state.value, n) for state, n in status.tasks.by_state.items())
-    if status.counts.codes:
+    if status.counts.codes or status.http_refusals:
         yield from ("", "Codes that came back")
     for code, n in status.counts.codes.items():
         yield paragraph(f"code {code}", f"{n:,} × {status.meanings[code].text}", width=width, label_width=15)
+    for http_status, n in status.http_refusals.items():
+        yield http_refusal_line(http_status, n, width)
     if status.in_doubt:
         yield from ("", "In doubt, the first of them")
         for state in (State.IN_DOUBT, State.PENDING):

@@ -15,7 +15,7 @@ from batcher.errors import RunError, RunHalted, RunIncomplete, RunTroubled
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
-from batcher.model.submission import State
+from batcher.model.submission import TROUBLED, State
 from batcher.report.command_lines import command_lines, ledger_option
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
@@ -76,6 +76,10 @@ class RunSummary:
     """The longest duration of the run in seconds; None without a limit."""
     doubtful: int = 0
     """Pending submissions that may have been accepted already, because an answer was lost."""
+    http_refusals: Mapping[int, int] = field(default_factory=dict)
+    """Submissions last refused without a code, by HTTP status."""
+    new_http_refusals: Mapping[int, int] = field(default_factory=dict)
+    """Those settled after the last run that reported everything."""
     possibly_twice: int = 0
     """Submitted submissions of which an earlier attempt may have been accepted as well."""
     in_doubt: tuple[Record, ...] = ()
@@ -154,7 +158,8 @@ _LABELS = {
 def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False) -> str:
     """Return the summary as text; with ``problems_only``, an empty text if no action is needed."""
     codes = summary.new.codes if problems_only else summary.now.codes
-    problems = [*_codes(summary, codes, width), *_in_doubt(summary, width)]
+    refusals = summary.new_http_refusals if problems_only else summary.http_refusals
+    problems = [*_codes(summary, codes, refusals, width), *_in_doubt(summary, width)]
     if problems_only:
         if not _needs_reading(summary):
             return ""
@@ -183,8 +188,9 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "run": {"id": summary.run_id, "sent": summary.sent, "seconds": round(summary.seconds, 3)},
         "submissions": {"total": summary.now.total, **_states(summary.now)},
         "this_run": _states(summary.this_run),
-        "new": {state.value: summary.new.by_state[state] for state in _TROUBLE},
+        "new": {state.value: summary.new.by_state[state] for state in TROUBLED},
         "codes": {str(code): n for code, n in summary.now.codes.items()},
+        "http_refusals": {str(status): n for status, n in summary.http_refusals.items()},
         "invalid_rows": {"total": summary.invalid_rows.total, "new": summary.invalid_rows.new},
         "doubtful": summary.doubtful,
         "possibly_twice": summary.possibly_twice,
@@ -193,9 +199,6 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "changed_manifests": list(summary.changes),
         **(tracking_json(summary.tracking) if summary.tracking else {}),
     }
-
-
-_TROUBLE = (State.REJECTED, State.FAILED, State.IN_DOUBT)
 
 
 def _needs_reading(summary: RunSummary) -> bool:
@@ -209,7 +212,7 @@ def _in_one_line(summary: RunSummary) -> str:
     """Return one line that is enough to decide what to do."""
     if summary.exit_code != ExitCode.TROUBLE:
         return summary.reason
-    new = [f"{n:,} {_LABELS[state]}" for state in _TROUBLE if (n := summary.new.by_state[state])]
+    new = [f"{n:,} {_LABELS[state]}" for state in TROUBLED if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
     tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
     export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
@@ -252,8 +255,23 @@ def _effort(summary: RunSummary) -> list[str]:
     return lines
 
 
-def _codes(summary: RunSummary, codes: Mapping[int, int], width: int) -> list[str]:
-    if not codes:
+def http_refusal_line(status: int, n: int, width: int, *, remedy: bool = False) -> str:
+    """Return the count of refusals without a code, in the columns of the codes."""
+    text = f"{n:,} × refused without a return code"
+    if remedy:
+        cause = _THROTTLED if status in (429, 503) else _IN_BETWEEN
+        text = f"{text}. {cause}"
+    return paragraph(f"HTTP {status}", text, width=width, label_width=15)
+
+
+_THROTTLED = "No action: batcher slows down by itself; lower --rate if other programs share the AppId."
+_IN_BETWEEN = "Check BATCHER_ENDPOINT, and the proxy or firewall on the way to it."
+
+
+def _codes(
+    summary: RunSummary, codes: Mapping[int, int], refusals: Mapping[int, int], width: int
+) -> list[str]:
+    if not codes and not refusals:
         return []
     lines = ["", "Return codes"]
     for code, n in codes.items():
@@ -266,6 +284,10 @@ def _codes(summary: RunSummary, codes: Mapping[int, int], width: int) -> list[st
                 label_width=15,
             )
         )
+    lines += [http_refusal_line(status, n, width, remedy=True) for status, n in refusals.items()]
+    if any("RequestId" in summary.meanings[code].remedy for code in codes):
+        show = f"`batcher show{ledger_option(summary.ledger)} FILE_ID` prints the RequestIds of a recording."
+        lines.append(paragraph("", one_line(show), width=width))
     return lines
 
 

@@ -76,6 +76,12 @@ def task_lines(tasks: TaskFigures) -> list[str]:
     return lines
 
 
+def task_counts(tasks: TaskFigures) -> str:
+    """Return the states that tasks are in, as a sentence."""
+    counted = [f"{n:,} {state.value}" for state, n in tasks.by_state.items() if n]
+    return f"Tasks: {', '.join(counted) or 'none'}."
+
+
 def trouble_lines(summary: TrackingSummary, width: int) -> list[str]:
     """Return the tasks that ended without pictures, with the reason, if some of them are new."""
     if not summary.new:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from urllib.parse import quote
 
 import aiohttp
 
@@ -189,7 +190,7 @@ class CallbackSender:
     def _callable(self, task: SandboxTask) -> list[tuple[str, int]]:
         """Return the pictures as a callback reports them: always by their address."""
         return [
-            (url if "://" in url else f"{self._tasks.base_url}_pictures/{url}", at_ms)
+            (url if "://" in url else f"{self._tasks.base_url}_pictures/{quote(url)}", at_ms)
             for url, at_ms in self._tasks.pictures(task)
         ]
 

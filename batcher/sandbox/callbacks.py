@@ -49,6 +49,8 @@ def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
     extra: Json = {"Duration": duration_s}
     if vendor == "Tencent":
         extra |= {"TaskId": task_id, "FileID": recording.file_id}
+    elif vendor == "Ws":
+        extra |= {"PersistentId": f"persistent-{task_id}", "FileSize": recording.size_bytes}
     else:
         extra |= {"ObsObject": recording.key, "FileSize": recording.size_bytes}
     return {
@@ -62,15 +64,21 @@ def record(recording: SandboxRecording, vendor: str, task_id: str) -> Json:
 
 
 def compose(file_id: str, task_id: str, code: str, message: str) -> Json:
-    """Return the callback about merged files; `file_id` is empty for a vendor other than Tencent."""
+    """Return the callback about merged files; `file_id` is empty for a vendor other than Tencent.
+
+    Only Tencent's has a file id, a code and a message.
+    """
     fields: Json = {
         "event": "compose",
         "task_id": task_id,
-        "code": code,
-        "message": message,
         "replay_url": f"https://recordings.example/composed/{task_id}.mp4",
     }
-    return fields | ({"file_id": file_id} if file_id else {})
+    return fields | ({"file_id": file_id, "code": code, "message": message} if file_id else {})
+
+
+def procedure(file_id: str, task_id: str) -> Json:
+    """Return the callback about a file that was transcoded."""
+    return {"event": "procedure", "task_id": task_id, "status": "SUCCESS", "fileId": file_id}
 
 
 def signed(fields: Json, app_id: int, secret: str, timestamp: int, nonce: str) -> Json:

@@ -8,23 +8,25 @@ no fault and no limit, and work during a simulated outage.
     POST /_sandbox/outage?on=true    begin an outage: every connection is closed without an answer
     POST /_sandbox/outage?on=false   end it
     GET  /_sandbox/callbacks         the callbacks that were sent, as JSON lines
-    POST /_sandbox/callback?event=record&vendor=Huawei&file_id=/record/a.mp4    send one: record or compose
+    POST /_sandbox/callback?event=record&vendor=Huawei&file_id=/record/a.mp4
+                                     send one: record, compose or procedure
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aiohttp import web
 
 from .callback_sender import CallbackSent
-from .request_log import RequestLog
+from .service import SandboxService
 
 PREFIX = "/_sandbox/"
 _HELP = (
     "GET /_sandbox/summary, GET /_sandbox/log?after=NUMBER, POST /_sandbox/outage?on=true or on=false, "
-    "GET /_sandbox/callbacks, POST /_sandbox/callback?event=record or compose&vendor=NAME&file_id=ID\n"
+    "GET /_sandbox/callbacks, "
+    "POST /_sandbox/callback?event=record, compose or procedure&vendor=NAME&file_id=ID\n"
 )
 _ENTRIES_PER_WRITE = 500
 
@@ -34,13 +36,11 @@ class ControlPage:
 
     def __init__(
         self,
-        log: RequestLog,
-        set_outage: Callable[[bool], None],
+        service: SandboxService,
         send: Callable[[str, str, str], None],
-        callbacks: Callable[[], Sequence[CallbackSent]],
+        callbacks: Collection[CallbackSent],
     ) -> None:
-        self._log = log
-        self._set_outage = set_outage
+        self._service = service
         self._send = send
         self._callbacks = callbacks
 
@@ -48,13 +48,13 @@ class ControlPage:
         """Answer one control request."""
         match request.method, request.path.removeprefix(PREFIX):
             case "GET", "summary":
-                return _json(self._log.summary())
+                return _json(self._service.truth.summary())
             case "GET", "log":
                 return await self._entries(request)
             case "POST", "outage":
                 return self._outage(request.query.get("on", ""))
             case "GET", "callbacks":
-                return _lines([_fields(callback) for callback in self._callbacks()])
+                return _lines([_fields(callback) for callback in self._callbacks])
             case "POST", "callback":
                 return self._callback(request)
             case _:
@@ -67,7 +67,7 @@ class ControlPage:
             return web.Response(status=400, text="after: give the number of an entry, e.g. after=100\n")
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
         await response.prepare(request)
-        entries = self._log.after(int(after))
+        entries = self._service.truth.after(int(after))
         for start in range(0, len(entries), _ENTRIES_PER_WRITE):
             portion = entries[start : start + _ENTRIES_PER_WRITE]
             lines = [json.dumps(entry.fields(), ensure_ascii=False) + "\n" for entry in portion]
@@ -76,8 +76,14 @@ class ControlPage:
 
     def _callback(self, request: web.BaseRequest) -> web.Response:
         event, vendor, file_id = (request.query.get(name, "") for name in ("event", "vendor", "file_id"))
-        if event not in ("record", "compose") or vendor not in ("Tencent", "Huawei") or not file_id:
-            text = "callback: give event=record or compose, vendor=Tencent or Huawei, and file_id\n"
+        if (
+            event not in ("record", "compose", "procedure")
+            or vendor not in ("Tencent", "Huawei")
+            or not file_id
+        ):
+            text = (
+                "callback: give event=record, compose or procedure, vendor=Tencent or Huawei, and file_id\n"
+            )
             return web.Response(status=400, text=text)
         try:
             self._send(event, vendor, file_id)
@@ -88,7 +94,7 @@ class ControlPage:
     def _outage(self, on: str) -> web.Response:
         if on not in ("true", "false"):
             return web.Response(status=400, text="on: give true or false\n")
-        self._set_outage(on == "true")
+        self._service.outage = on == "true"
         return _json({"outage": on == "true"})
 
 

@@ -3,8 +3,8 @@
 Used by `batcher demo` and by tests, which serve them with `SandboxSettings.media`. Needs PyAV and Pillow.
 
 Each picture shows its time twice: as digits for people, and for programs as a strip of black and white
-squares along the lower edge (`read_time_ms`), which survives JPEG and scaling. So a test can read from a
-snapshot at which time it was taken.
+squares along the lower edge, which survives JPEG and scaling. So a test can read from a snapshot at which
+time it was taken.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TICKS_PER_S = 1000
 _SOUND_HZ, _TONE_HZ = 16_000, 440
 
 # The strip: white, black, 16 squares of the time in frames of 1/100 s, 4 of their sum, black, white.
-_SQUARE = 12
-_BITS, _SUM_BITS = 16, 4
-_GUARDS = 2
-_LEFT, _TOP = (WIDTH - _SQUARE * (_BITS + _SUM_BITS + 2 * _GUARDS)) // 2, HEIGHT - 2 * _SQUARE
+SQUARE = 12
+BITS, SUM_BITS = 16, 4
+GUARDS = 2
+LEFT, TOP = (WIDTH - SQUARE * (BITS + SUM_BITS + 2 * GUARDS)) // 2, HEIGHT - 2 * SQUARE
 # One unit of the strip is 10 ms, so that 16 squares reach eleven minutes.
-_UNIT_MS = 10
+UNIT_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +71,13 @@ def make_videos(folder: Path) -> dict[str, Path]:
     return made
 
 
-def read_time_ms(image: Image) -> int | None:
-    """Read the time in milliseconds from a picture of a sample video; None without a complete strip."""
-    grey = image.convert("L")
-    across, down = grey.width / WIDTH, grey.height / HEIGHT
-    y = int((_TOP + _SQUARE / 2) * down)
-    squares: list[bool] = []
-    for place in range(_BITS + _SUM_BITS + 2 * _GUARDS):
-        level = grey.getpixel((int((_LEFT + (place + 0.5) * _SQUARE) * across), y))
-        assert isinstance(level, int)
-        squares.append(level > 127)
-    return _decoded(squares)
-
-
-def _strip(at_ms: int) -> list[bool]:
-    units = at_ms // _UNIT_MS
-    bits = [bool(units >> place & 1) for place in reversed(range(_BITS))]
-    total = sum(bits) % 2**_SUM_BITS
-    sums = [bool(total >> place & 1) for place in reversed(range(_SUM_BITS))]
+def strip(at_ms: int) -> list[bool]:
+    """Return the squares of a time, from left to right; True is white."""
+    units = at_ms // UNIT_MS
+    bits = [bool(units >> place & 1) for place in reversed(range(BITS))]
+    total = sum(bits) % 2**SUM_BITS
+    sums = [bool(total >> place & 1) for place in reversed(range(SUM_BITS))]
     return [True, False, *bits, *sums, False, True]
-
-
-def _decoded(squares: list[bool]) -> int | None:
-    units = 0
-    for square in squares[_GUARDS : _GUARDS + _BITS]:
-        units = units * 2 + square
-    return units * _UNIT_MS if _strip(units * _UNIT_MS) == squares else None
 
 
 def _evenly(lasts_ms: int) -> tuple[int, ...]:
@@ -178,9 +159,7 @@ def _drawn(at_ms: int, hue: int) -> Image:
     draw.rectangle((70, 18, 250, 68), "black")
     text = f"{seconds // 60:02d}:{seconds % 60:02d}.{thousandths:03d}"
     draw.text((82, 24), text, "white", ImageFont.load_default(34))
-    for place, white in enumerate(_strip(at_ms)):
-        corner = _LEFT + place * _SQUARE
-        draw.rectangle(
-            (corner, _TOP, corner + _SQUARE - 1, _TOP + _SQUARE - 1), "white" if white else "black"
-        )
+    for place, white in enumerate(strip(at_ms)):
+        corner = LEFT + place * SQUARE
+        draw.rectangle((corner, TOP, corner + SQUARE - 1, TOP + SQUARE - 1), "white" if white else "black")
     return image

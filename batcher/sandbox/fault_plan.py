@@ -18,15 +18,12 @@ from random import Random
 
 from .fault_shares import checked_shares, drawn
 from .faults import ActionFaults, Fault, RequestSeen
-from .settings import SandboxSettings
 
 
 class FaultPlan:
     """Chooses the fault of each request of one Action on arrival."""
 
-    def __init__(
-        self, settings: SandboxSettings | ActionFaults, rng: Random, action: str = "MediaThumbnails"
-    ) -> None:
+    def __init__(self, settings: ActionFaults, rng: Random, action: str = "MediaThumbnails") -> None:
         self._settings = settings
         self._rng = rng
         self._action = action

@@ -10,17 +10,17 @@ import asyncio
 from contextlib import suppress
 from email.utils import formatdate
 from random import Random
+from urllib.parse import urlencode
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from .connections import Connections
 from .control import PREFIX, ControlPage
 from .pictures import PREFIX as PICTURES_PREFIX
 from .pictures import PictureServer
-from .request_log import Entry, RequestLog
+from .request_log import Entry
 from .responses import Delivery, Reply
 from .service import SandboxService
-from .settings import SandboxSettings
 
 # Room for many ExtTimeOffsetSet[] values: a request too long for the parser would be missing in the log.
 _MAX_LINE_BYTES = 65536
@@ -30,22 +30,14 @@ _BACKLOG = 1024
 class Listener:
     """Serves HTTP on one address at a time."""
 
-    def __init__(
-        self,
-        settings: SandboxSettings,
-        log: RequestLog,
-        service: SandboxService,
-        control: ControlPage,
-        pictures: PictureServer,
-    ) -> None:
+    def __init__(self, service: SandboxService, control: ControlPage, pictures: PictureServer) -> None:
         self.connections_made = 0
-        self._settings = settings
-        self._log = log
+        self._settings = service.settings
         self._service = service
         self._control = control
         self._pictures = pictures
         # Its own source: jitter must not move the draws of faults.
-        self._jitter = Random(settings.seed + 1)
+        self._jitter = Random(service.settings.seed + 1)
         self._connections: Connections | None = None
         self._server: asyncio.Server | None = None
 
@@ -82,7 +74,8 @@ class Listener:
             return await self._pictures.answer(request)
         if self._settings.jitter_ms:
             await asyncio.sleep(self._jitter.expovariate(1000 / self._settings.jitter_ms))
-        entry, reply = self._service.serve(request.method, request.raw_path)
+        body = await _body(request) if request.method == "POST" else b""
+        entry, reply = self._service.handle(request.method, request.raw_path, body)
         delay_ms = self._settings.latency_ms + reply.delay_ms
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000)
@@ -96,7 +89,7 @@ class Listener:
                 case Delivery.WHOLE:
                     await response.prepare(request)
                     await response.write_eof()
-                    self._log.mark_answered(entry)
+                    self._service.truth.mark_answered(entry)
                     return response
                 case Delivery.CUT:
                     await self._cut(request, reply)
@@ -123,3 +116,13 @@ class Listener:
 
     def _count_connection(self) -> None:
         self.connections_made += 1
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """Return the body of a POST, of a form of parts as a plain form; an unreadable one is judged so."""
+    try:
+        if request.content_type == "multipart/form-data":
+            return urlencode([(name, str(value)) for name, value in (await request.post()).items()]).encode()
+        return await request.read()
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ClientPayloadError, ValueError):
+        return b"{"

@@ -30,62 +30,58 @@ whose real ids happen to look like one of these.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .faults import Fault, FaultKind
 from .variants import Fate
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
     """The effect of a marked file id: a fault for its first requests (None: for all)."""
 
-    tencent_prefix: str
-    huawei_directory: str
     fault: Fault
     first: int | None = None
 
 
-def markers(slow_ms: int) -> tuple[Marker, ...]:
-    """Return the markers of the table above."""
-    return (
-        Marker("404404404", "missing", Fault(FaultKind.CODE, 41003)),
-        Marker("100010001", "wrong-id", Fault(FaultKind.CODE, 1000)),
-        Marker("400400400", "wrong-vendor", Fault(FaultKind.CODE, 4)),
-        Marker("503503503", "busy", Fault(FaultKind.CODE, 1), first=2),
-        Marker("504504504", "lost-answer", Fault(FaultKind.DROP_AFTER), first=1),
-        Marker("408408408", "slow", Fault(FaultKind.SLOW, slow_ms)),
-    )
+def markers(slow_ms: int) -> dict[str, Marker]:
+    """Return the markers of the first table above, by prefix and by directory."""
+    return {
+        **dict.fromkeys(("404404404", "missing"), Marker(Fault(FaultKind.CODE, 41003))),
+        **dict.fromkeys(("100010001", "wrong-id"), Marker(Fault(FaultKind.CODE, 1000))),
+        **dict.fromkeys(("400400400", "wrong-vendor"), Marker(Fault(FaultKind.CODE, 4))),
+        **dict.fromkeys(("503503503", "busy"), Marker(Fault(FaultKind.CODE, 1), first=2)),
+        **dict.fromkeys(("504504504", "lost-answer"), Marker(Fault(FaultKind.DROP_AFTER), first=1)),
+        **dict.fromkeys(("408408408", "slow"), Marker(Fault(FaultKind.SLOW, slow_ms))),
+    }
 
 
 _FATES = {
-    "501501501": Fate.FAIL,
-    "unreadable": Fate.FAIL,
-    "600600600": Fate.ENDLESS,
-    "endless": Fate.ENDLESS,
-    "410410410": Fate.FORGOTTEN,
-    "forgotten": Fate.FORGOTTEN,
+    **dict.fromkeys(("501501501", "unreadable"), Fate.FAIL),
+    **dict.fromkeys(("600600600", "endless"), Fate.ENDLESS),
+    **dict.fromkeys(("410410410", "forgotten"), Fate.FORGOTTEN),
 }
 
 
 def fate_of(vendor: str, file_id: str) -> Fate | None:
     """Return the fate of a task for this file, if the file id is marked for one."""
-    if vendor == "Tencent":
-        return _FATES.get(file_id[:9])
-    return next((_FATES[name] for name in file_id.split("/")[:-1] if name in _FATES), None)
+    return _marked(vendor, file_id, _FATES)
 
 
 class MarkedFiles:
     """Reads markers in file ids, and counts the requests for ids whose marker is temporary."""
 
     def __init__(self, slow_ms: int) -> None:
-        self._by_prefix = {marker.tencent_prefix: marker for marker in markers(slow_ms)}
-        self._by_directory = {marker.huawei_directory: marker for marker in markers(slow_ms)}
+        self._markers = markers(slow_ms)
         self._requests: Counter[tuple[str, str]] = Counter()
 
     def fault_for(self, vendor: str, file_id: str) -> Fault | None:
         """Count one request for this file and return the fault of its marker, if it has one."""
-        marker = self._marker_of(vendor, file_id)
+        marker = _marked(vendor, file_id, self._markers)
         if marker is None:
             return None
         if marker.first is not None:
@@ -94,8 +90,10 @@ class MarkedFiles:
                 return None
         return marker.fault
 
-    def _marker_of(self, vendor: str, file_id: str) -> Marker | None:
-        if vendor == "Tencent":
-            return self._by_prefix.get(file_id[:9])
-        directories = file_id.split("/")[:-1]
-        return next((self._by_directory[name] for name in directories if name in self._by_directory), None)
+
+def _marked(vendor: str, file_id: str, effects: Mapping[str, _T]) -> _T | None:
+    """Return the effect of the marker in a file id, if it has one of these."""
+    names = [file_id[:9]]
+    if vendor != "Tencent":
+        names = [name for name in file_id.split("/")[:-1] if not name.isdigit()]
+    return next((effects[name] for name in names if name in effects), None)

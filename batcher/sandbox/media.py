@@ -55,10 +55,6 @@ class MediaFolder:
         """Return the recording at a place in the order of creation."""
         return self._by_creation[place]
 
-    def created_s(self, place: int) -> int:
-        """Return the time at which a file was last written."""
-        return self._by_creation[place].created_s
-
     def place_of(self, file_id: str) -> int | None:
         """Return the place of Tencent's id in the order of creation."""
         return self._places.get(file_id)
@@ -66,10 +62,6 @@ class MediaFolder:
     def with_key_at(self, place: int) -> SandboxRecording:
         """Return the recording at a place in the order of keys."""
         return self._by_key[place]
-
-    def key_at(self, place: int) -> str:
-        """Return the key at a place in the order of keys."""
-        return self._by_key[place].key
 
     def stream_and_name(self, place: int) -> tuple[str, str]:
         """Return stream and name: both are derived from the file's name."""
@@ -81,9 +73,7 @@ class MediaFolder:
             place = self._places.get(file_id)
             return None if place is None else self._by_creation[place]
         place = bisect_left(self._by_key, file_id, key=lambda one: one.key)
-        return (
-            self._by_key[place] if self._by_key[place : place + 1] and self.key_at(place) == file_id else None
-        )
+        return next((one for one in self._by_key[place : place + 1] if one.key == file_id), None)
 
     def arrive(self) -> None:
         """Do nothing: the folder does not change."""

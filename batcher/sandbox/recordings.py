@@ -72,17 +72,11 @@ class Catalogue(Protocol):
     def at(self, place: int) -> SandboxRecording:
         """Return the recording at a place in the order of creation."""
 
-    def created_s(self, place: int) -> int:
-        """Return when the recording at a place was created, in Unix seconds."""
-
     def place_of(self, file_id: str) -> int | None:
         """Return the place of Tencent's id in the order of creation."""
 
     def with_key_at(self, place: int) -> SandboxRecording:
         """Return the recording at a place in the order of keys."""
-
-    def key_at(self, place: int) -> str:
-        """Return the key at a place in the order of keys."""
 
     def stream_and_name(self, place: int) -> tuple[str, str]:
         """Return stream and name at a place in the order of creation."""
@@ -115,10 +109,10 @@ class MadeUp:
         seen = category != "Audio"
         return SandboxRecording(
             file_id=self._file_id(place),
-            key=self.key_at(place),
+            key=self._key(place),
             name=name,
             stream_id=stream,
-            created_s=self.created_s(place),
+            created_s=self._created_s(place),
             category=category,
             status="Forbidden" if place % 100 == 13 else "Normal",
             storage_class="ARCHIVE" if archived else "STANDARD",
@@ -127,11 +121,11 @@ class MadeUp:
             width=1280 if seen else 0,
             height=720 if seen else 0,
             size_bytes=180_000 + int(duration_s * 125_000),
-            url=f"https://recordings.example{self.key_at(place)}",
+            url=f"https://recordings.example{self._key(place)}",
             renditions=0 if place % 200 == 3 else 1 + (place % 6 == 4),
         )
 
-    def created_s(self, place: int) -> int:
+    def _created_s(self, place: int) -> int:
         """Return the creation time of a recording; it never decreases with the place."""
         if place >= self._settings.count:
             return self._until_s  # arrived later
@@ -154,9 +148,9 @@ class MadeUp:
         """Return the recording at a place in the order of keys, which is the order of creation."""
         return self.at(place)
 
-    def key_at(self, place: int) -> str:
+    def _key(self, place: int) -> str:
         """Compute a key; keys sort as the places do."""
-        created = datetime.fromtimestamp(self.created_s(place), UTC)
+        created = datetime.fromtimestamp(self._created_s(place), UTC)
         return f"/record/{created:%Y-%m-%d/%H-%M-%S}-{place:09d}.{_CONTAINERS[_category(place)]}"
 
     def stream_and_name(self, place: int) -> tuple[str, str]:
@@ -170,7 +164,7 @@ class MadeUp:
             place = self.place_of(file_id)
             return None if place is None else self.at(place)
         found = _KEY.fullmatch(file_id)
-        if found is None or int(found[1]) >= self.count or self.key_at(int(found[1])) != file_id:
+        if found is None or int(found[1]) >= self.count or self._key(int(found[1])) != file_id:
             return None
         return self.at(int(found[1]))
 

@@ -162,14 +162,6 @@ class RequestLog:
         skipped = self.count - len(self.entries)
         return self.entries[max(0, number - skipped) :]
 
-    def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Return the requests that share a nonce: repeated by a library, or signed carelessly."""
-        by_nonce: dict[str, list[Entry]] = {}
-        for entry in self.entries:
-            if entry.nonce:
-                by_nonce.setdefault(entry.nonce, []).append(entry)
-        return {nonce: entries for nonce, entries in by_nonce.items() if len(entries) > 1}
-
     def requests_of(self, action: str) -> list[Entry]:
         """Return the requests of one Action, in the order of their arrival."""
         return [entry for entry in self.entries if entry.action == action]

@@ -31,6 +31,7 @@ _MESSAGES = {
     5: "configuration error",
     6: "call frequency too high",
     7: "authentication failed",
+    8: "authentication configuration could not be read",
     206: "call frequency too high",
     207: "call frequency too high",
     1000: "request failed",
@@ -106,7 +107,7 @@ class Answers:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._seed = settings.seed
-        self._as_list = settings.answer_shape is AnswerShape.LIST
+        self._shape = settings.answer_shape
         self._with_request_id = settings.with_request_id
 
     def task_id(self, vendor: str, count: int) -> str:
@@ -163,14 +164,22 @@ class Answers:
 
     def _data(self, judgement: Judgement, number: int) -> dict[str, object]:
         if judgement.data is not None:
-            return {judgement.vendor: [judgement.data] if self._as_list else judgement.data}
+            return {judgement.vendor: self._shaped(judgement.data)}
         if judgement.task_id is None:
             return {}
         if judgement.vendor == "Huawei":
-            task = {"task_id": judgement.task_id}
+            task: dict[str, object] = {"task_id": judgement.task_id}
         else:
             task = {"TaskId": judgement.task_id, "RequestId": self.uuid("vendor", number)}
-        return {judgement.vendor: [task] if self._as_list else task}
+        return {judgement.vendor: self._shaped(task)}
+
+    def _shaped(self, part: dict[str, object]) -> object:
+        match self._shape:
+            case AnswerShape.LIST:
+                return [part]
+            case AnswerShape.SECOND:
+                return [{}, part]
+        return part
 
     def uuid(self, what: str, number: int) -> str:
         """Return the id of something that belongs to request `number`."""

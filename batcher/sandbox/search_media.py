@@ -27,6 +27,7 @@ from .variants import PageNumbering, WalkEnd
 
 MOST_FOUND = 5000
 MOST_IDS = 10
+MOST_ID_CHARS = 40
 MOST_PREFIX_BYTES = 20
 MOST_KEYS = 1000
 
@@ -56,9 +57,11 @@ def _page_problem(call: Call, pages: PageNumbering) -> str | None:
     for name in ("StartTime", "EndTime", "PageNumber", "PageSize"):
         if call.given(name) is not None and not _INTEGER.fullmatch(call.one(name)):
             return f"{name} must be a whole number"
-    for name in ("FileId[]", "StreamId[]"):
+    for name in ("FileId", "StreamId"):
         if len(call.each(name)) > MOST_IDS:
             return f"{name} must be given {MOST_IDS} times at most"
+    if any(len(file_id) > MOST_ID_CHARS for file_id in call.each("FileId")):
+        return f"FileId must have {MOST_ID_CHARS} characters at most"
     number, size = _page(call, pages)
     if size < 1:
         return "PageSize must be above 0"
@@ -115,7 +118,7 @@ class RecordingSearch:
 
     def _places(self, call: Call) -> Sequence[int]:
         """Return the places of a search, oldest first; they are kept for the next page of this search."""
-        prefix, ids, streams = call.one("NamePrefix"), call.each("FileId[]"), call.each("StreamId[]")
+        prefix, ids, streams = call.one("NamePrefix"), call.each("FileId"), call.each("StreamId")
         start, end = call.given("StartTime"), call.given("EndTime")
         within = self._within(start, end)
         if not (prefix or ids or streams):
@@ -125,14 +128,20 @@ class RecordingSearch:
             self._last = (asked, array("L", self._matching(within, prefix, ids, frozenset(streams))))
         return self._last[1]
 
+    def _created_s(self, place: int) -> int:
+        return self._catalogue.at(place).created_s
+
+    def _key(self, place: int) -> str:
+        return self._catalogue.with_key_at(place).key
+
     def _within(self, start: str | None, end: str | None) -> range:
         """Return the places whose creation lies between two times."""
-        every, created_s = range(self._catalogue.count), self._catalogue.created_s
-        low = bisect_left(every, int(start), key=created_s) if start else 0
+        every = range(self._catalogue.count)
+        low = bisect_left(every, int(start), key=self._created_s) if start else 0
         if not end:
             return every[low:]
         after = bisect_right if self._settings.end_included else bisect_left
-        return every[low : after(every, int(end), key=created_s)]
+        return every[low : after(every, int(end), key=self._created_s)]
 
     def _matching(self, within: range, prefix: str, ids: list[str], streams: frozenset[str]) -> Iterator[int]:
         places = self._catalogue.place_of
@@ -147,7 +156,7 @@ class RecordingSearch:
     def _walk(self, call: Call) -> SearchAnswer:
         """Return the keys after a marker, of those that begin with the prefix."""
         marker, most = call.one("Marker"), int(call.given("MaxKeys") or MOST_KEYS)
-        every, key_at = range(self._catalogue.count), self._catalogue.key_at
+        every, key_at = range(self._catalogue.count), self._key
         prefix = f"/{call.one('NamePrefix').lstrip('/')}"
         first = bisect_left(every, prefix, key=key_at)
         beyond = bisect_left(every, True, lo=first, key=lambda place: not key_at(place).startswith(prefix))
@@ -159,7 +168,7 @@ class RecordingSearch:
 
     def _marker_after(self, marker: str, places: range, *, ended: bool) -> str:
         if places and (not ended or self._settings.walk_end is WalkEnd.EMPTY_PAGE):
-            return self._catalogue.key_at(places[-1])
+            return self._key(places[-1])
         return marker if self._settings.walk_end is WalkEnd.SAME_MARKER else ""
 
 
@@ -181,6 +190,7 @@ def _tencent_item(recording: SandboxRecording) -> Json:
             "Category": recording.category,
             "Status": recording.status,
             "MediaUrl": recording.url,
+            "IntranetMediaUrl": recording.url.replace("://", "://intranet.", 1),
             "StorageClass": recording.storage_class,
             "StorageRegion": "ap-guangzhou",
             "Vid": recording.stream_id,

@@ -15,19 +15,17 @@ from ipaddress import ip_address
 from . import callbacks
 from .callback_sender import CallbackSender, CallbackSent
 from .control import ControlPage
-from .faults import Fault
 from .listener import Listener
 from .media import MediaFolder
 from .pictures import PictureServer
-from .recordings import Catalogue, unlisted
+from .recordings import unlisted
 from .request_log import Entry, RequestLog
 from .service import SandboxService
 from .settings import SandboxSettings, checked_receiver
 from .snapshot_worker import SnapshotWorker
-from .tasks import Tasks
 
 
-class Sandbox:
+class Sandbox(SandboxService):
     """A local server that behaves as the documented API.
 
     The log and its counts, the tasks and the recordings belong to the object: they outlive `serve`, and
@@ -38,17 +36,14 @@ class Sandbox:
     """
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
-        self.settings = settings or SandboxSettings()
-        self.truth = RequestLog(self.settings.keep_entries)
-        media = self.settings.media
-        catalogue = None if media is None else MediaFolder(media)
-        self._service = SandboxService(self.settings, self.truth, time.monotonic, time.time, catalogue)
-        self._deliveries = CallbackSender(
-            self.settings, self.tasks, self._service.clock, self._service.clock_s, self.truth.wake
-        )
-        self._pictures = PictureServer(self.settings, self.tasks, self.truth.wake)
-        self._control = ControlPage(self.truth, self._set_outage, self._send, lambda: self.callbacks)
-        self._listener = Listener(self.settings, self.truth, self._service, self._control, self._pictures)
+        settings = settings or SandboxSettings()
+        catalogue = None if settings.media is None else MediaFolder(settings.media)
+        log = RequestLog(settings.keep_entries)
+        super().__init__(settings, log, time.monotonic, time.time, catalogue)
+        self._deliveries = CallbackSender(settings, self.tasks, self.clock, self.clock_s, log.wake)
+        self.pictures = PictureServer(settings, self.tasks, log.wake)
+        control = ControlPage(self, self._send, self._deliveries.sent)
+        self._listener = Listener(self, control, self.pictures)
         self._address: tuple[str, int] | None = None
 
     @property
@@ -60,43 +55,6 @@ class Sandbox:
     def log(self) -> list[Entry]:
         """Every request, in the order of arrival."""
         return self.truth.entries
-
-    @property
-    def outage(self) -> bool:
-        """Whether every connection is closed without an answer; may be set while serving."""
-        return self._service.outage
-
-    @outage.setter
-    def outage(self, on: bool) -> None:
-        self._set_outage(on)
-
-    @property
-    def outage_fault(self) -> Fault:
-        """The fault of every call during an outage, a fault of the front; may be set while serving."""
-        return self._service.outage_fault
-
-    @outage_fault.setter
-    def outage_fault(self, fault: Fault) -> None:
-        self._service.outage_fault = fault
-
-    @property
-    def account_code(self) -> int | None:
-        """The `Code` of every call that passes the gateway and the limit; may be set while serving."""
-        return self._service.account_code
-
-    @account_code.setter
-    def account_code(self, code: int | None) -> None:
-        self._service.account_code = code
-
-    @property
-    def recordings(self) -> Catalogue:
-        """The recordings that SearchMedia finds."""
-        return self._service.recordings
-
-    @property
-    def tasks(self) -> Tasks:
-        """The tasks that were accepted."""
-        return self._service.tasks
 
     @property
     def callback_url(self) -> str | None:
@@ -112,18 +70,9 @@ class Sandbox:
         """Every callback, in the order of their answers."""
         return list(self._deliveries.sent)
 
-    @property
-    def pictures_asked(self) -> list[tuple[str, int]]:
-        """Task id and number of each picture that was requested."""
-        return list(self._pictures.asked)
-
     def advance(self, seconds: float) -> None:
         """Advance the clock of the tasks: tasks end, and callbacks and their retries fall due."""
-        self._service.clock.advance(seconds)
-
-    def task_status(self, task_id: str) -> str:
-        """Return the state of a task, in Tencent's words."""
-        return self.tasks.status(self.tasks[task_id])
+        self.clock.advance(seconds)
 
     def send_record(self, vendor: str, file_id: str) -> None:
         """Send the callback that a recording was written, from the catalogue or made up.
@@ -134,6 +83,15 @@ class Sandbox:
         recording = self.recordings.find(vendor, file_id) or unlisted(vendor, file_id, int(time.time()))
         number = len(self._deliveries.sent)
         self._deliveries.post(callbacks.record(recording, vendor, f"record-{number}"), file_id)
+
+    def send_procedure(self, file_id: str) -> None:
+        """Send the callback that a file was transcoded.
+
+        Raises:
+            RuntimeError: there is no callback address, or the sandbox does not serve.
+        """
+        number = len(self._deliveries.sent)
+        self._deliveries.post(callbacks.procedure(file_id, f"procedure-{number}"), file_id)
 
     def send_compose(self, file_id: str, code: str = "0", message: str = "success") -> None:
         """Send the callback that files were merged; the file id is Tencent's, or empty for another vendor.
@@ -186,7 +144,7 @@ class Sandbox:
         """Take pictures and call back while the context is entered."""
         worker = SnapshotWorker(self.tasks) if self.settings.media is not None else None
         if worker is not None:
-            self._pictures.folder, self._deliveries.take = worker.folder, worker.take
+            self.pictures.folder, self._deliveries.take = worker.folder, worker.take
             self.tasks.on_forgotten = worker.forget
         await self._deliveries.start()
         try:
@@ -228,10 +186,6 @@ class Sandbox:
         """Return the requests for one file, in the order of their arrival."""
         return self.truth.requests_for(file_id)
 
-    def reused_nonces(self) -> dict[str, list[Entry]]:
-        """Return the requests that share a nonce."""
-        return self.truth.reused_nonces()
-
     def requests_of(self, action: str) -> list[Entry]:
         """Return the requests of one Action, in the order of their arrival."""
         return self.truth.requests_of(action)
@@ -240,27 +194,14 @@ class Sandbox:
         """Return the most arrivals within any sliding second, of one Action or of all."""
         return self.truth.max_in_any_second(action)
 
-    def accepted_per_s(self) -> float:
-        """Return the mean rate of acceptance between the first and the last task."""
-        return self.truth.accepted_per_s()
-
-    def throttled_share(self) -> float:
-        """Return the share of all requests that the rate limit refused."""
-        return self.truth.throttled_share()
-
-    def summary(self) -> dict[str, object]:
-        """Return the counts as JSON values, as the control page shows them."""
-        return self.truth.summary()
-
     def _send(self, event: str, vendor: str, file_id: str) -> None:
         """Send the callback that the control page asked for."""
         if event == "record":
             self.send_record(vendor, file_id)
+        elif event == "procedure":
+            self.send_procedure(file_id)
         else:
             self.send_compose(file_id if vendor == "Tencent" else "")
-
-    def _set_outage(self, on: bool) -> None:
-        self._service.outage = on
 
 
 def _listening_host(host: str, *, allow_remote: bool) -> str:

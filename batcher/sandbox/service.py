@@ -63,10 +63,13 @@ class SandboxService:
         catalogue: Catalogue | None = None,
     ) -> None:
         self.outage = False
+        """Whether every connection is closed without an answer; may be set while serving."""
         self.outage_fault = Fault(FaultKind.DROP_BEFORE)
+        """The fault of every call during an outage, a fault of the front; may be set while serving."""
         self.account_code = settings.account_code
-        self._settings = settings
-        self._log = log
+        """The `Code` of every call that passes the gateway and the limit; may be set while serving."""
+        self.settings = settings
+        self.truth = log
         self._monotonic = monotonic
         self._wall = wall
         self._limits = {
@@ -82,29 +85,31 @@ class SandboxService:
         self._marked = MarkedFiles(settings.slow_ms) if settings.markers else None
         self._answers = Answers(settings)
         self.recordings = catalogue or MadeUp(settings.recordings, settings.seed, wall())
+        """The recordings that SearchMedia finds."""
         self.clock = TaskClock(monotonic)
         self.tasks = Tasks(settings, self.recordings, self.clock, self.clock_s)
+        """The tasks that were accepted."""
         self._search = RecordingSearch(self.recordings, settings.recordings, self._answers.uuid)
 
     def clock_s(self) -> float:
         """Return the service's wall clock in Unix seconds, which may be set wrong on purpose."""
-        return self._wall() + self._settings.clock_offset_s
+        return self._wall() + self.settings.clock_offset_s
 
-    def serve(self, method: str, target: str) -> tuple[Entry, Reply]:
-        """Judge a request that arrives now, log it, and return the reply."""
+    def handle(self, method: str, target: str, body: bytes = b"") -> tuple[Entry, Reply]:
+        """Judge a request that arrives now, log it, and return the reply; the body is that of a POST."""
         arrived_s = self._monotonic()
         path, _, query = target.partition("?")
-        call = Call.parse(query)
+        call = Call.parse(query, body)
         if self.outage:
             judgement = Judgement(code=None, fault=self.outage_fault)
-            reply = self._answers.reply(judgement, self._log.count + 1)
-        elif path != "/" or method != "GET":
+            reply = self._answers.reply(judgement, self.truth.count + 1)
+        elif path != "/" or method not in ("GET", "POST"):
             judgement, reply = Judgement(code=None), html_reply(404 if path != "/" else 405)
         else:
             judgement = self._judge(call, arrived_s)
-            reply = self._answers.reply(judgement, self._log.count + 1)
+            reply = self._answers.reply(judgement, self.truth.count + 1)
         entry = self._entry(call, target, arrived_s, judgement, reply)
-        self._log.add(entry)
+        self.truth.add(entry)
         return entry, reply
 
     def _judge(self, call: Call, arrived_s: float) -> Judgement:
@@ -112,11 +117,11 @@ class SandboxService:
         fault = self._fault_for(call)
         if fault is not None and fault.kind.moment is Moment.FRONT:
             return Judgement(code=None, fault=fault)
-        refusal = gateway_refusal(call, self._settings, self.clock_s())
+        refusal = gateway_refusal(call, self.settings, self.clock_s())
         if refusal is not None:
             return Judgement(code=refusal)
         if not self._limits[call.one("Action")].admit(arrived_s):
-            return Judgement(code=self._settings.throttle_code, throttled=True)
+            return Judgement(code=self.settings.throttle_code, throttled=True)
         if self.account_code is not None:
             return Judgement(code=self.account_code)
         if fault is not None and fault.kind is FaultKind.CODE:
@@ -129,10 +134,10 @@ class SandboxService:
         return self._judge_parameters(call, fault, arrived_s)
 
     def _search_media(self, call: Call, fault: Fault | None) -> Judgement:
-        problem = search_problem(call, self._settings.recordings.pages)
+        problem = search_problem(call, self.settings.recordings.pages)
         if problem is not None:
             return Judgement(code=2, problem=problem, fault=fault)
-        found = self._search.find(call, self._log.count + 1)
+        found = self._search.find(call, self.truth.count + 1)
         return Judgement(code=0, vendor=call.one("Vendor"), fault=fault, data=found.data, listed=found.listed)
 
     def _describe_task(self, call: Call, fault: Fault | None) -> Judgement:
@@ -140,10 +145,10 @@ class SandboxService:
         if problem is not None:
             return Judgement(code=2, problem=problem, fault=fault)
         vendor = call.one("Vendor")
-        request_id = self._answers.uuid("vendor", self._log.count + 1)
+        request_id = self._answers.uuid("vendor", self.truth.count + 1)
         data = task_report(self.tasks, call.one("TaskId"), vendor, request_id)
         if data is None:
-            unknown = self._settings.tasks.unknown_code
+            unknown = self.settings.tasks.unknown_code
             return Judgement(code=unknown, problem="task does not exist" if unknown else "", fault=fault)
         return Judgement(code=0, vendor=vendor, fault=fault, data=data)
 
@@ -155,9 +160,9 @@ class SandboxService:
         marked = self._marked.fault_for(vendor, call.one("FileId")) if self._marked else None
         if marked is not None and marked.kind is FaultKind.CODE:
             return Judgement(code=marked.number, fault=fault or marked)
-        if self._settings.media is not None and not self.recordings.find(vendor, call.one("FileId")):
+        if self.settings.media is not None and not self.recordings.find(vendor, call.one("FileId")):
             return Judgement(code=1000, fault=fault)
-        task_id = self._answers.task_id(vendor, self._log.accepted_count)
+        task_id = self._answers.task_id(vendor, self.truth.accepted_count)
         self.tasks.accept(task_id, call, arrived_s)
         return Judgement(code=0, vendor=vendor, task_id=task_id, fault=fault or marked)
 
@@ -177,7 +182,7 @@ class SandboxService:
         action = call.one("Action")
         fault = "outage" if self.outage else judgement.fault
         return Entry(
-            number=self._log.count + 1,
+            number=self.truth.count + 1,
             arrived_s=arrived_s,
             arrived_at=datetime.fromtimestamp(self._wall(), UTC),
             action=action,
@@ -186,7 +191,7 @@ class SandboxService:
             type=call.one("Type"),
             definition=call.given("Definition"),
             interval=call.given("Interval"),
-            offsets=tuple(call.each("ExtTimeOffsetSet[]")),
+            offsets=tuple(call.each("ExtTimeOffsetSet")),
             app_id=call.one("AppId"),
             nonce=call.one("SignatureNonce"),
             target=_SIGNATURE.sub("[hidden]", target),

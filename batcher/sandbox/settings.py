@@ -6,7 +6,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from math import inf
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .fault_shares import checked_shares, checked_sum
-from .faults import ActionFaults, CallbackFault, Fault, PictureFault, RequestSeen
+from .faults import ActionFaults, CallbackFault, PictureFault
 from .variants import AnswerShape, CallbackBody, Counting, Fate, PageNumbering, WalkEnd
 
 SANDBOX_APP_ID = 1234567890
@@ -151,8 +151,8 @@ def checked_receiver(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxSettings:
-    """All settings of a sandbox.
+class SandboxSettings(ActionFaults):
+    """All settings of a sandbox; its own faults are those of MediaThumbnails requests with a FileId.
 
     Raises:
         ValueError: one or more settings are invalid; the message names all of them.
@@ -194,17 +194,9 @@ class SandboxSettings:
     """Whether the file ids of `magic_ids` have their special meaning."""
     slow_ms: int = 3000
     """The delay of answers about a file id marked as slow."""
-    shares: Mapping[str, float] = field(default_factory=dict)
-    """The share of requests with a FileId that meet each fault, e.g. `{"drop-after": 0.03}`."""
-    script: Mapping[int, Fault] = field(default_factory=dict)
-    """The fault of the nth MediaThumbnails request with a FileId, counted from 1."""
-    by_file: Mapping[str, Fault | Sequence[Fault | None]] = field(default_factory=dict)
-    """The fault of every request for a file id; or a sequence, one per request, none after its end."""
-    choose: Callable[[RequestSeen], Fault | None] | None = None
-    """Chooses a fault; None leaves the choice to the other settings."""
 
     faults: Mapping[str, ActionFaults] = field(default_factory=dict)
-    """The faults of `SearchMedia` and `DescribeMediaTask`; those above belong to MediaThumbnails."""
+    """The faults of `SearchMedia` and `DescribeMediaTask`."""
 
     recordings: RecordingSettings = RecordingSettings()
     media: Path | None = None
@@ -224,9 +216,9 @@ class SandboxSettings:
 
     def __post_init__(self) -> None:
         problems = [message for fault, message in self._faults_in_settings() if fault]
-        for shares in (self.shares, *(faults.shares for faults in self.faults.values())):
+        for faults in (self, *self.faults.values()):
             try:
-                checked_shares(shares)
+                checked_shares(faults.shares)
             except ValueError as exc:
                 problems.append(str(exc))
         if problems:
@@ -248,8 +240,7 @@ class SandboxSettings:
             ),
             (self.seed < 0, f"seed {self.seed}: give 0 or more."),
             (
-                any(n < 1 for n in self.script)
-                or any(n < 1 for faults in self.faults.values() for n in faults.script),
+                any(n < 1 for faults in (self, *self.faults.values()) for n in faults.script),
                 "script: requests are counted from 1.",
             ),
             (

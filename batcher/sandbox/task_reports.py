@@ -22,7 +22,7 @@ def task_problem(call: Call) -> str | None:
     """Return what is wrong with the parameters of DescribeMediaTask; None if they are valid."""
     if call.one("Vendor") not in ("Tencent", "Huawei"):
         return "Vendor must be Tencent or Huawei"
-    if not call.one("TaskId") or len(call.each("TaskId")) != 1:
+    if not call.one("TaskId") or len(call.parameters["TaskId"]) != 1:
         return "TaskId is required, once"
     return None
 
@@ -43,6 +43,7 @@ def _tencent_report(tasks: Tasks, task: SandboxTask, request_id: str) -> Json:
         "Event": task.type,
         "Status": status,
         "Message": tasks.problem(task) if status == "FAIL" else "success" if status == "FINISH" else "",
+        "ReplayUrl": "",  # of merging and transcoding
         "ThumbnailsUrl": [url for url, _ in tasks.pictures(task)],
         "RequestId": request_id,
     }

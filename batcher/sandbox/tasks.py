@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
+from posixpath import dirname
 
 from .clock import TaskClock
 from .recordings import UNLISTED_DURATION_S, Catalogue, SandboxRecording
@@ -20,7 +21,7 @@ from .task_fates import TaskFates
 from .validation import BY_OFFSET, Call
 from .variants import Fate
 
-_PICTURE = re.compile(r"snapshots/([A-Za-z0-9-]{1,80})/([0-9]{4}|[1-9][0-9]{4,5})\.jpg")
+_PICTURE = re.compile(r".*/([A-Za-z0-9-]{1,80})/([0-9]{4}|[1-9][0-9]{4,5})\.jpg", re.DOTALL)
 ENDED = frozenset({"FINISH", "FAIL", "CANCELED"})
 
 
@@ -104,7 +105,7 @@ class Tasks:
             vendor=vendor,
             file_id=file_id,
             type=call.one("Type"),
-            offsets_s=tuple(map(float, call.each("ExtTimeOffsetSet[]"))),
+            offsets_s=tuple(map(float, call.each("ExtTimeOffsetSet"))),
             interval_s=float(call.one("Interval"))
             if vendor == "Huawei"
             else self._settings.sample_interval_s,
@@ -177,10 +178,7 @@ class Tasks:
         if given is not None and times_ms:
             return [(url, times_ms[min(n, len(times_ms) - 1)]) for n, url in enumerate(given)]
         base = "" if task.vendor == "Huawei" else f"{self.base_url}_pictures/"
-        return [
-            (f"{base}snapshots/{task.task_id}/{number:04d}.jpg", at_ms)
-            for number, at_ms in enumerate(times_ms, 1)
-        ]
+        return [(f"{base}{_object_name(task, number)}", at_ms) for number, at_ms in enumerate(times_ms, 1)]
 
     def picture_at(self, name: str) -> tuple[SandboxTask, int] | None:
         """Return the task and the number (from 1) of the picture with an object name, if it exists."""
@@ -188,7 +186,7 @@ class Tasks:
         task = self._tasks.get(found[1]) if found else None
         if found is None or task is None or not 1 <= int(found[2]) <= len(self.times_ms(task)):
             return None
-        return task, int(found[2])
+        return (task, int(found[2])) if name == _object_name(task, int(found[2])) else None
 
     def _by_rule(self, task: SandboxTask) -> Shots:
         recording = self._catalogue.find(task.vendor, task.file_id)
@@ -199,3 +197,11 @@ class Tasks:
         task = self._tasks.pop(task_id)
         if self.on_forgotten is not None:
             self.on_forgotten(task)
+
+
+def _object_name(task: SandboxTask, number: int) -> str:
+    """Return the name of a picture, which contains Tencent's file id or the folder of Huawei's object."""
+    if task.vendor == "Tencent":
+        return f"snapshots/{task.file_id}/{task.task_id}/{number:04d}.jpg"
+    folder = dirname(task.file_id).strip("/")
+    return f"{folder + '/' if folder else ''}snapshots/{task.task_id}/{number:04d}.jpg"

@@ -11,11 +11,14 @@ above it:
 4. `Timestamp` is given (100000002), a whole number (100000003), and at most 10 minutes away from the
    service's clock, in either direction (100000004).
 5. `SignatureVersion` is given (100000013) and `2.0` (100000014).
-6. `Signature` is given (100000009) and correct (100000005). A nonce of another form than 16 lower-case hex
-   digits has no code of its own and makes a signature wrong.
-7. `IsTest` is `true` or left out, as the project's phase asks (100000016).
+6. `Signature` is given (100000009) and correct (100000005). A nonce of another form than 16 hex digits has
+   no code of its own and makes a signature wrong.
+7. `IsTest` is `true`, in any letter case, or left out, as the project's phase asks (100000016).
 8. The rate limit (6), which is `rate_limit`, for each Action separately.
 9. The parameters of the Action (2); those of the other Actions are in `search_media` and `task_reports`.
+
+Parameters come in the query of a GET or a POST, or in a POST's body, as a form or as a JSON object. Those
+that are repeated have brackets in one page, `ExtTimeOffsetSet[]`, and none in another: both are read.
 
 A nonce that is used twice is not refused: the documents do not say that the service does, and a request
 which a client library repeats by itself must appear in the log as what it is, a second task.
@@ -26,6 +29,7 @@ Sources: service documentation, "Calling the server APIs" (public parameters), "
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from hashlib import md5
@@ -40,7 +44,7 @@ ACTIONS = frozenset({MEDIA_THUMBNAILS, SEARCH_MEDIA, DESCRIBE_TASK})
 CLOCK_TOLERANCE_S = 600
 
 _APP_ID = re.compile(r"0|[1-9][0-9]{0,9}")
-_NONCE = re.compile(r"[0-9a-f]{16}")
+_NONCE = re.compile(r"[0-9a-fA-F]{16}")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
 _DIGITS = re.compile(r"[0-9]{1,20}")
@@ -48,17 +52,22 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The query of one request, decoded; a parameter may occur several times."""
+    """The parameters of one request, decoded; a parameter may occur several times."""
 
     parameters: dict[str, list[str]]
+    readable: bool = True
+    """False if the body of a POST cannot be read."""
 
     @classmethod
-    def parse(cls, query: str) -> Call:
-        """Read a query string as form-encoded text: `+` is a space, unreadable bytes become U+FFFD."""
-        parameters: dict[str, list[str]] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            parameters.setdefault(name, []).append(value)
-        return cls(parameters)
+    def parse(cls, query: str, body: bytes = b"") -> Call:
+        """Read a query string, and the body of a POST: a form or a JSON object.
+
+        Form-encoded text: `+` is a space, unreadable bytes become U+FFFD. A parameter of the query outranks
+        one of the body.
+        """
+        text = body.decode("utf-8", "replace").strip()
+        given = _json_parameters(text) if text.startswith(("{", "[")) else _form_parameters(text)
+        return cls((given or {}) | _form_parameters(query), given is not None)
 
     def one(self, name: str) -> str:
         """Return the value of a parameter that may occur once; empty if absent.
@@ -73,13 +82,39 @@ class Call:
         return self.one(name) if name in self.parameters else None
 
     def each(self, name: str) -> list[str]:
-        """Return every value of a repeated parameter, in order."""
-        return self.parameters.get(name, [])
+        """Return every value of a repeated parameter, named with brackets or without, in order."""
+        return [*self.parameters.get(f"{name}[]", ()), *self.parameters.get(name, ())]
+
+
+def _form_parameters(text: str) -> dict[str, list[str]]:
+    parameters: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+def _json_parameters(text: str) -> dict[str, list[str]] | None:
+    """Read a JSON object of texts, numbers and lists of them; None for anything else."""
+    try:
+        given = json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict):
+        return None
+    listed = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in given.items()
+        if value is not None
+    }
+    if not all(isinstance(one, str | bool) for values in listed.values() for one in values):
+        return None
+    return {name: [str(one) for one in values] for name, values in listed.items()}
 
 
 def gateway_refusal(call: Call, settings: SandboxSettings, now_s: float) -> int | None:
     """Return the code with which the gateway refuses a call at `now_s` (Unix seconds); None if it passes."""
     for code in (
+        None if call.readable else 100000012,
         _action_refusal(call.one("Action")),
         _app_id_refusal(call.one("AppId"), settings.app_id),
         None if call.one("SignatureNonce") else 100000008,
@@ -105,15 +140,15 @@ def parameter_problem(call: Call) -> str | None:
         (bool(file_id), "FileId is required"),
         (vendor != "Tencent" or _absent_or(_DIGITS, file_id), "FileId of Tencent must be digits"),
         (file_id.isprintable() and "\ufffd" not in file_id, "FileId must be readable UTF-8 text"),
-        (len(call.each("FileId")) == 1, "FileId must be given once"),
+        (len(call.parameters.get("FileId", ())) == 1, "FileId must be given once"),
         (type_ in (BY_OFFSET, BY_SAMPLING), f"Type must be {BY_OFFSET} or {BY_SAMPLING}"),
         (vendor != "Tencent" or "Definition" in call.parameters, "Definition is required for Tencent"),
         (_absent_or(_INTEGER, call.given("Definition")), "Definition must be a whole number"),
         (
-            type_ != BY_OFFSET or bool(call.each("ExtTimeOffsetSet[]")),
+            type_ != BY_OFFSET or bool(call.each("ExtTimeOffsetSet")),
             f"ExtTimeOffsetSet[] is required for {BY_OFFSET}",
         ),
-        (all(map(_NUMBER.fullmatch, call.each("ExtTimeOffsetSet[]"))), "ExtTimeOffsetSet[] must be numbers"),
+        (all(map(_NUMBER.fullmatch, call.each("ExtTimeOffsetSet"))), "ExtTimeOffsetSet[] must be numbers"),
         (vendor != "Huawei" or "Interval" in call.parameters, "Interval is required for Huawei"),
         (_absent_or(_NUMBER, interval), "Interval must be a number"),
         (interval is None or bool(interval.strip("0.")), "Interval must be above 0"),
@@ -164,6 +199,5 @@ def _signature_refusal(call: Call, settings: SandboxSettings) -> int | None:
 
 
 def _phase_refusal(is_test: str | None, project_is_test: bool) -> int | None:
-    if project_is_test:
-        return None if is_test == "true" else 100000016
-    return None if is_test in (None, "false") else 100000016
+    given = "false" if is_test is None else is_test.lower()
+    return None if given == ("true" if project_is_test else "false") else 100000016

@@ -26,6 +26,8 @@ class AnswerShape(StrEnum):
     """A plain object, as in the page's example."""
     LIST = "list"
     """A list of one object, as in the page's table."""
+    SECOND = "second"
+    """A list of two objects, of which the second has the answer."""
 
 
 class PageNumbering(StrEnum):

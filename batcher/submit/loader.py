@@ -15,7 +15,7 @@ from batcher.errors import ManifestError
 from batcher.ledger.loads import Added
 from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.threads import in_thread
-from batcher.model.events import OnEvent, PassedOver, ignore_event
+from batcher.model.events import Message, OnEvent, PassedOver, Severity, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row
 from batcher.submit.manifest_checks import Prepared
 
@@ -111,6 +111,8 @@ class Loader:
         rows = await in_thread(prepared.rows)
         with prepared:
             await self._keep(load_id, prepared.manifest.source, rows)
+            for text in prepared.manifest.late_warnings:
+                self._on_event(Message(text, Severity.WARNING))
             if passed_over := prepared.manifest.passed_over:
                 kinds = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
                 self._on_event(PassedOver(prepared.manifest.source, kinds))

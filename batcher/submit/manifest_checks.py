@@ -26,7 +26,7 @@ from batcher.manifest.sources.patterns import expand, ledger_name
 from batcher.manifest.sources.remote import redacted
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
-from batcher.model.submission import FileId, InvalidRow, Parameters, Row
+from batcher.model.submission import WHOLE_ROW, FileId, InvalidRow, Parameters, Row
 from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
 
@@ -198,6 +198,7 @@ class Preparation:
                 if self._interrupted:
                     return
                 head.append(row)
+            self._refuse_lacking(name, manifest, head)
             prepared = self._judged(name, manifest, head)
         except BaseException:
             manifest.close()
@@ -215,6 +216,24 @@ class Preparation:
         digest = partial(self._digest, name, path, how)
         return Prepared(manifest, path, head, warnings, how, digest, remembered=remembered, name=name)
 
+    def _refuse_lacking(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> None:
+        """Refuse a manifest in which every row lacks the same option: the option was forgotten.
+
+        A file of more rows is read to the first row that lacks it not. A stream is judged by its first rows.
+        """
+        lacked = set(_lacks(head))
+        option = lacked.pop() if len(lacked) == 1 else ""
+        if not option:
+            return
+        if len(head) == HEAD_ROWS and manifest.again:
+            with self._how_of(ledger_name(name))[0].open(name) as again:
+                if not all(lacks == option for lacks in _lacks(again)):
+                    return
+        raise ManifestError(
+            f"{manifest.source}: every row lacks {option.removeprefix('--')}. Give {option}, or add a column "
+            "of that name"
+        )
+
     def _how_of(self, path: str) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return the options by which a manifest is read, and those of its last load among them."""
         return self._how.filled_from(self._last_options(path))
@@ -226,6 +245,15 @@ class Preparation:
         digest = digest_of(path, repr(how))
         # A link may have been changed since, and the rows were read by its name.
         return digest if mark == Mark.of(path) and path == ledger_name(name) else None
+
+
+def _lacks(rows: Iterable[Row | InvalidRow]) -> Iterator[str]:
+    """Yield for each row the option it lacks, empty for none; rows that could not be split have no say."""
+    for row in rows:
+        if isinstance(row, Row):
+            yield ""
+        elif row.column != WHOLE_ROW:
+            yield row.lacks
 
 
 class KnownSubmissions(Protocol):

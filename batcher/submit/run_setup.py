@@ -16,8 +16,9 @@ from batcher._version import __version__
 from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.limit_key import Action
 from batcher.flowcontrol.machine_limit import LimitKey, why_unshared, window_for
-from batcher.flowcontrol.pacer import MARGIN, Pacer
+from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
+from batcher.flowcontrol.sliding_window import MARGIN
 from batcher.ledger.run_ledger import RunLedger
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.rounded_ids import HEAD_ROWS
@@ -25,7 +26,7 @@ from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import AskedFor, RunRecord
 from batcher.report.asked import FIRST_GROUPS, asked_text
-from batcher.report.counts import figures, of_run, since
+from batcher.report.counts import figures, http_refusals, of_run, since
 from batcher.report.estimate import window_s
 from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
@@ -66,7 +67,7 @@ class ReadyRun:
             LedgerError: it cannot be read.
         """
         ledger, reported = self._ledger, self._reported
-        tallies = await ledger.tallies()
+        tallies, refused = await ledger.tallies(), await ledger.tallies_of_http_refusals()
         now = figures(tallies)
         seen = (reported.invalid_rows_seen or 0) if reported else 0
         return RunSummary(
@@ -92,6 +93,8 @@ class ReadyRun:
                 tuple(await ledger.invalid_rows(after_id=seen, limit=FIRST_INVALID_ROWS)),
             ),
             meanings={code: meaning(code) for code in now.codes},
+            http_refusals=http_refusals(refused),
+            new_http_refusals=http_refusals(refused, reported),
             doubtful=await ledger.count_doubtful(),
             possibly_twice=await ledger.count_possibly_twice(),
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),

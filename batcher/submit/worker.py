@@ -19,9 +19,9 @@ from functools import partial
 from typing import Protocol
 
 from batcher.errors import LedgerError
-from batcher.flowcontrol.pacer import Turn
 from batcher.flowcontrol.rate_meter import RateMeter
 from batcher.flowcontrol.retry_policy import Jitter, decide
+from batcher.flowcontrol.sliding_window import Turn
 from batcher.ledger.writer import shielded
 from batcher.model.outcome import (
     HELD_BACK,

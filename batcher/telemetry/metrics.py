@@ -26,16 +26,7 @@ from batcher.config.defaults import METRICS_EVERY_S
 from batcher.errors import LedgerError, SettingsError
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger.reader import LedgerReader
-from batcher.model.outcome import (
-    Answer,
-    Decision,
-    HttpRefusal,
-    NotReported,
-    NotSent,
-    Outcome,
-    ReplyLost,
-    Settlement,
-)
+from batcher.model.outcome import OUTCOME_NAMES, Decision, NotReported, Settlement
 from batcher.model.records import RunRecord, Tally, TaskTally
 from batcher.model.submission import RunId, State
 from batcher.model.task import TaskReport, TaskState
@@ -44,14 +35,6 @@ from batcher.report.counts import figures, task_figures
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
 """Upper bounds of the histogram, up to the default of ``--timeout``."""
-
-_OUTCOMES: dict[type[Outcome], str] = {
-    Answer: "answer",
-    HttpRefusal: "http_refusal",
-    ReplyLost: "reply_lost",
-    NotSent: "not_sent",
-}
-"""Outcomes by their names in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +83,9 @@ class Metrics(Collector):
             ["outcome"],
             registry=self.registry,
         )
-        for word in (*TaskState, *_OUTCOMES.values()):
+        for word in (*TaskState, *OUTCOME_NAMES.values()):
             self._polls.labels(str(word))
-        self._attempts = {kind: attempts.labels(word) for kind, word in _OUTCOMES.items()}
+        self._attempts = {kind: attempts.labels(word) for kind, word in OUTCOME_NAMES.items()}
         self._decisions = {decision: decisions.labels(decision.value) for decision in Decision}
         self._seconds = Histogram(
             "batcher_request_seconds",
@@ -135,7 +118,7 @@ class Metrics(Collector):
         if isinstance(outcome, TaskReport):
             self._polls.labels(outcome.state.value).inc()
         else:
-            self._polls.labels(_OUTCOMES[type(outcome)]).inc()
+            self._polls.labels(OUTCOME_NAMES[type(outcome)]).inc()
 
     def follow(self, pace: Callable[[], CurrentRate]) -> None:
         """Show the rate of the run from now on."""

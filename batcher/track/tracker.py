@@ -1,6 +1,6 @@
 """The tracker: polls each task, first soon and then less and less often, until all have ended.
 
-Built by ``api/track.py`` (``track``, ``run --track``) and ``track/claimed_tasks.py`` (``listen``). The due
+Built by ``api/track.py`` (``track``, ``run --track``) and ``api/listen.py``. The due
 time of each task is in the ledger, so a tracker that is stopped or killed leaves nothing to repair. A poll
 costs nothing and starts nothing, so a failed one is repeated. The tracker has a pacer of its own, and sends
 polls only.
@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import TIME_OVER, ExitCode, defect
@@ -41,6 +41,13 @@ CUT_OFF_S = 2.0
 
 NO_SUCH_TASK = TaskId("0")
 """The task that a probe names while no reported task is known."""
+
+
+class _Stop(NamedTuple):
+    """Why a tracker ends."""
+
+    code: ExitCode
+    reason: str
 
 
 class PollClient(Protocol):
@@ -104,17 +111,16 @@ class Tracker:
             silence="the endpoint does not answer polls",
             clock=clock,
         )
-        self._stopped: tuple[ExitCode, str] | None = None
+        self._stopped: _Stop | None = None
         self._polls = RateMeter(clock)
         self._workers: list[asyncio.Task[None]] = []
-        self._timers: list[asyncio.Task[None]] = []
-        self._cutting_off: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.Task[None] | asyncio.TimerHandle] = []
 
     async def run(self) -> Tracked:
         """Poll every task until it has ended, or until the time limit or :meth:`stop`."""
         self._polls.start()
         try:
-            await self._prepare_ledger()
+            await self._guarded(self._prepare_ledger())
             if self._window is not None:
                 self._end_with(self._window)
             if not self._sending:
@@ -126,16 +132,12 @@ class Tracker:
                 ]
                 if self._queue.closed:  # stopped before it began
                     self._cut_off()
-        except LedgerError as exc:
-            self._stop(ExitCode.LEDGER, str(exc))
         finally:
             for timer in self._timers:
                 timer.cancel()
-            if self._cutting_off is not None:
-                self._cutting_off.cancel()
-        code, reason = self._stopped or (ExitCode.DONE, "all tasks have ended")
+        stop = self._stopped or _Stop(ExitCode.DONE, "all tasks have ended")
         outage = None if self._queue.emptied else self._guard.outage
-        return Tracked(code, reason, self._polls.count, self._polls.seconds, outage)
+        return Tracked(*stop, self._polls.count, self._polls.seconds, outage)
 
     def stop(self, code: ExitCode, why: str) -> None:
         """Send no more polls; those in flight have a moment to end. A second call drops them."""
@@ -179,17 +181,17 @@ class Tracker:
     def _stop(self, code: ExitCode, why: str) -> None:
         if self._stopped is not None:
             return
-        self._stopped = code, why
+        self._stopped = _Stop(code, why)
         self._queue.close()
         self._pacer.stop()
-        self._cutting_off = asyncio.get_running_loop().call_later(CUT_OFF_S, self._cut_off)
+        self._timers.append(asyncio.get_running_loop().call_later(CUT_OFF_S, self._cut_off))
 
     def _cut_off(self) -> None:
         for worker in self._workers:
             worker.cancel()
 
     async def _guarded(self, work: Awaitable[None]) -> None:
-        """Stop the tracker in order at a fault of one worker; the rest of the process is not affected."""
+        """Stop the tracker in order at a fault; the rest of the process is not affected."""
         try:
             await work
         except LedgerError as exc:

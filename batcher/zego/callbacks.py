@@ -33,7 +33,12 @@ _FACTS = {
     "end_time": "end_time",
     "record_task_id": "task_id",
 }
-_EXTRA_FACTS = {"duration": "Duration", "size": "FileSize", "record_task_id": "TaskId"}
+_EXTRA_FACTS = {
+    "duration": "Duration",
+    "size": "FileSize",
+    "record_task_id": "TaskId",
+    "persistent_id": "PersistentId",
+}
 
 
 def signature_of(secret: str, timestamp: str, nonce: str) -> str:
@@ -96,6 +101,14 @@ def _parsed(text: str) -> object:
         return None
 
 
+def _embedded(value: object) -> object:
+    """Return a value that may come as text which holds it in JSON, URL-encoded or not."""
+    if not isinstance(value, str):
+        return value
+    parsed = _parsed(value)
+    return _parsed(unquote_plus(value)) if parsed is None and "%" in value else parsed
+
+
 def _seal(fields: Mapping[str, Any]) -> Seal:
     timestamp = integer_of(fields.get("timestamp"))
     nonce, signature = text_of(fields.get("nonce")), text_of(fields.get("signature"))
@@ -133,7 +146,7 @@ def _snapshot(fields: Mapping[str, Any], seal: Seal) -> Snapshot:
 
 def _pictures(value: object) -> tuple[Picture, ...]:
     """Return the pictures in an array, or in a text that holds an array; a poll supplies the others."""
-    listed = _parsed(value) if isinstance(value, str) else value
+    listed = _embedded(value)
     pictures = []
     for item in listed if isinstance(listed, list) else []:
         url = text_of(item.get("url")) if isinstance(item, dict) else None
@@ -143,11 +156,8 @@ def _pictures(value: object) -> tuple[Picture, ...]:
 
 
 def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
-    given = fields.get("extra_params")
-    extra = _parsed(given) if isinstance(given, str) else given
-    if extra is None and isinstance(given, str) and "%" in given:
-        extra = _parsed(unquote_plus(given))
-    extra = extra if isinstance(extra, dict) else {}
+    given = _embedded(fields.get("extra_params"))
+    extra = given if isinstance(given, dict) else {}
     facts = _facts(fields, _FACTS) | _facts(extra, _EXTRA_FACTS)
     for name, vendor in (
         ("FileID", Vendor.TENCENT),
@@ -160,7 +170,7 @@ def _recorded(fields: Mapping[str, Any], seal: Seal) -> Recorded:
 
 
 def _composed(fields: Mapping[str, Any], seal: Seal) -> Composed:
-    code, file_id = text_of(fields.get("code")), _id(fields, "file_id")
+    code, file_id = _fact(fields.get("code")), _id(fields, "file_id")
     vendor = Vendor.TENCENT if file_id else None  # the only vendor that names it
     return Composed(seal, code, vendor, FileId(file_id) if file_id else None, _facts(fields, _FACTS))
 

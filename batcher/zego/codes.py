@@ -1,19 +1,20 @@
 """The return codes of the service: their meaning and the remedy, in English and in Chinese.
 
 Messages and summaries use the English texts; ``batcher codes`` and the report page use both. How batcher
-handles a code is in :mod:`batcher.flowcontrol.retry_policy`.
+handles a code is in :mod:`batcher.flowcontrol.retry_policy`. A remedy must not name ``batcher show``: a
+search and a check have no submission to show.
 
 Source: ZEGO server API, "Start a snapshot task" (开始点播截图), return codes; "Accessing server APIs", global
-return codes.
+return codes; "Search media information", return codes; "Callback on the completion of merging files".
 """
 
 from __future__ import annotations
 
 from batcher.model.records import Meaning
 
-_SUPPORT = "ask ZEGO technical support, with the RequestId that `batcher show` prints"
+_SUPPORT = "ask ZEGO technical support, with the RequestId of the answer"
 _RATE = "no action: batcher slows down by itself; lower --rate if other programs share the AppId"
-_OURS = "report this defect of batcher, with the RequestId that `batcher show` prints"
+_OURS = "report this defect of batcher, with the RequestId of the answer"
 _WAIT = "no immediate action; `batcher retry` sends failed submissions again"
 
 MEANINGS: dict[int, Meaning] = {
@@ -56,9 +57,28 @@ MEANINGS: dict[int, Meaning] = {
 
 UNKNOWN = Meaning("not in the documentation", _SUPPORT)
 
-_SUPPORT_ZH = "联系 ZEGO 技术支持，并提供 `batcher show` 显示的 RequestId"
+OF_SEARCHES: dict[int, Meaning] = {
+    8: Meaning(
+        "the authentication configuration could not be read",
+        "ask ZEGO technical support whether the service is enabled for this AppId",
+    ),
+}
+"""Codes of SearchMedia alone. They are faults of the account."""
+
+OF_MERGING: dict[int, Meaning] = {
+    40000: Meaning(
+        "a parameter of the merge is not valid", "check the parameters with which the merge began"
+    ),
+    60000: Meaning(
+        "a source file is damaged", "check whether the files that were to be merged can be played"
+    ),
+    70000: Meaning("an internal error of the service", "begin the merge again"),
+}
+"""Codes of ``compose`` callbacks alone."""
+
+_SUPPORT_ZH = "联系 ZEGO 技术支持，并提供该响应的 RequestId"
 _RATE_ZH = "无需处理：batcher 会自动降速；若有其他程序共用该 AppId，请调低 --rate"
-_OURS_ZH = "这是 batcher 的缺陷，请报告，并附上 `batcher show` 显示的 RequestId"
+_OURS_ZH = "这是 batcher 的缺陷，请报告，并附上该响应的 RequestId"
 _WAIT_ZH = "无需立即处理；失败的提交项可用 `batcher retry` 重新发送"
 _ENDPOINT_ZH = "检查 BATCHER_ENDPOINT"
 _APP_ID_ZH = "检查 BATCHER_APP_ID"
@@ -97,6 +117,16 @@ IN_CHINESE: dict[int, Meaning] = {
 }
 
 UNKNOWN_IN_CHINESE = Meaning("文档未列出此返回码", _SUPPORT_ZH)
+
+OF_SEARCHES_IN_CHINESE: dict[int, Meaning] = {
+    8: Meaning("鉴权配置读取失败", "联系 ZEGO 技术支持，确认该 AppId 是否已开通服务"),
+}
+
+OF_MERGING_IN_CHINESE: dict[int, Meaning] = {
+    40000: Meaning("合并任务的输入参数不合法", "检查发起合并时的参数"),
+    60000: Meaning("源文件错误（如视频数据损坏）", "检查待合并的文件能否正常播放"),
+    70000: Meaning("服务内部错误", "重新发起合并"),
+}
 
 
 def meaning(code: int) -> Meaning:

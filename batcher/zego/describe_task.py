@@ -64,6 +64,7 @@ def read_report(body: bytes, task_id: TaskId, vendor: Vendor) -> TaskReport | No
             ended_at=_moment(part.get("EndTime")),
             request_id=text_of(part.get("RequestId")) or text_of(answer.get("RequestId")),
             file_id=_file_id(part),
+            event=text_of(part.get("Event")),
         )
     return None
 

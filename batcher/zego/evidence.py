@@ -1,17 +1,20 @@
-"""Evidence in the service's answer about the recording that a task belongs to. Pure.
+"""Evidence about the recording that a task belongs to, in the service's answer and in a callback. Pure.
 
-Called by :mod:`batcher.callbacks.confirmer`. A callback's signature does not cover the task and the
-recording that it names. A poll's answer comes from the service itself, so it decides whether a claim may
-settle a doubt.
+Called by :mod:`batcher.callbacks.confirmer` and :mod:`batcher.ledger.callback_events`. A callback's signature
+does not cover the task and the recording that it names. A poll's answer comes from the service itself, so it
+decides whether a claim may settle a doubt. A callback whose own pictures belong to another recording is not
+even polled for.
 
-Source: ZEGO server API, "Query the status of a media processing task" (``FileId``; the paths of a task's
-pictures contain Tencent's FileId or the folder of Huawei's object).
+Source: ZEGO server API, "Query the status of a media processing task" (``FileId``; ``Event``, which may be
+merging or transcoding; the paths of a task's pictures contain Tencent's FileId or the folder of Huawei's
+object).
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from enum import Enum
 from urllib.parse import unquote
 
@@ -25,7 +28,7 @@ class Evidence(Enum):
     FOR = "for"
     """The answer names the recording, or its pictures are in the recording's folder."""
     AGAINST = "against"
-    """The answer names another recording, or its pictures are in another folder."""
+    """The answer names another recording or another kind of task, or its pictures are in another folder."""
     LATER = "later"
     """No evidence yet: the task is not finished."""
     NONE = "none"
@@ -40,13 +43,37 @@ def evidence_of(report: TaskReport, file_id: FileId, vendor: Vendor) -> Evidence
         file_id: the recording that a callback named for the task.
         vendor: the vendor of the recording.
     """
+    if report.event and _SNAPSHOT not in report.event.lower():
+        return Evidence.AGAINST
     if report.file_id is not None:
-        return Evidence.FOR if _same(report.file_id, file_id) else Evidence.AGAINST
+        agrees = _same(report.file_id, file_id) and not contradict(report.pictures, file_id, vendor)
+        return Evidence.FOR if agrees else Evidence.AGAINST
     if report.pictures and (part := _part_of_paths(file_id, vendor)):
-        found = any(part.search(_path(picture)) for picture in report.pictures)
-        return Evidence.FOR if found else Evidence.AGAINST
+        return Evidence.FOR if _any_path(part, report.pictures) else Evidence.AGAINST
     is_open = report.state in (TaskState.WAITING, TaskState.PROCESSING)
     return Evidence.LATER if is_open else Evidence.NONE
+
+
+def contradict(pictures: Iterable[Picture], file_id: FileId, vendor: Vendor) -> bool:
+    """Return whether the paths of pictures name another recording, and none of them names this one.
+
+    Weaker than the evidence of a poll: a path that names no recording at all contradicts nothing.
+    """
+    pictures = tuple(pictures)
+    part, other = _part_of_paths(file_id, vendor), _TENCENT_ID if vendor is Vendor.TENCENT else _FOLDER
+    return part is not None and not _any_path(part, pictures) and _any_path(other, pictures)
+
+
+_SNAPSHOT = "snapshot"
+"""Part of the name of every event of a snapshot task: ``SnapshotByTimeOffset``, ``SampleSnapshot``."""
+
+_TENCENT_ID = re.compile(r"(?<![0-9A-Za-z])[0-9]{18,20}(?![0-9A-Za-z])")
+_FOLDER = re.compile(r"[^/]/")
+_HOST = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+
+
+def _any_path(part: re.Pattern[str], pictures: Iterable[Picture]) -> bool:
+    return any(part.search(_path(picture)) for picture in pictures)
 
 
 def _same(one: str, other: str) -> bool:
@@ -62,4 +89,5 @@ def _part_of_paths(file_id: FileId, vendor: Vendor) -> re.Pattern[str] | None:
 
 
 def _path(picture: Picture) -> str:
-    return unquote(picture.url.partition("?")[0])
+    """Return the path of a picture's address, or the name of its object, without the host."""
+    return unquote(_HOST.sub("", picture.url.partition("?")[0]))

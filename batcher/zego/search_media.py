@@ -25,6 +25,9 @@ PREFIX_BYTES = 20
 IDS_PER_SEARCH = 10
 """The most ids in one call."""
 
+ID_CHARS = 40
+"""The longest id in a call."""
+
 MOST_KEYS = 1_000
 """The most recordings on one page of Huawei and Ws."""
 
@@ -48,7 +51,7 @@ class Search:
     """Range of creation in Unix seconds; Tencent only."""
     until_s: int | None = None
     file_ids: tuple[FileId, ...] = ()
-    """At most ten; Tencent only."""
+    """At most ten, of at most 40 characters; Tencent only."""
     page: int = 0
     page_size: int = 10
     marker: str = ""

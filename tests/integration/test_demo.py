@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 from support.cli import Cli, Done, query, until
 from support.export_columns import COLUMNS
-
-from batcher.sandbox.demo_videos import read_time_ms
+from support.video_times import read_time_ms
 
 NAMED = {"recordings.csv", "results.csv", "videos", "videos.csv", "pictures", "report.html", "ledger.db"}
 LOCKS = {"ledger.db.lock", "ledger.db.track.lock", "ledger.db.fetch.lock", "ledger.db-shm", "ledger.db-wal"}

@@ -167,7 +167,7 @@ async def test_discover_with_faulty_answers_lists_all(cli: Cli) -> None:
         assert len(sandbox.requests_of("SearchMedia")) > max(script)
 
 
-@pytest.mark.parametrize("code", [3, 7, 100000005])
+@pytest.mark.parametrize("code", [3, 5, 7, 8, 100000005, 100000011])
 async def test_discover_refused_by_the_service_exits_3(cli: Cli, code: int) -> None:
     """Credentials and permissions need the user: exit code 3 with the code's meaning, after one call."""
     faults = {"SearchMedia": ActionFaults(script={1: Fault.parse(f"code:{code}")})}
@@ -176,6 +176,7 @@ async def test_discover_refused_by_the_service_exits_3(cli: Cli, code: int) -> N
         done = await cli(*TENCENT, "-o", "all.csv")
         assert done.code == 3
         assert f"code {code}: " in done.stderr
+        assert "batcher show" not in done.stderr
         assert len(sandbox.requests_of("SearchMedia")) == 1
         assert not (cli.folder / "all.csv").exists()
 

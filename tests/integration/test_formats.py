@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
+from support.raw_workbooks import excel, ods, row, text
 from support.referee import referee
 
 IDS = tencent_ids(12)
@@ -216,3 +217,39 @@ async def test_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) ->
         "export", "archive", *PICTURES, "--manifest-format", "xlsx", "--sheet", "B", "--format", "jsonl"
     )
     assert done.lines == [row]
+
+
+async def test_workbook_is_loaded_with_what_the_user_may_not_see(cli: Cli, tmp_path: Path) -> None:
+    """Hidden rows, kinds that show less, formulas without a value: each once on stderr, none silently."""
+    formula = row("<c><f>A2</f><v/></c>", text("r"))
+    hidden = row(text(IDS[1]), text("r"), more=' hidden="1"')
+    (tmp_path / "new").mkdir()
+    sheet = row(text("file_id"), text("room")) + row(text(IDS[0]), text("r")) + hidden + formula
+    (tmp_path / "new" / "a.xlsx").write_bytes(excel(sheet))
+    (tmp_path / "new" / "b.ods").write_bytes(ods([["file_id"], [IDS[2]]]))
+    (tmp_path / "new" / "~$a.xlsx").write_bytes(b"\x04Wang" + bytes(160))
+    done = await cli("load", "new/*", *PICTURES)
+    assert done.code == 1
+    said = " ".join(done.stderr.split())
+    for words in (
+        "new/a.xlsx: 2 new submissions, 0 known already, 1 invalid",
+        "new/b.ods: 1 new submission, 0 known already, 0 invalid",
+        "row 4, file_id: =A2 is a formula without a stored value: open and save the workbook once",
+        "warning: new/a.xlsx sheet S: hidden rows are read as all others; there are 1.",
+        "warning: new/b.ods: in a workbook of the kind ods, formulas without a stored value",
+    ):
+        assert said.count(words) == 1, said
+
+
+async def test_exported_workbook_is_read_back_as_the_same_rows(cli: Cli, tmp_path: Path) -> None:
+    """Ids, parameters and own columns come back: nothing is new, and the results of its rows are found."""
+    table = [{"file_id": one, "room": "晨会 _x0041_ =1"} for one in IDS[:3]]
+    (tmp_path / "a.csv").write_bytes(as_csv(table))
+    assert (await cli("load", "a.csv", *PICTURES)).code == 0
+    assert (await cli("export", "-o", "results.xlsx")).code == 0
+    done = await cli("load", "results.xlsx")
+    assert (done.code, "0 new submissions, 3 known already, 0 invalid" in done.stderr) == (0, True), (
+        done.stderr
+    )
+    assert [one["status"] for one in await cli.export("results.xlsx")] == ["pending"] * 3
+    assert [one["room"] for one in await cli.export("results.xlsx")] == ["晨会 _x0041_ =1"] * 3

@@ -12,6 +12,7 @@ import s3fs
 from moto.server import ThreadedMotoServer
 from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text, prepare_all
+from support.raw_workbooks import ods
 from support.referee import referee
 from support.serving_files import Files, serving_files
 
@@ -197,7 +198,11 @@ def test_url_without_its_package_is_refused(url: str, message: str) -> None:
             "fsspec, which is not installed: pip install 'fsspec>=2024.6'",
         ),
         ("pyarrow", "a.parquet", "pyarrow, which is not installed: pip install 'pyarrow>=18'"),
-        ("openpyxl", "a.xlsx", "openpyxl, which is not installed: pip install 'openpyxl>=3.1'"),
+        (
+            "python_calamine",
+            "a.ods",
+            "python-calamine, which is not installed: pip install 'python-calamine>=0.9'",
+        ),
         ("zstandard", "a.csv.zst", "zstandard, which is not installed: pip install 'zstandard>=0.22'"),
     ],
 )
@@ -206,7 +211,7 @@ def test_missing_package_is_named(
 ) -> None:
     """With the extra of ours that brings it."""
     data = {"a.parquet": as_parquet(TABLE), "a.csv.zst": PACKINGS["zstd"][1](as_csv(TABLE))}
-    (tmp_path / "a.xlsx").write_bytes(FORMATS["xlsx"][1](TABLE))
+    (tmp_path / "a.ods").write_bytes(ods([["file_id"], ["1"]]))
     for one, content in data.items():
         (tmp_path / one).write_bytes(content)
     for loaded in [one for one in sys.modules if one.partition(".")[0] == package]:

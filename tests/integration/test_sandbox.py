@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from support.calling import Answer, NoAnswerError, calling, sign, signed
+from support.referee import reused_nonces
 from yarl import URL
 
 from batcher.sandbox import (
@@ -129,6 +130,13 @@ async def test_list_shape_is_a_list_of_one_object(query: str, vendor: str) -> No
     assert [type(task) for task in answer["Data"][vendor]] == [dict]
 
 
+async def test_second_shape_has_the_task_in_the_second_object() -> None:
+    """A reader must look at every object of the list."""
+    settings = SandboxSettings(answer_shape=AnswerShape.SECOND)
+    answer = json.loads((await one_answer(settings, HUAWEI)).text)
+    assert answer["Data"] == {"Huawei": [{}, {"task_id": "289665200"}]}
+
+
 async def test_task_ids_are_distinct_and_repeat_with_seed() -> None:
     """The same requests get the same task ids from the same seed, never one twice."""
     ids: list[list[str]] = []
@@ -231,8 +239,9 @@ async def test_date_header_shows_services_clock() -> None:
         TENCENT.replace("&Definition=10", "&Definition=ten"),
         TENCENT.replace("&Definition=10", "&Definition=10.5"),
         TENCENT.replace("&Definition=10", "&Definition=10&Definition=10"),
-        TENCENT.replace("ExtTimeOffsetSet[]", "ExtTimeOffsetSet"),
+        TENCENT.replace("ExtTimeOffsetSet[]", "OffsetSet"),
         TENCENT + "&ExtTimeOffsetSet[]=",
+        TENCENT + "&ExtTimeOffsetSet=",
         TENCENT + "&ExtTimeOffsetSet[]=-1",
         TENCENT + "&ExtTimeOffsetSet[]=1,2",
         TENCENT + "&ExtTimeOffsetSet[]=1e3",
@@ -291,7 +300,7 @@ async def test_other_path_or_method_is_an_http_error() -> None:
     async with sandbox.serve() as url, aiohttp.ClientSession() as session:
         async with session.get(url + "v2") as response:
             assert (response.status, response.content_type) == (404, "text/html")
-        async with session.post(f"{url}?{signed(TENCENT)}", data="x") as response:
+        async with session.put(f"{url}?{signed(TENCENT)}", data="x") as response:
             assert response.status == 405
     assert [entry.status for entry in sandbox.log] == [404, 405]
 
@@ -309,7 +318,7 @@ async def test_calls_above_limit_are_throttled(counting: Counting) -> None:
     assert set(codes) == {0, 6}
     assert 5 <= codes.count(0) <= 10  # two aligned seconds, or what a bucket regains, if the machine is slow
     assert [entry.throttled for entry in sandbox.log].count(True) == codes.count(6)
-    assert sandbox.throttled_share() == codes.count(6) / 30
+    assert sandbox.truth.throttled_share() == codes.count(6) / 30
 
 
 async def test_checks_run_in_documented_order() -> None:
@@ -390,7 +399,7 @@ def test_throttled_request_does_not_count_for_marker() -> None:
     settings, arrivals_s = SandboxSettings(rate_per_s=1), iter([0.0, 0.5, 1.0, 1.5, 2.0])
     service = SandboxService(settings, RequestLog(), monotonic=lambda: next(arrivals_s), wall=time.time)
     target = "/?" + signed(tencent("5035035031234567891"))
-    assert [service.serve("GET", target)[0].code for _ in range(5)] == [1, 6, 1, 6, 0]
+    assert [service.handle("GET", target)[0].code for _ in range(5)] == [1, 6, 1, 6, 0]
 
 
 async def test_markers_can_be_switched_off() -> None:
@@ -653,7 +662,7 @@ def test_rates_are_computed_from_arrivals() -> None:
     clock, log = iter(arrivals_s), RequestLog()
     service = SandboxService(UNLIMITED, log, monotonic=lambda: next(clock), wall=time.time)
     for _ in arrivals_s:
-        service.serve("GET", "/?" + signed(TENCENT))
+        service.handle("GET", "/?" + signed(TENCENT))
     assert log.max_in_any_second() == 4
     assert log.accepted_per_s() == pytest.approx(5 / 10.0)
 
@@ -681,7 +690,7 @@ async def test_reused_nonce_is_found() -> None:
         await caller.get(query)
         await caller.get(query)
         await caller.ask(TENCENT)
-    assert [len(entries) for entries in sandbox.reused_nonces().values()] == [2]
+    assert [len(entries) for entries in reused_nonces(sandbox.log).values()] == [2]
     assert len(sandbox.accepted()) == 3
 
 
@@ -701,7 +710,7 @@ async def test_memory_can_be_bounded() -> None:
     assert 2 <= len(sandbox.log) <= 4
     assert sandbox.log[-1].number == 7
     assert [json.loads(line)["number"] for line in lines] == [7]
-    assert sandbox.summary()["accepted"] == 7
+    assert sandbox.truth.summary()["accepted"] == 7
 
 
 # The control page.
@@ -720,7 +729,7 @@ async def test_control_page_shows_log_and_counts() -> None:
     assert summary == {
         "requests": 3,
         "accepted": 2,
-        "accepted_per_s": pytest.approx(sandbox.accepted_per_s(), abs=0.001),
+        "accepted_per_s": pytest.approx(sandbox.truth.accepted_per_s(), abs=0.001),
         "throttled": 1,
         "throttled_share": 0.3333,
         "max_in_any_second": 3,

@@ -82,7 +82,7 @@ async def test_sandbox_command_uses_a_given_callback_secret_and_does_not_print_i
 @pytest.mark.parametrize(
     ("args", "hint"),
     [
-        (("--shape", "both"), "--shape both: give object or list"),
+        (("--shape", "both"), "--shape both: give object, list or second"),
         (("--counting", "much"), "--counting much: give sliding, aligned or bucket"),
         (("--pages", "two"), "--pages two: give zero, one or one-lenient"),
         (("--walk-end", "never"), "--walk-end never: give"),

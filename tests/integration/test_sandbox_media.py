@@ -19,10 +19,11 @@ import av
 import pytest
 from PIL import Image
 from support.calling import Caller, calling
+from support.video_times import read_time_ms
 
 from batcher.sandbox import CallbackSettings, Sandbox, SandboxRecording, SandboxSettings, TaskSettings
 from batcher.sandbox.demo_picture import COLUMNS, ROWS, jpeg
-from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos, read_time_ms
+from batcher.sandbox.demo_videos import FRAMES_PER_S, make_videos
 from batcher.sandbox.media import tencent_id
 from batcher.sandbox.tasks import ENDED
 
@@ -72,7 +73,7 @@ async def ended(sandbox: Sandbox, caller: Caller, query: str) -> dict[str, Any]:
     task = (await caller.ask(query)).data
     task_id = str(task.get("TaskId") or task.get("task_id"))
     vendor = "Tencent" if "TaskId" in task else "Huawei"
-    await sandbox.wait_for(lambda: sandbox.task_status(task_id) in ENDED)
+    await sandbox.wait_for(lambda: sandbox.tasks.status(sandbox.tasks[task_id]) in ENDED)
     return (await caller.ask(f"Action=DescribeMediaTask&Vendor={vendor}&TaskId={task_id}")).data
 
 
@@ -226,7 +227,7 @@ def test_folder_excludes_links_and_hidden_files(videos: dict[str, Path], tmp_pat
     (inside / "empty.mp4").touch()
     (inside / "out.mp4").symlink_to(videos["moving"])
     sandbox = Sandbox(SandboxSettings(media=tmp_path / "folder"))
-    keys = [sandbox.recordings.key_at(place) for place in range(sandbox.recordings.count)]
+    keys = [sandbox.recordings.with_key_at(place).key for place in range(sandbox.recordings.count)]
     assert keys == ["/record/a/empty.mp4", "/record/a/课 1.mp4"]
 
 

@@ -138,7 +138,7 @@ async def test_time_range_includes_both_ends() -> None:
 async def test_some_recordings_share_a_second() -> None:
     """A crowd makes one second fuller than the cap."""
     sandbox = Sandbox(made(8000, crowd=5200, span_s=864_000))
-    seconds = Counter(sandbox.recordings.created_s(place) for place in range(8000))
+    seconds = Counter(sandbox.recordings.at(place).created_s for place in range(8000))
     (fullest, many), *others = seconds.most_common()
     assert many >= 5200
     assert others[0][1] == 3
@@ -166,7 +166,7 @@ async def test_search_by_id_takes_ten_ids_per_call() -> None:
     asked = "".join(f"&FileId[]={one}" for one in [*known, known[0], "1397757897438985100", "x"])
     async with calling(sandbox) as caller:
         found = (await caller.ask(SEARCH + "Tencent" + asked)).data
-        before = f"&EndTime={sandbox.recordings.created_s(60)}"
+        before = f"&EndTime={sandbox.recordings.at(60).created_s}"
         assert len(ids((await caller.ask(SEARCH + "Tencent" + asked + before)).data)) == 2
         assert (await caller.ask(SEARCH + "Tencent" + "&FileId[]=1" * 10)).code == 0
         assert (await caller.ask(SEARCH + "Tencent" + "&FileId[]=1" * 11)).code == 2
@@ -302,7 +302,7 @@ async def test_each_action_has_its_own_limit() -> None:
         3,
         9,
     ]
-    assert sandbox.summary()["by_action"] == {
+    assert sandbox.truth.summary()["by_action"] == {
         "SearchMedia": 3,
         "DescribeMediaTask": 3,
         "MediaThumbnails": 3,
@@ -364,13 +364,14 @@ def test_paging_through_200000_recordings_takes_no_memory() -> None:
         for day in range(1, 30, 4)
     ]
     asked += [
-        f"Huawei&Marker={quote(service.recordings.key_at(place))}" for place in range(0, 199_000, 40_000)
+        f"Huawei&Marker={quote(service.recordings.with_key_at(place).key)}"
+        for place in range(0, 199_000, 40_000)
     ]
     asked += ["Tencent&NamePrefix=class-0123&PageSize=100"]
     tracemalloc.start()
     try:
         for query in asked:
-            entry, _ = service.serve("GET", f"/?{signed(SEARCH + query, sign(at_s=UNTIL_S))}")
+            entry, _ = service.handle("GET", f"/?{signed(SEARCH + query, sign(at_s=UNTIL_S))}")
             assert entry.listed
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -81,12 +81,15 @@ async def test_tencent_task_waits_is_processed_and_finishes() -> None:
         "Event",
         "Status",
         "Message",
+        "ReplayUrl",
         "ThumbnailsUrl",
         "RequestId",
     }
     assert report["FileId"] == TENCENT_ID
     assert (report["TaskId"], report["Event"]) == (task_id, "SnapshotByTimeOffset")
-    assert [url.rpartition("/")[2] for url in report["ThumbnailsUrl"]] == ["0001.jpg", "0002.jpg"]
+    assert report["ThumbnailsUrl"] == [
+        f"{caller.url}_pictures/snapshots/{TENCENT_ID}/{task_id}/000{n}.jpg" for n in (1, 2)
+    ]
 
 
 async def test_huawei_task_has_huaweis_form() -> None:
@@ -104,7 +107,9 @@ async def test_huawei_task_has_huaweis_form() -> None:
     assert set(done) == {"TaskId", "Status", "CreateTime", "EndTime", "FileName"}
     assert len(done["CreateTime"]) == len(done["EndTime"]) == 14
     assert int(done["EndTime"]) > int(done["CreateTime"])
-    assert done["FileName"] == [f"snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)]  # of 60 s, every 20
+    assert done["FileName"] == [
+        f"record/a/snapshots/{task_id}/{n:04d}.jpg" for n in (1, 2, 3)
+    ]  # of 60 s, every 20
 
 
 async def test_task_ends_immediately_by_default() -> None:
@@ -171,7 +176,7 @@ async def test_marked_file_id_decides_the_fate(prefix: str, folder: str, status:
         task_id = await started(caller, HUAWEI.replace("/a/", f"/{folder}/"))
         assert (await described(caller, "Huawei", task_id))["Status"] == status
         task_id = await started(caller, TENCENT.replace(TENCENT_ID, prefix + "1234567891"))
-        assert sandbox.task_status(task_id) == {"FAILED": "FAIL"}.get(status, status)
+        assert sandbox.tasks.status(sandbox.tasks[task_id]) == {"FAILED": "FAIL"}.get(status, status)
         if status == "NO_TASK":
             asked = await caller.ask(f"Action=DescribeMediaTask&Vendor=Tencent&TaskId={task_id}")
             assert asked.code == 1000
@@ -184,7 +189,7 @@ async def test_shares_of_tasks_have_fates() -> None:
         sandbox = Sandbox(settings(fail_share=0.2, endless_share=0.1, forgotten_share=0.1))
         async with calling(sandbox) as caller:
             ids = [await started(caller, TENCENT) for _ in range(200)]
-        counts.append([sandbox.task_status(one) for one in ids])
+        counts.append([sandbox.tasks.status(sandbox.tasks[one]) for one in ids])
     assert counts[0] == counts[1]
     many = Counter(counts[0])
     assert many["FAIL"] == pytest.approx(40, abs=20)
@@ -297,7 +302,7 @@ async def test_pictures_by_rule_are_whole_and_different() -> None:
     low, high = _extremes(image)
     assert (image.format, image.size, high - low > 100) == ("JPEG", (160, 96), True)
     task_id = report["TaskId"]
-    assert sandbox.pictures_asked == [(task_id, 1), (task_id, 2)] * 2
+    assert list(sandbox.pictures.asked) == [(task_id, 1), (task_id, 2)] * 2
 
 
 async def test_unmade_picture_is_not_found() -> None:
@@ -305,14 +310,24 @@ async def test_unmade_picture_is_not_found() -> None:
     sandbox = Sandbox(settings(time_s=100))
     async with calling(sandbox) as caller:
         early = await started(caller, HUAWEI)
-        paths = [f"snapshots/{early}/0001.jpg", "snapshots/1/0001.jpg", "../../etc/passwd", "", "snapshots/"]
+        folder = "record/a/snapshots"
+        paths = [
+            f"{folder}/{early}/0001.jpg",
+            f"snapshots/{early}/0001.jpg",
+            "snapshots/1/0001.jpg",
+            "../../etc/passwd",
+            "",
+            "snapshots/",
+        ]
         paths += [f"snapshots/{early}/../{early}/0001.jpg", "%2e%2e/%2e%2e/etc/passwd", "/etc/passwd"]
         for path in paths:
             assert (await _raw_status(caller.url, f"/_pictures/{path}"), path) == (404, path)
         sandbox.advance(100)
-        assert (await got(f"{caller.url}_pictures/snapshots/{early}/0001.jpg"))[0] == 200
+        assert (await got(f"{caller.url}_pictures/{folder}/{early}/0001.jpg"))[0] == 200
+        for other in ("snapshots", "record/b/snapshots", f"{folder}/x/.."):
+            assert await _raw_status(caller.url, f"/_pictures/{other}/{early}/0001.jpg") == 404
         for number in ("0000", "0004", "1", "00001"):
-            assert (await got(f"{caller.url}_pictures/snapshots/{early}/{number}.jpg"))[0] == 404
+            assert (await got(f"{caller.url}_pictures/{folder}/{early}/{number}.jpg"))[0] == 404
     assert len(sandbox.log) == 1  # pictures are no calls of the API
 
 

@@ -138,7 +138,7 @@ async def test_huaweis_tasks_and_object_names(cli: Cli) -> None:
         done = await cli("track", *TRACK, "--json")
         assert (done.code, reported(done)) == (1, {"finished": 1, "failed": 1})
         rows = {row["file_id"]: row for row in await cli.export()}
-    assert rows[files[0]]["picture_urls"].startswith("snapshots/")
+    assert rows[files[0]]["picture_urls"].startswith("record/a/snapshots/")
     columns = "status, started_at_ms IS NOT NULL, ended_at_ms >= started_at_ms"
     asked = query(cli.folder / "batcher.db", f"SELECT {columns} FROM tasks ORDER BY submission_id")  # noqa: S608
     assert asked == [("SUCCEEDED", 1, 1), ("CANCELED", 1, 1)]

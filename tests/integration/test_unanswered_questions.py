@@ -32,7 +32,7 @@ async def test_question_that_is_never_answered_ends_discover(cli: Cli, fault: st
     cli.speed = SPEED
     async with serving(cli, searches(lambda seen: stuck if seen.number > well else None)) as sandbox:
         if fault == "no-code" and well:
-            done = await cli(*DISCOVER, "-o", "all.csv", "--max-duration", "6s")
+            done = await cli(*DISCOVER, "-o", "all.csv", "--max-duration", "30s")
             assert done.code == 4
             assert "while the endpoint did not answer (since " in done.stderr
         else:
@@ -72,7 +72,7 @@ async def test_redirect_to_every_question_is_named_at_the_time_limit(cli: Cli) -
     """The reason of exit code 4 names the last outcome."""
     cli.speed = SPEED
     async with serving(cli, searches(lambda _: Fault.parse("http:302"))):
-        done = await cli(*DISCOVER, "--max-duration", "6s")
+        done = await cli(*DISCOVER, "--max-duration", "30s")
     assert done.code == 4
     assert "while the endpoint did not answer (since " in done.stderr
     assert "last: HTTP 302 to " in done.stderr

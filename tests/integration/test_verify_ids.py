@@ -73,6 +73,31 @@ async def test_verify_ids_reports_each_row_with_something_wrong(
         assert len(sandbox.requests_of("SearchMedia")) <= 101 + 3  # ten to a call
 
 
+async def test_verify_ids_with_an_id_of_more_than_40_characters_searches_the_others(
+    cli: Cli, manifest: Manifest
+) -> None:
+    """A search takes no longer id: it is refused without a call, and the other ids of the call are found."""
+    async with serving(cli, holding(60)) as sandbox:
+        made = [one for one in map(sandbox.recordings.at, range(60)) if one.category == "Video"]
+        good = [one.file_id for one in made if (one.status, one.storage_class) == ("Normal", "STANDARD")][:3]
+        manifest([good[0], "1" * 41, *good[1:]])
+        done = await cli(*VERIFY)
+        assert done.code == 1
+        assert [(row["file_id"], row["finding"]) for row in table(done.stdout)] == [("1" * 41, "refused")]
+        assert {entry.code for entry in sandbox.requests_of("SearchMedia")} == {0}
+
+
+async def test_verify_ids_with_a_service_that_is_not_enabled_exits_3(cli: Cli, manifest: Manifest) -> None:
+    """Code 8 concerns the account: one call, its meaning, and the question for support."""
+    faults = {"SearchMedia": ActionFaults(script={1: Fault.parse("code:8")})}
+    async with serving(cli, SandboxSettings(rate_per_s=None, faults=faults)) as sandbox:
+        manifest(["1397757897438985123"])
+        done = await cli(*VERIFY)
+        assert (done.code, len(sandbox.requests_of("SearchMedia"))) == (3, 1)
+    assert "code 8: the authentication configuration could not be read" in done.stderr
+    assert "ask ZEGO technical support whether the service is enabled" in done.stderr
+
+
 async def test_verify_ids_without_faults_exits_0(cli: Cli, manifest: Manifest) -> None:
     """A manifest with nothing wrong makes an empty report."""
     async with serving(cli, holding(60)) as sandbox:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batcher.cli.command import Invocation, command
-from batcher.report.formatting import columns, paragraph, sentence, wrapped
+from batcher.report.formatting import paragraph, sentence, wrapped
 
 if TYPE_CHECKING:
-    from batcher.api.codes import CodeExplanation
+    from batcher.model.records import CodeExplanation
 
 LABEL_COLUMNS = 9
 """For the longest label, and a blank."""
 
-_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
+CHINESE_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
 """A unit that is not split across lines: a Latin word or one other character, with the marks after it."""
 
 
@@ -37,14 +37,14 @@ def codes(
     import shutil
     import sys
 
-    from batcher.api.codes import documented_codes, explain_code, explain_code_in_chinese
+    from batcher.api.codes import documented_codes, explain_code_of_any_call
 
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     with_chinese = _can_encode_chinese(sys.stdout.encoding)
     texts = []
     for code in documented_codes() if number is None else [number]:
-        lines = english_lines(explain_code(code), width)
-        lines += chinese_lines(explain_code_in_chinese(code), width) if with_chinese else []
+        english, chinese = explain_code_of_any_call(code)
+        lines = english_lines(english, width) + (chinese_lines(chinese, width) if with_chinese else [])
         texts.append("\n".join(lines))
     print("\n\n".join(texts))  # noqa: T201 - data, on stdout
     return 0
@@ -53,7 +53,11 @@ def codes(
 def english_lines(explained: CodeExplanation, width: int) -> list[str]:
     """The English explanation of a code, wrapped."""
     lines = [wrapped(f"code {explained.code}: {explained.meaning.text}", width, indent="  ")]
-    for label, text in (("batcher:", explained.handling), ("you:", explained.meaning.remedy)):
+    for label, text in (
+        ("only:", explained.call),
+        ("batcher:", explained.handling),
+        ("you:", explained.meaning.remedy),
+    ):
         if text:
             whole = sentence(text[0].upper() + text[1:])
             lines.append(paragraph(label, whole, width=width, label_width=LABEL_COLUMNS))
@@ -63,9 +67,10 @@ def english_lines(explained: CodeExplanation, width: int) -> list[str]:
 def chinese_lines(explained: CodeExplanation, width: int) -> list[str]:
     """The Chinese explanation of a code, wrapped."""
     return [
-        wide_paragraph(label, text + "。", width=width, label_columns=LABEL_COLUMNS)
+        paragraph(label, text + "。", width=width, label_width=LABEL_COLUMNS, pieces=CHINESE_PIECE)
         for label, text in (
             ("含义：", explained.meaning.text),
+            ("仅见于：", explained.call),
             ("程序：", explained.handling),
             ("您：", explained.meaning.remedy),
         )
@@ -79,19 +84,3 @@ def _can_encode_chinese(encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def wide_paragraph(label: str, text: str, *, width: int, label_columns: int, indent: int = 2) -> str:
-    """A label and its text, wrapped so that the text stays in a column of its own.
-
-    A Chinese character takes two columns. A line may end between two Chinese characters, but no line begins
-    with a closing mark.
-    """
-    margin = indent + label_columns + 1
-    lines = [""]
-    for piece in _PIECE.findall(text):
-        if lines[-1] and columns(lines[-1] + piece) > width - margin:
-            lines.append("")
-        lines[-1] += piece if lines[-1] else piece.lstrip()
-    head = " " * indent + label + " " * (label_columns + 1 - columns(label))
-    return head + ("\n" + " " * margin).join(lines)

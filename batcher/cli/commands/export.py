@@ -79,6 +79,8 @@ async def _export(
         return signals.cancelled
     if output is not None:
         call.console.say(f"{output}: {_result_text(done)}")
+    elif missing := _missing_text(done):
+        call.console.say(f"{manifest}: {missing}")
     return 0
 
 
@@ -93,12 +95,16 @@ def export_settings(format_: str | None, output: Path | None, *, excel: bool) ->
 
     if format_ is not None and format_ not in set(ExportFormat):
         raise SettingsError(f"--format {format_}: give csv, jsonl, parquet or xlsx")
-    suffix = output.suffix.lower().removeprefix(".") if output else ""
-    by_name = ExportFormat(suffix) if suffix in set(ExportFormat) else None
+    ending = output.suffix.lower().removeprefix(".") if output else ""
+    by_name = ExportFormat(ending) if ending in set(ExportFormat) else None
     chosen = ExportFormat(format_) if format_ else (by_name or ExportFormat.CSV)
-    if by_name not in (None, chosen) and any(form and form.is_binary for form in (by_name, chosen)):
-        # CSV in a file named .jsonl was always accepted; a program that opens a binary file would fail.
+    if by_name not in (None, chosen):
         raise SettingsError(f"--format {chosen} -o {output}: the name says {by_name}; change one of the two")
+    if ending in _OTHER_ENDINGS:
+        raise SettingsError(
+            f"-o {output}: {chosen} in a file that ends in .{ending} would mislead other programs; "
+            f"name it {output.with_suffix(f'.{chosen}').name if output else chosen}"
+        )
     form = ExportSettings(chosen, excel)
     if chosen.is_binary and output is None and sys.stdout is not None and sys.stdout.isatty():
         raise SettingsError(
@@ -107,8 +113,22 @@ def export_settings(format_: str | None, output: Path | None, *, excel: bool) ->
     return form
 
 
+_OTHER_ENDINGS = frozenset(
+    ["json", "tsv", "xls", "xlsb", "xlsm", "ods", "html", "htm", "xml", "yaml", "pdf", "db", "sqlite"]
+) | frozenset(["gz", "bz2", "xz", "zst", "zip"])
+"""Endings of file names that name formats that are not written."""
+
+
+def _missing_text(done: ExportResult) -> str:
+    """Return how many rows of the manifest have no submission; empty when all have one."""
+    invalid = [f"{count(done.invalid, 'row')} invalid"] if done.invalid else []
+    not_loaded = [f"{count(done.not_loaded, 'row')} not loaded"] if done.not_loaded else []
+    return ", ".join(invalid + not_loaded)
+
+
 def _result_text(done: ExportResult) -> str:
-    text = f"{done.rows:,} rows"
+    missing = _missing_text(done)
+    text = f"{done.rows:,} rows" + (f"; {missing}" if missing else "")
     if done.shortened:
         cells = count(done.shortened, "cell")
         text += f"; {cells} held more than a cell of a spreadsheet can, and lost the end"

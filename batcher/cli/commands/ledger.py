@@ -12,8 +12,10 @@ from batcher.cli import options as o
 from batcher.cli.command import Invocation, app, command, help_text
 from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.help_style import Group
+from batcher.cli.terminal.progress import ProgressLines
 from batcher.errors import SettingsError
 from batcher.exit_codes import ExitCode
+from batcher.ledger.sqlite.files import ledger_path
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, moment, size
 
@@ -79,14 +81,11 @@ async def ledger_verify(
     """
     from batcher.api.upkeep import repair_tallies, verify_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     settings, console = call.settings, call.console
     path = ledger_path(settings.ledger)
     if repair:
-        check_file(path)
-        lock = await lock_for(call, path)
-        before = await repair_tallies(path, lock=lock, on_progress=_still_checking(console))
+        before = await repair_tallies(path, lock=await lock_for(call), on_progress=_still_checking(console))
         if before.is_damaged:
             console.say(f"{path}: not repaired: the file itself is damaged")
         elif before.wrong_tallies:
@@ -112,7 +111,6 @@ def ledger_backup(
     Example:  batcher ledger backup monday.db
     """
     from batcher.api.upkeep import back_up_ledger
-    from batcher.cli.terminal.progress import ProgressLines
 
     lines = ProgressLines(call.console)
     copied = back_up_ledger(
@@ -148,8 +146,6 @@ async def ledger_restore(
 
     from batcher.api.upkeep import restore_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.cli.terminal.progress import ProgressLines
-    from batcher.ledger.sqlite.files import ledger_path
     from batcher.ledger.sqlite.lock import Purpose
 
     settings, console = call.settings, call.console
@@ -157,8 +153,7 @@ async def ledger_restore(
     lines, locks = ProgressLines(console), {}
     with ExitStack() as held:
         for purpose in Purpose:
-            lock = await lock_for(call, path, purpose)
-            locks[purpose] = held.enter_context(lock)
+            locks[purpose] = held.enter_context(await lock_for(call, purpose, may_be_missing=True))
         done = await restore_ledger(
             path, source, locks=locks, on_progress=lambda text: lines.show(lambda: text)
         )
@@ -196,16 +191,13 @@ async def ledger_prune(
     """
     from batcher.api.upkeep import count_prunable, prune_attempts
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     before, settings, console = days_ago(older_than), call.settings, call.console
     path = ledger_path(settings.ledger)
     if dry_run:
         found = await count_prunable(path, before)
     else:
-        check_file(path)
-        lock = await lock_for(call, path)
-        found = await prune_attempts(path, before, lock=lock)
+        found = await prune_attempts(path, before, lock=await lock_for(call))
     attempts = f"{count(found.attempts, 'attempt')} of {count(found.submissions, 'submission')}"
     text = f"{path}: {'would delete' if dry_run else 'deleted'} {attempts}, begun before {moment(before)}"
     if found.attempts and not dry_run:
@@ -228,11 +220,9 @@ async def ledger_vacuum(
     """
     from batcher.api.upkeep import vacuum_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger.sqlite.files import check_file, ledger_path
 
     path = ledger_path(call.settings.ledger)
-    check_file(path)
-    lock = await lock_for(call, path)
+    lock = await lock_for(call)
     call.console.say(f"{path}: writing the file again; track, listen and fetch wait meanwhile")
     done = await vacuum_ledger(path, lock=lock)
     call.console.say(f"{path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")
@@ -254,8 +244,6 @@ def days_ago(text: str) -> datetime:
 
 
 def _still_checking(console: Console) -> Callable[[str], None]:
-    from batcher.cli.terminal.progress import ProgressLines
-
     lines = ProgressLines(console)
     return lambda part: lines.show(lambda: f"still checking {part}")
 

@@ -37,7 +37,9 @@ OPTIONS: Final = {
     "count_refused": o.flag("--count-refused", "Count refused calls towards the limit, too."),
     "jitter": o.setting(float, "Mean delay of arrivals, in milliseconds. (default: 0)", "MS"),
     "latency": o.setting(float, "Delay of answers, in milliseconds. (default: 0)", "MS"),
-    "shape": o.setting(str, "The vendor's part of an answer: object or list. (default: object)", "SHAPE"),
+    "shape": o.setting(
+        str, "The vendor's part of an answer: object, list or second. (default: object)", "SHAPE"
+    ),
     "fault": o.setting(list[str], _FAULTS, "KIND=SHARE"),
     "seed": o.setting(int, "Make faults, file ids and task ids repeatable.", "N"),
     "log": o.setting(Path, "Append every request to FILE, one JSON object a line.", "FILE"),

@@ -8,7 +8,7 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import Invocation, command, tune_process
-from batcher.exit_codes import REPORTED, ExitCode
+from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,7 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
         tune_process()
         with Signals(_stopping(tracking, console.say)):
             summary = await tracking.track()
-            if summary.exit_code in REPORTED:
-                await tracking.mark_reported()
+            await tracking.mark_reported(summary.exit_code)
     _say(summary, settings, console, account.app_id, as_json=as_json)
     call.closed(closing_of_tasks(summary))
     return summary.exit_code
@@ -115,12 +114,10 @@ def _stopping(tracking: Tracking, say: Callable[[str], None]) -> Callable[[int],
 def closing_of_tasks(summary: TrackingSummary) -> Closing:
     """Return the end of tracking, for the notification."""
     from batcher.cli.announcer import Closing
-    from batcher.model.task import TaskState
+    from batcher.report.tracking_summary import task_counts
 
-    tasks = summary.tasks
-    counted = [f"{tasks.by_state[one]:,} {one.value}" for one in TaskState if tasks.by_state[one]]
-    figures = f"Tasks: {', '.join(counted) or 'none'}."
     blocked_by_outage = summary.outage is not None
+    figures = task_counts(summary.tasks)
     return Closing(summary.reason, figures, blocked_by_outage, on_purpose=not blocked_by_outage)
 
 

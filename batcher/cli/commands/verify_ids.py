@@ -121,8 +121,8 @@ def _known(files: Sequence[str] | None, since: str | None, until: str | None, pr
     with named_options({"since": "--since", "until": "--until", "prefix": "--prefix"}):
         return KnownRecordings(
             tuple(files or ()),
-            None if since is None else moment_of(since, "--since", now),
-            None if until is None else moment_of(until, "--until", now),
+            moment_of(since, "--since", now),
+            moment_of(until, "--until", now),
             prefix,
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -19,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from batcher.cli.terminal.logging_setup import record_event
 from batcher.cli.terminal.stderr_writer import of_stderr, write_line
-from batcher.cli.terminal.text import MAX_WIDTH, Level, LogFormat, Volume, fitted, legible
+from batcher.cli.terminal.text import MAX_WIDTH, LogFormat, Volume, fitted, legible
 from batcher.config.secrets import may_be_secret
 from batcher.errors import StdoutClosed
 from batcher.model.events import (
@@ -77,30 +79,30 @@ class Console:
         """Report a problem, at every volume. ``known`` is added for programs."""
         if self.for_programs:
             text = "\n".join(line.removeprefix("batcher: ") for line in lines)
-            self._event(Level.ERROR, "message", {"text": text, **known})
+            record_event(self, logging.ERROR, "message", {"text": text, **known})
         else:
             self.write(_joined(lines))
 
     def warn(self, *lines: str) -> None:
         """Report a warning, at every volume."""
         if self.for_programs:
-            self._event(Level.WARNING, "message", {"text": "\n".join(lines)})
+            record_event(self, logging.WARNING, "message", {"text": "\n".join(lines)})
         else:
             self.write(f"batcher: warning: {_joined(lines)}")
 
     def note(self, *lines: str) -> None:
         """Report a fact that matters also when only problems are wanted."""
-        self._words(Level.INFO, lines)
+        self._words(logging.INFO, lines)
 
     def say(self, *lines: str) -> None:
         """Report what was done, unless only problems are wanted."""
         if self.volume > Volume.QUIET:
-            self._words(Level.INFO, lines)
+            self._words(logging.INFO, lines)
 
     def detail(self, *lines: str) -> None:
         """Report a detail; written with ``--verbose`` only."""
         if self.volume is Volume.VERBOSE:
-            self._words(Level.DEBUG, lines)
+            self._words(logging.DEBUG, lines)
 
     def on_event(self, event: Event) -> None:
         """Report an event of a flow.
@@ -127,7 +129,7 @@ class Console:
             known = {field.name: getattr(event, field.name) for field in fields(event)}
             if self.volume is not Volume.VERBOSE:
                 known.pop("exception", None)
-            self._event(_level(event), event.event, known)
+            record_event(self, _level(event), event.event, known)
 
     def _message(self, message: Message) -> None:
         match message.severity:
@@ -145,7 +147,7 @@ class Console:
         if self.volume is Volume.QUIET:
             return
         if self.for_programs:
-            self._event(Level.INFO, "progress", figures)
+            record_event(self, logging.INFO, "progress", figures)
         else:
             self.write(text, needed=False)
 
@@ -161,8 +163,10 @@ class Console:
         if not self.for_programs:
             self.write(text, fitting=True)
         elif text:
-            level = Level.INFO if exit_code == 0 else Level.WARNING if exit_code in (1, 4) else Level.ERROR
-            self._event(level, "run_finished", figures)
+            level = (
+                logging.INFO if exit_code == 0 else logging.WARNING if exit_code in (1, 4) else logging.ERROR
+            )
+            record_event(self, level, "run_finished", figures)
 
     def data(self, value: object) -> None:
         """Write a value to stdout as a line of JSON in UTF-8; a closed pipe is ignored.
@@ -231,18 +235,11 @@ class Console:
         except ValueError:
             return False
 
-    def _words(self, level: Level, lines: Sequence[str]) -> None:
+    def _words(self, level: int, lines: Sequence[str]) -> None:
         if not self.for_programs:
             self.write(_joined(lines))
         elif text := "\n".join(lines).strip("\n"):
-            self._event(level, "message", {"text": text})
-
-    def _event(self, level: Level, event: str, known: Mapping[str, object]) -> None:
-        from batcher.cli.terminal.logging_setup import (
-            record_event,  # what writes JSON comes in when something is written
-        )
-
-        record_event(self, level, event, known)
+            record_event(self, level, "message", {"text": text})
 
     def _is_wanted(self, notice: Event) -> bool:
         """Whether a program gets the event; with ``--quiet`` only those that end a run."""
@@ -264,13 +261,13 @@ def _joined(lines: Sequence[str]) -> str:
     return "\n".join(map(one_line, lines))
 
 
-def _level(notice: Event) -> Level:
+def _level(notice: Event) -> int:
     match notice:
         case Halted() | DefectMet():
-            return Level.ERROR
+            return logging.ERROR
         case OutageBegan() | SendingPaused() | Rejected():
-            return Level.WARNING
+            return logging.WARNING
         case NotSubmitted():
-            return Level.DEBUG
+            return logging.DEBUG
         case _:
-            return Level.INFO
+            return logging.INFO

@@ -15,51 +15,23 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from batcher.cli.terminal.stderr_writer import write_line
-from batcher.cli.terminal.text import Level, Volume, legible
+from batcher.cli.terminal.text import Volume, legible
 from batcher.model.events import Rejected
-from batcher.model.redaction import Redaction
+
+if TYPE_CHECKING:
+    from batcher.cli.terminal.console import Console
 
 _OURS = "batcher"
-
-
-class LogConsole(Protocol):
-    """The attributes of the console that log records need; the console itself calls this module."""
-
-    volume: Volume
-    redaction: Redaction
-
-    @property
-    def for_programs(self) -> bool:
-        """Whether each line on stderr is a JSON object."""
-
-    def write(self, text: str) -> None:
-        """Write lines for people."""
 
 
 class _StderrHandler(logging.Handler):
     """Writes each record in the format of the attached console: lines of text, or a JSON object."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._console: LogConsole | None = None
-
-    @property
-    def console(self) -> LogConsole:
-        """The console that was attached last.
-
-        Raises:
-            RuntimeError: no console was attached.
-        """
-        if self._console is None:
-            raise RuntimeError("attach a console before anything is logged")
-        return self._console
-
-    @console.setter
-    def console(self, console: LogConsole) -> None:
-        self._console = console
+    console: Console
+    """The console that was attached last; without one nothing must be logged."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; one that cannot be formatted is named instead."""
@@ -112,7 +84,7 @@ def _is_needed(record: logging.LogRecord) -> bool:
 _handler = _StderrHandler()
 
 
-def attach(console: LogConsole) -> None:
+def attach(console: Console) -> None:
     """Write everything that is logged to stderr from now on, in the format of this console."""
     _handler.console = console
     root = logging.getLogger()
@@ -121,7 +93,7 @@ def attach(console: LogConsole) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if console.volume is Volume.VERBOSE else logging.INFO)
 
 
-def take_over(console: LogConsole) -> None:
+def take_over(console: Console) -> None:
     """Attach for the life of the process, and log its warnings and uncaught exceptions as well."""
     attach(console)
     logging.captureWarnings(capture=True)
@@ -130,20 +102,20 @@ def take_over(console: LogConsole) -> None:
     sys.unraisablehook = _unraisable
 
 
-def record_event(console: LogConsole, level: Level, event: str, known: Mapping[str, object]) -> None:
+def record_event(console: Console, level: int, event: str, known: Mapping[str, object]) -> None:
     """Write an event as a JSON object."""
     if _handler not in logging.getLogger().handlers or _handler.console is not console:
         attach(console)
-    logging.getLogger(_OURS).log(logging.getLevelNamesMapping()[level.name], event, extra={"known": known})
+    logging.getLogger(_OURS).log(level, event, extra={"known": known})
 
 
-def say_defect(console: LogConsole, exc: BaseException, where: str = "") -> None:
+def say_defect(console: Console, exc: BaseException, where: str = "") -> None:
     """Report an unexpected exception. Its text may hold anything, so only -v shows it."""
     text = f"a defect in batcher{where}, {type(exc).__name__}: report it"
     trace = trace_of(exc) if console.volume is Volume.VERBOSE else ""
     if console.for_programs:
         known = {"text": text, "error": type(exc).__name__, **({"exception": trace} if trace else {})}
-        record_event(console, Level.ERROR, "defect", known)
+        record_event(console, logging.ERROR, "defect", known)
     else:
         console.write(f"batcher: {text}" + (f"\n{trace}" if trace else "; -v shows where"))
 

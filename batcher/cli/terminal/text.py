@@ -1,4 +1,4 @@
-"""Text for a terminal: escaped, fitted to its width; and the levels of output.
+"""Text for a terminal: escaped, fitted to its width; and the amount of output.
 
 Used by the console and by log records. Pure.
 """
@@ -28,15 +28,6 @@ class LogFormat(StrEnum):
     """Lines of text for the user."""
     JSON = "json"
     """One JSON object a line, for programs."""
-
-
-class Level(StrEnum):
-    """The level of an event."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def legible(text: str) -> str:

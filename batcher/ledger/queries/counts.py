@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from batcher.ledger.conditions import IS_POSSIBLY_TWICE, NO_RUN
+from batcher.ledger.conditions import IS_POSSIBLY_TWICE, IS_TROUBLED, NO_RUN
 from batcher.ledger.sqlite.connection import Connection
-from batcher.model.records import Tally, TaskTally
+from batcher.model.records import HttpTally, Tally, TaskTally
 from batcher.model.submission import EndpointKind, RunId, State
 from batcher.model.task import TaskState
 
@@ -25,6 +25,27 @@ def tallies(connection: Connection) -> list[Tally]:
             row.n,
         )
         for row in connection.rows("SELECT state, code, coded, run_id, n FROM tallies WHERE n > 0")
+    ]
+
+
+_LAST_REFUSALS = f"""
+SELECT a.http_status, refused.run_id, count(*) AS n
+FROM (
+    SELECT id, attempts, run_id FROM submissions WHERE {IS_TROUBLED} AND code IS NULL
+    UNION ALL
+    SELECT id, attempts, run_id FROM submissions WHERE not_before_ms IS NOT NULL AND code IS NULL
+) AS refused JOIN attempts AS a ON a.submission_id = refused.id AND a.number = refused.attempts
+WHERE a.outcome = 'http_refusal' AND a.http_status IS NOT NULL
+GROUP BY a.http_status, refused.run_id ORDER BY a.http_status
+"""  # noqa: S608 - conditions of ours
+"""Submissions without a code that are put off or have ended; both conditions have an index."""
+
+
+def tallies_of_http_refusals(connection: Connection) -> list[HttpTally]:
+    """Count the submissions without a code whose last answer was a refusal, by its HTTP status."""
+    return [
+        HttpTally(row.http_status, RunId(row.run_id) if row.run_id else None, row.n)
+        for row in connection.rows(_LAST_REFUSALS)
     ]
 
 

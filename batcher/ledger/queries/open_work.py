@@ -30,10 +30,6 @@ _DELAYED = f"{_CLAIM} WHERE s.not_before_ms IS NOT NULL AND s.tries_doubt = 0 OR
 
 _SENDING = f"{_CLAIM} WHERE s.state = 'sending' ORDER BY s.id"
 
-ASKED_OPEN = "SELECT parameters_id, count(*) AS n FROM submissions WHERE state = 'pending' GROUP BY 1"
-
-ASKED_SINCE = "SELECT parameters_id, count(*) AS n FROM submissions WHERE id > :after_id GROUP BY 1"
-
 _ASKED_BEFORE = f"""
 SELECT s.file_id, {PARAMETERS} FROM submissions AS s JOIN parameters AS p ON p.id = s.parameters_id
 WHERE s.file_id IN (SELECT value FROM json_array_elements_text(:file_ids))
@@ -68,26 +64,27 @@ def sending(connection: Connection) -> list[Claim]:
 
 def asked_for_open(connection: Connection, groups: int) -> AskedFor:
     """Return what the open submissions ask for, the largest groups first."""
-    return asked_for(connection, ASKED_OPEN, groups)
+    return asked_for(connection, "submissions AS s WHERE s.state = 'pending'", groups)
 
 
 def asked_for_since(connection: Connection, after_id: int, groups: int) -> AskedFor:
     """Return what the submissions after a given one ask for, the largest groups first."""
-    return asked_for(connection, ASKED_SINCE, groups, after_id=after_id)
+    return asked_for(connection, "submissions AS s WHERE s.id > :after_id", groups, after_id=after_id)
 
 
-def asked_for(connection: Connection, counted: str, groups: int, **values: object) -> AskedFor:
+def asked_for(connection: Connection, chosen: str, groups: int, **values: object) -> AskedFor:
     """Return what submissions ask for, the largest groups first.
 
     Args:
         connection: where they are.
-        counted: a query of ``parameters_id`` and ``n``, their number.
+        chosen: the submissions, named ``s``, as a query takes them behind ``FROM``.
         groups: how many groups to return.
         values: the parameters of that query.
     """
     query = f"""
         SELECT {PARAMETERS}, c.n, sum(c.n) OVER () AS total, count(*) OVER () AS sets
-        FROM ({counted}) AS c JOIN parameters AS p ON p.id = c.parameters_id
+        FROM (SELECT s.parameters_id, count(*) AS n FROM {chosen} GROUP BY 1) AS c
+        JOIN parameters AS p ON p.id = c.parameters_id
         ORDER BY c.n DESC, p.id LIMIT :groups
     """  # noqa: S608 - ours
     rows = connection.rows(query, groups=groups, **values)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import RESTORING, check_file
 from batcher.ledger.sqlite.schema_version import revision_of
 from batcher.ledger.sqlite.verify import verify
-from batcher.output_files import check_target
+from batcher.output_files import check_target, name_beside, renamed_when_whole
 
 STEP_PAGES = 2_000
 """Pages of 4 KiB copied at a time."""
@@ -68,15 +67,13 @@ def back_up(
     _check_target(path, target, replace=replace)
     with open_existing(path) as source, source.transaction():
         revision_of(source, path)  # from this read on it is one moment of the ledger
-        copy_path = _temporary(target)
+        copy_path = name_beside(target)
         try:
-            _copy(source, copy_path, target, on_progress)
-            copy_path.replace(target)
-            _sync(target.resolve().parent)
+            with renamed_when_whole(copy_path, target, mode=0o600):
+                _copy(source, copy_path, target, on_progress)
+            _sync(target.parent)
         except OSError as exc:
             raise BatcherError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
-        finally:
-            copy_path.unlink(missing_ok=True)
     return target.stat().st_size
 
 
@@ -90,15 +87,6 @@ def _check_target(path: Path, target: Path, *, replace: bool) -> None:
         raise BatcherError(f"{target}: there is a file already; name another, or replace it with --force")
     if not target.resolve().parent.is_dir():
         raise BatcherError(f"{target}: its folder does not exist; make it, or name another file")
-
-
-def _temporary(target: Path) -> Path:
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.resolve().parent)
-    except OSError as exc:
-        raise BatcherError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
-    os.close(descriptor)
-    return Path(name)
 
 
 def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:

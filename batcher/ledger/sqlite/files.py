@@ -20,14 +20,14 @@ RESTORING = ".restoring"
 _MAGIC = b"SQLite format 3\0"
 
 
-def ledger_path(ledger: str) -> Path:
+def ledger_path(ledger: str | os.PathLike[str]) -> Path:
     """The file that a path or a SQLAlchemy URL names: absolute, and with symbolic links resolved.
 
     Raises:
         SettingsError: the URL cannot be read, or names a database that is not an SQLite file; or the path
             surely was not meant.
     """
-    text = ledger
+    text = ledger = os.fspath(ledger)
     if "://" in ledger:
         from sqlalchemy import make_url  # slow to import, and needed for URLs alone
         from sqlalchemy.exc import ArgumentError

@@ -86,7 +86,7 @@ class LedgerLock:
         self._inode = inode
         self._client = client
         self.is_first = is_first
-        file.write(Holder.this_process(client.command))
+        file.write(Holder(client.command))
 
     def cover(self) -> None:
         """Lock the ledger's file too, if it was created or replaced since.
@@ -145,7 +145,9 @@ async def take_lock(path: Path, client: LockClient | None = None) -> LedgerLock:
         file = LockFile(path, place)
         is_first = is_first or file.is_new
         try:
-            return LedgerLock(path, file, _lock_both(path, file, client), client, is_first=is_first)
+            file.lock()
+            inode = lock_inode(path, client.purpose.byte)  # the file's lock first
+            return LedgerLock(path, file, inode, client, is_first=is_first)
         except BlockingIOError:
             file.close()
         except BaseException:
@@ -164,16 +166,6 @@ async def take_lock(path: Path, client: LockClient | None = None) -> LedgerLock:
                 reported = True
         rest_s = max(wait_s, SETTLE_S) - waited_s
         await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
-
-
-def _lock_both(path: Path, file: LockFile, client: LockClient) -> InodeLock | None:
-    """Take both locks; returns the second, None where there is no ledger yet or no such lock.
-
-    Raises:
-        BlockingIOError: another process holds one of them.
-    """
-    file.lock()
-    return lock_inode(path, client.purpose.byte)
 
 
 async def lock_holder(path: Path) -> Holder | bool:

@@ -13,10 +13,9 @@ import json
 import os
 import platform
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import Inode
@@ -29,19 +28,14 @@ _LONGEST_NAME = 100
 class Holder:
     """The process that holds a ledger's lock."""
 
-    pid: int
-    host: str
-    since: datetime
     command: str
     """The command's name, without its arguments: those may contain signed URLs."""
+    pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=platform.node)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S} UTC ({self.command})"
-
-    @classmethod
-    def this_process(cls, command: str) -> Self:
-        """Return this process, as a holder from now on."""
-        return cls(os.getpid(), platform.node(), datetime.now(UTC), command)
 
     @property
     def is_here(self) -> bool:
@@ -90,12 +84,8 @@ class LockFile:
             BlockingIOError: another opening holds the lock, or the file was removed meanwhile.
             LedgerError: the file system has no such lock.
         """
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError as exc:
-            raise unusable(self._ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        if not _try_flock(self._ledger, self._descriptor, fcntl.LOCK_EX):
+            raise BlockingIOError(f"{self.place}: is locked")
         if os.fstat(self._descriptor).st_nlink == 0:
             raise BlockingIOError(f"{self.place}: was removed before it was locked")
 
@@ -146,14 +136,20 @@ def is_locked(ledger: Path, place: str) -> bool:
     except OSError as exc:
         raise unusable(ledger, f"its lock file cannot be read: {exc.strerror}") from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        return not _try_flock(ledger, descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
+
+
+def _try_flock(ledger: Path, descriptor: int, kind: int) -> bool:
+    """Lock a lock file without waiting; False if another opening holds the lock."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+    return True
 
 
 def holder_named(place: str) -> Holder | None:
@@ -165,12 +161,9 @@ def holder_named(place: str) -> Holder | None:
     try:
         line, end, _ = os.pread(descriptor, _LONGEST_LINE_BYTES, 0).partition(b"\n")
         fields = json.loads(line + end)
-        holder = Holder(
-            int(fields["pid"]),
-            _printable(fields["host"]),
-            datetime.fromisoformat(fields["since"]).astimezone(UTC),
-            _printable(fields["command"]),
-        )
+        command, host = _printable(fields["command"]), _printable(fields["host"])
+        since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
+        holder = Holder(command, int(fields["pid"]), host, since)
     except (OSError, ValueError, OverflowError, TypeError, KeyError):
         return None
     finally:

@@ -68,20 +68,15 @@ def readiness(path: Path) -> Readiness:
 
 _COUNT_OPEN = "SELECT coalesce(sum(n), 0) FROM tallies WHERE state IN ('pending', 'sending')"
 
-_OPEN = (
-    "SELECT parameters_id, count(*) AS n FROM submissions WHERE state IN ('pending', 'sending') GROUP BY 1"
-)
+_OPEN = "submissions AS s WHERE s.state IN ('pending', 'sending')"
 
 _LACKING = """
-SELECT s.parameters_id, count(*) AS n FROM submissions AS s
-JOIN parameters AS p ON p.id = s.parameters_id
+submissions AS s JOIN parameters AS p ON p.id = s.parameters_id
 LEFT JOIN other.parameters AS q ON q.vendor = p.vendor AND q.type = p.type AND q.definition = p.definition
     AND q.interval = p.interval AND q.offsets = p.offsets
 LEFT JOIN other.submissions AS r ON r.file_id = s.file_id AND r.parameters_id = q.id
-WHERE r.id IS NULL GROUP BY 1
+WHERE r.id IS NULL
 """
-
-_ALL = "SELECT parameters_id, count(*) AS n FROM submissions GROUP BY 1"
 
 
 def asked_open(path: Path, groups: int) -> AskedFor:
@@ -107,7 +102,7 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
     """
     with connect(scratch, Access.INSPECT) as connection:
         if path is None:
-            return open_work.asked_for(connection, _ALL, groups)
+            return open_work.asked_for(connection, "submissions AS s", groups)
         connection.run("ATTACH :uri AS other", uri=untouched_uri(path))
         return open_work.asked_for(connection, _LACKING, groups)
 

@@ -56,6 +56,7 @@ class Delimited:
     """
 
     passed_over = PASSED_OVER
+    remarks = ()
     counted_by = CountedBy.LINE
 
     def __init__(self, name: str, blocks: Iterator[list[str]]) -> None:

@@ -11,7 +11,15 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from batcher.errors import ManifestError
-from batcher.manifest.sources.compression import PARQUET_MARK, ZIP_MARK, Packing, Unpacked, packing_of
+from batcher.manifest.formats.misnamed import misnamed
+from batcher.manifest.sources.compression import (
+    OLD_OFFICE_MARK,
+    PARQUET_MARK,
+    ZIP_MARK,
+    Packing,
+    Unpacked,
+    packing_of,
+)
 from batcher.manifest.sources.local import Source
 from batcher.manifest.text.lines import HEAD_BYTES
 
@@ -29,7 +37,14 @@ class ManifestFormat(StrEnum):
     """JSON values over any number of lines: arrays of objects or ids, answers of SearchMedia."""
     PARQUET = "parquet"
     XLSX = "xlsx"
+    """A workbook; of which kind, its content says."""
+    XLS = "xls"
+    XLSB = "xlsb"
+    ODS = "ods"
 
+
+WORKBOOKS = frozenset({ManifestFormat.XLSX, ManifestFormat.XLS, ManifestFormat.XLSB, ManifestFormat.ODS})
+"""Formats that may be confused with each other: the content of a workbook shows which it is."""
 
 _EXTENSIONS = {
     ".csv": ManifestFormat.CSV,
@@ -42,13 +57,28 @@ _EXTENSIONS = {
     ".parquet": ManifestFormat.PARQUET,
     ".xlsx": ManifestFormat.XLSX,
     ".xlsm": ManifestFormat.XLSX,
+    ".xltx": ManifestFormat.XLSX,
+    ".xltm": ManifestFormat.XLSX,
+    ".xls": ManifestFormat.XLS,
+    ".xlt": ManifestFormat.XLS,
+    ".et": ManifestFormat.XLS,
+    ".xlsb": ManifestFormat.XLSB,
+    ".ods": ManifestFormat.ODS,
+    ".ots": ManifestFormat.ODS,
 }
 _PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
 
-_MAGIC = ((PARQUET_MARK, ManifestFormat.PARQUET), (ZIP_MARK, ManifestFormat.XLSX))
+_MAGIC = (
+    (PARQUET_MARK, ManifestFormat.PARQUET),
+    (ZIP_MARK, ManifestFormat.XLSX),
+    (OLD_OFFICE_MARK, ManifestFormat.XLS),
+)
 _CALLED = {
     ManifestFormat.PARQUET: "a Parquet file",
     ManifestFormat.XLSX: "a ZIP archive or an Excel workbook (.xlsx)",
+    ManifestFormat.XLS: "an old Excel workbook (.xls) or one with a password",
+    ManifestFormat.XLSB: "a binary Excel workbook (.xlsb)",
+    ManifestFormat.ODS: "an OpenDocument spreadsheet (.ods)",
 }
 
 
@@ -102,13 +132,15 @@ def format_of(
     found = next((format_ for magic, format_ in _MAGIC if head.startswith(magic)), None)
     expected = requested or named
     if found is None:
+        if head and expected in WORKBOOKS and (text := misnamed(name, head)):
+            raise ManifestError(f"{name}: {text}")
         if head and expected in _CALLED:
             raise ManifestError(
                 f"{name}: this is not {_CALLED[expected]}, though {_announced_by(name, requested)} so. "
                 "If it is text, say with --format csv, text, jsonl or json which it is"
             )
         return expected or ManifestFormat.CSV
-    if expected is None or expected is found:
+    if expected is None or expected is found or {expected, found} <= WORKBOOKS:
         return found
     raise ManifestError(
         f"{name}: this is {_CALLED[found]}, and {_announced_by(name, requested)} "

@@ -24,6 +24,7 @@ class Listing:
 
     columns = _COLUMNS
     passed_over = PASSED_OVER
+    remarks = ()
     counted_by = CountedBy.LINE
 
     def __init__(self, name: str, blocks: Iterator[list[str]], *, requested: bool) -> None:

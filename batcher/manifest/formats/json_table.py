@@ -32,6 +32,7 @@ class Objects:
     """The table of a JSON manifest, read once."""
 
     counted_by = CountedBy.LINE
+    remarks = ()
 
     def __init__(self, name: str, found: Iterator[JsonValue]) -> None:
         """Read the first lines and gather their names.

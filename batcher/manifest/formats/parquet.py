@@ -37,6 +37,7 @@ class Parquet:
     """A Parquet file, read once."""
 
     passed_over = PASSED_OVER
+    remarks = ()
     counted_by = CountedBy.ROW
 
     def __init__(self, name: str, file: BinaryIO) -> None:

@@ -6,12 +6,15 @@ two things and shares the rules, the messages and the ledger with the others. Ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from batcher.manifest.columns import Columns
 from batcher.manifest.display import shown
 from batcher.model.submission import CountedBy
+
+NEVER_CALCULATED = "is a formula without a stored value: open and save the workbook once in a spreadsheet"
+"""The reason for a cell that holds a formula where a value is needed."""
 
 
 class RecordFault(NamedTuple):
@@ -43,6 +46,10 @@ class Table(Protocol):
     @property
     def passed_over(self) -> Mapping[str, int]:
         """Records so far that are neither a row nor a fault, by name, with their number."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What the user may not see in the manifest, as messages; more may follow while records are read."""
 
     def records(self) -> Iterator[Record]:
         """Yield all records; the rules skip one with blank cells only.

@@ -19,7 +19,9 @@ from batcher.manifest.sources.local import BLOCK_BYTES, Source, Unread
 from batcher.model.submission import CountedBy
 
 PARQUET_MARK, ZIP_MARK = b"PAR1", b"PK\x03\x04"
-"""The first bytes of manifests without lines."""
+OLD_OFFICE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""The first bytes of manifests without lines; the last is that of Microsoft Office before 2007, and of
+documents with a password since."""
 
 PIECE_BYTES = (1 << 6, 1 << 12)
 """The number of packed bytes that are unpacked in one call, at least and at most: four bytes of zstd can hold
@@ -74,7 +76,7 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
     try:
         for piece in pieces:
             if not size:
-                has_lines = not piece.startswith((PARQUET_MARK, ZIP_MARK))
+                has_lines = not piece.startswith((PARQUET_MARK, ZIP_MARK, OLD_OFFICE_MARK))
             lines, size = lines + piece.count(b"\n"), size + len(piece)
             where = CountedBy.LINE.place(name, lines + 1) if has_lines else name
             yield piece

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import glob
 import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.errors import ManifestError
 from batcher.manifest.sources.remote import is_url, local_path, matching, stable_url
+
+LOCK_FILE_MARK = "~$"
+"""The begin of the name of a file that Excel keeps beside a workbook while it is open."""
 
 
 def expand(sources: Sequence[str]) -> list[str]:
@@ -47,16 +51,23 @@ def ledger_name(source: str) -> str:
 def _expanded(source: str) -> Iterator[str]:
     source = local_path(source) or source
     if is_url(source):
-        yield from matching(source)
+        yield from (name for name in matching(source) if name == source or not is_lock_file(name))
     elif not glob.has_magic(source) or os.path.lexists(source):
         yield source
     else:
         found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib knows no absolute pattern
-        files = [name for name in found if not Path(name).is_dir()]
+        files = [name for name in found if not Path(name).is_dir() and not is_lock_file(name)]
         if not files:
             only = ", only folders. Add /* to match their files" if found else ""
+            if any(map(is_lock_file, found)):
+                only = ", only lock files of open workbooks"
             raise ManifestError(f"{source}: no file matches this pattern{only}")
         yield from files
+
+
+def is_lock_file(name: str) -> bool:
+    """Whether a name is that of a file that Excel keeps beside a workbook while it is open."""
+    return posixpath.basename(name).startswith(LOCK_FILE_MARK)
 
 
 def _identity(name: str) -> str:

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from batcher.model.records import Record
 from batcher.model.submission import FileId, InvalidRow, Row, SnapshotType, State, TaskId, Vendor
-from batcher.report.export.rows import NO_REPLY, reply_columns
-
-
-class RowStatus(StrEnum):
-    """The status of a manifest's row that has no submission."""
-
-    INVALID = "invalid"
-    """The row cannot be sent; ``message`` has the column and the reason."""
-    NOT_LOADED = "not_loaded"
-    """The ledger has no submission for this row."""
+from batcher.report.export.rows import RowStatus, row_columns, submission_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,67 +54,26 @@ class Result:
 
 def result_of(record: Record) -> Result:
     """Return a submission as a result."""
-    asked = record.parameters
-    return Result(
-        record.file_id,
-        asked.vendor,
-        asked.type,
-        asked.definition or None,
-        asked.interval or None,
-        asked.offsets,
-        record.state,
-        *reply_columns(record),
-        record.source,
-        record.line,
-        record.possibly_twice,
-        _own(record.extra),
-    )
+    return Result(*submission_columns(record), own=_own(record.extra))
 
 
-def row_result(row: Row, record: Record | None, source: str) -> Result:
-    """Return a row of a manifest with the result of its submission, if the ledger has one."""
-    own = _own(row.extra)
-    if record is not None:
-        return replace(result_of(record), source=source, line=row.line, own=own)
-    asked = row.parameters
-    return Result(
-        row.file_id,
-        asked.vendor,
-        asked.type,
-        asked.definition or None,
-        asked.interval or None,
-        asked.offsets,
-        RowStatus.NOT_LOADED,
-        *NO_REPLY,
-        source,
-        row.line,
-        own=own,
-    )
-
-
-def invalid_result(row: InvalidRow, cells: Mapping[str, str], source: str, own: Sequence[str]) -> Result:
-    """Return a row of a manifest that cannot be sent.
+def row_result(
+    row: Row | InvalidRow, record: Record | None, source: str, cells: Mapping[str, str], own: Sequence[str]
+) -> Result:
+    """Return a row of a manifest with the result of its submission, if the ledger has one.
 
     Args:
         row: as the manifest holds it.
-        cells: its cells by column, known columns under their standard names.
+        record: its submission.
         source: the manifest.
+        cells: the cells of an invalid row by column, known columns under their standard names.
         own: the columns that are the manifest's own.
     """
-    offsets = cells.get("offsets")
-    return Result(
-        FileId(cells.get("file_id", "")),
-        cells.get("vendor") or None,
-        cells.get("type") or None,
-        cells.get("definition") or None,
-        cells.get("interval") or None,
-        (offsets,) if offsets else (),
-        RowStatus.INVALID,
-        *NO_REPLY._replace(message=f"{row.column}: {row.reason}"),
-        source,
-        row.line,
-        own={name: cells[name] for name in own if name in cells},
-    )
+    if isinstance(row, InvalidRow):
+        values: Mapping[str, str] = {name: cells[name] for name in own if name in cells}
+    else:
+        values = _own(row.extra)
+    return Result(*row_columns(row, record, source, cells), own=values)
 
 
 def _own(extra: str | None) -> Mapping[str, str]:

@@ -11,31 +11,55 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from batcher.model.records import Attempt, Record, doubt_reason, may_be_unseen
-from batcher.model.submission import InvalidRow, Parameters, Row, State, TaskId
+from batcher.model.submission import (
+    FileId,
+    InvalidRow,
+    Parameters,
+    Row,
+    SnapshotType,
+    State,
+    TaskId,
+    Vendor,
+)
 from batcher.model.task import TaskState
 
-COLUMNS = (
-    "file_id",
-    "vendor",
-    "type",
-    "definition",
-    "interval",
-    "offsets",
-    "status",
-    "task_id",
-    "code",
-    "message",
-    "request_id",
-    "attempts",
-    "first_sent_at",
-    "last_answer_at",
-    "source",
-    "line",
-    "possibly_twice",
-)
+
+class RowStatus(StrEnum):
+    """The status of a manifest's row that has no submission."""
+
+    INVALID = "invalid"
+    """The row cannot be sent; ``message`` has the column and the reason."""
+    NOT_LOADED = "not_loaded"
+    """The ledger has no submission for this row."""
+
+
+class ResultColumns(NamedTuple):
+    """The fixed columns: the result of a submission, or of a manifest's row. Their names are public."""
+
+    file_id: FileId
+    vendor: Vendor | str | None
+    type: SnapshotType | str | None
+    definition: str | None
+    interval: str | None
+    offsets: tuple[str, ...]
+    status: State | RowStatus
+    task_id: TaskId | None = None
+    code: int | None = None
+    message: str | None = None
+    request_id: str | None = None
+    attempts: int = 0
+    first_sent_at: datetime | None = None
+    last_answer_at: datetime | None = None
+    source: str = ""
+    line: int = 0
+    possibly_twice: int = 0
+
+
+COLUMNS = ResultColumns._fields
 
 TASK_COLUMNS = ("task_state", "picture_count", "picture_urls")
 """The columns after :data:`COLUMNS`, before the manifest's own, once the ledger's tasks have been
@@ -47,25 +71,8 @@ TIMES = tuple(COLUMNS.index(name) for name in ("first_sent_at", "last_answer_at"
 NUMBERS = frozenset({"code", "attempts", "line", "possibly_twice", "picture_count"})
 """The columns of every export that hold numbers; everything that is not a time either is text."""
 
-_ASKED = COLUMNS[: COLUMNS.index("status")]
-
 Cell = str | int | datetime | None
 ExportRow = tuple[Cell, ...]
-
-
-class ReplyColumns(NamedTuple):
-    """The result of a submission: the columns from ``task_id`` to ``last_answer_at``."""
-
-    task_id: TaskId | None = None
-    code: int | None = None
-    message: str | None = None
-    request_id: str | None = None
-    attempts: int = 0
-    first_sent_at: datetime | None = None
-    last_answer_at: datetime | None = None
-
-
-NO_REPLY = ReplyColumns()
 
 
 class ResultTable(Protocol):
@@ -104,16 +111,8 @@ def header(own: Iterable[str], *, followed: bool = False) -> dict[str, str]:
 
 def record_row(record: Record, own: Mapping[str, str], *, followed: bool = False) -> ExportRow:
     """Return a submission as a row, with the result of its task if tasks are followed."""
-    return (
-        *_asked(record.file_id, record.parameters),
-        record.state,
-        *reply_columns(record),
-        record.source,
-        record.line,
-        record.possibly_twice,
-        *(task_cells(record) if followed else ()),
-        *_own(record.extra, own),
-    )
+    tasks = task_cells(record) if followed else ()
+    return (*_cells(submission_columns(record)), *tasks, *_own(record.extra, own))
 
 
 def task_cells(record: Record | None) -> ExportRow:
@@ -147,42 +146,70 @@ def manifest_row(
         known: the readable cells of an invalid row, by column of the export.
         followed: whether tasks are followed; adds the result of this row's task.
     """
-    tasks: ExportRow = task_cells(record) if followed else ()
+    tasks = task_cells(record) if followed else ()
+    values = map(known.get, own.values()) if isinstance(row, InvalidRow) else _own(row.extra, own)
+    return (*_cells(row_columns(row, record, source, known)), *tasks, *values)
+
+
+def _cells(columns: ResultColumns) -> ExportRow:
+    """Return the columns as cells: several offsets are one text."""
+    return (columns.file_id or None, *columns[1:5], ";".join(columns.offsets) or None, *columns[6:])
+
+
+def row_columns(
+    row: Row | InvalidRow, record: Record | None, source: str, known: Mapping[str, str | None]
+) -> ResultColumns:
+    """Return the result of a manifest's row; see :func:`manifest_row`."""
     if isinstance(row, InvalidRow):
-        asked: ExportRow = tuple(map(known.get, _ASKED))
-        message = f"{row.column}: {row.reason}"
-        reply: ExportRow = ("invalid", None, None, message, *NO_REPLY[3:])
-        return (*asked, *reply, source, row.line, 0, *tasks, *map(known.get, own.values()))
+        file_id, vendor, type_, definition, interval, offsets = (
+            known.get(name) or None for name in COLUMNS[:6]
+        )
+        return ResultColumns(
+            FileId(file_id or ""),
+            vendor,
+            type_,
+            definition,
+            interval,
+            (offsets,) if offsets else (),
+            RowStatus.INVALID,
+            message=f"{row.column}: {row.reason}",
+            source=source,
+            line=row.line,
+        )
     if record is None:
-        asked, reply = _asked(row.file_id, row.parameters), ("not_loaded", *NO_REPLY)
-    else:
-        asked, reply = _asked(record.file_id, record.parameters), (record.state, *reply_columns(record))
-    twice = record.possibly_twice if record else 0
-    return (*asked, *reply, source, row.line, twice, *tasks, *_own(row.extra, own))
+        asked = _asked(row.file_id, row.parameters)
+        return ResultColumns(*asked, RowStatus.NOT_LOADED, source=source, line=row.line)
+    return submission_columns(record)._replace(source=source, line=row.line)
 
 
-def _asked(file_id: str, parameters: Parameters) -> ExportRow:
-    return (
-        file_id,
-        parameters.vendor,
-        parameters.type,
-        parameters.definition or None,
-        parameters.interval or None,
-        ";".join(parameters.offsets) or None,
-    )
+def submission_columns(record: Record) -> ResultColumns:
+    """Return the result of a submission."""
+    asked, reply = _asked(record.file_id, record.parameters), _reply(record)
+    seen = record.source, record.line, record.possibly_twice
+    return ResultColumns._make((*asked, record.state, *reply, *seen))
 
 
-def reply_columns(record: Record) -> ReplyColumns:
-    """Return the result of a submission, computed from its attempts."""
+def _asked(
+    file_id: FileId, asked: Parameters
+) -> tuple[FileId, Vendor, SnapshotType, str | None, str | None, tuple[str, ...]]:
+    return file_id, asked.vendor, asked.type, asked.definition or None, asked.interval or None, asked.offsets
+
+
+_Reply = tuple[TaskId | None, int | None, str | None, str | None, int, datetime | None, datetime | None]
+"""The columns from ``task_id`` to ``last_answer_at``."""
+
+
+def _reply(record: Record) -> _Reply:
+    """Compute the result of a submission from its attempts."""
     code = 0 if record.state is State.SUBMITTED else record.code
     if not record.attempts:
-        return ReplyColumns(code=code)
+        return None, code, None, None, 0, None, None
     if len(record.attempts) == 1:
         return _reply_of_one(record.attempts[0], code, record)
     decisive = record.decisive
     left = [attempt for attempt in record.attempts if attempt.may_have_left]
     answered = [attempt.answered_at for attempt in record.attempts if attempt.answered_at]
-    return ReplyColumns(
+    return (
         record.task_id,
         code,
         _message(decisive, record.state) if decisive else None,
@@ -200,10 +227,10 @@ def _message(attempt: Attempt, state: State) -> str | None:
     return attempt.message
 
 
-def _reply_of_one(attempt: Attempt, code: int | None, record: Record) -> ReplyColumns:
+def _reply_of_one(attempt: Attempt, code: int | None, record: Record) -> _Reply:
     """Return the result of a submission with one attempt, which nearly every submission has."""
     left, ended = attempt.may_have_left, attempt.outcome is not None
-    return ReplyColumns(
+    return (
         attempt.task_id or None,
         code,
         _message(attempt, record.state) if ended else None,

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from batcher.model.history import Doubted, FetchedPicture, History, Pictured, TaskWithoutPictures
-from batcher.model.records import InvalidRowRecord, Meaning, Record, RunRecord
+from batcher.model.records import CodeExplanation, InvalidRowRecord, Record, RunRecord
 from batcher.model.submission import EndpointKind
 from batcher.model.task import TaskState
 from batcher.report.counts import Counts
@@ -21,22 +21,13 @@ from batcher.report.html.thumbnails import Frame, NoFrame
 _K = TypeVar("_K")
 
 
-class InBothLanguages(NamedTuple):
-    """A text in both languages."""
-
-    english: str
-    chinese: str
-
-
 @dataclass(frozen=True, slots=True)
 class CodeExplained:
-    """A return code: how often it came, what it means and how batcher handles it."""
+    """A return code: how often it came, and its explanation in both languages."""
 
-    code: int
     n: int
-    english: Meaning
-    chinese: Meaning
-    does: InBothLanguages
+    english: CodeExplanation
+    chinese: CodeExplanation
 
 
 class Shown(NamedTuple):

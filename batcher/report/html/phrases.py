@@ -7,10 +7,12 @@ whose name ends in ``.one`` is used if ``n`` is 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
-from batcher.report.formatting import duration
+from batcher.model.submission import State
+from batcher.model.task import PictureState, TaskState
+from batcher.report.formatting import PLACES, duration
 
 
 class Language(StrEnum):
@@ -23,13 +25,18 @@ class Language(StrEnum):
 Say = Callable[..., str]
 """A function that returns a phrase by its name, with its fields filled in."""
 
+
+def _values_of(kind: str, words: Iterable[StrEnum]) -> dict[str, str]:
+    """Return the English phrases of an enum: its values."""
+    return {f"{kind}.{word}": word.replace("_", " ") for word in words}
+
+
 ENGLISH: Mapping[str, str] = {
     "html_lang": "en",
     "title": "batcher report",
     "bound": "AppId {app_id}, {place}",
     "unbound": "no run yet",
-    "place.zego": "the ZEGO cloud",
-    "place.other": "an endpoint outside the ZEGO cloud",
+    **{f"place.{kind}": place for kind, place in PLACES.items()},
     "made": "Made {at} by batcher {version}. All times are UTC.",
     "verdict.empty": "Nothing has been loaded yet.",
     "verdict.all": "All {n:,} submissions have a task id.",
@@ -61,23 +68,9 @@ ENGLISH: Mapping[str, str] = {
     "bar.submissions": "Submissions",
     "bar.tasks": "Tasks",
     "bar.pictures": "Pictures",
-    "state.pending": "pending",
-    "state.sending": "sending",
-    "state.submitted": "submitted",
-    "state.rejected": "rejected",
-    "state.failed": "failed",
-    "state.in_doubt": "in doubt",
-    "task.waiting": "waiting",
-    "task.processing": "processing",
-    "task.finished": "finished",
-    "task.failed": "failed",
-    "task.unknown": "unknown",
-    "picture.whole": "whole",
-    "picture.blank": "blank",
-    "picture.black": "black",
-    "picture.broken": "broken",
-    "picture.refused": "refused",
-    "picture.missing": "missing",
+    **_values_of("state", State),
+    **_values_of("task", TaskState),
+    **_values_of("picture", PictureState),
     "picture.unfetched": "not fetched",
     "sheet": "Pictures",
     "sheet.none": "No pictures have been fetched. Run `batcher track` to follow the tasks, then "

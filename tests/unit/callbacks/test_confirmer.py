@@ -16,9 +16,8 @@ from batcher.callbacks.confirmer import (
     HALTED_S,
     LATER_S,
     LATEST_S,
-    Confirmation,
     Confirmer,
-    PollsEnded,
+    confirm,
     judge_check,
     wait_before_check_s,
 )
@@ -32,7 +31,6 @@ from batcher.model.events import ClaimChecked, Event
 from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotReported, NotSent, ReplyLost, Settlement
 from batcher.model.submission import FileId, InDoubtPolicy, TaskId, Vendor
 from batcher.model.task import Picture, TaskReport, TaskState
-from batcher.track.settings import Tracked
 from batcher.zego.client import Wire
 from batcher.zego.describe_task import STATES
 
@@ -226,16 +224,16 @@ async def test_confirmation_whose_polls_end_warns_with_the_reason(tmp_path: Path
     """Polls that a fault of the account has ended are paused for ten minutes, and the user is warned."""
     warnings, warned = list[str](), asyncio.Event()
 
-    async def poll() -> PollsEnded:
-        return Tracked(ExitCode.HALTED, "code 7", 1, 1.0)
+    async def poll() -> tuple[ExitCode, str]:
+        return ExitCode.HALTED, "code 7"
 
     def warn(text: str) -> None:
         warnings.append(text)
         warned.set()
 
     async with await in_doubt(tmp_path / "l.db") as ledger:
-        confirmation = Confirmation(ledger, None, poll, on_event=lambda _: None, warn=warn)
-        confirming = asyncio.create_task(confirmation.run())
+        working = confirm([Confirmer(ledger, None)], poll, asyncio.Event(), warn)
+        confirming = asyncio.create_task(working)
         await asyncio.wait_for(warned.wait(), 30)
         confirming.cancel()
         await asyncio.wait([confirming])

@@ -8,12 +8,22 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from batcher.api.codes import HANDLING_IN_CHINESE
+from batcher.api.codes import HANDLING_IN_CHINESE, explain_code
 from batcher.cli.app import app
-from batcher.cli.commands.codes import wide_paragraph
+from batcher.cli.commands.codes import CHINESE_PIECE
 from batcher.flowcontrol.retry_policy import KINDS, CodeKind
-from batcher.report.formatting import columns
-from batcher.zego.codes import IN_CHINESE, MEANINGS, UNKNOWN_IN_CHINESE, meaning_in_chinese
+from batcher.report.formatting import columns, paragraph
+from batcher.zego.codes import (
+    IN_CHINESE,
+    MEANINGS,
+    OF_MERGING,
+    OF_MERGING_IN_CHINESE,
+    OF_SEARCHES,
+    OF_SEARCHES_IN_CHINESE,
+    UNKNOWN,
+    UNKNOWN_IN_CHINESE,
+    meaning_in_chinese,
+)
 
 HAN = re.compile("[\u4e00-\u9fff]")
 CLOSING = "，。；：、）"
@@ -100,7 +110,7 @@ def test_latin_words_are_not_split_across_lines() -> None:
     """A line ends between Chinese characters or next to a word, never within a word or before a mark."""
     text = "检查 BATCHER_APP_ID 和 ServerSecret，然后再次运行。"
     for width in range(26, 60):
-        lines = wide_paragraph("您：", text, width=width, label_columns=6).splitlines()
+        lines = paragraph("您：", text, width=width, label_width=6, pieces=CHINESE_PIECE).splitlines()
         assert max(map(columns, lines)) <= width
         assert any("BATCHER_APP_ID" in line for line in lines)
         assert any("ServerSecret，" in line for line in lines)
@@ -114,3 +124,39 @@ def test_columns_of_texts_equal_those_of_rich() -> None:
     """Two ways to count the columns of a text agree."""
     texts = [text for one in IN_CHINESE.values() for text in (one.text, one.remedy)]
     assert [text for text in (*texts, *HANDLING_IN_CHINESE.values()) if columns(text) != cell_len(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "english", "chinese", "call"),
+    [
+        (8, "the authentication configuration could not be read", "鉴权配置读取失败", "SearchMedia"),
+        (40000, "a parameter of the merge is not valid", "合并任务的输入参数不合法", "compose"),
+        (60000, "a source file is damaged", "源文件错误", "compose"),
+        (70000, "an internal error of the service", "服务内部错误", "compose"),
+    ],
+)
+def test_code_of_another_call_names_that_call(code: int, english: str, chinese: str, call: str) -> None:
+    """The number means this in one call only; a submission that got it has an undocumented code."""
+    one = output_of(str(code))
+    assert one.startswith(f"code {code}: {english}\n  only:")
+    assert [call in line for line in one.splitlines() if line.startswith(("  only:", "  仅见于："))] == [
+        True
+    ] * 2
+    assert chinese in one
+    assert one in output_of()
+    assert explain_code(code).meaning is UNKNOWN
+
+
+def test_codes_do_not_point_to_show() -> None:
+    """A code may come from a search or a check, which have no submission to show."""
+    assert "batcher show" not in output_of()
+    assert "RequestId" in output_of("5")
+
+
+def test_texts_of_other_calls_agree_in_both_languages() -> None:
+    """Both tables have the same codes, and a remedy each."""
+    for english, chinese in ((OF_SEARCHES, OF_SEARCHES_IN_CHINESE), (OF_MERGING, OF_MERGING_IN_CHINESE)):
+        assert set(english) == set(chinese)
+        assert not set(english) & set(MEANINGS)
+        assert all(one.remedy for one in (*english.values(), *chinese.values()))
+        assert all(HAN.search(one.text) for one in chinese.values())

@@ -12,7 +12,6 @@ import pytest
 
 from batcher.cli.terminal import logging_setup
 from batcher.cli.terminal.console import Console
-from batcher.cli.terminal.text import Level
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_event_has_its_fields_after_the_common_ones(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A field may hold line ends and secrets: the event stays one line and shows no secret."""
-    logging_setup.record_event(console, Level.WARNING, "met", {"text": "a\nb 9193cc662a4c0ec1", "code": 7})
+    logging_setup.record_event(console, logging.WARNING, "met", {"text": "a\nb 9193cc662a4c0ec1", "code": 7})
     event = only_event(capsys)
     assert (event["level"], event["event"], event["code"]) == ("warning", "met", 7)
     assert event["text"] == "a\nb [redacted]"

@@ -19,10 +19,10 @@ from batcher.errors import LimitBusy
 from batcher.flowcontrol import machine_limit, shared_moments
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
 from batcher.flowcontrol.machine_limit import admitted, busy_text
-from batcher.flowcontrol.pacer import Spacing
 from batcher.flowcontrol.run_place import RunPlace, Sender, fits, look_around
-from batcher.flowcontrol.shared_folder import FOR_EVERYBODY, MAGIC, SWEPT_AFTER_S, opened_folder, sweep
+from batcher.flowcontrol.shared_folder import FOR_EVERYBODY, MAGIC, SWEPT_AFTER_S, open_folder, sweep
 from batcher.flowcontrol.shared_moments import MachineCount, SharedMoments
+from batcher.flowcontrol.sliding_window import Spacing
 
 ZEGO = "https://rtc-api.zego.im/"
 KEY = LimitKey.of(7, Action.SUBMIT, ZEGO)
@@ -171,6 +171,16 @@ def test_locked_list_is_waited_for_then_done_without(tmp_path: Path) -> None:
     assert moments.problem is None
 
 
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """The shared folder, open."""
+    descriptor = open_folder((folder,))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 # -- the folder ------------------------------------------------------------------------------------------
 
 
@@ -206,8 +216,7 @@ def test_foreign_file_is_not_touched(tmp_path: Path, kind: str) -> None:
     """A trap in place of a file of batcher is harmless: its target is unchanged, and sending continues."""
     folder, victim = tmp_path / "f", tmp_path / "victim"
     victim.write_bytes(b"SQLite format 3")
-    with opened_folder((folder,)):
-        pass
+    os.close(open_folder((folder,)))
     trap = folder / f"{KEY.file_name}.moments"
     match kind:
         case "symlink":
@@ -241,7 +250,7 @@ def test_process_without_a_shared_folder_counts_alone(tmp_path: Path) -> None:
 def test_old_files_are_swept_unless_locked(tmp_path: Path) -> None:
     """Files that are out of use are removed; a locked file stays, however old it is."""
     folder = tmp_path / "f"
-    with opened_folder((folder,)) as descriptor:
+    with opened(folder) as descriptor:
         long_ago = time.time() - SWEPT_AFTER_S - 1
         for name in ("old", "held", "new"):
             (folder / name).write_bytes(MAGIC)
@@ -365,7 +374,7 @@ async def test_forked_child_does_not_keep_the_place(shared: Path) -> None:
 
 def _seen(folder: Path) -> list[float]:
     """The rates of all that run, as another process sees them."""
-    with opened_folder((folder,)) as descriptor:
+    with opened(folder) as descriptor:
         return [one.rate_per_s for one in look_around(descriptor, KEY)[0]]
 
 

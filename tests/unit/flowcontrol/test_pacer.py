@@ -11,15 +11,8 @@ from typing import NamedTuple
 import pytest
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
-from batcher.flowcontrol.pacer import (
-    AHEAD_S,
-    LONGEST_BEGIN_S,
-    MOST_IN_LINE,
-    Pacer,
-    SlidingWindow,
-    Turn,
-    places_in_line,
-)
+from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, MOST_IN_LINE, Pacer, places_in_line
+from batcher.flowcontrol.sliding_window import SlidingWindow, Turn
 
 LIMIT = 20.0
 

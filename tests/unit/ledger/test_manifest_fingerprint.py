@@ -117,3 +117,14 @@ def test_page_of_the_version_before_shows_its_rows() -> None:
     today = unpacked(dict(now.packed())[0])
     now.add([5])
     assert differences(0, today, now.page(0)) == ([5], [], 0)
+
+
+def test_page_of_one_byte_a_row_is_read() -> None:
+    """Earlier versions kept pages of rows that carried nothing in one byte a row."""
+    narrow, now = array("B", bytes(PAGE_IDS)), Fingerprint()
+    narrow[5:8] = array("B", [1, 1, 1])
+    now.add([6, 7, 8])
+    old = unpacked(b"B" + zlib.compress(narrow.tobytes()))
+    assert differences(0, old, now.page(0)) == ([8], [5], 0)
+    now.add([5])
+    assert differences(0, old, now.page(0)) == ([8], [], 0)

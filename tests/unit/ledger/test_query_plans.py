@@ -46,6 +46,7 @@ ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "bound_to": lambda ledger: ledger.bound_to(),
     "tallies": lambda ledger: ledger.tallies(),
     "tallies_of_tasks": lambda ledger: ledger.tallies_of_tasks(),
+    "tallies_of_http_refusals": lambda ledger: ledger.tallies_of_http_refusals(),
     "loads": lambda ledger: ledger.loads(),
     "loads_after": lambda ledger: ledger.loads(after_id=3),
     "newest_load": lambda ledger: ledger.newest_load(),

@@ -15,7 +15,7 @@ def test_wrong_read_options_are_refused_by_their_parameters() -> None:
         ReadOptions(encoding="klingon", format="pdf")
     encoding, format_ = str(caught.value).splitlines()
     assert encoding.startswith("encoding: 'klingon' is not known.")
-    assert format_ == "format: pdf is not one of csv, text, jsonl, json, parquet, xlsx"
+    assert format_ == "format: pdf is not one of csv, text, jsonl, json, parquet, xlsx, xls, xlsb, ods"
 
 
 def test_wrong_defaults_are_refused_together() -> None:

@@ -14,8 +14,8 @@ from support.specimens import AT_1_AND_2_S, EVERY_2_S
 
 from batcher.errors import BindingError, ManifestError
 from batcher.exit_codes import ExitCode, RunOutcome
-from batcher.flowcontrol.pacer import MARGIN
 from batcher.flowcontrol.service_access import ServiceAccess
+from batcher.flowcontrol.sliding_window import MARGIN
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.manifest_files import prepare_all
 
-from batcher.flowcontrol.pacer import Turn
+from batcher.flowcontrol.sliding_window import Turn
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions

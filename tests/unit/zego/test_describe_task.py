@@ -52,7 +52,10 @@ def test_tencent_answer_is_read_completely() -> None:
         New={"Status": "FAIL"},
     )
     pictures = (Picture(URL), Picture(URL + "2"))
-    assert TaskReport(TaskState.FINISHED, "FINISH", "done", pictures, request_id="inner") == read_now
+    expected = TaskReport(
+        TaskState.FINISHED, "FINISH", "done", pictures, request_id="inner", event="SnapshotByTimeOffset"
+    )
+    assert expected == read_now
 
 
 def test_huawei_answer_is_read_completely() -> None:

@@ -70,6 +70,15 @@ def test_absolute_patterns_and_file_urls(files: Path) -> None:
     assert expand([f"file://{files}/c.txt"]) == [f"{files}/c.txt"]
 
 
+def test_lock_files_of_open_workbooks_are_passed_over(files: Path) -> None:
+    """By patterns; one that is named is not, and a pattern that matches nothing else says so."""
+    (files / "new" / "~$a.xlsx").write_bytes(b"")
+    assert expand(["new/*"]) == ["new/1.csv", "new/2.csv"]
+    assert expand(["new/~$a.xlsx"]) == ["new/~$a.xlsx"]
+    with pytest.raises(ManifestError, match="no file matches this pattern, only lock files of open"):
+        expand(["new/*.xlsx"])
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [

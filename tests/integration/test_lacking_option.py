@@ -1,0 +1,73 @@
+"""A manifest in which every row lacks the same option is refused, and nothing of it is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+
+from batcher.manifest.rounded_ids import HEAD_ROWS
+
+HUAWEI = [[f"/record/{n}.mp4"] for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "given", "option"),
+    [
+        (["file_id"], [[one] for one in tencent_ids(3)], (), "--vendor"),
+        (["file_id"], HUAWEI, ("--vendor", "Huawei"), "--interval"),
+        (["file_id"], [[one] for one in tencent_ids(3)], ("--vendor", "Tencent"), "--definition"),
+        (
+            ["file_id"],
+            HUAWEI,
+            ("--vendor", "Huawei", "--interval", "5", "--type", "SnapshotByTimeOffset"),
+            "--offset",
+        ),
+        (["file_id", "interval"], [[*row, ""] for row in HUAWEI], ("--vendor", "Huawei"), "--interval"),
+        (["file_id"], [*HUAWEI, ["nan"], ["a", "b", "c"]], ("--vendor", "Huawei"), "--interval"),
+    ],
+)
+async def test_manifest_whose_rows_all_lack_an_option_is_refused(
+    cli: Cli, tmp_path: Path, header: list[str], rows: list[list[str]], given: tuple[str, ...], option: str
+) -> None:
+    """`load`, `run` and a dry run end with 2, name the option, and make no ledger."""
+    path = write_manifest(tmp_path / "archive.csv", rows, header)
+    async with serving(cli, ledger_made=False) as sandbox:
+        for command in (("load",), ("run", "--new-ledger"), ("run", "--dry-run")):
+            refused = await cli(*command, path, *given)
+            assert refused.code == 2, refused.stderr
+            said = f"archive.csv: every row lacks {option.removeprefix('--')}. Give {option}"
+            assert said in refused.stderr
+            assert not (tmp_path / "batcher.db").exists()
+    assert sandbox.log == []
+
+
+async def test_manifest_of_which_one_row_has_the_option_is_loaded(cli: Cli, tmp_path: Path) -> None:
+    """The others are invalid rows, also when the one row comes after all that are judged first."""
+    rows = [[one, ""] for one in tencent_ids(HEAD_ROWS + 1)]
+    rows[-1][1] = "10"
+    path = write_manifest(tmp_path / "archive.csv", rows, ["file_id", "definition"])
+    done = await cli("load", path, "--vendor", "Tencent", "--offset", "1")
+    assert done.code == 1, done.stderr
+    assert (await cli.status())["invalid_rows"] == HEAD_ROWS
+
+
+async def test_long_manifest_whose_rows_all_lack_an_option_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """Every row is looked at before a file is refused; a stream is refused by its first rows."""
+    path = write_manifest(tmp_path / "archive.csv", [[one] for one in tencent_ids(HEAD_ROWS + 1)])
+    for source, stdin in ((path, b""), ("-", path.read_bytes())):
+        refused = await cli("load", source, "--vendor", "Tencent", "--offset", "1", stdin=stdin)
+        assert refused.code == 2
+        assert "every row lacks definition" in refused.stderr
+
+
+async def test_option_forgotten_on_the_second_day_is_remembered(cli: Cli, tmp_path: Path) -> None:
+    """A new night's file of the same name is read with the options of the night before."""
+    ids = tencent_ids(4)
+    path = write_manifest(tmp_path / "nightly.csv", [[one] for one in ids[:2]])
+    assert (await cli("load", path, *PICTURES)).code == 0
+    write_manifest(path, [[one] for one in ids[2:]])
+    done = await cli("load", path)
+    assert done.code == 0, done.stderr
+    assert (await cli.status())["submissions"]["pending"] == 4
