@@ -17,6 +17,8 @@ from typing import Any
 
 from yarl import URL
 
+from batcher.model.web_address import split_address
+
 _TEREDO = ipaddress.ip_network("2001::/32")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 addresses as IPv6-only networks write them."""
@@ -27,8 +29,6 @@ _INWARD = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "3ff
 
 _ADDRESS = re.compile(r".*://|//|(https?|ftp|file|data|blob|javascript):", re.IGNORECASE | re.DOTALL)
 """An address, also a damaged one, or one inside another; names of objects may hold colons."""
-_NAME = re.compile(r"[A-Za-z0-9._-]{0,253}\.?")
-"""The characters and the length of a name that may be resolved."""
 
 
 class NotPublic(OSError):
@@ -100,19 +100,12 @@ def address_of(url: str) -> URL:
     Raises:
         ValueError: it is not an address.
     """
-    if not url.isprintable() or " " in url:
-        raise ValueError("an address has no blanks and control characters")
     try:
+        split_address(url)
         parsed = URL(url, encoded=url.isascii()).with_fragment(None)
         _ = parsed.host, parsed.port  # raises here if they are wrong
-        host = parsed.raw_host or ""
-        host.encode("idna")  # as for resolving the name: no empty or overlong label
     except Exception as exc:  # a parser may raise anything on text from outside
         raise ValueError("its parts cannot be read") from exc
-    if parsed.port == 0:
-        raise ValueError("no server has the port 0")
-    if not _NAME.fullmatch(host) and IPv6Address(host).scope_id is not None:
-        raise ValueError("a zone names a network of one machine")
     return parsed
 
 
