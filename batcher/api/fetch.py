@@ -244,6 +244,7 @@ class PictureFetch:
             dict(figures.silent),
             tuple(self._examples.values()),
             cancelled,
+            await ledger.count_never_requested(),
         )
 
 

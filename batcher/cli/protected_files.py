@@ -10,7 +10,6 @@ import glob
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from batcher.config.defaults import CONFIG as DEFAULT_CONFIG
 from batcher.config.paths import path_problem
@@ -66,8 +65,11 @@ def _listed(value: object) -> list[str]:
 
 def _files(source: str) -> Iterator[Path]:
     """The files on this machine that a source may name."""
-    parts = urlsplit(source)
-    place = unquote(parts.path) if parts.scheme == "file" else source
+    place = source
+    if source.lower().startswith("file://"):
+        from batcher.manifest.sources.remote import local_path  # needed only for a URL
+
+        place = local_path(source) or source
     yield Path(place)
     if glob.has_magic(place):
         yield from map(Path, glob.iglob(place, recursive=True))  # noqa: PTH207 - with ** as manifests take it

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from batcher.model.submission import EndpointKind
+from batcher.model.web_address import split_address
 
 
 def endpoint_of(text: str) -> str:
@@ -18,9 +19,8 @@ def endpoint_of(text: str) -> str:
         ValueError: it is not such a URL, or would show signatures to everyone on the network.
     """
     try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-        (host or "").encode("idna")
+        parts = split_address(text)
+        host = parts.hostname
     except ValueError as exc:
         raise ValueError("not a URL") from exc
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -19,6 +18,7 @@ from batcher.config.endpoints import endpoint_of, place_of
 from batcher.config.paths import path_problem
 from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET
 from batcher.model.submission import EndpointKind, InDoubtPolicy
+from batcher.model.web_address import split_address
 
 MANIFEST_FORMATS = ("csv", "text", "jsonl", "json", "parquet", "xlsx", "xls", "xlsb", "ods")
 
@@ -102,11 +102,11 @@ def _ping_url(value: SecretStr | None) -> SecretStr | None:
         return None
     text = value.get_secret_value().strip()
     try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        parts = split_address(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         usable = False
-    if not usable or not text.isascii() or not text.isprintable() or " " in text or parts.fragment:
+    if not usable or not text.isascii() or parts.fragment:
         raise ValueError("give the URL of a check, beginning with https:// or http://")
     return SecretStr(text)
 

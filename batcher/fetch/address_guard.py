@@ -17,6 +17,8 @@ from typing import Any
 
 from yarl import URL
 
+from batcher.model.web_address import split_address
+
 _TEREDO = ipaddress.ip_network("2001::/32")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 addresses as IPv6-only networks write them."""
@@ -25,9 +27,8 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 _INWARD = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "3fff::/20")))
 """Provider networks and networks for examples, which some versions of Python count as public."""
 
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{0,253}\.?")
-"""The characters and the length of a name that may be resolved."""
+_ADDRESS = re.compile(r".*://|//|(https?|ftp|file|data|blob|javascript):", re.IGNORECASE | re.DOTALL)
+"""An address, also a damaged one, or one inside another; names of objects may hold colons."""
 
 
 class NotPublic(OSError):
@@ -51,7 +52,7 @@ class AddressGuard:
 
     def refusal(self, url: str) -> str | None:
         """Return why a picture's address is never requested; None if it may be."""
-        if "://" not in url:
+        if is_object(url):
             return (
                 "the vendor names an object, not an address; find it in the bucket that the vendor writes to"
             )
@@ -59,8 +60,11 @@ class AddressGuard:
             parsed = address_of(url)
         except ValueError:
             return "its address cannot be read"
+        if not parsed.scheme:
+            return "its address does not begin with http:// or https://"
         if parsed.scheme not in {"http", "https"}:
-            return f"its address begins with {parsed.scheme[:20]}://; only http and https are fetched"
+            slashes = "//" if url[len(parsed.scheme) :].startswith("://") else ""
+            return f"its address begins with {parsed.scheme[:20]}:{slashes}; only http and https are fetched"
         if parsed.raw_user is not None or parsed.raw_password is not None:
             return "its address has a user name or a password, which are never sent"
         return None if parsed.raw_host else "its address names no host"
@@ -85,23 +89,23 @@ class AddressGuard:
         return socket.socket(family, kind, protocol)
 
 
+def is_object(url: str) -> bool:
+    """Return whether a picture is named by an object of a bucket, and not by an address."""
+    return not _ADDRESS.match(url)
+
+
 def address_of(url: str) -> URL:
     """Return an address in the form in which it is requested; a signature in it is not changed.
 
     Raises:
         ValueError: it is not an address.
     """
-    if not url.isprintable() or " " in url:
-        raise ValueError("an address has no blanks and control characters")
     try:
+        split_address(url)
         parsed = URL(url, encoded=url.isascii()).with_fragment(None)
         _ = parsed.host, parsed.port  # raises here if they are wrong
-        host = parsed.raw_host or ""
-        host.encode("idna")  # as for resolving the name: no empty or overlong label
     except Exception as exc:  # a parser may raise anything on text from outside
         raise ValueError("its parts cannot be read") from exc
-    if ":" not in host and not _NAME.fullmatch(host):
-        raise ValueError("its host's name is not valid")
     return parsed
 
 

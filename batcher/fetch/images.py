@@ -2,8 +2,8 @@
 
 Called by :mod:`batcher.fetch.fetcher` in a thread, and before a picture is written to disk. Every picture
 is decoded to its last row, because a truncated picture begins like any other. The header is checked first,
-because the size in it decides how much memory decoding takes. Needs Pillow. Reads the formats of
-thumbnails, up to the size of a video frame.
+because the size in it decides how much memory decoding takes; :mod:`batcher.model.picture_limits` has the
+limits. Needs Pillow.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
+from batcher.fetch.picture_parts import excess_of_parts
+from batcher.model.picture_limits import FORMATS, TOO_LARGE, excess, memory_bytes
 from batcher.model.task import PictureState
 
-MAX_PIXELS = 40_000_000
-"""More pixels than an 8K picture has. Each pixel takes 4 bytes of memory, 16 in WebP."""
-MAX_SIDE = 16_384
-"""The most pixels in a row, and the most rows: more than any video has. Each row takes memory, however
-short it is."""
-LARGE_PIXELS = 10_000_000
-"""Pictures with more pixels are decoded one at a time."""
+LARGE_BYTES = 40_000_000
+"""Pictures whose decoding takes more memory are decoded one at a time."""
 _ROWS = 512
 """Rows that are examined together: a multiple of ``_BLOCK``."""
 
@@ -39,8 +36,11 @@ content."""
 
 _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 
+_CLAIMS = "its header claims "
+
 _one_large = threading.Lock()
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about unusual metadata, which is not used
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
@@ -60,28 +60,34 @@ class PictureVerdict:
 def judge(body: bytes) -> PictureVerdict:
     """Decode a picture and return its state; never raises because of its content."""
     try:
-        with Image.open(BytesIO(body), formats=("JPEG", "PNG", "WEBP")) as image:
-            extension = _EXTENSIONS.get(image.format or "")
-            width, height = image.size
-            if extension is None:
-                return _broken("it is not a JPEG, PNG or WebP image")
-            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                return _too_large()
-            image.verify()
-        with _one_large if width * height > LARGE_PIXELS else nullcontext():
-            state = _decoded(body)
-        return PictureVerdict(state, extension=extension, width=width, height=height)
+        return _judged(body)
     except UnidentifiedImageError:
         return _broken("it is empty" if not body else "it is not a JPEG, PNG or WebP image")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
-        return _too_large()
+        return _broken(_CLAIMS + TOO_LARGE)
     except Exception as exc:  # a decoder may raise anything on bytes from outside
         return _broken("it is cut off" if "truncated" in str(exc) else "it cannot be decoded completely")
 
 
+def _judged(body: bytes) -> PictureVerdict:
+    """Return the state of a picture within the limits; raises if it cannot be decoded."""
+    if too_much := excess_of_parts(body):
+        return _broken(too_much)
+    with Image.open(BytesIO(body), formats=FORMATS) as image:
+        kind, (width, height) = image.format or "", image.size
+        if kind not in _EXTENSIONS:
+            return _broken("it is not a JPEG, PNG or WebP image")
+        if too_much := excess(kind, width, height):
+            return _broken(_CLAIMS + too_much)
+        image.verify()
+    with _one_large if memory_bytes(kind, width, height) > LARGE_BYTES else nullcontext():
+        state = _decoded(body)
+    return PictureVerdict(state, extension=_EXTENSIONS[kind], width=width, height=height)
+
+
 def _decoded(body: bytes) -> PictureState:
     """Decode to the last row and return the state."""
-    with Image.open(BytesIO(body), formats=("JPEG", "PNG", "WEBP")) as image:
+    with Image.open(BytesIO(body), formats=FORMATS) as image:
         block = max(1, min(_BLOCK, min(image.size) // 2))
         if block == _BLOCK and image.format in ("JPEG", "MPO"):
             # JPEG comes in blocks of that size: their averages alone take a 64th of the memory.
@@ -112,8 +118,3 @@ def _extremes(image: Image.Image, block: int) -> Iterator[list[tuple[float, floa
 
 def _broken(error: str) -> PictureVerdict:
     return PictureVerdict(PictureState.BROKEN, error)
-
-
-def _too_large() -> PictureVerdict:
-    most = f"{MAX_PIXELS // 1_000_000} million pixels or {MAX_SIDE:,} in a row or column"
-    return _broken(f"its header claims more than {most}")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batcher.errors import FolderError
-from batcher.fetch.picture_paths import INDEX
+from batcher.fetch.address_guard import is_object
+from batcher.fetch.picture_paths import INDEX, cause
 from batcher.ledger.pictures import ENDED, PageEnd, PictureLedger, of_task
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import TaskId
@@ -81,7 +82,7 @@ async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChange
             _append(place, csv_lines(map(_index_row, await ledger.at(changes.added))))
     except OSError as exc:
         raise FolderError(
-            f"{place}: the index cannot be written: {exc.strerror or exc}. The pictures are kept and "
+            f"{place}: the index cannot be written: {cause(exc)}. The pictures are kept and "
             "recorded; fix that, then run the same command again"
         ) from exc
 
@@ -89,7 +90,8 @@ async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChange
 async def _rewrite(ledger: PictureLedger, place: Path) -> None:
     """Write a new index in place of the old one."""
     await asyncio.to_thread(_remove_link, place)
-    with written_whole(place, "the index") as file:
+    beside = place.with_name(f".{place.name}.part")  # of a killed fetch too, which it replaces
+    with written_whole(place, "the index", beside=beside) as file:
         file.write(csv_lines([INDEX_COLUMNS]))
         async for page in ledger.pages(ENDED):
             file.write(csv_lines(map(_index_row, page)))
@@ -184,5 +186,5 @@ def _index_row(picture: PictureRecord) -> tuple[object, ...]:
         picture.width,
         picture.height,
         moment(picture.fetched_at),
-        "" if "://" in picture.url else picture.url,  # an address may be signed, an object's name is not
+        picture.url if is_object(picture.url) else "",  # an address may be signed, an object's name is not
     )

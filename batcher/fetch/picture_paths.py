@@ -9,6 +9,7 @@ earlier fetches rely on it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -31,6 +32,7 @@ _DIGEST = 32
 _AS_IT_IS = re.compile(rb"[a-z0-9._-]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 """Names that are devices on some systems, with any text after the first dot."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
@@ -138,7 +140,7 @@ def keep(folder: Path, file: str, body: bytes) -> None:
                     os.rmdir(name, dir_fd=top)  # succeeds if nothing else is in it
                 raise
     except OSError as exc:
-        raise _unusable(folder, exc) from exc
+        raise _unusable(folder, exc, f" ({file})") from exc
 
 
 def _put(inside: int, place: str, body: bytes) -> None:
@@ -164,8 +166,14 @@ def _escaped(byte: int) -> str:
     return chr(byte) if _AS_IT_IS.match(bytes([byte])) else f"%{byte:02X}"
 
 
-def _unusable(folder: Path, exc: OSError) -> FolderError:
+def cause(exc: OSError) -> str:
+    """Return why a file cannot be written, in words."""
+    return "the disk is full" if exc.errno in _NO_ROOM else exc.strerror or str(exc)
+
+
+def _unusable(folder: Path, exc: OSError, file: str = "") -> FolderError:
+    remedy = "Free some space" if exc.errno in _NO_ROOM else "Correct this"
     return FolderError(
-        f"{folder}: pictures cannot be written here: {exc.strerror or exc}. No file is left incomplete. "
-        "Correct this (for example, free some space), then run the same command again to resume"
+        f"{folder}: pictures cannot be written here: {cause(exc)}{file}. No file is left incomplete. "
+        f"{remedy}, then run the same command again to resume"
     )

@@ -68,6 +68,11 @@ SELECT k.state, count(*) AS n FROM pictures AS k JOIN tasks AS t ON t.submission
 WHERE {_CONFIRMED} GROUP BY k.state
 """  # noqa: S608 - ours
 
+_COUNT_NEVER_REQUESTED = f"""
+SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+WHERE k.state IN ({", ".join(f"'{state.value}'" for state in GIVEN_UP)}) AND k.tries = 0 AND {_CONFIRMED}
+"""  # noqa: S608 - ours
+
 _RECORD = """
 UPDATE pictures SET
     state = item.state,
@@ -189,6 +194,11 @@ def counts(connection: Connection) -> dict[PictureState | None, int]:
     return found
 
 
+def count_never_requested(connection: Connection) -> int:
+    """Count the pictures that were given up without a request, because of their addresses alone."""
+    return int(connection.value(_COUNT_NEVER_REQUESTED))
+
+
 def has_recording(connection: Connection, recording: FileId) -> bool:
     """Return whether there is any submission of a recording."""
     query = "SELECT 1 FROM submissions WHERE file_id = :file_id LIMIT 1"
@@ -202,6 +212,7 @@ class PictureLedger(SharedLedger):
     folders = asked(folders)
     count_unfetched = asked(count_unfetched)
     counts = asked(counts)
+    count_never_requested = asked(count_never_requested)
     has_recording = asked(has_recording)
 
     async def pages(

@@ -42,6 +42,9 @@ class FetchSummary:
     examples: tuple[PictureNotFetched, ...] = ()
     """Some of the pictures that this fetch has given up."""
     cancelled: bool = False
+    never_requested: int = 0
+    """Pictures given up without a request, now or before, because of their addresses: trying again gives the
+    same result."""
 
     @property
     def n_fetched(self) -> int:
@@ -52,6 +55,11 @@ class FetchSummary:
     def n_given_up(self) -> int:
         """Pictures that this fetch has given up."""
         return sum(self.given_up.values())
+
+    @property
+    def again_can_help(self) -> bool:
+        """Whether any picture that was given up, now or before, is requested when it is tried again."""
+        return self.n_given_up + self.given_up_before > self.never_requested
 
     @property
     def exit_code(self) -> ExitCode:
@@ -96,7 +104,8 @@ def fetch_lines(summary: FetchSummary, index: Path) -> list[str]:
     if summary.given_up_before:
         lines.append(f"  {count(summary.given_up_before, 'picture')} given up before")
     if summary.n_given_up or summary.given_up_before:
-        lines.append(f"  {index} lists all pictures given up; --again tries them again")
+        again = "; --again tries them again" if summary.again_can_help else ""
+        lines.append(f"  {index} lists all pictures given up{again}")
     return lines
 
 

@@ -591,7 +591,7 @@ async def test_full_disk_stops_fetch_without_incomplete_files(
     keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     done = await fetched(cli, "--concurrency", "3")
     assert done.code == 6
-    assert "out: pictures cannot be written here: No space left on device" in done.stderr
+    assert "out: pictures cannot be written here: the disk is full (" in done.stderr
     assert len(server.asked) < 40
     assert {(small_disk / one).stat().st_size for one in files(cli)} == {len(body)}
     recorded = list(states(cli).values())
@@ -649,6 +649,25 @@ ODD_ADDRESSES = [
     "http://*/1.jpg",
     "//a/1.jpg",
     "http://",
+    "http:/a/1.jpg",
+    "https:a",
+    "http://a b/1.jpg",
+    "http://a/1 2.jpg",
+    "http://a/1\r\nHost: b",
+    "http://a/\x7f.jpg",
+    "http://a:0/1.jpg",
+    "http://a:x/1.jpg",
+    "http://[fe80::1%25eth0]/1.jpg",
+    "http://[::ffff:10.0.0.1%251]/1.jpg",
+    "http://[1::2::3]/1.jpg",
+    "http://user:pass@127.0.0.1/1.jpg",
+    "ftp://127.0.0.1/1.jpg",
+    "data:image/png;base64,AAAA",
+    "javascript:alert(1)",
+    "1/0001.jpg",
+    "../1.jpg",
+    "",
+    "\x00",
 ]
 
 
@@ -662,6 +681,10 @@ async def test_unusual_address_affects_only_its_picture(cli: Cli, server: Pictur
     assert (found[0], found[-1]) == ("whole", "whole")
     left = [url for url, state in zip(ODD_ADDRESSES, found[1:-1], strict=True) if state != "refused"]
     assert set(left) <= {url for url in ODD_ADDRESSES if "xn--" in url}, "what can be a name may be looked up"
+    for more in ([], ["--again"]):
+        later = await fetched(cli, *more)
+        assert later.code in (0, 1, 4), later.stderr
+    assert states(cli)["7", 2] == "refused"
 
 
 async def test_recording_with_reserved_name_is_fetched(cli: Cli, server: PictureServer) -> None:

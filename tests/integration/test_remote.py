@@ -173,6 +173,27 @@ async def test_cut_connection_stops_the_run(cli: Cli, files: Files) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://a..b/a.csv",
+        "https://[::1/a.csv",
+        "http://[::1:x/a.csv",
+        "https://[/*.csv",
+        "https://127.0.0.1:99999/a.csv",
+        "https://127.0.0.1:x/a.csv",
+        "https://xn--a/a.csv",
+        "https:///a.csv",
+        "file://[/a.csv",
+    ],
+)
+async def test_damaged_url_of_manifest_is_named(cli: Cli, url: str) -> None:
+    """It is a manifest that cannot be used, and no defect."""
+    done = await cli("load", url, *PICTURES)
+    assert done.code == 2, done.stderr
+    assert url in done.stderr
+
+
+@pytest.mark.parametrize(
     ("url", "message"),
     [
         ("http://example.com/a.csv", "plain http is accepted from this machine's own addresses only"),

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageDraw
 from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending, Words
+from support.hostile_pictures import animated, png
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS
@@ -232,10 +233,13 @@ BAD_FILES = [
     "/etc/passwd",
     "text.jpg",
     "bomb.png",
+    "thin.png",
+    "frames.gif",
     "folder",
     "link.jpg",
     "n\x00l.jpg",
 ]
+UNREADABLE = ("text.jpg", "bomb.png", "thin.png", "frames.gif", "n\x00l.jpg")
 
 
 @pytest.mark.parametrize("file", BAD_FILES)
@@ -250,9 +254,11 @@ async def test_only_pictures_of_folder_are_shown(cli: Cli, file: str) -> None:
     (folder / "text.jpg").write_text("<script>alert(1)</script>")
     (folder / "link.jpg").symlink_to(cli.folder / "secret-place" / "own.jpg")
     Image.new("1", (8_000, 8_000)).save(folder / "bomb.png")
+    (folder / "thin.png").write_bytes(png(1, 30_000_000))
+    (folder / "frames.gif").write_bytes(animated("GIF", 3))
     page = Page(await drawn(cli, "--pictures", "pictures"))
     assert len(frames(page)) == 1
-    wanted = "not readable" if file in ("text.jpg", "bomb.png", "n\x00l.jpg") else "not in the folder"
+    wanted = "not readable" if file in UNREADABLE else "not in the folder"
     assert wanted in page.text
 
 

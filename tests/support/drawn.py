@@ -157,8 +157,9 @@ class Drawn:
         rows = [(f"{k}", k, self.words.column, self.words.message) for k in range(1, n + 1)]
         with self.writing() as sql:
             sql.executemany(
-                "INSERT INTO invalid_rows (load_id, file_name, digest, line, column, reason, content) "
-                "VALUES (1, 'archive.csv', ?, ?, ?, ?, '')",
+                "INSERT INTO invalid_rows "
+                "(load_id, last_load_id, file_name, digest, line, column, reason, content) "
+                "VALUES (1, 1, 'archive.csv', ?, ?, ?, ?, '')",
                 rows,
             )
 

@@ -96,7 +96,11 @@ def open_remote(url: str) -> Source:
     assert found, "no URL"
     protocol = found[1].lower()
     name = redacted(url)
-    if protocol == "http" and not _is_loopback(urlsplit(url).hostname or ""):
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        raise ManifestError(f"{name}: this is not a URL. Correct its host") from None
+    if protocol == "http" and not _is_loopback(host):
         raise ManifestError(
             f"{name}: plain http is accepted from this machine's own addresses only, since anyone on the "
             "network could change what is paid for. Use https"
@@ -245,8 +249,10 @@ def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str
 
 def local_path(url: str) -> str | None:
     """Return the path of a ``file://`` URL; None for any other source."""
-    parts = urlsplit(url) if url.lower().startswith("file://") else None
-    return unquote(parts.path) if parts and parts.netloc in ("", "localhost") else None
+    if not url.lower().startswith("file://"):
+        return None
+    host, slash, path = re.split("[?#]", url[len("file://") :], maxsplit=1)[0].partition("/")
+    return unquote(slash + path) if host in ("", "localhost") else None
 
 
 @contextlib.contextmanager

@@ -36,18 +36,16 @@ class CsvTable:
         self._file = file
         self._columns = columns
         self._excel = excel
-        self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer, lineterminator="\r\n" if excel else "\n")
-        self._buffer.write(_BOM if excel else "")
+        file.write(encoded(_BOM if excel else ""))
         self.write([tuple(columns)])
 
     def write(self, rows: Sequence[ExportRow]) -> None:
         """Add some rows."""
         rows_as_text = map(_as_text, rows)
-        self._writer.writerows(map(self._protected, rows_as_text) if self._excel else rows_as_text)
-        self._file.write(encoded(self._buffer.getvalue()))
-        self._buffer.seek(0)
-        self._buffer.truncate()
+        if self._excel:
+            self._file.write(_csv(list(map(self._protected, rows_as_text)), "\r\n"))
+        else:
+            self._file.write(csv_lines(rows_as_text))
 
     def close(self) -> None:
         """Do nothing: the format has no end."""
@@ -83,8 +81,19 @@ class JsonLines:
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as lines of CSV."""
+    return _csv(list(rows), "\n")
+
+
+def _csv(rows: list[Sequence[object]], end: str) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    csv.writer(buffer, lineterminator=end).writerows(rows)
+    if end == "\n" and "\r" in buffer.getvalue():  # some versions of Python leave it without quotes
+        buffer = io.StringIO()
+        minimal = csv.writer(buffer, lineterminator=end)
+        quoted = csv.writer(buffer, lineterminator=end, quoting=csv.QUOTE_ALL)
+        for row in rows:
+            has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+            (quoted if has_return else minimal).writerow(row)
     return encoded(buffer.getvalue())
 
 

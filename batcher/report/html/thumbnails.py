@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from batcher.model.picture_limits import FORMATS, excess
+
 LONGEST_PX = 240
 """The longer side of a thumbnail, in pixels."""
-
-MOST_PIXELS = 50_000_000
-"""A picture with more pixels is not decoded. A 4K picture has an eighth of this."""
 
 _QUALITY = 60
 
@@ -46,7 +45,7 @@ def frame_of(folder: Path, file: str) -> Frame | NoFrame:
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
             return NoFrame.ABSENT
         return _scaled(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # a decoder may raise anything on a damaged file
         return NoFrame.UNREADABLE
 
 
@@ -54,8 +53,8 @@ def _scaled(path: Path) -> Frame | NoFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about unusual metadata, which is not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
+        with Image.open(path, formats=FORMATS) as image:
+            if excess(image.format, *image.size):
                 return NoFrame.UNREADABLE
             image.draft("RGB", (LONGEST_PX, LONGEST_PX))
             small = image.convert("RGB")

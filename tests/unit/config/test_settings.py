@@ -192,6 +192,13 @@ def test_endpoint_is_of_a_kind(endpoint: str, place: EndpointKind) -> None:
         "https://user:word@rtc-api.zego.im/",
         "https://[::1/",
         "https://rtc-api.zego.im:port/",
+        "https://rtc-api.zego.im:0/",
+        "https://rtc-api..zego.im/",
+        "https://xn--a/",
+        "https://rtc-api.zego.im\\x/",
+        "https://rtc-api zego.im/",
+        "https://rtc-api.zego.im/\x01",
+        "https://[fe80::1%25eth0]/",
     ],
 )
 def test_unsafe_or_odd_endpoint_is_refused(endpoint: str) -> None:

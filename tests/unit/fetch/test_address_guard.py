@@ -109,6 +109,17 @@ def test_socket_is_created_only_for_allowed_address() -> None:
         ("http://example.com:99999/", "cannot be read"),
         ("http://[::1/", "cannot be read"),
         ("http://example.com:x/", "cannot be read"),
+        ("http://example.com:0/", "cannot be read"),
+        ("http://[1::2::3]/", "cannot be read"),
+        ("http://[fe80::1%25eth0]/", "cannot be read"),
+        ("http:/a.jpg", "names no host"),
+        ("https:a.jpg", "names no host"),
+        ("//example.com/a.jpg", "does not begin with http://"),
+        ("a/b?to=https://example.com/", "does not begin with http://"),
+        ("data:image/png;base64,AAAA", "begins with data:;"),
+        ("javascript:alert(1)", "begins with javascript:;"),
+        ("record:1/0001.jpg", "names an object"),
+        ("/record/0001.jpg", "names an object"),
     ],
 )
 def test_unusable_address_is_refused_with_reason(url: str, words: str) -> None:

@@ -58,6 +58,21 @@ def test_lines_of_a_fetch_with_pictures_given_up_name_examples_and_the_index() -
     ]
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "never", "helps"),
+    [(1, 0, 0, True), (0, 1, 0, True), (2, 3, 4, True), (2, 3, 5, False), (0, 0, 0, False)],
+)
+def test_again_helps_if_any_picture_given_up_is_requested(
+    now: int, before: int, never: int, *, helps: bool
+) -> None:
+    """Pictures that are never requested have the same result again."""
+    summary = replace(
+        DONE, given_up={PictureState.REFUSED: now}, given_up_before=before, never_requested=never
+    )
+    assert summary.again_can_help is helps
+    assert any("--again" in line for line in fetch_lines(summary, Path("i.csv"))) is helps
+
+
 def test_lines_of_a_fetch_without_anything_to_do_are_two() -> None:
     """Nothing was fetched and nothing given up."""
     idle = replace(DONE, fetched={}, n_bytes=0, in_place=4)
