@@ -82,7 +82,7 @@ class ReadOptions:
     def filled_from(self, kept: Mapping[str, Any]) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return these options with those that are not given taken from an earlier reading.
 
-        Type and offsets belong together: if one of them is given, neither is taken. From a reading for another
+        Type and offsets belong together: if one is given, neither is taken. From a reading for another
         vendor no parameter is taken.
 
         Args:
