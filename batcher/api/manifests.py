@@ -13,7 +13,8 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.manifest.read_options import ReadOptions
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
-from batcher.submit.manifest_checks import LateManifests, Preparation, Prepared
+from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
+from batcher.submit.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ async def prepared_manifests(
         yield prepared
     finally:
         _close(prepared.manifests)
+
+
+def warnings_of(brought: Iterable[Brought], on_event: OnEvent) -> tuple[str, ...]:
+    """Emit and return what a ledger shows about the ids of manifests."""
+    warnings = tuple(text for one in brought for text in one.warnings)
+    for text in warnings:
+        on_event(Message(text, Severity.WARNING))
+    return warnings
 
 
 def _close(prepared: Iterable[Prepared]) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 
-BLANKS = " \t\u00a0\u3000"
+BLANKS = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Characters that may surround a value without belonging to it. A line end belongs to the value."""
 
 

@@ -52,7 +52,7 @@ class Manifest:
         ManifestError: they are not, or cannot be read."""
         self._opened = opened
         self._table = table
-        self._rows = read_rows(table.records(), table.columns, defaults)
+        self._rows = self._watched(read_rows(table.records(), table.columns, defaults))
 
     @property
     def counted_by(self) -> CountedBy:
@@ -77,6 +77,11 @@ class Manifest:
         return lines
 
     @property
+    def end_warning(self) -> str:
+        """A warning about its end, for the user; known once all was read, and empty when there is none."""
+        return f"{self.source}: {text}" if (text := self._table.end_warning) else ""
+
+    @property
     def again(self) -> bool:
         """Whether it can be opened a second time with the same content."""
         return self._opened.checkable
@@ -88,6 +93,23 @@ class Manifest:
             ManifestError: the rest cannot be used.
         """
         return self._rows
+
+    def _watched(self, rows: Iterator[Row | InvalidRow]) -> Iterator[Row | InvalidRow]:
+        """Yield the rows; a file that changes while it is read is an error at its end, or at any fault."""
+        try:
+            yield from rows
+        except ManifestError as exc:
+            if self._opened.has_changed():
+                raise self._changed() from exc
+            raise
+        if self._opened.has_changed():
+            raise self._changed()
+
+    def _changed(self) -> ManifestError:
+        return ManifestError(
+            f"{self.source}: changed while it was read, so that its rows may be of two files. Its load stays "
+            "unfinished; load it again once it is complete"
+        )
 
     def cells_of(self, row: InvalidRow) -> dict[str, str]:
         """Return an invalid row's cells by column: known columns by our names, its own by the manifest's."""

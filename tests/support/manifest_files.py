@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from batcher.manifest.read_options import ReadOptions
-from batcher.submit.manifest_checks import Preparation, Prepared
+from batcher.submit.manifest_checks import Preparation
+from batcher.submit.prepared import Prepared
 
 Table = Sequence[Mapping[str, str]]
 """Rows by column; all have the same columns."""

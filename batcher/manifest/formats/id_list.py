@@ -13,7 +13,8 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, Columns, KnownColumn, meaning, names_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import DELIMITERS
-from batcher.manifest.formats.table import PASSED_OVER, Record
+from batcher.manifest.formats.cut_end import cut_fault, cut_warning, is_unfinished
+from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record
 from batcher.model.submission import CountedBy
 
 _COLUMNS = Columns((KnownColumn.FILE_ID.value,), {KnownColumn.FILE_ID: 0}, (), marked=False)
@@ -37,6 +38,7 @@ class Listing:
         Raises:
             ManifestError: there is no such line, or it is not an id.
         """
+        self.end_warning = NO_WARNING
         self._begun: list[list[str]] = []
         number = 0
         for block in blocks:
@@ -50,10 +52,15 @@ class Listing:
 
     def records(self) -> Iterator[Record]:
         """Every line."""
-        number = 0
+        number, before = 0, list[str]()
         for block in chain(self._begun, self._blocks):
             for number, line in enumerate(block, number + 1):  # noqa: B020 - counting continues
-                yield number, [line.rstrip("\r\n")], None
+                cells, fault = [line.rstrip("\r\n")], None
+                if is_unfinished(line):
+                    fault = cut_fault(_COLUMNS, cells, before)
+                    self.end_warning = NO_WARNING if fault else cut_warning(_COLUMNS, number)
+                yield number, cells, fault
+                before = cells
 
 
 def _refuse_other_formats(where: str, text: str, *, requested: bool) -> None:
@@ -61,6 +68,11 @@ def _refuse_other_formats(where: str, text: str, *, requested: bool) -> None:
     header = meaning(text) is KnownColumn.FILE_ID
     if not requested:
         header = header or any(names_file_id(text.split(delimiter)) for delimiter in DELIMITERS)
+        if text.lower().startswith(("<!doctype", "<html", "<?xml")):
+            raise ManifestError(
+                f"{where}: {shown(text, limit=30)} is a web page or XML, as a server sends for an error. "
+                "Fetch the list again"
+            )
         if text.startswith(('{"', "[{", '["', "%7B")):
             raise ManifestError(
                 f"{where}: {shown(text, limit=30)} looks like JSON, and a list is read as one file id a "

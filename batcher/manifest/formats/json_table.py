@@ -15,7 +15,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import Columns, KnownColumn, distinct_names, meaning, no_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import JsonValue
-from batcher.manifest.formats.table import Record, RecordFault, whole
+from batcher.manifest.formats.table import NO_WARNING, Record, RecordFault, whole
 from batcher.manifest.formats.vendor_json import Cells, Item, Recordings, names_id
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy
@@ -32,6 +32,7 @@ class Objects:
     """The table of a JSON manifest, read once."""
 
     counted_by = CountedBy.LINE
+    end_warning = NO_WARNING
 
     def __init__(self, name: str, found: Iterator[JsonValue]) -> None:
         """Read the first lines and gather their names.
@@ -56,7 +57,7 @@ class Objects:
     def records(self) -> Iterator[Record]:
         """Every recording; a value that cannot be a recording is a fault."""
         width = len(self.columns.names)
-        for line, pairs, fault in chain(self._head, self._items):
+        for line, pairs, fault in chain(_taken(self._head), self._items):
             cells, late = [""] * width, []
             for name, text in pairs:
                 place = self._places.get(name)
@@ -111,6 +112,13 @@ class Objects:
         if len(self._places) < 1000:
             self._places[name] = place
         return place
+
+
+def _taken(items: list[Item]) -> Iterator[Item]:
+    """Yield items and do not hold those that were taken."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int]]:

@@ -15,7 +15,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import KnownColumn, read_columns
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import Number, Value, encode
-from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault
+from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record, RecordFault
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import Unread
 from batcher.model.submission import CountedBy
@@ -37,6 +37,7 @@ class Parquet:
     """A Parquet file, read once."""
 
     passed_over = PASSED_OVER
+    end_warning = NO_WARNING
     counted_by = CountedBy.ROW
 
     def __init__(self, name: str, file: BinaryIO) -> None:

@@ -6,12 +6,17 @@ two things and shares the rules, the messages and the ledger with the others. Ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from batcher.manifest.columns import Columns
 from batcher.manifest.display import shown
+from batcher.manifest.rounded_ids import may_be_rounded
 from batcher.model.submission import CountedBy
+
+_APPENDED = re.compile(r"([0-9]{1,40})[.,]0*")
+"""A whole number to which a point, and perhaps zeros, were appended."""
 
 
 class RecordFault(NamedTuple):
@@ -29,6 +34,10 @@ PASSED_OVER: Mapping[str, int] = {}
 """The value for formats that skip nothing."""
 
 
+NO_WARNING = ""
+"""The end of formats that mark it."""
+
+
 class Table(Protocol):
     """A manifest in one of the formats; it can be read once."""
 
@@ -43,6 +52,10 @@ class Table(Protocol):
     @property
     def passed_over(self) -> Mapping[str, int]:
         """Records so far that are neither a row nor a fault, by name, with their number."""
+
+    @property
+    def end_warning(self) -> str:
+        """What is wrong with its end, known once all records were read; empty when nothing is."""
 
     def records(self) -> Iterator[Record]:
         """Yield all records; the rules skip one with blank cells only.
@@ -59,4 +72,9 @@ def whole(reason: str) -> RecordFault:
 
 def lost_digits(text: str) -> str:
     """The reason for an id that was written as a number with a point or an exponent."""
+    if (found := _APPENDED.fullmatch(text)) and not may_be_rounded(found[1]):
+        return (
+            f"{shown(text)} has a decimal point: a program took the id for a number. Its digits may be "
+            "whole; export the column as text"
+        )
     return f"{shown(text)} has lost its digits in a spreadsheet. Export the column as text"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, KnownColumn, names_file_id, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, lost_digits
+from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record, RecordFault, lost_digits
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.manifest.sources.local import Unread
@@ -39,6 +39,7 @@ class Worksheet:
     """A sheet, read once."""
 
     passed_over = PASSED_OVER
+    end_warning = NO_WARNING
     counted_by = CountedBy.ROW
 
     def __init__(self, name: str, file: BinaryIO, requested: str | None) -> None:

@@ -57,6 +57,10 @@ class Unpacked(Source):
         """Yield all bytes, unpacked a second time."""
         return unpack(self.name, self._packed.all_blocks(), self._packing)
 
+    def has_changed(self) -> bool:
+        """Whether the compressed bytes have changed."""
+        return self._packed.has_changed()
+
     def close(self) -> None:
         """Close the compressed source too."""
         super().close()
