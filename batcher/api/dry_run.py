@@ -50,6 +50,11 @@ class Forecast:
     """Rows that cannot be sent."""
     first_invalid_rows: tuple[InvalidRowRecord, ...] = ()
 
+    @property
+    def repeated(self) -> int:
+        """Rows that ask for the same as an earlier row."""
+        return self.rows - self.invalid - self.distinct
+
     def would_send(self, limit: int | None = None) -> int:
         """Return how many submissions a run would send at most."""
         to_send = self.open_before + self.new.n

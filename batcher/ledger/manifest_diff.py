@@ -10,7 +10,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from batcher.ledger.loads import Changes
-from batcher.ledger.manifest_fingerprint import NOTHING_BEFORE, PAGE_IDS, Fingerprint, differences, unpacked
+from batcher.ledger.manifest_fingerprint import (
+    NOTHING_BEFORE,
+    PAGE_IDS,
+    Fingerprint,
+    differences,
+    unpacked,
+    used,
+)
 from batcher.model.submission import LoadId, SubmissionId
 
 PAGES_AT_ONCE = 64
@@ -44,6 +51,15 @@ async def compare(ledger: Before, path: str, now: Fingerprint) -> Changes | None
         found = Changes(*map(sum, zip(found, counts, strict=True)))
     moved = await _moved(ledger, gone, appeared) if found.appeared and found.gone else 0
     return Changes(found.appeared - moved, found.gone - moved, found.changed + moved)
+
+
+async def distinct_before(ledger: Before, last: LoadId) -> int:
+    """Return how many submissions the rows of an earlier load had."""
+    found, after = 0, -1
+    while pages := await ledger.seen_pages(last, after=after, limit=PAGES_AT_ONCE):
+        found += sum(used(unpacked(checks).checks) for _, checks in pages)
+        after = pages[-1][0]
+    return found
 
 
 async def _both(ledger: Before, last: LoadId, now: Fingerprint) -> AsyncIterator[tuple[int, bytes | None]]:

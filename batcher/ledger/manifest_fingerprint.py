@@ -135,11 +135,20 @@ class Fingerprint:
         """The checks of a page, 0 where there is no row."""
         return self._pages.get(number, NO_ROWS)
 
+    def count(self) -> int:
+        """Return how many submissions there are."""
+        return sum(map(used, self._pages.values()))
+
     def packed(self) -> Iterator[tuple[int, bytes]]:
         """Page by page, as they are kept."""
         for number in self.numbers():
             page = self._pages[number]
             yield number, _KEPT_AS[page.typecode] + zlib.compress(page.tobytes(), 1)
+
+
+def used(page: array[int]) -> int:
+    """Return how many submissions a page has."""
+    return len(page) - page.count(0)
 
 
 def unpacked(kept: bytes) -> PageBefore:

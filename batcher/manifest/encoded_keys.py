@@ -10,13 +10,22 @@ of paths of Windows.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from batcher.manifest.display import shown
-from batcher.manifest.rounded_ids import REFUSED_SHARE, Verdict
+from batcher.manifest.rounded_ids import ENOUGH_IDS, REFUSED_SHARE, Verdict
 from batcher.model.submission import CountedBy, FileId, InvalidRow, Row, Vendor
 
-_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\")
+_SIGNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
+    ("percent-encoded", re.compile("%[0-9A-Fa-f]{2}"), lambda _: True, "decode them"),
+    (
+        "written with backslashes",
+        re.compile(r"\\"),
+        lambda file_id: "/" not in file_id,
+        "write them with /",
+    ),
+)
+"""Each sign: its name, where it is found, whether it is certain among a few ids, and the remedy."""
 
 
 def huawei_rows(rows: Iterable[Row | InvalidRow]) -> list[Row]:
@@ -26,24 +35,19 @@ def huawei_rows(rows: Iterable[Row | InvalidRow]) -> list[Row]:
 
 def encoded_keys(rows: Sequence[Row], counted_by: CountedBy) -> tuple[Verdict, str]:
     """Judge the first Huawei ids of a manifest; return the verdict and its reason."""
-    for what, sign, remedy in (
-        ("percent-encoded", "%", "decode them"),
-        ("written with backslashes", "\\", "write them with /"),
-    ):
-        found = [row for row in rows if sign in row.file_id and _has(sign, row.file_id)]
-        if found:
-            message = (
-                f"{len(found):,} of {len(rows):,} Huawei ids are {what} (first on "
-                f"{counted_by.numbered(found[0].line)}: {shown(found[0].file_id)}), and the service takes "
-                f"keys as they are: {remedy}. If the objects are really named so, use --trust-ids"
-            )
-            refused = len(found) > REFUSED_SHARE * len(rows)
-            return (Verdict.REFUSE if refused else Verdict.WARN), message
+    for what, pattern, certain, remedy in _SIGNS:
+        found = [row for row in rows if pattern.search(row.file_id)]
+        if not found:
+            continue
+        message = (
+            f"{len(found):,} of {len(rows):,} Huawei ids are {what} (first on "
+            f"{counted_by.numbered(found[0].line)}: {shown(found[0].file_id)}), and the service takes "
+            f"keys as they are: {remedy}. If the objects are really named so, use --trust-ids"
+        )
+        decisive = found if len(rows) >= ENOUGH_IDS else [row for row in found if certain(row.file_id)]
+        refused = len(decisive) > REFUSED_SHARE * len(rows)
+        return (Verdict.REFUSE if refused else Verdict.WARN), message
     return Verdict.FINE, ""
-
-
-def _has(sign: str, file_id: str) -> bool:
-    return any(found[0][0] == sign for found in _ENCODED.finditer(file_id))
 
 
 def odd_keys(rows: Sequence[Row], counted_by: CountedBy) -> list[str]:

@@ -6,7 +6,8 @@ reads up to the header; iterating reads the rest once, as a stream, and holds a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -19,8 +20,9 @@ from batcher.manifest.formats.id_list import Listing
 from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
 from batcher.manifest.formats.json_table import Objects
 from batcher.manifest.formats.parquet import Parquet
-from batcher.manifest.formats.table import Table
+from batcher.manifest.formats.table import Empty, NoRecordings, NothingInside, Table
 from batcher.manifest.formats.xlsx import Worksheet
+from batcher.manifest.formats.zip_archive import refuse_archive
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
 from batcher.manifest.rows import read_rows
 from batcher.manifest.sources.local import Source, open_local
@@ -30,6 +32,8 @@ from batcher.model.submission import CountedBy, InvalidRow, Row
 
 CHECKED_COLUMNS = 200
 """The number of a manifest's own columns that are checked for misspelt names."""
+_MARKS_AND_BLANKS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Bytes that are no content: byte-order marks, blanks and line ends, also in UTF-16."""
 NAMED_MISSES = 5
 """The number of possibly misspelt columns that are named."""
 
@@ -79,7 +83,7 @@ class Manifest:
     @property
     def end_warning(self) -> str:
         """A warning about its end, for the user; known once all was read, and empty when there is none."""
-        return f"{self.source}: {text}" if (text := self._table.end_warning) else ""
+        return f"{self._opened.name}: {text}" if (text := self._table.end_warning) else ""
 
     @property
     def again(self) -> bool:
@@ -94,7 +98,7 @@ class Manifest:
         """
         return self._rows
 
-    def _watched(self, rows: Iterator[Row | InvalidRow]) -> Iterator[Row | InvalidRow]:
+    def _watched(self, rows: Iterator[Row | InvalidRow]) -> Generator[Row | InvalidRow]:
         """Yield the rows; a file that changes while it is read is an error at its end, or at any fault."""
         try:
             yield from rows
@@ -119,7 +123,9 @@ class Manifest:
         return dict(zip(names, row.cells, strict=False))
 
     def close(self) -> None:
-        """Close the file; standard input stays open."""
+        """Close the file and free what is held of it; standard input stays open."""
+        with contextlib.suppress(ValueError):  # a thread reads it at this moment
+            self._rows.close()
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -167,14 +173,23 @@ def _table(
     opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, requested: bool
 ) -> tuple[Table, Callable[[], None]]:
     """Return the table of a format, and the check of all its bytes."""
+    empty = not opened.peek(HEAD_BYTES).strip(_MARKS_AND_BLANKS)
+    if empty and not opened.peek(1):
+        return Empty(), _nothing_to_check
     match kind:
         case ManifestFormat.PARQUET:
             return Parquet(opened.name, opened.seekable()), _nothing_to_check
         case ManifestFormat.XLSX:
-            return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+            refuse_archive(opened.name, file := opened.seekable())
+            try:
+                return Worksheet(opened.name, file, sheet), _nothing_to_check
+            except NothingInside:
+                return Empty(), _nothing_to_check
     text = Text(opened, encoding)
     try:
         return _text_table(text, kind, requested=requested), text.check
+    except NothingInside:
+        return Empty() if empty else NoRecordings(), text.check
     except ManifestError:
         text.check()  # gives the better message when the encoding is at fault
         raise

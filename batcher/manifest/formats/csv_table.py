@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, names_file_id, read_columns
 from batcher.manifest.formats.cut_end import cut_fault, cut_warning, is_unfinished
-from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record, RecordFault, whole
+from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, NothingInside, Record, RecordFault, whole
 from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import CountedBy
 
@@ -220,7 +220,7 @@ class Delimited:
                     return
                 self._line += 1
             if self._pull() is None:
-                raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
+                raise NothingInside(f"{self._name}: is empty")
 
 
 def _try(text: str, delimiter: str) -> _Trial:

@@ -43,7 +43,7 @@ _EXTENSIONS = {
     ".xlsx": ManifestFormat.XLSX,
     ".xlsm": ManifestFormat.XLSX,
 }
-_PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
+_PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD, ".bz2": Packing.BZIP2, ".xz": Packing.XZ}
 
 _MAGIC = ((PARQUET_MARK, ManifestFormat.PARQUET), (ZIP_MARK, ManifestFormat.XLSX))
 _CALLED = {

