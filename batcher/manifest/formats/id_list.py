@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import BLANKS, Columns, KnownColumn, meaning, names_file_id
+from batcher.manifest.columns import BLANKS, Columns, KnownColumn, is_markup, meaning, names_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.csv_table import DELIMITERS
 from batcher.manifest.formats.cut_end import cut_fault, cut_warning, is_unfinished
@@ -68,7 +68,7 @@ def _refuse_other_formats(where: str, text: str, *, requested: bool) -> None:
     header = meaning(text) is KnownColumn.FILE_ID
     if not requested:
         header = header or any(names_file_id(text.split(delimiter)) for delimiter in DELIMITERS)
-        if text.lower().startswith(("<!doctype", "<html", "<?xml")):
+        if is_markup(text):
             raise ManifestError(
                 f"{where}: {shown(text, limit=30)} is a web page or XML, as a server sends for an error. "
                 "Fetch the list again"

@@ -82,6 +82,36 @@ def decode(text: str) -> Value:
 
 def encode(value: Value) -> str:
     """Write a value as JSON again, its numbers as they were."""
+    try:
+        return _encoded(value)
+    except RecursionError:  # it was read by the decoder, which gets deeper
+        return "".join(_encoded_parts(value))
+
+
+def _encoded_parts(value: Value) -> Iterator[str]:
+    """Yield the text of a value without calls for its parts."""
+    waiting: list[tuple[str, Value] | str] = [("", value)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+            continue
+        before, value = part
+        yield before
+        if isinstance(value, tuple):
+            names = [f"{', ' if at else ''}{encode_basestring(name)}: " for at, (name, _) in enumerate(value)]
+            waiting.append("}")
+            waiting += reversed([(name, member) for name, (_, member) in zip(names, value, strict=True)])
+            yield "{"
+        elif isinstance(value, list):
+            waiting.append("]")
+            waiting += reversed([(", " if at else "", element) for at, element in enumerate(value)])
+            yield "["
+        else:
+            yield _encoded(value)
+
+
+def _encoded(value: Value) -> str:
     match value:
         case Number():
             return str(value)
@@ -90,11 +120,11 @@ def encode(value: Value) -> str:
         case tuple():
             return (
                 "{"
-                + ", ".join(f"{encode_basestring(name)}: {encode(member)}" for name, member in value)
+                + ", ".join(f"{encode_basestring(name)}: {_encoded(member)}" for name, member in value)
                 + "}"
             )
         case list():
-            return "[" + ", ".join(map(encode, value)) + "]"
+            return "[" + ", ".join(map(_encoded, value)) + "]"
         case None:
             return "null"
         case _:

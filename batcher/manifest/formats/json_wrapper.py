@@ -54,7 +54,7 @@ def wrapped_items(found: JsonValue, members: Members) -> list[tuple[int, Value]]
         named = ", ".join(shown(_name(path), limit=40) for path, _ in holding[:_NAMED_ARRAYS])
         raise SeveralArrays(
             found.line,
-            f"{len(holding)} arrays hold recordings: {named}. Write the one that is meant to a file",
+            f"{len(holding)} arrays hold recordings: {named}. Save the one to load as a file",
         )
     path, array = holding[0]
     return list(zip(element_lines(found, path) or [found.line] * len(array), array, strict=True))
