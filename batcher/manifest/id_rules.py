@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from batcher.manifest.columns import BLANKS
 from batcher.manifest.display import shown
 from batcher.manifest.formats.table import lost_digits
 from batcher.model.submission import Vendor
 
 MAX_ID_BYTES = 1_024
 """The longest object key of Huawei's OBS, in UTF-8."""
+_CHARACTERS_THAT_FIT = MAX_ID_BYTES // 4
 
 _PLACEHOLDERS = (
     "nan -nan +nan nat nil null (null) [null] <null> none (none) <none> undefined",
@@ -33,11 +35,14 @@ _LONGEST_PLACEHOLDER = max(map(len, PLACEHOLDERS))
 _SHORT = 8
 """Up to this length a text without letters and digits is a placeholder, such as ``-``."""
 
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+_INVISIBLE_CLASS = (
+    "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_INVISIBLE = re.compile(f"[{_INVISIBLE_CLASS}]")
+_DUBIOUS = re.compile(f"[{_INVISIBLE_CLASS}\ufffd]")
+"""What may make a text unreadable: searched first, since it is searched in every path of another script."""
 _SELECTORS = "\ufe0e\ufe0f\u200d"
 """Characters that are a part of an emoji after a symbol."""
 _REPLACEMENT = "\ufffd"
@@ -58,34 +63,33 @@ def id_fault(file_id: str, cell: str, vendor: Vendor | None) -> str | None:
 
     Args:
         file_id: the id, without blanks around it and without a spreadsheet's marks.
-        cell: the cell that held it, without blanks around it.
+        cell: the cell that held it.
         vendor: whose id it is; None when that is not known.
     """
     if not file_id:
         return "is missing"
-    if not (file_id.isascii() and file_id.isprintable()) and (reason := _unreadable(file_id)):
+    plain = file_id.isascii() and file_id.isprintable()
+    if not plain and _DUBIOUS.search(file_id) and (reason := _unreadable(file_id)):
         return reason
-    if len(file_id) > MAX_ID_BYTES or len(file_id.encode()) > MAX_ID_BYTES:
+    if len(file_id) > _CHARACTERS_THAT_FIT and len(file_id.encode()) > MAX_ID_BYTES:
         return f"{shown(file_id)} is longer than {MAX_ID_BYTES:,} bytes"
-    if reason := _implausible(file_id, cell):
-        return reason
+    if len(file_id) <= _LONGEST_PLACEHOLDER and _is_placeholder(file_id):
+        return f"{shown(file_id)} is a placeholder for a missing value, not a file id"
+    if file_id[-1] in _CLOSING and (quoted := _quoted(file_id, cell.strip(BLANKS))):
+        return f"{shown(quoted)} is in quotation marks. Remove them"
+    if file_id[0] != "/" and _URL.match(file_id):
+        return (
+            f"{shown(file_id)} is a URL. A file id is the path of the object without host, bucket and query"
+        )
     if vendor is not Vendor.TENCENT or (file_id.isascii() and file_id.isdigit()):
         return None
     return _not_digits(file_id)
 
 
-def _implausible(file_id: str, cell: str) -> str | None:
-    """Return why a text is no id of any vendor: what it certainly is instead."""
-    if len(file_id) <= _LONGEST_PLACEHOLDER and _is_placeholder(file_id):
-        return f"{shown(file_id)} is a placeholder for a missing value, not a file id"
-    for text in (file_id, cell):
-        if text[0] in _OPENING and text[-1] in _CLOSING and len(text) > 1:
-            return f"{shown(text)} is in quotation marks. Remove them"
-    if file_id[0] != "/" and _URL.match(file_id):
-        return (
-            f"{shown(file_id)} is a URL. A file id is the path of the object without host, bucket and query"
-        )
-    return None
+def _quoted(*texts: str) -> str | None:
+    """Return the first text that is in quotation marks as a whole."""
+    whole = (text for text in texts if len(text) > 1 and text[0] in _OPENING and text[-1] in _CLOSING)
+    return next(whole, None)
 
 
 def _is_placeholder(file_id: str) -> bool:

@@ -78,7 +78,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
                 yield InvalidRow(line, "row", _HEADER, tuple(cells))
                 continue
             vendor = None if isinstance(asked, InvalidRow) else asked.vendor
-            if reason := id_fault(file_id, _stripped(cells[id_at]), vendor):
+            if reason := id_fault(file_id, cells[id_at], vendor):
                 yield InvalidRow(line, columns.names[id_at], reason, tuple(cells))
                 continue
         if isinstance(asked, InvalidRow):

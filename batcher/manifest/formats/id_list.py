@@ -52,15 +52,22 @@ class Listing:
 
     def records(self) -> Iterator[Record]:
         """Every line."""
-        number, before = 0, list[str]()
+        number, before = 0, ""
         for block in chain(self._begun, self._blocks):
+            last = block.pop() if is_unfinished(block[-1]) else None
             for number, line in enumerate(block, number + 1):  # noqa: B020 - counting continues
-                cells, fault = [line.rstrip("\r\n")], None
-                if is_unfinished(line):
-                    fault = cut_fault(_COLUMNS, cells, before)
-                    self.end_warning = NO_WARNING if fault else cut_warning(_COLUMNS, number)
-                yield number, cells, fault
-                before = cells
+                yield number, [line.rstrip("\r\n")], None
+            before = block[-1] if block else before
+            if last is not None:
+                number += 1
+                yield self._unfinished(number, [last], [before])
+
+    def _unfinished(self, number: int, cells: list[str], before: list[str]) -> Record:
+        """Return the last line, which has no end: a fault, or a record and a warning."""
+        fault = cut_fault(_COLUMNS, cells, before)
+        if fault is None and cells[0].strip():
+            self.end_warning = cut_warning(_COLUMNS, number)
+        return number, cells, fault
 
 
 def _refuse_other_formats(where: str, text: str, *, requested: bool) -> None:
