@@ -9,5 +9,6 @@ for each format (``formats/csv_table``, ``formats/id_list``, ``formats/json_tabl
 ``formats/xlsx``; text comes to them through ``text/encoding`` and ``text/lines``, JSON through
 ``formats/json_stream`` and ``formats/vendor_json``) → ``columns`` (the meaning of each cell) → ``rows``
 with ``parameters`` and ``id_rules`` (the rules). ``reader`` joins them, ``sources/patterns`` finds the files,
-``rounded_ids`` and ``encoded_keys`` check the ids. ``sources/file_digest`` decides whether a file has to be read at all.
+``rounded_ids`` and ``encoded_keys`` check the ids. ``sources/file_digest`` decides whether a file has to be
+read at all.
 """

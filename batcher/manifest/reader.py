@@ -34,6 +34,8 @@ CHECKED_COLUMNS = 200
 """The number of a manifest's own columns that are checked for misspelt names."""
 _MARKS_AND_BLANKS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 """Bytes that are no content: byte-order marks, blanks and line ends, also in UTF-16."""
+_WITHOUT_HEADER = (ManifestFormat.JSONL, ManifestFormat.TEXT)
+"""Formats in which no recordings are no bytes. A stream of another format without a byte was cut off."""
 NAMED_MISSES = 5
 """The number of possibly misspelt columns that are named."""
 
@@ -173,9 +175,14 @@ def _table(
     opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, requested: bool
 ) -> tuple[Table, Callable[[], None]]:
     """Return the table of a format, and the check of all its bytes."""
-    empty = not opened.peek(HEAD_BYTES).strip(_MARKS_AND_BLANKS)
-    if empty and not opened.peek(1):
+    if not opened.peek(1):
+        if not opened.checkable and kind not in _WITHOUT_HEADER:
+            raise ManifestError(
+                f"{opened.name}: is empty: nothing arrived, not even a header. The program that writes it "
+                "may have failed"
+            )
         return Empty(), _nothing_to_check
+    blank = not opened.peek(HEAD_BYTES).strip(_MARKS_AND_BLANKS)
     match kind:
         case ManifestFormat.PARQUET:
             return Parquet(opened.name, opened.seekable()), _nothing_to_check
@@ -189,7 +196,7 @@ def _table(
     try:
         return _text_table(text, kind, requested=requested), text.check
     except NothingInside:
-        return Empty() if empty else NoRecordings(), text.check
+        return NoRecordings() if kind is ManifestFormat.JSON and not blank else Empty(), text.check
     except ManifestError:
         text.check()  # gives the better message when the encoding is at fault
         raise

@@ -315,14 +315,13 @@ async def test_duplicates_in_a_manifest_are_counted_as_such(cli: Cli, tmp_path: 
     manifest = tmp_path / "a.csv"
     manifest.write_text(f"file_id\n{A}\n{B}\n{A}\n{A}\nx\n")
     dry = await cli("run", "--dry-run", "--json", "a.csv", *TENCENT)
-    assert {name: dry.data[name] for name in ("rows", "new", "distinct", "duplicates", "invalid")} == {
+    assert {name: dry.data[name] for name in ("rows", "new", "distinct", "invalid")} == {
         "rows": 5,
         "new": 2,
         "distinct": 2,
-        "duplicates": 2,
         "invalid": 1,
     }
-    assert "duplicates" in dry.stderr
+    assert "duplicates 2" in " ".join(dry.stderr.split())
     first, again = [await cli("load", "a.csv", *TENCENT) for _ in range(2)]
     assert "a.csv: 2 new submissions, 0 known already, 2 duplicates, 1 invalid" in first.stderr
     assert "a.csv: 0 new submissions, 2 known already, 2 duplicates, 1 invalid" in again.stderr

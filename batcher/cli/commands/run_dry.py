@@ -43,7 +43,6 @@ def _json(found: Forecast, settings: Settings) -> dict[str, object]:
         "distinct": found.distinct,
         "new": found.new.n,
         "invalid": found.invalid,
-        "duplicates": found.repeated,
         "would_send": found.would_send(settings.limit),
         "open_before": found.open_before,
         "asked": {"open": asked_json(found.asked_before), "new": asked_json(found.new)},

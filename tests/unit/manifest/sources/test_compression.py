@@ -92,7 +92,7 @@ def with_rest(packed: bytes) -> bytes:
     return packed + b"and more"
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged"), (with_rest, "damaged")],
@@ -116,6 +116,17 @@ def test_damaged_file_is_refused_before_anything_is_sent(
     assert all(isinstance(row, Row) for row in seen)
     if spoil is not flipped:
         assert len(seen) >= line - 3
+
+
+@pytest.mark.parametrize("packing", [Packing.BZIP2, Packing.XZ])
+@pytest.mark.parametrize(
+    ("spoil", "word"), [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged")]
+)
+def test_damaged_blocks_are_an_error(packing: Packing, spoil: Callable[[bytes], bytes], word: str) -> None:
+    """These formats hold many lines in one block, of which nothing can be read then."""
+    data = spoil(PACK[packing](DATA))
+    with pytest.raises(ManifestError, match=rf"^a line \d+: the {packing} data is {word}"):
+        list(unpack("a", iter(pieces(data, 4096)), packing))
 
 
 @pytest.mark.parametrize("packing", Packing)
