@@ -132,7 +132,7 @@ def test_file_without_a_byte_has_no_rows_in_every_format(tmp_path: Path, format_
 
 @pytest.mark.parametrize("format_", ManifestFormat)
 def test_stream_without_a_byte_is_refused_where_there_is_a_header(format_: ManifestFormat) -> None:
-    """A program that failed writes nothing; without recordings, so does one that writes JSON lines or text."""
+    """A program that failed writes nothing; so does one that has no recordings for JSON lines or text."""
     if format_ in ("jsonl", "text"):
         assert list(open_manifest("-", format_=format_, stdin=io.BytesIO())) == []
         return
