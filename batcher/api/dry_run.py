@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batcher.api.manifests import prepared_manifests
+from batcher.api.manifests import prepared_manifests, warnings_of
 from batcher.errors import LedgerMissing
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.sqlite.files import is_missing, ledger_path
@@ -24,7 +24,8 @@ from batcher.report.asked import FIRST_GROUPS
 from batcher.report.counts import figures
 from batcher.report.summary import FIRST_INVALID_ROWS
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import Prepared, refuse_resubmissions
+from batcher.submit.manifest_checks import refuse_resubmissions
+from batcher.submit.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Forecast:
     invalid: int = 0
     """Rows that cannot be sent."""
     first_invalid_rows: tuple[InvalidRowRecord, ...] = ()
+
+    @property
+    def repeated(self) -> int:
+        """Rows that ask for the same as an earlier row."""
+        return self.rows - self.invalid - self.distinct
 
     def would_send(self, limit: int | None = None) -> int:
         """Return how many submissions a run would send at most."""
@@ -82,7 +88,7 @@ async def forecast(
         left = readiness(place).open if exists else 0
         asked = asked_open(place, FIRST_GROUPS) if left else AskedFor()
         if exists:
-            await refuse_resubmissions(Bystander(place), prepared.manifests, how)
+            warnings_of(await refuse_resubmissions(Bystander(place), prepared.manifests, how), on_event)
         with TemporaryDirectory(prefix="batcher-") as folder:
             scratch = Path(folder) / "dry-run.db"
             rows, distinct, invalid, first = await _read(prepared.manifests, scratch, on_event)

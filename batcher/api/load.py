@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batcher.api.locks import PROGRAM, locked_ledger
-from batcher.api.manifests import prepared_manifests
+from batcher.api.manifests import prepared_manifests, warnings_of
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.sqlite.files import ledger_path
@@ -18,7 +18,8 @@ from batcher.report.asked import FIRST_GROUPS
 from batcher.report.counts import figures
 from batcher.report.summary import FIRST_INVALID_ROWS
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import Prepared, refuse_resubmissions
+from batcher.submit.manifest_checks import refuse_resubmissions
+from batcher.submit.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ async def load_into(
     ledger: RunLedger, prepared: Sequence[Prepared], how: ReadOptions, on_event: OnEvent
 ) -> LoadResult:
     """Load checked manifests into an open ledger; see :func:`load`."""
-    await refuse_resubmissions(ledger, prepared, how)
+    known = warnings_of(await refuse_resubmissions(ledger, prepared, how), on_event)
     newest_row, newest = await ledger.newest_invalid_row(), await ledger.newest_submission()
     newest_load = await ledger.newest_load()
     with noting_cancellation(
@@ -83,8 +84,11 @@ async def load_into(
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(
-        tuple(await ledger.loads(after_id=newest_load)),
-        tuple(text for one in prepared for text in one.warnings),
+        tuple(
+            replace(one, repeated=ledger.repeated_rows(one))
+            for one in await ledger.loads(after_id=newest_load)
+        ),
+        (*(text for one in prepared for text in one.warnings), *known),
         await ledger.asked_for_since(newest, FIRST_GROUPS),
         await ledger.count_invalid_rows(after_id=newest_row),
         tuple(await ledger.invalid_rows(after_id=newest_row, limit=FIRST_INVALID_ROWS)),

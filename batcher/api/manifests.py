@@ -16,7 +16,8 @@ from batcher.ledger.sqlite.preflight import last_options
 from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
-from batcher.submit.manifest_checks import LateManifests, Preparation, Prepared
+from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
+from batcher.submit.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,14 @@ async def prepared_manifests(
         yield prepared
     finally:
         _close(prepared.manifests)
+
+
+def warnings_of(brought: Iterable[Brought], on_event: OnEvent) -> tuple[str, ...]:
+    """Emit and return what a ledger shows about the ids of manifests."""
+    warnings = tuple(text for one in brought for text in one.warnings)
+    for text in warnings:
+        on_event(Message(text, Severity.WARNING))
+    return warnings
 
 
 def _close(prepared: Iterable[Prepared]) -> None:

@@ -326,6 +326,11 @@ def fast_loop() -> Callable[[], AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+LARGE_BLOCK_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3
+"""The number of the setting in ``malloc.h``."""
+
+
 def tune_process(*, handing_over: bool = False) -> None:
     """Set up the interpreter for a process that only sends or loads.
 
@@ -338,5 +343,17 @@ def tune_process(*, handing_over: bool = False) -> None:
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    _free_large_blocks()
     if handing_over:
         sys.setswitchinterval(HANDOVER_S)
+
+
+def _free_large_blocks() -> None:
+    """Have the C library give large blocks back to the system when they are freed.
+
+    By default it raises the size from which it does so to 32 MB, and pages of Parquet stay in memory.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):  # not the GNU library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)

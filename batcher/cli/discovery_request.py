@@ -15,6 +15,7 @@ from batcher.cli.library_call import named_options
 from batcher.cli.time_options import moment_of, seconds_of
 from batcher.errors import SettingsError
 from batcher.manifest.formats.detect import ManifestFormat, format_named
+from batcher.manifest.parameters import vendor_of
 from batcher.model.submission import Archive
 from batcher.report.recording_list import ListFormat
 
@@ -92,9 +93,12 @@ class DiscoveryRequest:
 
 
 def _archive(vendor: str | None) -> Archive:
-    names = {archive.value.lower(): archive for archive in Archive} | {"hw": Archive.HUAWEI}
+    names = {archive.value.lower(): archive for archive in Archive}
     if vendor is None:
         raise SettingsError("--vendor: say where the recordings are kept: Tencent, Huawei or Ws")
-    if (archive := names.get(vendor.strip().lower())) is None:
-        raise SettingsError(f"--vendor {vendor}: give Tencent, Huawei or Ws")
-    return archive
+    if (archive := names.get(vendor.strip().lower())) is not None:
+        return archive
+    try:
+        return Archive(vendor_of(vendor.strip()).value)
+    except ValueError as exc:
+        raise SettingsError(f"--vendor {vendor}: give Tencent, Huawei or Ws") from exc

@@ -112,10 +112,19 @@ class Fingerprint:
         """The checks of a page, 0 where there is no row."""
         return self._checks[number * PAGE_IDS : (number + 1) * PAGE_IDS] or NO_ROWS
 
+    def count(self) -> int:
+        """Return how many submissions there are."""
+        return used(self._checks)
+
     def packed(self) -> Iterator[tuple[int, bytes]]:
         """Page by page, as they are kept."""
         for number in self.numbers():
             yield number, _KEPT + zlib.compress(self.page(number).tobytes(), 1)
+
+
+def used(page: array[int]) -> int:
+    """Return how many submissions a page has."""
+    return len(page) - page.count(0)
 
 
 def unpacked(kept: bytes) -> PageBefore:

@@ -8,6 +8,7 @@ unpacked), ``formats/detect`` (the format) → a ``formats/table`` of columns an
 for each format (``formats/csv_table``, ``formats/id_list``, ``formats/json_table``, ``formats/parquet``,
 ``formats/workbook``; text comes to them through ``text/encoding`` and ``text/lines``, JSON through
 ``formats/json_stream`` and ``formats/vendor_json``) → ``columns`` (the meaning of each cell) → ``rows``
-with ``parameters`` (the rules). ``reader`` joins them, ``sources/patterns`` finds the files, ``rounded_ids``
-checks the ids. ``sources/file_digest`` decides whether a file has to be read at all.
+with ``parameters`` and ``id_rules`` (the rules). ``reader`` joins them, ``sources/patterns`` finds the files,
+``rounded_ids`` and ``encoded_keys`` check the ids. ``sources/file_digest`` decides whether a file has to be
+read at all.
 """

@@ -13,7 +13,7 @@ from enum import StrEnum
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 
-BLANKS = " \t\u00a0\u3000"
+BLANKS = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Characters that may surround a value without belonging to it. A line end belongs to the value."""
 
 
@@ -114,6 +114,8 @@ def no_file_id(names: Sequence[str]) -> str:
     """Return the message for cells that are not a header."""
     if names[0].startswith(("{", "[{")):
         return "this looks like JSON. Give --format jsonl when each line is an object, else --format json"
+    if is_markup(names[0]):
+        return "this is a web page or XML, as a server sends for an error. Fetch the file again"
     listed = ", ".join(shown(name, limit=30) for name in names[:8]) + (", …" if len(names) > 8 else "")
     if any(name.strip("='\"").isdigit() or name.startswith("/") for name in names):
         return (
@@ -121,6 +123,11 @@ def no_file_id(names: Sequence[str]) -> str:
             "Put a first line that names the columns, file_id among them"
         )
     return f"no column is named file_id; there are {listed}. Name the one that holds the file ids file_id"
+
+
+def is_markup(text: str) -> bool:
+    """Whether a text begins as a web page or XML does."""
+    return text.lstrip().lower().startswith(("<!doctype", "<html", "<?xml"))
 
 
 def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:

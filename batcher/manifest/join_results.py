@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import NamedTuple
 
 from batcher.errors import ManifestError
+from batcher.manifest.batches import next_rows
 from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
 from batcher.manifest.sources.patterns import expand, ledger_name
@@ -74,7 +74,7 @@ async def matched(
         LedgerError: the ledger cannot be read.
     """
     rows = iter(manifest)
-    while page := await in_thread(lambda: list(islice(rows, PAGE_ROWS))):
+    while page := (await in_thread(next_rows, rows, PAGE_ROWS)).rows:
         file_ids = (row.file_id for row in page if isinstance(row, Row))
         found = {(record.file_id, record.parameters): record for record in await records_of(file_ids)}
         yield [

@@ -25,7 +25,10 @@ T = TypeVar("T")
 MAX_DIGITS = 15
 """The number of digits that every program involved keeps exactly."""
 
-_VENDORS = {"tencent": Vendor.TENCENT, "huawei": Vendor.HUAWEI, "hw": Vendor.HUAWEI}
+_VENDORS = {
+    **dict.fromkeys(("tencent", "tencentcloud", "腾讯", "腾讯云"), Vendor.TENCENT),
+    **dict.fromkeys(("huawei", "hw", "huaweicloud", "华为", "华为云"), Vendor.HUAWEI),
+}
 _TYPES = {kind.lower(): kind for kind in SnapshotType}
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _SEPARATORS = re.compile(rf"[;,|\r\n{BLANKS}]+")
@@ -160,8 +163,8 @@ def _column(column: KnownColumn, read: Callable[[str], T], text: str) -> T:
 
 
 def vendor_of(text: str) -> Vendor:
-    """Read a vendor's name, in any case."""
-    vendor = _VENDORS.get(text.lower())
+    """Read a vendor's name; case, ``_``, ``-`` and spaces do not count."""
+    vendor = _VENDORS.get(_plain(text))
     if vendor is None:
         raise ValueError(f"{shown(text)} is not one of {', '.join(Vendor)}")
     return vendor
@@ -169,10 +172,14 @@ def vendor_of(text: str) -> Vendor:
 
 def type_of(text: str) -> SnapshotType:
     """Read a type's name; case, ``_``, ``-`` and spaces do not count."""
-    kind = _TYPES.get(re.sub(r"[\s_-]+", "", text).lower())
+    kind = _TYPES.get(_plain(text))
     if kind is None:
         raise ValueError(f"{shown(text)} is not one of {', '.join(SnapshotType)}")
     return kind
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()
 
 
 def definition_of(text: str) -> str:

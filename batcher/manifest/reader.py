@@ -6,7 +6,8 @@ reads up to the header; iterating reads the rest once, as a stream, and holds a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -25,7 +26,7 @@ from batcher.manifest.formats.id_list import Listing
 from batcher.manifest.formats.json_stream import MAX_VALUE, Documents, lines_of
 from batcher.manifest.formats.json_table import Objects
 from batcher.manifest.formats.parquet import Parquet
-from batcher.manifest.formats.table import Table
+from batcher.manifest.formats.table import Empty, NoRecordings, NothingInside, Table
 from batcher.manifest.formats.workbook.worksheet import Worksheet
 from batcher.manifest.parameters import NO_DEFAULTS, Defaults
 from batcher.manifest.rows import read_rows
@@ -36,6 +37,10 @@ from batcher.model.submission import CountedBy, InvalidRow, Row
 
 CHECKED_COLUMNS = 200
 """The number of a manifest's own columns that are checked for misspelt names."""
+_MARKS_AND_BLANKS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Bytes that are no content: byte-order marks, blanks and line ends, also in UTF-16."""
+_WITHOUT_HEADER = (ManifestFormat.JSONL, ManifestFormat.TEXT)
+"""Formats in which no recordings are no bytes. A stream of another format without a byte was cut off."""
 NAMED_MISSES = 5
 """The number of possibly misspelt columns that are named."""
 
@@ -59,7 +64,7 @@ class Manifest:
         self._opened = opened
         self._table = table
         self._remarks_at_start = len(table.remarks)
-        self._rows = read_rows(table.records(), table.columns, defaults)
+        self._rows = self._watched(read_rows(table.records(), table.columns, defaults))
 
     @property
     def counted_by(self) -> CountedBy:
@@ -101,6 +106,23 @@ class Manifest:
         """
         return self._rows
 
+    def _watched(self, rows: Iterator[Row | InvalidRow]) -> Generator[Row | InvalidRow]:
+        """Yield the rows; a file that changes while it is read is an error at its end, or at any fault."""
+        try:
+            yield from rows
+        except ManifestError as exc:
+            if self._opened.has_changed():
+                raise self._changed() from exc
+            raise
+        if self._opened.has_changed():
+            raise self._changed()
+
+    def _changed(self) -> ManifestError:
+        return ManifestError(
+            f"{self.source}: changed while it was read, so that its rows may be of two files. Its load stays "
+            "unfinished; load it again once it is complete"
+        )
+
     def cells_of(self, row: InvalidRow) -> dict[str, str]:
         """Return an invalid row's cells by column: known columns by our names, its own by the manifest's."""
         names = list(self._table.columns.names)
@@ -109,7 +131,9 @@ class Manifest:
         return dict(zip(names, row.cells, strict=False))
 
     def close(self) -> None:
-        """Close the file; standard input stays open."""
+        """Close the file and free what is held of it; standard input stays open."""
+        with contextlib.suppress(ValueError):  # a thread reads it at this moment
+            self._rows.close()
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -157,13 +181,26 @@ def _table(
     opened: Source, kind: ManifestFormat, encoding: str | None, sheet: str | None, *, requested: bool
 ) -> tuple[Table, Callable[[], None]]:
     """Return the table of a format, and the check of all its bytes."""
+    if not opened.peek(1):
+        if not opened.checkable and kind not in _WITHOUT_HEADER:
+            raise ManifestError(
+                f"{opened.name}: is empty: nothing arrived, not even a header. The program that writes it "
+                "may have failed"
+            )
+        return Empty(opened.name), _nothing_to_check
+    blank = not opened.peek(HEAD_BYTES).strip(_MARKS_AND_BLANKS)
     if kind is ManifestFormat.PARQUET:
         return Parquet(opened.name, opened.seekable()), _nothing_to_check
     if kind in WORKBOOKS:
-        return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+        try:
+            return Worksheet(opened.name, opened.seekable(), sheet), _nothing_to_check
+        except NothingInside:
+            return Empty(opened.name), _nothing_to_check
     text = Text(opened, encoding)
     try:
         return _text_table(text, kind, requested=requested), text.check
+    except NothingInside:
+        return NoRecordings() if kind is ManifestFormat.JSON and not blank else Empty(opened.name), text.check
     except ManifestError:
         text.check()  # gives the better message when the encoding is at fault
         raise

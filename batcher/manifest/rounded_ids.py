@@ -126,14 +126,24 @@ def as_rounded(file_id: str) -> frozenset[str]:
     if not (file_id.isascii() and file_id.isdecimal()) or len(file_id) > _LONGEST_DIGITS:
         return frozenset()
     number = int(file_id)
-    zeros = 10 ** max(len(file_id) - _SPREADSHEET_DIGITS, 0)
-    made = {
+    return frozenset(str(rounded) for rounded in _roundings(number) if rounded != number)
+
+
+def may_be_rounded(digits: str) -> bool:
+    """Whether a program that takes ids for numbers could have made this one of another."""
+    number = int(digits)
+    return number > _EXACT and (number % 100 == 0 or number in _roundings(number))
+
+
+def _roundings(number: int) -> set[int]:
+    """Return what programs make of a number."""
+    zeros = 10 ** max(len(str(number)) - _SPREADSHEET_DIGITS, 0)
+    return {
         number // zeros * zeros,
         (number + zeros // 2) // zeros * zeros,
         int(float(number)),
         int(Decimal(repr(float(number)))),
     }
-    return frozenset(str(rounded) for rounded in made if rounded != number)
 
 
 _SPREADSHEET_DIGITS = 15

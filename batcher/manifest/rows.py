@@ -13,23 +13,21 @@ from functools import partial
 from json.encoder import encode_basestring
 from operator import itemgetter
 
-from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, KnownColumn
+from batcher.manifest.columns import BLANKS, PARAMETERS, Columns, KnownColumn, meaning, names_file_id
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import NEVER_CALCULATED, Record, lost_digits
+from batcher.manifest.formats.table import NEVER_CALCULATED, Record
+from batcher.manifest.id_rules import MAX_ID_BYTES, id_fault
 from batcher.manifest.parameters import Defaults, GivenParameters, Unusable, resolve
-from batcher.model.submission import WHOLE_ROW, InvalidRow, Parameters, Row, Vendor
+from batcher.model.submission import WHOLE_ROW, InvalidRow, Parameters, Row
 
-MAX_ID_BYTES = 1_024
-"""The longest object key of Huawei's OBS, in UTF-8. Source: OBS documentation, "Object"."""
 CACHED = 4_096
 """The number of different sets of parameters that are cached; most manifests have a handful."""
 CACHED_CHARACTERS = 1_000
 """Longer sets are rare and are not cached."""
 
-_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
-_POINT = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUOTED_MARK = re.compile(r'="(.*)"', re.DOTALL)
+
+_HEADER = "names columns, as a header does. Files may have been joined; remove the row"
 
 _Resolved = Parameters | InvalidRow
 """The result for one set of parameters; the invalid row is a pattern, without its line and cells."""
@@ -76,10 +74,16 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
                     cache.clear()
                 if sum(map(len, key)) <= CACHED_CHARACTERS:
                     cache[key] = asked
-        if not plain and (reason := _id_fault(file_id, asked)):
-            lacks = asked.lacks if isinstance(asked, InvalidRow) else ""
-            yield InvalidRow(line, columns.names[id_at], reason, tuple(cells), lacks)
-        elif isinstance(asked, InvalidRow):
+        if not plain:
+            if "/" not in file_id and file_id and _is_header(file_id, cells, columns):
+                yield InvalidRow(line, WHOLE_ROW, _HEADER, tuple(cells))
+                continue
+            vendor = None if isinstance(asked, InvalidRow) else asked.vendor
+            if reason := id_fault(file_id, cells[id_at], vendor):
+                lacks = asked.lacks if isinstance(asked, InvalidRow) else ""
+                yield InvalidRow(line, columns.names[id_at], reason, tuple(cells), lacks)
+                continue
+        if isinstance(asked, InvalidRow):
             yield asked._replace(line=line, cells=tuple(cells))
         else:
             yield new_row((line, file_id, asked, extra_of(cells) if extra_of else None))
@@ -140,25 +144,11 @@ def _stripped(cell: str) -> str:
     return cell.strip(BLANKS)
 
 
-def _id_fault(file_id: str, asked: _Resolved) -> str | None:
-    """Return why an id that is not plain digits cannot be sent; None when it can."""
-    if not file_id:
-        return "is missing"
-    if _CONTROL.search(file_id):
-        return f"{shown(file_id)} holds a control character or a line end"
-    if len(file_id) > MAX_ID_BYTES or len(file_id.encode()) > MAX_ID_BYTES:
-        return f"{shown(file_id)} is longer than {MAX_ID_BYTES:,} bytes"
-    if isinstance(asked, InvalidRow) or asked.vendor is not Vendor.TENCENT:
-        return None
-    return None if file_id.isascii() and file_id.isdigit() else _not_digits(file_id)
-
-
-def _not_digits(file_id: str) -> str:
-    """Return why a text is not a Tencent file id."""
-    for pattern in (_SCIENTIFIC, _POINT):
-        if pattern.fullmatch(file_id):
-            return lost_digits(file_id)
-    return f"{shown(file_id)} is not a Tencent file id, which is digits only"
+def _is_header(file_id: str, cells: Sequence[str], columns: Columns) -> bool:
+    """Whether a row names columns: files with headers were joined."""
+    if meaning(file_id) is not None:
+        return True
+    return file_id in columns.names and names_file_id(cells)
 
 
 def _too_many(count: int, width: int) -> str:

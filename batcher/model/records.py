@@ -91,6 +91,7 @@ class LoadRecord:
     rows: int
     new: int
     duplicates: int
+    """Rows whose submission existed already: in the ledger, or from an earlier row."""
     invalid: int
     error: str | None
     superseded: bool
@@ -103,6 +104,14 @@ class LoadRecord:
     """Rows that only the earlier load had; their submissions stay in the ledger."""
     changed: int | None = None
     """Rows for the same recording under other parameters, or with other values in their own columns."""
+    repeated: int = 0
+    """Of the duplicates, the rows that repeat an earlier row of the same manifest; known to the process that
+    loads it, and not kept."""
+
+    @property
+    def known(self) -> int:
+        """Of the duplicates, the rows whose submission the ledger had before."""
+        return self.duplicates - self.repeated
 
     @property
     def unfinished(self) -> bool:

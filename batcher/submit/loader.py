@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 
 from batcher.errors import ManifestError
 from batcher.ledger.loads import Added
 from batcher.ledger.run_ledger import RunLedger
+from batcher.manifest.batches import BATCH_CHARACTERS, next_rows
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, PassedOver, Severity, ignore_event
 from batcher.model.submission import InvalidRow, LoadId, Row
-from batcher.submit.manifest_checks import Prepared
+from batcher.submit.prepared import Prepared
 
 ROWS_AT_ONCE = 5_000
 """Rows of a manifest in one batch when nothing is being sent."""
 
 BATCHES_AT_ONCE = 12
 """The number of these batches that may wait for the disk; batches that wait together share a transaction."""
+
+CHARACTERS_AT_ONCE = 2 * BATCH_CHARACTERS
+"""The limit of characters in the batches that wait for the disk."""
 
 
 async def load_alone(
@@ -111,32 +114,35 @@ class Loader:
         rows = await in_thread(prepared.rows)
         with prepared:
             await self._keep(load_id, prepared.manifest.source, rows)
-            for text in prepared.manifest.late_warnings:
-                self._on_event(Message(text, Severity.WARNING))
+            for warning in prepared.manifest.late_warnings:
+                prepared.warnings.append(warning)
+                self._on_event(Message(warning, Severity.WARNING))
             if passed_over := prepared.manifest.passed_over:
                 kinds = ", ".join(f"{n:,} × {name}" for name, n in passed_over.items())
                 self._on_event(PassedOver(prepared.manifest.source, kinds))
 
     async def _keep(self, load_id: LoadId, source: str, rows: Iterator[Row | InvalidRow]) -> None:
         """Hand batch after batch to the ledger, and wait until all are recorded, also when reading fails."""
-        keeping = deque[asyncio.Future[Added]]()
+        keeping = deque[tuple[asyncio.Future[Added], int]]()
+        characters = 0
         try:
-            while batch := await in_thread(_next_rows, rows, self._batch_rows):
-                bad = [row for row in batch if isinstance(row, InvalidRow)]
-                good = [row for row in batch if isinstance(row, Row)]
-                keeping.append(asyncio.ensure_future(self._ledger.add(load_id, source, good, bad)))
+            while (batch := await in_thread(next_rows, rows, self._batch_rows)).rows:
+                bad = [row for row in batch.rows if isinstance(row, InvalidRow)]
+                good = [row for row in batch.rows if isinstance(row, Row)]
+                size = batch.characters
+                keeping.append((asyncio.ensure_future(self._ledger.add(load_id, source, good, bad)), size))
+                characters += size
                 del batch, good, bad  # not held while the next are read
-                while len(keeping) >= self._batches_at_once:
-                    await self._kept(keeping)
+                while len(keeping) >= self._batches_at_once or characters > CHARACTERS_AT_ONCE:
+                    characters -= await self._kept(keeping)
             while keeping:
                 await self._kept(keeping)
         finally:
-            await asyncio.gather(*keeping, return_exceptions=True)
+            await asyncio.gather(*(adding for adding, _ in keeping), return_exceptions=True)
 
-    async def _kept(self, keeping: deque[asyncio.Future[Added]]) -> None:
-        await keeping.popleft()
+    async def _kept(self, keeping: deque[tuple[asyncio.Future[Added], int]]) -> int:
+        """Wait for the oldest batch; return its characters."""
+        adding, size = keeping.popleft()
+        await adding
         self._added()
-
-
-def _next_rows(rows: Iterator[Row | InvalidRow], n: int) -> list[Row | InvalidRow]:
-    return list(islice(rows, n))
+        return size

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
+from batcher.manifest.encoded_keys import encoded_keys, huawei_rows, odd_keys, slash_twin, slash_warning
 from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
-from batcher.manifest.rounded_ids import HEAD_ROWS, Verdict, rounded_ids
+from batcher.manifest.rounded_ids import Verdict, rounded_ids
 from batcher.manifest.sources.file_digest import Mark, digest_of
 from batcher.manifest.sources.patterns import expand, ledger_name
 from batcher.manifest.sources.remote import redacted
@@ -29,77 +28,10 @@ from batcher.model.records import AskedFor
 from batcher.model.submission import WHOLE_ROW, FileId, InvalidRow, Parameters, Row
 from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
+from batcher.submit.prepared import Head, Prepared
 
 RESUBMITTED_SHARE = 0.1
 """A larger share of a manifest's recordings under other parameters looks like a changed default."""
-
-
-class Prepared:
-    """A manifest that has passed the checks; loading closes it.
-
-    Attributes:
-        manifest: opened; closed again after :meth:`release`.
-        path: its name in the ledger: the absolute path of a file, a URL, or ``-`` for a stream.
-        warnings: what the user should know about it.
-        how: how it is read.
-        remembered: the options among these that come from its last load, as the command line takes them.
-        digest: returns a digest of its bytes and of how they are read: equal digests mean equal rows. Returns
-            None for a stream, and for a file that was written to since it was opened. Blocks.
-    """
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        path: str,
-        head: list[Row | InvalidRow],
-        warnings: list[str],
-        how: ReadOptions,
-        digest: Callable[[], str | None] = lambda: None,
-        *,
-        remembered: tuple[str, ...] = (),
-        name: str | None = None,
-    ) -> None:
-        self.manifest = manifest
-        self.path = path
-        self.warnings = warnings
-        self.how = how
-        self.remembered = remembered
-        self.digest = digest
-        self._head: list[Row | InvalidRow] | None = head
-        self._name = name or path
-
-    def release(self) -> None:
-        """Close a file until it is loaded: a thousand manifests must not hold a thousand descriptors."""
-        if self.manifest.again:
-            self.manifest.close()
-            self._head = None
-
-    def first_rows(self) -> list[Row | InvalidRow]:
-        """Return its first rows; a released file is read again for them."""
-        if self._head is not None:
-            return self._head
-        with self.how.open(self._name) as manifest:
-            return list(islice(manifest, HEAD_ROWS))
-
-    @property
-    def streamed_rows(self) -> list[Row | InvalidRow]:
-        """Rows that were read from a stream and exist nowhere else; empty for a file."""
-        return [] if self.manifest.again else self._head or []
-
-    def rows(self) -> Iterator[Row | InvalidRow]:
-        """Return all rows, once."""
-        if self._head is None:
-            self.manifest, self._head = self.how.open(self._name), []
-        head, self._head = self._head, []
-        return chain(head, self.manifest)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.manifest.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +74,11 @@ class Preparation:
     ) -> None:
         self._how = how
         self._last_options = last_options
+        self._how_by_path: dict[str, tuple[ReadOptions, tuple[str, ...]]] = {}
         self._sources = sources
         self._names: list[str] = []
         self._prepared: list[Prepared] = []
-        self._reading: tuple[Manifest, list[Row | InvalidRow]] | None = None
+        self._reading: tuple[Manifest, Head] | None = None
         self._changing = threading.Lock()
         self._interrupted = False
         self._marks: dict[str, Mark | None] = {}
@@ -180,8 +113,8 @@ class Preparation:
         waited_for = names[min(len(prepared), len(names) - 1)]
         rows = 0
         if reading is not None:
-            manifest, head = reading[0], [*reading[1]]
-            rows = len(head)
+            manifest, head = reading[0], reading[1].copied()
+            rows = len(head.rows)
             prepared.append(self._judged(self._names[len(prepared)], manifest, head))
         return prepared, LateManifests(tuple(names), waited_for, rows)
 
@@ -192,12 +125,11 @@ class Preparation:
         manifest = self._how_of(path)[0].open(name)
         try:
             manifest.check()
-            head = list[Row | InvalidRow]()
+            head = Head()
             self._reading = manifest, head
-            for row in islice(manifest, HEAD_ROWS):
-                if self._interrupted:
-                    return
-                head.append(row)
+            head.read(manifest, lambda: self._interrupted)
+            if self._interrupted:
+                return
             self._refuse_lacking(name, manifest, head)
             prepared = self._judged(name, manifest, head)
         except BaseException:
@@ -209,24 +141,26 @@ class Preparation:
         if len(self._names) > 1:
             prepared.release()
 
-    def _judged(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> Prepared:
+    def _judged(self, name: str, manifest: Manifest, head: Head) -> Prepared:
         path = ledger_name(name)
         how, remembered = self._how_of(path)
-        warnings = manifest.warnings if how.trust_ids else [*manifest.warnings, *_judge_ids(manifest, head)]
-        digest = partial(self._digest, name, path, how)
-        return Prepared(manifest, path, head, warnings, how, digest, remembered=remembered, name=name)
+        warnings = list(manifest.warnings)
+        if not how.trust_ids:
+            warnings += _judge_ids(manifest, head.rows)
+        again, digest = partial(self._open_again, name, path), partial(self._digest, name, path, how)
+        return Prepared(manifest, path, head, warnings, how, again, digest, remembered=remembered)
 
-    def _refuse_lacking(self, name: str, manifest: Manifest, head: list[Row | InvalidRow]) -> None:
+    def _refuse_lacking(self, name: str, manifest: Manifest, head: Head) -> None:
         """Refuse a manifest in which every row lacks the same option: the option was forgotten.
 
         A file of more rows is read to the first row that lacks it not. A stream is judged by its first rows.
         """
-        lacked = set(_lacks(head))
+        lacked = set(_lacks(head.rows))
         option = lacked.pop() if len(lacked) == 1 else ""
         if not option:
             return
-        if len(head) == HEAD_ROWS and manifest.again:
-            with self._how_of(ledger_name(name))[0].open(name) as again:
+        if not head.whole and manifest.again:
+            with self._open_again(name, ledger_name(name)) as again:
                 if not all(lacks == option for lacks in _lacks(again)):
                     return
         raise ManifestError(
@@ -234,9 +168,26 @@ class Preparation:
             "of that name"
         )
 
+    def _open_again(self, name: str, path: str) -> Manifest:
+        """Open a file that was checked before.
+
+        Raises:
+            ManifestError: it cannot be used, or was written to or replaced since.
+        """
+        manifest, mark, now = self._how_of(path)[0].open(name), self._marks.get(path), Mark.of(path)
+        if mark is None or now is None or mark.content == now.content:
+            return manifest
+        manifest.close()
+        raise ManifestError(
+            f"{manifest.source}: changed after it was checked, and before it was read. Its load stays "
+            "unfinished; load it again once it is complete"
+        )
+
     def _how_of(self, path: str) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return the options by which a manifest is read, and those of its last load among them."""
-        return self._how.filled_from(self._last_options(path))
+        if path not in self._how_by_path:  # once: the load itself is the last one from its beginning on
+            self._how_by_path[path] = self._how.filled_from(self._last_options(path))
+        return self._how_by_path[path]
 
     def _digest(self, name: str, path: str, how: ReadOptions) -> str | None:
         mark = self._marks.get(path)
@@ -281,13 +232,14 @@ async def refuse_resubmission(
         ManifestError: more than a tenth of its first recordings are in the ledger under other parameters.
     """
     head = await in_thread(prepared.first_rows)
-    rows = [row for row in head if isinstance(row, Row)]
+    rows = [row for row in head.rows if isinstance(row, Row)]
     known = await ledger.asked_before(row.file_id for row in rows)
     new = {(row.file_id, row.parameters) for row in rows if row.parameters not in known.get(row.file_id, ())}
     brought = Brought(
         prepared.manifest.source,
         asked_for(Counter(parameters for _, parameters in new)),
-        whole=len(head) < HEAD_ROWS,
+        whole=head.whole,
+        warnings=await _slash_warnings(ledger, prepared.manifest, huawei_rows(head.rows)),
     )
     changed = {
         row.file_id: row for row in rows if row.file_id in known and row.parameters not in known[row.file_id]
@@ -316,13 +268,30 @@ async def refuse_resubmissions(
     return tuple([await refuse_resubmission(ledger, one, allowed=how.allow_resubmit) for one in prepared])
 
 
-def _judge_ids(manifest: Manifest, head: list[Row | InvalidRow]) -> list[str]:
-    """Refuse rounded ids; return a warning where they only look rounded."""
-    judged = rounded_ids(head, manifest.counted_by)
-    message = f"{manifest.source}: {judged.message}"
-    if judged.verdict is Verdict.REFUSE:
-        raise ManifestError(message)
-    return [message] if judged.verdict is Verdict.WARN else []
+async def _slash_warnings(
+    ledger: KnownSubmissions, manifest: Manifest, rows: Sequence[Row]
+) -> tuple[str, ...]:
+    """Return a warning if the ledger holds keys of a manifest with a leading slash more, or one less."""
+    if not rows:
+        return ()
+    own = {row.file_id for row in rows}
+    known = await ledger.asked_before(twin for file_id in own if (twin := slash_twin(file_id)) not in own)
+    warning = slash_warning(rows, known, manifest.counted_by, "in the ledger or here")
+    return (f"{manifest.source}: {warning}",) if warning else ()
+
+
+def _judge_ids(manifest: Manifest, head: Sequence[Row | InvalidRow]) -> list[str]:
+    """Refuse rounded and encoded ids; return warnings where they are only suspicious."""
+    huawei, counted_by = huawei_rows(head), manifest.counted_by
+    rounded = rounded_ids(head, counted_by)
+    warnings = odd_keys(huawei, counted_by)
+    for verdict, message in ((rounded.verdict, rounded.message), encoded_keys(huawei, counted_by)):
+        if verdict is Verdict.REFUSE:
+            raise ManifestError(f"{manifest.source}: {message}")
+        if verdict is Verdict.WARN:
+            warnings.append(message)
+    warnings.append(slash_warning(huawei, {row.file_id for row in huawei}, counted_by, "in it"))
+    return [f"{manifest.source}: {text}" for text in warnings if text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,3 +302,5 @@ class Brought:
     asked: AskedFor
     whole: bool
     """The first rows are all of its rows."""
+    warnings: tuple[str, ...] = ()
+    """What the ledger shows about its ids."""

@@ -32,7 +32,8 @@ from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
 from batcher.report.summary import FIRST_IN_DOUBT, FIRST_INVALID_ROWS, InvalidRows, RunSummary
 from batcher.submit.ending import Ending
-from batcher.submit.manifest_checks import Brought, LateManifests, Prepared, refuse_resubmissions
+from batcher.submit.manifest_checks import Brought, LateManifests, refuse_resubmissions
+from batcher.submit.prepared import Prepared
 from batcher.submit.runner import Runner
 from batcher.submit.settings import RunSettings
 from batcher.zego.codes import meaning
@@ -143,7 +144,8 @@ async def ready_run(
     brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
     await ledger.bind(service.account.app_id, service.endpoint_kind)
     limit = service.limit(Action.SUBMIT)
-    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(limit))
+    known = (text for one in brought for text in one.warnings)
+    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(limit), *known)
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
     async with service.client(settings.concurrency + SPARE_CONNECTIONS) as client:
         runner = Runner(

@@ -33,7 +33,8 @@ from batcher.submit.ending import Ending, LedgerAtEnd, ending_of
 from batcher.submit.governor import Governor, Prober
 from batcher.submit.lifecycle import Lifecycle, Phase, Stop
 from batcher.submit.loader import Loader
-from batcher.submit.manifest_checks import LateManifests, Prepared
+from batcher.submit.manifest_checks import LateManifests
+from batcher.submit.prepared import Prepared
 from batcher.submit.progress_reporter import ProgressReporter
 from batcher.submit.queue import SubmissionQueue
 from batcher.submit.recovery import recover

@@ -22,8 +22,6 @@ def text(content: str, encoding: str = "utf-8") -> Callable[[Path], object]:
 
 MANIFESTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "no such file": (lambda path: path.exists(), ["no such file"]),
-    "empty": (text(""), ["empty"]),
-    "blank lines only": (text("\n\n\n"), ["archive.csv"]),
     "no header": (text(f"{ROW}\n{int(ROW) + 3}\n"), ["file_id"]),
     "no file_id column": (text("name,room\na,b\n"), ["file_id"]),
     "two file_id columns": (text(f"file_id,FileId\n{ROW},{ROW}\n"), ["file_id"]),

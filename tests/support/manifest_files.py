@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable, Mapping, Sequence
 
 import openpyxl
@@ -14,7 +16,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from batcher.manifest.read_options import ReadOptions
-from batcher.submit.manifest_checks import Preparation, Prepared
+from batcher.submit.manifest_checks import Preparation
+from batcher.submit.prepared import Prepared
 
 Table = Sequence[Mapping[str, str]]
 """Rows by column; all have the same columns."""
@@ -88,6 +91,8 @@ PACKINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "plain": ("", bytes),
     "gzip": (".gz", lambda data: gzip.compress(data, mtime=0)),
     "zstd": (".zst", lambda data: zstandard.compress(data)),
+    "bzip2": (".bz2", bz2.compress),
+    "xz": (".xz", lzma.compress),
 }
 """Each way to compress a manifest: what it adds to the name, and how it is done."""
 

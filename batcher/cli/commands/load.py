@@ -57,8 +57,9 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
             on_event=console.on_event,
         )
     for one in loaded.loads:
+        repeated = f"{count(one.repeated, 'duplicate')}, " if one.repeated else ""
         console.say(
-            f"{one.source}: {count(one.new, 'new submission')}, {one.duplicates:,} known already, "
+            f"{one.source}: {count(one.new, 'new submission')}, {one.known:,} known already, {repeated}"
             f"{one.invalid:,} invalid"
         )
     console.say(*asked_text("Newly asked for", loaded.asked).split("\n"))

@@ -62,13 +62,14 @@ def _counts(found: Forecast, settings: Settings) -> list[str]:
     would_send = found.would_send(settings.limit)
     counted = {"open before": found.open_before, "would be sent": would_send}
     if found.read:
-        read = {"rows": found.rows, "invalid rows": found.invalid, "submissions": found.distinct}
+        read = {"rows": found.rows, "invalid rows": found.invalid, "duplicates": found.repeated}
+        read["submissions"] = found.distinct
         counted = read | {"known already": found.distinct - found.new.n, "new": found.new.n} | counted
     widest = max(len(f"{n:,}") for n in counted.values())
     lines += [
         f"  {label:<16}{n:>{widest},}" + ("   never sent" if label == "invalid rows" else "")
         for label, n in counted.items()
-        if n or label != "invalid rows"
+        if n or label not in ("invalid rows", "duplicates")
     ]
     if would_send:
         text = rest(would_send, settings.rate, window_s(settings, datetime.now()))  # noqa: DTZ005 - local

@@ -16,15 +16,21 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
-from batcher.manifest.columns import names_file_id, read_columns
-from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, whole
+from batcher.manifest.columns import BLANKS, names_file_id, read_columns
+from batcher.manifest.formats.cut_end import cut_fault, cut_warnings, is_unfinished
+from batcher.manifest.formats.table import PASSED_OVER, NothingInside, Record, RecordFault, whole
 from batcher.manifest.text.lines import MAX_LINE, split_lines
 from batcher.model.submission import CountedBy
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 
-_NOTHING = ' \t\r\n,;"\u00a0\u3000\ufeff'
+_NOTHING = BLANKS + '\r\n,;|"\ufeff'
 """A line of only these characters is blank."""
+
+_SEPARATOR = re.compile(r'"?sep=(?:(.)(?:\1|[,;\t])*)?"?[,;\t]*[\r\n]*', re.IGNORECASE)
+"""A line by which spreadsheets are told the delimiter, before the header."""
+_TYPE_NAME = re.compile(r'"?#TYPE\b')
+"""A line by which PowerShell names the type of the objects, before the header."""
 
 
 class _Reader(Protocol):
@@ -56,7 +62,6 @@ class Delimited:
     """
 
     passed_over = PASSED_OVER
-    remarks = ()
     counted_by = CountedBy.LINE
 
     def __init__(self, name: str, blocks: Iterator[list[str]]) -> None:
@@ -71,6 +76,11 @@ class Delimited:
         self._next_line = 1
         self._line = 1
         self._ended = False
+        self.remarks: list[str] = []
+        self._unfinished = 0
+        """The number of a last line without an end."""
+        self._given: str | None = None
+        """The delimiter that the file names."""
         trial = self._read_header()
         self.delimiter = trial.delimiter
         self.columns = read_columns(CountedBy.LINE.place(name, self._line), trial.cells)
@@ -83,19 +93,33 @@ class Delimited:
             ManifestError: a quote never closes, or the lines cannot be read.
         """
         reader, before = self._reader(), self._line - 1
+        previous: list[str] = []
         while True:
             try:
                 for cells in reader:
-                    yield self._line, cells, None
+                    fault = None
+                    if self._unfinished and before + reader.line_num == self._unfinished:
+                        fault = self._cut_fault(cells, previous)
+                    yield self._line, cells, fault
+                    previous = cells
                     self._line = before + reader.line_num + 1
                 return
             except csv.Error:
                 begun, last, pulled = self._line, before + reader.line_num, self._next_line
             cells, lines, fault = self._refused_record(begun)
+            if begun + lines - 1 == self._unfinished:
+                fault = fault or self._cut_fault(cells, previous)
             yield begun, cells, fault
-            self._line = begun + lines
+            previous, self._line = cells, begun + lines
             if self._line != last + 1 or self._next_line != pulled:  # the reader is at another line
                 reader, before = self._reader(), self._line - 1
+
+    def _cut_fault(self, cells: list[str], before: list[str]) -> RecordFault | None:
+        """Return why the last record, which has no line end, cannot be a row; else note a warning."""
+        fault = cut_fault(self.columns, cells, before)
+        if fault is None and any(map(str.strip, cells)):
+            self.remarks += cut_warnings(self._name, self.columns, self._unfinished)
+        return fault
 
     def _refused_record(self, begun: int) -> tuple[list[str], int, RecordFault | None]:
         """Return the record that the reader refused, and the number of lines it covers.
@@ -138,6 +162,8 @@ class Delimited:
             return None
         self._kept.append((self._next_line, block))
         self._next_line += len(block)
+        if is_unfinished(block[-1]):
+            self._unfinished = self._next_line - 1
         return block
 
     def _lines_kept(self) -> list[str]:
@@ -165,7 +191,7 @@ class Delimited:
         self._skip_to_content()
         while True:
             text = "".join(self._lines_kept())
-            trials = [_try(text, delimiter) for delimiter in DELIMITERS]
+            trials = [_try(text, delimiter) for delimiter in self._given or DELIMITERS]
             if found := [trial for trial in trials if names_file_id(trial.cells)]:
                 return max(found, key=lambda trial: len(trial.cells))  # the first of equals: comma
             cut_off = any(trial.cut_off for trial in trials)
@@ -180,14 +206,16 @@ class Delimited:
         return best
 
     def _skip_to_content(self) -> None:
-        """Go to the first line that is not blank."""
+        """Go to the header: past blank lines, and lines about the file that some programs write first."""
         while True:
             for line in self._lines_kept():
-                if line.strip(_NOTHING):
+                if found := _SEPARATOR.fullmatch(line):
+                    self._given = found[1]
+                elif line.strip(_NOTHING) and not _TYPE_NAME.match(line):
                     return
                 self._line += 1
             if self._pull() is None:
-                raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
+                raise NothingInside(f"{self._name}: is empty")
 
 
 def _try(text: str, delimiter: str) -> _Trial:
@@ -231,6 +259,7 @@ _CLOSED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
 @lru_cache
 def _cell(delimiter: str) -> re.Pattern[str]:
     """A cell, quoted or plain, and what ends it: a delimiter, a line end or the end of the text."""
+    delimiter = re.escape(delimiter)
     return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|(?!")([^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)')
 
 

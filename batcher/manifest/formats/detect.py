@@ -66,7 +66,7 @@ _EXTENSIONS = {
     ".ods": ManifestFormat.ODS,
     ".ots": ManifestFormat.ODS,
 }
-_PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
+_PACKED = {".gz": Packing.GZIP, ".zst": Packing.ZSTD, ".bz2": Packing.BZIP2, ".xz": Packing.XZ}
 
 _MAGIC = (
     (PARQUET_MARK, ManifestFormat.PARQUET),

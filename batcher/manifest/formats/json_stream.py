@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined] # there, and not in the stubs
 from json.encoder import encode_basestring
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from batcher.errors import ManifestError
@@ -50,6 +50,8 @@ class JsonValue(NamedTuple):
     at: int
     """The position in ``text`` where it begins."""
     end: int
+    wrapper: bool = False
+    """It stands alone in the text, so that it may be an object around the recordings."""
     fault: str = ""
     """Why there is no value; then ``text`` is the text that was found instead."""
 
@@ -59,13 +61,8 @@ class JsonValue(NamedTuple):
         return self.text[self.at : self.end]
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number of JSON")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_int=Number, parse_float=Number, parse_constant=_no_number
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=Number, parse_float=Number, parse_constant=str)
+"""``NaN`` and ``Infinity`` are no JSON, and many programs write them: they are read as texts."""
 
 
 def decode(text: str) -> Value:
@@ -85,6 +82,36 @@ def decode(text: str) -> Value:
 
 def encode(value: Value) -> str:
     """Write a value as JSON again, its numbers as they were."""
+    try:
+        return _encoded(value)
+    except RecursionError:  # it was read by the decoder, which gets deeper
+        return "".join(_encoded_parts(value))
+
+
+def _encoded_parts(value: Value) -> Iterator[str]:
+    """Yield the text of a value without calls for its parts."""
+    waiting: list[tuple[str, Value] | str] = [("", value)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+            continue
+        before, value = part
+        yield before
+        if isinstance(value, tuple):
+            names = [f"{', ' if at else ''}{encode_basestring(name)}: " for at, (name, _) in enumerate(value)]
+            waiting.append("}")
+            waiting += reversed([(name, member) for name, (_, member) in zip(names, value, strict=True)])
+            yield "{"
+        elif isinstance(value, list):
+            waiting.append("]")
+            waiting += reversed([(", " if at else "", element) for at, element in enumerate(value)])
+            yield "["
+        else:
+            yield _encoded(value)
+
+
+def _encoded(value: Value) -> str:
     match value:
         case Number():
             return str(value)
@@ -93,11 +120,11 @@ def encode(value: Value) -> str:
         case tuple():
             return (
                 "{"
-                + ", ".join(f"{encode_basestring(name)}: {encode(member)}" for name, member in value)
+                + ", ".join(f"{encode_basestring(name)}: {_encoded(member)}" for name, member in value)
                 + "}"
             )
         case list():
-            return "[" + ", ".join(map(encode, value)) + "]"
+            return "[" + ", ".join(map(_encoded, value)) + "]"
         case None:
             return "null"
         case _:
@@ -123,7 +150,7 @@ def lines_of(blocks: Iterator[list[str]]) -> Iterator[JsonValue]:
             try:
                 yield JsonValue(number, _line_value(text), text, 0, len(text))
             except ValueError as exc:
-                yield JsonValue(number, None, text, 0, len(text), str(exc))
+                yield JsonValue(number, None, text, 0, len(text), fault=str(exc))
 
 
 def _line_value(text: str) -> Value:
@@ -185,7 +212,7 @@ class Documents:
             if first == "[":
                 yield from self._elements()
             else:
-                yield self._value()
+                yield self._value()._replace(wrapper=True)
 
     def _elements(self) -> Iterator[JsonValue]:
         self._take(self._at + 1)
@@ -237,7 +264,10 @@ class Documents:
         """Read as much text again as is held, so that all tries together cost no more than the reading."""
         parts = [self._text[self._at :]]
         if len(parts[0]) > MAX_VALUE:
-            raise self._broken(f"a value is longer than {MAX_VALUE:,} characters, or does not end")
+            raise self._broken(
+                f"a value is longer than {MAX_VALUE:,} characters, or does not end. If it is an object "
+                "around the recordings, write their array alone"
+            )
         while not self._ended and sum(map(len, parts)) <= 2 * len(parts[0]):
             block = next(self._blocks, None)
             if block is None:

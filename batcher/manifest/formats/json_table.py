@@ -15,8 +15,9 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import Columns, KnownColumn, distinct_names, meaning, no_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import JsonValue
-from batcher.manifest.formats.table import Record, RecordFault, whole
-from batcher.manifest.formats.vendor_json import Cells, Item, Recordings, names_id
+from batcher.manifest.formats.json_wrapper import SeveralArrays, names_id
+from batcher.manifest.formats.table import NothingInside, Record, RecordFault, whole
+from batcher.manifest.formats.vendor_json import Cells, Item, Recordings
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.submission import CountedBy
 
@@ -42,10 +43,10 @@ class Objects:
         """
         self._recordings = Recordings()
         self._any_found = False
-        self._items = (item for value in self._noted(found) for item in self._recordings.items(value))
+        self._items = self._all_items(name, found)
         self._head, self._ended = self._first_items()
         if not self._any_found:
-            raise ManifestError(f"{name}: is empty. A manifest of JSON holds objects or file ids")
+            raise NothingInside(f"{name}: is empty")
         self._refuse_unusable(name)
         self.columns, self._places = _columns_of(self._head, more=not self._ended)
 
@@ -57,7 +58,7 @@ class Objects:
     def records(self) -> Iterator[Record]:
         """Every recording; a value that cannot be a recording is a fault."""
         width = len(self.columns.names)
-        for line, pairs, fault in chain(self._head, self._items):
+        for line, pairs, fault in chain(_taken(self._head), self._items):
             cells, late = [""] * width, []
             for name, text in pairs:
                 place = self._places.get(name)
@@ -73,10 +74,13 @@ class Objects:
                 cells[-1] = _together(late)
             yield line, cells, fault
 
-    def _noted(self, found: Iterator[JsonValue]) -> Iterator[JsonValue]:
+    def _all_items(self, name: str, found: Iterator[JsonValue]) -> Iterator[Item]:
         for value in found:
             self._any_found = True
-            yield value
+            try:
+                yield from self._recordings.items(value)
+            except SeveralArrays as exc:
+                raise ManifestError(f"{CountedBy.LINE.place(name, exc.line)}: {exc}") from exc
 
     def _first_items(self) -> tuple[list[Item], bool]:
         """Return the items that give the columns, and whether the manifest ends with them."""
@@ -112,6 +116,13 @@ class Objects:
         if len(self._places) < 1000:
             self._places[name] = place
         return place
+
+
+def _taken(items: list[Item]) -> Iterator[Item]:
+    """Yield items and do not hold those that were taken."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _columns_of(head: list[Item], *, more: bool) -> tuple[Columns, dict[str, int]]:

@@ -6,15 +6,14 @@ memory than a small one. A column of ids whose type cannot hold them exactly is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import KnownColumn, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.json_stream import Number, Value, encode
+from batcher.manifest.formats.arrow_text import TextColumn, known_column, own_column
 from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import Unread
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 4_096
-"""Rows held at a time."""
+"""Rows held at a time, at most."""
+BATCH_BYTES = 1 << 22
+"""Bytes held at a time, about."""
+PROBED_ROWS = 16
+"""The rows by which the size of the others is estimated."""
 PAGE_BUFFER_BYTES = 1 << 18
 """The bytes of each column read in one call; without it a row group's columns are read whole."""
-
-_EXACT = 2**53
-_INFINITE = float("inf")
-_Texts = Callable[["pa.Array"], list[str | None]]
 
 
 class Parquet:
@@ -53,7 +52,7 @@ class Parquet:
         pa.set_memory_pool(pa.system_memory_pool())
         self._name = name
         with _translated(name):
-            self._file = pq.ParquetFile(file, pre_buffer=False, buffer_size=PAGE_BUFFER_BYTES)
+            self._file = pq.ParquetFile(_native(file), pre_buffer=False, buffer_size=PAGE_BUFFER_BYTES)
             self._schema = self._file.schema_arrow
         self.columns = read_columns(name, self._schema.names)
         id_at = self.columns.known[KnownColumn.FILE_ID]
@@ -63,21 +62,58 @@ class Parquet:
         """Every row, numbered from 1."""
         number = 0
         batches = self._batches()
+        known = set(self.columns.known.values())
         while True:
             with _translated(CountedBy.ROW.place(self._name, number + 1)):
                 batch = next(batches, None)
                 if batch is None:
                     return
                 columns = [
-                    _Column(name, values) for name, values in zip(self.columns.names, batch, strict=True)
+                    known_column(values) if place in known else TextColumn(own_column(values))
+                    for place, values in enumerate(batch)
                 ]
             for row, cells in enumerate(zip(*(column.texts for column in columns), strict=True)):
                 number += 1
-                yield number, list(cells), _first_fault(columns, row)
+                yield number, list(cells), _first_fault(self.columns.names, columns, row)
 
     def _batches(self) -> Iterator[list[pa.Array]]:
-        for batch in self._file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-            yield batch.columns
+        import pyarrow as pa
+
+        for group in range(self._file.num_row_groups):
+            rows = self._rows_at_once(group)
+            for batch in self._read(group, rows):
+                yield batch.columns
+                del batch
+                if rows < BATCH_ROWS:  # long rows lie in large pages, which would be kept when they are freed
+                    pa.default_memory_pool().release_unused()
+
+    def _read(self, group: int, rows: int) -> Iterator[pa.RecordBatch]:
+        batches: Iterator[pa.RecordBatch] = self._file.iter_batches(
+            batch_size=rows, row_groups=[group], use_threads=False
+        )
+        return batches
+
+    def _rows_at_once(self, group: int) -> int:
+        """Return how many rows of a row group are held at a time.
+
+        Its size on disk is not enough: with a dictionary, a long value that repeats is stored once.
+        """
+        known = self._file.metadata.row_group(group)
+        row_bytes = known.total_byte_size / max(known.num_rows, 1)
+        if known.num_rows > PROBED_ROWS:
+            probe = next(self._read(group, PROBED_ROWS), None)
+            row_bytes = max(row_bytes, probe.nbytes / PROBED_ROWS if probe else 0)
+        return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1))))
+
+
+def _native(file: BinaryIO) -> Any:  # noqa: ANN401 - the package has no types
+    """Return a file of the operating system as the package itself reads it: without a copy of each page."""
+    import pyarrow as pa
+
+    try:
+        return pa.OSFile(f"/dev/fd/{file.fileno()}")
+    except OSError:  # a file in parts from a server
+        return file
 
 
 def _refuse_inexact(where: str, kind: pa.DataType) -> None:
@@ -96,107 +132,11 @@ def _refuse_inexact(where: str, kind: pa.DataType) -> None:
         raise ManifestError(f"{where}: its type is {kind}; a file id is a string or an int64")
 
 
-class _Column:
-    """A column of one batch, as texts."""
-
-    def __init__(self, name: str, values: pa.Array) -> None:
-        self.name = name
-        self.faults: dict[int, str] = {}
-        self.texts = self._read(values)
-
-    def _read(self, values: pa.Array) -> list[str]:
-        from pyarrow import types
-
-        kind = values.type
-        if types.is_dictionary(kind):
-            return self._read(values.dictionary_decode())
-        if isinstance(kind, _extension_type()):
-            return self._read(values.storage)
-        if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-            try:
-                return [text or "" for text in values.to_pylist()]
-            except UnicodeDecodeError:
-                return self._decoded(values)
-        if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-            return self._decoded(values)
-        if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_time(kind):
-            return [text or "" for text in values.cast("string").to_pylist()]
-        if types.is_timestamp(kind):
-            return [(text or "").replace(" ", "T") for text in values.cast("string").to_pylist()]
-        return [_cell(value) for value in values.to_pylist()]
-
-    def _decoded(self, values: pa.Array) -> list[str]:
-        """Return bytes as UTF-8 text; bytes that are not UTF-8 are a fault of their row."""
-        texts = []
-        for row, raw in enumerate(values.cast("large_binary").to_pylist()):
-            text = (raw or b"").decode("utf-8", "backslashreplace")
-            if raw and text.encode() != raw:
-                self.faults[row] = f"{shown(text)} is not UTF-8 text"
-            texts.append(text)
-        return texts
-
-
-def _extension_type() -> type:
-    import pyarrow as pa
-
-    return pa.BaseExtensionType  # type: ignore[no-any-return] # the package has no types
-
-
-def _first_fault(columns: list[_Column], row: int) -> RecordFault | None:
-    for column in columns:
+def _first_fault(names: Sequence[str], columns: Sequence[TextColumn], row: int) -> RecordFault | None:
+    for name, column in zip(names, columns, strict=True):
         if column.faults and row in column.faults:
-            return RecordFault(column.name, column.faults[row])
+            return RecordFault(name, column.faults[row])
     return None
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401 - any type of value
-    """Return a value as a cell: numbers without a needless point, lists and structures as JSON."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return number_text(value)
-        case Decimal():
-            return _plain(value)
-        case list() | dict() | tuple():
-            return encode(_value(value))
-        case _:
-            return str(value)
-
-
-def number_text(value: float) -> str:
-    """A float as text: whole ones without a point, where they are exact; not-a-number as nothing."""
-    if value != value:
-        return ""
-    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
-
-
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _value(value: Any) -> Value:  # noqa: ANN401 - any type of value
-    """A nested value as JSON holds it; one that JSON has no kind for is a text."""
-    match value:
-        case dict():
-            return tuple((str(name), _value(member)) for name, member in value.items())
-        case list() | tuple():
-            return [_value(element) for element in value]
-        case None | bool() | str():
-            return value
-        case int() | Decimal() | float() if value == value and value not in (_INFINITE, -_INFINITE):
-            return Number(_cell(value))
-        case float():
-            return None
-        case bytes():
-            return value.decode("utf-8", "backslashreplace")
-        case _:
-            return str(value)
 
 
 @contextmanager

@@ -6,15 +6,21 @@ two things and shares the rules, the messages and the ledger with the others. Ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from batcher.manifest.columns import Columns
+from batcher.errors import ManifestError
+from batcher.manifest.columns import Columns, KnownColumn
 from batcher.manifest.display import shown
+from batcher.manifest.rounded_ids import may_be_rounded
 from batcher.model.submission import CountedBy
 
 NEVER_CALCULATED = "is a formula without a stored value: open and save the workbook once in a spreadsheet"
 """The reason for a cell that holds a formula where a value is needed."""
+
+_APPENDED = re.compile(r"([0-9]{1,40})[.,]0*")
+"""A whole number to which a point, and perhaps zeros, were appended."""
 
 
 class RecordFault(NamedTuple):
@@ -59,6 +65,30 @@ class Table(Protocol):
         """
 
 
+class NoRecordings:
+    """The table of a manifest without recordings, such as ``[]``: a night without work is no mistake."""
+
+    columns = Columns((KnownColumn.FILE_ID.value,), {KnownColumn.FILE_ID: 0}, ())
+    counted_by = CountedBy.LINE
+    passed_over = PASSED_OVER
+    remarks: Sequence[str] = ()
+
+    def records(self) -> Iterator[Record]:
+        """No records."""
+        return iter(())
+
+
+class Empty(NoRecordings):
+    """The table of a manifest without any content: its writer may not have come to its end."""
+
+    def __init__(self, name: str) -> None:
+        self.remarks = [f"{name}: is empty, without a header or any row"]
+
+
+class NothingInside(ManifestError):
+    """A manifest without any content; translated into :class:`Empty` where it is opened."""
+
+
 def whole(reason: str) -> RecordFault:
     """A fault of a record as a whole."""
     return RecordFault("row", reason)
@@ -66,4 +96,9 @@ def whole(reason: str) -> RecordFault:
 
 def lost_digits(text: str) -> str:
     """The reason for an id that was written as a number with a point or an exponent."""
+    if (found := _APPENDED.fullmatch(text)) and not may_be_rounded(found[1]):
+        return (
+            f"{shown(text)} has a decimal point: a program took the id for a number. Its digits may be "
+            "whole; export the column as text"
+        )
     return f"{shown(text)} has lost its digits in a spreadsheet. Export the column as text"

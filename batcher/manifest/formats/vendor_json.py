@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from batcher.manifest.columns import KnownColumn, meaning
@@ -25,12 +24,15 @@ from batcher.manifest.formats.json_stream import (
     element_lines,
     encode,
 )
+from batcher.manifest.formats.json_wrapper import names_id, wrapped_items
 from batcher.manifest.formats.table import RecordFault, lost_digits, whole
 
 Cells = list[tuple[str, str]]
 """Texts by the names that the document gives them."""
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
+_VENDOR_NAMES = frozenset({"event", "extra_params", "Code", "Data"})
+"""Names that decide what a document is."""
 _SETS = {"Tencent": "MediaInfoSet", "Huawei": "Keys", "Ws": "Keys"}
 """The name of each vendor's recordings in an answer of SearchMedia."""
 
@@ -80,13 +82,16 @@ class Recordings:
             yield _faulty(found.line, found.raw, f"is {_kind(value)}; an object or a file id is expected")
         else:
             members = dict(value)
-            if len(members) != len(value):
-                twice = next(name for name, n in Counter(name for name, _ in value).items() if n > 1)
+            if len(members) != len(value) and (twice := _known_twice(value)):
                 yield _faulty(found.line, found.raw, f"the object has the name {shown(twice)} twice")
             elif _is_callback(members):
                 yield from self._callback(found, members)
             elif _is_answer(members):
                 yield from _answer(found, members)
+            elif found.wrapper and (inner := wrapped_items(found, value)) is not None:
+                for line, element in inner:
+                    raw = "" if isinstance(element, tuple) else encode(element)
+                    yield from self.items(JsonValue(line, element, raw, 0, len(raw)))
             else:
                 yield _fit(_object(found.line, value))
 
@@ -106,6 +111,13 @@ class Recordings:
         yield _fit(_recorded(found.line, members, inner))
 
 
+def _known_twice(value: Members) -> str | None:
+    """Return a name that an object has twice and that has a meaning; of other names the last value counts."""
+    counted = Counter(name for name, _ in value)
+    twice = (name for name, n in counted.items() if n > 1)
+    return next((name for name in twice if meaning(name) or name in _VENDOR_NAMES), None)
+
+
 def _is_callback(members: dict[str, Value]) -> bool:
     return "event" in members and ("extra_params" in members or {"nonce", "signature"} <= members.keys())
 
@@ -114,12 +126,6 @@ def _is_answer(members: dict[str, Value]) -> bool:
     if not (isinstance(members.get("Code"), Number) or isinstance(members.get("Data"), tuple)):
         return False
     return not any(names_id(name) for name in members)
-
-
-@lru_cache(4096)
-def names_id(name: str) -> bool:
-    """Whether a name in an object means the file id."""
-    return meaning(name) is KnownColumn.FILE_ID
 
 
 # -- single recordings ---------------------------------------------------------------------------
@@ -265,14 +271,22 @@ def _faulty(line: int, raw: str, reason: str, column: str = "row") -> Item:
 
 
 def _fit(item: Item) -> Item:
-    """Return the item, or a fault if a text in it cannot be kept: half a character, or NUL."""
-    if not any(not text.isprintable() and _UNFIT.search(text) for _, text in item.cells):
+    """Return the item with text that can be kept: half a character, and NUL, are escaped.
+
+    In a value that has an effect they are a fault.
+    """
+    if not any(not text.isprintable() and _UNFIT.search(text) for pair in item.cells for text in pair):
         return item
     cells, fault = [], item.fault
     for name, text in item.cells:
-        if _UNFIT.search(text):
+        if _UNFIT.search(text) and meaning(name) is not None:
             fault = fault or RecordFault(
                 name, f"{shown(text)} holds a NUL or half a character, which is not text"
             )
-        cells.append((name, _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
+        cells.append((escaped(name), escaped(text)))
     return Item(item.line, cells, fault)
+
+
+def escaped(text: str) -> str:
+    """Return a text without what no file and no ledger can hold."""
+    return _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

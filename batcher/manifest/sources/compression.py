@@ -28,17 +28,29 @@ PIECE_BYTES = (1 << 6, 1 << 12)
 128 KiB, so a piece that brought much is followed by a smaller one."""
 
 
+MOST_MEMORY_BYTES = 1 << 27
+"""The memory that unpacking may take; zstd has the same limit by itself."""
+_TOO_MUCH_MEMORY = ("too much memory", "Memory usage limit")
+"""How the libraries say that it would take more."""
+
+
 class Packing(StrEnum):
     """The compressions of manifests."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
 
 
 def packing_of(head: bytes) -> Packing | None:
     """Return the compression of a file that begins with ``head``; None when it has none."""
     if head.startswith(b"\x1f\x8b"):
         return Packing.GZIP
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return Packing.BZIP2
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return Packing.XZ
     skippable = head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50  # parallel compressors begin so
     return Packing.ZSTD if head.startswith(b"\x28\xb5\x2f\xfd") or skippable else None
 
@@ -58,6 +70,10 @@ class Unpacked(Source):
     def all_blocks(self) -> Iterator[bytes]:
         """Yield all bytes, unpacked a second time."""
         return unpack(self.name, self._packed.all_blocks(), self._packing)
+
+    def has_changed(self) -> bool:
+        """Whether the compressed bytes have changed."""
+        return self._packed.has_changed()
 
     def close(self) -> None:
         """Close the compressed source too."""
@@ -82,11 +98,21 @@ def unpack(name: str, blocks: Iterator[bytes], packing: Packing) -> Iterator[byt
             yield piece
     except Unread as exc:
         raise exc.at(where) from exc
+    except _TooLarge as exc:
+        command = "zstd -d --long=31" if packing is Packing.ZSTD else "xz -d"
+        raise ManifestError(
+            f"{name}: unpacking this {packing} file takes more than {MOST_MEMORY_BYTES >> 20} MiB of "
+            f"memory: it was compressed with a large window. Unpack it first: {command} FILE"
+        ) from exc.__cause__
     except _Spoilt as exc:
         raise ManifestError(
             f"{where}: the {packing} data {exc} here, after {size:,} unpacked "
             "bytes. Fetch or compress the file again"
         ) from exc.__cause__
+
+
+class _TooLarge(Exception):
+    """Unpacking it takes more memory than is allowed."""
 
 
 class _Spoilt(Exception):
@@ -112,6 +138,14 @@ def _decompressor(packing: Packing) -> tuple[Callable[[], _Member], type[Excepti
     """Return the constructor of a member, the error of a damaged one, and the filling between two members."""
     if packing is Packing.GZIP:
         return partial(zlib.decompressobj, wbits=31), zlib.error, b"\0"
+    if packing is Packing.BZIP2:
+        import bz2
+
+        return bz2.BZ2Decompressor, OSError, b""
+    if packing is Packing.XZ:
+        import lzma
+
+        return partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, MOST_MEMORY_BYTES), lzma.LZMAError, b"\0"
     with needed("zstandard", "a manifest compressed with zstd"):
         import zstandard
     return zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError, b""
@@ -141,6 +175,8 @@ def _unpacked(
             except damage as exc:
                 if unpacked := b"".join(pieces):
                     yield unpacked
+                if any(words in str(exc) for words in _TOO_MUCH_MEMORY):
+                    raise _TooLarge from exc
                 raise _Spoilt(f"is damaged ({str(exc).rpartition(': ')[2]})") from exc
             pieces.append(piece)
             at += size

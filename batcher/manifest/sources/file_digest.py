@@ -22,6 +22,11 @@ class Mark(NamedTuple):
     written_at_ns: int
     changed_at_ns: int
 
+    @property
+    def content(self) -> tuple[int, ...]:
+        """The properties of which one changes with the content; the others change with a new name, too."""
+        return self[:4]
+
     @classmethod
     def of(cls, path: str) -> Self | None:
         """Return the mark of a file; None for a stream, a URL or a missing file."""

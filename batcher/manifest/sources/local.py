@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,6 +110,10 @@ class Source(ABC):
             ) from exc
         return spool
 
+    def has_changed(self) -> bool:
+        """Whether the bytes that were read are no longer those of the file. A stream never changes."""
+        return False
+
     def close(self) -> None:
         """Close what was opened here."""
         if self._spooled is not None:
@@ -125,12 +130,35 @@ class LocalSource(Source):
         self._descriptor = descriptor
         # A read from a pipe returns what is there: rows must not wait until a block is full.
         self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
+        self._opened_as = None if descriptor is None else _size_and_time(descriptor)
+        self._bytes_read, self._checksum = 0, 0
 
     def _pull(self) -> bytes:
         try:
-            return self._read(BLOCK_BYTES) or b""
+            block = self._read(BLOCK_BYTES) or b""
         except (OSError, ValueError) as exc:
             raise _translated(self.name, exc) from exc
+        if self._opened_as is not None:
+            self._bytes_read, self._checksum = (
+                self._bytes_read + len(block),
+                zlib.crc32(block, self._checksum),
+            )
+        return block
+
+    def has_changed(self) -> bool:
+        """Whether a file became shorter or was rewritten since it was opened. More at its end is no change,
+        unless it is read in any order."""
+        if self._descriptor is None or self._opened_as is None:
+            return False
+        try:
+            now = _size_and_time(self._descriptor)
+        except OSError:
+            return False  # closed
+        if now == self._opened_as:
+            return False
+        if now[0] < self._opened_as[0] or self._spooled is not None:
+            return True
+        return _checksum_of(self.all_blocks(), self._bytes_read) != self._checksum
 
     def all_blocks(self) -> Iterator[bytes]:
         """Yield all bytes of a file, without disturbing :meth:`read`."""
@@ -159,6 +187,22 @@ class LocalSource(Source):
         super().close()
         if self._owned:
             self._file.close()
+
+
+def _size_and_time(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns
+
+
+def _checksum_of(blocks: Iterator[bytes], size: int) -> int:
+    """Return the checksum of the first bytes."""
+    checksum = 0
+    for block in blocks:
+        checksum = zlib.crc32(block[:size], checksum)
+        size -= min(size, len(block))
+        if not size:
+            break
+    return checksum
 
 
 def open_local(source: str, stdin: BinaryIO | None) -> Source:

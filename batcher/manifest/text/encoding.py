@@ -33,6 +33,15 @@ _NOT_TEXT = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"PAR1\x15", "a Parquet file"),
     (b"SQLite format 3\x00", "an SQLite database"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4"),
+    (b"\x1f\x9d", "compressed with compress (.Z)"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ORC\x08", "an ORC file"),
+    (b"ARROW1\x00\x00", "an Arrow file"),
+    (b"FEA1", "a Feather file"),
+    (b"%PDF-", "a PDF document"),
 )
 
 
@@ -144,8 +153,14 @@ def stream_fault(
     return ManifestError(heading, f"  {_as_chinese(raw, len(raw) - len(rest))}", remedy)
 
 
+_TAR_AT = 257
+"""The place of the mark of tar archives."""
+
+
 def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> ManifestError:  # noqa: ARG001
     """Return the error for a NUL on ``line``; ``block`` is the beginning of the file, to detect UTF-16."""
+    if block[_TAR_AT:].startswith(b"ustar"):
+        return ManifestError(f"{name}: this is a tar archive, not text. Unpack it, and name the file in it")
     even, odd = block[::2].count(0), block[1::2].count(0)
     codec = "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else None
     hint = (

@@ -25,6 +25,9 @@ HEAD_BYTES = 16
 _KEPT = 200
 """The number of characters kept of an unfinished line, for messages."""
 
+_MARK = "\ufeff"
+"""A byte-order mark, decoded."""
+
 _OTHER_BREAKS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
 """Characters that end a line for ``str.splitlines`` and not in CSV."""
 
@@ -86,7 +89,8 @@ def line_blocks(
 ) -> Iterator[list[str]]:
     """Yield lines with their ends, block by block, from ``first`` and then from ``read`` until its end.
 
-    Lines end with ``\\n``, ``\\r\\n`` or ``\\r``. All lines before a fault are yielded first.
+    Byte-order marks at the start of a line are left out: joined files have them. Lines end with ``\\n``,
+    ``\\r\\n`` or ``\\r``. All lines before a fault are yielded first.
 
     Raises:
         ManifestError: bytes that are not of this encoding, a NUL, or a line that is too long.
@@ -94,7 +98,9 @@ def line_blocks(
     line, tail = 1, ""
     decoded = _decoded(chain((first[encoding.mark_length :],), iter(read, b"")), encoding)
     for text, fault in decoded:
-        lines = split_lines(tail + (text.removeprefix("\ufeff") if line == 1 and not tail else text))
+        lines = split_lines(tail + text)
+        if _MARK in text:
+            lines = [one.lstrip(_MARK) for one in lines]
         tail = _take_unfinished(lines, ends=("\n", "\r") if fault else "\n")
         if lines:
             _refuse_too_long(name, line, lines[0], max_line)

@@ -51,12 +51,13 @@ def test_manifest_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \t\n", b"\xef\xbb\xbf", b"\xff\xfe\n\0", b",,,\n;;\n"])
-def test_empty_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
-    """A file without a header is a mistake, not a night without work."""
+def test_empty_manifest_has_no_rows_and_a_warning(tmp_path: Path, data: bytes) -> None:
+    """A file without a header may be a mistake, and a format without one writes nothing for no recordings."""
     path = tmp_path / "a.csv"
     path.write_bytes(data)
-    with pytest.raises(ManifestError, match=r"a\.csv: is empty"):
-        open_manifest(str(path))
+    with open_manifest(str(path)) as manifest:
+        assert (manifest.columns, list(manifest)) == ((), [])
+        assert manifest.warnings == [f"{path}: is empty, without a header or any row"]
 
 
 def test_header_alone_is_a_manifest_without_rows(tmp_path: Path) -> None:

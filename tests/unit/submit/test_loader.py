@@ -16,7 +16,7 @@ from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest.reader import Manifest
 from batcher.model.events import Event, PassedOver
 from batcher.submit.loader import Loader, load_alone
-from batcher.submit.manifest_checks import Prepared
+from batcher.submit.prepared import Prepared
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from batcher.model.submission import InDoubtPolicy, RunId, State, TaskId
 from batcher.report.counts import figures
 from batcher.submit.ending import Ending
 from batcher.submit.loader import load_alone
-from batcher.submit.manifest_checks import LateManifests, Prepared
+from batcher.submit.manifest_checks import LateManifests
+from batcher.submit.prepared import Prepared
 from batcher.submit.runner import Runner
 from batcher.submit.settings import MaxFailures, RunSettings
 

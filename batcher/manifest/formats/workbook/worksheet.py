@@ -14,7 +14,7 @@ from typing import BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, PARAMETERS, KnownColumn, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault, lost_digits
+from batcher.manifest.formats.table import PASSED_OVER, NothingInside, Record, RecordFault, lost_digits
 from batcher.manifest.formats.workbook.cell_text import EXACT_BELOW, cell_text
 from batcher.manifest.formats.workbook.kind import open_workbook
 from batcher.manifest.formats.workbook.sheet import (
@@ -51,7 +51,7 @@ class Worksheet:
         self._rows = sheet.rows()
         header = find_header(self._rows)
         if header is None:
-            raise ManifestError(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
+            raise NothingInside(f"{self._name}: is empty. A manifest begins with a header, file_id in it")
         where = CountedBy.ROW.place(self._name, header.number)
         _refuse_stray_cell(where, header)
         self.columns = read_columns(where, header.cells)

@@ -121,12 +121,23 @@ def test_list_of_ids_gives_the_same_rows(tmp_path: Path, packing: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ManifestFormat)
-def test_empty_manifest_is_refused_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
-    """The message names the file."""
+def test_file_without_a_byte_has_no_rows_in_every_format(tmp_path: Path, format_: ManifestFormat) -> None:
+    """The warning names the file."""
     path = tmp_path / f"archive.{format_}"
     path.write_bytes(b"")
-    with pytest.raises(ManifestError, match=rf"archive\.{format_}: "):
-        open_manifest(str(path), format_=format_)
+    with open_manifest(str(path), format_=format_) as manifest:
+        assert list(manifest) == []
+        assert manifest.warnings[0].startswith(f"{path}: is empty")
+
+
+@pytest.mark.parametrize("format_", ManifestFormat)
+def test_stream_without_a_byte_is_refused_where_there_is_a_header(format_: ManifestFormat) -> None:
+    """A program that failed writes nothing; so does one that has no recordings for JSON lines or text."""
+    if format_ in ("jsonl", "text"):
+        assert list(open_manifest("-", format_=format_, stdin=io.BytesIO())) == []
+        return
+    with pytest.raises(ManifestError, match="stdin: is empty: nothing arrived"):
+        open_manifest("-", format_=format_, stdin=io.BytesIO())
 
 
 @pytest.mark.parametrize("format_", FORMATS)

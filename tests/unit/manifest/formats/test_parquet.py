@@ -14,6 +14,7 @@ import pytest
 from support.manifest_files import parquet_of
 
 from batcher.errors import ManifestError
+from batcher.manifest.formats.parquet import Parquet
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.reader import open_manifest
 from batcher.model.submission import InvalidRow, Row
@@ -122,15 +123,71 @@ def test_blank_row_is_skipped_and_counted() -> None:
     assert [row.line for row in rows_of(columns)] == [1, 3]
 
 
-def test_bytes_that_are_not_text_are_a_fault_of_their_row() -> None:
-    """The other rows are read."""
-    columns = {"file_id": pa.array([b"1", b"/\xff.mp4", b"3"]), "room": pa.array([b"a", b"b", b"\xfe"])}
+def test_bytes_that_are_not_text_are_a_fault_of_their_row_where_they_have_an_effect() -> None:
+    """Those of an own column are hexadecimal text, and the row is sent."""
+    columns = {"file_id": pa.array([b"1", b"/\xff.mp4", b"3"]), "room": pa.array([b"a", b"b", b"\xfe\x00"])}
     good, fault, other = rows_of(columns)
     assert isinstance(good, Row)
     assert isinstance(fault, InvalidRow)
-    assert isinstance(other, InvalidRow)
     assert (fault.line, fault.column, fault.reason) == (2, "file_id", "/\\xff.mp4 is not UTF-8 text")
-    assert (other.line, other.column, other.reason) == (3, "room", "\\xfe is not UTF-8 text")
+    assert isinstance(other, Row)
+    assert (other.line, other.extra) == (3, '{"room":"fe00"}')
+
+
+def test_own_column_of_any_type_is_text() -> None:
+    """Values that Python has no type for, and text that is none, never decide whether a row is sent."""
+    bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff1", b"2"]).buffers())
+    columns = {
+        "file_id": pa.array(IDS),
+        "took": pa.array([1_500_000_001, None], pa.duration("ns")),
+        "moment": pa.array([{"at": 1}, None], pa.struct([("at", pa.timestamp("ns"))])),
+        "spans": pa.array([[1], []], pa.list_(pa.duration("ns"))),
+        "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+        "uuid": pa.array([bytes(range(16)), None], pa.uuid()),
+        "digest": pa.array([bytes(range(16)), b"sixteen letters."], pa.binary(16)),
+        "nested": pa.array([[b"\xff"], None]),
+        "bad": bad,
+        "inside": pa.StructArray.from_arrays([bad], names=["x"]),
+        "twice": pa.StructArray.from_arrays([pa.array([1, 2]), pa.array([3, 4])], names=["x", "x"]),
+        "zone": pa.array([1, None], pa.timestamp("us", "Mars/Base")),
+        "day": pa.array([2**30, None], pa.date32()),
+        "infinite": pa.array([float("inf"), float("nan")]),
+        "large": pa.array([Decimal(10) ** 40, None], pa.decimal256(60, 0)),
+    }
+    first, second = rows_of(columns)
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
+    expected = {
+        "took": "0:00:01.500000001",
+        "moment": '{"at": "1970-01-01T00:00:00.000000001"}',
+        "spans": '["0:00:00.000000001"]',
+        "map": '[["k", 1]]',
+        "uuid": "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "digest": "000102030405060708090a0b0c0d0e0f",
+        "nested": '["ff"]',
+        "bad": "\\xff1",
+        "inside": '{"x": "\\\\xff1"}',
+        "twice": '{"x": 1, "x": 3}',
+        "zone": "1970-01-01T00:00:00.000001Z",
+        "infinite": "inf",
+        "large": "1" + "0" * 40,
+    }
+    found = json.loads(first.extra or "")
+    assert found.pop("day")
+    assert found == expected
+    assert json.loads(second.extra or "")["digest"] == "sixteen letters."
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_long_values_are_read_a_few_rows_at_a_time(dictionary: bool) -> None:
+    """Also where a value that repeats is stored once."""
+    data = parquet_of(
+        {"file_id": pa.array(list(map(str, range(600)))), "long": pa.array(["x" * 100_000] * 600)},
+        use_dictionary=dictionary,
+    )
+    file = Parquet("a", io.BytesIO(data))
+    assert max(map(len, (batch[0] for batch in file._batches()))) <= 60
+    assert sum(1 for _ in file.records()) == 600
 
 
 def test_string_column_of_other_bytes_is_a_fault() -> None:

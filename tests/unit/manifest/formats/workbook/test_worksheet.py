@@ -171,7 +171,6 @@ def test_sheet_is_chosen_by_name_or_if_it_is_the_only_one(
         ),
         ({"A": IDS, "B": IDS}, "C", "there is no sheet --sheet 'C'; its sheets: A, B"),
         ({"A": NOTES}, None, "no column is named file_id; there are about"),
-        ({"A": []}, None, "sheet A: is empty"),
         ({"A": [["FileId", "Key"]]}, None, "sheet A row 1: the columns 'FileId' and 'Key' both mean file_id"),
     ],
 )

@@ -1,0 +1,124 @@
+"""File ids: what certainly is none, and what may be one."""
+
+from __future__ import annotations
+
+import pytest
+
+from batcher.manifest.encoded_keys import encoded_keys, odd_keys
+from batcher.manifest.formats.table import lost_digits
+from batcher.manifest.id_rules import PLACEHOLDERS, id_fault
+from batcher.manifest.rounded_ids import Verdict
+from batcher.model.submission import CountedBy, FileId, Parameters, Row, SnapshotType, Vendor
+
+SAMPLED = Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "2")
+
+
+@pytest.mark.parametrize("text", [*PLACEHOLDERS, "NaN", "Null", "N/A", "-", "--", "…", "?", "/"])
+@pytest.mark.parametrize("vendor", [*Vendor, None])
+def test_placeholder_is_no_id_of_any_vendor(text: str, vendor: Vendor | None) -> None:
+    """In any case of letters, and text without a letter or digit."""
+    assert id_fault(text, text, vendor) == f"{text} is a placeholder for a missing value, not a file id"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a",
+        "nan.mp4",
+        "null/a.mp4",
+        "/record/NaN",
+        "record/数学 一班/a.mp4",
+        '/it\'s "b".mp4',
+        "“a” and b.mp4",
+        "a\u00a0b.mp4",
+        "/100%/a.mp4",
+        "/a\\b.mp4",
+        "/https://a.mp4",
+        "room:/a.mp4",
+        "/é\u0301.mp4",
+        "/🎬\ufe0f👩\u200d💻.mp4",
+        "/1\ufe0f\u20e3.mp4",
+        "/葛\U000e0100.mp4",
+        "1397757898183024945",
+        "record/",
+    ],
+)
+def test_key_that_may_exist_is_accepted(key: str) -> None:
+    """A Huawei key may hold almost any character."""
+    assert id_fault(key, key, Vendor.HUAWEI) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("/a\u200b.mp4", "holds an invisible character (U+200B)"),
+        ("\u200d/a.mp4", "holds an invisible character (U+200D)"),
+        ("/a\u200db.mp4", "holds an invisible character (U+200D)"),
+        ("/a\ufe0f.mp4", "holds an invisible character (U+FE0F)"),
+        ("/a\u2800.mp4", "holds an invisible character (U+2800)"),
+        ("/a\U000e0041.mp4", "holds an invisible character (U+E0041)"),
+        ("/a\x1b.mp4", "holds a control character or a line end"),
+        ("/a\ufffd.mp4", "holds U+FFFD: a program could not read a character"),
+        ("OBS://bucket/a.mp4", "is a URL"),
+        ("https:/bucket/a.mp4", "is a URL"),
+        ("b.obs.cn-north-4.myhuaweicloud.com/a.mp4", "is a URL"),
+        ("‘/a.mp4’", "is in quotation marks"),
+        ("«/a.mp4»", "is in quotation marks"),
+    ],
+)
+def test_text_that_is_no_key_is_refused(key: str, reason: str) -> None:
+    """With what it is instead."""
+    assert reason in (id_fault(key, key, Vendor.HUAWEI) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("1397757898183024945.0", True),
+        ("1397757898183024945,00", True),
+        ("123.", True),
+        ("1397757898183024896.0", False),
+        ("1397757898183020000.0", False),
+        ("1397757897438985100.0", False),
+        ("123.5", False),
+        ("1.39776E+18", False),
+    ],
+)
+def test_reason_for_a_decimal_point_says_what_is_true(text: str, whole: bool) -> None:
+    """Digits that no program could have rounded to may be whole."""
+    assert ("may be whole" in lost_digits(text)) is whole
+    assert ("has lost its digits" in lost_digits(text)) is not whole
+
+
+def rows_of(*keys: str) -> list[Row]:
+    """Huawei rows."""
+    return [Row(line, FileId(key), SAMPLED, None) for line, key in enumerate(keys, 2)]
+
+
+PLAIN = [f"/record/{number}.mp4" for number in range(99)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "verdict"),
+    [
+        (PLAIN, Verdict.FINE),
+        ([*PLAIN, "/a%20b.mp4"], Verdict.WARN),
+        ([*PLAIN, "/a%20b.mp4", "/c%2Fd.mp4"], Verdict.REFUSE),
+        ([*PLAIN, "/a\\b.mp4", "/c\\d.mp4"], Verdict.REFUSE),
+        (["/a%E6%95%B0.mp4"], Verdict.REFUSE),
+        (["\\a\\b.mp4", "/c.mp4"], Verdict.REFUSE),
+        (["/a\\b.mp4", "/c.mp4"], Verdict.WARN),
+        (["/100%/a.mp4"], Verdict.FINE),
+    ],
+)
+def test_more_than_one_percent_of_encoded_keys_refuse_a_manifest(keys: list[str], verdict: Verdict) -> None:
+    """Of a few keys, one backslash in a name with slashes is no sign."""
+    assert encoded_keys(rows_of(*keys), CountedBy.LINE)[0] is verdict
+
+
+def test_keys_that_are_probably_a_mistake_are_a_warning() -> None:
+    """Digits alone, and folders."""
+    assert odd_keys(rows_of("123", "record/", "/a.mp4"), CountedBy.LINE) == [
+        "1 of 3 Huawei ids are digits only, as Tencent's are; check the vendor (first on line 2: 123)",
+        "1 of 3 Huawei ids end in /, as folders do (first on line 3: record/)",
+    ]
