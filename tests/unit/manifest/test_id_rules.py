@@ -13,7 +13,7 @@ from batcher.model.submission import CountedBy, FileId, Parameters, Row, Snapsho
 SAMPLED = Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "2")
 
 
-@pytest.mark.parametrize("text", [*PLACEHOLDERS, "NaN", "Null", "N/A", "-", "--", "…", "?", "/"])
+@pytest.mark.parametrize("text", [*sorted(PLACEHOLDERS), "NaN", "Null", "N/A", "-", "--", "…", "?", "/"])
 @pytest.mark.parametrize("vendor", [*Vendor, None])
 def test_placeholder_is_no_id_of_any_vendor(text: str, vendor: Vendor | None) -> None:
     """In any case of letters, and text without a letter or digit."""
