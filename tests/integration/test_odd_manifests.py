@@ -224,9 +224,13 @@ CASES = [
     # -- compression and archives
     Case("packed.csv.bz2", bz2.compress(f"file_id\n{A}\n".encode()), 0, (A,)),
     Case(
-        "one.csv.zip", zipped(a_csv=b"file_id\n1\n"), 2, (), ("a ZIP archive with a.csv in it", "Unpack it")
+        "one.csv.zip",
+        zipped(a_csv=b"file_id\n1\n"),
+        2,
+        (),
+        ("this is a ZIP archive, not a workbook: it holds a.csv", "Unpack it"),
     ),
-    Case("gz.csv.zip", zipped(a_csv_gz=gzip.compress(b"")), 2, (), ("a.csv.gz in it",)),
+    Case("gz.csv.zip", zipped(a_csv_gz=gzip.compress(b"")), 2, (), ("it holds a.csv.gz",)),
     Case(
         "large.csv.zst",
         windowed(f"file_id\n{A}\n".encode() * 9999),
