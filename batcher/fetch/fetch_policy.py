@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batcher.fetch.http_source import Absence, Body, Download, Refusal, TemporaryFailure
+from batcher.flowcontrol.findings import OBSTACLE_REMEDIES
 from batcher.model.records import Fetched
 
 ABSENT_TRIES = 3
@@ -50,9 +51,21 @@ def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> floa
 
 def given_up_after(got: Download, tries_in_all: int) -> Download:
     """Return the answer, or an absence once the requests of all fetches are used up."""
-    if isinstance(got, TemporaryFailure) and tries_in_all >= MAX_TRIES:
+    if isinstance(got, TemporaryFailure) and not got.obstacle and tries_in_all >= MAX_TRIES:
         return Absence(f"requested {tries_in_all} times in all: {got.why}")
     return got
+
+
+def counted_tries(got: Download, tries: int) -> int:
+    """Return the requests that count for a picture: an obstacle before its server says nothing about it."""
+    return 0 if isinstance(got, TemporaryFailure) and got.obstacle else tries
+
+
+def silence_text(got: Download) -> str:
+    """Return why a server is silent: the last failure, and the remedy where a person has to act."""
+    if not isinstance(got, TemporaryFailure):
+        return ""
+    return got.why if got.obstacle is None else f"{got.why}; {OBSTACLE_REMEDIES[got.obstacle]}"
 
 
 @dataclass(slots=True)

@@ -90,7 +90,7 @@ class Progress:
     seconds: float
     """Since the run began to send."""
     seconds_left: float | None
-    """The time that the rest takes at the rate of this run; None while that is unknown."""
+    """The time that the rest takes at the rate of this run; None while that is unknown, as in an outage."""
     paused: bool
     """Nothing is sent at all for now, for the reason that ``why_slow`` gives."""
 
