@@ -266,6 +266,7 @@ class PictureFetch:
             dict(figures.silent),
             tuple(self._examples.values()),
             cancelled,
+            await ledger.count_retriable(),
         )
 
 

@@ -25,6 +25,7 @@ from batcher.flowcontrol.pacer import Pacer, SlidingWindow
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
+from batcher.model.durations import duration
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, NotReported
 from batcher.model.submission import FileId, TaskId, Vendor
@@ -295,7 +296,7 @@ class Confirmation:
             try:
                 await confirmer.confirm_due()
             except LedgerError as exc:
-                self._warn(f"callbacks are not checked for {LATER_S:.0f} s: {exc}")
+                self._warn(f"callbacks are not checked for {duration(LATER_S)}: {exc}")
                 await asyncio.sleep(LATER_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
@@ -305,5 +306,5 @@ class Confirmation:
         while True:
             ended = await poll_claimed()
             pause_s = HALTED_S if ended.exit is ExitCode.HALTED else LATER_S
-            self._warn(f"claims are not confirmed for {pause_s:.0f} s: {ended.reason}")
+            self._warn(f"claims are not confirmed for {duration(pause_s)}: {ended.reason}")
             await asyncio.sleep(pause_s)

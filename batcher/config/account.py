@@ -31,7 +31,9 @@ def account_of(settings: Settings) -> tuple[int, str]:
     """
     problems = []
     if settings.app_id is None:
-        problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
+        demo = "" if has_account(settings) else "; without an account, `batcher demo` shows a run"
+        missing = "the AppId is missing; set it to the number the ZEGO console shows"
+        problems.append(f"BATCHER_APP_ID: {missing}{demo}")
     secret, problem = _given_secret(settings, SERVER_SECRET)
     problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:

@@ -12,7 +12,16 @@ from enum import Enum
 
 from batcher.flowcontrol.rate_policy import TOO_FREQUENT
 from batcher.flowcontrol.retry_policy import FORBIDDEN_STATUSES, CodeKind, kind_of
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Obstacle, Outage, ReplyLost
+from batcher.model.outcome import (
+    HELD_BACK,
+    WAITING,
+    Answer,
+    HttpRefusal,
+    NotSent,
+    Obstacle,
+    Outage,
+    ReplyLost,
+)
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
 
@@ -137,7 +146,7 @@ def obstacle_text(outcome: object) -> str:
 
 def waiting_text(outage: Outage) -> str:
     """Return why nothing is sent during an outage; its beginning is a local time."""
-    return f"waiting for the service since {outage.since.astimezone():%H:%M} ({outage.met})"
+    return f"{WAITING} since {outage.since.astimezone():%H:%M} ({outage.met})"
 
 
 def outage_text(outage: Outage, requests: str = "") -> str:

@@ -66,6 +66,11 @@ SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submis
 WHERE k.state IS NULL AND {_CONFIRMED}{{of_recordings}}
 """  # noqa: S608 - ours
 
+_RETRIABLE = f"""
+SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+WHERE {_CONFIRMED} AND k.state IN ('broken', 'missing')
+    AND coalesce(k.error, '') NOT IN ('HTTP 404', 'HTTP 410')
+"""  # noqa: S608 - ours
 _COUNTS = f"""
 SELECT k.state, count(*) AS n FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
 WHERE {_CONFIRMED} GROUP BY k.state
@@ -162,6 +167,11 @@ def counts(connection: Connection) -> dict[PictureState | None, int]:
     return found
 
 
+def count_retriable(connection: Connection) -> int:
+    """Count the pictures given up that another try may bring: neither refused nor gone for good."""
+    return int(connection.value(_RETRIABLE))
+
+
 def has_recording(connection: Connection, recording: FileId) -> bool:
     """Return whether there is any submission of a recording."""
     query = "SELECT 1 FROM submissions WHERE file_id = :file_id LIMIT 1"
@@ -174,6 +184,7 @@ class PictureLedger(SharedLedger):
     folders = asked(folders)
     count_unfetched = asked(count_unfetched)
     counts = asked(counts)
+    count_retriable = asked(count_retriable)
     has_recording = asked(has_recording)
 
     async def unfetched(

@@ -96,6 +96,10 @@ class Outage:
     """The error of the last call."""
 
 
+WAITING = "waiting for the service"
+"""How the reason begins why nothing is sent during an outage."""
+
+
 NO_ANSWERS = 5
 """This many outcomes in a row without a usable answer begin an outage."""
 

@@ -81,7 +81,7 @@ async def test_next_commands_can_be_pasted(cli: Cli, manifest: Callable[..., Pat
     assert code == 0
     _, _, command = CONTROL.sub("", terminal.text).partition("for results")
     assert shlex.split(command.replace("\\\n", " ").splitlines()[0]) == [
-        *("batcher", "export", str(archive), *PICTURES, "-o", "results.csv")
+        *("batcher", "export", str(archive), "-o", "results.csv")
     ]
 
 

@@ -110,10 +110,12 @@ _OPTION_OF = {"folder": "--output", "max_bytes": "--max-bytes", "timeout_s": "--
 def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, as_json: bool) -> int:
     """Print the summary; return the exit code."""
     from batcher.fetch.picture_paths import INDEX
-    from batcher.report.fetch_summary import fetch_json, fetch_lines
+    from batcher.report.command_lines import next_lines
+    from batcher.report.fetch_summary import fetch_json, fetch_lines, fetch_steps
 
     exit_code = signal_code or summary.exit_code
     lines = fetch_lines(summary, summary.folder / INDEX)
+    lines += ["", *next_lines(fetch_steps(summary), console.width)]
     if not exit_code:
         console.say(*lines)
     elif console.for_programs:

@@ -40,6 +40,7 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     from batcher.api.load import load
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
+    from batcher.model.submission import source_name
     from batcher.report.asked import asked_text
     from batcher.report.command_lines import ledger_option
     from batcher.report.formatting import count
@@ -58,10 +59,8 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
             on_event=console.on_event,
         )
     for one in loaded.loads:
-        console.say(
-            f"{one.source}: {count(one.new, 'new submission')}, {one.duplicates:,} known already, "
-            f"{one.invalid:,} invalid"
-        )
+        known = f"{one.duplicates:,} known already, {one.invalid:,} invalid"
+        console.say(f"{source_name(one.source)}: {count(one.new, 'new submission')}, {known}")
     console.say(*asked_text("Newly asked for", loaded.asked).split("\n"))
     for line in changes_lines(loaded.loads):
         console.say(line)
