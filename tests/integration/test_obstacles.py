@@ -111,6 +111,7 @@ async def test_proxy_that_refuses_every_connection_halts_a_run(
         ("verify-ids", "archive.csv"),
         ("listen", "--port", "0"),
         ("fetch", "-o", "pictures"),
+        ("load", "https://files.invalid/archive.csv"),
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
