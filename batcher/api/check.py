@@ -18,7 +18,7 @@ from batcher.ledger.sqlite.lock_file import Holder
 from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
 from batcher.model.check import CheckFinding, fail, ok, skip, warn
 from batcher.report.command_lines import ledger_option
-from batcher.report.formatting import PLACES, count, moment, size
+from batcher.report.formatting import PLACES, count, duration, moment, size
 
 SERVICE_CHECKS = ("DNS", "connection", "TLS", "clock", "call")
 LEDGER_CHECKS = ("ledger", "lock", "disk")
@@ -149,7 +149,7 @@ def lock_finding(holder: Holder | bool, wait_s: float) -> CheckFinding:
             "since": moment(holder.since),
             "command": holder.command,
         }
-    then = f"a run now would wait {wait_s:g} s for it" if wait_s else "a run now would have exit code 5"
+    then = f"a run now would wait {duration(wait_s)} for it" if wait_s else "a run now would have exit code 5"
     return warn("lock", f"held by {process}", f"{then}; --wait-lock sets how long to wait", **facts)
 
 

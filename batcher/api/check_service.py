@@ -15,17 +15,20 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from batcher.api.check import SERVICE_CHECKS
 from batcher.config import defaults
-from batcher.flowcontrol.findings import remedy_of
+from batcher.errors import SettingsError
+from batcher.flowcontrol.findings import OBSTACLE_REMEDIES, obstacle_of, remedy_of
 from batcher.flowcontrol.machine_limit import LIMIT_PER_S, Action, LimitKey, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.flowcontrol.sliding_window import Turn
 from batcher.model.check import CheckFinding, CheckLevel, fail, ok, skip, warn
-from batcher.model.outcome import Answer, HttpRefusal, NotSent, Outcome, ReplyLost
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, Obstacle, Outcome, ReplyLost
 from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
+from batcher.zego.proxy import Proxy
 
 NO_ACCOUNT = Account(1, "none")
 """The account of a call without credentials: its refusal has a date, which shows the clock of the service."""
@@ -58,7 +61,11 @@ async def check_service(
         endpoint: the service's URL.
         timeout_s: how long one call may take.
     """
-    client = ZegoClient(endpoint, account or NO_ACCOUNT, timeout_s=timeout_s, connections=1)
+    try:
+        client = ZegoClient(endpoint, account or NO_ACCOUNT, timeout_s=timeout_s, connections=1)
+    except SettingsError as exc:
+        problems = [fail("proxy", line) for line in exc.lines]
+        return [*problems, *(skip(about, _NOT_WELL) for about in SERVICE_CHECKS)]
     async with client:
         name = await _look_up(endpoint, client.proxy)
         if name.level is CheckLevel.FAIL:
@@ -94,10 +101,12 @@ def _counted(endpoint: str, account: Account | None) -> Callable[[], Awaitable[b
     return lambda: pacer.leave(Turn(alone=True))
 
 
-async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding:
+async def _look_up(endpoint: str, proxy: Proxy | None) -> CheckFinding:
     """Look up the name of the host, or of the proxy, which looks up that of the host."""
     parts = urlsplit(endpoint)
-    host, port = proxy or (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if proxy is not None:
+        host, port = proxy.host, proxy.port
     if proxy is None and parts.scheme == "http":
         return ok("DNS", f"not used: {host} is this machine", used=False)
     try:
@@ -115,22 +124,24 @@ async def _look_up(endpoint: str, proxy: tuple[str, int] | None) -> CheckFinding
         if proxy is not None:
             text += f" (the proxy; it looks up {parts.hostname} itself)"
         return ok("DNS", text, used=addresses != [host], host=host, addresses=addresses)
-    named = "HTTPS_PROXY" if proxy else "BATCHER_ENDPOINT"
+    named = proxy.source if proxy else "BATCHER_ENDPOINT"
     return fail("DNS", f"{host}: {problem}", f"check {named} and how this machine looks up names", host=host)
 
 
-def connection_finding(
-    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome
-) -> CheckFinding:
+def connection_finding(endpoint: str, proxy: Proxy | None, seen: CallTrace, outcome: Outcome) -> CheckFinding:
     """Report whether a connection was made."""
     to = urlsplit(endpoint).netloc
-    through = f" through the proxy {proxy[0]}:{proxy[1]}" if proxy else ""
-    facts: dict[str, object] = {"proxy": f"{proxy[0]}:{proxy[1]}" if proxy else None}
+    through = f" through the proxy {proxy.text} ({proxy.source})" if proxy else ""
+    facts: dict[str, object] = {
+        "proxy": proxy.text if proxy else None,
+        "proxy_from": proxy.source if proxy else None,
+    }
     if seen.ended_at in (Leg.CONNECTION, Leg.PROXY, Leg.NAME):
-        remedy = "check HTTPS_PROXY and whether the proxy lets this machine pass" if proxy else ""
-        remedy = (
-            remedy or "check BATCHER_ENDPOINT, the firewall, and whether a proxy must be set (HTTPS_PROXY)"
-        )
+        remedy = "check BATCHER_ENDPOINT, the firewall, and whether a proxy must be set (HTTPS_PROXY)"
+        if obstacle := obstacle_of(outcome):
+            remedy = OBSTACLE_REMEDIES[obstacle]
+        elif proxy:
+            remedy = f"check {proxy.source} and whether the proxy lets this machine pass"
         return fail("connection", f"{to}{through}: {_detail(outcome)}", remedy, **facts)
     if seen.address is not None:
         facts["address"] = seen.address
@@ -139,18 +150,14 @@ def connection_finding(
 
 
 def tls_finding(
-    endpoint: str, proxy: tuple[str, int] | None, seen: CallTrace, outcome: Outcome, now: float
+    endpoint: str, proxy: Proxy | None, seen: CallTrace, outcome: Outcome, now: float
 ) -> CheckFinding:
     """Report whether the certificate is valid, and for how long."""
     if urlsplit(endpoint).scheme == "http":
         return ok("TLS", "not used: plain http to this machine", used=False)
     through = ", seen through the proxy" if proxy else ""
     if seen.ended_at is Leg.TLS:
-        remedy = (
-            "check this machine's clock and its certificate authorities; where a private authority or a "
-            "proxy signs, name its file in SSL_CERT_FILE"
-        )
-        return fail("TLS", _detail(outcome) + through, remedy)
+        return fail("TLS", _detail(outcome) + through, OBSTACLE_REMEDIES[Obstacle.CERTIFICATE])
     if not seen.certificate:
         return skip("TLS", _NOT_WELL)
     return _certificate_finding(seen.certificate, through, now)

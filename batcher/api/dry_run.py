@@ -21,6 +21,7 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import AskedFor, InvalidRowRecord
 from batcher.report.asked import FIRST_GROUPS
+from batcher.report.command_lines import FIRST_RUN
 from batcher.report.counts import figures
 from batcher.report.summary import FIRST_INVALID_ROWS
 from batcher.submit.loader import load_alone
@@ -84,7 +85,7 @@ async def forecast(
     async with prepared_manifests(manifests, how, place, on_event=on_event) as prepared:
         exists = not is_missing(place)
         if not manifests and not exists:
-            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")
+            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest: {FIRST_RUN}")
         left = readiness(place).open if exists else 0
         asked = asked_open(place, FIRST_GROUPS) if left else AskedFor()
         if exists:

@@ -41,6 +41,7 @@ from batcher.output_files import check_target
 from batcher.report.fetch_summary import FetchSummary
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
+from batcher.zego.proxy import check_proxies
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher
@@ -107,6 +108,10 @@ class PictureFetch:
             self._endpoint = endpoint_of(endpoint)
         except ValueError as exc:
             problems.append(f"endpoint{shown_value(endpoint)}: {exc}")
+        try:
+            check_proxies()
+        except SettingsError as exc:
+            problems += exc.lines
         if problems:
             raise SettingsError(*problems)
         self._path = ledger_path(ledger)
@@ -244,7 +249,7 @@ class PictureFetch:
             dict(figures.silent),
             tuple(self._examples.values()),
             cancelled,
-            await ledger.count_never_requested(),
+            await ledger.count_retriable(),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
 from batcher.submit.prepared import Prepared
+from batcher.zego.proxy import proxy_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,11 @@ async def prepared_manifests(
 
     Raises:
         ManifestError: one cannot be used.
+        SettingsError: the proxy on the way to one cannot be used.
     """
-    preparation = Preparation([os.fspath(one) for one in sources], how, partial(last_options, ledger))
+    names = [os.fspath(one) for one in sources]
+    _check_proxies(names)
+    preparation = Preparation(names, how, partial(last_options, ledger))
     preparing = asyncio.create_task(in_thread(preparation.all), name="preparing")
     over = asyncio.create_task((deadline or Deadline()).over(), name="deadline")
     try:
@@ -82,6 +87,18 @@ def warnings_of(brought: Iterable[Brought], on_event: OnEvent) -> tuple[str, ...
     for text in warnings:
         on_event(Message(text, Severity.WARNING))
     return warnings
+
+
+def _check_proxies(names: Iterable[str]) -> None:
+    """Refuse a proxy that cannot be used, before a manifest is asked for through it.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for name in names:
+        if name.lower().startswith(("http://", "https://")):
+            with contextlib.suppress(ValueError):  # not a URL: opening it says so
+                proxy_for(name)
 
 
 def _close(prepared: Iterable[Prepared]) -> None:

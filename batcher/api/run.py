@@ -33,6 +33,7 @@ from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
 from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
+from batcher.report.command_lines import FIRST_RUN
 from batcher.report.summary import RunSummary
 from batcher.report.tracking_summary import TrackingSummary
 from batcher.submit.ending import Ending
@@ -242,7 +243,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
             prepared_manifests(request.manifests, request.how, place, deadline, on_event)
         )
         if not request.manifests and is_missing(place):
-            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest to create one")
+            raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest: {FIRST_RUN}")
         wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
         began = time.monotonic()
         if request.track is not None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from batcher.errors import BatcherError
+from batcher.errors import BatcherError, LedgerError
 from batcher.ledger.reader import open_for_reading
 from batcher.ledger.sqlite.files import ledger_path
-from batcher.model.records import Meaning, Record
+from batcher.ledger.sqlite.lock import lock_holder
+from batcher.model.records import Meaning, Record, RunningCommand
 from batcher.model.submission import FileId, State
 from batcher.report.counts import figures, http_refusals, task_figures
 from batcher.report.formatting import count
@@ -48,6 +50,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
             loads=tuple(await ledger.loads(after_id=first_load)),
             loads_total=loads_total,
             last_run=await ledger.last_run(),
+            running=await _running(ledger.path),
             meanings=_meanings(counts.codes),
             http_refusals=http_refusals(await ledger.tallies_of_http_refusals()),
         )
@@ -77,6 +80,17 @@ def meanings_of(records: Iterable[Record]) -> Mapping[int, Meaning]:
     """Return the meaning of every code that the attempts of some submissions got."""
     attempts = [attempt for record in records for attempt in record.attempts]
     return _meanings(attempt.code for attempt in attempts if attempt.code is not None)
+
+
+async def _running(ledger: Path) -> RunningCommand | None:
+    """Return the command that holds the ledger's lock; None if there is none, or the lock cannot be read."""
+    try:
+        holder = await lock_holder(ledger)
+    except LedgerError:
+        return None
+    if isinstance(holder, bool):
+        return RunningCommand() if holder else None
+    return RunningCommand(holder.command, holder.pid, holder.host, holder.since)
 
 
 def _meanings(codes: Iterable[int]) -> dict[int, Meaning]:

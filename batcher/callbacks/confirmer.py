@@ -26,6 +26,7 @@ from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.flowcontrol.sliding_window import SlidingWindow
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callbacks import CallbackLedger, Check
+from batcher.model.durations import duration
 from batcher.model.events import ClaimChecked, OnEvent, ignore_event
 from batcher.model.outcome import HELD_BACK, Answer, NotReported
 from batcher.model.submission import FileId, TaskId, Vendor
@@ -249,5 +250,5 @@ async def confirm(
         while poll_claimed is not None:
             code, reason = await poll_claimed()
             pause_s = HALTED_S if code is ExitCode.HALTED else LATER_S
-            warn(f"claims are not confirmed for {pause_s:.0f} s: {reason}")
+            warn(f"claims are not confirmed for {duration(pause_s)}: {reason}")
             await asyncio.sleep(pause_s)

@@ -97,7 +97,7 @@ app = typer.Typer(
             "Exit codes: 0 all done; 1 done, with new problems; 2 usage, settings, manifest; 3 halted: "
             "the service refuses us; 4 stopped with work left; 5 another run holds the ledger; 6 the ledger "
             "cannot be used; 70 a defect of batcher; 130 and 143 stopped by a signal.",
-            "Example, without an account:  batcher demo",
+            "First steps:  batcher demo (no account), batcher check, batcher load MANIFEST, batcher run",
         )
     ),
 )

@@ -31,7 +31,9 @@ def account_of(settings: Settings) -> tuple[int, str]:
     """
     missing = []
     if settings.app_id is None:
-        missing.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
+        demo = "" if has_account(settings) else "; without an account, `batcher demo` shows a run"
+        why = "the AppId is missing; set it to the number the ZEGO console shows"
+        missing.append(f"BATCHER_APP_ID: {why}{demo}")
     try:
         secret = secret_of(settings, SERVER_SECRET)
     except SettingsError as exc:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from batcher.fetch.http_source import Download, Failure
+from batcher.flowcontrol.findings import OBSTACLE_REMEDIES
 from batcher.model.records import Fetched
 from batcher.model.task import PictureState
 
@@ -49,11 +51,28 @@ def pause_s(got: Download, tries: int, jitter: Callable[[float], float]) -> floa
     return max(jitter(min(FIRST_BACKOFF_S * 2 ** (tries - 1), LARGEST_BACKOFF_S)), asked_for_s or 0.0)
 
 
+def _is_temporary(got: Download) -> TypeGuard[Failure]:
+    """Whether a download failed without an answer, or by a temporary refusal."""
+    return isinstance(got, Failure) and got.state is None
+
+
 def given_up_after(got: Download, tries_in_all: int) -> Download:
     """Return the answer, or an absence once the requests of all fetches are used up."""
-    if isinstance(got, Failure) and got.state is None and tries_in_all >= MAX_TRIES:
+    if _is_temporary(got) and not got.obstacle and tries_in_all >= MAX_TRIES:
         return Failure(PictureState.MISSING, f"requested {tries_in_all} times in all: {got.why}")
     return got
+
+
+def counted_tries(got: Download, tries: int) -> int:
+    """Return the requests that count for a picture: an obstacle before its server says nothing about it."""
+    return 0 if _is_temporary(got) and got.obstacle else tries
+
+
+def silence_text(got: Download) -> str:
+    """Return why a server is silent: the last failure, and the remedy where a person has to act."""
+    if not _is_temporary(got):
+        return ""
+    return got.why if got.obstacle is None else f"{got.why}; {OBSTACLE_REMEDIES[got.obstacle]}"
 
 
 @dataclass(slots=True)

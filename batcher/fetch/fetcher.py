@@ -16,7 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from batcher.errors import BatcherError
-from batcher.fetch.fetch_policy import ServerHistory, given_up_after, is_final, pause_s
+from batcher.fetch.fetch_policy import (
+    ServerHistory,
+    counted_tries,
+    given_up_after,
+    is_final,
+    pause_s,
+    silence_text,
+)
 from batcher.fetch.http_source import Download, Failure
 from batcher.fetch.images import judge
 from batcher.fetch.picture_pages import pages_to_fetch
@@ -145,12 +152,13 @@ class Fetcher:
         self, name: str, server: ServerHistory, picture: PictureRecord, got: Download, tries: int
     ) -> None:
         """Record a requested picture, and the earlier pictures that are now known to be at fault."""
-        fetched = await self._settle(picture, given_up_after(got, picture.tries + tries), tries)
+        got = given_up_after(got, picture.tries + tries)
+        fetched = await self._settle(picture, got, counted_tries(got, tries))
         for earlier in server.note(fetched):
             self.figures.left -= 1
             await self._settle(earlier.picture, Failure(PictureState.MISSING, earlier.error or ""), 0)
         if server.is_silent and fetched.state is None:
-            self.figures.silent[name] = fetched.error or ""
+            self.figures.silent[name] = silence_text(got) or fetched.error or ""
 
     async def _settle(self, picture: PictureRecord, got: Download, tries: int) -> Fetched:
         """Write the file, then record it: the ledger may only name files that exist."""

@@ -1,22 +1,29 @@
 """Downloads of pictures: one request for one picture, one value as the result.
 
-Called by :mod:`batcher.fetch.fetcher`. Nothing is sent twice, no redirect is followed, no proxy, cookie or
-password is used, and nothing is decompressed. A result never holds the address, which may be signed.
+Called by :mod:`batcher.fetch.fetcher`. Nothing is sent twice, no redirect is followed, no cookie or password
+is used, and nothing is decompressed. A result never holds the address, which may be signed.
+
+A proxy looks up names itself. So a name is looked up here first, and is refused when it leads to an address
+that is not public. A name that only the proxy can look up is left to the proxy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from dataclasses import dataclass
 from typing import Self
 
 import aiohttp
+from yarl import URL
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
+from batcher.model.outcome import Obstacle
 from batcher.model.task import PictureState
-from batcher.zego.call_errors import words
+from batcher.zego.call_errors import obstacle_of, words
 from batcher.zego.headers import retry_after_s
+from batcher.zego.proxy import proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_RETRY_AFTER_S = 30.0
@@ -36,6 +43,8 @@ class Failure:
     middle. None without an answer, or after a temporary refusal."""
     why: str
     retry_after_s: float | None = None
+    obstacle: Obstacle | None = None
+    """Why no connection can be made, when a person has to act."""
 
 
 def refused(why: str) -> Failure:
@@ -68,20 +77,26 @@ class PictureSource:
         self._most_bytes = most_bytes
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, socket_factory=self._addresses.socket, use_dns_cache=False
-            ),
+        guarded = aiohttp.TCPConnector(
+            limit=self._connections, socket_factory=self._addresses.socket, use_dns_cache=False
+        )
+        self._direct = self._session(guarded)
+        self._proxied = self._session(aiohttp.TCPConnector(limit=self._connections))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._direct.close()
+        await self._proxied.close()
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
             headers=self._headers,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=False,  # a proxy resolves names itself, which nothing here could check
+            trust_env=False,  # the proxy is chosen here; nothing is read from .netrc
         )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
 
     def server_of(self, url: str) -> str:
         """Return the server of an address: scheme, host and port."""
@@ -96,23 +111,37 @@ class PictureSource:
     async def get(self, url: str) -> Download:
         """Send one request to an address that is not refused."""
         try:
-            async with self._session.get(address_of(url), allow_redirects=False) as response:
+            address = address_of(url)
+            proxy = proxy_for(address)
+            if proxy is None:
+                async with self._direct.get(address, allow_redirects=False) as response:
+                    return await self._read(response)
+            if not await self._leads_outside(address):
+                return refused(NotPublic().strerror or "")
+            async with self._proxied.get(address, allow_redirects=False, proxy=proxy.url) as response:
                 return await self._read(response)
         except aiohttp.InvalidURL:
             return refused("its address cannot be read")
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
                 return refused(exc.os_error.strerror or "")
-            return Failure(None, _failure(exc))
+            return _temporary(exc)
         except aiohttp.ClientPayloadError:
             return Failure(PictureState.BROKEN, "it was cut off")
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return Failure(None, _failure(exc))
+            return _temporary(exc)
         except (ValueError, TypeError, OverflowError) as exc:  # the libraries may raise these on an address
             return refused(f"its address cannot be asked for ({type(exc).__name__})")
 
+    async def _leads_outside(self, address: URL) -> bool:
+        """Whether the host of an address, as far as this machine can look it up, is a public one."""
+        host = address.raw_host or ""
+        return all(map(self._addresses.allow, await look_up(host, address.port or 0)))
+
     async def _read(self, response: aiohttp.ClientResponse) -> Download:
         status = response.status
+        if status == 407:
+            return Failure(None, "the proxy refused: HTTP 407", obstacle=Obstacle.PROXY_LOGIN)
         if status in _PASSING or status >= 500:
             asked_s = retry_after_s(response.headers.get("Retry-After"), time.time, MAX_RETRY_AFTER_S)
             return Failure(None, f"HTTP {status}", asked_s)
@@ -131,6 +160,20 @@ class PictureSource:
 
     def _too_large(self) -> Failure:
         return refused(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
+
+
+def _temporary(exc: BaseException) -> Failure:
+    return Failure(None, _failure(exc), obstacle=obstacle_of(exc))
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    """Return the numeric addresses of a host; none if this machine cannot look it up."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # a timeout is an OSError
+        return []
+    return [str(one[4][0]) for one in found]
 
 
 def _failure(exc: BaseException) -> str:

@@ -11,8 +11,17 @@ from __future__ import annotations
 from enum import Enum
 
 from batcher.flowcontrol.rate_policy import TOO_FREQUENT
-from batcher.flowcontrol.retry_policy import CodeKind, kind_of
-from batcher.model.outcome import HELD_BACK, Answer, HttpRefusal, NotSent, Outage, ReplyLost
+from batcher.flowcontrol.retry_policy import FORBIDDEN_STATUSES, CodeKind, kind_of
+from batcher.model.outcome import (
+    HELD_BACK,
+    WAITING,
+    Answer,
+    HttpRefusal,
+    NotSent,
+    Obstacle,
+    Outage,
+    ReplyLost,
+)
 from batcher.model.records import Meaning
 from batcher.model.submission import ReplyShape
 from batcher.zego.codes import meaning
@@ -30,7 +39,7 @@ class Finding(Enum):
     CREDENTIALS = "code 7: the credentials are wrong, or requests are too frequent"
     PERMISSION = "codes 3 and 5: a fault of the account, or of this submission"
     ACCOUNT = "a fault of the account: every request fails alike"
-    FORBIDDEN = "HTTP 401, 403 or 407 without a code"
+    FORBIDDEN = "HTTP 401, 403, 407 or 451 without a code"
 
 
 _BY_KIND = {
@@ -72,7 +81,7 @@ def _classify_status(refusal: HttpRefusal) -> Finding:
             return Finding.THROTTLED
         case 503 if refusal.retry_after_s is not None:
             return Finding.THROTTLED
-        case 401 | 403 | 407:
+        case status if status in FORBIDDEN_STATUSES:
             return Finding.FORBIDDEN
         case status if 400 <= status < 500:
             return Finding.ANSWERED
@@ -113,6 +122,43 @@ def outcome_text(outcome: object) -> str:
 
 CHECK_ENDPOINT = "check the network and BATCHER_ENDPOINT"
 """The remedy for an outage that does not end."""
+
+
+CHECK_FIREWALL = (
+    "check BATCHER_ENDPOINT, and whether a firewall or a proxy between this machine and the service blocks it"
+)
+"""The remedy where an endpoint forbids every request."""
+
+OBSTACLE_REMEDIES = {
+    Obstacle.PROXY_LOGIN: (
+        "check the user name and the password in the URL of the proxy (HTTPS_PROXY or ALL_PROXY)"
+    ),
+    Obstacle.PROXY_DENIAL: (
+        "ask the operator of the proxy to allow this endpoint, or name another proxy in HTTPS_PROXY"
+    ),
+    Obstacle.CERTIFICATE: (
+        "check this machine's clock and its certificate authorities; where a private authority or a "
+        "proxy signs, name its file in SSL_CERT_FILE"
+    ),
+}
+
+
+def obstacle_of(outcome: object) -> Obstacle | None:
+    """Return the obstacle that an outcome shows; None if it shows none."""
+    return outcome.obstacle if isinstance(outcome, NotSent) else None
+
+
+def obstacle_text(outcome: object) -> str:
+    """Return the obstacle that an outcome shows, with the remedy; empty if it shows none."""
+    obstacle = obstacle_of(outcome)
+    if obstacle is None:
+        return ""
+    return f"{obstacle.value} ({outcome_text(outcome)}); {OBSTACLE_REMEDIES[obstacle]}"
+
+
+def waiting_text(outage: Outage) -> str:
+    """Return why nothing is sent during an outage; its beginning is a local time."""
+    return f"{WAITING} since {outage.since.astimezone():%H:%M} ({outage.met})"
 
 
 def outage_text(outage: Outage, requests: str = "") -> str:

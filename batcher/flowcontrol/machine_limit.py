@@ -27,6 +27,7 @@ from batcher.flowcontrol.limit_key import LIMIT_PER_S, Action, LimitKey
 from batcher.flowcontrol.run_place import RunPlace, Sender, try_place
 from batcher.flowcontrol.shared_moments import LOCKED_RETRY_S, MachineCount, SharedMoments
 from batcher.flowcontrol.sliding_window import SlidingWindow
+from batcher.model.durations import at_least_a_second
 
 __all__ = ["LIMIT_PER_S", "Action", "LimitKey", "Sender", "admitted", "why_unshared", "window_for"]
 
@@ -150,14 +151,15 @@ async def _awaited_place(
         if left_s <= 0:
             raise LimitBusy(busy_text(key, sender, taken, wait_s))
         if not reported:
-            on_wait(f"waiting up to {wait_s:g} s for another run with AppId {key.app_id}: {taken[0]}")
+            up_to = at_least_a_second(wait_s or 0.0)
+            on_wait(f"waiting up to {up_to} for another run with AppId {key.app_id}: {taken[0]}")
             reported = True
         await asyncio.sleep(min(LOOK_EVERY_S, left_s))
 
 
 def busy_text(key: LimitKey, sender: Sender, others: list[Sender], wait_s: float | None) -> str:
     """Return the message for a run that found no room next to others, with the remedy."""
-    also = f", also after waiting {wait_s:g} s" if wait_s else ""
+    also = f", also after waiting {at_least_a_second(wait_s or 0.0)}" if wait_s else ""
     remedy = {None: "Wait until it has ended", 0.0: "Wait for it, or use --wait-lock"}.get(
         wait_s, "Wait longer"
     )

@@ -13,23 +13,32 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
 from functools import partial
 
-from batcher.flowcontrol.findings import Finding, classify, fault_of, outcome_text, throttle_text
+from batcher.flowcontrol.findings import (
+    Finding,
+    classify,
+    fault_of,
+    obstacle_of,
+    outcome_text,
+    throttle_text,
+    waiting_text,
+)
 from batcher.flowcontrol.outage_policy import (
     CREDENTIALS_PAUSE_S,
     CREDENTIALS_TRUSTED_S,
     FIRST_PAUSE_S,
-    FORBIDDEN_SUBJECTS,
     MOVES,
     GuardState,
     HoldCause,
     ProbeResult,
     begins_outage,
     denial_halts,
+    forbidden_needs_probe,
     halt_reason,
     is_settled,
     judge_probe,
     needs_credentials_probe,
     next_pause_s,
+    outage_began_text,
     slows_pace,
     unreadable_halts,
 )
@@ -169,7 +178,9 @@ class Guard:
             case Finding.THROTTLED, Answer() | HttpRefusal():
                 return self._judge_throttled(outcome, about)
             case Finding.FORBIDDEN, _:
-                if self._history.add_forbidden(about) >= FORBIDDEN_SUBJECTS:
+                first, alone = self._history.add_refusal(about)
+                subjects = self._history.add_forbidden(about)
+                if forbidden_needs_probe(subjects, first=first, alone=alone):
                     return HoldCause.FORBIDDEN
             case Finding.PERMISSION, Answer():
                 denied = self._history.add_denied(outcome.code, about, name)
@@ -275,19 +286,29 @@ class Guard:
             if cause is not HoldCause.THROTTLED and not asked_lately:
                 self._on_event(SendingPaused(cause.value))
             return
-        self.waiting_for = f"{self._silence} ({outcome_text(outcome)}); waiting for it"
         if self.outage is None:
             self._outage_began = self._clock()
             self.outage = Outage(self._now(), outcome_text(outcome))
-            self._on_event(OutageBegan(self.waiting_for))
+            self._history.met(obstacle_of(outcome), self._clock())
+            self._on_event(OutageBegan(outage_began_text(self._silence, outcome)))
+        self._note_outage(outcome)
+
+    def _note_outage(self, outcome: object) -> float:
+        """Keep the last outcome of an outage; return how long every outcome has shown the same obstacle."""
+        if self.outage is None or classify(outcome) is not Finding.NO_ANSWER:
+            return 0.0
         self.outage = Outage(self.outage.since, outcome_text(outcome))
+        self.waiting_for = waiting_text(self.outage)
+        is_new, lasted_s = self._history.met(obstacle := obstacle_of(outcome), self._clock())
+        if is_new and obstacle:
+            self._on_event(SendingPaused(outage_began_text(self._silence, outcome)))
+        return lasted_s
 
     def _settle(self, cause: HoldCause, outcome: object) -> bool:
         """Apply the result of a probe; return whether turns may be given again."""
-        result = judge_probe(outcome, cause, proven=self.proven)
+        obstacle_s = self._note_outage(outcome)
+        result = judge_probe(outcome, cause, proven=self.proven, obstacle_s=obstacle_s)
         match result:
-            case ProbeResult.NO_ANSWER if self.outage is not None:
-                self.outage = Outage(self.outage.since, outcome_text(outcome))
             case ProbeResult.HALT:
                 self._halt(halt_reason(outcome))
             case ProbeResult.THROTTLED if isinstance(outcome, Answer | HttpRefusal):

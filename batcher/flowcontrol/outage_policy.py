@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import Enum
 
-from batcher.flowcontrol.findings import Finding, classify, fault_of, outcome_text
+from batcher.flowcontrol.findings import (
+    CHECK_FIREWALL,
+    Finding,
+    classify,
+    fault_of,
+    obstacle_of,
+    obstacle_text,
+    outcome_text,
+)
 from batcher.model.outcome import NO_ANSWERS, Answer
+from batcher.report.formatting import duration
 
 LONG_WAIT_S = 1.0
 """A request that waited this long in vain begins an outage, if no other was answered meanwhile."""
@@ -19,7 +28,8 @@ UNREADABLE_ANSWERS = 3
 """This many accepted but unreadable answers in a row, before any success, halt."""
 
 FORBIDDEN_SUBJECTS = 3
-"""This many subjects in a row that get HTTP 401, 403 or 407 cause a probe."""
+"""This many subjects in a row that get HTTP 401, 403, 407 or 451 cause a probe, and so does one that gets it
+twice with no other answer in between."""
 
 DENIED_SUBJECTS = 2
 """This many subjects that get code 3, or code 5, after a success halt."""
@@ -28,6 +38,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 PAUSE_GROWTH = 1.5
 """The end of an outage is noticed after at most half of its duration again."""
+
+OBSTACLE_PATIENCE_S = 180.0
+"""A flow halts when every probe met the same obstacle for this long; the last probe may come 90 s later."""
 
 CREDENTIALS_PAUSE_S = 1.25
 """The pause before the probe after a code 7. A rate limit that counts the last second has emptied by then."""
@@ -77,6 +90,17 @@ class ProbeResult(Enum):
     HALT = "the flow must stop"
 
 
+def forbidden_needs_probe(subjects: int, *, first: bool, alone: bool) -> bool:
+    """Whether HTTP 401, 403, 407 or 451 causes a probe.
+
+    Args:
+        subjects: that got one of them in a row, this one included.
+        first: it is the first refusal of this subject.
+        alone: others were answered since this subject was last refused.
+    """
+    return subjects >= FORBIDDEN_SUBJECTS or not (first or alone)
+
+
 def begins_outage(no_answers: int, silent_s: float, waited_s: float) -> bool:
     """Whether a missing answer begins an outage.
 
@@ -122,15 +146,18 @@ def next_pause_s(pause_s: float) -> float:
     return min(pause_s * PAUSE_GROWTH, LONGEST_PAUSE_S)
 
 
-def judge_probe(outcome: object, cause: HoldCause, *, proven: bool) -> ProbeResult:
+def judge_probe(outcome: object, cause: HoldCause, *, proven: bool, obstacle_s: float = 0.0) -> ProbeResult:
     """Judge the outcome of a probe.
 
     Args:
         outcome: of the probe.
         cause: why turns are held back.
         proven: a request of this flow has succeeded.
+        obstacle_s: how long every outcome has shown the obstacle that this one shows.
     """
     match classify(outcome):
+        case Finding.NO_ANSWER if obstacle_of(outcome) and obstacle_s >= OBSTACLE_PATIENCE_S:
+            return ProbeResult.HALT
         case Finding.NO_ANSWER | Finding.OURS:
             return ProbeResult.NO_ANSWER
         case Finding.UNREADABLE if not isinstance(outcome, Answer):
@@ -159,8 +186,23 @@ def halt_reason(outcome: object) -> str:
     if isinstance(outcome, Answer) and outcome.code != 0:
         return fault_of(outcome)
     if classify(outcome) is Finding.FORBIDDEN:
-        return f"the endpoint forbids the requests: {outcome_text(outcome)}; check BATCHER_ENDPOINT"
+        return f"the endpoint forbids the requests: {outcome_text(outcome)}; {CHECK_FIREWALL}"
+    if obstacle := obstacle_text(outcome):
+        return f"no connection to the service: {obstacle}"
     return (
         f"the service's answers cannot be read, {UNREADABLE_ANSWERS} in a row and no success yet; the "
         f"last: {outcome_text(outcome)}; check BATCHER_ENDPOINT, and what it accepted before sending again"
     )
+
+
+def outage_began_text(silence: str, outcome: object) -> str:
+    """Return the beginning of an outage in words.
+
+    Args:
+        silence: the words for an endpoint without usable answers.
+        outcome: the outcome that began it.
+    """
+    if obstacle := obstacle_text(outcome):
+        patience = f"sending stops if this lasts {duration(OBSTACLE_PATIENCE_S)}"
+        return f"no connection to the service: {obstacle}; {patience}"
+    return f"{silence} ({outcome_text(outcome)}); waiting for it"

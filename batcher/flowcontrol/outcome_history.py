@@ -11,6 +11,7 @@ from collections.abc import Hashable
 
 from batcher.flowcontrol.findings import Finding
 from batcher.flowcontrol.outage_policy import RECENT_CALLS
+from batcher.model.outcome import Obstacle
 
 
 class OutcomeHistory:
@@ -42,6 +43,8 @@ class OutcomeHistory:
         self._suspects: set[Hashable] = set()
         """Subjects that twice got no usable answer while others did: no evidence of an outage."""
         self._forbidden: set[Hashable] = set()
+        self._obstacle: tuple[Obstacle | None, float] = None, now
+        """The obstacle that the last outcomes showed, and since when."""
         self._denied: dict[tuple[int, Hashable], str] = {}
         """Names of the subjects that got code 3 or 5, by code and subject."""
 
@@ -49,6 +52,7 @@ class OutcomeHistory:
         """Count a usable answer: it ends rows of other findings."""
         self.no_answers = self.unreadable = 0
         self.answered_at = now
+        self._obstacle = None, now
         if finding is not Finding.FORBIDDEN:
             self._forbidden.clear()
         if finding is not Finding.CREDENTIALS:
@@ -85,8 +89,14 @@ class OutcomeHistory:
             self._suspects.add(about)
         return about in self._suspects
 
+    def met(self, obstacle: Obstacle | None, now: float) -> tuple[bool, float]:
+        """Note the obstacle that an outcome shows; return whether it is new, and how long it lasts."""
+        if is_new := obstacle is not self._obstacle[0]:
+            self._obstacle = obstacle, now
+        return is_new, now - self._obstacle[1]
+
     def add_forbidden(self, about: Hashable) -> int:
-        """Note HTTP 401, 403 or 407; return how many subjects got one in a row."""
+        """Note HTTP 401, 403, 407 or 451; return how many subjects got one in a row."""
         self._forbidden.add(about)
         return len(self._forbidden)
 

@@ -27,6 +27,9 @@ LARGEST_BACKOFF_S = 60.0
 REFUSED_GROWTH = 1.25
 """The backoff of a submission that is refused while others are answered grows by this factor."""
 
+FORBIDDEN_STATUSES = frozenset({401, 403, 407, 451})
+"""HTTP statuses by which an endpoint, or a firewall before it, forbids requests."""
+
 Jitter = Callable[[float], float]
 """Draws a number evenly between zero and its argument."""
 
@@ -117,6 +120,8 @@ def decide(
             return _in_doubt(claim, policy, jitter)
         case HttpRefusal(http_status=status) if status in (429, 503) or status < 400:
             return _refused(claim, outcome, refused_alone, jitter)
+        case HttpRefusal(http_status=status) if status in FORBIDDEN_STATUSES and not refused_alone:
+            return _again(claim, jitter(FIRST_BACKOFF_S))  # perhaps all are forbidden
         case HttpRefusal():
             return _unknown(claim, jitter)
         case Answer(code=0, task_id=None):

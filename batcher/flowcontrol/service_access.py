@@ -15,6 +15,7 @@ from batcher.flowcontrol.limit_key import Action, LimitKey
 from batcher.model.account import Account
 from batcher.model.submission import EndpointKind
 from batcher.zego.client import ZegoClient
+from batcher.zego.proxy import proxy_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class ServiceAccess:
     """An account, an endpoint and a timeout, checked.
 
     Raises:
-        SettingsError: endpoint or timeout cannot be used; both are named when both are.
+        SettingsError: endpoint, proxy or timeout cannot be used; all of them are named.
     """
 
     account: Account
@@ -35,6 +36,8 @@ class ServiceAccess:
             object.__setattr__(self, "endpoint", endpoint_of(self.endpoint))
         except ValueError as exc:
             problems.append(f"endpoint{shown_value(self.endpoint)}: {exc}")
+        else:
+            problems += _proxy_problems(self.endpoint)
         if not 0 < self.timeout_s < math.inf:
             problems.append(f"timeout_s {self.timeout_s}: give a number of seconds")
         if problems:
@@ -52,3 +55,11 @@ class ServiceAccess:
     def limit(self, action: Action) -> LimitKey:
         """The rate limit of an Action that calls of this account count towards."""
         return LimitKey.of(self.account.app_id, action, self.endpoint)
+
+
+def _proxy_problems(endpoint: str) -> tuple[str, ...]:
+    try:
+        proxy_for(endpoint)
+    except SettingsError as exc:
+        return exc.lines
+    return ()

@@ -63,14 +63,14 @@ SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submis
 WHERE k.state IS NULL AND {_CONFIRMED}{{of_recordings}}
 """  # noqa: S608 - ours
 
+_RETRIABLE = f"""
+SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
+WHERE {_CONFIRMED} AND k.state IN ('broken', 'missing')
+    AND k.tries > 0 AND coalesce(k.error, '') <> 'HTTP 410'
+"""  # noqa: S608 - ours
 _COUNTS = f"""
 SELECT k.state, count(*) AS n FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
 WHERE {_CONFIRMED} GROUP BY k.state
-"""  # noqa: S608 - ours
-
-_COUNT_NEVER_REQUESTED = f"""
-SELECT count(*) FROM pictures AS k JOIN tasks AS t ON t.submission_id = k.submission_id
-WHERE k.state IN ({", ".join(f"'{state.value}'" for state in GIVEN_UP)}) AND k.tries = 0 AND {_CONFIRMED}
 """  # noqa: S608 - ours
 
 _RECORD = """
@@ -194,9 +194,9 @@ def counts(connection: Connection) -> dict[PictureState | None, int]:
     return found
 
 
-def count_never_requested(connection: Connection) -> int:
-    """Count the pictures that were given up without a request, because of their addresses alone."""
-    return int(connection.value(_COUNT_NEVER_REQUESTED))
+def count_retriable(connection: Connection) -> int:
+    """Count the pictures given up that another try may bring: not refused, not gone for good."""
+    return int(connection.value(_RETRIABLE))
 
 
 def has_recording(connection: Connection, recording: FileId) -> bool:
@@ -212,7 +212,7 @@ class PictureLedger(SharedLedger):
     folders = asked(folders)
     count_unfetched = asked(count_unfetched)
     counts = asked(counts)
-    count_never_requested = asked(count_never_requested)
+    count_retriable = asked(count_retriable)
     has_recording = asked(has_recording)
 
     async def pages(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from batcher.model.durations import at_least_a_second
 from batcher.model.outcome import Decision
 from batcher.model.submission import FileId, State, SubmissionId, TaskId
 from batcher.model.task import Effect, PictureState, TaskState
@@ -90,7 +91,7 @@ class Progress:
     seconds: float
     """Since the run began to send."""
     seconds_left: float | None
-    """The time that the rest takes at the rate of this run; None while that is unknown."""
+    """The time that the rest takes at the rate of this run; None while that is unknown, as in an outage."""
     paused: bool
     """Nothing is sent at all for now, for the reason that ``why_slow`` gives."""
 
@@ -135,7 +136,7 @@ class OutageOver:
     @property
     def words(self) -> str:
         """The end of the outage, and how long it took."""
-        return f"The endpoint answers again, after {self.seconds:.0f} s."
+        return f"The endpoint answers again, after {at_least_a_second(self.seconds)}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import NamedTuple
 
 from batcher.model.submission import Claim, ReplyShape, State, TaskId, Tries
@@ -61,11 +61,23 @@ class ReplyLost:
     shape: ReplyShape = field(default=ReplyShape.NOTHING, compare=False)
 
 
+class Obstacle(Enum):
+    """Why a connection cannot be made, where a person has to act: waiting alone does not help.
+
+    Each value says where the obstacle is.
+    """
+
+    PROXY_LOGIN = "the proxy asks for a user name and a password"
+    PROXY_DENIAL = "the proxy does not allow this connection"
+    CERTIFICATE = "the certificate of the endpoint is not accepted"
+
+
 @dataclass(frozen=True, slots=True)
 class NotSent:
     """No byte of the request left this machine: sending it again is safe."""
 
     detail: str
+    obstacle: Obstacle | None = field(default=None, compare=False)
 
 
 HELD_BACK = NotSent("turns were held back before it was sent")
@@ -90,6 +102,10 @@ class Outage:
     since: datetime
     met: str
     """The error of the last call."""
+
+
+WAITING = "waiting for the service"
+"""How the reason begins why nothing is sent during an outage."""
 
 
 NO_ANSWERS = 5

@@ -145,6 +145,17 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningCommand:
+    """The command that holds a ledger to write it."""
+
+    command: str | None = None
+    """Such as ``batcher run``; None, as the others, when the process left no name."""
+    pid: int | None = None
+    host: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidRowRecord:
     """A row of a manifest that cannot be sent."""
 

@@ -94,6 +94,15 @@ class Row(NamedTuple):
     """The manifest's own columns, as a JSON object; None without any."""
 
 
+STANDARD_INPUT = "-"
+"""The standard input, as a manifest."""
+
+
+def source_name(source: str) -> str:
+    """Return the name of a manifest as messages show it."""
+    return "stdin" if source == STANDARD_INPUT else source
+
+
 class CountedBy(StrEnum):
     """The unit that numbers a manifest's rows; the only owner of the word for it."""
 
@@ -108,7 +117,7 @@ class CountedBy(StrEnum):
 
     def place(self, source: str, number: int) -> str:
         """Return the place of a row, as every message shows it."""
-        return f"{source} {self.numbered(number)}"
+        return f"{source_name(source)} {self.numbered(number)}"
 
 
 WHOLE_ROW = "row"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable
 
-from batcher.report.formatting import columns
+from batcher.report.formatting import columns, one_line
+
+FIRST_RUN = "batcher run MANIFEST"
+"""The command that makes a ledger and begins to send."""
 
 _WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 """A word of a command line as a shell reads it, or an option with its value."""
@@ -26,3 +30,14 @@ def command_lines(purpose: str, command: str, width: int) -> list[str]:
             lines.append(" " * 17)
         lines[-1] += f" {word}"
     return lines
+
+
+def next_lines(steps: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """The commands to go on with, under a heading.
+
+    Args:
+        steps: each command and its purpose.
+        width: columns of a line.
+    """
+    lines = (line for command, purpose in steps for line in command_lines(purpose, command, width))
+    return ["Next", *map(one_line, lines)]

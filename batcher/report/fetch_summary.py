@@ -5,6 +5,7 @@ Made by ``api/fetch``; the command ``fetch`` prints it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from batcher.exit_codes import ExitCode
 from batcher.model.events import PictureNotFetched
 from batcher.model.task import PictureState
+from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import at_least_a_second, count, sentence, size
 
 
@@ -42,9 +44,8 @@ class FetchSummary:
     examples: tuple[PictureNotFetched, ...] = ()
     """Some of the pictures that this fetch has given up."""
     cancelled: bool = False
-    never_requested: int = 0
-    """Pictures given up without a request, now or before, because of their addresses: trying again gives the
-    same result."""
+    retriable: int = 0
+    """All pictures given up that ``--again`` may bring: not refused, and not gone for good."""
 
     @property
     def n_fetched(self) -> int:
@@ -55,11 +56,6 @@ class FetchSummary:
     def n_given_up(self) -> int:
         """Pictures that this fetch has given up."""
         return sum(self.given_up.values())
-
-    @property
-    def again_can_help(self) -> bool:
-        """Whether any picture that was given up, now or before, is requested when it is tried again."""
-        return self.n_given_up + self.given_up_before > self.never_requested
 
     @property
     def exit_code(self) -> ExitCode:
@@ -104,9 +100,21 @@ def fetch_lines(summary: FetchSummary, index: Path) -> list[str]:
     if summary.given_up_before:
         lines.append(f"  {count(summary.given_up_before, 'picture')} given up before")
     if summary.n_given_up or summary.given_up_before:
-        again = "; --again tries them again" if summary.again_can_help else ""
-        lines.append(f"  {index} lists all pictures given up{again}")
+        lines.append(f"  {index} lists all pictures given up")
     return lines
+
+
+def fetch_steps(summary: FetchSummary) -> list[tuple[str, str]]:
+    """Return the commands to go on with, each with its purpose."""
+    ledger, folder = ledger_option(str(summary.ledger)), shlex.quote(str(summary.folder))
+    fetch, steps = f"batcher fetch{ledger} -o {folder}", []
+    if summary.cancelled or summary.left or summary.more:
+        steps.append((fetch, "to resume"))
+    if summary.retriable:
+        steps.append((f"{fetch} --again", "to try again"))
+    if any(summary.totals[state] for state in summary.fetched):
+        steps.append((f"batcher report{ledger} -o report.html --pictures {folder}", "for a report"))
+    return [*steps, (f"batcher export{ledger} -o results.csv", "for results")]
 
 
 def _fetched_line(summary: FetchSummary) -> str:

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from batcher.model.durations import at_least_a_second as at_least_a_second
+from batcher.model.durations import duration as duration
 from batcher.model.submission import EndpointKind
 
 PLACES = {EndpointKind.ZEGO: "the ZEGO cloud", EndpointKind.OTHER: "an endpoint outside the ZEGO cloud"}
@@ -24,24 +26,6 @@ _PIECE = re.compile(
 def count(n: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``1 row``, ``1,200 rows``."""
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: ``4 s``, ``3 min 10 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    whole = round(seconds)
-    parts: list[str] = []
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        n, whole = divmod(whole, size)
-        if n or (name == "s" and not parts):
-            parts.append(f"{n} {name}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
-
-
-def at_least_a_second(seconds: float) -> str:
-    """Return a duration that is certainly not zero: never ``0 s``."""
-    return duration(seconds) if seconds >= 1 else "less than 1 s"
 
 
 def moment(at: datetime | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from batcher.model.records import LoadRecord
+from batcher.model.submission import source_name
 from batcher.report.formatting import count
 
 
@@ -22,4 +23,4 @@ def _line(load: LoadRecord) -> str:
     since = "" if load.since is None else f" since {load.since:%Y-%m-%d %H:%M} UTC"
     before = bool(load.gone or load.changed)
     stays = "; earlier submissions stay in the ledger, and open ones are still sent" if before else ""
-    return f"{load.source} has changed{since}: {changes_text(load)}{stays}"
+    return f"{source_name(load.source)} has changed{since}: {changes_text(load)}{stays}"

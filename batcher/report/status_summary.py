@@ -12,10 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from batcher.model.records import LoadRecord, Meaning, Record, RunRecord
-from batcher.model.submission import EndpointKind, State
+from batcher.model.outcome import WAITING
+from batcher.model.records import LoadRecord, Meaning, Record, RunningCommand, RunRecord
+from batcher.model.submission import STANDARD_INPUT, EndpointKind, State, source_name
 from batcher.report.counts import Counts, TaskFigures
-from batcher.report.formatting import PLACES, count, duration, moment, paragraph, sentence
+from batcher.report.formatting import (
+    PLACES,
+    at_least_a_second,
+    count,
+    moment,
+    paragraph,
+    sentence,
+    wrapped,
+)
 from batcher.report.manifest_changes import changes_text
 from batcher.report.summary import http_refusal_line, in_doubt_lines
 
@@ -47,6 +56,8 @@ class LedgerStatus:
     """The meaning of every code in the counts."""
     http_refusals: Mapping[int, int] = field(default_factory=dict)
     """Submissions last refused without a code, by HTTP status."""
+    running: RunningCommand | None = None
+    """The command that writes the ledger at this moment."""
 
     def seconds_left(self, rate_per_s: float) -> float:
         """Return the time that the open submissions take at a rate."""
@@ -70,6 +81,7 @@ def status_json(status: LedgerStatus, rate_per_s: float) -> dict[str, Any]:
         "http_refusals": {str(one): n for one, n in status.http_refusals.items()},
         "loads": [_load_json(load) for load in status.loads],
         "last_run": _run_json(status.last_run),
+        "running": _running_json(status.running),
         "seconds_left": round(status.seconds_left(rate_per_s), 1),
     }
 
@@ -78,8 +90,10 @@ def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterato
     """The state as lines of text, wrapped at a width."""
     bound = status.bound
     yield f"{status.ledger}   " + (f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet")
+    if status.running is not None:
+        yield paragraph("", _running_text(status.running), width=width, indent=0)
     yield ""
-    yield from _count_lines(status)
+    yield from _count_lines(status, width)
     if status.tasks.followed:
         yield from ("", "Tasks of what was submitted")
         yield from (_count_line(state.value, n) for state, n in status.tasks.by_state.items())
@@ -89,34 +103,61 @@ def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterato
         yield paragraph(f"code {code}", f"{n:,} × {status.meanings[code].text}", width=width, label_width=15)
     for http_status, n in status.http_refusals.items():
         yield http_refusal_line(http_status, n, width)
-    if status.in_doubt:
-        yield from ("", "In doubt, the first of them")
-        for state in (State.IN_DOUBT, State.PENDING):
-            yield from in_doubt_lines(status.in_doubt, state, width)
+    for state, heading in ((State.PENDING, "Answers lost"), (State.IN_DOUBT, "In doubt")):
+        if named := in_doubt_lines(status.in_doubt, state, width):
+            yield from ("", f"{heading}, the first of them", *named)
     yield from _load_lines(status, width)
     if status.last_run is not None:
-        yield from ("", "Last run", paragraph("", sentence(_run_text(status.last_run)), width=width))
+        text = sentence(_run_text(status.last_run, status.running))
+        yield from ("", "Last run", paragraph("", text, width=width))
     if status.counts.open:
-        left = duration(status.seconds_left(rate_per_s))
-        yield ""
-        yield f"{count(status.counts.open, 'submission')} to send: about {left} at {rate_per_s:g} a second"
+        yield from ("", wrapped(_left_text(status, rate_per_s), width))
 
 
-def _count_lines(status: LedgerStatus) -> Iterator[str]:
-    for state, n in status.counts.by_state.items():
-        yield _count_line(state.value.replace("_", " "), n)
-    yield _count_line("total", status.counts.total)
-    for label, n, note in (
-        ("answers lost", status.doubtful, "of the pending; may have been accepted already"),
-        (
+def _left_text(status: LedgerStatus, rate_per_s: float) -> str:
+    """What is left to send, and how long it takes; no time while the run waits for the service."""
+    to_send, run = f"{count(status.counts.open, 'submission')} to send", status.last_run
+    if (
+        run is not None
+        and _is_running(run, status.running)
+        and (why := run.why_slow or "").startswith(WAITING)
+    ):
+        return f"{to_send}: {why}"
+    left = at_least_a_second(status.seconds_left(rate_per_s))
+    about = "" if left.startswith("less") else "about "
+    return f"{to_send}: {about}{left} at {rate_per_s:g} a second"
+
+
+def _count_lines(status: LedgerStatus, width: int) -> Iterator[str]:
+    """The number of submissions in each state, which add up to the total, and notes on parts of them."""
+    notes = {
+        State.PENDING: (
+            "answers lost",
+            status.doubtful,
+            "of the pending; may have been accepted, and are sent again after all others",
+        ),
+        State.SUBMITTED: (
             "possibly twice",
             status.possibly_twice,
             "of the submitted; an earlier attempt may have been accepted as well",
         ),
-        ("invalid rows", status.invalid_rows, "never sent"),
-    ):
-        if n:
-            yield f"{_count_line(label, n)}   {note}"
+    }
+    in_doubt = "may have been accepted; sent again only by `batcher retry --state in_doubt`"
+    for state, n in status.counts.by_state.items():
+        note = in_doubt if state is State.IN_DOUBT and n else ""
+        yield _noted_line(state.value.replace("_", " "), n, note, width)
+        if state in notes and notes[state][1]:
+            yield _noted_line(*notes[state], width)
+    yield _count_line("total", status.counts.total)
+    if status.invalid_rows:
+        yield _noted_line(
+            "invalid rows", status.invalid_rows, "of manifests, never sent; not in the total", width
+        )
+
+
+def _noted_line(label: str, n: int, note: str, width: int) -> str:
+    line = _count_line(label, n)
+    return wrapped(note, width, head=f"{line}   ", indent=" " * (len(line) + 3)) if note else line
 
 
 def _count_line(label: str, n: int) -> str:
@@ -141,26 +182,59 @@ def _load_text(load: LoadRecord) -> str:
         end = "was read to its end later"
     else:
         end = "read to its end"
-    return f"{load.source}: {load.new:,} new, {load.duplicates:,} known, {load.invalid:,} invalid; {end}" + (
-        f"; changed: {changes_text(load)}" if load.differs else ""
-    )
+    counts = f"{load.new:,} new, {load.duplicates:,} known, {load.invalid:,} invalid"
+    changed = f"; changed: {changes_text(load)}" if load.differs else ""
+    return f"{source_name(load.source)}: {counts}; {end}{changed}"
 
 
-def _run_text(run: RunRecord) -> str:
-    began = f"began {_minute(run.started_at)} on {run.host}"
-    slow = f"; pace {run.pace_per_s:.1f}/s, since {run.why_slow}" if run.why_slow else ""
-    if run.ended_at is None:
-        return f"{began} (process {run.pid}), has not ended: it is still running, or was killed{slow}"
-    return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}{slow}"
+def _run_text(run: RunRecord, running: RunningCommand | None) -> str:
+    began, slow = f"began {_minute(run.started_at)} on {run.host}", ""
+    is_running, waits = _is_running(run, running), (run.why_slow or "").startswith(WAITING)
+    if waits and run.ended_at is None:
+        slow = f"; {'it is' if is_running else 'it was'} {run.why_slow}"
+    elif run.why_slow and not waits:  # else the reason of its end names the outage
+        slow = f"; pace {run.pace_per_s:.1f}/s, since {run.why_slow}"
+    if run.ended_at is not None:
+        return f"{began}, ended {_minute(run.ended_at)} with exit code {run.exit_code}: {run.reason}{slow}"
+    if is_running:
+        return f"{began} (process {run.pid}), is still running{slow}"
+    if running is None:
+        return f"{began} (process {run.pid}), was killed: nothing holds the ledger now{slow}"
+    return f"{began} (process {run.pid}), has not ended: it is still running, or was killed{slow}"
+
+
+def _is_running(run: RunRecord, running: RunningCommand | None) -> bool:
+    """Whether a run is the command that holds the ledger."""
+    return running is not None and (run.ended_at, run.pid, run.host) == (None, running.pid, running.host)
+
+
+def _running_text(running: RunningCommand) -> str:
+    if running.pid is None or running.since is None:
+        return "A command is writing this ledger now; its process is unknown"
+    place = f"process {running.pid} on {running.host}, since {_minute(running.since)}"
+    return f"Running now ({place}): {running.command}"
+
+
+def _running_json(running: RunningCommand | None) -> dict[str, Any] | None:
+    if running is None:
+        return None
+    return asdict(running) | {"since": moment(running.since) or None}
 
 
 def _minute(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
+def _load_name(load: LoadRecord) -> str:
+    """The name of a load; the loads of stdin are told apart by their times."""
+    name = source_name(load.source)
+    return f"{name}, {_minute(load.started_at)}" if load.source == STANDARD_INPUT else name
+
+
 def _load_json(load: LoadRecord) -> dict[str, Any]:
     return {
         "source": load.source,
+        "name": _load_name(load),
         "started_at": moment(load.started_at),
         "ended_at": moment(load.ended_at) or None,
         "rows": load.rows,

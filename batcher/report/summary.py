@@ -16,7 +16,8 @@ from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
 from batcher.model.submission import TROUBLED, State
-from batcher.report.command_lines import command_lines, ledger_option
+from batcher.model.task import TaskState
+from batcher.report.command_lines import ledger_option, next_lines
 from batcher.report.counts import Counts
 from batcher.report.estimate import rest
 from batcher.report.formatting import (
@@ -82,6 +83,10 @@ class RunSummary:
     """Those settled after the last run that reported everything."""
     possibly_twice: int = 0
     """Submitted submissions of which an earlier attempt may have been accepted as well."""
+    open_tasks: int = 0
+    """Tasks of submitted submissions that have not ended, as far as the ledger knows."""
+    finished_tasks: int = 0
+    """Tasks that have ended with pictures."""
     in_doubt: tuple[Record, ...] = ()
     """The first submissions in doubt, and the first that are sent again because of a doubt."""
     manifests: tuple[str, ...] = ()
@@ -351,17 +356,20 @@ def _next(summary: RunSummary, width: int) -> list[str]:
         names = "".join(f" {shlex.quote(name)}" for name in summary.unfinished)
         names += summary.row_options if names else ""
         steps.append((f"batcher run{ledger}{names}", "to resume"))
-    if summary.tracking is not None and summary.tracking.tasks.open:
+    tasks = summary.tracking.tasks if summary.tracking is not None else None
+    if tasks.open if tasks else summary.open_tasks:
         steps.append((f"batcher track{ledger}", "for tasks"))
+    if tasks.by_state[TaskState.FINISHED] if tasks else summary.finished_tasks:
+        steps.append((f"batcher fetch{ledger} -o pictures", "for pictures"))
     steps.append((f"batcher export{ledger}{_results(summary)}", "for results"))
     retriable = summary.now.by_state[State.FAILED] + summary.now.by_state[State.REJECTED]
     if retriable and summary.exit_code != ExitCode.HALTED:
         steps.append((f"batcher retry{ledger} && batcher run{ledger}", "to try again"))
-    lines = [line for command, purpose in steps for line in command_lines(purpose, command, width)]
-    return ["", f"Ledger: {one_line(summary.ledger)}", "Next", *map(one_line, lines)]
+    return ["", f"Ledger: {one_line(summary.ledger)}", *next_lines(steps, width)]
 
 
 def _results(summary: RunSummary) -> str:
     if len(summary.manifests) == 1 and summary.manifests[0] != "-":
-        return f" {shlex.quote(summary.manifests[0])}{summary.row_options} -o results.csv"
+        options = summary.row_options if summary.cut_off else ""  # else the ledger has them
+        return f" {shlex.quote(summary.manifests[0])}{options} -o results.csv"
     return " -o results.csv"

@@ -25,7 +25,7 @@ from batcher.manifest.sources.patterns import expand, ledger_name
 from batcher.manifest.sources.remote import redacted
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
-from batcher.model.submission import WHOLE_ROW, FileId, InvalidRow, Parameters, Row
+from batcher.model.submission import WHOLE_ROW, FileId, InvalidRow, Parameters, Row, source_name
 from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
 from batcher.submit.prepared import Head, Prepared
@@ -48,7 +48,7 @@ class LateManifests:
     @property
     def reason(self) -> str:
         """The event in words for the user."""
-        name = "stdin" if self.waited_for == "-" else self.waited_for
+        name = source_name(self.waited_for)
         arrived = f"{count(self.rows, 'row')} arrived, loaded now" if self.rows else "no row arrived"
         return f"{TIME_OVER} while {name} was still being read ({arrived})"
 

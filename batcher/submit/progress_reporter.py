@@ -89,7 +89,9 @@ class ProgressReporter:
                 cap_per_s=rate.cap_per_s,
                 why_slow=rate.why_slow,
                 seconds=rate.seconds,
-                seconds_left=seconds_left(now.open, now.ended - self._ended_before, rate.seconds),
+                seconds_left=None
+                if rate.waiting
+                else seconds_left(now.open, now.ended - self._ended_before, rate.seconds),
                 paused=rate.waiting,
             )
         )

@@ -25,8 +25,10 @@ from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.outcome import Settlement
 from batcher.model.records import AskedFor, RunRecord
+from batcher.model.submission import State, source_name
+from batcher.model.task import TaskState
 from batcher.report.asked import FIRST_GROUPS, asked_text
-from batcher.report.counts import figures, http_refusals, of_run, since
+from batcher.report.counts import figures, http_refusals, of_run, since, task_figures
 from batcher.report.estimate import window_s
 from batcher.report.formatting import count, one_line
 from batcher.report.manifest_changes import changes_lines
@@ -70,6 +72,7 @@ class ReadyRun:
         ledger, reported = self._ledger, self._reported
         tallies, refused = await ledger.tallies(), await ledger.tallies_of_http_refusals()
         now = figures(tallies)
+        tasks = task_figures(await ledger.tallies_of_tasks(), now.by_state[State.SUBMITTED])
         seen = (reported.invalid_rows_seen or 0) if reported else 0
         return RunSummary(
             exit_code=int(ending.exit),
@@ -96,6 +99,8 @@ class ReadyRun:
             meanings={code: meaning(code) for code in now.codes},
             http_refusals=http_refusals(refused),
             new_http_refusals=http_refusals(refused, reported),
+            open_tasks=tasks.open if tasks.followed else now.by_state[State.SUBMITTED],
+            finished_tasks=tasks.by_state[TaskState.FINISHED],
             doubtful=await ledger.count_doubtful(),
             possibly_twice=await ledger.count_possibly_twice(),
             in_doubt=tuple(await ledger.records_in_doubt(FIRST_IN_DOUBT)),
@@ -196,7 +201,7 @@ def asked_lines(left: AskedFor, brought: Sequence[Brought]) -> tuple[str, ...]:
     lines = [asked_text("Left to send", left)]
     for one in brought[:FIRST_MANIFESTS]:
         first = "" if one.whole else f"the first {HEAD_ROWS:,} rows of "
-        name = "stdin" if one.source == "-" else one_line(one.source)
+        name = one_line(source_name(one.source))
         lines.append(asked_text(f"New in {first}{name}", one.asked))
     if len(others := brought[FIRST_MANIFESTS:]) > 0:
         lines.append(f"New in {count(len(others), 'other manifest')}: {sum(one.asked.n for one in others):,}")

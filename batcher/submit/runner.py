@@ -27,7 +27,7 @@ from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.writer import shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
-from batcher.model.submission import RunId, State
+from batcher.model.submission import RunId, State, source_name
 from batcher.report.counts import Counts, figures
 from batcher.submit.ending import Ending, LedgerAtEnd, ending_of
 from batcher.submit.governor import Governor, Prober
@@ -322,7 +322,7 @@ class Runner:
                 unfinished += [one.manifest.source for one in self._prepared]
             return LedgerAtEnd(
                 await ledger.tallies(),
-                ["stdin" if source == "-" else source for source in unfinished],
+                [source_name(source) for source in unfinished],
                 reported.id if reported else 0,
                 await ledger.count_invalid_rows(
                     after_id=(reported.invalid_rows_seen or 0) if reported else 0

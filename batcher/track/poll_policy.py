@@ -162,7 +162,7 @@ def is_miss(outcome: TaskReport | NotReported) -> bool:
         return outcome.status == NO_TASK
     if isinstance(outcome, Answer):
         return kind_of(outcome.code) in (CodeKind.UNKNOWN, CodeKind.REJECT, CodeKind.BUSY, CodeKind.SUBMITTED)
-    return classify(outcome) in (Finding.ANSWERED, Finding.FORBIDDEN, Finding.UNREADABLE)
+    return classify(outcome) in (Finding.ANSWERED, Finding.UNREADABLE)
 
 
 def _is_refusal(outcome: NotReported) -> bool:

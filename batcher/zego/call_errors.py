@@ -13,7 +13,7 @@ import ssl
 
 import aiohttp
 
-from batcher.model.outcome import NotSent, Outcome, ReplyLost
+from batcher.model.outcome import NotSent, Obstacle, Outcome, ReplyLost
 from batcher.zego.call_trace import Leg, Wire
 
 
@@ -33,7 +33,7 @@ def without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcome
         status: the HTTP status, if the head of the answer had arrived.
     """
     if on_wire.sent_at is None:
-        return NotSent(words(exc))
+        return NotSent(words(exc), obstacle_of(exc))
     if status is not None:
         return ReplyLost(f"the answer was cut off: {words(exc)}", status)
     return ReplyLost(f"no answer came: {words(exc)}")
@@ -50,6 +50,18 @@ def leg_of(exc: Exception, on_wire: Wire) -> Leg:
     if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
         return Leg.TLS
     return Leg.CONNECTION
+
+
+def obstacle_of(exc: BaseException) -> Obstacle | None:
+    """Return the obstacle that an exception shows; None if the connection may be made a while later."""
+    match exc:
+        case aiohttp.ClientHttpProxyError(status=407):
+            return Obstacle.PROXY_LOGIN
+        case aiohttp.ClientHttpProxyError(status=401 | 403 | 451):
+            return Obstacle.PROXY_DENIAL
+        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
+            return Obstacle.CERTIFICATE
+    return None
 
 
 def words(exc: BaseException) -> str:

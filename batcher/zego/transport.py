@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import ClientResponse
@@ -28,6 +27,7 @@ from batcher.zego.call_errors import leg_of, without_answer
 from batcher.zego.call_trace import HeldBack, Wire
 from batcher.zego.connector import Connector
 from batcher.zego.headers import retry_after_s, server_time
+from batcher.zego.proxy import proxy_for
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 
 SIGNATURE_EXPIRED = 100000004
@@ -55,6 +55,12 @@ class Caller:
         timeout_s: the longest time of a call, connecting included.
         connections: the most connections.
         clock: Unix seconds, the time of signatures.
+
+    Attributes:
+        proxy: on the way to the endpoint; None when there is none.
+
+    Raises:
+        SettingsError: the proxy that the environment names cannot be used.
     """
 
     def __init__(
@@ -71,7 +77,7 @@ class Caller:
         self._clock = clock
         self._clock_offset_s = 0.0
         self._nonces = _nonces()
-        self._proxy = _proxy_for(URL(endpoint))
+        self.proxy = proxy_for(endpoint)
         self._timeout = _timeout(timeout_s)
         self._probe_timeout = _timeout(min(timeout_s, PROBE_TIMEOUT_S))
         self._connector = Connector(connections)
@@ -89,12 +95,6 @@ class Caller:
     ) -> None:
         await self._session.close()
 
-    @property
-    def proxy(self) -> tuple[str, int] | None:
-        """The host and port of the proxy."""
-        url = URL(self._proxy) if self._proxy else None
-        return (url.host or "", url.port or 0) if url else None
-
     async def _call(
         self,
         query: str,
@@ -110,7 +110,7 @@ class Caller:
             async with self._session.get(
                 url,
                 allow_redirects=False,
-                proxy=self._proxy,
+                proxy=self.proxy.url if self.proxy else None,
                 timeout=limits or self._timeout,
             ) as response:
                 status = response.status
@@ -193,12 +193,3 @@ def _nonces() -> Iterator[str]:
 
 def _timeout(total_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total_s, connect=min(CONNECT_TIMEOUT_S, total_s))
-
-
-def _proxy_for(endpoint: URL) -> str | None:
-    """Return the proxy of an endpoint from the environment; None for addresses of this machine."""
-    host = endpoint.host or ""
-    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
-        return None
-    proxy = getproxies().get(endpoint.scheme)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -459,13 +459,44 @@ async def test_this_machine_is_refused_without_local_service(cli: Cli, server: P
     assert [row["reason"] for row in index(cli)].count(inside) >= 5
 
 
-async def test_environment_proxy_is_not_used(cli: Cli, server: PictureServer) -> None:
-    """Pictures are fetched directly, and a message says so."""
-    keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
-    cli.env |= {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+async def test_pictures_are_fetched_through_the_proxy_of_the_environment(
+    cli: Cli, server: PictureServer
+) -> None:
+    """A name that only the proxy can look up is left to it; this machine's own addresses need no proxy."""
+    server.add("http://pictures.invalid/a")
+    server.bodies["/a"] = server.bodies["http://pictures.invalid/a"]
+    urls = ["http://pictures.invalid/a", server.add("/b")]
+    keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
+    cli.env["HTTP_PROXY"] = server.url
     done = await fetched(cli)
     assert done.code == 0, done.stderr
-    assert "http_proxy: pictures are fetched directly" in done.stderr
+    assert [headers["Host"] for headers in server.headers].count("pictures.invalid") == 1
+    assert done.data["fetched"] == 2
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "[::ffff:10.0.0.1]"])
+async def test_private_address_is_refused_though_a_proxy_is_used(
+    cli: Cli, server: PictureServer, host: str
+) -> None:
+    """The proxy is not asked for an address that is not public."""
+    keep_tasks(cli.folder / "batcher.db", [finished("7", f"http://{host}/a")])
+    cli.env["HTTP_PROXY"] = server.url
+    done = await fetched(cli)
+    assert done.code == 1, done.stderr
+    assert (server.asked, states(cli)) == ([], {("7", 1): "refused"})
+
+
+async def test_proxy_that_asks_for_a_password_uses_up_no_tries(cli: Cli, server: PictureServer) -> None:
+    """Fetch after fetch ends with the remedy, and the pictures stay to be fetched."""
+    server.statuses["/a"] = [-407]
+    keep_tasks(cli.folder / "batcher.db", [finished(str(n), "http://pictures.invalid/a") for n in range(25)])
+    cli.env["HTTP_PROXY"] = server.url
+    cli.speed = 20
+    done = await fetched(cli)
+    assert done.code == 4, done.stderr
+    assert "the proxy refused: HTTP 407; check the user name and the password in the URL" in done.stderr
+    assert set(states(cli).values()) == {None}
+    assert query(cli.folder / "batcher.db", "SELECT sum(tries) FROM pictures") == [(0,)]
 
 
 async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: PictureServer) -> None:

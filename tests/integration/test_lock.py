@@ -95,7 +95,7 @@ async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[...,
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1m")
         said = await line_of(waiting)
         assert said.startswith(
-            f"{cli.folder}/batcher.db: waiting up to 60 s for another run: process {run.pid} on "
+            f"{cli.folder}/batcher.db: waiting up to 1 min for another run: process {run.pid} on "
         )
         run.send_signal(signal.SIGTERM)
         assert (await cli.finish(run)).code == 143
@@ -130,7 +130,7 @@ async def test_wait_for_the_lock_ends_with_exit_code_5(cli: Cli, manifest: Calla
             f"{cli.folder}/batcher.db:",
         ]
         assert quiet.stderr.startswith(
-            f"batcher: {cli.folder}/batcher.db: another run holds this ledger, still after 0.5 s: "
+            f"batcher: {cli.folder}/batcher.db: another run holds this ledger, still after less than 1 s: "
             f"process {run.pid} on "
         )
         assert len(quiet.stderr.splitlines()) == 1
@@ -146,7 +146,7 @@ async def test_signal_ends_the_wait_immediately(
     """The command has the signal's exit code, and nothing was done."""
     async with held(cli, manifest) as (_, run):
         waiting = await cli.start(*WRITERS[command], "--wait-lock", "1h")
-        assert "waiting up to 3600 s" in await line_of(waiting)
+        assert "waiting up to 1 h" in await line_of(waiting)
         waiting.send_signal(number)
         async with asyncio.timeout(5):
             done = await cli.finish(waiting)

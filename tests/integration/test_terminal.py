@@ -81,7 +81,7 @@ async def test_next_commands_can_be_pasted(cli: Cli, manifest: Callable[..., Pat
     assert code == 0
     _, _, command = CONTROL.sub("", terminal.text).partition("for results")
     assert shlex.split(command.replace("\\\n", " ").splitlines()[0]) == [
-        *("batcher", "export", str(archive), *PICTURES, "-o", "results.csv")
+        *("batcher", "export", str(archive), "-o", "results.csv")
     ]
 
 
@@ -91,7 +91,7 @@ async def test_outage_is_shown_instead_of_a_pace(cli: Cli, manifest: Callable[..
     async with serving(cli):
         pass  # its address is known, and no server answers there any more
     terminal = Terminal(cli, ["run", archive, *PICTURES], 80, {})
-    await asyncio.to_thread(terminal.read, "Nothing is sent: the endpoint does not answer")
+    await asyncio.to_thread(terminal.read, "Nothing is sent: waiting for the service since")
     assert "Pace held" not in terminal.text
     terminal.interrupt()
     assert await asyncio.to_thread(terminal.end) == 130

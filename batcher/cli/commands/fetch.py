@@ -5,7 +5,6 @@ The fetch itself is ``api/fetch``; here are the options, the display and the clo
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -83,8 +82,6 @@ async def _fetch(
     from batcher.cli.terminal.views import reporting
 
     settings, console = call.settings, call.console
-    if proxy := _proxy():
-        console.say(f"{proxy}: pictures are fetched directly, not through a proxy")
     with Signals() as signals, Display(console, settings.progress) as display, named_options(_OPTION_OF):
         fetch = PictureFetch(
             settings.ledger,
@@ -109,18 +106,16 @@ async def _fetch(
 _OPTION_OF = {"folder": "--output", "max_bytes": "--max-bytes", "timeout_s": "--timeout"}
 """By parameter of the library."""
 
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-
 
 def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, as_json: bool) -> int:
     """Print the summary; return the exit code."""
     from batcher.fetch.picture_paths import INDEX
-    from batcher.report.fetch_summary import fetch_json, fetch_lines
+    from batcher.report.command_lines import next_lines
+    from batcher.report.fetch_summary import fetch_json, fetch_lines, fetch_steps
 
     exit_code = signal_code or summary.exit_code
     lines = fetch_lines(summary, summary.folder / INDEX)
-    if summary.silent_servers and (proxy := _proxy()):
-        lines.append(f"  {proxy} was not used: pictures are fetched directly, not through a proxy")
+    lines += ["", *next_lines(fetch_steps(summary), console.width)]
     if not exit_code:
         console.say(*lines)
     elif console.for_programs:
@@ -130,9 +125,3 @@ def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, 
     if as_json:
         console.data(fetch_json(summary, exit_code))
     return exit_code
-
-
-def _proxy() -> str | None:
-    """Return the variable that names a proxy: it would look up names that the address check cannot see."""
-    names = (*_PROXIES, *map(str.upper, _PROXIES))
-    return next((name for name in names if os.environ.get(name)), None)

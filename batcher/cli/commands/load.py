@@ -40,6 +40,7 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     from batcher.api.load import load
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
+    from batcher.model.submission import source_name
     from batcher.report.asked import asked_text
     from batcher.report.command_lines import ledger_option
     from batcher.report.manifest_changes import changes_lines
@@ -59,8 +60,8 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     for one in loaded.loads:
         repeated = f"{count(one.repeated, 'duplicate')}, " if one.repeated else ""
         console.say(
-            f"{one.source}: {count(one.new, 'new submission')}, {one.known:,} known already, {repeated}"
-            f"{one.invalid:,} invalid"
+            f"{source_name(one.source)}: {count(one.new, 'new submission')}, {one.known:,} known already, "
+            f"{repeated}{one.invalid:,} invalid"
         )
     console.say(*asked_text("Newly asked for", loaded.asked).split("\n"))
     for line in changes_lines(loaded.loads):

@@ -137,7 +137,9 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.report.command_lines import ledger_option
+    from batcher.ledger.sqlite.files import ledger_path
+    from batcher.model.task import TaskState
+    from batcher.report.command_lines import ledger_option, next_lines
     from batcher.report.formatting import one_line, sentence, wrapped
     from batcher.report.tracking_summary import tracking_lines
 
@@ -149,8 +151,9 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
             return ""
         return f"batcher: {one_line(summary.reason)}. Which: batcher export{option} -o results.csv"
     lines = ["", wrapped(sentence(summary.reason), width), "", *tracking_lines(summary, width)]
-    steps = [f"  for results   batcher export{option} -o results.csv"]
-    if summary.tasks.open:
-        steps.insert(0, f"  to resume     batcher track{option}")
+    steps = [(f"batcher track{option}", "to resume")] if summary.tasks.open else []
+    if summary.tasks.by_state[TaskState.FINISHED]:
+        steps.append((f"batcher fetch{option} -o pictures", "for pictures"))
+    steps.append((f"batcher export{option} -o results.csv", "for results"))
     ledger = one_line(str(ledger_path(settings.ledger)))
-    return "\n".join([*lines, "", f"Ledger: {ledger}", "Next", *map(one_line, steps)])
+    return "\n".join([*lines, "", f"Ledger: {ledger}", *next_lines(steps, width)])

@@ -111,8 +111,8 @@ def check_file(path: Path) -> None:
     except FileNotFoundError as exc:
         _nothing_left_behind(path)
         raise LedgerMissing(
-            f"{path}: there is no ledger here; `batcher load` or `batcher run` makes one, "
-            "--ledger names another place"
+            f"{path}: there is no ledger here. Make one with `batcher load MANIFEST`, which sends nothing, "
+            "or with `batcher run MANIFEST`; --ledger names another place"
         ) from exc
     except IsADirectoryError as exc:
         raise NotALedger(f"{path}: this is a folder; --ledger takes the path of a file") from exc

@@ -26,6 +26,7 @@ from batcher.ledger.sqlite.identity import (
     lock_inode,
 )
 from batcher.ledger.sqlite.lock_file import Holder, LockFile, holder_named, is_locked
+from batcher.model.durations import at_least_a_second
 
 LOOK_EVERY_S = 0.1
 """Seconds between two tries to take the lock while another process holds it."""
@@ -162,7 +163,9 @@ async def take_lock(path: Path, client: LockClient | None = None) -> LedgerLock:
             if waited_s >= wait_s:
                 raise LedgerBusy(_busy(path, holder, client))
             if not reported:
-                client.on_wait(f"{path}: waiting up to {wait_s:g} s for {_named(holder, client.purpose)}")
+                client.on_wait(
+                    f"{path}: waiting up to {at_least_a_second(wait_s)} for {_named(holder, client.purpose)}"
+                )
                 reported = True
         rest_s = max(wait_s, SETTLE_S) - waited_s
         await asyncio.sleep(min(LOOK_EVERY_S, max(rest_s, 0.0)))
@@ -211,7 +214,7 @@ def _named(holder: Holder | None, purpose: Purpose) -> str:
 def _busy(path: Path, holder: Holder | None, client: LockClient) -> str:
     who, held = f": {holder}" if holder else "; its process is unknown", _HELD[client.purpose]
     if client.wait_s:
-        waited = f"still after {client.wait_s:g} s"
+        waited = f"still after {at_least_a_second(client.wait_s)}"
         return f"{path}: {held}, {waited}{who}. Wait longer"
     if client.wait_s is None:
         return f"{path}: {held}{who}. Wait until it has ended"

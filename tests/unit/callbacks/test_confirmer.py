@@ -237,4 +237,4 @@ async def test_confirmation_whose_polls_end_warns_with_the_reason(tmp_path: Path
         await asyncio.wait_for(warned.wait(), 30)
         confirming.cancel()
         await asyncio.wait([confirming])
-    assert warnings == ["claims are not confirmed for 600 s: code 7"]
+    assert warnings == ["claims are not confirmed for 10 min: code 7"]

@@ -101,11 +101,11 @@ def test_help_shows_no_python_types(name: str) -> None:
 
 
 def test_programs_own_help_names_every_command_and_exit_code() -> None:
-    """``batcher --help`` lists the commands, the exit codes and an example."""
+    """``batcher --help`` lists the commands, the exit codes and the first steps."""
     text = help_of()
     assert [name for name in TOP_COMMANDS if f" {name} " not in text] == []
     assert [code for code in ExitCode if f" {code:d} " not in text] == []
-    assert "Example, without an account: batcher demo" in text
+    assert "First steps: batcher demo (no account), batcher check, batcher load MANIFEST" in text
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

@@ -21,7 +21,7 @@ FINDINGS: list[tuple[object, Finding]] = [
     (HttpRefusal(503), Finding.NO_ANSWER),
     (HttpRefusal(503, 0.0), Finding.THROTTLED),
     (HttpRefusal(429), Finding.THROTTLED),
-    *((HttpRefusal(status), Finding.FORBIDDEN) for status in (401, 403, 407)),
+    *((HttpRefusal(status), Finding.FORBIDDEN) for status in (401, 403, 407, 451)),
     *((HttpRefusal(status), Finding.ANSWERED) for status in (400, 404, 499)),
     (ReplyLost("no Code", 200, ReplyShape.OTHER_JSON), Finding.UNREADABLE),
     (ReplyLost("no task", 200, ReplyShape.DATA), Finding.ANSWERED),

@@ -320,7 +320,7 @@ async def test_second_run_names_the_first(shared: Path) -> None:
         (None, "AppId 7: process 5 on h, since"),
         (None, ". Wait until it has ended, or give both runs a --rate so that they add up to 20 at most"),
         (0.0, ". Wait for it, or use --wait-lock, or "),
-        (60.0, "AppId 7, also after waiting 60 s: process 5"),
+        (60.0, "AppId 7, also after waiting 1 min: process 5"),
         (60.0, ". Wait longer, or give both runs"),
         (60.0, "(this one has 20)"),
     ],

@@ -13,11 +13,13 @@ from batcher.flowcontrol.outage import Guard, MayLeave
 from batcher.flowcontrol.outage_policy import (
     DENIED_SUBJECTS,
     FORBIDDEN_SUBJECTS,
+    OBSTACLE_PATIENCE_S,
     UNREADABLE_ANSWERS,
+    halt_reason,
 )
 from batcher.flowcontrol.pacer import Pacer
 from batcher.model.events import Event
-from batcher.model.outcome import NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import NO_ANSWERS, Answer, HttpRefusal, NotSent, Obstacle, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 from batcher.model.task import TaskReport, TaskState
 
@@ -287,5 +289,64 @@ def test_permission_faults_of_different_codes_are_counted_apart() -> None:
         assert flow.halted == []
         await flow.guard.observe(Answer(5), flow.probe, about="c", name="c")
         assert [reason.partition("; affected: ")[2] for reason in flow.halted] == ["b, c"]
+
+    run_virtually(scenario())
+
+
+EXPIRED = NotSent("TLS failed: certificate has expired", Obstacle.CERTIFICATE)
+UNREACHED = NotSent("Connection refused")
+
+
+def test_obstacle_that_lasts_halts_within_five_minutes_and_is_named_once() -> None:
+    """The same obstacle to every probe is reported when it is met, and halts the flow after a while."""
+
+    async def scenario() -> None:
+        flow = Flow(EXPIRED)
+        began_s = now_s()
+        await flow.observe(*[EXPIRED] * NO_ANSWERS)
+        assert OBSTACLE_PATIENCE_S <= now_s() - began_s <= 300
+        assert flow.halted == [halt_reason(EXPIRED)]
+        assert [event.event for event in flow.events] == ["outage_began"]
+
+    run_virtually(scenario())
+
+
+def test_obstacle_that_is_met_during_an_outage_is_named_then() -> None:
+    """An outage that turns into an obstacle reports it, and halts by the time since then."""
+
+    async def scenario() -> None:
+        flow = Flow(*[UNREACHED] * 12, EXPIRED)
+        await flow.observe(*[UNREACHED] * NO_ANSWERS)
+        assert [event.event for event in flow.events] == ["outage_began", "waiting_began"]
+        assert flow.events[1].words.startswith("No connection to the service: ")
+        assert flow.probes[-1] - flow.probes[12] >= OBSTACLE_PATIENCE_S
+        assert flow.halted == [halt_reason(EXPIRED)]
+
+    run_virtually(scenario())
+
+
+def test_obstacle_with_other_outcomes_in_between_is_waited_for() -> None:
+    """A proxy that refuses now and then is an outage like any other."""
+
+    async def scenario() -> None:
+        flow = Flow(*[EXPIRED, EXPIRED, UNREACHED] * 20, WELL)
+        await flow.observe(*[EXPIRED] * NO_ANSWERS)
+        assert flow.halted == []
+        assert flow.guard.waiting_for is not None
+        assert "waiting for the service since " in flow.guard.waiting_for
+
+    run_virtually(scenario())
+
+
+def test_same_subject_forbidden_twice_is_probed() -> None:
+    """A flow of one subject does not need three of them to find that everything is forbidden."""
+
+    async def scenario() -> None:
+        flow = Flow(HttpRefusal(451))
+        await flow.observe(HttpRefusal(451), about="one")
+        assert flow.probes == []
+        await flow.observe(HttpRefusal(451), about="one")
+        assert len(flow.halted) == 1
+        assert "HTTP 451" in flow.halted[0]
 
     run_virtually(scenario())

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from batcher.flowcontrol.findings import fault_of
+from batcher.flowcontrol.findings import OBSTACLE_REMEDIES, fault_of
 from batcher.flowcontrol.outage_policy import (
     FEWEST_CALLS,
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MOVES,
+    OBSTACLE_PATIENCE_S,
     RECENT_CALLS,
     GuardState,
     HoldCause,
     ProbeResult,
     begins_outage,
     denial_halts,
+    forbidden_needs_probe,
     halt_reason,
     is_settled,
     judge_probe,
     needs_credentials_probe,
     next_pause_s,
+    outage_began_text,
     slows_pace,
     unreadable_halts,
 )
-from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, ReplyLost
+from batcher.model.outcome import HELD_BACK, NO_ANSWERS, Answer, HttpRefusal, NotSent, Obstacle, ReplyLost
 from batcher.model.submission import ReplyShape, TaskId
 
 UNREADABLE = ReplyLost("no Code", 200, ReplyShape.OTHER_JSON)
@@ -81,6 +84,46 @@ def test_denial_halts_before_a_success_or_for_two_subjects(denied: int, proven: 
 def test_unreadable_answers_halt_before_a_success(in_a_row: int, proven: bool, expected: bool) -> None:
     """After a success, unreadable answers halt nothing."""
     assert unreadable_halts(in_a_row, proven=proven) is expected
+
+
+@pytest.mark.parametrize(
+    ("subjects", "first", "alone", "expected"),
+    [(1, True, False, False), (2, True, True, False), (3, True, True, True), (1, False, False, True)],
+)
+def test_forbidden_requests_need_a_probe_by_number_or_when_repeated(
+    subjects: int, first: bool, alone: bool, expected: bool
+) -> None:
+    """Several subjects, or the same one twice with no other answer in between, cause a probe."""
+    assert forbidden_needs_probe(subjects, first=first, alone=alone) is expected
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+@pytest.mark.parametrize("cause", HoldCause)
+@pytest.mark.parametrize(
+    ("lasted_s", "result"),
+    [
+        (0.0, ProbeResult.NO_ANSWER),
+        (OBSTACLE_PATIENCE_S - 1, ProbeResult.NO_ANSWER),
+        (OBSTACLE_PATIENCE_S, ProbeResult.HALT),
+    ],
+)
+def test_obstacle_that_lasts_halts(
+    obstacle: Obstacle, cause: HoldCause, lasted_s: float, result: ProbeResult
+) -> None:
+    """An obstacle that a person has to remove halts after a while; any other silence is waited for."""
+    met, refused = NotSent("x", obstacle), NotSent("Connection refused")
+    assert judge_probe(met, cause, proven=True, obstacle_s=lasted_s) is result
+    assert judge_probe(refused, cause, proven=True, obstacle_s=lasted_s) is ProbeResult.NO_ANSWER
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_obstacle_is_named_with_its_remedy(obstacle: Obstacle) -> None:
+    """The beginning of the outage and the halt name the obstacle, the last outcome and the remedy."""
+    met = NotSent("HTTP 407", obstacle)
+    text = f"no connection to the service: {obstacle.value} (HTTP 407); {OBSTACLE_REMEDIES[obstacle]}"
+    assert halt_reason(met) == text
+    assert outage_began_text("silence", met) == f"{text}; sending stops if this lasts 3 min"
+    assert outage_began_text("silence", NotSent("x")) == "silence (x); waiting for it"
 
 
 def test_pauses_grow_by_half_up_to_a_minute() -> None:

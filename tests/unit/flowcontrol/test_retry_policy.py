@@ -121,6 +121,16 @@ def test_unknown_code_gets_three_tries(outcome: Outcome) -> None:
     assert [*again, (Decision.REJECTED, State.REJECTED, Tries(unknown=3))] == made
 
 
+@pytest.mark.parametrize("status", [401, 403, 407, 451])
+@pytest.mark.parametrize("alone", [False, True])
+def test_forbidden_submission_uses_a_try_only_while_others_are_answered(status: int, alone: bool) -> None:
+    """A firewall that forbids every request rejects no submission."""
+    claim = claim_of(tries=Tries(unknown=2))
+    made = decide(HttpRefusal(status), claim, policy=RETRY, proven=True, jitter=most, refused_alone=alone)
+    expected = (State.REJECTED, 3) if alone else (State.PENDING, 2)
+    assert (made.state, made.tries.unknown) == expected
+
+
 def test_doubt_ends_after_five_sends() -> None:
     """Under retry a submission is sent five times without an answer, then stays in doubt."""
     made = decisions([ReplyLost("lost")] * 5)

@@ -103,17 +103,18 @@ async def test_result_of_a_fetch_is_kept(ledger: Path) -> None:
         assert (counts[None], counts[PictureState.WHOLE], counts[PictureState.BLANK]) == (1, 1, 0)
 
 
-async def test_pictures_given_up_without_a_request_are_counted(ledger: Path) -> None:
-    """Those with any request, in this fetch or earlier, and those that are left do not count."""
+async def test_pictures_that_another_try_may_bring_are_counted(ledger: Path) -> None:
+    """Missing and broken ones count, unless they are gone for good; refused ones and those left do not."""
     keep_tasks(ledger, [finished("7", f"{URL}a", f"{URL}b", "1/c.jpg", f"{URL}d", f"{URL}e")])
     async with await PictureLedger.open(ledger) as pictures:
-        a, b, c, d, _ = await pictures.page(UNFETCHED, limit=9)
+        a, b, c, d, e = await pictures.page(UNFETCHED, limit=9)
         await pictures.record(Fetched(a, PictureState.MISSING, 3, "HTTP 404"))
         await pictures.record(Fetched(b, None, 5, "timed out"))
         await pictures.record(Fetched(b, PictureState.MISSING, 0, "timed out"))
+        await pictures.record(Fetched(e, PictureState.MISSING, 3, "HTTP 410"))
         await pictures.record(Fetched(c, PictureState.REFUSED, 0, "names an object"))
         await pictures.record(Fetched(d, PictureState.WHOLE, 0, None, "7/0004.jpg", 10, 64, 48))
-        assert await pictures.count_never_requested() == 1
+        assert await pictures.count_retriable() == 2
 
 
 async def test_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) -> None:

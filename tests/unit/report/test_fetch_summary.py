@@ -11,7 +11,7 @@ from batcher.exit_codes import ExitCode
 from batcher.model.events import PictureNotFetched
 from batcher.model.submission import FileId
 from batcher.model.task import PictureState
-from batcher.report.fetch_summary import FetchSummary, fetch_json, fetch_lines
+from batcher.report.fetch_summary import FetchSummary, fetch_json, fetch_lines, fetch_steps
 
 TOTALS: dict[PictureState | None, int] = dict.fromkeys([*PictureState, None], 0)
 DONE = FetchSummary(
@@ -54,23 +54,25 @@ def test_lines_of_a_fetch_with_pictures_given_up_name_examples_and_the_index() -
         "  4 pictures fetched into out (4 KiB in 2 s): 3 whole, 1 black; 5 already there",
         "  1 picture given up: 1 missing; for example",
         "    7, picture 2: missing, HTTP 404",
-        "  out/pictures.csv lists all pictures given up; --again tries them again",
+        "  out/pictures.csv lists all pictures given up",
     ]
 
 
 @pytest.mark.parametrize(
-    ("now", "before", "never", "helps"),
-    [(1, 0, 0, True), (0, 1, 0, True), (2, 3, 4, True), (2, 3, 5, False), (0, 0, 0, False)],
+    ("summary", "expected"),
+    [
+        (DONE, ["for a report", "for results"]),
+        (GIVEN_UP, ["for a report", "for results"]),
+        (replace(GIVEN_UP, retriable=1), ["to try again", "for a report", "for results"]),
+        (replace(DONE, more=True), ["to resume", "for a report", "for results"]),
+        (replace(DONE, totals=dict.fromkeys(DONE.totals, 0)), ["for results"]),
+    ],
 )
-def test_again_helps_if_any_picture_given_up_is_requested(
-    now: int, before: int, never: int, *, helps: bool
+def test_next_steps_of_a_fetch_offer_again_only_where_it_can_help(
+    summary: FetchSummary, expected: list[str]
 ) -> None:
-    """Pictures that are never requested have the same result again."""
-    summary = replace(
-        DONE, given_up={PictureState.REFUSED: now}, given_up_before=before, never_requested=never
-    )
-    assert summary.again_can_help is helps
-    assert any("--again" in line for line in fetch_lines(summary, Path("i.csv"))) is helps
+    """Pictures lead to the report; pictures refused or gone for good are not tried again."""
+    assert [purpose for _, purpose in fetch_steps(summary)] == expected
 
 
 def test_lines_of_a_fetch_without_anything_to_do_are_two() -> None:

@@ -173,11 +173,35 @@ def test_next_commands_can_be_pasted(changes: dict[str, object], command: str) -
     assert command in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["to resume", "for results", "to try again"]),
+        ({"open_tasks": 3}, ["to resume", "for tasks", "for results", "to try again"]),
+        ({"finished_tasks": 3}, ["to resume", "for pictures", "for results", "to try again"]),
+    ],
+)
+def test_next_steps_lead_from_sending_to_tasks_and_pictures(
+    changes: dict[str, int], expected: list[str]
+) -> None:
+    """Open tasks are tracked next, and finished ones have pictures."""
+    text = summary_text(summary_of(TALLIES, **changes), width=80)
+    steps = text[text.index("Next\n") :].splitlines()[1:]
+    assert [step[2:15].strip() for step in steps] == expected
+
+
+def test_export_of_a_loaded_manifest_needs_no_options() -> None:
+    """The ledger remembers how the manifest was read."""
+    text = summary_text(summary_of(TALLIES, row_options=" --vendor Tencent"), width=80)
+    assert "  for results   batcher export archive.csv -o results.csv" in text.splitlines()
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_long_command_continues_after_backslash(width: int) -> None:
     """It fits the terminal, no word is broken, and a shell reads it as one line."""
     options = " --vendor Tencent --definition 10 --offset 1 --offset 2 --sheet 'two words; here'"
-    changes = {"manifests": ("an archive.csv",), "row_options": options, "ledger": "my archive.db"}
+    names = ("an archive.csv",)  # it had not arrived, so the ledger does not know how it was read
+    changes = {"manifests": names, "cut_off": names, "row_options": options, "ledger": "my archive.db"}
     text = summary_text(summary_of(TALLIES, **changes), width=width)
     following = text[text.index("  for results") :].removeprefix("  for results").strip()
     assert max(map(len, following.splitlines())) <= width

@@ -174,12 +174,18 @@ def test_refusal_by_code_counts_when_others_are_reported(
     assert (polled.status, polled.request_id) == ("code 1000", "r-1")
 
 
-@pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(403), ReplyLost("cut off", 200, ReplyShape.DATA)])
+@pytest.mark.parametrize("outcome", [Answer(1), HttpRefusal(404), ReplyLost("cut off", 200, ReplyShape.DATA)])
 def test_task_with_passing_faults_is_given_up_after_its_time(outcome: Outcome) -> None:
-    """Busy, forbidden and unreadable answers do not close a task before it is given up anyway."""
+    """Busy, missing and unreadable answers do not close a task before it is given up anyway."""
     assert judged(outcome, GIVE_UP_S - 1, missed=99).due_at_ms is not None
     assert judged(outcome, GIVE_UP_S, missed=2).due_at_ms is not None
     assert judged(outcome, GIVE_UP_S, missed=3).state is TaskState.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 451])
+def test_task_is_not_given_up_while_every_poll_is_forbidden(status: int) -> None:
+    """A firewall that forbids all polls says nothing about a task, however old the task is."""
+    assert judged(HttpRefusal(status), 2 * GIVE_UP_S, missed=99).due_at_ms is not None
 
 
 def test_retry_after_moves_the_due_time() -> None:

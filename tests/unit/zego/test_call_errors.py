@@ -14,7 +14,7 @@ from aiohttp import client_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from batcher.model.outcome import NotSent, ReplyLost
+from batcher.model.outcome import NotSent, Obstacle, ReplyLost
 from batcher.zego.call_errors import Unanswered, without_answer
 from batcher.zego.call_errors import words as translate
 from batcher.zego.call_trace import Wire
@@ -126,3 +126,32 @@ def test_exception_after_first_byte_means_lost_answer(exc: Exception, words: str
     assert status == outcome.http_status
     assert ("cut off" if status else "no answer") in outcome.detail
     assert [leak for leak in ("://", "Signature=", SECRET, "zego.im") if leak in outcome.detail] == [], words
+
+
+@pytest.mark.parametrize(
+    ("exc", "obstacle"),
+    [
+        *(
+            (e.ClientHttpProxyError(INFO, (), status=status), obstacle)
+            for status, obstacle in (
+                (407, Obstacle.PROXY_LOGIN),
+                (401, Obstacle.PROXY_DENIAL),
+                (403, Obstacle.PROXY_DENIAL),
+                (451, Obstacle.PROXY_DENIAL),
+                (502, None),
+                (504, None),
+            )
+        ),
+        (e.ClientConnectorCertificateError(KEY, NO_CERTIFICATE), Obstacle.CERTIFICATE),
+        (NO_CERTIFICATE, Obstacle.CERTIFICATE),
+        (e.ClientConnectorSSLError(KEY, BAD_TLS), None),
+        (e.ClientConnectorError(KEY, REFUSED), None),
+        (e.ClientConnectorDNSError(KEY, socket.gaierror(-2, "x")), None),
+        (TimeoutError(), None),
+    ],
+)
+def test_obstacle_is_what_waiting_does_not_remove(exc: Exception, obstacle: Obstacle | None) -> None:
+    """A proxy that wants a login or denies, and a certificate that is not accepted."""
+    outcome = without_answer(exc, Wire(), None)
+    assert isinstance(outcome, NotSent)
+    assert outcome.obstacle is obstacle
