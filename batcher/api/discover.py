@@ -20,6 +20,7 @@ from batcher.discover.paged_search import PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import MarkerWalk, RecordingBatch, TimeWalk
 from batcher.errors import SettingsError
+from batcher.files import exists
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.model.account import Account
 from batcher.model.events import OnEvent, ignore_event
@@ -191,7 +192,7 @@ class Discovery:
         from batcher.ledger.sqlite.files import ledger_path
 
         path = ledger_path(os.fspath(self._ledger))
-        return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
+        return await stack.enter_async_context(await open_for_reading(path)) if exists(path) else None
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:
         start, criteria = self._progress, self._criteria

@@ -27,6 +27,7 @@ from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
+from batcher.files import exists, is_folder
 from batcher.ledger.binding import check_binding
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.ledger.sqlite.files import check_file, ledger_path
@@ -140,7 +141,7 @@ class PictureFetch:
         if self._started_at is not None:
             raise RuntimeError("a PictureFetch runs once; create another one")
         self._started_at = time.monotonic()
-        if self._folder.exists() and not self._folder.is_dir():
+        if exists(self._folder) and not is_folder(self._folder):
             raise SettingsError(f"folder {self._folder}: this is a file; name the folder for the pictures")
         check_target(self._folder, "folder")
         check_file(self._path)

@@ -8,6 +8,8 @@ and devices are written as they are.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,6 +22,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
 from batcher.errors import BatcherError, SettingsError, StdoutClosed
+from batcher.files import absolute, is_folder, is_special, unwritable
 from batcher.output_files import check_target, written_whole
 
 RECORD_EVERY_S = 1.0
@@ -59,7 +62,7 @@ def resumable_output(output: Path | None, made_with: Mapping[str, Any]) -> Itera
     """
     if output is None:
         yield _Stream(sys.stdout.buffer, "stdout")
-    elif output.exists() and not output.is_file() and not output.is_dir():
+    elif is_special(output):
         with output.open("wb") as file:
             yield _Stream(file, f"--output {output}")
     else:
@@ -93,7 +96,7 @@ class _Stream:
         except BrokenPipeError as exc:
             raise StdoutClosed(f"the reader of {self._place} has closed it") from exc
         except OSError as exc:
-            raise BatcherError(f"{self._place}: cannot be written: {exc.strerror or exc}") from exc
+            raise unwritable(exc, self._place) from exc
 
     def finish(self) -> None:
         """Write the heading of an empty list; all else is written already."""
@@ -124,8 +127,8 @@ class UnfinishedFile:
         for written in (place, self._part, self._record):
             check_target(written, "--output")
         try:
-            if place.is_dir():
-                raise IsADirectoryError(21, os.strerror(21))
+            if is_folder(place):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._file = self._part.open("a+b")
         except OSError as exc:
             raise self._unwritable(exc) from exc
@@ -158,7 +161,10 @@ class UnfinishedFile:
             if exc is None:
                 raise self._unwritable(problem) from problem
         finally:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what it holds back is written above, or cannot be written
+                self._file.close()
+            if not self._complete and self._latest is None:
+                self._part.unlink(missing_ok=True)
 
     before: dict[str, Any] | None
     """The progress that an earlier call recorded; None when there is none."""
@@ -232,4 +238,4 @@ class UnfinishedFile:
         self._recorded_at = time.monotonic()
 
     def _unwritable(self, exc: OSError) -> BatcherError:
-        return BatcherError(f"--output {self._place}: cannot be written: {exc.strerror or exc}")
+        return unwritable(exc, f"--output {absolute(self._place)}", self._place)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batcher.config.problems import DOTENV
 from batcher.config.secrets import CALLBACK_SECRET, SERVER_SECRET, SecretKind, is_secret_word
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
+from batcher.files import absolute, exists, text_of
 from batcher.model.account import QUOTATION_MARKS, in_quotes
 
 SECRET_COMMAND_S = 30.0
@@ -31,7 +33,10 @@ def account_of(settings: Settings) -> tuple[int, str]:
     """
     problems = []
     if settings.app_id is None:
-        problems.append("BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows")
+        problems.append(
+            "BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows, in the "
+            f"environment or in {absolute(DOTENV)} ({'read' if exists(DOTENV) else 'there is no such file'})"
+        )
     secret, problem = _given_secret(settings, SERVER_SECRET)
     problems += [problem] if problem else []
     if problems or settings.app_id is None or secret is None:
@@ -75,19 +80,24 @@ def _given_secret(settings: Settings, what: SecretKind) -> tuple[str | None, str
 def _read_secret(path: Path, what: SecretKind) -> tuple[str | None, str | None]:
     name = f"{what.variable}_FILE"
     try:
-        secret = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
+        secret = text_of(path).strip()
+    except SettingsError as exc:
         word = str(path).strip(QUOTATION_MARKS)
-        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not path.exists():
+        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not exists(path):
             # The secret itself was put there: it is not shown.
             return None, f"{name}: names a file; the secret itself is {what.variable}"
-        return None, f"{name}: {path}: {words}"
+        return None, f"{name}: {absolute(path)}: {exc}"
     if in_quotes(secret):
-        return None, f"{name}: {path}: the secret in it is in quotation marks. Remove them"
-    if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        return None, f"{name}: {path}: put one line with {what.called} in it"
+        return None, f"{name}: {absolute(path)}: the secret in it is in quotation marks. Remove them"
+    if len(secret.split()) != 1 or not secret.isascii() or not secret.isprintable():
+        return None, f"{name}: {absolute(path)}: {_amiss(secret)}put one line with {what.called} in it"
     return secret, None
+
+
+def _amiss(text: str) -> str:
+    """Return what is wrong with the text of a secret's file, without the text."""
+    lines = len(text.splitlines())
+    return "it is empty; " if not text else f"it holds {lines} lines; " if lines > 1 else ""
 
 
 def _ask_for_secret(command: str, what: SecretKind) -> tuple[str | None, str | None]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batcher.errors import FolderError
+from batcher.files import absolute, reason_of
 from batcher.model.submission import FileId
 from batcher.output_files import check_target, renamed_when_whole
 
@@ -166,6 +167,6 @@ def _escaped(byte: int) -> str:
 
 def _unusable(folder: Path, exc: OSError) -> FolderError:
     return FolderError(
-        f"{folder}: pictures cannot be written here: {exc.strerror or exc}. No file is left incomplete. "
-        "Correct this (for example, free some space), then run the same command again to resume"
+        f"{absolute(folder)}: pictures cannot be written here: {reason_of(exc, folder, to='write')}. "
+        "No file is left incomplete: run the same command again to resume"
     )

@@ -22,7 +22,7 @@ _PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
 
 @command("codes", options={})
 def codes(
-    _: Invocation,
+    call: Invocation,
     number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
 ) -> int:
     """Explain return codes, in English and Chinese.
@@ -46,7 +46,7 @@ def codes(
         lines = english_lines(explain_code(code), width)
         lines += chinese_lines(explain_code_in_chinese(code), width) if with_chinese else []
         texts.append("\n".join(lines))
-    print("\n\n".join(texts))  # noqa: T201 - data, on stdout
+    call.console.show(*"\n\n".join(texts).split("\n"))
     return 0
 
 

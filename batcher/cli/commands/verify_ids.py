@@ -90,7 +90,7 @@ async def verify_ids(
 
     settings, console = call.settings, call.console
     searched = _known(known, since, newest, prefix)
-    how, account = how_to_read(settings), call.account
+    how, account = how_to_read(settings), call.account_for([manifest, *(known or ())])
     with waiting_room(output) as folder:
         verification = IdVerification(
             manifest,

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from batcher.files import reason_of
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import Inode
 
@@ -95,7 +96,9 @@ class LockFile:
         except BlockingIOError:
             raise
         except OSError as exc:
-            raise unusable(self._ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+            raise unusable(
+                self._ledger, f"its lock file cannot be locked: {reason_of(exc, self.place)}"
+            ) from exc
         if os.fstat(self._descriptor).st_nlink == 0:
             raise BlockingIOError(f"{self.place}: was removed before it was locked")
 
@@ -126,10 +129,8 @@ def _open(ledger: Path, place: str) -> tuple[int, bool]:
             return os.open(place, flags | os.O_CREAT | os.O_EXCL, 0o600), True
         except FileExistsError:
             return os.open(place, flags | os.O_CREAT, 0o600), False
-    except FileNotFoundError as exc:
-        raise unusable(ledger, "its folder does not exist; make it, or name another --ledger") from exc
     except OSError as exc:
-        why = f"{exc.strerror}; make its folder writable, or name another --ledger"
+        why = f"its lock file {place} cannot be made: {reason_of(exc, place, to='write')}"
         raise unusable(ledger, why) from exc
 
 
@@ -141,16 +142,19 @@ def is_locked(ledger: Path, place: str) -> bool:
     """
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (
+        FileNotFoundError,
+        PermissionError,
+    ):  # of another user: the lock on the ledger itself says it, too
         return False
     except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be read: {exc.strerror}") from exc
+        raise unusable(ledger, f"its lock file cannot be read: {reason_of(exc, place, to='read')}") from exc
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        raise unusable(ledger, f"its lock file cannot be locked: {reason_of(exc, place)}") from exc
     finally:
         os.close(descriptor)
     return False

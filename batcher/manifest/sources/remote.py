@@ -12,10 +12,11 @@ import contextlib
 import hashlib
 import io
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
@@ -246,7 +247,7 @@ def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str
 def local_path(url: str) -> str | None:
     """Return the path of a ``file://`` URL; None for any other source."""
     parts = urlsplit(url) if url.lower().startswith("file://") else None
-    return unquote(parts.path) if parts and parts.netloc in ("", "localhost") else None
+    return os.fsdecode(unquote_to_bytes(parts.path)) if parts and parts.netloc in ("", "localhost") else None
 
 
 @contextlib.contextmanager

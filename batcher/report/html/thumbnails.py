@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from batcher.files import is_file
+
 LONGEST_PX = 240
 """The longer side of a thumbnail, in pixels."""
 
@@ -43,7 +45,7 @@ def frame_of(folder: Path, file: str) -> Frame | NoFrame:
     """Return a picture of a folder as a thumbnail with a ``data:`` address, or why there is none."""
     try:
         path = (folder / file).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        if not path.is_relative_to(folder.resolve()) or not is_file(path):
             return NoFrame.ABSENT
         return _scaled(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):

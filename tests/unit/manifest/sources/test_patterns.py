@@ -73,8 +73,8 @@ def test_absolute_patterns_and_file_urls(files: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (["a.csv", "2024-*.csv"], r"^2024-\*\.csv: no file matches this pattern$"),
-        (["ne?"], r"^ne\?: no file matches this pattern, only folders. Add /\* to match their files$"),
+        (["a.csv", "2024-*.csv"], r"/2024-\*\.csv: no file matches this pattern$"),
+        (["ne?"], r"/ne\?: no file matches this pattern, only folders. Add /\* to match their files$"),
         (["-", "-"], "standard input can be read only once"),
     ],
 )
