@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from batcher._version import __version__
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.defaults import FETCH_CONCURRENCY
 from batcher.config.endpoints import endpoint_of, is_loopback, place_of
 from batcher.config.problems import shown_value
 from batcher.errors import BatcherError, FolderError, SettingsError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher
     from batcher.fetch.settings import FetchFigures
 
-CONCURRENCY = 8
+CONCURRENCY = FETCH_CONCURRENCY
 """Downloads in flight at most: enough for any line, and no burden to any server."""
 
 EXAMPLES = 5

@@ -138,7 +138,7 @@ class Invocation:
         self.console.configure(self.examined.settings)
         settings = self.examined.checked()
         check_files(self.given, settings)
-        settings, too_few = within_descriptors(settings, self.given)
+        settings, too_few = within_descriptors(self.name, settings, self.given)
         if too_few is not None:
             self.console.warn(too_few)
         if reads_stdin(self.given) and sys.stdin is not None and sys.stdin.isatty():

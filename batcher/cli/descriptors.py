@@ -11,6 +11,7 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
+from batcher.config.defaults import FETCH_CONCURRENCY
 from batcher.config.settings import Settings
 from batcher.errors import SystemFault
 
@@ -29,18 +30,28 @@ def fitted(concurrency: int, flows: int, limit: int) -> int:
     return max(min(concurrency, (limit - RESERVED) // flows), 0)
 
 
-def within_descriptors(settings: Settings, given: Mapping[str, Any]) -> tuple[Settings, str | None]:
+def within_descriptors(
+    command: str, settings: Settings, given: Mapping[str, Any]
+) -> tuple[Settings, str | None]:
     """Return the settings with a concurrency that fits, and a warning if it is smaller than the one set.
+
+    Args:
+        command: the name of the command.
+        settings: its settings.
+        given: its arguments; a command without ``--concurrency`` has no such flows.
 
     Raises:
         SystemFault: there is no room for a single connection.
     """
     if "concurrency" not in given or given.get("dry_run"):
         return settings, None
+    wanted = settings.concurrency
+    if command == "fetch" and "concurrency" not in settings.model_fields_set:
+        wanted = FETCH_CONCURRENCY
     flows = 2 if settings.track and "track" in given else 1
-    limit = _raised(RESERVED + settings.concurrency * flows)
-    fits = fitted(settings.concurrency, flows, limit)
-    if fits == settings.concurrency:
+    limit = _raised(RESERVED + wanted * flows)
+    fits = fitted(wanted, flows, limit)
+    if fits == wanted:
         return settings, None
     if not fits:
         raise SystemFault(
@@ -48,7 +59,7 @@ def within_descriptors(settings: Settings, given: Mapping[str, Any]) -> tuple[Se
             "Raise the limit (ulimit -n 1024; LimitNOFILE= in a systemd unit), then run again"
         )
     return settings.model_copy(update={"concurrency": fits}), (
-        f"--concurrency {settings.concurrency} is {fits} here: this process may have {limit} files open. "
+        f"--concurrency {wanted} is {fits} here: this process may have {limit} files open. "
         "Raise the limit (ulimit -n 1024; LimitNOFILE= in a systemd unit)"
     )
 
