@@ -117,8 +117,9 @@ def reason_of(exc: OSError | ValueError, path: Place | None = None, *, to: str =
         return f"{_DISK_FULL[exc.errno]}. {remedy}, then run again"
     if exc.errno == errno.EMFILE:
         return f"too many open files: this process may have {_most_open()}. Raise that (ulimit -n 1024)"
-    if exc.errno in (errno.ENOENT, errno.ENOTDIR) and to == "write" and named is not None:
-        return f"{_missing_folder(named)}; make it, or name another place"
+    lacks_folder = exc.errno in (errno.ENOENT, errno.ENOTDIR) and to == "write"
+    if lacks_folder and named is not None and (missing := _missing_folder(named)):
+        return f"{missing}; make it, or name another place"
     if exc.errno == errno.ENOTDIR:
         return "a part of the path is a file and not a folder. Correct the path"
     return _REMEDIES.get(exc.errno or 0) or exc.strerror or str(exc)
@@ -167,13 +168,13 @@ def _closed_folder(path: Place) -> str | None:
     return None
 
 
-def _missing_folder(path: Place) -> str:
-    """Return the first thing on the way to a path that is not a folder, in words."""
+def _missing_folder(path: Place) -> str | None:
+    """Return the first thing on the way to a path that is not a folder, in words; None without one."""
     folder = Path(absolute(path)).parent
     for one in (*reversed(folder.parents), folder):
         if not is_folder(one):
             return f"{one} is not a folder" if exists(one) else f"there is no folder {one}"
-    return f"there is no folder {folder}"
+    return None
 
 
 def _most_open() -> str:
