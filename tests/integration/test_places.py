@@ -140,6 +140,7 @@ async def share(cli: Cli) -> Path:
     folder.mkdir()
     shutil.copy(await empty_ledger(), folder / "l.db")
     (folder / "l.db").chmod(0o444)
+    (folder / "l.db.lock").touch(0)  # of another user
     folder.chmod(0o555)
     return folder
 
@@ -151,13 +152,20 @@ async def test_ledger_in_a_read_only_folder_is_read(cli: Cli, share: Path) -> No
         for args in READERS:
             done = await in_environment(cli, [*args, "-l", "share/l.db"])
             assert done.code == 0, (args, done.stderr)
-    assert os.listdir(share) == ["l.db"]  # noqa: PTH208 - an asynchronous test
+    assert sorted(os.listdir(share)) == ["l.db", "l.db.lock"]  # noqa: PTH208 - an asynchronous test
+
+
+def _remove_lock(share: Path) -> None:
+    share.chmod(0o755)
+    (share / "l.db.lock").unlink()
+    share.chmod(0o555)
 
 
 @needs_rights_taken
 @pytest.mark.parametrize("command", [["run", *FAST], [*LOAD, "archive.csv"], ["retry", "--state", "failed"]])
 async def test_ledger_in_a_read_only_folder_is_not_written(cli: Cli, share: Path, command: list[str]) -> None:
     """What writes ends with 6 and names the folder."""
+    _remove_lock(share)
     async with serving(cli) as sandbox:
         done = await in_environment(cli, [*command, "-l", "share/l.db"])
     assert done.code == 6, done.stderr
