@@ -20,7 +20,6 @@ from batcher.discover.paged_search import PagedSearch
 from batcher.discover.retrying_query import RetryingQuery
 from batcher.discover.search_walks import MarkerWalk, RecordingBatch, TimeWalk
 from batcher.errors import SettingsError
-from batcher.files import exists
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.model.account import Account
 from batcher.model.events import OnEvent, ignore_event
@@ -189,10 +188,10 @@ class Discovery:
         if self._ledger is None:
             return None
         from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
-        from batcher.ledger.sqlite.files import ledger_path
+        from batcher.ledger.sqlite.files import is_missing, ledger_path
 
         path = ledger_path(os.fspath(self._ledger))
-        return await stack.enter_async_context(await open_for_reading(path)) if exists(path) else None
+        return None if is_missing(path) else await stack.enter_async_context(await open_for_reading(path))
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:
         start, criteria = self._progress, self._criteria
