@@ -1,7 +1,7 @@
 """A ledger in a place that this user may not write: a backup on a share, the ledger of another user.
 
 Called when a ledger is opened for reading. SQLite reads a ledger by its log, and makes the log when there is
-none; where it cannot, a ledger without a log is read as it is on the disk. Nobody may write it meanwhile,
+none; where it cannot, a ledger without a log is read as it is on the disk. It must not be written meanwhile,
 which is checked after each transaction.
 """
 
