@@ -4,11 +4,16 @@ For programs: the names of :mod:`batcher.api.public_names` are the library, and 
 imported on first use.
 """
 
+import sys
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__ as __version__
+
+if sys.platform == "win32":  # before any module is imported that Windows does not have
+    sys.stderr.write("batcher: runs on Linux and macOS; on Windows use WSL 2\n")
+    raise SystemExit(2)
 
 if TYPE_CHECKING:
     from batcher.api.public_names import *  # noqa: F403 - each is exported by its module

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher.errors import SettingsError
+from batcher.files import is_link, shortened
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -29,7 +30,7 @@ _COMPANION = re.compile(r"(-wal|-shm|-journal|(\.[a-z]+)?\.lock|\.reserve)$", re
 
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock", ".track.lock", ".fetch.lock", ".reserve")
 
-_MOST_NAME_BYTES = 200
+MOST_NAME_BYTES = 200
 """The length of a file's name that its temporary file repeats; a name has 255 bytes at most."""
 
 _STDIN, _STDOUT = 0, 1
@@ -118,7 +119,7 @@ def check_target(target: Path, named: str, *, may_be_database: bool = False) -> 
     if what is None and file.identity is not None and not may_be_database and _is_database(target):
         what = "an SQLite database"
     if what is not None:
-        place = "" if not target.is_symlink() else f" (a link to {os.path.realpath(target)})"
+        place = "" if not is_link(target) else f" (a link to {os.path.realpath(target)})"
         raise SettingsError(
             f"{named} {target}{place}: this is {what}, and writing here would destroy it; name another file"
         )
@@ -166,8 +167,7 @@ def written_whole(
 
 def name_beside(place: Path) -> Path:
     """Return a free name in the folder of a file, for its temporary file."""
-    name = place.name.encode("utf-8", "surrogateescape")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
-    return place.with_name(f".{name}.{secrets.token_hex(4)}")
+    return place.with_name(f".{shortened(place.name, MOST_NAME_BYTES)}.{secrets.token_hex(4)}")
 
 
 @contextmanager

@@ -182,10 +182,10 @@ class Discovery:
         if self._ledger is None:
             return None
         from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
-        from batcher.ledger.sqlite.files import ledger_path
+        from batcher.ledger.sqlite.files import is_missing, ledger_path
 
         path = ledger_path(self._ledger)
-        return await stack.enter_async_context(await open_for_reading(path)) if path.exists() else None
+        return None if is_missing(path) else await stack.enter_async_context(await open_for_reading(path))
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:
         start, criteria = self._progress, self._criteria

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from batcher._version import __version__
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.defaults import FETCH_CONCURRENCY
 from batcher.config.endpoints import endpoint_of, is_loopback, place_of
 from batcher.config.problems import shown_value
 from batcher.errors import BatcherError, FolderError, SettingsError
@@ -29,6 +30,7 @@ from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.http_source import PictureSource
 from batcher.fetch.picture_index import IndexChanges, update_index
 from batcher.fetch.settings import FetchFigures, FetchSettings
+from batcher.files import exists, is_folder
 from batcher.flowcontrol.cancellation import in_background
 from batcher.ledger.binding import check_binding
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
@@ -46,7 +48,7 @@ from batcher.zego.proxy import check_proxies
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher
 
-CONCURRENCY = 8
+CONCURRENCY = FETCH_CONCURRENCY
 """Downloads in flight at most: enough for any line, and no burden to any server."""
 
 EXAMPLES = 5
@@ -149,7 +151,7 @@ class PictureFetch:
             raise RuntimeError("a PictureFetch runs once; create another one")
         self._started_at = time.monotonic()
         folder = self._settings.folder
-        if folder.exists() and not folder.is_dir():
+        if exists(folder) and not is_folder(folder):
             raise SettingsError(f"folder {folder}: this is a file; name the folder for the pictures")
         check_target(folder, "folder")
         check_file(self._path)

@@ -27,6 +27,7 @@ from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.config.endpoints import is_loopback
 from batcher.errors import SettingsError
 from batcher.exit_codes import ExitCode
+from batcher.files import absolute, reason_of
 from batcher.flowcontrol.machine_limit import Action, window_for
 from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
@@ -301,7 +302,8 @@ class ServerCertificate:
                 if file is not None:
                     file.open("rb").close()
             except OSError as exc:
-                raise SettingsError(f"{name} {file}: cannot be read: {exc.strerror}") from exc
+                place = absolute(exc.filename)
+                raise SettingsError(f"{name} {place}: {reason_of(exc, to='read')}") from exc
         try:
             self.context.load_cert_chain(self._cert, self._key, password=_no_password)
         except (ssl.SSLError, ValueError) as exc:

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from batcher.errors import ManifestError
+from batcher.files import is_special
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.deadline import Deadline
 from batcher.ledger.sqlite.preflight import last_options
 from batcher.manifest.read_options import ReadOptions, remembered_text
+from batcher.manifest.sources.local import open_local
+from batcher.manifest.sources.patterns import expand
+from batcher.manifest.sources.remote import is_url
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
@@ -99,6 +104,21 @@ def _check_proxies(names: Iterable[str]) -> None:
         if name.lower().startswith(("http://", "https://")):
             with contextlib.suppress(ValueError):  # not a URL: opening it says so
                 proxy_for(name)
+
+
+def unreadable(sources: Iterable[str]) -> list[str]:
+    """Return a message for each file that cannot be read; URLs, pipes and stdin are not tried."""
+    problems: list[str] = []
+    for source in sources:
+        if source == "-" or is_url(source):
+            continue
+        try:
+            for name in expand([source]):
+                if not is_special(name):
+                    open_local(name, None).close()
+        except ManifestError as exc:
+            problems += exc.lines
+    return problems
 
 
 def _close(prepared: Iterable[Prepared]) -> None:

@@ -12,7 +12,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -26,7 +26,7 @@ from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.console import Console
 from batcher.cli.terminal.help_style import Command, Group
 from batcher.cli.terminal.logging_setup import attach, say_defect, trace_of
-from batcher.errors import BatcherError, Interrupted, StdoutClosed, SystemFault
+from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClosed, SystemFault
 from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -142,14 +142,20 @@ class Invocation:
         Raises:
             SettingsError: they cannot be used, or an output would overwrite an input.
         """
-        from batcher.cli.protected_files import check_files
+        from batcher.cli.descriptors import within_descriptors
+        from batcher.cli.protected_files import check_files, reads_stdin
         from batcher.config.examine import strange_text
 
-        for variable in self.examined.strange:
-            self.console.warn("; ".join(strange_text(variable)))
+        for warning in (*self.examined.warnings, *map(strange_text, self.examined.strange)):
+            self.console.warn("; ".join(warning))
         self.console.configure(self.examined.settings)
         settings = self.examined.checked()
         check_files(self.given, settings)
+        settings, too_few = within_descriptors(self.name, settings, self.given)
+        if too_few is not None:
+            self.console.warn(too_few)
+        if reads_stdin(self.given) and sys.stdin is not None and sys.stdin.isatty():
+            self.console.note("Reading the manifest from this terminal, line by line. End it with Ctrl-D")
         return settings
 
     @cached_property
@@ -165,6 +171,19 @@ class Invocation:
         app_id, secret = account_of(self.settings)
         self.console.redaction.learn(secret)
         return Account(app_id, secret, self.settings.is_test)
+
+    def account_for(self, manifests: Sequence[str]) -> Account:
+        """Return the account of a command that reads manifests.
+
+        Raises:
+            SettingsError: AppId or ServerSecret is missing; the message names missing manifests, too.
+        """
+        try:
+            return self.account
+        except SettingsError as exc:
+            from batcher.api.manifests import unreadable
+
+            raise SettingsError(*unreadable(manifests), *exc.lines) from exc
 
     @cached_property
     def examined(self) -> Examined:
@@ -305,10 +324,13 @@ def _worked(work: _Work, *, throughput: bool) -> int:
 
 
 def _machine_fault(exc: OSError) -> str:
-    if "temporary directory" in str(exc.strerror):
-        return "no folder for temporary files can be written; set TMPDIR to one that can"
-    where = os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else "the operating system"
-    return f"{where}: {exc.strerror}; -v shows where it was needed"
+    from batcher.files import absolute, is_no_temporary, reason_of
+
+    if is_no_temporary(exc):
+        return reason_of(exc)
+    named = isinstance(exc.filename, str | bytes)
+    where = absolute(os.fsdecode(exc.filename)) if named else "the operating system"
+    return f"{where}: {reason_of(exc)}; -v shows where it was needed"
 
 
 def say_problem(console: Console, exc: BatcherError) -> None:

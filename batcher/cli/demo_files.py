@@ -13,6 +13,7 @@ from pathlib import Path
 
 from batcher.config.resources import bundled
 from batcher.errors import BatcherError, LedgerError, SettingsError
+from batcher.files import exists, reason_of
 from batcher.ledger.reader import open_for_reading
 from batcher.model.submission import EndpointKind, FileId
 from batcher.sandbox import SandboxSettings
@@ -48,12 +49,14 @@ def begin(files: DemoFiles) -> None:
             old.unlink(missing_ok=True)
         shutil.copyfile(bundled("sample_manifests") / "demo.csv", files.manifest)
     except OSError as exc:
-        raise BatcherError(f"--folder {files.folder}: cannot be used: {exc.strerror}") from exc
+        raise BatcherError(
+            f"--folder {files.folder}: cannot be used: {reason_of(exc, files.folder, to='write')}"
+        ) from exc
 
 
 def discovered_ids(manifest: Path) -> tuple[FileId, ...]:
     """Return the recordings of a manifest; none when it is missing."""
-    if not manifest.exists():
+    if not exists(manifest):
         return ()
     with manifest.open(encoding="utf-8", newline="") as file:
         return tuple(FileId(row["file_id"]) for row in csv.DictReader(file))
@@ -65,7 +68,7 @@ async def check_folder(files: DemoFiles) -> None:
     Raises:
         SettingsError: they are not.
     """
-    there = await asyncio.to_thread(lambda: [name for name, path in files.named().items() if path.exists()])
+    there = await asyncio.to_thread(lambda: [name for name, path in files.named().items() if exists(path)])
     if not there:
         return
     bound = None

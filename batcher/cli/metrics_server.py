@@ -18,6 +18,7 @@ from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
+from batcher.files import exists
 from batcher.ledger.reader import open_for_reading
 from batcher.ledger.sqlite.files import ledger_path
 from batcher.ledger.sqlite.lock import lock_holder
@@ -90,7 +91,7 @@ async def recorded_if_not_begun(settings: Settings) -> AsyncIterator[None]:
 async def _record_not_begun(settings: Settings, exit_code: int) -> None:
     """Write the exit code; a file that another run writes is left alone."""
     path = ledger_path(settings.ledger)
-    if settings.metrics_file is None or not path.exists() or await lock_holder(path) is not False:
+    if settings.metrics_file is None or not exists(path) or await lock_holder(path) is not False:
         return
     from batcher.telemetry.metrics import Metrics
 

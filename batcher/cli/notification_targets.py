@@ -16,6 +16,8 @@ from pathlib import Path
 from batcher.config.endpoints import is_loopback
 from batcher.config.examine import Examined
 from batcher.config.settings import Settings
+from batcher.errors import SettingsError
+from batcher.files import absolute, is_folder, text_of
 from batcher.model.check import CheckFinding, ok, warn
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
@@ -57,10 +59,9 @@ def targets_of(settings: Settings) -> NotificationTargets:
         return NotificationTargets()
     else:
         try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
-            return NotificationTargets(setting, problem=f"{setting}: {path}: {why}", remedy=remedy)
+            text = text_of(path)
+        except SettingsError as exc:
+            return NotificationTargets(setting, problem=f"{setting}: {absolute(path)}: {exc}", remedy=remedy)
     urls = tuple(addresses_in(text))
     if not urls:
         problem = "" if settings.notify is not None else f"{setting}: {path}: it holds no URL"
@@ -132,9 +133,9 @@ def _served(host: str, port: int) -> CheckFinding:
 
 def _written(path: Path) -> CheckFinding:
     folder = path.resolve().parent
-    if path.is_dir():
+    if is_folder(path):
         return warn("metrics", f"{path}: it is a folder, so metrics cannot be written", "name a file")
-    if not folder.is_dir():
+    if not is_folder(folder):
         return warn("metrics", f"{path}: no such folder, so metrics cannot be written", f"make {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         remedy = f"give {folder} to the user that runs batcher, or name another"

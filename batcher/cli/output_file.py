@@ -5,6 +5,7 @@ Called by the commands that write results. After an error or a signal no incompl
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from batcher.errors import BatcherError, StdoutClosed
+from batcher.errors import StdoutClosed
+from batcher.files import absolute, is_folder, is_special, unwritable
 from batcher.output_files import written_whole
 
 
@@ -26,15 +28,15 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
         output: the file; None for stdout.
 
     Raises:
-        SettingsError: it is the ledger, an input or a database.
         StdoutClosed: the reader of the pipe has gone.
-        BatcherError: it cannot be written.
+        SettingsError: it is the ledger, an input or a database, or cannot be written there.
+        SystemFault: the disk is full, or fails.
     """
     try:
         if output is None:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
-        elif is_stream(output):
+        elif is_special(output):
             with output.open("wb") as file:
                 yield file
         else:
@@ -43,8 +45,14 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
     except BrokenPipeError as exc:
         raise StdoutClosed(f"--output {output}: the reader has closed it") from exc
     except OSError as exc:
-        place = "stdout" if output is None else f"--output {output}"
-        raise BatcherError(f"{place}: cannot be written: {exc.strerror or exc}") from exc
+        if output is None or (exc.filename is not None and not _is_beside(exc.filename, output)):
+            raise  # a fault of another file, which the block reads
+        raise unwritable(exc, f"--output {absolute(output)}", output) from exc
+
+
+def _is_beside(name: str | bytes, output: Path) -> bool:
+    """Whether a file named in an error is the output, or the temporary one next to it."""
+    return Path(os.fsdecode(name)).parent == output.resolve().parent
 
 
 def is_stream(output: Path) -> bool:
@@ -55,7 +63,7 @@ def is_stream(output: Path) -> bool:
 def folder_of(output: Path | None) -> Path | None:
     """The folder of a file, for temporary files on the same disk; None if there is no such folder."""
     folder = None if output is None else output.resolve().parent
-    return folder if folder is not None and folder.is_dir() else None
+    return folder if folder is not None and is_folder(folder) else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from batcher.config.defaults import CONFIG as DEFAULT_CONFIG
 from batcher.config.paths import path_problem
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
+from batcher.files import is_folder
 from batcher.output_files import Protected, check_stdout, check_target, protect
 
 OUTPUTS = {"output": "--output", "metrics_file": "--metrics-file", "file": "FILE", "target": "TARGET"}
@@ -38,7 +39,7 @@ def check_files(given: Mapping[str, Any], settings: Settings) -> None:
         SettingsError: an output is the ledger, one of its companions, an input or a database, or its path
             holds quotation marks or control characters.
     """
-    sources = [source for name in _SOURCES for source in _listed(given.get(name))]
+    sources = _sources(given)
     inputs = [
         Path(given.get("config") or DEFAULT_CONFIG),
         Path(".env"),
@@ -53,8 +54,17 @@ def check_files(given: Mapping[str, Any], settings: Settings) -> None:
             continue
         if problem := path_problem(str(target)):
             raise SettingsError(f"{option} {target}: {problem}")
-        if not Path(target).is_dir():
+        if not is_folder(target):
             check_target(Path(target), option, may_be_database=name in _COPIES)
+
+
+def reads_stdin(given: Mapping[str, Any]) -> bool:
+    """Whether a command reads a manifest from stdin."""
+    return "-" in _sources(given)
+
+
+def _sources(given: Mapping[str, Any]) -> list[str]:
+    return [source for name in _SOURCES for source in _listed(given.get(name))]
 
 
 def _listed(value: object) -> list[str]:
@@ -66,7 +76,7 @@ def _listed(value: object) -> list[str]:
 def _files(source: str) -> Iterator[Path]:
     """The files on this machine that a source may name."""
     place = source
-    if source.lower().startswith("file://"):
+    if source.lower().startswith("file:"):
         from batcher.manifest.sources.remote import local_path  # needed only for a URL
 
         place = local_path(source) or source

@@ -8,6 +8,8 @@ and devices are written as they are.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -18,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from batcher.cli.output_file import is_stream, opened
+from batcher.cli.output_file import opened
 from batcher.errors import BatcherError, SettingsError
+from batcher.files import absolute, is_folder, is_special, unwritable
 from batcher.output_files import check_target, written_whole
 
 RECORD_EVERY_S = 1.0
@@ -38,7 +41,7 @@ def resumable_output(output: Path | None, made_with: Mapping[str, Any]) -> Itera
         SettingsError: an unfinished file was made with other options, or another process writes it.
         BatcherError: the file cannot be written.
     """
-    if output is None or is_stream(output):
+    if output is None or is_special(output):
         with opened(output) as file:
             yield _Stream(file)
     else:
@@ -97,8 +100,8 @@ class UnfinishedFile:
         for written in (place, self._part, self._record):
             check_target(written, "--output")
         try:
-            if place.is_dir():
-                raise IsADirectoryError(21, os.strerror(21))
+            if is_folder(place):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._file = self._part.open("a+b")
         except OSError as exc:
             raise self._unwritable(exc) from exc
@@ -131,7 +134,10 @@ class UnfinishedFile:
             if exc is None:
                 raise self._unwritable(problem) from problem
         finally:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what it holds back is written above, or cannot be written
+                self._file.close()
+            if not self._complete and self._latest is None:
+                self._part.unlink(missing_ok=True)
 
     before: dict[str, Any] | None
     """The progress that an earlier call recorded; None when there is none."""
@@ -205,7 +211,7 @@ class UnfinishedFile:
         self._recorded_at = time.monotonic()
 
     def _unwritable(self, exc: OSError) -> BatcherError:
-        return BatcherError(f"--output {self._place}: cannot be written: {exc.strerror or exc}")
+        return unwritable(exc, f"--output {absolute(self._place)}", self._place)
 
 
 ResumableOutput = _Stream | UnfinishedFile

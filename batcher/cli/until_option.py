@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
+from batcher.cli.local_time import moment_text, zone_folders, zone_problem
+from batcher.cli.terminal.console import Console
 from batcher.config.settings import Settings
 from batcher.report import estimate
 
@@ -25,6 +28,15 @@ def until(settings: Settings, now: datetime) -> datetime | None:
     # Yesterday's date too: a change at midnight repeats the last hour of the day before.
     days = (today + timedelta(days=n) for n in (-1, 0, 1, 2))
     return min(moment for day in days for moment in _moments(day) if moment > began)
+
+
+def announce_until(console: Console, settings: Settings, ends: datetime | None) -> None:
+    """Say when ``--until`` ends a command, with the zone; warn about a zone that is unknown."""
+    if ends is None:
+        return
+    if problem := zone_problem(os.environ.get("TZ"), zone_folders()):
+        console.warn(problem)
+    console.say(f"until {settings.until} ({moment_text(ends)})")
 
 
 def window_s(settings: Settings, now: datetime) -> float | None:

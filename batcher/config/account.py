@@ -14,9 +14,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batcher.config.problems import DOTENV
 from batcher.config.secrets import SERVER_SECRET, SecretKind, is_secret_word
 from batcher.config.settings import Settings
 from batcher.errors import SettingsError
+from batcher.files import absolute, exists, text_of
 from batcher.model.account import QUOTATION_MARKS, in_quotes
 
 SECRET_COMMAND_S = 30.0
@@ -32,8 +34,10 @@ def account_of(settings: Settings) -> tuple[int, str]:
     missing = []
     if settings.app_id is None:
         demo = "" if has_account(settings) else "; without an account, `batcher demo` shows a run"
-        why = "the AppId is missing; set it to the number the ZEGO console shows"
-        missing.append(f"BATCHER_APP_ID: {why}{demo}")
+        missing.append(
+            "BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows, in the "
+            f"environment or in {absolute(DOTENV)} ({'read' if exists(DOTENV) else 'there is no such file'}){demo}"
+        )
     try:
         secret = secret_of(settings, SERVER_SECRET)
     except SettingsError as exc:
@@ -71,19 +75,26 @@ def secret_of(settings: Settings, what: SecretKind) -> str:
 def _read_secret(path: Path, what: SecretKind) -> str:
     name = f"{what.variable}_FILE"
     try:
-        secret = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else "it is not plain text"
+        secret = text_of(path).strip()
+    except SettingsError as exc:
         word = str(path).strip(QUOTATION_MARKS)
-        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not path.exists():
+        if (re.fullmatch(r"[0-9A-Za-z]{16,}", word) or is_secret_word(word)) and not exists(path):
             # The secret itself was put there: it is not shown.
             raise SettingsError(f"{name}: names a file; the secret itself is {what.variable}") from None
-        raise SettingsError(f"{name}: {path}: {words}") from None
+        raise SettingsError(f"{name}: {absolute(path)}: {exc}") from None
     if in_quotes(secret):
-        raise SettingsError(f"{name}: {path}: the secret in it is in quotation marks. Remove them")
-    if not secret or len(secret.split()) != 1 or not secret.isprintable():
-        raise SettingsError(f"{name}: {path}: put one line with {what.called} in it")
+        raise SettingsError(f"{name}: {absolute(path)}: the secret in it is in quotation marks. Remove them")
+    if len(secret.split()) != 1 or not secret.isascii() or not secret.isprintable():
+        raise SettingsError(
+            f"{name}: {absolute(path)}: {_amiss(secret)}put one line with {what.called} in it"
+        )
     return secret
+
+
+def _amiss(text: str) -> str:
+    """Return what is wrong with the text of a secret's file, without the text."""
+    lines = len(text.splitlines())
+    return "it is empty; " if not text else f"it holds {lines} lines; " if lines > 1 else ""
 
 
 def _ask_for_secret(command: str, what: SecretKind) -> str:

@@ -11,10 +11,11 @@ the same sources, takes twice as long to import as everything else that ``status
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from pydantic import ValidationError
 from batcher.config import defaults, problems
 from batcher.config.problems import COMMAND_LINE, DOTENV, ENVIRONMENT
 from batcher.config.secrets import SECRETS
-from batcher.config.settings import Settings
+from batcher.config.settings import PATHS, Settings
 from batcher.errors import SettingsError
+from batcher.files import absolute, native, others_may_read, text_of
 
 PREFIX = "BATCHER_"
 """The prefix of all variables."""
@@ -43,6 +45,8 @@ class Examined:
     """Settings whose values are not known: they are wrong, or a file that may set them cannot be read."""
     strange: tuple[str, ...]
     """Variables that look like settings and are not."""
+    warnings: tuple[tuple[str, str], ...] = ()
+    """What is dangerous about the sources: the fact, and the remedy."""
 
     def checked(self) -> Settings:
         """Return the settings.
@@ -78,14 +82,17 @@ def examine_settings(flags: Mapping[str, object], config: Path | None = None) ->
         reading.fail(str(exc))
     else:
         reading.problems += problems.file_problems(toml, path, Settings.model_fields)
-        reading.add(str(path), {name: value for name, value in toml.items() if name not in SECRETS})
+        reading.add(
+            str(path), _paths_native({name: value for name, value in toml.items() if name not in SECRETS})
+        )
     try:
         dotenv = _dotenv_variables()
-    except (OSError, UnicodeDecodeError) as exc:
-        reading.fail(f".env: cannot be read: {exc}")
+    except SettingsError as exc:
+        reading.fail(str(exc))
     else:
+        reading.warnings += _exposed(dotenv)
         reading.variables |= {name.upper() for name in dotenv if name.upper().startswith(PREFIX)}
-        reading.add(DOTENV, _values_of(dotenv))
+        reading.add(DOTENV, _paths_native(_values_of(dotenv)))
     reading.add(ENVIRONMENT, _values_of(os.environ))
     reading.add(COMMAND_LINE, {name: value for name, value in flags.items() if value not in (None, ())})
     return reading.result()
@@ -108,6 +115,7 @@ class _Reading:
     problems: list[str]
     unsure: set[str]
     variables: set[str]
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, origin: str, given: Mapping[str, Any]) -> None:
         """Let the values of a source outrank those before it."""
@@ -132,22 +140,36 @@ class _Reading:
             self.problems += problems.value_problems(exc, self.origins)
             settings = Settings(**{name: value for name, value in self.values.items() if name not in wrong})
         unsure = frozenset(self.unsure | wrong)
-        return Examined(settings, self.origins, tuple(self.problems), unsure, tuple(strange))
+        return Examined(
+            settings, self.origins, tuple(self.problems), unsure, tuple(strange), tuple(self.warnings)
+        )
 
 
 def _dotenv_variables() -> dict[str, str | None]:
     """Return the variables in ``.env``; an empty table if there is none.
 
     Raises:
-        OSError: it cannot be read.
-        UnicodeDecodeError: it is not UTF-8.
+        SettingsError: it cannot be read, or is not UTF-8.
     """
-    path = Path(DOTENV)
-    if not (path.is_file() or path.is_fifo()):
-        return {}
+    try:
+        text = text_of(DOTENV)
+    except SettingsError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError | IsADirectoryError):
+            return {}
+        raise SettingsError(f"{absolute(DOTENV)}: {exc}") from exc
     from dotenv import dotenv_values  # imported only if there is such a file, to start fast
 
-    return dotenv_values(path, encoding="utf-8")
+    return dotenv_values(stream=io.StringIO(text))
+
+
+def _exposed(dotenv: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Return a warning when others on this machine may read a secret in ``.env``."""
+    names = [name for name in SECRETS if dotenv.get(f"{PREFIX}{name.upper()}")]
+    if not names or not others_may_read(DOTENV):
+        return []
+    place = absolute(DOTENV)
+    held = f"{PREFIX}{names[0].upper()}"
+    return [(f"{place}: other users of this machine may read it, and it holds {held}", f"chmod 600 {place}")]
 
 
 def _values_of(variables: Mapping[str, str | None]) -> dict[str, str]:
@@ -159,6 +181,14 @@ def _values_of(variables: Mapping[str, str | None]) -> dict[str, str]:
     }
 
 
+def _paths_native(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a file, with paths as the system takes them in this locale."""
+    return {
+        name: native(value) if isinstance(value, str) and name in PATHS else value
+        for name, value in values.items()
+    }
+
+
 def _parse_toml(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     """Return the values in the file of settings, by the names of the settings.
 
@@ -166,13 +196,11 @@ def _parse_toml(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
         SettingsError: it is missing, cannot be read, or is not TOML.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        if may_be_missing:
+        values = tomllib.loads(text_of(path))
+    except SettingsError as exc:
+        if may_be_missing and isinstance(exc.__cause__, FileNotFoundError):
             return {}
-        raise SettingsError(f"--config {path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc}") from exc
+        raise SettingsError(f"{'' if may_be_missing else '--config '}{absolute(path)}: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
-        raise SettingsError(f"{path}: {exc}") from exc
+        raise SettingsError(f"{absolute(path)}: {exc}") from exc
     return {name.replace("-", "_"): value for name, value in values.items()}

@@ -6,6 +6,7 @@ fail: it names another file. For a ledger that means a new one, without the reco
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
@@ -18,6 +19,10 @@ def path_problem(text: str) -> str | None:
 
     An apostrophe inside a path is legal; quotation marks around it were meant for a shell.
     """
+    try:  # names are judged as UTF-8, in a locale of another encoding, too
+        text = os.fsencode(text).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "the path has characters that are not in this locale; set LC_ALL=C.UTF-8"
     if not text.strip():
         return "give a path"
     if any(unicodedata.category(character) in _UNSEEN for character in text):

@@ -206,3 +206,10 @@ class Settings(BaseModel):
     def place(self) -> EndpointKind:
         """The kind of the endpoint."""
         return place_of(self.endpoint)
+
+
+PATHS = frozenset(
+    {"ledger", "server_secret_file", "callback_secret_file", "notify_file"}
+    | {"listen_cert", "listen_key", "metrics_file"}
+)
+"""The settings that are paths."""

@@ -43,6 +43,8 @@ def settings_findings(examined: Examined, *, all_settings: bool = False) -> Iter
     """
     for problem in examined.problems:
         yield fail("settings", problem)
+    for warning in examined.warnings:
+        yield warn("settings", *warning)
     for variable in examined.strange:
         yield warn("settings", *strange_text(variable))
     for name in Settings.model_fields:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from batcher.errors import FolderError
 from batcher.fetch.address_guard import is_object
-from batcher.fetch.picture_paths import INDEX, cause
+from batcher.fetch.picture_paths import INDEX
+from batcher.files import is_link, reason_of
 from batcher.ledger.pictures import ENDED, PageEnd, PictureLedger, of_task
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import TaskId
@@ -82,8 +83,8 @@ async def update_index(ledger: PictureLedger, folder: Path, changes: IndexChange
             _append(place, csv_lines(map(_index_row, await ledger.at(changes.added))))
     except OSError as exc:
         raise FolderError(
-            f"{place}: the index cannot be written: {cause(exc)}. The pictures are kept and "
-            "recorded; fix that, then run the same command again"
+            f"{place}: the index cannot be written: {reason_of(exc, place, to='write')}. "
+            "The pictures are kept and recorded; fix that, then run the same command again"
         ) from exc
 
 
@@ -99,7 +100,7 @@ async def _rewrite(ledger: PictureLedger, place: Path) -> None:
 
 def _remove_link(place: Path) -> None:
     """Remove a symbolic link in place of the index, and leave the file that it points to as it is."""
-    if place.is_symlink():
+    if is_link(place):
         place.unlink()
 
 

@@ -9,7 +9,6 @@ earlier fetches rely on it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batcher.errors import FolderError
+from batcher.files import absolute, reason_of
 from batcher.model.submission import FileId
 from batcher.output_files import check_target, renamed_when_whole
 
@@ -32,7 +32,6 @@ _DIGEST = 32
 _AS_IT_IS = re.compile(rb"[a-z0-9._-]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 """Names that are devices on some systems, with any text after the first dot."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
@@ -166,14 +165,8 @@ def _escaped(byte: int) -> str:
     return chr(byte) if _AS_IT_IS.match(bytes([byte])) else f"%{byte:02X}"
 
 
-def cause(exc: OSError) -> str:
-    """Return why a file cannot be written, in words."""
-    return "the disk is full" if exc.errno in _NO_ROOM else exc.strerror or str(exc)
-
-
 def _unusable(folder: Path, exc: OSError, file: str = "") -> FolderError:
-    remedy = "Free some space" if exc.errno in _NO_ROOM else "Correct this"
     return FolderError(
-        f"{folder}: pictures cannot be written here: {cause(exc)}{file}. No file is left incomplete. "
-        f"{remedy}, then run the same command again to resume"
+        f"{absolute(folder)}: pictures cannot be written here{file}: {reason_of(exc, folder, to='write')}. "
+        "No file is left incomplete: run the same command again to resume"
     )

@@ -16,6 +16,7 @@ from batcher.ledger.queries import counts, manifests, open_work, runs, submissio
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.sqlite.connection import Connection, open_existing
 from batcher.ledger.sqlite.lock import take_lock
+from batcher.ledger.sqlite.read_only import check_can_upgrade
 from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
 
 P = ParamSpec("P")
@@ -115,6 +116,7 @@ async def open_reads(path: Path, on_locked: Callable[[], None] | None = None) ->
     reads = await ReadThread.open(path, partial(open_existing, path), on_locked)
     try:
         if not await reads.read(is_up_to_date, path):
+            check_can_upgrade(path)
             with await take_lock(path):
                 await asyncio.to_thread(bring_up_to_date, path)
     except BaseException:

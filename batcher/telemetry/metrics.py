@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from batcher.config.defaults import METRICS_EVERY_S
 from batcher.errors import LedgerError, SettingsError
+from batcher.files import absolute, is_folder, is_special, reason_of
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.ledger.reader import LedgerReader
 from batcher.model.outcome import OUTCOME_NAMES, Decision, NotReported, Settlement
@@ -145,7 +146,7 @@ class Metrics(Collector):
         await asyncio.to_thread(self._write, path)
 
     def _write(self, path: Path) -> None:
-        if path.exists() and not path.is_file():
+        if is_special(path) or is_folder(path):
             raise OSError("it is not a file")  # a rename would replace a device
         # Readable with any umask: the node exporter is another user.
         with written_whole(path.resolve(), "--metrics-file", mode=0o644) as file:
@@ -304,8 +305,10 @@ async def _keep_writing(
             await metrics.write(path)
         except (OSError, SettingsError) as exc:
             if not warned:
-                why = getattr(exc, "strerror", None) or exc
-                warn(f"--metrics-file {path}: cannot be written: {why}. The run continues without it")
+                why = reason_of(exc, path, to="write") if isinstance(exc, OSError) else exc
+                warn(
+                    f"--metrics-file {absolute(path)}: cannot be written: {why}. The run continues without it"
+                )
             warned = True
         if last:
             return

@@ -103,4 +103,4 @@ async def test_unwritable_output_is_refused(cli: Cli) -> None:
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", cli.folder / "batcher.db")
     done = await cli("audit", "-o", "nowhere/audit.txt")
     assert done.code == 2
-    assert "--output nowhere/audit.txt: cannot be written" in done.stderr
+    assert "nowhere/audit.txt: cannot be written" in done.stderr

@@ -644,7 +644,7 @@ async def test_check_reports_notification_targets_without_calling_them(cli: Cli)
             "NOTIFY_FILE",
             "gone.txt",
             "notify",
-            "BATCHER_NOTIFY_FILE: gone.txt: No such file",
+            "BATCHER_NOTIFY_FILE: /",
             "correct the file",
         ),
         (

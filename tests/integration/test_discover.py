@@ -380,7 +380,7 @@ async def test_discover_leaving_one_out_reports_the_singular(cli: Cli) -> None:
         (("--vendor", "Tencent", "--since", "1d", "--category", "Film"), "--category Film: give Video"),
         (("--vendor", "Huawei", "--min-duration", "10"), "--min-duration: works for Tencent only"),
         (("--vendor", "Huawei", "--format", "xlsx"), "--format xlsx: give csv or jsonl"),
-        (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: No such file"),
+        (("--vendor", "Huawei", "-o", "no/such/folder/all.csv"), "cannot be written: there is no folder"),
         (("--vendor", "Huawei", "-o", "all.xlsx"), "all.xlsx: discover writes CSV or JSON lines"),
         (("--vendor", "Huawei", "-o", "all.csv.gz"), "all.csv.gz: discover writes CSV or JSON lines"),
     ],

@@ -521,7 +521,7 @@ async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: Pic
             "--max-bytes much: give bytes, or a whole number with K or M",
         ),
         (["-o", "out", "--max-bytes", "0"], 2, "--max-bytes 0: give 1 or more"),
-        (["-o", "batcher.db/out"], 6, "pictures cannot be written here: Not a directory"),
+        (["-o", "batcher.db/out"], 6, "pictures cannot be written here: "),
         ([], 2, "Missing option"),
     ],
 )
@@ -622,7 +622,7 @@ async def test_full_disk_stops_fetch_without_incomplete_files(
     keep_tasks(cli.folder / "batcher.db", [finished("7", *urls)])
     done = await fetched(cli, "--concurrency", "3")
     assert done.code == 6
-    assert "out: pictures cannot be written here: the disk is full (" in done.stderr
+    assert "the disk is full" in done.stderr
     assert len(server.asked) < 40
     assert {(small_disk / one).stat().st_size for one in files(cli)} == {len(body)}
     recorded = list(states(cli).values())

@@ -133,7 +133,7 @@ async def test_pattern_without_a_match_exits_2(cli: Cli, tmp_path: Path, command
     async with serving(cli, ledger_made=False) as sandbox:
         done = await cli(command, "a.csv", "2024-*.csv", *PICTURES)
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == "batcher: 2024-*.csv: no file matches this pattern\n"
+    assert done.stderr == f"batcher: {tmp_path}/2024-*.csv: no file matches this pattern\n"
     assert sandbox.log == []
     assert not (tmp_path / "batcher.db").exists()
 

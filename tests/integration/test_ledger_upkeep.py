@@ -238,7 +238,7 @@ async def test_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Pa
         ("batcher.db", "the ledger itself"),
         ("link.db", "the ledger itself"),
         (".", "a folder"),
-        ("nowhere/copy.db", "its folder does not exist"),
+        ("nowhere/copy.db", "there is no folder"),
     ):
         done = await cli("ledger", "backup", target, "--force")
         assert done.code == 2

@@ -272,7 +272,7 @@ async def test_listener_with_unusable_arguments_is_refused(tmp_path: Path) -> No
         CallbackListener(tmp_path / "batcher.db", "two words")
     with pytest.raises(SettingsError, match="rate_per_s 0: "):
         CallbackListener(tmp_path / "batcher.db", SECRET, ACCOUNT, rate_per_s=0)
-    with pytest.raises(SettingsError, match=r"^cert .*: cannot be read"):
+    with pytest.raises(SettingsError, match=r"^cert .*: there is no such file"):
         CallbackListener(tmp_path / "b.db", SECRET, settings=ListenSettings(cert=tmp_path / "none.pem"))
 
 

@@ -303,7 +303,9 @@ async def test_unwritable_metrics_file_gives_one_warning(cli: Cli, manifest: Man
     assert done.code == 0
     warnings = [line for line in done.stderr.splitlines() if "--metrics-file" in line]
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"batcher: warning: --metrics-file {place}: cannot be written: ")
+    assert warnings[0].startswith(
+        f"batcher: warning: --metrics-file {cli.folder / place}: cannot be written: "
+    )
     assert (cli.folder / "pipe").is_fifo()
 
 

@@ -318,7 +318,7 @@ async def test_every_address_is_called_and_failures_are_named_once(
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("BATCHER_NOTIFY_FILE", "nowhere.txt", "BATCHER_NOTIFY_FILE: nowhere.txt: No such file or directory"),
+        ("BATCHER_NOTIFY_FILE", "nowhere.txt", "/nowhere.txt: there is no such file"),
         ("BATCHER_NOTIFY_FILE", "empty.txt", "BATCHER_NOTIFY_FILE: empty.txt: it holds no URL"),
         ("BATCHER_PING_URL", "http://127.0.0.1:9/" + CHECK, "the ping did not arrive: Connection refused"),
     ],

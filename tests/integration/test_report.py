@@ -471,7 +471,7 @@ async def test_impossible_report_is_refused(cli: Cli) -> None:
     assert folder.code == 2
     assert "--pictures nowhere: there is no such folder" in folder.stderr
     assert place.code == 2
-    assert "--output no/such/c.html: cannot be written" in place.stderr
+    assert "no/such/c.html: cannot be written" in place.stderr
     assert none.code == 6
     assert number.code == 2
     assert sorted(path.name for path in cli.folder.iterdir() if "html" in path.name) == []

@@ -69,6 +69,10 @@ class Terminal:
             seen += fresh
             self.text = seen.decode(errors="replace").replace("\r\n", "\n")
 
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._ours, text.encode())
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ MIGRATIONS = ROOT.parent / "migrations"
 FLOORS = {
     "exit_codes": -1,
     "errors": 0,
-    **dict.fromkeys(("_version", "model", "requirements", "sandbox"), 1),
+    **dict.fromkeys(("_version", "files", "model", "requirements", "sandbox"), 1),
     **dict.fromkeys(("config", "manifest", "output_files", "report", "zego"), 2),
     **dict.fromkeys(("flowcontrol", "ledger"), 3),
     **dict.fromkeys(("callbacks", "discover", "fetch", "submit", "telemetry", "track"), 4),
@@ -123,6 +123,21 @@ def test_word_for_the_place_of_a_row_has_one_owner() -> None:
     folders = [ROOT / name for name in ("cli/commands", "manifest", "model", "report", "submit")]
     files = [file for folder in folders for file in folder.rglob("*.py") if file.name != "submission.py"]
     assert [str(file) for file in files if wording.search(file.read_text("utf-8"))] == []
+
+
+def test_questions_about_paths_never_raise() -> None:
+    """pathlib raises where a folder must not be searched; `batcher.files` has the questions that do not."""
+    asked = {"exists", "is_dir", "is_file", "is_fifo", "is_symlink", "is_socket"}
+    calls = [
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.func.attr}"
+        for file in FILES
+        if package_of(file) not in {"sandbox", "files"}
+        if file.name != "resources.py"
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in asked and not node.args and not node.keywords
+    ]
+    assert calls == []
 
 
 def test_public_names_are_importable() -> None:

@@ -22,7 +22,7 @@ CHINESE_PIECE = re.compile(r"\s*(?:[!-~]+|[^!-~\s])[，。；：、）]*")
 
 @command("codes", options={})
 def codes(
-    _: Invocation,
+    call: Invocation,
     number: Annotated[int | None, typer.Argument(metavar="N", help="One code; all when left out.")] = None,
 ) -> int:
     """Explain return codes, in English and Chinese.
@@ -46,7 +46,7 @@ def codes(
         english, chinese = explain_code_of_any_call(code)
         lines = english_lines(english, width) + (chinese_lines(chinese, width) if with_chinese else [])
         texts.append("\n".join(lines))
-    print("\n\n".join(texts))  # noqa: T201 - data, on stdout
+    call.console.show(*"\n\n".join(texts).split("\n"))
     return 0
 
 

@@ -17,6 +17,7 @@ import typer
 
 from batcher.cli.command import Invocation, command
 from batcher.exit_codes import ExitCode
+from batcher.files import exists, is_folder
 from batcher.report.formatting import count
 from batcher.requirements import MEDIA, REPORT, pip_install
 
@@ -68,7 +69,7 @@ async def run_demo(folder: Path, console: Console) -> int:
     code = await _Demo(files, console).run()
     if code in _STOPPED:
         return code
-    there = await asyncio.to_thread(lambda: [name for name, path in files.named().items() if path.exists()])
+    there = await asyncio.to_thread(lambda: [name for name, path in files.named().items() if exists(path)])
     console.say("", f"In {folder}/: {', '.join(there)}.")
     if "report.html" in there:
         console.say(f"Open {files.report} in a browser: all of this on one page, pictures too.")
@@ -189,7 +190,7 @@ class _Demo:
         from batcher.cli.commands.report import report
 
         files = self._files
-        pictures = files.pictures if files.pictures.is_dir() else None
+        pictures = files.pictures if is_folder(files.pictures) else None
         named = f" --pictures {pictures}" if pictures else ""
         self._say(f"batcher report -o {files.report}{named} -l {files.ledger}")
         return await report(self._call(url), files.report, pictures=pictures, recordings=24)

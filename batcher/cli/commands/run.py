@@ -66,20 +66,23 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
     from batcher.cli.terminal.views import reporting
+    from batcher.cli.until_option import announce_until
     from batcher.flowcontrol.service_access import ServiceAccess
     from batcher.report.summary import summary_json, summary_text
 
     settings, console = call.settings, call.console
     async with AsyncExitStack() as stack:
         async with recorded_if_not_begun(settings):
-            account = call.account
+            account = call.account_for(manifests)
             if manifests:
                 check_creation(settings)
+            how_to_run = run_settings(settings)
+            announce_until(console, settings, how_to_run.until)
             display = stack.enter_context(Display(console, settings.progress))
             with Signals() as signals, signals.interrupting():
                 request = RunRequest(
                     ServiceAccess(account, settings.endpoint, settings.timeout),
-                    run_settings(settings),
+                    how_to_run,
                     manifests,
                     how_to_read(settings),
                     track_settings(settings) if settings.track else None,

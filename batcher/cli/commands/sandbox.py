@@ -157,9 +157,18 @@ async def serve_sandbox(console: Console, settings: SandboxSettings, *, port: in
                     f"Serving (seed {settings.seed}); requests so far: {url}_sandbox/summary",
                     "Set these where batcher runs, and give it a ledger of its own:",
                 )
-                for name, value in {"ENDPOINT": url, **variables}.items():
-                    print(f"export BATCHER_{name}={value}", flush=True)  # noqa: T201 - for a shell
+                given = {"ENDPOINT": url, **variables}
+                console.show(*(f"export BATCHER_{name}={value}" for name, value in given.items()))
                 await stopped.wait()
     except OSError as exc:
-        raise BatcherError(f"--port {port}: cannot be served: {exc.strerror}") from exc
+        raise _unserved(port, exc) from exc
     return ExitCode.DONE
+
+
+def _unserved(port: int, exc: OSError) -> BatcherError:
+    """Return the error of a sandbox that cannot be served: its port, or a file that it reads or writes."""
+    from batcher.files import absolute, is_machine_fault, unwritable
+
+    if exc.filename is None and not is_machine_fault(exc):
+        return SettingsError(f"--port {port}: cannot be served: {exc.strerror}. Choose another port")
+    return unwritable(exc, "--log" if exc.filename is None else absolute(exc.filename), exc.filename)

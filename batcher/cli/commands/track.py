@@ -70,13 +70,15 @@ async def track_tasks(call: Invocation, *, again: bool, as_json: bool) -> int:
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
     from batcher.cli.terminal.views import reporting
-    from batcher.cli.until_option import until
+    from batcher.cli.until_option import announce_until, until
     from batcher.flowcontrol.deadline import Deadline
     from batcher.flowcontrol.service_access import ServiceAccess
 
     settings, console = call.settings, call.console
     account = call.account
-    deadline = Deadline(settings.max_duration, until(settings, datetime.now()))  # noqa: DTZ005 - the wall's clock
+    ends = until(settings, datetime.now())  # noqa: DTZ005 - what the clock on the wall shows
+    announce_until(console, settings, ends)
+    deadline = Deadline(settings.max_duration, ends)
     async with AsyncExitStack() as stack:
         display = stack.enter_context(Display(console, settings.progress))
         with Signals() as signals, signals.interrupting():

@@ -73,7 +73,7 @@ async def verify_ids(
 
     settings, console, output = call.settings, call.console, call.given["output"]
     searched = _known(call.given)
-    how, account = how_to_read(settings), call.account
+    how, account = how_to_read(settings), call.account_for([manifest, *(call.given["known"] or ())])
     with waiting_room(output) as folder:
         verification = IdVerification(
             manifest,

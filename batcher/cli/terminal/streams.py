@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from batcher.errors import StdoutClosed, StdoutError
+from batcher.files import reason_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -38,7 +39,7 @@ class _Stdout(io.FileIO):
         except OSError as exc:
             _discard_stdout()
             raise StdoutError(
-                f"stdout cannot be written: {exc.strerror}. Free some space, or send the output elsewhere"
+                f"stdout cannot be written: {reason_of(exc, to='write')}, or send the output elsewhere"
             ) from exc
 
 

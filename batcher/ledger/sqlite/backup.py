@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from batcher.errors import BatcherError, LedgerError, LedgerMissing
+from batcher.errors import BatcherError, LedgerError, LedgerMissing, SystemFault
+from batcher.files import exists, is_folder, reason_of, unwritable
 from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
-from batcher.ledger.sqlite.errors import translated
+from batcher.ledger.sqlite.errors import translated, why_of
 from batcher.ledger.sqlite.files import RESTORING, check_file
 from batcher.ledger.sqlite.schema_version import revision_of
 from batcher.ledger.sqlite.verify import verify
@@ -73,20 +74,18 @@ def back_up(
                 _copy(source, copy_path, target, on_progress)
             _sync(target.parent)
         except OSError as exc:
-            raise BatcherError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
+            raise unwritable(exc, str(target), target) from exc
     return target.stat().st_size
 
 
 def _check_target(path: Path, target: Path, *, replace: bool) -> None:
-    if target.is_dir():
+    if is_folder(target):
         raise BatcherError(f"{target}: this is a folder; name a file for the backup")
-    if target.exists() and target.samefile(path):
+    if exists(target) and target.samefile(path):
         raise BatcherError(f"{target}: this is the ledger itself; name another file for the backup")
     check_target(target, "FILE", may_be_database=True)
-    if target.exists() and not replace:
+    if exists(target) and not replace:
         raise BatcherError(f"{target}: there is a file already; name another, or replace it with --force")
-    if not target.resolve().parent.is_dir():
-        raise BatcherError(f"{target}: its folder does not exist; make it, or name another file")
 
 
 def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
@@ -96,7 +95,7 @@ def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callab
     try:
         found = _copied(source, copy_path, progress)
     except sqlite3.Error as exc:
-        raise BatcherError(f"{target}: the copy could not be made: {exc}") from exc
+        raise SystemFault(f"{target}: the copy could not be made: {why_of(copy_path, exc)}") from exc
     if found != "ok":
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
 
@@ -148,18 +147,18 @@ def restore(path: Path, backup: Path, on_progress: Callable[[str], None], *, now
         try:
             _fill(copy_path, backup, on_progress)
         except BaseException:
-            if path.exists():  # otherwise it shows that a restoration was interrupted
+            if exists(path):  # otherwise it shows that a restoration was interrupted
                 copy_path.unlink(missing_ok=True)
             raise
         return Restored(copy_path.stat().st_size, _swap(path, copy_path, now))
     except OSError as exc:
-        raise LedgerError(f"{path}: cannot be restored: {exc.strerror or exc}") from exc
+        raise LedgerError(f"{path}: cannot be restored: {reason_of(exc, to='write')}") from exc
 
 
 def _check_backup(path: Path, backup: Path, copy_path: Path) -> None:
-    if not backup.exists():
+    if not exists(backup):
         raise LedgerMissing(f"{backup}: there is no such file; name the backup to restore")
-    if any(one.exists() and backup.samefile(one) for one in (path, copy_path)):
+    if any(exists(one) and backup.samefile(one) for one in (path, copy_path)):
         raise BatcherError(
             f"{backup}: this is the ledger itself or its unfinished restoration; name a backup"
         )
@@ -189,11 +188,11 @@ def _fill(copy_path: Path, backup: Path, on_progress: Callable[[str], None]) -> 
 def _swap(path: Path, copy_path: Path, now: datetime) -> Path | None:
     """Let the copy take the ledger's name; returns the old ledger's new one."""
     kept = path.with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
-    had_one = path.exists()
+    had_one = exists(path)
     if had_one:
         path.rename(kept)
     for log in ("-wal", "-journal"):
-        if (old := path.with_name(path.name + log)).exists():
+        if exists(old := path.with_name(path.name + log)):
             old.rename(kept.with_name(kept.name + log))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     _sync(path.parent)

@@ -24,6 +24,7 @@ from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
+from batcher.ledger.sqlite.read_only import StillImage, check_log, has_log, is_beyond_writing
 
 BUSY_TIMEOUT_S = 10.0
 """The longest time that a statement waits for a lock that another program holds on the file."""
@@ -32,6 +33,9 @@ PAGE_BYTES = 8192
 """Of a new ledger: loading ids in no order takes a quarter less time than with pages half as large."""
 CACHE_KIB = 10 << 10
 """The part of the file that the writer may keep in memory: unordered ids touch pages all over it."""
+
+
+_IMMUTABLE = "immutable=1"
 
 
 class Access(Enum):
@@ -63,12 +67,18 @@ class Connection:
     """
 
     def __init__(
-        self, path: Path, driver: sqlite3.Connection, access: Access, disconnected: Callable[[], None]
+        self,
+        path: Path,
+        driver: sqlite3.Connection,
+        access: Access,
+        disconnected: Callable[[], None],
+        check_still: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self.driver = driver
         self._begin = "BEGIN IMMEDIATE" if access is Access.WRITE else "BEGIN"
         self._disconnected = disconnected
+        self._check_still = check_still
         self._is_open = True
 
     def __enter__(self) -> Self:
@@ -111,6 +121,7 @@ class Connection:
         self.run(self._begin)
         try:
             yield
+            self._check_still()
             self.run("COMMIT")
         except BaseException:
             if self.driver.in_transaction:  # SQLite has ended it itself after some errors
@@ -147,10 +158,10 @@ def connect(path: Path, access: Access) -> Connection:
     disconnected = connecting(path)
     try:
         with translated(path):
-            inspects = access is Access.INSPECT
+            uri = _uri(path, access)
             driver = sqlite3.connect(
-                untouched_uri(path) if inspects else path,
-                uri=inspects,
+                uri or path,
+                uri=uri is not None,
                 timeout=BUSY_TIMEOUT_S,
                 isolation_level=None,  # transactions begin when we say so, not when the driver decides
                 check_same_thread=False,
@@ -164,7 +175,8 @@ def connect(path: Path, access: Access) -> Connection:
     except BaseException:
         disconnected()
         raise
-    return Connection(path, driver, access, disconnected)
+    check_still = StillImage(path).check if uri is not None and uri.endswith(_IMMUTABLE) else _nothing
+    return Connection(path, driver, access, disconnected, check_still)
 
 
 def open_existing(path: Path, access: Access = Access.READ) -> Connection:
@@ -198,8 +210,22 @@ def untouched_uri(path: Path) -> str:
     log and could not remove it. With a log it is read as by every other reader, without the right to write.
     """
     path = path.resolve()  # the log lies next to the file itself, not next to a link to it
-    has_log = path.with_name(path.name + "-wal").exists()
-    return f"file:{quote(os.fsencode(path))}?{'mode=ro' if has_log else 'immutable=1'}"
+    return f"file:{quote(os.fsencode(path))}?{'mode=ro' if has_log(path) else _IMMUTABLE}"
+
+
+def _uri(path: Path, access: Access) -> str | None:
+    """Return the URI by which SQLite opens a ledger; None for its plain path.
+
+    In a folder that this user may not write, SQLite could not make the log that even a reader needs.
+    """
+    if access is Access.READ and is_beyond_writing(path):
+        check_log(path)
+        return untouched_uri(path)
+    return untouched_uri(path) if access is Access.INSPECT else None
+
+
+def _nothing() -> None:
+    """Check nothing."""
 
 
 @lru_cache(maxsize=1_000)

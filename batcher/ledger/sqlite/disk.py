@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batcher.errors import LedgerError
+from batcher.files import reason_of
 from batcher.ledger.sqlite.identity import inode_of, mounts
 
 RESERVE_BYTES = 4 << 20
@@ -74,8 +75,8 @@ class LedgerDisk:
         except OSError as exc:
             self.give_room()
             raise LedgerError(
-                f"{self._reserve}: {exc.strerror}; a run needs {RESERVE_BYTES >> 20} MiB next to its ledger. "
-                "Free some space, then run again"
+                f"{self._reserve}: {reason_of(exc, self._reserve, to='write')}. "
+                f"A run needs {RESERVE_BYTES >> 20} MiB next to its ledger"
             ) from exc
 
     def give_room(self) -> None:

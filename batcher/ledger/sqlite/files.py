@@ -11,6 +11,8 @@ from pathlib import Path
 
 from batcher.config.paths import path_problem
 from batcher.errors import LedgerError, LedgerMissing, NotALedger, SettingsError
+from batcher.files import exists as is_there
+from batcher.files import is_file, is_link, reason_of
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import first_bytes
 
@@ -54,12 +56,14 @@ def is_missing(path: Path) -> bool:
     """Return whether there is no ledger: no file, or an empty one, which becomes a ledger.
 
     Raises:
-        LedgerError: its log or an unfinished restoration is still here.
+        LedgerError: its log or an unfinished restoration is still here, or the path cannot be seen.
     """
     try:
         status = path.stat()
-    except OSError:
-        return not path.is_symlink() and _nothing_left_behind(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return not is_link(path) and _nothing_left_behind(path)
+    except OSError as exc:  # there may be one, which must not be taken for missing
+        raise unusable(path, reason_of(exc, path)) from exc
     return stat.S_ISREG(status.st_mode) and not status.st_size and _nothing_left_behind(path)
 
 
@@ -70,11 +74,11 @@ def _nothing_left_behind(path: Path) -> bool:
         LedgerError: its log, or an interrupted restoration, is here.
     """
     place = path.resolve()
-    if place.with_name(place.name + RESTORING).exists():
+    if is_there(place.with_name(place.name + RESTORING)):
         raise LedgerError(f"{path}: a `batcher ledger restore` was interrupted; run that command again")
     for log in ("-wal", "-journal"):
         left = place.with_name(place.name + log)
-        if left.is_file() and left.stat().st_size:
+        if is_file(left) and left.stat().st_size:
             raise LedgerError(
                 f"{path}: the ledger is gone, but its log {left.name} is still here, with what was sent "
                 "last. Put the ledger or a backup back: batcher ledger restore FILE. To start a new ledger, "
@@ -95,7 +99,7 @@ def exists(path: Path) -> bool:
     try:
         os.close(os.open(path.resolve(), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     except OSError as exc:
-        raise unusable(path, exc.strerror or str(exc)) from exc
+        raise unusable(path, reason_of(exc, path, to="write")) from exc
     return False
 
 
@@ -117,10 +121,10 @@ def check_file(path: Path) -> None:
     except IsADirectoryError as exc:
         raise NotALedger(f"{path}: this is a folder; --ledger takes the path of a file") from exc
     except OSError as exc:
-        raise unusable(path, exc.strerror or str(exc)) from exc
+        raise unusable(path, reason_of(exc, path, to="read")) from exc
     if magic is None:
         return
-    if not magic and path.is_file():
+    if not magic and is_file(path):
         _nothing_left_behind(path)
         raise LedgerMissing(f"{path}: the file is empty; `batcher load` or `batcher run` makes it a ledger")
     if magic != _MAGIC:

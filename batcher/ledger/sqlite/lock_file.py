@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batcher.files import reason_of
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import Inode
 
@@ -116,10 +117,8 @@ def _open(ledger: Path, place: str) -> tuple[int, bool]:
             return os.open(place, flags | os.O_CREAT | os.O_EXCL, 0o600), True
         except FileExistsError:
             return os.open(place, flags | os.O_CREAT, 0o600), False
-    except FileNotFoundError as exc:
-        raise unusable(ledger, "its folder does not exist; make it, or name another --ledger") from exc
     except OSError as exc:
-        why = f"{exc.strerror}; make its folder writable, or name another --ledger"
+        why = f"its lock file {place} cannot be made: {reason_of(exc, place, to='write')}"
         raise unusable(ledger, why) from exc
 
 
@@ -131,10 +130,13 @@ def is_locked(ledger: Path, place: str) -> bool:
     """
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (
+        FileNotFoundError,
+        PermissionError,
+    ):  # of another user: the lock on the ledger itself says it, too
         return False
     except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be read: {exc.strerror}") from exc
+        raise unusable(ledger, f"its lock file cannot be read: {reason_of(exc, place, to='read')}") from exc
     try:
         return not _try_flock(ledger, descriptor, fcntl.LOCK_SH)
     finally:
@@ -148,7 +150,7 @@ def _try_flock(ledger: Path, descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as exc:
-        raise unusable(ledger, f"its lock file cannot be locked: {exc.strerror}") from exc
+        raise unusable(ledger, f"its lock file cannot be locked: {reason_of(exc)}") from exc
     return True
 
 

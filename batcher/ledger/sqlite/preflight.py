@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher.errors import LedgerError
+from batcher.files import exists, is_folder
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.queries import counts, manifests, open_work
 from batcher.ledger.sqlite.connection import Access, connect, open_existing, untouched_uri
@@ -117,11 +118,12 @@ def last_options(ledger: Path, path: str) -> dict[str, Any]:
         ledger: the ledger.
         path: the name of the manifest in it.
     """
-    if path == "-" or is_missing(ledger):
-        return {}
-    with contextlib.suppress(LedgerError), open_existing(ledger, Access.INSPECT) as connection:
-        if is_up_to_date(connection, ledger):
-            return manifests.last_options(connection, path)
+    with contextlib.suppress(LedgerError):
+        if path == "-" or is_missing(ledger):
+            return {}
+        with open_existing(ledger, Access.INSPECT) as connection:
+            if is_up_to_date(connection, ledger):
+                return manifests.last_options(connection, path)
     return {}
 
 
@@ -144,11 +146,11 @@ def check_place(path: Path) -> None:
         LedgerError: it could not.
     """
     folder = path.resolve().parent
-    if not folder.is_dir():
+    if not is_folder(folder):
         why = "its folder does not exist; make it, or name another --ledger"
     elif not os.access(folder, os.W_OK | os.X_OK):
         why = "its folder cannot be written; make it writable, or name another --ledger"
-    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    elif exists(path) and not os.access(path, os.R_OK | os.W_OK):
         why = "it is read-only; make the file writable"
     else:
         return

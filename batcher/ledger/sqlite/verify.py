@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher.errors import LedgerError
+from batcher.files import exists
 from batcher.ledger.conditions import NO_CODE, NO_RUN
 from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
 from batcher.ledger.sqlite.schema_version import revision_of, table_names
@@ -74,7 +75,7 @@ def inspect(path: Path) -> Inspected:
             path,
             revision,
             page * pages,
-            wal.stat().st_size if wal.exists() else 0,
+            wal.stat().st_size if exists(wal) else 0,
             page * free,
             tuple(_parts(connection)),
             None if bound is None else (bound.app_id, bound.place),

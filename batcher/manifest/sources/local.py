@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from batcher.errors import ManifestError
+from batcher.files import absolute, reason_of
 
 BLOCK_BYTES = 1 << 18
 """The bytes of one read on the way to rows."""
@@ -105,8 +106,8 @@ class Source(ABC):
             spool.seek(0)
         except OSError as exc:
             raise ManifestError(
-                f"{self.name}: this format is read in any order, so it is copied to {tempfile.gettempdir()} "
-                f"first, which failed: {exc.strerror or exc}. Set TMPDIR to another folder"
+                f"{self.name}: this format is read in any order, so it is copied to a temporary file first, "
+                f"which failed: {reason_of(exc, to='write')}. TMPDIR names the folder"
             ) from exc
         return spool
 
@@ -237,10 +238,7 @@ def _translated(name: str, exc: OSError | ValueError) -> ManifestError:
             text = "there is no such file"
         case IsADirectoryError():
             text = f"this is a directory. Name its files, or a pattern such as {name.rstrip('/')}/*.csv"
-        case PermissionError():
-            text = "this user may not read it. Change its permissions or run as its owner"
-        case OSError():
-            text = f"cannot be read: {exc.strerror or exc}"
         case _:
-            text = f"cannot be read: {exc}"
-    return ManifestError(f"{name or '(an empty name)'}: {text}")
+            text = reason_of(exc, name, to="read")
+    shown = name if name in ("-", "stdin") else absolute(name) if name else "(an empty name)"
+    return ManifestError(f"{shown}: {text}")

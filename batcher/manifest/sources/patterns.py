@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batcher.errors import ManifestError
+from batcher.files import absolute, is_file, is_folder, reason_of
 from batcher.manifest.sources.remote import is_url, local_path, matching, stable_url
 
 LOCK_FILE_MARK = "~$"
@@ -45,7 +46,7 @@ def ledger_name(source: str) -> str:
     if is_url(source):
         return stable_url(source)
     path = Path(source)
-    return str(path.resolve()) if source != "-" and path.is_file() else "-"
+    return str(path.resolve()) if source != "-" and is_file(path) else "-"
 
 
 def _expanded(source: str) -> Iterator[str]:
@@ -56,18 +57,34 @@ def _expanded(source: str) -> Iterator[str]:
         yield source
     else:
         found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - pathlib knows no absolute pattern
-        files = [name for name in found if not Path(name).is_dir() and not is_lock_file(name)]
+        files = [name for name in found if not is_folder(name) and not is_lock_file(name)]
         if not files:
             only = ", only folders. Add /* to match their files" if found else ""
             if any(map(is_lock_file, found)):
                 only = ", only lock files of open workbooks"
-            raise ManifestError(f"{source}: no file matches this pattern{only}")
+            raise ManifestError(
+                f"{absolute(source)}: {_closed(source) or f'no file matches this pattern{only}'}"
+            )
         yield from files
 
 
 def is_lock_file(name: str) -> bool:
     """Whether a name is that of a file that Excel keeps beside a workbook while it is open."""
     return posixpath.basename(name).startswith(LOCK_FILE_MARK)
+
+
+def _closed(pattern: str) -> str | None:
+    """Return why the folder of a pattern cannot be listed; None when it can, or is part of the pattern."""
+    folder = pattern
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)  # noqa: PTH120 - of a text
+    try:
+        with os.scandir(folder or os.curdir):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        return reason_of(exc, folder, to="read")
 
 
 def _identity(name: str) -> str:

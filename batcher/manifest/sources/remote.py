@@ -12,10 +12,11 @@ import contextlib
 import hashlib
 import io
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
@@ -252,7 +253,7 @@ def local_path(url: str) -> str | None:
     if not url.lower().startswith("file://"):
         return None
     host, slash, path = re.split("[?#]", url[len("file://") :], maxsplit=1)[0].partition("/")
-    return unquote(slash + path) if host in ("", "localhost") else None
+    return os.fsdecode(unquote_to_bytes(slash + path)) if host in ("", "localhost") else None
 
 
 @contextlib.contextmanager

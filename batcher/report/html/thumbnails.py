@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from batcher.files import is_file
 from batcher.model.picture_limits import FORMATS, excess
 
 LONGEST_PX = 240
@@ -42,7 +43,7 @@ def frame_of(folder: Path, file: str) -> Frame | NoFrame:
     """Return a picture of a folder as a thumbnail with a ``data:`` address, or why there is none."""
     try:
         path = (folder / file).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        if not path.is_relative_to(folder.resolve()) or not is_file(path):
             return NoFrame.ABSENT
         return _scaled(path)
     except Exception:  # a decoder may raise anything on a damaged file

@@ -82,8 +82,8 @@ def test_lock_files_of_open_workbooks_are_passed_over(files: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (["a.csv", "2024-*.csv"], r"^2024-\*\.csv: no file matches this pattern$"),
-        (["ne?"], r"^ne\?: no file matches this pattern, only folders. Add /\* to match their files$"),
+        (["a.csv", "2024-*.csv"], r"/2024-\*\.csv: no file matches this pattern$"),
+        (["ne?"], r"/ne\?: no file matches this pattern, only folders. Add /\* to match their files$"),
         (["-", "-"], "standard input can be read only once"),
     ],
 )
