@@ -55,11 +55,6 @@ def _is_beside(name: str | bytes, output: Path) -> bool:
     return Path(os.fsdecode(name)).parent == output.resolve().parent
 
 
-def is_stream(output: Path) -> bool:
-    """Whether an output is a device or a pipe, which is written directly."""
-    return output.exists() and not output.is_file() and not output.is_dir()
-
-
 def folder_of(output: Path | None) -> Path | None:
     """The folder of a file, for temporary files on the same disk; None if there is no such folder."""
     folder = None if output is None else output.resolve().parent

@@ -33,10 +33,11 @@ def account_of(settings: Settings) -> tuple[int, str]:
     """
     missing = []
     if settings.app_id is None:
+        dotenv = f"{absolute(DOTENV)} ({'read' if exists(DOTENV) else 'there is no such file'})"
         demo = "" if has_account(settings) else "; without an account, `batcher demo` shows a run"
         missing.append(
             "BATCHER_APP_ID: the AppId is missing; set it to the number the ZEGO console shows, in the "
-            f"environment or in {absolute(DOTENV)} ({'read' if exists(DOTENV) else 'there is no such file'}){demo}"
+            f"environment or in {dotenv}{demo}"
         )
     try:
         secret = secret_of(settings, SERVER_SECRET)
@@ -85,9 +86,8 @@ def _read_secret(path: Path, what: SecretKind) -> str:
     if in_quotes(secret):
         raise SettingsError(f"{name}: {absolute(path)}: the secret in it is in quotation marks. Remove them")
     if len(secret.split()) != 1 or not secret.isascii() or not secret.isprintable():
-        raise SettingsError(
-            f"{name}: {absolute(path)}: {_amiss(secret)}put one line with {what.called} in it"
-        )
+        remedy = f"put one line with {what.called} in it"
+        raise SettingsError(f"{name}: {absolute(path)}: {_amiss(secret)}{remedy}")
     return secret
 
 
