@@ -98,7 +98,7 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a" / "0001.jpg").mkdir(parents=True)
     with pytest.raises(
         FolderError,
-        match=r"pictures cannot be written here .*: there is a folder in its place.*run the same command again",
+        match=r"pictures cannot be written here .*: there is a folder in its place.*the same command again",
     ):
         keep(tmp_path, "a/0001.jpg", b"whole")
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["0001.jpg"]
