@@ -128,7 +128,7 @@ async def test_paths_arrive_as_they_are(cli: Cli, tmp_path: Path) -> None:
     """Blanks, Chinese and the characters of a query string reach the service unchanged."""
     archive = write_manifest(tmp_path / "archive.csv", ([path] for path in PATHS), ["ObsObject"])
     async with serving(cli) as sandbox:
-        done = await cli.run(archive, "--vendor", "Huawei", "--interval", "2")
+        done = await cli.run(archive, "--vendor", "Huawei", "--interval", "2", "--trust-ids")
         assert done.code == 0, done.stderr
         rows = await referee(cli, sandbox)
     assert sorted(entry.file_id for entry in sandbox.log) == sorted(PATHS)

@@ -58,7 +58,7 @@ WHERE i.id > :after_id AND NOT {_MENDED}
 """  # noqa: S608 - ours
 
 _LAST_OPTIONS = """
-SELECT options FROM loads WHERE path = :path AND options IS NOT NULL ORDER BY id DESC LIMIT 1
+SELECT options FROM loads WHERE path = :path ORDER BY id DESC LIMIT 1
 """
 
 _SAME_RECORDING = """
@@ -136,9 +136,9 @@ def count_invalid_rows(connection: Connection, *, after_id: int = 0) -> int:
 
 
 def last_options(connection: Connection, path: str) -> dict[str, Any]:
-    """Return the options by which a path was last read; empty when there is no such load."""
+    """Return the options by which a path was last read; empty without a load, and for one that kept none."""
     row = connection.row(_LAST_OPTIONS, path=path)
-    return {} if row is None else dict(json.loads(row.options))
+    return dict(json.loads(row.options)) if row is not None and row.options is not None else {}
 
 
 def _load(row: ResultRow) -> LoadRecord:
