@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.api.manifests import prepared_manifests, warnings_of
@@ -84,10 +84,7 @@ async def load_into(
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(
-        tuple(
-            replace(one, repeated=ledger.repeated_rows(one))
-            for one in await ledger.loads(after_id=newest_load)
-        ),
+        tuple(await ledger.loads(after_id=newest_load)),
         (*(text for one in prepared for text in one.warnings), *known),
         await ledger.asked_for_since(newest, FIRST_GROUPS),
         await ledger.count_invalid_rows(after_id=newest_row),

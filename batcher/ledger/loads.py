@@ -76,6 +76,8 @@ class Ended:
     """The fingerprint of its rows; None when it is not kept."""
     digest: str | None = None
     """The digest by which the next load recognises the same content."""
+    distinct: int | None = None
+    """How many submissions its rows have; None when it is not known."""
 
 
 _INSERT_LOAD = """
@@ -85,7 +87,8 @@ VALUES (:source, :path, :columns, :counted_by, :started_at_ms, :ended_at_ms, :op
 
 _END_LOAD = """
 UPDATE loads SET ended_at_ms = :ended_at_ms, error = :error, digest = :digest, appeared = :appeared,
-    gone = :gone, changed = :changed
+    gone = :gone, changed = :changed,
+    repeated = rows - invalid - coalesce(CAST(:distinct AS INTEGER), rows - invalid)
 WHERE id = :id
 """
 
@@ -97,7 +100,7 @@ WHERE l.id = :id AND before.id < l.id AND before.ended_at_ms IS NOT NULL ORDER B
 _REPEAT_LOAD = """
 UPDATE loads SET ended_at_ms = :ended_at_ms, rows = before.rows, new = 0,
     duplicates = before.new + before.duplicates, invalid = before.invalid, appeared = 0, gone = 0, changed =
-    0, digest = before.digest
+    0, digest = before.digest, repeated = before.repeated
 FROM loads AS before WHERE loads.id = :id AND before.id = :before
 """
 
@@ -134,7 +137,12 @@ def insert_load(connection: Connection, load: NewLoad) -> int:
 
 def end_load(connection: Connection, item: Ended) -> None:
     """Keep how a load ended, and its fingerprint in place of that of the last load of its path."""
-    ended = {"ended_at_ms": item.at_ms, "error": item.error, "digest": item.digest}
+    ended = {
+        "ended_at_ms": item.at_ms,
+        "error": item.error,
+        "digest": item.digest,
+        "distinct": item.distinct,
+    }
     changes = item.changes._asdict() if item.changes else dict.fromkeys(Changes._fields)
     connection.run(_END_LOAD, id=item.load_id, **ended, **changes)
     if item.seen is not None:

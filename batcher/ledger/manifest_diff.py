@@ -15,7 +15,6 @@ from batcher.ledger.manifest_fingerprint import (
     Fingerprint,
     differences,
     unpacked,
-    used,
 )
 from batcher.ledger.reader import LedgerReader
 from batcher.model.submission import LoadId
@@ -38,15 +37,6 @@ async def compare(ledger: LedgerReader, path: str, now: Fingerprint) -> Changes 
         found = Changes(*map(sum, zip(found, counts, strict=True)))
     moved = await _moved(ledger, gone, appeared) if found.appeared and found.gone else 0
     return Changes(found.appeared - moved, found.gone - moved, found.changed + moved)
-
-
-async def distinct_before(ledger: LedgerReader, last: LoadId) -> int:
-    """Return how many submissions the rows of an earlier load had."""
-    found, after = 0, -1
-    while pages := await ledger.seen_pages(last, after=after, limit=PAGES_AT_ONCE):
-        found += sum(used(unpacked(checks).checks) for _, checks in pages)
-        after = pages[-1][0]
-    return found
 
 
 async def _both(

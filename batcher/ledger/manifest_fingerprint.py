@@ -114,17 +114,12 @@ class Fingerprint:
 
     def count(self) -> int:
         """Return how many submissions there are."""
-        return used(self._checks)
+        return len(self._checks) - self._checks.count(0)
 
     def packed(self) -> Iterator[tuple[int, bytes]]:
         """Page by page, as they are kept."""
         for number in self.numbers():
             yield number, _KEPT + zlib.compress(self.page(number).tobytes(), 1)
-
-
-def used(page: array[int]) -> int:
-    """Return how many submissions a page has."""
-    return len(page) - page.count(0)
 
 
 def unpacked(kept: bytes) -> PageBefore:

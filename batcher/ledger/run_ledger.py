@@ -37,7 +37,7 @@ from batcher.ledger.attempts import (
 from batcher.ledger.binding import check_binding, proves_account
 from batcher.ledger.bulk_insert import Batch, json_of
 from batcher.ledger.loads import Added, Ended, NewLoad, add, end_load, insert_load, parameter_ids, repeat_load
-from batcher.ledger.manifest_diff import compare, distinct_before
+from batcher.ledger.manifest_diff import compare
 from batcher.ledger.manifest_fingerprint import Fingerprint, check_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader
@@ -48,7 +48,6 @@ from batcher.ledger.sqlite.lock import LedgerLock, take_lock
 from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
 from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
 from batcher.model.outcome import Settlement
-from batcher.model.records import LoadRecord
 from batcher.model.submission import (
     MOVES,
     SETTLED,
@@ -92,8 +91,6 @@ class RunLedger(LedgerReader):
         self._unproven: tuple[int, EndpointKind] | None = None
         """The account that the first answer that proves it will bind the ledger to; None once it is bound."""
         self._seen: dict[LoadId, tuple[str, Fingerprint]] = {}
-        self._distinct: dict[LoadId, int] = {}
-        """How many submissions the rows of each load have."""
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
@@ -289,24 +286,16 @@ class RunLedger(LedgerReader):
             digest: identifies the content for the next load.
         """
         path, seen = self._seen.pop(load_id, (STREAM, None))
-        ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest)
-        if seen is not None:
-            self._distinct[load_id] = seen.count()
+        distinct = None if seen is None else seen.count()
+        ended = Ended(load_id, None if error else self._now_ms(), error, digest=digest, distinct=distinct)
         if seen is not None and path != STREAM and not error:
             ended = replace(ended, changes=await compare(self, path, seen), seen=seen)
         await self._record(end_load, ended)
 
     async def repeat_load(self, load_id: LoadId) -> None:
         """Record that a manifest has the content with which it was last read to its end."""
-        path, _ = self._seen.pop(load_id, (STREAM, None))
-        if last := await self.last_seen(path):
-            self._distinct[load_id] = await distinct_before(self, last)
+        self._seen.pop(load_id, None)
         await self._record(repeat_load, Ended(load_id, self._now_ms()))
-
-    def repeated_rows(self, load: LoadRecord) -> int:
-        """Return how many rows of a load of this process repeat another row of the same manifest."""
-        distinct = self._distinct.get(load.id)
-        return 0 if distinct is None else load.rows - load.invalid - distinct
 
     async def _parameter_ids(self, asked_for: set[Parameters]) -> dict[Parameters, int]:
         """Return the ids of parameters; cached only once they are committed."""

@@ -115,6 +115,7 @@ loads = Table(
     Column("counted_by", Text, nullable=False, server_default=text("'line'")),
     Column("digest", Text),
     Column("options", Text),
+    Column("repeated", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
     partial_index("loads_ended", "path", "id", where="ended_at_ms IS NOT NULL"),
@@ -125,7 +126,8 @@ loads = Table(
 whether its rows are numbered by line or by row. ``appeared``, ``gone`` and ``changed`` count the rows that
 differ from the last load of the path that reached the end; they are empty where there is no such load.
 ``digest`` identifies a file with the same content. ``options`` is a JSON object of the options by which it
-was read; empty in loads of older programs."""
+was read; empty in loads of older programs. ``repeated`` counts those of the duplicates that repeat an earlier
+row of the same reading; 0 in loads of older programs."""
 
 seen = Table(
     "seen",

@@ -105,8 +105,7 @@ class LoadRecord:
     changed: int | None = None
     """Rows for the same recording under other parameters, or with other values in their own columns."""
     repeated: int = 0
-    """Of the duplicates, the rows that repeat an earlier row of the same manifest; known to the process that
-    loads it, and not kept."""
+    """Of the duplicates, the rows that repeat an earlier row of the same manifest."""
 
     @property
     def known(self) -> int:

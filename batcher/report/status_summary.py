@@ -182,7 +182,8 @@ def _load_text(load: LoadRecord) -> str:
         end = "was read to its end later"
     else:
         end = "read to its end"
-    counts = f"{load.new:,} new, {load.duplicates:,} known, {load.invalid:,} invalid"
+    repeated = f"{count(load.repeated, 'duplicate')}, " if load.repeated else ""
+    counts = f"{load.new:,} new, {load.known:,} known, {repeated}{load.invalid:,} invalid"
     changed = f"; changed: {changes_text(load)}" if load.differs else ""
     return f"{source_name(load.source)}: {counts}; {end}{changed}"
 
@@ -240,6 +241,7 @@ def _load_json(load: LoadRecord) -> dict[str, Any]:
         "rows": load.rows,
         "new": load.new,
         "duplicates": load.duplicates,
+        "repeated": load.repeated,
         "invalid": load.invalid,
         "finished": load.ended_at is not None,
         "unfinished": load.unfinished,

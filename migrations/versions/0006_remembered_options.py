@@ -1,4 +1,5 @@
-"""Loads keep the options by which they were read; invalid rows keep the last load that had them.
+"""Loads keep the options by which they were read, and how many of their rows repeat an earlier one.
+Invalid rows keep the last load that had them.
 
 Rows of an older ledger are taken as mended by nothing: their last load is the newest of their path.
 """
@@ -21,6 +22,10 @@ FROM invalid_rows_before AS i ORDER BY i.id
 
 def upgrade() -> None:
     op.add_column("loads", sa.Column("options", sa.Text()))
+    repeated: sa.Column[int] = sa.Column(
+        "repeated", sa.Integer(), server_default=sa.text("0"), nullable=False
+    )
+    op.add_column("loads", repeated)
     op.rename_table("invalid_rows", "invalid_rows_before")
     op.create_table(
         "invalid_rows",

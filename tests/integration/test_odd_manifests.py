@@ -330,7 +330,7 @@ async def test_duplicates_in_a_manifest_are_counted_as_such(cli: Cli, tmp_path: 
     assert "a.csv: 2 new submissions, 0 known already, 2 duplicates, 1 invalid" in first.stderr
     assert "a.csv: 0 new submissions, 2 known already, 2 duplicates, 1 invalid" in again.stderr
     stream = await cli("load", "-", *TENCENT, stdin=manifest.read_bytes())
-    assert "-: 0 new submissions, 2 known already, 2 duplicates, 1 invalid" in stream.stderr
+    assert "stdin: 0 new submissions, 2 known already, 2 duplicates, 1 invalid" in stream.stderr
 
 
 async def test_own_columns_come_back_as_text(cli: Cli, tmp_path: Path) -> None:

@@ -159,4 +159,5 @@ def _load(row: ResultRow) -> LoadRecord:
         appeared=row.appeared,
         gone=row.gone,
         changed=row.changed,
+        repeated=row.repeated,
     )
