@@ -43,7 +43,7 @@ NO_SUCH_TASK = TaskId("0")
 """The task that a probe names while no reported task is known."""
 
 
-class _Stop(NamedTuple):
+class _TrackingStop(NamedTuple):
     """Why a tracker ends."""
 
     code: ExitCode
@@ -111,7 +111,7 @@ class Tracker:
             silence="the endpoint does not answer polls",
             clock=clock,
         )
-        self._stopped: _Stop | None = None
+        self._stopped: _TrackingStop | None = None
         self._polls = RateMeter(clock)
         self._workers: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.Task[None] | asyncio.TimerHandle] = []
@@ -135,7 +135,7 @@ class Tracker:
         finally:
             for timer in self._timers:
                 timer.cancel()
-        stop = self._stopped or _Stop(ExitCode.DONE, "all tasks have ended")
+        stop = self._stopped or _TrackingStop(ExitCode.DONE, "all tasks have ended")
         outage = None if self._queue.emptied else self._guard.outage
         return Tracked(*stop, self._polls.count, self._polls.seconds, outage)
 
@@ -181,7 +181,7 @@ class Tracker:
     def _stop(self, code: ExitCode, why: str) -> None:
         if self._stopped is not None:
             return
-        self._stopped = _Stop(code, why)
+        self._stopped = _TrackingStop(code, why)
         self._queue.close()
         self._pacer.stop()
         self._timers.append(asyncio.get_running_loop().call_later(CUT_OFF_S, self._cut_off))

@@ -14,7 +14,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.formats.workbook.calamine import LOCKED, CalamineWorkbook
 from batcher.manifest.formats.workbook.package import Package
-from batcher.manifest.formats.workbook.sheet import Workbook
+from batcher.manifest.formats.workbook.sheet import SheetSource
 from batcher.manifest.formats.workbook.xlsx import open_xlsx
 from batcher.manifest.sources.compression import OLD_OFFICE_MARK
 
@@ -24,7 +24,7 @@ _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
 _NAMED_PARTS = 3
 
 
-def open_workbook(name: str, file: BinaryIO) -> Workbook:
+def open_workbook(name: str, file: BinaryIO) -> SheetSource:
     """Open a workbook of any kind.
 
     Raises:
@@ -48,7 +48,7 @@ def open_workbook(name: str, file: BinaryIO) -> Workbook:
     return book
 
 
-def _old_workbook(name: str, file: BinaryIO) -> Workbook:
+def _old_workbook(name: str, file: BinaryIO) -> SheetSource:
     streams = _streams(file)
     if _named("EncryptedPackage") in streams:
         raise ManifestError(f"{name}: {LOCKED}")

@@ -68,7 +68,7 @@ class Sheet(Protocol):
         """
 
 
-class Workbook(Protocol):
+class SheetSource(Protocol):
     """An open workbook."""
 
     @property
