@@ -334,7 +334,7 @@ async def test_folder_in_place_of_picture_is_named(cli: Cli, server: PictureServ
     (taken / "mine").write_text("mine")
     done = await cli("fetch", "-o", "out", "--concurrency", "1", *QUIET)
     assert done.code == 6
-    assert "out: pictures cannot be written here: Is a directory (7/0002.jpg)." in done.stderr
+    assert "out: pictures cannot be written here (7/0002.jpg): there is a folder in its place." in done.stderr
     assert [one.name for one in taken.iterdir()] == ["mine"]
     assert sorted(one.name for one in taken.parent.iterdir()) == ["0001.jpg", "0002.jpg"]
     shutil.rmtree(taken)
