@@ -35,7 +35,7 @@ FIGURES: dict[str, Figure] = {
     "steady": steady.figure,
 }
 
-_PACKAGES = ("aiohttp", "uvloop", "aiolimiter", "SQLAlchemy", "pyarrow", "scrapy")
+_PACKAGES = ("aiohttp", "aiolimiter", "SQLAlchemy", "pyarrow", "scrapy")
 
 
 def machine() -> str:

@@ -25,12 +25,6 @@ _BEGUN_MS = 1_767_000_000_000
 
 PICTURES = ("--definition", "10", "--offset", "1", "--offset", "2")
 BATCHER = (sys.executable, "-m", "batcher")
-WITHOUT_UVLOOP = (
-    sys.executable,
-    "-c",
-    "import sys; sys.modules['uvloop'] = None; from batcher.cli import main; main()",
-)
-"""batcher as it is where uvloop is not installed."""
 
 _DONE = (
     "INSERT INTO runs (id, started_at_ms, ended_at_ms, exit_code, pid, host, version, rate_per_s) "

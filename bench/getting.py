@@ -1,6 +1,6 @@
 """The bare loop that batcher is compared with: it sends the same requests, 64 at a time.
 
-python bench/getting.py URL COUNT [--uvloop]
+python bench/getting.py URL COUNT
 """
 
 from __future__ import annotations
@@ -42,13 +42,7 @@ async def get_all(endpoint: str, count: int) -> None:
 def main() -> None:
     """Ask for as many as the command line says."""
     endpoint, count = sys.argv[1], int(sys.argv[2])
-    if "--uvloop" in sys.argv:
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(get_all(endpoint, count))
-    else:
-        asyncio.run(get_all(endpoint, count))
+    asyncio.run(get_all(endpoint, count))
 
 
 if __name__ == "__main__":

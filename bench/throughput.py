@@ -13,12 +13,12 @@ import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import nginx
-from bench.archive import BATCHER, PICTURES, WITHOUT_UVLOOP, Archive, environment
+from bench.archive import BATCHER, PICTURES, Archive, environment
 from bench.figures import show
 from bench.getting import AT_ONCE, urls
 from bench.measuring import CommandFailed, Cost, Effort, Row, Skipped, measure, ratios, take_turns
@@ -28,8 +28,7 @@ ROWS = 20_000
 SLOW_ROWS = 2_000
 """For peers that start a process for each request."""
 
-BATCHER_UVLOOP, BATCHER_PLAIN = "batcher, uvloop", "batcher, asyncio"
-LOOP_UVLOOP, LOOP_PLAIN = "bare aiohttp loop, uvloop", "bare aiohttp loop, asyncio"
+OURS, LOOP = "batcher", "bare aiohttp loop"
 
 _FAST = ("--rate", "1000000", "--concurrency", str(AT_ONCE), "-q")
 
@@ -44,19 +43,19 @@ class Race:
     cpu_s: dict[str, list[float]] = field(default_factory=dict)
     bytes_per_row: list[float] = field(default_factory=list)
 
-    def batcher(self, name: str, program: Sequence[str]) -> float:
+    def batcher(self, name: str) -> float:
         """Requests per second of `batcher run` on a fresh ledger."""
         with self.archive.fresh() as ledger:
-            command = [*program, "run", str(self.archive.manifest(self.rows)), *PICTURES, *_FAST]
+            command = [*BATCHER, "run", str(self.archive.manifest(self.rows)), *PICTURES, *_FAST]
             env = environment(ledger, self.server)
             per_s = self._count(name, self.rows, lambda: measure(command, env=env, cwd=ledger.parent))
             self.bytes_per_row.append(ledger.stat().st_size / self.rows)
         return per_s
 
-    def loop(self, name: str, *options: str) -> float:
+    def loop(self, name: str) -> float:
         """Requests per second of the bare loop."""
         script = Path(__file__).with_name("getting.py")
-        command = [sys.executable, str(script), self.server.url, str(self.rows), *options]
+        command = [sys.executable, str(script), self.server.url, str(self.rows)]
         return self._count(name, self.rows, lambda: measure(command))
 
     def aria2(self, name: str, rows: int) -> float:
@@ -121,50 +120,17 @@ def figure(effort: Effort, made: Archive) -> Iterator[Row | Skipped]:
 
 
 def _against_the_loop(race: Race, effort: Effort) -> Iterator[Row | Skipped]:
-    contenders = {
-        BATCHER_PLAIN: lambda: race.batcher(BATCHER_PLAIN, WITHOUT_UVLOOP),
-        LOOP_PLAIN: lambda: race.loop(LOOP_PLAIN),
-    }
-    if has_uvloop := importlib.util.find_spec("uvloop") is not None:
-        contenders |= {
-            BATCHER_UVLOOP: lambda: race.batcher(BATCHER_UVLOOP, BATCHER),
-            LOOP_UVLOOP: lambda: race.loop(LOOP_UVLOOP, "--uvloop"),
-        }
-    taken = take_turns(contenders, effort.repetitions)
-    how = f"{race.rows:,} rows, whole processes in turn"
+    taken = take_turns({OURS: lambda: race.batcher(OURS), LOOP: lambda: race.loop(LOOP)}, effort.repetitions)
     for name, figures in taken.items():
-        yield Row(f"requests/s: {name}", "", figures, "/s", how)
+        yield Row(f"requests/s: {name}", "", figures, "/s", f"{race.rows:,} rows, whole processes in turn")
+    yield Row("batcher to the bare loop", "≥ 0.5", ratios(taken[OURS], taken[LOOP]), "×", "the same turns")
     yield Row(
-        "batcher to the bare loop, both asyncio",
-        "≥ 0.6, aim 0.85",
-        ratios(taken[BATCHER_PLAIN], taken[LOOP_PLAIN]),
-        "×",
-        "the same turns",
+        "processor time per 1,000 items",
+        "≤ 0.2 s",
+        [cpu_s / race.rows * 1000 for cpu_s in race.cpu_s[OURS]],
+        "s",
+        "user and system, start-up included",
     )
-    if has_uvloop:
-        ours, theirs = taken[BATCHER_UVLOOP], taken[LOOP_UVLOOP]
-        yield Row(
-            "batcher to the bare loop, both uvloop",
-            "≥ 0.6, aim 0.85",
-            ratios(ours, theirs),
-            "×",
-            "the same turns",
-        )
-        yield Row(
-            "batcher with uvloop to without", "> 1", ratios(ours, taken[BATCHER_PLAIN]), "×", "the same turns"
-        )
-    else:
-        yield Skipped("batcher with uvloop", "uvloop is not installed")
-    for name in (BATCHER_UVLOOP, BATCHER_PLAIN):
-        if name in race.cpu_s:
-            each = [cpu_s / race.rows * 1000 for cpu_s in race.cpu_s[name]]
-            yield Row(
-                f"processor time per 1,000 items: {name}",
-                "≤ 0.2 s",
-                each,
-                "s",
-                "user and system, start-up included",
-            )
     yield Row(
         "ledger per row with its attempt",
         "≤ 400 bytes",
@@ -186,15 +152,13 @@ def _against_peers(race: Race, effort: Effort) -> Iterator[Row | Skipped]:
         ),
         ("Scrapy", importlib.util.find_spec("scrapy"), lambda: race.scrapy("Scrapy", slow), slow),
     ]
-    ours = BATCHER_UVLOOP if BATCHER_UVLOOP in race.cpu_s else BATCHER_PLAIN
-    program = BATCHER if ours == BATCHER_UVLOOP else WITHOUT_UVLOOP
     for name, is_there, take, rows in peers:
         if not is_there:
             yield Skipped(f"requests/s: {name}", f"{name} is not installed")
             continue
-        taken = take_turns({ours: lambda: race.batcher(ours, program), name: take}, effort.repetitions)
+        taken = take_turns({OURS: lambda: race.batcher(OURS), name: take}, effort.repetitions)
         yield Row(f"requests/s: {name}", "", taken[name], "/s", f"{rows:,} requests, {AT_ONCE} at a time")
-        yield Row(f"{ours} to {name}", "", ratios(taken[ours], taken[name]), "×", "in turn with it")
+        yield Row(f"{OURS} to {name}", "", ratios(taken[OURS], taken[name]), "×", "in turn with it")
 
 
 if __name__ == "__main__":

@@ -30,8 +30,6 @@ from batcher.errors import BatcherError, Interrupted, SettingsError, StdoutClose
 from batcher.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from batcher.cli.announcer import Announcer
     from batcher.config.examine import Examined
     from batcher.config.settings import Settings
@@ -239,7 +237,7 @@ def command(
         name: the name of the command.
         group: the group that it belongs to; the program itself when not given.
         options: the settings that it takes as options: the type of each by parameter name.
-        throughput: use the faster event loop when it is installed, and collect garbage rarely.
+        throughput: collect garbage rarely.
     """
 
     def register(carry_out: _Carry) -> _Carry:
@@ -256,7 +254,7 @@ def command(
             look = {option: given[option] for option in ("verbose", "quiet", "log_format") if option in given}
             call = Invocation(name, given, Console(**look))
             own_options = {parameter.name: given[parameter.name] for parameter in own}
-            end(call, lambda: carry_out(call, **own_options), throughput=throughput)
+            end(call, lambda: carry_out(call, **own_options))
 
         parameters = [parameter.replace(kind=given_as) for parameter in own] + taken
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # read by the library
@@ -275,12 +273,12 @@ def help_text(docstring: str) -> str:
     return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
 
 
-def end(call: Invocation, work: _Work, *, throughput: bool = False) -> None:
+def end(call: Invocation, work: _Work) -> None:
     """Carry out a command and end the process with its exit code; report a fault in one message."""
     console, code, said = call.console, 0, ""
     attach(console)
     try:
-        code = _worked(work, throughput=throughput)
+        code = _worked(work)
     except StdoutClosed:
         pass  # the reader of stdout has closed it: not an error
     except KeyboardInterrupt:
@@ -302,7 +300,7 @@ def end(call: Invocation, work: _Work, *, throughput: bool = False) -> None:
     raise typer.Exit(code)
 
 
-def _worked(work: _Work, *, throughput: bool) -> int:
+def _worked(work: _Work) -> int:
     """Do the work, in an event loop if it is a coroutine, and flush stdout.
 
     Raises:
@@ -313,8 +311,7 @@ def _worked(work: _Work, *, throughput: bool) -> int:
         if not isinstance(code, int):
             import asyncio
 
-            with asyncio.Runner(loop_factory=fast_loop() if throughput else None) as runner:
-                code = runner.run(code)
+            code = asyncio.run(code)
         sys.stdout.flush()
     except OSError as exc:
         if exc.errno not in _MACHINE:
@@ -337,15 +334,6 @@ def say_problem(console: Console, exc: BatcherError) -> None:
     """Report a problem in the words of the exception."""
     lines = (f"batcher: {line}" for line in exc.lines)
     console.problem(*lines, error=type(exc).__name__, exit_code=exc.exit_code)
-
-
-def fast_loop() -> Callable[[], AbstractEventLoop] | None:
-    """Return the constructor of the faster event loop; None when it is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 LARGE_BLOCK_BYTES = 1 << 20

@@ -246,7 +246,6 @@ class _Clocks:
     def hurry(self, clock: Clock) -> None:
         """Let the clocks of this process, and the timers of its event loop, run faster from now on."""
         self._speed, self._since_s = clock.speed, clock.since_s
-        sys.modules["uvloop"] = None  # type: ignore[assignment] # its timers are its own
 
         def select(selector: Any, timeout: float | None = None) -> Any:  # noqa: ANN401 - the selector's own
             return self._select(selector, None if timeout is None else timeout / self._speed)
@@ -276,7 +275,7 @@ def _import_all() -> None:
     for module in pkgutil.walk_packages(batcher.__path__, "batcher."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
-    for name in ("aiosqlite", "sqlalchemy.dialects.sqlite.aiosqlite", "uvloop", "encodings.idna"):
+    for name in ("aiosqlite", "sqlalchemy.dialects.sqlite.aiosqlite", "encodings.idna"):
         import_module(name)
     built = typer.main.get_command(import_module("batcher.cli.app").app)
     typer.main.get_command = lambda typer_instance: built  # noqa: ARG005 - called by name or by place
