@@ -112,6 +112,6 @@ async def _read(
         return (
             sum(load.rows for load in await ledger.loads()),
             figures(await ledger.tallies()).total,
-            await ledger.count_invalid_rows(),
+            sum(load.invalid for load in await ledger.loads()),
             tuple(await ledger.invalid_rows(limit=FIRST_INVALID_ROWS)),
         )

@@ -187,9 +187,10 @@ def add(connection: Connection, batches: Sequence[Batch]) -> list[Kept]:
 
 def _add_one(connection: Connection, batch: Batch, new: int, ids: Sequence[int]) -> Kept:
     if batch.invalid:
-        items = [_invalid_item(batch, row) for row in reversed(batch.invalid)]
-        once = {(item["digest"], item["reason"]): item for item in items}  # a statement takes a key once
-        connection.run(_INSERT_INVALID, items=list(reversed(once.values())))
+        once: dict[tuple[str, str], dict[str, Any]] = {}  # a statement takes a key once
+        for item in (_invalid_item(batch, row) for row in batch.invalid):
+            once.setdefault((item["digest"], item["reason"]), item)
+        connection.run(_INSERT_INVALID, items=list(once.values()))
     added = Added(new, batch.rows - new, len(batch.invalid))
     connection.run(
         _COUNT_ROWS,

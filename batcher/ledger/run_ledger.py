@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -264,7 +264,7 @@ class RunLedger(LedgerReader):
         """
         async with self._adding:
             asked = {id(row.parameters): row.parameters for row in rows}
-            ids = await self._parameter_ids(set(asked.values()))
+            ids = await self._parameter_ids(dict.fromkeys(asked.values()))
             numbers = {value: ids[asked[value]] for value in asked}
             file_ids = [row.file_id for row in rows]
             in_order = file_ids == sorted(file_ids)
@@ -297,7 +297,7 @@ class RunLedger(LedgerReader):
         self._seen.pop(load_id, None)
         await self._record(repeat_load, Ended(load_id, self._now_ms()))
 
-    async def _parameter_ids(self, asked_for: set[Parameters]) -> dict[Parameters, int]:
+    async def _parameter_ids(self, asked_for: Collection[Parameters]) -> dict[Parameters, int]:
         """Return the ids of parameters; cached only once they are committed."""
         missing = [asked for asked in asked_for if asked not in self._parameters]
         if len(self._parameters) + len(missing) > _KNOWN_PARAMETERS:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from batcher.errors import ManifestError
 from batcher.manifest.batches import next_rows
+from batcher.manifest.lacking_option import forgotten, lacking_option
 from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
 from batcher.manifest.sources.patterns import expand, ledger_name
@@ -88,7 +89,14 @@ def _open_only(source: str, how: ReadOptions, last_options: LastOptions) -> tupl
     if len(names) > 1:
         raise ManifestError(f"{redacted(source)}: {len(names)} files match this pattern. Name one of them")
     how, used = how.filled_from(last_options(ledger_name(names[0])))
-    return how.open(names[0]), used
+    manifest = how.open(names[0])
+    if manifest.again:
+        with how.open(names[0]) as again:
+            option = lacking_option(again)
+        if option:
+            manifest.close()
+            raise forgotten(manifest.source, option, manifest.warnings)
+    return manifest, used
 
 
 def _close_unwanted(opening: asyncio.Task[tuple[Manifest, tuple[str, ...]]]) -> None:

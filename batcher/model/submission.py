@@ -133,8 +133,9 @@ class InvalidRow(NamedTuple):
     reason: str
     cells: tuple[str, ...]
     """The cells of the row."""
-    lacks: str = ""
-    """The option that would fill in a missing parameter; empty when the row lacks none."""
+    lacks: str | None = None
+    """The option that would fill in a missing parameter; empty when the row lacks none, None when its
+    parameters were not read."""
 
 
 class EndpointKind(StrEnum):

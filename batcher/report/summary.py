@@ -15,7 +15,7 @@ from batcher.errors import RunError, RunHalted, RunIncomplete, RunTroubled
 from batcher.exit_codes import ExitCode, RunOutcome
 from batcher.model.outcome import Outage
 from batcher.model.records import InvalidRowRecord, Meaning, Record
-from batcher.model.submission import TROUBLED, State
+from batcher.model.submission import STANDARD_INPUT, TROUBLED, State
 from batcher.model.task import TaskState
 from batcher.report.command_lines import ledger_option, next_lines
 from batcher.report.counts import Counts
@@ -220,9 +220,20 @@ def _in_one_line(summary: RunSummary) -> str:
     new = [f"{n:,} {_LABELS[state]}" for state in TROUBLED if (n := summary.new.by_state[state])]
     rows = [count(summary.invalid_rows.new, "invalid row")] if summary.invalid_rows.new else []
     tasks = [tasks_in_words(summary.tracking)] if summary.tracking and summary.tracking.new else []
-    export = f"batcher export{ledger_option(summary.ledger)}{_results(summary)}"
+    details = f"batcher {_details(summary)}"
     counts = [text for text in (*new, *rows, *tasks) if text not in summary.reason]
-    return f"{summary.reason}{': ' if counts else ''}{', '.join(counts)}. Details: {export}"
+    return f"{summary.reason}{': ' if counts else ''}{', '.join(counts)}. Details: {details}"
+
+
+def _details(summary: RunSummary) -> str:
+    """Return the command that shows what needs reading. Invalid rows are in the export of their manifest."""
+    ledger = ledger_option(summary.ledger)
+    sources = {row.source for row in summary.invalid_rows.first}
+    if not summary.invalid_rows.new or len(summary.manifests) == 1:
+        return f"export{ledger}{_results(summary)}"
+    if len(sources) == 1 and STANDARD_INPUT not in sources:
+        return f"export{ledger} {shlex.quote(sources.pop())} -o results.csv"
+    return f"report{ledger} -o report.html"
 
 
 def _states(counts: Counts) -> dict[str, int]:
@@ -335,16 +346,20 @@ def invalid_line(row: InvalidRowRecord, width: int) -> str:
     return paragraph("", f"{row.place}, {row.column}: {row.reason}", width=width, hang=2)
 
 
+def invalid_heading(new: int, listed: int) -> str:
+    """Return the heading of the new invalid rows that are listed."""
+    return count(new, "new invalid row") + ("" if new <= listed else f", the first {listed}")
+
+
 def _invalid(summary: RunSummary, width: int) -> list[str]:
     rows = summary.invalid_rows
     if not rows.total:
         return []
     if not rows.new:
         return ["", f"{count(rows.total, 'invalid row')} from earlier runs."]
-    shown = "" if rows.new <= len(rows.first) else f", the first {len(rows.first)}"
     return [
         "",
-        f"{count(rows.new, 'new invalid row')}{shown}",
+        invalid_heading(rows.new, len(rows.first)),
         *(invalid_line(row, width) for row in rows.first),
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -17,6 +17,7 @@ from typing import Protocol
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
 from batcher.manifest.encoded_keys import encoded_keys, huawei_rows, odd_keys, slash_twin, slash_warning
+from batcher.manifest.lacking_option import forgotten, lacking_option
 from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
 from batcher.manifest.rounded_ids import Verdict, rounded_ids
@@ -25,7 +26,7 @@ from batcher.manifest.sources.patterns import expand, ledger_name
 from batcher.manifest.sources.remote import redacted
 from batcher.manifest.threads import in_thread
 from batcher.model.records import AskedFor
-from batcher.model.submission import WHOLE_ROW, FileId, InvalidRow, Parameters, Row, source_name
+from batcher.model.submission import FileId, InvalidRow, Parameters, Row, source_name
 from batcher.report.asked import asked_for, asked_words
 from batcher.report.formatting import count
 from batcher.submit.prepared import Head, Prepared
@@ -155,18 +156,12 @@ class Preparation:
 
         A file of more rows is read to the first row that lacks it not. A stream is judged by its first rows.
         """
-        lacked = set(_lacks(head.rows))
-        option = lacked.pop() if len(lacked) == 1 else ""
-        if not option:
-            return
-        if not head.whole and manifest.again:
+        option = lacking_option(head.rows)
+        if option and not head.whole and manifest.again:
             with self._open_again(name, ledger_name(name)) as again:
-                if not all(lacks == option for lacks in _lacks(again)):
-                    return
-        raise ManifestError(
-            f"{manifest.source}: every row lacks {option.removeprefix('--')}. Give {option}, or add a column "
-            "of that name"
-        )
+                option = lacking_option(again)
+        if option:
+            raise forgotten(manifest.source, option, manifest.warnings)
 
     def _open_again(self, name: str, path: str) -> Manifest:
         """Open a file that was checked before.
@@ -196,15 +191,6 @@ class Preparation:
         digest = digest_of(path, repr(how))
         # A link may have been changed since, and the rows were read by its name.
         return digest if mark == Mark.of(path) and path == ledger_name(name) else None
-
-
-def _lacks(rows: Iterable[Row | InvalidRow]) -> Iterator[str]:
-    """Yield for each row the option it lacks, empty for none; rows that could not be split have no say."""
-    for row in rows:
-        if isinstance(row, Row):
-            yield ""
-        elif row.column != WHOLE_ROW:
-            yield row.lacks
 
 
 class KnownSubmissions(Protocol):

@@ -62,6 +62,36 @@ async def test_long_manifest_whose_rows_all_lack_an_option_is_refused(cli: Cli, 
         assert "every row lacks definition" in refused.stderr
 
 
+async def test_misspelt_column_is_named_with_the_refusal(cli: Cli, tmp_path: Path) -> None:
+    """The user learns of the column that was meant before options hide the mistake."""
+    path = write_manifest(tmp_path / "archive.csv", [[tencent_ids(1)[0], "Tencent"]], ["file_id", "vender"])
+    refused = await cli("load", path)
+    assert refused.code == 2
+    assert "every row lacks vendor" in refused.stderr
+    assert "the column vender has no effect; if vendor is meant" in refused.stderr
+
+
+async def test_cut_off_last_row_has_no_say(cli: Cli, tmp_path: Path) -> None:
+    """A file that broke off in its last id is refused for the option that all other rows lack."""
+    path = tmp_path / "archive.csv"
+    path.write_text("file_id\n" + "\n".join(tencent_ids(3))[:-8])
+    refused = await cli("load", path)
+    assert refused.code == 2
+    assert "every row lacks vendor" in refused.stderr
+
+
+async def test_export_of_a_manifest_that_was_never_loaded_names_the_option(cli: Cli, tmp_path: Path) -> None:
+    """A copy has no options in the ledger: its rows are not called invalid one by one."""
+    path = write_manifest(tmp_path / "archive.csv", [[one] for one in tencent_ids(3)])
+    assert (await cli("load", path, *PICTURES)).code == 0
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(path.read_bytes())
+    refused = await cli("export", copy)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "copy.csv: every row lacks vendor. Give --vendor" in refused.stderr
+    assert (await cli("export", copy, *PICTURES)).code == 0
+
+
 async def test_option_forgotten_on_the_second_day_is_remembered(cli: Cli, tmp_path: Path) -> None:
     """A new night's file of the same name is read with the options of the night before."""
     ids = tencent_ids(4)

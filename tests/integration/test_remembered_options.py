@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -132,6 +133,29 @@ async def test_invalid_row_stays_while_the_file_has_it(cli: Cli, tmp_path: Path)
             done = await cli.run(path, *PICTURES)
             assert done.code == code, done.stderr
             assert (await cli.status())["invalid_rows"] == 1
+
+
+async def test_invalid_rows_are_named_in_the_order_of_the_file(cli: Cli, tmp_path: Path) -> None:
+    """Rows twice in a file are named at their first place, under a heading that counts the different ones."""
+    path = write_ids(tmp_path / "archive.csv", ["aa", "bb", "cc", "aa", "dd", "ee", "ff", *tencent_ids(1)])
+    done = await cli("load", path, *PICTURES, "-q")
+    places = [line.split(",")[0].split()[-1] for line in done.stderr.splitlines() if "line" in line]
+    assert places == ["2", "3", "4", "6", "7"]
+    assert "6 new invalid rows, the first 5" in done.stderr
+    dry = await cli("run", path, "--dry-run", "--json", "-l", "other.db", *PICTURES)
+    assert json.loads(dry.stdout)["invalid"] == 7
+
+
+async def test_details_of_invalid_rows_are_where_the_summary_says(cli: Cli, tmp_path: Path) -> None:
+    """A run without manifests names the manifest whose export holds the invalid rows."""
+    path = write_ids(tmp_path / "nightly.csv", [*tencent_ids(2), "x"])
+    assert (await cli("load", path, *PICTURES)).code == 1
+    async with serving(cli):
+        done = await cli.run("-q")
+    assert done.code == 1
+    assert f"Details: batcher export {path} -o results.csv" in done.stderr
+    exported = await cli("export", path)
+    assert "invalid" in exported.stdout
 
 
 async def test_load_that_breaks_off_mends_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -118,16 +118,21 @@ async def list_recordings(call: Invocation, request: DiscoveryRequest, output: P
         except asyncio.CancelledError:
             if signals.code is None:
                 raise
-            console.say(stopped(output, discovery.resume_from.listed))
+            console.say(stopped(output, _listed(discovery, output)))
             return signals.code
         except TimeoutError:
-            kept = stopped(output, discovery.resume_from.listed)
+            kept = stopped(output, _listed(discovery, output))
             console.say(f"--max-duration reached{in_outage(discovery.outage)}; {kept}")
             return ExitCode.WORK_LEFT
         except Refused as exc:
-            raise Refused(*exc.lines, stopped(output, discovery.resume_from.listed)) from exc
+            raise Refused(*exc.lines, stopped(output, _listed(discovery, output))) from exc
     console.say(finished(criteria, output, discovery.progress))
     return ExitCode.TROUBLE if discovery.progress.shortfalls else ExitCode.DONE
+
+
+def _listed(discovery: Discovery, output: Path | None) -> int:
+    """Return how many recordings are listed: all that were written; in a file, those that stay."""
+    return discovery.progress.listed if output is None else discovery.resume_from.listed
 
 
 def _recorded_progress(

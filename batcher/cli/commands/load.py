@@ -44,7 +44,7 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     from batcher.report.asked import asked_text
     from batcher.report.command_lines import ledger_option
     from batcher.report.manifest_changes import changes_lines
-    from batcher.report.summary import invalid_line
+    from batcher.report.summary import invalid_heading, invalid_line
 
     settings, console = call.settings, call.console
     tune_process(handing_over=True)
@@ -66,6 +66,8 @@ async def load_manifests(call: Invocation, manifests: list[str]) -> int:
     console.say(*asked_text("Newly asked for", loaded.asked).split("\n"))
     for line in changes_lines(loaded.loads):
         console.say(line)
+    if loaded.first_invalid_rows:
+        console.problem(invalid_heading(loaded.new_invalid_rows, len(loaded.first_invalid_rows)))
     for row in loaded.first_invalid_rows:
         console.problem(*invalid_line(row, console.width).split("\n"))
     call.closed(_closing(loaded))

@@ -62,9 +62,16 @@ def sending(connection: Connection) -> list[Claim]:
     return [_claim(row, begun=True) for row in connection.rows(_SENDING)]
 
 
+_OPEN = """
+SELECT parameters_id FROM submissions WHERE state = 'pending'
+UNION ALL SELECT parameters_id FROM submissions WHERE state = 'sending'
+"""
+"""Submissions that are to be sent, and those whose attempt began: each part has an index."""
+
+
 def asked_for_open(connection: Connection, groups: int) -> AskedFor:
     """Return what the open submissions ask for, the largest groups first."""
-    return asked_for(connection, "submissions AS s WHERE s.state = 'pending'", groups)
+    return asked_for(connection, f"({_OPEN}) AS s", groups)
 
 
 def asked_for_since(connection: Connection, after_id: int, groups: int) -> AskedFor:

@@ -39,8 +39,9 @@ LONG = {
 }
 """Tables that can have very many rows, by the names they have in statements."""
 
-READ_WHOLE = {"loads": "l", "own_columns": "loads"}
-"""Questions that go through one table on purpose: ``status --json`` lists it, ``export`` reads everything."""
+READ_WHOLE = {"loads": "l", "own_columns": "loads", "asked_for_open": "s"}
+"""Questions that go through one table on purpose: ``status --json`` lists it, ``export`` reads everything,
+and ``s`` is what two partial indexes hold."""
 
 ASKED: dict[str, Callable[[LedgerReader], Awaitable[object]]] = {
     "bound_to": lambda ledger: ledger.bound_to(),

@@ -107,6 +107,10 @@ class Worksheet:
         for known, at in self.columns.known.items():
             if at in sheet.hidden_columns:
                 yield f"{self._name}: column {column_letters(at)} ({known}) is hidden, and is read"
+        own = [at for at in self.columns.own if at in sheet.hidden_columns]
+        if own:
+            listed = ", ".join(map(column_letters, own))
+            yield f"{self._name}: hidden columns are read as all others: {listed}"
         if hidden_sheets:
             listed = ", ".join(shown(title, limit=31) for title in hidden_sheets)
             yield f"{self._name}: hidden sheets with a header are not read unless --sheet names one: {listed}"

@@ -103,11 +103,12 @@ def test_workbook_is_read_however_its_xml_is_written(data: bytes) -> None:
 
 
 def test_hidden_rows_and_columns_are_read_and_said() -> None:
-    """Rows when all have been read; blank ones do not count, and a hidden column only if it has a meaning."""
+    """Rows when all have been read; blank ones do not count. A hidden column is named by its letter."""
     rows = TABLE + row(text("13", "A3"), number=3, more=' hidden="1"') + row(number=4, more=' hidden="1"')
     columns = '<cols><col min="1" max="2" hidden="1"/></cols>'
     assert remarks(archive(excel_parts({"S": f"{columns}<sheetData>{rows}</sheetData>"}))) == [
         "stdin sheet S: column A (file_id) is hidden, and is read",
+        "stdin sheet S: hidden columns are read as all others: B",
         "stdin sheet S: hidden rows are read as all others; there are 1. To leave them out, delete them from "
         "the sheet",
     ]
