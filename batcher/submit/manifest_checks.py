@@ -164,8 +164,8 @@ class Preparation:
                 if not all(lacks == option for lacks in _lacks(again)):
                     return
         raise ManifestError(
-            f"{manifest.source}: every row lacks {option.removeprefix('--')}. Give {option}, or add a column "
-            "of that name"
+            f"{source_name(manifest.source)}: every row lacks {option.removeprefix('--')}. Give {option}, or "
+            "add a column of that name"
         )
 
     def _open_again(self, name: str, path: str) -> Manifest:

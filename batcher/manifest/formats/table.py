@@ -101,4 +101,4 @@ def lost_digits(text: str) -> str:
             f"{shown(text)} has a decimal point: a program took the id for a number. Its digits may be "
             "whole; export the column as text"
         )
-    return f"{shown(text)} has lost its digits in a spreadsheet. Export the column as text"
+    return f"{shown(text)} has lost its digits: a program took the id for a number. Export the column as text"
