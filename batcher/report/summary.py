@@ -166,7 +166,8 @@ def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False
     counts = summary.new if problems_only else summary.now
     # What earlier runs got is no reason of a halt.
     codes = summary.this_run.codes if summary.exit_code == ExitCode.HALTED else counts.codes
-    refusals = summary.new_http_refusals if problems_only else summary.http_refusals
+    only_new = problems_only or summary.exit_code == ExitCode.HALTED
+    refusals = summary.new_http_refusals if only_new else summary.http_refusals
     problems = [*_codes(summary, codes, refusals, width), *_in_doubt(summary, width)]
     if problems_only:
         if not _needs_reading(summary):
