@@ -45,8 +45,10 @@ def check_times(since: datetime | None, until: datetime | None, remark: str = ""
     if any(at is not None and at.tzinfo is None for at in (since, until)):
         raise SettingsError("since, until: give times with a time zone")
     if since is not None and since > (until or datetime.now(UTC)):
-        end = "now" if until is None else f"{until:%Y-%m-%d %H:%M:%S %Z}"
-        raise SettingsError(f"since {since:%Y-%m-%d %H:%M:%S %Z}: is after {end}{remark}")
+        begin = f"{since:%Y-%m-%d %H:%M:%S %Z}"
+        if until is None:
+            raise SettingsError(f"since {begin}: is after now{remark}")
+        raise SettingsError(f"since, until: {begin} is after {until:%Y-%m-%d %H:%M:%S %Z}{remark}")
 
 
 @asynccontextmanager

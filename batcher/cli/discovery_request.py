@@ -19,7 +19,12 @@ from batcher.manifest.parameters import vendor_of
 from batcher.model.submission import Archive
 from batcher.report.recording_list import ListFormat
 
-_OPTION_OF = {"since": "--since", "categories": "--category", "min_duration_s": "--min-duration"}
+_OPTION_OF = {
+    "since": "--since",
+    "until": "--until",
+    "categories": "--category",
+    "min_duration_s": "--min-duration",
+}
 """By parameter of the library."""
 
 _BY_NAME = {

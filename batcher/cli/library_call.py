@@ -18,7 +18,7 @@ def named_options(options: Mapping[str, str]) -> Iterator[None]:
     """Replace parameters by options in the messages of settings that the library refuses.
 
     Args:
-        options: the option of each parameter; a message begins with its parameter.
+        options: the option of each parameter; a message begins with its parameters.
     """
     try:
         yield
@@ -28,7 +28,7 @@ def named_options(options: Mapping[str, str]) -> Iterator[None]:
 
 
 def _renamed(line: str, options: Mapping[str, str]) -> str:
-    begin = re.match(r"\w+(?=[: ])", line)
-    if begin is None or begin[0] not in options:
+    begin = re.match(r"\w+(?:, \w+)*(?=[: ])", line)
+    if begin is None or not options.keys() >= set(names := begin[0].split(", ")):
         return line
-    return options[begin[0]] + line[begin.end() :]
+    return ", ".join(options[name] for name in names) + line[begin.end() :]

@@ -59,7 +59,7 @@ Manifests = Annotated[
     typer.Argument(
         metavar="MANIFEST",
         help="Files, URLs and quoted patterns ('new/*.csv'); - for stdin. CSV, text, JSON lines, JSON, "
-        "Parquet or XLSX, also compressed (.gz, .zst).",
+        "Parquet, XLSX, XLS, XLSB or ODS, also compressed (.gz, .bz2, .xz, .zst).",
     ),
 ]
 Output = Annotated[

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,7 +170,12 @@ def _exposed(dotenv: Mapping[str, str | None]) -> list[tuple[str, str]]:
         return []
     place = absolute(DOTENV)
     held = f"{PREFIX}{names[0].upper()}"
-    return [(f"{place}: other users of this machine may read it, and it holds {held}", f"chmod 600 {place}")]
+    return [
+        (
+            f"{place}: other users of this machine may read it, and it holds {held}",
+            f"run `chmod 600 {shlex.quote(str(place))}`",
+        )
+    ]
 
 
 def _values_of(variables: Mapping[str, str | None]) -> dict[str, str]:
@@ -189,6 +195,9 @@ def _paths_native(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_TOML_REMEDY = 'Write one NAME = VALUE a line, and text between quotation marks: vendor = "Tencent"'
+
+
 def _parse_toml(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     """Return the values in the file of settings, by the names of the settings.
 
@@ -202,5 +211,5 @@ def _parse_toml(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
             return {}
         raise SettingsError(f"{'' if may_be_missing else '--config '}{absolute(path)}: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
-        raise SettingsError(f"{absolute(path)}: {exc}") from exc
+        raise SettingsError(f"{absolute(path)}: is not TOML: {exc}. {_TOML_REMEDY}") from exc
     return {name.replace("-", "_"): value for name, value in values.items()}

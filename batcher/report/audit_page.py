@@ -158,11 +158,15 @@ def audit_text(counted: Counted, ledger: str, width: int) -> str:
     """Return the audit as text: one page, followed by the cases that were looked up."""
     of = f"AppId {counted.app_id}" if counted.app_id else "no run yet"
     callbacks = callback_lines(counted)
-    lines = [f"{ledger}   {of}   {count(counted.attempts, 'request')} that may have left", ""]
-    lines += _block("Submissions", submission_lines(counted), counted.total)
-    lines += ["", *_block("Tasks of those submitted", task_lines(counted), counted.of(State.SUBMITTED))]
+    requests = f"{count(counted.attempts, 'request')} that may have left"
+    lines = [wrapped(f"{ledger}   {of}   {requests}", width), ""]
+    lines += _block("Submissions", submission_lines(counted), counted.total, width)
+    lines += [
+        "",
+        *_block("Tasks of those submitted", task_lines(counted), counted.of(State.SUBMITTED), width),
+    ]
     if callbacks:
-        lines += ["", *_block("Callbacks", callbacks, sum(counted.callbacks.values()))]
+        lines += ["", *_block("Callbacks", callbacks, sum(counted.callbacks.values()), width)]
     lines += ["", *_verdict(balance(counted), counted.total, width)]
     for kind, heading in _HEADINGS.items():
         lines += _case_lines(heading, counted.cases.get(kind, ()), _how_many(counted)[kind], width)
@@ -173,17 +177,23 @@ def _named(lines: list[AuditLine]) -> Mapping[str, int]:
     return {line.name: line.n for line in lines}
 
 
-def _block(heading: str, lines: list[AuditLine], total: int) -> list[str]:
+def _block(heading: str, lines: list[AuditLine], total: int, width: int) -> list[str]:
     shown = [heading]
     for line in lines:
-        label = "  " * (line.depth + 1) + line.words
         number = f"{line.n:,}" if line.depth == 0 else f"({line.n:,})"
-        shown.append(f"{label:<{_LABEL}}{number:>{_NUMBER}}")
+        shown.append(_numbered(line.words, number, width, line.depth))
     together = sum(line.n for line in lines if line.depth == 0)
-    shown.append(f"{'  together':<{_LABEL}}{together:>{_NUMBER},}")
+    shown.append(_numbered("together", f"{together:,}", width))
     if together != total:
-        shown.append(f"{'  there are':<{_LABEL}}{total:>{_NUMBER},}")
+        shown.append(_numbered("there are", f"{total:,}", width))
     return shown
+
+
+def _numbered(words: str, number: str, width: int, depth: int = 0) -> str:
+    """Return words and their number in its column; long words wrap before it."""
+    room, indent = min(_LABEL, width - _NUMBER), "  " * (depth + 1)
+    *first, last = wrapped(words, room, head=indent, indent=indent + "  ").split("\n")
+    return "\n".join([*first, f"{last:<{room}}{number:>{_NUMBER}}"])
 
 
 def _verdict(problems: list[str], total: int, width: int) -> list[str]:
@@ -212,7 +222,7 @@ def _case_lines(heading: str, cases: tuple[Case, ...], total: int, width: int) -
     if not total:
         return []
     rest = f", the first {len(cases):,} of {total:,}" if len(cases) < total else f", {total:,}"
-    lines = ["", heading + rest]
+    lines = ["", wrapped(heading + rest, width)]
     for case in cases:
         named = [case.file_id or "recording not named", case.vendor.value if case.vendor else ""]
         named += [f"task {case.task_id}"] if case.task_id else []

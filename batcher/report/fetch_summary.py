@@ -14,7 +14,7 @@ from batcher.exit_codes import ExitCode
 from batcher.model.events import PictureNotFetched
 from batcher.model.task import PictureState
 from batcher.report.command_lines import ledger_option
-from batcher.report.formatting import at_least_a_second, count, sentence, size
+from batcher.report.formatting import at_least_a_second, count, paragraph, sentence, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,13 @@ class FetchSummary:
         return "nothing is left to fetch" if self.given_up_before else "all pictures are fetched"
 
 
-def fetch_lines(summary: FetchSummary, index: Path) -> list[str]:
+def fetch_lines(summary: FetchSummary, index: Path, width: int) -> list[str]:
     """Return the closing lines.
 
     Args:
         summary: the result.
         index: the file that lists all pictures.
+        width: columns of a line.
     """
     lines = [sentence(summary.reason)]
     if summary.n_fetched or not (summary.n_given_up or summary.left):
@@ -96,11 +97,11 @@ def fetch_lines(summary: FetchSummary, index: Path) -> list[str]:
     if summary.n_given_up:
         states = ", ".join(_by_state(summary.given_up))
         lines.append(f"  {count(summary.n_given_up, 'picture')} given up: {states}; for example")
-        lines += [f"    {example.words}" for example in summary.examples]
+        lines += [paragraph("", example.words, width=width, indent=4, hang=2) for example in summary.examples]
     if summary.given_up_before:
         lines.append(f"  {count(summary.given_up_before, 'picture')} given up before")
     if summary.n_given_up or summary.given_up_before:
-        lines.append(f"  {index} lists all pictures given up")
+        lines.append(f"  {index} lists all pictures that were fetched or given up")
     return lines
 
 

@@ -110,6 +110,11 @@ def paragraph(
     return wrapped(text, width, head=head, indent=" " * (columns(head) + hang), pieces=pieces)
 
 
+def noted(line: str, note: str, width: int) -> str:
+    """Return a line and the note on it; the wrapped note has a column of its own."""
+    return paragraph(line + "  ", note, width=width, indent=0)
+
+
 def sentence(text: str) -> str:
     """Return a text with a capital first letter, unless it begins with a name, and a full stop."""
     text = text.strip()

@@ -21,6 +21,7 @@ from batcher.report.formatting import (
     at_least_a_second,
     count,
     moment,
+    noted,
     paragraph,
     sentence,
     wrapped,
@@ -89,7 +90,8 @@ def status_json(status: LedgerStatus, rate_per_s: float) -> dict[str, Any]:
 def status_lines(status: LedgerStatus, rate_per_s: float, width: int) -> Iterator[str]:
     """The state as lines of text, wrapped at a width."""
     bound = status.bound
-    yield f"{status.ledger}   " + (f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet")
+    to = f"AppId {bound[0]} and {PLACES[bound[1]]}" if bound else "no run yet"
+    yield wrapped(f"{status.ledger}   {to}", width)
     if status.running is not None:
         yield paragraph("", _running_text(status.running), width=width, indent=0)
     yield ""
@@ -157,7 +159,7 @@ def _count_lines(status: LedgerStatus, width: int) -> Iterator[str]:
 
 def _noted_line(label: str, n: int, note: str, width: int) -> str:
     line = _count_line(label, n)
-    return wrapped(note, width, head=f"{line}   ", indent=" " * (len(line) + 3)) if note else line
+    return noted(line, note, width) if note else line
 
 
 def _count_line(label: str, n: int) -> str:

@@ -13,6 +13,9 @@ from batcher.model.submission import Parameters, State
 from batcher.model.task import TaskState
 from batcher.report.formatting import count, moment
 
+FIRST_PICTURES = 10
+"""The pictures of a task that are named."""
+
 
 def history_lines(record: Record, meanings: Mapping[int, Meaning]) -> Iterator[str]:
     """The history of a submission.
@@ -100,6 +103,8 @@ def _task_lines(task: TaskRecord) -> Iterator[str]:
         yield f"    RequestId {task.request_id}"
     if task.state is TaskState.FINISHED:
         yield f"    {count(len(task.pictures), 'picture')}"
-    for picture in task.pictures:
+    for picture in task.pictures[:FIRST_PICTURES]:
         at = "" if picture.offset_ms is None else f" at {picture.offset_ms / 1000:g} s"
         yield f"      {picture.url}{at}"
+    if (more := len(task.pictures) - FIRST_PICTURES) > 0:
+        yield f"      {more:,} more; batcher export lists all in the column picture_urls"

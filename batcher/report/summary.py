@@ -23,6 +23,7 @@ from batcher.report.estimate import rest
 from batcher.report.formatting import (
     at_least_a_second,
     count,
+    noted,
     one_line,
     paragraph,
     sentence,
@@ -162,8 +163,11 @@ _LABELS = {
 
 def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False) -> str:
     """Return the summary as text; with ``problems_only``, an empty text if no action is needed."""
-    codes = summary.new.codes if problems_only else summary.now.codes
-    refusals = summary.new_http_refusals if problems_only else summary.http_refusals
+    counts = summary.new if problems_only else summary.now
+    # What earlier runs got is no reason of a halt.
+    codes = summary.this_run.codes if summary.exit_code == ExitCode.HALTED else counts.codes
+    only_new = problems_only or summary.exit_code == ExitCode.HALTED
+    refusals = summary.new_http_refusals if only_new else summary.http_refusals
     problems = [*_codes(summary, codes, refusals, width), *_in_doubt(summary, width)]
     if problems_only:
         if not _needs_reading(summary):
@@ -174,7 +178,7 @@ def summary_text(summary: RunSummary, *, width: int, problems_only: bool = False
     problems += _invalid(summary, width)
     # The reason of a usage error may begin with a file's name.
     reason = summary.reason if summary.exit_code == ExitCode.USAGE else sentence(summary.reason)
-    lines = ["", wrapped(reason, width), "", *_counts(summary), ""]
+    lines = ["", wrapped(reason, width), "", *_counts(summary, width), ""]
     lines += [paragraph("", line, width=width) for line in _effort(summary)]
     lines += [line for change in summary.changes for line in ("", paragraph("", change, width=width))]
     if summary.tracking is not None:
@@ -240,7 +244,7 @@ def _states(counts: Counts) -> dict[str, int]:
     return {state.value: n for state, n in counts.by_state.items()}
 
 
-def _counts(summary: RunSummary) -> list[str]:
+def _counts(summary: RunSummary, width: int) -> list[str]:
     widest = len(f"{summary.now.total:,}")
     lines = []
     for state, label in _LABELS.items():
@@ -252,7 +256,7 @@ def _counts(summary: RunSummary) -> list[str]:
         lines.append(f"  {label:<15}{n:>{widest},}{of_run}")
         if state is State.SUBMITTED and summary.possibly_twice:
             of = "of these; an earlier attempt may have been accepted as well"
-            lines.append(f"  {'possibly twice':<15}{summary.possibly_twice:>{widest},}   {of}")
+            lines.append(noted(f"  {'possibly twice':<15}{summary.possibly_twice:>{widest},}", of, width))
     if summary.invalid_rows.total:
         lines.append(f"  {'invalid rows':<15}{summary.invalid_rows.total:>{widest},}   never sent")
     return lines

@@ -200,6 +200,15 @@ async def test_settings_that_cannot_be(cli: Cli, manifest: Callable[..., Path], 
     assert not (cli.folder / "batcher.db").exists()
 
 
+async def test_file_of_settings_that_is_not_toml_is_refused_with_an_example(cli: Cli) -> None:
+    """The message names the place, and how a setting is written."""
+    (cli.folder / "batcher.toml").write_text('vendor = "Tencent\n')
+    done = await cli("status")
+    assert done.code == 2
+    assert "batcher.toml: is not TOML: " in done.stderr
+    assert 'vendor = "Tencent"' in done.stderr
+
+
 async def test_secret_in_the_file_of_settings_is_refused(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A secret in ``batcher.toml`` is refused, and not repeated."""
     archive = manifest(tencent_ids(1))

@@ -110,7 +110,7 @@ async def test_dotenv_that_others_may_read_is_a_warning(cli: Cli) -> None:
         harmless = await cli("status")
     assert warned.stderr == (
         f"batcher: warning: {place}: other users of this machine may read it, and it holds "
-        f"BATCHER_SERVER_SECRET; chmod 600 {place}\n"
+        f"BATCHER_SERVER_SECRET; run `chmod 600 {place}`\n"
     )
     assert "other users of this machine may read it" in checked.stdout
     assert (closed.stderr, harmless.stderr) == ("", "")

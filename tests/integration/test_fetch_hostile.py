@@ -376,7 +376,7 @@ async def test_again_is_offered_only_where_it_helps(
     for code in (1, 0):
         done = await cli("fetch", "-o", "out", *QUIET)
         assert done.code == code, done.stderr
-        assert "lists all pictures given up" in done.stderr
+        assert "lists all pictures that were fetched or given up" in done.stderr
         assert ("--again" in done.stderr) is offered
     done = await cli("fetch", "-o", "out", "--again", "--json", *QUIET)
     assert (done.code, json.loads(done.stdout)["refused"]) == (1, 2)

@@ -56,10 +56,10 @@ async def test_manifest_of_which_one_row_has_the_option_is_loaded(cli: Cli, tmp_
 async def test_long_manifest_whose_rows_all_lack_an_option_is_refused(cli: Cli, tmp_path: Path) -> None:
     """Every row is looked at before a file is refused; a stream is refused by its first rows."""
     path = write_manifest(tmp_path / "archive.csv", [[one] for one in tencent_ids(HEAD_ROWS + 1)])
-    for source, stdin in ((path, b""), ("-", path.read_bytes())):
+    for source, name, stdin in ((path, str(path), b""), ("-", "stdin", path.read_bytes())):
         refused = await cli("load", source, "--vendor", "Tencent", "--offset", "1", stdin=stdin)
         assert refused.code == 2
-        assert "every row lacks definition" in refused.stderr
+        assert f"{name}: every row lacks definition" in refused.stderr
 
 
 async def test_misspelt_column_is_named_with_the_refusal(cli: Cli, tmp_path: Path) -> None:

@@ -112,6 +112,9 @@ async def test_file_that_is_not_a_ledger_is_left_alone(cli: Cli, command: str) -
 DAMAGES = {
     "tallies:": "UPDATE tallies SET n = n + 1 WHERE state = 'pending' AND code = -1",
     "refers to a row of parameters": "UPDATE submissions SET parameters_id = 99 WHERE id = 3",
+    "attempts: refers to a row of submissions": (
+        "UPDATE attempts SET submission_id = 999 WHERE submission_id = 1"
+    ),
     "is submitted, and no attempt has a task id": (
         "UPDATE attempts SET task_id = NULL, decision = 'again' WHERE submission_id = 1 AND code = 0"
     ),

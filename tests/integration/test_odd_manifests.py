@@ -148,7 +148,10 @@ CASES = [
         f"file_id\n{A}.0\n1397757897438985100.0\n".encode(),
         1,
         (),
-        ("Its digits may be whole", "1397757897438985100.0 has lost its digits in a spreadsheet"),
+        (
+            "Its digits may be whole",
+            "1397757897438985100.0 has lost its digits: a spreadsheet took the id for a number",
+        ),
     ),
     Case("blanks.csv", f"file_id\n{A} \n{B}\u00a0\n１３９７\n".encode(), 1, (A, B), ("digits only",)),
     # -- the end

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import FAST, PICTURES, SAMPLES, Cli, serving, tencent_ids, write_manifest
+from support.drawn import Drawn, Ending
 from support.export_columns import COLUMNS
 from support.referee import referee
 
@@ -198,6 +199,17 @@ async def test_status_has_all_keys(cli: Cli) -> None:
         (6, 3, 1, 2)
     ]
     assert "code 41003" in people.stdout
+
+
+async def test_show_names_the_first_pictures_of_a_task(cli: Cli) -> None:
+    """Ten are enough to look at; the rest is counted, with the command that lists all."""
+    ledger = Drawn(cli.folder / "batcher.db")
+    await ledger.make()
+    ledger.run([Ending()])
+    ledger.task(1, "finished", [(None, None)] * 406)
+    [row] = await cli.export()
+    shown = (await cli("show", row["file_id"])).stdout
+    assert (shown.count("https://pictures.example/"), "396 more; " in shown) == (10, True)
 
 
 async def test_show_lists_every_attempt(cli: Cli, manifest: Callable[..., Path]) -> None:

@@ -124,6 +124,7 @@ async def test_page_shows_everything_in_the_ledger(cli: Cli) -> None:
         "sent again and accepted: possibly twice",
         "in doubt, not sent again automatically",
         "archive.csv line 3 vendor request failed",
+        "All 3. To get them as a table for other programs: batcher export MANIFEST -o results.csv",
         "8a6f-1v 8a6f-1",
         "outage 19 s",
         "2 were throttled",
@@ -135,6 +136,30 @@ async def test_page_shows_everything_in_the_ledger(cli: Cli) -> None:
     without_pictures = page.text.rpartition("Tasks without pictures")[2]
     assert "failed FAIL" in without_pictures
     assert "finished FAIL" in without_pictures
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ({}, "Run batcher track to follow the tasks, then batcher fetch"),
+        ({1: "finished", 2: "processing"}, "Run batcher track to follow the tasks, then batcher fetch"),
+        (
+            {1: "finished", 2: "failed"},
+            "No pictures have been fetched. Run batcher fetch -o pictures to fetch",
+        ),
+        ({1: "failed", 2: "failed"}, "No task has reported a picture."),
+    ],
+)
+async def test_page_without_fetched_pictures_names_the_next_step(
+    cli: Cli, tasks: dict[int, str], words: str
+) -> None:
+    """Tasks that have all ended are not to be tracked again."""
+    ledger = Drawn(cli.folder / "batcher.db")
+    await ledger.make()
+    ledger.run([Ending(), Ending()])
+    for submission, state in tasks.items():
+        ledger.task(submission, state, [(None, "1.jpg")] if state == "finished" else [])
+    assert words in Page(await drawn(cli)).text
 
 
 async def test_page_in_chinese_has_no_english_sentences(cli: Cli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,24 @@ async def test_verify_ids_refused_with_ten_ids_looks_each_up_alone(cli: Cli, man
         reported = {row["file_id"]: row["finding"] for row in table(done.stdout)}
         assert reported["9" * 40] in ("missing", "refused")
         assert not set(reported) & set(ids[:7])
+
+
+async def test_verify_ids_stopped_by_a_signal_says_that_nothing_was_written(
+    cli: Cli, manifest: Manifest
+) -> None:
+    """The message counts the ids, and no file is left."""
+    settings = SandboxSettings(
+        rate_per_s=None, faults={"SearchMedia": ActionFaults(script={1: Fault.parse("hang")})}
+    )
+    async with serving(cli, settings) as sandbox:
+        manifest(["1397757897438985123"])
+        process = await cli.start(*VERIFY, "-o", "wrong.csv")
+        await sandbox.wait_for(lambda: bool(sandbox.requests_of("SearchMedia")))
+        process.send_signal(signal.SIGINT)
+        done = await cli.finish(process)
+    assert done.code == 130
+    assert "stopped after 0 ids; wrong.csv was not written. Run it again" in done.stderr
+    assert not (cli.folder / "wrong.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _close(summary: FetchSummary, signal_code: int | None, console: Console, *, 
     from batcher.report.fetch_summary import fetch_json, fetch_lines, fetch_steps
 
     exit_code = signal_code or summary.exit_code
-    lines = fetch_lines(summary, summary.folder / INDEX)
+    lines = fetch_lines(summary, summary.folder / INDEX, console.width)
     lines += ["", *next_lines(fetch_steps(summary), console.width)]
     if not exit_code:
         console.say(*lines)

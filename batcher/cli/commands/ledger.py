@@ -56,7 +56,7 @@ def ledger_info(
     if json:
         call.console.data(info_json(found))
     else:
-        call.console.show(*info_lines(found))
+        call.console.show(*info_lines(found, call.console.width))
     return ExitCode.DONE
 
 

@@ -117,7 +117,7 @@ def _stopping(run: Run, say: Callable[[str], None]) -> Callable[[int], None]:
         if signals == 1:
             say("Stopping: waiting for requests in flight. Press Ctrl-C again to stop immediately.")
         elif signals == 2:
-            say("Stopping immediately: requests in flight stay in doubt.")
+            say("Stopping immediately: requests in flight may have been accepted; their answers are lost.")
         run.stop(ExitCode(code))
 
     return stop

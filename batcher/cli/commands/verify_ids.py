@@ -126,9 +126,11 @@ async def _write_faults(
                     _write(file, [*heading, *page])
                 heading = []
         _write(file, heading)
-    if signals.cancelled is not None:
-        return signals.cancelled
     counts = verification.counts
+    if signals.cancelled is not None:
+        left = f"{output} was not written" if output else "the list on stdout is incomplete"
+        console.problem(f"batcher: stopped after {count(counts.ids, 'id')}; {left}. Run it again")
+        return signals.cancelled
     console.say(_finished(output, counts))
     if counts.by_finding[IdFinding.MISSING] > counts.suggested and not can_suggest:
         console.say("The originals of rounded ids can be searched: --since 30d, or --known FILE")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batcher.model.submission import EndpointKind
-from batcher.report.formatting import PLACES, moment, size
+from batcher.report.formatting import PLACES, moment, noted, size, wrapped
 
 if TYPE_CHECKING:
     from batcher.ledger.sqlite.verify import Inspected
@@ -35,21 +35,22 @@ def info_json(found: Inspected) -> dict[str, object]:
     }
 
 
-def info_lines(found: Inspected) -> Iterator[str]:
-    """The file and its tables as lines of text."""
+def info_lines(found: Inspected, width: int) -> Iterator[str]:
+    """The file and its tables as lines of text, wrapped at a width."""
     to = f"AppId {found.bound[0]} and {PLACES[EndpointKind(found.bound[1])]}" if found.bound else "no run yet"
-    yield f"{found.path}   schema {found.revision}   {to}"
+    yield wrapped(f"{found.path}   schema {found.revision}   {to}", width)
     yield ""
-    yield f"  {'file':<14}{size(found.file_bytes):>12}   of which {size(found.free_bytes)} are free"
+    file = f"  {'file':<14}{size(found.file_bytes):>12}"
+    yield noted(file, f"of which {size(found.free_bytes)} are free", width)
     yield f"  {'write-ahead':<14}{size(found.wal_bytes):>12}"
     yield ""
     yield f"  {'table':<14}{'rows':>12}{'size':>14}"
     for part in sorted(found.parts, key=lambda part: -part.bytes):
-        note = "   estimated, without indexes" if part.estimated else ""
-        yield f"  {part.name:<14}{part.rows:>12,}{size(part.bytes):>14}{note}"
+        table = f"  {part.name:<14}{part.rows:>12,}{size(part.bytes):>14}"
+        yield noted(table, "estimated, without indexes", width) if part.estimated else table
     if found.runs[0] is not None:
         yield ""
-        yield f"Runs from {_time(found.runs[0])} to {_time(found.runs[1])}"
+        yield wrapped(f"Runs from {_time(found.runs[0])} to {_time(found.runs[1])}", width)
 
 
 def _time(ms: int | None) -> str:

@@ -243,7 +243,8 @@ def _file_findings(connection: Connection) -> Iterator[str]:
 def _reference_findings(connection: Connection) -> Iterator[str]:
     query = 'SELECT "table" AS name, rowid, parent FROM pragma_foreign_key_check LIMIT :limit'
     for row in connection.rows(query, limit=FIRST_FINDINGS):
-        yield f"{row.name} row {row.rowid}: refers to a row of {row.parent} that is not there"
+        which = row.name if row.rowid is None else f"{row.name} row {row.rowid}"  # tables may have no rowid
+        yield f"{which}: refers to a row of {row.parent} that is not there"
 
 
 def _tally_findings(connection: Connection) -> Iterator[str]:

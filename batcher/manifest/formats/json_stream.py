@@ -132,7 +132,12 @@ def _encoded(value: Value) -> str:
 
 
 def _reason(exc: json.JSONDecodeError) -> str:
-    return f"{exc.msg[:1].lower()}{exc.msg[1:]} at character {exc.colno}"
+    return f"{_message(exc)} at character {exc.colno}"
+
+
+def _message(exc: json.JSONDecodeError) -> str:
+    """Return the decoder's message to go before a place: some end in "at"."""
+    return f"{exc.msg[:1].lower()}{exc.msg[1:]}".removesuffix(" at")
 
 
 # -- one value a line ----------------------------------------------------------------------------
@@ -285,7 +290,7 @@ class Documents:
 def _at_line(line: int, at: int, exc: json.JSONDecodeError) -> str:
     """Return what is wrong with a value that begins on ``line``, and the line of the fault."""
     found = line + exc.doc.count("\n", at, exc.pos)
-    return f"{exc.msg[:1].lower()}{exc.msg[1:]} on {CountedBy.LINE.numbered(found)}"
+    return f"{_message(exc)} on {CountedBy.LINE.numbered(found)}"
 
 
 # -- positions inside a value that has been read --------------------------------------------------

@@ -149,7 +149,7 @@ def _translated(where: str) -> Iterator[None]:
     except Unread as exc:
         raise exc.at(where) from exc
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
-        reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+        reason = str(exc).splitlines()[0].rstrip(". ") if str(exc) else type(exc).__name__
         raise ManifestError(
             f"{where}: the Parquet file cannot be read: {shown(reason, limit=160)}. It is cut off, damaged "
             "or of an unknown kind; write or fetch it again"

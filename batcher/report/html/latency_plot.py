@@ -62,7 +62,7 @@ def latency_plot(latencies: Mapping[int, int], width: int, say: Say, language: L
                     max(wide - 1, 1),
                     frame.bottom - y,
                     "submitted",
-                    f"{share:.2g} %",
+                    f"{share:.2g}%",
                 )
             )
     place = LogScale(frame.left, frame.width, first, last)
@@ -95,9 +95,7 @@ def _latency_axis(
 
 def _marks(spread: Percentiles, frame: PlotArea, place: LogScale, language: Language) -> Iterable[Shape]:
     """Return lines at the percentiles, with labels one below the other so that they never overlap."""
-    for row, (words, took_ms) in enumerate(
-        (("50 %", spread.p50), ("95 %", spread.p95), ("99 %", spread.p99))
-    ):
+    for row, (words, took_ms) in enumerate((("50%", spread.p50), ("95%", spread.p95), ("99%", spread.p99))):
         x, y = place.at(took_ms), 30.0 + 15 * row
         words = f"{words}: {milliseconds(took_ms, language)}"
         to_the_left = x + 6 + label_width(words) > frame.right + 18

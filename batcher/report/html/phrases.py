@@ -75,6 +75,8 @@ ENGLISH: Mapping[str, str] = {
     "sheet": "Pictures",
     "sheet.none": "No pictures have been fetched. Run `batcher track` to follow the tasks, then "
     "`batcher fetch -o pictures` to fetch their pictures.",
+    "sheet.unfetched": "No pictures have been fetched. Run `batcher fetch -o pictures` to fetch them.",
+    "sheet.nothing": "No task has reported a picture.",
     "sheet.nowhere": "{n:,} pictures have been fetched. To show them here, name their folder: {command}",
     "sheet.nowhere.one": "1 picture has been fetched. To show it here, name its folder: {command}",
     "sheet.all": "All recordings with fetched pictures, scaled down.",
@@ -111,7 +113,7 @@ ENGLISH: Mapping[str, str] = {
     "latency.axis": "share of answers",
     "latency.axis.x": "time to the answer",
     "latency.none": "No answer times have been recorded yet.",
-    "latency.desc": "Half of {n:,} answers came within {p50}, 95 % within {p95}, 99 % within {p99}; "
+    "latency.desc": "Half of {n:,} answers came within {p50}, 95% within {p95}, 99% within {p99}; "
     "the slowest took {slowest}.",
     "latency.desc.one": "The only answer took {slowest}.",
     "runs": "Runs",
@@ -149,6 +151,8 @@ ENGLISH: Mapping[str, str] = {
     "column.ended": "ended",
     "no_code": "none",
     "invalid": "Rows that cannot be sent",
+    "invalid.all": "All {n:,}. To get them as a table for other programs: {command}",
+    "invalid.all.one": "1 row. To get it as a table for other programs: {command}",
     "invalid.capped": "The first {shown:,} of {n:,}. To see all in their manifest: {command}",
     "invalid.row": "row",
     "invalid.column": "column",
@@ -222,6 +226,8 @@ CHINESE: Mapping[str, str] = {
     "sheet": "截图",
     "sheet.none": "尚未下载截图。请先运行 `batcher track` 跟踪任务，"
     "再运行 `batcher fetch -o pictures` 下载截图。",
+    "sheet.unfetched": "尚未下载截图。请运行 `batcher fetch -o pictures` 下载截图。",
+    "sheet.nothing": "没有任务返回截图。",
     "sheet.nowhere": "已下载 {n:,} 张截图。如需在此显示，请指定截图所在的文件夹：{command}",
     "sheet.all": "所有已下载截图的录制文件（缩略图）。",
     "sheet.capped": "最新的 {n:,} 个已下载截图的录制文件（缩略图），每个最多显示 {each} 张。"
@@ -292,6 +298,7 @@ CHINESE: Mapping[str, str] = {
     "column.ended": "结束时间",
     "no_code": "无",
     "invalid": "无法发送的行",
+    "invalid.all": "共 {n:,} 行，已全部列出。导出为供其他程序使用的表格：{command}",
     "invalid.capped": "共 {n:,} 行，此处显示前 {shown:,} 行。在清单中查看全部：{command}",
     "invalid.row": "行",
     "invalid.column": "列",

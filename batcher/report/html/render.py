@@ -97,6 +97,7 @@ def _variables(contents: Contents, language: Language) -> dict[str, Any]:
         "latency_plots": _latency_plots(contents, say, language),
         "width_of_step": _width_of_step(contents, language),
         "fetched": sum(n for state, n in contents.history.pictures.items() if state),
+        "without_sheet": _without_sheet(contents),
         "doubt_lines": partial(_doubt_lines, say=say),
         "open_recordings": OPEN_RECORDINGS,
         "export": f"`batcher export{option} -o results.csv`",
@@ -145,12 +146,20 @@ class Tile(NamedTuple):
     is_bad: bool = False
 
 
+def _without_sheet(contents: Contents) -> str:
+    """Return the name of the phrase for a page without fetched pictures: what to do first."""
+    tasks = contents.tasks
+    if not any(tasks.values()) or tasks.get(TaskState.WAITING) or tasks.get(TaskState.PROCESSING):
+        return "sheet.none"
+    return "sheet.unfetched" if any(contents.history.pictures.values()) else "sheet.nothing"
+
+
 def _tiles(contents: Contents, say: Say, language: Language) -> Iterator[Tile]:
     now, history = contents.now, contents.history
     submitted = now.by_state[State.SUBMITTED]
     yield Tile("submitted", f"{submitted:,}", say("tile.submitted"), say("tile.submitted.of", n=now.total))
     failed = now.by_state[State.REJECTED] + now.by_state[State.FAILED]
-    share = f"{failed / now.ended * 100:.2g} %" if now.ended else "0 %"
+    share = f"{failed / now.ended * 100:.2g}%" if now.ended else "0%"
     yield Tile(
         "troubled", f"{failed:,}", say("tile.troubled"), say("tile.troubled.of", share=share), bool(failed)
     )

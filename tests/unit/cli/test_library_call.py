@@ -16,6 +16,7 @@ OPTIONS = {"folder": "--output", "rate_per_s": "--rate"}
         (["folder out: this is a file"], ["--output out: this is a file"]),
         (["folder: is missing"], ["--output: is missing"]),
         (["rate_per_s 0: give more", "folder x: y"], ["--rate 0: give more", "--output x: y"]),
+        (["rate_per_s, folder: do not fit"], ["--rate, --output: do not fit"]),
         (["timeout_s 0: give more"], ["timeout_s 0: give more"]),
         (["folders: are many"], ["folders: are many"]),
         (["the folder out: is full"], ["the folder out: is full"]),
@@ -25,7 +26,7 @@ OPTIONS = {"folder": "--output", "rate_per_s": "--rate"}
 def test_named_options_replaces_the_parameter_that_a_line_begins_with(
     lines: list[str], expected: list[str]
 ) -> None:
-    """Only the first word of a line is replaced, and only when it is a known parameter."""
+    """Only the names that a line begins with are replaced, and only if all are known parameters."""
     with pytest.raises(SettingsError) as caught, named_options(OPTIONS):
         raise SettingsError(*lines)
     assert list(caught.value.lines) == expected

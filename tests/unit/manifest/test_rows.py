@@ -93,9 +93,21 @@ def test_offsets_decide_the_type_where_it_is_left_out(
     ("row", "column", "reason"),
     [
         (",Tencent,,10,,1", "file_id", "is missing"),
-        ("1.39776E+18,Tencent,,10,,1", "file_id", "1.39776E+18 has lost its digits in a spreadsheet"),
-        ('"1,39776e+18",Tencent,,10,,1', "file_id", "has lost its digits in a spreadsheet"),
-        ("1397757897438985100.0,Tencent,,10,,1", "file_id", "has lost its digits in a spreadsheet"),
+        (
+            "1.39776E+18,Tencent,,10,,1",
+            "file_id",
+            "1.39776E+18 has lost its digits: a spreadsheet took the id for a number",
+        ),
+        (
+            '"1,39776e+18",Tencent,,10,,1',
+            "file_id",
+            "has lost its digits: a spreadsheet took the id for a number",
+        ),
+        (
+            "1397757897438985100.0,Tencent,,10,,1",
+            "file_id",
+            "has lost its digits: a spreadsheet took the id for a number",
+        ),
         ("１２３,Tencent,,10,,1", "file_id", "digits only"),
         ("-123,Tencent,,10,,1", "file_id", "digits only"),
         ("12 3,Tencent,,10,,1", "file_id", "digits only"),

@@ -51,7 +51,7 @@ GIVEN_AWAY = [
 HARMLESS = [
     "BATCHER_SERVER_SECRET: the ServerSecret is missing; set it, or BATCHER_SERVER_SECRET_FILE to a file",
     "code 100000005: signature wrong; compare the ServerSecret with the console",
-    "archive.csv line 42, column file_id: 1.39776E+18 has lost its digits in a spreadsheet",
+    "archive.csv line 42, column file_id: 1.39776E+18 has lost its digits. Export the column as text",
     "batcher run 'new archive.csv' --vendor Tencent --definition 10 --offset 1",
     "design=5 assign=3 keyword=4 author=x",
     "/record/hooks/2024-11-13.mp4 at user@example.com: rejected",

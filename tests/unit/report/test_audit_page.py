@@ -103,6 +103,13 @@ def test_parts_of_a_line_are_not_counted_twice() -> None:
     assert "together 126" in shown
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_page_is_as_wide_as_the_terminal(width: int) -> None:
+    """Long words wrap before the number, which is never split."""
+    text = audit_text(COUNTED, "batcher.db", width)
+    assert max(map(len, text.splitlines())) <= width
+
+
 def test_empty_ledger_balances() -> None:
     """All numbers are zero."""
     empty = replace(

@@ -48,13 +48,13 @@ def test_summary_with_work_left_outranks_pictures_given_up(
 
 def test_lines_of_a_fetch_with_pictures_given_up_name_examples_and_the_index() -> None:
     """The user sees how many were fetched, which were not, and how to try again."""
-    lines = fetch_lines(replace(GIVEN_UP, in_place=5), Path("out/pictures.csv"))
+    lines = fetch_lines(replace(GIVEN_UP, in_place=5), Path("out/pictures.csv"), 80)
     assert lines == [
         "Some pictures cannot be fetched; all others are there.",
         "  4 pictures fetched into out (4 KiB in 2 s): 3 whole, 1 black; 5 already there",
         "  1 picture given up: 1 missing; for example",
         "    7, picture 2: missing, HTTP 404",
-        "  out/pictures.csv lists all pictures given up",
+        "  out/pictures.csv lists all pictures that were fetched or given up",
     ]
 
 
@@ -78,7 +78,7 @@ def test_next_steps_of_a_fetch_offer_again_only_where_it_can_help(
 def test_lines_of_a_fetch_without_anything_to_do_are_two() -> None:
     """Nothing was fetched and nothing given up."""
     idle = replace(DONE, fetched={}, n_bytes=0, in_place=4)
-    assert fetch_lines(idle, Path("out/pictures.csv")) == [
+    assert fetch_lines(idle, Path("out/pictures.csv"), 80) == [
         "All pictures are fetched.",
         "  0 pictures fetched into out; 4 already there",
     ]

@@ -31,7 +31,13 @@ TALLIES = [
     Tally(State.SENDING, None, None, 1),
 ]
 BAD = tuple(
-    InvalidRowRecord(n, "archive.csv", n + 1, "file_id", "1.39776E+18 has lost its digits in a spreadsheet")
+    InvalidRowRecord(
+        n,
+        "archive.csv",
+        n + 1,
+        "file_id",
+        "1.39776E+18 has lost its digits: a spreadsheet took the id for a number",
+    )
     for n in range(1, 6)
 )
 REASON = (
@@ -71,7 +77,9 @@ def prose(text: str) -> list[str]:
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_no_line_is_wider_than_terminal(width: int, reason: str, problems_only: bool) -> None:
     """Only commands may be wider."""
-    text = summary_text(summary_of(TALLIES, reason=reason), width=width, problems_only=problems_only)
+    text = summary_text(
+        summary_of(TALLIES, reason=reason, possibly_twice=28), width=width, problems_only=problems_only
+    )
     assert [line for line in prose(text) if len(line) > width] == []
 
 
@@ -145,6 +153,13 @@ def test_quiet_mode_omits_old_invalid_rows() -> None:
     """The run that found them has reported them."""
     text = summary_text(summary_of(TALLIES, invalid_rows=InvalidRows(9)), width=80, problems_only=True)
     assert "invalid" not in text
+
+
+def test_halted_run_shows_no_codes_of_earlier_runs() -> None:
+    """They have nothing to do with the halt."""
+    halted = summary_of(TALLIES, exit_code=3, this_run=of_run(TALLIES, RunId(RUN + 1)))
+    assert "Return codes" in summary_text(summary_of(TALLIES), width=80)
+    assert "Return codes" not in summary_text(halted, width=80)
 
 
 def test_first_invalid_rows_are_named() -> None:

@@ -46,7 +46,10 @@ EXPECTED = [
     ("9007199254740993", Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "5")),
     (TABLE[2]["FileId"], Parameters(Vendor.HUAWEI, SnapshotType.BY_TIME_OFFSET, "", "5", ("0.5", "10"))),
     ("0012", Parameters(Vendor.TENCENT, SnapshotType.SAMPLE, "10")),
-    ("FileId", "1.39776E+18 has lost its digits in a spreadsheet. Export the column as text"),
+    (
+        "FileId",
+        "1.39776E+18 has lost its digits: a spreadsheet took the id for a number. Export the column as text",
+    ),
     ("FileId", "12x is not a Tencent file id, which is digits only"),
     ("FileId", "is missing"),
     ("vendor", "Acme is not one of Tencent, Huawei"),

@@ -44,7 +44,7 @@ def test_wrong_id_is_an_invalid_row() -> None:
     assert isinstance(lost, InvalidRow)
     assert (fault.line, fault.column, fault.cells) == (2, "file_id", ("1 3",))
     assert "digits only" in fault.reason
-    assert "has lost its digits in a spreadsheet" in lost.reason
+    assert "has lost its digits: a spreadsheet took the id for a number" in lost.reason
 
 
 @pytest.mark.parametrize(

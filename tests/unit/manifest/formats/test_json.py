@@ -50,7 +50,7 @@ def test_id_in_any_notation_keeps_its_digits(written: str, format_: str) -> None
 @pytest.mark.parametrize(
     ("written", "column", "reason"),
     [
-        ("1.39776E+18", "file_id", "1.39776E+18 has lost its digits in a spreadsheet"),
+        ("1.39776E+18", "file_id", "1.39776E+18 has lost its digits: a spreadsheet took the id for a number"),
         (
             '{"Key": 1397757897438985100.0, "vendor": "hw"}',
             "Key",
@@ -70,6 +70,7 @@ def test_id_in_any_notation_keeps_its_digits(written: str, format_: str) -> None
         ('{"file_id": "12"} {"file_id": "13"}', "row", "is not JSON: extra data"),
         ('{"file_id": NaN}', "file_id", "NaN is a placeholder for a missing value"),
         ("file_id: 12", "row", "is not JSON: expecting value at character 1"),
+        ('{"file_id": "12', "row", "is not JSON: unterminated string starting at character 13"),
         ("[" * 100_000, "row", "is nested too deeply"),
         ('{"file_id": "12", "file_id": "13"}', "row", "the object has the name file_id twice"),
         ('{"FileID": "12", "Key": "13"}', "row", "FileID and Key both mean file_id; leave one of them out"),

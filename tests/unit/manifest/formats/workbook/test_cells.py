@@ -86,7 +86,7 @@ def test_cell_with_an_id_is_read_as_the_spreadsheet_shows_it(cell: str, file_id:
             "<c><v>1.39775789743899E+18</v></c>",
             "1.39775789743899e+18 is a number, and a spreadsheet keeps 15",
         ),
-        ("<c><v>1.5</v></c>", "1.5 has lost its digits in a spreadsheet"),
+        ("<c><v>1.5</v></c>", "1.5 has lost its digits: a spreadsheet took the id for a number"),
         ('<c t="str"><f>""</f><v></v></c>', "is missing"),
     ],
 )

@@ -45,7 +45,7 @@ def rows_of(*rows: Sequence[object]) -> list[Row | InvalidRow]:
             "1.397757897438985e+18 is a number, and a spreadsheet keeps 15 of its 19 digits",
         ),
         (10**15, "keeps 15 of its 16 digits"),
-        (12.5, "12.5 has lost its digits in a spreadsheet"),
+        (12.5, "12.5 has lost its digits: a spreadsheet took the id for a number"),
         (True, "is true or false, not a file id"),
     ],
 )
