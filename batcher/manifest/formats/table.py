@@ -98,7 +98,8 @@ def lost_digits(text: str) -> str:
     """The reason for an id that was written as a number with a point or an exponent."""
     if (found := _APPENDED.fullmatch(text)) and not may_be_rounded(found[1]):
         return (
-            f"{shown(text)} has a decimal point: a spreadsheet or another program took the id for a number. Its digits may be "
-            "whole; export the column as text"
+            f"{shown(text)} has a decimal point: a spreadsheet or another program took the id for a number. "
+            "Its digits may be whole; export the column as text"
         )
-    return f"{shown(text)} has lost its digits: a spreadsheet took the id for a number. Export the column as text"
+    why = "has lost its digits: a spreadsheet took the id for a number"
+    return f"{shown(text)} {why}. Export the column as text"
