@@ -284,7 +284,7 @@ async def test_listener_with_unusable_arguments_is_refused(tmp_path: Path) -> No
     [
         (Archive.TENCENT, {}, "since: "),
         (Archive.TENCENT, {"since": datetime(2026, 1, 1)}, "since, until: .* time zone"),  # noqa: DTZ001 - wrong
-        (Archive.TENCENT, {"since": UNTIL, "until": SINCE}, "since 2026-09-22"),
+        (Archive.TENCENT, {"since": UNTIL, "until": SINCE}, "since, until: 2026-09-22"),
         (Archive.TENCENT, {"since": SINCE, "categories": ("Film",)}, "categories Film: "),
         (Archive.HUAWEI, {"min_duration_s": 10.0}, "min_duration_s: "),
     ],
