@@ -234,12 +234,13 @@ async def refuse_resubmission(
     if allowed or len(changed) <= RESUBMITTED_SHARE * len(recordings):
         return brought
     example, counted_by = next(iter(changed.values())), prepared.manifest.counted_by
+    before = "; ".join(sorted(map(asked_words, known[example.file_id])))
     raise ManifestError(
         f"{prepared.manifest.source}: {len(changed)} of the first {len(recordings)} recordings are in the "
         f"ledger already, asked for under other parameters, and would be paid for again. For example "
-        f"{counted_by.numbered(example.line)}, {example.file_id}: now {asked_words(example.parameters)}. If "
-        "a changed --definition, --interval, --offset or --type was not intended, undo it; to get new "
-        "pictures, add --allow-resubmit"
+        f"{counted_by.numbered(example.line)}, {example.file_id}: before {before}; now "
+        f"{asked_words(example.parameters)}. If a changed --definition, --interval, --offset or --type was "
+        "not intended, undo it; to get new pictures, add --allow-resubmit"
     )
 
 
