@@ -160,7 +160,14 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
         self._ended = self._loop.create_future()
-        threading.Thread(target=self._live, args=(opened,), name="ledger-writer", daemon=True).start()
+        try:
+            threading.Thread(target=self._live, args=(opened,), name="ledger-writer", daemon=True).start()
+        except RuntimeError as exc:
+            self._ended = None  # nothing to wait for
+            raise LedgerError(
+                f"{self._path}: no thread can be started to write it ({exc}). Raise the limit of processes "
+                "(ulimit -u), or free memory"
+            ) from exc
         await opened
 
     def record(self, event: Event[I, R], item: I, *, known: bool = False) -> asyncio.Future[R]:

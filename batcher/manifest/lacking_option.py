@@ -29,7 +29,7 @@ def forgotten(source: str, option: str, warnings: Sequence[str]) -> ManifestErro
         option: the option.
         warnings: about its columns: one may be misspelt.
     """
-    name = option.removeprefix("--")
+    name = "offsets" if option == "--offset" else option.removeprefix("--")
     return ManifestError(
         f"{source_name(source)}: every row lacks {name}. Give {option}, or add a column of that name",
         *warnings,

@@ -13,9 +13,10 @@ from typing import Any
 from batcher.errors import SettingsError
 from batcher.manifest.display import shown
 from batcher.manifest.formats.detect import ManifestFormat
-from batcher.manifest.parameters import Defaults, GivenParameters, vendor_of
+from batcher.manifest.parameters import Defaults, GivenParameters, type_of, vendor_of
 from batcher.manifest.reader import Manifest, open_manifest
 from batcher.manifest.text.encoding import known_codec
+from batcher.model.submission import SnapshotType
 
 _OPTIONS = {
     "vendor": "--vendor",
@@ -26,10 +27,9 @@ _OPTIONS = {
     "encoding": "--encoding",
     "format": "--manifest-format",
     "sheet": "--sheet",
-    "trust_ids": "--trust-ids",
 }
-"""The options that a ledger remembers for a manifest, with their names on the command line. To ask for
-pictures a second time is a decision for one load, so that it is not among them."""
+"""The options that a ledger remembers for a manifest, with their names on the command line. Those that switch
+a check off are decisions for one load, so that they are not among them."""
 
 LastOptions = Callable[[str], Mapping[str, Any]]
 """Returns the options of the last load of a manifest, by its name in the ledger."""
@@ -40,9 +40,7 @@ def no_options(_: str) -> Mapping[str, Any]:
     return {}
 
 
-_KEPT = ("encoding", "format", "sheet", "trust_ids")
-
-_ASKED_TOGETHER = frozenset({"type", "offsets"})
+_KEPT = ("encoding", "format", "sheet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,8 @@ class ReadOptions:
     def filled_from(self, kept: Mapping[str, Any]) -> tuple[ReadOptions, tuple[str, ...]]:
         """Return these options with those that are not given taken from an earlier reading.
 
-        Type and offsets belong together: if one is given, neither is taken. From a reading for another
-        vendor no parameter is taken.
+        Offsets that are given say the type, and a given ``SampleSnapshot`` has none. No parameter is taken
+        from a reading for another vendor.
 
         Args:
             kept: the options of the earlier reading, from :meth:`kept`.
@@ -95,7 +93,11 @@ class ReadOptions:
             SettingsError: an option of the earlier reading has no meaning to this program.
         """
         given = self.kept()
-        closed = _ASKED_TOGETHER if given.keys() & _ASKED_TOGETHER else frozenset[str]()
+        closed = frozenset[str]()
+        if "offsets" in given:
+            closed = frozenset({"type"})
+        elif "type" in given and type_of(given["type"]) is SnapshotType.SAMPLE:
+            closed = frozenset({"offsets"})
         if "vendor" in given.keys() & kept.keys() and vendor_of(given["vendor"]) != vendor_of(kept["vendor"]):
             closed = frozenset(GivenParameters._fields)
         taken = {name: kept[name] for name in _OPTIONS if name in kept.keys() - given.keys() - closed}
@@ -125,10 +127,7 @@ def remembered_text(source: str, options: Sequence[str]) -> str:
     return f"{source}: read as in its last load, with {shlex.join(options)}"
 
 
-def _words(option: str, value: str | tuple[str, ...] | bool) -> Iterator[str]:
+def _words(option: str, value: str | tuple[str, ...]) -> Iterator[str]:
     """Yield an option as the command line takes it."""
-    if value is True:
-        yield option
-    else:
-        for one in value if isinstance(value, tuple) else (str(value),):
-            yield from (option, one)
+    for one in value if isinstance(value, tuple) else (value,):
+        yield from (option, one)

@@ -37,7 +37,8 @@ async def test_manifest_whose_rows_all_lack_an_option_is_refused(
         for command in (("load",), ("run", "--new-ledger"), ("run", "--dry-run")):
             refused = await cli(*command, path, *given)
             assert refused.code == 2, refused.stderr
-            said = f"archive.csv: every row lacks {option.removeprefix('--')}. Give {option}"
+            column = "offsets" if option == "--offset" else option.removeprefix("--")
+            said = f"archive.csv: every row lacks {column}. Give {option}"
             assert said in refused.stderr
             assert not (tmp_path / "batcher.db").exists()
     assert sandbox.log == []

@@ -158,6 +158,15 @@ async def test_details_of_invalid_rows_are_where_the_summary_says(cli: Cli, tmp_
     assert "invalid" in exported.stdout
 
 
+async def test_damaged_ledger_is_named_before_options_that_it_cannot_give(cli: Cli, tmp_path: Path) -> None:
+    """Exit code 6, and not a refusal of the manifest for options that were given on the day before."""
+    path = write_ids(tmp_path / "archive.csv", tencent_ids(3))
+    assert (await cli("load", path, *PICTURES)).code == 0
+    (tmp_path / "batcher.db").write_bytes((tmp_path / "batcher.db").read_bytes()[:100_000])
+    done = await cli("load", path)
+    assert done.code == 6, done.stderr
+
+
 async def test_load_that_breaks_off_mends_nothing(cli: Cli, tmp_path: Path) -> None:
     """A manifest that ends in the middle leaves its invalid row as it was, and so does another manifest."""
     path, ids = tmp_path / "archive.csv", tencent_ids(HEAD_ROWS + 2)
@@ -197,6 +206,12 @@ async def test_program_reads_results_of_a_manifest_as_it_was_loaded(tmp_path: Pa
         ),
         (Defaults("huawei"), {"vendor": "Tencent", "offsets": "1"}, Defaults("huawei"), ()),
         (Defaults(offsets=(3,)), {"type": "SampleSnapshot"}, Defaults(offsets=(3,)), ()),
+        (
+            Defaults(type="SnapshotByTimeOffset"),
+            {"offsets": "1"},
+            Defaults(type="SnapshotByTimeOffset", offsets=("1",)),
+            ("--offset", "1"),
+        ),
         (Defaults(type="SampleSnapshot"), {"offsets": "1;2"}, Defaults(type="SampleSnapshot"), ()),
         (Defaults(), {"offsets": "1;2"}, Defaults(offsets=("1", "2")), ("--offset", "1", "--offset", "2")),
         (Defaults(), {"unknown": "1"}, Defaults(), ()),
@@ -213,4 +228,5 @@ def test_read_options_kept_and_filled_are_the_same() -> None:
     """What is kept for the ledger brings back the options, except those for one load."""
     defaults = Defaults("Huawei", "SnapshotByTimeOffset", None, "5", ("1", "2.5"))
     how = ReadOptions(defaults, "gb18030", trust_ids=True, format="csv", sheet=None)
-    assert ReadOptions().filled_from(how.kept())[0] == how
+    assert ReadOptions(trust_ids=True).filled_from(how.kept())[0] == how
+    assert not ReadOptions().filled_from(how.kept())[0].trust_ids

@@ -6,7 +6,6 @@ nothing, also in a ledger that a killed run has left.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -111,20 +110,20 @@ def asked_lacking(path: Path | None, scratch: Path, groups: int) -> AskedFor:
 def last_options(ledger: Path, path: str) -> dict[str, Any]:
     """Return the options by which a manifest was last read; empty if the ledger does not say.
 
-    A ledger that is missing, older or unreadable does not say: what is wrong with it is reported when it is
-    opened.
+    A ledger that is missing or older does not say.
 
     Args:
         ledger: the ledger.
         path: the name of the manifest in it.
+
+    Raises:
+        LedgerError: it cannot be read.
     """
-    with contextlib.suppress(LedgerError):
-        if path == "-" or is_missing(ledger):
-            return {}
-        with open_existing(ledger, Access.INSPECT) as connection:
-            if is_up_to_date(connection, ledger):
-                return manifests.last_options(connection, path)
-    return {}
+    if path == "-" or is_missing(ledger):
+        return {}
+    with open_existing(ledger, Access.INSPECT) as connection:
+        known = is_up_to_date(connection, ledger)
+        return manifests.last_options(connection, path) if known else {}
 
 
 class Bystander:

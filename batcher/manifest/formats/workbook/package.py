@@ -206,7 +206,7 @@ def translated(where: str, place: Callable[[], str] | None = None) -> Iterator[N
             f"{place() if place else where}: the workbook is cut off or damaged ({shown(str(exc))}). "
             "Save or fetch it again"
         ) from exc
-    except (NotImplementedError, ValueError, OverflowError, IndexError) as exc:
+    except (NotImplementedError, ValueError, OverflowError, LookupError) as exc:
         raise ManifestError(
             f"{place() if place else where}: this is not a workbook that can be read ({shown(str(exc))}). "
             "Save it as .xlsx with a spreadsheet, or export the sheet as CSV"
