@@ -90,12 +90,15 @@ def _open_only(source: str, how: ReadOptions, last_options: LastOptions) -> tupl
         raise ManifestError(f"{redacted(source)}: {len(names)} files match this pattern. Name one of them")
     how, used = how.filled_from(last_options(ledger_name(names[0])))
     manifest = how.open(names[0])
-    if manifest.again:
-        with how.open(names[0]) as again:
-            option = lacking_option(again)
-        if option:
-            manifest.close()
-            raise forgotten(manifest.source, option, manifest.warnings)
+    try:
+        if manifest.again:
+            with how.open(names[0]) as again:
+                option = lacking_option(again)
+            if option:
+                raise forgotten(manifest.source, option, manifest.warnings)
+    except BaseException:
+        manifest.close()
+        raise
     return manifest, used
 
 
