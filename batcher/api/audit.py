@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from batcher.config.ledger_names import ledger_named
 from batcher.exit_codes import ExitCode
 from batcher.ledger.audit_queries import audited
 from batcher.ledger.reader import open_for_reading
-from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.audit import Counted
+from batcher.model.ledger_name import LedgerName
 from batcher.report.audit_page import balance
 
 
@@ -22,7 +22,7 @@ from batcher.report.audit_page import balance
 class Audit:
     """The result of an audit."""
 
-    ledger: Path
+    ledger: LedgerName
     counted: Counted
     problems: tuple[str, ...]
     """Everything that does not add up."""
@@ -44,7 +44,7 @@ async def audit_ledger(path: str | os.PathLike[str], *, cases: int = 10) -> Audi
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    place = ledger_path(path)
+    place = ledger_named(path)
     async with await open_for_reading(place):
         pass  # upgrades an older schema, which the queries below do not know
     counted = await asyncio.to_thread(audited, place, cases)

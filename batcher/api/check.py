@@ -7,16 +7,16 @@ written, and the one signed call starts no task.
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 from batcher.config.endpoints import place_of
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SettingsError
-from batcher.ledger.sqlite.disk import network_file_system
-from batcher.ledger.sqlite.files import ledger_path
-from batcher.ledger.sqlite.lock import lock_holder
-from batcher.ledger.sqlite.lock_file import Holder
-from batcher.ledger.sqlite.preflight import Readiness, Room, check_place, readiness, room
+from batcher.ledger.database import Database, database_of
+from batcher.ledger.holding import Holder
+from batcher.ledger.preflight import Readiness, readiness
 from batcher.model.check import CheckFinding, fail, ok, skip, warn
+from batcher.model.ledger_name import LedgerName
+from batcher.model.records import Room
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import PLACES, count, duration, moment, size
 
@@ -58,60 +58,64 @@ async def check_ledger(
         may_be_created: a run without a terminal creates a missing ledger.
     """
     try:
-        path = ledger_path(ledger)
+        name = ledger_named(ledger)
     except SettingsError as exc:
         return [
             fail("ledger", str(exc)),
             *(skip(about, "there is no such place") for about in ("lock", "disk")),
         ]
     found: Readiness | None = None
+    database = database_of(name)
     try:
-        check_place(path)
-        found = readiness(path)
+        database.check_place()
+        found = readiness(name)
     except LedgerMissing:
-        findings = [_missing_finding(path, may_be_created=may_be_created)]
+        findings = [_missing_finding(name, may_be_created=may_be_created)]
     except BatcherError as exc:
         findings = [fail("ledger", str(exc))]
     else:
-        findings = [ledger_finding(path, found, app_id, endpoint), *_file_system_findings(path)]
+        findings = [ledger_finding(name, found, app_id, endpoint), *_file_system_findings(database)]
     try:
-        findings.append(lock_finding(await lock_holder(path), wait_s))
+        findings.append(lock_finding(await database.holder(), wait_s))
     except LedgerError as exc:
         findings.append(fail("lock", str(exc)))
     try:
-        findings.append(disk_finding(room(path, found.open if found else 0), found))
+        if (room := database.room(found.open if found else 0)) is not None:
+            findings.append(disk_finding(room, found))
     except OSError:
         findings.append(skip("disk", "there is no such folder"))
     return findings
 
 
-def _missing_finding(path: Path, *, may_be_created: bool) -> CheckFinding:
+def _missing_finding(name: LedgerName, *, may_be_created: bool) -> CheckFinding:
     remedy = (
         "the first run or load creates it; if there should be one, run in its folder or name it (--ledger)"
     )
     if not may_be_created:
         remedy += "; a run without a terminal exits with 2 here unless it is named, or --new-ledger is given"
-    return warn("ledger", f"{path}: there is no ledger", remedy, exists=False)
+    return warn("ledger", f"{name}: there is no ledger", remedy, exists=False)
 
 
-def _file_system_findings(path: Path) -> list[CheckFinding]:
-    kind = network_file_system(path)
+def _file_system_findings(database: Database) -> list[CheckFinding]:
+    kind = database.network_file_system()
     if not kind:
         return []
     remedy = "locks and syncs are not reliable there; keep the ledger on a local disk"
-    return [warn("ledger", f"{path}: it is on a network file system ({kind})", remedy)]
+    return [warn("ledger", f"{database.name}: it is on a network file system ({kind})", remedy)]
 
 
-def ledger_finding(path: Path, found: Readiness, app_id: int | None, endpoint: str | None) -> CheckFinding:
+def ledger_finding(
+    name: LedgerName, found: Readiness, app_id: int | None, endpoint: str | None
+) -> CheckFinding:
     """Compare the ledger's schema, AppId and kind of endpoint with those of the next run."""
     schema = f"schema {found.revision}"
     if found.revision != found.newest:
-        option = ledger_option(str(path))
+        option = ledger_option(name)
         schema += (
             f", which the next run makes {found.newest} (to keep it: batcher ledger backup{option} FILE)"
         )
     facts = {
-        "path": str(path),
+        "path": str(name),
         "schema": found.revision,
         "newest_schema": found.newest,
         "app_id": found.bound[0] if found.bound else None,
@@ -119,9 +123,9 @@ def ledger_finding(path: Path, found: Readiness, app_id: int | None, endpoint: s
         "open": found.open,
     }
     if found.bound is None:
-        return ok("ledger", f"{path}: {schema}; belongs to no AppId before its first run", **facts)
+        return ok("ledger", f"{name}: {schema}; belongs to no AppId before its first run", **facts)
     bound_id, bound_kind = found.bound
-    text = f"{path}: {schema}; belongs to AppId {bound_id} and {PLACES[bound_kind]}"
+    text = f"{name}: {schema}; belongs to AppId {bound_id} and {PLACES[bound_kind]}"
     kind = bound_kind if endpoint is None else place_of(endpoint)
     other_account = app_id not in (None, bound_id)
     if not other_account and kind is bound_kind:

@@ -181,11 +181,14 @@ class Discovery:
     async def _reader(self, stack: AsyncExitStack) -> LedgerReader | None:
         if self._ledger is None:
             return None
+        from batcher.config.ledger_names import ledger_named
+        from batcher.ledger.database import database_of
         from batcher.ledger.reader import open_for_reading  # 20 MiB that only this parameter needs
-        from batcher.ledger.sqlite.files import is_missing, ledger_path
 
-        path = ledger_path(self._ledger)
-        return None if is_missing(path) else await stack.enter_async_context(await open_for_reading(path))
+        name = ledger_named(self._ledger)
+        if database_of(name).is_missing():
+            return None
+        return await stack.enter_async_context(await open_for_reading(name))
 
     async def _parts(self, client: ZegoClient, query: RetryingQuery) -> AsyncGenerator[RecordingBatch, None]:
         start, criteria = self._progress, self._criteria

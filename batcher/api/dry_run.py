@@ -13,12 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batcher.api.manifests import prepared_manifests, warnings_of
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import LedgerMissing
+from batcher.ledger.database import database_of
+from batcher.ledger.preflight import Bystander, asked_lacking, asked_open, readiness
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.ledger.sqlite.files import is_missing, ledger_path
-from batcher.ledger.sqlite.preflight import Bystander, asked_lacking, asked_open, readiness
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.model.records import AskedFor, InvalidRowRecord
 from batcher.report.asked import FIRST_GROUPS
 from batcher.report.command_lines import FIRST_RUN
@@ -33,7 +35,7 @@ from batcher.submit.prepared import Prepared
 class Forecast:
     """The work that a run would do: its submissions, and the results of reading its manifests."""
 
-    ledger: Path
+    ledger: LedgerName
     ledger_exists: bool
     open_before: int
     """Submissions that the ledger has to send already."""
@@ -81,9 +83,9 @@ async def forecast(
         ManifestError: a manifest cannot be used.
         LedgerError: the ledger is missing or cannot be read.
     """
-    how, place = how or ReadOptions(), ledger_path(path)
+    how, place = how or ReadOptions(), ledger_named(path)
     async with prepared_manifests(manifests, how, place, on_event=on_event) as prepared:
-        exists = not is_missing(place)
+        exists = not database_of(place).is_missing()
         if not manifests and not exists:
             raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest: {FIRST_RUN}")
         left = readiness(place).open if exists else 0

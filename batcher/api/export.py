@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
+from batcher.ledger.preflight import last_options
 from batcher.ledger.reader import LedgerReader, open_for_reading
-from batcher.ledger.sqlite.files import ledger_path
-from batcher.ledger.sqlite.preflight import last_options
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.reader import Manifest
@@ -113,7 +113,7 @@ async def export_ledger(
         LedgerError: it cannot be read.
         SettingsError: the format cannot hold that many columns.
     """
-    async with await open_for_reading(ledger_path(path)) as ledger:
+    async with await open_for_reading(ledger_named(path)) as ledger:
         followed = bool(await ledger.tallies_of_tasks())
         own = header(await ledger.own_columns(), followed=followed)
         pages = _all_submissions(ledger, own, followed)
@@ -153,8 +153,8 @@ async def export_manifest(
         SettingsError: the format cannot hold that many columns.
     """
     async with (
-        await open_for_reading(ledger_path(path)) as ledger,
-        join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.path)) as (
+        await open_for_reading(ledger_named(path)) as ledger,
+        join_results.opened(manifest, read or ReadOptions(), partial(last_options, ledger.name)) as (
             opened,
             remembered,
         ),

@@ -24,6 +24,7 @@ from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.config.defaults import FETCH_CONCURRENCY
 from batcher.config.endpoints import endpoint_of, is_loopback, place_of
+from batcher.config.ledger_names import ledger_named
 from batcher.config.problems import shown_value
 from batcher.errors import BatcherError, FolderError, SettingsError
 from batcher.fetch.address_guard import AddressGuard
@@ -33,10 +34,11 @@ from batcher.fetch.settings import FetchFigures, FetchSettings
 from batcher.files import exists, is_folder
 from batcher.flowcontrol.cancellation import in_background
 from batcher.ledger.binding import check_binding
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Purpose
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
-from batcher.ledger.sqlite.files import check_file, ledger_path
-from batcher.ledger.sqlite.lock import Purpose
 from batcher.model.events import FetchProgress, OnEvent, PictureNotFetched, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.output_files import check_target
@@ -116,7 +118,7 @@ class PictureFetch:
             problems += exc.lines
         if problems:
             raise SettingsError(*problems)
-        self._path = ledger_path(ledger)
+        self._path = ledger_named(ledger)
         ids = tuple(map(FileId, recordings))
         self._settings = FetchSettings(Path(folder), concurrency, limit, again, ids, check_all)
         self._source = PictureSource(
@@ -154,7 +156,7 @@ class PictureFetch:
         if exists(folder) and not is_folder(folder):
             raise SettingsError(f"folder {folder}: this is a file; name the folder for the pictures")
         check_target(folder, "folder")
-        check_file(self._path)
+        database_of(self._path).check_there()
         with await ledger_lock(self._path, self._caller, purpose=Purpose.FETCHING):
             async with await PictureLedger.open(self._path, self._on_event) as ledger:
                 await self._check(ledger)
@@ -265,9 +267,9 @@ def _missing_package() -> list[str]:
     return []
 
 
-def _ledger_name_in(folder: Path, ledger: Path) -> str | None:
+def _ledger_name_in(folder: Path, ledger: LedgerName) -> str | None:
     """Return the ledger's name when the ledger is in the folder, where pictures must not take such names."""
     with contextlib.suppress(OSError):
-        if folder.samefile(ledger.parent):
+        if isinstance(ledger, Path) and folder.samefile(ledger.parent):
             return ledger.name
     return None

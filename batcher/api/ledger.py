@@ -22,17 +22,18 @@ from batcher.api.manifests import prepared_manifests
 from batcher.api.retry import RETRIED, check_states
 from batcher.api.run import Run, RunRequest, run_of
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.ledger_names import ledger_named
 from batcher.flowcontrol.machine_limit import admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
+from batcher.ledger.preflight import last_options
 from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.files import ledger_path
-from batcher.ledger.sqlite.preflight import last_options
 from batcher.ledger.writer import shielded
 from batcher.manifest import join_results
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import FileId, InvalidRow, State
 from batcher.report.counts import Counts, figures
@@ -62,9 +63,20 @@ class LedgerView:
         self._closed = False
 
     @property
+    def name(self) -> LedgerName:
+        """The ledger: the path of its file, or its place in PostgreSQL, which prints without its password."""
+        return self._reader.name
+
+    @property
     def path(self) -> Path:
-        """The ledger's file."""
-        return self._reader.path
+        """The ledger's file.
+
+        Raises:
+            RuntimeError: the ledger is in PostgreSQL.
+        """
+        if isinstance(name := self._reader.name, Path):
+            return name
+        raise RuntimeError(f"{name}: this ledger is in PostgreSQL and has no path; use its name")
 
     async def results(
         self, manifest: _Path | None = None, *, how: ReadOptions | None = None
@@ -94,7 +106,7 @@ class LedgerView:
 
     async def _results_of_rows(self, source: str, how: ReadOptions) -> AsyncGenerator[Result, None]:
         self._readable()
-        async with join_results.opened(source, how, partial(last_options, self.path)) as (manifest, _):
+        async with join_results.opened(source, how, partial(last_options, self.name)) as (manifest, _):
             async for page in join_results.matched(manifest, lambda ids: self._readable().records_of(ids)):
                 for row, record in page:
                     cells = manifest.cells_of(row) if isinstance(row, InvalidRow) else {}
@@ -119,7 +131,7 @@ class LedgerView:
 
     def _readable(self) -> LedgerReader:
         if self._closed:
-            raise RuntimeError(f"{self.path}: the ledger is closed; use it inside its `async with`")
+            raise RuntimeError(f"{self.name}: the ledger is closed; use it inside its `async with`")
         return self._reader
 
 
@@ -153,7 +165,7 @@ class Ledger(LedgerView):
         """
         how = how or ReadOptions()
         with self._working("a load"):
-            async with prepared_manifests(manifests, how, self.path, on_event=on_event) as prepared:
+            async with prepared_manifests(manifests, how, self.name, on_event=on_event) as prepared:
                 return await load_into(self._ledger, prepared.manifests, how, on_event)
 
     async def run(
@@ -194,11 +206,11 @@ class Ledger(LedgerView):
         """
         service, how = ServiceAccess(account, endpoint, timeout_s), how or ReadOptions()
         request = RunRequest(service, settings or RunSettings(), manifests, how, track, on_event=on_event)
-        deadline, limit = request.deadline(), request.place_in_limit(self.path)
+        deadline, limit = request.deadline(), request.place_in_limit(self.name)
         with self._working(_A_RUN):
             async with (
                 admitted(*limit, wait_s=self._wait_s),
-                prepared_manifests(manifests, how, self.path, deadline, on_event) as prepared,
+                prepared_manifests(manifests, how, self.name, deadline, on_event) as prepared,
                 run_of(self._ledger, request, prepared, deadline) as run,
             ):
                 self._run = run
@@ -253,7 +265,7 @@ class Ledger(LedgerView):
         self._readable()
         if self._at_work is not None:
             raise RuntimeError(
-                f"{self.path}: {self._at_work} of this program is in progress; wait for it. A run loads the "
+                f"{self.name}: {self._at_work} of this program is in progress; wait for it. A run loads the "
                 "manifests it is given itself"
             )
         self._at_work = what
@@ -277,7 +289,7 @@ async def open_ledger(path: _Path, *, wait_s: float = 0.0) -> AsyncIterator[Ledg
         LedgerBusy: another run holds it.
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
-    place = ledger_path(path)
+    place = ledger_named(path)
     lock = await ledger_lock(place, wait_s=wait_s or None)
     ledger = Ledger(await open_for_writing(place, lock), wait_s or None)
     try:
@@ -295,7 +307,7 @@ async def read_ledger(path: _Path) -> AsyncIterator[LedgerView]:
         LedgerError: it cannot be read, is something else, or is from a newer version.
         LedgerBusy: it must be upgraded, and a run of an older version holds it.
     """
-    reader = await open_for_reading(ledger_path(path))
+    reader = await open_for_reading(ledger_named(path))
     ledger = LedgerView(reader)
     try:
         yield ledger

@@ -25,6 +25,7 @@ from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.callbacks.receiver import Receiver
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
 from batcher.config.endpoints import is_loopback
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.exit_codes import ExitCode
 from batcher.files import absolute, reason_of
@@ -33,8 +34,8 @@ from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.database import database_of
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.ledger.sqlite.files import is_missing, ledger_path
 from batcher.manifest.parameters import Defaults
 from batcher.model.account import Account
 from batcher.model.events import (
@@ -129,7 +130,7 @@ class CallbackListener:
     ) -> None:
         if not callback_secret or callback_secret.split() != [callback_secret]:
             raise SettingsError("callback_secret: give the secret of callbacks, without blanks")
-        self._path = ledger_path(ledger)
+        self._path = ledger_named(ledger)
         self._secret = callback_secret
         self._service = None if account is None else ServiceAccess(account, endpoint, timeout_s)
         self._settings = settings or ListenSettings()
@@ -167,7 +168,7 @@ class CallbackListener:
             self._certificate.read()
 
     async def _run(self) -> None:
-        if self._submissions is not None and is_missing(self._path):
+        if self._submissions is not None and database_of(self._path).is_missing():
             async with await open_for_writing(self._path, created=self._created):
                 pass  # recordings are awaited that no manifest has named
         async with AsyncExitStack() as stack:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from batcher.api.locks import PROGRAM, locked_ledger
 from batcher.api.manifests import prepared_manifests, warnings_of
+from batcher.config.ledger_names import ledger_named
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.ledger.run_ledger import RunLedger
-from batcher.ledger.sqlite.files import ledger_path
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.records import AskedFor, InvalidRowRecord, LoadRecord
@@ -64,7 +64,7 @@ async def load(
         LedgerBusy: a run holds the ledger.
         LedgerError: the ledger cannot be created or written.
     """
-    how, place = how or ReadOptions(), ledger_path(path)
+    how, place = how or ReadOptions(), ledger_named(path)
     async with (
         prepared_manifests(manifests, how, place, on_event=on_event) as prepared,
         locked_ledger(place, sender, wait_s, on_event) as ledger,
@@ -80,7 +80,7 @@ async def load_into(
     newest_row, newest = await ledger.newest_invalid_row(), await ledger.newest_submission()
     newest_load = await ledger.newest_load()
     with noting_cancellation(
-        f"{ledger.path}: stopped while loading; what was read is kept; run the same load again to resume"
+        f"{ledger.name}: stopped while loading; what was read is kept; run the same load again to resume"
     ):
         await load_alone(ledger, prepared, on_event)
     return LoadResult(

@@ -7,28 +7,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from batcher.flowcontrol.cancellation import noting_cancellation
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Hold, LockClient, Purpose
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.lock import LedgerLock, LockClient, Purpose, take_lock
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
+from batcher.model.ledger_name import LedgerName
 
 PROGRAM = "a program that uses the library"
 """The name of a program, as other processes show it."""
 
 
 async def ledger_lock(
-    place: Path,
+    place: LedgerName,
     sender: str = PROGRAM,
     wait_s: float | None = None,
     on_event: OnEvent = ignore_event,
     purpose: Purpose = Purpose.SENDING,
-) -> LedgerLock:
+) -> Hold:
     """Take the lock of a ledger.
 
     Args:
-        place: the ledger's file.
+        place: the ledger.
         sender: how other processes name the one that holds it.
         wait_s: how long to wait for another holder; None where nothing can be waited for.
         on_event: called once when there is something to wait for.
@@ -40,17 +41,17 @@ async def ledger_lock(
     """
     client = LockClient(sender, wait_s, lambda text: on_event(Message(text)), purpose)
     with noting_cancellation(f"{place}: stopped while waiting for another run"):
-        return await take_lock(place, client)
+        return await database_of(place).take(client)
 
 
 @asynccontextmanager
 async def locked_ledger(
-    place: Path, sender: str, wait_s: float | None, on_event: OnEvent
+    place: LedgerName, sender: str, wait_s: float | None, on_event: OnEvent
 ) -> AsyncIterator[RunLedger]:
     """Take the lock of a ledger and open it for writing; it is created where there is none.
 
     Args:
-        place: the ledger's file.
+        place: the ledger.
         sender: as for :func:`ledger_lock`.
         wait_s: as for :func:`ledger_lock`.
         on_event: called when there is something to wait for, and when the ledger is created.

@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from batcher.errors import ManifestError
 from batcher.files import is_special
 from batcher.flowcontrol.cancellation import noting_cancellation
 from batcher.flowcontrol.deadline import Deadline
-from batcher.ledger.sqlite.preflight import last_options
+from batcher.ledger.preflight import last_options
 from batcher.manifest.read_options import ReadOptions, remembered_text
 from batcher.manifest.sources.local import open_local
 from batcher.manifest.sources.patterns import expand
 from batcher.manifest.sources.remote import is_url
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
 from batcher.submit.prepared import Prepared
 from batcher.zego.proxy import proxy_for
@@ -40,7 +40,7 @@ class PreparedManifests:
 async def prepared_manifests(
     sources: Sequence[str | os.PathLike[str]],
     how: ReadOptions,
-    ledger: Path,
+    ledger: LedgerName,
     deadline: Deadline | None = None,
     on_event: OnEvent = ignore_event,
 ) -> AsyncIterator[PreparedManifests]:

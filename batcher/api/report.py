@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 from batcher._version import __version__
 from batcher.api.codes import explain_code, explain_code_in_chinese
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.ledger.report_queries import Survey
-from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.history import Pictured
 from batcher.model.records import Record, Tally
 from batcher.model.submission import State
@@ -99,12 +99,12 @@ async def gather_report(
             f"pictures {settings.pictures}: there is no such folder; give the one that `batcher fetch -o` "
             "filled"
         )
-    async with await Survey.open(ledger_path(path)) as survey:
+    async with await Survey.open(ledger_named(path)) as survey:
         tallies = await survey.tallies()
         runs = await survey.runs_that_sent()
         now = figures(tallies)
         return Contents(
-            ledger=str(survey.path),
+            ledger=str(survey.name),
             bound=await survey.bound_to(),
             made_at=datetime.now(UTC),
             version=__version__,

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 
 from batcher.api.locks import PROGRAM, locked_ledger
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
-from batcher.ledger.sqlite.files import check_file, ledger_path
+from batcher.ledger.database import database_of
 from batcher.model.events import OnEvent, ignore_event
 from batcher.model.submission import State
 
@@ -45,8 +46,8 @@ async def retry(
         LedgerError: there is no ledger, or it cannot be written.
     """
     check_states(states)
-    place = ledger_path(path)
-    check_file(place)
+    place = ledger_named(path)
+    database_of(place).check_there()
     async with locked_ledger(place, sender, wait_s, on_event) as ledger:
         return await ledger.retry(states, codes)
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock, locked_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import Tracking, tracking_of
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import LedgerError, LedgerMissing
 from batcher.exit_codes import ExitCode, heaviest
 from batcher.flowcontrol.cancellation import in_background
@@ -24,13 +24,14 @@ from batcher.flowcontrol.deadline import Deadline
 from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 from batcher.flowcontrol.rate_meter import CurrentRate
 from batcher.flowcontrol.service_access import ServiceAccess
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Purpose
 from batcher.ledger.reader import LedgerReader
 from batcher.ledger.run_ledger import RunLedger
-from batcher.ledger.sqlite.files import is_missing, ledger_path
-from batcher.ledger.sqlite.lock import Purpose
 from batcher.ledger.writer import shielded
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.events import Event, Message, OnEvent, Severity, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import NotReported, Settlement
 from batcher.model.task import TaskReport
 from batcher.report.command_lines import FIRST_RUN
@@ -217,7 +218,7 @@ class RunRequest:
         """Return the end of the time that the settings allow, which begins now."""
         return Deadline(self.settings.lasts_s, self.settings.until)
 
-    def place_in_limit(self, ledger: Path) -> tuple[LimitKey, Sender]:
+    def place_in_limit(self, ledger: LedgerName) -> tuple[LimitKey, Sender]:
         """Return the limit that the run uses, and its entry among those who use it."""
         return self.service.limit(Action.SUBMIT), Sender.of(ledger, self.sender, self.settings.rate_per_s)
 
@@ -237,12 +238,12 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         LedgerError: the ledger cannot be used.
     """
     deadline, wait_s = request.deadline(), request.wait_s
-    place, sender, on_event = ledger_path(path), request.sender, request.on_event
+    place, sender, on_event = ledger_named(path), request.sender, request.on_event
     async with AsyncExitStack() as stack:
         prepared = await stack.enter_async_context(
             prepared_manifests(request.manifests, request.how, place, deadline, on_event)
         )
-        if not request.manifests and is_missing(place):
+        if not request.manifests and database_of(place).is_missing():
             raise LedgerMissing(f"{place}: there is no ledger to resume; name a manifest: {FIRST_RUN}")
         wait_s = wait_s if prepared.cut_off or wait_s is None else min(wait_s, max(deadline.left_s, 0.0))
         began = time.monotonic()
@@ -288,7 +289,7 @@ async def run_of(
         tracking = None
         if request.track is not None:
             following = tracking_of(
-                ledger.path,
+                ledger.name,
                 request.service,
                 request.track,
                 deadline=deadline,

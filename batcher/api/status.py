@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import BatcherError, LedgerError
+from batcher.ledger.database import database_of
 from batcher.ledger.reader import open_for_reading
-from batcher.ledger.sqlite.files import ledger_path
-from batcher.ledger.sqlite.lock import lock_holder
+from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Meaning, Record, RunningCommand
 from batcher.model.submission import FileId, State
 from batcher.report.counts import figures, http_refusals, task_figures
@@ -34,12 +34,12 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(ledger_path(path)) as ledger:
+    async with await open_for_reading(ledger_named(path)) as ledger:
         counts = figures(await ledger.tallies())
         loads_total = await ledger.newest_load()
         first_load = 0 if loads is None else max(0, loads_total - loads)
         return LedgerStatus(
-            ledger=ledger.path,
+            ledger=ledger.name,
             bound=await ledger.bound_to(),
             counts=counts,
             tasks=task_figures(await ledger.tallies_of_tasks(), counts.by_state[State.SUBMITTED]),
@@ -50,7 +50,7 @@ async def ledger_status(path: str | os.PathLike[str], *, loads: int | None = Non
             loads=tuple(await ledger.loads(after_id=first_load)),
             loads_total=loads_total,
             last_run=await ledger.last_run(),
-            running=await _running(ledger.path),
+            running=await _running(ledger.name),
             meanings=_meanings(counts.codes),
             http_refusals=http_refusals(await ledger.tallies_of_http_refusals()),
         )
@@ -68,11 +68,11 @@ async def submissions_of(path: str | os.PathLike[str], file_id: str) -> list[Rec
         LedgerMissing: there is no ledger.
         LedgerError: it cannot be read.
     """
-    async with await open_for_reading(ledger_path(path)) as ledger:
+    async with await open_for_reading(ledger_named(path)) as ledger:
         if records := await ledger.records_of([FileId(file_id)]):
             return records
         total = figures(await ledger.tallies()).total
-    among = f"not among the {count(total, 'submission')} of {ledger.path}"
+    among = f"not among the {count(total, 'submission')} of {ledger.name}"
     raise BatcherError(f"{file_id}: {among}; load its manifest first")
 
 
@@ -82,10 +82,10 @@ def meanings_of(records: Iterable[Record]) -> Mapping[int, Meaning]:
     return _meanings(attempt.code for attempt in attempts if attempt.code is not None)
 
 
-async def _running(ledger: Path) -> RunningCommand | None:
+async def _running(ledger: LedgerName) -> RunningCommand | None:
     """Return the command that holds the ledger's lock; None if there is none, or the lock cannot be read."""
     try:
-        holder = await lock_holder(ledger)
+        holder = await database_of(ledger).holder()
     except LedgerError:
         return None
     if isinstance(holder, bool):

@@ -13,11 +13,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from batcher.api.locks import PROGRAM, ledger_lock
 from batcher.callbacks.confirmer import doubts_confirmed
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import LedgerError
 from batcher.exit_codes import REPORTED, ExitCode
 from batcher.flowcontrol.cancellation import in_background
@@ -28,12 +28,13 @@ from batcher.flowcontrol.pacer import Pacer
 from batcher.flowcontrol.service_access import ServiceAccess
 from batcher.ledger.binding import check_binding
 from batcher.ledger.callbacks import CallbackLedger
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Purpose
 from batcher.ledger.reader import LedgerReader
-from batcher.ledger.sqlite.files import check_file, ledger_path
-from batcher.ledger.sqlite.lock import Purpose
 from batcher.ledger.tasks import TaskLedger
 from batcher.model.account import Account
 from batcher.model.events import Message, OnEvent, TrackingProgress, ignore_event
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import NotReported
 from batcher.model.submission import State
 from batcher.model.task import TaskReport
@@ -153,7 +154,7 @@ async def tasks_now(ledger: LedgerReader) -> TaskFigures:
 
 @asynccontextmanager
 async def tracking_of(
-    place: Path,
+    place: LedgerName,
     service: ServiceAccess,
     settings: TrackSettings,
     *,
@@ -229,8 +230,8 @@ async def opened_tracking(
         LedgerBusy: another process tracks the ledger.
         LedgerError: the ledger cannot be used.
     """
-    place = ledger_path(path)
-    check_file(place)
+    place = ledger_named(path)
+    database_of(place).check_there()
     with await ledger_lock(place, sender, wait_s, on_event, Purpose.TRACKING):
         async with tracking_of(
             place, service, settings, deadline=deadline, again=again, on_event=on_event

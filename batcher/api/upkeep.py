@@ -7,6 +7,7 @@ a caller that waited for the lock hands it over, and it is released at the end.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,17 +16,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batcher.api.locks import ledger_lock
+from batcher.config.ledger_names import AnyLedger, ledger_file, ledger_named
 from batcher.exit_codes import ExitCode
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Hold, LockClient, Purpose
+from batcher.ledger.inspect import inspect
 from batcher.ledger.prune import Pruned, prune
 from batcher.ledger.reader import open_for_reading
 from batcher.ledger.run_ledger import open_for_writing
+from batcher.ledger.sqlite.alone import open_to_itself
 from batcher.ledger.sqlite.backup import Restored, Vacuumed, back_up, restore, vacuum
-from batcher.ledger.sqlite.files import check_file, ledger_path
-from batcher.ledger.sqlite.lock import LedgerLock, Purpose
-from batcher.ledger.sqlite.schema_version import open_to_itself
-from batcher.ledger.sqlite.verify import Inspected, inspect, repair, verify
+from batcher.ledger.sqlite.files import check_file
+from batcher.ledger.verify import repair, verify
+from batcher.model.ledger_name import LedgerName
+from batcher.model.records import Inspected
 
 _Path = str | os.PathLike[str]
+
+_DUMP = "Use pg_dump --schema=NAME, or the backups of your server"
+_RESTORE = "Use pg_restore, or the backups of your server"
+_AUTOVACUUM = "The server's autovacuum frees its room"
 
 _TALLIES, _FILE = "tallies:", "the file:"
 """The words with which findings of these kinds begin."""
@@ -35,7 +45,7 @@ _TALLIES, _FILE = "tallies:", "the file:"
 class Verification:
     """The result of a verification."""
 
-    ledger: Path
+    ledger: LedgerName
     findings: tuple[str, ...]
     """Each thing that is wrong, as a line."""
 
@@ -60,17 +70,17 @@ class Verification:
         return ExitCode.LEDGER if self.findings else ExitCode.DONE
 
 
-def inspect_ledger(path: _Path) -> Inspected:
+def inspect_ledger(path: AnyLedger) -> Inspected:
     """Return the schema of a ledger, and the size and rows of its tables. Reads the whole file once.
 
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    return inspect(ledger_path(path))
+    return inspect(ledger_named(path))
 
 
 def verify_ledger(
-    path: _Path,
+    path: AnyLedger,
     *,
     on_progress: Callable[[str], None] = lambda _: None,
     on_finding: Callable[[str], None] = lambda _: None,
@@ -85,7 +95,7 @@ def verify_ledger(
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    place, findings = ledger_path(path), []
+    place, findings = ledger_named(path), []
     for finding in verify(place, lambda part, _: on_progress(part)):
         findings.append(finding)
         on_finding(finding)
@@ -93,7 +103,7 @@ def verify_ledger(
 
 
 async def repair_tallies(
-    path: _Path, *, lock: LedgerLock | None = None, on_progress: Callable[[str], None] = lambda _: None
+    path: AnyLedger, *, lock: Hold | None = None, on_progress: Callable[[str], None] = lambda _: None
 ) -> Verification:
     """Verify a ledger, and count wrong tallies again; nothing else is changed.
 
@@ -109,9 +119,11 @@ async def repair_tallies(
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be read or written.
     """
-    place = ledger_path(path)
-    check_file(place)
-    async with open_to_itself(place, lock):
+    place = ledger_named(path)
+    database = database_of(place)
+    database.check_there()
+    with lock or await database.take(LockClient()):
+        await asyncio.to_thread(database.bring_up_to_date)
         before = verify_ledger(place, on_progress=on_progress)
         if before.wrong_tallies and not before.is_damaged:
             repair(place)
@@ -119,7 +131,7 @@ async def repair_tallies(
 
 
 def back_up_ledger(
-    path: _Path,
+    path: AnyLedger,
     target: _Path,
     *,
     replace: bool = False,
@@ -137,14 +149,14 @@ def back_up_ledger(
         LedgerError: the ledger cannot be read.
         BatcherError: the copy cannot be made.
     """
-    return back_up(ledger_path(path), Path(target), on_progress, replace=replace)
+    return back_up(ledger_file(path, "ledger backup", _DUMP), Path(target), on_progress, replace=replace)
 
 
 async def restore_ledger(
-    path: _Path,
-    backup: _Path,
+    path: AnyLedger,
+    backup: AnyLedger,
     *,
-    locks: Mapping[Purpose, LedgerLock] | None = None,
+    locks: Mapping[Purpose, Hold] | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Restored:
     """Replace a ledger by a verified copy of a backup; the ledger before is kept under another name.
@@ -160,7 +172,8 @@ async def restore_ledger(
         LedgerError: the backup is missing, not whole or from a newer version, or the disk has no room.
         BatcherError: the backup is the ledger itself.
     """
-    place, source = ledger_path(path), ledger_path(backup)
+    place = ledger_file(path, "ledger restore", _RESTORE)
+    source = ledger_file(backup, "ledger restore", _RESTORE)
     async with AsyncExitStack() as held:
         for purpose in Purpose:
             lock = locks[purpose] if locks else await ledger_lock(place, purpose=purpose)
@@ -168,17 +181,17 @@ async def restore_ledger(
         return restore(place, source, on_progress, now=datetime.now(UTC))
 
 
-async def count_prunable(path: _Path, before: datetime) -> Pruned:
+async def count_prunable(path: AnyLedger, before: datetime) -> Pruned:
     """Count the attempts that :func:`prune_attempts` would delete; works while a run writes.
 
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    async with await open_for_reading(ledger_path(path)) as ledger:
+    async with await open_for_reading(ledger_named(path)) as ledger:
         return await prune(ledger, before, None)
 
 
-async def prune_attempts(path: _Path, before: datetime, *, lock: LedgerLock | None = None) -> Pruned:
+async def prune_attempts(path: AnyLedger, before: datetime, *, lock: Hold | None = None) -> Pruned:
     """Delete attempts of ended submissions that no result needs.
 
     Args:
@@ -190,13 +203,13 @@ async def prune_attempts(path: _Path, before: datetime, *, lock: LedgerLock | No
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written; attempts deleted so far stay deleted.
     """
-    place = ledger_path(path)
-    check_file(place)
+    place = ledger_named(path)
+    database_of(place).check_there()
     async with await open_for_writing(place, lock or await ledger_lock(place)) as ledger:
         return await prune(ledger, before, ledger.forget)
 
 
-async def vacuum_ledger(path: _Path, *, lock: LedgerLock | None = None) -> Vacuumed:
+async def vacuum_ledger(path: AnyLedger, *, lock: Hold | None = None) -> Vacuumed:
     """Write the file again without free pages. Needs twice the ledger's size on its disk for a while.
 
     Args:
@@ -207,7 +220,7 @@ async def vacuum_ledger(path: _Path, *, lock: LedgerLock | None = None) -> Vacuu
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written, or the disk has no room.
     """
-    place = ledger_path(path)
+    place = ledger_file(path, "ledger vacuum", _AUTOVACUUM)
     check_file(place)
     async with open_to_itself(place, lock):
         return vacuum(place)

@@ -14,10 +14,10 @@ from batcher._version import __version__
 from batcher.cli.command import Closing
 from batcher.cli.notification_targets import targets_of
 from batcher.cli.terminal.console import Console
+from batcher.config.ledger_names import ledger_named
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError
 from batcher.exit_codes import ExitCode
-from batcher.ledger.sqlite.files import ledger_path
 from batcher.model.submission import SETTLED, State
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, sentence
@@ -198,6 +198,6 @@ def _one_line(text: str) -> str:
 
 def _whole(ledger: str) -> str:
     try:
-        return str(ledger_path(ledger).resolve())
+        return str(ledger_named(ledger))
     except (BatcherError, OSError):
         return ledger

@@ -11,15 +11,16 @@ from typing import TextIO
 from batcher.api.locks import ledger_lock
 from batcher.cli.command import Invocation
 from batcher.cli.signals import Signals
+from batcher.config.ledger_names import ledger_named
 from batcher.config.settings import Settings
 from batcher.errors import Interrupted, SettingsError
-from batcher.ledger.sqlite.files import check_file, is_missing, ledger_path
-from batcher.ledger.sqlite.lock import LedgerLock, Purpose
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import Hold, Purpose
 
 
 async def lock_for(
     call: Invocation, purpose: Purpose = Purpose.SENDING, *, may_be_missing: bool = False
-) -> LedgerLock:
+) -> Hold:
     """Take the lock for a command of ``batcher ledger``, waiting as long as ``--wait-lock`` says.
 
     Raises:
@@ -27,9 +28,9 @@ async def lock_for(
         LedgerError: it cannot be taken at all, or there is no ledger.
         Interrupted: a signal came while waiting.
     """
-    path = ledger_path(call.settings.ledger)
+    path = ledger_named(call.settings.ledger)
     if not may_be_missing:
-        check_file(path)
+        database_of(path).check_there()
     sender, wait_s = f"batcher ledger {call.name}", call.settings.wait_lock
     with Signals() as signals, signals.interrupting():
         lock = await ledger_lock(path, sender, wait_s, call.console.on_event, purpose)
@@ -46,8 +47,8 @@ def check_creation(settings: Settings) -> None:
         SettingsError: there is no ledger, it is not named, and no terminal is attached.
         LedgerError: there is no ledger, but files that an earlier one has left behind.
     """
-    path = ledger_path(settings.ledger)
-    if not is_missing(path) or settings.new_ledger or "ledger" in settings.model_fields_set:
+    path = ledger_named(settings.ledger)
+    if not database_of(path).is_missing() or settings.new_ledger or "ledger" in settings.model_fields_set:
         return
     if not (_is_terminal(sys.stdin) or _is_terminal(sys.stderr)):
         raise SettingsError(

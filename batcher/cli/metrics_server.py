@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 from batcher.cli.terminal.console import Console
+from batcher.config.ledger_names import ledger_named
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
 from batcher.exit_codes import ExitCode
-from batcher.files import exists
+from batcher.ledger.database import database_of
 from batcher.ledger.reader import open_for_reading
-from batcher.ledger.sqlite.files import ledger_path
-from batcher.ledger.sqlite.lock import lock_holder
 
 if TYPE_CHECKING:
     from batcher.api.run import Run
@@ -90,8 +89,9 @@ async def recorded_if_not_begun(settings: Settings) -> AsyncIterator[None]:
 
 async def _record_not_begun(settings: Settings, exit_code: int) -> None:
     """Write the exit code; a file that another run writes is left alone."""
-    path = ledger_path(settings.ledger)
-    if settings.metrics_file is None or not exists(path) or await lock_holder(path) is not False:
+    path = ledger_named(settings.ledger)
+    database = database_of(path)
+    if settings.metrics_file is None or database.is_missing() or await database.holder() is not False:
         return
     from batcher.telemetry.metrics import Metrics
 

@@ -97,7 +97,9 @@ def _ledger(settings: Settings) -> Iterator[Path]:
     if "://" not in settings.ledger:
         yield Path(settings.ledger)
         return
-    from batcher.ledger.sqlite.files import ledger_path  # needed only for a URL
+
+    from batcher.config.ledger_names import ledger_named  # needed only for a URL
 
     with contextlib.suppress(BatcherError):  # a command that needs the ledger reports it
-        yield ledger_path(settings.ledger)
+        if isinstance(name := ledger_named(settings.ledger), Path):
+            yield name

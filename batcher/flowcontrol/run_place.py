@@ -19,6 +19,7 @@ from pathlib import Path
 from batcher.flowcontrol.limit_key import LIMIT_PER_S, LimitKey
 from batcher.flowcontrol.shared_folder import MAGIC, create_file, open_file, try_lock
 from batcher.flowcontrol.shared_moments import SharedMoments
+from batcher.model.ledger_name import LedgerName
 
 PLACES = 40
 LONGEST_TEXT = 300
@@ -37,9 +38,9 @@ class Sender:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
-    def of(cls, ledger: Path, command: str, rate_per_s: float) -> Sender:
+    def of(cls, ledger: LedgerName, command: str, rate_per_s: float) -> Sender:
         """Describe this process, with the absolute path of its ledger."""
-        return cls(str(ledger.resolve()), command, rate_per_s)
+        return cls(str(ledger.resolve() if isinstance(ledger, Path) else ledger), command, rate_per_s)
 
     def __str__(self) -> str:
         began = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"

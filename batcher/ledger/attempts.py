@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.connection import Connection
 from batcher.ledger.tallies import Key, tally
 from batcher.ledger.writer import BatchEvent
 from batcher.model.outcome import OUTCOME_NAMES, Answer, Settlement

@@ -8,13 +8,14 @@ sorts gather in memory. It never writes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_POSSIBLY_TWICE, IS_TROUBLED
+from batcher.ledger.connection import Connection, ResultRow
+from batcher.ledger.database import database_of
 from batcher.ledger.queries import counts
 from batcher.ledger.queries.submissions import RECORD, with_attempts
-from batcher.ledger.sqlite.connection import Connection, ResultRow, open_existing
 from batcher.model.audit import Case, CaseKind, Counted
+from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Record
 from batcher.model.submission import FileId, State, TaskId, Vendor
 from batcher.model.task import Effect, TaskState
@@ -34,7 +35,7 @@ _TASKS = """
 SELECT state, count(*) AS n, sum(CASE WHEN pictures > 0 THEN 1 ELSE 0 END) AS pictured FROM tasks GROUP BY 1
 """
 _UNCONFIRMED = f"SELECT count(*) FROM tasks WHERE {IS_CLAIMED}"  # noqa: S608 - words of ours
-_SHARED = "SELECT count(*) FROM (SELECT 1 FROM tasks GROUP BY task_id HAVING count(*) > 1)"
+_SHARED = "SELECT count(*) FROM (SELECT 1 FROM tasks GROUP BY task_id HAVING count(*) > 1) AS shared"
 _CALLBACKS = "SELECT effect, count(*) AS n FROM callbacks GROUP BY 1"
 _TWICE = "SELECT count(DISTINCT submission_id) FROM callbacks WHERE effect = 'double'"
 _TALLIED = "SELECT state, sum(n) AS n FROM tallies GROUP BY 1"
@@ -65,17 +66,17 @@ _STRANGERS = (
 _CASE = f"{RECORD} WHERE s.id = :id"
 
 
-def audited(path: Path, cases: int) -> Counted:
+def audited(ledger: LedgerName, cases: int) -> Counted:
     """Count a ledger of today's schema.
 
     Args:
-        path: the ledger.
+        ledger: its name.
         cases: how many of each kind are looked up.
 
     Raises:
         LedgerError: it cannot be read.
     """
-    with open_existing(path) as connection, connection.transaction():  # one moment of the ledger
+    with database_of(ledger).open_existing() as connection, connection.transaction():  # one moment
         return _counted(connection, cases)
 
 

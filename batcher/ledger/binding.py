@@ -6,9 +6,8 @@ binding.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from batcher.errors import BindingError
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Answer, Outcome
 from batcher.model.submission import EndpointKind
 
@@ -27,12 +26,12 @@ def proves_account(outcome: Outcome) -> bool:
 
 
 def check_binding(
-    path: Path, bound: tuple[int, EndpointKind] | None, app_id: int | None, place: EndpointKind | None
+    ledger: LedgerName, bound: tuple[int, EndpointKind] | None, app_id: int | None, place: EndpointKind | None
 ) -> None:
     """Refuse a ledger that belongs to another account.
 
     Args:
-        path: the ledger, for the message.
+        ledger: its name, for the message.
         bound: the AppId and the kind of endpoint that it belongs to; None before the first answer.
         app_id: the AppId in use, or None.
         place: the kind of endpoint in use; None if no endpoint is called.
@@ -47,13 +46,14 @@ def check_binding(
     if app_id not in (None, its_app_id):
         also = f", and to {_ENDPOINTS[its_place]}, which this endpoint is not" if elsewhere else ""
         raise BindingError(
-            f"{path}: it belongs to AppId {its_app_id}{also}; the AppId in use (BATCHER_APP_ID) is {app_id}, "
-            f"and tasks of one AppId do not count for another. Use AppId {its_app_id}, or another --ledger"
+            f"{ledger}: it belongs to AppId {its_app_id}{also}; the AppId in use (BATCHER_APP_ID) is "
+            f"{app_id}, and tasks of one AppId do not count for another. Use AppId {its_app_id}, or another "
+            "--ledger"
         )
     if elsewhere:
         is_not = "" if place is EndpointKind.ZEGO else "not "
         raise BindingError(
-            f"{path}: it belongs to {_ENDPOINTS[its_place]}, and the endpoint in use (BATCHER_ENDPOINT) is "
+            f"{ledger}: it belongs to {_ENDPOINTS[its_place]}, and the endpoint in use (BATCHER_ENDPOINT) is "
             f"{is_not}of the ZEGO cloud; rehearsed submissions must not count as real ones. Use an endpoint "
             "of the kind it belongs to, or another --ledger"
         )

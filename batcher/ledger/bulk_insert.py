@@ -17,7 +17,7 @@ from json.encoder import encode_basestring
 from operator import eq
 from typing import cast
 
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.connection import Connection
 from batcher.model.submission import InvalidRow, LoadId, Row
 
 
@@ -51,14 +51,12 @@ def json_of(rows: Sequence[Row], parameters_ids: Mapping[int, int]) -> str:
     return f"[{','.join(items)}]"
 
 
-CREATE_STAGED = """
-CREATE TEMP TABLE IF NOT EXISTS staged (place INTEGER PRIMARY KEY, file_id TEXT, parameters_id INTEGER,
-    load_id INTEGER, line INTEGER, extra TEXT)
-"""
+STAGED = "file_id TEXT, parameters_id BIGINT, load_id BIGINT, line BIGINT, extra TEXT"
+"""The columns of the temporary table, after the place of a row."""
 
 _STAGE = """
 INSERT INTO staged (file_id, parameters_id, load_id, line, extra)
-SELECT item.file_id, item.parameters_id, :load_id, item.line, item.extra
+SELECT item.file_id, item.parameters_id, :load_id, item.line, CAST(item.extra AS TEXT)
 FROM json_to_recordset(:items) AS item (line BIGINT, parameters_id INTEGER, file_id TEXT, extra JSON)
 """
 
@@ -73,7 +71,7 @@ _SORTED = _INSERT.format(order="ORDER BY file_id, parameters_id, place")
 """Ids in no order would touch a page of the index for every row."""
 
 FIND = """
-SELECT json_agg(id) FROM (
+SELECT CAST(json_agg(id) AS TEXT) FROM (
     SELECT s.id AS id FROM staged LEFT JOIN submissions AS s
     ON s.file_id = staged.file_id AND s.parameters_id = staged.parameters_id
     WHERE staged.place <= :most ORDER BY staged.place
@@ -94,8 +92,8 @@ def keep_rows(connection: Connection, batches: Sequence[Batch]) -> list[KeptRows
     n_rows = sum(batch.rows for batch in batches)
     if not n_rows:
         return [(0, ())] * len(batches)
-    connection.run(CREATE_STAGED)
-    connection.run("DELETE FROM staged")
+    connection.alone_in("adding rows")  # ids follow the order of the rows, also beside another load
+    connection.make_scratch("staged", STAGED)
     for batch in batches:
         connection.run(_STAGE, load_id=batch.load_id, items=batch.items)
     last: int = connection.value("SELECT coalesce(max(id), 0) FROM submissions")

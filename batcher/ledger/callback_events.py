@@ -25,8 +25,8 @@ from batcher.ledger.callback_effects import (
     effect_of,
     effect_of_poll,
 )
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.loads import add, parameter_ids
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.tallies import Key, tally, tally_tasks
 from batcher.model.callbacks import Callback, Composed, Recorded, Snapshot, event_of
 from batcher.model.submission import MOVES, FileId, InvalidRow, LoadId, Row, State, Vendor

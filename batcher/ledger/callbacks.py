@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from batcher.ledger import callback_events
 from batcher.ledger.callback_effects import PollVerdict
 from batcher.ledger.callback_events import SOURCE, Taken
+from batcher.ledger.connection import Connection
 from batcher.ledger.loads import NewLoad, insert_load
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tasks import TaskLedger
 from batcher.ledger.writer import Writer
 from batcher.model.callbacks import FACTS, Callback

@@ -6,12 +6,15 @@ only if it repeats the condition word for word, so these texts and the indexes o
 
 from __future__ import annotations
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every schema that this program supports, oldest first; the last is the one declared here."""
 
 IS_TROUBLED = "attempts > 0 AND state IN ('rejected', 'failed', 'in_doubt')"
 """The condition of an index; a query that is to use it repeats it word for word. The number comes
 first because it is cheap: the condition is evaluated for every row that is loaded."""
+
+IS_FRESH = "state = 'pending' AND tries_doubt = 0 AND not_before_ms IS NULL"
+"""The condition of an index: submissions that wait for nothing and were never in doubt."""
 
 IS_UNTRACKED = "state = 'submitted' AND NOT tracked"
 """The condition of an index: submissions with a task id whose task is not tracked yet."""

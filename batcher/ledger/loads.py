@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batcher.ledger.bulk_insert import Batch, keep_rows
+from batcher.ledger.connection import Connection
 from batcher.ledger.manifest_fingerprint import Fingerprint
-from batcher.ledger.sqlite.connection import Connection
 from batcher.ledger.tallies import tally
 from batcher.ledger.writer import BatchEvent
 from batcher.model.submission import CountedBy, InvalidRow, LoadId, Parameters, State

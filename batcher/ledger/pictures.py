@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from batcher.errors import IllegalMove
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.reader import asked
 from batcher.ledger.row_values import time_or_none
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.ledger.writer import BatchEvent
 from batcher.model.records import Fetched, PictureRecord
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor

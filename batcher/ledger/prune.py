@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from batcher.ledger.connection import Connection
 from batcher.ledger.reader import LedgerReader
-from batcher.ledger.sqlite.connection import Connection
 from batcher.model.records import Attempt
 from batcher.model.submission import SubmissionId
 

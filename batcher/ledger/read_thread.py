@@ -13,15 +13,15 @@ import contextlib
 import io
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import aiosqlite
 
 from batcher.errors import LedgerLocked
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.connection import Connection
 from batcher.ledger.writer import shielded
+from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,23 +31,23 @@ class ReadThread:
     """A connection for reading with its thread.
 
     Attributes:
-        path: the ledger.
+        name: the ledger.
     """
 
-    def __init__(self, path: Path, on_locked: Callable[[], None] | None = None) -> None:
-        self.path = path
+    def __init__(self, name: LedgerName, on_locked: Callable[[], None] | None = None) -> None:
+        self.name = name
         self._on_locked = on_locked
         self._thread: aiosqlite.Connection | None = None
         self._connection: Connection | None = None
 
     @classmethod
     async def open(
-        cls, path: Path, connect: Callable[[], Connection], on_locked: Callable[[], None] | None = None
+        cls, name: LedgerName, connect: Callable[[], Connection], on_locked: Callable[[], None] | None = None
     ) -> Self:
         """Open the connection.
 
         Args:
-            path: the ledger.
+            name: the ledger.
             connect: opens the connection.
             on_locked: called once for each query that another program's lock holds up; such a query is tried
                 until it succeeds. Without it the query fails.
@@ -55,7 +55,7 @@ class ReadThread:
         Raises:
             LedgerError: the file cannot be opened.
         """
-        reads = cls(path, on_locked)
+        reads = cls(name, on_locked)
         failure: BaseException | None = None
 
         def connecting() -> object:
@@ -106,7 +106,7 @@ class ReadThread:
 
     async def begin(self) -> None:
         """Keep the moment: all queries from now on see the ledger as it is now."""
-        await self._on_thread(lambda connection: connection.run("BEGIN"))
+        await self._on_thread(lambda connection: connection.begin())
 
     async def close(self) -> None:
         """Close the connection and end the thread; a second time does nothing."""
@@ -117,7 +117,7 @@ class ReadThread:
     async def _on_thread(self, work: Callable[[Connection], T]) -> T:
         thread, connection = self._thread, self._connection
         if thread is None or connection is None:
-            raise RuntimeError(f"{self.path}: the ledger was closed")
+            raise RuntimeError(f"{self.name}: the ledger was closed")
         loop, running = asyncio.get_running_loop(), False
         done: asyncio.Future[T] = loop.create_future()
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import partial, wraps
-from pathlib import Path
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from batcher.ledger.connection import Connection
+from batcher.ledger.database import database_of
+from batcher.ledger.holding import LockClient
 from batcher.ledger.queries import counts, manifests, open_work, runs, submissions
 from batcher.ledger.read_thread import ReadThread
-from batcher.ledger.sqlite.connection import Connection, open_existing
-from batcher.ledger.sqlite.lock import take_lock
-from batcher.ledger.sqlite.read_only import check_can_upgrade
-from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
+from batcher.ledger.schema_version import is_up_to_date
+from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,12 +40,12 @@ class LedgerReader:
 
     Attributes:
         reads: runs any other query.
-        path: the ledger.
+        name: the ledger.
     """
 
     def __init__(self, reads: ReadThread) -> None:
         self.reads = reads
-        self.path = reads.path
+        self.name = reads.name
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,29 +96,30 @@ class LedgerReader:
     records_of = asked(submissions.records_of)
 
 
-async def open_for_reading(path: Path) -> LedgerReader:
+async def open_for_reading(ledger: LedgerName) -> LedgerReader:
     """Open an existing ledger for reading, and upgrade an older one's schema first.
 
     Raises:
         LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
         LedgerBusy: it must be upgraded and a run of an older version holds it.
     """
-    return LedgerReader(await open_reads(path))
+    return LedgerReader(await open_reads(ledger))
 
 
-async def open_reads(path: Path, on_locked: Callable[[], None] | None = None) -> ReadThread:
+async def open_reads(ledger: LedgerName, on_locked: Callable[[], None] | None = None) -> ReadThread:
     """Open the connection for reading an existing ledger, and upgrade an older one's schema first.
 
     Raises:
         LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
         LedgerBusy: it must be upgraded and a run of an older version holds it.
     """
-    reads = await ReadThread.open(path, partial(open_existing, path), on_locked)
+    database = database_of(ledger)
+    reads = await ReadThread.open(ledger, database.open_existing, on_locked)
     try:
-        if not await reads.read(is_up_to_date, path):
-            check_can_upgrade(path)
-            with await take_lock(path):
-                await asyncio.to_thread(bring_up_to_date, path)
+        if not await reads.read(is_up_to_date):
+            database.check_can_upgrade()
+            with await database.take(LockClient()):
+                await asyncio.to_thread(database.bring_up_to_date)
     except BaseException:
         await reads.close()
         raise

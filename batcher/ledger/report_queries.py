@@ -6,25 +6,25 @@ during a run.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
 from batcher.ledger.queries import cases, history
 from batcher.ledger.reader import LedgerReader, asked, open_reads
+from batcher.model.ledger_name import LedgerName
 
 
 class Survey(LedgerReader):
     """A ledger at one moment. Open it with :meth:`open`; use it as an async context manager."""
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, name: LedgerName) -> Self:
         """Open an existing ledger, and upgrade an older one's schema first.
 
         Raises:
             LedgerError: there is no ledger, it is something else, from a newer version, or cannot be read.
             LedgerBusy: it must be upgraded and a run of an older version holds it.
         """
-        survey = cls(await open_reads(path))
+        survey = cls(await open_reads(name))
         await survey.reads.begin()
         return survey
 

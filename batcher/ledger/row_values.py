@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from batcher.ledger.sqlite.connection import ResultRow
+from batcher.ledger.connection import ResultRow
 from batcher.model.submission import Parameters, SnapshotType, Vendor
 
 

@@ -36,17 +36,17 @@ from batcher.ledger.attempts import (
 )
 from batcher.ledger.binding import check_binding, proves_account
 from batcher.ledger.bulk_insert import Batch, json_of
+from batcher.ledger.connection import Access
+from batcher.ledger.database import Database, database_of
+from batcher.ledger.holding import Hold, LockClient
 from batcher.ledger.loads import Added, Ended, NewLoad, add, end_load, insert_load, parameter_ids, repeat_load
 from batcher.ledger.manifest_diff import compare
 from batcher.ledger.manifest_fingerprint import Fingerprint, check_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader
-from batcher.ledger.sqlite.connection import Access, connect
-from batcher.ledger.sqlite.disk import LedgerDisk, check_room, network_file_system
-from batcher.ledger.sqlite.files import exists
-from batcher.ledger.sqlite.lock import LedgerLock, take_lock
-from batcher.ledger.sqlite.schema_version import bring_up_to_date, is_up_to_date
+from batcher.ledger.schema_version import is_up_to_date
 from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Settlement
 from batcher.model.submission import (
     MOVES,
@@ -77,14 +77,14 @@ class RunLedger(LedgerReader):
     def __init__(
         self,
         reads: ReadThread,
-        lock: LedgerLock,
+        hold: Hold,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(reads)
-        path = reads.path
-        self._lock = lock
-        self._disk = LedgerDisk(path, lock.check)
-        self._writer = Writer(partial(connect, path, Access.WRITE), path, self._disk)
+        self._database: Database = database_of(reads.name)
+        self._hold = hold
+        self._reserve = self._database.reserve(hold.check)
+        self._writer = Writer(partial(self._database.connect, Access.WRITE), reads.name, self._reserve)
         self._clock = clock
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
@@ -94,30 +94,25 @@ class RunLedger(LedgerReader):
 
     async def start(self) -> None:
         """Make or upgrade the schema, and start the writer."""
-        await asyncio.to_thread(bring_up_to_date, self.path)
+        await asyncio.to_thread(self._database.bring_up_to_date)
         await self._writer.start()
 
     async def close(self) -> None:
         """Write what waits, close the file and release the lock."""
         await self._writer.close()
         await super().close()
-        self._disk.give_room()
-        self._lock.release()
+        self._reserve.give_room()
+        self._hold.release()
 
     def prepare_run(self, open_submissions: int) -> list[str]:
-        """Check the disk before a run begins and reserve room; returns warnings for the user.
+        """Check the room before a run begins and reserve some; returns warnings for the user.
 
         Raises:
             LedgerError: there is no room.
         """
-        warnings = [check_room(self.path, open_submissions)]
-        if kind := network_file_system(self.path):
-            warnings.append(
-                f"{self.path}: it is on a network file system ({kind}), where locks and syncs are not "
-                "reliable; keep the ledger on a local disk"
-            )
-        self._disk.set_room_aside()
-        return [warning for warning in warnings if warning]
+        warnings = self._database.warnings(open_submissions)
+        self._reserve.set_room_aside()
+        return warnings
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -135,7 +130,7 @@ class RunLedger(LedgerReader):
             BindingError: it belongs to another account.
         """
         bound = await self.bound_to()
-        check_binding(self.path, bound, app_id, place)
+        check_binding(self.name, bound, app_id, place)
         self._unproven = None if bound else (app_id, place)
 
     async def start_run(self, rate_per_s: float, version: str) -> RunId:
@@ -308,48 +303,49 @@ class RunLedger(LedgerReader):
 
 
 async def open_for_writing(
-    path: Path, lock: LedgerLock | None = None, *, created: Callable[[str], None] = lambda _: None
+    name: LedgerName, hold: Hold | None = None, *, created: Callable[[str], None] = lambda _: None
 ) -> RunLedger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
 
     Args:
-        path: the ledger.
-        lock: its lock, if it is held already.
+        name: the ledger.
+        hold: on it, if it is held already.
         created: called with a message for the user once a new ledger was created.
 
     Raises:
         LedgerBusy: another process holds it.
         LedgerError: it cannot be made or written, is something else, or is from a newer version.
     """
-    lock = lock or await take_lock(path)
+    database = database_of(name)
+    hold = hold or await database.take(LockClient())
     try:
-        there = exists(path)
-        lock.cover()
-        reads = await ReadThread.open(path, partial(connect, path, Access.READ))
+        there = database.make_room_for_new()
+        hold.cover()
+        reads = await ReadThread.open(name, partial(database.connect, Access.READ))
         try:
-            if there:  # before anything is written to a file that may be something else
-                await reads.read(is_up_to_date, path)
+            if there:  # before anything is written to what may be something else
+                await reads.read(is_up_to_date)
         except BaseException:
             await reads.close()
             raise
-        ledger = RunLedger(reads, lock)
+        ledger = RunLedger(reads, hold)
         try:
             await ledger.start()
         except BaseException:
             await ledger.close()
             raise
     except BaseException:
-        lock.release()
+        hold.release()
         raise
     if not there:
-        created(_new_ledger(path, lock))
+        created(_new_ledger(name, hold))
     return ledger
 
 
-def _new_ledger(path: Path, lock: LedgerLock) -> str:
-    if lock.is_first:
-        return f"new ledger {path}"
+def _new_ledger(name: LedgerName, hold: Hold) -> str:
+    if hold.is_first:
+        return f"new ledger {name}"
     return (
-        f"new ledger {path} (the lock file of an earlier one was here: if that ledger was deleted, what "
+        f"new ledger {name} (the lock file of an earlier one was here: if that ledger was deleted, what "
         "it sent is sent again)"
     )

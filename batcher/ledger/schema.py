@@ -29,11 +29,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
 from batcher.ledger.conditions import (
     IS_CLAIMED,
+    IS_FRESH,
     IS_POSSIBLY_TWICE,
     IS_TASK_TROUBLED,
     IS_TROUBLED,
@@ -54,6 +56,10 @@ metadata = MetaData(
 )
 
 
+_LONG = Integer().with_variant(BigInteger(), "postgresql")
+"""A whole number of 64 bits: every integer of SQLite is one."""
+
+
 def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -61,24 +67,34 @@ def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
 
 def partial_index(name: str, *columns: str, where: str) -> Index:
     """An index of the rows for which a condition holds."""
-    return Index(name, *columns, sqlite_where=text(where))
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def _only_in_postgres(index: Index) -> Index:
+    """Mark an index that SQLite does not need."""
+    index.info["only_in"] = "postgresql"
+    return index
 
 
 binding = Table(
     "binding",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("app_id", BigInteger, nullable=False),
     Column("place", Text, nullable=False),
+    Column("halted_at_ms", BigInteger),
+    Column("halted_why", Text),
+    Column("held_until_ms", BigInteger),
     CheckConstraint("id = 1", name="single"),
     _one_of("place", EndpointKind),
 )
-"""The AppId and the kind of endpoint this ledger belongs to: one row, or none before the first run."""
+"""The AppId and the kind of endpoint this ledger belongs to: one row, or none before the first run. The other
+columns are what runs on one ledger share: that one has halted, and until when the service wants no calls."""
 
 runs = Table(
     "runs",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("started_at_ms", BigInteger, nullable=False),
     Column("ended_at_ms", BigInteger),
     Column("exit_code", Integer),
@@ -89,33 +105,46 @@ runs = Table(
     Column("reason", Text),
     Column("pace_per_s", Float),
     Column("why_slow", Text),
-    Column("invalid_rows_seen", Integer),
+    Column("invalid_rows_seen", _LONG),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("leased_until_ms", BigInteger),
+    Column("lost_at_ms", BigInteger),
+    Column("share", Integer, nullable=False, server_default=text("0")),
+    Column("held", Integer, nullable=False, server_default=text("0")),
+    Column("process", Text),
     sqlite_autoincrement=True,
 )
 """One row per run. ``ended_at_ms`` stays empty when a run was killed. ``pace_per_s`` is its last pace.
-``invalid_rows_seen`` is the newest invalid row that the run has reported, set if its exit code is 0 or 1."""
+``invalid_rows_seen`` is the newest invalid row that the run has reported, set if its exit code is 0 or 1.
+
+The last six are for runs that share a ledger: ``seq`` numbers the run's transactions, ``leased_until_ms`` is
+how long it may send without a new beat, ``lost_at_ms`` when another run has taken over its attempts,
+``share`` how many requests a second are its, ``held`` how many it may be using, ``process`` which process it
+is."""
 
 loads = Table(
     "loads",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("source", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("columns", Text, nullable=False),
     Column("started_at_ms", BigInteger, nullable=False),
     Column("ended_at_ms", BigInteger),
-    Column("rows", Integer, nullable=False, server_default=text("0")),
-    Column("new", Integer, nullable=False, server_default=text("0")),
-    Column("duplicates", Integer, nullable=False, server_default=text("0")),
-    Column("invalid", Integer, nullable=False, server_default=text("0")),
+    Column("rows", _LONG, nullable=False, server_default=text("0")),
+    Column("new", _LONG, nullable=False, server_default=text("0")),
+    Column("duplicates", _LONG, nullable=False, server_default=text("0")),
+    Column("invalid", _LONG, nullable=False, server_default=text("0")),
     Column("error", Text),
-    Column("appeared", Integer),
-    Column("gone", Integer),
-    Column("changed", Integer),
+    Column("appeared", _LONG),
+    Column("gone", _LONG),
+    Column("changed", _LONG),
     Column("counted_by", Text, nullable=False, server_default=text("'line'")),
     Column("digest", Text),
     Column("options", Text),
-    Column("repeated", Integer, nullable=False, server_default=text("0")),
+    Column("repeated", _LONG, nullable=False, server_default=text("0")),
+    Column("run_id", _LONG, ForeignKey("runs.id")),
+    Column("batches", Integer, nullable=False, server_default=text("0")),
     CheckConstraint("rows = new + duplicates + invalid", name="adds_up"),
     Index(None, "path"),
     partial_index("loads_ended", "path", "id", where="ended_at_ms IS NOT NULL"),
@@ -127,12 +156,13 @@ whether its rows are numbered by line or by row. ``appeared``, ``gone`` and ``ch
 differ from the last load of the path that reached the end; they are empty where there is no such load.
 ``digest`` identifies a file with the same content. ``options`` is a JSON object of the options by which it
 was read; empty in loads of older programs. ``repeated`` counts those of the duplicates that repeat an earlier
-row of the same reading; 0 in loads of older programs."""
+row of the same reading; 0 in loads of older programs. ``run_id`` is the run that reads it, ``batches`` counts
+the batches that are kept."""
 
 seen = Table(
     "seen",
     metadata,
-    Column("load_id", Integer, ForeignKey("loads.id"), primary_key=True),
+    Column("load_id", _LONG, ForeignKey("loads.id"), primary_key=True),
     Column("page", Integer, primary_key=True),
     Column("checks", LargeBinary, nullable=False),
 )
@@ -141,7 +171,7 @@ seen = Table(
 parameters = Table(
     "parameters",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("vendor", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("definition", Text, nullable=False),
@@ -157,28 +187,29 @@ effect."""
 submissions = Table(
     "submissions",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("file_id", Text, nullable=False),
-    Column("parameters_id", Integer, ForeignKey("parameters.id"), nullable=False),
+    Column("parameters_id", _LONG, ForeignKey("parameters.id"), nullable=False),
     Column("state", Text, nullable=False, server_default=State.PENDING.value),
-    Column("code", Integer),
-    Column("run_id", Integer, ForeignKey("runs.id")),
+    Column("code", _LONG),
+    Column("run_id", _LONG, ForeignKey("runs.id")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("tries_busy", Integer, nullable=False, server_default=text("0")),
     Column("tries_unknown", Integer, nullable=False, server_default=text("0")),
     Column("tries_doubt", Integer, nullable=False, server_default=text("0")),
-    Column("doubted", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("doubted", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("not_before_ms", BigInteger),
-    Column("load_id", Integer, ForeignKey("loads.id"), nullable=False),
-    Column("line", Integer, nullable=False),
+    Column("load_id", _LONG, ForeignKey("loads.id"), nullable=False),
+    Column("line", _LONG, nullable=False),
     Column("extra", Text),
     Column("pruned", Integer, nullable=False, server_default=text("0")),
-    Column("tracked", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("tracked", Boolean(create_constraint=False), nullable=False, server_default=false()),
     UniqueConstraint("file_id", "parameters_id"),
     CheckConstraint("file_id <> ''", name="file_id_given"),
     CheckConstraint("not_before_ms IS NULL OR state = 'pending'", name="not_before_is_pending"),
-    _one_of("state", State),
+    _one_of("state", (*State, "cancelled")),
     partial_index("submissions_open", "tries_doubt", "id", where="state = 'pending'"),
+    _only_in_postgres(partial_index("submissions_fresh", "id", where=IS_FRESH)),
     partial_index("submissions_delayed", "not_before_ms", where="not_before_ms IS NOT NULL"),
     partial_index("submissions_sending", "id", where="state = 'sending'"),
     partial_index("submissions_troubled", "state", "code", where=IS_TROUBLED),
@@ -193,16 +224,16 @@ were deleted and that may have left. ``tracked`` is set while the submission has
 attempts = Table(
     "attempts",
     metadata,
-    Column("submission_id", Integer, ForeignKey("submissions.id"), primary_key=True),
+    Column("submission_id", _LONG, ForeignKey("submissions.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("run_id", _LONG, ForeignKey("runs.id"), nullable=False),
     Column("begun_at_ms", BigInteger, nullable=False),
     Column("sent_at_ms", BigInteger),
     Column("answered_at_ms", BigInteger),
     Column("outcome", Text),
     Column("decision", Text),
     Column("http_status", Integer),
-    Column("code", Integer),
+    Column("code", _LONG),
     Column("task_id", Text),
     Column("request_id", Text),
     Column("vendor_request_id", Text),
@@ -220,15 +251,15 @@ Both are empty while it may be in flight, or when its run was killed."""
 invalid_rows = Table(
     "invalid_rows",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("load_id", Integer, ForeignKey("loads.id"), nullable=False),
+    Column("id", _LONG, primary_key=True),
+    Column("load_id", _LONG, ForeignKey("loads.id"), nullable=False),
     Column("file_name", Text, nullable=False),
     Column("digest", Text, nullable=False),
-    Column("line", Integer, nullable=False),
+    Column("line", _LONG, nullable=False),
     Column("column", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("content", Text, nullable=False),
-    Column("last_load_id", Integer, ForeignKey("loads.id"), nullable=False),
+    Column("last_load_id", _LONG, ForeignKey("loads.id"), nullable=False),
     UniqueConstraint("file_name", "digest", "reason"),
     sqlite_autoincrement=True,
 )
@@ -240,10 +271,10 @@ tallies = Table(
     "tallies",
     metadata,
     Column("state", Text, primary_key=True),
-    Column("code", Integer, primary_key=True),
-    Column("run_id", Integer, primary_key=True),
-    Column("coded", Boolean(create_constraint=False), primary_key=True, server_default=text("0")),
-    Column("n", Integer, nullable=False),
+    Column("code", _LONG, primary_key=True),
+    Column("run_id", _LONG, primary_key=True),
+    Column("coded", Boolean(create_constraint=False), primary_key=True, server_default=false()),
+    Column("n", _LONG, nullable=False),
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
@@ -253,7 +284,7 @@ tallies = Table(
 tasks = Table(
     "tasks",
     metadata,
-    Column("submission_id", Integer, ForeignKey("submissions.id"), primary_key=True),
+    Column("submission_id", _LONG, ForeignKey("submissions.id"), primary_key=True),
     Column("task_id", Text, nullable=False, index=True),
     Column("state", Text, nullable=False),
     Column("status", Text),
@@ -282,30 +313,31 @@ a callback reported its end, which counts once a poll has confirmed it."""
 pictures = Table(
     "pictures",
     metadata,
-    Column("submission_id", Integer, ForeignKey("tasks.submission_id"), primary_key=True),
+    Column("submission_id", _LONG, ForeignKey("tasks.submission_id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("url", Text, nullable=False),
-    Column("offset_ms", Integer),
+    Column("offset_ms", _LONG),
     Column("state", Text),
     Column("error", Text),
     Column("tries", Integer, nullable=False, server_default=text("0")),
     Column("file", Text),
-    Column("bytes", Integer),
+    Column("bytes", _LONG),
     Column("width", Integer),
     Column("height", Integer),
     Column("fetched_at_ms", BigInteger),
+    Column("taken_until_ms", BigInteger),
     _one_of("state", PictureState),
     partial_index("pictures_unfetched", "submission_id", "number", where="state IS NULL"),
     sqlite_with_rowid=False,
 )
 """Pictures of a finished task as a poll has listed them, numbered from 1. ``url`` is an address, or the name
 of an object where the vendor gives that. ``state`` is empty until the picture was fetched or given up.
-``file`` is relative to the folder that it was fetched to."""
+``file`` is relative to the folder that it was fetched to. Until ``taken_until_ms`` another fetcher has it."""
 
 callbacks = Table(
     "callbacks",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("event", Text, nullable=False),
     Column("nonce", Text, nullable=False),
@@ -313,9 +345,9 @@ callbacks = Table(
     Column("vendor", Text),
     Column("task_id", Text),
     Column("file_id", Text),
-    Column("submission_id", Integer, ForeignKey("submissions.id")),
+    Column("submission_id", _LONG, ForeignKey("submissions.id")),
     Column("effect", Text, nullable=False),
-    Column("held", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("held", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("tries", Integer, nullable=False, server_default=text("0")),
     Column("due_at_ms", BigInteger),
     Column("content", Text),
@@ -334,11 +366,25 @@ task_tallies = Table(
     "task_tallies",
     metadata,
     Column("state", Text, primary_key=True),
-    Column("n", Integer, nullable=False),
-    Column("told", Integer, nullable=False, server_default=text("0")),
+    Column("n", _LONG, nullable=False),
+    Column("told", _LONG, nullable=False, server_default=text("0")),
     CheckConstraint("n >= 0", name="n_not_negative"),
     sqlite_with_rowid=False,
 )
 """The number of tracked tasks in each state; changes in the transaction that changes them. ``told`` is the
 number of them that a tracking with exit code 0 or 1 has reported. Empty until tasks are tracked for the first
 time."""
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("leased_until_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Work that one process at a time does on a ledger: tracking, fetching, receiving callbacks. In a file, locks
+of the operating system do that, and the table stays empty. ``holder`` is JSON for messages, ``token`` grows
+with each holder, ``process`` identifies it on its machine."""

@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from time import time
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from batcher.ledger.connection import Access, Connection
+from batcher.ledger.database import database_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader, open_reads
-from batcher.ledger.sqlite.connection import Access, Connection, connect
-from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.writer import Event, Writer, shielded
 from batcher.model.events import LedgerHeld, OnEvent, ignore_event
+from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
-
-
-class _SharedDisk(LedgerDisk):
-    """The disk under a ledger whose reserve belongs to a run."""
-
-    def give_room(self) -> None:
-        """Leave the reserve to the run."""
 
 
 class SharedLedger(LedgerReader):
@@ -42,12 +35,12 @@ class SharedLedger(LedgerReader):
 
     @classmethod
     async def open(
-        cls, path: Path, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
+        cls, name: LedgerName, on_event: OnEvent = ignore_event, clock: Callable[[], float] = time
     ) -> Self:
         """Open an existing ledger, and upgrade an older one's schema first.
 
         Args:
-            path: the ledger.
+            name: the ledger.
             on_event: called when another program has locked the file.
             clock: the time in seconds.
 
@@ -57,11 +50,12 @@ class SharedLedger(LedgerReader):
         """
 
         def on_locked() -> None:
-            on_event(LedgerHeld(str(path)))
+            on_event(LedgerHeld(str(name)))
 
-        reads = await open_reads(path, on_locked)
-        connecting = partial(connect, path, Access.WRITE)
-        writer = Writer(connecting, path, _SharedDisk(path), on_locked=on_locked)
+        database = database_of(name)
+        reads = await open_reads(name, on_locked)
+        connecting = partial(database.connect, Access.WRITE)
+        writer = Writer(connecting, name, database.reserve(), on_locked=on_locked)
         ledger = cls(reads, writer, clock)
         try:
             await writer.start()

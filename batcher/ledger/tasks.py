@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from batcher.ledger.conditions import IS_CLAIMED, IS_TASK_TROUBLED, IS_UNTRACKED
+from batcher.ledger.connection import Connection
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import asked
 from batcher.ledger.shared_ledger import SharedLedger
-from batcher.ledger.sqlite.connection import Connection
-from batcher.ledger.tallies import tally_tasks
+from batcher.ledger.tallies import HAVE_TASKS, tally_tasks
 from batcher.ledger.writer import MOVED_AT_ONCE, BatchEvent, Writer, leaving_gap
 from batcher.model.records import TaskTrouble
 from batcher.model.submission import FileId, SubmissionId, TaskId, Vendor
@@ -143,11 +143,6 @@ UPDATE tasks SET due_at_ms = :latest_ms
 WHERE submission_id IN (SELECT submission_id FROM tasks WHERE due_at_ms > :latest_ms LIMIT :limit)
 """
 
-_HAVE_TALLIES = """
-INSERT INTO task_tallies (state, n) SELECT value, 0 FROM json_array_elements_text(:states)
-WHERE true ON CONFLICT (state) DO NOTHING
-"""
-
 _TRACKED = """
 SELECT t.submission_id AS id, t.due_at_ms, t.task_id, s.file_id, p.vendor, t.status, t.submitted_at_ms,
     t.polls, t.claimed_at_ms
@@ -259,7 +254,7 @@ class TaskLedger(SharedLedger):
 
 def take_up(connection: Connection) -> None:
     """Have a tally of every state."""
-    connection.run(_HAVE_TALLIES, states=list(TaskState))
+    connection.run(HAVE_TASKS, states=list(TaskState))
 
 
 def wait_no_longer(connection: Connection, latest_ms: int) -> int:

@@ -26,12 +26,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from batcher.errors import IllegalMove, LedgerError, LedgerLocked
-from batcher.ledger.sqlite.connection import BUSY_TIMEOUT_S, Connection
+from batcher.ledger.connection import BUSY_TIMEOUT_S, Connection
+from batcher.model.ledger_name import LedgerName
 
 I = TypeVar("I")  # noqa: E741 - an item
 R = TypeVar("R")
@@ -122,7 +122,7 @@ class Writer:
 
     Args:
         connect: opens the connection to write with, in the writer's thread.
-        path: the ledger's file, for messages.
+        name: the ledger, for messages.
         disk: asked before each transaction, and asked for room when one cannot be written.
         on_locked: makes the writer wait for a file that another program has locked, until that program
             releases it or a waiting task is cancelled; called, in the loop, once for each such wait. Without
@@ -132,13 +132,13 @@ class Writer:
     def __init__(
         self,
         connect: Callable[[], Connection],
-        path: Path,
+        name: LedgerName,
         disk: Disk,
         *,
         on_locked: Callable[[], None] | None = None,
     ) -> None:
         self._connect = connect
-        self._path = path
+        self._name = name
         self._disk = disk
         self._on_locked = on_locked
         self._waiting: _Group = {}
@@ -165,7 +165,7 @@ class Writer:
         except RuntimeError as exc:
             self._ended = None  # nothing to wait for
             raise LedgerError(
-                f"{self._path}: no thread can be started to write it ({exc}). Raise the limit of processes "
+                f"{self._name}: no thread can be started to write it ({exc}). Raise the limit of processes "
                 "(ulimit -u), or free memory"
             ) from exc
         await opened
@@ -182,7 +182,7 @@ class Writer:
             LedgerError: the writer takes no more.
         """
         if self._closing:
-            raise LedgerError(f"{self._path}: the ledger is closed")
+            raise LedgerError(f"{self._name}: the ledger is closed")
         if self._broken and not known:
             raise self._broken
         waiting: _PendingWrite[I, R] = _PendingWrite(item, self._loop.create_future(), known)
@@ -240,7 +240,7 @@ class Writer:
         """Fail all pending records: after the writer's end no task may wait for it."""
         self._closing = True
         for waiting in _members(self._under_way) + _members(self._waiting):
-            _fail(waiting, LedgerError(f"{self._path}: the ledger's writer has ended"))
+            _fail(waiting, LedgerError(f"{self._name}: the ledger's writer has ended"))
         self._under_way, self._waiting = {}, {}
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Decision
 from batcher.model.submission import (
     CountedBy,
@@ -379,3 +380,46 @@ class Fetched:
     n_bytes: int | None = None
     width: int | None = None
     height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk under a ledger."""
+
+    free_bytes: int
+    needed_bytes: int
+    """By the open submissions."""
+    least_bytes: int
+    """With less, no run begins."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the open work fits."""
+        return self.free_bytes >= self.needed_bytes + self.least_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TableAndIndexes:
+    """A table with its indexes."""
+
+    name: str
+    rows: int
+    bytes: int
+    estimated: bool
+    """Out of a sample of rows: this build of SQLite does not report sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The contents of a ledger's file."""
+
+    ledger: LedgerName
+    revision: str
+    file_bytes: int
+    wal_bytes: int
+    free_bytes: int
+    """In the file and not used; ``vacuum`` gives it back to the disk."""
+    parts: tuple[TableAndIndexes, ...]
+    bound: tuple[int, str] | None
+    runs: tuple[int | None, int | None]
+    """When the first and the last run began, in Unix milliseconds."""

@@ -7,18 +7,23 @@ import re
 import shlex
 from collections.abc import Iterable
 
+from batcher.model.ledger_name import LedgerName
 from batcher.report.formatting import columns, one_line
 
 FIRST_RUN = "batcher run MANIFEST"
 """The command that makes a ledger and begins to send."""
 
+_PASSWORD = re.compile(r"(?<=://)([^/?#]*?):[^/?#]*(?=@)")
+"""The password in a URL, after its user."""
+
 _WORDS = re.compile(r"""(?:-[\w-]+\ )?(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 """A word of a command line as a shell reads it, or an option with its value."""
 
 
-def ledger_option(ledger: str) -> str:
-    """The option that names a ledger, with a leading blank; empty for the default ledger."""
-    return "" if ledger in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {shlex.quote(ledger)}"
+def ledger_option(ledger: str | LedgerName) -> str:
+    """The option that names a ledger, without a password, after a blank; empty for the default ledger."""
+    shown = _PASSWORD.sub(r"\1", str(ledger))
+    return "" if shown in ("batcher.db", os.path.realpath("batcher.db")) else f" -l {shlex.quote(shown)}"
 
 
 def command_lines(purpose: str, command: str, width: int) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batcher.exit_codes import ExitCode
 from batcher.model.events import PictureNotFetched
+from batcher.model.ledger_name import LedgerName
 from batcher.model.task import PictureState
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import at_least_a_second, count, paragraph, sentence, size
@@ -21,7 +22,7 @@ from batcher.report.formatting import at_least_a_second, count, paragraph, sente
 class FetchSummary:
     """The result of a fetch."""
 
-    ledger: Path
+    ledger: LedgerName
     folder: Path
     seconds: float
     fetched: Mapping[PictureState, int]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import WAITING
 from batcher.model.records import LoadRecord, Meaning, Record, RunningCommand, RunRecord
 from batcher.model.submission import STANDARD_INPUT, EndpointKind, State, source_name
@@ -37,7 +37,7 @@ _NUMBER = 10
 class LedgerStatus:
     """The state of a ledger at one moment."""
 
-    ledger: Path
+    ledger: LedgerName
     bound: tuple[int, EndpointKind] | None
     """The AppId and kind of endpoint it belongs to; None before its first run."""
     counts: Counts

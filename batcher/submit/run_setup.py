@@ -77,7 +77,7 @@ class ReadyRun:
         return RunSummary(
             exit_code=int(ending.exit),
             reason=ending.reason,
-            ledger=str(ledger.path),
+            ledger=str(ledger.name),
             app_id=self._service.account.app_id,
             run_id=ending.run_id,
             sent=ending.sent,

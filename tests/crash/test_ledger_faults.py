@@ -15,7 +15,7 @@ from support.statements import Statement, observed
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
 from batcher.ledger.run_ledger import RunLedger
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.sqlite.connection import SqliteConnection
 
 ROWS = 5
 
@@ -40,9 +40,9 @@ class NthFails:
         """Whether there was an Nth at all."""
         return self.done >= self.n
 
-    def count(self, connection: Connection, statement: Statement) -> None:
+    def count(self, connection: SqliteConnection, statement: Statement) -> None:
         """Count a statement of the writer, and fail if it is the one."""
-        if not self._begun or connection._begin != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
+        if not self._begun or connection._beginning != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
             return
         self.done += 1
         if self.done == self.n or (self.lasts and self.done > self.n):

@@ -19,8 +19,9 @@ from support.cli import FAST, NO_LIMIT, PICTURES, Cli, Done, Json, serving, tenc
 
 from batcher.api.check import disk_finding
 from batcher.api.check_service import clock_ahead_s
-from batcher.ledger.sqlite.preflight import Readiness, Room
+from batcher.ledger.preflight import Readiness
 from batcher.model.check import CheckLevel
+from batcher.model.records import Room
 from batcher.model.submission import EndpointKind
 from batcher.sandbox import SANDBOX_APP_ID, SandboxSettings
 

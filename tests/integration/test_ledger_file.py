@@ -19,9 +19,9 @@ from support.referee import referee
 
 from batcher.config.resources import bundled
 from batcher.ledger.conditions import REVISIONS
+from batcher.ledger.connection import Connection
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.schema import metadata
-from batcher.ledger.sqlite.connection import Connection
 from batcher.sandbox import SandboxSettings
 
 

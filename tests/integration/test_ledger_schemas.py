@@ -69,7 +69,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from batcher.ledger.sqlite.schema_version import bring_up_to_date
+from batcher.ledger.sqlite.database import SqliteDatabase
 
 steps, last = 0, int(sys.argv[2])
 
@@ -82,7 +82,7 @@ def die(connection, cursor, statement, *_):
     if steps == last:
         os.kill(os.getpid(), signal.SIGKILL)
 
-bring_up_to_date(Path(sys.argv[1]))
+SqliteDatabase(Path(sys.argv[1])).bring_up_to_date()
 print(steps)
 """
 """Upgrades a ledger and dies by its own hand after so many statements."""

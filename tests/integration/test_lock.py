@@ -21,9 +21,9 @@ from support.locked import flocked
 from support.referee import referee
 
 from batcher.errors import LedgerBusy
+from batcher.ledger.holding import Holder, LockClient
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.ledger.sqlite.lock import LockClient, lock_holder, take_lock
-from batcher.ledger.sqlite.lock_file import Holder
+from batcher.ledger.sqlite.lock import lock_holder, take_lock
 from batcher.sandbox import Sandbox
 
 WRITERS = {

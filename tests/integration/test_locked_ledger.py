@@ -18,7 +18,7 @@ from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, 
 from support.statements import observed
 
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.ledger.sqlite.verify import verify
+from batcher.ledger.verify import verify
 from batcher.model.submission import State
 
 Manifest = Callable[..., Path]

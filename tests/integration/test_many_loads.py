@@ -13,7 +13,7 @@ from support.cli import empty_ledger, tencent_ids, write_manifest
 from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.manifest.parameters import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
@@ -49,7 +49,7 @@ def steps_counted() -> Iterator[Callable[[], int]]:
         steps += each
         return 0
 
-    def count(connection: Connection, _: Statement) -> None:
+    def count(connection: SqliteConnection, _: Statement) -> None:
         connection.driver.set_progress_handler(step, each)
 
     with observed(count):

@@ -12,7 +12,7 @@ from counted import lateness, moments, most_in_a_second, rate_of
 from support.cli import query, tencent_ids
 
 from batcher import Account, Defaults, ExitCode, ReadOptions, open_ledger
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.ledger.writer import Writer
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 
@@ -30,7 +30,7 @@ async def test_run_on_slow_disk_keeps_pace_and_begins_little_ahead(
     """Commits of 60 or 100 ms leave 19/s and more, and few attempts wait for their turn."""
     transact = Writer._transact
 
-    def slowly(self: Writer, connection: Connection, group: object) -> object:
+    def slowly(self: Writer, connection: SqliteConnection, group: object) -> object:
         done = transact(self, connection, group)  # type: ignore[arg-type] # handed on as it came
         time.sleep(sync_s)
         return done

@@ -58,7 +58,7 @@ class Drawn:
         """Make it, without anything in it."""
         shutil.copy(await empty_ledger(), self.path)
         with self.writing() as sql:
-            sql.execute("INSERT INTO binding VALUES (1, 1234567890, 'other')")
+            sql.execute("INSERT INTO binding (id, app_id, place) VALUES (1, 1234567890, 'other')")
             sql.execute(
                 "INSERT INTO loads (id, source, path, columns, started_at_ms, ended_at_ms) "
                 "VALUES (1, ?, '/srv/archive.csv', '[\"title\"]', ?, ?)",

@@ -70,7 +70,7 @@ def finished(file_id: str, *urls: str, vendor: str = "Tencent") -> RecordedTask:
 def keep_tasks(ledger: Path, tasks: Iterable[RecordedTask], *, place: str = "other") -> None:
     """Put tasks and their pictures on record, as a tracker would have, each a submission of its own."""
     with closing(sqlite3.connect(ledger)) as connection, connection:
-        connection.execute("INSERT OR IGNORE INTO binding VALUES (1, 12345, ?)", (place,))
+        connection.execute("INSERT OR IGNORE INTO binding (id, app_id, place) VALUES (1, 12345, ?)", (place,))
         connection.execute(
             "INSERT OR IGNORE INTO loads (id, source, path, columns, started_at_ms) "
             "VALUES (1, 'a.csv', 'a.csv', '[]', 1)"

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from batcher.ledger.bulk_insert import CREATE_STAGED
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.bulk_insert import STAGED
+from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.ledger.sqlite.dialect import in_sqlite
 
 Statement = tuple[str, dict[str, object]]
@@ -16,23 +16,23 @@ Statement = tuple[str, dict[str, object]]
 
 @contextmanager
 def observed(
-    before: Callable[[Connection, Statement], None] = lambda _, __: None,
+    before: Callable[[SqliteConnection, Statement], None] = lambda _, __: None,
     after: Callable[[str, sqlite3.Cursor], None] = lambda _, __: None,
 ) -> Iterator[None]:
     """Call functions before and after each statement of each connection."""
-    execute = Connection._execute
+    execute = SqliteConnection._execute
 
-    def executed(connection: Connection, text: str, values: dict[str, object]) -> sqlite3.Cursor:
+    def executed(connection: SqliteConnection, text: str, values: dict[str, object]) -> sqlite3.Cursor:
         before(connection, in_sqlite(text, values))
         cursor = execute(connection, text, values)
         after(text, cursor)
         return cursor
 
-    Connection._execute = executed  # type: ignore[method-assign,assignment]  # for the block alone
+    SqliteConnection._execute = executed  # type: ignore[method-assign,assignment]  # for the block alone
     try:
         yield
     finally:
-        Connection._execute = execute  # type: ignore[method-assign]  # as above
+        SqliteConnection._execute = execute  # type: ignore[method-assign]  # as above
 
 
 @contextmanager
@@ -47,7 +47,9 @@ def plans_of(ledger: object, statements: list[Statement]) -> list[str]:
     """Return each step of SQLite's plans for statements that read or write rows."""
     connection = sqlite3.connect(str(ledger))
     try:
-        connection.execute(CREATE_STAGED)  # it is there in the writer's connection
+        connection.execute(
+            f"CREATE TEMP TABLE staged (place INTEGER PRIMARY KEY, {STAGED})"
+        )  # it is there in the writer's connection
         return [
             str(step[3])
             for text, values in statements

@@ -14,9 +14,9 @@ from batcher.cli.command import Invocation, app, command, help_text
 from batcher.cli.commands import COMMANDS
 from batcher.cli.terminal.help_style import Group
 from batcher.cli.terminal.progress import ProgressLines
+from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.exit_codes import ExitCode
-from batcher.ledger.sqlite.files import ledger_path
 from batcher.report.command_lines import ledger_option
 from batcher.report.formatting import count, moment, size
 
@@ -82,7 +82,7 @@ async def ledger_verify(
     from batcher.cli.ledger_lock import lock_for
 
     settings, console = call.settings, call.console
-    path = ledger_path(settings.ledger)
+    path = ledger_named(settings.ledger)
     if repair:
         before = await repair_tallies(path, lock=await lock_for(call), on_progress=_still_checking(console))
         if before.is_damaged:
@@ -145,10 +145,10 @@ async def ledger_restore(
 
     from batcher.api.upkeep import restore_ledger
     from batcher.cli.ledger_lock import lock_for
-    from batcher.ledger.sqlite.lock import Purpose
+    from batcher.ledger.holding import Purpose
 
     settings, console = call.settings, call.console
-    path, source = ledger_path(settings.ledger), ledger_path(str(backup))
+    path, source = ledger_named(settings.ledger), ledger_named(str(backup))
     lines, locks = ProgressLines(console), {}
     with ExitStack() as held:
         for purpose in Purpose:
@@ -192,7 +192,7 @@ async def ledger_prune(
     from batcher.cli.ledger_lock import lock_for
 
     before, settings, console = days_ago(older_than), call.settings, call.console
-    path = ledger_path(settings.ledger)
+    path = ledger_named(settings.ledger)
     if dry_run:
         found = await count_prunable(path, before)
     else:
@@ -220,7 +220,7 @@ async def ledger_vacuum(
     from batcher.api.upkeep import vacuum_ledger
     from batcher.cli.ledger_lock import lock_for
 
-    path = ledger_path(call.settings.ledger)
+    path = ledger_named(call.settings.ledger)
     lock = await lock_for(call)
     call.console.say(f"{path}: writing the file again; track, listen and fetch wait meanwhile")
     done = await vacuum_ledger(path, lock=lock)

@@ -8,8 +8,8 @@ import typer
 
 from batcher.cli import options as o
 from batcher.cli.command import Closing, Invocation, command, tune_process
+from batcher.config.ledger_names import ledger_named
 from batcher.exit_codes import ExitCode
-from batcher.ledger.sqlite.files import ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ def _say(
     value = {
         "exit_code": summary.exit_code,
         "reason": summary.reason,
-        "ledger": str(ledger_path(settings.ledger)),
+        "ledger": str(ledger_named(settings.ledger)),
         "app_id": app_id,
         **tracking_json(summary),
     }
@@ -139,7 +139,7 @@ def _say(
 
 
 def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str:
-    from batcher.ledger.sqlite.files import ledger_path
+    from batcher.config.ledger_names import ledger_named
     from batcher.model.task import TaskState
     from batcher.report.command_lines import ledger_option, next_lines
     from batcher.report.formatting import one_line, sentence, wrapped
@@ -157,5 +157,5 @@ def _text(summary: TrackingSummary, settings: Settings, console: Console) -> str
     if summary.tasks.by_state[TaskState.FINISHED]:
         steps.append((f"batcher fetch{option} -o pictures", "for pictures"))
     steps.append((f"batcher export{option} -o results.csv", "for results"))
-    ledger = one_line(str(ledger_path(settings.ledger)))
+    ledger = one_line(str(ledger_named(settings.ledger)))
     return "\n".join([*lines, "", f"Ledger: {ledger}", *next_lines(steps, width)])

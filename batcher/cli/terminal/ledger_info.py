@@ -13,13 +13,13 @@ from batcher.model.submission import EndpointKind
 from batcher.report.formatting import PLACES, moment, noted, size, wrapped
 
 if TYPE_CHECKING:
-    from batcher.ledger.sqlite.verify import Inspected
+    from batcher.model.records import Inspected
 
 
 def info_json(found: Inspected) -> dict[str, object]:
     """The file and its tables as one object."""
     return {
-        "ledger": str(found.path),
+        "ledger": str(found.ledger),
         "schema": found.revision,
         "bytes": found.file_bytes,
         "wal_bytes": found.wal_bytes,
@@ -38,7 +38,7 @@ def info_json(found: Inspected) -> dict[str, object]:
 def info_lines(found: Inspected, width: int) -> Iterator[str]:
     """The file and its tables as lines of text, wrapped at a width."""
     to = f"AppId {found.bound[0]} and {PLACES[EndpointKind(found.bound[1])]}" if found.bound else "no run yet"
-    yield wrapped(f"{found.path}   schema {found.revision}   {to}", width)
+    yield wrapped(f"{found.ledger}   schema {found.revision}   {to}", width)
     yield ""
     file = f"  {'file':<14}{size(found.file_bytes):>12}"
     yield noted(file, f"of which {size(found.free_bytes)} are free", width)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 
 from batcher.ledger.conditions import IS_TROUBLED
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.queries.history import WITHOUT_PICTURES, pages
 from batcher.ledger.queries.submissions import RECORD, records_in_doubt, with_attempts
 from batcher.ledger.row_values import time_or_none
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.history import Doubt, Doubted, FetchedPicture, Pictured, TaskWithoutPictures, doubt_of
 from batcher.model.records import Record
 from batcher.model.submission import FileId, State, Vendor

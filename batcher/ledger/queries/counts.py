@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batcher.ledger.conditions import IS_POSSIBLY_TWICE, IS_TROUBLED, NO_RUN
-from batcher.ledger.sqlite.connection import Connection
+from batcher.ledger.connection import Connection
 from batcher.model.records import HttpTally, Tally, TaskTally
 from batcher.model.submission import EndpointKind, RunId, State
 from batcher.model.task import TaskState

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from batcher.ledger.sqlite.connection import Connection, ResultRow
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.model.history import Cell, Doubt, History, RunTimeline, doubt_of
 from batcher.model.records import RunRecord
 from batcher.model.submission import State

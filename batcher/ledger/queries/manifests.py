@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import InvalidRowRecord, LoadRecord
 from batcher.model.submission import CountedBy, LoadId, SubmissionId
 

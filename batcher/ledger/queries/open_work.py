@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import AskedFor
 from batcher.model.submission import Claim, FileId, Parameters, RunId, SubmissionId, Tries
 

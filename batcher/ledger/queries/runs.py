@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from batcher.ledger.conditions import NO_RUN
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import time_of, time_or_none
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import RunRecord
 from batcher.model.submission import RunId
 

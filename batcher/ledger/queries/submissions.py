@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from batcher.ledger.conditions import IS_TROUBLED
+from batcher.ledger.connection import Connection, ResultRow
 from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_or_none
-from batcher.ledger.sqlite.connection import Connection, ResultRow
 from batcher.model.records import Attempt, Record, TaskRecord
 from batcher.model.submission import CountedBy, FileId, RunId, State, SubmissionId
 from batcher.model.task import Picture, TaskState

@@ -19,12 +19,13 @@ from pathlib import Path
 
 from batcher.errors import BatcherError, LedgerError, LedgerMissing, SystemFault
 from batcher.files import exists, is_folder, reason_of, unwritable
-from batcher.ledger.sqlite.connection import Access, Connection, connect, open_existing
+from batcher.ledger.connection import Access
+from batcher.ledger.schema_version import revision_of
+from batcher.ledger.sqlite.connection import SqliteConnection, connect, open_existing
 from batcher.ledger.sqlite.disk import LEAST_FREE_BYTES
 from batcher.ledger.sqlite.errors import translated, why_of
 from batcher.ledger.sqlite.files import RESTORING, check_file
-from batcher.ledger.sqlite.schema_version import revision_of
-from batcher.ledger.sqlite.verify import verify
+from batcher.ledger.verify import verify
 from batcher.output_files import check_target, name_beside, renamed_when_whole
 
 STEP_PAGES = 2_000
@@ -67,7 +68,7 @@ def back_up(
     """
     _check_target(path, target, replace=replace)
     with open_existing(path) as source, source.transaction():
-        revision_of(source, path)  # from this read on it is one moment of the ledger
+        revision_of(source)  # from this read on it is one moment of the ledger
         copy_path = name_beside(target)
         try:
             with renamed_when_whole(copy_path, target, mode=0o600):
@@ -88,7 +89,9 @@ def _check_target(path: Path, target: Path, *, replace: bool) -> None:
         raise BatcherError(f"{target}: there is a file already; name another, or replace it with --force")
 
 
-def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
+def _copy(
+    source: SqliteConnection, copy_path: Path, target: Path, on_progress: Callable[[int, int], None]
+) -> None:
     def progress(_: int, left: int, pages: int) -> None:
         on_progress(pages - left, pages)
 
@@ -100,7 +103,7 @@ def _copy(source: Connection, copy_path: Path, target: Path, on_progress: Callab
         raise LedgerError(f"{target}: the copy is not whole, and neither is the ledger: {found}")
 
 
-def _copied(source: Connection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
+def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
     """Copy into an empty file and sync it; returns the result of its integrity check."""
     with closing(sqlite3.connect(copy_path, isolation_level=None)) as copy:
         source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
@@ -174,7 +177,7 @@ def _fill(copy_path: Path, backup: Path, on_progress: Callable[[str], None]) -> 
         on_progress(f"{(pages - left) * 100 // max(pages, 1)} % copied")
 
     with translated(backup), connect(backup, Access.INSPECT) as source:
-        revision_of(source, backup)
+        revision_of(source)
         _copied(source, copy_path, progress)
     findings = list(verify(copy_path, lambda what, _: on_progress(f"verifying {what}")))
     if findings:

@@ -1,8 +1,6 @@
 """Connections to a ledger's file: the one place that opens it.
 
-Called by readers, by the writer, and by the commands that look after the file. Parameters of a statement are
-named (``:limit``). A list is handed over as JSON: ``json_array_elements_text(:ids)`` for values,
-``json_to_recordset(:items) AS item (id BIGINT, …)`` for rows. Every connection is noted in
+Called by readers, by the writer, and by the commands that look after the file. Every connection is noted in
 :mod:`batcher.ledger.sqlite.identity`, since closing any other descriptor of the file would end its locks.
 """
 
@@ -11,23 +9,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import Enum, auto
-from functools import lru_cache
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
 from urllib.parse import quote
 
+from batcher.ledger.connection import BUSY_TIMEOUT_S, Access, Connection
 from batcher.ledger.sqlite.dialect import in_sqlite
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.sqlite.files import check_file
 from batcher.ledger.sqlite.identity import check_one_name, connecting
 from batcher.ledger.sqlite.read_only import StillImage, check_log, has_log, is_beyond_writing
-
-BUSY_TIMEOUT_S = 10.0
-"""The longest time that a statement waits for a lock that another program holds on the file."""
 
 PAGE_BYTES = 8192
 """Of a new ledger: loading ids in no order takes a quarter less time than with pages half as large."""
@@ -37,29 +29,11 @@ CACHE_KIB = 10 << 10
 
 _IMMUTABLE = "immutable=1"
 
-
-class Access(Enum):
-    """The rights of a connection."""
-
-    READ = auto()
-    """Read while other processes write."""
-    INSPECT = auto()
-    """Read, and leave no file behind: a ledger without a log next to it is read as it is on the disk."""
-    WRITE = auto()
-    """Write; transactions begin ``IMMEDIATE``, since a read that turns into a write fails when locked."""
+_STEPS = 1_000_000
+"""Instructions of the database between two reports of progress."""
 
 
-class ResultRow(Protocol):
-    """A row of a result: its columns are attributes, in the order of the statement."""
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column's type is known to the statement alone
-        """Return a column."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """Go through the columns."""
-
-
-class Connection:
+class SqliteConnection(Connection):
     """A connection to a ledger's file, used by one thread at a time.
 
     Attributes:
@@ -74,59 +48,52 @@ class Connection:
         disconnected: Callable[[], None],
         check_still: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(path)
         self.path = path
         self.driver = driver
-        self._begin = "BEGIN IMMEDIATE" if access is Access.WRITE else "BEGIN"
+        # A read that turns into a write fails when another program has the file locked.
+        self._beginning = "BEGIN IMMEDIATE" if access is Access.WRITE else "BEGIN"
         self._disconnected = disconnected
         self._check_still = check_still
         self._is_open = True
 
-    def __enter__(self) -> Self:
-        return self
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.driver.in_transaction
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def lock(self, query: str, /, **values: object) -> None:
+        """Lock nothing: a file has one writer at a time."""
 
-    def _execute(self, statement: str, values: dict[str, object]) -> sqlite3.Cursor:
-        """Run a statement; tests observe all statements here."""
-        return self.driver.execute(*in_sqlite(statement, values))
+    def alone_in(self, what: str) -> None:
+        """Wait for nobody: a file has one writer at a time."""
 
-    def rows(self, statement: str, /, **values: object) -> list[ResultRow]:
-        """Run a query and return all of its rows."""
-        with translated(self.path):
-            cursor = self._execute(statement, values)
-            make = _row_type(tuple(column[0] for column in cursor.description))
-            return list(map(make, cursor))
+    def make_scratch(self, table: str, columns: str) -> None:
+        """Make an empty temporary table whose column ``place`` numbers the rows from 1."""
+        self.run(f"CREATE TEMP TABLE IF NOT EXISTS {table} (place INTEGER PRIMARY KEY, {columns})")
+        self.run(f"DELETE FROM {table}")  # noqa: S608 - ours
 
-    def row(self, statement: str, /, **values: object) -> ResultRow | None:
-        """Run a query and return its first row, or None."""
-        return next(iter(self.rows(statement, **values)), None)
+    def table_names(self) -> set[str]:
+        """Return the names of all tables."""
+        return {row.name for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
-    def value(self, statement: str, /, **values: object) -> Any:  # noqa: ANN401 - known to the statement alone
-        """Run a query and return the first column of its first row."""
-        with translated(self.path):
-            return self._execute(statement, values).fetchone()[0]
-
-    def run(self, statement: str, /, **values: object) -> int:
-        """Run a statement that writes; returns how many rows it wrote."""
-        with translated(self.path):
-            return self._execute(statement, values).rowcount
+    def column_names(self, table: str) -> set[str]:
+        """Return the names of a table's columns."""
+        return {row.name for row in self.rows(f"PRAGMA table_info({table})")}
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Begin a transaction, or join the open one; roll it back if the block raises."""
-        if self.driver.in_transaction:
-            yield
-            return
-        self.run(self._begin)
+    def watched(self, report: Callable[[], None]) -> Iterator[None]:
+        """Have progress reported now and then while the block reads."""
+
+        def step() -> int:
+            report()
+            return 0
+
+        self.driver.set_progress_handler(step, _STEPS)
         try:
             yield
-            self._check_still()
-            self.run("COMMIT")
-        except BaseException:
-            if self.driver.in_transaction:  # SQLite has ended it itself after some errors
-                self.run("ROLLBACK")
-            raise
+        finally:
+            self.driver.set_progress_handler(None, 0)
 
     def wait_for_locks(self, seconds: float) -> None:
         """Set how long the next statements wait for a lock of another program."""
@@ -145,8 +112,24 @@ class Connection:
             finally:
                 self._disconnected()
 
+    def _execute(self, statement: str, values: dict[str, object]) -> sqlite3.Cursor:
+        return self.driver.execute(*in_sqlite(statement, values))
 
-def connect(path: Path, access: Access) -> Connection:
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.path)
+
+    def _begin(self) -> None:
+        self.run(self._beginning)
+
+    def _commit(self) -> None:
+        self._check_still()
+        self.run("COMMIT")
+
+    def _roll_back(self) -> None:
+        self.run("ROLLBACK")
+
+
+def connect(path: Path, access: Access) -> SqliteConnection:
     """Open a connection to an existing file.
 
     Raises:
@@ -176,10 +159,10 @@ def connect(path: Path, access: Access) -> Connection:
         disconnected()
         raise
     check_still = StillImage(path).check if uri is not None and uri.endswith(_IMMUTABLE) else _nothing
-    return Connection(path, driver, access, disconnected, check_still)
+    return SqliteConnection(path, driver, access, disconnected, check_still)
 
 
-def open_existing(path: Path, access: Access = Access.READ) -> Connection:
+def open_existing(path: Path, access: Access = Access.READ) -> SqliteConnection:
     """Open a connection to a ledger of any schema.
 
     Raises:
@@ -226,10 +209,3 @@ def _uri(path: Path, access: Access) -> str | None:
 
 def _nothing() -> None:
     """Check nothing."""
-
-
-@lru_cache(maxsize=1_000)
-def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], ResultRow]:
-    """Return what makes a row of a statement with these columns."""
-    kind = namedtuple("LedgerRow", columns, rename=True)  # type: ignore[misc]
-    return cast("Callable[[tuple[Any, ...]], ResultRow]", kind._make)

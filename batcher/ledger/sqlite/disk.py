@@ -15,6 +15,7 @@ from pathlib import Path
 from batcher.errors import LedgerError
 from batcher.files import reason_of
 from batcher.ledger.sqlite.identity import inode_of, mounts
+from batcher.model.records import Room
 
 RESERVE_BYTES = 4 << 20
 """Enough for the answers of several hundred requests, with every page they touch written twice."""
@@ -127,3 +128,13 @@ def _kind(folder: Path) -> str:
 
 def _opened_anew(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def room(path: Path, open_submissions: int) -> Room:
+    """The room on the disk of a ledger, and what the open work takes.
+
+    Raises:
+        OSError: its folder cannot be inspected.
+    """
+    free = shutil.disk_usage(path.resolve().parent).free
+    return Room(free, open_submissions * BYTES_PER_ATTEMPT, LEAST_FREE_BYTES)

@@ -9,10 +9,9 @@ import os
 import stat
 from pathlib import Path
 
-from batcher.config.paths import path_problem
-from batcher.errors import LedgerError, LedgerMissing, NotALedger, SettingsError
+from batcher.errors import LedgerError, LedgerMissing, NotALedger
 from batcher.files import exists as is_there
-from batcher.files import is_file, is_link, reason_of
+from batcher.files import is_file, is_folder, is_link, reason_of
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import first_bytes
 
@@ -20,36 +19,6 @@ RESTORING = ".restoring"
 """The suffix of the copy that is about to become the ledger."""
 
 _MAGIC = b"SQLite format 3\0"
-
-
-def ledger_path(ledger: str | os.PathLike[str]) -> Path:
-    """The file that a path or a SQLAlchemy URL names: absolute, and with symbolic links resolved.
-
-    Raises:
-        SettingsError: the URL cannot be read, or names a database that is not an SQLite file; or the path
-            surely was not meant.
-    """
-    text = ledger = os.fspath(ledger)
-    if "://" in ledger:
-        from sqlalchemy import make_url  # slow to import, and needed for URLs alone
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            url = make_url(ledger)
-        except ArgumentError as exc:
-            raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
-        if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-            raise SettingsError(
-                f"--ledger {url.render_as_string()}: a ledger is an SQLite file; give its path, "
-                "or sqlite:///PATH as a URL"
-            )
-        text = url.database
-    if problem := path_problem(text):
-        raise SettingsError(f"--ledger {text}: {problem}")
-    try:
-        return Path(text).resolve()
-    except (OSError, RuntimeError) as exc:  # a loop of links, or a working directory that was removed
-        raise SettingsError(f"--ledger {text}: this path leads nowhere; give another") from exc
 
 
 def is_missing(path: Path) -> bool:
@@ -131,3 +100,21 @@ def check_file(path: Path) -> None:
         raise NotALedger(
             f"{path}: this is not a ledger; --ledger names the ledger, manifests are given without an option"
         )
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a run could write the ledger, or make one.
+
+    Raises:
+        LedgerError: it could not.
+    """
+    folder = path.resolve().parent
+    if not is_folder(folder):
+        why = "its folder does not exist; make it, or name another --ledger"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        why = "its folder cannot be written; make it writable, or name another --ledger"
+    elif is_there(path) and not os.access(path, os.R_OK | os.W_OK):
+        why = "it is read-only; make the file writable"
+    else:
+        return
+    raise LedgerError(f"{path}: the ledger cannot be used: {why}")

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Self
 
 from batcher.errors import LedgerBusy, LedgerError
+from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import (
     InodeLock,
@@ -25,7 +23,7 @@ from batcher.ledger.sqlite.identity import (
     is_inode_locked,
     lock_inode,
 )
-from batcher.ledger.sqlite.lock_file import Holder, LockFile, holder_named, is_locked
+from batcher.ledger.sqlite.lock_file import LockFile, holder_named, is_locked
 from batcher.model.durations import at_least_a_second
 
 LOOK_EVERY_S = 0.1
@@ -33,43 +31,6 @@ LOOK_EVERY_S = 0.1
 
 SETTLE_S = 0.3
 """A lock that is held for longer is held by the process that its file names: that is written immediately."""
-
-
-class Purpose(Enum):
-    """The purpose of a lock. Each has a file of its own, so that tracking works next to sending."""
-
-    SENDING = "lock"
-    TRACKING = "track.lock"
-    FETCHING = "fetch.lock"
-
-    @property
-    def byte(self) -> int:
-        """Which byte of the ledger's own file is locked for it."""
-        return list(Purpose).index(self)
-
-
-_HELD = {
-    Purpose.SENDING: "another run holds this ledger",
-    Purpose.TRACKING: "another process is tracking this ledger's tasks",
-    Purpose.FETCHING: "another process is fetching this ledger's pictures",
-}
-_WAITED_FOR = {
-    Purpose.SENDING: "another run",
-    Purpose.TRACKING: "another `batcher track`",
-    Purpose.FETCHING: "another `batcher fetch`",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LockClient:
-    """The command that asks for a lock."""
-
-    command: str = "batcher"
-    wait_s: float | None = None
-    """The longest time to wait for another holder; None for a command that has no such option."""
-    on_wait: Callable[[str], None] = field(default=lambda _: None)
-    """Called once, when another holder is waited for."""
-    purpose: Purpose = Purpose.SENDING
 
 
 class LedgerLock:
@@ -100,7 +61,7 @@ class LedgerLock:
         try:
             before, self._inode = self._inode, lock_inode(self._path, self._client.purpose.byte)
         except BlockingIOError as exc:
-            raise LedgerBusy(_busy(self._path, None, self._client)) from exc
+            raise LedgerBusy(busy_text(self._path, None, self._client)) from exc
         if before is not None:
             before.release()
 
@@ -158,13 +119,13 @@ async def take_lock(path: Path, client: LockClient | None = None) -> LedgerLock:
         # A name is believed when its process lives. One that cannot be checked, such as a process of another
         # machine, is believed after a moment: by then a check of `lock_holder` has ended, too.
         holder = holder_named(place)
-        named = holder is not None and holder.is_here and holder.lives
-        if named or waited_s >= SETTLE_S:
+        is_named = holder is not None and holder.is_here and holder.lives
+        if is_named or waited_s >= SETTLE_S:
             if waited_s >= wait_s:
-                raise LedgerBusy(_busy(path, holder, client))
+                raise LedgerBusy(busy_text(path, holder, client))
             if not reported:
                 client.on_wait(
-                    f"{path}: waiting up to {at_least_a_second(wait_s)} for {_named(holder, client.purpose)}"
+                    f"{path}: waiting up to {at_least_a_second(wait_s)} for {named(holder, client.purpose)}"
                 )
                 reported = True
         rest_s = max(wait_s, SETTLE_S) - waited_s
@@ -201,21 +162,3 @@ def _resolved(path: Path) -> Path:
 
 def _place(path: Path, purpose: Purpose = Purpose.SENDING) -> str:
     return f"{path}.{purpose.value}"
-
-
-# -- messages -----------------------------------------------------------------------------------------
-
-
-def _named(holder: Holder | None, purpose: Purpose) -> str:
-    who = _WAITED_FOR[purpose]
-    return f"{who}: {holder}" if holder else f"{who}, whose process is unknown"
-
-
-def _busy(path: Path, holder: Holder | None, client: LockClient) -> str:
-    who, held = f": {holder}" if holder else "; its process is unknown", _HELD[client.purpose]
-    if client.wait_s:
-        waited = f"still after {at_least_a_second(client.wait_s)}"
-        return f"{path}: {held}, {waited}{who}. Wait longer"
-    if client.wait_s is None:
-        return f"{path}: {held}{who}. Wait until it has ended"
-    return f"{path}: {held}{who}. Wait for it, or use --wait-lock"

@@ -11,48 +11,18 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import stat
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from batcher.files import reason_of
+from batcher.ledger.holding import Holder
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import Inode
 
 _LONGEST_LINE_BYTES = 1024
 _LONGEST_NAME = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """The process that holds a ledger's lock."""
-
-    command: str
-    """The command's name, without its arguments: those may contain signed URLs."""
-    pid: int = field(default_factory=os.getpid)
-    host: str = field(default_factory=platform.node)
-    since: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S} UTC ({self.command})"
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the process belongs to this machine."""
-        return self.host == platform.node()
-
-    @property
-    def lives(self) -> bool:
-        """Whether this machine has such a process."""
-        try:
-            os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except PermissionError:
-            return True
-        return True
 
 
 class LockFile:

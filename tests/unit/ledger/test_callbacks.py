@@ -17,7 +17,7 @@ from batcher.flowcontrol.retry_policy import decide
 from batcher.ledger.callback_effects import DENIED_AFTER_S, LOOKS_AFTER_S, PollVerdict
 from batcher.ledger.callbacks import CallbackLedger
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.verify import verify
+from batcher.ledger.verify import verify
 from batcher.model.callbacks import Callback, Composed, Other, Recorded, Seal, Snapshot
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
 from batcher.model.submission import (
@@ -72,7 +72,7 @@ class Pair:
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Read rows as another program does."""
-        with closing(sqlite3.connect(self.run.path)) as connection:
+        with closing(sqlite3.connect(str(self.run.name))) as connection:
             return list(connection.execute(sql))
 
     @property
@@ -266,7 +266,7 @@ async def test_callback_of_a_task_given_up_makes_it_due(pair: Pair) -> None:
     await pair.load(1)
     await pair.send(ACCEPTED)
     assert await pair.take(ended()) is Effect.CLAIMED
-    with closing(sqlite3.connect(pair.run.path)) as connection, connection:
+    with closing(sqlite3.connect(str(pair.run.name))) as connection, connection:
         connection.execute("UPDATE tasks SET state = 'unknown', closed_at_ms = 5, due_at_ms = NULL")
         connection.execute(
             "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('unknown', 1), ('waiting', 0)"
@@ -280,7 +280,7 @@ async def test_callback_of_an_ended_task_changes_nothing(pair: Pair) -> None:
     await pair.load(1)
     await pair.send(ACCEPTED)
     await pair.take(ended())
-    with closing(sqlite3.connect(pair.run.path)) as connection, connection:
+    with closing(sqlite3.connect(str(pair.run.name))) as connection, connection:
         connection.execute("UPDATE tasks SET state = 'failed', closed_at_ms = 5, due_at_ms = NULL")
         connection.execute(
             "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('failed', 1), ('waiting', 0)"
@@ -510,7 +510,7 @@ async def test_callbacks_scan_no_table(pair: Pair) -> None:
     with statements_of() as statements:
         await _all_that_callbacks_lead_to(pair)
     assert len(statements) > 40
-    plans = plans_of(pair.run.path, statements)
+    plans = plans_of(pair.run.name, statements)
     few = ("USING INDEX callbacks_due", "USING INDEX tasks_claimed", "USING INDEX tasks_due", "json_each")
     scans = [step for step in plans if step.startswith("SCAN") and not step.endswith(few)]
     long = {"submissions", "s", "attempts", "a", "tasks", "t", "callbacks", "invalid_rows"}

@@ -11,7 +11,8 @@ import pytest
 from support.cli import empty_ledger
 
 from batcher.errors import LedgerError
-from batcher.ledger.sqlite.connection import Access, connect, untouched_uri
+from batcher.ledger.connection import Access
+from batcher.ledger.sqlite.connection import connect, untouched_uri
 from batcher.ledger.sqlite.disk_faults import disk_fault
 from batcher.ledger.sqlite.read_only import has_log
 

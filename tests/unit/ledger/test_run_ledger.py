@@ -20,6 +20,7 @@ from batcher.ledger.conditions import NO_CODE, NO_RUN
 from batcher.ledger.loads import Added
 from batcher.ledger.reader import open_for_reading
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
+from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import (
     Answer,
     Decision,
@@ -52,16 +53,16 @@ async def ledger(tmp_path: Path) -> AsyncIterator[RunLedger]:
     async with await open_for_writing(tmp_path / "l.db") as opened:
         assert isinstance(opened, RunLedger)
         yield opened
-        check_tallies(opened.path)
+        check_tallies(opened.name)
 
 
-def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+def query(path: LedgerName, sql: str) -> list[tuple[object, ...]]:
     """Read from the ledger as another program does."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(str(path))) as connection:
         return list(connection.execute(sql))
 
 
-def check_tallies(path: Path) -> None:
+def check_tallies(path: LedgerName) -> None:
     """Check that the tallies equal the counted submissions."""
     counted = query(
         path,
@@ -182,7 +183,7 @@ async def test_only_an_open_submission_is_begun(ledger: RunLedger, state: State)
         made = Disposition(Decision.SUBMITTED, state, Tries(), code=0)
         await ledger.settle(Settlement(claim, ACCEPTED, made), run_id)
     assert not await ledger.begin(claim._replace(number=2, run_id=run_id, code=0), run_id)
-    assert query(ledger.path, "SELECT number FROM attempts") == [(1,)]
+    assert query(ledger.name, "SELECT number FROM attempts") == [(1,)]
     assert await counts(ledger) == {state: 1}
 
 
@@ -196,11 +197,11 @@ async def test_only_an_attempt_in_flight_is_settled(ledger: RunLedger, state: St
         assert await ledger.begin(claim, run_id)
         first = Disposition(Decision.REJECTED, state, Tries(), code=2)
         await ledger.settle(Settlement(claim, Answer(2), first), run_id)
-    before = [query(ledger.path, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
+    before = [query(ledger.name, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
     second = Disposition(Decision.SUBMITTED, State.SUBMITTED, Tries(), code=0)
     with pytest.raises(LedgerError):
         await ledger.settle(Settlement(claim, ACCEPTED, second), run_id)
-    after = [query(ledger.path, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
+    after = [query(ledger.name, f"SELECT * FROM {name}") for name in ("submissions", "attempts")]  # noqa: S608
     assert before == after
 
 
@@ -289,7 +290,7 @@ async def test_retry_puts_back_the_named_submissions(
     claims = await ledger.fresh(after_id=0, limit=10)
     assert moved == {int(claim.id) for claim in claims} - before
     assert {Tries()} == {claim.tries for claim in claims}
-    check_tallies(ledger.path)
+    check_tallies(ledger.name)
 
 
 async def test_retry_resets_the_budgets_only(ledger: RunLedger) -> None:
@@ -427,8 +428,8 @@ async def test_second_writer_is_refused_and_a_reader_is_not(ledger: RunLedger) -
     """While one process holds the ledger no other one can write it, and all can read it."""
     await loaded(ledger, 1)
     with pytest.raises(LedgerBusy, match="another run holds this ledger"):
-        await open_for_writing(ledger.path)
-    async with await open_for_reading(ledger.path) as reader:
+        await open_for_writing(ledger.name)
+    async with await open_for_reading(ledger.name) as reader:
         assert [claims_of(1)[0]] == await reader.fresh(after_id=0, limit=10)
 
 
@@ -437,7 +438,7 @@ async def test_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     async with await open_for_writing(path):
         pass
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(str(path))) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     for opening in (open_for_writing, open_for_reading):
         with pytest.raises(LedgerTooNew, match="upgrade batcher"):
@@ -476,8 +477,8 @@ BAD_SQL = [
     "UPDATE submissions SET not_before_ms = 1, state = 'failed'",
     "UPDATE submissions SET parameters_id = 99",
     "INSERT INTO submissions (file_id, parameters_id, load_id, line) VALUES ('1', 1, 1, 9)",
-    "INSERT INTO binding VALUES (2, 1, 'zego')",
-    "INSERT INTO binding VALUES (1, 1, 'moon')",
+    "INSERT INTO binding (id, app_id, place) VALUES (2, 1, 'zego')",
+    "INSERT INTO binding (id, app_id, place) VALUES (1, 1, 'moon')",
     "UPDATE loads SET rows = rows + 1",
     "UPDATE parameters SET vendor = 'Ws'",
     "UPDATE parameters SET type = 'Sample'",

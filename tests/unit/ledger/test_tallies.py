@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from support.cli import empty_ledger
 
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
-from batcher.ledger.sqlite.schema_version import bring_up_to_date
-from batcher.ledger.sqlite.verify import verify
+from batcher.ledger.sqlite.database import SqliteDatabase
+from batcher.ledger.verify import verify
 from batcher.model.outcome import Answer, Decision, Disposition, Settlement
 from batcher.model.submission import (
     Claim,
@@ -115,5 +115,5 @@ async def test_upgrade_of_ledger_with_code_minus_one_counts_anew(tmp_path: Path,
         connection.execute("UPDATE tallies SET n = n + 3 WHERE state = 'pending'")
         connection.commit()
     assert list(verify(path, lambda *_: None)) != []
-    bring_up_to_date(path)
+    SqliteDatabase(path).bring_up_to_date()
     assert list(verify(path, lambda *_: None)) == []

@@ -14,8 +14,8 @@ from support.statements import plans_of, statements_of
 from batcher.ledger.conditions import REVISIONS
 from batcher.ledger.prune import prune
 from batcher.ledger.run_ledger import open_for_writing
-from batcher.ledger.sqlite.verify import verify
 from batcher.ledger.tasks import Followed, Polled, TaskLedger
+from batcher.ledger.verify import verify
 from batcher.model.records import TaskTally
 from batcher.model.task import Picture, TaskState
 

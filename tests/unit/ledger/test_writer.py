@@ -13,7 +13,8 @@ import pytest
 from support.statements import Statement, statements_of
 
 from batcher.errors import IllegalMove, LedgerError, NotALedger
-from batcher.ledger.sqlite.connection import Access, Connection, connect
+from batcher.ledger.connection import Access, Connection
+from batcher.ledger.sqlite.connection import connect
 from batcher.ledger.sqlite.errors import translated
 from batcher.ledger.writer import BatchEvent, Writer, shielded
 

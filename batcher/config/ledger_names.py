@@ -1,0 +1,114 @@
+"""Names of ledgers as users give them: a path, or the URL of a schema in PostgreSQL.
+
+Called wherever a user or a program names a ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from batcher.config.paths import path_problem
+from batcher.errors import SettingsError
+from batcher.model.ledger_name import LedgerName, PostgresName
+
+POSTGRES_SCHEMES = ("postgresql", "postgres")
+
+DEFAULT_SCHEMA = "batcher"
+"""The schema of a URL that names none."""
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+AnyLedger = str | os.PathLike[str] | PostgresName
+"""A ledger as users and programs name it."""
+
+
+def ledger_named(ledger: AnyLedger) -> LedgerName:
+    """Return the ledger that a path or a URL names; a path becomes absolute, with symbolic links resolved.
+
+    Raises:
+        SettingsError: the URL cannot be read or names another kind of database; or the path surely was not
+            meant.
+    """
+    if isinstance(ledger, PostgresName):
+        return ledger
+    text = os.fspath(ledger)
+    if "://" in text:
+        scheme = text.partition("://")[0].partition("+")[0].lower()
+        if scheme in POSTGRES_SCHEMES:
+            return _postgres_name(text)
+        text = _sqlite_path(text)
+    if problem := path_problem(text):
+        raise SettingsError(f"--ledger {text}: {problem}")
+    try:
+        return Path(text).resolve()
+    except (OSError, RuntimeError) as exc:  # a loop of links, or a working directory that was removed
+        raise SettingsError(f"--ledger {text}: this path leads nowhere; give another") from exc
+
+
+def ledger_file(ledger: AnyLedger, command: str, instead: str) -> Path:
+    """Return the file of a ledger, for a command that works on files.
+
+    Args:
+        ledger: its path or URL.
+        command: the command, for the message.
+        instead: what users of PostgreSQL do.
+
+    Raises:
+        SettingsError: the ledger is in PostgreSQL; and as for :func:`ledger_named`.
+    """
+    name = ledger_named(ledger)
+    if isinstance(name, PostgresName):
+        raise SettingsError(f"{name}: {command} is for ledgers in files, not in PostgreSQL. {instead}")
+    return name
+
+
+def _sqlite_path(text: str) -> str:
+    from sqlalchemy import make_url  # slow to import, and needed for URLs alone
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+    except ArgumentError as exc:
+        raise SettingsError("--ledger: this is not a database URL; give a path to a file") from exc
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise SettingsError(
+            f"--ledger {url.render_as_string()}: a ledger is an SQLite file or a schema in PostgreSQL; give "
+            "a path, sqlite:///PATH, or postgresql://USER@HOST/DATABASE?schema=NAME"
+        )
+    return url.database
+
+
+def _postgres_name(text: str) -> PostgresName:
+    from sqlalchemy import make_url  # it reads URLs as libpq does, and has a place for each part
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+        query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+    except (ArgumentError, ValueError) as exc:
+        raise SettingsError(
+            "--ledger: this URL cannot be read; write postgresql://USER@HOST/DATABASE?schema=NAME, and signs "
+            "such as / or @ in a password as %2F or %40"
+        ) from exc
+    schema = query.pop("schema", DEFAULT_SCHEMA)
+    through_pgbouncer = query.pop("pgbouncer", "0") in ("1", "true", "yes")
+    host = url.host or query.pop("host", "")
+    shown_host = f"[{host}]" if ":" in host else host
+    address = f"postgresql://{shown_host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    if not _SCHEMA.fullmatch(schema):
+        raise SettingsError(
+            f"--ledger {address}: schema={schema}: a schema's name has small letters, digits and _, begins "
+            "with no digit, and has 63 characters at most"
+        )
+    given = {
+        "host": host,
+        "port": url.port,
+        "dbname": url.database,
+        "user": url.username,
+        "password": url.password,
+    }
+    known = {key: value for key, value in given.items() if value not in (None, "")}
+    return PostgresName(address, schema, {**query, **known}, through_pgbouncer)

@@ -1,0 +1,63 @@
+"""PostgreSQL's errors as errors of the ledger, with the remedy. None of them shows a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+
+from batcher.errors import IllegalMove, LedgerError, LedgerLocked, NotALedger
+from batcher.model.ledger_name import PostgresName
+
+
+class ConnectionLost(LedgerError):
+    """The server cannot be reached, or has ended the connection; another try may succeed."""
+
+
+_REMEDIES = {
+    "28P01": "the password is wrong; set PGPASSWORD, or correct ~/.pgpass",
+    "28000": "the server does not let this user in; see its pg_hba.conf",
+    "3D000": "there is no such database; create it (createdb NAME), or correct the URL",
+    "42501": "this user may not do that; let the owner of the schema or of the database grant the right",
+    "53100": "the server's disk is full; free some space there, then run again",
+    "25006": "the server is read-only: a standby, or a session set so; name the primary server",
+    "53300": "the server has no connection left; raise max_connections, or close others",
+}
+"""What to do about an error, by its SQLSTATE."""
+
+_RETRIED = ("08", "57P")
+"""The beginnings of SQLSTATEs of connections that are gone and of a server that stops or starts."""
+
+
+@contextmanager
+def translated(name: PostgresName) -> Iterator[None]:
+    """Turn the driver's exceptions into a :class:`LedgerError` that says what to do."""
+    try:
+        yield
+    except psycopg.IntegrityError as exc:
+        raise IllegalMove(f"{name}: {_words(exc)}") from exc
+    except psycopg.Error as exc:
+        raise _translated(name, exc) from exc
+
+
+def _translated(name: PostgresName, error: psycopg.Error) -> LedgerError:
+    state = error.sqlstate or ""
+    if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.QueryCanceled):
+        return LedgerLocked(f"{name}: the ledger is locked by another session: {_words(error)}")
+    if isinstance(error, errors.UndefinedTable):
+        return NotALedger(f"{name}: this schema is not a ledger; choose another schema")
+    if remedy := _REMEDIES.get(state):
+        return LedgerError(f"{name}: the ledger cannot be used: {remedy}")
+    if state.startswith(_RETRIED) or (isinstance(error, psycopg.OperationalError) and not state):
+        why = _words(error)
+        return ConnectionLost(f"{name}: the ledger cannot be reached: {why}. See that the server runs")
+    return LedgerError(f"{name}: the ledger cannot be used: {type(error).__name__}: {_words(error)}")
+
+
+def _words(error: psycopg.Error) -> str:
+    """Return the server's words in one line."""
+    said = error.diag.message_primary or str(error)
+    return re.sub(r"\s+", " ", said).strip().removesuffix(".")

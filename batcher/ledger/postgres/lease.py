@@ -1,0 +1,185 @@
+"""Duties on a ledger in PostgreSQL: work that one process at a time does, held by a lease.
+
+Called where a file would be locked. The lease is a row of ``duties``. A thread with a connection of its own
+renews it, so that a busy event loop does not lose it. The lease ends by the server's clock when it is not
+renewed; that of a process of this machine ends with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from batcher.errors import LedgerBusy, LedgerError
+from batcher.ledger.connection import Access
+from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
+from batcher.ledger.postgres.connection import PostgresConnection, connect
+from batcher.ledger.process_identity import has_surely_ended, this_process
+from batcher.model.durations import at_least_a_second
+from batcher.model.ledger_name import PostgresName
+
+TTL_S = 10.0
+"""How long a lease lasts without a renewal."""
+
+RENEW_S = 2.0
+"""How often a lease is renewed."""
+
+LOOK_EVERY_S = 0.2
+"""Seconds between two looks at a duty that another process has."""
+
+_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+_TAKE = f"""
+INSERT INTO duties (name, holder, process, token, leased_until_ms)
+VALUES (:name, :holder, :process, 1, {_NOW} + :ttl_ms)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, process = excluded.process,
+    token = duties.token + 1, leased_until_ms = excluded.leased_until_ms
+WHERE duties.leased_until_ms < {_NOW} OR duties.process = :ended
+RETURNING token
+"""  # noqa: S608 - ours
+
+_RENEW = f"UPDATE duties SET leased_until_ms = {_NOW} + :ttl_ms WHERE name = :name AND token = :token"  # noqa: S608
+
+_RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
+
+_HOLDER = f"SELECT holder, process, leased_until_ms < {_NOW} AS is_over FROM duties WHERE name = :name"  # noqa: S608
+
+
+class Lease:
+    """A duty that is held, until released, lost, or until the process ends."""
+
+    is_first = True
+
+    def __init__(self, name: PostgresName, connection: PostgresConnection, duty: str, token: int) -> None:
+        self._name = name
+        self._connection = connection
+        self._duty = duty
+        self._token = token
+        self._held_until = time.monotonic() + TTL_S
+        self._lost: LedgerError | None = None
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease-{duty}", daemon=True)
+        self._thread.start()
+
+    def cover(self) -> None:
+        """Hold what was created since, too: a schema needs nothing more."""
+
+    def check(self) -> None:
+        """Make sure that no second process can have the duty.
+
+        Raises:
+            LedgerError: the lease was lost, or could not be renewed in time.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if time.monotonic() > self._held_until:
+            raise LedgerError(
+                f"{self._name}: the server has not been reached for {TTL_S:.0f} s, and another process may "
+                "have taken over; nothing more is sent. See that the server runs, then run again"
+            )
+
+    def release(self) -> None:
+        """End the lease; a second time does nothing."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        self._thread.join()
+        with contextlib.suppress(LedgerError):  # then it ends with its time
+            self._connection.run(_RELEASE, name=self._duty, token=self._token)
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _keep(self) -> None:
+        """Renew the lease until it is released or lost."""
+        while not self._released.wait(RENEW_S):
+            before = time.monotonic()
+            try:
+                if self._connection.driver.closed:
+                    self._connection = connect(self._name, Access.WRITE)
+                values = {"name": self._duty, "token": self._token, "ttl_ms": int(TTL_S * 1000)}
+                renewed = self._connection.run(_RENEW, **values)
+            except LedgerError:
+                continue  # the next renewal may succeed; `check` knows until when the lease lasts
+            if not renewed:
+                self._lost = LedgerError(
+                    f"{self._name}: another process has taken over while this one did not reach the server; "
+                    "nothing more is sent"
+                )
+                return
+            self._held_until = before + TTL_S
+
+
+async def take_duty(name: PostgresName, client: LockClient) -> Lease:
+    """Take the duty of a client's purpose, and wait for another holder if the client waits.
+
+    Raises:
+        LedgerBusy: another process has it.
+        LedgerError: the server cannot be used.
+    """
+    connection = await asyncio.to_thread(connect, name, Access.WRITE)
+    try:
+        began, wait_s, reported = time.monotonic(), client.wait_s or 0.0, False
+        while True:
+            holder, token = await asyncio.to_thread(_try, connection, client)
+            if token is not None:
+                return Lease(name, connection, client.purpose.name.lower(), token)
+            waited_s = time.monotonic() - began
+            if waited_s >= wait_s:
+                raise LedgerBusy(busy_text(name, holder, client))
+            if not reported:
+                client.on_wait(
+                    f"{name}: waiting up to {at_least_a_second(wait_s)} for {named(holder, client.purpose)}"
+                )
+                reported = True
+            await asyncio.sleep(min(LOOK_EVERY_S, wait_s - waited_s))
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | None, int | None]:
+    """Try to take a duty: returns its token, or who has it."""
+    duty = client.purpose.name.lower()
+    row = connection.row(_HOLDER, name=duty)
+    ended = row.process if row is not None and has_surely_ended(row.process) else None
+    taken = connection.row(
+        _TAKE,
+        name=duty,
+        holder=_written(Holder(client.command)),
+        process=this_process(),
+        ttl_ms=int(TTL_S * 1000),
+        ended=ended,
+    )
+    if taken is not None:
+        return None, int(taken.token)
+    row = connection.row(_HOLDER, name=duty)
+    return (None if row is None else _read(row.holder)), None
+
+
+def duty_holder(connection: PostgresConnection, purpose: Purpose) -> Holder | bool:
+    """Return who has a duty; False for no holder."""
+    row = connection.row(_HOLDER, name=purpose.name.lower())
+    if row is None or row.is_over or has_surely_ended(row.process):
+        return False
+    return _read(row.holder)
+
+
+def _written(holder: Holder) -> str:
+    return json.dumps(asdict(holder) | {"since": holder.since.isoformat(timespec="seconds")})
+
+
+def _read(text: str) -> Holder:
+    values: dict[str, Any] = json.loads(text)
+    since = datetime.fromisoformat(values["since"]).astimezone(UTC)
+    return Holder(values["command"], int(values["pid"]), values["host"], since)
