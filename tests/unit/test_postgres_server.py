@@ -36,11 +36,11 @@ import pytest
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_server_when_asked_for_is_there(postgres, number):
+def test_server_when_asked_for_is_there(postgres, number, pytestconfig):
     assert postgres.query("SELECT 1") == [(1,)]
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "none")
+    worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "none")
     seen = {"folder": str(postgres.folder), "port": postgres.port, "worker": worker}
-    Path(os.environ["SEEN"], f"{number}.json").write_text(json.dumps(seen))
+    Path(os.environ["SEEN"], f"{worker}-{number}.json").write_text(json.dumps(seen))
     if os.environ.get("SEEN_PAUSE"):
         print("asked", flush=True)
         os.read(0, 1)
@@ -57,10 +57,27 @@ def session(folder: Path, *args: str, env: dict[str, str] | None = None) -> subp
     (folder / "test_asks.py").write_text(ASKS, "utf-8")
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "support.postgres_session", "-c", os.devnull),
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "xdist.plugin",
+                "-p",
+                "support.postgres_session",
+                "-c",
+                os.devnull,
+            ),
             *("--rootdir", str(folder), "-p", "no:cacheprovider", *args, str(folder / "test_asks.py")),
         ],
-        env={**os.environ, "PYTHONPATH": str(TESTS), "SEEN": str(folder), **(env or {})},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # it starts in a third of the time
+            "SEEN": str(folder),
+            **(env or {}),
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -167,7 +184,8 @@ def test_session_with_two_workers_shares_one_server_and_removes_it(tmp_path: Pat
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     seen = [json.loads(file.read_text("utf-8")) for file in tmp_path.glob("*.json")]
-    assert len({one["folder"] for one in seen}) == 1
+    assert {one["worker"] for one in seen} == {"gw0", "gw1"}
+    assert len({(one["folder"], one["port"]) for one in seen}) == 1
     assert not Path(seen[0]["folder"]).exists()
     assert "12 passed" in output
 
@@ -178,7 +196,7 @@ def test_session_when_killed_leaves_no_server_and_no_folder(tmp_path: Path) -> N
     process = session(tmp_path, "-s", env={"SEEN_PAUSE": "1"})
     assert process.stdout is not None
     assert any("asked" in line for line in process.stdout)
-    folder = Path(json.loads((tmp_path / "0.json").read_text("utf-8"))["folder"])
+    folder = Path(json.loads((tmp_path / "none-0.json").read_text("utf-8"))["folder"])
     keeper = json.loads((folder / "answer.json").read_text("utf-8"))["keeper"]
     server = int((folder / "server" / "data" / "postmaster.pid").read_text("utf-8").split()[0])
     process.send_signal(signal.SIGKILL)
