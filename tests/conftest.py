@@ -14,6 +14,8 @@ import hypothesis
 import pytest
 from support.cli import Cli, _holding, write_manifest
 
+pytest_plugins = ["support.postgres_session"]
+
 
 @pytest.fixture
 async def cli(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Cli]:
