@@ -182,5 +182,13 @@ class LedgerLocked(LedgerError):
     """Another program has locked the file of the ledger for longer than a statement waits."""
 
 
+class LedgerUnreachable(LedgerError):
+    """The server of a ledger cannot be reached, or has ended the connection; another try may succeed."""
+
+
+class LedgerForgotten(LedgerError):
+    """The server of a ledger has lost transactions that it had confirmed."""
+
+
 class IllegalMove(LedgerError):
     """A record contradicts the ledger, and was not written."""

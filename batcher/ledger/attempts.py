@@ -145,7 +145,7 @@ def begin(connection: Connection, items: Sequence[Begin]) -> list[bool]:
 @BatchEvent
 def settle(connection: Connection, items: Sequence[Settle]) -> list[None]:
     """Settle attempts and move their submissions."""
-    known = connection.run(_SETTLE_ATTEMPTS, items=list(map(_attempt_item, items)))
+    known = connection.run(_SETTLE_ATTEMPTS, items=list(map(attempt_item, items)))
     if known != len(items):
         raise IllegalMove(f"{len(items) - known} attempts were settled that were never begun")
     moved = connection.run(_SETTLE_SUBMISSIONS, items=list(map(_submission_item, items)))
@@ -254,7 +254,7 @@ _ANSWERED = ("http_status", "code", "task_id", "request_id", "vendor_request_id"
 """Columns that are attributes of those outcomes that have them."""
 
 
-def _attempt_item(item: Settle) -> dict[str, Any]:
+def attempt_item(item: Settle) -> dict[str, Any]:
     """Return an attempt as ``_SETTLE_ATTEMPTS`` takes it."""
     claim, outcome = item.settlement.claim, item.settlement.outcome
     return {

@@ -121,6 +121,20 @@ class Connection(ABC):
                 self._roll_back()
             raise
 
+    def recovered(self) -> bool:
+        """Connect again after the server was lost; return whether the cut-off transaction was committed.
+
+        Raises:
+            LedgerUnreachable: the server still cannot be reached.
+            LedgerError: it can, and cannot be used.
+        """
+        raise NotImplementedError("a file is not lost")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several runs may send on the ledger at once."""
+        return False
+
     def add_up(self, apply: Callable[[Connection, Totals], None], changes: Totals) -> None:
         """Change totals right before the commit, all changes of the transaction at once.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -18,9 +19,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import aiosqlite
 
-from batcher.errors import LedgerLocked
+from batcher.errors import LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import Connection
-from batcher.ledger.writer import shielded
+from batcher.ledger.writer import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, shielded
 from batcher.model.ledger_name import LedgerName
 
 P = ParamSpec("P")
@@ -93,7 +94,7 @@ class ReadThread:
             with connection.transaction():
                 return query(connection, *args, **kwargs)
 
-        reported = False
+        reported, began, pause_s = False, time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
                 return await self._on_thread(in_transaction)
@@ -103,6 +104,13 @@ class ReadThread:
                 if not reported:
                     self._on_locked()
                 reported = True
+            except LedgerUnreachable:  # a query can be asked again
+                if time.monotonic() - began + pause_s > PATIENCE_S:
+                    raise
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                with contextlib.suppress(LedgerUnreachable):
+                    await self._on_thread(lambda connection: connection.recovered())
 
     async def begin(self) -> None:
         """Keep the moment: all queries from now on see the ledger as it is now."""

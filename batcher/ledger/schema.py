@@ -111,16 +111,17 @@ runs = Table(
     Column("lost_at_ms", BigInteger),
     Column("share", Integer, nullable=False, server_default=text("0")),
     Column("held", Integer, nullable=False, server_default=text("0")),
+    Column("wanted", Integer),
     Column("process", Text),
     sqlite_autoincrement=True,
 )
 """One row per run. ``ended_at_ms`` stays empty when a run was killed. ``pace_per_s`` is its last pace.
 ``invalid_rows_seen`` is the newest invalid row that the run has reported, set if its exit code is 0 or 1.
 
-The last six are for runs that share a ledger: ``seq`` numbers the run's transactions, ``leased_until_ms`` is
+The last seven are for runs that share a ledger: ``seq`` numbers the run's transactions, ``leased_until_ms`` is
 how long it may send without a new beat, ``lost_at_ms`` when another run has taken over its attempts,
-``share`` how many requests a second are its, ``held`` how many it may be using, ``process`` which process it
-is."""
+``share`` how many requests a second are its, ``held`` how many it may be using, ``wanted`` how many it has a
+use for, if not all, ``process`` which process it is."""
 
 loads = Table(
     "loads",

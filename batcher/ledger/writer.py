@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from batcher.errors import IllegalMove, LedgerError, LedgerLocked
+from batcher.errors import IllegalMove, LedgerError, LedgerLocked, LedgerUnreachable
 from batcher.ledger.connection import BUSY_TIMEOUT_S, Connection
 from batcher.model.ledger_name import LedgerName
 
@@ -83,6 +83,16 @@ class _PendingWrite(Generic[I, R]):
     """Records an event that has happened already, and leads to no request."""
 
 
+PATIENCE_S = 600.0
+"""How long a server that cannot be reached is waited for."""
+
+CLOSING_PATIENCE_S = 30.0
+"""The same, once the ledger is to be closed."""
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+"""The pauses between two tries to reach a server; each is twice as long as the one before."""
+
 RESCUE_PATIENCE_S = 0.5
 """The longest wait for a lock once one has outlasted the usual time, until a record is kept."""
 
@@ -117,6 +127,20 @@ class Disk(Protocol):
         """Free the reserve: something could not be written."""
 
 
+class Guard(Protocol):
+    """What every transaction of a run on a shared ledger begins with."""
+
+    def enter(self, connection: Connection) -> None:
+        """Renew the run's lease within the transaction that has begun.
+
+        Raises:
+            LedgerForgotten: the server has lost what it had confirmed.
+        """
+
+    def confirmed(self) -> None:
+        """Note that the transaction is committed."""
+
+
 class Writer:
     """Group commit over one connection.
 
@@ -127,6 +151,9 @@ class Writer:
         on_locked: makes the writer wait for a file that another program has locked, until that program
             releases it or a waiting task is cancelled; called, in the loop, once for each such wait. Without
             it the ledger counts as broken.
+        patience_s: how long a server that cannot be reached is waited for.
+        on_unreachable: called, in the loop, once for each such wait, with the error.
+        guard: begins each transaction; None where no other run can send.
     """
 
     def __init__(
@@ -136,7 +163,13 @@ class Writer:
         disk: Disk,
         *,
         on_locked: Callable[[], None] | None = None,
+        patience_s: float = PATIENCE_S,
+        on_unreachable: Callable[[str], None] = lambda _: None,
+        guard: Guard | None = None,
     ) -> None:
+        self._patience_s = patience_s
+        self._on_unreachable = on_unreachable
+        self._guard = guard
         self._connect = connect
         self._name = name
         self._disk = disk
@@ -147,6 +180,7 @@ class Writer:
         self._scheduled = False
         self._inbox: SimpleQueue[_Group | None] = SimpleQueue()
         self._closing = False
+        self._closed = threading.Event()
         self._broken: LedgerError | None = None
         self._hurried = False
         self._ended: asyncio.Future[None] | None = None
@@ -202,6 +236,7 @@ class Writer:
     async def close(self) -> None:
         """Write what waits, then stop."""
         self._closing = True
+        self._closed.set()
         if self._ended is not None:
             self._schedule()
             await self._ended
@@ -322,21 +357,61 @@ class Writer:
         return results
 
     def _transact(self, connection: Connection, group: _Group) -> _Results | Exception:
-        """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded."""
-        results: _Results = []
-        try:
-            self._disk.check()
-            with connection.transaction():
-                for event, members in group.items():
-                    items = [waiting.item for waiting in members]
-                    if isinstance(event, BatchEvent):
-                        values = event.record(connection, items)
-                    else:
-                        values = [event(connection, item) for item in items]
-                    results.extend(zip(members, values, strict=True))
-        except Exception as exc:
-            return exc  # handed to those who wait for it
-        return results
+        """Record a group in one transaction; returns what went wrong, and then nothing of it is recorded.
+
+        A server that was lost is waited for. It then says whether the transaction was committed.
+        """
+        while True:
+            results: _Results = []
+            try:
+                try:
+                    self._attempt(connection, group, results)
+                except LedgerUnreachable as exc:
+                    if not self._committed_after(connection, exc):
+                        continue
+                if self._guard is not None:
+                    self._guard.confirmed()
+            except Exception as exc:
+                return exc  # handed to those who wait for it
+            return results
+
+    def _attempt(self, connection: Connection, group: _Group, results: _Results) -> None:
+        """Run the transaction of a group once, and add the results to the given list."""
+        self._disk.check()
+        with connection.transaction():
+            if self._guard is not None:
+                self._guard.enter(connection)
+            for event, members in group.items():
+                items = [waiting.item for waiting in members]
+                if isinstance(event, BatchEvent):
+                    values = event.record(connection, items)
+                else:
+                    values = [event(connection, item) for item in items]
+                results.extend(zip(members, values, strict=True))
+
+    def _committed_after(self, connection: Connection, lost: LedgerUnreachable) -> bool:
+        """Wait for a server that was lost; return whether the transaction was committed.
+
+        Raises:
+            LedgerUnreachable: the server was not back in time.
+        """
+        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        while True:
+            try:
+                return connection.recovered()
+            except LedgerUnreachable as exc:
+                lost = exc
+            if pause_s == FIRST_PAUSE_S:
+                with contextlib.suppress(RuntimeError):  # the loop has closed
+                    self._loop.call_soon_threadsafe(self._on_unreachable, str(lost))
+            patience_s = min(self._patience_s, CLOSING_PATIENCE_S) if self._closing else self._patience_s
+            if time.monotonic() - began + pause_s > patience_s:
+                raise lost
+            if self._closing:
+                time.sleep(pause_s)
+            else:
+                self._closed.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _members(group: _Group) -> list[_PendingWrite[Any, Any]]:

@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("lost_at_ms", sa.BigInteger()))
     op.add_column("runs", _counter("share", sa.Integer()))
     op.add_column("runs", _counter("held", sa.Integer()))
+    op.add_column("runs", sa.Column("wanted", sa.Integer()))
     op.add_column("runs", sa.Column("process", sa.Text()))
     op.execute(
         "ALTER TABLE loads ADD COLUMN run_id INTEGER CONSTRAINT loads_run_id_fkey REFERENCES runs (id)"

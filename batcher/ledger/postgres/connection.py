@@ -6,6 +6,7 @@ that a statement depends on is set with the transaction there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
@@ -15,13 +16,16 @@ from psycopg import sql
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 
-from batcher.errors import LedgerMissing
+from batcher.errors import LedgerMissing, LedgerUnreachable
 from batcher.ledger.connection import BUSY_TIMEOUT_S, Access, Connection, Cursor
 from batcher.ledger.postgres.dialect import in_postgres
-from batcher.ledger.postgres.errors import ConnectionLost, translated
+from batcher.ledger.postgres.errors import translated
 from batcher.model.ledger_name import PostgresName
 
 CONNECT_TIMEOUT_S = 10
+
+_STILL_COMMITTING_S = 0.05
+"""Seconds between two looks at a transaction whose session is still there."""
 
 IDLE_IN_TRANSACTION_S = 5
 """A writer that is stopped within a transaction holds rows that all others need: the server ends it."""
@@ -58,11 +62,33 @@ class PostgresConnection(Connection):
         self._name = name
         self._access = access
         self._beginning = _beginning(name, access)
+        self._transaction_id: int | None = None
+        """The server's number of the last transaction of a writer."""
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return self.driver.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several runs may send on the ledger at once: the server keeps them apart."""
+        return True
+
+    def recovered(self) -> bool:
+        """Connect again; return whether the transaction that was cut off has been committed.
+
+        The old session may still be committing: its outcome is waited for, never guessed.
+        """
+        self.driver.close()
+        self.driver = _connected(self._name, self._access)
+        asked = self._transaction_id
+        while asked is not None:
+            status = self.value("SELECT pg_xact_status(CAST(:id AS xid8))", id=str(asked))
+            if status != "in progress":
+                return bool(status == "committed")
+            time.sleep(_STILL_COMMITTING_S)
+        return False
 
     def lock(self, query: str, /, **values: object) -> None:
         """Lock rows in the order of a query, until the commit."""
@@ -123,8 +149,13 @@ class PostgresConnection(Connection):
         return translated(self._name)
 
     def _begin(self) -> None:
+        self._transaction_id = None
         with self._translated():
-            self.driver.execute(self._beginning)
+            cursor = self.driver.execute(self._beginning)
+            if self._access is Access.WRITE:
+                cursor.set_result(-1)
+                row = cursor.fetchone()
+                self._transaction_id = None if row is None else int(row[0])
 
     def _commit(self) -> None:
         with self._translated():
@@ -134,7 +165,7 @@ class PostgresConnection(Connection):
         try:
             with self._translated():
                 self.driver.execute("ROLLBACK")
-        except ConnectionLost:
+        except LedgerUnreachable:
             pass  # the server has rolled it back
 
 
@@ -158,13 +189,14 @@ def _set(settings: dict[str, str], *, local: bool) -> sql.Composed:
 
 def _beginning(name: PostgresName, access: Access) -> sql.Composed:
     """Return what begins a transaction: a reader sees one moment, a writer what is committed."""
-    kind = (
-        "BEGIN;" if access is Access.WRITE else "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-    )
-    begin = sql.SQL(kind)
-    if not name.through_pgbouncer:
-        return sql.Composed([begin])
-    return sql.Composed([begin, _set(_settings(name, access), local=True)])
+    parts: list[sql.Composable] = [sql.SQL("BEGIN;")]
+    if access is not Access.WRITE:
+        parts = [sql.SQL("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;")]
+    if name.through_pgbouncer:
+        parts += [_set(_settings(name, access), local=True)]
+    if access is Access.WRITE:
+        parts += [sql.SQL("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")]
+    return sql.Composed(parts)
 
 
 @contextmanager
@@ -173,15 +205,10 @@ def _connecting(name: PostgresName) -> Iterator[None]:
         with translated(name):
             yield
     except ValueError as exc:  # a parameter of the URL that libpq cannot read
-        raise ConnectionLost(f"{name}: the URL cannot be used: {exc}") from exc
+        raise LedgerUnreachable(f"{name}: the URL cannot be used: {exc}") from exc
 
 
-def connect(name: PostgresName, access: Access) -> PostgresConnection:
-    """Open a connection; whether the schema holds a ledger is not looked at.
-
-    Raises:
-        LedgerError: the server cannot be reached, or does not let this user in.
-    """
+def _connected(name: PostgresName, access: Access) -> psycopg.Connection[Any]:
     with _connecting(name):
         driver = psycopg.connect(
             **{
@@ -201,7 +228,17 @@ def connect(name: PostgresName, access: Access) -> PostgresConnection:
         except BaseException:
             driver.close()
             raise
-    return PostgresConnection(name, driver, access)
+    return driver
+
+
+def connect(name: PostgresName, access: Access) -> PostgresConnection:
+    """Open a connection; whether the schema holds a ledger is not looked at.
+
+    Raises:
+        LedgerUnreachable: the server cannot be reached.
+        LedgerError: it does not let this user in.
+    """
+    return PostgresConnection(name, _connected(name, access), access)
 
 
 def has_ledger(connection: PostgresConnection) -> bool:

@@ -9,13 +9,8 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors
 
-from batcher.errors import IllegalMove, LedgerError, LedgerLocked, NotALedger
+from batcher.errors import IllegalMove, LedgerError, LedgerLocked, LedgerUnreachable, NotALedger
 from batcher.model.ledger_name import PostgresName
-
-
-class ConnectionLost(LedgerError):
-    """The server cannot be reached, or has ended the connection; another try may succeed."""
-
 
 _REMEDIES = {
     "28P01": "the password is wrong; set PGPASSWORD, or correct ~/.pgpass",
@@ -28,7 +23,10 @@ _REMEDIES = {
 }
 """What to do about an error, by its SQLSTATE."""
 
-_RETRIED = ("08", "57P")
+_PASSING = ("25006", "53300")
+"""Of these, the ones that another connection may not meet."""
+
+_RETRIED = ("08", "57P", "25P03")
 """The beginnings of SQLSTATEs of connections that are gone and of a server that stops or starts."""
 
 
@@ -50,10 +48,11 @@ def _translated(name: PostgresName, error: psycopg.Error) -> LedgerError:
     if isinstance(error, errors.UndefinedTable):
         return NotALedger(f"{name}: this schema is not a ledger; choose another schema")
     if remedy := _REMEDIES.get(state):
-        return LedgerError(f"{name}: the ledger cannot be used: {remedy}")
+        kind = LedgerUnreachable if state in _PASSING else LedgerError
+        return kind(f"{name}: the ledger cannot be used: {remedy}")
     if state.startswith(_RETRIED) or (isinstance(error, psycopg.OperationalError) and not state):
         why = _words(error)
-        return ConnectionLost(f"{name}: the ledger cannot be reached: {why}. See that the server runs")
+        return LedgerUnreachable(f"{name}: the ledger cannot be reached: {why}. See that the server runs")
     return LedgerError(f"{name}: the ledger cannot be used: {type(error).__name__}: {_words(error)}")
 
 

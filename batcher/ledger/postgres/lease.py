@@ -21,11 +21,9 @@ from batcher.ledger.connection import Access
 from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
 from batcher.ledger.process_identity import has_surely_ended, this_process
+from batcher.ledger.shared_runs import NOW_MS, TTL_S
 from batcher.model.durations import at_least_a_second
 from batcher.model.ledger_name import PostgresName
-
-TTL_S = 10.0
-"""How long a lease lasts without a renewal."""
 
 RENEW_S = 2.0
 """How often a lease is renewed."""
@@ -33,22 +31,20 @@ RENEW_S = 2.0
 LOOK_EVERY_S = 0.2
 """Seconds between two looks at a duty that another process has."""
 
-_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
-
 _TAKE = f"""
 INSERT INTO duties (name, holder, process, token, leased_until_ms)
-VALUES (:name, :holder, :process, 1, {_NOW} + :ttl_ms)
+VALUES (:name, :holder, :process, 1, {NOW_MS} + :ttl_ms)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, process = excluded.process,
     token = duties.token + 1, leased_until_ms = excluded.leased_until_ms
-WHERE duties.leased_until_ms < {_NOW} OR duties.process = :ended
+WHERE duties.leased_until_ms < {NOW_MS} OR duties.process = :ended
 RETURNING token
 """  # noqa: S608 - ours
 
-_RENEW = f"UPDATE duties SET leased_until_ms = {_NOW} + :ttl_ms WHERE name = :name AND token = :token"  # noqa: S608
+_RENEW = f"UPDATE duties SET leased_until_ms = {NOW_MS} + :ttl_ms WHERE name = :name AND token = :token"  # noqa: S608
 
 _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
 
-_HOLDER = f"SELECT holder, process, leased_until_ms < {_NOW} AS is_over FROM duties WHERE name = :name"  # noqa: S608
+_HOLDER = f"SELECT holder, process, leased_until_ms < {NOW_MS} AS is_over FROM duties WHERE name = :name"  # noqa: S608
 
 
 class Lease:

@@ -10,25 +10,26 @@ from batcher.ledger.row_values import PARAMETERS, parameters_of, time_of, time_o
 from batcher.model.records import AskedFor
 from batcher.model.submission import Claim, FileId, Parameters, RunId, SubmissionId, Tries
 
-_CLAIM = f"""
+CLAIM = f"""
 SELECT s.id, s.file_id, s.attempts, s.tries_busy, s.tries_unknown, s.tries_doubt, s.doubted, s.code, s.run_id,
     s.not_before_ms, {PARAMETERS}
 FROM submissions AS s JOIN parameters AS p ON p.id = s.parameters_id
 """  # noqa: S608 - ours
+"""A submission to claim, with what :func:`claim_of` reads."""
 
-_FRESH = f"""{_CLAIM}
+_FRESH = f"""{CLAIM}
 WHERE s.state = 'pending' AND s.tries_doubt = 0 AND s.not_before_ms IS NULL AND s.id > :after_id
 ORDER BY s.id LIMIT :limit
 """
 
-_DOUBTFUL = f"""{_CLAIM}
+_DOUBTFUL = f"""{CLAIM}
 WHERE s.state = 'pending' AND s.tries_doubt > 0 AND (s.tries_doubt, s.id) > (:after_tries, :after_id)
 ORDER BY s.tries_doubt, s.id LIMIT :limit
 """
 
-_DELAYED = f"{_CLAIM} WHERE s.not_before_ms IS NOT NULL AND s.tries_doubt = 0 ORDER BY s.not_before_ms"
+_DELAYED = f"{CLAIM} WHERE s.not_before_ms IS NOT NULL AND s.tries_doubt = 0 ORDER BY s.not_before_ms"
 
-_SENDING = f"{_CLAIM} WHERE s.state = 'sending' ORDER BY s.id"
+_SENDING = f"{CLAIM} WHERE s.state = 'sending' ORDER BY s.id"
 
 _ASKED_BEFORE = f"""
 SELECT s.file_id, {PARAMETERS} FROM submissions AS s JOIN parameters AS p ON p.id = s.parameters_id
@@ -38,7 +39,7 @@ WHERE s.file_id IN (SELECT value FROM json_array_elements_text(:file_ids))
 
 def fresh(connection: Connection, *, after_id: int, limit: int) -> list[Claim]:
     """Return open submissions that wait for nothing, in their order, after a given one."""
-    return [_claim(row) for row in connection.rows(_FRESH, after_id=after_id, limit=limit)]
+    return [claim_of(row) for row in connection.rows(_FRESH, after_id=after_id, limit=limit)]
 
 
 def doubtful(
@@ -49,17 +50,17 @@ def doubtful(
     In the order of the number of doubts and then their own, after a given one.
     """
     rows = connection.rows(_DOUBTFUL, after_tries=after[0], after_id=after[1], limit=limit)
-    return [(time_or_none(row.not_before_ms), _claim(row)) for row in rows]
+    return [(time_or_none(row.not_before_ms), claim_of(row)) for row in rows]
 
 
 def delayed(connection: Connection) -> list[tuple[datetime, Claim]]:
     """Return open submissions that an earlier run put off, with the time they wait for."""
-    return [(time_of(row.not_before_ms), _claim(row)) for row in connection.rows(_DELAYED)]
+    return [(time_of(row.not_before_ms), claim_of(row)) for row in connection.rows(_DELAYED)]
 
 
 def sending(connection: Connection) -> list[Claim]:
     """Return submissions whose attempt began and was never settled."""
-    return [_claim(row, begun=True) for row in connection.rows(_SENDING)]
+    return [claim_of(row, begun=True) for row in connection.rows(_SENDING)]
 
 
 _OPEN = """
@@ -108,7 +109,8 @@ def asked_before(connection: Connection, file_ids: Iterable[FileId]) -> dict[Fil
     return known
 
 
-def _claim(row: ResultRow, *, begun: bool = False) -> Claim:
+def claim_of(row: ResultRow, *, begun: bool = False) -> Claim:
+    """Return the claim of a row; one whose attempt has begun has the number of that attempt."""
     busy, unknown, doubt = row.tries_busy, row.tries_unknown, row.tries_doubt
     return Claim(
         SubmissionId(row.id),

@@ -1,0 +1,218 @@
+"""Attempts on a ledger that several runs share: claiming is beginning, and late answers are evidence.
+
+Called by the writer inside its transaction. Nothing marks a pending submission: it is chosen, locked, moved
+to ``sending`` and its attempt written in one transaction, so that a crash leaves no claim behind. An attempt
+that another run has called in doubt may end after all. Its answer was paid for and is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from batcher.ledger.attempts import Begin, Settle, attempt_item, begin, settle
+from batcher.ledger.conditions import IS_FRESH
+from batcher.ledger.connection import Connection, ResultRow
+from batcher.ledger.queries.open_work import CLAIM, claim_of
+from batcher.ledger.shared_runs import NOW_MS, declare_lost
+from batcher.ledger.tallies import Key, tally
+from batcher.ledger.writer import BatchEvent
+from batcher.model.outcome import Answer, HttpRefusal, NotSent, Settlement
+from batcher.model.submission import Claim, RunId, State
+
+TAKEN_AT_ONCE = 500
+"""Attempts of lost runs that one transaction settles."""
+
+
+class BeginNext(NamedTuple):
+    """A worker that has a turn and wants the next submission."""
+
+    run_id: RunId
+    at_ms: int
+    after_id: int
+    """The last fresh submission that this run has begun: those before it need not be looked at."""
+    doubtful: bool
+    """Whether submissions whose answer was lost before may be sent again now."""
+
+
+class TakeOver(NamedTuple):
+    """A look for attempts that no living run will settle."""
+
+    run_id: RunId
+    grace_ms: int | None
+    """How long after its lease a run is waited for; None if no lease is judged."""
+    judge: Callable[[Claim], Settlement]
+    """Decides what becomes of a submission whose answer is lost."""
+
+
+class LeftToShare(NamedTuple):
+    """What is left to send on a ledger that several runs share."""
+
+    fresh: bool
+    """There are submissions that wait for nothing and were never in doubt."""
+    next_due_ms: int | None
+    """When the next one that waits is due, by the server's clock."""
+    doubtful: bool
+    """There are submissions whose answer was lost before."""
+    elsewhere: int
+    """Submissions that other runs are sending."""
+    orphaned: int
+    """Of these, the ones whose run has ended or is lost."""
+    loading: bool
+    """A run reads a manifest."""
+    now_ms: int
+
+
+_SKIP = "FOR UPDATE OF s SKIP LOCKED"
+
+_DUE = f"""{CLAIM}
+WHERE s.not_before_ms IS NOT NULL AND s.tries_doubt = 0
+    AND (s.not_before_ms <= {NOW_MS} OR s.not_before_ms > {NOW_MS} + :longest_ms)
+ORDER BY s.not_before_ms LIMIT :limit {_SKIP}
+"""
+
+_FRESH = f"""{CLAIM}
+WHERE s.state = 'pending' AND s.tries_doubt = 0 AND s.not_before_ms IS NULL AND s.id > :after_id
+ORDER BY s.id LIMIT :limit {_SKIP}
+"""
+
+_DOUBTFUL = f"""{CLAIM}
+WHERE s.state = 'pending' AND s.tries_doubt > 0
+    AND (s.not_before_ms IS NULL OR s.not_before_ms <= {NOW_MS} OR s.not_before_ms > {NOW_MS} + :longest_ms)
+ORDER BY s.tries_doubt, s.id LIMIT :limit {_SKIP}
+"""
+
+_ORPHANS = f"""{CLAIM}
+JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts JOIN runs AS r ON r.id = a.run_id
+WHERE s.state = 'sending' AND a.outcome IS NULL AND r.ended_at_ms IS NOT NULL
+ORDER BY s.id LIMIT :limit {_SKIP}
+"""
+
+_LEFT = f"""
+SELECT EXISTS (SELECT 1 FROM submissions WHERE {IS_FRESH}) AS fresh,
+    (SELECT min(not_before_ms) FROM submissions WHERE not_before_ms IS NOT NULL) AS next_due_ms,
+    EXISTS (SELECT 1 FROM submissions WHERE state = 'pending' AND tries_doubt > 0) AS doubtful,
+    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+        WHERE s.state = 'sending' AND a.run_id <> :run_id) AS elsewhere,
+    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+        JOIN runs AS r ON r.id = a.run_id WHERE s.state = 'sending' AND a.run_id <> :run_id
+        AND (r.ended_at_ms IS NOT NULL OR r.leased_until_ms < {NOW_MS})) AS orphaned,
+    EXISTS (SELECT 1 FROM loads AS l JOIN runs AS r ON r.id = l.run_id
+        WHERE l.ended_at_ms IS NULL AND l.error IS NULL AND r.ended_at_ms IS NULL) AS loading,
+    {NOW_MS} AS now_ms
+"""  # noqa: S608 - ours
+
+LONGEST_DELAY_MS = 3_600_000
+"""A due time further away than this was set by a clock that was wrong, and delays nothing."""
+
+_FACTS = """
+SELECT s.id, s.state, s.code, s.run_id, s.attempts, s.tries_doubt, s.pruned
+FROM submissions AS s WHERE s.id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+ORDER BY s.id FOR UPDATE
+"""
+
+_ATTEMPT = "SELECT outcome, decision FROM attempts WHERE submission_id = :id AND number = :number"
+
+_END_ATTEMPT = """
+UPDATE attempts SET sent_at_ms = :sent_at_ms, answered_at_ms = :answered_at_ms, outcome = :outcome,
+    decision = :decision, http_status = :http_status, code = :code, task_id = :task_id,
+    request_id = :request_id, vendor_request_id = :vendor_request_id, message = :message
+WHERE submission_id = :id AND number = :number AND decision = 'in_doubt'
+"""
+
+_DOUBTS = "SELECT count(*) FROM attempts WHERE submission_id = :id AND decision = 'in_doubt'"
+
+_SUBMIT = """
+UPDATE submissions SET state = 'submitted', code = :code, run_id = :run_id, doubted = :doubted,
+    not_before_ms = NULL WHERE id = :id
+"""
+
+_TAKE_DOUBT_OFF = """
+UPDATE submissions SET state = :state, doubted = :doubted, tries_doubt = CASE WHEN tries_doubt > 0
+    THEN tries_doubt - 1 ELSE 0 END WHERE id = :id
+"""
+
+
+@BatchEvent
+def begin_next(connection: Connection, items: Sequence[BeginNext]) -> list[Claim | None]:
+    """Begin attempts of the next submissions that no other run has: one for each worker, as far as there are.
+
+    Those that are due come first, then fresh ones, then those that would hold up others, doubtful ones last.
+    """
+    wanted, first = len(items), items[0]
+    due = connection.rows(_DUE, longest_ms=LONGEST_DELAY_MS, limit=wanted)
+    claims = [claim_of(row) for row in due]
+    held_up = [claim for claim in claims if claim.tries.refused]
+    claims = [claim for claim in claims if not claim.tries.refused]
+    if len(claims) < wanted:
+        after_id = min(item.after_id for item in items)
+        rows = connection.rows(_FRESH, after_id=after_id, limit=wanted - len(claims))
+        claims += map(claim_of, rows)
+    claims += held_up[: wanted - len(claims)]
+    if len(claims) < wanted and all(item.doubtful for item in items):
+        rows = connection.rows(_DOUBTFUL, longest_ms=LONGEST_DELAY_MS, limit=wanted - len(claims))
+        claims += map(claim_of, rows)
+    begun = [Begin(claim, first.run_id, item.at_ms) for claim, item in zip(claims, items, strict=False)]
+    if begun:
+        begin.record(connection, begun)
+    return [*claims, *[None] * (wanted - len(claims))]
+
+
+@BatchEvent
+def settle_shared(connection: Connection, items: Sequence[Settle]) -> list[None]:
+    """Settle attempts of this run; those that another run has called in doubt meanwhile are evidence."""
+    by_id = {item.settlement.claim.id: item for item in items}
+    facts = {row.id: row for row in connection.rows(_FACTS, ids=sorted(by_id))}
+    in_time = [item for item in items if _is_in_time(connection, facts[item.settlement.claim.id], item)]
+    if in_time:
+        settle.record(connection, in_time)
+    for item in items:
+        if item not in in_time:
+            _keep_evidence(connection, facts[item.settlement.claim.id], item)
+    return [None] * len(items)
+
+
+def take_over(connection: Connection, item: TakeOver) -> int:
+    """Settle the attempts that no living run will settle as in doubt; returns how many."""
+    declare_lost(connection, item.run_id, item.grace_ms)
+    claims = [claim_of(row, begun=True) for row in connection.rows(_ORPHANS, limit=TAKEN_AT_ONCE)]
+    if claims:
+        settle.record(connection, [Settle(item.judge(claim), item.run_id, None) for claim in claims])
+    return len(claims)
+
+
+def left_to_share(connection: Connection, run_id: RunId) -> LeftToShare:
+    """Return what is left to send, for a run that has found nothing to begin."""
+    [row] = connection.rows(_LEFT, run_id=run_id)
+    return LeftToShare._make(row)
+
+
+def _is_in_time(connection: Connection, submission: ResultRow, item: Settle) -> bool:
+    number = item.settlement.claim.number
+    if submission.state != State.SENDING or submission.attempts != number:
+        return False
+    attempt = connection.row(_ATTEMPT, id=submission.id, number=number)
+    return attempt is not None and attempt.outcome is None
+
+
+def _keep_evidence(connection: Connection, before: ResultRow, item: Settle) -> None:
+    """Keep how an attempt ended that was called in doubt; it may settle its submission, or end its doubt."""
+    outcome, disposition = item.settlement.outcome, item.settlement.disposition
+    is_definite = isinstance(outcome, Answer | HttpRefusal | NotSent)
+    row = attempt_item(item)
+    if not is_definite or not connection.run(_END_ATTEMPT, **row):
+        return
+    waits = before.state in (State.PENDING, State.IN_DOUBT)
+    doubted = bool(before.pruned or connection.value(_DOUBTS, id=before.id))
+    changes: Counter[Key] = Counter()
+    if disposition.state is State.SUBMITTED:
+        if waits:
+            connection.run(_SUBMIT, id=before.id, code=disposition.code, run_id=item.run_id, doubted=doubted)
+            changes[State(before.state), before.code, before.run_id] -= 1
+            changes[State.SUBMITTED, disposition.code, item.run_id] += 1
+    elif waits and not doubted:
+        connection.run(_TAKE_DOUBT_OFF, id=before.id, state=State.PENDING, doubted=False)
+        changes[State(before.state), before.code, before.run_id] -= 1
+        changes[State.PENDING, before.code, before.run_id] += 1
+    tally(connection, changes)

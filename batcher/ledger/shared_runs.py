@@ -1,0 +1,236 @@
+"""Runs that share a ledger: their leases, their shares of the limit, and taking over from a run that is lost.
+
+Called by the writer inside its transaction, on databases that keep several runs apart. A *lease* is a run's
+right to send until a moment, by the clock of the server. Every transaction of a run begins with
+:meth:`Membership.enter`, which locks the run's row. That renews the lease and fences: a run that takes over
+locks the same row, so that either this transaction is committed first and is seen, or it finds itself lost.
+
+The order of locks is the same everywhere: the own run, the shares, other runs, submissions by their ids, and
+the tallies last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from batcher.errors import LedgerForgotten
+from batcher.ledger.connection import Connection
+from batcher.ledger.process_identity import has_surely_ended
+from batcher.model.submission import RunId
+
+TTL_S = 10.0
+"""How long a lease lasts without a renewal."""
+
+NOW_MS = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+"""The time of the server in Unix milliseconds, at this moment and not at the beginning of the transaction."""
+
+_RENEW = f"""
+UPDATE runs SET seq = :seq, leased_until_ms = {NOW_MS} + :ttl_ms,
+    held = CASE WHEN leased_until_ms + :quiet_ms > {NOW_MS} THEN held ELSE 0 END
+WHERE id = :run_id AND seq = :confirmed AND lost_at_ms IS NULL AND ended_at_ms IS NULL
+"""  # noqa: S608 - ours
+
+_REVIVE = f"""
+UPDATE runs SET seq = :seq, leased_until_ms = {NOW_MS} + :ttl_ms, lost_at_ms = NULL, ended_at_ms = NULL,
+    reason = NULL, share = 0, held = 0
+WHERE id = :run_id AND seq = :confirmed
+"""  # noqa: S608 - ours
+
+_JOIN = f"""
+UPDATE runs SET process = :process, leased_until_ms = {NOW_MS} + :ttl_ms, wanted = :wanted WHERE id = :run_id
+"""  # noqa: S608 - ours
+
+_SHARES = f"""
+SELECT id, held, wanted, rate_per_s, leased_until_ms + :quiet_ms > {NOW_MS} AS counted,
+    ended_at_ms IS NULL AND lost_at_ms IS NULL AND leased_until_ms > {NOW_MS} AS member
+FROM runs WHERE leased_until_ms + :quiet_ms > {NOW_MS} OR id = :run_id
+"""  # noqa: S608 - ours
+
+_KEEP_SHARE = "UPDATE runs SET share = :share, held = :held, wanted = :wanted WHERE id = :run_id"
+
+_LEAVE = f"UPDATE runs SET leased_until_ms = {NOW_MS}, share = 0 WHERE id = :run_id"  # noqa: S608 - ours
+
+_SUSPECTS = f"""
+SELECT id, process, leased_until_ms < {NOW_MS} - :grace_ms AS is_over FROM runs
+WHERE ended_at_ms IS NULL AND lost_at_ms IS NULL AND id <> :run_id ORDER BY id FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - ours
+
+_DECLARE_LOST = f"""
+UPDATE runs SET lost_at_ms = {NOW_MS}, ended_at_ms = {NOW_MS}, reason = :reason
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
+"""  # noqa: S608 - ours
+
+_LIVE = f"""
+SELECT id, pid, host, rate_per_s, share, started_at_ms, leased_until_ms > {NOW_MS} AS is_live, process,
+    leased_until_ms - :ttl_ms AS seen_at_ms,
+    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+        WHERE s.state = 'sending' AND a.run_id = runs.id) AS sending
+FROM runs WHERE leased_until_ms IS NOT NULL AND ended_at_ms IS NULL ORDER BY id
+"""  # noqa: S608 - ours
+
+
+class RunShare(NamedTuple):
+    """What is on record of one run's share of the limit."""
+
+    id: int
+    held: int
+    """The most that the run may be using, in units of the limit."""
+    wanted: int | None
+    """The largest share that it has a use for; None for all."""
+    rate_per_s: float
+    """The rate that it was started with."""
+    counted: bool
+    """What it held is not free yet."""
+    member: bool
+    """It gets a part."""
+
+
+class Granted(NamedTuple):
+    """The reply to a report of a run."""
+
+    share: int
+    held: int
+    members: int
+    """The runs that have a part, this one included."""
+    limit_per_s: float
+
+
+class ShareReport(NamedTuple):
+    """A report of a run about its share."""
+
+    run_id: RunId
+    quiet_ms: int
+    wanted: int | None
+    judge: Callable[[RunShare, Sequence[RunShare]], Granted]
+    """Decides, from this run's row and those of the others."""
+
+
+class LiveRun(NamedTuple):
+    """A run that has not ended."""
+
+    id: RunId
+    pid: int
+    host: str
+    rate_per_s: float
+    share: int
+    started_at_ms: int
+    is_live: bool
+    """Its lease lasts, and its process has not surely ended."""
+    seen_at_ms: int
+    """When it was last heard of."""
+    sending: int
+    """Its requests whose answers are not on record."""
+
+
+class Membership:
+    """The lease of one run; used by the thread of the writer, apart from :meth:`join`.
+
+    Args:
+        renewed: called with the moment before each renewal, once it is committed.
+        clock: seconds that count the time a machine sleeps.
+    """
+
+    def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float], quiet_ms: int) -> None:
+        self._renewed = renewed
+        self._clock = clock
+        self._quiet_ms = quiet_ms
+        self._run_id: RunId | None = None
+        self._confirmed = 0
+        self._entered_at = 0.0
+
+    def join(self, run_id: RunId) -> None:
+        """Begin each transaction for this run from now on."""
+        self._run_id = run_id
+
+    def enter(self, connection: Connection) -> None:
+        """Renew the lease within a transaction that has begun, or revive a run that was taken over.
+
+        Raises:
+            LedgerForgotten: the server has lost transactions that it had confirmed.
+        """
+        self._entered_at = self._clock()
+        if self._run_id is None:
+            return
+        row = {"run_id": self._run_id, "seq": self._confirmed + 1, "confirmed": self._confirmed}
+        ttl_ms = int(TTL_S * 1000)
+        if connection.run(_RENEW, ttl_ms=ttl_ms, quiet_ms=self._quiet_ms, **row):
+            return
+        if not connection.run(_REVIVE, ttl_ms=ttl_ms, **row):
+            self._report_forgotten(connection)
+
+    def confirmed(self) -> None:
+        """Note that the transaction is committed."""
+        if self._run_id is not None:
+            self._confirmed += 1
+            self._renewed(self._entered_at)
+
+    def _report_forgotten(self, connection: Connection) -> None:
+        found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=self._run_id)
+        lost = self._confirmed - (found.seq if found is not None else 0)
+        raise LedgerForgotten(
+            f"{connection.name}: the database has forgotten {lost:,} transactions that it had confirmed, as "
+            "after a failover to a standby that was behind; nothing more is sent"
+        )
+
+
+def join(connection: Connection, item: tuple[RunId, str, int | None]) -> None:
+    """Give a new run its lease: its id, its process, and the share that it has a use for."""
+    run_id, process, wanted = item
+    connection.run(_JOIN, run_id=run_id, process=process, ttl_ms=int(TTL_S * 1000), wanted=wanted)
+
+
+def report_share(connection: Connection, item: ShareReport) -> Granted:
+    """Keep the share that a run has from now on. One report at a time, over all runs."""
+    connection.alone_in("sharing the limit")
+    rows = [
+        RunShare(row.id, row.held, row.wanted, row.rate_per_s, bool(row.counted), bool(row.member))
+        for row in connection.rows(_SHARES, run_id=item.run_id, quiet_ms=item.quiet_ms)
+    ]
+    [own] = [row for row in rows if row.id == item.run_id]
+    granted = item.judge(own, [row for row in rows if row.id != item.run_id])
+    connection.run(
+        _KEEP_SHARE, run_id=item.run_id, share=granted.share, held=granted.held, wanted=item.wanted
+    )
+    return granted
+
+
+def leave(connection: Connection, run_id: RunId) -> None:
+    """End the lease of a run that sends no more; what it held stays counted for the quiet time."""
+    connection.run(_LEAVE, run_id=run_id)
+
+
+def declare_lost(connection: Connection, run_id: RunId, grace_ms: int | None) -> list[int]:
+    """Declare runs lost whose lease is over, or whose process on this machine has ended; returns their ids.
+
+    Args:
+        connection: within a transaction.
+        run_id: the run that looks.
+        grace_ms: how long after its lease a run is waited for; None if no lease is judged.
+    """
+    suspects = connection.rows(_SUSPECTS, run_id=run_id, grace_ms=grace_ms or 0)
+    lost = {
+        "its process has ended": [row.id for row in suspects if has_surely_ended(row.process)],
+        "its lease ran out": [row.id for row in suspects if grace_ms is not None and row.is_over],
+    }
+    for reason, ids in lost.items():
+        connection.run(_DECLARE_LOST, ids=ids, reason=reason)
+    return sorted({id_ for ids in lost.values() for id_ in ids})
+
+
+def live_runs(connection: Connection) -> list[LiveRun]:
+    """Return the runs that have not ended, oldest first; a lost one stays until another run takes over."""
+    return [
+        LiveRun(
+            RunId(row.id),
+            row.pid,
+            row.host,
+            row.rate_per_s,
+            row.share,
+            row.started_at_ms,
+            bool(row.is_live) and not has_surely_ended(row.process),
+            row.seen_at_ms,
+            row.sending,
+        )
+        for row in connection.rows(_LIVE, ttl_ms=int(TTL_S * 1000))
+    ]
