@@ -47,6 +47,7 @@ types: $(VENV)/installed-dev
 
 soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/crash -rP --timeout 3600 --kill-rounds 500 --every-step --soak-rows 20000 --histories 100
+	$(BIN)/python -m pytest tests/unit/flowcontrol/test_share_histories.py --timeout 3600 --share-steps 100000
 
 # Each in a virtual environment of its own. 4.0.0a1 is a pre-release of 2019, older than every 3.x of today.
 compat:

@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the proofs that can be long are."""
     parser.addoption("--kill-rounds", type=int, default=30, help="rounds of the kill loop")
     parser.addoption("--histories", type=int, default=6, help="how many histories are made up")
+    parser.addoption("--share-steps", type=int, default=1000, help="steps of runs that share a limit")
     parser.addoption("--soak-rows", type=int, default=500, help="recordings of the soak")
     parser.addoption(
         "--every-step", action="store_true", help="let every step of the ledger fail in every way"
@@ -63,6 +64,16 @@ def pytest_configure(config: pytest.Config) -> None:
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("suite")
+    steps = config.getoption("--share-steps")
+    hypothesis.settings.register_profile(
+        "shares",
+        max_examples=max(1, steps // 50),
+        stateful_step_count=50,
+        derandomize=steps <= 1000,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=True,
+    )
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class Guard:
         Args:
             sent: counts its requests.
         """
-        pacer, waiting = self._pacer, self.waiting_for is not None
+        pacer, waiting = self._pacer, self.waiting_for is not None or self._pacer.standing_by
         return CurrentRate(
             sent.per_s, pacer.pace_per_s, pacer.rate_per_s, self.why_slow, sent.count, sent.seconds, waiting
         )

@@ -7,7 +7,8 @@ moment; it is pure. :class:`Pacer` is the mechanism: it gives turns at that pace
 would let 20 requests leave together *and* refill meanwhile, 39 in one second. The small excess over one
 token lets a late timer catch up, so that lateness does not add up to a slower pace. :class:`SlidingWindow`
 counts each request at the moment it leaves. Several pacers may share one window, and a window may share its
-count with other processes.
+count with other processes. Where several runs share one limit, :meth:`Pacer.share` sets the part of this one
+while it runs; with a part of 0 it stands by.
 
 The pace ends near the limit although the service's way of counting is not documented. A margin below the
 limit keeps evenly spaced requests within any second, sliding or aligned. When the network bunches them
@@ -26,8 +27,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from aiolimiter import AsyncLimiter
 
@@ -48,6 +50,9 @@ MOST_IN_LINE = 1_000
 
 BEGIN_MEMORY = 0.98
 """The share of the slowest begin that counts after each further one: a stall of the disk fades soon."""
+
+STANDING_BY = "other runs have the whole limit"
+"""Why a run whose share is 0 sends nothing."""
 
 _PATIENCE_PER_S = 50.0
 """Above this pace the wait for a turn is too short to be worth interrupting."""
@@ -106,6 +111,10 @@ class Pacer:
         start_share: the share of its pace that an earlier run ended with.
         age_s: how long ago that was.
         window: counts requests as they leave, shared with other pacers; a window of its own when not given.
+        leased: the last check before a request leaves: whether the run may still send at all.
+
+    Attributes:
+        rate_per_s: the limit at this moment: the share where it is shared.
     """
 
     def __init__(
@@ -116,13 +125,18 @@ class Pacer:
         *,
         age_s: float = 0.0,
         window: SlidingWindow | None = None,
+        leased: Callable[[], bool] = lambda: True,
     ) -> None:
         self.rate_per_s = rate_per_s
         self.pace = Pace(rate_per_s / (1 + MARGIN), clock(), start_share, age_s)
         self._clock = clock
+        self._leased = leased
         self._held_until = 0.0
         self._resumed = asyncio.Event()
         self._resumed.set()
+        self._shared = asyncio.Event()
+        self._shared.set()
+        self._reshared = asyncio.Event()
         self._stopped = asyncio.Event()
         self._single = False
         self._left_out = 0
@@ -145,9 +159,29 @@ class Pacer:
         self._begin_s = max(seconds, self._begin_s * BEGIN_MEMORY)
         self._line.resize(places_in_line(self.rate_per_s, self._begin_s))
 
+    def share(self, rate_per_s: float) -> None:
+        """Change the limit at once; the pace keeps its learned part of it. With 0 no request leaves.
+
+        Call it in the event loop, with the share of this run when several runs share a limit.
+        """
+        if rate_per_s == self.rate_per_s:
+            return
+        self.rate_per_s = rate_per_s
+        if rate_per_s > 0:
+            self.pace.recap(rate_per_s / (1 + MARGIN), self._clock())
+            self._window.resize(rate_per_s)
+            self._line.resize(places_in_line(rate_per_s, self._begin_s))
+            self._bucket_per_s = 0.0  # another bucket for the next turn
+            self._shared.set()
+        elif not self.stopped:
+            self._shared.clear()
+        self._reshared.set()  # those that wait for a token of the old bucket
+        self._reshared = asyncio.Event()
+
     async def admitted(self) -> None:
-        """Wait while turns are held back."""
-        while self.held:
+        """Wait while turns are held back, or other runs have the whole limit."""
+        while self.held or self.standing_by:
+            await self._shared.wait()
             await self._resumed.wait()
             await self.stopped_within(self._held_until - self._clock())
 
@@ -158,7 +192,7 @@ class Pacer:
             None when turns were held back or stopped meanwhile: do not send.
         """
         await self._instant()
-        while self._left_out and not self.stopped:
+        while self._left_out and not self.stopped and not self.standing_by:
             self._left_out -= 1
             await self._instant()
         now = self._clock()
@@ -179,17 +213,24 @@ class Pacer:
         together. It is called for every request, probes included, just before the first byte.
 
         Returns:
-            False when turns are held back or stopped by now: it must not leave.
+            False when turns are held back or stopped by now, or the share is gone: it must not leave.
         """
         if self._window.leave(turn):
             return self._may_leave(turn)
         return await self._enter(turn)
 
     async def probe_turn(self) -> Turn | None:
-        """Wait for an instant to send a probe, which may leave while turns are held; None when stopped."""
-        await self._instant()
+        """Wait for an instant to send a probe, which may leave while turns are held; None when stopped.
+
+        While other runs have the whole limit no probe leaves either.
+        """
         turn = Turn(alone=True)
-        return turn if await self._enter(turn) else None
+        while not self.stopped:
+            await self._shared.wait()
+            await self._instant()
+            if await self._enter(turn):
+                return turn
+        return None
 
     def slow_down(self, retry_after_s: float | None = None, said: str = TOO_FREQUENT) -> None:
         """Slow down: the service refused a call as too frequent.
@@ -228,6 +269,7 @@ class Pacer:
         self._stopped.set()
         self._held_until = 0.0
         self._resumed.set()
+        self._shared.set()
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait this long, or until stopped; return whether it was stopped."""
@@ -247,13 +289,20 @@ class Pacer:
         return not self._resumed.is_set() or self._clock() < self._held_until
 
     @property
+    def standing_by(self) -> bool:
+        """Whether other runs have the whole limit; no fault of the service, and no hold."""
+        return not self._shared.is_set()
+
+    @property
     def pace_per_s(self) -> float:
-        """The present pace."""
-        return self.pace.per_s(self._clock())
+        """The present pace; 0 while other runs have the whole limit."""
+        return 0.0 if self.standing_by else self.pace.per_s(self._clock())
 
     @property
     def why_slow(self) -> str | None:
         """Why the pace is below the cap; None when it is not."""
+        if self.standing_by:
+            return STANDING_BY
         if self.held:
             return "the service asked for a pause"
         return why_slow(self.pace.refusals) if self.pace.share(self._clock()) < SLOWED else None
@@ -263,11 +312,13 @@ class Pacer:
         while self._may_leave(turn):
             if (wait_s := self._window.enter(turn)) <= 0:
                 return True
-            await self.stopped_within(wait_s)
+            await self._reshared_within(wait_s)
         return False
 
     def _may_leave(self, turn: Turn) -> bool:
-        return not self.stopped and (turn.alone or not self.held)
+        if self.stopped or self.standing_by or not self._leased():
+            return False
+        return turn.alone or not self.held
 
     async def _pour(self, now: float, *, leaving: float = 0.0) -> None:
         """Make a new bucket for the present pace, with ``leaving`` tokens in it."""
@@ -278,13 +329,23 @@ class Pacer:
         await self._bucket.acquire(capacity - leaving)
 
     async def _instant(self) -> None:
-        if self._bucket_per_s == 0.0:
-            await self._pour(self._clock(), leaving=1.0)
-        if self._bucket.has_capacity() or self._bucket_per_s > _PATIENCE_PER_S:
-            await self._bucket.acquire()
-            return
-        instant = asyncio.ensure_future(self._bucket.acquire())
-        stopped = asyncio.ensure_future(self._stopped.wait())
-        await asyncio.wait((instant, stopped), return_when=asyncio.FIRST_COMPLETED)
-        instant.cancel()
-        stopped.cancel()
+        """Wait for a token; not while stopped, nor while other runs have the whole limit."""
+        while not self.standing_by:
+            if self._bucket_per_s == 0.0:
+                await self._pour(self._clock(), leaving=1.0)
+            if self._bucket.has_capacity() or self._bucket_per_s > _PATIENCE_PER_S:
+                await self._bucket.acquire()
+                return
+            if not await self._reshared_within(None, self._bucket.acquire()):
+                return
+
+    async def _reshared_within(self, seconds: float | None, *others: Coroutine[Any, Any, None]) -> bool:
+        """Wait this long, until stopped or until one of the others is done; True when the share changed."""
+        reshared = self._reshared
+        waits = [asyncio.ensure_future(wait) for wait in (reshared.wait(), self._stopped.wait(), *others)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return reshared.is_set()

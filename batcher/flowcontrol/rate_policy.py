@@ -109,6 +109,18 @@ class Pace:
             self._share = min(1.0, self._share + regained)
         return self._share
 
+    def recap(self, cap_per_s: float, now: float) -> None:
+        """Change the cap; the learned share of it, and the refused part of recent calls, stay.
+
+        Args:
+            cap_per_s: the new cap; more than 0.
+            now: monotonic seconds.
+        """
+        self.share(now)
+        refused_share = self._recent / self._recent_calls
+        self.cap_per_s = cap_per_s
+        self._recent = refused_share * self._recent_calls
+
     def per_s(self, now: float) -> float:
         """Return the present pace; never above the cap."""
         return self.share(now) * self.cap_per_s

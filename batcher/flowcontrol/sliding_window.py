@@ -109,8 +109,17 @@ class SlidingWindow:
     ) -> None:
         self._clock = clock
         self._elsewhere = elsewhere
+        self._turns: deque[Turn] = deque()
+        self.resize(rate_per_s)
+
+    def resize(self, rate_per_s: float) -> None:
+        """Change the limit; the count elsewhere keeps its own.
+
+        Requests that left before count under the new limit, as many as the largest limit so far allowed.
+        """
         self._spacing = Spacing(rate_per_s)
-        self._turns: deque[Turn] = deque(maxlen=self._spacing.most if rate_per_s <= self.COUNTED_PER_S else 0)
+        kept = self._spacing.most if rate_per_s <= self.COUNTED_PER_S else 0
+        self._turns = deque(self._turns, maxlen=kept and max(kept, self._turns.maxlen or 0))
 
     def enter(self, turn: Turn) -> float:
         """Count a turn at this moment, if there is room; one that was counted before counts anew.

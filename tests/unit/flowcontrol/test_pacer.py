@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+from support.instants import most_in_a_second
 from support.virtual_time import now_s, passed_s, run_virtually, virtual_loop
 
 from batcher.flowcontrol.pacer import AHEAD_S, LONGEST_BEGIN_S, MOST_IN_LINE, Pacer, places_in_line
@@ -36,16 +37,6 @@ def take_turns(
         return instants[:n]
 
     return run_virtually(take(), late_s)
-
-
-def most_in_a_second(instants: list[float]) -> int:
-    """The largest number of instants within any window of one second."""
-    most = first = 0
-    for last, instant in enumerate(instants):
-        while instants[first] <= instant - 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 def rate_of(instants: list[float]) -> float:
