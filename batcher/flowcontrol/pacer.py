@@ -159,6 +159,10 @@ class Pacer:
         self._begin_s = max(seconds, self._begin_s * BEGIN_MEMORY)
         self._line.resize(places_in_line(self.rate_per_s, self._begin_s))
 
+    def lease_with(self, leased: Callable[[], bool]) -> None:
+        """Let requests leave only while a lease lasts: the last check before the first byte."""
+        self._leased = leased
+
     def share(self, rate_per_s: float) -> None:
         """Change the limit at once; the pace keeps its learned part of it. With 0 no request leaves.
 

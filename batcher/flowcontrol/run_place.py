@@ -49,6 +49,10 @@ class Sender:
             f"ledger {self.ledger})"
         )
 
+    def shares_with(self, other: Sender) -> bool:
+        """Whether another run is on the same ledger in PostgreSQL, where all runs share the limit."""
+        return self.ledger == other.ledger and self.ledger.startswith("postgresql://")
+
     def written(self) -> bytes:
         """Return the content of the place's file."""
         values = asdict(self) | {"since": self.since.isoformat(timespec="seconds")}
@@ -79,9 +83,13 @@ def _text(value: object) -> str:
     return "".join(char for char in str(value) if char.isprintable())[:LONGEST_TEXT]
 
 
-def fits(rate_per_s: float, others: list[Sender]) -> bool:
-    """Whether a run may go next to others: their rates add up to the limit at most."""
-    return not others or rate_per_s + sum(other.rate_per_s for other in others) <= LIMIT_PER_S
+def fits(sender: Sender, others: list[Sender]) -> bool:
+    """Whether a run may go next to others: their rates add up to the limit at most.
+
+    Runs on one ledger that is not a file share the limit among themselves.
+    """
+    rates = [other.rate_per_s for other in others if not sender.shares_with(other)]
+    return not rates or sender.rate_per_s + sum(rates) <= LIMIT_PER_S
 
 
 class RunPlace:
@@ -133,7 +141,7 @@ def try_place(key: LimitKey, moments: SharedMoments, sender: Sender) -> RunPlace
         if (folder := moments.folder) < 0:
             return None
         others, free = look_around(folder, key)
-        if not fits(sender.rate_per_s, others):
+        if not fits(sender, others):
             return others
         for name in free:
             with contextlib.suppress(OSError):

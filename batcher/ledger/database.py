@@ -41,6 +41,10 @@ class Database(Protocol):
     def name(self) -> LedgerName:
         """Return the ledger."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several runs may send on the ledger at once."""
+
     def connect(self, access: Access) -> Connection:
         """Open a connection; raises LedgerError when it cannot be opened."""
 

@@ -44,7 +44,9 @@ from batcher.ledger.manifest_diff import compare
 from batcher.ledger.manifest_fingerprint import Fingerprint, check_of
 from batcher.ledger.read_thread import ReadThread
 from batcher.ledger.reader import LedgerReader
+from batcher.ledger.run_sharing import RunSharing
 from batcher.ledger.schema_version import is_up_to_date
+from batcher.ledger.shared_attempts import settle_shared
 from batcher.ledger.writer import MOVED_AT_ONCE, Event, Writer, leaving_gap, shielded
 from batcher.model.ledger_name import LedgerName
 from batcher.model.outcome import Settlement
@@ -72,20 +74,37 @@ STREAM = "-"
 
 
 class RunLedger(LedgerReader):
-    """A ledger opened for writing: it holds the ledger's lock. Opened by :func:`open_for_writing`."""
+    """A ledger opened for writing. Opened by :func:`open_for_writing`.
+
+    Attributes:
+        sharing: the part for several runs; None where one run holds the ledger.
+    """
 
     def __init__(
         self,
         reads: ReadThread,
         hold: Hold,
         clock: Callable[[], float] = time.time,
+        *,
+        on_unreachable: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(reads)
         self._database: Database = database_of(reads.name)
         self._hold = hold
         self._reserve = self._database.reserve(hold.check)
-        self._writer = Writer(partial(self._database.connect, Access.WRITE), reads.name, self._reserve)
         self._clock = clock
+        self._ahead_s = 0.0
+        """How far the server's clock is ahead of this one."""
+        self.sharing = RunSharing(reads, self._now_s) if self._database.is_shared else None
+        self._writer = Writer(
+            partial(self._database.connect, Access.WRITE),
+            reads.name,
+            self._reserve,
+            on_unreachable=on_unreachable,
+            guard=self.sharing.membership if self.sharing else None,
+        )
+        if self.sharing is not None:
+            self.sharing.write_with(self._writer)
         self._parameters: dict[Parameters, int] = {}
         self._adding = asyncio.Lock()
         self._unproven: tuple[int, EndpointKind] | None = None
@@ -96,6 +115,8 @@ class RunLedger(LedgerReader):
         """Make or upgrade the schema, and start the writer."""
         await asyncio.to_thread(self._database.bring_up_to_date)
         await self._writer.start()
+        if self.sharing is not None:
+            self._ahead_s = await self.sharing.server_time() - self._clock()
 
     async def close(self) -> None:
         """Write what waits, close the file and release the lock."""
@@ -114,8 +135,12 @@ class RunLedger(LedgerReader):
         self._reserve.set_room_aside()
         return warnings
 
+    def _now_s(self) -> float:
+        """Return the time; on a ledger that several runs share, by the clock of its server."""
+        return self._clock() + self._ahead_s
+
     def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+        return int(self._now_s() * 1000)
 
     async def _record(self, event: Event[I, R], item: I, *, known: bool = False) -> R:
         """Record an item; it is on disk when this returns."""
@@ -185,7 +210,8 @@ class RunLedger(LedgerReader):
         delay_s = settlement.disposition.delay_s
         due = None if delay_s is None else self._now_ms() + int(delay_s * 1000)
         account = self._unproven if proves_account(settlement.outcome) else None
-        settled = self._writer.record(settle, Settle(settlement, run_id, due, account), known=True)
+        event = settle if self.sharing is None else settle_shared
+        settled = self._writer.record(event, Settle(settlement, run_id, due, account), known=True)
         if account:
             settled.add_done_callback(self._proven)
         return settled
@@ -303,7 +329,11 @@ class RunLedger(LedgerReader):
 
 
 async def open_for_writing(
-    name: LedgerName, hold: Hold | None = None, *, created: Callable[[str], None] = lambda _: None
+    name: LedgerName,
+    hold: Hold | None = None,
+    *,
+    created: Callable[[str], None] = lambda _: None,
+    on_unreachable: Callable[[str], None] = lambda _: None,
 ) -> RunLedger:
     """Open a ledger, made or upgraded as needed, and hold its lock until it is closed.
 
@@ -328,7 +358,7 @@ async def open_for_writing(
         except BaseException:
             await reads.close()
             raise
-        ledger = RunLedger(reads, hold)
+        ledger = RunLedger(reads, hold, on_unreachable=on_unreachable)
         try:
             await ledger.start()
         except BaseException:

@@ -118,8 +118,8 @@ runs = Table(
 """One row per run. ``ended_at_ms`` stays empty when a run was killed. ``pace_per_s`` is its last pace.
 ``invalid_rows_seen`` is the newest invalid row that the run has reported, set if its exit code is 0 or 1.
 
-The last seven are for runs that share a ledger: ``seq`` numbers the run's transactions, ``leased_until_ms`` is
-how long it may send without a new beat, ``lost_at_ms`` when another run has taken over its attempts,
+The last seven are for runs that share a ledger: ``seq`` numbers the run's transactions, ``leased_until_ms``
+is until when it may send without a new report, ``lost_at_ms`` when another run has taken over its attempts,
 ``share`` how many requests a second are its, ``held`` how many it may be using, ``wanted`` how many it has a
 use for, if not all, ``process`` which process it is."""
 

@@ -93,9 +93,11 @@ _LEFT = f"""
 SELECT EXISTS (SELECT 1 FROM submissions WHERE {IS_FRESH}) AS fresh,
     (SELECT min(not_before_ms) FROM submissions WHERE not_before_ms IS NOT NULL) AS next_due_ms,
     EXISTS (SELECT 1 FROM submissions WHERE state = 'pending' AND tries_doubt > 0) AS doubtful,
-    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+    (SELECT count(*) FROM submissions AS s
+        JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
         WHERE s.state = 'sending' AND a.run_id <> :run_id) AS elsewhere,
-    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+    (SELECT count(*) FROM submissions AS s
+        JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
         JOIN runs AS r ON r.id = a.run_id WHERE s.state = 'sending' AND a.run_id <> :run_id
         AND (r.ended_at_ms IS NOT NULL OR r.leased_until_ms < {NOW_MS})) AS orphaned,
     EXISTS (SELECT 1 FROM loads AS l JOIN runs AS r ON r.id = l.run_id

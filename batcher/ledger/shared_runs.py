@@ -22,23 +22,27 @@ from batcher.model.submission import RunId
 TTL_S = 10.0
 """How long a lease lasts without a renewal."""
 
+TTL_MS = int(TTL_S * 1000)
+
 NOW_MS = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 """The time of the server in Unix milliseconds, at this moment and not at the beginning of the transaction."""
 
 _RENEW = f"""
-UPDATE runs SET seq = :seq, leased_until_ms = {NOW_MS} + :ttl_ms,
-    held = CASE WHEN leased_until_ms + :quiet_ms > {NOW_MS} THEN held ELSE 0 END
+UPDATE runs SET seq = :seq,
+    leased_until_ms = CASE WHEN leased_until_ms > {NOW_MS} THEN {NOW_MS} + :ttl_ms ELSE leased_until_ms END
 WHERE id = :run_id AND seq = :confirmed AND lost_at_ms IS NULL AND ended_at_ms IS NULL
+RETURNING leased_until_ms > {NOW_MS} AS extended
 """  # noqa: S608 - ours
+"""A lease that has ended stays ended: others may have its share. Only a report of the share revives it."""
 
-_REVIVE = f"""
-UPDATE runs SET seq = :seq, leased_until_ms = {NOW_MS} + :ttl_ms, lost_at_ms = NULL, ended_at_ms = NULL,
-    reason = NULL, share = 0, held = 0
+_REVIVE = """
+UPDATE runs SET seq = :seq, lost_at_ms = NULL, ended_at_ms = NULL, reason = NULL
 WHERE id = :run_id AND seq = :confirmed
-"""  # noqa: S608 - ours
+"""
 
 _JOIN = f"""
-UPDATE runs SET process = :process, leased_until_ms = {NOW_MS} + :ttl_ms, wanted = :wanted WHERE id = :run_id
+UPDATE runs SET process = :process, leased_until_ms = {NOW_MS} + :ttl_ms, wanted = :wanted
+WHERE id = :run_id
 """  # noqa: S608 - ours
 
 _SHARES = f"""
@@ -47,9 +51,23 @@ SELECT id, held, wanted, rate_per_s, leased_until_ms + :quiet_ms > {NOW_MS} AS c
 FROM runs WHERE leased_until_ms + :quiet_ms > {NOW_MS} OR id = :run_id
 """  # noqa: S608 - ours
 
-_KEEP_SHARE = "UPDATE runs SET share = :share, held = :held, wanted = :wanted WHERE id = :run_id"
+_KEEP_SHARE = f"""
+UPDATE runs SET share = :share, held = :held, wanted = :wanted, leased_until_ms = {NOW_MS} + :ttl_ms
+WHERE id = :run_id
+"""  # noqa: S608 - ours
 
-_LEAVE = f"UPDATE runs SET leased_until_ms = {NOW_MS}, share = 0 WHERE id = :run_id"  # noqa: S608 - ours
+_SHARED = f"""
+SELECT {NOW_MS} AS now_ms, (SELECT b.halted_why FROM binding AS b JOIN runs AS r ON r.id = :run_id
+    WHERE b.halted_at_ms > r.started_at_ms) AS halted_why
+"""  # noqa: S608 - ours
+
+_HALT = f"UPDATE binding SET halted_at_ms = {NOW_MS}, halted_why = :why"  # noqa: S608 - ours
+
+_LEAVE = f"""
+UPDATE runs SET share = 0,
+    leased_until_ms = CASE WHEN leased_until_ms < {NOW_MS} THEN leased_until_ms ELSE {NOW_MS} END
+WHERE id = :run_id
+"""  # noqa: S608 - ours
 
 _SUSPECTS = f"""
 SELECT id, process, leased_until_ms < {NOW_MS} - :grace_ms AS is_over FROM runs
@@ -64,7 +82,8 @@ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(:ids))
 _LIVE = f"""
 SELECT id, pid, host, rate_per_s, share, started_at_ms, leased_until_ms > {NOW_MS} AS is_live, process,
     leased_until_ms - :ttl_ms AS seen_at_ms,
-    (SELECT count(*) FROM submissions AS s JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
+    (SELECT count(*) FROM submissions AS s
+        JOIN attempts AS a ON a.submission_id = s.id AND a.number = s.attempts
         WHERE s.state = 'sending' AND a.run_id = runs.id) AS sending
 FROM runs WHERE leased_until_ms IS NOT NULL AND ended_at_ms IS NULL ORDER BY id
 """  # noqa: S608 - ours
@@ -94,6 +113,10 @@ class Granted(NamedTuple):
     members: int
     """The runs that have a part, this one included."""
     limit_per_s: float
+    halted_why: str | None = None
+    """Why another run has halted since this one began."""
+    now_ms: int = 0
+    """The time of the server."""
 
 
 class ShareReport(NamedTuple):
@@ -131,10 +154,10 @@ class Membership:
         clock: seconds that count the time a machine sleeps.
     """
 
-    def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float], quiet_ms: int) -> None:
+    def __init__(self, renewed: Callable[[float], None], clock: Callable[[], float]) -> None:
         self._renewed = renewed
         self._clock = clock
-        self._quiet_ms = quiet_ms
+        self._extended = False
         self._run_id: RunId | None = None
         self._confirmed = 0
         self._entered_at = 0.0
@@ -153,17 +176,17 @@ class Membership:
         if self._run_id is None:
             return
         row = {"run_id": self._run_id, "seq": self._confirmed + 1, "confirmed": self._confirmed}
-        ttl_ms = int(TTL_S * 1000)
-        if connection.run(_RENEW, ttl_ms=ttl_ms, quiet_ms=self._quiet_ms, **row):
-            return
-        if not connection.run(_REVIVE, ttl_ms=ttl_ms, **row):
+        renewed = connection.row(_RENEW, ttl_ms=TTL_MS, **row)
+        self._extended = renewed is not None and bool(renewed.extended)
+        if renewed is None and not connection.run(_REVIVE, **row):
             self._report_forgotten(connection)
 
     def confirmed(self) -> None:
         """Note that the transaction is committed."""
         if self._run_id is not None:
             self._confirmed += 1
-            self._renewed(self._entered_at)
+            if self._extended:
+                self._renewed(self._entered_at)
 
     def _report_forgotten(self, connection: Connection) -> None:
         found = connection.row("SELECT seq FROM runs WHERE id = :run_id", run_id=self._run_id)
@@ -174,10 +197,15 @@ class Membership:
         )
 
 
+def server_time(connection: Connection) -> float:
+    """Return the time of the server in seconds."""
+    return float(connection.value(f"SELECT {NOW_MS}")) / 1000
+
+
 def join(connection: Connection, item: tuple[RunId, str, int | None]) -> None:
     """Give a new run its lease: its id, its process, and the share that it has a use for."""
     run_id, process, wanted = item
-    connection.run(_JOIN, run_id=run_id, process=process, ttl_ms=int(TTL_S * 1000), wanted=wanted)
+    connection.run(_JOIN, run_id=run_id, process=process, ttl_ms=TTL_MS, wanted=wanted)
 
 
 def report_share(connection: Connection, item: ShareReport) -> Granted:
@@ -189,10 +217,21 @@ def report_share(connection: Connection, item: ShareReport) -> Granted:
     ]
     [own] = [row for row in rows if row.id == item.run_id]
     granted = item.judge(own, [row for row in rows if row.id != item.run_id])
+    [shared] = connection.rows(_SHARED, run_id=item.run_id)
     connection.run(
-        _KEEP_SHARE, run_id=item.run_id, share=granted.share, held=granted.held, wanted=item.wanted
+        _KEEP_SHARE,
+        run_id=item.run_id,
+        share=granted.share,
+        held=granted.held,
+        wanted=item.wanted,
+        ttl_ms=TTL_MS,
     )
-    return granted
+    return granted._replace(halted_why=shared.halted_why, now_ms=shared.now_ms)
+
+
+def halt(connection: Connection, why: str) -> None:
+    """Record that a run has halted: all runs of the ledger stop."""
+    connection.run(_HALT, why=why)
 
 
 def leave(connection: Connection, run_id: RunId) -> None:
@@ -232,5 +271,5 @@ def live_runs(connection: Connection) -> list[LiveRun]:
             row.seen_at_ms,
             row.sending,
         )
-        for row in connection.rows(_LIVE, ttl_ms=int(TTL_S * 1000))
+        for row in connection.rows(_LIVE, ttl_ms=TTL_MS)
     ]

@@ -85,6 +85,7 @@ def ending_of(
     limit: int | None = None,
     outage: Outage | None = None,
     cut_off: LateManifests | None = None,
+    elsewhere: int = 0,
 ) -> Conclusion:
     """Decide how a run ends.
 
@@ -94,11 +95,12 @@ def ending_of(
         limit: the limit of submissions, when it was reached.
         outage: the outage that has not ended.
         cut_off: manifests that had not arrived when the time limit was reached.
+        elsewhere: submissions that other runs of the ledger are still sending.
     """
     early = stops.get(ExitCode.WORK_LEFT) or (None if limit is None else f"stopped at the limit of {limit}")
     stopped = next((code for code in PRECEDENCE if code in stops and code != ExitCode.WORK_LEFT), None)
     if stopped is None:
-        return _unstopped(found or LedgerAtEnd(), early, outage, cut_off)
+        return _unstopped(found or LedgerAtEnd(), early, outage, cut_off, elsewhere)
     reason = stops[stopped]
     if found is not None and stopped in _SIGNALS and outage is not None:
         return Conclusion(stopped, _in_outage(reason, outage, found.left), outage)
@@ -108,7 +110,11 @@ def ending_of(
 
 
 def _unstopped(
-    found: LedgerAtEnd, early: str | None, outage: Outage | None, cut_off: LateManifests | None
+    found: LedgerAtEnd,
+    early: str | None,
+    outage: Outage | None,
+    cut_off: LateManifests | None,
+    elsewhere: int,
 ) -> Conclusion:
     """Decide how a run ends that nothing has stopped but a purpose: its limit, its time, its program."""
     left = found.left
@@ -117,6 +123,9 @@ def _unstopped(
             ExitCode.WORK_LEFT,
             f"{cut_off.reason}; {_left(left)}. Check why it is slow, then run again to resume",
         )
+    if elsewhere and not early:  # the last run to leave reports the ledger as a whole
+        reason = f"nothing is left for this run; others are still sending {elsewhere:,}"
+        return Conclusion(ExitCode.DONE, reason)
     if left:
         why = early or "submissions were added as the run ended"
         if outage is not None:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from batcher.flowcontrol.retry_policy import waits_behind
-from batcher.model.submission import Claim, SubmissionId
+from batcher.model.submission import Claim, RunId, SubmissionId
 
 PAGE = 1_000
 """The number of open submissions that one query fetches."""
@@ -94,12 +94,14 @@ class SubmissionQueue:
         self._changed = asyncio.Event()
         self._fetching = asyncio.Lock()
 
-    async def open(self, *, loading: bool) -> None:
+    async def open(self, run_id: RunId, *, loading: bool) -> None:
         """Read the submissions that an earlier run delayed.
 
         Args:
+            run_id: the run; one run holds the ledger, so it makes no difference.
             loading: submissions may be added until :meth:`loading_ended` is called.
         """
+        del run_id
         self._loading = loading
         for not_before, claim in await self._ledger.delayed():
             self._delay(claim, self._due(not_before), counted=False)

@@ -7,8 +7,8 @@ import asyncio
 from batcher.flowcontrol.retry_policy import Jitter, decide
 from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.writer import shielded
-from batcher.model.outcome import ReplyLost, Settlement
-from batcher.model.submission import InDoubtPolicy, RunId
+from batcher.model.outcome import HELD_BACK, ReplyLost, Settlement
+from batcher.model.submission import Claim, InDoubtPolicy, RunId
 
 
 async def recover(ledger: RunLedger, run_id: RunId, policy: InDoubtPolicy, jitter: Jitter) -> None:
@@ -24,9 +24,17 @@ async def recover(ledger: RunLedger, run_id: RunId, policy: InDoubtPolicy, jitte
     """
     if policy is InDoubtPolicy.HOLD:
         await ledger.hold_doubtful(run_id)
-    lost = ReplyLost("its run ended before an answer was recorded")
-    settlements = [
-        Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=jitter))
-        for claim in await ledger.sending()
-    ]
+    settlements = [lost_settlement(claim, policy, jitter) for claim in await ledger.sending()]
     await asyncio.gather(*(shielded(ledger.settle(each, run_id)) for each in settlements))
+
+
+def lost_settlement(claim: Claim, policy: InDoubtPolicy, jitter: Jitter) -> Settlement:
+    """Return how an attempt is settled whose run ended before its answer was on record."""
+    lost = ReplyLost("its run ended before an answer was recorded")
+    return Settlement(claim, lost, decide(lost, claim, policy=policy, proven=False, jitter=jitter))
+
+
+def unused_settlement(claim: Claim, policy: InDoubtPolicy) -> Settlement:
+    """Return how an attempt is settled that began for a worker that was cancelled before it sent."""
+    disposition = decide(HELD_BACK, claim, policy=policy, proven=False, jitter=lambda longest: longest)
+    return Settlement(claim, HELD_BACK, disposition)

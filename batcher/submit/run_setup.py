@@ -164,6 +164,7 @@ async def ready_run(
             settled=settled,
             window=window,
             cut_off=cut_off,
+            timeout_s=service.timeout_s,
             asked=asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought),
         )
         yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)

@@ -27,7 +27,7 @@ from batcher.ledger.run_ledger import RunLedger
 from batcher.ledger.writer import shielded
 from batcher.model.events import DefectMet, Halted, OnEvent, RunStarted, ignore_event
 from batcher.model.outcome import Settlement
-from batcher.model.submission import RunId, State, source_name
+from batcher.model.submission import InDoubtPolicy, RunId, State, source_name
 from batcher.report.counts import Counts, figures
 from batcher.submit.ending import Ending, LedgerAtEnd, ending_of
 from batcher.submit.governor import Governor, Prober
@@ -37,8 +37,10 @@ from batcher.submit.manifest_checks import LateManifests
 from batcher.submit.prepared import Prepared
 from batcher.submit.progress_reporter import ProgressReporter
 from batcher.submit.queue import SubmissionQueue
-from batcher.submit.recovery import recover
+from batcher.submit.recovery import lost_settlement, recover, unused_settlement
 from batcher.submit.settings import RunSettings
+from batcher.submit.shared_queue import BegunAttempts, SharedQueue
+from batcher.submit.sharing import Sharing
 from batcher.submit.worker import OnSettled, PoolState, SubmitClient, Worker
 
 ROWS_WHILE_SENDING = 1_000
@@ -65,6 +67,7 @@ class Runner:
         cut_off: the manifests had not arrived when the time limit was reached: the rows that did arrive are
             loaded, and nothing is sent.
         asked: what the run will ask for, in words.
+        timeout_s: how long a request may take.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Runner:
         window: Deadline | None = None,
         cut_off: LateManifests | None = None,
         asked: tuple[str, ...] = (),
+        timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -104,9 +108,8 @@ class Runner:
             on_event=on_event,
             clock=clock,
         )
-        self._queue = SubmissionQueue(
-            ledger, limit=settings.limit, longest_delay_s=LARGEST_BACKOFF_S, clock=clock
-        )
+        self._queue = self._queue_of(ledger)
+        self._sharing = self._sharing_of(ledger, timeout_s)
         self._loader = Loader(
             ledger, batch_rows=ROWS_WHILE_SENDING, added=self._queue.added, on_event=on_event
         )
@@ -127,18 +130,18 @@ class Runner:
             LedgerError: the beginning of the run could not be recorded.
         """
         run_id = await self._ledger.start_run(self._settings.rate_per_s, self._version)
-        await recover(self._ledger, run_id, self._settings.in_doubt, self._jitter)
+        await self._recover(run_id)
         if self._cut_off is not None:
             await self._loader.load_cut_off(self._prepared)
             self._end_early(self._cut_off.reason)
-        await self._queue.open(loading=bool(self._prepared))
+        await self._queue.open(run_id, loading=bool(self._prepared))
         before = figures(await self._ledger.tallies())
         to_send = before.by_state[State.PENDING]
         self._on_event(RunStarted(run_id, self._settings.rate_per_s, to_send, self._asked))
         if self._life.phase is Phase.READY:
             self._life.move(Phase.SENDING)
         await self._work(run_id, before)
-        await self._all_recorded()
+        await self._all_recorded(run_id)
         return await self._end(run_id)
 
     def stop(self, code: ExitCode) -> None:
@@ -167,6 +170,7 @@ class Runner:
     async def _work(self, run_id: RunId, before: Counts) -> None:
         """Run loader and workers to their ends, with the deadline in force and progress reported."""
         self._pool.sent.start()
+        keeping = asyncio.create_task(self._keep_sharing(), name="sharing")
         reporter = ProgressReporter(self._ledger, run_id, lambda: self.pace, before.ended, self._on_event)
         deadline = asyncio.create_task(self._end_in_time(), name="deadline")
         try:
@@ -178,10 +182,48 @@ class Runner:
                 ]
         finally:
             deadline.cancel()
+            keeping.cancel()
+
+    async def _recover(self, run_id: RunId) -> None:
+        """Settle what ended runs have left; join the others, where a ledger may have some."""
+        if self._sharing is None:
+            await recover(self._ledger, run_id, self._settings.in_doubt, self._jitter)
+            return
+        if self._settings.in_doubt is InDoubtPolicy.HOLD:
+            await self._ledger.hold_doubtful(run_id)
+        await self._sharing.join(run_id)
+
+    async def _keep_sharing(self) -> None:
+        """Report to the ledger while the workers send; without reports nothing may be sent."""
+        if self._sharing is None:
+            return
+        try:
+            await self._sharing.keep()
+        except LedgerError as exc:
+            self._stop(ExitCode.LEDGER, str(exc))
+
+    def _queue_of(self, ledger: RunLedger) -> SubmissionQueue | SharedQueue:
+        limit = self._settings.limit
+        if ledger.sharing is not None:
+            return SharedQueue(ledger.sharing, limit=limit)
+        return SubmissionQueue(ledger, limit=limit, longest_delay_s=LARGEST_BACKOFF_S, clock=self._clock)
+
+    def _sharing_of(self, ledger: RunLedger, timeout_s: float) -> Sharing | None:
+        if ledger.sharing is None:
+            return None
+        return Sharing(
+            ledger.sharing,
+            self._pacer,
+            self._settings.rate_per_s,
+            timeout_s,
+            judge=lambda claim: lost_settlement(claim, self._settings.in_doubt, self._jitter),
+            on_event=self._on_event,
+            halt=lambda reason: self._stop(ExitCode.HALTED, reason),
+        )
 
     def _worker(self, run_id: RunId) -> Worker:
         return Worker(
-            self._ledger,
+            self._ledger if self._sharing is None else BegunAttempts(self._ledger),
             self._client,
             self._pacer,
             self._queue,
@@ -218,8 +260,11 @@ class Runner:
         except Exception as exc:
             self._stop_for_defect(exc)
 
-    async def _all_recorded(self) -> None:
+    async def _all_recorded(self, run_id: RunId) -> None:
         """Wait for settlements of workers that were cut off after they had handed them to the ledger."""
+        if isinstance(self._queue, SharedQueue):
+            unused = [unused_settlement(claim, self._settings.in_doubt) for claim in self._queue.unused]
+            self._pool.outstanding.update(self._ledger.settle(each, run_id) for each in unused)
         await asyncio.gather(*map(shielded, self._pool.outstanding), return_exceptions=True)
         if isinstance(self._pool.fault, LedgerError):
             self._stop(ExitCode.LEDGER, str(self._pool.fault))
@@ -287,6 +332,7 @@ class Runner:
             limit=self._settings.limit if self._queue.limit_reached else None,
             outage=self._governor.guard.outage,
             cut_off=self._cut_off,
+            elsewhere=self._queue.elsewhere if isinstance(self._queue, SharedQueue) else 0,
         )
         ending = Ending(
             concluded.exit,
@@ -300,6 +346,10 @@ class Runner:
             ExitCode.USAGE in stops,
         )
         self._life.move(Phase.ENDED)
+        if self._sharing is not None and ExitCode.LEDGER not in stops:
+            if ending.exit is ExitCode.HALTED:
+                await self._sharing.halted(ending.reason)
+            await self._sharing.leave()
         with contextlib.suppress(LedgerError) if ExitCode.LEDGER in stops else contextlib.nullcontext():
             await self._ledger.end_run(
                 run_id,

@@ -35,7 +35,6 @@ from batcher.model.outcome import (
     Settlement,
 )
 from batcher.model.submission import Claim, FileId, InDoubtPolicy, Parameters, RunId, State, SubmissionId
-from batcher.submit.queue import SubmissionQueue
 from batcher.zego.client import Wire
 
 
@@ -54,6 +53,22 @@ class SubmitClient(Protocol):
 
     async def submit(self, file_id: FileId, asked: Parameters, on_wire: Wire | None = None) -> Outcome:
         """Ask for one task: one request."""
+
+
+class Claims(Protocol):
+    """The queue, as far as workers use it."""
+
+    async def next(self) -> Claim | None:
+        """Claim the next submission, once one is due; None when nothing is left, or after a close."""
+
+    def put_back(self, claim: Claim, delay_s: float, *, behind: bool = False) -> None:
+        """Take back a claimed submission, due after a delay."""
+
+    def done(self, claim: Claim) -> None:
+        """Note that a claimed submission is no longer open."""
+
+    def close(self) -> None:
+        """Hand out no more submissions."""
 
 
 class Turns(Protocol):
@@ -115,7 +130,7 @@ class Worker:
         ledger: AttemptLedger,
         client: SubmitClient,
         pacer: Turns,
-        queue: SubmissionQueue,
+        queue: Claims,
         state: PoolState,
         on_settled: OnSettled,
         *,

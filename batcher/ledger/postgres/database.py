@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from batcher.errors import LedgerError
 from batcher.ledger.connection import Access, Connection
@@ -11,8 +12,9 @@ from batcher.ledger.database import Check
 from batcher.ledger.holding import Hold, Holder, LockClient, Purpose
 from batcher.ledger.postgres.connection import PostgresConnection, connect, has_ledger, open_existing
 from batcher.ledger.postgres.errors import translated
-from batcher.ledger.postgres.lease import duty_holder, take_duty
+from batcher.ledger.postgres.lease import SharedHold, take_duty
 from batcher.ledger.schema_version import create, create_tables, is_up_to_date, upgrade
+from batcher.ledger.shared_runs import live_runs
 from batcher.model.ledger_name import PostgresName
 
 _UNSAFE = {
@@ -27,6 +29,8 @@ class PostgresDatabase:
 
     def __init__(self, name: PostgresName) -> None:
         self.name = name
+
+    is_shared = True
 
     def connect(self, access: Access) -> PostgresConnection:
         """Open a connection."""
@@ -70,8 +74,10 @@ class PostgresDatabase:
         """Make sure that this process may upgrade the schema: the server knows."""
 
     async def take(self, client: LockClient) -> Hold:
-        """Take the duty of the client's purpose; the schema is made first, since it keeps the duties."""
+        """Take the duty of the client's purpose; several processes may send and load at once."""
         await asyncio.to_thread(self._make_duties)
+        if client.purpose is Purpose.SENDING:
+            return SharedHold()
         return await take_duty(self.name, client)
 
     async def holder(self) -> Holder | bool:
@@ -133,8 +139,15 @@ class PostgresDatabase:
                 create_tables(connection, "postgresql", ["duties"])
 
     def _holder(self) -> Holder | bool:
+        """Return the oldest of the living runs."""
         with connect(self.name, Access.READ) as connection:
-            return duty_holder(connection, Purpose.SENDING) if _has_duties(connection) else False
+            if not has_ledger(connection):
+                return False
+            for run in live_runs(connection):
+                if run.is_live:
+                    since = datetime.fromtimestamp(run.started_at_ms / 1000, UTC)
+                    return Holder("batcher run", run.pid, run.host, since)
+        return False
 
 
 class _Server:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from batcher.errors import LedgerBusy, LedgerError
 from batcher.ledger.connection import Access
-from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
+from batcher.ledger.holding import Holder, LockClient, busy_text, named
 from batcher.ledger.postgres.connection import PostgresConnection, connect
 from batcher.ledger.process_identity import has_surely_ended, this_process
 from batcher.ledger.shared_runs import NOW_MS, TTL_S
@@ -44,7 +44,7 @@ _RENEW = f"UPDATE duties SET leased_until_ms = {NOW_MS} + :ttl_ms WHERE name = :
 
 _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token = :token"
 
-_HOLDER = f"SELECT holder, process, leased_until_ms < {NOW_MS} AS is_over FROM duties WHERE name = :name"  # noqa: S608
+_HOLDER = "SELECT holder, process FROM duties WHERE name = :name"
 
 
 class Lease:
@@ -57,7 +57,6 @@ class Lease:
         self._connection = connection
         self._duty = duty
         self._token = token
-        self._held_until = time.monotonic() + TTL_S
         self._lost: LedgerError | None = None
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{duty}", daemon=True)
@@ -70,15 +69,10 @@ class Lease:
         """Make sure that no second process can have the duty.
 
         Raises:
-            LedgerError: the lease was lost, or could not be renewed in time.
+            LedgerError: another process has taken over.
         """
         if self._lost is not None:
             raise self._lost
-        if time.monotonic() > self._held_until:
-            raise LedgerError(
-                f"{self._name}: the server has not been reached for {TTL_S:.0f} s, and another process may "
-                "have taken over; nothing more is sent. See that the server runs, then run again"
-            )
 
     def release(self) -> None:
         """End the lease; a second time does nothing."""
@@ -99,21 +93,40 @@ class Lease:
     def _keep(self) -> None:
         """Renew the lease until it is released or lost."""
         while not self._released.wait(RENEW_S):
-            before = time.monotonic()
             try:
                 if self._connection.driver.closed:
                     self._connection = connect(self._name, Access.WRITE)
                 values = {"name": self._duty, "token": self._token, "ttl_ms": int(TTL_S * 1000)}
                 renewed = self._connection.run(_RENEW, **values)
             except LedgerError:
-                continue  # the next renewal may succeed; `check` knows until when the lease lasts
+                continue  # the lease is this one's until another process takes it
             if not renewed:
                 self._lost = LedgerError(
                     f"{self._name}: another process has taken over while this one did not reach the server; "
                     "nothing more is sent"
                 )
                 return
-            self._held_until = before + TTL_S
+
+
+class SharedHold:
+    """Nothing is held: several processes may work on the ledger at once."""
+
+    is_first = True
+
+    def cover(self) -> None:
+        """Hold nothing more."""
+
+    def check(self) -> None:
+        """Find nothing wrong: runs have leases of their own."""
+
+    def release(self) -> None:
+        """Release nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 async def take_duty(name: PostgresName, client: LockClient) -> Lease:
@@ -161,14 +174,6 @@ def _try(connection: PostgresConnection, client: LockClient) -> tuple[Holder | N
         return None, int(taken.token)
     row = connection.row(_HOLDER, name=duty)
     return (None if row is None else _read(row.holder)), None
-
-
-def duty_holder(connection: PostgresConnection, purpose: Purpose) -> Holder | bool:
-    """Return who has a duty; False for no holder."""
-    row = connection.row(_HOLDER, name=purpose.name.lower())
-    if row is None or row.is_over or has_surely_ended(row.process):
-        return False
-    return _read(row.holder)
 
 
 def _written(holder: Holder) -> str:

@@ -25,6 +25,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self.name = path
 
+    is_shared = False
+
     def connect(self, access: Access) -> SqliteConnection:
         """Open a connection to the existing file."""
         return connect(self.name, access)

@@ -96,7 +96,8 @@ def test_runs_fit_when_their_rates_add_up_to_the_limit(
     rate_per_s: float, others: list[float], expected: bool
 ) -> None:
     """A single run may have any rate; several together keep to the limit."""
-    assert fits(rate_per_s, [Sender("l", "c", one) for one in others]) is expected
+    others_there = [Sender("l", "c", one) for one in others]
+    assert fits(Sender("m", "c", rate_per_s), others_there) is expected
 
 
 # -- the shared moments ----------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ async def opened(
 ) -> SubmissionQueue:
     """An opened queue on virtual time."""
     claims = SubmissionQueue(ledger, limit=limit, longest_delay_s=longest_delay_s, clock=now_s)
-    await claims.open(loading=loading)
+    await claims.open(RunId(1), loading=loading)
     return claims
 
 
