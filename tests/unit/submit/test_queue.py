@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.specimens import claims_of
 from support.virtual_time import now_s, passed_s, run_virtually
 
-from batcher.model.submission import Claim, Tries
+from batcher.model.submission import Claim, RunId, Tries
 from batcher.submit.queue import MOST_BEHIND, PAGE, SubmissionQueue
 
 DOUBTED = Tries(doubt=1)

@@ -141,7 +141,7 @@ class Run:
 
     async def ends(self, within_s: float) -> bool:
         """Run; whether it ended by itself in time."""
-        await self._claims.open(loading=False)
+        await self._claims.open(RunId(1), loading=False)
         try:
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
                 for worker in self._workers:

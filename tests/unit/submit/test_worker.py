@@ -16,7 +16,7 @@ from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.read_options import ReadOptions
 from batcher.model.outcome import Answer, Outcome, ReplyLost, Settlement
-from batcher.model.submission import FileId, InDoubtPolicy, Parameters, TaskId
+from batcher.model.submission import FileId, InDoubtPolicy, Parameters, RunId, TaskId
 from batcher.submit.loader import load_alone
 from batcher.submit.queue import SubmissionQueue
 from batcher.submit.worker import OnSettled, PoolState, Worker
@@ -128,7 +128,7 @@ def _states(path: Path) -> list[tuple[str, int]]:
 
 async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, observe: OnSettled) -> Worker:
     claims = SubmissionQueue(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
-    await claims.open(loading=False)
+    await claims.open(RunId(1), loading=False)
     return Worker(
         ledger,
         service,
@@ -165,7 +165,7 @@ async def test_submission_never_waits_behind_an_answer_that_hangs(tmp_path: Path
         await _load_two(ledger, tmp_path)
         service, turns = Hanging(), HeldAfterOne()
         claims = SubmissionQueue(ledger, limit=None, longest_delay_s=60.0, clock=time.monotonic)
-        await claims.open(loading=False)
+        await claims.open(RunId(1), loading=False)
         run_id = await ledger.start_run(100_000.0, "test")
         workers = [
             asyncio.create_task(
