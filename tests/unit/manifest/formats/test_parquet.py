@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -188,6 +191,62 @@ def test_long_values_are_read_a_few_rows_at_a_time(dictionary: bool) -> None:
     file = Parquet("a", io.BytesIO(data))
     assert max(map(len, (batch[0] for batch in file._batches()))) <= 60
     assert sum(1 for _ in file.records()) == 600
+
+
+_READ_AND_MEASURE = """
+import pathlib, resource, sys
+from batcher.manifest.parameters import Defaults
+from batcher.manifest.reader import open_manifest
+with open_manifest(sys.argv[1], defaults=Defaults(vendor="Tencent", definition="10")) as manifest:
+    rows = sum(len(row.extra) > 90_000 for row in manifest)
+if sys.platform == "linux":  # where the other figure begins with that of the process that forked this one
+    status = pathlib.Path("/proc/self/status").read_text()
+    kibibytes = int(status.partition("VmHWM:")[2].split()[0])
+else:
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+print(rows, kibibytes >> 10)
+"""
+
+
+def test_columns_with_large_pages_are_not_unpacked_side_by_side(tmp_path: Path) -> None:
+    """Six columns with pages of 16 MB take little more memory than one."""
+    count = 1_024
+    columns = {f"c{at}": pa.array([os.urandom(8_000).hex() for _ in range(count)]) for at in range(6)}
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet_of({"file_id": pa.array(list(map(str, range(count)))), **columns}))
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_AND_MEASURE, path], capture_output=True, text=True, check=True
+    )
+    rows, mebibytes = map(int, done.stdout.split())
+    assert rows == count
+    assert mebibytes < 200
+
+
+@pytest.mark.parametrize("row_group_size", [70, 100])
+def test_columns_read_apart_stay_in_their_rows(row_group_size: int) -> None:
+    """Of any type, in any order of the columns, over several row groups."""
+    numbers = range(200)
+    data = parquet_of(
+        {
+            "b": pa.array([f"b{number}" + "x" * 300_000 * (number % 3) for number in numbers]),
+            "c": pa.array([[{"v": f"c{number}" + "y" * 200_000}] for number in numbers]),
+            "file_id": pa.array([str(number) for number in numbers]),
+            "a": pa.array([None if number % 7 else b"z" * 400_000 for number in numbers]),
+        },
+        row_group_size=row_group_size,
+        compression="none",
+        use_dictionary=False,
+    )
+    file = Parquet("a", io.BytesIO(data))
+    assert len(file._read_together(0)) > 1
+    seen = 0
+    for (number, cells, fault), expected in zip(file.records(), numbers, strict=True):
+        assert (number, fault, cells[2]) == (expected + 1, None, str(expected))
+        assert cells[0].rstrip("x") == f"b{expected}"
+        assert cells[1].startswith(f'[{{"v": "c{expected}y')
+        assert len(cells[3]) == (0 if expected % 7 else 400_000)
+        seen += 1
+    assert seen == len(numbers)
 
 
 def test_string_column_of_other_bytes_is_a_fault() -> None:
