@@ -17,6 +17,7 @@ import pytest
 from support.manifest_files import parquet_of
 
 from batcher.errors import ManifestError
+from batcher.manifest.formats.arrow_text import known_column, own_column
 from batcher.manifest.formats.parquet import Parquet
 from batcher.manifest.parameters import Defaults
 from batcher.manifest.reader import open_manifest
@@ -104,7 +105,7 @@ def test_values_of_every_type_become_text() -> None:
         "zoned": "2024-11-13T06:10:48.250Z",
         "day": "2024-11-13",
         "share": "0.1",
-        "exact": "1.1",
+        "exact": "1.10",
         "yes": "true",
         "nested": '{"a": [1, null], "b": "晨"}',
         "empty": "",
@@ -146,6 +147,7 @@ def test_own_column_of_any_type_is_text() -> None:
         "moment": pa.array([{"at": 1}, None], pa.struct([("at", pa.timestamp("ns"))])),
         "spans": pa.array([[1], []], pa.list_(pa.duration("ns"))),
         "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+        "times": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.timestamp("s"))),
         "uuid": pa.array([bytes(range(16)), None], pa.uuid()),
         "digest": pa.array([bytes(range(16)), b"sixteen letters."], pa.binary(16)),
         "nested": pa.array([[b"\xff"], None]),
@@ -165,6 +167,7 @@ def test_own_column_of_any_type_is_text() -> None:
         "moment": '{"at": "1970-01-01T00:00:00.000000001"}',
         "spans": '["0:00:00.000000001"]',
         "map": '[["k", 1]]',
+        "times": '[["k", "1970-01-01T00:00:01.000"]]',
         "uuid": "00010203-0405-0607-0809-0a0b0c0d0e0f",
         "digest": "000102030405060708090a0b0c0d0e0f",
         "nested": '["ff"]',
@@ -247,6 +250,41 @@ def test_columns_read_apart_stay_in_their_rows(row_group_size: int) -> None:
         assert len(cells[3]) == (0 if expected % 7 else 400_000)
         seen += 1
     assert seen == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (pa.timestamp("s"), 253402300800, "10000-01-01T00:00:00"),
+        (pa.timestamp("ms"), -62135596800001, "0000-12-31T23:59:59.999"),
+        (pa.timestamp("us"), 2**62, "4611686018427387904 us since 1970-01-01"),
+        (pa.timestamp("s", "UTC"), 2**62, "4611686018427387904 s since 1970-01-01T00:00:00Z"),
+        (pa.timestamp("s", "Asia/Shanghai"), -(2**62), "-4611686018427387904 s since 1970-01-01T00:00:00Z"),
+        (pa.timestamp("s", "Mars/Base"), 2**62, "4611686018427387904 s since 1970-01-01T00:00:00Z"),
+        (pa.date32(), 2**30, "1073741824 days since 1970-01-01"),
+        (pa.date64(), 86_400_000 * 2**31, "185542587187200000 ms since 1970-01-01"),
+        (pa.time32("s"), 90_000, "90000 s since midnight"),
+        (pa.time64("ns"), 86_399_999_999_999, "23:59:59.999999999"),
+    ],
+    ids=str,
+)
+def test_time_beyond_the_calendar_keeps_its_value(kind: pa.DataType, value: int, text: str) -> None:
+    """Its count of units, alone, beside ordinary times and inside other values."""
+    raw = pa.array([value, 0], pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
+    inside = pa.StructArray.from_arrays([raw], names=["x"])
+    assert own_column(raw)[0] == text
+    assert own_column(raw)[1].startswith(("1970-01-01", "00:00:00"))
+    assert json.loads(own_column(inside)[0]) == {"x": text}
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(9, 2), pa.decimal256(60, 2)], ids=str)
+def test_decimal_keeps_its_places_where_it_has_no_effect(kind: pa.DataType) -> None:
+    """A price of 1.10 stays that, also inside of others; an interval of 10.00 is 10."""
+    prices = pa.array([Decimal("1.10"), Decimal("100.00")], kind)
+    assert own_column(prices) == ["1.10", "100.00"]
+    assert own_column(prices.dictionary_encode()) == ["1.10", "100.00"]
+    assert own_column(pa.ListArray.from_arrays([0, 2], prices)) == ["[1.10, 100.00]"]
+    assert known_column(prices).texts == ["1.1", "100"]
 
 
 def test_string_column_of_other_bytes_is_a_fault() -> None:
