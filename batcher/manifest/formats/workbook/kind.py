@@ -13,7 +13,8 @@ from typing import BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.display import shown
 from batcher.manifest.formats.workbook.calamine import LOCKED, CalamineWorkbook
-from batcher.manifest.formats.workbook.package import Package
+from batcher.manifest.formats.workbook.compound_file import compound_fault
+from batcher.manifest.formats.workbook.package import Package, damaged
 from batcher.manifest.formats.workbook.sheet import SheetSource
 from batcher.manifest.formats.workbook.xlsx import open_xlsx
 from batcher.manifest.sources.compression import OLD_OFFICE_MARK
@@ -36,10 +37,12 @@ def open_workbook(name: str, file: BinaryIO) -> SheetSource:
         return _old_workbook(name, file)
     package = Package(name, file)
     if "xl/workbook.bin" in package:
+        package.check_held()
         return CalamineWorkbook(name, file, "xlsb")
     if "mimetype" in package:
         kind = b"".join(package.blocks("mimetype"))[: len(_ODS)]
         if kind == _ODS:
+            package.check_held()
             package.check_xml("content.xml")
             return CalamineWorkbook(name, file, "ods")
     book = open_xlsx(package)
@@ -57,6 +60,8 @@ def _old_workbook(name: str, file: BinaryIO) -> SheetSource:
             f"{name}: this is a document of an old version of Microsoft Office that holds no workbook, or it "
             "is cut off. Save or fetch it again, or export the rows as CSV"
         )
+    if fault := compound_fault(file):
+        raise damaged(name, fault)
     return CalamineWorkbook(name, file, "xls")
 
 
