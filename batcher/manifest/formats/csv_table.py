@@ -90,7 +90,7 @@ class Delimited:
         """All records after the header. A blank line is a record without cells.
 
         Raises:
-            ManifestError: a quote never closes, or the lines cannot be read.
+            ManifestError: a quote never closes, a row is too long, or the lines cannot be read.
         """
         reader, before = self._reader(), self._line - 1
         previous: list[str] = []
@@ -155,7 +155,7 @@ class Delimited:
         while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self._line:
             self._kept.popleft()
         if sum(map(len, self._lines_kept())) > MAX_LINE:
-            raise self._never_closes()
+            raise self._open_too_long()
         block = next(self._blocks, None)
         if block is None:
             self._ended = True
@@ -174,15 +174,26 @@ class Delimited:
         return next(block[number - first] for first, block in self._kept if number < first + len(block))
 
     def _never_closes(self) -> ManifestError:
-        """Return the error for an open quote: the last one that is not part of a pair."""
-        lines = enumerate(self._lines_kept(), self._line)
-        alone = [number for number, line in lines if '"' in line.replace('""', "")]
-        line = alone[-1] if alone else self._line
-        where = CountedBy.LINE.place(self._name, line)
+        """Return the error for a quote that is still open where the file ends."""
         return ManifestError(
-            f'{where}: a quote (") opens here and never closes, so the rows after it '
+            f'{self._open_quote()}: a quote (") opens here and never closes, so the rows after it '
             "cannot be separated. Close it, or write it twice inside a quoted value"
         )
+
+    def _open_too_long(self) -> ManifestError:
+        """Return the error for a row that has not ended at the limit; whether it ends later is not known."""
+        where = self._open_quote()
+        return ManifestError(
+            f'{where}: a quote (") opens here and does not close within {MAX_LINE:,} characters, '
+            "the limit of a row. Close it, or write it twice inside a quoted value. If the value is that "
+            "long, shorten it, or write the rows as JSON lines (.jsonl)"
+        )
+
+    def _open_quote(self) -> str:
+        """Return the place of an open quote: the last one that is not part of a pair."""
+        lines = enumerate(self._lines_kept(), self._line)
+        alone = [number for number, line in lines if '"' in line.replace('""', "")]
+        return CountedBy.LINE.place(self._name, alone[-1] if alone else self._line)
 
     # -- the header ----------------------------------------------------------------------------
 

@@ -3,10 +3,16 @@
 A page is unpacked whole, and pyarrow writes pages of 1,024 rows and more. Columns with large pages are
 therefore unpacked into temporary files first, all but the largest, and the rows joined from them.
 
-The memory that a row group takes is about 100 MiB and, for its largest page alone, its size unpacked and its
-size as stored; three times its size where it is a dictionary and other pages follow it. A file with pages of
-100 MB takes 300 to 480 MiB, one with pages of 10 MB or less 100 to 150 MiB. It does not depend on the number
-of rows or columns.
+The memory is about 100 MiB and the largest page, unpacked and as stored: twice its size if it is hardly
+compressed, and up to four times where the column begins with a dictionary of that size and other pages
+follow. With 300 MB of hardly compressed cells, as pyarrow writes them:
+
+- cells of 10 kB, pages of 10 MB: 110 to 130 MiB;
+- cells of 100 kB, pages of 100 MB: 280 MiB without a dictionary, 480 MiB with one;
+- cells of 1 MB, one page of 300 MB: 640 MiB without a dictionary, 660 MiB with one;
+- the same with small pages (``write_batch_size=16``): 100 MiB.
+
+It does not depend on the number of rows or columns.
 """
 
 from __future__ import annotations

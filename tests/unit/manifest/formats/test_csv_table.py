@@ -124,7 +124,17 @@ def test_many_quotes_left_open_are_each_reported() -> None:
     assert len(rows) >= count
 
 
-@pytest.mark.parametrize("rows_after", [0, 3, 200_000])
+def test_quoted_value_beyond_the_limit_of_a_row_names_the_limit() -> None:
+    """It does close, later than a row may end; the message does not say that it never does."""
+    text = 'file_id,note\n1,a\n2,"' + f"{'b' * 100}\n" * (MAX_LINE // 50) + '"\n3,c\n'
+    with pytest.raises(
+        ManifestError, match=r"^stdin line 3: .* within 1,048,576 characters, the limit"
+    ) as caught:
+        rows_of(text)
+    assert "never" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows_after", [0, 3, 20_000])
 def test_quote_that_never_closes_ends_the_reading(rows_after: int) -> None:
     """The message names the line where it opens, also when that is not the first line of its row."""
     text = 'file_id,note,room\n1,"two\nlines",a\n2,"two\nlines","b\n' + "3,c,d\n" * rows_after

@@ -149,7 +149,7 @@ def test_long_lines_are_shown_around_the_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"PK\x03\x04\x14\x00\x06\x00", "a ZIP archive or an Excel workbook (.xlsx)"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "a ZIP archive or a workbook, not CSV, and it is cut off or damaged"),
         (gzip.compress(gzip.compress(b"file_id\n1\n", mtime=0), mtime=0), "compressed with gzip"),
         (b"PAR1\x15\x04\x15", "a Parquet file"),
         (b"SQLite format 3\x00\x10\x00", "an SQLite database"),
