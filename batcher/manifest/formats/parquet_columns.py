@@ -12,7 +12,7 @@ follow. With 300 MB of hardly compressed cells, as pyarrow writes them:
 - cells of 1 MB, one page of 300 MB: 640 MiB without a dictionary, 660 MiB with one;
 - the same with small pages (``write_batch_size=16``): 100 MiB.
 
-It does not depend on the number of rows or columns.
+It does not depend on the number of rows or columns. ``batcher load`` takes 40 to 65 MiB more.
 """
 
 from __future__ import annotations
