@@ -60,7 +60,7 @@ def test_written_columns_are_read_back(
     written = io.StringIO(newline="")
     writer = csv.writer(written, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerow(["one", "file_id", "other"])
-    for number, (one, other) in enumerate(rows):
+    for number, (one, other) in enumerate(rows, 1):
         writer.writerow([one, str(number), other])
     data = written.getvalue().encode(encoding)
     named = encoding if encoding == "gb18030" else None
