@@ -20,10 +20,10 @@ from yarl import URL
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
 from batcher.model.outcome import Obstacle
+from batcher.model.proxy import proxy_for
 from batcher.model.task import PictureState
 from batcher.zego.call_errors import obstacle_of, words
 from batcher.zego.headers import retry_after_s
-from batcher.zego.proxy import proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_RETRY_AFTER_S = 30.0

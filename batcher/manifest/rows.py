@@ -59,7 +59,7 @@ def read_rows(records: Iterable[Record], columns: Columns, defaults: Defaults) -
                 continue
             cells += [""] * (width - len(cells))
         file_id = cells[id_at]
-        plain = file_id.isdigit() and file_id.isascii() and len(file_id) < MAX_ID_BYTES
+        plain = file_id.isdigit() and file_id[0] != "0" and file_id.isascii() and len(file_id) < MAX_ID_BYTES
         if not plain:
             file_id = cleaned(file_id)
             if not file_id and not any(map(_stripped, cells)):

@@ -20,6 +20,7 @@ from yarl import URL
 
 from batcher.model.account import Account
 from batcher.model.outcome import HELD_BACK, Answer, Outcome, ReplyLost
+from batcher.model.proxy import proxy_for
 from batcher.model.submission import Vendor
 from batcher.zego import wire
 from batcher.zego.aiohttp_hooks import DEPARTING, check_departures, one_request_session, unseen
@@ -27,7 +28,6 @@ from batcher.zego.call_errors import leg_of, without_answer
 from batcher.zego.call_trace import HeldBack, Wire
 from batcher.zego.connector import Connector
 from batcher.zego.headers import retry_after_s, server_time
-from batcher.zego.proxy import proxy_for
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 
 SIGNATURE_EXPIRED = 100000004

@@ -1,8 +1,9 @@
 """The proxy on the way to an address, as the environment or the system names it.
 
 The only place that decides this: for calls of the service (:mod:`batcher.zego.transport`), for pictures
-(:mod:`batcher.fetch.http_source`), and for the checks at the start of a command
-(:mod:`batcher.flowcontrol.service_access`, :mod:`batcher.api.manifests`). :func:`read_proxy` is pure. The URL
+(:mod:`batcher.fetch.http_source`), for manifests at URLs (:mod:`batcher.manifest.sources.http_requests`),
+and for the checks at the start of a command (:mod:`batcher.flowcontrol.service_access`,
+:mod:`batcher.api.manifests`). :func:`read_proxy` is pure. The URL
 of a proxy may hold a password, so no message repeats more of it than its host and port.
 """
 
