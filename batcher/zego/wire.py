@@ -210,8 +210,8 @@ def parts_of(data: object, vendor: str) -> list[dict[str, object]]:
 
 def integer_of(value: object) -> int | None:
     """Return a signed whole number of at most 64 bits; None for anything else."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
-        value = int(value)
+    if isinstance(value, str) and (digits := _DIGITS.fullmatch(value.strip())):
+        value = int(digits[0])
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
