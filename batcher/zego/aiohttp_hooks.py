@@ -114,10 +114,10 @@ def has_second_answer(protocol: ResponseHandler) -> bool:
 def _has_unread(transport: asyncio.BaseTransport) -> bool:
     """Return whether the system holds data, the end or an error of a connection that was not read yet."""
     sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
+    if sock is None or (descriptor := sock.fileno()) < 0:
         return True
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 

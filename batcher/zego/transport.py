@@ -116,9 +116,10 @@ class Caller:
                 status = response.status
                 if on_wire.seen is not None:
                     on_wire.seen.answered(response)
-                body = b""
-                while len(body) <= on_wire.max_body_bytes and (more := await response.content.readany()):
-                    body += more
+                content = response.content
+                body = await content.readany()
+                while len(body) <= on_wire.max_body_bytes and not content.at_eof():
+                    body += await content.readany()
                 on_wire.body = body
         except HeldBack:
             return HELD_BACK
