@@ -57,11 +57,12 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
     """Load and submit, show the progress, and print the summary at the end."""
     from contextlib import AsyncExitStack
     from dataclasses import replace
+    from functools import partial
 
     from batcher.api.run import RunRequest, opened_run
     from batcher.cli.announcer import closing_of
     from batcher.cli.ledger_lock import check_creation
-    from batcher.cli.metrics_server import measured, recorded_if_not_begun
+    from batcher.cli.metrics_server import check_port, measured, recorded_if_not_begun
     from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
@@ -89,6 +90,7 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
                     settings.wait_lock,
                     "batcher run",
                     reporting(console, display),
+                    partial(check_port, settings),
                 )
                 run = await stack.enter_async_context(opened_run(settings.ledger, request))
         ended = await stack.enter_async_context(measured(settings, run, console))
