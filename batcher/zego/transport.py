@@ -86,7 +86,11 @@ class Caller:
     async def __aenter__(self) -> Self:
         global _checked
         if not _checked:
-            await check_departures(_session(Connector(1)))
+            try:
+                await check_departures(_session(Connector(1)))
+            except BaseException:
+                await self._session.close()
+                raise
             _checked = True
         return self
 
