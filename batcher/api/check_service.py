@@ -142,7 +142,8 @@ def connection_finding(endpoint: str, proxy: Proxy | None, seen: CallTrace, outc
             remedy = OBSTACLE_REMEDIES[obstacle]
         elif proxy:
             remedy = f"check {proxy.source} and whether the proxy lets this machine pass"
-        return fail("connection", f"{to}{through}: {_detail(outcome)}", remedy, **facts)
+        where = to if proxy and proxy.named in _detail(outcome) else f"{to}{through}"
+        return fail("connection", f"{where}: {_detail(outcome)}", remedy, **facts)
     if seen.address is not None:
         facts["address"] = seen.address
     at = f" at {seen.address}" if seen.address and not proxy else ""

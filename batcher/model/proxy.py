@@ -41,6 +41,11 @@ class Proxy:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def named(self) -> str:
+        """The proxy and where it is named, as the subject of a message."""
+        return f"the proxy {self.text} of {self.source}"
+
 
 def proxy_for(address: str | URL) -> Proxy | None:
     """Return the proxy of an address; None if it is connected to directly, as this machine always is.
@@ -142,7 +147,7 @@ def _is_this_machine(host: str) -> bool:
 def _source_of(scheme: str) -> str:
     """Return the variable that names the proxy of a scheme; one in lower case outranks the others."""
     names = [name for name, value in os.environ.items() if value and name.lower() == f"{scheme}_proxy"]
-    return min(names, key=lambda name: not name.islower(), default="the proxy in the system's settings")
+    return min(names, key=lambda name: not name.islower(), default="the system's proxy settings")
 
 
 def _shown(value: str) -> str:

@@ -86,7 +86,11 @@ class Caller:
     async def __aenter__(self) -> Self:
         global _checked
         if not _checked:
-            await check_departures(_session(Connector(1)))
+            try:
+                await check_departures(_session(Connector(1)))
+            except BaseException:
+                await self._session.close()
+                raise
             _checked = True
         return self
 
@@ -127,7 +131,7 @@ class Caller:
             if on_wire.seen is not None:
                 on_wire.seen.ended_at = leg_of(exc, on_wire)
             if status is None or on_wire.sent_at is not None:
-                return without_answer(exc, on_wire, status)
+                return without_answer(exc, on_wire, status, self.proxy)
         if on_wire.sent_at is None:
             raise unseen("are answered although they were not seen leaving")
         if not self._connector.check_answered(on_wire):
