@@ -80,6 +80,10 @@ _TABLES: Mapping[str, str] = {
     "{text} is a date or a time to the spreadsheet, not a file id": (
         "{text} 在电子表格中是日期或时间，不是文件 ID"
     ),
+    (
+        "has a value in cell {cell} ({value}), and the header ends at column {column}. Clear the cell, or "
+        "name its column in the header"
+    ): "在单元格 {cell} 中有值（{value}），而表头到 {column} 列为止。请清空该单元格，或在表头中为该列命名",
     "{text} is an error of the spreadsheet. Correct the cell": "{text} 是电子表格的错误值，请改正该单元格",
     (
         "{text} is a number, and a spreadsheet keeps 15 of its {n} digits. Export the ids again from "

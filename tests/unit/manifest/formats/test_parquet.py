@@ -216,7 +216,7 @@ def test_columns_with_large_pages_are_not_unpacked_side_by_side(tmp_path: Path) 
     count = 1_024
     columns = {f"c{at}": pa.array([os.urandom(8_000).hex() for _ in range(count)]) for at in range(6)}
     path = tmp_path / "a.parquet"
-    path.write_bytes(parquet_of({"file_id": pa.array(list(map(str, range(count)))), **columns}))
+    path.write_bytes(parquet_of({"file_id": pa.array(list(map(str, range(1, 1 + count)))), **columns}))
     done = subprocess.run(
         [sys.executable, "-c", _READ_AND_MEASURE, path], capture_output=True, text=True, check=True
     )

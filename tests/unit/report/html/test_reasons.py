@@ -51,6 +51,9 @@ NOT_REASONS = (
     "is a formula without",
     "has lost its digits",
     " at the end",
+    "1970-01-01{'T00",
+    "{count} {unit} since",
+    " and {len(stray)",
 )
 """The beginnings of other texts in those modules: messages, parts, and texts of own columns."""
 
