@@ -135,11 +135,6 @@ def is_machine_fault(exc: OSError) -> bool:
     return exc.errno in _MACHINE
 
 
-def is_disk_full(exc: OSError) -> bool:
-    """Whether a disk is full, by any of the names that file systems have for it."""
-    return exc.errno in _DISK_FULL
-
-
 def unwritable(exc: OSError, name: str, path: Place | None = None) -> BatcherError:
     """Return the error of an output that cannot be written.
 

@@ -25,10 +25,10 @@ from batcher.flowcontrol.retry_policy import CodeKind, kind_of
 from batcher.flowcontrol.sliding_window import Turn
 from batcher.model.check import CheckFinding, CheckLevel, fail, ok, skip, warn
 from batcher.model.outcome import Answer, HttpRefusal, NotSent, Obstacle, Outcome, ReplyLost
+from batcher.model.proxy import Proxy
 from batcher.report.formatting import duration
 from batcher.zego.client import SIGNATURE_EXPIRED, Account, CallTrace, Leg, ZegoClient
 from batcher.zego.codes import meaning
-from batcher.zego.proxy import Proxy
 
 NO_ACCOUNT = Account(1, "none")
 """The account of a call without credentials: its refusal has a date, which shows the clock of the service."""
@@ -142,7 +142,8 @@ def connection_finding(endpoint: str, proxy: Proxy | None, seen: CallTrace, outc
             remedy = OBSTACLE_REMEDIES[obstacle]
         elif proxy:
             remedy = f"check {proxy.source} and whether the proxy lets this machine pass"
-        return fail("connection", f"{to}{through}: {_detail(outcome)}", remedy, **facts)
+        where = to if proxy and proxy.named in _detail(outcome) else f"{to}{through}"
+        return fail("connection", f"{where}: {_detail(outcome)}", remedy, **facts)
     if seen.address is not None:
         facts["address"] = seen.address
     at = f" at {seen.address}" if seen.address and not proxy else ""

@@ -20,6 +20,9 @@ from batcher.zego.codes import (
     meaning_in_chinese,
 )
 
+UNDOCUMENTED = -1
+"""A code that no page of the service names."""
+
 HANDLING_IN_CHINESE = {
     CodeKind.SUBMITTED: "记录任务 ID",
     CodeKind.REJECT: "将该提交记为 rejected，不再发送",
@@ -39,6 +42,13 @@ HANDLING_IN_CHINESE = {
     CodeKind.CLOCK: "测出本机时钟的偏差后重发；仍不成功则停止",
 }
 """The action that follows from each kind of code; the English text is the value of the kind."""
+
+
+def code_texts_in_chinese() -> dict[str, str]:
+    """Return the English meanings and remedies of the service's return codes with the Chinese ones."""
+    pairs = [(meaning(code), meaning_in_chinese(code)) for code in (*MEANINGS, UNDOCUMENTED)]
+    meanings = {english.text: chinese.text for english, chinese in pairs}
+    return meanings | {english.remedy: chinese.remedy for english, chinese in pairs if english.remedy}
 
 
 def explain_code(code: int) -> CodeExplanation:

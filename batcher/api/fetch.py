@@ -39,13 +39,13 @@ from batcher.ledger.holding import Purpose
 from batcher.ledger.pictures import GIVEN_UP, KEPT, PictureLedger
 from batcher.model.events import FetchProgress, OnEvent, PictureNotFetched, ignore_event
 from batcher.model.ledger_name import LedgerName
+from batcher.model.proxy import check_proxies
 from batcher.model.records import Fetched
 from batcher.model.submission import FileId
 from batcher.output_files import check_target
 from batcher.report.fetch_summary import FetchSummary
 from batcher.report.formatting import count
 from batcher.requirements import pip_install
-from batcher.zego.proxy import check_proxies
 
 if TYPE_CHECKING:
     from batcher.fetch.fetcher import Fetcher

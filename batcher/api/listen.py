@@ -12,8 +12,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from batcher.callbacks.http_server import serve
 from batcher.callbacks.new_submissions import NewSubmissions
 from batcher.callbacks.receiver import Receiver
 from batcher.config.defaults import ENDPOINT as DEFAULT_ENDPOINT
-from batcher.config.endpoints import is_loopback
+from batcher.config.endpoints import check_free, is_loopback
 from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.exit_codes import ExitCode
@@ -169,6 +169,8 @@ class CallbackListener:
 
     async def _run(self) -> None:
         if self._submissions is not None and database_of(self._path).is_missing():
+            with self._served():
+                await check_free(self._settings.host, self._settings.port)
             async with await open_for_writing(self._path, created=self._created):
                 pass  # recordings are awaited that no manifest has named
         async with AsyncExitStack() as stack:
@@ -225,10 +227,17 @@ class CallbackListener:
         """Serve the receiver until the stack is closed; return its URL."""
         host, port = self._settings.host, self._settings.port
         context = self._certificate.context if self._certificate else None
-        try:
+        with self._served():
             return await stack.enter_async_context(
                 serve(receiver, host, port, context, malformed=lambda: self._on_event(MalformedRequest()))
             )
+
+    @contextmanager
+    def _served(self) -> Iterator[None]:
+        """Name the settings when their address cannot be listened on."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            yield
         except (socket.gaierror, UnicodeError) as exc:
             raise SettingsError(f"host {host}: this machine has no such address") from exc
         except OSError as exc:

@@ -57,6 +57,13 @@ async def locked_ledger(
         on_event: called when there is something to wait for, and when the ledger is created.
     """
     lock = await ledger_lock(place, sender, wait_s, on_event)
+    async with opened_ledger(place, lock, on_event) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def opened_ledger(place: LedgerName, lock: Hold, on_event: OnEvent) -> AsyncIterator[RunLedger]:
+    """Open a ledger whose lock is held, as :func:`locked_ledger` does; the lock is released with it."""
     async with await open_for_writing(
         place, lock, created=lambda text: on_event(Message(text, Severity.NOTICE))
     ) as ledger:

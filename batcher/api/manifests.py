@@ -22,9 +22,9 @@ from batcher.manifest.sources.remote import is_url
 from batcher.manifest.threads import in_thread
 from batcher.model.events import Message, OnEvent, Severity, ignore_event
 from batcher.model.ledger_name import LedgerName
+from batcher.model.proxy import proxy_for
 from batcher.submit.manifest_checks import Brought, LateManifests, Preparation
 from batcher.submit.prepared import Prepared
-from batcher.zego.proxy import proxy_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batcher._version import __version__
-from batcher.api.codes import explain_code, explain_code_in_chinese
+from batcher.api.codes import code_texts_in_chinese, explain_code, explain_code_in_chinese
 from batcher.config.ledger_names import ledger_named
 from batcher.errors import SettingsError
 from batcher.ledger.report_queries import Survey
@@ -117,6 +117,7 @@ async def gather_report(
             ledger_option=ledger_option(os.fspath(path)),
             output_option=f" -o {shlex.quote(str(output))}" if output else "",
             codes=list(_codes(now.codes)),
+            code_texts=code_texts_in_chinese(),
             failures=await _failures(survey, tallies),
             failures_in_all=now.by_state[State.REJECTED] + now.by_state[State.FAILED],
             invalid=await survey.invalid_rows(limit=INVALID),

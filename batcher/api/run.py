@@ -1,7 +1,8 @@
 """A run of a ledger, from its manifests and locks to its summary.
 
 Called by ``batcher run``, by :class:`batcher.api.ledger.Ledger` and by programs. The order is a promise:
-manifests are checked before a ledger is created or locked, and nothing is sent before every check has passed.
+manifests are checked before a ledger is locked, a ledger is created once both the lock and a place in the
+AppId's limit are held, and nothing is sent before every check has passed.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from batcher.api.locks import PROGRAM, ledger_lock, locked_ledger
+from batcher.api.locks import PROGRAM, ledger_lock, opened_ledger
 from batcher.api.manifests import PreparedManifests, prepared_manifests
 from batcher.api.track import Tracking, tracking_of
 from batcher.config.ledger_names import ledger_named
@@ -47,6 +48,10 @@ _STOPS_TRACKING = (ExitCode.DEFECT, ExitCode.LEDGER, ExitCode.SIGINT, ExitCode.S
 
 def _ignore(_: object) -> None:
     """Do nothing."""
+
+
+async def _nothing() -> None:
+    """Refuse nothing."""
 
 
 @dataclass(slots=True)
@@ -213,6 +218,8 @@ class RunRequest:
     """The name of this run, as other processes show it."""
     on_event: OnEvent = ignore_event
     """Called with each event, in the event loop; must not block."""
+    admitted: Callable[[], Awaitable[None]] = _nothing
+    """Called once lock and limit are held, before a ledger is created; what it raises refuses the run."""
 
     def deadline(self) -> Deadline:
         """Return the end of the time that the settings allow, which begins now."""
@@ -250,7 +257,7 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
         if request.track is not None:
             tracking_lock = await ledger_lock(place, f"{sender} --track", wait_s, on_event, Purpose.TRACKING)
             stack.enter_context(tracking_lock)
-        ledger = await stack.enter_async_context(locked_ledger(place, sender, wait_s, on_event))
+        lock = stack.enter_context(await ledger_lock(place, sender, wait_s, on_event))
         if prepared.cut_off is None:
             key, own = request.place_in_limit(place)
             waited_s = time.monotonic() - began
@@ -258,6 +265,8 @@ async def opened_run(path: str | os.PathLike[str], request: RunRequest) -> Async
                 key, own, wait_s=wait_s, waited_s=waited_s, on_wait=lambda text: on_event(Message(text))
             )
             await stack.enter_async_context(held)
+        await request.admitted()
+        ledger = await stack.enter_async_context(opened_ledger(place, lock, on_event))
         yield await stack.enter_async_context(run_of(ledger, request, prepared, deadline))
 
 

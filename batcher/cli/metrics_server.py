@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from batcher._version import __version__
 from batcher.cli.terminal.console import Console
+from batcher.config.endpoints import check_free
 from batcher.config.ledger_names import ledger_named
 from batcher.config.settings import Settings
 from batcher.errors import BatcherError, SettingsError
@@ -58,11 +59,29 @@ async def measured(settings: Settings, run: Run, console: Console) -> AsyncItera
             raise
 
 
+async def check_port(settings: Settings) -> None:
+    """Refuse a run whose metrics cannot be served, before it creates a ledger.
+
+    Raises:
+        SettingsError: the port cannot be listened on.
+    """
+    if settings.metrics_port is not None:
+        with _address_named(settings.metrics_host, settings.metrics_port):
+            await check_free(settings.metrics_host, settings.metrics_port)
+
+
 async def _serve(metrics: Metrics, host: str, port: int, stack: AsyncExitStack) -> str:
     from batcher.telemetry.metrics import served
 
-    try:
+    with _address_named(host, port):
         return await stack.enter_async_context(served(metrics, host, port))
+
+
+@contextlib.contextmanager
+def _address_named(host: str, port: int) -> Iterator[None]:
+    """Name the options when their address cannot be listened on."""
+    try:
+        yield
     except (socket.gaierror, UnicodeError) as exc:
         raise SettingsError(
             f"--metrics-host {host}: this machine has no such address. Nothing was sent"

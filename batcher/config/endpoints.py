@@ -1,10 +1,12 @@
-"""Endpoints: which URLs are accepted, and which kind of service they name.
+"""Endpoints: which URLs are accepted, which kind of service they name, and whether a port can be served.
 
-Pure. Plain HTTP is accepted for loopback addresses only; anything else would show signatures on the network.
+Pure, apart from :func:`check_free`. Plain HTTP is accepted for loopback addresses only; anything else would
+show signatures on the network.
 """
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -47,3 +49,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+async def check_free(host: str, port: int) -> None:
+    """Listen at an address for an instant, so that a command is refused before it creates anything.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        UnicodeError: the host cannot be a name.
+    """
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(asyncio.Protocol, host.strip("[]"), port):
+        pass

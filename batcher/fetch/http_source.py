@@ -20,10 +20,10 @@ from yarl import URL
 
 from batcher.fetch.address_guard import AddressGuard, NotPublic, address_of
 from batcher.model.outcome import Obstacle
+from batcher.model.proxy import Proxy, proxy_for
 from batcher.model.task import PictureState
 from batcher.zego.call_errors import obstacle_of, words
 from batcher.zego.headers import retry_after_s
-from batcher.zego.proxy import proxy_for
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_RETRY_AFTER_S = 30.0
@@ -110,6 +110,7 @@ class PictureSource:
 
     async def get(self, url: str) -> Download:
         """Send one request to an address that is not refused."""
+        proxy = None
         try:
             address = address_of(url)
             proxy = proxy_for(address)
@@ -125,11 +126,11 @@ class PictureSource:
         except aiohttp.ClientConnectorError as exc:
             if isinstance(exc.os_error, NotPublic):
                 return refused(exc.os_error.strerror or "")
-            return _temporary(exc)
+            return _temporary(exc, proxy)
         except aiohttp.ClientPayloadError:
             return Failure(PictureState.BROKEN, "it was cut off")
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
-            return _temporary(exc)
+            return _temporary(exc, proxy)
         except (ValueError, TypeError, OverflowError) as exc:  # the libraries may raise these on an address
             return refused(f"its address cannot be asked for ({type(exc).__name__})")
 
@@ -162,8 +163,9 @@ class PictureSource:
         return refused(f"it is larger than {self._most_bytes:,} bytes, the limit of --max-bytes")
 
 
-def _temporary(exc: BaseException) -> Failure:
-    return Failure(None, _failure(exc), obstacle=obstacle_of(exc))
+def _temporary(exc: BaseException, proxy: Proxy | None) -> Failure:
+    is_of_proxy = isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError)
+    return Failure(None, _failure(exc, proxy if is_of_proxy else None), obstacle=obstacle_of(exc))
 
 
 async def look_up(host: str, port: int) -> list[str]:
@@ -176,7 +178,7 @@ async def look_up(host: str, port: int) -> list[str]:
     return [str(one[4][0]) for one in found]
 
 
-def _failure(exc: BaseException) -> str:
+def _failure(exc: BaseException, proxy: Proxy | None) -> str:
     """Return an exception in words that cannot hold an address."""
-    text = words(exc)
+    text = words(exc, proxy.named if proxy else None)
     return f"its server's answer cannot be read ({text})" if text == type(exc).__name__ else text

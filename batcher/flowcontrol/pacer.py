@@ -337,7 +337,7 @@ class Pacer:
         while not self.standing_by:
             if self._bucket_per_s == 0.0:
                 await self._pour(self._clock(), leaving=1.0)
-            if self._bucket.has_capacity() or self._bucket_per_s > _PATIENCE_PER_S:
+            if self._bucket_per_s > _PATIENCE_PER_S or self._bucket.has_capacity():
                 await self._bucket.acquire()
                 return
             if not await self._reshared_within(None, self._bucket.acquire()):

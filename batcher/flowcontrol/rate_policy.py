@@ -103,7 +103,7 @@ class Pace:
     def share(self, now: float) -> float:
         """Return the present pace as a share of the cap."""
         seconds, self._updated_at = now - self._updated_at, now
-        if seconds > 0:
+        if seconds > 0 and (self._share < 1.0 or self._recent):
             self._recent *= math.exp(-seconds / self.MEMORY_S)
             regained = regain_per_s(now - self._refused_at, self._recent / self._recent_calls) * seconds
             self._share = min(1.0, self._share + regained)

@@ -134,10 +134,12 @@ def decide(
 def _decide_code(
     answer: Answer, claim: Claim, proven: bool, refused_alone: bool, jitter: Jitter
 ) -> Disposition:
+    if (kind := kind_of(answer.code)) is CodeKind.SUBMITTED:
+        return Disposition(
+            Decision.SUBMITTED, State.SUBMITTED, claim.tries, doubted=claim.doubted, code=answer.code
+        )
     again, claim = claim.code == answer.code, claim._replace(code=answer.code)
-    match kind_of(answer.code):
-        case CodeKind.SUBMITTED:
-            return _disposition(claim, Decision.SUBMITTED, State.SUBMITTED)
+    match kind:
         case CodeKind.REJECT:
             return _disposition(claim, Decision.REJECTED, State.REJECTED)
         case CodeKind.SLOW_DOWN:

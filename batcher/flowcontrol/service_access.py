@@ -13,9 +13,9 @@ from batcher.config.problems import shown_value
 from batcher.errors import SettingsError
 from batcher.flowcontrol.limit_key import Action, LimitKey
 from batcher.model.account import Account
+from batcher.model.proxy import proxy_for
 from batcher.model.submission import EndpointKind
 from batcher.zego.client import ZegoClient
-from batcher.zego.proxy import proxy_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ share one window, and a window may share its count with other processes
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -127,7 +126,7 @@ class SlidingWindow:
         Returns:
             How long to wait before asking again; nothing or less when it is counted.
         """
-        with contextlib.suppress(ValueError):
+        if turn in self._turns:
             self._turns.remove(turn)
         now = self._clock()
         wait_s = self._spacing.wait_s([other.at for other in self._turns], now)

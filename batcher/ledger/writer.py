@@ -63,6 +63,8 @@ async def shielded(
     Raises:
         LedgerError: it is not on disk.
     """
+    if recorded.done():
+        return recorded.result()
     try:
         return await asyncio.shield(recorded)
     except asyncio.CancelledError as exc:

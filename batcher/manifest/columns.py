@@ -135,10 +135,30 @@ def near_misses(names: Iterable[str]) -> list[tuple[str, str]]:
     found = []
     for name in names:
         word = name.translate(_IGNORED).lower()
-        near = difflib.get_close_matches(word, _NAMES, n=1, cutoff=ALIKE)
-        if near and near[0] != word and abs(len(near[0]) - len(word)) <= LETTERS_MORE:
-            found.append((name, _NAMES[near[0]].value))
+        near = _nearest(word)
+        if near and near != word:
+            found.append((name, _NAMES[near].value))
     return found
+
+
+def _nearest(word: str) -> str | None:
+    """Return the known name that a word may be a misspelling of: one edit away, else with most letters."""
+    if edited := next((known for known in _NAMES if word == known or one_edit_apart(word, known)), None):
+        return edited
+    alike = difflib.get_close_matches(word, _NAMES, n=1, cutoff=ALIKE)
+    return alike[0] if alike and abs(len(alike[0]) - len(word)) <= LETTERS_MORE else None
+
+
+def one_edit_apart(one: str, other: str) -> bool:
+    """Whether two words differ by one letter added, left out or replaced, or by two neighbours swapped."""
+    shorter = min(len(one), len(other))
+    if max(len(one), len(other)) - shorter > 1:
+        return False
+    begin = next((at for at in range(shorter) if one[at] != other[at]), shorter)
+    rest, other_rest = one[begin:], other[begin:]
+    if rest[1:] == other_rest[1:] or rest[1:] == other_rest or rest == other_rest[1:]:
+        return one != other
+    return rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:]
 
 
 def distinct_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
-"""Detection of Huawei ids in a form that the service does not take: percent-encoded, or with backslashes.
+"""Detection of Huawei ids in a form that the service does not take: percent-encoded, with backslashes, or
+with the spaces of web pages.
 
 Called before a load with the first rows of a manifest, as :mod:`batcher.manifest.rounded_ids` is for Tencent
 ids; the caller decides what to do with the verdict. Pure.
 
-Such ids are legal keys, so that a single one may be right. A manifest of them comes from a list of URLs, or
-of paths of Windows.
+Such ids are legal keys, so that a single one may be right. A manifest of them comes from a list of URLs or
+of paths of Windows, or was copied from a web page. The spaces that keyboards and file names of other scripts
+have (U+3000, and U+202F before AM and PM) are no sign.
 """
 
 from __future__ import annotations
@@ -23,6 +25,12 @@ _SIGNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
         re.compile(r"\\"),
         lambda file_id: "/" not in file_id,
         "write them with /",
+    ),
+    (
+        "written with no-break or other unusual spaces",
+        re.compile("[\u00a0\u1680\u2000-\u200a\u205f]"),
+        lambda _: True,
+        "write them with plain spaces",
     ),
 )
 """Each sign: its name, where it is found, whether it is certain among a few ids, and the remedy."""

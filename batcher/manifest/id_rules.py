@@ -1,8 +1,8 @@
 """The rules of file ids: why a text cannot be the id of a recording. Pure.
 
-Called by :mod:`batcher.manifest.rows` for every id that is not plain digits. A Tencent id is digits only. A
-Huawei id is the key of an object, which may hold almost any character; so a text is refused only if it is
-certainly something else, such as a placeholder for a missing value or a URL.
+Called by :mod:`batcher.manifest.rows` for every id that is not plain digits, or begins with 0. A Tencent id
+is digits only. A Huawei id is the key of an object, which may hold almost any character; so a text is refused
+only if it is certainly something else, such as a placeholder for a missing value or a URL.
 
 Sources: OBS documentation, "Object"; Unicode, ``Default_Ignorable_Code_Point`` (invisible characters).
 """
@@ -15,25 +15,12 @@ import unicodedata
 from batcher.manifest.columns import BLANKS
 from batcher.manifest.display import shown
 from batcher.manifest.formats.table import lost_digits
+from batcher.manifest.placeholders import is_placeholder
 from batcher.model.submission import Vendor
 
 MAX_ID_BYTES = 1_024
 """The longest object key of Huawei's OBS, in UTF-8."""
 _CHARACTERS_THAT_FIT = MAX_ID_BYTES // 4
-
-_PLACEHOLDERS = (
-    "nan -nan +nan nat nil null (null) [null] <null> none (none) <none> undefined",
-    r"\n na n/a n.a. <na> <n/a> #n/a #n/a! #na #null! #ref! #value! #name? #div/0! #num! #error! #error",
-    "#spill! #calc! #field! #blocked! #getting_data inf -inf +inf infinity -infinity",
-    "1.#ind -1.#ind 1.#qnan -1.#qnan true false empty (empty) <empty> (blank) missing <missing> tbd",
-    "无 空 空值",
-)
-PLACEHOLDERS = frozenset(placeholder for line in _PLACEHOLDERS for placeholder in line.split())
-"""What programs write for a missing value, in lower case."""
-
-_LONGEST_PLACEHOLDER = max(map(len, PLACEHOLDERS))
-_SHORT = 8
-"""Up to this length a text without letters and digits is a placeholder, such as ``-``."""
 
 _INVISIBLE_CLASS = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
@@ -73,7 +60,7 @@ def id_fault(file_id: str, cell: str, vendor: Vendor | None) -> str | None:
         return reason
     if len(file_id) > _CHARACTERS_THAT_FIT and len(file_id.encode()) > MAX_ID_BYTES:
         return f"{shown(file_id)} is longer than {MAX_ID_BYTES:,} bytes"
-    if len(file_id) <= _LONGEST_PLACEHOLDER and _is_placeholder(file_id):
+    if is_placeholder(file_id):
         return f"{shown(file_id)} is a placeholder for a missing value, not a file id"
     if file_id[-1] in _CLOSING and (quoted := _quoted(file_id, cell.strip(BLANKS))):
         return f"{shown(quoted)} is in quotation marks. Remove them"
@@ -90,12 +77,6 @@ def _quoted(*texts: str) -> str | None:
     """Return the first text that is in quotation marks as a whole."""
     whole = (text for text in texts if len(text) > 1 and text[0] in _OPENING and text[-1] in _CLOSING)
     return next(whole, None)
-
-
-def _is_placeholder(file_id: str) -> bool:
-    if file_id.lower() in PLACEHOLDERS:
-        return True
-    return len(file_id) <= _SHORT and not any(map(str.isalnum, file_id))
 
 
 def _unreadable(file_id: str) -> str | None:

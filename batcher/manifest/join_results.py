@@ -93,9 +93,9 @@ def _open_only(source: str, how: ReadOptions, last_options: LastOptions) -> tupl
     try:
         if manifest.again:
             with how.open(names[0]) as again:
-                option = lacking_option(again)
-            if option:
-                raise forgotten(manifest.source, option, manifest.warnings)
+                found = lacking_option(again)
+            if found:
+                raise forgotten(manifest.source, found, manifest.counted_by, manifest.warnings)
     except BaseException:
         manifest.close()
         raise

@@ -169,7 +169,7 @@ def open_manifest(
         requested = ManifestFormat(format_) if format_ else None
         named = format_named(redacted(source))
         opened = unpacked(opened, named, trusted=remote or source == "-" or requested is not None)
-        kind = format_of(opened.name, opened.peek(HEAD_BYTES), requested, named.format)
+        kind = format_of(opened, requested, named.format)
         table, check = _table(opened, kind, encoding, sheet, requested=requested is not None)
         return Manifest(redacted(source), opened, table, check, defaults)
     except BaseException:

@@ -104,8 +104,9 @@ def ending_of(
     reason = stops[stopped]
     if found is not None and stopped in _SIGNALS and outage is not None:
         return Conclusion(stopped, _in_outage(reason, outage, found.left), outage)
-    if found is not None and stopped is ExitCode.USAGE and early and found.left:
-        return Conclusion(ExitCode.WORK_LEFT, f"{early}; {_left(found.left)}. {reason}")
+    if found is not None and stopped is ExitCode.USAGE and found.left:
+        why = early or "a manifest cannot be used"
+        return Conclusion(ExitCode.WORK_LEFT, f"{why}; {_left(found.left)}. {reason}")
     return Conclusion(stopped, reason)
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from batcher.errors import ManifestError
 from batcher.exit_codes import TIME_OVER
 from batcher.manifest.encoded_keys import encoded_keys, huawei_rows, odd_keys, slash_twin, slash_warning
-from batcher.manifest.lacking_option import forgotten, lacking_option
+from batcher.manifest.lacking_option import forgotten, has_valid_row, lacking_option
 from batcher.manifest.read_options import LastOptions, ReadOptions, no_options
 from batcher.manifest.reader import Manifest
 from batcher.manifest.rounded_ids import Verdict, rounded_ids
@@ -152,16 +152,17 @@ class Preparation:
         return Prepared(manifest, path, head, warnings, how, again, digest, remembered=remembered)
 
     def _refuse_lacking(self, name: str, manifest: Manifest, head: Head) -> None:
-        """Refuse a manifest in which every row lacks the same option: the option was forgotten.
+        """Refuse a manifest whose rows lack the same option: the option was forgotten.
 
-        A file of more rows is read to the first row that lacks it not. A stream is judged by its first rows.
+        A file of more rows is read to the first row that is valid. A stream is judged by its first rows.
         """
-        option = lacking_option(head.rows)
-        if option and not head.whole and manifest.again:
+        if not head.whole and manifest.again and not has_valid_row(head.rows):
             with self._open_again(name, ledger_name(name)) as again:
-                option = lacking_option(again)
-        if option:
-            raise forgotten(manifest.source, option, manifest.warnings)
+                found = lacking_option(again)
+        else:
+            found = lacking_option(head.rows)
+        if found:
+            raise forgotten(manifest.source, found, manifest.counted_by, manifest.warnings)
 
     def _open_again(self, name: str, path: str) -> Manifest:
         """Open a file that was checked before.

@@ -177,9 +177,10 @@ class SubmissionQueue:
         heapq.heappush(queue, _Delayed(due, next(self._order), claim, counted))
 
     def _take(self) -> Claim | None:
-        for queue in self._queues:
-            if (claim := self._due_of(queue)) is not None:
-                return claim
+        if self._delayed or self._behind:
+            for queue in self._queues:
+                if (claim := self._due_of(queue)) is not None:
+                    return claim
         if self._page and not self.limit_reached:
             claim = self._page.popleft()
             self._count()

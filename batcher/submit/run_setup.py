@@ -146,11 +146,7 @@ async def ready_run(
         BindingError: the ledger belongs to another AppId or kind of endpoint.
         LedgerError: the ledger cannot be used, or the disk has no room for it.
     """
-    brought = await refuse_resubmissions(ledger, prepared, how or ReadOptions())
-    await ledger.bind(service.account.app_id, service.endpoint_kind)
-    limit = service.limit(Action.SUBMIT)
-    known = (text for one in brought for text in one.warnings)
-    warnings = (*ledger.prepare_run(figures(await ledger.tallies()).open), *_unshared(limit), *known)
+    brought, warnings = await _checked(ledger, service, prepared, how or ReadOptions())
     reported, newest = await ledger.last_reported_run(), await ledger.newest_load()
     async with service.client(settings.concurrency + SPARE_CONNECTIONS) as client:
         runner = Runner(
@@ -159,7 +155,7 @@ async def ready_run(
             settings,
             prepared,
             version=__version__,
-            pacer=_pacer(limit, settings, await ledger.last_run()),
+            pacer=_pacer(service.limit(Action.SUBMIT), settings, await ledger.last_run()),
             on_event=on_event,
             settled=settled,
             window=window,
@@ -168,6 +164,17 @@ async def ready_run(
             asked=asked_lines(await ledger.asked_for_open(FIRST_GROUPS), brought),
         )
         yield ReadyRun(runner, warnings, ledger, service, settings, tuple(prepared), reported, newest)
+
+
+async def _checked(
+    ledger: RunLedger, service: ServiceAccess, prepared: Sequence[Prepared], how: ReadOptions
+) -> tuple[tuple[Brought, ...], tuple[str, ...]]:
+    """Check manifests, account and disk against the ledger; return what manifests bring, and warnings."""
+    brought = await refuse_resubmissions(ledger, prepared, how)
+    await ledger.bind(service.account.app_id, service.endpoint_kind)
+    known = (text for one in brought for text in one.warnings)
+    of_ledger = ledger.prepare_run(figures(await ledger.tallies()).open)
+    return brought, (*of_ledger, *_unshared(service.limit(Action.SUBMIT)), *known)
 
 
 def _pacer(key: LimitKey, settings: RunSettings, last: RunRecord | None) -> Pacer:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -28,7 +29,8 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
-from batcher.errors import UnseenRequest
+from batcher.errors import SystemFault, UnseenRequest
+from batcher.files import reason_of
 from batcher.requirements import pip_install
 from batcher.zego.call_errors import Unanswered, words
 from batcher.zego.call_trace import Wire
@@ -114,10 +116,10 @@ def has_second_answer(protocol: ResponseHandler) -> bool:
 def _has_unread(transport: asyncio.BaseTransport) -> bool:
     """Return whether the system holds data, the end or an error of a connection that was not read yet."""
     sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
+    if sock is None or (descriptor := sock.fileno()) < 0:
         return True
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
@@ -129,6 +131,9 @@ one with unrequested data; its request gets no answer and is not repeated."""
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+
+_ROOM = 8
+"""Descriptors that must be free: a server, two connections with two ends each, and some to spare."""
 
 
 class _Peer(asyncio.Protocol):
@@ -168,10 +173,12 @@ async def check_departures(session: aiohttp.ClientSession) -> None:
 
     Raises:
         UnseenRequest: aiohttp sends requests in a way that cannot be followed.
+        SystemFault: this process may not have enough files open to send requests.
     """
     peer, fault = _Peer(), None
     try:
         async with session:
+            _check_room()
             server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
             async with server, session:
                 url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
@@ -182,10 +189,27 @@ async def check_departures(session: aiohttp.ClientSession) -> None:
                     await _get(session, url, peer, Wire())
     except OSError:
         return
+    except SystemFault:
+        raise
     except Exception as exc:  # a changed signature, for example
         fault = exc
     if peer.requests != EXPECTED:
         raise unseen("leave in a way that batcher cannot follow. Nothing was sent to the service") from fault
+
+
+def _check_room() -> None:
+    """Make sure that there are descriptors for the server, both connections and what else a call opens.
+
+    Raises:
+        SystemFault: there are not. A connection would fail inside asyncio, where it cannot be told from a
+            request that is not seen.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            for _ in range(_ROOM):
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        except OSError as exc:
+            raise SystemFault(f"no request can be sent: {reason_of(exc)}") from exc
 
 
 def unseen(what: str) -> UnseenRequest:

@@ -14,6 +14,7 @@ import ssl
 import aiohttp
 
 from batcher.model.outcome import NotSent, Obstacle, Outcome, ReplyLost
+from batcher.model.proxy import Proxy
 from batcher.zego.call_trace import Leg, Wire
 
 
@@ -24,16 +25,17 @@ class Unanswered(Exception):
     """
 
 
-def without_answer(exc: Exception, on_wire: Wire, status: int | None) -> Outcome:
+def without_answer(exc: Exception, on_wire: Wire, status: int | None, proxy: Proxy | None = None) -> Outcome:
     """Return the outcome of a call that ended with an exception.
 
     Args:
         exc: the exception.
         on_wire: the request.
         status: the HTTP status, if the head of the answer had arrived.
+        proxy: the one on the way; until the request leaves, an answer is the proxy's.
     """
     if on_wire.sent_at is None:
-        return NotSent(words(exc), obstacle_of(exc))
+        return NotSent(words(exc, proxy.named if proxy else None), obstacle_of(exc))
     if status is not None:
         return ReplyLost(f"the answer was cut off: {words(exc)}", status)
     return ReplyLost(f"no answer came: {words(exc)}")
@@ -45,8 +47,8 @@ def leg_of(exc: Exception, on_wire: Wire) -> Leg:
         return Leg.ANSWER
     if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
         return Leg.NAME
-    if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return Leg.PROXY
+    if isinstance(exc, aiohttp.ClientResponseError | aiohttp.ClientProxyConnectionError):
+        return Leg.PROXY  # before the request has left, an answer is a proxy's
     if isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
         return Leg.TLS
     return Leg.CONNECTION
@@ -64,23 +66,34 @@ def obstacle_of(exc: BaseException) -> Obstacle | None:
     return None
 
 
-def words(exc: BaseException) -> str:
-    """Return an exception in words that cannot hold a URL or a secret."""
+def words(exc: BaseException, proxy: str | None = None) -> str:
+    """Return an exception in words that cannot hold a URL or a secret.
+
+    Args:
+        exc: the exception.
+        proxy: the proxy that was spoken to, if it was one, as the subject of a sentence.
+    """
     match exc:
+        case aiohttp.ClientHttpProxyError():
+            return f"{proxy or 'the proxy'} refused: HTTP {exc.status}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"{proxy or 'the proxy'} cannot be reached: {words(exc.os_error)}"
+        case aiohttp.ServerDisconnectedError():
+            return f"{proxy or 'the server'} closed the connection"
+        case _ if type(exc) is aiohttp.ClientResponseError:  # its subclasses mean something else
+            return f"{proxy or 'the server'} answered, but not in HTTP"
+        case TimeoutError() if proxy:
+            return f"{proxy}: timed out while connecting"
         case Unanswered():
             return str(exc)
         case aiohttp.ConnectionTimeoutError():
             return "timed out while connecting"
         case TimeoutError():
             return "timed out"
-        case aiohttp.ServerDisconnectedError():
-            return "the server closed the connection"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return _tls_words(exc)
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             return "the host's name was not found"
-        case aiohttp.ClientHttpProxyError():
-            return f"the proxy refused: HTTP {exc.status}"
         case ssl.SSLError():
             return f"TLS failed: {exc.reason}" if getattr(exc, "reason", None) else "TLS failed"
         case OSError() if exc.errno:

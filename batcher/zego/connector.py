@@ -70,10 +70,9 @@ class Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, list(traces), timeout)
             idle_s = self._idle_s(connection)
             try:
+                await call.leaves()  # may wait, and the connection may close meanwhile
                 if self._is_usable(connection, idle_s):
-                    await call.leaves()  # may wait, and the connection may close meanwhile
-                    if self._is_usable(connection, idle_s):
-                        return self._departs(connection, call, idle_s)
+                    return self._departs(connection, call, idle_s)
                 if idle_s is None:
                     raise aiohttp.ClientConnectionError("the server spoke or hung up before the request")
             except BaseException:

@@ -91,7 +91,7 @@ def read_page(body: bytes, archive: Archive) -> SearchPage | None:
         body: the body of an answer with code 0.
         archive: the archive whose part of ``Data`` is read.
     """
-    parts = list(parts_of(parsed_body(body).get("Data"), archive))
+    parts = parts_of(parsed_body(body).get("Data"), archive)
     if not any({"MediaInfoSet", "Keys", "TotalCount"} & part.keys() for part in parts):
         return None
     items = [item for part in parts for item in _items(part)]

@@ -20,6 +20,7 @@ from yarl import URL
 
 from batcher.model.account import Account
 from batcher.model.outcome import HELD_BACK, Answer, Outcome, ReplyLost
+from batcher.model.proxy import proxy_for
 from batcher.model.submission import Vendor
 from batcher.zego import wire
 from batcher.zego.aiohttp_hooks import DEPARTING, check_departures, one_request_session, unseen
@@ -27,7 +28,6 @@ from batcher.zego.call_errors import leg_of, without_answer
 from batcher.zego.call_trace import HeldBack, Wire
 from batcher.zego.connector import Connector
 from batcher.zego.headers import retry_after_s, server_time
-from batcher.zego.proxy import proxy_for
 from batcher.zego.signature import SIGNATURE_VERSION, signature
 
 SIGNATURE_EXPIRED = 100000004
@@ -86,7 +86,11 @@ class Caller:
     async def __aenter__(self) -> Self:
         global _checked
         if not _checked:
-            await check_departures(_session(Connector(1)))
+            try:
+                await check_departures(_session(Connector(1)))
+            except BaseException:
+                await self._session.close()
+                raise
             _checked = True
         return self
 
@@ -116,9 +120,10 @@ class Caller:
                 status = response.status
                 if on_wire.seen is not None:
                     on_wire.seen.answered(response)
-                body = b""
-                while len(body) <= on_wire.max_body_bytes and (more := await response.content.readany()):
-                    body += more
+                content = response.content
+                body = await content.readany()
+                while len(body) <= on_wire.max_body_bytes and not content.at_eof():
+                    body += await content.readany()
                 on_wire.body = body
         except HeldBack:
             return HELD_BACK
@@ -126,7 +131,7 @@ class Caller:
             if on_wire.seen is not None:
                 on_wire.seen.ended_at = leg_of(exc, on_wire)
             if status is None or on_wire.sent_at is not None:
-                return without_answer(exc, on_wire, status)
+                return without_answer(exc, on_wire, status, self.proxy)
         if on_wire.sent_at is None:
             raise unseen("are answered although they were not seen leaving")
         if not self._connector.check_answered(on_wire):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from unicodedata import category
@@ -106,13 +105,16 @@ def read_answer(body: bytes, vendor: Vendor | None) -> Envelope | None:
     parsed = parsed_body(body)
     if (code := integer_of(parsed.get("Code"))) is None:
         return None
-    parts = list(parts_of(parsed.get("Data"), vendor)) if vendor else []
+    vendor_request_id = task_id = None
+    for part in parts_of(parsed.get("Data"), vendor) if vendor else ():
+        vendor_request_id = vendor_request_id or text_of(part.get("RequestId"))
+        task_id = task_id or _task_id(part)
     return Envelope(
         code=code,
         message=text_of(parsed.get("Message")) or "",
         request_id=text_of(parsed.get("RequestId")),
-        vendor_request_id=next(filter(None, (text_of(part.get("RequestId")) for part in parts)), None),
-        task_id=next(filter(None, map(_task_id, parts)), None) if code == 0 else None,
+        vendor_request_id=vendor_request_id,
+        task_id=task_id if code == 0 else None,
     )
 
 
@@ -199,18 +201,17 @@ def _task_id(part: dict[str, object]) -> TaskId | None:
     return TaskId(text) if text else None
 
 
-def parts_of(data: object, vendor: str) -> Iterator[dict[str, object]]:
-    """Yield the vendor's parts of ``Data``: an object in the examples, a list of objects in the tables."""
+def parts_of(data: object, vendor: str) -> list[dict[str, object]]:
+    """Return the vendor's parts of ``Data``: an object in the examples, a list of objects in the tables."""
     part = data.get(str(vendor)) if isinstance(data, dict) else None
-    for candidate in part if isinstance(part, list) else [part]:
-        if isinstance(candidate, dict):
-            yield candidate
+    candidates = part if isinstance(part, list) else [part]
+    return [candidate for candidate in candidates if isinstance(candidate, dict)]
 
 
 def integer_of(value: object) -> int | None:
     """Return a signed whole number of at most 64 bits; None for anything else."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
-        value = int(value)
+    if isinstance(value, str) and (digits := _DIGITS.fullmatch(value.strip())):
+        value = int(digits[0])
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:

@@ -232,106 +232,15 @@ async def test_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
         }
         nights = Nights(cli, sandbox, elsewhere)
 
-        # 1: the first of all; there is not even a ledger, and that one is made is said once.
-        nights.day()
-        made = f"new ledger {cli.folder}/small/nightly.db\n"
-        nights.quiet_morning(await nights.night(), said=made)
-
-        # 2: a recording that was deleted, and one whose id a spreadsheet has destroyed.
-        nights.day(DELETED, DESTROYED)
-        nights.morning(
-            await nights.night(),
-            1,
-            r"all submissions were sent; some need your attention: 1 rejected, 1 invalid row\. "
-            r"Details: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
-            r"12 submitted, 1 rejected, 1 new invalid row; 0 left to send\. .*: batcher status -l",
-            also=r"code 41003 1 × the file does not exist\. Check the file id.*"
-            r"nightly\.csv line 27, file_id: 1\.39",
-        )
-
-        # 3: they are still in the manifest, and are not reported again.
-        nights.day()
-        nights.quiet_morning(await nights.night())
-
-        # 4: no network.
-        nights.day()
-        await sandbox.stop_listening()
-        asked = sandbox.truth.count
-        nights.morning(
-            await nights.night("--max-duration", "1s"),
-            4,
-            r"time limit reached while the endpoint did not answer \(since .* last: Connection refused\); "
-            r"12 submissions left\. Check the network and BATCHER_ENDPOINT, then run again to resume",
-            r"did not answer \(.* last: Connection refused\); 12 submissions left\. Check the network",
-            also=r"to resume batcher run -l",
-        )
-        await sandbox.start_listening()
-
-        # 5: the network is back, and the night before is made up for.
-        nights.day()
-        nights.quiet_morning(await nights.night("--max-duration", "2h"))
-        assert sandbox.truth.count == asked + 2 * A_DAY
-
-        # 6: the user has mistyped the secret.
-        nights.day()
-        nights.morning(
-            await nights.night(env={"BATCHER_SERVER_SECRET": MISTYPED}),
-            3,
-            r"code 100000005: the signature is wrong \(the service says: .+\); "
-            r"check BATCHER_APP_ID and the ServerSecret",
-            r"Code 100000005: .*check BATCHER_APP_ID and the ServerSecret.*12 left to send",
-            also=r"to resume batcher run -l",
-        )
-
-        # 7: it is right again, and the night too short. Work is left on purpose, which is not reported.
-        nights.day()
-        nights.quiet_morning(await nights.night("--limit", "20"), code=4)
-
-        # 8: the run is killed while five answers are missing; it cannot say so itself.
-        unanswered |= set(nights.day()[:5])
-        process = await nights.begin()
-        await sandbox.wait_for(lambda: unanswered <= {entry.file_id for entry in sandbox.log}, 20)
-        await until(lambda: bool(elsewhere.pings))
-        process.kill()
-        await process.communicate()
-        nights.nothing_yet()
-
-        # 9: what it left is completed, and what may have been sent twice is on record as that.
-        nights.day()
-        nights.quiet_morning(await nights.night())
-
-        # 10: the run of the day before is still going on when the next one begins.
-        nights.day()
-        longest = await nights.touched(3, lambda one: one.send_signal(signal.SIGSTOP), "--rate", "40")
-        await until(lambda: bool(elsewhere.pings))
-        assert elsewhere.pings.pop() == "/start"
-        nights.day()
-        nights.morning(
-            await nights.night(),
-            5,
-            rf"\S+nightly\.db: another run holds this ledger: process {longest.pid} on \S+, since .+ UTC "
-            r"\(batcher run\)\. Wait for it, or use --wait-lock",
-            rf"another run holds this ledger: process {longest.pid} on",
-        )
-        longest.send_signal(signal.SIGCONT)
-        elsewhere.pings.append("/start")
-        nights.quiet_morning(await cli.finish(longest))
-
-        # 11 and 12: a full disk; where none can be made, two nights like others.
+        await the_first_nights(nights)  # 1 to 3
+        await no_network(nights)  # 4 and 5
+        await a_mistyped_secret(nights)  # 6 and 7
+        await a_killed_run(nights, unanswered)  # 8 and 9
+        await a_run_into_the_next_night(nights)  # 10
         nights.day(n=80)
-        if small_disk.is_mounted:
+        if small_disk.is_mounted:  # where none can be made, 11 and 12 are nights like others
             await the_disk_is_full(nights, small_disk)
-
-        # 13: there is room again.
-        nights.day()
-        nights.quiet_morning(await nights.night())
-
-        # 14: the machine's clock is an hour ahead. The service says so, and is believed.
-        nights.day()
-        asked = sandbox.truth.count
-        nights.cli = an_hour_ahead(cli)
-        nights.quiet_morning(await nights.night())
-        assert 100000004 in {entry.code for entry in sandbox.truth.after(asked)}
+        await room_again_and_a_wrong_clock(nights)  # 13 and 14
 
         exported = await referee(cli, sandbox, ledger="small/nightly.db")
         rows = await cli.export("nightly.csv")
@@ -342,6 +251,120 @@ async def test_fortnight_of_nights(cli: Cli, small_disk: SmallDisk) -> None:
     assert set(statuses.values()) == {"submitted"}
     assert len(exported) == len(wanted) - 1
     assert unanswered <= owned_up_to(sandbox, cli.folder / "small" / "nightly.db", set(statuses))
+
+
+async def the_first_nights(nights: Nights) -> None:
+    """A new ledger, two rows that cannot become pictures, and no second word about them."""
+    # 1: the first of all; there is not even a ledger, and that one is made is said once.
+    nights.day()
+    made = f"new ledger {nights.cli.folder}/small/nightly.db\n"
+    nights.quiet_morning(await nights.night(), said=made)
+
+    # 2: a recording that was deleted, and one whose id a spreadsheet has destroyed.
+    nights.day(DELETED, DESTROYED)
+    nights.morning(
+        await nights.night(),
+        1,
+        r"all submissions were sent; some need your attention: 1 rejected, 1 invalid row\. "
+        r"Details: batcher export -l \S+/nightly\.db nightly\.csv -o results\.csv",
+        r"12 submitted, 1 rejected, 1 new invalid row; 0 left to send\. .*: batcher status -l",
+        also=r"code 41003 1 × the file does not exist\. Check the file id.*"
+        r"nightly\.csv line 27, file_id: 1\.39",
+    )
+
+    # 3: they are still in the manifest, and are not reported again.
+    nights.day()
+    nights.quiet_morning(await nights.night())
+
+
+async def no_network(nights: Nights) -> None:
+    """The endpoint cannot be reached for a night, and the next one makes up for it."""
+    # 4: no network.
+    nights.day()
+    await nights.sandbox.stop_listening()
+    asked = nights.sandbox.truth.count
+    nights.morning(
+        await nights.night("--max-duration", "1s"),
+        4,
+        r"time limit reached while the endpoint did not answer \(since .* last: Connection refused\); "
+        r"12 submissions left\. Check the network and BATCHER_ENDPOINT, then run again to resume",
+        r"did not answer \(.* last: Connection refused\); 12 submissions left\. Check the network",
+        also=r"to resume batcher run -l",
+    )
+    await nights.sandbox.start_listening()
+
+    # 5: the network is back, and the night before is made up for.
+    nights.day()
+    nights.quiet_morning(await nights.night("--max-duration", "2h"))
+    assert nights.sandbox.truth.count == asked + 2 * A_DAY
+
+
+async def a_mistyped_secret(nights: Nights) -> None:
+    """The service refuses the account for a night; the next night is too short."""
+    # 6: the user has mistyped the secret.
+    nights.day()
+    nights.morning(
+        await nights.night(env={"BATCHER_SERVER_SECRET": MISTYPED}),
+        3,
+        r"code 100000005: the signature is wrong \(the service says: .+\); "
+        r"check BATCHER_APP_ID and the ServerSecret",
+        r"Code 100000005: .*check BATCHER_APP_ID and the ServerSecret.*12 left to send",
+        also=r"to resume batcher run -l",
+    )
+
+    # 7: it is right again, and the night too short. Work is left on purpose, which is not reported.
+    nights.day()
+    nights.quiet_morning(await nights.night("--limit", "20"), code=4)
+
+
+async def a_killed_run(nights: Nights, unanswered: set[str]) -> None:
+    """A run is killed while five answers are missing, and the next one completes what it left."""
+    # 8: the run is killed while five answers are missing; it cannot say so itself.
+    unanswered |= set(nights.day()[:5])
+    process = await nights.begin()
+    await nights.sandbox.wait_for(lambda: unanswered <= {entry.file_id for entry in nights.sandbox.log}, 20)
+    await until(lambda: bool(nights.elsewhere.pings))
+    process.kill()
+    await process.communicate()
+    nights.nothing_yet()
+
+    # 9: what it left is completed, and what may have been sent twice is on record as that.
+    nights.day()
+    nights.quiet_morning(await nights.night())
+
+
+async def a_run_into_the_next_night(nights: Nights) -> None:
+    """A second run finds the first one at work and leaves it alone."""
+    # 10: the run of the day before is still going on when the next one begins.
+    nights.day()
+    longest = await nights.touched(3, lambda one: one.send_signal(signal.SIGSTOP), "--rate", "40")
+    await until(lambda: bool(nights.elsewhere.pings))
+    assert nights.elsewhere.pings.pop() == "/start"
+    nights.day()
+    nights.morning(
+        await nights.night(),
+        5,
+        rf"\S+nightly\.db: another run holds this ledger: process {longest.pid} on \S+, since .+ UTC "
+        r"\(batcher run\)\. Wait for it, or use --wait-lock",
+        rf"another run holds this ledger: process {longest.pid} on",
+    )
+    longest.send_signal(signal.SIGCONT)
+    nights.elsewhere.pings.append("/start")
+    nights.quiet_morning(await nights.cli.finish(longest))
+
+
+async def room_again_and_a_wrong_clock(nights: Nights) -> None:
+    """A night like others, and one on a machine whose clock is wrong."""
+    # 13: there is room again.
+    nights.day()
+    nights.quiet_morning(await nights.night())
+
+    # 14: the machine's clock is an hour ahead. The service says so, and is believed.
+    nights.day()
+    asked = nights.sandbox.truth.count
+    nights.cli = an_hour_ahead(nights.cli)
+    nights.quiet_morning(await nights.night())
+    assert 100000004 in {entry.code for entry in nights.sandbox.truth.after(asked)}
 
 
 async def the_disk_is_full(nights: Nights, disk: SmallDisk) -> None:

@@ -269,16 +269,48 @@ async def test_rounded_ids_are_refused(cli: Cli, tmp_path: Path) -> None:
     assert len(rows) == len({row[0] for row in rounded})
 
 
-async def test_stream_that_stops_being_text_stops_the_run(cli: Cli) -> None:
-    """Loading and sending stop with exit code 2, and the load stays unfinished."""
-    ids = tencent_ids(20)
-    rows = "".join(f"{ids[n % 20]}\n" for n in range(10_500)).encode()
+MANY = 10_500
+"""More rows than are read before the first request: a fault after them is a late one."""
+
+LATE_FAULTS = {
+    "bytes that are no text": (b"\xff\xfe broken\n", f"stdin line {MANY + 2}"),
+    "a cut end": (b'"1397', f"stdin line {MANY + 2}"),
+}
+
+
+def long_stream(ids: list[str], end: bytes) -> bytes:
+    """A CSV with these recordings again and again, and an end of its own."""
+    return b"file_id\n" + "".join(f"{ids[n % len(ids)]}\n" for n in range(MANY)).encode() + end
+
+
+@pytest.mark.parametrize("fault", LATE_FAULTS)
+async def test_late_manifest_fault_with_work_left_exits_4(cli: Cli, fault: str) -> None:
+    """Loading and sending stop, the load stays unfinished, and the message says what is wrong and left."""
+    end, place = LATE_FAULTS[fault]
+    stream = long_stream(tencent_ids(20), end)
     async with serving(cli, ledger_made=False) as sandbox:
-        done = await cli.run("-", *PICTURES, stdin=b"file_id\n" + rows + b"\xff\xfe broken\n")
-        assert done.code == 2, done.stderr
-        assert "stdin line 10502" in done.stderr
-        assert (await cli.status())["loads"][0]["unfinished"] is True
+        done = await cli("run", "-", *PICTURES, "--rate", "0.01", "-q", "--limit", "100", stdin=stream)
+        assert done.code == 4, done.stderr
+        assert "a manifest cannot be used; " in done.stderr
+        assert "submissions left" in done.stderr
+        assert place in done.stderr
+        status = await cli.status()
         await referee(cli, sandbox)
+    assert status["loads"][0]["unfinished"] is True
+    assert status["submissions"]["pending"] > 0
+
+
+@pytest.mark.parametrize("fault", LATE_FAULTS)
+async def test_late_manifest_fault_with_nothing_left_exits_2(cli: Cli, fault: str) -> None:
+    """All its recordings were sent by a run before, so the fault alone decides."""
+    end, place = LATE_FAULTS[fault]
+    ids = tencent_ids(20)
+    async with serving(cli, ledger_made=False) as sandbox:
+        assert (await cli.run("-", *PICTURES, stdin=long_stream(ids, b""))).code == 0
+        done = await cli.run("-", *PICTURES, stdin=long_stream(ids, end))
+        assert done.code == 2, done.stderr
+        assert place in done.stderr
+        assert len(sandbox.accepted()) == len(ids)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.callbacks import SECRET_GIVEN
+from support.cli import FAST, PICTURES, Cli, empty_ledger, serving, tencent_ids, write_manifest
 from support.environments import in_environment
 from support.terminal import Terminal
+
+from batcher.cli.descriptors import LEAST
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +83,137 @@ async def test_too_few_descriptors_are_named_before_anything_is_sent(
     assert done.code == 6, done.stderr
     assert "Raise the limit (ulimit -n 1024" in done.stderr or "Raise that (ulimit -n 1024)" in done.stderr
     assert sandbox.log == []
+
+
+EVERY_COMMAND: list[tuple[str | Path, ...]] = [
+    ("load", "archive.csv", *PICTURES, "-l", "new.db"),
+    ("run", "archive.csv", *PICTURES, "--dry-run"),
+    ("track", "-l", "batcher.db"),
+    ("listen", "--port", "0"),
+    ("verify-ids", "archive.csv"),
+    ("discover", "--vendor", "Tencent", "--since", "30d"),
+    ("fetch", "-o", "pictures"),
+    ("status",),
+    ("export", "-o", "results.csv"),
+    ("report", "-o", "report.html"),
+    ("retry", "--state", "failed"),
+    ("ledger", "backup", "copy.db"),
+    ("ledger", "vacuum"),
+    ("sandbox", "--port", "0"),
+    ("demo",),
+]
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND, ids=lambda one: " ".join(one[:2]))
+async def test_command_with_too_few_descriptors_leaves_nothing_behind(
+    cli: Cli, manifest: Callable[..., Path], command: tuple[str, ...]
+) -> None:
+    """Exit code 6, with the least number and what to raise; nothing is sent or created."""
+    manifest(tencent_ids(2))
+    async with serving(cli) as sandbox:
+        before = sorted(path.name for path in cli.folder.iterdir())
+        done = await in_environment(cli, command, env=SECRET_GIVEN, limits="ulimit -n 12")
+        assert done.code == 6, done.stderr
+        assert "this process may have 12 files open, and this command needs " in done.stderr
+        assert "Raise the limit (ulimit -n 1024" in done.stderr
+        assert sorted(path.name for path in cli.folder.iterdir()) == before
+        assert sandbox.log == []
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in EVERY_COMMAND if command[0] in ("load", "status")]
+)
+async def test_least_number_of_descriptors_is_enough(
+    cli: Cli, manifest: Callable[..., Path], command: tuple[str, ...]
+) -> None:
+    """The number that messages name."""
+    manifest(tencent_ids(2))
+    async with serving(cli):
+        done = await in_environment(cli, command, limits=f"ulimit -n {LEAST}")
+    assert done.code == 0, done.stderr
+
+
+@pytest.mark.parametrize(("limit", "skipped"), [(12, True), (30, False)])
+async def test_check_reports_too_few_descriptors(cli: Cli, limit: int, skipped: bool) -> None:
+    """The finding has the remedy; what cannot be checked with so few is skipped."""
+    async with serving(cli):
+        done = await in_environment(cli, ["check", "--json"], limits=f"ulimit -n {limit}")
+    assert done.code == 2, done.stderr
+    found = {one["about"]: one for one in done.data["findings"]}
+    assert found["open files"]["level"] == "fail"
+    assert found["open files"]["text"].startswith(
+        f"this process may have {limit} files open, and a run needs 41"
+    )
+    assert found["open files"]["remedy"].startswith("raise the limit (ulimit -n 1024")
+    assert (found["call"]["level"] == "skip") is skipped
+
+
+NO_REQUEST = """
+import asyncio, os, resource, sys
+from batcher.errors import SystemFault
+from batcher.zego.client import Account, ZegoClient
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 3,) * 2)
+    try:
+        async with ZegoClient("http://127.0.0.1:9/", Account(1, "x" * 32), timeout_s=1, connections=1):
+            pass
+    except SystemFault as exc:
+        print(exc)
+
+asyncio.run(main())
+"""
+
+NO_BACKUP = """
+import os, pathlib, resource, sys
+from batcher.errors import BatcherError
+from batcher.ledger.sqlite.backup import back_up
+
+ledger, hard = pathlib.Path(sys.argv[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+target = pathlib.Path(sys.argv[2]) / "copy.db"
+back_up(ledger, target, lambda *_: None)  # everything is imported from here on
+target.unlink()
+for more in range(12):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + more, hard))
+    try:
+        back_up(ledger, target, lambda *_: None, replace=True)
+    except (BatcherError, OSError):
+        pass
+    else:
+        break
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if left := os.listdir(sys.argv[2]):
+        print(more, left)
+else:
+    print("never")
+"""
+
+
+async def outcome(program: str, *args: str | Path) -> tuple[str, str]:
+    """What a program of the library's users prints, and its stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-c", program, *map(str, args)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    out, err = await process.communicate()
+    return out.decode(), err.decode()
+
+
+async def test_library_without_descriptors_names_them() -> None:
+    """A program gets the system's reason, not a fault of the HTTP library."""
+    out, err = await outcome(NO_REQUEST)
+    assert out.startswith("no request can be sent: too many open files"), err
+    assert err == ""
+
+
+async def test_backup_without_descriptors_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    """Whichever of its files cannot be opened any more."""
+    ledger = tmp_path / "ledger.db"
+    shutil.copy(await empty_ledger(), ledger)
+    (folder := tmp_path / "backups").mkdir()
+    assert await outcome(NO_BACKUP, ledger, folder) == ("", "")
 
 
 async def test_until_says_its_moment_and_zone(cli: Cli, manifest: Callable[..., Path]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from support.cli import (
     PICTURES,
     Cli,
     Done,
-    empty_ledger,
     query,
     serving,
     tencent_ids,
@@ -52,15 +51,6 @@ from batcher.sandbox import PictureFault, SandboxSettings
 
 STATES = "SELECT s.file_id, p.number, p.state FROM pictures p JOIN submissions s ON s.id = p.submission_id"
 QUIET = ("--progress", "none")
-
-
-@pytest.fixture
-async def server(cli: Cli) -> AsyncIterator[PictureServer]:
-    """A server of pictures, beside a ledger of submissions that went to this machine."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
-    async with serving_pictures() as serving:
-        cli.env["BATCHER_ENDPOINT"] = f"{serving.url}/"
-        yield serving
 
 
 async def fetched(cli: Cli, *args: str) -> Done:

@@ -29,7 +29,7 @@ from support.hostile_pictures import (
     with_size,
     zeros,
 )
-from support.pictured import PictureServer, finished, image, keep_tasks, serving_pictures
+from support.pictured import PictureServer, finished, image, keep_tasks
 
 from batcher.fetch.address_guard import AddressGuard
 from batcher.fetch.fetcher import Fetcher
@@ -50,15 +50,6 @@ open(sys.argv[1], "w").write(str(used.ru_maxrss >> (10 if sys.platform == "linux
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 """Runs a command and writes down the most MiB that it took. It is small: its own size does not count."""
-
-
-@pytest.fixture
-async def server(cli: Cli) -> AsyncIterator[PictureServer]:
-    """A server of pictures, beside a ledger of submissions that went to this machine."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
-    async with serving_pictures() as serving:
-        cli.env["BATCHER_ENDPOINT"] = f"{serving.url}/"
-        yield serving
 
 
 def states(cli: Cli) -> list[tuple[str | None, str | None]]:

@@ -25,7 +25,7 @@ HUAWEI = [[f"/record/{n}.mp4"] for n in range(3)]
             "--offset",
         ),
         (["file_id", "interval"], [[*row, ""] for row in HUAWEI], ("--vendor", "Huawei"), "--interval"),
-        (["file_id"], [*HUAWEI, ["nan"], ["a", "b", "c"]], ("--vendor", "Huawei"), "--interval"),
+        (["file_id"], [["nan"], ["None"]], ("--vendor", "Huawei"), "--interval"),
     ],
 )
 async def test_manifest_whose_rows_all_lack_an_option_is_refused(
@@ -42,6 +42,63 @@ async def test_manifest_whose_rows_all_lack_an_option_is_refused(
             assert said in refused.stderr
             assert not (tmp_path / "batcher.db").exists()
     assert sandbox.log == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (["/a.mp4", "Hawei", "5"], "1 row with another fault (line 5, vendor: Hawei is not one of"),
+        (["/a.mp4", "", "5 s"], "1 row with another fault (line 5, interval: 5 s is not a plain number"),
+        (["nan", "", ""], "1 row with another fault (line 5, file_id: nan is a placeholder"),
+        (["nan", "Hawei", ""], "1 row with another fault (line 5, file_id: nan is a placeholder"),
+        (["nan", "Tencent", ""], "1 row with another fault (line 5, file_id: nan is a placeholder"),
+        (["a", "b", "c", "d"], "1 row with another fault (line 5, row: has 4 cells"),
+    ],
+)
+async def test_rows_with_other_faults_do_not_decide_whether_an_option_was_forgotten(
+    cli: Cli, tmp_path: Path, odd: list[str], said: str
+) -> None:
+    """A wrong value in some rows does not hide that all others lack an option; the refusal counts them."""
+    rows = [[*row, "", ""] for row in HUAWEI]
+    path = write_manifest(tmp_path / "archive.csv", [*rows, odd], ["file_id", "vendor", "interval"])
+    refused = await cli("load", path, "--vendor", "Huawei")
+    assert refused.code == 2, refused.stderr
+    assert f"archive.csv: every row lacks interval, except {said}" in refused.stderr
+    assert "Give --interval, or add a column of that name" in refused.stderr
+    assert not (tmp_path / "batcher.db").exists()
+    write_manifest(path, [odd] * 2 + rows, ["file_id", "vendor", "interval"])
+    again = await cli("load", path, "--vendor", "Huawei")
+    assert (again.code, "except 2 rows with other faults (first line 2, " in again.stderr) == (2, True)
+
+
+async def test_rows_with_other_faults_before_all_that_are_judged_first_do_not_decide(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """A file is read on until a row is valid, or to its end."""
+    rows = [["nan", ""]] * HEAD_ROWS + [[one, ""] for one in tencent_ids(1)]
+    path = write_manifest(tmp_path / "archive.csv", rows, ["file_id", "definition"])
+    refused = await cli("load", path, "--vendor", "Tencent", "--offset", "1")
+    assert refused.code == 2, refused.stderr
+    assert f"every row lacks definition, except {HEAD_ROWS:,} rows with other faults" in refused.stderr
+    write_manifest(path, [*rows, [*tencent_ids(2)[1:], "10"]], ["file_id", "definition"])
+    assert (await cli("load", path, "--vendor", "Tencent", "--offset", "1")).code == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["/a.mp4", "Huawei", ""], ["1397757898183024945", "Tencent", ""]],
+        [["/a.mp4", "Huawei", "5 s"], ["/b.mp4", "Hawei", ""]],
+    ],
+)
+async def test_rows_that_lack_different_options_or_none_are_invalid_rows(
+    cli: Cli, tmp_path: Path, rows: list[list[str]]
+) -> None:
+    """No one option would make them valid."""
+    path = write_manifest(tmp_path / "archive.csv", rows, ["file_id", "vendor", "interval"])
+    done = await cli("load", path)
+    assert done.code == 1, done.stderr
+    assert (await cli.status())["invalid_rows"] == 2
 
 
 async def test_manifest_of_which_one_row_has_the_option_is_loaded(cli: Cli, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def test_proxy_of_the_environment_is_used(cli: Cli, manifest: Callable[...
             *("run", archive, *PICTURES, *FAST),
             env=ACCOUNT | {"HTTPS_PROXY": f"127.0.0.1:{port}"},
         )
-        await said(process, "the proxy refused: HTTP 403")
+        await said(process, f"the proxy 127.0.0.1:{port} of HTTPS_PROXY refused: HTTP 403")
         process.send_signal(signal.SIGTERM)
         done = await cli.finish(process)
     assert done.code == 143

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.callbacks import SECRET_GIVEN
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
 from support.referee import referee
 from support.terminal import shown
+
+from batcher.flowcontrol.machine_limit import Action, LimitKey, Sender, admitted
 
 UNASKED = {"BATCHER_NEW_LEDGER": ""}
 """As a crontab runs: the tests' own permission is taken back."""
@@ -148,6 +153,43 @@ async def test_quoted_path_of_any_setting_is_refused(cli: Cli, name: str) -> Non
     """A quoted path of any other setting gives exit code 2 as well."""
     done = await cli("status", env={f"BATCHER_{name}": '"/tmp/x"'})
     assert (done.code, f"BATCHER_{name}" in done.stderr, "quotation marks" in done.stderr) == (2, True, True)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--track",), ("--metrics-file", "run.prom")], ids=["run", "run --track", "metrics"]
+)
+async def test_refused_run_leaves_nothing_behind(
+    cli: Cli, manifest: Callable[..., Path], words: tuple[str, ...]
+) -> None:
+    """Another run uses the limit of the AppId (5), or the port of the metrics is taken (2)."""
+    archive = manifest(tencent_ids(3))
+    async with serving(cli, ledger_made=False) as sandbox:
+        key = LimitKey.of(int(cli.env["BATCHER_APP_ID"]), Action.SUBMIT, cli.env["BATCHER_ENDPOINT"])
+        before = entries(cli.folder)
+        async with admitted(key, Sender.of(cli.folder / "first.db", "batcher run", 20)):
+            busy = await cli("run", archive, *PICTURES, "-l", "second.db", *words)
+        assert (busy.code, "another run uses the limit" in busy.stderr) == (5, True), busy.stderr
+        assert "new ledger" not in busy.stderr
+        with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+            port = str(taken.getsockname()[1])
+            refused = await cli("run", archive, *PICTURES, "-l", "second.db", *words, "--metrics-port", port)
+        assert (refused.code, "cannot be listened on" in refused.stderr) == (2, True), refused.stderr
+        assert entries(cli.folder) == before
+        assert sandbox.log == []
+        done = await cli.run(archive, *PICTURES, "-l", "second.db")
+        assert f"new ledger {cli.folder}/second.db\n" in done.stderr  # without a word of an earlier one
+
+
+async def test_refused_listener_leaves_nothing_behind(cli: Cli) -> None:
+    """Its port is taken, and the ledger for new recordings was to be created."""
+    async with serving(cli, ledger_made=False):
+        before = entries(cli.folder)
+        with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+            port = str(taken.getsockname()[1])
+            words = ("--submit-new", "--definition", "10", "--offset", "1", "-l", "new.db", "--port", port)
+            done = await cli("listen", *words, env=SECRET_GIVEN)
+        assert (done.code, "cannot be listened on" in done.stderr) == (2, True), done.stderr
+        assert entries(cli.folder) == before
 
 
 async def test_mistyped_app_id_does_not_bind_the_ledger(cli: Cli, manifest: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.certificates import certificate, needs_openssl
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Done, query, said, serving, tencent_ids
 
 SPEED = 100
 """An obstacle is watched for minutes."""
@@ -94,7 +95,7 @@ async def test_proxy_that_refuses_every_connection_halts_a_run(
         named = {"HTTPS_PROXY": f"http://me:hidden@127.0.0.1:{port}"}
         done = await cli("run", archive, *PICTURES, *FAST, "-q", env=named)
     assert done.code == 3, done.stderr
-    said_once(done, words, f"the proxy refused: HTTP {status}", remedy)
+    said_once(done, words, f"the proxy 127.0.0.1:{port} of HTTPS_PROXY refused: HTTP {status}", remedy)
     assert "hidden" not in done.stderr
     untouched(cli, 30)
     login = b"Proxy-Authorization: Basic " + base64.b64encode(b"me:hidden")
@@ -132,6 +133,55 @@ async def test_proxy_that_cannot_be_used_is_refused_before_anything_is_sent(
     assert "hidden" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "cannot be reached: Connection refused"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "answered, but not in HTTP"),
+        (b"", "closed the connection"),
+    ],
+    ids=["no proxy there", "not HTTP", "nothing"],
+)
+async def test_proxy_that_does_not_work_is_named_with_its_variable(
+    cli: Cli, manifest: Callable[..., Path], answer: bytes | None, words: str
+) -> None:
+    """A run and ``check`` name the proxy, not the service behind it; its password stays hidden."""
+    archive = manifest(tencent_ids(3))
+    cli.use(CLOUD)
+    async with answering(answer) as port:
+        app_id = str(1_000_000_000 + port)  # of its own: tests beside it use the cloud's limit, too
+        proxy = {"HTTPS_PROXY": f"http://me:hidden@127.0.0.1:{port}", "BATCHER_APP_ID": app_id}
+        process = await cli.start("run", archive, *PICTURES, *FAST, "--new-ledger", env=proxy)
+        line = await said(process, "The endpoint does not answer")
+        process.send_signal(signal.SIGTERM)
+        done = await cli.finish(process)
+        checked = await cli("check", "--json", env=proxy)
+    named = f"the proxy 127.0.0.1:{port} of HTTPS_PROXY {words}"
+    assert named in line
+    assert named in " ".join(done.stderr.split())
+    found = {one["about"]: one for one in checked.data["findings"]}["connection"]
+    assert (found["level"], named in found["text"]) == ("fail", True)
+    assert found["remedy"].startswith("check HTTPS_PROXY")
+    assert "hidden" not in line + done.stderr + checked.stdout
+
+
+@asynccontextmanager
+async def answering(answer: bytes | None) -> AsyncIterator[int]:
+    """A port whose server answers every connection with these bytes and closes it; None: no server."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer or b"")
+        writer.close()
+
+    server = await asyncio.start_server(reply, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    async with server:
+        if answer is None:
+            server.close()
+        yield port
+
+
 async def test_check_names_a_proxy_that_cannot_be_used(cli: Cli) -> None:
     """The problem and the remedy; what needs the connection is skipped."""
     cli.use(CLOUD)
@@ -148,7 +198,7 @@ async def test_check_names_the_variable_of_the_proxy_in_use(cli: Cli) -> None:
         done = await cli("check", "--json", env={"ALL_PROXY": f"http://me:hidden@127.0.0.1:{port}"})
     found = {one["about"]: one for one in done.data["findings"]}["connection"]
     assert (found["proxy"], found["proxy_from"]) == (f"127.0.0.1:{port}", "ALL_PROXY")
-    assert f"through the proxy 127.0.0.1:{port} (ALL_PROXY): the proxy refused: HTTP 407" in found["text"]
+    assert f"the proxy 127.0.0.1:{port} of ALL_PROXY refused: HTTP 407" in found["text"]
     assert "the user name and the password" in found["remedy"]
     assert "hidden" not in done.stdout
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import sys
 from collections.abc import Iterator
@@ -137,6 +139,83 @@ def test_refusal_of_a_package_is_a_plain_message(files: Files, status: int, mess
     assert str(caught.value) == f"{files.url}/{name}: {message}"
 
 
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("/archive.csv", ""),
+        ("/led.csv", "its server redirects in a circle, or too often. Use the URL that the file itself has"),
+        ("ftp://host/a.csv", "its server redirects to ftp://, and only https is followed. Use the https URL"),
+        (
+            "file:///etc/passwd",
+            "its server redirects to file://, and only https is followed. Use the https URL",
+        ),
+        (
+            "http://[::1",
+            "its server redirects to something that is not a URL. Use the URL that the file itself",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["led.csv", "led.parquet"])
+def test_redirect_is_followed_to_files_on_web_servers_only(
+    files: Files, location: str, message: str, name: str
+) -> None:
+    """The message says where it led to, and what to use instead."""
+    files.redirects = {
+        f"/{name}": location.replace("led.csv", name).replace("archive.csv", f"archive{name[3:]}")
+    }
+    if not message:
+        assert ids_at(f"{files.url}/{name}") == IDS
+        return
+    with pytest.raises(ManifestError) as caught:
+        ids_at(f"{files.url}/{name}?sig={HUSH}")
+    assert str(caught.value).startswith(f"{files.url}/{name}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("variables", "used"),
+    [
+        ({"ALL_PROXY": "PROXY"}, True),
+        ({"HTTPS_PROXY": "PROXY"}, True),
+        ({"HTTPS_PROXY": "PROXY", "ALL_PROXY": "http://127.0.0.1:1"}, True),
+        ({"ALL_PROXY": "PROXY", "NO_PROXY": "nowhere.invalid"}, False),
+    ],
+)
+async def test_manifest_at_a_url_is_fetched_through_the_proxy_of_the_service(
+    cli: Cli, variables: dict[str, str], used: bool
+) -> None:
+    """The same variables count as for calls; the proxy gets its password, and no message has it."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with proxy:
+        place = f"me:{HUSH}@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        cli.env |= {name: value.replace("PROXY", place) for name, value in variables.items()}
+        done = await cli("load", "https://nowhere.invalid/a.csv", *PICTURES)
+    assert done.code == 2
+    assert HUSH not in done.stderr
+    if used:
+        assert asked[0].startswith(b"CONNECT nowhere.invalid:443 ")
+        assert base64.b64encode(f"me:{HUSH}".encode()) in asked[0]
+        assert "a.csv: the proxy refused: HTTP 502. Check HTTPS_PROXY" in done.stderr
+    else:
+        assert asked == []
+        assert "a.csv: its server cannot be reached" in done.stderr
+
+
+async def test_proxy_of_a_manifest_that_cannot_be_reached_is_named(cli: Cli) -> None:
+    """The file's own server is not to blame."""
+    cli.env |= {"ALL_PROXY": "http://127.0.0.1:1"}
+    done = await cli("load", "https://nowhere.invalid/a.csv", *PICTURES)
+    assert done.code == 2
+    assert "a.csv: the proxy cannot be reached. Check HTTPS_PROXY" in done.stderr
+
+
 def test_missing_server_is_reported() -> None:
     """The message says that it was cut."""
     with pytest.raises(ManifestError, match=r"^http://127\.0\.0\.1:1/a\.csv: its server cannot be reached: "):
@@ -200,6 +279,12 @@ async def test_damaged_url_of_manifest_is_named(cli: Cli, url: str) -> None:
         ("oss://bucket/a.csv", "no package here opens oss://: pip install 'ossfs'"),
         ("cos://bucket/a.csv", "no package here opens cos://: pip install 'cosfs'"),
         ("what://bucket/a.csv", "no package here opens what://: install the fsspec package that does"),
+        (
+            "ftp://host/a.csv",
+            "ftp is not accepted, since anyone on the network could change what is paid for. Use",
+        ),
+        ("memory://a.csv", "a manifest cannot be at memory://. Give the URL or the path of the file itself"),
+        ("zip://a.zip/a.csv", "a manifest cannot be at zip://. Give the URL or the path of the file itself"),
     ],
 )
 def test_url_without_its_package_is_refused(url: str, message: str) -> None:

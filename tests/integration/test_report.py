@@ -303,6 +303,30 @@ HOSTILE = [
 ]
 
 
+async def test_reasons_are_in_the_language_of_the_page(cli: Cli, tmp_path: Path) -> None:
+    """Why a run ended and why rows are invalid, with their places; English stays as it is in the ledger."""
+    rows = [[one, ""] for one in tencent_ids(3)] + [["nan", ""], ["/a.mp4", ""], ["1,2"]]
+    path = write_manifest(tmp_path / "archive.csv", rows, ["file_id", "note"])
+    async with serving(cli):
+        done = await cli.run(path, *PICTURES, "--limit", "1")
+        assert done.code == 4, done.stderr
+    chinese, english = await drawn(cli, "--lang", "zh"), await drawn(cli)
+    for said in (
+        "archive.csv 第 5 行",
+        "nan 是缺失值的占位符，不是文件 ID",
+        "/a.mp4 不是腾讯云的文件 ID：腾讯云的 ID 只由数字组成",
+        '<span lang="zh-CN">已达到数量上限 1；剩余 2 个提交项</span>',
+    ):
+        assert said in chinese
+    for said in (
+        "archive.csv line 5",
+        "nan is a placeholder for a missing value, not a file id",
+        '<span lang="en">stopped at the limit of 1; 2 submissions left</span>',
+    ):
+        assert said in english
+        assert said not in chinese
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 async def test_hostile_text_adds_no_tags(cli: Cli, text: str, language: str) -> None:

@@ -4,43 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.environments import in_environment
 from support.referee import referee
 
 UNWRITABLE = Path("/dev/full")
 needs_full_device = pytest.mark.skipif(not UNWRITABLE.exists(), reason="this system has no /dev/full")
-
-
-async def shell(
-    cli: Cli, args: list[str | bytes], redirected: str = "", env: Mapping[str, str] | None = None
-) -> Done:
-    """The command as a shell starts it, with its streams redirected; arguments may be bytes of any kind."""
-    words = " ".join(shlex.quote(os.fsdecode(arg)) for arg in [sys.executable, "-m", "batcher", *args])
-    process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", f"exec {words} {redirected}"),
-        cwd=cli.folder,
-        env={**cli.env, "PYTHONPATH": str(Path(__file__).parents[2]), **(env or {})},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), cli.deadline_s)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    done = Done(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
-    assert "Traceback" not in done.stderr
-    assert cli.secret not in done.stdout + done.stderr
-    return done
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -50,7 +24,7 @@ async def test_run_with_closed_streams_submits_everything(
     """Whichever standard streams are closed at start, a run does its work and exits with 0."""
     archive = manifest(tencent_ids(5))
     async with serving(cli) as sandbox:
-        done = await shell(cli, ["run", str(archive), *PICTURES, *FAST], closed)
+        done = await in_environment(cli, ["run", archive, *PICTURES, *FAST], redirected=closed)
         assert done.code == 0, done.stderr
         await referee(cli, sandbox)
     assert len(sandbox.accepted()) == 5
@@ -72,7 +46,7 @@ async def test_unwritable_stdout_gives_one_message_and_exit_code_6(
     archive = manifest(tencent_ids(2))
     async with serving(cli):
         assert (await cli.run(archive, *PICTURES)).code == 0
-        done = await shell(cli, list(args), f"> {UNWRITABLE}")
+        done = await in_environment(cli, args, redirected=f"> {UNWRITABLE}")
     assert done.code == 6, done.stderr
     assert done.stderr.count("stdout cannot be written") == 1
     assert "defect" not in done.stderr
@@ -119,11 +93,11 @@ async def test_streams_that_cannot_encode_chinese_get_escapes(
             *(["run", "录像😀.csv", *PICTURES, *FAST], ["run", "录像😀.csv", *PICTURES, "--dry-run"]),
             *(["status"], ["show", file_id], ["codes", "1000"], ["--help"]),
         ):
-            done = await shell(cli, list(args), env=env)
+            done = await in_environment(cli, args, env=env)
             assert done.code == 0, (args, done.stderr)
-        loads = (await shell(cli, ["status", "--json"], env=env)).data["loads"]
-        [row] = (await shell(cli, ["export", "--format", "jsonl"], env=env)).lines
-        missing = await shell(cli, ["load", "没有.csv"], env=env)
+        loads = (await in_environment(cli, ["status", "--json"], env=env)).data["loads"]
+        [row] = (await in_environment(cli, ["export", "--format", "jsonl"], env=env)).lines
+        missing = await in_environment(cli, ["load", "没有.csv"], env=env)
     assert row["课程"] == "晨会é😀"
     assert missing.code == 2
     if encoding != "ascii locale":  # there even the command line is bytes

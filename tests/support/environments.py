@@ -38,7 +38,7 @@ async def in_environment(
     redirected: str = "",
     stdin: bytes = b"",
 ) -> Done:
-    """Run the command by a shell, as users without root's rights do.
+    """Run the command by a shell, as users without root's rights do; arguments may be bytes of any kind.
 
     Args:
         cli: its folder and its variables.

@@ -22,6 +22,8 @@ class Files:
     status: int | None = None
     """Answer everything with this status."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Where paths lead to."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path with query, and range of every request."""
 
@@ -40,9 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
         files, asked = self.files, self.headers.get("Range", "")
         files.asked.append((self.command, self.path, asked))
         data = files.bodies.get(self.path.partition("?")[0])
-        status = files.status or (404 if data is None else 200)
+        led_to = files.redirects.get(self.path.partition("?")[0])
+        status = files.status or (302 if led_to else 404 if data is None else 200)
         data = (data or b"") if status < 300 else b"no"
-        headers = dict(files.headers)
+        headers = dict(files.headers) | ({"Location": led_to} if led_to else {})
         if asked and files.parts and status == 200:
             first, last = (int(one) for one in asked.removeprefix("bytes=").split("-"))
             headers["Content-Range"] = f"bytes {first}-{min(last, len(data) - 1)}/{len(data)}"

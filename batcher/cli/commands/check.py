@@ -48,10 +48,14 @@ async def check(
     return ExitCode.DONE if ready else ExitCode.USAGE
 
 
+_NO_ROOM = "this process may have too few files open"
+
+
 async def _findings(examined: Examined, console: Console) -> list[CheckFinding]:
     """Check everything whose settings are known."""
     from batcher.api.check import LEDGER_CHECKS, SERVICE_CHECKS, check_installation, check_ledger
     from batcher.api.check_service import check_service
+    from batcher.cli.descriptors import descriptor_findings, has_room
     from batcher.cli.notification_targets import target_findings
     from batcher.config.settings_findings import credentials, settings_findings
     from batcher.zego.client import Account
@@ -66,7 +70,10 @@ async def _findings(examined: Examined, console: Console) -> list[CheckFinding]:
         *check_installation(),
         *settings_findings(examined, all_settings=console.volume is Volume.VERBOSE),
         *credential_findings,
+        *descriptor_findings(settings),
     ]
+    if not has_room():
+        return [*findings, *(skip(about, _NO_ROOM) for about in (*SERVICE_CHECKS, *LEDGER_CHECKS))]
     if "endpoint" in unsure:
         findings += [skip(about, "the endpoint is not known") for about in SERVICE_CHECKS]
     else:

@@ -60,7 +60,9 @@ async def run_demo(folder: Path, console: Console) -> int:
     import asyncio
 
     from batcher.cli.demo_files import DemoFiles, begin, check_folder
+    from batcher.cli.descriptors import LEAST_WITH_SANDBOX, check_room
 
+    check_room(LEAST_WITH_SANDBOX)
     files = DemoFiles(folder)
     await check_folder(files)
     await asyncio.to_thread(begin, files)

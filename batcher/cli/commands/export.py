@@ -100,10 +100,15 @@ def export_settings(format_: str | None, output: Path | None, *, excel: bool) ->
     chosen = ExportFormat(format_) if format_ else (by_name or ExportFormat.CSV)
     if by_name not in (None, chosen):
         raise SettingsError(f"--format {chosen} -o {output}: the name says {by_name}; change one of the two")
-    if ending in _OTHER_ENDINGS:
+    if output and ending in _COMPRESSED_ENDINGS:
+        raise SettingsError(
+            f"-o {output}: results are written without compression; name it {_renamed(output, format_)}, and "
+            "compress it afterwards"
+        )
+    if output and ending in _OTHER_ENDINGS:
         raise SettingsError(
             f"-o {output}: {chosen} in a file that ends in .{ending} would mislead other programs; "
-            f"name it {output.with_suffix(f'.{chosen}').name if output else chosen}"
+            f"name it {_renamed(output, format_)}"
         )
     form = ExportSettings(chosen, excel)
     if chosen.is_binary and output is None and sys.stdout is not None and sys.stdout.isatty():
@@ -113,10 +118,24 @@ def export_settings(format_: str | None, output: Path | None, *, excel: bool) ->
     return form
 
 
+def _renamed(output: Path, format_: str | None) -> str:
+    """Return a name without endings that mislead, and with the one of its format."""
+    from batcher.api.export import ExportFormat
+
+    path, ending = output, output.suffix.lower().removeprefix(".")
+    while ending in _OTHER_ENDINGS | _COMPRESSED_ENDINGS:
+        path = path.with_suffix("")
+        ending = path.suffix.lower().removeprefix(".")
+    if ending not in set(ExportFormat):
+        return f"{path.name}.{format_ or ExportFormat.CSV}"
+    return path.with_suffix(f".{format_}").name if format_ else path.name
+
+
 _OTHER_ENDINGS = frozenset(
     ["json", "tsv", "xls", "xlsb", "xlsm", "ods", "html", "htm", "xml", "yaml", "pdf", "db", "sqlite"]
-) | frozenset(["gz", "bz2", "xz", "zst", "zip"])
+)
 """Endings of file names that name formats that are not written."""
+_COMPRESSED_ENDINGS = frozenset(["gz", "bz2", "xz", "zst", "zip"])
 
 
 def _missing_text(done: ExportResult) -> str:

@@ -11,8 +11,10 @@ from batcher.submit.settings import MaxFailures, RunSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batcher.api.run import Run
+    from batcher.api.run import Run, RunRequest
     from batcher.config.settings import Settings
+    from batcher.flowcontrol.service_access import ServiceAccess
+    from batcher.model.events import OnEvent
     from batcher.track.settings import TrackSettings
 
 
@@ -58,11 +60,10 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
-    from batcher.api.run import RunRequest, opened_run
+    from batcher.api.run import opened_run
     from batcher.cli.announcer import closing_of
     from batcher.cli.ledger_lock import check_creation
     from batcher.cli.metrics_server import measured, recorded_if_not_begun
-    from batcher.cli.read_options import how_to_read
     from batcher.cli.signals import Signals
     from batcher.cli.terminal.progress import Display
     from batcher.cli.terminal.views import reporting
@@ -80,16 +81,8 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
             announce_until(console, settings, how_to_run.until)
             display = stack.enter_context(Display(console, settings.progress))
             with Signals() as signals, signals.interrupting():
-                request = RunRequest(
-                    ServiceAccess(account, settings.endpoint, settings.timeout),
-                    how_to_run,
-                    manifests,
-                    how_to_read(settings),
-                    track_settings(settings) if settings.track else None,
-                    settings.wait_lock,
-                    "batcher run",
-                    reporting(console, display),
-                )
+                service = ServiceAccess(account, settings.endpoint, settings.timeout)
+                request = _request(settings, service, how_to_run, manifests, reporting(console, display))
                 run = await stack.enter_async_context(opened_run(settings.ledger, request))
         ended = await stack.enter_async_context(measured(settings, run, console))
         tune_process()
@@ -103,6 +96,33 @@ async def run_manifests(call: Invocation, manifests: list[str], *, as_json: bool
             if as_json:
                 console.data(summary_json(summary))
     return summary.exit_code
+
+
+def _request(
+    settings: Settings,
+    service: ServiceAccess,
+    how_to_run: RunSettings,
+    manifests: list[str],
+    on_event: OnEvent,
+) -> RunRequest:
+    """Return the parts of the run that the settings ask for."""
+    from functools import partial
+
+    from batcher.api.run import RunRequest
+    from batcher.cli.metrics_server import check_port
+    from batcher.cli.read_options import how_to_read
+
+    return RunRequest(
+        service,
+        how_to_run,
+        manifests,
+        how_to_read(settings),
+        track_settings(settings) if settings.track else None,
+        settings.wait_lock,
+        "batcher run",
+        on_event,
+        partial(check_port, settings),
+    )
 
 
 def _stopping(run: Run, say: Callable[[str], None]) -> Callable[[int], None]:

@@ -116,8 +116,10 @@ async def sandbox(call: Invocation) -> int:
 
     Example:  batcher sandbox --media ./videos
     """
+    from batcher.cli.descriptors import LEAST, check_room
     from batcher.cli.sandbox_settings import sandbox_settings
 
+    check_room(LEAST)
     port = call.given["port"]
     return await serve_sandbox(
         call.console, sandbox_settings(call.given), port=PORT if port is None else port

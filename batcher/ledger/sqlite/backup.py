@@ -104,11 +104,19 @@ def _copy(
 
 
 def _copied(source: SqliteConnection, copy_path: Path, progress: Callable[[int, int, int], None]) -> str:
-    """Copy into an empty file and sync it; returns the result of its integrity check."""
-    with closing(sqlite3.connect(copy_path, isolation_level=None)) as copy:
-        source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
-        found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    """Copy into an empty file and sync it; returns the result of its integrity check.
+
+    SQLite's own files beside a copy that fails are removed; the copy itself is the caller's.
+    """
+    try:
+        with closing(sqlite3.connect(copy_path, isolation_level=None)) as copy:
+            source.driver.backup(copy, pages=STEP_PAGES, progress=progress, sleep=PAUSE_S)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
+            found = str(copy.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    except BaseException:
+        for end in ("-wal", "-shm", "-journal"):
+            copy_path.with_name(copy_path.name + end).unlink(missing_ok=True)
+        raise
     _sync(copy_path)
     return found
 

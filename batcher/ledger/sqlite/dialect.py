@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+_Columns = Callable[[Any], tuple[object, ...]]
+"""Returns the values of a row in the order of a statement's columns, of which there are several."""
 
 _RECORDSET = re.compile(r"json_to_recordset\(:(?P<items>\w+)\) AS (?P<alias>\w+) \((?P<columns>[^)]*)\)")
 
@@ -27,15 +32,15 @@ def in_sqlite(statement: str, values: Mapping[str, object]) -> tuple[str, dict[s
 
 
 @lru_cache(maxsize=1_000)
-def _translated(statement: str, lists: frozenset[str]) -> tuple[str, dict[str, list[str]]]:
+def _translated(statement: str, lists: frozenset[str]) -> tuple[str, dict[str, _Columns]]:
     """Return a statement's text, and the columns of its parameters that are lists of rows."""
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, _Columns] = {}
 
     def subquery(match: re.Match[str]) -> str:
         items, names = match["items"], [column.split()[0] for column in match["columns"].split(",")]
         places = [f"$.{name}" for name in names]
         if items in lists:
-            columns[items], places = names, [f"$[{number}]" for number in range(len(names))]
+            columns[items], places = itemgetter(*names), [f"$[{number}]" for number in range(len(names))]
         extracted = ", ".join(
             f"json_extract(value, '{place}') AS {name}" for place, name in zip(places, names, strict=True)
         )
@@ -47,7 +52,7 @@ def _translated(statement: str, lists: frozenset[str]) -> tuple[str, dict[str, l
     return text, columns
 
 
-def _storable(value: object, columns: Sequence[str] | None) -> object:
+def _storable(value: object, columns: _Columns | None) -> object:
     """Return a parameter as SQLite takes it: lists as JSON, text without half characters.
 
     Only names of files that are not UTF-8 contain half characters (lone surrogates). They become escapes.
@@ -56,7 +61,7 @@ def _storable(value: object, columns: Sequence[str] | None) -> object:
         return value if value.isascii() else _whole(value)
     if isinstance(value, list | tuple):
         if columns is not None:
-            value = [[item.get(name) for name in columns] for item in value]
+            value = list(map(columns, value))
         text = json.dumps(value)
         return json.dumps(_whole_texts(value)) if "\\ud" in text else text
     return value

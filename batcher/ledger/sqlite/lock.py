@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from batcher.errors import LedgerBusy, LedgerError
+from batcher.files import exists
 from batcher.ledger.holding import Holder, LockClient, Purpose, busy_text, named
 from batcher.ledger.sqlite.errors import unusable
 from batcher.ledger.sqlite.identity import (
@@ -78,7 +79,12 @@ class LedgerLock:
             )
 
     def release(self) -> None:
-        """Release both locks and remove the holder's name; a second time does nothing."""
+        """Release both locks and remove the holder's name; a second time does nothing.
+
+        A lock file that this lock created goes too if there is still no ledger: the command was refused.
+        """
+        if self.is_first and not exists(self._path):
+            self._file.remove()
         self._file.erase()
         if self._inode is not None:
             self._inode.release()

@@ -19,7 +19,7 @@ from pathlib import Path
 from batcher.files import reason_of
 from batcher.ledger.holding import Holder
 from batcher.ledger.sqlite.errors import unusable
-from batcher.ledger.sqlite.identity import Inode
+from batcher.ledger.sqlite.identity import Inode, inode_of
 
 _LONGEST_LINE_BYTES = 1024
 _LONGEST_NAME = 100
@@ -71,6 +71,12 @@ class LockFile:
         """Remove the holder's name."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
+
+    def remove(self) -> None:
+        """Remove the file, which must be locked: a process that waits for it notices, and makes another."""
+        with contextlib.suppress(OSError):
+            if self._descriptor >= 0 and inode_of(Path(self.place)) == self.file:
+                os.unlink(self.place)  # noqa: PTH108 - a text, as it was opened
 
     def close(self) -> None:
         """Close the file, which releases the lock; a second time does nothing."""

@@ -2,12 +2,14 @@
 
 Used by :mod:`batcher.manifest.formats.parquet`. A value of a known column is text, or a fault of its row. A
 column of the manifest's own never makes a row invalid, so every value of every type has a text: missing ones
-are empty, times are ISO 8601, bytes that are not text are hexadecimal, and nested values are JSON.
+are empty, times are ISO 8601, bytes that are not text are hexadecimal, decimals keep their zeros, and nested
+values are JSON. A time that no calendar here reaches is its count of units since 1970.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
 
 _EXACT = 2**53
 _INFINITE = float("inf")
+_DAY = 86_400
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""How many of a unit are a second."""
+_CALENDAR = 900_000_000_000
+"""The seconds around 1970 that Arrow's calendar reaches: the years -26,550 to 30,489."""
+_INT32 = 32
+_HAS_TIMES = re.compile("time|date|duration")
+"""In the name of a type: it holds times, or has a field of such a name, which does no harm."""
+_DecimalText = Callable[[Decimal], str]
 
 
 class TextColumn(NamedTuple):
@@ -39,7 +49,7 @@ def known_column(values: pa.Array) -> TextColumn:
     if types.is_dictionary(values.type):
         return known_column(values.dictionary_decode())
     if not (_is_text(values.type) or _is_bytes(values.type)):
-        return TextColumn(own_column(values))
+        return TextColumn(_texts(values, _plain))
     try:
         return TextColumn([text or "" for text in values.cast("large_string").to_pylist()])
     except (ValueError, UnicodeError):
@@ -60,10 +70,15 @@ def _decoded(values: pa.Array) -> TextColumn:
 
 def own_column(values: pa.Array) -> list[str]:
     """Return the texts of a column that has no effect; never fails."""
+    return _texts(values, _as_written)
+
+
+def _texts(values: pa.Array, decimal_text: _DecimalText) -> list[str]:
     try:
-        if (texts := _fast(values)) is not None:
+        if (texts := _fast(values, decimal_text)) is not None:
             return texts
-        return [_cell(_value(value)) for value in values.to_pylist()]
+        if not _HAS_TIMES.search(str(values.type)):  # those of Python are other texts, and cut to its range
+            return [_cell(_value(value, decimal_text)) for value in values.to_pylist()]
     except (
         ValueError,
         OverflowError,
@@ -73,23 +88,48 @@ def own_column(values: pa.Array) -> list[str]:
         ImportError,
         LookupError,
     ):
-        return [_cell(_safe_value(scalar)) for scalar in values]  # one of them is nothing that Python has
+        pass  # one of them is nothing that Python has
+    return [_cell(_safe_value(scalar)) for scalar in values]
 
 
-def _fast(values: pa.Array) -> list[str] | None:
+def _fast(values: pa.Array, decimal_text: _DecimalText) -> list[str] | None:
     """Return the texts of columns that Arrow itself turns into text; None for others."""
     from pyarrow import types
 
     kind = values.type
     if _is_text(kind):
         return [text or "" for text in values.to_pylist()]
-    if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_time(kind):
+    if types.is_integer(kind) or types.is_boolean(kind):
         return [text or "" for text in values.cast("string").to_pylist()]
-    if types.is_timestamp(kind):
+    if types.is_time(kind) or types.is_date(kind) or types.is_timestamp(kind):
+        if not _in_calendar(values):
+            return [_cell(_safe_value(scalar)) for scalar in values]
         return [(text or "").replace(" ", "T") for text in values.cast("string").to_pylist()]
     if types.is_dictionary(kind):
-        return own_column(values.dictionary_decode())
+        return _texts(values.dictionary_decode(), decimal_text)
     return None
+
+
+def _in_calendar(values: pa.Array) -> bool:
+    """Whether the package's calendar reaches all of these times; beyond, its texts are wrong."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    span = pc.min_max(values.cast(pa.int32() if values.type.bit_width == _INT32 else pa.int64()))
+    return all(bound is None or _reached(values.type, bound) for bound in span.as_py().values())
+
+
+def _reached(kind: pa.DataType, count: int) -> bool:
+    unit = _unit(kind)
+    seconds = count * _DAY if unit == "d" else count // _PER_SECOND[unit]
+    return 0 <= seconds < _DAY if _is_time(kind) else abs(seconds) <= _CALENDAR
+
+
+def _unit(kind: pa.DataType) -> str:
+    """Return the unit of a time, a date or a timestamp."""
+    from pyarrow import types
+
+    return "d" if types.is_date32(kind) else "ms" if types.is_date64(kind) else str(kind.unit)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -128,18 +168,24 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
 
 
+def _as_written(value: Decimal) -> str:
+    """Return a decimal with all places of its column: the zeros of a price belong to it."""
+    return f"{value:f}"
+
+
 def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
+    """Return a decimal without zeros at its end, as ids and parameters are compared."""
+    text = _as_written(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _value(value: Any) -> Value:  # noqa: ANN401 - any type of value
+def _value(value: Any, decimal_text: _DecimalText = _as_written) -> Value:  # noqa: ANN401 - any type of value
     """A value as JSON holds it; one that JSON has no kind for is a text."""
     match value:
         case dict():
-            return tuple((str(name), _value(member)) for name, member in value.items())
+            return tuple((str(name), _value(member, decimal_text)) for name, member in value.items())
         case list() | tuple():
-            return [_value(element) for element in value]
+            return [_value(element, decimal_text) for element in value]
         case None | bool() | str():
             return value
         case float() if value != value:
@@ -149,7 +195,7 @@ def _value(value: Any) -> Value:  # noqa: ANN401 - any type of value
         case float():
             return Number(number_text(value))
         case Decimal():
-            return Number(_plain(value)) if value.is_finite() else str(value)
+            return Number(decimal_text(value)) if value.is_finite() else str(value)
         case int():
             return Number(value)
         case bytes():
@@ -186,6 +232,10 @@ def _structure(scalar: pa.Scalar) -> Value:
 
 
 def _elements(scalar: pa.Scalar) -> Value:
+    from pyarrow import types
+
+    if types.is_map(scalar.type):
+        return [[_safe_value(pair[0]), _safe_value(pair[1])] for pair in scalar.values]
     return [] if scalar.values is None else [_safe_value(element) for element in scalar.values]
 
 
@@ -207,16 +257,17 @@ def _duration(scalar: pa.Scalar) -> Value:
 def _moment(scalar: pa.Scalar) -> Value:
     import pyarrow as pa
 
+    kind = scalar.type
+    count = scalar.cast(pa.int32() if kind.bit_width == _INT32 else pa.int64()).as_py()
+    zone = getattr(kind, "tz", None)
+    if not _reached(kind, count):
+        unit = "days" if _unit(kind) == "d" else _unit(kind)
+        begin = "midnight" if _is_time(kind) else f"1970-01-01{'T00:00:00Z' if zone else ''}"
+        return f"{count} {unit} since {begin}"
     try:
         return str(scalar.cast("string").as_py()).replace(" ", "T")
     except (ValueError, LookupError):  # a time zone that is not known here
-        try:
-            return (
-                str(scalar.cast(pa.timestamp(scalar.type.unit)).cast("string").as_py()).replace(" ", "T")
-                + "Z"
-            )
-        except ValueError:
-            return f"{scalar.value} {scalar.type.unit}"
+        return str(scalar.cast(pa.timestamp(kind.unit)).cast("string").as_py()).replace(" ", "T") + "Z"
 
 
 def _unchecked_text(scalar: pa.Scalar) -> Value:
@@ -249,6 +300,9 @@ def _type_is(*names: str) -> Callable[[pa.DataType], bool]:
     return holds
 
 
+_is_time = _type_is("is_time")
+
+
 def _is_extension(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
@@ -261,8 +315,7 @@ _READERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Scalar], Value
     (_type_is("is_list", "is_large_list", "is_fixed_size_list", "is_map", "is_list_view"), _elements),
     (_type_is("is_dictionary"), _inner),
     (_type_is("is_duration"), _duration),
-    (_type_is("is_timestamp"), _moment),
-    (_type_is("is_time"), _moment),
+    (_type_is("is_timestamp", "is_time", "is_date"), _moment),
     (_is_text, _unchecked_text),
     (_is_bytes, _some_bytes),
 )

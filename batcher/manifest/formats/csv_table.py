@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, names_file_id, read_columns
+from batcher.manifest.display import shown
 from batcher.manifest.formats.cut_end import cut_fault, cut_warnings, is_unfinished
 from batcher.manifest.formats.table import PASSED_OVER, NothingInside, Record, RecordFault, whole
 from batcher.manifest.text.lines import MAX_LINE, split_lines
@@ -90,7 +91,7 @@ class Delimited:
         """All records after the header. A blank line is a record without cells.
 
         Raises:
-            ManifestError: a quote never closes, or the lines cannot be read.
+            ManifestError: a quote never closes, a row is too long, or the lines cannot be read.
         """
         reader, before = self._reader(), self._line - 1
         previous: list[str] = []
@@ -136,9 +137,13 @@ class Delimited:
             if found is None and self._pull() is None:
                 raise self._never_closes()
         if found.cells is None:
-            fault = _quote_fault(begun, begun + found.lines - 1)
+            fault = _quote_fault(begun, begun + found.lines - 1, self._column_at(found.cut_cell))
             return first.rstrip("\r\n").split(self.delimiter), 1, fault
         return found.cells, found.lines, None
+
+    def _column_at(self, position: int) -> str:
+        """Return the name of a column; empty beyond the header."""
+        return self.columns.names[position] if position < len(self.columns.names) else ""
 
     def _reader(self) -> _Reader:
         """Return a reader of everything from the present line on, beginning with the lines kept."""
@@ -155,7 +160,7 @@ class Delimited:
         while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self._line:
             self._kept.popleft()
         if sum(map(len, self._lines_kept())) > MAX_LINE:
-            raise self._never_closes()
+            raise self._open_too_long()
         block = next(self._blocks, None)
         if block is None:
             self._ended = True
@@ -174,15 +179,26 @@ class Delimited:
         return next(block[number - first] for first, block in self._kept if number < first + len(block))
 
     def _never_closes(self) -> ManifestError:
-        """Return the error for an open quote: the last one that is not part of a pair."""
-        lines = enumerate(self._lines_kept(), self._line)
-        alone = [number for number, line in lines if '"' in line.replace('""', "")]
-        line = alone[-1] if alone else self._line
-        where = CountedBy.LINE.place(self._name, line)
+        """Return the error for a quote that is still open where the file ends."""
         return ManifestError(
-            f'{where}: a quote (") opens here and never closes, so the rows after it '
+            f'{self._open_quote()}: a quote (") opens here and never closes, so the rows after it '
             "cannot be separated. Close it, or write it twice inside a quoted value"
         )
+
+    def _open_too_long(self) -> ManifestError:
+        """Return the error for a row that has not ended at the limit; whether it ends later is not known."""
+        where = self._open_quote()
+        return ManifestError(
+            f'{where}: a quote (") opens here and does not close within {MAX_LINE:,} characters, '
+            "the limit of a row. Close it, or write it twice inside a quoted value. If the value is that "
+            "long, shorten it, or write the rows as JSON lines (.jsonl)"
+        )
+
+    def _open_quote(self) -> str:
+        """Return the place of an open quote: the last one that is not part of a pair."""
+        lines = enumerate(self._lines_kept(), self._line)
+        alone = [number for number, line in lines if '"' in line.replace('""', "")]
+        return CountedBy.LINE.place(self._name, alone[-1] if alone else self._line)
 
     # -- the header ----------------------------------------------------------------------------
 
@@ -233,6 +249,8 @@ class _FirstRecord(NamedTuple):
     """None when text follows a closing quote."""
     lines: int
     """The number of lines it covers; up to that closing quote, if there is one."""
+    cut_cell: int = 0
+    """The position of the cell with that closing quote."""
 
 
 def _first_record(text: str, delimiter: str) -> _FirstRecord | None:
@@ -245,7 +263,8 @@ def _first_record(text: str, delimiter: str) -> _FirstRecord | None:
         found = cell_at(text, at)
         if found is None:
             closed = _CLOSED.match(text, at)
-            return _FirstRecord(None, len(split_lines(text[: closed.end()]))) if closed else None
+            lines = len(split_lines(text[: closed.end()])) if closed else 0
+            return _FirstRecord(None, lines, len(cells)) if closed else None
         quoted, plain, end = found.groups()
         cells.append(plain if quoted is None else quoted.replace('""', '"'))
         at = found.end()
@@ -263,9 +282,10 @@ def _cell(delimiter: str) -> re.Pattern[str]:
     return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|(?!")([^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)')
 
 
-def _quote_fault(begun: int, last: int) -> RecordFault:
-    """The fault of a record that the reader refused."""
+def _quote_fault(begun: int, last: int, column: str) -> RecordFault:
+    """The fault of a record that the reader refused, in a column or, without a name, beyond all columns."""
     where = "" if last == begun else f" on {CountedBy.LINE.numbered(last)}"
+    where += f" in the column {shown(column, limit=30)}" if column else ""
     return whole(
         f"its quotes do not match: text follows the closing quote{where}. "
         "Inside a quoted value a quote is written twice"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from batcher.errors import ManifestError
 from batcher.manifest.formats.misnamed import misnamed
+from batcher.manifest.formats.workbook.kind import archived_workbook
 from batcher.manifest.sources.compression import (
     OLD_OFFICE_MARK,
     PARQUET_MARK,
@@ -122,13 +123,19 @@ def unpacked(source: Source, named: NamedFormat, *, trusted: bool) -> Source:
 
 
 def format_of(
-    name: str, head: bytes, requested: ManifestFormat | None, named: ManifestFormat | None
+    source: Source, requested: ManifestFormat | None, named: ManifestFormat | None
 ) -> ManifestFormat:
-    """Return the format of a manifest that begins with ``head``, after unpacking.
+    """Return the format of a manifest, by its first bytes after unpacking.
+
+    Args:
+        source: unpacked, and not read yet.
+        requested: the format that the user named.
+        named: the format that its name announces.
 
     Raises:
         ManifestError: the bytes are of another format than ``--format`` or the name announces.
     """
+    name, head = source.name, source.peek(HEAD_BYTES)
     found = next((format_ for magic, format_ in _MAGIC if head.startswith(magic)), None)
     expected = requested or named
     if found is None:
@@ -142,9 +149,13 @@ def format_of(
         return expected or ManifestFormat.CSV
     if expected is None or expected is found or {expected, found} <= WORKBOOKS:
         return found
+    instead = "CSV" if expected is ManifestFormat.CSV else expected.value
+    called = _CALLED[found]
+    if found is ManifestFormat.XLSX:
+        found = ManifestFormat(archived_workbook(name, source.seekable(), instead))
+        called = _CALLED[found].removeprefix("a ZIP archive or ")
     raise ManifestError(
-        f"{name}: this is {_CALLED[found]}, and {_announced_by(name, requested)} "
-        f"{'CSV' if expected is ManifestFormat.CSV else expected}. Give --format {found} "
+        f"{name}: this is {called}, and {_announced_by(name, requested)} {instead}. Give --format {found} "
         "to read it"
     )
 

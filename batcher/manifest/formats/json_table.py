@@ -15,7 +15,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import Columns, KnownColumn, distinct_names, meaning, no_file_id
 from batcher.manifest.display import shown
 from batcher.manifest.formats.json_stream import JsonValue
-from batcher.manifest.formats.json_wrapper import SeveralArrays, names_id
+from batcher.manifest.formats.json_wrapper import UnclearArrays, names_id
 from batcher.manifest.formats.table import NothingInside, Record, RecordFault, whole
 from batcher.manifest.formats.vendor_json import Cells, Item, Recordings
 from batcher.manifest.rounded_ids import HEAD_ROWS
@@ -79,7 +79,7 @@ class Objects:
             self._any_found = True
             try:
                 yield from self._recordings.items(value)
-            except SeveralArrays as exc:
+            except UnclearArrays as exc:
                 raise ManifestError(f"{CountedBy.LINE.place(name, exc.line)}: {exc}") from exc
 
     def _first_items(self) -> tuple[list[Item], bool]:

@@ -6,6 +6,7 @@ memory than a small one. A column of ids whose type cannot hold them exactly is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,7 @@ from batcher.errors import ManifestError
 from batcher.manifest.columns import KnownColumn, read_columns
 from batcher.manifest.display import shown
 from batcher.manifest.formats.arrow_text import TextColumn, known_column, own_column
+from batcher.manifest.formats.parquet_columns import column_groups, page_bytes, spooled
 from batcher.manifest.formats.table import PASSED_OVER, Record, RecordFault
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import Unread
@@ -30,6 +32,7 @@ PROBED_ROWS = 16
 """The rows by which the size of the others is estimated."""
 PAGE_BUFFER_BYTES = 1 << 18
 """The bytes of each column read in one call; without it a row group's columns are read whole."""
+_ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
 
 
 class Parquet:
@@ -45,10 +48,9 @@ class Parquet:
         Raises:
             ManifestError: it is not a whole Parquet file, or has no column for the file id of a right type.
         """
-        with needed("pyarrow", f"{name}: a Parquet file"):
+        with needed("pyarrow", f"{name}: a Parquet file"), _system_memory():
             import pyarrow as pa
             import pyarrow.parquet as pq
-        # Its own allocators keep freed memory; the system's returns it.
         pa.set_memory_pool(pa.system_memory_pool())
         self._name = name
         with _translated(name):
@@ -80,20 +82,43 @@ class Parquet:
         import pyarrow as pa
 
         for group in range(self._file.num_row_groups):
-            rows = self._rows_at_once(group)
-            for batch in self._read(group, rows):
-                yield batch.columns
-                del batch
+            together = self._read_together(group)
+            rows = self._rows_at_once(group, together)
+            if len(together) == 1:
+                batches: Iterator[list[pa.Array]] = (batch.columns for batch in self._read(group, rows))
+            else:
+                readers = [self._read(group, rows, names) for names in together]
+                batches = (
+                    [columns[name] for name in self._schema.names] for columns in spooled(self._name, readers)
+                )
+            for columns in batches:
+                yield columns
+                del columns
                 if rows < BATCH_ROWS:  # long rows lie in large pages, which would be kept when they are freed
                     pa.default_memory_pool().release_unused()
 
-    def _read(self, group: int, rows: int) -> Iterator[pa.RecordBatch]:
+    def _read(self, group: int, rows: int, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         batches: Iterator[pa.RecordBatch] = self._file.iter_batches(
-            batch_size=rows, row_groups=[group], use_threads=False
+            batch_size=rows, row_groups=[group], columns=names, use_threads=False
         )
         return batches
 
-    def _rows_at_once(self, group: int) -> int:
+    def _read_together(self, group: int) -> list[list[str]]:
+        """Return the columns of a row group that are read side by side; of one group, all."""
+        from pyarrow import types
+
+        names = self._schema.names
+        plain = len(set(names)) == len(names) and not any("." in name for name in names)
+        if not plain or any(types.is_dictionary(kind) for kind in self._schema.types):
+            return [names]  # columns cannot be named one by one, or batches share a dictionary
+        known = self._file.metadata.row_group(group)
+        sizes = dict.fromkeys(names, 0)
+        for chunk in map(known.column, range(known.num_columns)):
+            name = chunk.path_in_schema.partition(".")[0]
+            sizes[name] += page_bytes(chunk.total_uncompressed_size, known.num_rows)
+        return column_groups(sizes)
+
+    def _rows_at_once(self, group: int, together: list[list[str]]) -> int:
         """Return how many rows of a row group are held at a time.
 
         Its size on disk is not enough: with a dictionary, a long value that repeats is stored once.
@@ -101,9 +126,28 @@ class Parquet:
         known = self._file.metadata.row_group(group)
         row_bytes = known.total_byte_size / max(known.num_rows, 1)
         if known.num_rows > PROBED_ROWS:
-            probe = next(self._read(group, PROBED_ROWS), None)
-            row_bytes = max(row_bytes, probe.nbytes / PROBED_ROWS if probe else 0)
+            probed = 0
+            for names in together:
+                probe = next(self._read(group, PROBED_ROWS, names if len(together) > 1 else None), None)
+                probed += probe.nbytes if probe else 0
+            row_bytes = max(row_bytes, probed / PROBED_ROWS)
         return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1))))
+
+
+@contextmanager
+def _system_memory() -> Iterator[None]:
+    """Let the package take memory from the system, which gets it back; its own allocators keep it.
+
+    Pages are unpacked into the allocator that the package chooses when it is imported, and that can be told
+    by a variable only.
+    """
+    before = os.environ.get(_ALLOCATOR)
+    os.environ.setdefault(_ALLOCATOR, "system")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ALLOCATOR]
 
 
 def _native(file: BinaryIO) -> Any:  # noqa: ANN401 - the package has no types

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from batcher.errors import ManifestError
+from batcher.errors import ManifestError, SettingsError
 from batcher.manifest.display import shown
 from batcher.manifest.optional_packages import needed
 from batcher.manifest.sources.local import BLOCK_BYTES, Readable, Source, Unread
@@ -56,6 +56,14 @@ _PACKAGES = {
 }
 """The package that opens each protocol."""
 _HTTP = ("http", "https")
+_NO_PLACES = frozenset(
+    (
+        *("memory", "data", "local", "asynclocal", "zip", "tar", "libarchive", "dir", "cached", "blockcache"),
+        *("filecache", "simplecache", "reference", "generic", "async_wrapper", "dask", "jupyter", "jlab"),
+    )
+)
+"""Protocols of fsspec that lead to another file, or to none."""
+_PROXIES = "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _SIGNING = re.compile(
     r"(x-(amz|goog|oss|obs|cos|ms)-.*|q-.*|.*signature.*|.*token.*|.*access-?key-?id|googleaccessid|expires|expiry|"
     r"key-pair-id|policy|auth_?key|sig|sign|s[epvrt]|spr|sk.*|e)",
@@ -105,6 +113,11 @@ def open_remote(url: str) -> Source:
         raise ManifestError(
             f"{name}: plain http is accepted from this machine's own addresses only, since anyone on the "
             "network could change what is paid for. Use https"
+        )
+    if protocol == "ftp":
+        raise ManifestError(
+            f"{name}: ftp is not accepted, since anyone on the network could change what is paid for. Use "
+            "https or sftp, or copy the file here first"
         )
     system, path = _system(name, protocol, url)
     return RemoteSource(name, url, system, path, streamed=protocol in _HTTP)
@@ -228,6 +241,10 @@ def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str
     """Return the file system of a protocol, and the path of a URL in it."""
     with needed("fsspec", f"{name}: a URL"):
         import fsspec
+    if protocol in _NO_PLACES:
+        raise ManifestError(
+            f"{name}: a manifest cannot be at {protocol}://. Give the URL or the path of the file itself"
+        )
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError) as exc:
@@ -242,8 +259,14 @@ def _system(name: str, protocol: str, url: str) -> tuple[AbstractFileSystem, str
     if protocol in _HTTP:
         import aiohttp
 
+        from batcher.manifest.sources.http_requests import ProxiedRequest
+
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        options["client_kwargs"] = {"timeout": timeout, "trust_env": True}
+        options["client_kwargs"] = {
+            "timeout": timeout,
+            "trust_env": True,  # for .netrc; the proxy is chosen by the request
+            "request_class": ProxiedRequest,
+        }
     with _translated(name, url):
         return kind(**kind._get_kwargs_from_urls(url), **options), kind._strip_protocol(url)
 
@@ -264,7 +287,7 @@ def _translated(name: str, url: str) -> Iterator[None]:
     """
     try:
         yield
-    except ManifestError:
+    except (ManifestError, SettingsError):
         raise
     except Exception as exc:
         raise Unread(name, _words(exc, url)) from None
@@ -274,6 +297,8 @@ def _words(exc: BaseException, url: str) -> str:
     if isinstance(exc, FileNotFoundError) and isinstance(exc.__cause__, Exception):
         exc = exc.__cause__  # some packages raise it for every failure
     status = getattr(exc, "status", None)
+    if said := _words_on_the_way(exc):
+        return said
     match exc:
         case FileNotFoundError():
             return "there is no such file"
@@ -300,6 +325,26 @@ def _words(exc: BaseException, url: str) -> str:
         case _ if type(exc).__name__.startswith("ClientConnector") or isinstance(exc, ConnectionError):
             return f"its server cannot be reached: {_shown_words(str(exc), url)}"
     return f"cannot be read: {_shown_words(str(exc) or type(exc).__name__, url)}"
+
+
+def _words_on_the_way(exc: BaseException) -> str:
+    """Say what a proxy or a redirect did; empty for any other exception."""
+    match type(exc).__name__:
+        case "ClientHttpProxyError":
+            return f"the proxy refused: HTTP {getattr(exc, 'status', '?')}. Check {_PROXIES}"
+        case "ClientProxyConnectionError":
+            return f"the proxy cannot be reached. Check {_PROXIES}"
+        case "TooManyRedirects":
+            return "its server redirects in a circle, or too often. Use the URL that the file itself has"
+        case "NonHttpUrlRedirectClientError":
+            scheme = shown(str(next(iter(exc.args), "")).partition(":")[0], limit=20)
+            return (
+                f"its server redirects to {scheme}://, and only https is followed. Use the https URL of the "
+                "file itself, or copy it here first"
+            )
+        case "InvalidUrlRedirectClientError":
+            return "its server redirects to something that is not a URL. Use the URL that the file itself has"
+    return ""
 
 
 def _shown_words(text: str, url: str) -> str:

@@ -147,10 +147,11 @@ def stream_fault(
     end = fault.object.find(b"\n", fault.start)
     rest = fault.object[fault.start : end if end >= 0 else None][:LONGEST_BYTES]
     raw = before.encode(encoding.codec, "replace") + rest
-    heading = f"{where}. As {CHINESE.upper()} reads it:"
-    named = "" if encoding.codec == CHINESE else f"If that reads well, use --encoding {CHINESE}; otherwise "
-    remedy = f"{named}{'save' if named else 'Save'} it as UTF-8"
-    return ManifestError(heading, f"  {_as_chinese(raw, len(raw) - len(rest))}", remedy)
+    line_shown = f"  {_as_chinese(raw, len(raw) - len(rest))}"
+    if encoding.codec == CHINESE or not _decodes(raw, CHINESE, whole=end >= 0):
+        return ManifestError(f"{where}:", line_shown, "Save it as UTF-8")
+    remedy = f"If that reads well, use --encoding {CHINESE}; otherwise save it as UTF-8"
+    return ManifestError(f"{where}. As {CHINESE.upper()} reads it:", line_shown, remedy)
 
 
 _TAR_AT = 257
@@ -163,11 +164,8 @@ def nul_fault(name: str, line: int, before: str = "", *, block: bytes) -> Manife
         return ManifestError(f"{name}: this is a tar archive, not text. Unpack it, and name the file in it")
     even, odd = block[::2].count(0), block[1::2].count(0)
     codec = "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else None
-    hint = (
-        f"If it is UTF-16, use --encoding {codec}; otherwise e"
-        if codec and odd + even > len(block) // 8
-        else "E"
-    )
+    likely = codec if odd + even > len(block) // 8 and codec and _decodes(block, codec, whole=False) else None
+    hint = f"If it is UTF-16, use --encoding {likely}; otherwise e" if likely else "E"
     where = CountedBy.LINE.place(name, line)
     return ManifestError(
         f"{where}: holds a NUL byte, so this is binary, or UTF-16 without a byte-order mark. "
@@ -217,6 +215,14 @@ def _undecodable_at(raw: bytes, encoding: Encoding) -> int | None:
     except UnicodeDecodeError as exc:
         return exc.start
     return None
+
+
+def _decodes(raw: bytes, codec: str, *, whole: bool) -> bool:
+    """Whether bytes are text of an encoding, without a NUL; ``whole``: their last character is complete."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder(codec)("strict").decode(raw, whole)
+    except UnicodeDecodeError:
+        return False
 
 
 def _as_chinese(raw: bytes, position: int) -> str:

@@ -76,6 +76,8 @@ class Contents:
     codes: Sequence[CodeExplained] = ()
     failures: Sequence[Record] = ()
     failures_in_all: int = 0
+    code_texts: Mapping[str, str] = field(default_factory=dict)
+    """The English texts of all return codes with the Chinese ones."""
     invalid: Sequence[InvalidRowRecord] = ()
     invalid_in_all: int = 0
     doubted: Sequence[Doubted] = ()

@@ -29,6 +29,9 @@ from batcher.report.html.contents import Contents
 from batcher.report.html.latency_plot import latency_plot
 from batcher.report.html.phrases import Language, Say, duration_text, speaker
 from batcher.report.html.rate_plot import bar_width_s, rate_plot
+from batcher.report.html.row_reasons import COLUMNS, PLACES, ROW_REASONS
+from batcher.report.html.run_reasons import run_reasons
+from batcher.report.html.sentences import Catalogue
 from batcher.report.html.shapes import NARROW, WIDE, Plot
 
 _HERE = Path(__file__).parent
@@ -80,12 +83,17 @@ def seen(text: str) -> str:
 
 def _variables(contents: Contents, language: Language) -> dict[str, Any]:
     say, option = speaker(language), contents.ledger_option
+    runs = run_reasons(contents.code_texts)
     style, script = ((_HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
     return {
         "c": contents,
         "language": language.value,
         "say": say,
         "gap": " " if language is Language.ENGLISH else "",  # between two sentences
+        "place": partial(_in_language, PLACES, language),
+        "column": partial(_in_language, COLUMNS, language),
+        "row_reason": partial(_in_language, ROW_REASONS, language),
+        "run_reason": partial(_in_language, runs, language),
         "duration_text": partial(duration_text, language=language),
         "style": Markup(style),
         "script": Markup(script),
@@ -290,6 +298,19 @@ def _width_of_step(contents: Contents, language: Language) -> str:
 def _at(moment: datetime | None) -> str:
     """Return a time as ``2024-11-13 06:10:48``, UTC; empty for None."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+class Said(NamedTuple):
+    """A sentence of the ledger, and the language that it is shown in."""
+
+    text: str
+    language: str
+
+
+def _in_language(catalogue: Catalogue, language: Language, sentence: str) -> Said:
+    """Return a sentence in the language of the page if it is known, else in English."""
+    translated = catalogue.translated(sentence) if language is Language.CHINESE else None
+    return Said(sentence, "en") if translated is None else Said(translated, "zh-CN")
 
 
 def _coded(text: str) -> Markup:

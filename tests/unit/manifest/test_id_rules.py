@@ -6,18 +6,62 @@ import pytest
 
 from batcher.manifest.encoded_keys import encoded_keys, odd_keys
 from batcher.manifest.formats.table import lost_digits
-from batcher.manifest.id_rules import PLACEHOLDERS, id_fault
+from batcher.manifest.id_rules import id_fault
+from batcher.manifest.placeholders import WRITTEN_BY, is_placeholder
 from batcher.manifest.rounded_ids import Verdict
 from batcher.model.submission import CountedBy, FileId, Parameters, Row, SnapshotType, Vendor
 
 SAMPLED = Parameters(Vendor.HUAWEI, SnapshotType.SAMPLE, "", "2")
 
 
-@pytest.mark.parametrize("text", [*sorted(PLACEHOLDERS), "NaN", "Null", "N/A", "-", "--", "…", "?", "/"])
+WRITTEN = sorted({text for texts in WRITTEN_BY.values() for text in texts})
+IN_OTHER_FORMS = [
+    *(
+        "NaN",
+        "Null",
+        "NULL",
+        "N/A",
+        "-",
+        "--",
+        "…",
+        "?",
+        "/",
+        "NoneType",
+        "pd.NA",
+        "[object Object]",
+        "Not_Found",
+    ),
+    *(
+        "(null)",
+        "[NULL]",
+        "<null>",
+        "<NA>",
+        "(空)",
+        "（空）",
+        "【空】",
+        "ＮＵＬＬ",
+        "Ｎ／Ａ",
+        "<class 'NoneType'>",
+    ),
+    *("[object Undefined]", "[Ljava.lang.String;@1b6d3586", "java.lang.Object@7a81197d", "%!s(<nil>)"),
+    *("<object object at 0x7f3c2a>", "#DIV/0!", "#REF!", "#WERT!", "#¡VALOR!", "##########", "${file_id}"),
+    *("{{ file_id }}", "0", "00", "0.0", "-0", "０", "00000000-0000-0000-0000-000000000000"),
+    *("0000-00-00 00:00:00", "0000-00-00T00:00:00Z", "__HIVE_DEFAULT_PARTITION__", "&nbsp;"),
+]
+
+
+@pytest.mark.parametrize("text", [*WRITTEN, *IN_OTHER_FORMS])
 @pytest.mark.parametrize("vendor", [*Vendor, None])
 def test_placeholder_is_no_id_of_any_vendor(text: str, vendor: Vendor | None) -> None:
-    """In any case of letters, and text without a letter or digit."""
+    """In any case and width of letters, in brackets, and text without a letter or digit."""
     assert id_fault(text, text, vendor) == f"{text} is a placeholder for a missing value, not a file id"
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_placeholder_in_capitals_and_brackets_is_one(text: str) -> None:
+    """The table holds each of them once."""
+    assert is_placeholder(text.upper())
+    assert is_placeholder(f"({text})")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +69,19 @@ def test_placeholder_is_no_id_of_any_vendor(text: str, vendor: Vendor | None) ->
     [
         "a",
         "nan.mp4",
+        "0.mp4",
+        "1",
+        "01",
+        "/0",
+        "0/0",
+        "-12",
+        "T0",
+        "room",
+        "test",
+        "object Object",
+        "${room}/a.mp4",
+        "<a> at noon",
+        "#1",
         "null/a.mp4",
         "/record/NaN",
         "record/数学 一班/a.mp4",
@@ -109,6 +166,10 @@ PLAIN = [f"/record/{number}.mp4" for number in range(99)]
         (["\\a\\b.mp4", "/c.mp4"], Verdict.REFUSE),
         (["/a\\b.mp4", "/c.mp4"], Verdict.WARN),
         (["/100%/a.mp4"], Verdict.FINE),
+        ([*PLAIN, "/a\u00a0b.mp4"], Verdict.WARN),
+        ([*PLAIN, "/a\u00a0b.mp4", "/c\u2003d.mp4"], Verdict.REFUSE),
+        (["/a\u00a0b.mp4"], Verdict.REFUSE),
+        (["/数学\u3000一班.mp4", "/at 9.41\u202fAM.mp4"], Verdict.FINE),
     ],
 )
 def test_more_than_one_percent_of_encoded_keys_refuse_a_manifest(keys: list[str], verdict: Verdict) -> None:

@@ -214,10 +214,10 @@ def test_row_is_numbered_by_the_line_on_which_it_begins() -> None:
 def test_many_different_parameters_are_each_read_right() -> None:
     """A cache between rows never mixes them up."""
     count = 10_000
-    text = "file_id,offsets\n" + "".join(f"{number},{number % 5000};1\n" for number in range(count))
+    text = "file_id,offsets\n" + "".join(f"{number},{number % 5000};1\n" for number in range(1, count + 1))
     rows = rows_of(text)
     assert count == len(rows)
     assert all(
         isinstance(row, Row) and row.parameters.offsets == (str(number % 5000), "1")
-        for number, row in enumerate(rows)
+        for number, row in enumerate(rows, 1)
     )

@@ -122,14 +122,14 @@ def test_signal_during_an_outage_names_the_outage(code: ExitCode) -> None:
         (None, 3, LEFT, ExitCode.WORK_LEFT, f"stopped at the limit of 3; {N}. bad line"),
         ("time limit reached", None, LEFT, ExitCode.WORK_LEFT, f"time limit reached; {N}. bad line"),
         (None, 3, ALL_SENT, ExitCode.USAGE, "bad line"),
-        (None, None, LEFT, ExitCode.USAGE, "bad line"),
+        (None, None, LEFT, ExitCode.WORK_LEFT, f"a manifest cannot be used; {N}. bad line"),
         (None, None, ALL_SENT, ExitCode.USAGE, "bad line"),
     ],
 )
-def test_late_manifest_fault_yields_to_a_purpose_that_leaves_work(
+def test_late_manifest_fault_with_work_left_is_exit_code_4(
     early: str | None, limit: int | None, found: LedgerAtEnd, code: ExitCode, reason: str
 ) -> None:
-    """With work left on purpose the exit code is 4 and the reason names both; else it is 2."""
+    """With work left the exit code is 4 and the reason names the purpose, too; else it is 2."""
     stops = {ExitCode.USAGE: "bad line", **({} if early is None else {ExitCode.WORK_LEFT: early})}
     assert ending_of(stops, found, limit=limit) == Conclusion(code, reason)
 

@@ -247,13 +247,13 @@ async def test_halted_run_loads_its_manifests_to_their_ends(
 async def test_manifest_with_a_late_fault_ends_the_run(
     ledger: RunLedger, manifest: Callable[..., Path]
 ) -> None:
-    """Rows before the fault are kept, and the reason says where it is and what was sent."""
+    """Rows before the fault are kept; the reason says where it is, what was sent and what is left."""
     broken = manifest(tencent_ids(20, seed=4) * 505, "broken.csv")
     with broken.open("a") as file:
         file.write('"1397')
-    runner = runner_of(ledger, MemoryClient(), prepared=prepare_all([str(broken)], HOW))
-    ending = await runner.run()
-    assert (ending.exit, ending.unusable) == (ExitCode.USAGE, True)
+    prepared = prepare_all([str(broken)], HOW)
+    ending = await runner_of(ledger, MemoryClient(), prepared=prepared, rate_per_s=0.01).run()
+    assert (ending.exit, ending.unusable) == (ExitCode.WORK_LEFT, True)
     assert "line 10102" in ending.reason
     assert ending.reason.endswith("requests were sent before")
     assert sum((await states(ledger)).values()) == ROWS + 20

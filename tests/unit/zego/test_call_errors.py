@@ -35,7 +35,7 @@ e = client_exceptions
 
 TRANSLATED: list[tuple[Exception, str]] = [
     (e.ClientError(AWKWARD), "ClientError"),
-    (e.ClientResponseError(INFO, (), status=400, message=AWKWARD), "ClientResponseError"),
+    (e.ClientResponseError(INFO, (), status=400, message=AWKWARD), "the server answered, but not in HTTP"),
     (e.ContentTypeError(INFO, (), status=200, message=AWKWARD), "ContentTypeError"),
     (e.WSServerHandshakeError(INFO, (), status=400, message=AWKWARD), "WSServerHandshakeError"),
     (e.ClientHttpProxyError(INFO, (), status=407, message=AWKWARD), "the proxy refused: HTTP 407"),
@@ -50,7 +50,7 @@ TRANSLATED: list[tuple[Exception, str]] = [
     (e.ClientConnectorError(KEY, REFUSED), "Connection refused"),
     (e.ClientConnectorError(KEY, OSError(AWKWARD)), "ClientConnectorError"),
     (e.ClientConnectorDNSError(KEY, socket.gaierror(-2, AWKWARD)), "the host's name was not found"),
-    (e.ClientProxyConnectionError(KEY, REFUSED), "Connection refused"),
+    (e.ClientProxyConnectionError(KEY, REFUSED), "the proxy cannot be reached: Connection refused"),
     (e.UnixClientConnectorError(SIGNED, KEY, REFUSED), "Connection refused"),
     (e.ServerConnectionError(AWKWARD), "ServerConnectionError"),
     (e.ServerDisconnectedError(AWKWARD), "the server closed the connection"),

@@ -24,6 +24,8 @@ PART_BLOCK_BYTES = 1 << 16
 """The unpacked bytes of one read."""
 LARGEST_INDEX = 1 << 26
 """The unpacked bytes of a part that lists others, or styles. Real ones have some thousands."""
+LARGEST_HELD = 1 << 30
+"""The unpacked bytes of a whole workbook that is not streamed."""
 LONGEST_TAG = 1 << 22
 """The bytes of the longest tag; the parser holds a tag whole."""
 _LOCKED = 0x1
@@ -129,6 +131,24 @@ class Package:
             if tag == "Relationship" and attributes.get("TargetMode") != "External"
         ]
 
+    def check_held(self) -> None:
+        """Check that all parts together can be held, for a package that unpacks them itself.
+
+        Sizes are those that the archive lists, and its checksums show that they are true.
+
+        Raises:
+            ManifestError: they unpack to too much, or are damaged.
+        """
+        listed = sum(info.file_size for info in self._archive.infolist())
+        if listed > LARGEST_HELD:
+            raise ManifestError(
+                f"{self.name}: its parts unpack to {listed:,} bytes, and more than {LARGEST_HELD >> 20} MiB "
+                "are not held in memory. Export the sheet as CSV"
+            )
+        for info in self._archive.infolist():
+            for _ in self.blocks(info.filename):
+                pass
+
     def oversized(self, part: str, limit: int) -> ManifestError:
         """Return the error for a part that is larger than any real one."""
         return ManifestError(
@@ -189,6 +209,13 @@ def _refuse_doctype(*_: object) -> None:
     raise ValueError("it declares a document type")
 
 
+def damaged(where: str, reason: str) -> ManifestError:
+    """Return the error for a workbook that is not whole."""
+    return ManifestError(
+        f"{where}: the workbook is cut off or damaged ({shown(reason)}). Save or fetch it again"
+    )
+
+
 @contextmanager
 def translated(where: str, place: Callable[[], str] | None = None) -> Iterator[None]:
     """Translate errors of the archive and of XML into errors of the manifest.
@@ -202,10 +229,7 @@ def translated(where: str, place: Callable[[], str] | None = None) -> Iterator[N
     except Unread as exc:
         raise exc.at(place() if place else where) from exc
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, struct.error, EOFError, OSError) as exc:
-        raise ManifestError(
-            f"{place() if place else where}: the workbook is cut off or damaged ({shown(str(exc))}). "
-            "Save or fetch it again"
-        ) from exc
+        raise damaged(place() if place else where, str(exc)) from exc
     except (NotImplementedError, ValueError, OverflowError, LookupError) as exc:
         raise ManifestError(
             f"{place() if place else where}: this is not a workbook that can be read ({shown(str(exc))}). "

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from batcher.errors import ManifestError
 from batcher.manifest.columns import BLANKS, PARAMETERS, KnownColumn, read_columns
 from batcher.manifest.display import shown
-from batcher.manifest.formats.table import PASSED_OVER, NothingInside, Record, RecordFault, lost_digits
+from batcher.manifest.formats.table import PASSED_OVER, NothingInside, Record, RecordFault, lost_digits, whole
 from batcher.manifest.formats.workbook.cell_text import EXACT_BELOW, cell_text
 from batcher.manifest.formats.workbook.kind import open_workbook
 from batcher.manifest.formats.workbook.sheet import (
@@ -76,7 +76,8 @@ class Worksheet:
                 cells.pop()
             value = values[id_at] if id_at < len(values) else None
             reason = None if value is None or isinstance(value, str) else _id_fault(value)
-            yield number, cells, RecordFault(id_name, reason) if reason else None
+            fault = RecordFault(id_name, reason) if reason else None
+            yield number, cells, fault or (_stray_fault(number, cells, width) if len(cells) > width else None)
         if hidden:
             self.remarks.append(
                 f"{self._name}: hidden rows are read as all others; there are {hidden:,}. To leave them out, "
@@ -125,6 +126,18 @@ class Worksheet:
             assert isinstance(value, int | float)
             where = f"{CountedBy.ROW.place(self._name, number)}, column {self.columns.names[at]}"
             raise ManifestError(f"{where}: {_number_fault(value)}. All ids of the sheet are such numbers")
+
+
+def _stray_fault(number: int, cells: list[str], width: int) -> RecordFault | None:
+    """Return the fault of a row with a value to the right of the header: the cell may be out of sight."""
+    stray = [at for at in range(width, len(cells)) if cells[at].strip(BLANKS)]
+    if not stray:
+        return None
+    more = f" and {len(stray) - 1:,} more" if len(stray) > 1 else ""
+    return whole(
+        f"has a value in cell {column_letters(stray[0])}{number}{more} ({shown(cells[stray[0]])}), and the "
+        f"header ends at column {column_letters(width - 1)}. Clear the cell, or name its column in the header"
+    )
 
 
 def _refuse_stray_cell(where: str, header: SheetHeader) -> None:

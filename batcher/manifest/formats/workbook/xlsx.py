@@ -112,8 +112,18 @@ def open_xlsx(package: Package) -> ExcelWorkbook | None:
     Raises:
         ManifestError: it cannot be read.
     """
+    part = workbook_part(package)
+    return ExcelWorkbook(package, part) if part else None
+
+
+def workbook_part(package: Package) -> str | None:
+    """Return the part that lists the sheets; None when the package holds something else.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
     parts = [relation.part for relation in package.related("") if relation.kind == "officeDocument"]
     part = next(iter(parts), "xl/workbook.xml")
     if part not in package or not any(tag == "workbook" for tag, _ in package.elements(part)):
         return None
-    return ExcelWorkbook(package, part)
+    return part

@@ -60,7 +60,7 @@ def test_written_columns_are_read_back(
     written = io.StringIO(newline="")
     writer = csv.writer(written, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerow(["one", "file_id", "other"])
-    for number, (one, other) in enumerate(rows):
+    for number, (one, other) in enumerate(rows, 1):
         writer.writerow([one, str(number), other])
     data = written.getvalue().encode(encoding)
     named = encoding if encoding == "gb18030" else None
@@ -101,7 +101,16 @@ def test_row_with_a_stray_quote_is_invalid_alone() -> None:
     fault = rows[1]
     assert isinstance(fault, InvalidRow)
     assert (fault.column, fault.cells) == ("row", ("2", '"b" c'))
-    assert fault.reason.startswith("its quotes do not match: text follows the closing quote.")
+    assert fault.reason.startswith(
+        "its quotes do not match: text follows the closing quote in the column room."
+    )
+
+
+def test_stray_quote_beyond_the_header_names_no_column() -> None:
+    """There is no column to name."""
+    fault = rows_of('file_id\n1,"b" c\n')[0]
+    assert isinstance(fault, InvalidRow)
+    assert fault.reason.startswith("its quotes do not match: text follows the closing quote. ")
 
 
 def test_quote_left_open_loses_its_row_only() -> None:
@@ -112,7 +121,7 @@ def test_quote_left_open_loses_its_row_only() -> None:
     ]
     fault = rows[1]
     assert isinstance(fault, InvalidRow)
-    assert "text follows the closing quote on line 6." in fault.reason
+    assert "text follows the closing quote on line 6 in the column room." in fault.reason
 
 
 def test_many_quotes_left_open_are_each_reported() -> None:
@@ -124,7 +133,17 @@ def test_many_quotes_left_open_are_each_reported() -> None:
     assert len(rows) >= count
 
 
-@pytest.mark.parametrize("rows_after", [0, 3, 200_000])
+def test_quoted_value_beyond_the_limit_of_a_row_names_the_limit() -> None:
+    """It does close, later than a row may end; the message does not say that it never does."""
+    text = 'file_id,note\n1,a\n2,"' + f"{'b' * 100}\n" * (MAX_LINE // 50) + '"\n3,c\n'
+    with pytest.raises(
+        ManifestError, match=r"^stdin line 3: .* within 1,048,576 characters, the limit"
+    ) as caught:
+        rows_of(text)
+    assert "never" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows_after", [0, 3, 20_000])
 def test_quote_that_never_closes_ends_the_reading(rows_after: int) -> None:
     """The message names the line where it opens, also when that is not the first line of its row."""
     text = 'file_id,note,room\n1,"two\nlines",a\n2,"two\nlines","b\n' + "3,c,d\n" * rows_after

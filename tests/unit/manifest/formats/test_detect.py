@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.manifest_files import FORMATS, PACKINGS, as_parquet, as_text, as_xlsx
+from support.raw_workbooks import archive, ods, xlsb
 
 from batcher.config.settings import MANIFEST_FORMATS
 from batcher.errors import ManifestError
@@ -181,6 +182,44 @@ def test_manifest_without_an_id_column_is_refused_in_every_format(tmp_path: Path
             as_parquet(TABLE),
             None,
             "a Parquet file, and without --format it is read as CSV. Give --format parquet to read it",
+        ),
+        (
+            "a.csv",
+            archive({"b.csv": "file_id"}),
+            None,
+            "a ZIP archive, not CSV: it holds b.csv. Unpack it",
+        ),
+        ("a.json", archive({"b.csv": "file_id"}), None, "this is a ZIP archive, not json: it holds b.csv."),
+        ("-", archive({"b.csv": "file_id"}), None, "this is a ZIP archive, not CSV: it holds b.csv."),
+        (
+            "a.csv",
+            archive({"word/document.xml": "<x/>"}),
+            None,
+            "this is a document of Word, and not CSV.",
+        ),
+        (
+            "a.csv",
+            as_xlsx(TABLE),
+            None,
+            "is an Excel workbook (.xlsx), and its name says CSV. Give",
+        ),
+        (
+            "a.txt",
+            ods([["file_id"]]),
+            None,
+            "an OpenDocument spreadsheet (.ods), and its name says text. ",
+        ),
+        (
+            "a.csv",
+            xlsb([["file_id"]]),
+            "csv",
+            "Excel workbook (.xlsb), and --format says CSV. Give --format xlsb",
+        ),
+        (
+            "a.csv",
+            as_xlsx(TABLE)[:900],
+            None,
+            "or a workbook, not CSV, and it is cut off or damaged.",
         ),
         ("a.csv", b'{"file_id": "1"}\n', None, "line 1: this looks like JSON. Give --format jsonl when each"),
     ],

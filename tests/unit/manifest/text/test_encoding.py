@@ -149,7 +149,7 @@ def test_long_lines_are_shown_around_the_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"PK\x03\x04\x14\x00\x06\x00", "a ZIP archive or an Excel workbook (.xlsx)"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "a ZIP archive or a workbook, not CSV, and it is cut off or damaged"),
         (gzip.compress(gzip.compress(b"file_id\n1\n", mtime=0), mtime=0), "compressed with gzip"),
         (b"PAR1\x15\x04\x15", "a Parquet file"),
         (b"SQLite format 3\x00\x10\x00", "an SQLite database"),
@@ -204,3 +204,33 @@ def test_checking_leaves_a_stream_and_the_reading_of_a_file_alone(tmp_path: Path
         assert [row.line for row in (first, *rows)] == [2, 3]
     stream = open_manifest("-", stdin=io.BytesIO(b"file_id\n/1.mp4\n/\xff.mp4\n"), defaults=HUAWEI)
     stream.check()
+
+
+@pytest.mark.parametrize(
+    ("line", "proposed"),
+    [
+        ("/数学.mp4".encode("gb18030"), True),
+        (b"/\xff\xff.mp4", False),
+        ("/é.mp4".encode("latin-1"), False),
+    ],
+)
+def test_stream_of_another_encoding_is_offered_only_what_can_read_its_line(
+    line: bytes, proposed: bool
+) -> None:
+    """An encoding is tried before it is named."""
+    with pytest.raises(ManifestError, match=r"^stdin line 2: not UTF-8 text") as caught:
+        paths_in(b"file_id\n" + line + b"\n/b.mp4\n")
+    assert ("use --encoding gb18030" in str(caught.value)) is proposed
+    assert ("As GB18030 reads it" in str(caught.value)) is proposed
+    assert str(caught.value).lower().endswith("save it as utf-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "proposed"),
+    [(TEXT.encode("utf-16-le"), True), (TEXT.encode("utf-16-le") + b"\x00\xd8\x00\xd8", False)],
+)
+def test_bytes_with_nul_are_offered_utf_16_only_if_it_reads_them(data: bytes, proposed: bool) -> None:
+    """Half a pair of surrogates is no text of any encoding."""
+    with pytest.raises(ManifestError, match="holds a NUL byte") as caught:
+        paths_in(data)
+    assert ("use --encoding utf-16-le" in str(caught.value)) is proposed

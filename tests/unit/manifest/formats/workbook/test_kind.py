@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,62 @@ def test_merged_parameter_of_an_old_workbook_holds_for_all_its_rows(tmp_path: Pa
             "Huawei",
             "Tencent",
         ]
+
+
+def spoiled(data: bytes, at: int, *numbers: int) -> bytes:
+    """A file with other numbers of 32 bits at a place."""
+    return data[:at] + struct.pack(f"<{len(numbers)}I", *numbers) + data[at + 4 * len(numbers) :]
+
+
+TABLE, DIRECTORY = 512, 1_024
+"""Where the allocation table and the directory of a compound file begin that the tests make."""
+
+
+@pytest.mark.parametrize(
+    ("at", "numbers", "reason"),
+    [
+        (TABLE + 4 * 4, (2,), "a chain of its sectors leads in a circle at sector 2"),
+        (TABLE + 4, (1,), "a chain of its sectors leads in a circle at sector 1"),
+        (TABLE + 4 * 3, (3,), "a chain of its sectors leads in a circle at sector 3"),
+        (68, (2,), "its list of tables leads in a circle at sector"),
+        (80, (0,), "it lists a sector of its table twice"),
+        (76, (900,), "sector 900 is beyond its end"),
+        (44, (0x0FFFFFFF,), "a part of 137,438,952,960 bytes in a file of"),
+        (64, (0x0FFFFFFF,), "a part of 137,438,952,960 bytes in a file of"),
+        (DIRECTORY + 128 + 120, (0x7FFFFFFF,), "a part of 2,147,483,647 bytes in a file of"),
+    ],
+)
+def test_old_workbook_whose_sectors_cannot_be_followed_is_refused(
+    tmp_path: Path, at: int, numbers: tuple[int, ...], reason: str
+) -> None:
+    """Before a reader follows them without end, or takes memory for what is not there."""
+    data = xls(ROWS)
+    if "list of tables" in reason:  # one that names itself as the next
+        data = (
+            data[: DIRECTORY + 512] + struct.pack("<128I", *[0xFFFFFFFF] * 127, 2) + data[DIRECTORY + 1_024 :]
+        )
+    with pytest.raises(ManifestError, match=r"a\.xls: the workbook is cut off or damaged") as caught:
+        opened(tmp_path, "a.xls", spoiled(data, at, *numbers))
+    assert reason in str(caught.value)
+
+
+def test_old_workbook_of_an_open_mini_stream_is_refused(tmp_path: Path) -> None:
+    """A stream of few bytes is kept in the mini stream, whose chains may lead in a circle, too."""
+    data = spoiled(xls(ROWS), 60, 2, 1)  # the first sector of the workbook as the table of the mini stream
+    data = spoiled(data, DIRECTORY + 512, 0)
+    data = spoiled(data, DIRECTORY + 128 + 116, 0, 100)
+    with pytest.raises(ManifestError, match="leads in a circle at sector 0"):
+        opened(tmp_path, "a.xls", data)
+
+
+@pytest.mark.parametrize("kind", ["xlsb", "ods"])
+def test_workbook_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a reader that holds it whole begins."""
+    monkeypatch.setattr("batcher.manifest.formats.workbook.package.LARGEST_HELD", 1 << 8)
+    with pytest.raises(ManifestError, match=r"its parts unpack to [0-9,]+ bytes.* Export the sheet as CSV"):
+        opened(tmp_path, f"a.{kind}", {"xlsb": xlsb, "ods": ods}[kind](ROWS))
 
 
 @pytest.mark.parametrize("name", ["a.xlsm", "a.xltx", "a.XLS", "a.et", "a"])

@@ -68,6 +68,22 @@ def test_number_of_up_to_15_digits_is_exact(cell: object, file_id: str) -> None:
     assert row.file_id == file_id
 
 
+@pytest.mark.parametrize(("cell", "more"), [("XFD7", ""), ("D7", text("y", "F7"))])
+def test_row_with_a_value_beyond_the_header_names_the_cell(tmp_path: Path, cell: str, more: str) -> None:
+    """It is far out of sight in a spreadsheet; the rows around are read."""
+    rows = [row(text("file_id", "A1"), text("room", "B1"), number=1), row(text("12", "A6"), number=6)]
+    rows.append(row(text("13", "A7"), text("x", cell), more, number=7))
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(excel("".join(rows)))
+    with open_manifest(str(path), defaults=TENCENT) as manifest:
+        good, bad = manifest
+    assert isinstance(good, Row)
+    assert isinstance(bad, InvalidRow)
+    assert (bad.line, bad.column) == (7, "row")
+    others = " and 1 more" if more else ""
+    assert bad.reason.startswith(f"has a value in cell {cell}{others} (x), and the header ends at column B.")
+
+
 def test_sheet_whose_ids_are_all_numbers_is_refused() -> None:
     """With the sheet, the first row and the reason: the column was exported as numbers."""
     with pytest.raises(ManifestError) as caught:
@@ -127,7 +143,7 @@ def test_rows_are_those_of_the_sheet() -> None:
     assert [row.line for row in rows] == [4, 6, 7]
     fault = rows[2]
     assert isinstance(fault, InvalidRow)
-    assert "has 3 cells and the header names 2" in fault.reason
+    assert "has a value in cell C7 (d), and the header ends at column B" in fault.reason
 
 
 IDS = [["file_id"], ["12"]]

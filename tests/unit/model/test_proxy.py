@@ -7,7 +7,7 @@ import os
 import pytest
 
 from batcher.errors import SettingsError
-from batcher.zego.proxy import proxy_for, read_proxy
+from batcher.model.proxy import proxy_for, read_proxy
 
 SERVICE = "https://rtc-api.zego.im/"
 

@@ -1,8 +1,9 @@
 """The proxy on the way to an address, as the environment or the system names it.
 
 The only place that decides this: for calls of the service (:mod:`batcher.zego.transport`), for pictures
-(:mod:`batcher.fetch.http_source`), and for the checks at the start of a command
-(:mod:`batcher.flowcontrol.service_access`, :mod:`batcher.api.manifests`). :func:`read_proxy` is pure. The URL
+(:mod:`batcher.fetch.http_source`), for manifests at URLs (:mod:`batcher.manifest.sources.http_requests`),
+and for the checks at the start of a command (:mod:`batcher.flowcontrol.service_access`,
+:mod:`batcher.api.manifests`). :func:`read_proxy` is pure. The URL
 of a proxy may hold a password, so no message repeats more of it than its host and port.
 """
 
@@ -39,6 +40,11 @@ class Proxy:
     def text(self) -> str:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def named(self) -> str:
+        """The proxy and where it is named, as the subject of a message."""
+        return f"the proxy {self.text} of {self.source}"
 
 
 def proxy_for(address: str | URL) -> Proxy | None:
@@ -141,7 +147,7 @@ def _is_this_machine(host: str) -> bool:
 def _source_of(scheme: str) -> str:
     """Return the variable that names the proxy of a scheme; one in lower case outranks the others."""
     names = [name for name, value in os.environ.items() if value and name.lower() == f"{scheme}_proxy"]
-    return min(names, key=lambda name: not name.islower(), default="the proxy in the system's settings")
+    return min(names, key=lambda name: not name.islower(), default="the system's proxy settings")
 
 
 def _shown(value: str) -> str:
