@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from batcher.errors import SettingsError
 from batcher.ledger.connection import Access, Connection
 from batcher.ledger.holding import Hold, Holder, LockClient
 from batcher.model.ledger_name import LedgerName
 from batcher.model.records import Room
+from batcher.requirements import pip_install
 
 FIRST_FINDINGS = 20
 """The number of findings of one kind that are reported one by one."""
@@ -139,11 +141,17 @@ class Database(Protocol):
 
 
 def database_of(name: LedgerName) -> Database:
-    """Return the database of a ledger."""
+    """Return the database of a ledger.
+
+    Raises:
+        SettingsError: a package that it needs is not installed.
+    """
     if isinstance(name, Path):
         from batcher.ledger.sqlite.database import SqliteDatabase
 
         return SqliteDatabase(name)
-    from batcher.ledger.postgres.database import PostgresDatabase
-
+    try:
+        from batcher.ledger.postgres.database import PostgresDatabase
+    except ImportError as exc:  # psycopg, or the library of PostgreSQL that it needs
+        raise SettingsError(f"{name}: this ledger needs psycopg: {pip_install('psycopg')} ({exc})") from exc
     return PostgresDatabase(name)
