@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, Done, query, serving, tencent_ids
+from support.cli import PICTURES, Cli, Done, serving, tencent_ids
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.flowcontrol.pacer import places_in_line

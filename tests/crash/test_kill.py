@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings

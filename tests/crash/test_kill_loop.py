@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.flowcontrol.pacer import places_in_line

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids
+from support.ledger_sql import writing
 from support.referee import referee
 
 from batcher.sandbox import SandboxSettings
@@ -160,7 +159,7 @@ async def test_unrecorded_answers_are_reported_by_a_run_cut_off_on_a_locked_ledg
             "run", archive, *PICTURES, "--rate", "50", "--concurrency", "4", "--progress", "none"
         )
         await sandbox.wait_for(lambda: len(sandbox.log) == 4, 20)
-        with closing(sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)) as other:
+        with writing(cli.folder / "batcher.db", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
             await sandbox.wait_for(lambda: all(entry.answered for entry in sandbox.log), 20)
             process.send_signal(signal.SIGINT)

@@ -8,7 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from support.cli import Cli, query, until
+from support.cli import Cli, until
+from support.ledger_sql import query
 
 from batcher.ledger.conditions import REVISIONS
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import writing
 
 from batcher.ledger.conditions import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
@@ -62,7 +61,7 @@ async def test_imbalance_exits_with_1(cli: Cli) -> None:
     """The page names the contradiction, and the output file is written anyway."""
     ledger = cli.folder / "batcher.db"
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
-    with closing(sqlite3.connect(ledger)) as connection, connection:
+    with writing(ledger) as connection:
         connection.execute("UPDATE tallies SET n = n + 1 WHERE state = 'rejected'")
     done = await cli("audit", "-o", "audit.txt")
     assert (done.code, done.stdout) == (1, "")
@@ -84,7 +83,7 @@ async def test_hostile_message_is_escaped(cli: Cli) -> None:
     """Control characters in the service's message are escaped."""
     ledger = cli.folder / "batcher.db"
     shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
-    with closing(sqlite3.connect(ledger)) as connection, connection:
+    with writing(ledger) as connection:
         connection.execute("UPDATE attempts SET message = char(27) || '[2J' WHERE message IS NOT NULL")
     done = await cli("audit")
     assert "\x1b" not in done.stdout

@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 
 ROW = tencent_ids(1)[0]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
-from support.cli import PICTURES, Cli, Json, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, Json, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query, writing
 
 from batcher.sandbox import SandboxSettings
 
@@ -59,7 +58,7 @@ async def test_unchanged_file_is_not_read_again(cli: Cli, tmp_path: Path) -> Non
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
     assert (await cli("load", nightly, *PICTURES)).code == 1
-    with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
+    with writing(cli.folder / "batcher.db") as connection:
         connection.execute("DELETE FROM submissions WHERE file_id = ?", (rows[5][0],))
         connection.execute("UPDATE tallies SET n = n - 1")
         connection.commit()
@@ -136,7 +135,7 @@ async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, 
     """The older version recorded the rows in another form: they are compared in full after the first load."""
     shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
-    with closing(sqlite3.connect(tmp_path / "batcher.db")) as connection:
+    with writing(tmp_path / "batcher.db") as connection:
         connection.execute("UPDATE loads SET path = ? WHERE source = ?", (str(path), path.name))
         connection.commit()
     ids = [row["file_id"] for row in await cli.export() if row["source"] == path.name]

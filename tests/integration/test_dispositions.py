@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Fault, SandboxSettings

@@ -7,25 +7,15 @@ import csv
 import io
 import shutil
 import signal
-import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.cli import (
-    PICTURES,
-    Cli,
-    Done,
-    empty_ledger,
-    query,
-    serving,
-    tencent_ids,
-    until,
-    write_manifest,
-)
+from support.cli import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query, writing
 from support.pictured import (
     PictureServer,
     RecordedTask,
@@ -57,7 +47,7 @@ QUIET = ("--progress", "none")
 @pytest.fixture
 async def server(cli: Cli) -> AsyncIterator[PictureServer]:
     """A server of pictures, beside a ledger of submissions that went to this machine."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
+    copy_ledger(await empty_ledger(), cli.folder / "batcher.db")
     async with serving_pictures() as serving:
         cli.env["BATCHER_ENDPOINT"] = f"{serving.url}/"
         yield serving
@@ -273,7 +263,7 @@ async def test_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> No
     assert max(server.times.values()) <= 4
     assert len(server.asked) <= 120 + 3 * 4
     assert set(states(cli).values()) == {"whole"}
-    with closing(sqlite3.connect(ledger)) as connection:
+    with writing(ledger) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.cli import Cli, Done, empty_ledger, query
+from support.cli import Cli, Done
 from support.hostile_pictures import (
     RGBA,
     animated,
@@ -29,6 +29,8 @@ from support.hostile_pictures import (
     with_size,
     zeros,
 )
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query
 from support.pictured import PictureServer, finished, image, keep_tasks, serving_pictures
 
 from batcher.fetch.address_guard import AddressGuard
@@ -55,7 +57,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 @pytest.fixture
 async def server(cli: Cli) -> AsyncIterator[PictureServer]:
     """A server of pictures, beside a ledger of submissions that went to this machine."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
+    copy_ledger(await empty_ledger(), cli.folder / "batcher.db")
     async with serving_pictures() as serving:
         cli.env["BATCHER_ENDPOINT"] = f"{serving.url}/"
         yield serving
@@ -258,7 +260,7 @@ async def answering() -> AsyncIterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize("path", ANSWERS)
 async def test_hostile_answer_ends_with_a_state(cli: Cli, path: str) -> None:
     """Headers, lengths, chunks and redirects of any kind end in a state; no redirect is followed."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
+    copy_ledger(await empty_ledger(), cli.folder / "batcher.db")
     async with answering() as (url, asked), await PictureLedger.open(cli.folder / "batcher.db") as ledger:
         keep_tasks(cli.folder / "batcher.db", [finished("7", url + path)])
         guard = AddressGuard(of_this_machine=True)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import NO_LIMIT, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
 from support.raw_workbooks import excel, ods, row, text
 from support.referee import referee

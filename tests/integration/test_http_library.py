@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_sql import query
 
 from batcher.errors import UnseenRequest
 from batcher.model.outcome import Answer, NotSent

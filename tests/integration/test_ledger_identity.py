@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher import open_ledger, read_ledger

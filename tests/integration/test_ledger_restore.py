@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.locked import flocked
 from support.referee import referee
 

@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, query, serving
+from support.cli import Cli, serving
+from support.ledger_sql import query
 
 from batcher.ledger.conditions import REVISIONS
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query, writing
 from support.locked import flocked
 
 from batcher.ledger.conditions import REVISIONS
@@ -30,7 +29,7 @@ def ledger(cli: Cli) -> Path:
 
 def change(ledger: Path, *statements: str) -> None:
     """Do to a ledger what batcher would not."""
-    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
+    with writing(ledger, isolation_level=None) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             connection.execute(statement)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
+from support.cli import NO_LIMIT, Cli, tencent_ids, until, write_manifest
+from support.ledger_sql import query
 from support.pipes import named_pipe
 
 import batcher

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from support.callbacks import SECRET, post, record, sealed
-from support.cli import empty_ledger, query, tencent_ids, until, write_manifest
+from support.cli import tencent_ids, until, write_manifest
+from support.ledger_place import empty_ledger
+from support.ledger_sql import query
 from support.pictured import finished, keep_tasks, serving_pictures
 
 from batcher import (

@@ -31,7 +31,8 @@ from support.callbacks import (
 )
 from support.calling import Caller
 from support.certificates import certificate, needs_openssl
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.callbacks.acceptance import Acceptance

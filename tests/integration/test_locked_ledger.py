@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
-from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.statements import observed
 
 from batcher.ledger.run_ledger import open_for_writing

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger, tencent_ids, write_manifest
+from support.cli import tencent_ids, write_manifest
+from support.ledger_place import empty_ledger
+from support.ledger_sql import writing
 from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
@@ -62,7 +63,7 @@ def with_loads(empty: Path, folder: Path, n: int, history: str) -> tuple[Path, P
     manifest = write_manifest(folder / "nightly.csv", ([one] for one in tencent_ids(3)))
     ledger = Path(shutil.copy(empty, folder / "batcher.db"))
     path, ended = HISTORIES[history]
-    with closing(sqlite3.connect(ledger)) as connection:
+    with writing(ledger) as connection:
         connection.execute(_LOADS.format(path=path, ended=ended), (n, str(manifest.resolve())))
         connection.commit()
     return manifest, ledger

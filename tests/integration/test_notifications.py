@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids, until
+from support.ledger_sql import query
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 from batcher.telemetry.notifications import HookCalls, NotifyOn, is_notified, ping, ping_at

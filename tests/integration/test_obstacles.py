@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.certificates import certificate, needs_openssl
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids
+from support.ledger_sql import query
 
 SPEED = 100
 """An obstacle is watched for minutes."""

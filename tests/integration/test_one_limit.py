@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from counted import lateness, moments, most_in_a_second, rate_of
 from support.callbacks import callbacks, listening, post, sealed, snapshot
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 from support.task_ages import age
 

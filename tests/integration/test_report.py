@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending, Words
 from support.hostile_pictures import animated, png
+from support.ledger_sql import query, reading
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS

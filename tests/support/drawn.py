@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.cli import empty_ledger
+from support import ledger_sql
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import Sql
 
 BEGAN_MS = 1_764_000_000_000
 """When the first run began."""
@@ -56,7 +56,7 @@ class Drawn:
 
     async def make(self) -> None:
         """Make it, without anything in it."""
-        shutil.copy(await empty_ledger(), self.path)
+        copy_ledger(await empty_ledger(), self.path)
         with self.writing() as sql:
             sql.execute("INSERT INTO binding (id, app_id, place) VALUES (1, 1234567890, 'other')")
             sql.execute(
@@ -69,9 +69,9 @@ class Drawn:
             )
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Sql]:
         """The ledger's file, written when this ends."""
-        with closing(sqlite3.connect(self.path)) as connection, connection:
+        with ledger_sql.writing(self.path) as connection:
             yield connection
 
     def run(
@@ -140,7 +140,7 @@ class Drawn:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 3, ?, ?, ?, ?)",
                 (*known, self.words.request_id, *[BEGAN_MS] * 4, len(pictures)),
             )
-            sql.execute("UPDATE submissions SET tracked = 1 WHERE id = ?", (submission,))
+            sql.execute("UPDATE submissions SET tracked = true WHERE id = ?", (submission,))
             sql.executemany(
                 "INSERT INTO pictures (submission_id, number, url, offset_ms, state, error, file) "
                 "VALUES (?, ?, 'https://pictures.example/1.jpg', ?, ?, ?, ?)",
@@ -158,14 +158,14 @@ class Drawn:
         with self.writing() as sql:
             sql.executemany(
                 "INSERT INTO invalid_rows "
-                "(load_id, last_load_id, file_name, digest, line, column, reason, content) "
+                '(load_id, last_load_id, file_name, digest, line, "column", reason, content) '
                 "VALUES (1, 1, 'archive.csv', ?, ?, ?, ?, '')",
                 rows,
             )
 
 
 def _attempt(
-    sql: sqlite3.Connection,
+    sql: Sql,
     submission: int,
     number: int,
     run: int,

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger, query, until
+from support.cli import until
+from support.ledger_place import empty_ledger
+from support.ledger_sql import query
 from support.pictured import finished, image, keep_tasks, noisy
 
 from batcher.errors import FolderError

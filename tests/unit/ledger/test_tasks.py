@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.ledger_place import copy_ledger
+from support.ledger_sql import writing
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS
@@ -32,20 +31,20 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The ledger of a finished run, with some untracked tasks."""
-    ledger = Path(shutil.copy(LEDGER, tmp_path / "batcher.db"))
+    ledger = copy_ledger(LEDGER, tmp_path / "batcher.db")
     write(
         ledger,
         "DELETE FROM pictures",
         "DELETE FROM tasks",
         "DELETE FROM task_tallies",
-        "UPDATE submissions SET tracked = 0",
+        "UPDATE submissions SET tracked = false",
     )
     return ledger
 
 
 def write(path: Path, *statements: str) -> None:
     """Change a ledger without the program."""
-    with closing(sqlite3.connect(path)) as connection:
+    with writing(path) as connection:
         for statement in statements:
             connection.execute(statement)
         connection.commit()
@@ -53,7 +52,7 @@ def write(path: Path, *statements: str) -> None:
 
 def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Rows of a query."""
-    with closing(sqlite3.connect(path)) as connection:
+    with writing(path) as connection:
         return connection.execute(sql, values).fetchall()
 
 
@@ -223,7 +222,7 @@ def _far_future() -> Any:  # noqa: ANN401 - a time
     ("damage", "found"),
     [
         ("UPDATE task_tallies SET n = n + 1 WHERE state = 'waiting'", "tallies: "),
-        ("UPDATE submissions SET tracked = 0 WHERE id = 1", "does not count as followed"),
+        ("UPDATE submissions SET tracked = false WHERE id = 1", "does not count as followed"),
         ("UPDATE tasks SET task_id = 'another' WHERE submission_id = 1", "another task id"),
         ("UPDATE tasks SET pictures = 3 WHERE submission_id = 1", "counts other pictures"),
         ("UPDATE tasks SET state = 'finished' WHERE submission_id = 1", "has ended and is due"),
@@ -240,6 +239,7 @@ async def test_verify_finds_contradictions_of_tasks(path: Path, damage: str, fou
     assert [line for line in findings(path) if found in line]
 
 
+@pytest.mark.about_files
 async def test_tracking_scans_no_table(path: Path) -> None:
     """In a ledger of millions tracking takes no longer: it finds its rows by indexes."""
     async with await TaskLedger.open(path) as ledger:

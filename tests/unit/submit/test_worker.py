@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
+from support.ledger_sql import writing
 from support.manifest_files import prepare_all
 
 from batcher.flowcontrol.sliding_window import Turn
@@ -122,7 +123,7 @@ async def _load_two(ledger: RunLedger, folder: Path) -> None:
 
 def _states(path: Path) -> list[tuple[str, int]]:
     """State and number of attempts of each submission, as another program sees them."""
-    with closing(sqlite3.connect(path)) as connection:
+    with writing(path) as connection:
         return connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
 
 
