@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support.cli import PICTURES, Cli, Json, serving, tencent_ids, until, write_manifest
+from support.ledger_place import is_there
 from support.ledger_sql import query, writing
 
 from batcher.sandbox import SandboxSettings
@@ -183,7 +184,7 @@ async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) ->
     archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))
     process = await cli.start("load", archive, *PICTURES)
     ledger = tmp_path / "batcher.db"
-    await until(lambda: ledger.exists() and _rows(ledger) > 0)
+    await until(lambda: is_there(ledger) and _rows(ledger) > 0)
     process.kill()
     await process.wait()
     kept = _rows(ledger)

@@ -26,6 +26,8 @@ from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.sqlite.lock import LedgerLock, lock_holder, take_lock
 from batcher.sandbox import SandboxSettings
 
+pytestmark = pytest.mark.about_files
+
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
 
 WRITERS = {

@@ -26,6 +26,8 @@ from batcher.ledger.sqlite.backup import restore
 from batcher.ledger.sqlite.files import is_missing
 from batcher.sandbox import SandboxSettings
 
+pytestmark = pytest.mark.about_files
+
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 NOW = datetime(2026, 11, 30, 9, 12, 32, tzinfo=UTC)
 

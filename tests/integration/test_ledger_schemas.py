@@ -17,6 +17,8 @@ from support.ledger_sql import query
 
 from batcher.ledger.conditions import REVISIONS
 
+pytestmark = pytest.mark.about_files
+
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 
 DUMP = "SELECT id, file_id, parameters_id, state, code, run_id, attempts, line, extra FROM submissions"

@@ -71,6 +71,7 @@ async def test_info_lists_the_contents_of_the_file(cli: Cli, ledger: Path) -> No
     assert all(table.name in text for table in metadata.sorted_tables)
 
 
+@pytest.mark.about_files
 async def test_old_ledger_is_read_without_an_upgrade(cli: Cli) -> None:
     """Readers of the file upgrade nothing: a backup before an upgrade is one of the old schema."""
     old = Path(shutil.copy(LEDGERS / f"{REVISIONS[0]}.db", cli.folder / "batcher.db"))
@@ -82,6 +83,7 @@ async def test_old_ledger_is_read_without_an_upgrade(cli: Cli) -> None:
     assert query(cli.folder / "old.db", "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("command", ["info", "verify", "backup copy.db", "prune --older-than 9", "vacuum"])
 async def test_file_that_is_not_a_ledger_is_left_alone(cli: Cli, command: str) -> None:
     """A missing ledger, another file, and one from a newer version give exit code 6 and are named."""
@@ -148,6 +150,7 @@ async def test_verify_finds(cli: Cli, ledger: Path, said: str) -> None:
     assert content(ledger) == before
 
 
+@pytest.mark.about_files
 async def test_verify_tells_of_a_damaged_file(cli: Cli, ledger: Path) -> None:
     """Bytes that are not what was written are found, without a traceback."""
     pages = size(ledger) // 4096
@@ -215,6 +218,7 @@ async def test_run_that_meets_code_minus_one_leaves_ledger_whole(
 # -- backup ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.about_files
 async def test_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None:
     """A backup has the same rows and is one file for its owner only; it replaces files only with --force."""
     done = await cli("ledger", "backup", "copy.db")
@@ -232,6 +236,7 @@ async def test_backup_is_a_ledger_like_any_other(cli: Cli, ledger: Path) -> None
     assert query(copy, "SELECT * FROM invalid_rows") == []
 
 
+@pytest.mark.about_files
 async def test_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Path) -> None:
     """The ledger itself, a folder, and a place that is not there are refused with 2; nothing stays behind."""
     before = sorted(path.name for path in cli.folder.iterdir())
@@ -248,6 +253,7 @@ async def test_backup_does_not_take_the_place_of_the_ledger(cli: Cli, ledger: Pa
     assert sorted(path.name for path in cli.folder.iterdir()) == sorted([*before, "link.db"])
 
 
+@pytest.mark.about_files
 async def test_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) -> None:
     """A copy that is not whole is not kept, and the one of yesterday is not replaced by it."""
     assert (await cli("ledger", "backup", "copy.db")).code == 0
@@ -260,6 +266,7 @@ async def test_backup_of_a_damaged_ledger_takes_no_name(cli: Cli, ledger: Path) 
     assert [path.name for path in cli.folder.glob(".copy*")] == []
 
 
+@pytest.mark.about_files
 async def test_backup_during_a_run_is_whole(cli: Cli, manifest: Callable[..., Path]) -> None:
     """The copy shows one moment of the ledger, and the run is not disturbed."""
     archive = manifest(tencent_ids(3000))
@@ -365,6 +372,7 @@ async def test_age_that_is_not_a_number_of_days_is_refused(cli: Cli, ledger: Pat
     assert content(ledger) == state
 
 
+@pytest.mark.about_files
 async def test_vacuum_gives_room_back(cli: Cli, manifest: Callable[..., Path]) -> None:
     """Deleted attempts leave the file; the rows stay, and the sizes before and after are reported."""
     assert (await cli("load", manifest(tencent_ids(20_000)), *PICTURES)).code == 0

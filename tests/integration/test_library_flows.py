@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.callbacks import SECRET, post, record, sealed
 from support.cli import tencent_ids, until, write_manifest
-from support.ledger_place import empty_ledger
+from support.ledger_place import copy_ledger, empty_ledger
 from support.ledger_sql import query
 from support.pictured import finished, keep_tasks, serving_pictures
 
@@ -177,9 +177,7 @@ async def test_verification_reports_faults_and_counts(tmp_path: Path) -> None:
 
 async def copied_ledger(folder: Path) -> Path:
     """An empty ledger in a folder."""
-    ledger = folder / "batcher.db"
-    ledger.write_bytes((await empty_ledger()).read_bytes())
-    return ledger
+    return copy_ledger(await empty_ledger(), folder / "batcher.db")
 
 
 async def test_program_fetches_pictures_and_sees_the_progress(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def _holder(**others: object) -> str:
     return json.dumps(holder_fields | {"command": "batcher run"} | others) + "\n"
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     "text",
     [
@@ -210,6 +211,7 @@ async def test_lock_file_without_a_holder_names_no_process(tmp_path: Path, text:
     assert await lock_holder(ledger) is False
 
 
+@pytest.mark.about_files
 async def test_holder_on_another_machine_is_named(tmp_path: Path) -> None:
     """Its process cannot be checked; its name is reported, safe for a terminal."""
     ledger = tmp_path / "l.db"
@@ -223,6 +225,7 @@ async def test_holder_on_another_machine_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.about_files
 async def test_check_of_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     """A run that starts at the moment of a check tries again, and gets the ledger."""
     ledger = tmp_path / "l.db"
@@ -236,12 +239,14 @@ async def test_check_of_the_lock_keeps_no_run_out(tmp_path: Path) -> None:
     (await taking).release()
 
 
+@pytest.mark.about_files
 async def test_check_of_the_lock_leaves_no_file(tmp_path: Path) -> None:
     """A missing lock file is not created."""
     assert await lock_holder(tmp_path / "l.db") is False
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - where nothing is, nothing blocks
 
 
+@pytest.mark.about_files
 async def test_reader_that_must_upgrade_reports_the_run(cli: Cli, tmp_path: Path) -> None:
     """The message does not mention --wait-lock, which a reading command does not have."""
     ledger = tmp_path / "batcher.db"

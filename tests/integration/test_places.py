@@ -14,6 +14,8 @@ from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifes
 from support.environments import in_environment, needs_rights_taken
 from support.ledger_place import empty_ledger
 
+pytestmark = pytest.mark.about_files
+
 SECRET_FILE = {"BATCHER_SERVER_SECRET": "", "BATCHER_SERVER_SECRET_FILE": "closed/secret"}
 LOAD = ("load", *PICTURES)
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.cli import until as moment
+from support.ledger_place import is_there
 
 from batcher.cli.until_option import until, window_s
 from batcher.config.examine import load_settings
@@ -226,7 +227,7 @@ async def test_dry_run_reports_the_work_of_a_run_and_does_nothing(
     async with serving(cli, NO_LIMIT, ledger_made=False) as sandbox:
         done = await cli("run", archive, *PICTURES, "--dry-run", "--json")
         assert done.code == 1, done.stderr
-        assert not (cli.folder / "batcher.db").exists()
+        assert not is_there(cli.folder / "batcher.db")
         assert json.loads(done.stdout) == {
             "rows": 46,
             "distinct": 40,

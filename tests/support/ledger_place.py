@@ -11,9 +11,10 @@ import atexit
 import hashlib
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -97,6 +98,17 @@ def is_there(ledger: AnyPath) -> bool:
     if isinstance(name, Path):
         return name.exists()
     return _schemas[0].server.asked(f"SELECT to_regclass('{name.schema}.alembic_version')") != [(None,)]
+
+
+def is_made(ledger: Path) -> bool:
+    """Whether there is a ledger with its tables: one that is being made may have none yet."""
+    if _schemas:
+        return is_there(ledger)
+    if not ledger.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10)) as file:
+        found = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
+    return found != []
 
 
 def copy_ledger(source: AnyPath, target: Path) -> Path:

@@ -75,6 +75,21 @@ def writing(ledger: AnyPath, *, checked: bool = False) -> Iterator[Sql]:
         yield file
 
 
+@contextmanager
+def locked(ledger: AnyPath) -> Iterator[Sql]:
+    """Another program keeps the ledger from being written, as long as the block takes or until it commits."""
+    name = name_of(ledger)
+    if isinstance(name, PostgresName):
+        with _connected(name, autocommit=False) as connection:
+            tables = ("submissions", "attempts", "loads", "runs", "tallies", "tasks", "callbacks")
+            connection.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
+            yield connection
+        return
+    with closing(sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        yield file
+
+
 def query(ledger: AnyPath, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Rows of a query, as tuples."""
     with reading(ledger) as connection:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from batcher.ledger.bulk_insert import STAGED
-from batcher.ledger.connection import Connection, Cursor
+from batcher.ledger.connection import Access, Connection, Cursor
 from batcher.ledger.postgres.connection import PostgresConnection
 from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.ledger.sqlite.dialect import in_sqlite
@@ -37,7 +37,8 @@ def observed(
 
     def bracket(method: str, word: str) -> Callable[[Connection], None]:
         def bracketed(connection: Connection) -> None:
-            before(connection, (word, {}))
+            with connection._translated():
+                before(connection, (word, {}))
             own[method](connection)
 
         return bracketed
@@ -51,6 +52,26 @@ def observed(
         kind._execute = execute  # type: ignore[method-assign]  # as above
         for method, original in own.items():
             setattr(kind, method, original)
+
+
+def writes(connection: Connection) -> bool:
+    """Whether a connection is a writer's."""
+    return getattr(connection, "_access", None) is Access.WRITE or (
+        isinstance(connection, SqliteConnection) and connection._beginning == "BEGIN IMMEDIATE"
+    )
+
+
+def driver_error(kind: str) -> Exception:
+    """What the driver raises: ``full``, ``broken`` or ``busy``."""
+    if the_server() is None:
+        error = sqlite3.OperationalError("made to fail")
+        names = {"full": "SQLITE_FULL", "broken": "SQLITE_IOERR_WRITE", "busy": "SQLITE_BUSY"}
+        error.sqlite_errorname = names[kind]
+        return error
+    from psycopg import errors
+
+    kinds = {"full": errors.DiskFull, "broken": errors.IoError, "busy": errors.LockNotAvailable}
+    return kinds[kind]("made to fail")
 
 
 @contextmanager

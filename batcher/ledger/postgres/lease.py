@@ -51,6 +51,14 @@ _RELEASE = "UPDATE duties SET leased_until_ms = 0 WHERE name = :name AND token =
 _HOLDER = f"SELECT holder, process, leased_until_ms < {_NOW} AS is_over FROM duties WHERE name = :name"  # noqa: S608
 
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _now_s() -> float:
+    """Return a clock that also counts while the machine sleeps: time.monotonic() does not on Linux."""
+    return time.clock_gettime(_CLOCK)
+
+
 class Lease:
     """A duty that is held, until released, lost, or until the process ends."""
 
@@ -61,7 +69,7 @@ class Lease:
         self._connection = connection
         self._duty = duty
         self._token = token
-        self._held_until = time.monotonic() + TTL_S
+        self._held_until = _now_s() + TTL_S
         self._lost: LedgerError | None = None
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{duty}", daemon=True)
@@ -78,7 +86,7 @@ class Lease:
         """
         if self._lost is not None:
             raise self._lost
-        if time.monotonic() > self._held_until:
+        if _now_s() > self._held_until:
             raise LedgerError(
                 f"{self._name}: the server has not been reached for {TTL_S:.0f} s, and another process may "
                 "have taken over; nothing more is sent. See that the server runs, then run again"
@@ -103,7 +111,7 @@ class Lease:
     def _keep(self) -> None:
         """Renew the lease until it is released or lost."""
         while not self._released.wait(RENEW_S):
-            before = time.monotonic()
+            before = _now_s()
             try:
                 if self._connection.driver.closed:
                     self._connection = connect(self._name, Access.WRITE)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ledger_place import copy_ledger
-from support.ledger_sql import writing
+from support.ledger_sql import query, write
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS
@@ -42,20 +43,6 @@ def path(tmp_path: Path) -> Path:
     return ledger
 
 
-def write(path: Path, *statements: str) -> None:
-    """Change a ledger without the program."""
-    with writing(path) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-
-
-def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Rows of a query."""
-    with writing(path) as connection:
-        return connection.execute(sql, values).fetchall()
-
-
 def findings(path: Path) -> list[str]:
     """The findings of ``ledger verify``."""
     return list(verify(path, lambda *_: None))
@@ -63,7 +50,7 @@ def findings(path: Path) -> list[str]:
 
 def submitted(path: Path) -> int:
     """The number of submissions with a task."""
-    return int(rows(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
+    return int(query(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
 
 
 async def counted(ledger: TaskLedger) -> dict[TaskState, int]:
@@ -78,7 +65,7 @@ async def all_due(ledger: TaskLedger) -> list[Followed]:
 
 async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None:
     query = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
-    answered = dict(rows(path, query))
+    answered = dict(query(path, query))
     n = submitted(path)
     assert n >= 5
     async with await TaskLedger.open(path) as ledger:
@@ -92,10 +79,10 @@ async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None
         assert not (await ledger.left()).untracked
         due = await all_due(ledger)
         assert await counted(ledger) == {TaskState.WAITING: n}
-    given = dict(rows(path, "SELECT submission_id, task_id FROM attempts WHERE task_id IS NOT NULL"))
+    given = dict(query(path, "SELECT submission_id, task_id FROM attempts WHERE task_id IS NOT NULL"))
     assert {one.id: one.task_id for one in due} == given
     answered = dict(
-        rows(path, "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL")
+        query(path, "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL")
     )
     assert {one.id: one.due_at_ms - 2000 for one in due} == answered
     assert [one.due_at_ms for one in due] == sorted(one.due_at_ms for one in due)
@@ -110,7 +97,7 @@ async def test_due_time_of_a_wrong_clock_is_brought_near(path: Path) -> None:
     write(path, "UPDATE tasks SET due_at_ms = due_at_ms + 1000000000000")
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
-        [latest] = rows(path, "SELECT max(due_at_ms) - unixepoch() * 1000 FROM tasks")[0]
+        [latest] = query(path, "SELECT max(due_at_ms) - ? FROM tasks", int(time.time()) * 1000)[0]
     assert HOUR_MS - 5000 < latest <= HOUR_MS + 5000
 
 
@@ -142,8 +129,8 @@ async def test_result_of_a_poll_is_kept(path: Path) -> None:
     assert (trouble.file_id, trouble.message) == (second.file_id, "cannot be decoded")
     columns = "state, status, polls, polled_at_ms, due_at_ms, closed_at_ms, started_at_ms, ended_at_ms"
     query = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
-    assert rows(path, query, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
-    assert rows(path, query, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
+    assert query(path, query, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
+    assert query(path, query, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
     assert findings(path) == []
 
 
@@ -158,7 +145,7 @@ async def test_end_of_a_task_is_recorded_once(path: Path) -> None:
         assert not await ledger.note(Polled(task, 2, None, TaskState.FAILED, "FAIL"))
         assert not await ledger.note(Polled(task, 2, 3, TaskState.PROCESSING, "PROCESSING"))
         assert (await counted(ledger))[TaskState.FINISHED] == 1
-    assert rows(path, "SELECT count(*) FROM pictures") == [(1,)]
+    assert query(path, "SELECT count(*) FROM pictures") == [(1,)]
     assert findings(path) == []
 
 
