@@ -56,7 +56,8 @@ def _move_the_first(path: Path, before: str, after: str) -> None:
         path,
         f"UPDATE submissions SET state = '{after}' WHERE id = 1",  # noqa: S608 - words of ours
         f"UPDATE tallies SET n = n - 1 WHERE state = '{before}'",  # noqa: S608 - words of ours
-        f"INSERT INTO tallies (state, code, run_id, n) {tally} ON CONFLICT DO UPDATE SET n = n + 1",
+        f"INSERT INTO tallies (state, code, run_id, n) {tally} "
+        "ON CONFLICT (state, code, run_id, coded) DO UPDATE SET n = tallies.n + 1",
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from support.cli import PICTURES, Cli, Json, serving, tencent_ids, until, write_manifest
-from support.ledger_place import is_there
+from support.ledger_place import copy_ledger, is_made, is_there
 from support.ledger_sql import query, writing
 
 from batcher.sandbox import SandboxSettings
@@ -134,7 +133,7 @@ async def test_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path:
 
 async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, tmp_path: Path) -> None:
     """The older version recorded the rows in another form: they are compared in full after the first load."""
-    shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
+    copy_ledger(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
     with writing(tmp_path / "batcher.db") as connection:
         connection.execute("UPDATE loads SET path = ? WHERE source = ?", (str(path), path.name))
@@ -201,12 +200,9 @@ async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) ->
 
 def _rows(ledger: Path) -> int:
     """Rows on record; none while the ledger is being made."""
-    made = "SELECT count(*) FROM sqlite_master WHERE name = 'loads'"
-    return (
-        int(query(ledger, "SELECT coalesce(sum(rows), 0) FROM loads")[0][0])
-        if query(ledger, made)[0][0]
-        else 0
-    )
+    if not is_made(ledger):
+        return 0
+    return int(query(ledger, "SELECT coalesce(sum(rows), 0) FROM loads")[0][0])
 
 
 async def test_rows_are_kept_as_they_are(cli: Cli, tmp_path: Path) -> None:

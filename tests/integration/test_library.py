@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from support.cli import NO_LIMIT, Cli, tencent_ids, until, write_manifest
-from support.ledger_place import placed_variable
+from support.ledger_place import ledger_text
 from support.ledger_sql import query
 from support.pipes import named_pipe
 
@@ -448,7 +448,8 @@ async def test_program_interrupted_by_ctrl_c_drains_as_well(
 ) -> None:
     """asyncio turns the first Ctrl-C into a cancellation: the answers that are due are on record."""
     manifest(tencent_ids(40), "recordings.csv")
-    (tmp_path / "program.py").write_text(program(), "utf-8")
+    named = program().replace("batcher.db", ledger_text(tmp_path / "batcher.db"))
+    (tmp_path / "program.py").write_text(named, "utf-8")
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=700))
     async with sandbox.serve() as url:
         process = await asyncio.create_subprocess_exec(
@@ -461,7 +462,6 @@ async def test_program_interrupted_by_ctrl_c_drains_as_well(
                 "BATCHER_APP_ID": str(SANDBOX_APP_ID),
                 "BATCHER_SERVER_SECRET": SANDBOX_SERVER_SECRET,
                 "BATCHER_ENDPOINT": url,
-                **placed_variable(None, tmp_path),
             },
         )
         await sandbox.wait_for(lambda: len(sandbox.log) >= 3, DEADLINE_S)

@@ -79,7 +79,10 @@ async def test_without_an_account_nothing_is_confirmed(cli: Cli, manifest: Manif
         async with listening(cli, env=left_out) as listener:
             sandbox.callback_url = listener.url
             assert (await cli.run(manifest(ids), *PICTURES)).code == 0
-            claimed = "SELECT count(*) FROM tasks WHERE claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL AND state = 'waiting'"
+            claimed = (
+                "SELECT count(*) FROM tasks "
+                "WHERE claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL AND state = 'waiting'"
+            )
             await until(lambda: query(cli.folder / "batcher.db", claimed) == [(3,)])
         assert sandbox.requests_of("DescribeMediaTask") == []
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.cli import tencent_ids, write_manifest
-from support.ledger_place import empty_ledger
+from support.ledger_place import copy_ledger, empty_ledger
 from support.ledger_sql import writing
 from support.statements import Statement, observed
 
@@ -61,7 +60,7 @@ def with_loads(empty: Path, folder: Path, n: int, history: str) -> tuple[Path, P
     """Make a ledger of so many loads and a manifest beside it."""
     folder.mkdir()
     manifest = write_manifest(folder / "nightly.csv", ([one] for one in tencent_ids(3)))
-    ledger = Path(shutil.copy(empty, folder / "batcher.db"))
+    ledger = copy_ledger(empty, folder / "batcher.db")
     path, ended = HISTORIES[history]
     with writing(ledger) as connection:
         connection.execute(_LOADS.format(path=path, ended=ended), (n, str(manifest.resolve())))
@@ -86,6 +85,7 @@ async def steps_of_a_night(folder: Path, n: int, history: str) -> int:
     return steps()
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("history", HISTORIES)
 async def test_run_among_many_loads_reads_no_more_than_among_few(tmp_path: Path, history: str) -> None:
     """The database's steps for a load and a run hardly grow with the loads on record."""

@@ -70,7 +70,7 @@ async def test_possibly_twice_survives_pruning(cli: Cli, manifest: Callable[...,
     before = [(row["file_id"], row["possibly_twice"]) for row in await cli.export()]
     moved = await cli.status()
     with writing(cli.folder / "batcher.db") as connection:
-        connection.execute("UPDATE attempts SET begun_at_ms = begun_at_ms - 400 * 86400000")
+        connection.execute("UPDATE attempts SET begun_at_ms = begun_at_ms - 34560000000")
     assert (await cli("ledger", "prune", "--older-than", "300d")).code == 0
     assert before == [(row["file_id"], row["possibly_twice"]) for row in await cli.export()]
     assert (await cli.status())["possibly_twice"] == moved["possibly_twice"]

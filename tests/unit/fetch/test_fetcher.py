@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import until
-from support.ledger_place import empty_ledger
+from support.ledger_place import copy_ledger, empty_ledger
 from support.ledger_sql import query
 from support.pictured import finished, image, keep_tasks, noisy
 
@@ -100,8 +100,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A bench with an empty ledger."""
-    path = tmp_path / "batcher.db"
-    path.write_bytes((await empty_ledger()).read_bytes())
+    path = copy_ledger(await empty_ledger(), tmp_path / "batcher.db")
     async with await PictureLedger.open(path) as ledger:
         yield Bench(path, ledger, MemorySource(), tmp_path / "out")
 
