@@ -30,7 +30,7 @@ from support.hostile_pictures import (
     zeros,
 )
 from support.ledger_place import copy_ledger, empty_ledger
-from support.ledger_sql import query
+from support.ledger_sql import query, storable
 from support.pictured import PictureServer, finished, image, keep_tasks, serving_pictures
 
 from batcher.fetch.address_guard import AddressGuard
@@ -313,18 +313,19 @@ NAMES = [
 
 async def test_hostile_name_has_a_folder_of_its_own(cli: Cli, server: PictureServer) -> None:
     """No file is outside the folder, and no two ids share one where letter case or accents do not count."""
+    names = storable(NAMES)
     keep_tasks(
-        cli.folder / "batcher.db", [finished(name, server.add(f"/{n}")) for n, name in enumerate(NAMES)]
+        cli.folder / "batcher.db", [finished(name, server.add(f"/{n}")) for n, name in enumerate(names)]
     )
     before = set(cli.folder.iterdir())
     done = await cli("fetch", "-o", "out", "--json", *QUIET)
     assert done.code == 0, done.stderr
     assert {one.name for one in set(cli.folder.iterdir()) - before} <= {"out", "batcher.db.fetch.lock"}
     kept = {row["file_id"]: row["file"] for row in index(cli)}
-    assert set(kept) == set(NAMES)
-    for n, name in enumerate(NAMES):
+    assert set(kept) == set(names)
+    for n, name in enumerate(names):
         assert (cli.folder / "out" / kept[name]).read_bytes() == server.bodies[f"/{n}"]
-    assert len({unicodedata.normalize("NFKC", file).casefold() for file in kept.values()}) == len(NAMES)
+    assert len({unicodedata.normalize("NFKC", file).casefold() for file in kept.values()}) == len(names)
     assert all(len(file.encode()) < 200 and file.count("/") == 1 for file in kept.values())
 
 

@@ -238,8 +238,8 @@ async def test_fetch_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     keep_tasks(ledger, [finished("7", "http://127.0.0.1:9/a")])
     with pytest.raises(SettingsError, match=r"concurrency 0: .*\nmax_bytes -1: "):
         PictureFetch(ledger, tmp_path / "out", concurrency=0, max_bytes=-1)
+    (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"folder .*: this is a file"):
-        (tmp_path / "file").touch()
         await PictureFetch(ledger, tmp_path / "file", endpoint="http://127.0.0.1:9/").run()
     with pytest.raises(BatcherError, match="recording 8: "):
         await PictureFetch(ledger, tmp_path / "out", endpoint="http://127.0.0.1:9/", recordings=["8"]).run()

@@ -17,6 +17,8 @@ from typing import TextIO
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids
+from support.ledger_place import the_server, with_paths
+from support.ledger_sql import query
 from support.locked import flocked
 from support.referee import referee
 
@@ -46,7 +48,10 @@ async def held(cli: Cli, manifest: Callable[..., Path]) -> AsyncIterator[tuple[S
 
 
 def lock_text(ledger: Path) -> str:
-    """The content of a ledger's lock file."""
+    """What is on record of the holder of a ledger; empty for none."""
+    if the_server():
+        held = query(ledger, "SELECT holder FROM duties WHERE name = 'sending' AND leased_until_ms > 0")
+        return "".join(text for (text,) in held)
     return Path(f"{ledger}.lock").read_text("utf-8")
 
 
@@ -64,7 +69,7 @@ async def line_of(process: Process) -> str:
     """The next line of a command."""
     assert process.stderr is not None
     async with asyncio.timeout(90):
-        return (await process.stderr.readline()).decode()
+        return with_paths((await process.stderr.readline()).decode())
 
 
 async def test_message_names_the_other_runs_process_host_and_start(
@@ -76,7 +81,9 @@ async def test_message_names_the_other_runs_process_host_and_start(
         since = (
             json.loads(lock_text(cli.folder / "batcher.db"))["since"].replace("T", " ").removesuffix("+00:00")
         )
-        for words in WRITERS.values():
+        for command, words in WRITERS.items():
+            if command == "ledger vacuum" and the_server():
+                continue
             done = await cli(*words)
             assert done.code == 5
             assert done.stderr == (
@@ -88,7 +95,10 @@ async def test_message_names_the_other_runs_process_host_and_start(
         await run.communicate()
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=pytest.mark.about_files) if one == "ledger vacuum" else one for one in WRITERS],
+)
 async def test_command_waits_for_the_other_run(cli: Cli, manifest: Callable[..., Path], command: str) -> None:
     """With --wait-lock each writer says once for whom it waits, and does its work when that run has ended."""
     async with held(cli, manifest) as (sandbox, run):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import signal
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from aiohttp.test_utils import RawTestServer
 from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.cli import until as moment
 from support.ledger_place import is_there
+from support.ledger_sql import query
 
 from batcher.cli.until_option import until, window_s
 from batcher.config.examine import load_settings
@@ -274,9 +274,7 @@ async def test_dry_run_needs_no_credentials_and_agrees_with_the_run(
         done = await cli("run", archive, *PICTURES, "--rate", "1000", "--progress", "none")
         assert done.code == 0, done.stderr
     assert len(sandbox.log) == forecast["would_send"] == 30
-    with sqlite3.connect(cli.folder / "batcher.db") as connection:
-        assert connection.execute("SELECT count(*) FROM submissions").fetchone() == (30,)
-    connection.close()
+    assert query(cli.folder / "batcher.db", "SELECT count(*) FROM submissions") == [(30,)]
 
 
 @pytest.mark.parametrize(

@@ -90,16 +90,19 @@ class Cli:
     deadline_s: float = DEADLINE_S
     speed: float = 1.0
     """How fast the clocks of the commands run; what they wait for by the clock takes less time."""
+    _usual_ledger: dict[str, str] = field(default_factory=dict)
     _began_s: float = field(default_factory=time.time)
     _running: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._usual_ledger = placed_variable(None, self.folder)
         self.env = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "COLUMNS": "200",
             "PYTHONUNBUFFERED": "1",
+            **self._usual_ledger,
             **self.env,
         }
 
@@ -124,6 +127,9 @@ class Cli:
         environment = self.env | dict(env or {})
         if args[:1] == ("run",):  # no terminal, and most tests use the default ledger
             environment.setdefault("BATCHER_NEW_LEDGER", "true")
+        usual = self._usual_ledger.get("BATCHER_LEDGER")
+        if environment.get("BATCHER_LEDGER") == usual:  # a file of settings may name another by now
+            environment.pop("BATCHER_LEDGER", None)
         environment |= placed_variable(environment.get("BATCHER_LEDGER"), self.folder)
         words = placed([*map(str, args)], self.folder)
         process: Process
@@ -256,5 +262,5 @@ async def said(process: Process, words: str) -> str:
         while line := (await process.stderr.readline()).decode():
             lines.append(line)
             if words in line:
-                return line
+                return with_paths(line)
     raise AssertionError("".join(lines))

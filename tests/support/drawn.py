@@ -95,22 +95,26 @@ class Drawn:
             )
             for id_, ending in enumerate(endings, first):
                 at += 1000 / per_s
-                attempts = 0
+                attempts, ended = 0, list[tuple[object, ...]]()
                 if quiet_s and id_ == first + len(endings) // 2:
                     for attempts in range(1, 7):
-                        _attempt(sql, id_, attempts, number, at, "not_sent", "again", None, None, self.words)
+                        _attempt(
+                            ended, id_, attempts, number, at, "not_sent", "again", None, None, self.words
+                        )
                     at += quiet_s * 1000
                 for _ in range(ending.lost):
                     attempts += 1
-                    _attempt(sql, id_, attempts, number, at, "reply_lost", "in_doubt", None, None, self.words)
+                    _attempt(
+                        ended, id_, attempts, number, at, "reply_lost", "in_doubt", None, None, self.words
+                    )
                 for _ in range(ending.refused):
                     attempts += 1
-                    _attempt(sql, id_, attempts, number, at, "answer", "slow_down", 6, at + 50, self.words)
+                    _attempt(ended, id_, attempts, number, at, "answer", "slow_down", 6, at + 50, self.words)
                 if ending.state != "in_doubt":
                     attempts += 1
                     end = at + ending.took_ms
                     _attempt(
-                        sql, id_, attempts, number, at, "answer", ending.state, ending.code, end, self.words
+                        ended, id_, attempts, number, at, "answer", ending.state, ending.code, end, self.words
                     )
                 file_id = self.words.file_id if id_ == 1 else f"{self.words.file_id}-{id_}"
                 extra = f'{{"title": {json.dumps(self.words.title)}}}'
@@ -121,6 +125,7 @@ class Drawn:
                     "doubted, load_id, line, extra) VALUES (?, ?, 1, ?, ?, ?, ?, ?, 1, ?, ?)",
                     known,
                 )
+                sql.executemany(_INSERT_ATTEMPT, ended)
             sql.execute("UPDATE runs SET ended_at_ms = ? WHERE id = ?", (round(at) + 100, number))
             sql.execute("DELETE FROM tallies")
             sql.execute(
@@ -164,8 +169,15 @@ class Drawn:
             )
 
 
+_INSERT_ATTEMPT = """
+INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, outcome,
+    decision, code, task_id, request_id, vendor_request_id, message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
 def _attempt(
-    sql: Sql,
+    ended: list[tuple[object, ...]],
     submission: int,
     number: int,
     run: int,
@@ -178,10 +190,7 @@ def _attempt(
 ) -> None:
     task_id = words.task_id if decision == "submitted" else None
     sent = None if outcome == "not_sent" else round(at)
-    sql.execute(
-        "INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, "
-        "outcome, decision, code, task_id, request_id, vendor_request_id, message) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ended.append(
         (
             *(
                 submission,
@@ -195,5 +204,5 @@ def _attempt(
                 code,
             ),
             *(task_id, words.request_id, f"{words.request_id}v", words.message),
-        ),
+        )
     )

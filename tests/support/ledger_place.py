@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -183,9 +184,19 @@ def placed(args: Sequence[str], folder: Path) -> list[str]:
 
 
 def placed_variable(given: str | None, folder: Path) -> dict[str, str]:
-    """The variable that names the ledger of a command, where its paths mean schemas."""
+    """The variable that names the ledger of a command, where its paths mean schemas.
+
+    Args:
+        given: what the test has named; None for the ledger that settings name, or else the usual one.
+        folder: where the command runs.
+    """
     if the_server() is None:
         return {} if given is None else {"BATCHER_LEDGER": given}
+    files = [folder / ".env", folder / "batcher.toml"]
+    if given is None and any(
+        re.search("(?im)^(batcher_)?ledger *=", file.read_text()) for file in files if file.exists()
+    ):
+        return {}
     return {"BATCHER_LEDGER": _url("batcher.db" if given is None else given, folder)}
 
 

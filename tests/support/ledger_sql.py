@@ -103,6 +103,11 @@ def write(ledger: AnyPath, *statements: str) -> None:
             connection.execute(statement)
 
 
+def storable(texts: Iterable[str]) -> list[str]:
+    """Those of the texts that the database can keep: PostgreSQL keeps no NUL."""
+    return [text for text in texts if the_server() is None or "\0" not in text]
+
+
 def broken_constraint() -> type[Exception]:
     """What the driver raises for a row that the tables do not allow."""
     if the_server() is None:

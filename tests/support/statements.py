@@ -20,16 +20,16 @@ Statement = tuple[str, dict[str, object]]
 @contextmanager
 def observed(
     before: Callable[[Connection, Statement], None] = lambda _, __: None,
-    after: Callable[[str, Cursor], None] = lambda _, __: None,
+    after: Callable[[str, int], None] = lambda _, __: None,
 ) -> Iterator[None]:
-    """Call functions before and after each statement of each connection."""
+    """Call functions before and after each statement of each connection; afterwards with the rows written."""
     kind = PostgresConnection if the_server() else SqliteConnection
     execute = kind._execute
 
     def executed(connection: Connection, text: str, values: dict[str, object]) -> Cursor:
         before(connection, in_sqlite(text, values) if kind is SqliteConnection else (text, values))
         cursor = execute(connection, text, values)  # type: ignore[arg-type]  # its own method
-        after(text, cursor)
+        after(text, cursor.rowcount)
         return cursor
 
     transaction = {"_begin": "BEGIN", "_commit": "COMMIT"} if kind is PostgresConnection else {}
@@ -40,6 +40,7 @@ def observed(
             with connection._translated():
                 before(connection, (word, {}))
             own[method](connection)
+            after(word, 0)
 
         return bracketed
 
