@@ -65,9 +65,11 @@ async def test_foreign_lock_that_stays_stops_the_run(cli: Cli, manifest: Callabl
     archive = manifest(tencent_ids(60))
     async with serving(cli, LATENCY) as sandbox:
         with contextlib.ExitStack() as other:
-            done, seen = await _spoil(
-                cli, sandbox, archive, lambda: other.enter_context(locked(cli.folder / "batcher.db"))
-            )
+
+            def lock() -> None:
+                other.enter_context(locked(cli.folder / "batcher.db"))
+
+            done, seen = await _spoil(cli, sandbox, archive, lock)
         assert done.code == 6
         assert "locked" in done.stderr
         assert len(sandbox.log) <= seen + IN_LINE + 4

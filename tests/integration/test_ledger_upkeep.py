@@ -55,6 +55,7 @@ def bytes_of(path: Path) -> bytes:
 # -- info ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.about_files
 async def test_info_lists_the_contents_of_the_file(cli: Cli, ledger: Path) -> None:
     """Schema, binding, rows and bytes of each table; the parts do not add up to more than the file."""
     done = await cli("ledger", "info", "--json")

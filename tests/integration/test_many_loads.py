@@ -13,6 +13,7 @@ from support.ledger_sql import writing
 from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
+from batcher.ledger.connection import Connection
 from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.manifest.parameters import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
@@ -49,7 +50,8 @@ def steps_counted() -> Iterator[Callable[[], int]]:
         steps += each
         return 0
 
-    def count(connection: SqliteConnection, _: Statement) -> None:
+    def count(connection: Connection, _: Statement) -> None:
+        assert isinstance(connection, SqliteConnection)
         connection.driver.set_progress_handler(step, each)
 
     with observed(count):

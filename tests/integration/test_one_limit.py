@@ -12,7 +12,7 @@ import pytest
 from counted import lateness, moments, most_in_a_second, rate_of
 from support.callbacks import callbacks, listening, post, sealed, snapshot
 from support.cli import PICTURES, Cli, serving, tencent_ids, until, write_manifest
-from support.ledger_place import name_of
+from support.ledger_place import is_made, name_of
 from support.ledger_sql import query
 from support.referee import referee
 from support.task_ages import age
@@ -102,7 +102,7 @@ async def test_runs_whose_rates_add_up_to_the_limit_run_together(cli: Cli) -> No
 
 def sent(cli: Cli, ledger: str) -> int:
     """The number of attempts in a ledger."""
-    if not (cli.folder / ledger).exists():
+    if not is_made(cli.folder / ledger):
         return 0
     try:
         return int(query(cli.folder / ledger, "SELECT count(*) FROM attempts")[0][0])

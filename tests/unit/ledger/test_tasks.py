@@ -64,8 +64,8 @@ async def all_due(ledger: TaskLedger) -> list[Followed]:
 
 
 async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None:
-    query = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
-    answered = dict(query(path, query))
+    sql = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
+    answered = dict(query(path, sql))
     n = submitted(path)
     assert n >= 5
     async with await TaskLedger.open(path) as ledger:
@@ -128,9 +128,9 @@ async def test_result_of_a_poll_is_kept(path: Path) -> None:
     assert (task.state, task.status, task.pictures) == (TaskState.FINISHED, "FINISH", taken)
     assert (trouble.file_id, trouble.message) == (second.file_id, "cannot be decoded")
     columns = "state, status, polls, polled_at_ms, due_at_ms, closed_at_ms, started_at_ms, ended_at_ms"
-    query = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
-    assert query(path, query, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
-    assert query(path, query, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
+    sql = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
+    assert query(path, sql, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
+    assert query(path, sql, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
     assert findings(path) == []
 
 
