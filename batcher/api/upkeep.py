@@ -209,6 +209,15 @@ async def prune_attempts(path: AnyLedger, before: datetime, *, lock: Hold | None
         return await prune(ledger, before, ledger.forget)
 
 
+def file_to_vacuum(ledger: AnyLedger) -> Path:
+    """Return the file of a ledger that is to be vacuumed.
+
+    Raises:
+        SettingsError: the ledger is in PostgreSQL, or its name cannot be used.
+    """
+    return ledger_file(ledger, "ledger vacuum", _AUTOVACUUM)
+
+
 async def vacuum_ledger(path: AnyLedger, *, lock: Hold | None = None) -> Vacuumed:
     """Write the file again without free pages. Needs twice the ledger's size on its disk for a while.
 
@@ -220,7 +229,7 @@ async def vacuum_ledger(path: AnyLedger, *, lock: Hold | None = None) -> Vacuume
         LedgerBusy: another process holds the ledger.
         LedgerError: it cannot be written, or the disk has no room.
     """
-    place = ledger_file(path, "ledger vacuum", _AUTOVACUUM)
+    place = file_to_vacuum(path)
     check_file(place)
     async with open_to_itself(place, lock):
         return vacuum(place)

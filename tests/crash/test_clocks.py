@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query, writing
 from support.library_run import run_here
 from support.referee import referee
 
@@ -96,7 +95,7 @@ async def test_track_on_a_machine_that_slept_polls_on_waking(cli: Cli, manifest:
     tasks = TaskSettings(fates=dict.fromkeys(ids, Fate.ENDLESS))
     async with serving(cli, SandboxSettings(rate_per_s=None, tasks=tasks)) as sandbox:
         assert (await cli.run(manifest(ids), *PICTURES, "--track", "--track-timeout", "1s")).code == 4
-        with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
+        with writing(cli.folder / "batcher.db") as connection:
             connection.execute("UPDATE tasks SET polls = 30, due_at_ms = due_at_ms - 60000")
             connection.commit()
         sleep = sleepless(cli)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, Done, query, serving, tencent_ids
+from support.cli import PICTURES, Cli, Done, serving, tencent_ids
+from support.ledger_sql import locked, query
 from support.referee import referee
 
 from batcher.flowcontrol.pacer import places_in_line
@@ -32,6 +33,7 @@ async def _spoil(
     return await cli.finish(process), seen
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_deleted_or_replaced_ledger_stops_the_run(
     cli: Cli, manifest: Callable[..., Path], replaced: bool
@@ -61,17 +63,16 @@ async def test_deleted_or_replaced_ledger_stops_the_run(
 async def test_foreign_lock_that_stays_stops_the_run(cli: Cli, manifest: Callable[..., Path]) -> None:
     """A program that keeps the ledger locked stops the run with exit code 6; the next run resumes."""
     archive = manifest(tencent_ids(60))
-    other = sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)
-
-    def lock() -> None:
-        other.execute("BEGIN IMMEDIATE")
-
     async with serving(cli, LATENCY) as sandbox:
-        done, seen = await _spoil(cli, sandbox, archive, lock)
+        with contextlib.ExitStack() as other:
+
+            def lock() -> None:
+                other.enter_context(locked(cli.folder / "batcher.db"))
+
+            done, seen = await _spoil(cli, sandbox, archive, lock)
         assert done.code == 6
         assert "locked" in done.stderr
         assert len(sandbox.log) <= seen + IN_LINE + 4
-        other.close()
         done = await cli.run(archive, *PICTURES)
         assert done.code == 0, done.stderr
         rows = await referee(cli, sandbox)
@@ -92,6 +93,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.about_files
 async def test_full_disk_stops_the_run_and_answers_in_flight_are_recorded(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:
@@ -123,6 +125,7 @@ async def test_full_disk_stops_the_run_and_answers_in_flight_are_recorded(
     assert seen < 400
 
 
+@pytest.mark.about_files
 async def test_run_without_room_on_the_disk_exits_6(
     cli: Cli, manifest: Callable[..., Path], small_disk: Path
 ) -> None:

@@ -18,18 +18,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.cli import (
-    NO_LIMIT,
-    Cli,
-    Done,
-    Json,
-    Process,
-    query,
-    serving,
-    tencent_ids,
-    until,
-    write_manifest,
-)
+from support.cli import NO_LIMIT, Cli, Done, Json, Process, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Fault, RequestSeen, Sandbox

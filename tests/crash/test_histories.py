@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support.cli import FAST, PICTURES, Cli, query, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, Cli, tencent_ids, write_manifest
+from support.ledger_sql import query
 from support.library_run import run_here
 from support.referee import referee
 

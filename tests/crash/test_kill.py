@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, until, write_manifest
+from support.ledger_place import is_made
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings
@@ -114,10 +116,7 @@ async def test_killed_load_of_a_file_is_completed_by_the_next(cli: Cli, tmp_path
     ledger = tmp_path / "batcher.db"
 
     def some_loaded() -> bool:
-        return ledger.exists() and bool(
-            query(ledger, "SELECT 1 FROM sqlite_master WHERE name = 'loads'")
-            and query(ledger, "SELECT 1 FROM loads WHERE rows > 0")
-        )
+        return is_made(ledger) and query(ledger, "SELECT 1 FROM loads WHERE rows > 0") != []
 
     await until(some_loaded)
     process.kill()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_place import is_made
+from support.ledger_sql import locked, query
 from support.referee import referee
 
 from batcher.flowcontrol.pacer import places_in_line
@@ -69,8 +70,7 @@ def _in_flight(sandbox: Sandbox) -> int:
 
 
 def _has_ledger(cli: Cli) -> bool:
-    path = cli.folder / "batcher.db"
-    return path.exists() and query(path, "SELECT 1 FROM sqlite_master WHERE name = 'attempts'") != []
+    return is_made(cli.folder / "batcher.db")
 
 
 async def test_attempt_killed_before_its_first_byte_is_in_doubt(
@@ -130,13 +130,11 @@ async def test_attempt_killed_before_its_answer_is_recorded_is_in_doubt(
             *("run", archive, *PICTURES, "--rate", "400", "--progress", "none", "--concurrency", "1")
         )
         await sandbox.wait_for(lambda: len(sandbox.log) == 1, 20)
-        other = sqlite3.connect(ledger, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # from here the run can record nothing
-        await sandbox.wait_for(lambda: sandbox.log[0].answered, 20)
-        await asyncio.sleep(0.05)  # for the answer to be read; there is nothing to see from outside
-        process.kill()
-        await process.communicate()
-        other.close()
+        with locked(ledger):  # from here the run can record nothing
+            await sandbox.wait_for(lambda: sandbox.log[0].answered, 20)
+            await asyncio.sleep(0.05)  # for the answer to be read; there is nothing to see from outside
+            process.kill()
+            await process.communicate()
         assert query(ledger, NEVER_SETTLED)[0][0] == 1
         done = await cli.run(archive, *PICTURES)
         assert done.code == 0, done.stderr

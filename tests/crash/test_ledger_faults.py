@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from pathlib import Path
 
 import pytest
 from support.cli import NO_LIMIT, Cli, serving, tencent_ids, write_manifest
 from support.library_run import run_here
 from support.referee import referee
-from support.statements import Statement, observed
+from support.statements import Statement, driver_error, observed, writes
 
 from batcher.errors import LedgerError
 from batcher.exit_codes import ExitCode
+from batcher.ledger.connection import Connection
 from batcher.ledger.run_ledger import RunLedger
-from batcher.ledger.sqlite.connection import SqliteConnection
 
 ROWS = 5
 
@@ -40,22 +39,16 @@ class NthFails:
         """Whether there was an Nth at all."""
         return self.done >= self.n
 
-    def count(self, connection: SqliteConnection, statement: Statement) -> None:
+    def count(self, connection: Connection, statement: Statement) -> None:
         """Count a statement of the writer, and fail if it is the one."""
-        if not self._begun or connection._beginning != "BEGIN IMMEDIATE" or statement[0] == "ROLLBACK":
+        if not self._begun or not writes(connection) or statement[0] == "ROLLBACK":
             return
         self.done += 1
         if self.done == self.n or (self.lasts and self.done > self.n):
-            error = sqlite3.OperationalError("made to fail")
-            error.sqlite_errorname = self.error
-            raise error
+            raise driver_error(self.error)
 
 
-WAYS = [
-    (error, lasts)
-    for error in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_BUSY")
-    for lasts in (False, True)
-]
+WAYS = [(error, lasts) for error in ("full", "broken", "busy") for lasts in (False, True)]
 
 
 @pytest.mark.parametrize("way", range(len(WAYS)), ids=lambda way: "-".join(map(str, WAYS[way])))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids
+from support.ledger_sql import locked
 from support.referee import referee
 
 from batcher.sandbox import SandboxSettings
@@ -153,15 +152,14 @@ async def test_suspended_process_sends_no_burst(cli: Cli, manifest: Callable[...
 async def test_unrecorded_answers_are_reported_by_a_run_cut_off_on_a_locked_ledger(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
-    """Task ids received while another program held the file are in the summary; exit code 6."""
+    """Task ids received while another program held the ledger are in the summary; exit code 6."""
     archive = manifest(tencent_ids(4))
     async with serving(cli, SandboxSettings(rate_per_s=None, latency_ms=700)) as sandbox:
         process = await cli.start(
             "run", archive, *PICTURES, "--rate", "50", "--concurrency", "4", "--progress", "none"
         )
         await sandbox.wait_for(lambda: len(sandbox.log) == 4, 20)
-        with closing(sqlite3.connect(cli.folder / "batcher.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked(cli.folder / "batcher.db"):
             await sandbox.wait_for(lambda: all(entry.answered for entry in sandbox.log), 20)
             process.send_signal(signal.SIGINT)
             await said(process, "Stopping")

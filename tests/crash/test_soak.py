@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids
+from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Sandbox, SandboxSettings

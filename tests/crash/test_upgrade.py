@@ -8,9 +8,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from support.cli import Cli, query, until
+import pytest
+from support.cli import Cli, until
+from support.ledger_sql import query
 
 from batcher.ledger.conditions import REVISIONS
+
+pytestmark = pytest.mark.about_files
 
 FIRST = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[0]}.db"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_place import copy_ledger
+from support.ledger_sql import writing
 
 from batcher.ledger.conditions import REVISIONS
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
@@ -21,7 +20,7 @@ LEDGERS = Path(__file__).parents[1] / "ledgers"
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_ledger_of_every_schema_balances(cli: Cli, revision: str) -> None:
     """An older ledger is upgraded first; every kind of submission is counted once."""
-    shutil.copy(LEDGERS / f"{revision}.db", cli.folder / "batcher.db")
+    copy_ledger(LEDGERS / f"{revision}.db", cli.folder / "batcher.db")
     done = await cli("audit")
     assert done.code == 0, done.stdout + done.stderr
     assert "It balances: " in done.stdout
@@ -61,8 +60,8 @@ async def test_audit_shows_results_of_tasks(cli: Cli, manifest: Manifest) -> Non
 async def test_imbalance_exits_with_1(cli: Cli) -> None:
     """The page names the contradiction, and the output file is written anyway."""
     ledger = cli.folder / "batcher.db"
-    shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
-    with closing(sqlite3.connect(ledger)) as connection, connection:
+    copy_ledger(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
+    with writing(ledger) as connection:
         connection.execute("UPDATE tallies SET n = n + 1 WHERE state = 'rejected'")
     done = await cli("audit", "-o", "audit.txt")
     assert (done.code, done.stdout) == (1, "")
@@ -83,9 +82,9 @@ async def test_cases_are_capped_with_total(cli: Cli, manifest: Manifest) -> None
 async def test_hostile_message_is_escaped(cli: Cli) -> None:
     """Control characters in the service's message are escaped."""
     ledger = cli.folder / "batcher.db"
-    shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
-    with closing(sqlite3.connect(ledger)) as connection, connection:
-        connection.execute("UPDATE attempts SET message = char(27) || '[2J' WHERE message IS NOT NULL")
+    copy_ledger(LEDGERS / f"{REVISIONS[-1]}.db", ledger)
+    with writing(ledger) as connection:
+        connection.execute("UPDATE attempts SET message = ? WHERE message IS NOT NULL", ("\x1b[2J",))
     done = await cli("audit")
     assert "\x1b" not in done.stdout
     assert "\\x1b[2J" in done.stdout
@@ -100,7 +99,7 @@ async def test_audit_without_ledger_is_refused(cli: Cli) -> None:
 
 async def test_unwritable_output_is_refused(cli: Cli) -> None:
     """The message names the place, and no incomplete file is left."""
-    shutil.copy(LEDGERS / f"{REVISIONS[-1]}.db", cli.folder / "batcher.db")
+    copy_ledger(LEDGERS / f"{REVISIONS[-1]}.db", cli.folder / "batcher.db")
     done = await cli("audit", "-o", "nowhere/audit.txt")
     assert done.code == 2
     assert "nowhere/audit.txt: cannot be written" in done.stderr

@@ -9,7 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_place import is_there
+from support.ledger_sql import query
 from support.referee import referee
 
 ROW = tencent_ids(1)[0]
@@ -55,7 +57,7 @@ async def test_manifest_that_cannot_be_used(cli: Cli, tmp_path: Path, case: str)
     assert done.stderr.count("archive.csv") <= 2
     assert len(done.stderr) < 2000
     assert sandbox.log == []
-    assert not (tmp_path / "batcher.db").exists()
+    assert not is_there(tmp_path / "batcher.db")
 
 
 async def test_gbk_is_read_when_it_is_named(cli: Cli, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ async def test_command_without_a_ledger_exits_6(cli: Cli, command: str) -> None:
         done = await cli(command, *([ROW] if command == "show" else []))
     assert done.code == 6, done.stderr
     assert "batcher.db" in done.stderr
-    assert not (cli.folder / "batcher.db").exists()
+    assert not is_there(cli.folder / "batcher.db")
 
 
 SETTINGS: dict[str, tuple[list[str], dict[str, str], list[str]]] = {
@@ -197,7 +199,7 @@ async def test_settings_that_cannot_be(cli: Cli, manifest: Callable[..., Path], 
     assert all(word in done.stderr for word in words), done.stderr
     assert "hush" not in done.stderr
     assert sandbox.log == []
-    assert not (cli.folder / "batcher.db").exists()
+    assert not is_there(cli.folder / "batcher.db")
 
 
 async def test_file_of_settings_that_is_not_toml_is_refused_with_an_example(cli: Cli) -> None:
@@ -262,7 +264,7 @@ async def test_rounded_ids_are_refused(cli: Cli, tmp_path: Path) -> None:
         assert "archive.csv" in done.stderr
         assert "--trust-ids" in done.stderr
         assert sandbox.log == []
-        assert not (tmp_path / "batcher.db").exists()
+        assert not is_there(tmp_path / "batcher.db")
         trusted = await cli.run(archive, *PICTURES, "--trust-ids")
         assert trusted.code == 0, trusted.stderr
         rows = await referee(cli, sandbox)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from support.callbacks import callbacks, listening, post, record, sealed
 from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import writing
 from support.referee import referee
 
 from batcher.ledger.conditions import NO_CODE, NO_RUN
@@ -57,11 +56,12 @@ def _move_the_first(path: Path, before: str, after: str) -> None:
         path,
         f"UPDATE submissions SET state = '{after}' WHERE id = 1",  # noqa: S608 - words of ours
         f"UPDATE tallies SET n = n - 1 WHERE state = '{before}'",  # noqa: S608 - words of ours
-        f"INSERT INTO tallies (state, code, run_id, n) {tally} ON CONFLICT DO UPDATE SET n = n + 1",
+        f"INSERT INTO tallies (state, code, run_id, n) {tally} "
+        "ON CONFLICT (state, code, run_id, coded) DO UPDATE SET n = tallies.n + 1",
     )
 
 
 def _change(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path, timeout=10)) as other, other:
+    with writing(path) as other:
         for statement in statements:
             other.execute(statement)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
-from support.cli import PICTURES, Cli, Json, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, Json, serving, tencent_ids, until, write_manifest
+from support.ledger_place import copy_ledger, is_made, is_there
+from support.ledger_sql import query, writing
 
 from batcher.sandbox import SandboxSettings
 
@@ -59,7 +58,7 @@ async def test_unchanged_file_is_not_read_again(cli: Cli, tmp_path: Path) -> Non
     rows = [(one, f"t{n}") for n, one in enumerate(tencent_ids(30))]
     nightly = titled(tmp_path / "nightly.csv", [*rows, rows[0], ("13977x", "letters")])
     assert (await cli("load", nightly, *PICTURES)).code == 1
-    with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
+    with writing(cli.folder / "batcher.db") as connection:
         connection.execute("DELETE FROM submissions WHERE file_id = ?", (rows[5][0],))
         connection.execute("UPDATE tallies SET n = n - 1")
         connection.commit()
@@ -134,9 +133,9 @@ async def test_order_of_columns_and_empty_ones_are_no_change(cli: Cli, tmp_path:
 
 async def test_ledger_of_the_version_before_reports_new_and_gone_rows(cli: Cli, tmp_path: Path) -> None:
     """The older version recorded the rows in another form: they are compared in full after the first load."""
-    shutil.copy(LEDGERS / "0002.db", tmp_path / "batcher.db")
+    copy_ledger(LEDGERS / "0002.db", tmp_path / "batcher.db")
     path = tmp_path / "nightly.csv"
-    with closing(sqlite3.connect(tmp_path / "batcher.db")) as connection:
+    with writing(tmp_path / "batcher.db") as connection:
         connection.execute("UPDATE loads SET path = ? WHERE source = ?", (str(path), path.name))
         connection.commit()
     ids = [row["file_id"] for row in await cli.export() if row["source"] == path.name]
@@ -184,7 +183,7 @@ async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) ->
     archive = write_manifest(tmp_path / "archive.csv", ([one] for one in ids))
     process = await cli.start("load", archive, *PICTURES)
     ledger = tmp_path / "batcher.db"
-    await until(lambda: ledger.exists() and _rows(ledger) > 0)
+    await until(lambda: is_there(ledger) and _rows(ledger) > 0)
     process.kill()
     await process.wait()
     kept = _rows(ledger)
@@ -201,12 +200,9 @@ async def test_killed_load_is_completed_by_the_next(cli: Cli, tmp_path: Path) ->
 
 def _rows(ledger: Path) -> int:
     """Rows on record; none while the ledger is being made."""
-    made = "SELECT count(*) FROM sqlite_master WHERE name = 'loads'"
-    return (
-        int(query(ledger, "SELECT coalesce(sum(rows), 0) FROM loads")[0][0])
-        if query(ledger, made)[0][0]
-        else 0
-    )
+    if not is_made(ledger):
+        return 0
+    return int(query(ledger, "SELECT coalesce(sum(rows), 0) FROM loads")[0][0])
 
 
 async def test_rows_are_kept_as_they_are(cli: Cli, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ import pytest
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from support.cli import Cli, query, serving, tencent_ids, write_manifest
+from support.cli import Cli, serving, tencent_ids, write_manifest
 from support.command_table import COMMANDS
+from support.ledger_sql import query
 from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, ROOT, environment_of, said_by, unit_of
 
 from batcher import __version__

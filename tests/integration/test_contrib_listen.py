@@ -16,7 +16,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.callbacks import SECRET, post, record, sealed
-from support.cli import Cli, query, serving
+from support.cli import Cli, serving
+from support.ledger_sql import query
 from support.units import CONTRIB, KNOWN_KEYS, OPTION, PROMISED, environment_of, said_by, unit_of
 
 from batcher.callbacks.acceptance import HEALTH

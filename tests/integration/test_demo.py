@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.cli import Cli, Done, query, until
+from support.cli import Cli, Done, until
 from support.export_columns import COLUMNS
+from support.ledger_sql import query
 from support.video_times import read_time_ms
 
 NAMED = {"recordings.csv", "results.csv", "videos", "videos.csv", "pictures", "report.html", "ledger.db"}

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from support.cli import Cli, query, serving
+from support.cli import Cli, serving
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import (

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_place import is_made
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import Fault, SandboxSettings
@@ -180,7 +182,7 @@ async def test_service_that_is_not_there_uses_up_no_tries(cli: Cli, manifest: Ca
 
 
 def _attempts_not_sent(ledger: Path) -> int:
-    if not ledger.exists() or not query(ledger, "SELECT 1 FROM sqlite_master WHERE name = 'attempts'"):
+    if not is_made(ledger):
         return 0
     [(n,)] = query(ledger, "SELECT count(*) FROM attempts WHERE outcome = 'not_sent'")
     return int(n)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from support.callbacks import SECRET_GIVEN
-from support.cli import FAST, PICTURES, Cli, empty_ledger, serving, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.environments import in_environment
+from support.ledger_place import empty_ledger
 from support.terminal import Terminal
 
 from batcher.cli.descriptors import LEAST

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import SandboxSettings

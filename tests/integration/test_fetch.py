@@ -7,24 +7,15 @@ import csv
 import io
 import shutil
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.cli import (
-    PICTURES,
-    Cli,
-    Done,
-    query,
-    serving,
-    tencent_ids,
-    until,
-    write_manifest,
-)
+from support.cli import PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query, storable
 from support.pictured import (
     PictureServer,
     RecordedTask,
@@ -263,8 +254,7 @@ async def test_killed_fetch_loses_nothing(cli: Cli, server: PictureServer) -> No
     assert max(server.times.values()) <= 4
     assert len(server.asked) <= 120 + 3 * 4
     assert set(states(cli).values()) == {"whole"}
-    with closing(sqlite3.connect(ledger)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert (await cli("ledger", "verify")).code == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -502,7 +492,7 @@ async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: Pic
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["-o", "batcher.db"], 2, "--output batcher.db: this is a file"),
+        (["-o", "file"], 2, "--output file: this is a file"),
         (["-o", "out", "--recording", "99"], 2, "recording 99: not in /"),
         (["-o", "out", "-l", "none.db"], 6, "there is no ledger here"),
         (
@@ -511,7 +501,7 @@ async def test_ledger_of_other_kind_of_endpoint_is_refused(cli: Cli, server: Pic
             "--max-bytes much: give bytes, or a whole number with K or M",
         ),
         (["-o", "out", "--max-bytes", "0"], 2, "--max-bytes 0: give 1 or more"),
-        (["-o", "batcher.db/out"], 6, "pictures cannot be written here: "),
+        (["-o", "file/out"], 6, "pictures cannot be written here: "),
         ([], 2, "Missing option"),
     ],
 )
@@ -520,6 +510,7 @@ async def test_impossible_fetch_is_refused(
 ) -> None:
     """The message has the problem and the place, and the exit code is documented."""
     keep_tasks(cli.folder / "batcher.db", [finished("7", server.add("/a"))])
+    (cli.folder / "file").touch()
     done = await cli("fetch", *args, *QUIET)
     assert done.code == code
     assert words in done.stderr
@@ -694,14 +685,14 @@ ODD_ADDRESSES = [
 
 async def test_unusual_address_affects_only_its_picture(cli: Cli, server: PictureServer) -> None:
     """The picture is refused, and the others are fetched."""
-    good = [server.add(f"/{n}") for n in range(2)]
-    keep_tasks(cli.folder / "batcher.db", [finished("7", good[0], *ODD_ADDRESSES, good[1])])
+    good, odd = [server.add(f"/{n}") for n in range(2)], storable(ODD_ADDRESSES)
+    keep_tasks(cli.folder / "batcher.db", [finished("7", good[0], *odd, good[1])])
     done = await fetched(cli)
     assert done.code in (1, 4), done.stderr
     found = list(states(cli).values())
     assert (found[0], found[-1]) == ("whole", "whole")
-    left = [url for url, state in zip(ODD_ADDRESSES, found[1:-1], strict=True) if state != "refused"]
-    assert set(left) <= {url for url in ODD_ADDRESSES if "xn--" in url}, "what can be a name may be looked up"
+    left = [url for url, state in zip(odd, found[1:-1], strict=True) if state != "refused"]
+    assert set(left) <= {url for url in odd if "xn--" in url}, "what can be a name may be looked up"
     for more in ([], ["--again"]):
         later = await fetched(cli, *more)
         assert later.code in (0, 1, 4), later.stderr
@@ -710,7 +701,7 @@ async def test_unusual_address_affects_only_its_picture(cli: Cli, server: Pictur
 
 async def test_recording_with_reserved_name_is_fetched(cli: Cli, server: PictureServer) -> None:
     """Names of the index, the ledger, its companions and other files do not collide."""
-    shutil.move(cli.folder / "batcher.db", cli.folder / "ledger.db")
+    copy_ledger(await empty_ledger(), cli.folder / "ledger.db")
     cli.env["BATCHER_LEDGER"] = "ledger.db"
     ids = [
         "pictures.csv",

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.cli import Cli, Done, empty_ledger, query
+from support.cli import Cli, Done
 from support.hostile_pictures import (
     RGBA,
     animated,
@@ -29,6 +29,8 @@ from support.hostile_pictures import (
     with_size,
     zeros,
 )
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query, storable
 from support.pictured import PictureServer, finished, image, keep_tasks
 
 from batcher.fetch.address_guard import AddressGuard
@@ -249,7 +251,7 @@ async def answering() -> AsyncIterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize("path", ANSWERS)
 async def test_hostile_answer_ends_with_a_state(cli: Cli, path: str) -> None:
     """Headers, lengths, chunks and redirects of any kind end in a state; no redirect is followed."""
-    shutil.copy(await empty_ledger(), cli.folder / "batcher.db")
+    copy_ledger(await empty_ledger(), cli.folder / "batcher.db")
     async with answering() as (url, asked), await PictureLedger.open(cli.folder / "batcher.db") as ledger:
         keep_tasks(cli.folder / "batcher.db", [finished("7", url + path)])
         guard = AddressGuard(of_this_machine=True)
@@ -302,18 +304,19 @@ NAMES = [
 
 async def test_hostile_name_has_a_folder_of_its_own(cli: Cli, server: PictureServer) -> None:
     """No file is outside the folder, and no two ids share one where letter case or accents do not count."""
+    names = storable(NAMES)
     keep_tasks(
-        cli.folder / "batcher.db", [finished(name, server.add(f"/{n}")) for n, name in enumerate(NAMES)]
+        cli.folder / "batcher.db", [finished(name, server.add(f"/{n}")) for n, name in enumerate(names)]
     )
     before = set(cli.folder.iterdir())
     done = await cli("fetch", "-o", "out", "--json", *QUIET)
     assert done.code == 0, done.stderr
     assert {one.name for one in set(cli.folder.iterdir()) - before} <= {"out", "batcher.db.fetch.lock"}
     kept = {row["file_id"]: row["file"] for row in index(cli)}
-    assert set(kept) == set(NAMES)
-    for n, name in enumerate(NAMES):
+    assert set(kept) == set(names)
+    for n, name in enumerate(names):
         assert (cli.folder / "out" / kept[name]).read_bytes() == server.bodies[f"/{n}"]
-    assert len({unicodedata.normalize("NFKC", file).casefold() for file in kept.values()}) == len(NAMES)
+    assert len({unicodedata.normalize("NFKC", file).casefold() for file in kept.values()}) == len(names)
     assert all(len(file.encode()) < 200 and file.count("/") == 1 for file in kept.values())
 
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import NO_LIMIT, PICTURES, Cli, serving, tencent_ids
+from support.ledger_place import is_there
+from support.ledger_sql import query
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_text, workbook_of
 from support.raw_workbooks import excel, ods, row, text
 from support.referee import referee
@@ -135,7 +137,7 @@ async def test_pattern_without_a_match_exits_2(cli: Cli, tmp_path: Path, command
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == f"batcher: {tmp_path}/2024-*.csv: no file matches this pattern\n"
     assert sandbox.log == []
-    assert not (tmp_path / "batcher.db").exists()
+    assert not is_there(tmp_path / "batcher.db")
 
 
 async def test_thousand_manifests_are_not_held_open(cli: Cli, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ async def test_unusable_manifest_is_refused_before_a_ledger_is_created(
     assert all(word in done.stderr for word in words), done.stderr
     assert done.stderr.count("\n") == 1
     assert sandbox.log == []
-    assert not (tmp_path / "batcher.db").exists()
+    assert not is_there(tmp_path / "batcher.db")
 
 
 async def test_format_and_the_sheet_may_be_settings(cli: Cli, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_place import placed
+from support.ledger_sql import query
 
 from batcher.errors import UnseenRequest
 from batcher.model.outcome import Answer, NotSent
@@ -66,7 +68,12 @@ rewrite(
 async def run_with(cli: Cli, change: str, *args: str | Path) -> tuple[int, str]:
     """Run the command line on a changed library; returns its exit code and stderr."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", REWRITING.replace("{change}", change), *map(str, args)),
+        *(
+            sys.executable,
+            "-c",
+            REWRITING.replace("{change}", change),
+            *placed([*map(str, args)], cli.folder),
+        ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=cli.folder,

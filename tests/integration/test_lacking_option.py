@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_place import is_there
 
 from batcher.manifest.rounded_ids import HEAD_ROWS
 
@@ -40,7 +41,7 @@ async def test_manifest_whose_rows_all_lack_an_option_is_refused(
             column = "offsets" if option == "--offset" else option.removeprefix("--")
             said = f"archive.csv: every row lacks {column}. Give {option}"
             assert said in refused.stderr
-            assert not (tmp_path / "batcher.db").exists()
+            assert not is_there(tmp_path / "batcher.db")
     assert sandbox.log == []
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -23,6 +24,8 @@ from batcher.ledger.connection import Connection
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.ledger.schema import metadata
 from batcher.sandbox import SandboxSettings
+
+pytestmark = pytest.mark.about_files
 
 
 def modes(folder: Path, name: str) -> dict[str, int]:

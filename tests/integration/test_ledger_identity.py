@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher import open_ledger, read_ledger
@@ -24,6 +25,8 @@ from batcher.ledger.sqlite import identity
 from batcher.ledger.sqlite.disk import LedgerDisk
 from batcher.ledger.sqlite.lock import LedgerLock, lock_holder, take_lock
 from batcher.sandbox import SandboxSettings
+
+pytestmark = pytest.mark.about_files
 
 LEDGER = Path(__file__).parents[1] / "ledgers" / f"{REVISIONS[-1]}.db"
 

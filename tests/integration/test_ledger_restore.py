@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.locked import flocked
 from support.referee import referee
 
@@ -24,6 +25,8 @@ from batcher.ledger.sqlite import backup as copying
 from batcher.ledger.sqlite.backup import restore
 from batcher.ledger.sqlite.files import is_missing
 from batcher.sandbox import SandboxSettings
+
+pytestmark = pytest.mark.about_files
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 NOW = datetime(2026, 11, 30, 9, 12, 32, tzinfo=UTC)

@@ -12,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, query, serving
+from support.cli import Cli, serving
+from support.ledger_sql import query
 
 from batcher.ledger.conditions import REVISIONS
+
+pytestmark = pytest.mark.about_files
 
 LEDGERS = Path(__file__).parents[1] / "ledgers"
 

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import NO_LIMIT, Cli, query, tencent_ids, until, write_manifest
+from support.cli import NO_LIMIT, Cli, tencent_ids, until, write_manifest
+from support.ledger_place import ledger_text
+from support.ledger_sql import query
 from support.pipes import named_pipe
 
 import batcher
@@ -63,9 +65,9 @@ FAST = RunSettings(rate_per_s=1000, concurrency=8)
 HANGING = SandboxSettings(rate_per_s=None, shares={"hang": 1.0})
 DEADLINE_S = 20.0
 
-TASK_IDS = "SELECT task_id FROM attempts WHERE outcome IS NOT 'not_sent'"
+TASK_IDS = "SELECT task_id FROM attempts WHERE coalesce(outcome, '') <> 'not_sent'"
 LOOK = "print(ledger.execute('SELECT state, n FROM tallies WHERE n > 0').fetchall()); ledger.close()"
-SENT = "SELECT count(*) FROM attempts WHERE outcome IS NOT 'not_sent'"
+SENT = "SELECT count(*) FROM attempts WHERE coalesce(outcome, '') <> 'not_sent'"
 
 
 @pytest.fixture
@@ -247,6 +249,7 @@ async def test_results_are_read_during_a_run(ledger: Ledger) -> None:
     assert ledger.pace is None
 
 
+@pytest.mark.about_files
 async def test_reader_beside_a_run_leaves_the_locks_of_the_run_alone(ledger: Ledger) -> None:
     """Another process that looks meanwhile does not take the run for dead and its journal away."""
     async with read_ledger(ledger.path) as beside:
@@ -445,7 +448,8 @@ async def test_program_interrupted_by_ctrl_c_drains_as_well(
 ) -> None:
     """asyncio turns the first Ctrl-C into a cancellation: the answers that are due are on record."""
     manifest(tencent_ids(40), "recordings.csv")
-    (tmp_path / "program.py").write_text(program(), "utf-8")
+    named = program().replace("batcher.db", ledger_text(tmp_path / "batcher.db"))
+    (tmp_path / "program.py").write_text(named, "utf-8")
     sandbox = Sandbox(SandboxSettings(rate_per_s=None, latency_ms=700))
     async with sandbox.serve() as url:
         process = await asyncio.create_subprocess_exec(

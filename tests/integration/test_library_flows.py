@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from support.callbacks import SECRET, post, record, sealed
-from support.cli import empty_ledger, query, tencent_ids, until, write_manifest
+from support.cli import tencent_ids, until, write_manifest
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query
 from support.pictured import finished, keep_tasks, serving_pictures
 
 from batcher import (
@@ -175,9 +177,7 @@ async def test_verification_reports_faults_and_counts(tmp_path: Path) -> None:
 
 async def copied_ledger(folder: Path) -> Path:
     """An empty ledger in a folder."""
-    ledger = folder / "batcher.db"
-    ledger.write_bytes((await empty_ledger()).read_bytes())
-    return ledger
+    return copy_ledger(await empty_ledger(), folder / "batcher.db")
 
 
 async def test_program_fetches_pictures_and_sees_the_progress(tmp_path: Path) -> None:
@@ -238,8 +238,9 @@ async def test_fetch_with_unusable_arguments_is_refused(tmp_path: Path) -> None:
     keep_tasks(ledger, [finished("7", "http://127.0.0.1:9/a")])
     with pytest.raises(SettingsError, match=r"concurrency 0: .*\nmax_bytes -1: "):
         PictureFetch(ledger, tmp_path / "out", concurrency=0, max_bytes=-1)
+    (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"folder .*: this is a file"):
-        await PictureFetch(ledger, ledger, endpoint="http://127.0.0.1:9/").run()
+        await PictureFetch(ledger, tmp_path / "file", endpoint="http://127.0.0.1:9/").run()
     with pytest.raises(BatcherError, match="recording 8: "):
         await PictureFetch(ledger, tmp_path / "out", endpoint="http://127.0.0.1:9/", recordings=["8"]).run()
     with pytest.raises(BindingError, match="belongs to"):

@@ -31,7 +31,8 @@ from support.callbacks import (
 )
 from support.calling import Caller
 from support.certificates import certificate, needs_openssl
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.callbacks.acceptance import Acceptance
@@ -78,7 +79,10 @@ async def test_without_an_account_nothing_is_confirmed(cli: Cli, manifest: Manif
         async with listening(cli, env=left_out) as listener:
             sandbox.callback_url = listener.url
             assert (await cli.run(manifest(ids), *PICTURES)).code == 0
-            claimed = "SELECT count(*) FROM tasks WHERE claimed_at_ms AND due_at_ms AND state = 'waiting'"
+            claimed = (
+                "SELECT count(*) FROM tasks "
+                "WHERE claimed_at_ms IS NOT NULL AND due_at_ms IS NOT NULL AND state = 'waiting'"
+            )
             await until(lambda: query(cli.folder / "batcher.db", claimed) == [(3,)])
         assert sandbox.requests_of("DescribeMediaTask") == []
 
@@ -234,6 +238,7 @@ async def test_callback_of_a_long_recording_is_accepted(cli: Cli, body: Callback
         assert await post(listener.url, sent[body]) == (200, "ok\n")
 
 
+@pytest.mark.about_files
 async def test_ledger_fault_is_answered_with_503(cli: Cli, listener: Listener) -> None:
     """The service sends the callback again; success is not answered."""
     (cli.folder / "batcher.db").rename(cli.folder / "elsewhere.db")

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from support.callbacks import Json, Listener, callbacks, listening, post, sealed, snapshot
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until
+from support.cli import PICTURES, Cli, serving, tencent_ids, until
+from support.ledger_sql import query
 
 from batcher.sandbox import Fault, Sandbox, TaskSettings
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from support.callbacks import SECRET_GIVEN, post, sealed, snapshot
-from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids, until
+from support.ledger_sql import locked, query, write
 from support.statements import observed
 
 from batcher.ledger.run_ledger import open_for_writing
@@ -28,37 +28,10 @@ PATIENCE_S = 1
 
 _QUICK = (
     "from batcher.ledger import writer; from batcher.ledger.sqlite import connection; "
-    f"connection.BUSY_TIMEOUT_S = writer.BUSY_TIMEOUT_S = {PATIENCE_S}; "
+    "from batcher.ledger.postgres import connection as session; "
+    f"connection.BUSY_TIMEOUT_S = session.BUSY_TIMEOUT_S = writer.BUSY_TIMEOUT_S = {PATIENCE_S}; "
     "from batcher.cli.app import app; app()"
 )
-
-_HOLDER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.readline()
-connection.execute("ROLLBACK")
-"""
-
-
-@asynccontextmanager
-async def held(ledger: Path) -> AsyncIterator[Callable[[], None]]:
-    """Lock a ledger for writing in another process; what is yielded lets go of it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _HOLDER, str(ledger)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"held\n"
-    stdin = process.stdin
-    try:
-        yield lambda: stdin.write(b"\n")
-    finally:
-        stdin.close()
-        await process.wait()
 
 
 @asynccontextmanager
@@ -91,15 +64,16 @@ async def test_track_and_listen_wait_while_another_process_holds_the_ledger(
         left_out = dict.fromkeys(("BATCHER_APP_ID", "BATCHER_SERVER_SECRET"), "")
         async with started(cli, "listen", "--port", "0", env=SECRET_GIVEN | left_out) as listener:
             url = (await said(listener, "Listening")).split()[3]
-            async with held(ledger) as release, started(cli, "track", "--progress", "none") as tracker:
-                posting = asyncio.create_task(post(url, sealed(snapshot())))
-                await said(tracker, "another program has locked the file; waiting")
-                await said(listener, "another program has locked the file; waiting")
-                assert not posting.done()
-                release()
-                _, words = await tracker.communicate()
-                assert tracker.returncode == 0, words.decode()
-                assert (await posting)[0] == 200
+            with locked(ledger) as other:
+                async with started(cli, "track", "--progress", "none") as tracker:
+                    posting = asyncio.create_task(post(url, sealed(snapshot())))
+                    await said(tracker, "; waiting")
+                    await said(listener, "; waiting")
+                    assert not posting.done()
+                    other.rollback()
+                    _, words = await tracker.communicate()
+                    assert tracker.returncode == 0, words.decode()
+                    assert (await posting)[0] == 200
             listener.send_signal(signal.SIGTERM)
             await listener.communicate()
             assert listener.returncode == 143
@@ -111,14 +85,16 @@ async def test_track_that_waits_for_a_locked_ledger_can_be_stopped(cli: Cli, man
     """A signal ends the waiting, whether or not the other program ever lets go."""
     async with serving(cli):
         assert (await cli.run(manifest(tencent_ids(2)), *PICTURES)).code == 0
-        async with held(cli.folder / "batcher.db"), started(cli, "track", "--progress", "none") as tracker:
-            await said(tracker, "another program has locked the file; waiting")
-            tracker.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(90):
-                await tracker.communicate()
-            assert tracker.returncode == 143
+        with locked(cli.folder / "batcher.db"):
+            async with started(cli, "track", "--progress", "none") as tracker:
+                await said(tracker, "; waiting")
+                tracker.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(90):
+                    await tracker.communicate()
+                assert tracker.returncode == 143
 
 
+@pytest.mark.about_files
 async def test_track_continues_after_a_vacuum(cli: Cli, manifest: Manifest) -> None:
     """A vacuum reports that others wait; the tracker polls submissions made afterwards."""
     ledger = cli.folder / "batcher.db"
@@ -139,23 +115,24 @@ async def test_track_continues_after_a_vacuum(cli: Cli, manifest: Manifest) -> N
 
 def with_failed(ledger: Path, n: int) -> None:
     """Add failed submissions to a ledger, every third of them with a code of its own."""
-    with closing(sqlite3.connect(ledger)) as connection:
-        connection.executescript(f"""
-            INSERT OR IGNORE INTO parameters VALUES (1, 'Tencent', 'SampleSnapshot', '10', '', '');
-            INSERT INTO loads (id, source, path, columns, started_at_ms, ended_at_ms, rows, new)
-                VALUES (900, 'big.csv', '/srv/big.csv', '["file_id"]', 1, 2, {n}, {n});
-            INSERT INTO runs (id, started_at_ms, pid, host, version, rate_per_s, ended_at_ms, exit_code)
-                VALUES (900, 1, 1, 'archive', '0', 20, 2, 1);
-            WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {n})
+    write(
+        ledger,
+        "INSERT INTO parameters VALUES (1, 'Tencent', 'SampleSnapshot', '10', '', '') ON CONFLICT DO NOTHING",
+        f"""INSERT INTO loads (id, source, path, columns, started_at_ms, ended_at_ms, rows, new)
+            VALUES (900, 'big.csv', '/srv/big.csv', '["file_id"]', 1, 2, {n}, {n})""",  # noqa: S608 - a number
+        """INSERT INTO runs (id, started_at_ms, pid, host, version, rate_per_s, ended_at_ms, exit_code)
+            VALUES (900, 1, 1, 'archive', '0', 20, 2, 1)""",
+        f"""WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {n})
             INSERT INTO submissions
                 (id, file_id, parameters_id, state, code, run_id, attempts, tries_busy, load_id, line)
-                SELECT 1000000 + n, 'r' || n, 1, 'failed', iif(n % 3, 1, 1000), 900, 1, 5, 900, n
-                FROM numbers;
-            INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, outcome, decision, code)
-                SELECT id, 1, 900, 1, 'answer', 'failed', code FROM submissions WHERE id > 1000000;
-            INSERT INTO tallies (state, code, run_id, coded, n) SELECT 'failed', code, 900, 1, count(*)
-                FROM submissions WHERE id > 1000000 GROUP BY code;
-        """)  # noqa: S608 - numbers of ours
+            SELECT 1000000 + n, 'r' || n, 1, 'failed', CASE WHEN n % 3 = 0 THEN 1000 ELSE 1 END, 900, 1, 5,
+                900, n
+            FROM numbers""",  # noqa: S608 - as above
+        """INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, outcome, decision, code)
+            SELECT id, 1, 900, 1, 'answer', 'failed', code FROM submissions WHERE id > 1000000""",
+        """INSERT INTO tallies (state, code, run_id, coded, n) SELECT 'failed', code, 900, true, count(*)
+            FROM submissions WHERE id > 1000000 GROUP BY code""",
+    )
 
 
 @asynccontextmanager
@@ -164,10 +141,10 @@ async def rows_by_transaction() -> AsyncIterator[Counter[int]]:
     changed: Counter[int] = Counter()
     number = 0
 
-    def executed(statement: str, cursor: sqlite3.Cursor) -> None:
+    def executed(statement: str, rows: int) -> None:
         nonlocal number
         if statement.startswith("UPDATE submissions"):
-            changed[number] += cursor.rowcount
+            changed[number] += rows
         elif statement == "COMMIT":
             number += 1
 

@@ -431,7 +431,7 @@ async def test_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None
         ("export", "no\nforged.csv"),
         ("export", "-o", "no\nforged/out.csv"),
         ("show", "no\nforged"),
-        ("fetch", "-o", "batcher.db/no\nforged"),
+        ("fetch", "-o", "file/no\nforged"),
         ("fetch", "-o", "out", "--recording", "no\nforged"),
         ("report", "-o", "no\nforged/out.html"),
         ("ledger", "backup", "no\nforged/copy.db"),
@@ -441,6 +441,7 @@ async def test_message_of_several_lines_is_one_line(cli: Cli, code: int) -> None
 )
 async def test_name_of_several_lines_is_one_line(cli: Cli, args: tuple[str, ...]) -> None:
     """The message about a missing file or recording names it on one line."""
+    (cli.folder / "file").touch()
     async with serving(cli):
         done = await cli(*args)
     assert done.code != 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger, tencent_ids, write_manifest
+from support.cli import tencent_ids, write_manifest
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import writing
 from support.statements import Statement, observed
 
 from batcher import Account, ReadOptions, RunSettings, open_ledger
+from batcher.ledger.connection import Connection
 from batcher.ledger.sqlite.connection import SqliteConnection
 from batcher.manifest.parameters import Defaults
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
@@ -49,7 +50,8 @@ def steps_counted() -> Iterator[Callable[[], int]]:
         steps += each
         return 0
 
-    def count(connection: SqliteConnection, _: Statement) -> None:
+    def count(connection: Connection, _: Statement) -> None:
+        assert isinstance(connection, SqliteConnection)
         connection.driver.set_progress_handler(step, each)
 
     with observed(count):
@@ -60,9 +62,9 @@ def with_loads(empty: Path, folder: Path, n: int, history: str) -> tuple[Path, P
     """Make a ledger of so many loads and a manifest beside it."""
     folder.mkdir()
     manifest = write_manifest(folder / "nightly.csv", ([one] for one in tencent_ids(3)))
-    ledger = Path(shutil.copy(empty, folder / "batcher.db"))
+    ledger = copy_ledger(empty, folder / "batcher.db")
     path, ended = HISTORIES[history]
-    with closing(sqlite3.connect(ledger)) as connection:
+    with writing(ledger) as connection:
         connection.execute(_LOADS.format(path=path, ended=ended), (n, str(manifest.resolve())))
         connection.commit()
     return manifest, ledger
@@ -85,6 +87,7 @@ async def steps_of_a_night(folder: Path, n: int, history: str) -> int:
     return steps()
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("history", HISTORIES)
 async def test_run_among_many_loads_reads_no_more_than_among_few(tmp_path: Path, history: str) -> None:
     """The database's steps for a load and a run hardly grow with the loads on record."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,7 +19,9 @@ import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
-from support.cli import FAST, PICTURES, Cli, Process, empty_ledger, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, Process, serving, tencent_ids, until
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query, writing
 
 from batcher.ledger.reader import open_for_reading
 from batcher.sandbox import Fault, Sandbox, SandboxSettings
@@ -312,7 +311,7 @@ async def test_unwritable_metrics_file_gives_one_warning(cli: Cli, manifest: Man
 async def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     """A reader finds the whole file while it is being rewritten."""
     ledger, path = tmp_path / "batcher.db", tmp_path / "batcher.prom"
-    shutil.copy(await empty_ledger(), ledger)
+    copy_ledger(await empty_ledger(), ledger)
     found: list[bytes] = []
     enough = threading.Event()
 
@@ -342,11 +341,11 @@ async def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 async def test_ledger_that_cannot_be_read_leaves_its_last_figures(tmp_path: Path) -> None:
     """A scrape is answered all the same, and says that the ledger's part of it is old."""
     ledger = tmp_path / "batcher.db"
-    shutil.copy(await empty_ledger(), ledger)
+    copy_ledger(await empty_ledger(), ledger)
     async with await open_for_reading(ledger) as reader:
         metrics = Metrics(reader, "0")
         before = samples((await metrics.text()).decode())
-        with contextlib.closing(sqlite3.connect(ledger)) as database:
+        with writing(ledger) as database:
             database.execute("DROP TABLE tallies")
         after = samples((await metrics.text()).decode())
     assert before["batcher_ledger_readable", ""] == 1

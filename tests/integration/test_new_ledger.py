@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.callbacks import SECRET_GIVEN
 from support.cli import FAST, PICTURES, Cli, serving, tencent_ids
+from support.ledger_place import with_paths
 from support.referee import referee
 from support.terminal import shown
 
@@ -25,6 +26,7 @@ def entries(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.about_files
 async def test_unattended_run_without_a_named_ledger_ends_with_2(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -46,6 +48,7 @@ async def test_unattended_run_without_a_named_ledger_ends_with_2(
         assert sandbox.log == []
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     ("words", "env", "file"),
     [
@@ -87,6 +90,7 @@ async def test_load_makes_a_ledger_and_says_so(cli: Cli, manifest: Callable[...,
     assert (await cli("load", archive, *PICTURES, "-q", "-l", "b.db")).stderr == ""
 
 
+@pytest.mark.about_files
 async def test_ledger_in_place_of_a_deleted_one_is_announced_as_such(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:
@@ -107,7 +111,7 @@ async def test_run_on_a_terminal_creates_a_ledger(cli: Cli, manifest: Callable[.
             cli, "run", archive, *PICTURES, *FAST, columns=200, BATCHER_NEW_LEDGER="", TERM="dumb"
         )
     assert code == 0
-    assert f"new ledger {cli.folder}/batcher.db" in terminal.text.replace("\n  ", "")
+    assert f"new ledger {cli.folder}/batcher.db" in with_paths(terminal.text.replace("\n  ", ""))
 
 
 async def test_dry_run_tells_of_the_ledger_that_a_run_would_make(
@@ -119,6 +123,7 @@ async def test_dry_run_tells_of_the_ledger_that_a_run_would_make(
     assert f"There is no ledger yet: a run creates {cli.folder}/batcher.db." in done.stderr
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize(
     "text", ["batcher.db\r", '"batcher.db"', "'batcher.db'", "batcher.db ", "\ufeffa.db"]
 )

@@ -48,6 +48,7 @@ async def test_program_without_arguments_names_the_first_steps(cli: Cli) -> None
     assert "First steps: batcher demo (no account), batcher check, batcher load MANIFEST, batcher run" in text
 
 
+@pytest.mark.about_files
 async def test_each_command_leads_to_the_next(cli: Cli, manifest: Callable[..., Path]) -> None:
     """From load to run, track, fetch and report; the results are offered from the run on."""
     manifest(tencent_ids(3))
@@ -64,6 +65,7 @@ async def test_each_command_leads_to_the_next(cli: Cli, manifest: Callable[..., 
         assert done.stderr.endswith(f"Next\n{report}\n{export}\n"), done.stderr
 
 
+@pytest.mark.about_files
 async def test_offered_export_works_without_the_options_of_the_run(
     cli: Cli, manifest: Callable[..., Path]
 ) -> None:

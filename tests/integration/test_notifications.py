@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids, until
+from support.ledger_place import name_of
+from support.ledger_sql import query
 
 from batcher.sandbox import Fate, Fault, SandboxSettings, TaskSettings
 from batcher.telemetry.notifications import HookCalls, NotifyOn, is_notified, ping, ping_at
@@ -119,7 +121,7 @@ async def test_new_problems_are_notified_in_one_line(cli: Cli, manifest: Manifes
     assert message.startswith("All submissions were sent; some need your attention. ")
     assert "This run: 3 submitted, 1 rejected; 0 left to send." in message
     assert "batcher status" in message
-    assert f"ledger {cli.folder / 'batcher.db'}." in message
+    assert f"ledger {name_of(cli.folder / 'batcher.db')}." in message
     assert "\n" not in message
     assert hooks.notes[0]["type"] == "failure"
 
@@ -220,7 +222,7 @@ async def test_load_is_notified_like_a_run(cli: Cli, manifest: Manifest, hooks: 
         "All was loaded, but there are rows that cannot be sent. This load: 0 new submissions, "
         "2 new invalid rows; 4 left to send. Host "
     )
-    assert f"ledger {cli.folder / 'batcher.db'}." in first
+    assert f"ledger {name_of(cli.folder / 'batcher.db')}." in first
     assert "batcher status" in first
     assert "gone.csv" in second
     assert third.startswith(f"All was loaded. This load: {9 - len(set(IDS) & set(tencent_ids(9)))} new ")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.certificates import certificate, needs_openssl
-from support.cli import FAST, PICTURES, Cli, Done, query, said, serving, tencent_ids
+from support.cli import FAST, PICTURES, Cli, Done, said, serving, tencent_ids
+from support.ledger_sql import query
 
 SPEED = 100
 """An obstacle is watched for minutes."""
@@ -21,7 +22,11 @@ SPEED = 100
 CLOUD = "https://rtc-api.zego.im/"
 PAGE = "<html><body>Access denied by policy 17</body></html>"
 
-ROWS = "SELECT state, count(*), sum(tries_busy + tries_unknown + tries_doubt), max(doubted) FROM submissions"
+ROWS = """
+SELECT state, count(*), sum(tries_busy + tries_unknown + tries_doubt),
+    max(CASE WHEN doubted THEN 1 ELSE 0 END)
+FROM submissions
+"""
 
 
 @asynccontextmanager

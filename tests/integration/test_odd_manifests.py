@@ -14,7 +14,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 import zstandard
-from support.cli import Cli, query
+from support.cli import Cli
+from support.ledger_sql import query
 from support.manifest_files import parquet_of
 
 A, B = "1397757898183024945", "1397757897438985123"

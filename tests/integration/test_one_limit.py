@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from counted import lateness, moments, most_in_a_second, rate_of
 from support.callbacks import callbacks, listening, post, sealed, snapshot
-from support.cli import PICTURES, Cli, query, serving, tencent_ids, until, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, until, write_manifest
+from support.ledger_place import is_made, name_of
+from support.ledger_sql import query
 from support.referee import referee
 from support.task_ages import age
 
@@ -99,7 +102,7 @@ async def test_runs_whose_rates_add_up_to_the_limit_run_together(cli: Cli) -> No
 
 def sent(cli: Cli, ledger: str) -> int:
     """The number of attempts in a ledger."""
-    if not (cli.folder / ledger).exists():
+    if not is_made(cli.folder / ledger):
         return 0
     try:
         return int(query(cli.folder / ledger, "SELECT count(*) FROM attempts")[0][0])
@@ -114,7 +117,7 @@ async def test_library_names_another_program_that_uses_the_limit(cli: Cli, tmp_p
         running = await cli.start("run", first, *PICTURES, *QUIET, "-l", "first.db")
         await sandbox.wait_for(lambda: len(sandbox.log) >= 1, 20)
         async with open_ledger(tmp_path / "second.db") as ledger:
-            with pytest.raises(LedgerBusy, match=r"first\.db"):
+            with pytest.raises(LedgerBusy, match=re.escape(str(name_of(tmp_path / "first.db")))):
                 await ledger.run(ACCOUNT, manifests=[second], how=ASKED, endpoint=sandbox.url)
             slow = RunSettings(rate_per_s=0.5)
             with pytest.raises(LedgerBusy):

@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, query, said, serving, tencent_ids, until
+from support.cli import FAST, PICTURES, Cli, said, serving, tencent_ids, until
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.model.outcome import NO_ANSWERS

@@ -14,6 +14,7 @@ import pytest
 from support.cli import FAST, PICTURES, SAMPLES, Cli, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending
 from support.export_columns import COLUMNS
+from support.ledger_place import ledger_text
 from support.referee import referee
 
 from batcher.sandbox import Fault, SandboxSettings
@@ -317,7 +318,8 @@ async def test_file_of_settings_and_dotenv_are_read(cli: Cli, manifest: Callable
     """Flag, then environment, then ``.env``, then ``batcher.toml``: the first that speaks is heard."""
     archive = manifest(tencent_ids(3))
     (cli.folder / "batcher.toml").write_text(
-        'vendor = "Huawei"\ndefinition = 10\ninterval = 2\noffset = [1, 2]\nledger = "other.db"\n'
+        'vendor = "Huawei"\ndefinition = 10\ninterval = 2\noffset = [1, 2]\n'
+        f'ledger = "{ledger_text(cli.folder / "other.db")}"\n'
     )
     (cli.folder / ".env").write_text("BATCHER_VENDOR=Tencent\nBATCHER_DEFINITION=20\n")
     async with serving(cli) as sandbox:

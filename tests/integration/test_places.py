@@ -10,8 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import FAST, PICTURES, Cli, empty_ledger, serving, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.environments import in_environment, needs_rights_taken
+from support.ledger_place import empty_ledger
+
+pytestmark = pytest.mark.about_files
 
 SECRET_FILE = {"BATCHER_SERVER_SECRET": "", "BATCHER_SERVER_SECRET_FILE": "closed/secret"}
 LOAD = ("load", *PICTURES)

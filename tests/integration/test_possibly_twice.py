@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from support.cli import PICTURES, Cli, query, serving, tencent_ids
+from support.cli import PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query, writing
 from support.referee import referee
 
 from batcher.sandbox import Fault, RequestSeen, SandboxSettings
@@ -70,8 +69,8 @@ async def test_possibly_twice_survives_pruning(cli: Cli, manifest: Callable[...,
         assert (await cli.run(archive, *PICTURES)).code == 1
     before = [(row["file_id"], row["possibly_twice"]) for row in await cli.export()]
     moved = await cli.status()
-    with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection, connection:
-        connection.execute("UPDATE attempts SET begun_at_ms = begun_at_ms - 400 * 86400000")
+    with writing(cli.folder / "batcher.db") as connection:
+        connection.execute("UPDATE attempts SET begun_at_ms = begun_at_ms - 34560000000")
     assert (await cli("ledger", "prune", "--older-than", "300d")).code == 0
     assert before == [(row["file_id"], row["possibly_twice"]) for row in await cli.export()]
     assert (await cli.status())["possibly_twice"] == moved["possibly_twice"]

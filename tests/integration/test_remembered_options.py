@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -153,11 +154,12 @@ async def test_details_of_invalid_rows_are_where_the_summary_says(cli: Cli, tmp_
     async with serving(cli):
         done = await cli.run("-q")
     assert done.code == 1
-    assert f"Details: batcher export {path} -o results.csv" in done.stderr
+    assert re.search(rf"Details: batcher export (-l \S+ )?{path} -o results.csv", done.stderr)
     exported = await cli("export", path)
     assert "invalid" in exported.stdout
 
 
+@pytest.mark.about_files
 async def test_damaged_ledger_is_named_before_options_that_it_cannot_give(cli: Cli, tmp_path: Path) -> None:
     """Exit code 6, and not a refusal of the manifest for options that were given on the day before."""
     path = write_ids(tmp_path / "archive.csv", tencent_ids(3))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
-from support.cli import NO_LIMIT, PICTURES, Cli, query, serving, tencent_ids
+from support.cli import NO_LIMIT, PICTURES, Cli, serving, tencent_ids
+from support.ledger_sql import query
 from support.manifest_files import FORMATS, PACKINGS, as_csv, as_jsonl, as_parquet, as_text, prepare_all
 from support.raw_workbooks import ods
 from support.referee import referee

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 import re
-import shutil
 import sys
 from collections import Counter
 from dataclasses import fields
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from support.cli import PICTURES, Cli, query, reading, serving, tencent_ids, write_manifest
+from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.drawn import Drawn, Ending, Words
 from support.hostile_pictures import animated, png
+from support.ledger_place import copy_ledger
+from support.ledger_sql import query, reading
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS
@@ -196,7 +197,7 @@ async def test_page_of_empty_and_of_old_ledger_is_made(cli: Cli) -> None:
     async with serving(cli):
         pass
     assert "Nothing has been loaded yet." in Page(await drawn(cli)).text
-    (cli.folder / "old.db").write_bytes(LEDGER.read_bytes())
+    copy_ledger(LEDGER, cli.folder / "old.db")
     page = Page(await drawn(cli, ledger="old.db"))
     [(total,)] = query(cli.folder / "old.db", "SELECT count(*) FROM submissions")
     assert f"of {total} submissions have a task id" in page.text
@@ -467,7 +468,7 @@ async def test_killed_runs_cost_one_scan_of_attempts(tmp_path: Path, monkeypatch
         for number in range(1, 6):
             ledger.run(MIXED * 4, number=number, per_s=number)
         whole = ledger.path.with_suffix(".whole.db")
-        shutil.copy(ledger.path, whole)
+        copy_ledger(ledger.path, whole)
         with ledger.writing() as sql:
             sql.execute("UPDATE runs SET ended_at_ms = NULL WHERE id <= ?", (killed,))
         async with await Survey.open(ledger.path) as survey:

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from aiohttp import web
-from support.cli import FAST, PICTURES, Cli, query, serving, tencent_ids, write_manifest
+from support.cli import FAST, PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 
 from batcher.sandbox import AnswerShape, SandboxSettings

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from counted import lateness, moments, most_in_a_second, rate_of
-from support.cli import query, tencent_ids
+from support.cli import tencent_ids
+from support.ledger_sql import query
 
 from batcher import Account, Defaults, ExitCode, ReadOptions, open_ledger
 from batcher.ledger.sqlite.connection import SqliteConnection

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from counted import lateness, moments, most_in_a_second
-from support.cli import FAST, PICTURES, Cli, Done, query, serving, tencent_ids, until, write_manifest
+from support.cli import FAST, PICTURES, Cli, Done, serving, tencent_ids, until, write_manifest
+from support.ledger_sql import query
 from support.referee import referee
 from support.task_ages import age, write
 

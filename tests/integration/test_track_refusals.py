@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 
 import pytest
 from support.cli import PICTURES, Cli, serving, tencent_ids, write_manifest
+from support.ledger_sql import writing
 
 from batcher.sandbox import ActionFaults, Fault, RequestSeen, Sandbox, SandboxSettings
 
@@ -31,7 +30,7 @@ async def submitted(cli: Cli, ids: list[str]) -> None:
     write_manifest(cli.folder / "archive.csv", ([one] for one in ids))
     done = await cli.run("archive.csv", *PICTURES)
     assert done.code == 0, done.stderr
-    with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
+    with writing(cli.folder / "batcher.db") as connection:
         connection.execute("UPDATE attempts SET answered_at_ms = answered_at_ms - 100000")
         connection.commit()
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import signal
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from support.cli import FAST, NO_LIMIT, PICTURES, Cli, serving, tencent_ids, write_manifest
 from support.cli import until as moment
+from support.ledger_place import is_there
+from support.ledger_sql import query
 
 from batcher.cli.until_option import until, window_s
 from batcher.config.examine import load_settings
@@ -226,7 +227,7 @@ async def test_dry_run_reports_the_work_of_a_run_and_does_nothing(
     async with serving(cli, NO_LIMIT, ledger_made=False) as sandbox:
         done = await cli("run", archive, *PICTURES, "--dry-run", "--json")
         assert done.code == 1, done.stderr
-        assert not (cli.folder / "batcher.db").exists()
+        assert not is_there(cli.folder / "batcher.db")
         assert json.loads(done.stdout) == {
             "rows": 46,
             "distinct": 40,
@@ -273,9 +274,7 @@ async def test_dry_run_needs_no_credentials_and_agrees_with_the_run(
         done = await cli("run", archive, *PICTURES, "--rate", "1000", "--progress", "none")
         assert done.code == 0, done.stderr
     assert len(sandbox.log) == forecast["would_send"] == 30
-    with sqlite3.connect(cli.folder / "batcher.db") as connection:
-        assert connection.execute("SELECT count(*) FROM submissions").fetchone() == (30,)
-    connection.close()
+    assert query(cli.folder / "batcher.db", "SELECT count(*) FROM submissions") == [(30,)]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.cli import FAST, PICTURES, Cli, query, serving, until, write_manifest
+from support.cli import FAST, PICTURES, Cli, serving, until, write_manifest
+from support.ledger_sql import query
 
 from batcher.manifest.rounded_ids import HEAD_ROWS
 from batcher.sandbox import Fault, FaultKind, SandboxSettings

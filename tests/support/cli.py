@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import csv
 import functools
 import io
 import json
 import os
-import shutil
-import sqlite3
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from batcher.ledger.run_ledger import open_for_writing
 from batcher.sandbox import SANDBOX_APP_ID, SANDBOX_SERVER_SECRET, Sandbox, SandboxSettings
 from support.forking import Clock, ForkedProcess, Forker
+from support.ledger_place import copy_ledger, empty_ledger, is_there, placed, placed_variable, with_paths
 
 DEADLINE_S = 90.0
 """How long one command may take before a test gives up on it, on a machine that has much else to do."""
@@ -94,16 +90,19 @@ class Cli:
     deadline_s: float = DEADLINE_S
     speed: float = 1.0
     """How fast the clocks of the commands run; what they wait for by the clock takes less time."""
+    _usual_ledger: dict[str, str] = field(default_factory=dict)
     _began_s: float = field(default_factory=time.time)
     _running: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._usual_ledger = placed_variable(None, self.folder)
         self.env = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "COLUMNS": "200",
             "PYTHONUNBUFFERED": "1",
+            **self._usual_ledger,
             **self.env,
         }
 
@@ -128,6 +127,11 @@ class Cli:
         environment = self.env | dict(env or {})
         if args[:1] == ("run",):  # no terminal, and most tests use the default ledger
             environment.setdefault("BATCHER_NEW_LEDGER", "true")
+        usual = self._usual_ledger.get("BATCHER_LEDGER")
+        if environment.get("BATCHER_LEDGER") == usual:  # a file of settings may name another by now
+            environment.pop("BATCHER_LEDGER", None)
+        environment |= placed_variable(environment.get("BATCHER_LEDGER"), self.folder)
+        words = placed([*map(str, args)], self.folder)
         process: Process
         if self.python == sys.executable:
             clock = None
@@ -136,11 +140,11 @@ class Cli:
                 environment.setdefault(
                     "BATCHER_TIMEOUT", f"{30 * self.speed:.0f}"
                 )  # of the machine's seconds
-            process = await forker().start([*map(str, args)], self.folder, environment, clock)
+            process = await forker().start(words, self.folder, environment, clock)
         else:
             process = await asyncio.create_subprocess_exec(
                 self.python,
-                *("-m", "batcher", *map(str, args)),
+                *("-m", "batcher", *words),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -160,7 +164,7 @@ class Cli:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        done = Done(process.returncode or 0, out.decode(), err.decode())
+        done = Done(process.returncode or 0, with_paths(out.decode()), with_paths(err.decode()))
         assert "Traceback" not in done.stderr, done.stderr
         assert self.secret not in done.stdout + done.stderr
         return done
@@ -218,22 +222,11 @@ async def serving(
         ledger_made: an empty ledger is there already, which saves every test the making of one.
     """
     sandbox = PatientSandbox(settings)
-    if ledger_made and not (ledger := cli.folder / "batcher.db").exists():
-        shutil.copy(await empty_ledger(), ledger)
+    if ledger_made and not is_there(ledger := cli.folder / "batcher.db"):
+        copy_ledger(await empty_ledger(), ledger)
     async with sandbox.serve() as url:
         cli.use(url)
         yield sandbox
-
-
-async def empty_ledger() -> Path:
-    """A ledger without anything in it, made once for each process of tests."""
-    path = Path(tempfile.gettempdir()) / f"batcher-empty-{os.getpid()}.db"
-    if not path.exists():
-        async with await open_for_writing(path):
-            pass
-        atexit.register(path.unlink, missing_ok=True)
-        atexit.register(Path(f"{path}.lock").unlink, missing_ok=True)
-    return path
 
 
 def tencent_ids(n: int, seed: int = 1) -> list[str]:
@@ -254,20 +247,6 @@ def write_manifest(path: Path, rows: Iterable[Sequence[str]], header: Sequence[s
     return path
 
 
-@contextlib.contextmanager
-def reading(ledger: Path) -> Iterator[sqlite3.Connection]:
-    """A second connection to a ledger, without the program's code: SQLite, read-only."""
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10)) as connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
-
-
-def query(ledger: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Rows of a query, as tuples."""
-    with reading(ledger) as connection:
-        return [tuple(row) for row in connection.execute(sql, values)]
-
-
 async def until(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
     """Wait until another process has brought about a state."""
     async with asyncio.timeout(deadline_s):
@@ -283,5 +262,5 @@ async def said(process: Process, words: str) -> str:
         while line := (await process.stderr.readline()).decode():
             lines.append(line)
             if words in line:
-                return line
+                return with_paths(line)
     raise AssertionError("".join(lines))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.cli import empty_ledger
+from support import ledger_sql
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import Sql
 
 BEGAN_MS = 1_764_000_000_000
 """When the first run began."""
@@ -56,7 +56,7 @@ class Drawn:
 
     async def make(self) -> None:
         """Make it, without anything in it."""
-        shutil.copy(await empty_ledger(), self.path)
+        copy_ledger(await empty_ledger(), self.path)
         with self.writing() as sql:
             sql.execute("INSERT INTO binding (id, app_id, place) VALUES (1, 1234567890, 'other')")
             sql.execute(
@@ -69,9 +69,9 @@ class Drawn:
             )
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Sql]:
         """The ledger's file, written when this ends."""
-        with closing(sqlite3.connect(self.path)) as connection, connection:
+        with ledger_sql.writing(self.path) as connection:
             yield connection
 
     def run(
@@ -95,22 +95,26 @@ class Drawn:
             )
             for id_, ending in enumerate(endings, first):
                 at += 1000 / per_s
-                attempts = 0
+                attempts, ended = 0, list[tuple[object, ...]]()
                 if quiet_s and id_ == first + len(endings) // 2:
                     for attempts in range(1, 7):
-                        _attempt(sql, id_, attempts, number, at, "not_sent", "again", None, None, self.words)
+                        _attempt(
+                            ended, id_, attempts, number, at, "not_sent", "again", None, None, self.words
+                        )
                     at += quiet_s * 1000
                 for _ in range(ending.lost):
                     attempts += 1
-                    _attempt(sql, id_, attempts, number, at, "reply_lost", "in_doubt", None, None, self.words)
+                    _attempt(
+                        ended, id_, attempts, number, at, "reply_lost", "in_doubt", None, None, self.words
+                    )
                 for _ in range(ending.refused):
                     attempts += 1
-                    _attempt(sql, id_, attempts, number, at, "answer", "slow_down", 6, at + 50, self.words)
+                    _attempt(ended, id_, attempts, number, at, "answer", "slow_down", 6, at + 50, self.words)
                 if ending.state != "in_doubt":
                     attempts += 1
                     end = at + ending.took_ms
                     _attempt(
-                        sql, id_, attempts, number, at, "answer", ending.state, ending.code, end, self.words
+                        ended, id_, attempts, number, at, "answer", ending.state, ending.code, end, self.words
                     )
                 file_id = self.words.file_id if id_ == 1 else f"{self.words.file_id}-{id_}"
                 extra = f'{{"title": {json.dumps(self.words.title)}}}'
@@ -121,6 +125,7 @@ class Drawn:
                     "doubted, load_id, line, extra) VALUES (?, ?, 1, ?, ?, ?, ?, ?, 1, ?, ?)",
                     known,
                 )
+                sql.executemany(_INSERT_ATTEMPT, ended)
             sql.execute("UPDATE runs SET ended_at_ms = ? WHERE id = ?", (round(at) + 100, number))
             sql.execute("DELETE FROM tallies")
             sql.execute(
@@ -140,7 +145,7 @@ class Drawn:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 3, ?, ?, ?, ?)",
                 (*known, self.words.request_id, *[BEGAN_MS] * 4, len(pictures)),
             )
-            sql.execute("UPDATE submissions SET tracked = 1 WHERE id = ?", (submission,))
+            sql.execute("UPDATE submissions SET tracked = true WHERE id = ?", (submission,))
             sql.executemany(
                 "INSERT INTO pictures (submission_id, number, url, offset_ms, state, error, file) "
                 "VALUES (?, ?, 'https://pictures.example/1.jpg', ?, ?, ?, ?)",
@@ -158,14 +163,21 @@ class Drawn:
         with self.writing() as sql:
             sql.executemany(
                 "INSERT INTO invalid_rows "
-                "(load_id, last_load_id, file_name, digest, line, column, reason, content) "
+                '(load_id, last_load_id, file_name, digest, line, "column", reason, content) '
                 "VALUES (1, 1, 'archive.csv', ?, ?, ?, ?, '')",
                 rows,
             )
 
 
+_INSERT_ATTEMPT = """
+INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, outcome,
+    decision, code, task_id, request_id, vendor_request_id, message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
 def _attempt(
-    sql: sqlite3.Connection,
+    ended: list[tuple[object, ...]],
     submission: int,
     number: int,
     run: int,
@@ -178,10 +190,7 @@ def _attempt(
 ) -> None:
     task_id = words.task_id if decision == "submitted" else None
     sent = None if outcome == "not_sent" else round(at)
-    sql.execute(
-        "INSERT INTO attempts (submission_id, number, run_id, begun_at_ms, sent_at_ms, answered_at_ms, "
-        "outcome, decision, code, task_id, request_id, vendor_request_id, message) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ended.append(
         (
             *(
                 submission,
@@ -195,5 +204,5 @@ def _attempt(
                 code,
             ),
             *(task_id, words.request_id, f"{words.request_id}v", words.message),
-        ),
+        )
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from aiohttp import web
 from PIL import Image
+
+from support.ledger_sql import Sql, writing
 
 ENDED_MS = 1_700_000_000_000
 
@@ -69,24 +70,27 @@ def finished(file_id: str, *urls: str, vendor: str = "Tencent") -> RecordedTask:
 
 def keep_tasks(ledger: Path, tasks: Iterable[RecordedTask], *, place: str = "other") -> None:
     """Put tasks and their pictures on record, as a tracker would have, each a submission of its own."""
-    with closing(sqlite3.connect(ledger)) as connection, connection:
-        connection.execute("INSERT OR IGNORE INTO binding (id, app_id, place) VALUES (1, 12345, ?)", (place,))
+    with writing(ledger) as connection:
         connection.execute(
-            "INSERT OR IGNORE INTO loads (id, source, path, columns, started_at_ms) "
-            "VALUES (1, 'a.csv', 'a.csv', '[]', 1)"
+            "INSERT INTO binding (id, app_id, place) VALUES (1, 12345, ?) ON CONFLICT DO NOTHING",
+            (place,),
+        )
+        connection.execute(
+            "INSERT INTO loads (id, source, path, columns, started_at_ms) "
+            "VALUES (1, 'a.csv', 'a.csv', '[]', 1) ON CONFLICT DO NOTHING"
         )
         for task in tasks:
             _keep(connection, task)
 
 
-def _keep(connection: sqlite3.Connection, task: RecordedTask) -> None:
+def _keep(connection: Sql, task: RecordedTask) -> None:
     many = connection.execute(
         "SELECT count(*) FROM submissions WHERE file_id = ?", (task.file_id,)
     ).fetchone()[0]
     asked = (task.vendor, "SnapshotByTimeOffset", str(many), "", "1")
     connection.execute(
-        "INSERT OR IGNORE INTO parameters (vendor, type, definition, interval, offsets) "
-        "VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO parameters (vendor, type, definition, interval, offsets) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         asked,
     )
     parameters = connection.execute(
@@ -95,9 +99,9 @@ def _keep(connection: sqlite3.Connection, task: RecordedTask) -> None:
     ).fetchone()[0]
     number = connection.execute(
         "INSERT INTO submissions (file_id, parameters_id, state, attempts, load_id, line, tracked) "
-        "VALUES (?, ?, 'submitted', 1, 1, 1, 1)",
+        "VALUES (?, ?, 'submitted', 1, 1, 1, true) RETURNING id",
         (task.file_id, parameters),
-    ).lastrowid
+    ).fetchone()[0]
     connection.execute(
         "INSERT INTO tasks (submission_id, task_id, state, submitted_at_ms, polls, due_at_ms, closed_at_ms, "
         "pictures) VALUES (?, ?, ?, 1, ?, ?, ?, ?)",

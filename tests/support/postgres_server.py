@@ -91,13 +91,20 @@ class PostgresServer:
 
         They name everything with its schema and leave no settings behind.
         """
+        self._kept(user).execute(sql.encode())
+
+    def asked(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, in a connection that this process keeps."""
+        return self._kept("postgres").execute(sql.encode()).fetchall()
+
+    def _kept(self, user: str) -> psycopg.Connection:
         import psycopg
 
         key = (os.getpid(), self.port, user)
         connection = _kept.get(key)
         if connection is None or connection.closed:
             connection = _kept[key] = psycopg.connect(**self.conninfo(user), autocommit=True)
-        connection.execute(sql.encode())
+        return connection
 
     def start(self) -> None:
         """Start the server again after `stop`, at the same address."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from support.ledger_place import ledgers_in, used_and_removed
 from support.postgres_server import (
     PostgresServer,
     close_kept,
@@ -97,6 +98,23 @@ def server_of(config: pytest.Config) -> PostgresServer:
     if found is None:
         found = config.stash[SERVER] = _obtain(*config.stash[SESSION])
     return found if isinstance(found, PostgresServer) else _without(found)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ledgers_of_the_session(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --ledger=postgres the paths of ledgers mean schemas of the session's server."""
+    if request.config.getoption("--ledger") == "sqlite":
+        yield
+        return
+    with ledgers_in(server_of(request.config)):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _ledgers_of_the_test() -> Iterator[None]:
+    """The schemas that a test uses are removed after it."""
+    with used_and_removed():
+        yield
 
 
 @pytest.fixture(scope="session")

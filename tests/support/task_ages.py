@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 from support.cli import Cli
+from support.ledger_sql import writing
 
 
 def write(cli: Cli, *statements: str) -> None:
     """Change the ledger without the program."""
-    with closing(sqlite3.connect(cli.folder / "batcher.db")) as connection:
+    with writing(cli.folder / "batcher.db") as connection:
         for statement in statements:
             connection.execute(statement)
-        connection.commit()
 
 
 def age(cli: Cli, seconds: float) -> None:

@@ -217,10 +217,10 @@ async def ledger_vacuum(
 
     Example:  batcher ledger vacuum
     """
-    from batcher.api.upkeep import vacuum_ledger
+    from batcher.api.upkeep import file_to_vacuum, vacuum_ledger
     from batcher.cli.ledger_lock import lock_for
 
-    path = ledger_named(call.settings.ledger)
+    path = file_to_vacuum(call.settings.ledger)
     lock = await lock_for(call)
     call.console.say(f"{path}: writing the file again; track, listen and fetch wait meanwhile")
     done = await vacuum_ledger(path, lock=lock)

@@ -14,8 +14,10 @@ from batcher.report.html.sentences import Catalogue
 _ENDINGS: Mapping[str, str] = {
     "nothing is left to send": "没有待发送的提交项",
     "a manifest cannot be used": "有清单无法使用",
-    "nothing is left for this run; others are still sending {n}": "此次运行没有待发送的提交项；其他运行仍在发送 {n} 个",
-    "another run of this ledger has halted: {why}": "使用同一账本的另一次运行已中止：{why}",
+    "nothing is left for this run; others are still sending {n}": (
+        "此次运行没有待发送的提交项；其他运行仍在发送 {n} 个"
+    ),
+    "another run of this ledger has halted: {why}": "使用同一台账的另一次运行已中止：{why}",
     "all submissions were sent; some need your attention": "所有提交项均已发送，其中有些需要处理",
     "all submissions were sent; some rows are invalid": "所有提交项均已发送，有些行无效",
     "{why}; {n} submission left": "{why}；剩余 {n} 个提交项",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.ledger_sql import writing
 from support.specimens import TENCENT_ID, rows_of
 
 from batcher.callbacks.confirmer import (
@@ -130,7 +129,7 @@ async def test_only_a_report_of_the_task_settles_a_doubt(
         assert await confirmer.confirm_due() == 0
     assert service.asked == [(NAMED, Vendor.TENCENT)]
     denied = state == "denied"
-    with closing(sqlite3.connect(tmp_path / "l.db")) as connection:
+    with writing(tmp_path / "l.db") as connection:
         left = "pending" if denied else state
         assert connection.execute("SELECT state FROM submissions").fetchone() == (left,)
         due = None if again_s is None else int((NOW + again_s) * 1000)
@@ -145,7 +144,7 @@ async def test_doubt_that_is_always_refused_is_checked_less_and_less_often(tmp_p
         confirmer = Confirmer(ledger, service)
         for _ in range(3):
             await confirmer.confirm_due()
-            with closing(sqlite3.connect(tmp_path / "l.db")) as connection:
+            with writing(tmp_path / "l.db") as connection:
                 [(due,)] = connection.execute("SELECT due_at_ms FROM callbacks").fetchall()
             times.append(due / 1000)
     waits = [after - before for before, after in pairwise(times)]

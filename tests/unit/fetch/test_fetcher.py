@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger, query, until
+from support.cli import until
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query
 from support.pictured import finished, image, keep_tasks, noisy
 
 from batcher.errors import FolderError
@@ -98,8 +100,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A bench with an empty ledger."""
-    path = tmp_path / "batcher.db"
-    path.write_bytes((await empty_ledger()).read_bytes())
+    path = copy_ledger(await empty_ledger(), tmp_path / "batcher.db")
     async with await PictureLedger.open(path) as ledger:
         yield Bench(path, ledger, MemorySource(), tmp_path / "out")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import pytest
+from support.ledger_sql import writing
 from support.specimens import ACCEPTED, AT_1_AND_2_S, TASK, rows_of
 from support.statements import plans_of, statements_of
 
@@ -72,7 +71,7 @@ class Pair:
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Read rows as another program does."""
-        with closing(sqlite3.connect(str(self.run.name))) as connection:
+        with writing(self.run.name) as connection:
             return list(connection.execute(sql))
 
     @property
@@ -96,9 +95,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
             await beside.tasks.take_up(600_000)
             yield Pair(run, beside, run_id, now)
         assert list(verify(path, lambda *_: None)) == []
-        with closing(sqlite3.connect(path)) as connection:
+        with writing(path) as connection:
             grouped = "SELECT state, count(*) FROM tasks GROUP BY 1"
-            tallied = "SELECT state, n FROM task_tallies WHERE n"
+            tallied = "SELECT state, n FROM task_tallies WHERE n <> 0"
             assert sorted(connection.execute(grouped)) == sorted(connection.execute(tallied))
             tracked = "SELECT count(*) FROM submissions WHERE tracked"
             assert (
@@ -266,10 +265,11 @@ async def test_callback_of_a_task_given_up_makes_it_due(pair: Pair) -> None:
     await pair.load(1)
     await pair.send(ACCEPTED)
     assert await pair.take(ended()) is Effect.CLAIMED
-    with closing(sqlite3.connect(str(pair.run.name))) as connection, connection:
+    with writing(pair.run.name) as connection:
         connection.execute("UPDATE tasks SET state = 'unknown', closed_at_ms = 5, due_at_ms = NULL")
         connection.execute(
-            "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('unknown', 1), ('waiting', 0)"
+            "INSERT INTO task_tallies (state, n) VALUES ('unknown', 1), ('waiting', 0) "
+            "ON CONFLICT (state) DO UPDATE SET n = excluded.n"
         )
     assert await pair.take(ended()) is Effect.CLAIMED
     assert pair.ask("SELECT state, closed_at_ms, due_at_ms IS NOT NULL FROM tasks") == [("waiting", None, 1)]
@@ -280,10 +280,11 @@ async def test_callback_of_an_ended_task_changes_nothing(pair: Pair) -> None:
     await pair.load(1)
     await pair.send(ACCEPTED)
     await pair.take(ended())
-    with closing(sqlite3.connect(str(pair.run.name))) as connection, connection:
+    with writing(pair.run.name) as connection:
         connection.execute("UPDATE tasks SET state = 'failed', closed_at_ms = 5, due_at_ms = NULL")
         connection.execute(
-            "INSERT OR REPLACE INTO task_tallies (state, n) VALUES ('failed', 1), ('waiting', 0)"
+            "INSERT INTO task_tallies (state, n) VALUES ('failed', 1), ('waiting', 0) "
+            "ON CONFLICT (state) DO UPDATE SET n = excluded.n"
         )
     assert await pair.take(ended()) is Effect.NOTED
     assert pair.ask("SELECT state, due_at_ms FROM tasks") == [("failed", None)]
@@ -504,6 +505,7 @@ async def test_other_callbacks_are_noted_without_effect(pair: Pair) -> None:
 # -- how it is asked -----------------------------------------------------------------------------------
 
 
+@pytest.mark.about_files
 async def test_callbacks_scan_no_table(pair: Pair) -> None:
     """All rows of a callback are found by indexes: in a ledger of millions it takes no longer."""
     await pair.load(1, 2, 3)

@@ -11,6 +11,8 @@ import pytest
 from batcher.errors import LedgerError
 from batcher.ledger.sqlite import disk
 
+pytestmark = pytest.mark.about_files
+
 Usage = namedtuple("Usage", "total used free")
 
 

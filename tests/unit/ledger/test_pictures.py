@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger, query
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import query
 from support.pictured import RecordedTask, finished, keep_tasks
 from support.statements import plans_of, statements_of
 
@@ -23,9 +24,7 @@ URL = "https://cdn.example.com/"
 @pytest.fixture
 async def ledger(tmp_path: Path) -> Path:
     """A ledger without anything in it."""
-    path = tmp_path / "batcher.db"
-    path.write_bytes((await empty_ledger()).read_bytes())
-    return path
+    return copy_ledger(await empty_ledger(), tmp_path / "batcher.db")
 
 
 def names(page: list[PictureRecord]) -> list[str]:
@@ -126,7 +125,7 @@ async def test_picture_that_is_not_on_record_cannot_be_recorded(ledger: Path) ->
         with pytest.raises(IllegalMove, match="not on record"):
             await pictures.record(Fetched(replace(b, number=99), PictureState.BLACK, 1))
         await doing
-    assert query(ledger, "SELECT number, state FROM pictures") == [(1, "black"), (2, None)]
+    assert query(ledger, "SELECT number, state FROM pictures ORDER BY 1") == [(1, "black"), (2, None)]
 
 
 ASKED: dict[str, Callable[[PictureLedger], Awaitable[object]]] = {
@@ -141,6 +140,7 @@ ASKED: dict[str, Callable[[PictureLedger], Awaitable[object]]] = {
 }
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("name", ASKED)
 async def test_pages_of_pictures_scan_no_table(ledger: Path, name: str) -> None:
     """Pages are found by keys; only unfetched pictures are read in full, by their own index."""

@@ -19,6 +19,8 @@ from batcher.ledger.reader import LedgerReader, open_for_reading
 from batcher.ledger.run_ledger import open_for_writing
 from batcher.model.submission import FileId
 
+pytestmark = pytest.mark.about_files
+
 LEDGER = Path(__file__).parents[2] / "ledgers" / f"{REVISIONS[-1]}.db"
 
 LONG = {

@@ -8,13 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import empty_ledger
+from support.ledger_place import empty_ledger
 
 from batcher.errors import LedgerError
 from batcher.ledger.connection import Access
 from batcher.ledger.sqlite.connection import connect, untouched_uri
 from batcher.ledger.sqlite.disk_faults import disk_fault
 from batcher.ledger.sqlite.read_only import has_log
+
+pytestmark = pytest.mark.about_files
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import pytest
+from support.ledger_sql import broken_constraint, writing
 from support.specimens import ACCEPTED, AT_1_AND_2_S, EVERY_2_S, TASK, claims_of, next_claim, rows_of
 
 from batcher.errors import BindingError, IllegalMove, LedgerBusy, LedgerError, LedgerTooNew
@@ -58,7 +57,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[RunLedger]:
 
 def query(path: LedgerName, sql: str) -> list[tuple[object, ...]]:
     """Read from the ledger as another program does."""
-    with closing(sqlite3.connect(str(path))) as connection:
+    with writing(path) as connection:
         return list(connection.execute(sql))
 
 
@@ -438,7 +437,7 @@ async def test_ledger_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     async with await open_for_writing(path):
         pass
-    with closing(sqlite3.connect(str(path))) as connection, connection:
+    with writing(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     for opening in (open_for_writing, open_for_reading):
         with pytest.raises(LedgerTooNew, match="upgrade batcher"):
@@ -519,12 +518,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("sql", BAD_SQL)
 def test_contradictory_rows_break_a_constraint(small: Path, sql: str) -> None:
     """A statement by hand cannot write them either."""
-    with closing(sqlite3.connect(small, isolation_level=None)) as connection:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("BEGIN")
-        with pytest.raises(sqlite3.IntegrityError):
+    with writing(small, checked=True) as connection:
+        with pytest.raises(broken_constraint()):
             connection.execute(sql)
-        connection.execute("ROLLBACK")
+        connection.rollback()
 
 
 def test_legal_moves_are_those_documented() -> None:

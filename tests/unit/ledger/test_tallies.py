@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
-from support.cli import empty_ledger
+from support.ledger_place import copy_ledger, empty_ledger
+from support.ledger_sql import writing
 
 from batcher.ledger.run_ledger import RunLedger, open_for_writing
 from batcher.ledger.sqlite.database import SqliteDatabase
@@ -88,7 +87,7 @@ def test_tallies_after_any_codes_in_any_grouping_are_the_sums_of_rows(
 
     async def tried() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(shutil.copy(await empty_ledger(), Path(folder) / "batcher.db"))
+            path = copy_ledger(await empty_ledger(), Path(folder) / "batcher.db")
             await lived(path, rounds)
             assert list(verify(path, lambda *_: None)) == []
             async with await open_for_writing(path) as ledger:
@@ -99,18 +98,19 @@ def test_tallies_after_any_codes_in_any_grouping_are_the_sums_of_rows(
 
 async def test_tallies_of_code_minus_one_and_of_no_code_are_separate(tmp_path: Path) -> None:
     """A code of -1 is read back as a code."""
-    path = Path(shutil.copy(await empty_ledger(), tmp_path / "batcher.db"))
+    path = copy_ledger(await empty_ledger(), tmp_path / "batcher.db")
     await lived(path, [[(-1, State.PENDING), (None, State.PENDING), (-1, State.PENDING)]])
     async with await open_for_writing(path) as ledger:
         found = {(tally.code, tally.n) for tally in await ledger.tallies() if tally.run_id is not None}
     assert found == {(-1, 2), (None, 1)}
 
 
+@pytest.mark.about_files
 @pytest.mark.parametrize("revision", ["0001", "0004"])
 async def test_upgrade_of_ledger_with_code_minus_one_counts_anew(tmp_path: Path, revision: str) -> None:
     """A ledger with wrong tallies of an older program is whole after its upgrade."""
     path = Path(shutil.copy(LEDGERS / f"{revision}.db", tmp_path / "batcher.db"))
-    with closing(sqlite3.connect(path)) as connection:
+    with writing(path) as connection:
         connection.execute("UPDATE submissions SET code = -1 WHERE state = 'pending' AND id % 2")
         connection.execute("UPDATE tallies SET n = n + 3 WHERE state = 'pending'")
         connection.commit()

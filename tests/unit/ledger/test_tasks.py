@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from contextlib import closing
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.ledger_place import copy_ledger
+from support.ledger_sql import query, write
 from support.statements import plans_of, statements_of
 
 from batcher.ledger.conditions import REVISIONS
@@ -32,29 +32,15 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The ledger of a finished run, with some untracked tasks."""
-    ledger = Path(shutil.copy(LEDGER, tmp_path / "batcher.db"))
+    ledger = copy_ledger(LEDGER, tmp_path / "batcher.db")
     write(
         ledger,
         "DELETE FROM pictures",
         "DELETE FROM tasks",
         "DELETE FROM task_tallies",
-        "UPDATE submissions SET tracked = 0",
+        "UPDATE submissions SET tracked = false",
     )
     return ledger
-
-
-def write(path: Path, *statements: str) -> None:
-    """Change a ledger without the program."""
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-
-
-def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Rows of a query."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(sql, values).fetchall()
 
 
 def findings(path: Path) -> list[str]:
@@ -64,7 +50,7 @@ def findings(path: Path) -> list[str]:
 
 def submitted(path: Path) -> int:
     """The number of submissions with a task."""
-    return int(rows(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
+    return int(query(path, "SELECT count(*) FROM submissions WHERE state = 'submitted'")[0][0])
 
 
 async def counted(ledger: TaskLedger) -> dict[TaskState, int]:
@@ -78,8 +64,8 @@ async def all_due(ledger: TaskLedger) -> list[Followed]:
 
 
 async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None:
-    query = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
-    answered = dict(rows(path, query))
+    sql = "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL"
+    answered = dict(query(path, sql))
     n = submitted(path)
     assert n >= 5
     async with await TaskLedger.open(path) as ledger:
@@ -93,10 +79,10 @@ async def test_tasks_are_tracked_page_by_page_in_their_order(path: Path) -> None
         assert not (await ledger.left()).untracked
         due = await all_due(ledger)
         assert await counted(ledger) == {TaskState.WAITING: n}
-    given = dict(rows(path, "SELECT submission_id, task_id FROM attempts WHERE task_id IS NOT NULL"))
+    given = dict(query(path, "SELECT submission_id, task_id FROM attempts WHERE task_id IS NOT NULL"))
     assert {one.id: one.task_id for one in due} == given
     answered = dict(
-        rows(path, "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL")
+        query(path, "SELECT submission_id, answered_at_ms FROM attempts WHERE task_id IS NOT NULL")
     )
     assert {one.id: one.due_at_ms - 2000 for one in due} == answered
     assert [one.due_at_ms for one in due] == sorted(one.due_at_ms for one in due)
@@ -111,7 +97,7 @@ async def test_due_time_of_a_wrong_clock_is_brought_near(path: Path) -> None:
     write(path, "UPDATE tasks SET due_at_ms = due_at_ms + 1000000000000")
     async with await TaskLedger.open(path) as ledger:
         await ledger.take_up(HOUR_MS)
-        [latest] = rows(path, "SELECT max(due_at_ms) - unixepoch() * 1000 FROM tasks")[0]
+        [latest] = query(path, "SELECT max(due_at_ms) - ? FROM tasks", int(time.time()) * 1000)[0]
     assert HOUR_MS - 5000 < latest <= HOUR_MS + 5000
 
 
@@ -142,9 +128,9 @@ async def test_result_of_a_poll_is_kept(path: Path) -> None:
     assert (task.state, task.status, task.pictures) == (TaskState.FINISHED, "FINISH", taken)
     assert (trouble.file_id, trouble.message) == (second.file_id, "cannot be decoded")
     columns = "state, status, polls, polled_at_ms, due_at_ms, closed_at_ms, started_at_ms, ended_at_ms"
-    query = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
-    assert rows(path, query, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
-    assert rows(path, query, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
+    sql = f"SELECT {columns} FROM tasks WHERE submission_id = ?"  # noqa: S608 - ours
+    assert query(path, sql, second.id) == [("failed", "FAILED", 1, 222, None, 222, 5, 6)]
+    assert query(path, sql, third.id) == [("processing", "PROCESSING", 1, 333, 666, None, None, None)]
     assert findings(path) == []
 
 
@@ -159,7 +145,7 @@ async def test_end_of_a_task_is_recorded_once(path: Path) -> None:
         assert not await ledger.note(Polled(task, 2, None, TaskState.FAILED, "FAIL"))
         assert not await ledger.note(Polled(task, 2, 3, TaskState.PROCESSING, "PROCESSING"))
         assert (await counted(ledger))[TaskState.FINISHED] == 1
-    assert rows(path, "SELECT count(*) FROM pictures") == [(1,)]
+    assert query(path, "SELECT count(*) FROM pictures") == [(1,)]
     assert findings(path) == []
 
 
@@ -223,7 +209,7 @@ def _far_future() -> Any:  # noqa: ANN401 - a time
     ("damage", "found"),
     [
         ("UPDATE task_tallies SET n = n + 1 WHERE state = 'waiting'", "tallies: "),
-        ("UPDATE submissions SET tracked = 0 WHERE id = 1", "does not count as followed"),
+        ("UPDATE submissions SET tracked = false WHERE id = 1", "does not count as followed"),
         ("UPDATE tasks SET task_id = 'another' WHERE submission_id = 1", "another task id"),
         ("UPDATE tasks SET pictures = 3 WHERE submission_id = 1", "counts other pictures"),
         ("UPDATE tasks SET state = 'finished' WHERE submission_id = 1", "has ended and is due"),
@@ -240,6 +226,7 @@ async def test_verify_finds_contradictions_of_tasks(path: Path, damage: str, fou
     assert [line for line in findings(path) if found in line]
 
 
+@pytest.mark.about_files
 async def test_tracking_scans_no_table(path: Path) -> None:
     """In a ledger of millions tracking takes no longer: it finds its rows by indexes."""
     async with await TaskLedger.open(path) as ledger:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from pathlib import Path
 
+from support.ledger_sql import locked, query
 from support.manifest_files import prepare_all
 
 from batcher.flowcontrol.sliding_window import Turn
@@ -74,11 +74,10 @@ async def test_worker_cancelled_while_an_attempt_begins_settles_it(tmp_path: Pat
     path = tmp_path / "batcher.db"
     async with await open_for_writing(path) as ledger:
         await _load_two(ledger, tmp_path)
-        other = sqlite3.connect(path, isolation_level=None)
-        turns = HeldAfterOne()
+        other, turns = ExitStack(), HeldAfterOne()
 
         def lock_and_hold() -> None:
-            other.execute("BEGIN IMMEDIATE")
+            other.enter_context(locked(path))
             turns.held = True
             turns.holding.set()
 
@@ -89,9 +88,8 @@ async def test_worker_cancelled_while_an_attempt_begins_settles_it(tmp_path: Pat
         for _ in range(20):  # until it waits for the second begin
             await asyncio.sleep(0)
         worker.cancel()
-        other.execute("COMMIT")
-        await asyncio.wait((worker,))
         other.close()
+        await asyncio.wait((worker,))
     assert _states(path) == [("submitted", 1), ("pending", 1)]
 
 
@@ -122,8 +120,7 @@ async def _load_two(ledger: RunLedger, folder: Path) -> None:
 
 def _states(path: Path) -> list[tuple[str, int]]:
     """State and number of attempts of each submission, as another program sees them."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT state, attempts FROM submissions ORDER BY id").fetchall()
+    return query(path, "SELECT state, attempts FROM submissions ORDER BY id")
 
 
 async def _worker(ledger: RunLedger, turns: HeldAfterOne, service: Answering, observe: OnSettled) -> Worker:
